@@ -1,0 +1,37 @@
+# Needs Go, make, and for tests and `make run` PostgreSQL's own binaries (or
+# DATABASE_URL). `make help` lists the targets.
+
+GO ?= go
+BIN := bin
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## build the three programs into bin/
+	$(GO) build -o $(BIN)/ ./cmd/...
+
+.PHONY: run
+run: build ## start everything on this machine, with a simulated control plane
+	@exec $(BIN)/devstack
+
+.PHONY: lint
+lint: ## gofmt, go vet and staticcheck
+	@out="$$(gofmt -l cmd events internal projections readmodel)"; if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+.PHONY: test
+test: lint ## lint, then all tests with the race detector, on real PostgreSQL and NATS
+	$(GO) test -race -shuffle=on -timeout 15m ./...
+
+.PHONY: bench
+bench: ## measure: catching up, live latency, GET; prints a table of ratios
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m -v ./internal/bench
+
+.PHONY: fuzz
+fuzz: ## fuzz the decoding of messages for a minute a target
+	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime 1m ./events
+	$(GO) test -run '^$$' -fuzz FuzzTime -fuzztime 1m ./events
+	$(GO) test -run '^$$' -fuzz FuzzDecimal -fuzztime 1m ./events

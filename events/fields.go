@@ -1,0 +1,271 @@
+package events
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// fields reads the members of a data object by name. The first error sticks.
+// What is asked for by no name is ignored.
+type fields struct {
+	list []field
+	err  error
+}
+
+func (f *fields) get(name string) []byte {
+	for i := range f.list {
+		if f.list[i].name == name {
+			return f.list[i].raw
+		}
+	}
+	return nil
+}
+
+func (f *fields) fail(name string, raw []byte, want string) {
+	if f.err == nil {
+		f.err = invalid("data."+name, shown(raw), want)
+	}
+}
+
+// required is the member's value; absent and null are both refused.
+func (f *fields) required(name, want string) []byte {
+	raw := f.get(name)
+	if raw == nil || isNull(raw) {
+		f.fail(name, raw, want)
+		return nil
+	}
+	return raw
+}
+
+// optional is the member's value, nil where it is absent or null.
+func (f *fields) optional(name string) []byte {
+	raw := f.get(name)
+	if isNull(raw) {
+		return nil
+	}
+	return raw
+}
+
+func wantText(least, most int) string {
+	return "a text of " + strconv.Itoa(least) + " to " + strconv.Itoa(most) + " characters, none of them U+0000"
+}
+
+func (f *fields) readText(name string, raw []byte, least, most int) string {
+	if raw == nil {
+		return ""
+	}
+	s, ok := unquote(raw)
+	n := len(s)
+	if n > most {
+		n = utf8.RuneCountInString(s)
+	}
+	if !ok || n < least || n > most || strings.IndexByte(s, 0) >= 0 {
+		f.fail(name, raw, wantText(least, most))
+	}
+	return s
+}
+
+func (f *fields) text(name string) string { return f.textOf(name, MaxText) }
+
+func (f *fields) textOf(name string, most int) string {
+	return f.readText(name, f.required(name, wantText(1, most)), 1, most)
+}
+
+func (f *fields) optionalText(name string) *string {
+	raw := f.optional(name)
+	if raw == nil {
+		return nil
+	}
+	s := f.readText(name, raw, 0, MaxText)
+	return &s
+}
+
+// patch reads a field of a patch event by read, which is given a value that is
+// not null.
+func patch[T any](f *fields, name string, nullable bool, want string, read func(raw []byte) T) Optional[T] {
+	raw := f.get(name)
+	switch {
+	case raw == nil:
+		return Optional[T]{}
+	case isNull(raw) && nullable:
+		return Clear[T]()
+	case isNull(raw):
+		f.fail(name, raw, want+" (the field is not nullable)")
+		return Optional[T]{}
+	}
+	return Some(read(raw))
+}
+
+func (f *fields) patchText(name string, nullable bool) Optional[string] {
+	least := 1
+	if nullable {
+		least = 0
+	}
+	return patch(f, name, nullable, wantText(least, MaxText), func(raw []byte) string {
+		return f.readText(name, raw, least, MaxText)
+	})
+}
+
+func (f *fields) readUUID(name string, raw []byte) UUID {
+	if raw == nil {
+		return UUID{}
+	}
+	if s, ok := unquote(raw); ok {
+		if id, err := ParseUUID(s); err == nil {
+			return id
+		}
+	}
+	f.fail(name, raw, wantUUID)
+	return UUID{}
+}
+
+func (f *fields) uuid(name string) UUID { return f.readUUID(name, f.required(name, wantUUID)) }
+
+func (f *fields) optionalUUID(name string) *UUID {
+	raw := f.optional(name)
+	if raw == nil {
+		return nil
+	}
+	id := f.readUUID(name, raw)
+	return &id
+}
+
+func (f *fields) readTime(name string, raw []byte) Time {
+	if raw == nil {
+		return 0
+	}
+	if s, ok := unquote(raw); ok {
+		if t, ok := parseTime(s); ok {
+			return t
+		}
+	}
+	f.fail(name, raw, wantTime)
+	return 0
+}
+
+func (f *fields) time(name string) Time { return f.readTime(name, f.required(name, wantTime)) }
+
+func (f *fields) optionalTime(name string) *Time {
+	raw := f.optional(name)
+	if raw == nil {
+		return nil
+	}
+	t := f.readTime(name, raw)
+	return &t
+}
+
+const wantBool = "true or false"
+
+func (f *fields) readBool(name string, raw []byte) bool {
+	switch string(raw) {
+	case "true":
+		return true
+	case "false", "":
+	default:
+		f.fail(name, raw, wantBool)
+	}
+	return false
+}
+
+func (f *fields) boolean(name string) bool { return f.readBool(name, f.required(name, wantBool)) }
+
+func (f *fields) optionalBool(name string) bool { return f.readBool(name, f.optional(name)) }
+
+func (f *fields) integer(name string) int64 {
+	const want = "an integer of digits only, 0 to 9007199254740991"
+	raw := f.required(name, want)
+	if raw == nil {
+		return 0
+	}
+	n, err := ParseInteger(string(raw))
+	if err != nil {
+		f.fail(name, raw, want)
+	}
+	return n
+}
+
+func (f *fields) decimal(name string) Decimal {
+	const want = "a decimal number below 1000000000000, at most six digits after the point, no sign, no exponent"
+	raw := f.required(name, want)
+	if raw == nil {
+		return 0
+	}
+	d, ok := parseDecimal(string(raw))
+	if !ok {
+		f.fail(name, raw, want)
+	}
+	return d
+}
+
+func (f *fields) date(name string) Date {
+	const want = "a real calendar day, YYYY-MM-DD"
+	raw := f.required(name, want)
+	if raw == nil {
+		return ""
+	}
+	if s, ok := unquote(raw); ok {
+		if d, err := ParseDate(s); err == nil {
+			return d
+		}
+	}
+	f.fail(name, raw, want)
+	return ""
+}
+
+const wantObject = "a JSON object of at most 65536 bytes"
+
+// readObject checks an Object and returns it as it came.
+func (f *fields) readObject(name string, raw []byte) []byte {
+	if raw == nil {
+		return nil
+	}
+	if raw[0] != '{' {
+		f.fail(name, raw, wantObject)
+		return nil
+	}
+	if len(raw) > MaxObject {
+		if f.err == nil {
+			f.err = invalid("data."+name, strconv.Itoa(len(raw))+" bytes", wantObject)
+		}
+		return nil
+	}
+	return raw
+}
+
+func (f *fields) object(name string) []byte {
+	return compactObject(f.readObject(name, f.required(name, wantObject)))
+}
+
+func (f *fields) optionalObject(name string) []byte {
+	return compactObject(f.readObject(name, f.optional(name)))
+}
+
+func compactObject(raw []byte) []byte {
+	if raw == nil {
+		return nil
+	}
+	return compact(raw)
+}
+
+func (f *fields) flags(name string) []Flag {
+	raw := f.readObject(name, f.required(name, wantObject))
+	if raw == nil {
+		return nil
+	}
+	members, err := readObject(raw, "data."+name)
+	if err != nil {
+		if f.err == nil {
+			f.err = err
+		}
+		return nil
+	}
+	out := make([]Flag, len(members))
+	for i, m := range members {
+		out[i].Name = m.name
+		if !isNull(m.raw) {
+			out[i].Value = compact(m.raw)
+		}
+	}
+	return out
+}

@@ -1,0 +1,165 @@
+// Package telemetry turns what a projector does into Prometheus metrics and
+// into an answer to whether it is ready. The names are those of the design.
+package telemetry
+
+import (
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"accountexport/projections"
+)
+
+// Projector observes a projector; it implements [projections.Observer].
+//
+// Messages are counted when their batch is committed, so within one life of
+// the program each is counted in exactly one outcome. The totals over all
+// lives are in the read model's checkpoints.
+type Projector struct {
+	events     *prometheus.CounterVec
+	position   *prometheus.GaugeVec
+	lag        prometheus.Gauge
+	lagTime    prometheus.Gauge
+	batch      prometheus.Histogram
+	took       prometheus.Histogram
+	toCommit   prometheus.Histogram
+	info       *prometheus.GaugeVec
+	restarts   *prometheus.CounterVec
+	progress   prometheus.Gauge
+	patience   time.Duration
+	mu         sync.Mutex
+	last       time.Time // of progress
+	end        projections.StreamInfo
+	reached    map[int]reached
+	generation int64
+	behind     uint64 // the lag that is shown
+}
+
+type reached struct {
+	position uint64
+	asOf     time.Time
+}
+
+// NewProjector registers the metrics. Without progress for patience a
+// projector is not ready.
+func NewProjector(reg prometheus.Registerer, patience time.Duration) *Projector {
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets,
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100})
+	}
+	seconds := prometheus.ExponentialBuckets(0.0005, 2, 18)
+	p := &Projector{
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "projector_events_total",
+			Help: "Messages committed, by event type (without controlplane.) and outcome."}, []string{"type", "outcome"}),
+		position: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "projector_position",
+			Help: "Stream sequence up to which a partition's messages are committed."}, []string{"partition"}),
+		lag: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_lag_events",
+			Help: "The stream's last sequence less the lowest checkpoint."}),
+		lagTime: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_lag_seconds",
+			Help: "How far the read model is behind the stream in time; 0 where nothing waits."}),
+		batch: histogram("projector_batch_events", "Messages in a committed batch.", prometheus.ExponentialBuckets(1, 4, 10)),
+		took:  histogram("projector_batch_duration_seconds", "Time from the start to the end of a batch's transaction.", seconds),
+		toCommit: histogram("projector_event_to_commit_seconds",
+			"Time from the stream's timestamp of a message to the end of its transaction.", seconds),
+		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "projector_generation_info",
+			Help: "1 for the generation that is projected, with the program's projection version."}, []string{"generation", "version"}),
+		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "projector_restarts_total",
+			Help: "Times the projector began again at its checkpoint."}, []string{"reason"}),
+		progress: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_last_progress_timestamp_seconds",
+			Help: "When a checkpoint was last written; beats while the stream is idle, too."}),
+		patience: patience, reached: map[int]reached{},
+	}
+	reg.MustRegister(p.events, p.position, p.lag, p.lagTime, p.batch, p.took, p.toCommit, p.info, p.restarts, p.progress)
+	for _, reason := range []string{"fenced", "stalled", "source", "store"} {
+		p.restarts.WithLabelValues(reason)
+	}
+	return p
+}
+
+// Committed implements [projections.Observer].
+func (p *Projector) Committed(s projections.Stats) {
+	now := time.Now()
+	for k, n := range s.Counts {
+		p.events.WithLabelValues(k.Type, k.Outcome.String()).Add(float64(n))
+	}
+	if s.Events > 0 {
+		p.batch.Observe(float64(s.Events))
+		p.took.Observe(s.Took.Seconds())
+	}
+	for _, at := range s.Times {
+		p.toCommit.Observe(max(0, now.Sub(at).Seconds()))
+	}
+	p.progress.SetToCurrentTime()
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = now
+	if s.Generation != p.generation {
+		p.info.Reset()
+		p.position.Reset()
+		clear(p.reached)
+		p.generation = s.Generation
+		p.info.WithLabelValues(strconv.FormatInt(s.Generation, 10),
+			fmt.Sprintf("%d.%d", projections.VersionMajor, projections.VersionMinor)).Set(1)
+	}
+	for _, a := range s.Advances {
+		p.position.WithLabelValues(strconv.Itoa(a.Partition)).Set(float64(a.To))
+		p.reached[a.Partition] = reached{a.To, a.AsOf}
+	}
+	p.measure(true)
+}
+
+// Looked implements [projections.Observer].
+func (p *Projector) Looked(info projections.StreamInfo) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.measure(false)
+	p.end = info
+}
+
+// Restarted implements [projections.Observer].
+func (p *Projector) Restarted(reason string) { p.restarts.WithLabelValues(reason).Inc() }
+
+// measure sets the lag behind the end that the stream had at the last look.
+// Partitions without a message are moved on only after a look, so a lag is
+// raised no sooner than at the look after: until then it is one by name only.
+func (p *Projector) measure(onlyLower bool) {
+	if len(p.reached) < p.end.Partitions || p.end.Partitions == 0 {
+		return // not all partitions have reported yet
+	}
+	first := true
+	var low reached
+	for _, r := range p.reached {
+		if first || r.position < low.position {
+			low, first = r, false
+		}
+	}
+	if low.position >= p.end.Last {
+		p.behind = 0
+		p.lag.Set(0)
+		p.lagTime.Set(0)
+		return
+	}
+	if lag := p.end.Last - low.position; !onlyLower || lag < p.behind {
+		p.behind = lag
+		p.lag.Set(float64(lag))
+		p.lagTime.Set(max(0, p.end.Time.Sub(low.asOf).Seconds()))
+	}
+}
+
+// Ready fails while no checkpoint is written: those of idle partitions are
+// every second, so silence means that nothing moves, whatever the reason.
+func (p *Projector) Ready() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch since := time.Since(p.last); {
+	case p.last.IsZero():
+		return fmt.Errorf("no checkpoint written yet")
+	case since > p.patience:
+		return fmt.Errorf("no checkpoint written for %s", since.Round(time.Second))
+	}
+	return nil
+}

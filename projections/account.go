@@ -1,0 +1,210 @@
+package projections
+
+import (
+	"fmt"
+
+	"accountexport/events"
+)
+
+// Account is the state of one account: what its messages so far have made of
+// it. It is made by [NewAccount] or [LoadAccount], changed by [Account.Apply]
+// alone, and not safe for concurrent use.
+type Account struct {
+	id        events.UUID
+	partition int
+	position  uint64
+	parked    int
+	erased    bool
+	erasedAt  events.Time
+
+	user    *User // parsed on first use
+	userRaw []byte
+	team    *Team
+	teamRaw []byte
+
+	usage, keys, sandboxes section
+
+	waiting         map[waitKey]*waiter // waiting patches known here
+	waitingCount    int                 // entities that events wait for
+	waitingComplete bool                // waiting holds all there are
+
+	userDirty, teamDirty, wiped bool
+	stored                      bool // the store has a row
+}
+
+// EntityKind names what an event can wait for.
+type EntityKind int16
+
+// The kinds of entity. The numbers are stored.
+const (
+	UserEntity    EntityKind = 1
+	TeamEntity    EntityKind = 2
+	KeyEntity     EntityKind = 3
+	SandboxEntity EntityKind = 4
+)
+
+type waitKey struct {
+	kind EntityKind
+	id   string
+}
+
+// waiter is what waits for one entity; patch nil: nothing does.
+type waiter struct {
+	patch any // *userPatch, *teamPatch, *keyPatch or *sandboxPatch
+	dirty bool
+}
+
+// NewAccount is an account that was never heard of.
+func NewAccount(id events.UUID) *Account {
+	return &Account{id: id, usage: newSection(UsageSection), keys: newSection(KeySection),
+		sandboxes: newSection(SandboxSection), waitingComplete: true}
+}
+
+// AccountRow is an account's row in the read model.
+//
+// Sections are JSON ready to send; the long ones hold the live tail, items
+// joined by commas and without brackets. Written, a nil section is unchanged;
+// read, it is empty.
+type AccountRow struct {
+	ID        events.UUID
+	Partition int
+	Position  uint64
+	Parked    int
+	ErasedAt  *events.Time // the row is a tombstone: nothing below is set
+
+	QuotaTierID            string // that the team names; empty without a team
+	User, Team             []byte
+	Usage, Keys, Sandboxes []byte
+	UsageLow               string // lowest usage day that belongs in the tail
+	UsagePages, KeyPages   int
+	SandboxPages           int
+	Waiting                int // entities that events wait for
+}
+
+// LoadAccount is the account that a stored row describes.
+func LoadAccount(r *AccountRow) *Account {
+	a := NewAccount(r.ID)
+	a.partition, a.position, a.parked, a.stored = r.Partition, r.Position, r.Parked, true
+	if r.ErasedAt != nil {
+		a.erased, a.erasedAt = true, *r.ErasedAt
+		return a
+	}
+	a.userRaw, a.teamRaw = r.User, r.Team
+	a.usage.rawTail, a.usage.low, a.usage.pages = r.Usage, r.UsageLow, r.UsagePages
+	a.keys.rawTail, a.keys.pages = r.Keys, r.KeyPages
+	a.sandboxes.rawTail, a.sandboxes.pages = r.Sandboxes, r.SandboxPages
+	for _, s := range a.sections() {
+		s.complete = s.pages == 0
+	}
+	a.waitingCount, a.waitingComplete = r.Waiting, r.Waiting == 0
+	return a
+}
+
+func (a *Account) sections() [3]*section { return [3]*section{&a.usage, &a.keys, &a.sandboxes} }
+
+func (a *Account) hasUser() bool { return a.user != nil || a.userRaw != nil }
+func (a *Account) hasTeam() bool { return a.team != nil || a.teamRaw != nil }
+
+func (a *Account) openUser() (*User, error) {
+	if a.user == nil {
+		u, err := readUser(a.userRaw)
+		if err != nil {
+			return nil, fmt.Errorf("user: %w", err)
+		}
+		a.user = u
+	}
+	return a.user, nil
+}
+
+func (a *Account) openTeam() (*Team, error) {
+	if a.team == nil {
+		t, err := readTeam(a.teamRaw)
+		if err != nil {
+			return nil, fmt.Errorf("team: %w", err)
+		}
+		a.team = t
+	}
+	return a.team, nil
+}
+
+// erase removes everything but the tombstone.
+func (a *Account) erase(at events.Time) {
+	position, partition, stored := a.position, a.partition, a.stored
+	*a = *NewAccount(a.id)
+	a.position, a.partition, a.stored = position, partition, stored
+	a.erased, a.erasedAt, a.wiped = true, at, true
+}
+
+// Size estimates the bytes that the account holds in memory.
+func (a *Account) Size() int {
+	n := 700 + len(a.userRaw) + len(a.teamRaw) + len(a.waiting)*512
+	if a.user != nil {
+		n += 400 + a.user.AbuseFlags.size()
+	}
+	if a.team != nil {
+		n += 300
+	}
+	for _, s := range a.sections() {
+		n += s.size()
+	}
+	return n
+}
+
+// Trim forgets what can be asked for again. All changes must be in the store.
+func (a *Account) Trim() {
+	for _, s := range a.sections() {
+		s.trim()
+	}
+	a.waiting, a.waitingComplete = nil, a.waitingCount == 0
+}
+
+// Overlay estimates the bytes that Trim would free.
+func (a *Account) Overlay() int {
+	n := len(a.waiting) * 512
+	for _, s := range a.sections() {
+		n += s.overlaySize()
+	}
+	return n
+}
+
+// waiter finds what waits for an entity; ok is false where the store has to be
+// asked.
+func (a *Account) waiter(k waitKey) (w *waiter, ok bool) {
+	if w, ok = a.waiting[k]; ok {
+		return w, true
+	}
+	return nil, a.waitingComplete
+}
+
+// wait adds a patch to what waits for an entity, and release takes it all.
+// Both need waiter to have answered.
+func (a *Account) wait(k waitKey, patch func(waiting any) any) {
+	w := a.waiting[k]
+	if w == nil {
+		if a.waiting == nil {
+			a.waiting = map[waitKey]*waiter{}
+		}
+		w = &waiter{}
+		a.waiting[k] = w
+	}
+	if w.patch == nil {
+		a.waitingCount++
+	}
+	w.patch, w.dirty = patch(w.patch), true
+}
+
+func (a *Account) release(k waitKey) any {
+	w := a.waiting[k]
+	if w == nil || w.patch == nil {
+		return nil
+	}
+	p := w.patch
+	w.patch, w.dirty = nil, true
+	a.waitingCount--
+	return p
+}
+
+// whole tells whether all of the account is in memory.
+func (a *Account) whole() bool {
+	return a.waitingComplete && a.usage.complete && a.keys.complete && a.sandboxes.complete
+}

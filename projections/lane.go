@@ -1,0 +1,336 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"accountexport/events"
+)
+
+// work is what the reader hands a lane, in stream order.
+type work struct {
+	messages []Message
+	upTo     uint64    // every message of the lane's partitions up to here was handed over
+	all      bool      // move every partition's checkpoint on to upTo
+	asOf     time.Time // with all: the stream held nothing more at this time
+}
+
+// lane folds and writes the messages of some partitions: a state cache, a
+// batch that grows, and at most one commit under way. It belongs to one
+// goroutine.
+type lane struct {
+	store      Store
+	generation int64
+	bound      Bound
+	cache      *cache
+	at         map[int]*Checkpoint // as committed
+	observe    func(*committedBatch)
+
+	seq      uint64
+	cur      *pending
+	upTo     uint64
+	asOf     time.Time
+	inFlight *flight
+	done     chan error
+}
+
+// flight is a commit under way.
+type flight struct {
+	*pending
+	batch *Batch
+	start time.Time
+}
+
+// committedBatch is what the engine tells of a commit.
+type committedBatch struct {
+	*pending
+	advances []Advance
+	took     time.Duration
+}
+
+func newLane(s Store, own Ownership, checkpoints []Checkpoint, bound Bound, cacheBytes int) *lane {
+	l := &lane{store: s, generation: own.Generation, bound: bound, cache: newCache(cacheBytes),
+		at: map[int]*Checkpoint{}, done: make(chan error, 1), observe: func(*committedBatch) {}}
+	for _, c := range checkpoints {
+		l.at[c.Partition] = &c
+		l.upTo = max(l.upTo, c.Position)
+	}
+	l.renew()
+	return l
+}
+
+func (l *lane) renew() {
+	l.seq++
+	l.cur = newPending(l.seq)
+}
+
+// run folds what comes in and commits it, until in is closed; then it commits
+// what is left. A commit goes on while the next batch is folded.
+func (l *lane) run(ctx context.Context, in <-chan work) error {
+	open := in
+	for {
+		if !l.cur.empty() && l.inFlight == nil && (len(in) == 0 || l.cur.full(l.bound)) {
+			if err := l.start(ctx); err != nil {
+				return err
+			}
+		}
+		if open == nil && l.cur.empty() && l.inFlight == nil {
+			return nil
+		}
+		next := open
+		if l.cur.full(l.bound) {
+			next = nil
+		}
+		select {
+		case w, ok := <-next:
+			if !ok {
+				open = nil
+				break
+			}
+			if err := l.fold(ctx, w); err != nil {
+				l.abandon()
+				return err
+			}
+		case err := <-l.done:
+			if err := l.finish(err); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			l.abandon()
+			return ctx.Err()
+		}
+	}
+}
+
+// abandon waits for the commit under way, whatever becomes of it.
+func (l *lane) abandon() {
+	if l.inFlight != nil {
+		<-l.done
+		l.inFlight = nil
+	}
+}
+
+// start begins to commit the current batch.
+func (l *lane) start(ctx context.Context) error {
+	b, err := l.cur.batch(l.generation, l.cache)
+	if err != nil {
+		return err
+	}
+	b.Advances = l.advances()
+	f := &flight{pending: l.cur, batch: b, start: time.Now()}
+	l.inFlight = f
+	l.renew()
+	go func() { l.done <- l.store.Commit(ctx, b) }()
+	return nil
+}
+
+func (l *lane) advances() []Advance {
+	var out []Advance
+	for p, c := range l.at {
+		t := l.cur.touched[p]
+		if t == nil && !l.cur.all {
+			continue
+		}
+		a := Advance{Partition: p, From: c.Position, To: max(c.Position, l.upTo), Epoch: c.Epoch, AsOf: l.cur.lastAt}
+		if l.cur.all && l.asOf.After(a.AsOf) {
+			a.AsOf = l.asOf
+		}
+		if a.AsOf.Before(c.AsOf) {
+			a.AsOf = c.AsOf
+		}
+		if t != nil {
+			a.Tally = *t
+		}
+		out = append(out, a)
+	}
+	slices.SortFunc(out, func(x, y Advance) int { return x.Partition - y.Partition })
+	return out
+}
+
+// finish takes note of how the commit under way ended.
+func (l *lane) finish(err error) error {
+	f := l.inFlight
+	l.inFlight = nil
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	for _, a := range f.batch.Advances {
+		c := l.at[a.Partition]
+		c.Position, c.AsOf = a.To, a.AsOf
+	}
+	l.cache.committed(f.seq, f.dirty)
+	l.observe(&committedBatch{pending: f.pending, advances: f.batch.Advances, took: time.Since(f.start)})
+	return nil
+}
+
+// commit commits the current batch and waits.
+func (l *lane) commit(ctx context.Context) error {
+	if l.cur.empty() {
+		return nil
+	}
+	if err := l.start(ctx); err != nil {
+		return err
+	}
+	return l.finish(<-l.done)
+}
+
+// fold adds the messages to the current batch.
+func (l *lane) fold(ctx context.Context, w work) error {
+	decoded := make([]Decoded, 0, len(w.messages))
+	for _, m := range w.messages {
+		d, err := Decode(m)
+		if err != nil {
+			return err
+		}
+		decoded = append(decoded, d)
+	}
+	if err := l.load(ctx, decoded); err != nil {
+		return err
+	}
+	for i := range decoded {
+		if err := l.foldOne(ctx, &decoded[i]); err != nil {
+			return err
+		}
+	}
+	l.upTo = max(l.upTo, w.upTo)
+	if w.all {
+		l.cur.all = true
+		l.asOf = w.asOf
+	}
+	return nil
+}
+
+func (l *lane) foldOne(ctx context.Context, d *Decoded) error {
+	switch d.To.Kind {
+	case events.SubjectAccount:
+		return l.foldAccount(ctx, d)
+	case events.SubjectTier:
+		t, out := DefineTier(d)
+		if t != nil {
+			l.cur.tiers[t.ID] = t
+		}
+		if out == Parked {
+			l.cur.park(d, nil, d.Invalid)
+		}
+		l.cur.count(&d.Message, d.typeLabel(), out)
+	default:
+		l.cur.park(d, nil, d.Invalid)
+		l.cur.count(&d.Message, d.typeLabel(), Parked)
+	}
+	return nil
+}
+
+func (l *lane) foldAccount(ctx context.Context, d *Decoded) error {
+	e := l.cache.get(d.To.Account)
+	if e == nil {
+		return fmt.Errorf("account %s at position %d: %w", d.To.Account, d.Position, errUnknown)
+	}
+	label := d.typeLabel()
+	gone := e.erased
+	if gone {
+		label = otherType
+	}
+	out, err := e.Apply(d)
+	for err != nil && out != Parked && errors.Is(err, errUnknown) {
+		var asked bool
+		if asked, err = l.ask(ctx, []*Decoded{d}); err != nil {
+			return err
+		}
+		if !asked {
+			return fmt.Errorf("account %s at position %d: %w, and nothing to ask for", d.To.Account, d.Position, errUnknown)
+		}
+		out, err = e.Apply(d)
+	}
+	switch {
+	case out == Parked:
+		l.cur.park(d, &d.To.Account, err)
+	case err != nil:
+		return err
+	}
+	if e.wiped {
+		l.cur.erase(d.To.Account)
+	}
+	if !gone {
+		l.cur.mark(e)
+	}
+	l.cur.count(&d.Message, label, out)
+	return nil
+}
+
+// load brings the states that the messages need into memory: first the
+// accounts, then what their events touch outside the live tails.
+func (l *lane) load(ctx context.Context, decoded []Decoded) error {
+	var missing []events.UUID
+	seen := map[events.UUID]bool{}
+	for i := range decoded {
+		to := &decoded[i].To
+		if to.Kind != events.SubjectAccount || seen[to.Account] {
+			continue
+		}
+		seen[to.Account] = true
+		if l.cache.get(to.Account) == nil {
+			missing = append(missing, to.Account)
+		}
+	}
+	if len(missing) > 0 {
+		rows, err := l.store.Load(ctx, l.generation, missing)
+		if err != nil {
+			return fmt.Errorf("load %d accounts: %w", len(missing), err)
+		}
+		for i := range rows {
+			l.cache.add(LoadAccount(&rows[i]))
+		}
+		for _, id := range missing {
+			if l.cache.get(id) == nil {
+				l.cache.add(NewAccount(id))
+			}
+		}
+	}
+	var partial []*Decoded
+	for i := range decoded {
+		d := &decoded[i]
+		if d.To.Kind == events.SubjectAccount && !l.cache.byID[d.To.Account].whole() {
+			partial = append(partial, d)
+		}
+	}
+	if len(partial) == 0 {
+		return nil
+	}
+	_, err := l.ask(ctx, partial)
+	return err
+}
+
+// ask has the store answer what the messages need; asked tells whether
+// anything was needed.
+func (l *lane) ask(ctx context.Context, messages []*Decoded) (asked bool, err error) {
+	var needs []Need
+	seen := map[Need]bool{}
+	for _, d := range messages {
+		ns, err := l.cache.byID[d.To.Account].Needs(d)
+		if err != nil {
+			return false, err
+		}
+		for _, n := range ns {
+			if !seen[n] {
+				seen[n] = true
+				needs = append(needs, n)
+			}
+		}
+	}
+	if len(needs) == 0 {
+		return false, nil
+	}
+	answers, err := l.store.Lookup(ctx, l.generation, needs)
+	if err != nil {
+		return true, fmt.Errorf("look up %d items: %w", len(needs), err)
+	}
+	for i := range answers {
+		if err := l.cache.byID[answers[i].Account].Supply(&answers[i]); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,34 @@
+package projections
+
+import "time"
+
+// Stats describe one committed batch.
+type Stats struct {
+	Generation int64
+	Events     int
+	Took       time.Duration // from the start of the transaction to its end
+	Counts     map[TypeOutcome]int64
+	Advances   []Advance
+	Times      []time.Time // the stream's timestamp of each event
+}
+
+func (b *committedBatch) stats(generation int64) Stats {
+	return Stats{Generation: generation, Events: len(b.times), Took: b.took, Counts: b.counts,
+		Advances: b.advances, Times: b.times}
+}
+
+// Observer is told what a projector does. Its methods must not block.
+type Observer interface {
+	// Committed: a batch is in the store. Every message is in exactly one.
+	Committed(Stats)
+	// Looked: the server was asked for the stream's end.
+	Looked(StreamInfo)
+	// Restarted: an error made the projector begin again at its checkpoint.
+	Restarted(reason string)
+}
+
+type nobody struct{}
+
+func (nobody) Committed(Stats)   {}
+func (nobody) Looked(StreamInfo) {}
+func (nobody) Restarted(string)  {}

@@ -1,0 +1,43 @@
+package projections
+
+// Outcome is what became of a message; each ends in exactly one, see
+// contract §3.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Applied Outcome = iota
+	Duplicate
+	Deferred
+	Ignored
+	Parked
+	outcomes
+)
+
+// String is the outcome's name in metrics and on the command line.
+func (o Outcome) String() string {
+	return [outcomes]string{"applied", "duplicate", "deferred", "ignored", "parked"}[o]
+}
+
+// Outcomes lists all outcomes.
+func Outcomes() []Outcome { return []Outcome{Applied, Duplicate, Deferred, Ignored, Parked} }
+
+// Tally counts messages by outcome.
+type Tally [outcomes]int64
+
+// Total is the number of messages counted.
+func (t Tally) Total() int64 {
+	var n int64
+	for _, c := range t {
+		n += c
+	}
+	return n
+}
+
+// Version is the projection version of this program, see design §4: Minor
+// goes up when the only change is that messages which were parked are now
+// accepted, Major for whatever else folds the same stream to other bytes.
+const (
+	VersionMajor = 1
+	VersionMinor = 0
+)

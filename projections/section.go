@@ -1,0 +1,374 @@
+package projections
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// SectionKind names one of the long sections of a document.
+type SectionKind int16
+
+// The long sections. The numbers are stored.
+const (
+	UsageSection   SectionKind = 1
+	KeySection     SectionKind = 2
+	SandboxSection SectionKind = 3
+)
+
+// Sizes of the live tail and of pages, in bytes of JSON. A tail longer than
+// tailMax gives its oldest items to sealed pages of at least pageFill each, so
+// what an event rewrites does not grow with its account.
+const (
+	tailMax   = 6 << 10
+	pageFill  = 3 << 10
+	pageSplit = 2 * pageFill // a usage page longer than this is split
+)
+
+type entity interface {
+	appendJSON(b []byte) []byte
+}
+
+// item is one entity of a section. raw is always current; val is its parsed
+// form, kept from the first touch to the next flush.
+type item struct {
+	key string
+	raw []byte
+	val entity
+}
+
+// page is a sealed run of items, in memory.
+type page struct {
+	key   string
+	items []item
+	bytes int
+	dirty bool
+}
+
+// section is one long section of an account: a live tail, always in memory,
+// and sealed pages, in memory only where one of their items is needed or has
+// changed since the last flush.
+//
+// API keys and sandboxes are in the order of creation: a page's key is its
+// number, and a directory in the store leads from item to page. Usage days are
+// ordered by day and team: a page's key is the lowest item key that it may
+// hold, and the tail holds what is not below low.
+//
+// What goes where depends on the account's messages alone, not on how they
+// were cut into batches.
+type section struct {
+	kind    SectionKind
+	decode  func(raw []byte) (entity, error)
+	keyOf   func(raw []byte) (string, error)
+	rawTail []byte // the stored tail, until it is first needed
+
+	tail      []item
+	tailBytes int
+	low       string
+	pages     int // sealed pages there are, in the store and in memory
+	dirty     bool
+
+	complete bool              // open and where hold all there is
+	open     map[string]*page  // pages in memory, by key
+	where    map[string]string // page of a sealed item (usage: as of the last lookup); noPage where it is in none
+	sealed   []SealedItem      // items that went to a page since the last flush
+}
+
+// SealedItem says that an item is in a page.
+type SealedItem struct {
+	Section SectionKind
+	Item    string
+	Page    string
+}
+
+const noPage = "-" // sorts apart from any page key, and is none
+
+func newSection(kind SectionKind) section {
+	s := section{kind: kind, complete: true}
+	switch kind {
+	case UsageSection:
+		s.decode, s.keyOf = readUsageDay, usageItemKey
+	case KeySection:
+		s.decode, s.keyOf = readAPIKey, firstString
+	case SandboxSection:
+		s.decode, s.keyOf = readSandbox, firstString
+	}
+	return s
+}
+
+// load cuts the stored tail into items.
+func (s *section) load() error {
+	if s.rawTail == nil {
+		return nil
+	}
+	items, n, err := s.split(s.rawTail)
+	if err != nil {
+		return err
+	}
+	s.tail, s.tailBytes, s.rawTail = items, n, nil
+	return nil
+}
+
+func (s *section) split(b []byte) (items []item, bytes int, err error) {
+	err = splitItems(b, func(raw []byte) error {
+		key, err := s.keyOf(raw)
+		items = append(items, item{key: key, raw: raw})
+		bytes += len(raw)
+		return err
+	})
+	return items, bytes, err
+}
+
+type place struct {
+	page  *page // nil: the tail
+	index int   // where the item is or, among usage days, belongs
+}
+
+type finding uint8
+
+const (
+	absent finding = iota
+	present
+	unknown // the store has to be asked
+)
+
+// find looks an item up in what is in memory.
+func (s *section) find(key string) (place, finding, error) {
+	if err := s.load(); err != nil {
+		return place{}, absent, err
+	}
+	if s.kind == UsageSection {
+		p, f := s.findDay(key)
+		return p, f, nil
+	}
+	for i := len(s.tail) - 1; i >= 0; i-- {
+		if s.tail[i].key == key {
+			return place{nil, i}, present, nil
+		}
+	}
+	if s.pages == 0 {
+		return place{}, absent, nil
+	}
+	pageKey, ok := s.where[key]
+	switch {
+	case !ok && s.complete, pageKey == noPage:
+		return place{}, absent, nil
+	case !ok:
+		return place{}, unknown, nil
+	}
+	pg := s.open[pageKey]
+	if pg == nil {
+		return place{}, unknown, nil
+	}
+	i := slices.IndexFunc(pg.items, func(it item) bool { return it.key == key })
+	if i < 0 {
+		return place{}, absent, fmt.Errorf("item %q is not in page %s: %w", key, pageKey, errCorrupt)
+	}
+	return place{pg, i}, present, nil
+}
+
+func (s *section) findDay(key string) (place, finding) {
+	items, p := s.tail, place{}
+	if s.pages > 0 && key < s.low {
+		base, ok := s.where[key]
+		if !ok && !s.complete {
+			return p, unknown
+		}
+		for k := range s.open {
+			if k <= key && (!ok || k > base) {
+				base, ok = k, true
+			}
+		}
+		if p.page = s.open[base]; p.page == nil {
+			return p, unknown
+		}
+		items = p.page.items
+	}
+	i := sort.Search(len(items), func(i int) bool { return items[i].key >= key })
+	p.index = i
+	if i < len(items) && items[i].key == key {
+		return p, present
+	}
+	return p, absent
+}
+
+// supply takes what the store answered about an item: the page that holds it
+// (usage: whose range it falls in) and that page's body, or ok false.
+func (s *section) supply(key, pageKey string, body []byte, ok bool) error {
+	if s.where == nil {
+		s.where, s.open = map[string]string{}, map[string]*page{}
+	}
+	if known, there := s.where[key]; there && (known == noPage || s.open[known] != nil) {
+		return nil
+	}
+	if !ok {
+		s.where[key] = noPage
+		return nil
+	}
+	s.where[key] = pageKey
+	if s.open[pageKey] != nil {
+		return nil
+	}
+	items, n, err := s.split(body)
+	if err != nil {
+		return fmt.Errorf("page %s: %w", pageKey, err)
+	}
+	s.open[pageKey] = &page{key: pageKey, items: items, bytes: n}
+	return nil
+}
+
+func (s *section) at(p place) *item {
+	if p.page != nil {
+		return &p.page.items[p.index]
+	}
+	return &s.tail[p.index]
+}
+
+// value is the parsed item; a change to it counts after put.
+func (s *section) value(p place) (entity, error) {
+	it := s.at(p)
+	if it.val == nil {
+		v, err := s.decode(it.raw)
+		if err != nil {
+			return nil, fmt.Errorf("item %q: %w", it.key, err)
+		}
+		it.val = v
+	}
+	return it.val, nil
+}
+
+// put writes the item's value back.
+func (s *section) put(p place) {
+	it := s.at(p)
+	before := len(it.raw)
+	it.raw = it.val.appendJSON(make([]byte, 0, before+32))
+	s.grown(p, len(it.raw)-before)
+}
+
+// insert adds an item: at its place among usage days, else at the end.
+func (s *section) insert(p place, key string, v entity) {
+	it := item{key: key, val: v, raw: v.appendJSON(make([]byte, 0, 384))}
+	switch {
+	case s.kind != UsageSection:
+		s.tail = append(s.tail, it)
+		p = place{}
+	case p.page != nil:
+		p.page.items = slices.Insert(p.page.items, p.index, it)
+	default:
+		s.tail = slices.Insert(s.tail, p.index, it)
+	}
+	s.grown(p, len(it.raw))
+}
+
+func (s *section) grown(p place, by int) {
+	if p.page != nil {
+		p.page.bytes += by
+		p.page.dirty = true
+		if s.kind == UsageSection && p.page.bytes > pageSplit && len(p.page.items) > 1 {
+			s.splitPage(p.page)
+		}
+		return
+	}
+	s.dirty = true
+	s.tailBytes += by
+	for s.tailBytes > tailMax && len(s.tail) > 1 {
+		s.seal()
+	}
+}
+
+// seal gives the tail's oldest items to a new page.
+func (s *section) seal() {
+	pg := &page{key: s.low, dirty: true}
+	if s.kind != UsageSection {
+		pg.key = fmt.Sprintf("%08d", s.pages)
+	}
+	n := 0
+	for n < len(s.tail)-1 && pg.bytes < pageFill {
+		pg.bytes += len(s.tail[n].raw)
+		n++
+	}
+	pg.items = slices.Clone(s.tail[:n])
+	s.tail = slices.Delete(s.tail, 0, n)
+	s.tailBytes -= pg.bytes
+	s.addPage(pg)
+	if s.kind == UsageSection {
+		s.low = s.tail[0].key
+		return
+	}
+	for _, it := range pg.items {
+		s.where[it.key] = pg.key
+		s.sealed = append(s.sealed, SealedItem{s.kind, it.key, pg.key})
+	}
+}
+
+func (s *section) splitPage(pg *page) {
+	half := len(pg.items) / 2
+	upper := &page{key: pg.items[half].key, items: slices.Clone(pg.items[half:]), dirty: true}
+	pg.items = slices.Clip(pg.items[:half])
+	for _, it := range upper.items {
+		upper.bytes += len(it.raw)
+	}
+	pg.bytes -= upper.bytes
+	s.addPage(upper)
+}
+
+func (s *section) addPage(pg *page) {
+	if s.where == nil {
+		s.where, s.open = map[string]string{}, map[string]*page{}
+	}
+	s.open[pg.key] = pg
+	s.pages++
+}
+
+func joinItems(items []item, bytes int) []byte {
+	b := make([]byte, 0, bytes+len(items))
+	for i := range items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, items[i].raw...)
+		items[i].val = nil
+	}
+	return b
+}
+
+// body is the tail as it is stored: items joined by commas.
+func (s *section) body() []byte {
+	if s.rawTail != nil {
+		return s.rawTail
+	}
+	return joinItems(s.tail, s.tailBytes)
+}
+
+// dirtyPages returns the pages changed since the last flush, by key.
+func (s *section) dirtyPages() []*page {
+	var out []*page
+	for _, pg := range s.open {
+		if pg.dirty {
+			out = append(out, pg)
+		}
+	}
+	slices.SortFunc(out, func(a, b *page) int { return strings.Compare(a.key, b.key) })
+	return out
+}
+
+// trim forgets the pages in memory. All of them must be in the store.
+func (s *section) trim() {
+	s.open, s.where = nil, nil
+	s.complete = s.pages == 0
+}
+
+// size estimates the bytes held in memory.
+func (s *section) size() int {
+	n := cap(s.rawTail) + s.tailBytes + len(s.tail)*80 + s.overlaySize()
+	return n
+}
+
+func (s *section) overlaySize() int {
+	n := len(s.where) * 120
+	for _, pg := range s.open {
+		n += pg.bytes + len(pg.items)*80 + 160
+	}
+	return n
+}

@@ -1,0 +1,57 @@
+package projections
+
+import (
+	"context"
+	"time"
+
+	"accountexport/events"
+)
+
+// Message is one message of the stream.
+type Message struct {
+	Position  uint64    // stream sequence
+	Time      time.Time // the stream's own timestamp
+	Partition int       // the subject's partition token; -1 where it carries none
+	events.Message
+}
+
+// Size is about how many bytes the message holds in memory.
+func (m *Message) Size() int { return len(m.Data) + len(m.Subject) + 128 }
+
+// StreamInfo is what a stream says of itself.
+type StreamInfo struct {
+	Name       string
+	Created    time.Time // identity: a recreated stream has another
+	First      uint64    // first sequence still there
+	Last       uint64    // last sequence given out; 0 for a stream that never had a message
+	Partitions int       // of the stream's subject transform
+	Time       time.Time // the server's clock when it answered
+}
+
+// Bound limits how much one read returns.
+type Bound struct {
+	Events int
+	Bytes  int
+}
+
+// Source is an ordered log of messages. Reading acknowledges nothing.
+type Source interface {
+	// Info asks the server; it is never answered from memory.
+	Info(ctx context.Context) (StreamInfo, error)
+	// First finds the first message after the position; ok is false where
+	// there is none.
+	First(ctx context.Context, after uint64) (position uint64, ok bool, err error)
+	// Open starts reading, in stream order, right after the position.
+	Open(ctx context.Context, after uint64) (Reader, error)
+}
+
+// Reader yields messages in strictly ascending positions and never skips one
+// that is still in the stream. After an error it is of no further use.
+type Reader interface {
+	// Next waits until at least one message is there, then appends to buf all
+	// that are ready, up to the bound (always at least one), without waiting
+	// for more. The messages stay valid after the next call.
+	Next(ctx context.Context, buf []Message, bound Bound) ([]Message, error)
+	// Close frees the reader; Next then returns an error.
+	Close()
+}

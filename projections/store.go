@@ -1,0 +1,85 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"accountexport/events"
+)
+
+// Checkpoint is how far one partition of a generation has come.
+type Checkpoint struct {
+	Partition int
+	Position  uint64    // every message up to here is folded and stored
+	Epoch     int64     // goes up with every change of owner
+	AsOf      time.Time // all that the stream held at this time is in
+	Tally     Tally     // messages by outcome, since the generation began
+}
+
+// Ownership is what a replica holds: the partitions of one generation, each at
+// its checkpoint.
+type Ownership struct {
+	Generation  int64
+	Stream      StreamIdentity // the stream that the generation was folded from
+	Checkpoints []Checkpoint
+}
+
+// StreamIdentity tells a stream from one that was recreated in its place.
+type StreamIdentity struct {
+	Name    string
+	Created time.Time
+}
+
+// ParkedMessage is a message that no fold accepts, as it is recorded.
+type ParkedMessage struct {
+	Position  uint64
+	Partition int
+	Account   *events.UUID // nil where the subject names none
+	Time      time.Time    // the stream's timestamp
+	Subject   string       // as published
+	Type      string       // where it could be read
+	Reason    string
+	Header    http.Header
+	Payload   []byte
+}
+
+// Advance moves one partition's checkpoint on.
+type Advance struct {
+	Partition int
+	From      uint64 // the position it must be at
+	To        uint64
+	Epoch     int64 // the epoch it must be in
+	AsOf      time.Time
+	Tally     Tally // added
+}
+
+// Batch is what one transaction writes: all of it or nothing.
+type Batch struct {
+	Generation int64
+	Changes    []Change         // at most one an account, sorted by account id
+	Tiers      []TierDefinition // at most one a tier, sorted by id
+	Parked     []ParkedMessage
+	Advances   []Advance // sorted by partition
+}
+
+// ErrFenced means that another replica has taken a partition over: nothing was
+// written.
+var ErrFenced = errors.New("partition taken over by another replica")
+
+// Store is the read model as the engine needs it.
+type Store interface {
+	// Acquire takes ownership of every partition of the live generation, which
+	// it creates for the stream where there is none. It waits as long as a
+	// live replica holds them.
+	Acquire(ctx context.Context, stream StreamInfo) (Ownership, error)
+	// Load reads the rows of those accounts that have one.
+	Load(ctx context.Context, generation int64, accounts []events.UUID) ([]AccountRow, error)
+	// Lookup answers every need.
+	Lookup(ctx context.Context, generation int64, needs []Need) ([]Answer, error)
+	// Commit writes the batch in one transaction, or fails with [ErrFenced] or
+	// another error and writes nothing; where the connection is lost, it may
+	// have been written all the same.
+	Commit(ctx context.Context, b *Batch) error
+}

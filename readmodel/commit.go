@@ -1,0 +1,242 @@
+package readmodel
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"accountexport/projections"
+)
+
+// Commit implements [projections.Store]: one transaction in one round trip.
+// The statements of a pgx batch outside a transaction block are one
+// transaction by themselves; the fence comes first, so that a replica that has
+// lost a partition waits for no row lock of its successor.
+func (s *Store) Commit(ctx context.Context, b *projections.Batch) error {
+	q := &pgx.Batch{}
+	queueAdvances(q, b)
+	queueWipes(q, b)
+	queueRows(q, b)
+	queuePages(q, b)
+	queueItems(q, b)
+	queueWaiting(q, b)
+	queueTiers(q, b)
+	queueParked(q, b)
+	if err := s.pool.SendBatch(ctx, q).Close(); err != nil {
+		return fenced(err)
+	}
+	return nil
+}
+
+func queueAdvances(q *pgx.Batch, b *projections.Batch) {
+	n := len(b.Advances)
+	partitions, from, to, epochs, asOf := make([]int32, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]time.Time, n)
+	var tallies [5][]int64
+	for i, a := range b.Advances {
+		partitions[i], from[i], to[i], epochs[i], asOf[i] = int32(a.Partition), int64(a.From), int64(a.To), a.Epoch, a.AsOf
+		for j, o := range []projections.Outcome{projections.Applied, projections.Duplicate, projections.Deferred, projections.Ignored, projections.Parked} {
+			tallies[j] = append(tallies[j], a.Tally[o])
+		}
+	}
+	q.Queue(`SELECT export.advance($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, b.Generation, partitions, from, to,
+		epochs, asOf, tallies[0], tallies[1], tallies[2], tallies[3], tallies[4])
+}
+
+// queueWipes removes all there is of the accounts that were erased.
+func queueWipes(q *pgx.Batch, b *projections.Batch) {
+	var ids [][16]byte
+	for i := range b.Changes {
+		if b.Changes[i].Wiped {
+			ids = append(ids, b.Changes[i].Row.ID)
+		}
+	}
+	if ids == nil {
+		return
+	}
+	for _, table := range []string{"account_export", "account_export_pages", "account_export_items", "account_waiting", "parked"} {
+		q.Queue(inSchema(b.Generation, `DELETE FROM {schema}.`+table+` WHERE account_id = ANY($1)`), ids)
+	}
+}
+
+// queueRows writes each changed account's row; a section that is NULL stays as
+// it is, and the database keeps its stored form without reading it.
+func queueRows(q *pgx.Batch, b *projections.Batch) {
+	n := len(b.Changes)
+	if n == 0 {
+		return
+	}
+	ids, partitions, positions, parked := make([][16]byte, n), make([]int32, n), make([]int64, n), make([]int32, n)
+	erased, tiers, lows := make([]*time.Time, n), make([]*string, n), make([]string, n)
+	usagePages, keyPages, sandboxPages, waiting := make([]int32, n), make([]int32, n), make([]int32, n), make([]int32, n)
+	users, teams, usage, keys, sandboxes := make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
+	for i := range b.Changes {
+		r := &b.Changes[i].Row
+		ids[i], partitions[i], positions[i], parked[i] = r.ID, int32(r.Partition), int64(r.Position), int32(r.Parked)
+		if r.ErasedAt != nil {
+			t := r.ErasedAt.GoTime()
+			erased[i] = &t
+		}
+		if r.QuotaTierID != "" {
+			tiers[i] = &r.QuotaTierID
+		}
+		lows[i], usagePages[i], keyPages[i] = r.UsageLow, int32(r.UsagePages), int32(r.KeyPages)
+		sandboxPages[i], waiting[i] = int32(r.SandboxPages), int32(r.Waiting)
+		users[i], teams[i], usage[i], keys[i], sandboxes[i] = r.User, r.Team, r.Usage, r.Keys, r.Sandboxes
+	}
+	q.Queue(inSchema(b.Generation, `
+INSERT INTO {schema}.account_export AS t (account_id, partition, position, parked, version_minor, erased_at, quota_tier_id,
+    usage_low, usage_pages, key_pages, sandbox_pages, waiting, user_json, team_json, usage_tail, keys_tail, sandboxes_tail)
+SELECT u.id, u.p, u.pos, u.parked, $17, u.erased, u.tier, u.low, u.up, u.kp, u.sp, u.w, u.a, u.b, u.c, u.d, u.e
+FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::integer[], $5::timestamptz[], $6::text[], $7::text[], $8::integer[],
+    $9::integer[], $10::integer[], $11::integer[], $12::bytea[], $13::bytea[], $14::bytea[], $15::bytea[], $16::bytea[])
+    AS u (id, p, pos, parked, erased, tier, low, up, kp, sp, w, a, b, c, d, e)
+ON CONFLICT (account_id) DO UPDATE SET
+    partition = excluded.partition, position = excluded.position, parked = excluded.parked,
+    quota_tier_id = excluded.quota_tier_id, usage_low = excluded.usage_low, usage_pages = excluded.usage_pages,
+    key_pages = excluded.key_pages, sandbox_pages = excluded.sandbox_pages, waiting = excluded.waiting,
+    user_json = coalesce(excluded.user_json, t.user_json), team_json = coalesce(excluded.team_json, t.team_json),
+    usage_tail = coalesce(excluded.usage_tail, t.usage_tail), keys_tail = coalesce(excluded.keys_tail, t.keys_tail),
+    sandboxes_tail = coalesce(excluded.sandboxes_tail, t.sandboxes_tail)`),
+		ids, partitions, positions, parked, erased, tiers, lows, usagePages, keyPages, sandboxPages, waiting,
+		users, teams, usage, keys, sandboxes, int32(projections.VersionMinor))
+}
+
+func queuePages(q *pgx.Batch, b *projections.Batch) {
+	var ids [][16]byte
+	var sections []int16
+	var keys []string
+	var bodies [][]byte
+	for i := range b.Changes {
+		for _, p := range b.Changes[i].Pages {
+			ids, sections = append(ids, b.Changes[i].Row.ID), append(sections, int16(p.Section))
+			keys, bodies = append(keys, p.Key), append(bodies, p.Body)
+		}
+	}
+	if ids == nil {
+		return
+	}
+	q.Queue(inSchema(b.Generation, `
+INSERT INTO {schema}.account_export_pages (account_id, section, page_key, body)
+SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bytea[])
+ON CONFLICT (account_id, section, page_key) DO UPDATE SET body = excluded.body`), ids, sections, keys, bodies)
+}
+
+func queueItems(q *pgx.Batch, b *projections.Batch) {
+	var ids [][16]byte
+	var sections []int16
+	var items, pages []string
+	for i := range b.Changes {
+		for _, it := range b.Changes[i].Sealed {
+			ids, sections = append(ids, b.Changes[i].Row.ID), append(sections, int16(it.Section))
+			items, pages = append(items, it.Item), append(pages, it.Page)
+		}
+	}
+	if ids == nil {
+		return
+	}
+	q.Queue(inSchema(b.Generation, `
+INSERT INTO {schema}.account_export_items (account_id, section, item, page_key)
+SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[])`), ids, sections, items, pages)
+}
+
+func queueWaiting(q *pgx.Batch, b *projections.Batch) {
+	type rows struct {
+		ids      [][16]byte
+		entities []int16
+		keys     []string
+		patches  [][]byte
+	}
+	var set, done rows
+	for i := range b.Changes {
+		for _, w := range b.Changes[i].Waiting {
+			r := &set
+			if w.Body == nil {
+				r = &done
+			}
+			r.ids, r.entities = append(r.ids, b.Changes[i].Row.ID), append(r.entities, int16(w.Entity))
+			r.keys, r.patches = append(r.keys, w.ID), append(r.patches, w.Body)
+		}
+	}
+	if done.ids != nil {
+		q.Queue(inSchema(b.Generation, `
+DELETE FROM {schema}.account_waiting w USING unnest($1::uuid[], $2::smallint[], $3::text[]) AS u (account_id, entity, entity_id)
+WHERE w.account_id = u.account_id AND w.entity = u.entity AND w.entity_id = u.entity_id`), done.ids, done.entities, done.keys)
+	}
+	if set.ids != nil {
+		q.Queue(inSchema(b.Generation, `
+INSERT INTO {schema}.account_waiting (account_id, entity, entity_id, patch)
+SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bytea[])
+ON CONFLICT (account_id, entity, entity_id) DO UPDATE SET patch = excluded.patch`), set.ids, set.entities, set.keys, set.patches)
+	}
+}
+
+func queueTiers(q *pgx.Batch, b *projections.Batch) {
+	if len(b.Tiers) == 0 {
+		return
+	}
+	n := len(b.Tiers)
+	ids, partitions, positions, bodies := make([]string, n), make([]int32, n), make([]int64, n), make([][]byte, n)
+	for i, t := range b.Tiers {
+		ids[i], partitions[i], positions[i], bodies[i] = t.ID, int32(t.Partition), int64(t.Position), t.Body
+	}
+	q.Queue(inSchema(b.Generation, `
+INSERT INTO {schema}.quota_tiers (id, partition, position, body)
+SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bytea[])
+ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, position = excluded.position, body = excluded.body`),
+		ids, partitions, positions, bodies)
+}
+
+func queueParked(q *pgx.Batch, b *projections.Batch) {
+	if len(b.Parked) == 0 {
+		return
+	}
+	parked := slices.SortedFunc(slices.Values(b.Parked), func(x, y projections.ParkedMessage) int {
+		return cmp.Compare(x.Position, y.Position)
+	})
+	n := len(parked)
+	positions, partitions, accounts, sent := make([]int64, n), make([]int32, n), make([]*[16]byte, n), make([]time.Time, n)
+	subjects, types, reasons := make([]string, n), make([]string, n), make([]string, n)
+	headers, payloads := make([][]byte, n), make([][]byte, n)
+	for i, m := range parked {
+		positions[i], partitions[i], accounts[i], sent[i] = int64(m.Position), int32(m.Partition), (*[16]byte)(m.Account), m.Time
+		subjects[i], types[i], reasons[i] = printable(m.Subject), printable(m.Type), printable(m.Reason)
+		headers[i], payloads[i] = headerLines(m.Header), append([]byte{}, m.Payload...)
+	}
+	q.Queue(inSchema(b.Generation, `
+INSERT INTO {schema}.parked (position, partition, account_id, sent_at, subject, type, reason, headers, payload)
+SELECT * FROM unnest($1::bigint[], $2::integer[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::bytea[])`),
+		positions, partitions, accounts, sent, subjects, types, reasons, headers, payloads)
+}
+
+// printable makes any bytes a text that PostgreSQL takes; what it takes anyway
+// stays as it is.
+func printable(s string) string {
+	if utf8.ValidString(s) && !strings.Contains(s, "\x00") {
+		return s
+	}
+	return strconv.QuoteToASCII(s)
+}
+
+func headerLines(h http.Header) []byte {
+	names := make([]string, 0, len(h))
+	for name := range h {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	b := bytes.NewBuffer([]byte{})
+	for _, name := range names {
+		for _, value := range h[name] {
+			fmt.Fprintf(b, "%s: %s\r\n", name, value)
+		}
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,134 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"accountexport/events"
+	"accountexport/projections"
+)
+
+// Document is one account's export. A document with sealed pages holds a
+// database connection until it is closed.
+type Document struct {
+	Meta
+	user, team, tier       []byte
+	usage, keys, sandboxes []byte
+	pages                  int
+
+	ctx     context.Context // of the transaction
+	tx      pgx.Tx          // nil where there are no pages
+	account events.UUID
+	pageSQL string
+}
+
+var parts = [...]string{`{"user":`, `,"team":`, `,"quota_tier":`, `,"quota_usage":[`, `],"api_keys":[`, `],"sandboxes":[`, `]}`}
+
+// Size is the exact length of the body in bytes, or -1 where it is not known
+// before it is written.
+func (d *Document) Size() int64 {
+	if d.State != Complete || d.tx != nil {
+		return -1
+	}
+	n := len(d.user) + len(d.team) + len(d.tier) + len(d.usage) + len(d.keys) + len(d.sandboxes)
+	for _, p := range parts {
+		n += len(p)
+	}
+	return int64(n)
+}
+
+// WriteTo writes the body, exactly as in contract §4: pages as they come from
+// the database, one at a time in memory. After an error it is incomplete.
+func (d *Document) WriteTo(w io.Writer) (int64, error) {
+	if d.State != Complete {
+		return 0, fmt.Errorf("account has no document: state %d", d.State)
+	}
+	if d.tx == nil {
+		n, err := w.Write(d.assemble(make([]byte, 0, d.Size())))
+		return int64(n), err
+	}
+	c := &counter{w: w}
+	c.write([]byte(parts[0]), d.user, []byte(parts[1]), d.team, []byte(parts[2]), d.tier)
+	for i, s := range []struct {
+		kind projections.SectionKind
+		tail []byte
+	}{{projections.UsageSection, d.usage}, {projections.KeySection, d.keys}, {projections.SandboxSection, d.sandboxes}} {
+		c.write([]byte(parts[3+i]))
+		if err := d.writeSection(c, s.kind, s.tail); err != nil {
+			return c.n, err
+		}
+	}
+	c.write([]byte(parts[6]))
+	return c.n, c.err
+}
+
+func (d *Document) assemble(b []byte) []byte {
+	for i, s := range [...][]byte{d.user, d.team, d.tier, d.usage, d.keys, d.sandboxes} {
+		b = append(append(b, parts[i]...), s...)
+	}
+	return append(b, parts[6]...)
+}
+
+func (d *Document) writeSection(c *counter, kind projections.SectionKind, tail []byte) error {
+	rows, err := d.tx.Query(d.ctx, d.pageSQL, [16]byte(d.account), int16(kind))
+	if err != nil {
+		return fmt.Errorf("read pages: %w", err)
+	}
+	defer rows.Close()
+	comma := []byte{','}
+	first := true
+	for rows.Next() && c.err == nil {
+		if !first {
+			c.write(comma)
+		}
+		first = false
+		var body pgtype.DriverBytes // valid until the next row
+		if err := rows.Scan(&body); err != nil {
+			return fmt.Errorf("read pages: %w", err)
+		}
+		c.write(body)
+	}
+	rows.Close()
+	if c.err != nil {
+		return c.err
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read pages: %w", err)
+	}
+	if len(tail) > 0 {
+		if !first {
+			c.write(comma)
+		}
+		c.write(tail)
+	}
+	return c.err
+}
+
+// Close gives back what the document holds.
+func (d *Document) Close() {
+	if d.tx != nil {
+		rollback(d.ctx, d.tx)
+		d.tx = nil
+	}
+}
+
+// counter writes until the first error.
+type counter struct {
+	w   io.Writer
+	n   int64
+	err error
+}
+
+func (c *counter) write(parts ...[]byte) {
+	for _, p := range parts {
+		if c.err != nil {
+			return
+		}
+		n, err := c.w.Write(p)
+		c.n, c.err = c.n+int64(n), err
+	}
+}

@@ -1,0 +1,116 @@
+package readmodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"accountexport/projections"
+)
+
+// ErrNoGeneration means that no generation is live: nothing was projected yet.
+var ErrNoGeneration = errors.New("no generation is live")
+
+// Generation is one folding of the stream into tables of its own.
+type Generation struct {
+	Number       int64
+	State        string // building, live, retired or failed
+	Major, Minor int    // projection version
+	Stream       projections.StreamIdentity
+	Partitions   int
+	Started      time.Time
+	Finished     *time.Time
+}
+
+// Version is the generation's projection version.
+func (g Generation) Version() string { return fmt.Sprintf("%d.%d", g.Major, g.Minor) }
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+func liveGeneration(ctx context.Context, db querier) (Generation, error) {
+	all, err := generations(ctx, db, `WHERE state = 'live'`)
+	if err != nil {
+		return Generation{}, err
+	}
+	if len(all) == 0 {
+		return Generation{}, ErrNoGeneration
+	}
+	return all[0], nil
+}
+
+func generations(ctx context.Context, db querier, where string) ([]Generation, error) {
+	rows, err := db.Query(ctx, `
+SELECT generation, state, version_major, version_minor, stream_name, stream_created, partitions, started_at, finished_at
+FROM export.generations `+where+` ORDER BY generation`)
+	if err != nil {
+		return nil, fmt.Errorf("read generations: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (g Generation, err error) {
+		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.Stream.Name, &g.Stream.Created, &g.Partitions,
+			&g.Started, &g.Finished)
+		return g, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read generations: %w", err)
+	}
+	return out, nil
+}
+
+// createGeneration makes the tables of a new generation, with a checkpoint at
+// 0 for each partition of the stream.
+func createGeneration(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, state string) (Generation, error) {
+	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor,
+		Stream: projections.StreamIdentity{Name: stream.Name, Created: stream.Created}, Partitions: stream.Partitions}
+	err := tx.QueryRow(ctx, `
+INSERT INTO export.generations (generation, state, version_major, version_minor, stream_name, stream_created, partitions)
+SELECT coalesce(max(generation), 0) + 1, $1, $2, $3, $4, $5, $6 FROM export.generations
+RETURNING generation, started_at, stream_created`,
+		state, g.Major, g.Minor, stream.Name, stream.Created, stream.Partitions).
+		Scan(&g.Number, &g.Started, &g.Stream.Created)
+	if err != nil {
+		return g, fmt.Errorf("create generation: %w", err)
+	}
+	if _, err := tx.Exec(ctx, `SET LOCAL ROLE `+ProjectorRole); err != nil {
+		return g, fmt.Errorf("create generation: %w", err)
+	}
+	// Not every build of PostgreSQL has lz4.
+	var compression string
+	err = tx.QueryRow(ctx, `
+SELECT CASE WHEN 'lz4' = ANY (enumvals) THEN 'lz4' ELSE 'pglz' END FROM pg_settings WHERE name = 'default_toast_compression'`).
+		Scan(&compression)
+	if err != nil {
+		return g, fmt.Errorf("create generation: %w", err)
+	}
+	ddl := strings.ReplaceAll(inSchema(g.Number, generationSQL), "{compression}", compression)
+	if _, err := tx.Exec(ctx, ddl); err != nil {
+		return g, fmt.Errorf("create tables of generation %d: %w", g.Number, err)
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO export.checkpoints (generation, partition) SELECT $1, generate_series(0, $2::integer - 1)`,
+		g.Number, stream.Partitions)
+	if err != nil {
+		return g, fmt.Errorf("create checkpoints of generation %d: %w", g.Number, err)
+	}
+	return g, nil
+}
+
+// accepts refuses to go on with a generation that this program, on this
+// stream, would fold differently.
+func (g Generation) accepts(stream projections.StreamInfo) error {
+	switch {
+	case g.Major != projections.VersionMajor || g.Minor > projections.VersionMinor:
+		return fmt.Errorf("%w: generation %d was folded by projection version %s, and this program is %d.%d: "+
+			"run the program that made it, or `projector rebuild`", projections.ErrRefused, g.Number, g.Version(),
+			projections.VersionMajor, projections.VersionMinor)
+	case g.Partitions != stream.Partitions:
+		return fmt.Errorf("%w: generation %d has %d partitions, and stream %s has %d: set the stream's subject "+
+			"transform back, or `projector rebuild`", projections.ErrRefused, g.Number, g.Partitions, stream.Name, stream.Partitions)
+	}
+	return nil
+}

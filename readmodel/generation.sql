@@ -1,0 +1,80 @@
+-- The tables of one generation. {schema} is replaced by export_g<N>, {compression}
+-- by lz4 where the server has it: twice the rows a second of the default pglz.
+
+CREATE SCHEMA {schema};
+
+-- One row an account that was heard of. Sections are JSON ready to send; of the
+-- long ones the row holds the live tail, items joined by commas. No index but
+-- the primary key, so that updates stay in place (HOT).
+CREATE TABLE {schema}.account_export (
+    account_id     uuid PRIMARY KEY,
+    partition      integer NOT NULL,
+    position       bigint NOT NULL,           -- of the account's last consumed message
+    parked         integer NOT NULL,          -- messages that are parked
+    version_minor  integer NOT NULL,          -- of the projection version that folded it
+    erased_at      timestamptz,               -- a tombstone: nothing below is set
+    quota_tier_id  text,                      -- that the team names
+    usage_low      text COLLATE "C" NOT NULL, -- lowest usage day that belongs in the tail
+    usage_pages    integer NOT NULL,          -- sealed pages, by section
+    key_pages      integer NOT NULL,
+    sandbox_pages  integer NOT NULL,
+    waiting        integer NOT NULL,          -- entities that events wait for
+    user_json      bytea COMPRESSION {compression},
+    team_json      bytea COMPRESSION {compression},
+    usage_tail     bytea COMPRESSION {compression},
+    keys_tail      bytea COMPRESSION {compression},
+    sandboxes_tail bytea COMPRESSION {compression}
+) WITH (fillfactor = 70);
+
+-- Older items of long sections: section 1 quota_usage, 2 api_keys, 3 sandboxes.
+-- page_key orders the pages of a section.
+CREATE TABLE {schema}.account_export_pages (
+    account_id uuid NOT NULL,
+    section    smallint NOT NULL,
+    page_key   text COLLATE "C" NOT NULL,
+    body       bytea COMPRESSION {compression} NOT NULL,
+    PRIMARY KEY (account_id, section, page_key)
+) WITH (fillfactor = 90);
+
+-- Which page a key or sandbox is in. (Usage days are found by the pages' order.)
+CREATE TABLE {schema}.account_export_items (
+    account_id uuid NOT NULL,
+    section    smallint NOT NULL,
+    item       text COLLATE "C" NOT NULL,
+    page_key   text COLLATE "C" NOT NULL,
+    PRIMARY KEY (account_id, section, item)
+);
+
+-- What deferred events will change in an entity once it is created:
+-- entity 1 user, 2 team, 3 api key, 4 sandbox.
+CREATE TABLE {schema}.account_waiting (
+    account_id uuid NOT NULL,
+    entity     smallint NOT NULL,
+    entity_id  text COLLATE "C" NOT NULL,
+    patch      bytea COMPRESSION {compression} NOT NULL,
+    PRIMARY KEY (account_id, entity, entity_id)
+);
+
+CREATE TABLE {schema}.quota_tiers (
+    id        text COLLATE "C" PRIMARY KEY,
+    partition integer NOT NULL,
+    position  bigint NOT NULL,                -- of the definition in force
+    body      bytea NOT NULL                  -- JSON ready to send
+) WITH (fillfactor = 70);
+
+CREATE TABLE {schema}.parked (
+    position   bigint PRIMARY KEY,
+    partition  integer NOT NULL,
+    account_id uuid,                          -- where the subject names one
+    sent_at    timestamptz NOT NULL,          -- the stream's own timestamp
+    subject    text NOT NULL,                 -- as published
+    type       text NOT NULL,                 -- where it could be read
+    reason     text NOT NULL,
+    headers    bytea COMPRESSION {compression} NOT NULL, -- Name: value lines
+    payload    bytea COMPRESSION {compression} NOT NULL
+);
+
+CREATE INDEX parked_account ON {schema}.parked (account_id, position);
+
+GRANT USAGE ON SCHEMA {schema} TO accountexport_reader;
+GRANT SELECT ON {schema}.account_export, {schema}.account_export_pages, {schema}.quota_tiers TO accountexport_reader;

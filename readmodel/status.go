@@ -1,0 +1,141 @@
+package readmodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/projections"
+)
+
+// ErrNotFound means that there is nothing under the given key.
+var ErrNotFound = errors.New("not found")
+
+// Status is how far the live generation has come.
+type Status struct {
+	Generation Generation
+	Partitions []PartitionStatus
+	Accounts   int64 // heard of, estimated by the database's statistics
+	Parked     int64 // messages
+}
+
+// PartitionStatus is one partition's checkpoint.
+type PartitionStatus struct {
+	projections.Checkpoint
+	Owner string
+}
+
+// Inspect reads the status of the live generation.
+func Inspect(ctx context.Context, pool *pgxpool.Pool) (Status, error) {
+	var st Status
+	g, err := liveGeneration(ctx, pool)
+	if err != nil {
+		return st, err
+	}
+	st.Generation = g
+	rows, err := pool.Query(ctx, `
+SELECT partition, position, epoch, as_of, coalesce(owner, ''), applied, duplicate, deferred, ignored, parked
+FROM export.checkpoints WHERE generation = $1 ORDER BY partition`, g.Number)
+	if err != nil {
+		return st, fmt.Errorf("read checkpoints: %w", err)
+	}
+	st.Partitions, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (p PartitionStatus, err error) {
+		t := &p.Tally
+		err = r.Scan(&p.Partition, &p.Position, &p.Epoch, &p.AsOf, &p.Owner, &t[projections.Applied], &t[projections.Duplicate],
+			&t[projections.Deferred], &t[projections.Ignored], &t[projections.Parked])
+		return p, err
+	})
+	if err != nil {
+		return st, fmt.Errorf("read checkpoints: %w", err)
+	}
+	err = pool.QueryRow(ctx, inSchema(g.Number, `
+SELECT (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{schema}.account_export'::regclass),
+    (SELECT count(*) FROM {schema}.parked)`)).Scan(&st.Accounts, &st.Parked)
+	if err != nil {
+		return st, fmt.Errorf("count: %w", err)
+	}
+	return st, nil
+}
+
+// Parked is a parked message as it is stored.
+type Parked struct {
+	Position  uint64
+	Partition int
+	Account   *events.UUID
+	SentAt    time.Time
+	Subject   string
+	Type      string
+	Reason    string
+	Headers   string
+	Payload   []byte
+}
+
+// CountParked counts the parked messages of the live generation.
+func CountParked(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
+	g, err := liveGeneration(ctx, pool)
+	if err != nil {
+		return 0, err
+	}
+	err = pool.QueryRow(ctx, inSchema(g.Number, `SELECT count(*) FROM {schema}.parked`)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count parked messages: %w", err)
+	}
+	return n, nil
+}
+
+// ListParked calls each with the parked messages of the live generation after
+// a position, in stream order, without headers and payload, at most limit of
+// them. account nil lists those of every account and of none.
+func ListParked(ctx context.Context, pool *pgxpool.Pool, account *events.UUID, after uint64, limit int, each func(Parked) error) error {
+	g, err := liveGeneration(ctx, pool)
+	if err != nil {
+		return err
+	}
+	rows, err := pool.Query(ctx, inSchema(g.Number, `
+SELECT position, partition, account_id, sent_at, subject, type, reason FROM {schema}.parked
+WHERE position > $1 AND ($2::uuid IS NULL OR account_id = $2) ORDER BY position LIMIT $3`), int64(after), (*[16]byte)(account), limit)
+	if err != nil {
+		return fmt.Errorf("list parked messages: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var p Parked
+		var id *[16]byte
+		if err := rows.Scan(&p.Position, &p.Partition, &id, &p.SentAt, &p.Subject, &p.Type, &p.Reason); err != nil {
+			return fmt.Errorf("list parked messages: %w", err)
+		}
+		p.Account = (*events.UUID)(id)
+		if err := each(p); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// FindParked reads one parked message of the live generation, whole;
+// [ErrNotFound] where none is parked at the position.
+func FindParked(ctx context.Context, pool *pgxpool.Pool, position uint64) (Parked, error) {
+	p := Parked{Position: position}
+	g, err := liveGeneration(ctx, pool)
+	if err != nil {
+		return p, err
+	}
+	var id *[16]byte
+	var headers []byte
+	err = pool.QueryRow(ctx, inSchema(g.Number, `
+SELECT partition, account_id, sent_at, subject, type, reason, headers, payload FROM {schema}.parked WHERE position = $1`), int64(position)).
+		Scan(&p.Partition, &id, &p.SentAt, &p.Subject, &p.Type, &p.Reason, &headers, &p.Payload)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, fmt.Errorf("parked message %d: %w", position, ErrNotFound)
+	}
+	if err != nil {
+		return p, fmt.Errorf("parked message %d: %w", position, err)
+	}
+	p.Account, p.Headers = (*events.UUID)(id), string(headers)
+	return p, nil
+}
