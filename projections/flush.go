@@ -226,3 +226,15 @@ func DefineTier(m *Decoded) (*TierDefinition, Outcome) {
 	}
 	return &TierDefinition{ID: d.ID, Partition: m.Partition, Position: m.Position, Body: appendTier(nil, d)}, Applied
 }
+
+// State is how far the account's document has come, where missing is what
+// [Account.Document] says is missing.
+func (a *Account) State(missing []string) State {
+	switch {
+	case a.erased:
+		return Erased
+	case missing != nil:
+		return Incomplete
+	}
+	return Complete
+}
