@@ -1,0 +1,102 @@
+// Package natsserver runs a real NATS server with JetStream inside this
+// process, for tests, benchmarks and devstack; production has its own.
+package natsserver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Options say how to start a server.
+type Options struct {
+	Dir        string // where streams are kept; default: a temporary folder, removed by Stop
+	Port       int    // on the loopback; default: a free one
+	SyncAlways bool   // acknowledged means on disk, as an event store wants; default: every two minutes
+}
+
+// Server is a running NATS server.
+type Server struct {
+	opt Options
+	dir string
+	srv *server.Server
+	url string
+}
+
+// Start starts a server.
+func Start(opt Options) (*Server, error) {
+	s := &Server{opt: opt, dir: opt.Dir}
+	if s.dir == "" {
+		dir, err := os.MkdirTemp("", "accountexport-nats-")
+		if err != nil {
+			return nil, fmt.Errorf("nats: %w", err)
+		}
+		s.dir = dir
+	}
+	if s.opt.Port == 0 {
+		s.opt.Port = server.RANDOM_PORT
+	}
+	if err := s.start(); err != nil {
+		s.remove()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) start() error {
+	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: s.opt.Port, JetStream: true, StoreDir: s.dir,
+		SyncAlways: s.opt.SyncAlways, NoSigs: true, NoLog: true})
+	if err != nil {
+		return fmt.Errorf("nats: %w", err)
+	}
+	srv.Start()
+	if !srv.ReadyForConnections(15 * time.Second) {
+		srv.Shutdown()
+		return errors.New("nats: server does not accept connections")
+	}
+	s.srv, s.url = srv, srv.ClientURL()
+	if addr, ok := srv.Addr().(*net.TCPAddr); ok {
+		s.opt.Port = addr.Port // for Restart
+	}
+	return nil
+}
+
+// URL is where clients connect.
+func (s *Server) URL() string { return s.url }
+
+// Halt ends the server; its data stays, for Restart.
+func (s *Server) Halt() {
+	s.srv.Shutdown()
+	s.srv.WaitForShutdown()
+}
+
+// Restart starts a halted server on the same port and data.
+func (s *Server) Restart() error { return s.start() }
+
+// Stop ends the server and removes a temporary folder.
+func (s *Server) Stop() {
+	s.Halt()
+	s.remove()
+}
+
+func (s *Server) remove() {
+	if s.opt.Dir == "" {
+		_ = os.RemoveAll(s.dir)
+	}
+}
+
+// ForTest starts a server that ends with the test.
+func ForTest(t testing.TB) *Server {
+	t.Helper()
+	s, err := Start(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}

