@@ -45,13 +45,14 @@ func ParseSubject(published string) Subject {
 		}
 		return Subject{Kind: SubjectAccount, Account: account}
 	}
-	if id, ok := strings.CutPrefix(published, tierPrefix); ok && soundTier(id) {
+	if id, ok := strings.CutPrefix(published, tierPrefix); ok && SoundTier(id) {
 		return Subject{Kind: SubjectTier, Tier: id}
 	}
 	return Subject{}
 }
 
-func soundTier(id string) bool {
+// SoundTier tells whether a text can be a tier's id.
+func SoundTier(id string) bool {
 	for i := range len(id) {
 		c := id[i]
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {

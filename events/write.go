@@ -104,6 +104,28 @@ func accountMessage(m Meta, account UUID, typ string, data func(w *writer)) (Mes
 	return newMessage(m, AccountSubject(account), account.String(), typ, data)
 }
 
+// Address makes a message of a structured CloudEvent that somebody wrote: its
+// partitionkey says whose subject it goes to. What Decode would refuse is
+// refused.
+func Address(payload []byte) (Message, error) {
+	m := Message{Header: map[string][]string{"Content-Type": {"application/cloudevents+json"}}, Data: payload}
+	env, err := readEnvelope(m)
+	if err != nil {
+		return Message{}, err
+	}
+	if env.partitionkey.value == "" {
+		return Message{}, invalid("partitionkey", "nothing", "the account's UUID, or the id of the quota tier")
+	}
+	m.Subject = accountPrefix + env.partitionkey.value
+	if Known(env.typ.value) && kindOf(env.typ.value) == SubjectTier {
+		m.Subject = tierPrefix + env.partitionkey.value
+	}
+	if _, _, err := Decode(m); err != nil {
+		return Message{}, err
+	}
+	return m, nil
+}
+
 // EventID is the message's CloudEvents id, empty where it has none.
 func (m Message) EventID() string {
 	env, err := readEnvelope(m)

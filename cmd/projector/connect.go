@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/internal/stream"
+)
+
+// connectStream connects to JetStream.
+func (p *program) connectStream(ctx context.Context, log *slog.Logger) (*stream.Client, error) {
+	return stream.Connect(ctx, stream.Config{URL: p.cfg.NATSURL, Creds: p.cfg.NATSCreds, CA: p.cfg.NATSCA,
+		Stream: p.cfg.Stream, Name: "projector", Logger: log})
+}
+
+// connectDatabase opens a pool; it connects when first used.
+func (p *program) connectDatabase(ctx context.Context) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(p.cfg.DatabaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport projector"
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return pool, nil
+}
+
+// lanes follows the cores where it is not set: PostgreSQL and NATS want some.
+func (p *program) lanes() int {
+	if p.cfg.Lanes > 0 {
+		return p.cfg.Lanes
+	}
+	return max(1, runtime.NumCPU()/2)
+}
+
+func replicaName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"accountexport/events"
+	"accountexport/projections"
+)
+
+func (p *program) export() *cobra.Command {
+	var account string
+	cmd := &cobra.Command{
+		Use:   "export --account ID",
+		Short: "Print an account's document, folded from the stream alone",
+		Long: "Folds the account's own messages, and its tier's, from the stream. The database is not asked.\n" +
+			"The document goes to standard output; where there is none, the reason goes to standard error, with exit status 1.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			id, err := accountID(account)
+			if err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			fold := projections.NewFold()
+			add := func(m projections.Message) error {
+				_, _, err := fold.Apply(m)
+				return err
+			}
+			if err := client.ReadAccount(ctx, id, 0, add); err != nil {
+				return err
+			}
+			a := fold.Account(id)
+			if a == nil {
+				return fmt.Errorf("account %s was never heard of on stream %s", id, p.cfg.Stream)
+			}
+			tier, err := a.Tier()
+			if err != nil {
+				return err
+			}
+			if events.SoundTier(tier) {
+				if err := client.ReadTier(ctx, tier, 0, add); err != nil {
+					return err
+				}
+			}
+			doc, missing, err := fold.Document(id)
+			if err != nil {
+				return err
+			}
+			switch a.State(missing) {
+			case projections.Erased:
+				return fmt.Errorf("account %s was erased at position %d", id, a.Position())
+			case projections.Incomplete:
+				return fmt.Errorf("account %s is not complete at position %d: it lacks %s", id, a.Position(), strings.Join(missing, ", "))
+			}
+			_, err = fmt.Fprintf(p.out, "%s\n", doc)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&account, "account", "", "the account's UUID")
+	_ = cmd.MarkFlagRequired("account") // fails for a flag that does not exist
+	return cmd
+}

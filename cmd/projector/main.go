@@ -1,0 +1,75 @@
+// Command projector folds the control plane's events from JetStream into one
+// export document an account, in PostgreSQL. Its commands and settings are in
+// the README; `projector help` lists them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"accountexport/internal/settings"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// exit is an error that has nothing more to say than a status.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// run is the whole program: 0 where all went well, 1 where it did not, 2 where
+// it was called wrongly.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	var code exit
+	switch err := root(environ, stdout, stderr, args).ExecuteContext(ctx); {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(err, new(*settings.Problems)):
+		fmt.Fprintln(stderr, "projector:", err)
+		return 2
+	default:
+		fmt.Fprintln(stderr, "projector:", err)
+		return 1
+	}
+}
+
+// program is what the commands share.
+type program struct {
+	environ []string
+	out     io.Writer
+	err     io.Writer
+	cfg     settings.Projector
+}
+
+func root(environ []string, stdout, stderr io.Writer, args []string) *cobra.Command {
+	p := &program{environ: environ, out: stdout, err: stderr}
+	cmd := &cobra.Command{
+		Use:           "projector",
+		Short:         "Fold the control plane's events into account exports",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	flags := settings.ProjectorFlags(cmd.PersistentFlags())
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
+		p.cfg, err = settings.LoadProjector(p.environ, flags)
+		return err
+	}
+	cmd.AddCommand(p.provision(), p.run(), p.status(), p.parked(), p.export(), p.publish())
+	return cmd
+}

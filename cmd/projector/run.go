@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"accountexport/internal/ops"
+	"accountexport/internal/stream"
+	"accountexport/internal/telemetry"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+func (p *program) run() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Follow the stream until SIGTERM or SIGINT",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return p.follow(cmd.Context()) },
+	}
+}
+
+func (p *program) follow(ctx context.Context) error {
+	log := p.cfg.Logger(p.err)
+	client, err := p.connectStream(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	pool, err := p.connectDatabase(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	store := readmodel.NewStore(pool, replicaName(), log)
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		store.Close(ctx)
+	}()
+
+	reg := ops.Registry()
+	reg.MustRegister(ops.PoolCollector("projector", pool))
+	watch := telemetry.NewProjector(reg, 15*time.Second)
+	parked := prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_parked_events",
+		Help: "Parked messages on record in the live generation."})
+	reg.MustRegister(parked)
+
+	engine := projections.New(client, store, projections.Options{
+		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Drain: p.cfg.ShutdownTimeout,
+		Batch: projections.Bound{Events: p.cfg.BatchEvents, Bytes: int(p.cfg.BatchBytes)},
+		Guard: stream.Guard, Observer: watch, Logger: log,
+	})
+	admin, err := ops.NewServer(p.cfg.AdminAddr, reg, log, ops.Check{Name: "progress", Check: func(context.Context) error { return watch.Ready() }})
+	if err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	actx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error { return admin.Run(actx) })
+	g.Go(func() error {
+		defer stopAdmin()
+		return engine.Run(gctx)
+	})
+	g.Go(func() error {
+		countParked(actx, pool, parked)
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// countParked keeps the gauge of parked messages current.
+func countParked(ctx context.Context, pool *pgxpool.Pool, gauge prometheus.Gauge) {
+	ticker := time.NewTicker(5 * time.Second)
+	defer ticker.Stop()
+	for {
+		if n, err := readmodel.CountParked(ctx, pool); err == nil { // away now, told by readiness
+			gauge.Set(float64(n))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}

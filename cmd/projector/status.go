@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// status is what `projector status --json` prints.
+type status struct {
+	Generation  int64            `json:"generation"`
+	State       string           `json:"state"`
+	Version     string           `json:"version"`
+	Stream      string           `json:"stream"`
+	StreamEnd   uint64           `json:"stream_end"`
+	Position    uint64           `json:"position"` // the lowest checkpoint
+	Lag         uint64           `json:"lag_events"`
+	Progressing bool             `json:"progressing"`
+	Parked      int64            `json:"parked"`
+	Outcomes    map[string]int64 `json:"outcomes"`
+	Members     []string         `json:"members"`
+	Partitions  []partition      `json:"partitions"`
+}
+
+type partition struct {
+	Partition int       `json:"partition"`
+	Position  uint64    `json:"position"`
+	Lag       uint64    `json:"lag_events"`
+	Epoch     int64     `json:"epoch"`
+	AsOf      time.Time `json:"as_of"`
+	Owner     string    `json:"owner"`
+}
+
+func (p *program) status() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how far the read model is; exit 1 when it is behind and not progressing",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			st, err := p.inspect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(p.out)
+				enc.SetIndent("", "  ")
+				if err := enc.Encode(st); err != nil {
+					return err
+				}
+			} else {
+				p.printStatus(st)
+			}
+			if st.Lag > 0 && !st.Progressing {
+				return exit(1)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// inspect looks at the stream and at the checkpoints; where the model is
+// behind it looks again for some seconds to see whether it moves.
+func (p *program) inspect(ctx context.Context) (*status, error) {
+	client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	pool, err := p.connectDatabase(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Close()
+	info, err := client.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	st, err := look(ctx, pool, info)
+	if err != nil {
+		return nil, err
+	}
+	before := *st
+	for deadline := time.Now().Add(5 * time.Second); st.Lag > 0 && !st.Progressing && time.Now().Before(deadline); {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+		if st, err = look(ctx, pool, info); err != nil {
+			return nil, err
+		}
+		st.Progressing = st.Lag == 0 || st.Position > before.Position
+	}
+	return st, nil
+}
+
+func look(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) (*status, error) {
+	s, err := readmodel.Inspect(ctx, pool)
+	if errors.Is(err, readmodel.ErrNoGeneration) {
+		return nil, fmt.Errorf("%w: nothing has been projected yet; start `projector run`", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	st := &status{Generation: s.Generation.Number, State: s.Generation.State, Version: s.Generation.Version(),
+		Stream: info.Name, StreamEnd: info.Last, Parked: s.Parked, Outcomes: map[string]int64{}}
+	owners := map[string]bool{}
+	for i, c := range s.Partitions {
+		behind := info.Last - min(info.Last, c.Position)
+		st.Partitions = append(st.Partitions, partition{c.Partition, c.Position, behind, c.Epoch, c.AsOf, c.Owner})
+		if i == 0 || c.Position < st.Position {
+			st.Position = c.Position
+		}
+		if c.Owner != "" && !owners[c.Owner] {
+			owners[c.Owner] = true
+			st.Members = append(st.Members, c.Owner)
+		}
+		for _, o := range projections.Outcomes() {
+			st.Outcomes[o.String()] += c.Tally[o]
+		}
+	}
+	st.Lag = info.Last - min(info.Last, st.Position)
+	st.Progressing = st.Lag == 0
+	return st, nil
+}
+
+func (p *program) printStatus(st *status) {
+	fmt.Fprintf(p.out, "generation %d (%s), projection version %s, stream %s\n", st.Generation, st.State, st.Version, st.Stream)
+	moving := ""
+	if st.Lag > 0 {
+		moving = ", progressing"
+		if !st.Progressing {
+			moving = ", NOT progressing"
+		}
+	}
+	fmt.Fprintf(p.out, "position %d of %d, %d behind%s; %d parked\n", st.Position, st.StreamEnd, st.Lag, moving, st.Parked)
+	for _, o := range projections.Outcomes() {
+		fmt.Fprintf(p.out, "%s %d  ", o, st.Outcomes[o.String()])
+	}
+	fmt.Fprintln(p.out)
+	w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "PARTITION\tPOSITION\tBEHIND\tEPOCH\tAS OF\tOWNER")
+	for _, c := range st.Partitions {
+		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%s\t%s\n", c.Partition, c.Position, c.Lag, c.Epoch, c.AsOf.UTC().Format(time.RFC3339), c.Owner)
+	}
+	w.Flush()
+}

@@ -1,0 +1,18 @@
+// Package stream is the event store on NATS JetStream: provisioning, reading
+// in order, publishing, and the guard against a stream that lost history.
+//
+// Reading acknowledges nothing: progress is the read model's checkpoint and
+// nothing else. A reader yields strictly ascending positions and never skips a
+// message that is in the stream; where it cannot be sure of that, it ends with
+// an error, and reading begins anew.
+//
+// NATS permissions, where the server restricts them (S is the stream, and
+// replies come on _INBOX.>, which every client subscribes to):
+//
+//   - a reader publishes on $JS.API.STREAM.INFO.S, $JS.API.STREAM.MSG.GET.S,
+//     $JS.API.DIRECT.GET.S, $JS.API.DIRECT.GET.S.>, $JS.API.CONSUMER.CREATE.S.>,
+//     $JS.API.CONSUMER.MSG.NEXT.S.> and $JS.API.CONSUMER.DELETE.S.>
+//   - provisioning also publishes on $JS.API.STREAM.CREATE.S
+//   - a producer publishes on controlplane.account.* and
+//     controlplane.quota_tier.*, and on nothing else
+package stream

@@ -1,0 +1,85 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"accountexport/events"
+)
+
+// Publish publishes an event and waits until the server has it. Its id is also
+// sent as Nats-Msg-Id, so that within the stream's duplicate window a retry is
+// dropped; duplicate then tells so, and position is the first one's.
+func (c *Client) Publish(ctx context.Context, m events.Message) (position uint64, duplicate bool, err error) {
+	ack, err := c.js.PublishMsg(ctx, wire(m, m.EventID()))
+	if err != nil {
+		return 0, false, fmt.Errorf("publish on %s: %w", m.Subject, err)
+	}
+	return ack.Sequence, ack.Duplicate, nil
+}
+
+// PublishRaw publishes a message as it is, without an id to deduplicate by.
+func (c *Client) PublishRaw(ctx context.Context, m events.Message) (position uint64, err error) {
+	ack, err := c.js.PublishMsg(ctx, wire(m, ""))
+	if err != nil {
+		return 0, fmt.Errorf("publish on %s: %w", m.Subject, err)
+	}
+	return ack.Sequence, nil
+}
+
+// PublishAll publishes many messages as they are, in order, many on their way
+// at once, and waits until the server has them all. next returns false at the
+// end.
+func (c *Client) PublishAll(ctx context.Context, next func() (events.Message, bool)) (n int, err error) {
+	js, err := jetstream.New(c.nc, jetstream.WithPublishAsyncMaxPending(4096))
+	if err != nil {
+		return 0, fmt.Errorf("publish: %w", err)
+	}
+	var futures []jetstream.PubAckFuture
+	settle := func(keep int) error {
+		for len(futures) > keep {
+			select {
+			case <-futures[0].Ok():
+			case err := <-futures[0].Err():
+				return fmt.Errorf("publish on %s: %w", futures[0].Msg().Subject, err)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			futures = futures[1:]
+		}
+		return nil
+	}
+	for {
+		m, ok := next()
+		if !ok {
+			return n, settle(0)
+		}
+		f, err := js.PublishMsgAsync(wire(m, ""))
+		if err != nil {
+			return n, errors.Join(fmt.Errorf("publish on %s: %w", m.Subject, err), settle(0))
+		}
+		futures = append(futures, f)
+		n++
+		if err := settle(2048); err != nil {
+			return n, err
+		}
+	}
+}
+
+func wire(m events.Message, id string) *nats.Msg {
+	msg := &nats.Msg{Subject: m.Subject, Data: m.Data}
+	if len(m.Header) > 0 || id != "" {
+		msg.Header = nats.Header{}
+		for k, v := range m.Header {
+			msg.Header[k] = v
+		}
+	}
+	if id != "" {
+		msg.Header.Set(nats.MsgIdHdr, id)
+	}
+	return msg
+}
