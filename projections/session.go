@@ -219,6 +219,7 @@ func (s *session) tick(ctx context.Context, in map[*lane]chan work) error {
 	ticker := time.NewTicker(s.p.opt.Tick)
 	defer ticker.Stop()
 	moved, seen := time.Now(), s.read.Load()
+	gone := 0 // looks in a row that found nothing left to read
 	for first := true; ; first = false {
 		if !first {
 			select {
@@ -243,9 +244,16 @@ func (s *session) tick(ctx context.Context, in map[*lane]chan work) error {
 			if err != nil {
 				return fmt.Errorf("look for the next message: %w: %w", errRead, err)
 			}
+			if more && next <= info.Last || s.read.Load() != seen {
+				gone = 0
+			} else {
+				gone++
+			}
 			switch {
-			case !more || next > info.Last:
-				// What was there is gone. Nothing up to Last is left to read.
+			case gone >= 2:
+				// What was there was purged: nothing up to Last is left to
+				// read. Seen twice, since a stream may change its leader
+				// between two questions.
 				read, asOf = info.Last, info.Time
 			case s.read.Load() == seen && time.Since(moved) > s.p.opt.StallAfter && idle(in):
 				return fmt.Errorf("%w: message %d waits since %s", errStalled, next, moved.Format(time.RFC3339))

@@ -14,13 +14,13 @@ import (
 
 // connectStream connects to JetStream.
 func (p *program) connectStream(ctx context.Context, log *slog.Logger) (*stream.Client, error) {
-	return stream.Connect(ctx, stream.Config{URL: p.cfg.NATSURL, Creds: p.cfg.NATSCreds, CA: p.cfg.NATSCA,
-		Stream: p.cfg.Stream, Name: "projector", Logger: log})
+	return stream.Connect(ctx, stream.Config{URL: string(p.cfg.NATSURL), Creds: string(p.cfg.NATSCreds),
+		CA: string(p.cfg.NATSCA), Stream: string(p.cfg.Stream), Name: "projector", Logger: log})
 }
 
 // connectDatabase opens a pool; it connects when first used.
 func (p *program) connectDatabase(ctx context.Context) (*pgxpool.Pool, error) {
-	cfg, err := pgxpool.ParseConfig(p.cfg.DatabaseURL)
+	cfg, err := pgxpool.ParseConfig(string(p.cfg.DatabaseURL))
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
@@ -35,7 +35,7 @@ func (p *program) connectDatabase(ctx context.Context) (*pgxpool.Pool, error) {
 // lanes follows the cores where it is not set: PostgreSQL and NATS want some.
 func (p *program) lanes() int {
 	if p.cfg.Lanes > 0 {
-		return p.cfg.Lanes
+		return int(p.cfg.Lanes)
 	}
 	return max(1, runtime.NumCPU()/2)
 }

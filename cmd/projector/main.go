@@ -28,6 +28,11 @@ type exit int
 
 func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// badSettings are settings that cannot be used.
+type badSettings struct{ error }
+
+func (e badSettings) Unwrap() error { return e.error }
+
 // run is the whole program: 0 where all went well, 1 where it did not, 2 where
 // it was called wrongly.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
@@ -37,7 +42,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 0
 	case errors.As(err, &code):
 		return int(code)
-	case errors.As(err, new(*settings.Problems)):
+	case errors.As(err, new(badSettings)):
 		fmt.Fprintln(stderr, "projector:", err)
 		return 2
 	default:
@@ -65,10 +70,13 @@ func root(environ []string, stdout, stderr io.Writer, args []string) *cobra.Comm
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	flags := settings.ProjectorFlags(cmd.PersistentFlags())
+	flags := cmd.PersistentFlags()
+	settings.AddFlags(flags, settings.ForProjector)
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
-		p.cfg, err = settings.LoadProjector(p.environ, flags)
-		return err
+		if p.cfg, err = settings.LoadProjector(flags, p.environ); err != nil {
+			return badSettings{err}
+		}
+		return nil
 	}
 	cmd.AddCommand(p.provision(), p.run(), p.status(), p.parked(), p.export(), p.publish())
 	return cmd

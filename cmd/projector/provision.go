@@ -26,7 +26,7 @@ func (p *program) provision() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("provision stream %s: %w", p.cfg.Stream, err)
 			}
-			if err := readmodel.Migrate(ctx, p.cfg.DatabaseURL); err != nil {
+			if err := readmodel.Migrate(ctx, string(p.cfg.DatabaseURL)); err != nil {
 				return err
 			}
 			verb := "checked"

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -46,7 +47,7 @@ func (p *program) follow(ctx context.Context) error {
 	}()
 
 	reg := ops.Registry()
-	reg.MustRegister(ops.PoolCollector("projector", pool))
+	reg.MustRegister(ops.PoolCollector(pool))
 	watch := telemetry.NewProjector(reg, 15*time.Second)
 	parked := prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_parked_events",
 		Help: "Parked messages on record in the live generation."})
@@ -54,16 +55,17 @@ func (p *program) follow(ctx context.Context) error {
 
 	engine := projections.New(client, store, projections.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Drain: p.cfg.ShutdownTimeout,
-		Batch: projections.Bound{Events: p.cfg.BatchEvents, Bytes: int(p.cfg.BatchBytes)},
+		Batch: projections.Bound{Events: int(p.cfg.BatchEvents), Bytes: int(p.cfg.BatchBytes)},
 		Guard: stream.Guard, Observer: watch, Logger: log,
 	})
-	admin, err := ops.NewServer(p.cfg.AdminAddr, reg, log, ops.Check{Name: "progress", Check: func(context.Context) error { return watch.Ready() }})
+	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})
+	listener, err := net.Listen("tcp", string(p.cfg.AdminAddr))
 	if err != nil {
-		return err
+		return fmt.Errorf("ADMIN_ADDR: %w", err)
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	actx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
-	g.Go(func() error { return admin.Run(actx) })
+	g.Go(func() error { return admin.Run(actx, listener) })
 	g.Go(func() error {
 		defer stopAdmin()
 		return engine.Run(gctx)

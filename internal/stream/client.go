@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"accountexport/events"
 	"accountexport/projections"
 )
 
@@ -123,20 +123,14 @@ func (c *Client) explain(err error) error {
 
 // First implements [projections.Source].
 func (c *Client) First(ctx context.Context, after uint64) (uint64, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	s, err := c.js.Stream(ctx, c.cfg.Stream)
-	if err != nil {
-		return 0, false, c.explain(err)
-	}
-	m, err := s.GetMsg(ctx, after+1, jetstream.WithGetMsgSubject(">"))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	m, err := c.get(ctx, getRequest{Seq: after + 1, NextFor: ">"})
+	if errors.Is(err, ErrNoMessage) {
 		return 0, false, nil
 	}
 	if err != nil {
 		return 0, false, fmt.Errorf("first message after %d: %w", after, err)
 	}
-	return m.Sequence, true, nil
+	return m.Position, true, nil
 }
 
 // ErrNoMessage means that the stream holds no message at a position.
@@ -144,39 +138,76 @@ var ErrNoMessage = errors.New("no message at this position")
 
 // Get reads one message; [ErrNoMessage] where there is none.
 func (c *Client) Get(ctx context.Context, position uint64) (projections.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	s, err := c.js.Stream(ctx, c.cfg.Stream)
+	m, err := c.get(ctx, getRequest{Seq: position})
 	if err != nil {
-		return projections.Message{}, c.explain(err)
+		return m, fmt.Errorf("message %d: %w", position, err)
 	}
-	m, err := s.GetMsg(ctx, position)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return projections.Message{}, fmt.Errorf("message %d: %w", position, ErrNoMessage)
-	}
-	if err != nil {
-		return projections.Message{}, fmt.Errorf("message %d: %w", position, err)
-	}
-	subject, partition := SplitSubject(m.Subject)
-	return projections.Message{Position: m.Sequence, Time: m.Time, Partition: partition,
-		Message: events.Message{Subject: subject, Header: m.Header, Data: m.Data}}, nil
+	return m, nil
 }
 
 // lastOf is the position of the last message on a subject, wildcards allowed;
 // 0 where there is none.
 func (c *Client) lastOf(ctx context.Context, subject string) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	s, err := c.js.Stream(ctx, c.cfg.Stream)
-	if err != nil {
-		return 0, c.explain(err)
-	}
-	m, err := s.GetLastMsgForSubject(ctx, subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	m, err := c.get(ctx, getRequest{LastFor: subject})
+	if errors.Is(err, ErrNoMessage) {
 		return 0, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("last message on %s: %w", subject, err)
 	}
-	return m.Sequence, nil
+	return m.Position, nil
+}
+
+// getRequest is JetStream's own, io.nats.jetstream.api.v1.stream_msg_get_request.
+type getRequest struct {
+	Seq     uint64 `json:"seq,omitempty"`
+	NextFor string `json:"next_by_subj,omitempty"`
+	LastFor string `json:"last_by_subj,omitempty"`
+}
+
+// get asks the stream's leader. The client library would ask any replica where
+// the stream allows direct access, and a replica may not have the newest
+// messages yet: what it does not find may be there all the same.
+func (c *Client) get(ctx context.Context, req getRequest) (m projections.Message, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	body, err := json.Marshal(req)
+	if err != nil {
+		return m, err
+	}
+	msg, err := c.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+c.cfg.Stream, body)
+	if err != nil {
+		return m, err
+	}
+	var resp struct {
+		Message *struct {
+			Subject string    `json:"subject"`
+			Seq     uint64    `json:"seq"`
+			Header  []byte    `json:"hdrs"`
+			Data    []byte    `json:"data"`
+			Time    time.Time `json:"time"`
+		} `json:"message"`
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(msg.Data, &resp); err != nil {
+		return m, fmt.Errorf("answer of the server: %w", err)
+	}
+	switch {
+	case resp.Error != nil && resp.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return m, ErrNoMessage
+	case resp.Error != nil:
+		return m, c.explain(resp.Error)
+	case resp.Message == nil:
+		return m, errors.New("the server's answer holds neither a message nor an error")
+	}
+	m.Position, m.Time, m.Data = resp.Message.Seq, resp.Message.Time, resp.Message.Data
+	m.Subject, m.Partition = SplitSubject(resp.Message.Subject)
+	if len(resp.Message.Header) > 0 {
+		h, err := nats.DecodeHeadersMsg(resp.Message.Header)
+		if err != nil {
+			return m, fmt.Errorf("headers of message %d: %w", m.Position, err)
+		}
+		m.Header = h
+	}
+	return m, nil
 }

@@ -10,8 +10,8 @@
 // replies come on _INBOX.>, which every client subscribes to):
 //
 //   - a reader publishes on $JS.API.STREAM.INFO.S, $JS.API.STREAM.MSG.GET.S,
-//     $JS.API.DIRECT.GET.S, $JS.API.DIRECT.GET.S.>, $JS.API.CONSUMER.CREATE.S.>,
-//     $JS.API.CONSUMER.MSG.NEXT.S.> and $JS.API.CONSUMER.DELETE.S.>
+//     $JS.API.CONSUMER.CREATE.S.>, $JS.API.CONSUMER.MSG.NEXT.S.> and
+//     $JS.API.CONSUMER.DELETE.S.>
 //   - provisioning also publishes on $JS.API.STREAM.CREATE.S
 //   - a producer publishes on controlplane.account.* and
 //     controlplane.quota_tier.*, and on nothing else

@@ -23,6 +23,7 @@ func TestStreamsSurviveARestartOnTheSamePort(t *testing.T) {
 	if _, err := js.Publish(ctx, "s", []byte("kept")); err != nil {
 		t.Fatal(err)
 	}
+	s.Halt()
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,6 @@ func TestStopRemovesATemporaryFolderOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone := temp.dir
-	temp.Stop()
 	temp.Stop()
 	kept.Stop()
 	if _, err := os.Stat(gone); !os.IsNotExist(err) {

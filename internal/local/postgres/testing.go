@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/url"
 	"os"
@@ -9,8 +10,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"crypto/rand"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -22,23 +21,29 @@ var shared struct {
 	err    error
 }
 
-// Main runs the tests and then stops the server of [TestDatabase]. A binary
-// that panics, is killed or runs out of time leaves no server either, only
-// files, which a later run sweeps away.
+// Main runs the tests and then stops the server of [TestDatabase]:
+//
+//	func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
+//
+// A binary that panics, is killed or runs out of time leaves no server either,
+// but the temporary files.
 func Main(m *testing.M) int {
 	code := m.Run()
 	shared.Lock()
 	defer shared.Unlock()
-	if shared.server != nil {
-		if err := shared.server.StopImmediate(context.Background()); err != nil && err != ErrExternal {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
-		if err := shared.server.Stop(context.Background()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = max(code, 1)
-		}
-		shared.server = nil
+	if shared.server == nil {
+		return code
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	// Nothing in it is wanted any more: no checkpoint.
+	err := shared.server.StopImmediate(ctx)
+	if err == nil {
+		err = shared.server.Stop(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
 	}
 	return code
 }
@@ -66,6 +71,9 @@ func TestDatabase(t testing.TB) string {
 
 func sharedURL(t testing.TB) string {
 	t.Helper()
+	if env := os.Getenv("DATABASE_URL"); env != "" {
+		return env
+	}
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil && shared.err == nil {
