@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"accountexport/internal/api"
+	"accountexport/internal/auth"
+	"accountexport/internal/ops"
+	"accountexport/internal/settings"
+	"accountexport/readmodel"
+)
+
+// program is the API with all it is made of.
+type program struct {
+	log         *slog.Logger
+	pool        *pgxpool.Pool
+	verifier    *auth.Verifier
+	api         *http.Server
+	admin       *ops.Server
+	http, watch net.Listener
+	timeout     time.Duration
+}
+
+// wire makes the parts and listens. The database and the issuer need not be
+// there: /readyz tells whether they are.
+func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, error) {
+	verifier, err := auth.New(auth.Config{Issuer: string(s.Issuer), Audience: s.Audience, JWKSURL: string(s.JWKSURL),
+		Secret: string(s.JWTSecret), OAuthClients: s.OAuthClients}, log)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.New(ctx, string(s.DatabaseURL))
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	exports := readmodel.NewExports(pool)
+	registry := ops.Registry()
+	registry.MustRegister(ops.PoolCollector(pool))
+	p := &program{log: log, pool: pool, verifier: verifier, timeout: s.ShutdownTimeout,
+		api: api.NewServer(api.New(exports, verifier, registry, log), log),
+		admin: ops.NewServer(registry, log, ops.Check{Name: "database", Ready: exports.Ready},
+			ops.Check{Name: "keys", Ready: verifier.Check})}
+	if p.http, err = net.Listen("tcp", string(s.HTTPAddr)); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("HTTP_ADDR: %w", err)
+	}
+	if p.watch, err = net.Listen("tcp", string(s.AdminAddr)); err != nil {
+		pool.Close()
+		p.http.Close()
+		return nil, fmt.Errorf("ADMIN_ADDR: %w", err)
+	}
+	return p, nil
+}
+
+// serve runs until ctx ends or a server fails. Then the program is unready,
+// the API finishes its requests, and the admin server, which tells of it, and
+// the keys go last.
+func (p *program) serve(ctx context.Context) error {
+	defer p.pool.Close()
+	p.log.Info("serving", "http", p.http.Addr().String(), "admin", p.watch.Addr().String())
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	last, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	serving, finish := context.WithCancel(last)
+	defer finish()
+	context.AfterFunc(ctx, func() { p.admin.Drain(); finish() })
+	var parts errgroup.Group
+	parts.Go(func() error { return p.verifier.Run(last) })
+	parts.Go(func() error {
+		defer stop()
+		return p.admin.Run(last, p.watch)
+	})
+	parts.Go(func() error {
+		defer end()
+		return ops.Serve(serving, p.api, p.http, p.timeout)
+	})
+	err := parts.Wait()
+	p.log.Info("stopped")
+	return err
+}

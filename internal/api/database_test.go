@@ -1,0 +1,223 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"accountexport/events"
+	"accountexport/internal/auth"
+	"accountexport/internal/local/postgres"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
+
+const (
+	largePages = 300
+	pageBytes  = 100_000
+)
+
+// database has a live generation with an account of each kind; of the large
+// one the sandboxes are in pages.
+func database(t testing.TB) *pgxpool.Pool {
+	t.Helper()
+	ctx, url := t.Context(), postgres.TestDatabase(t)
+	if err := readmodel.Migrate(ctx, url); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	store := readmodel.NewStore(pool, "test", slog.New(slog.DiscardHandler))
+	if _, err := store.Acquire(ctx, projections.StreamInfo{Name: "S", Created: time.Now(), Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	store.Close(ctx)
+	row := func(id events.UUID, parked int, erased bool, team any, pages int) {
+		t.Helper()
+		_, err := pool.Exec(ctx, `
+INSERT INTO export_g1.account_export (account_id, partition, position, parked, version_minor, erased_at, quota_tier_id, usage_low,
+    usage_pages, key_pages, sandbox_pages, waiting, user_json, team_json, usage_tail, keys_tail, sandboxes_tail)
+VALUES ($1, 0, 77, $2, 0, CASE WHEN $3 THEN now() END, 'free', '', 0, 0, $5, 0, '{"id":"u"}', $4::text::bytea, '', '{"id":"k"}', '{"id":"last"}')`,
+			[16]byte(id), parked, erased, team, pages)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	row(complete, 0, false, `{"id":"t"}`, 0)
+	row(parked, 2, false, `{"id":"t"}`, largePages)
+	row(incomplete, 0, false, nil, 0)
+	row(erased, 0, true, nil, 0)
+	for _, sql := range []string{
+		`INSERT INTO export_g1.quota_tiers (id, partition, position, body) VALUES ('free', 0, 3, '{"id":"free"}')`,
+		`UPDATE export.checkpoints SET as_of = '2026-11-24T02:03:04.5Z'`,
+	} {
+		if _, err := pool.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = pool.Exec(ctx, `
+INSERT INTO export_g1.account_export_pages (account_id, section, page_key, body)
+SELECT $1, 3, to_char(i, 'FM0000'), ('"' || repeat(chr(65 + i % 26), $3 - 2) || '"')::bytea FROM generate_series(1, $2) i`,
+		[16]byte(parked), largePages, pageBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pool
+}
+
+func TestStoredDocumentIsTheBody(t *testing.T) {
+	a := start(t, readmodel.NewExports(database(t)))
+	got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete))
+	want := `{"user":{"id":"u"},"team":{"id":"t"},"quota_tier":{"id":"free"},"quota_usage":[],"api_keys":[{"id":"k"}],"sandboxes":[{"id":"last"}]}`
+	if got.status != 200 || got.body != want || got.header.Get("Content-Length") == "" ||
+		got.header.Get("Export-As-Of") != "2026-11-24T02:03:04.5Z" || got.header.Get("Export-Position") != "77" {
+		t.Errorf("got %d %s %v", got.status, got.body, got.header)
+	}
+	etag := got.header.Get("Etag")
+	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete), "If-None-Match", etag); got.status != 304 {
+		t.Errorf("its tag %s: got %d", etag, got.status)
+	}
+	for id, status := range map[events.UUID]int{incomplete: 503, erased: 410, unknown: 404} {
+		if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, id)); got.status != status {
+			t.Errorf("%s: got %d, want %d", id, got.status, status)
+		}
+	}
+}
+
+func TestLargeDocumentIsStreamedWhole(t *testing.T) {
+	pool := database(t)
+	a := start(t, readmodel.NewExports(pool))
+	for _, method := range []string{"GET", "HEAD"} {
+		got := a.ask(t, method, exportPath, "Authorization", bearer(t, parked))
+		if got.status != 200 || got.header.Get("Export-Parked") != "2" || got.header.Get("Content-Length") != "" {
+			t.Errorf("%s: got %d %v", method, got.status, got.header)
+		}
+		if method == "GET" && (!json.Valid([]byte(got.body)) || len(got.body) < largePages*pageBytes) {
+			t.Errorf("the body of %d bytes is not whole", len(got.body))
+		}
+	}
+	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
+}
+
+// A document that cannot be finished must not look finished.
+func TestLostDatabaseBreaksTheConnection(t *testing.T) {
+	pool := database(t)
+	a := start(t, readmodel.NewExports(pool))
+	r, err := http.NewRequestWithContext(t.Context(), "GET", a.url+exportPath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", bearer(t, parked))
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	// What is sent and not read fills the sockets, so the handler is held up.
+	if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
+		t.Fatal(err)
+	}
+	_, err = pool.Exec(t.Context(), `
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, resp.Body)
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("after %d more bytes: got %v, want an unexpected end", n, err)
+	}
+	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
+}
+
+func TestClientThatLeavesGivesItsConnectionBack(t *testing.T) {
+	pool := database(t)
+	a := start(t, readmodel.NewExports(pool))
+	r, err := http.NewRequestWithContext(t.Context(), "GET", a.url+exportPath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", bearer(t, parked))
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pool.Stat().AcquiredConns() == 0 {
+		t.Fatal("the document is sent already; make it larger")
+	}
+	resp.Body.Close()
+	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	if strings.Contains(a.log.String(), "level=ERROR") {
+		t.Errorf("logged as an error: %s", a.log)
+	}
+}
+
+// BenchmarkExport compares the API with a bare handler that selects one row by
+// its key and writes a body of the same length.
+func BenchmarkExport(b *testing.B) {
+	pool := database(b)
+	_, err := pool.Exec(b.Context(), `UPDATE export_g1.account_export SET sandboxes_tail = ('"' || repeat(md5('x'), 110) || '"')::bytea
+WHERE account_id = $1`, [16]byte(complete))
+	if err != nil {
+		b.Fatal(err)
+	}
+	v, err := auth.New(auth.Config{Issuer: issuer, Audience: "authenticated", Secret: sharedSecret}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	bare := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body []byte
+		err := pool.QueryRow(r.Context(), `SELECT sandboxes_tail FROM export_g1.account_export WHERE account_id = $1`, [16]byte(complete)).Scan(&body)
+		if err != nil {
+			w.WriteHeader(500)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(body)
+	})
+	log := slog.New(slog.DiscardHandler)
+	handlers := []struct {
+		name string
+		http.Handler
+	}{{"bare", bare}, {"api", New(readmodel.NewExports(pool), v, prometheus.NewRegistry(), log)}}
+	token := bearer(b, complete)
+	for _, h := range handlers {
+		b.Run(h.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				w := &sink{header: http.Header{}}
+				r, err := http.NewRequest("GET", exportPath, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				r.Header.Set("Authorization", token)
+				h.ServeHTTP(w, r)
+				if w.n < 3000 {
+					b.Fatalf("sent %d bytes", w.n)
+				}
+			}
+		})
+	}
+}
+
+type sink struct {
+	header http.Header
+	n      int
+}
+
+func (s *sink) Header() http.Header         { return s.header }
+func (s *sink) WriteHeader(int)             {}
+func (s *sink) Write(b []byte) (int, error) { s.n += len(b); return len(b), nil }

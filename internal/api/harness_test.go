@@ -1,0 +1,226 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"accountexport/events"
+	"accountexport/internal/auth"
+	"accountexport/internal/auth/authtest"
+	"accountexport/readmodel"
+)
+
+const (
+	sharedSecret = "super-secret-jwt-token-with-at-least-32-characters-long"
+	issuer       = "https://p.supabase.co/auth/v1"
+)
+
+// memory holds exports by account; documents have no sections in them.
+type memory struct {
+	mu     sync.Mutex
+	metas  map[events.UUID]readmodel.Meta
+	err    error
+	opened int
+}
+
+func (m *memory) Meta(_ context.Context, account events.UUID) (readmodel.Meta, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.metas[account], m.err
+}
+
+func (m *memory) Open(_ context.Context, account events.UUID) (*readmodel.Document, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.opened++
+	if m.err != nil {
+		return nil, m.err
+	}
+	if account == panics {
+		panic("a defect with hunter2 in it")
+	}
+	return &readmodel.Document{Meta: m.metas[account]}, nil
+}
+
+var (
+	complete   = events.UUID{1}
+	parked     = events.UUID{2}
+	incomplete = events.UUID{3}
+	erased     = events.UUID{4}
+	unknown    = events.UUID{5}
+	panics     = events.UUID{6}
+)
+
+func newMemory() *memory {
+	asOf := time.Date(2026, 11, 24, 2, 3, 4, 500e6, time.UTC)
+	return &memory{metas: map[events.UUID]readmodel.Meta{
+		complete:   {State: readmodel.Complete, Position: 77, TierPosition: 3, Major: 1, AsOf: asOf},
+		parked:     {State: readmodel.Complete, Position: 78, TierPosition: 3, Major: 1, AsOf: asOf, Parked: 2},
+		incomplete: {State: readmodel.Incomplete, Missing: []string{"team", "quota_tier"}},
+		erased:     {State: readmodel.Erased},
+	}}
+}
+
+// api is a running API.
+type api struct {
+	url string
+	reg *prometheus.Registry
+	log *bytes.Buffer
+}
+
+func start(t *testing.T, x exports) *api {
+	t.Helper()
+	v, err := auth.New(auth.Config{Issuer: issuer, Audience: "authenticated", Secret: sharedSecret}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startWith(t, x, v)
+}
+
+func startWith(t *testing.T, x exports, v verifier) *api {
+	t.Helper()
+	a := &api{reg: prometheus.NewRegistry(), log: &bytes.Buffer{}}
+	log := slog.New(slog.NewTextHandler(a.log, nil))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := NewServer(New(x, v, a.reg, log), log)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Close()
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	a.url = "http://" + l.Addr().String()
+	return a
+}
+
+func bearer(t testing.TB, account events.UUID) string {
+	t.Helper()
+	token, err := authtest.Mint(sharedSecret, issuer, account, "a@example.com", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "Bearer " + token
+}
+
+// serviceKey is a project's older service-role key.
+func serviceKey() (string, error) {
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"iss": "supabase", "ref": "p", "role": "service_role",
+		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()}).SignedString([]byte(sharedSecret))
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask sends a request; headers are name, value, name, value…
+func (a *api) ask(t *testing.T, method, path string, headers ...string) answer {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, a.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(body)}
+}
+
+func checkProblem(t *testing.T, got answer, status int, kind string) {
+	t.Helper()
+	var p map[string]any
+	if err := json.Unmarshal([]byte(got.body), &p); err != nil {
+		t.Fatalf("%d %s: %v", got.status, got.body, err)
+	}
+	if got.status != status || p["status"] != float64(status) || p["type"] != problemType+kind {
+		t.Errorf("got %d %s, want %d %s", got.status, got.body, status, kind)
+	}
+	for _, member := range []string{"title", "detail"} {
+		if p[member] == nil || p[member] == "" {
+			t.Errorf("no %s in %s", member, got.body)
+		}
+	}
+	for name, value := range map[string]string{"Content-Type": "application/problem+json", "X-Content-Type-Options": "nosniff",
+		"Cache-Control": "no-store"} {
+		if got.header.Get(name) != value {
+			t.Errorf("%s: %q", name, got.header.Get(name))
+		}
+	}
+	if status == 503 && got.header.Get("Retry-After") == "" {
+		t.Error("503 without Retry-After")
+	}
+	if (status == 401 || status == 400) && got.header.Get("Www-Authenticate") == "" {
+		t.Error("no challenge")
+	}
+	for _, secret := range []string{"hunter2", "SELECT", "goroutine"} {
+		if strings.Contains(got.body, secret) {
+			t.Errorf("%s is in %s", secret, got.body)
+		}
+	}
+}
+
+// samples are the counts of histograms and of the token failures there were.
+func samples(t *testing.T, a *api) map[string]uint64 {
+	t.Helper()
+	families, err := a.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]uint64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if h := m.GetHistogram(); h != nil {
+				counts[f.GetName()] = h.GetSampleCount()
+			}
+			if n := m.GetCounter().GetValue(); f.GetName() == "export_token_failures_total" && n > 0 {
+				counts[f.GetName()+" "+m.GetLabel()[0].GetValue()] = uint64(n)
+			}
+		}
+	}
+	return counts
+}
+
+// waitFor waits until the condition holds, or fails after 20 s.
+func waitFor(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-deadline:
+			t.Fatalf("never: %s", what)
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"accountexport/internal/auth"
+)
+
+type metrics struct {
+	requests      *prometheus.CounterVec
+	byCode        map[int]prometheus.Counter // of requests, those that are expected
+	duration      prometheus.Histogram
+	bytes         prometheus.Histogram
+	tokenFailures *prometheus.CounterVec
+	panics        prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets,
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100})
+	}
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "export_requests_total",
+			Help: "Requests answered, by status."}, []string{"code"}),
+		byCode: map[int]prometheus.Counter{},
+		duration: histogram("export_request_duration_seconds", "Time from a request's header to the end of its answer.",
+			prometheus.ExponentialBuckets(0.00025, 2, 16)),
+		bytes: histogram("export_response_bytes", "Size of the documents sent, before any content coding.",
+			prometheus.ExponentialBuckets(512, 4, 10)),
+		tokenFailures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "export_token_failures_total",
+			Help: "Access tokens that were not accepted."}, []string{"reason"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "export_panics_total",
+			Help: "Requests that ended in a defect of the program."}),
+	}
+	for _, code := range []int{200, 304, 400, 401, 403, 404, 405, 410, 500, 503} {
+		m.byCode[code] = m.requests.WithLabelValues(strconv.Itoa(code))
+	}
+	for _, reason := range auth.Reasons() {
+		m.tokenFailures.WithLabelValues(reason)
+	}
+	reg.MustRegister(m.requests, m.duration, m.bytes, m.tokenFailures, m.panics)
+	return m
+}
+
+func (m *metrics) answered(code int, took time.Duration) {
+	c := m.byCode[code]
+	if c == nil {
+		c = m.requests.WithLabelValues(strconv.Itoa(code))
+	}
+	c.Inc()
+	m.duration.Observe(took.Seconds())
+}
+
+// instrumented is around every request, those of no route included.
+type instrumented struct {
+	next    http.Handler
+	metrics *metrics
+	log     *slog.Logger
+}
+
+// Values of headers that are the same in every answer; never changed.
+var (
+	nosniff    = []string{"nosniff"}
+	noContent  = []string{"default-src 'none'; frame-ancestors 'none'"}
+	noReferrer = []string{"no-referrer"}
+)
+
+func (i *instrumented) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	h := w.Header()
+	h["X-Content-Type-Options"] = nosniff
+	h["Content-Security-Policy"] = noContent
+	h["Referrer-Policy"] = noReferrer
+	h["X-Request-Id"] = []string{takeRequestID(r)}
+	answer := &response{ResponseWriter: w}
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			defer i.rescue(answer, thrown)
+		}
+		took := time.Since(start)
+		i.metrics.answered(answer.code(), took)
+	}()
+	i.next.ServeHTTP(answer, r)
+}
+
+// rescue answers for a handler that panicked, or breaks the connection where
+// an answer has begun.
+func (i *instrumented) rescue(w *response, thrown any) {
+	if thrown != http.ErrAbortHandler {
+		i.metrics.panics.Inc()
+		i.log.Error("panic", "panic", fmt.Sprint(thrown), "stack", string(debug.Stack()), "request", requestID(w))
+	}
+	if thrown == http.ErrAbortHandler || w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	write(w, problemInternal)
+}
+
+// response notes the status that was sent.
+type response struct {
+	http.ResponseWriter
+	status int // 0: nothing was sent yet
+}
+
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *response) code() int {
+	if w.status == 0 {
+		return http.StatusInternalServerError // nothing was sent: a panic
+	}
+	return w.status
+}
+
+// takeRequestID takes the client's or the proxy's id where it is a plain word
+// of at most 64 characters, and makes one otherwise.
+func takeRequestID(r *http.Request) string {
+	if ids := r.Header["X-Request-Id"]; len(ids) == 1 && plainWord(ids[0]) {
+		return ids[0]
+	}
+	var b [16]byte
+	n := rand.Uint64() // unique enough to find a log line by; no secret
+	for i := range b {
+		b[i] = "0123456789abcdef"[n&15]
+		n >>= 4
+	}
+	return string(b[:])
+}
+
+func plainWord(s string) bool {
+	for _, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= 64
+}
+
+func requestID(w http.ResponseWriter) string { return w.Header().Get("X-Request-Id") }

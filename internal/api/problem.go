@@ -1,0 +1,119 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"accountexport/internal/auth"
+	"accountexport/readmodel"
+)
+
+// problem is an answer that is no document (RFC 9457). Type is stable; nothing
+// in it comes from the database or from the token.
+type problem struct {
+	Type    string   `json:"type"`
+	Title   string   `json:"title"`
+	Status  int      `json:"status"`
+	Detail  string   `json:"detail"`
+	Missing []string `json:"missing,omitempty"` // where an account is incomplete: of user, team, quota_tier
+
+	retryAfter int    // seconds; 0: do not say
+	challenge  string // WWW-Authenticate (RFC 6750)
+}
+
+const problemType = "urn:account-export:problem:"
+
+// The problems. They are not changed; [problem.with] copies.
+var (
+	problemTwoCredentials = &problem{Type: problemType + "invalid-request", Title: "Invalid request", Status: 400,
+		Detail:    "there is more than one Authorization header",
+		challenge: `Bearer error="invalid_request", error_description="there is more than one Authorization header"`}
+	problemNoCredentials = &problem{Type: problemType + "no-credentials", Title: "No credentials", Status: 401,
+		Detail: "send an access token in an Authorization header, after the word Bearer", challenge: "Bearer"}
+	problemInvalidToken = &problem{Type: problemType + "invalid-token", Title: "Invalid token", Status: 401}
+	problemForbidden    = &problem{Type: problemType + "forbidden", Title: "Forbidden", Status: 403}
+	problemNoSuchPath   = &problem{Type: problemType + "no-such-path", Title: "No such path", Status: 404,
+		Detail: "there is nothing at this path; an account's export is at " + exportPath}
+	problemNeverHeardOf = &problem{Type: problemType + "account-not-found", Title: "Account not found", Status: 404,
+		Detail: "nothing was heard of this account"}
+	problemMethodNotAllowed = &problem{Type: problemType + "method-not-allowed", Title: "Method not allowed", Status: 405,
+		Detail: "use GET or HEAD"}
+	problemErased = &problem{Type: problemType + "account-erased", Title: "Account erased", Status: 410,
+		Detail: "the account was erased, and its export with it"}
+	problemInternal = &problem{Type: problemType + "internal", Title: "Internal error", Status: 500,
+		Detail: "this is a defect; it was recorded"}
+	problemIncomplete = &problem{Type: problemType + "account-incomplete", Title: "Account not complete yet", Status: 503,
+		Detail: "parts of the account have not arrived yet", retryAfter: 5}
+	problemUnavailable = &problem{Type: problemType + "unavailable", Title: "Unavailable", Status: 503,
+		Detail: "exports cannot be read at the moment", retryAfter: 2}
+	problemNoKeys = &problem{Type: problemType + "keys-unavailable", Title: "Unavailable", Status: 503,
+		Detail: "tokens cannot be checked at the moment", retryAfter: 5}
+)
+
+// Error lets a problem be returned as an error.
+func (p *problem) Error() string { return p.Detail }
+
+func (p *problem) with(change func(p *problem)) *problem {
+	c := *p
+	change(&c)
+	return &c
+}
+
+// problemOf is the one table from errors to answers. What it does not know is
+// the read model's failure.
+func problemOf(err error) *problem {
+	var p *problem
+	var token *auth.Failure
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &token):
+		text := token.Error()
+		switch token.Kind {
+		case auth.Forbidden:
+			return problemForbidden.with(func(p *problem) { p.Detail = text })
+		case auth.Unavailable:
+			return problemNoKeys
+		}
+		return problemInvalidToken.with(func(p *problem) {
+			p.Detail = text
+			p.challenge = `Bearer error="invalid_token", error_description="` + text + `"`
+		})
+	}
+	return problemUnavailable
+}
+
+// problemOfState is nil where there is a document.
+func problemOfState(m readmodel.Meta) error {
+	switch m.State {
+	case readmodel.Complete:
+		return nil
+	case readmodel.Erased:
+		return problemErased
+	case readmodel.Incomplete:
+		return problemIncomplete.with(func(p *problem) { p.Missing = m.Missing })
+	}
+	return problemNeverHeardOf
+}
+
+// write answers with the problem. An answer to HEAD gets no body, by net/http.
+func write(w http.ResponseWriter, p *problem) {
+	body, err := json.Marshal(p)
+	if err != nil { // a struct of texts and a number
+		body = []byte("{}")
+	}
+	h := w.Header()
+	h["Content-Type"] = []string{"application/problem+json"}
+	h["Cache-Control"] = []string{"no-store"}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if p.retryAfter > 0 {
+		h["Retry-After"] = []string{strconv.Itoa(p.retryAfter)}
+	}
+	if p.challenge != "" {
+		h["Www-Authenticate"] = []string{p.challenge}
+	}
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(body) // a client that has left needs no answer
+}

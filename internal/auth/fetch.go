@@ -1,0 +1,108 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+
+	"github.com/MicahParks/jwkset"
+)
+
+// refresh replaces the keys by those that are published now. After an error
+// the keys are as before; a set without a usable key is an error.
+func (p *published) refresh(ctx context.Context) error {
+	set, err := p.fetch(ctx)
+	if err != nil {
+		return err
+	}
+	before, err := p.KeyReadAll(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.KeyReplaceAll(ctx, set); err != nil {
+		return err
+	}
+	for _, old := range before {
+		if !contains(set, old) {
+			p.withdrawn.Add(1) // after the replacement: nothing that is remembered from here on was verified by it
+			p.log.Info("a key was withdrawn by the issuer", "kid", old.Marshal().KID)
+			break
+		}
+	}
+	if !p.have.Swap(true) {
+		p.log.Info("fetched the issuer's keys", "url", p.url, "keys", len(set))
+	}
+	return nil
+}
+
+func contains(set []jwkset.JWK, key jwkset.JWK) bool {
+	for _, k := range set {
+		if k.Marshal().KID == key.Marshal().KID && reflect.DeepEqual(k.Key(), key.Key()) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *published) fetch(ctx context.Context) ([]jwkset.JWK, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the issuer answers %s", resp.Status)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeySetBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxKeySetBytes {
+		return nil, fmt.Errorf("the key set has more than %d bytes", maxKeySetBytes)
+	}
+	return usable(body)
+}
+
+// usable parses a JWK set and leaves out what signs no tokens here: keys of
+// other kinds, for encryption, or that do not parse.
+func usable(body []byte) ([]jwkset.JWK, error) {
+	var published struct{ Keys []json.RawMessage }
+	if err := json.Unmarshal(body, &published); err != nil {
+		return nil, errors.New("the answer is no JWK set")
+	}
+	var set []jwkset.JWK
+	for _, raw := range published.Keys {
+		var m jwkset.JWKMarshal
+		if err := json.Unmarshal(raw, &m); err != nil || m.USE != "" && m.USE != jwkset.UseSig {
+			continue
+		}
+		m.X5C, m.X5T, m.X5TS256, m.X5U = nil, "", "", "" // certificates are not judged
+		k, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
+		if err != nil || !signsAny(k.Key()) {
+			continue
+		}
+		set = append(set, k)
+	}
+	if len(set) == 0 {
+		return nil, errors.New("the key set has no key that signs tokens (a project with a shared secret? then set JWT_SECRET)")
+	}
+	return set, nil
+}
+
+func signsAny(key any) bool {
+	for _, alg := range (*published)(nil).methods() {
+		if signs(key, alg) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,140 @@
+// Package ops is how a running program is watched: metrics, liveness,
+// readiness and profiles, on an address of their own.
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Check is one thing that has to hold for the program to be ready. Ready says
+// what is wrong, or returns nil; it has 3 seconds, with the other checks.
+type Check struct {
+	Name  string
+	Ready func(ctx context.Context) error
+}
+
+const checkTimeout = 3 * time.Second
+
+// Registry makes a registry with the collectors of Go and of the process.
+func Registry() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
+}
+
+// Server is the admin server: /metrics, /livez, /readyz, and /debug/pprof/ for
+// clients on the same machine.
+type Server struct {
+	http     *http.Server
+	checks   []Check
+	draining atomic.Bool
+}
+
+// NewServer serves the registry's metrics and the checks' outcome.
+func NewServer(reg *prometheus.Registry, log *slog.Logger, checks ...Check) *Server {
+	s := &Server{checks: checks}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)}))
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("/debug/pprof/", local(pprof.Index))
+	mux.Handle("/debug/pprof/cmdline", local(pprof.Cmdline))
+	mux.Handle("/debug/pprof/profile", local(pprof.Profile))
+	mux.Handle("/debug/pprof/symbol", local(pprof.Symbol))
+	mux.Handle("/debug/pprof/trace", local(pprof.Trace))
+	s.http = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      2 * time.Minute, // a CPU profile takes as long as it is asked to
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	return s
+}
+
+// Run serves on the listener until ctx ends; requests at hand then have 2
+// seconds to finish.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	return Serve(ctx, s.http, l, 2*time.Second)
+}
+
+// Drain makes the program unready from now on, so that no more work is sent to
+// it while it ends.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() {
+		answer(w, http.StatusServiceUnavailable, "shutting down\n")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+	defer cancel()
+	var failing strings.Builder
+	for _, c := range s.checks {
+		if err := c.Ready(ctx); err != nil {
+			fmt.Fprintf(&failing, "%s: %v\n", c.Name, err)
+		}
+	}
+	if failing.Len() > 0 {
+		answer(w, http.StatusServiceUnavailable, failing.String())
+		return
+	}
+	answer(w, http.StatusOK, "ok\n")
+}
+
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text))
+}
+
+// local keeps profiles, which show what is in memory, on this machine.
+func local(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.RemoteAddr)
+		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+			answer(w, http.StatusForbidden, "profiles are only for clients on this machine\n")
+			return
+		}
+		next(w, r)
+	})
+}
+
+// Serve runs the server on the listener until ctx ends or it fails. Requests
+// at hand then have the timeout to finish before their connections are closed,
+// which is an error.
+func Serve(ctx context.Context, server *http.Server, l net.Listener, timeout time.Duration) error {
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	err := server.Shutdown(bounded)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests on %s did not finish within %s: %w", l.Addr(), timeout, err), server.Close())
+	}
+	<-failed
+	return err
+}

@@ -1,0 +1,135 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// serve runs the server and returns its address and a function that ends it.
+func serve(t *testing.T, s *Server) (url string, end func() error) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, l) }()
+	return "http://" + l.Addr().String(), func() error { cancel(); return <-done }
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(body)
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func TestReadinessNamesWhatFails(t *testing.T) {
+	var database, keys error
+	s := NewServer(Registry(), quiet(),
+		Check{"database", func(context.Context) error { return database }},
+		Check{"keys", func(context.Context) error { return keys }})
+	url, end := serve(t, s)
+	for _, test := range []struct {
+		database, keys error
+		status         int
+		body           string
+	}{
+		{nil, nil, 200, "ok\n"},
+		{errors.New("away"), nil, 503, "database: away\n"},
+		{errors.New("away"), errors.New("none"), 503, "database: away\nkeys: none\n"},
+		{nil, nil, 200, "ok\n"},
+	} {
+		database, keys = test.database, test.keys
+		if status, body := get(t, url+"/readyz"); status != test.status || body != test.body {
+			t.Errorf("got %d %q, want %d %q", status, body, test.status, test.body)
+		}
+	}
+	s.Drain()
+	if status, body := get(t, url+"/readyz"); status != 503 || body != "shutting down\n" {
+		t.Errorf("draining: got %d %q", status, body)
+	}
+	if status, _ := get(t, url+"/livez"); status != 200 {
+		t.Errorf("draining: /livez says %d", status)
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMetricsAreServed(t *testing.T) {
+	url, end := serve(t, NewServer(Registry(), quiet()))
+	_, body := get(t, url+"/metrics")
+	for _, name := range []string{"go_goroutines", "process_open_fds"} {
+		if !strings.Contains(body, "\n"+name+" ") {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProfilesAreForThisMachineOnly(t *testing.T) {
+	h := NewServer(Registry(), quiet()).http.Handler
+	for remote, want := range map[string]int{"127.0.0.1:1": 200, "[::1]:1": 200, "192.0.2.1:1": 403, "[2001:db8::1]:1": 403, "": 403} {
+		r := httptest.NewRequest("GET", "/debug/pprof/cmdline", nil)
+		r.RemoteAddr = remote
+		r.Header.Set("X-Forwarded-For", "127.0.0.1")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("from %q: got %d, want %d", remote, w.Code, want)
+		}
+	}
+}
+
+func TestServeFailsWhereTheListenerDoes(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if err := NewServer(Registry(), quiet()).Run(t.Context(), l); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPoolMetrics(t *testing.T) {
+	pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/none?pool_max_conns=7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	reg := Registry()
+	reg.MustRegister(PoolCollector(pool))
+	want := "# HELP pgxpool_max_connections Most connections that the pool opens.\n" +
+		"# TYPE pgxpool_max_connections gauge\npgxpool_max_connections 7\n"
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "pgxpool_max_connections"); err != nil {
+		t.Error(err)
+	}
+	problems, err := testutil.GatherAndLint(reg)
+	if err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v %v", problems, err)
+	}
+}

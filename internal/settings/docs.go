@@ -1,0 +1,80 @@
+package settings
+
+// Program is one of the programs that settings are for.
+type Program string
+
+// The programs.
+const (
+	ForAPI       Program = "api"
+	ForProjector Program = "projector"
+)
+
+// Doc describes one setting of one program, or of both where they agree.
+type Doc struct {
+	Name    string    // of the environment variable
+	Default string    // "required", "–" for none, or the value
+	UsedBy  []Program // never empty
+	Meaning string    // half a sentence
+	Right   string    // what a right value looks like
+	Secret  bool      // the value is never shown
+}
+
+// Docs lists every setting, in the order of the README.
+func Docs() []Doc {
+	both := []Program{ForAPI, ForProjector}
+	api, projector := both[:1], both[1:]
+	return []Doc{
+		{"DATABASE_URL", "required", both, "the read model's PostgreSQL",
+			"a PostgreSQL connection string such as postgres://user:password@host:5432/database", true},
+		{"NATS_URL", "nats://127.0.0.1:4222", projector, "NATS servers, separated by commas",
+			"nats://, tls://, ws:// or wss:// and a host, several separated by commas", true},
+		{"NATS_CREDS", "–", projector, "NATS credentials file", "the path of a readable file", false},
+		{"NATS_CA", "–", projector, "certificate authority of the NATS servers (PEM)", "the path of a readable file", false},
+		{"STREAM", "CONTROL_PLANE", projector, "the event stream",
+			"a stream name: no white space, '.', '*', '>', '/' or '\\'", false},
+		{"HTTP_ADDR", ":8080", api, "where the API listens", rightAddr, false},
+		{"ADMIN_ADDR", ":9091", projector, "where metrics and health are served", rightAddr, false},
+		{"ADMIN_ADDR", ":9092", api, "where metrics and health are served", rightAddr, false},
+		{"SUPABASE_URL", "–", api, "the Supabase project; issuer and keys follow from it", rightURL, false},
+		{"JWT_ISSUER", "<SUPABASE_URL>/auth/v1", api, "issuer of access tokens", rightURL, false},
+		{"JWT_JWKS_URL", "<JWT_ISSUER>/.well-known/jwks.json", api, "where the issuer's keys are", rightURL, false},
+		{"JWT_SECRET", "–", api, "shared secret of an older Supabase project: tokens are HS256",
+			"at least 32 bytes, as the Supabase project shows it", true},
+		{"JWT_AUDIENCE", "authenticated", api, "audience of access tokens", "any text", false},
+		{"ALLOW_OAUTH_CLIENTS", "–", api, "third-party OAuth clients whose tokens are accepted",
+			"client ids separated by commas", false},
+		{"LANES", "0", projector, "connections that are written on at once; 0: as many as suit the cores",
+			"a whole number from 0 to 64", false},
+		{"STATE_CACHE_BYTES", "128MiB", projector, "bound of the account state kept in memory", rightBytes, false},
+		{"BATCH_EVENTS", "50000", projector, "most events in one transaction", "a whole number from 1 to 10000000", false},
+		{"BATCH_BYTES", "32MiB", projector, "most bytes of messages in one transaction", rightBytes, false},
+		{"SHUTDOWN_TIMEOUT", "10s", both, "how long work at hand may take to finish", rightDuration, false},
+		{"LOG_LEVEL", "info", both, "the least severe messages logged", "debug, info, warn or error", false},
+		{"LOG_FORMAT", "text on a terminal, json otherwise", both, "form of the log", "text or json", false},
+	}
+}
+
+const (
+	rightAddr     = "host:port or :port, such as 127.0.0.1:8080, with a port from 0 to 65535"
+	rightURL      = "an absolute http:// or https:// URL without query or fragment, such as https://project.supabase.co"
+	rightBytes    = "a size such as 64MiB, 512MB or 1048576, of at least 1MiB"
+	rightDuration = "a time above zero such as 500ms, 10s or 1m30s"
+)
+
+func find(program Program, name string) (Doc, bool) {
+	for _, d := range Docs() {
+		if d.Name == name && d.usedBy(program) {
+			return d, true
+		}
+	}
+	return Doc{}, false
+}
+
+func (d Doc) usedBy(program Program) bool {
+	for _, p := range d.UsedBy {
+		if p == program {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,216 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/url"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Kinds of values. A value of one of these in a loaded struct is right.
+type (
+	DatabaseURL   string // a PostgreSQL URL or keyword/value string that pgx accepts
+	Addr          string // host:port, the host may be missing
+	HTTPURL       string // absolute, http or https, as given
+	NATSURL       string // one or more server URLs separated by commas
+	File          string // a path that could be opened
+	StreamName    string // as JetStream accepts it
+	Secret        string // never printed
+	LogLevel      slog.Level
+	LogFormat     string // "text", "json", or empty to choose by the output
+	Bytes         int64  // a size
+	Count         int    // 0 to 64
+	PositiveCount int    // 1 to 10,000,000
+)
+
+// String hides the secret from whoever prints settings.
+func (s Secret) String() string { return hidden }
+
+// GoString hides the secret from %#v.
+func (s Secret) GoString() string { return hidden }
+
+// LogValue hides the secret from logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// String hides the password from whoever prints settings; the value itself is
+// string(u).
+func (u DatabaseURL) String() string { return redacted(string(u)) }
+
+// String hides the password from whoever prints settings; the value itself is
+// string(u).
+func (u NATSURL) String() string { return redacted(string(u)) }
+
+const hidden = "(hidden)"
+
+// parsers holds one function for each kind. Errors add to what [Doc.Right]
+// says, and never repeat the value.
+func parsers() map[reflect.Type]env.ParserFunc {
+	return map[reflect.Type]env.ParserFunc{
+		reflect.TypeFor[DatabaseURL]():   kind(parseDatabaseURL),
+		reflect.TypeFor[Addr]():          kind(parseAddr),
+		reflect.TypeFor[HTTPURL]():       kind(parseHTTPURL),
+		reflect.TypeFor[NATSURL]():       kind(parseNATSURL),
+		reflect.TypeFor[File]():          kind(parseFile),
+		reflect.TypeFor[StreamName]():    kind(parseStreamName),
+		reflect.TypeFor[Secret]():        kind(parseSecret),
+		reflect.TypeFor[LogFormat]():     kind(parseLogFormat),
+		reflect.TypeFor[Bytes]():         kind(parseBytes),
+		reflect.TypeFor[Count]():         kind(func(v string) (Count, error) { return parseCount[Count](v, 0, 64) }),
+		reflect.TypeFor[PositiveCount](): kind(func(v string) (PositiveCount, error) { return parseCount[PositiveCount](v, 1, 1e7) }),
+		reflect.TypeFor[time.Duration](): kind(parseDuration),
+		reflect.TypeFor[LogLevel]():      kind(parseLevel),
+	}
+}
+
+func kind[T any](parse func(string) (T, error)) env.ParserFunc {
+	return func(v string) (any, error) { return parse(v) }
+}
+
+var errNotRight = errors.New("not right")
+
+func parseDatabaseURL(v string) (DatabaseURL, error) {
+	if _, err := pgxpool.ParseConfig(v); err != nil {
+		return "", errNotRight // pgx's error may repeat the password
+	}
+	return DatabaseURL(v), nil
+}
+
+func parseAddr(v string) (Addr, error) {
+	_, port, err := net.SplitHostPort(v)
+	if err != nil {
+		return "", errNotRight
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", errNotRight
+	}
+	return Addr(v), nil
+}
+
+func parseHTTPURL(v string) (HTTPURL, error) {
+	u, err := url.Parse(v)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+		u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return "", errNotRight
+	}
+	return HTTPURL(v), nil
+}
+
+func parseNATSURL(v string) (NATSURL, error) {
+	for server := range strings.SplitSeq(v, ",") {
+		u, err := url.Parse(strings.TrimSpace(server))
+		if err != nil || u.Hostname() == "" {
+			return "", errNotRight
+		}
+		switch u.Scheme {
+		case "nats", "tls", "ws", "wss":
+		default:
+			return "", errNotRight
+		}
+	}
+	return NATSURL(v), nil
+}
+
+func parseFile(v string) (File, error) {
+	f, err := os.Open(v)
+	if err != nil {
+		var path *os.PathError
+		if errors.As(err, &path) {
+			err = path.Err
+		}
+		return "", fmt.Errorf("it cannot be opened: %w", err)
+	}
+	return File(v), f.Close()
+}
+
+func parseStreamName(v string) (StreamName, error) {
+	if strings.ContainsAny(v, " \t\r\n\f.*>/\\") {
+		return "", errNotRight
+	}
+	return StreamName(v), nil
+}
+
+func parseSecret(v string) (Secret, error) {
+	if len(v) < 32 {
+		return "", fmt.Errorf("it has %d bytes", len(v))
+	}
+	return Secret(v), nil
+}
+
+func parseLogFormat(v string) (LogFormat, error) {
+	if v != "text" && v != "json" {
+		return "", errNotRight
+	}
+	return LogFormat(v), nil
+}
+
+func parseLevel(v string) (LogLevel, error) {
+	switch v {
+	case "debug":
+		return LogLevel(slog.LevelDebug), nil
+	case "info":
+		return LogLevel(slog.LevelInfo), nil
+	case "warn":
+		return LogLevel(slog.LevelWarn), nil
+	case "error":
+		return LogLevel(slog.LevelError), nil
+	}
+	return 0, errNotRight
+}
+
+func parseDuration(v string) (time.Duration, error) {
+	d, err := time.ParseDuration(v)
+	if err != nil || d <= 0 {
+		return 0, errNotRight
+	}
+	return d, nil
+}
+
+func parseCount[T ~int](v string, low, high int) (T, error) {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < low || n > high {
+		return 0, errNotRight
+	}
+	return T(n), nil
+}
+
+func parseBytes(v string) (Bytes, error) {
+	v = strings.ToLower(v)
+	digits := strings.TrimRight(v, "bkmgi ")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return 0, errNotRight
+	}
+	var unit int64
+	switch strings.TrimSpace(v[len(digits):]) {
+	case "", "b":
+		unit = 1
+	case "kb":
+		unit = 1e3
+	case "mb":
+		unit = 1e6
+	case "gb":
+		unit = 1e9
+	case "kib":
+		unit = 1 << 10
+	case "mib":
+		unit = 1 << 20
+	case "gib":
+		unit = 1 << 30
+	default:
+		return 0, errNotRight
+	}
+	if n > math.MaxInt64/unit || n*unit < 1<<20 {
+		return 0, errNotRight
+	}
+	return Bytes(n * unit), nil
+}

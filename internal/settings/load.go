@@ -1,0 +1,172 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"reflect"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/spf13/pflag"
+)
+
+// AddFlags adds a flag for each of the program's settings.
+func AddFlags(flags *pflag.FlagSet, program Program) {
+	for _, d := range Docs() {
+		if d.usedBy(program) {
+			flags.String(flagName(d.Name), "", fmt.Sprintf("%s: %s (default %s)", d.Name, d.Meaning, d.Default))
+		}
+	}
+}
+
+// LoadAPI reads the API's settings from the environment (as os.Environ gives
+// it) and from parsed flags. An empty variable counts as one that is not set.
+func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
+	var s API
+	values := collect(flags, environ, ForAPI)
+	problems := parse(&s, values, ForAPI)
+	problems = append(problems, s.settleIssuer(values)...)
+	for i, c := range s.OAuthClients {
+		s.OAuthClients[i] = strings.TrimSpace(c)
+		if s.OAuthClients[i] == "" {
+			problems = append(problems, problem(ForAPI, "ALLOW_OAUTH_CLIENTS", values, nil))
+			break
+		}
+	}
+	return s, join(problems)
+}
+
+// LoadProjector reads the projector's settings; see [LoadAPI].
+func LoadProjector(flags *pflag.FlagSet, environ []string) (Projector, error) {
+	var s Projector
+	problems := parse(&s, collect(flags, environ, ForProjector), ForProjector)
+	return s, join(problems)
+}
+
+// settleIssuer derives what SUPABASE_URL says where it is not overridden.
+func (s *API) settleIssuer(values map[string]string) (problems []error) {
+	if s.Issuer == "" && s.SupabaseURL != "" {
+		s.Issuer = below(s.SupabaseURL, "/auth/v1")
+	}
+	switch {
+	case values["SUPABASE_URL"] == "" && values["JWT_ISSUER"] == "":
+		problems = append(problems, errors.New("SUPABASE_URL is not set: the API has to know who issues its users' "+
+			"tokens; set it, or JWT_ISSUER with JWT_JWKS_URL or JWT_SECRET"))
+	case values["SUPABASE_URL"] == "" && values["JWT_JWKS_URL"] == "" && values["JWT_SECRET"] == "":
+		problems = append(problems, errors.New("JWT_ISSUER is set, but not where its keys are: set JWT_JWKS_URL or JWT_SECRET as well"))
+	}
+	switch {
+	case values["JWT_SECRET"] == "" && s.JWKSURL == "" && s.Issuer != "":
+		s.JWKSURL = below(s.Issuer, "/.well-known/jwks.json")
+	case values["JWT_SECRET"] != "" && values["JWT_JWKS_URL"] != "":
+		problems = append(problems, errors.New("JWT_SECRET and JWT_JWKS_URL are both set: keys come from one of them, leave out the other"))
+	}
+	return problems
+}
+
+func below(u HTTPURL, path string) HTTPURL {
+	return HTTPURL(strings.TrimRight(string(u), "/") + path)
+}
+
+func flagName(setting string) string {
+	return strings.ReplaceAll(strings.ToLower(setting), "_", "-")
+}
+
+// collect takes the program's settings from the environment and then from the
+// flags that were given.
+func collect(flags *pflag.FlagSet, environ []string, program Program) map[string]string {
+	values := map[string]string{}
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		if _, ok := find(program, name); ok && value != "" {
+			values[name] = value
+		}
+	}
+	flags.Visit(func(f *pflag.Flag) {
+		name := strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if _, ok := find(program, name); ok {
+			values[name] = f.Value.String()
+			if values[name] == "" {
+				delete(values, name)
+			}
+		}
+	})
+	return values
+}
+
+// parse fills target and returns a problem for each setting that is not right.
+func parse(target any, values map[string]string, program Program) (problems []error) {
+	err := env.ParseWithOptions(target, env.Options{Environment: values, FuncMap: parsers()})
+	if err == nil {
+		return nil
+	}
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		return []error{err}
+	}
+	for _, err := range all.Errors {
+		var bad env.ParseError
+		var missing env.VarIsNotSetError
+		switch {
+		case errors.As(err, &bad):
+			problems = append(problems, problem(program, variable(target, bad.Name), values, bad.Err))
+		case errors.As(err, &missing):
+			d, _ := find(program, missing.Key)
+			problems = append(problems, fmt.Errorf("%s is not set: it has to be %s", missing.Key, d.Right))
+		default:
+			problems = append(problems, err)
+		}
+	}
+	return problems
+}
+
+// variable is the name of the setting that a field is for.
+func variable(target any, field string) string {
+	f, ok := reflect.TypeOf(target).Elem().FieldByName(field)
+	if !ok {
+		return field
+	}
+	name, _, _ := strings.Cut(f.Tag.Get("env"), ",")
+	return name
+}
+
+func problem(program Program, name string, values map[string]string, cause error) error {
+	d, _ := find(program, name)
+	shown := fmt.Sprintf("%q", shorten(values[name]))
+	if d.Secret {
+		shown = redacted(values[name])
+	}
+	if cause != nil && !errors.Is(cause, errNotRight) {
+		return fmt.Errorf("%s is %s, and %w: it has to be %s", name, shown, cause, d.Right)
+	}
+	return fmt.Errorf("%s is %s: it has to be %s", name, shown, d.Right)
+}
+
+// redacted shows of a secret only the server, and that only where the value is
+// a URL beyond doubt.
+func redacted(value string) string {
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme == "" || u.Host == "" || strings.ContainsAny(value, ", ") {
+		return hidden
+	}
+	return fmt.Sprintf("%q (the rest is hidden)", shorten((&url.URL{Scheme: u.Scheme, Host: u.Host}).String()))
+}
+
+func shorten(v string) string {
+	if r := []rune(v); len(r) > 80 {
+		return string(r[:80]) + "…"
+	}
+	return v
+}
+
+func join(problems []error) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	lines := make([]string, len(problems))
+	for i, p := range problems {
+		lines[i] = p.Error()
+	}
+	return fmt.Errorf("settings: %s", strings.Join(lines, "\n          "))
+}

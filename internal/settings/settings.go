@@ -1,0 +1,43 @@
+// Package settings reads and checks what the programs are told by environment
+// variables, each of which a command-line flag of the same name overrides
+// (HTTP_ADDR is --http-addr).
+//
+// Everything is checked at once, at start: [LoadAPI] and [LoadProjector]
+// return every problem in one error, each naming the setting, the value found
+// and what would be right. Secrets are never part of an error.
+package settings
+
+import "time"
+
+// API is what cmd/api is told.
+type API struct {
+	DatabaseURL     DatabaseURL   `env:"DATABASE_URL,required"`
+	HTTPAddr        Addr          `env:"HTTP_ADDR" envDefault:":8080"`
+	AdminAddr       Addr          `env:"ADMIN_ADDR" envDefault:":9092"`
+	SupabaseURL     HTTPURL       `env:"SUPABASE_URL"`
+	Issuer          HTTPURL       `env:"JWT_ISSUER"`   // from SUPABASE_URL where not given
+	JWKSURL         HTTPURL       `env:"JWT_JWKS_URL"` // empty where JWTSecret is given
+	JWTSecret       Secret        `env:"JWT_SECRET"`
+	Audience        string        `env:"JWT_AUDIENCE" envDefault:"authenticated"`
+	OAuthClients    []string      `env:"ALLOW_OAUTH_CLIENTS" envSeparator:","`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
+	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat       LogFormat     `env:"LOG_FORMAT"`
+}
+
+// Projector is what cmd/projector is told.
+type Projector struct {
+	DatabaseURL     DatabaseURL   `env:"DATABASE_URL,required"`
+	NATSURL         NATSURL       `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"`
+	NATSCreds       File          `env:"NATS_CREDS"`
+	NATSCA          File          `env:"NATS_CA"`
+	Stream          StreamName    `env:"STREAM" envDefault:"CONTROL_PLANE"`
+	AdminAddr       Addr          `env:"ADMIN_ADDR" envDefault:":9091"`
+	Lanes           Count         `env:"LANES" envDefault:"0"`
+	StateCacheBytes Bytes         `env:"STATE_CACHE_BYTES" envDefault:"128MiB"`
+	BatchEvents     PositiveCount `env:"BATCH_EVENTS" envDefault:"50000"`
+	BatchBytes      Bytes         `env:"BATCH_BYTES" envDefault:"32MiB"`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
+	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat       LogFormat     `env:"LOG_FORMAT"`
+}

@@ -1,0 +1,208 @@
+package settings
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+)
+
+const db = "DATABASE_URL=postgres://u:hunter2@db:5432/app"
+
+func flagSet(t *testing.T, program Program, args ...string) *pflag.FlagSet {
+	t.Helper()
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	AddFlags(flags, program)
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return flags
+}
+
+func TestAPIDefaultsFollowFromSupabaseURL(t *testing.T) {
+	got, err := LoadAPI(flagSet(t, ForAPI), []string{db, "SUPABASE_URL=https://p.supabase.co/", "LOG_LEVEL="})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := API{DatabaseURL: "postgres://u:hunter2@db:5432/app", HTTPAddr: ":8080", AdminAddr: ":9092",
+		SupabaseURL: "https://p.supabase.co/", Issuer: "https://p.supabase.co/auth/v1",
+		JWKSURL: "https://p.supabase.co/auth/v1/.well-known/jwks.json", Audience: "authenticated",
+		ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestAPIOverrides(t *testing.T) {
+	secret := strings.Repeat("s", 32)
+	got, err := LoadAPI(flagSet(t, ForAPI, "--http-addr=127.0.0.1:1", "--log-format", "json"), []string{db, "HTTP_ADDR=:2",
+		"JWT_ISSUER=http://localhost:54321/auth/v1", "JWT_SECRET=" + secret, "ALLOW_OAUTH_CLIENTS=a, b", "LOG_LEVEL=debug"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := API{DatabaseURL: "postgres://u:hunter2@db:5432/app", HTTPAddr: "127.0.0.1:1", AdminAddr: ":9092",
+		Issuer: "http://localhost:54321/auth/v1", JWTSecret: Secret(secret), Audience: "authenticated",
+		OAuthClients: []string{"a", "b"}, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelDebug), LogFormat: "json"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestProjectorDefaultsAndSizes(t *testing.T) {
+	got, err := LoadProjector(flagSet(t, ForProjector, "--batch-bytes=512MB"), []string{db})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Projector{DatabaseURL: "postgres://u:hunter2@db:5432/app", NATSURL: "nats://127.0.0.1:4222", Stream: "CONTROL_PLANE",
+		AdminAddr: ":9091", StateCacheBytes: 128 << 20, BatchEvents: 50000, BatchBytes: 512e6,
+		ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestBadSettingsAreNamedWithWhatWouldBeRight(t *testing.T) {
+	api := []string{db, "SUPABASE_URL=https://p.supabase.co"}
+	projector := []string{db}
+	for _, test := range []struct {
+		program Program
+		environ []string
+		say     string
+	}{
+		{ForAPI, []string{"SUPABASE_URL=https://p"}, "DATABASE_URL is not set: it has to be a PostgreSQL"},
+		{ForAPI, []string{db}, "SUPABASE_URL is not set"},
+		{ForAPI, []string{db, "JWT_ISSUER=https://i"}, "set JWT_JWKS_URL or JWT_SECRET"},
+		{ForAPI, append(api, "JWT_SECRET="+strings.Repeat("x", 40), "JWT_JWKS_URL=https://k"), "both set"},
+		{ForAPI, append(api, "JWT_SECRET=short"), "JWT_SECRET is (hidden), and it has 5 bytes: it has to be at least 32"},
+		{ForAPI, append(api, "JWT_ISSUER=ftp://i"), `JWT_ISSUER is "ftp://i": it has to be an absolute http://`},
+		{ForAPI, append(api, "JWT_JWKS_URL=/keys"), `JWT_JWKS_URL is "/keys"`},
+		{ForAPI, append(api, "HTTP_ADDR=8080"), `HTTP_ADDR is "8080": it has to be host:port`},
+		{ForAPI, append(api, "HTTP_ADDR=:65536"), `HTTP_ADDR is ":65536"`},
+		{ForAPI, append(api, "ADMIN_ADDR=:http"), `ADMIN_ADDR is ":http"`},
+		{ForAPI, append(api, "ALLOW_OAUTH_CLIENTS=a,,b"), `ALLOW_OAUTH_CLIENTS is "a,,b"`},
+		{ForAPI, append(api, "SHUTDOWN_TIMEOUT=10"), `SHUTDOWN_TIMEOUT is "10": it has to be a time above zero`},
+		{ForAPI, append(api, "SHUTDOWN_TIMEOUT=-1s"), `SHUTDOWN_TIMEOUT is "-1s"`},
+		{ForAPI, append(api, "LOG_LEVEL=verbose"), `LOG_LEVEL is "verbose": it has to be debug, info, warn or error`},
+		{ForAPI, append(api, "LOG_FORMAT=xml"), `LOG_FORMAT is "xml": it has to be text or json`},
+		{ForAPI, []string{"DATABASE_URL=postgres://u:hunter2@db:port/app"}, `DATABASE_URL is (hidden): it has to be`},
+		{ForAPI, []string{"DATABASE_URL=postgres://u:hunter2@db:5432/app?sslmode=maybe"}, `DATABASE_URL is "postgres://db:5432" (the rest`},
+		{ForAPI, []string{"DATABASE_URL=host=db password=hunter2 port=x"}, `DATABASE_URL is (hidden): it has to be`},
+		{ForProjector, append(projector, "NATS_URL=nats://u:hunter2@a:4222,b:4222"), `NATS_URL is (hidden): it has to be nats://`},
+		{ForProjector, append(projector, "NATS_URL=http://u:hunter2@a"), `NATS_URL is "http://a" (the rest is hidden)`},
+		{ForProjector, append(projector, "NATS_CREDS=/does/not/exist"), `NATS_CREDS is "/does/not/exist", and it cannot be opened`},
+		{ForProjector, append(projector, "STREAM=a.b"), `STREAM is "a.b"`},
+		{ForProjector, append(projector, "LANES=-1"), `LANES is "-1"`},
+		{ForProjector, append(projector, "LANES=65"), `LANES is "65"`},
+		{ForProjector, append(projector, "BATCH_EVENTS=0"), `BATCH_EVENTS is "0"`},
+		{ForProjector, append(projector, "STATE_CACHE_BYTES=1MIB "), ""},
+		{ForProjector, append(projector, "STATE_CACHE_BYTES=1k"), `STATE_CACHE_BYTES is "1k": it has to be a size`},
+		{ForProjector, append(projector, "STATE_CACHE_BYTES=9223372036854775807GiB"), `STATE_CACHE_BYTES is`},
+		{ForProjector, append(projector, "BATCH_BYTES=1000"), `BATCH_BYTES is "1000"`},
+	} {
+		t.Run(strings.Join(test.environ, " "), func(t *testing.T) {
+			var err error
+			if test.program == ForAPI {
+				_, err = LoadAPI(flagSet(t, ForAPI), test.environ)
+			} else {
+				_, err = LoadProjector(flagSet(t, ForProjector), test.environ)
+			}
+			got := fmt.Sprint(err)
+			if test.say == "" && err != nil || !strings.Contains(got, test.say) {
+				t.Errorf("got %s, want %q in it", got, test.say)
+			}
+			if strings.Contains(got, "hunter2") {
+				t.Errorf("the password is in %s", got)
+			}
+		})
+	}
+}
+
+func TestAllProblemsAreInOneError(t *testing.T) {
+	_, err := LoadAPI(flagSet(t, ForAPI), []string{"LOG_LEVEL=x", "HTTP_ADDR=y", "SHUTDOWN_TIMEOUT=z"})
+	for _, name := range []string{"DATABASE_URL", "SUPABASE_URL", "LOG_LEVEL", "HTTP_ADDR", "SHUTDOWN_TIMEOUT"} {
+		if !strings.Contains(fmt.Sprint(err), name+" is ") {
+			t.Errorf("%s is not named in %v", name, err)
+		}
+	}
+}
+
+func TestSecretsAreNotPrinted(t *testing.T) {
+	secret := strings.Repeat("hunter2!", 4)
+	s, err := LoadAPI(flagSet(t, ForAPI), []string{db, "SUPABASE_URL=https://p", "JWT_SECRET=" + secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	s.Logger(&log).Info("settings", "secret", s.JWTSecret, "database", s.DatabaseURL.String())
+	for _, printed := range []string{fmt.Sprint(s), fmt.Sprintf("%+v", s), fmt.Sprintf("%#v", s.JWTSecret), log.String()} {
+		if strings.Contains(printed, "hunter2") {
+			t.Errorf("a secret is in %s", printed)
+		}
+	}
+}
+
+func TestEverySettingIsDocumentedWithItsDefault(t *testing.T) {
+	type documented struct{ Program, Name, Default string }
+	var inDocs, inStructs []documented
+	for _, d := range Docs() {
+		if d.Meaning == "" || d.Right == "" {
+			t.Errorf("%s lacks a meaning or what is right", d.Name)
+		}
+		for _, p := range d.UsedBy {
+			inDocs = append(inDocs, documented{string(p), d.Name, d.Default})
+		}
+	}
+	for program, s := range map[Program]reflect.Type{ForAPI: reflect.TypeFor[API](), ForProjector: reflect.TypeFor[Projector]()} {
+		for f := range s.Fields() {
+			name, option, _ := strings.Cut(f.Tag.Get("env"), ",")
+			value := f.Tag.Get("envDefault")
+			if option == "required" {
+				value = "required"
+			}
+			d, _ := find(program, name)
+			if value == "" && !strings.ContainsAny(d.Default, "–<") && name != "LOG_FORMAT" {
+				t.Errorf("%s has no default, but %q is documented", name, d.Default)
+			}
+			if value == "" {
+				value = d.Default
+			}
+			inStructs = append(inStructs, documented{string(program), name, value})
+		}
+	}
+	order := func(a, b documented) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) }
+	slices.SortFunc(inDocs, order)
+	slices.SortFunc(inStructs, order)
+	if d := cmp.Diff(inStructs, inDocs); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestLogFormat(t *testing.T) {
+	for _, test := range []struct{ format, want string }{
+		{"", `{"time"`},
+		{"json", `{"time"`},
+		{"text", "time="},
+	} {
+		file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := Projector{LogFormat: LogFormat(test.format), LogLevel: LogLevel(slog.LevelWarn)}
+		s.Logger(file).Info("not logged")
+		s.Logger(file).Warn("logged")
+		got, err := os.ReadFile(file.Name())
+		if err != nil || !strings.HasPrefix(string(got), test.want) || strings.Contains(string(got), "not logged") {
+			t.Errorf("LOG_FORMAT=%s: got %s, %v", test.format, got, err)
+		}
+		file.Close()
+	}
+}
