@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -16,9 +17,10 @@ import (
 // database connection until it is closed.
 type Document struct {
 	Meta
+	body []byte // whole, where there are no pages
+
 	user, team, tier       []byte
 	usage, keys, sandboxes []byte
-	pages                  int
 
 	ctx     context.Context // of the transaction
 	tx      pgx.Tx          // nil where there are no pages
@@ -34,11 +36,7 @@ func (d *Document) Size() int64 {
 	if d.State != Complete || d.tx != nil {
 		return -1
 	}
-	n := len(d.user) + len(d.team) + len(d.tier) + len(d.usage) + len(d.keys) + len(d.sandboxes)
-	for _, p := range parts {
-		n += len(p)
-	}
-	return int64(n)
+	return int64(len(d.body))
 }
 
 // WriteTo writes the body, exactly as in contract §4: pages as they come from
@@ -48,7 +46,7 @@ func (d *Document) WriteTo(w io.Writer) (int64, error) {
 		return 0, fmt.Errorf("account has no document: state %d", d.State)
 	}
 	if d.tx == nil {
-		n, err := w.Write(d.assemble(make([]byte, 0, d.Size())))
+		n, err := w.Write(d.body)
 		return int64(n), err
 	}
 	c := &counter{w: w}
@@ -64,13 +62,6 @@ func (d *Document) WriteTo(w io.Writer) (int64, error) {
 	}
 	c.write([]byte(parts[6]))
 	return c.n, c.err
-}
-
-func (d *Document) assemble(b []byte) []byte {
-	for i, s := range [...][]byte{d.user, d.team, d.tier, d.usage, d.keys, d.sandboxes} {
-		b = append(append(b, parts[i]...), s...)
-	}
-	return append(b, parts[6]...)
 }
 
 func (d *Document) writeSection(c *counter, kind projections.SectionKind, tail []byte) error {
@@ -114,6 +105,12 @@ func (d *Document) Close() {
 		rollback(d.ctx, d.tx)
 		d.tx = nil
 	}
+}
+
+func rollback(ctx context.Context, tx pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = tx.Rollback(ctx) // the connection is dropped where this fails
 }
 
 // counter writes until the first error.

@@ -60,35 +60,46 @@ type Exports struct {
 // NewExports reads through the pool.
 func NewExports(pool *pgxpool.Pool) *Exports { return &Exports{pool: pool} }
 
-// queries are the statements for one generation.
+// queries are the statements for one generation, and what is known of its
+// checkpoints.
 type queries struct {
 	generation int64
-	meta, full string
+	major      int
+	meta       string // row
+	small      string // row and the whole body, where there are no pages
+	parts      string // row and the sections
 	page       string
+
+	asOf asOf
 }
 
 // A read names its generation and learns in the same snapshot whether that is
-// still live.
-const metaColumns = `
-SELECT g.state = 'live', g.version_major, coalesce(a.version_minor, g.version_minor), a.account_id IS NOT NULL, a.erased_at IS NOT NULL,
-    a.user_json IS NOT NULL, a.team_json IS NOT NULL, t.id IS NOT NULL, coalesce(a.position, 0), coalesce(t.position, 0),
-    coalesce(a.parked, 0), coalesce(a.usage_pages + a.key_pages + a.sandbox_pages, 0),
-    coalesce(least(c.as_of, (SELECT as_of FROM export.checkpoints WHERE generation = $2 AND partition = t.partition)), 'epoch')`
+// still live; the generation is $2.
+const rowColumns = `
+SELECT (SELECT state = 'live' FROM export.generations WHERE generation = $2), a.version_minor, a.erased_at IS NOT NULL,
+    a.user_json IS NOT NULL, a.team_json IS NOT NULL, coalesce(t.position, 0), a.position, a.parked,
+    a.usage_pages + a.key_pages + a.sandbox_pages, a.partition, coalesce(t.partition, -1)`
 
-const metaTables = `
-FROM export.generations g
-LEFT JOIN {schema}.account_export a ON a.account_id = $1
-LEFT JOIN {schema}.quota_tiers t ON t.id = a.quota_tier_id
-LEFT JOIN export.checkpoints c ON c.generation = $2 AND c.partition = a.partition
-WHERE g.generation = $2`
+const rowTables = `
+FROM {schema}.account_export a LEFT JOIN {schema}.quota_tiers t ON t.id = a.quota_tier_id
+WHERE a.account_id = $1`
 
-func newQueries(generation int64) *queries {
+func newQueries(g Generation) *queries {
+	sql := func(text string) string { return inSchema(g.Number, text) }
 	return &queries{
-		generation: generation,
-		meta:       inSchema(generation, metaColumns+metaTables),
-		full: inSchema(generation, metaColumns+`,
-    a.user_json, a.team_json, t.body, a.usage_tail, a.keys_tail, a.sandboxes_tail`+metaTables),
-		page: inSchema(generation, `
+		generation: g.Number,
+		major:      g.Major,
+		meta:       sql(rowColumns + rowTables),
+		// Joined by the database, which is cheaper than to send and receive
+		// six columns.
+		small: sql(rowColumns + `,
+    CASE WHEN a.usage_pages + a.key_pages + a.sandbox_pages = 0 THEN
+    '{"user":'::bytea || a.user_json || ',"team":' || a.team_json || ',"quota_tier":' || t.body ||
+    ',"quota_usage":[' || coalesce(a.usage_tail, '') || '],"api_keys":[' || coalesce(a.keys_tail, '') ||
+    '],"sandboxes":[' || coalesce(a.sandboxes_tail, '') || ']}' END` + rowTables),
+		parts: sql(rowColumns + `,
+    a.user_json, a.team_json, t.body, a.usage_tail, a.keys_tail, a.sandboxes_tail` + rowTables),
+		page: sql(`
 SELECT body FROM {schema}.account_export_pages WHERE account_id = $1 AND section = $2 ORDER BY page_key`),
 	}
 }
@@ -103,7 +114,7 @@ func (x *Exports) current(ctx context.Context, db querier, stale *queries) (*que
 	if err != nil {
 		return nil, err
 	}
-	q := newQueries(g.Number)
+	q := newQueries(g)
 	x.live.Store(q)
 	return q, nil
 }
@@ -137,64 +148,55 @@ func dropped(err error) bool {
 
 // Meta reads what there is to know of the account but its document.
 func (x *Exports) Meta(ctx context.Context, account events.UUID) (Meta, error) {
-	var r row
+	var m Meta
 	err := x.onLive(ctx, x.pool, func(q *queries) (bool, error) {
-		r = row{}
-		err := x.pool.QueryRow(ctx, q.meta, [16]byte(account), q.generation).Scan(r.metaTargets()...)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return false, nil
-		}
-		return r.live, err
+		var r row
+		live, err := r.read(ctx, x.pool, x.pool, q, q.meta, account)
+		m = r.meta(q)
+		return live, err
 	})
 	if err != nil {
 		return Meta{}, fmt.Errorf("read export: %w", err)
 	}
-	return r.meta(), nil
+	return m, nil
 }
 
 // Open reads the account's document, all of it from one snapshot. The caller
 // closes what is returned; where State is not Complete it has no body.
 func (x *Exports) Open(ctx context.Context, account events.UUID) (*Document, error) {
-	d, err := x.read(ctx, x.pool, account)
+	d := &Document{}
+	err := x.onLive(ctx, x.pool, func(q *queries) (bool, error) {
+		var r row
+		live, err := r.read(ctx, x.pool, x.pool, q, q.small, account, &d.body)
+		d.Meta = r.meta(q)
+		if err == nil && live && d.State == Complete && r.pages > 0 {
+			// Sealed pages have to come from the snapshot that their row
+			// comes from.
+			return x.openPages(ctx, q, account, d)
+		}
+		return live, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read export: %w", err)
 	}
-	if d.pages == 0 || d.State != Complete {
-		return d, nil
-	}
-	// Sealed pages have to come from the snapshot that the row comes from.
-	tx, err := x.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
-		return nil, fmt.Errorf("read export: %w", err)
-	}
-	if d, err = x.read(ctx, tx, account); err != nil {
-		rollback(ctx, tx)
-		return nil, fmt.Errorf("read export: %w", err)
-	}
-	d.ctx, d.tx, d.account = ctx, tx, account
 	return d, nil
 }
 
-func rollback(ctx context.Context, tx pgx.Tx) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	_ = tx.Rollback(ctx) // the connection is dropped where this fails
-}
-
-func (x *Exports) read(ctx context.Context, db querier, account events.UUID) (*Document, error) {
-	d := &Document{}
-	err := x.onLive(ctx, db, func(q *queries) (bool, error) {
-		*d = Document{pageSQL: q.page}
-		var r row
-		targets := append(r.metaTargets(), &d.user, &d.team, &d.tier, &d.usage, &d.keys, &d.sandboxes)
-		err := db.QueryRow(ctx, q.full, [16]byte(account), q.generation).Scan(targets...)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return false, nil
-		}
-		d.Meta, d.pages = r.meta(), r.pages
-		return r.live, err
-	})
-	return d, err
+// openPages begins a transaction for a document with pages, which the
+// document keeps.
+func (x *Exports) openPages(ctx context.Context, q *queries, account events.UUID, d *Document) (live bool, err error) {
+	tx, err := x.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return false, err
+	}
+	*d = Document{ctx: ctx, tx: tx, account: account, pageSQL: q.page}
+	var r row
+	live, err = r.read(ctx, x.pool, tx, q, q.parts, account, &d.user, &d.team, &d.tier, &d.usage, &d.keys, &d.sandboxes)
+	d.Meta = r.meta(q)
+	if err != nil || !live || d.State != Complete {
+		d.Close()
+	}
+	return live, err
 }
 
 // Ready says whether a live generation can be read.
@@ -203,34 +205,51 @@ func (x *Exports) Ready(ctx context.Context) error {
 	return err
 }
 
-// row is what metaColumns give.
+// row is what rowColumns give.
 type row struct {
-	live, heard, erased bool
-	user, team, tier    bool
-	major, minor        int
-	position, tierAt    uint64
-	parked, pages       int
-	asOf                time.Time
+	heard, erased            bool
+	user, team               bool
+	minor                    int
+	position, tierAt         uint64
+	parked, pages            int
+	partition, tierPartition int
+	times                    *asOfTimes
 }
 
-func (r *row) metaTargets() []any {
-	return append(make([]any, 0, 19), &r.live, &r.major, &r.minor, &r.heard, &r.erased, &r.user, &r.team, &r.tier,
-		&r.position, &r.tierAt, &r.parked, &r.pages, &r.asOf)
+// read reads the account's row, and more columns into extra. Of an account
+// that was not heard of it learns at least whether the generation is live.
+// The checkpoints are read through pool, before.
+func (r *row) read(ctx context.Context, pool, db querier, q *queries, sql string, account events.UUID, extra ...any) (live bool, err error) {
+	if r.times, err = q.asOf.times(ctx, pool, q.generation); err != nil {
+		return false, err
+	}
+	var state *bool
+	targets := append([]any{&state, &r.minor, &r.erased, &r.user, &r.team, &r.tierAt, &r.position, &r.parked, &r.pages,
+		&r.partition, &r.tierPartition}, extra...)
+	err = db.QueryRow(ctx, sql, [16]byte(account), q.generation).Scan(targets...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = db.QueryRow(ctx, `
+SELECT (SELECT state = 'live' FROM export.generations WHERE generation = $1)`, q.generation).Scan(&state)
+		return state != nil && *state, err
+	}
+	r.heard = true
+	return state != nil && *state, err
 }
 
-func (r *row) meta() Meta {
-	m := Meta{Position: r.position, TierPosition: r.tierAt, Parked: r.parked, AsOf: r.asOf.UTC(), Major: r.major, Minor: r.minor}
+func (r *row) meta(q *queries) Meta {
+	m := Meta{Position: r.position, TierPosition: r.tierAt, Parked: r.parked, Major: q.major, Minor: r.minor}
 	switch {
 	case !r.heard:
 		m.State = NotHeard
+		return m
 	case r.erased:
 		m.State = Erased
-	default:
-		m.Missing = projections.Missing(r.user, r.team, r.tier)
-		m.State = Complete
-		if m.Missing != nil {
-			m.State = Incomplete
-		}
+		return m
 	}
+	m.Missing = projections.Missing(r.user, r.team, r.tierPartition >= 0)
+	if m.State = Complete; m.Missing != nil {
+		m.State = Incomplete
+	}
+	m.AsOf = r.times.of(r.partition, r.tierPartition)
 	return m
 }
