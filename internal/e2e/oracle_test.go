@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"testing"
+
+	"accountexport/events"
+	"accountexport/internal/oracle"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+)
+
+// TestFoldAgreesWithOracle folds random and hostile streams by this program
+// and by the oracle, an independent implementation of the contract, and
+// compares every outcome, label and document.
+func TestFoldAgreesWithOracle(t *testing.T) {
+	for seed := range uint64(6) {
+		g := workload.New(seed, workload.Config{Accounts: 25, HostileShare: 0.3, ErasureShare: 0.002,
+			LargeShare: 0.005})
+		fold, want := projections.NewFold(), oracle.New()
+		for position := uint64(1); position <= 20_000; position++ {
+			m := g.Next()
+			w := want.Apply(oracle.Message{Position: position, Subject: m.Subject, Header: m.Header, Data: m.Data})
+			out, reason, err := fold.Apply(projections.Message{Position: position,
+				Message: events.Message{Subject: m.Subject, Header: m.Header, Data: m.Data}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out.String() != string(w.Outcome) {
+				t.Fatalf("seed %d, message %d: %s (%v), oracle says %s (%s)\n%s\n%v\n%.2000s", seed, position, out, reason, w.Outcome, w.Reason,
+					m.Subject, m.Header, m.Data)
+			}
+		}
+		compareDocuments(t, seed, fold, want)
+	}
+}
+
+func compareDocuments(t *testing.T, seed uint64, fold *projections.Fold, want *oracle.Fold) {
+	t.Helper()
+	if got, want := len(fold.Accounts()), len(want.Accounts()); got != want {
+		t.Errorf("seed %d: %d accounts, oracle has %d", seed, got, want)
+	}
+	complete := 0
+	for _, id := range want.Accounts() {
+		w := want.Account(id)
+		u, err := events.ParseUUID(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := fold.Account(u)
+		if a == nil {
+			t.Errorf("seed %d: account %s was not heard of", seed, id)
+			continue
+		}
+		doc, missing, err := fold.Document(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state := a.State(missing)
+		if state.String() != string(w.State) || a.Position() != w.Position || a.Parked() != w.Parked {
+			t.Errorf("seed %d, account %s: %s at %d with %d parked, oracle has %s at %d with %d", seed, id, state,
+				a.Position(), a.Parked(), w.State, w.Position, w.Parked)
+		}
+		if len(doc) > 0 {
+			complete++
+		}
+		if diff := oracle.Diff(w.Document, doc); (len(doc) > 0 || len(w.Document) > 0) && diff != "" {
+			t.Errorf("seed %d, account %s: %s", seed, id, diff)
+		}
+	}
+	if complete == 0 {
+		t.Errorf("seed %d: no document to compare", seed)
+	}
+}
