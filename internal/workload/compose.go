@@ -79,7 +79,7 @@ func (c *composer) number(name string, n int) *composer {
 func (c *composer) event(kind, last, eventType string) Message {
 	c.made++
 	c.clock += c.Int64N(20_000)
-	b := make([]byte, 0, 192+len(eventType)+len(c.data))
+	b := make([]byte, 0, 232+len(eventType)+len(c.data))
 	b = append(b, `{"specversion":"1.0","id":"evt-`...)
 	b = strconv.AppendUint(b, c.Uint64()|1<<63, 16)
 	b = append(b, '-')
@@ -88,7 +88,7 @@ func (c *composer) event(kind, last, eventType string) Message {
 	b = append(b, eventType...)
 	b = append(b, `","time":"`...)
 	b = time.UnixMicro(c.clock).UTC().AppendFormat(b, "2006-01-02T15:04:05.999999Z07:00")
-	b = append(b, `","data":`...)
+	b = append(b, `","datacontenttype":"application/json","data":`...)
 	b = append(b, c.data...)
 	b = append(b, "}}"...)
 	return Message{Subject: "controlplane." + kind + "." + last, Data: b}

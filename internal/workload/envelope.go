@@ -9,7 +9,7 @@ func (g *Generator) envelope(t eventType, kind, last string) *draft {
 	d := &draft{tokens: [2]string{kind, last}, eventType: t, binary: g.chance(0.3)}
 	d.attributes = []attribute{
 		{name: "specversion", text: "1.0"},
-		{name: "id", text: pick(s, fmt.Sprintf("e-%d", g.made), fmt.Sprintf("%s 100%% é %d", g.words0(), g.made))},
+		{name: "id", text: pick(s, fmt.Sprintf("e-%d", g.made), fmt.Sprintf("%s 100%% é %d", g.plainWord(), g.made))},
 		{name: "source", text: pick(s, "/control-plane/api", "/control-plane/api", "urn:é", "//x y%zz")},
 		{name: "type", text: "controlplane." + t.name},
 		{name: "time", text: g.timeNear(g.clock)},
@@ -74,8 +74,8 @@ func (g *Generator) binaryHeaders(d *draft) {
 	}
 }
 
-// words0 is a short text without characters that an attribute may not hold.
-func (g *Generator) words0() string {
+// plainWord is a short text without characters that an attribute may not hold.
+func (g *Generator) plainWord() string {
 	return pick(g.source, "é", "日本", "😀", `"q"`, `\`, "%41", "a=b;c", "<&>")
 }
 

@@ -115,11 +115,14 @@ func TestNoServerOutlivesAKilledParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for running(pid) {
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			t.Fatalf("server %d outlives its parent", pid)
+		case <-tick.C:
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	s, err := Start(ctx, Options{Dir: dir})
 	if err != nil {

@@ -1,0 +1,56 @@
+package stream
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/projections"
+)
+
+func TestGuard(t *testing.T) {
+	created := time.Date(2026, 5, 1, 10, 0, 0, 123456789, time.UTC)
+	have := projections.StreamIdentity{Name: "S", Created: created}
+	for _, tc := range []struct {
+		name            string
+		info            projections.StreamInfo
+		lowest, highest uint64
+		want            error
+		says            []string
+	}{
+		{name: "an empty stream, nothing folded", info: projections.StreamInfo{Name: "S", Created: created}},
+		{name: "in the middle", info: projections.StreamInfo{Name: "S", Created: created, First: 1, Last: 100}, lowest: 40, highest: 60},
+		{name: "at the end", info: projections.StreamInfo{Name: "S", Created: created, First: 1, Last: 100}, lowest: 100, highest: 100},
+		{name: "a database keeps microseconds", info: projections.StreamInfo{Name: "S", Created: created.Truncate(time.Microsecond), First: 1, Last: 9}, lowest: 5, highest: 5},
+		{name: "another time zone", info: projections.StreamInfo{Name: "S", Created: created.In(time.FixedZone("", 3600)), First: 1, Last: 9}, lowest: 5, highest: 5},
+		{name: "the next message is the first", info: projections.StreamInfo{Name: "S", Created: created, First: 41, Last: 100}, lowest: 40, highest: 60},
+		{name: "purged to its end", info: projections.StreamInfo{Name: "S", Created: created, First: 101, Last: 100}, lowest: 100, highest: 100},
+		{name: "a new generation accepts any beginning", info: projections.StreamInfo{Name: "S", Created: created, First: 50, Last: 100}},
+		{name: "recreated", info: projections.StreamInfo{Name: "S", Created: created.Add(time.Second), First: 1, Last: 100}, lowest: 40, highest: 60,
+			want: ErrRecreated, says: []string{"2026-05-01T10:00:00", "2026-05-01T10:00:01"}},
+		{name: "another stream", info: projections.StreamInfo{Name: "T", Created: created, First: 1, Last: 100}, lowest: 40, highest: 60,
+			want: ErrRecreated, says: []string{"S", "T"}},
+		{name: "behind", info: projections.StreamInfo{Name: "S", Created: created, First: 1, Last: 59}, lowest: 40, highest: 60,
+			want: ErrBehind, says: []string{"59", "60"}},
+		{name: "emptied", info: projections.StreamInfo{Name: "S", Created: created}, lowest: 40, highest: 60,
+			want: ErrBehind, says: []string{"60"}},
+		{name: "history lost", info: projections.StreamInfo{Name: "S", Created: created, First: 42, Last: 100}, lowest: 40, highest: 60,
+			want: ErrHistoryLost, says: []string{"42", "40"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := Guard(tc.info, have, tc.lowest, tc.highest)
+			if !errors.Is(err, tc.want) {
+				t.Fatalf("got %v, want %v", err, tc.want)
+			}
+			if tc.want == nil {
+				return
+			}
+			for _, part := range append(tc.says, "restore", "projector rebuild", "accept") {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q does not say %q", err, part)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,118 @@
+package stream
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"accountexport/events"
+	"accountexport/internal/local/natsserver"
+)
+
+// TestWhateverIsPublishedIsReadUnchanged publishes what a broken or hostile
+// producer can, and a sound message after each, which must be read too.
+func TestWhateverIsPublishedIsReadUnchanged(t *testing.T) {
+	ctx := deadline(t)
+	c, _ := provisioned(t)
+	subject := events.AccountSubject(account(1))
+	for _, tc := range []struct {
+		name string
+		in   events.Message
+	}{
+		{"nothing at all", events.Message{Subject: subject}},
+		{"no UTF-8", events.Message{Subject: subject, Data: []byte{0xff, 0, 0xfe}}},
+		{"1 MB", events.Message{Subject: subject, Data: repeat(1 << 20)}},
+		{"1 MB with headers", events.Message{Subject: subject, Header: map[string][]string{"A": {"b"}}, Data: repeat(1<<20 - 100)}},
+		{"much in headers", events.Message{Subject: subject, Header: map[string][]string{"A": {string(repeat(60 << 10))}}}},
+		{"headers of any case, twice, empty", events.Message{Subject: subject, Data: []byte("x"),
+			Header: map[string][]string{"ce-id": {"1", "2"}, "CE-ID": {"3"}, "empty": {""}, "percent": {"%zz%C3"}, "utf-8": {"grüße"}}}},
+		{"a kind that is none", events.Message{Subject: "controlplane.nonsense.x", Data: []byte("x")}},
+		{"a key that is no id", events.Message{Subject: "controlplane.account.7", Data: []byte("x")}},
+		{"a key as a partition", events.Message{Subject: "controlplane.7.7", Data: []byte("x")}},
+		{"a subject of punctuation", events.Message{Subject: "controlplane.$JS.{{wildcard(1)}}", Data: []byte("x")}},
+		{"a pin", events.Message{Subject: subject, Header: map[string][]string{"Nats-Pin-Id": {"x"}}, Data: []byte("x")}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			position, err := c.PublishRaw(ctx, tc.in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			publishNotes(ctx, t, c, 1, 1)
+			got := readUpTo(ctx, t, open(ctx, t, c, position-1), position+1)
+			if diff := cmp.Diff([]uint64{position, position + 1}, positions(got)); diff != "" {
+				t.Fatalf("positions: -want +got:\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.in, got[0].Message, emptyIsNil); diff != "" {
+				t.Errorf("read: -want +got:\n%s", diff)
+			}
+			one, err := c.Get(ctx, position)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(got[0], one, emptyIsNil); diff != "" {
+				t.Errorf("Get: -read +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestBrokenHeaderBlocks sends header blocks that no client library would: the
+// server stores them as they are.
+func TestBrokenHeaderBlocks(t *testing.T) {
+	ctx := deadline(t)
+	c, srv := provisioned(t)
+	subject := events.AccountSubject(account(1))
+	for i, header := range []string{
+		"NATS/1.0 409 Consumer Deleted\r\n\r\n",
+		"NATS/1.0 100 Idle Heartbeat\r\n\r\n",
+		"NATS/1.0 503\r\n\r\n",
+		"NATS/1.0\r\nno colon\r\n\r\n",
+		"NATS/1.0\r\nA: b\r\n",
+		"NATS/9\r\n\r\n",
+		"\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n\r\n",
+	} {
+		t.Run(fmt.Sprintf("%q", header), func(t *testing.T) {
+			sendBytes(ctx, t, srv, fmt.Sprintf("HPUB %s %d %d\r\n%s\r\n", subject, len(header), len(header), header))
+			position := uint64(2*i + 1)
+			publishNotes(ctx, t, c, 1, 1)
+			got := readUpTo(ctx, t, open(ctx, t, c, position-1), position+1)
+			if diff := cmp.Diff([]uint64{position, position + 1}, positions(got)); diff != "" {
+				t.Fatalf("positions: -want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// sendBytes speaks the protocol itself, and returns once the server has taken
+// everything in.
+func sendBytes(ctx context.Context, t *testing.T, srv *natsserver.Server, line string) {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(srv.URL(), "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte(`CONNECT {"verbose":false,"headers":true}` + "\r\n" + line + "PING\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	for in := bufio.NewScanner(conn); in.Scan(); {
+		switch text := in.Text(); {
+		case strings.HasPrefix(text, "-ERR"):
+			t.Fatal(text)
+		case text == "PONG":
+			return
+		}
+	}
+	t.Fatal("the server hung up")
+}
+
+// emptyIsNil compares payloads as a whole: the wire does not tell an empty one
+// from none.
+var emptyIsNil = cmp.Comparer(bytes.Equal)
