@@ -53,9 +53,18 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		nats.RetryOnFailedConnect(true),
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { c.log.Warn("disconnected from NATS", "error", err) }),
+		nats.IgnoreAuthErrorAbort(), // credentials may be mended meanwhile
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // nil where the client was closed
+				c.log.Warn("disconnected from NATS", "error", err)
+			}
+		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { c.log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted()) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.log.Warn("NATS", "error", err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if !errors.Is(err, nats.ErrBadHeaderMsg) { // that message's own fault; it comes without headers
+				c.log.Warn("NATS", "error", err)
+			}
+		}),
 	}
 	if cfg.Creds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.Creds))
@@ -203,11 +212,10 @@ func (c *Client) get(ctx context.Context, req getRequest) (m projections.Message
 	m.Position, m.Time, m.Data = resp.Message.Seq, resp.Message.Time, resp.Message.Data
 	m.Subject, m.Partition = SplitSubject(resp.Message.Subject)
 	if len(resp.Message.Header) > 0 {
-		h, err := nats.DecodeHeadersMsg(resp.Message.Header)
-		if err != nil {
-			return m, fmt.Errorf("headers of message %d: %w", m.Position, err)
+		// A header block that cannot be read is none, as in delivery.
+		if h, err := nats.DecodeHeadersMsg(resp.Message.Header); err == nil {
+			m.Header = h
 		}
-		m.Header = h
 	}
 	return m, nil
 }

@@ -36,6 +36,11 @@ func TestWhateverIsPublishedIsReadUnchanged(t *testing.T) {
 		{"a key that is no id", events.Message{Subject: "controlplane.account.7", Data: []byte("x")}},
 		{"a key as a partition", events.Message{Subject: "controlplane.7.7", Data: []byte("x")}},
 		{"a subject of punctuation", events.Message{Subject: "controlplane.$JS.{{wildcard(1)}}", Data: []byte("x")}},
+		{"headers of a status", events.Message{Subject: subject, Header: map[string][]string{"Status": {"409"}, "Description": {"Consumer Deleted"}}}},
+		{"headers of a heartbeat", events.Message{Subject: subject,
+			Header: map[string][]string{"Status": {"100"}, "Description": {"Idle Heartbeat"}, "Nats-Last-Consumer": {"99999"}}}},
+		{"headers of a timeout", events.Message{Subject: subject, Header: map[string][]string{"Status": {"408"}, "Description": {"Request Timeout"}}}},
+		{"headers of no responders", events.Message{Subject: subject, Header: map[string][]string{"Status": {"503"}}}},
 		{"a pin", events.Message{Subject: subject, Header: map[string][]string{"Nats-Pin-Id": {"x"}}, Data: []byte("x")}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -85,6 +90,13 @@ func TestBrokenHeaderBlocks(t *testing.T) {
 			got := readUpTo(ctx, t, open(ctx, t, c, position-1), position+1)
 			if diff := cmp.Diff([]uint64{position, position + 1}, positions(got)); diff != "" {
 				t.Fatalf("positions: -want +got:\n%s", diff)
+			}
+			one, err := c.Get(ctx, position)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(got[0], one, emptyIsNil); diff != "" {
+				t.Errorf("Get: -read +got:\n%s", diff)
 			}
 		})
 	}

@@ -73,6 +73,7 @@ func TestProvisionRefusesAStreamThatDiffers(t *testing.T) {
 		{"bounded in bytes", func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 }, []string{"max_bytes", "1048576"}},
 		{"bounded in messages", func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 }, []string{"max_msgs"}},
 		{"keeps the last of a subject", func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1; c.Discard = jetstream.DiscardOld }, []string{"max_msgs_per_subject"}},
+		{"small messages only", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }, []string{"max_msg_size", "1000"}},
 		{"other subjects", func(c *jetstream.StreamConfig) { c.Subjects = []string{"controlplane.*.*", "controlplane.*.*.*"} }, []string{"subjects"}},
 		{"no transform", func(c *jetstream.StreamConfig) { c.SubjectTransform = nil }, []string{"transform"}},
 		{"other transform", func(c *jetstream.StreamConfig) {

@@ -139,4 +139,37 @@ func TestOneAccountsMessages(t *testing.T) {
 	if err := c.ReadAccount(ctx, account(7), 0, func(projections.Message) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v, want the caller's error", err)
 	}
+	for _, tier := range []string{"", "*", ">", "a.b", "a b", "é", string(repeat(65))} {
+		if err := c.ReadTier(ctx, tier, 0, func(projections.Message) error { return nil }); err == nil {
+			t.Errorf("%q was taken for a tier id", tier)
+		}
+	}
+}
+
+func TestOneAccountsMessagesWhereThePartitionsChanged(t *testing.T) {
+	ctx := deadline(t)
+	c, _ := provisioned(t)
+	publishNotes(ctx, t, c, 1, 100)
+	cfg := wanted("CONTROL_PLANE")
+	cfg.SubjectTransform.Destination = destination(5)
+	if _, err := c.js.UpdateStream(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
+	publishNotes(ctx, t, c, 101, 200)
+	for n := range 50 {
+		want := []uint64{uint64(n), uint64(n + 50), uint64(n + 100), uint64(n + 150)}
+		if n == 0 {
+			want = []uint64{50, 100, 150, 200}
+		}
+		var got []uint64
+		if err := c.ReadAccount(ctx, account(n), 0, func(m projections.Message) error {
+			got = append(got, m.Position)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("account %d: -want +got:\n%s", n, diff)
+		}
+	}
 }

@@ -4,228 +4,217 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"accountexport/events"
 	"accountexport/projections"
 )
 
-// What may be on its way to or waiting in a reader.
-const (
-	pullMessages  = 32_768
-	pullBytes     = 16 << 20
-	waitMessages  = 32_768
-	waitBytes     = 32 << 20
-	heartbeat     = 5 * time.Second
-	pullExpiry    = 30 * time.Second
-	inactiveAfter = 5 * time.Minute
+// Why a reader ended. Whatever the reason, one that is opened after the last
+// position goes on from there.
+var (
+	ErrReaderClosed   = errors.New("reader closed")
+	ErrMessagesLost   = errors.New("messages were lost on the way")
+	ErrReaderStalled  = errors.New("the server has gone silent")
+	ErrConnectionLost = errors.New("connection lost")
+	ErrConsumerGone   = errors.New("the server ended the reading")
 )
 
-// Open implements [projections.Source]: an ephemeral pull consumer without
-// acknowledgements. The server numbers what it delivers, so a gap shows; after
-// one, a missed heartbeat or a deleted consumer, Next first returns what came
-// before and then an error.
-func (c *Client) Open(ctx context.Context, after uint64) (projections.Reader, error) {
-	return c.open(ctx, after, "")
+// reader reads through an ephemeral pull consumer without acknowledgements.
+// The server numbers what it delivers, so a gap in those numbers, also one
+// that only a heartbeat tells of, is a lost message.
+//
+// It is made from a plain subscription because the client library's consumers
+// take a stored message with an empty payload and a Status header for an
+// answer of the server: one such message would end every reading.
+type reader struct {
+	client   *Client
+	consumer string
+	sub      *nats.Subscription
+	msgs     chan *nats.Msg
+	states   chan nats.Status // of the connection, when it is lost
+	done     chan struct{}
+	once     sync.Once
+	flow     flow
+
+	from   uint64               // where reading began
+	last   uint64               // position of the last message taken
+	number uint64               // its number among those delivered
+	held   *projections.Message // taken, but beyond the last call's bound
+	err    error                // why it ended
 }
 
-func (c *Client) open(ctx context.Context, after uint64, filter string) (*reader, error) {
-	rctx, cancel := context.WithTimeout(ctx, requestTimeout)
+// Open implements [projections.Source]. The reader is for one goroutine, but
+// for Close, and holds at most 32,768 messages and 16 MiB (or twice the
+// server's largest message) that were not handed out yet. A Next that its
+// context ends loses nothing and may be called again.
+func (c *Client) Open(ctx context.Context, after uint64) (projections.Reader, error) {
+	return c.open(ctx, after)
+}
+
+func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*reader, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	cons, err := c.js.CreateConsumer(rctx, c.cfg.Stream, jetstream.ConsumerConfig{
+	r := &reader{
+		client: c,
+		msgs:   make(chan *nats.Msg, maxInFlight+statusRoom),
+		states: c.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED),
+		done:   make(chan struct{}),
+		from:   after,
+	}
+	cons, err := c.js.CreateConsumer(ctx, c.cfg.Stream, jetstream.ConsumerConfig{
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       after + 1,
 		AckPolicy:         jetstream.AckNonePolicy,
-		FilterSubject:     filter,
+		FilterSubjects:    filters,
 		MemoryStorage:     true,
 		Replicas:          1,
 		InactiveThreshold: inactiveAfter,
 	})
 	if err != nil {
+		r.Close()
 		return nil, fmt.Errorf("consumer after %d: %w", after, c.explain(err))
 	}
-	r := &reader{last: after, ready: make(chan struct{}, 1), consumer: cons.CachedInfo().Name, client: c}
-	r.room = sync.NewCond(&r.mu)
-	r.consume, err = cons.Consume(r.take,
-		jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes),
-		jetstream.PullExpiry(pullExpiry),
-		jetstream.PullHeartbeat(heartbeat),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { r.trouble(err) }))
+	r.consumer = cons.CachedInfo().Name
+	inbox := c.nc.NewInbox()
+	r.flow = flow{inbox: inbox + ".", budget: budget(c.nc.MaxPayload()), request: func(reply string, body []byte) error {
+		return c.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+c.cfg.Stream+"."+r.consumer, reply, body)
+	}}
+	if r.sub, err = c.nc.ChanSubscribe(inbox+".*", r.msgs); err == nil {
+		err = r.flow.fill()
+	}
 	if err != nil {
-		return nil, fmt.Errorf("consume after %d: %w", after, err)
+		r.Close()
+		return nil, fmt.Errorf("read after %d: %w", after, err)
 	}
 	return r, nil
 }
 
-type reader struct {
-	client   *Client
-	consumer string
-	consume  jetstream.ConsumeContext
-	ready    chan struct{} // something is there, or err is set
-
-	mu     sync.Mutex
-	room   *sync.Cond // there is room again, or err is set
-	buf    []projections.Message
-	bytes  int
-	last   uint64 // stream sequence of the last message taken
-	number uint64 // consumer sequence of it
-	err    error
-}
-
-// take is called by one goroutine, in order. Waiting here holds further pulls
-// back, so what is in flight is bounded.
-func (r *reader) take(msg jetstream.Msg) {
-	meta, err := parseReply(msg.Reply())
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.err != nil:
-		return
-	case err != nil:
-		r.fail(err)
-		return
-	case meta.consumer != r.number+1:
-		r.fail(fmt.Errorf("gap: delivery %d follows %d", meta.consumer, r.number))
-		return
-	case meta.stream <= r.last:
-		r.fail(fmt.Errorf("out of order: message %d follows %d", meta.stream, r.last))
-		return
-	}
-	r.number, r.last = meta.consumer, meta.stream
-	subject, partition := SplitSubject(msg.Subject())
-	m := projections.Message{Position: meta.stream, Time: meta.at, Partition: partition,
-		Message: events.Message{Subject: subject, Header: msg.Headers(), Data: msg.Data()}}
-	for r.err == nil && (len(r.buf) >= waitMessages || r.bytes >= waitBytes) {
-		r.room.Wait()
-	}
-	r.buf = append(r.buf, m)
-	r.bytes += m.Size()
-	r.signal()
-}
-
-// trouble is what the client library noticed: a heartbeat that did not come,
-// or a consumer that is gone. Reading anew is always safe.
-func (r *reader) trouble(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.buf) > 0 && errors.Is(err, jetstream.ErrNoHeartbeat) {
-		return // it is we who keep the server waiting
-	}
-	r.fail(err)
-}
-
-func (r *reader) fail(err error) {
-	if r.err == nil {
-		r.err = fmt.Errorf("reading after %d: %w", r.last, err)
-		r.room.Broadcast()
-		r.signal()
-	}
-}
-
-func (r *reader) signal() {
-	select {
-	case r.ready <- struct{}{}:
-	default:
-	}
+// Close implements [projections.Reader].
+func (r *reader) Close() {
+	r.once.Do(func() {
+		close(r.done)
+		r.client.nc.RemoveStatusListener(r.states)
+		// Both are mere tidiness: the server drops an idle consumer by itself.
+		if r.sub != nil {
+			_ = r.sub.Unsubscribe()
+		}
+		if r.consumer != "" {
+			_ = r.client.nc.Publish("$JS.API.CONSUMER.DELETE."+r.client.cfg.Stream+"."+r.consumer, nil)
+		}
+	})
 }
 
 // Next implements [projections.Reader].
 func (r *reader) Next(ctx context.Context, buf []projections.Message, bound projections.Bound) ([]projections.Message, error) {
-	for {
-		r.mu.Lock()
-		if len(r.buf) > 0 {
-			buf = r.give(buf, bound)
-			r.mu.Unlock()
-			return buf, nil
+	if r.err != nil {
+		return buf, r.err
+	}
+	start, size := len(buf), 0
+	if r.held != nil {
+		buf, size = append(buf, *r.held), r.held.Size()
+		r.held = nil
+	}
+	for len(buf) == start || len(buf)-start < bound.Events && size < bound.Bytes {
+		first := len(buf) == start
+		raw, err := r.take(ctx, first)
+		if err == nil && raw == nil {
+			return buf, nil // no more is ready
 		}
-		err := r.err
-		r.mu.Unlock()
-		if err != nil {
+		if first && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return buf, err
 		}
-		select {
-		case <-ctx.Done():
-			return buf, ctx.Err()
-		case <-r.ready:
+		var m projections.Message
+		var ok bool
+		if err == nil {
+			m, ok, err = r.accept(raw)
+		}
+		switch {
+		case err != nil:
+			r.err = fmt.Errorf("reading after %d: %w", max(r.from, r.last), err)
+			if first {
+				return buf, r.err
+			}
+			return buf, nil // what came before is sound; the next call fails
+		case !ok:
+		case !first && size+m.Size() > bound.Bytes:
+			r.held = &m
+			return buf, nil
+		default:
+			buf, size = append(buf, m), size+m.Size()
 		}
 	}
+	return buf, nil
 }
 
-// give moves what is waiting, up to the bound and at least one, to buf.
-func (r *reader) give(buf []projections.Message, bound projections.Bound) []projections.Message {
-	n, size := 0, 0
-	for n < len(r.buf) && (n == 0 || n < bound.Events && size < bound.Bytes) {
-		size += r.buf[n].Size()
-		n++
+// take takes what was delivered next. Where nothing is there, it waits, or
+// returns nil.
+func (r *reader) take(ctx context.Context, wait bool) (*nats.Msg, error) {
+	select {
+	case <-r.done:
+		return nil, ErrReaderClosed
+	default:
 	}
-	buf = append(buf, r.buf[:n]...)
-	rest := copy(r.buf, r.buf[n:])
-	clear(r.buf[rest:])
-	r.buf = r.buf[:rest]
-	r.bytes -= size
-	r.room.Broadcast()
-	if rest > 0 || r.err != nil {
-		r.signal()
-	}
-	return buf
-}
-
-// errClosed is what a reader says after Close.
-var errClosed = errors.New("reader closed")
-
-// Close implements [projections.Reader].
-func (r *reader) Close() {
-	r.mu.Lock()
-	r.fail(errClosed)
-	r.mu.Unlock()
-	r.consume.Stop()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	// Where this fails, the server removes the consumer after inactiveAfter.
-	_ = r.client.js.DeleteConsumer(ctx, r.client.cfg.Stream, r.consumer)
-}
-
-type delivery struct {
-	stream, consumer uint64
-	at               time.Time
-}
-
-// parseReply reads the reply subject of a delivery,
-// $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<stream
-// sequence>.<consumer sequence>.<time>.<pending>[.<random>].
-func parseReply(reply string) (d delivery, err error) {
-	var tokens [12]string
-	n := 0
-	for rest := reply; n < len(tokens); n++ {
-		i := strings.IndexByte(rest, '.')
-		if i < 0 {
-			tokens[n] = rest
-			n++
-			break
+	select {
+	case raw, ok := <-r.msgs:
+		return taken(raw, ok)
+	default:
+		if !wait {
+			return nil, nil
 		}
-		tokens[n], rest = rest[:i], rest[i+1:]
 	}
-	at := 5
+	alarm := time.NewTimer(silence)
+	defer alarm.Stop()
+	select {
+	case raw, ok := <-r.msgs:
+		return taken(raw, ok)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-r.done:
+		return nil, ErrReaderClosed
+	case <-r.states:
+		return nil, ErrConnectionLost
+	case <-alarm.C:
+		return nil, fmt.Errorf("%w for %v", ErrReaderStalled, silence)
+	}
+}
+
+func taken(raw *nats.Msg, ok bool) (*nats.Msg, error) {
+	if !ok { // the connection was closed
+		return nil, ErrConnectionLost
+	}
+	return raw, nil
+}
+
+// accept checks that nothing is missing before what was delivered. ok is false
+// where it is a status, or at or before the position that reading began at.
+func (r *reader) accept(raw *nats.Msg) (m projections.Message, ok bool, err error) {
+	// Told apart by the reply subject: a message may carry any header, also
+	// those of a status.
+	if raw.Reply == "" {
+		return m, false, r.flow.status(raw, r.number)
+	}
+	d, err := parseReply(raw.Reply)
 	switch {
-	case tokens[0] != "$JS" || tokens[1] != "ACK" || n < 9:
-		return d, fmt.Errorf("delivery without a position: reply subject %q", reply)
-	case n >= 11:
-		at = 7
+	case err != nil:
+		return m, false, fmt.Errorf("%w: %w", ErrConsumerGone, err)
+	case d.consumer != r.number+1:
+		return m, false, fmt.Errorf("%w: delivery %d follows %d", ErrMessagesLost, d.consumer, r.number)
+	case d.stream <= r.last:
+		return m, false, fmt.Errorf("%w: position %d follows %d", ErrMessagesLost, d.stream, r.last)
 	}
-	var ns int64
-	if d.stream, err = strconv.ParseUint(tokens[at], 10, 64); err == nil {
-		if d.consumer, err = strconv.ParseUint(tokens[at+1], 10, 64); err == nil {
-			ns, err = strconv.ParseInt(tokens[at+2], 10, 64)
-		}
+	r.number, r.last = d.consumer, d.stream
+	if err := r.flow.taken(raw.Size()); err != nil {
+		return m, false, err
 	}
-	if err != nil {
-		return d, fmt.Errorf("delivery without a position: reply subject %q", reply)
+	if d.stream <= r.from {
+		return m, false, nil // reading began beyond the end of the stream
 	}
-	d.at = time.Unix(0, ns)
-	return d, nil
+	m.Position, m.Time = d.stream, d.at
+	m.Subject, m.Partition = SplitSubject(raw.Subject)
+	m.Header, m.Data = raw.Header, raw.Data
+	return m, true, nil
 }

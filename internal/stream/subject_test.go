@@ -83,6 +83,7 @@ func TestReplySubjects(t *testing.T) {
 		{reply: "_INBOX.x"},
 		{reply: "$JS.ACK"},
 		{reply: "$JS.ACK.S.C.1.70.7.1780000000123456789"},
+		{reply: "$JS.ACK._.S.C.1.70.7.1780000000123456789.3"},
 		{reply: "$JS.NAK.S.C.1.70.7.1780000000123456789.3"},
 		{reply: "$JS.ACK.S.C.1.x.7.1780000000123456789.3"},
 		{reply: "$JS.ACK.S.C.1.70.-7.1780000000123456789.3"},

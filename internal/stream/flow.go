@@ -1,0 +1,153 @@
+package stream
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// What a reader holds at most that was not yet handed out: half of it is what
+// one request asks for, and two requests are under way at a time.
+const (
+	maxInFlight = 32 << 10 // messages
+	minBudget   = 16 << 20 // bytes
+	statusRoom  = 1 << 10  // for heartbeats and ends of requests, which stop once requests expire
+)
+
+const (
+	heartbeat      = time.Second
+	silence        = 3 * time.Second  // with neither message nor heartbeat while one is waited for
+	requestExpires = 30 * time.Second // then it is sent anew
+	inactiveAfter  = 5 * time.Minute  // a consumer without requests is gone
+)
+
+// budget is the most bytes in flight: half of it has room for any message.
+func budget(maxPayload int64) int { return max(minBudget, 2*int(maxPayload)+minBudget/8) }
+
+// flow keeps requests for messages under way. What they still ask for is known
+// in sum only, since a message does not tell which request it answers.
+type flow struct {
+	inbox    string // requests are answered at inbox + id
+	budget   int
+	request  func(reply string, body []byte) error
+	ids      []string // of requests whose end is not known
+	sent     int      // requests so far
+	messages int      // asked for and not yet taken
+	bytes    int
+}
+
+type pullRequest struct {
+	Expires   time.Duration `json:"expires"`
+	Batch     int           `json:"batch"`
+	MaxBytes  int           `json:"max_bytes"`
+	Heartbeat time.Duration `json:"idle_heartbeat"`
+}
+
+// fill sends requests until two are under way.
+func (f *flow) fill() error {
+	for len(f.ids) < 2 {
+		req := pullRequest{Expires: requestExpires, Batch: maxInFlight / 2, MaxBytes: f.budget / 2, Heartbeat: heartbeat}
+		if f.sent == 0 {
+			req.Batch /= 2 // the server serves requests in turns: these two must not end together
+		}
+		body, err := json.Marshal(req)
+		if err != nil {
+			return err
+		}
+		f.sent++
+		id := strconv.Itoa(f.sent)
+		if err := f.request(f.inbox+id, body); err != nil {
+			return err
+		}
+		f.ids = append(f.ids, id)
+		f.messages += req.Batch
+		f.bytes += req.MaxBytes
+	}
+	return nil
+}
+
+// taken notes that a message of the size was taken.
+func (f *flow) taken(size int) error {
+	f.messages--
+	f.bytes -= size
+	// A request that ends just as its bytes are used up tells nobody.
+	if f.messages > 0 && f.bytes > 0 {
+		return nil
+	}
+	f.ids, f.messages, f.bytes = f.ids[:0], 0, 0
+	return f.fill()
+}
+
+// status judges what the server says of a request. delivered is the number of
+// the last message taken.
+func (f *flow) status(raw *nats.Msg, delivered uint64) error {
+	code, text := raw.Header.Get("Status"), raw.Header.Get("Description")
+	switch {
+	case code == "100":
+		if last, err := strconv.ParseUint(raw.Header.Get("Nats-Last-Consumer"), 10, 64); err == nil && last > delivered {
+			return fmt.Errorf("%w: heartbeat after delivery %d, taken are %d", ErrMessagesLost, last, delivered)
+		}
+		return nil
+	case code == "408", code == "409" && (text == "Batch Completed" || strings.HasPrefix(text, "Message Size Exceeds MaxBytes")):
+	default:
+		return fmt.Errorf("%w: %s %s", ErrConsumerGone, code, text)
+	}
+	at := slices.Index(f.ids, strings.TrimPrefix(raw.Subject, f.inbox))
+	if at < 0 {
+		return nil
+	}
+	messages, err := strconv.Atoi(raw.Header.Get("Nats-Pending-Messages"))
+	if err != nil {
+		return fmt.Errorf("%w: %s %s without Nats-Pending-Messages", ErrConsumerGone, code, text)
+	}
+	bytes, err := strconv.Atoi(raw.Header.Get("Nats-Pending-Bytes"))
+	if err != nil {
+		return fmt.Errorf("%w: %s %s without Nats-Pending-Bytes", ErrConsumerGone, code, text)
+	}
+	f.ids = slices.Delete(f.ids, at, at+1)
+	f.messages -= messages
+	f.bytes -= bytes
+	return f.fill()
+}
+
+// delivery is what the reply subject of a message tells.
+type delivery struct {
+	stream, consumer uint64
+	at               time.Time
+}
+
+// parseReply reads the reply subject of a delivery, of either form:
+//
+//	$JS.ACK.<stream>.<consumer>.<times>.<stream sequence>.<consumer sequence>.<time>.<pending>
+//	$JS.ACK.<domain>.<account>.<stream>.….<pending>[.<random>]
+func parseReply(reply string) (d delivery, err error) {
+	rest, ok := strings.CutPrefix(reply, "$JS.ACK.")
+	skip := 0
+	switch strings.Count(rest, ".") + 1 {
+	case 7:
+		skip = 3
+	case 9, 10:
+		skip = 5
+	default:
+		ok = false
+	}
+	for range skip {
+		_, rest, _ = strings.Cut(rest, ".")
+	}
+	var n [3]uint64
+	for i := range n {
+		var token string
+		token, rest, _ = strings.Cut(rest, ".")
+		v, err := strconv.ParseUint(token, 10, 64)
+		n[i], ok = v, ok && err == nil
+	}
+	if !ok {
+		return d, fmt.Errorf("delivery without a position: reply subject %q", reply)
+	}
+	return delivery{stream: n[0], consumer: n[1], at: time.Unix(0, int64(n[2]))}, nil
+}
