@@ -81,7 +81,7 @@ func (p *program) serve(ctx context.Context) error {
 	})
 	parts.Go(func() error {
 		defer end()
-		return ops.Serve(serving, p.api, p.http, p.timeout)
+		return ops.Serve(serving, p.api, api.Coalesce(p.http), p.timeout)
 	})
 	err := parts.Wait()
 	p.log.Info("stopped")

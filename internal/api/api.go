@@ -51,7 +51,8 @@ func New(x exports, v verifier, reg prometheus.Registerer, log *slog.Logger) htt
 }
 
 // NewServer serves the handler with limits: a client has 5 seconds to send its
-// header of 32 KiB, and an answer has 2 minutes to be taken.
+// header of 32 KiB, and an answer has 2 minutes to be taken. See [Coalesce] for
+// the listener to serve it on.
 func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -60,6 +61,7 @@ func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      2 * time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
+		ConnState:         answerEnded,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
