@@ -3,8 +3,12 @@ package e2e
 import (
 	"os"
 	"testing"
-
-	"accountexport/internal/local/postgres"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if programs.dir != "" {
+		os.RemoveAll(programs.dir)
+	}
+	os.Exit(code)
+}

@@ -1,0 +1,234 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/internal/local/natsserver"
+	"accountexport/internal/local/postgres"
+	"accountexport/internal/oracle"
+	"accountexport/internal/stream"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// system is a NATS server, a PostgreSQL server of its own, and what the
+// programs are told of them.
+type system struct {
+	nats     *natsserver.Server
+	pg       *postgres.Server
+	client   *stream.Client
+	pool     *pgxpool.Pool
+	settings map[string]string
+}
+
+func newSystem(t testing.TB) *system {
+	t.Helper()
+	ctx := t.Context()
+	s := &system{nats: natsserver.ForTest(t)}
+	var err error
+	if s.pg, err = postgres.Start(ctx, postgres.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.pg.Stop(context.Background()) })
+	if s.client, err = stream.Connect(ctx, stream.Config{URL: s.nats.URL(), Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.client.Close)
+	if s.pool, err = pgxpool.New(ctx, s.pg.URL()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.pool.Close)
+	s.settings = map[string]string{"NATS_URL": s.nats.URL(), "DATABASE_URL": s.pg.URL(), "ADMIN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "text"}
+	if out, status := command(t, "projector", s.settings, "provision"); status != 0 {
+		t.Fatalf("provision: exit %d: %s", status, out)
+	}
+	return s
+}
+
+// publish publishes n messages of a workload, paced over about the duration.
+func (s *system) publish(ctx context.Context, g *workload.Generator, n int, over time.Duration) error {
+	began := time.Now()
+	i := 0
+	_, err := s.client.PublishAll(ctx, func() (events.Message, bool) {
+		if i == n || ctx.Err() != nil {
+			return events.Message{}, false
+		}
+		if wait := time.Until(began.Add(over * time.Duration(i) / time.Duration(n))); wait > 5*time.Millisecond {
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait):
+			}
+		}
+		i++
+		m := g.Next()
+		return events.Message{Subject: m.Subject, Header: m.Header, Data: m.Data}, true
+	})
+	return err
+}
+
+// caughtUp says what keeps the live generation from having all of the stream.
+func (s *system) caughtUp(ctx context.Context) error {
+	info, err := s.client.Info(ctx)
+	if err != nil {
+		return err
+	}
+	st, err := readmodel.Inspect(ctx, s.pool)
+	if err != nil {
+		return err
+	}
+	for _, p := range st.Partitions {
+		if p.Position < info.Last {
+			return fmt.Errorf("partition %d is at %d of %d", p.Partition, p.Position, info.Last)
+		}
+	}
+	return nil
+}
+
+// oracle folds the whole stream, read from its start, by the independent
+// implementation.
+func (s *system) oracle(t testing.TB) (*oracle.Fold, int) {
+	t.Helper()
+	info, err := s.client.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.client.Open(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	fold, n := oracle.New(), 0
+	for last := uint64(0); last < info.Last; {
+		messages, err := r.Next(t.Context(), nil, projections.Bound{Events: 1000, Bytes: 1 << 24})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range messages {
+			fold.Apply(oracle.Message{Position: m.Position, Subject: m.Subject, Header: m.Header, Data: m.Data})
+			last = m.Position
+			n++
+		}
+	}
+	return fold, n
+}
+
+// verify holds every document, every parked message and every count in the
+// database against the oracle.
+func (s *system) verify(t testing.TB) (accounts, messages int) {
+	t.Helper()
+	want, messages := s.oracle(t)
+	s.verifyCounts(t, want, messages)
+	s.verifyParked(t, want)
+	exports := readmodel.NewExports(s.pool)
+	for _, id := range want.Accounts() {
+		w := want.Account(id)
+		account, err := events.ParseUUID(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := exports.Open(t.Context(), account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Position != w.Position || d.Parked != w.Parked || stateName(d.State) != w.State {
+			t.Errorf("account %s: %s at %d with %d parked, oracle has %s at %d with %d", id, stateName(d.State), d.Position,
+				d.Parked, w.State, w.Position, w.Parked)
+		}
+		if d.State == readmodel.Complete {
+			var body writer
+			if _, err := d.WriteTo(&body); err != nil {
+				t.Fatal(err)
+			}
+			if d.TierPosition != w.TierPosition {
+				t.Errorf("account %s: tier at %d, oracle has %d", id, d.TierPosition, w.TierPosition)
+			}
+			if diff := oracle.Diff(w.Document, body); diff != "" {
+				t.Errorf("account %s: %s", id, diff)
+			}
+		}
+		d.Close()
+	}
+	return len(want.Accounts()), messages
+}
+
+type writer []byte
+
+func (w *writer) Write(p []byte) (int, error) {
+	*w = append(*w, p...)
+	return len(p), nil
+}
+
+var _ io.Writer = (*writer)(nil)
+
+func stateName(s readmodel.State) oracle.State {
+	return map[readmodel.State]oracle.State{readmodel.NotHeard: oracle.NeverHeardOf, readmodel.Incomplete: oracle.Incomplete,
+		readmodel.Complete: oracle.Complete, readmodel.Erased: oracle.Erased}[s]
+}
+
+// verifyCounts: every message is counted, in the outcome that the oracle gives
+// it, and in no other.
+func (s *system) verifyCounts(t testing.TB, want *oracle.Fold, messages int) {
+	t.Helper()
+	st, err := readmodel.Inspect(t.Context(), s.pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, total := map[oracle.Outcome]int{}, 0
+	for _, p := range st.Partitions {
+		for _, o := range projections.Outcomes() {
+			got[oracle.Outcome(o.String())] += int(p.Tally[o])
+			total += int(p.Tally[o])
+		}
+	}
+	wanted := map[oracle.Outcome]int{}
+	for _, byOutcome := range want.Totals() {
+		for o, n := range byOutcome {
+			wanted[o] += n
+		}
+	}
+	for o, n := range wanted {
+		if got[o] != n {
+			t.Errorf("%d messages counted as %s, oracle has %d", got[o], o, n)
+		}
+	}
+	if total != messages {
+		t.Errorf("%d messages counted, and the stream holds %d", total, messages)
+	}
+}
+
+func (s *system) verifyParked(t testing.TB, want *oracle.Fold) {
+	t.Helper()
+	parked := map[uint64]string{}
+	for _, p := range want.ParkedMessages() {
+		parked[p.Position] = p.Account
+	}
+	err := readmodel.ListParked(t.Context(), s.pool, nil, 0, 1<<30, func(m readmodel.Parked) error {
+		account, there := parked[m.Position]
+		if delete(parked, m.Position); !there {
+			t.Errorf("message %d is parked (%s), and by the oracle it is not", m.Position, m.Reason)
+		}
+		var got string
+		if m.Account != nil {
+			got = m.Account.String()
+		}
+		if got != account {
+			t.Errorf("parked message %d belongs to %q, oracle has %q", m.Position, got, account)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for position := range parked {
+		t.Errorf("message %d is not parked, and by the oracle it is", position)
+	}
+}
