@@ -22,7 +22,7 @@ type Guard func(info StreamInfo, have StreamIdentity, lowest, highest uint64) er
 // Options configure a [Projector].
 type Options struct {
 	Lanes      int           // disjoint sets of partitions, each folded and committed by itself; default 1
-	Batch      Bound         // most of one commit; default 50,000 events or 32 MiB
+	Batch      Bound         // most of one commit: messages, and bytes of changed accounts; default 200,000 and 128 MiB
 	Read       Bound         // most of one read; default 4,096 events or 4 MiB
 	CacheBytes int           // of account states in memory, over all lanes; default 128 MiB
 	Tick       time.Duration // how often idle partitions advance and lag is looked at; default 1 s
@@ -45,8 +45,8 @@ func (o *Options) defaults() {
 		}
 	}
 	def(&o.Lanes, 1)
-	def(&o.Batch.Events, 50_000)
-	def(&o.Batch.Bytes, 32<<20)
+	def(&o.Batch.Events, 200_000)
+	def(&o.Batch.Bytes, 128<<20)
 	def(&o.Read.Events, 4096)
 	def(&o.Read.Bytes, 4<<20)
 	def(&o.CacheBytes, 128<<20)

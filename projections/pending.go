@@ -25,7 +25,7 @@ type pending struct {
 	touched map[int]*Tally // by partition
 	counts  map[TypeOutcome]int64
 	times   []time.Time // the stream's timestamp of each event
-	bytes   int
+	bytes   int // about what is to be written
 	all     bool // move the checkpoint of every partition on, touched or not
 	lastAt  time.Time
 }
@@ -48,7 +48,6 @@ func (p *pending) count(m *Message, label string, o Outcome) {
 	t[o]++
 	p.counts[TypeOutcome{label, o}]++
 	p.times = append(p.times, m.Time)
-	p.bytes += m.Size()
 	p.lastAt = m.Time
 }
 
@@ -56,7 +55,7 @@ func (p *pending) count(m *Message, label string, o Outcome) {
 func (p *pending) park(d *Decoded, account *events.UUID, reason error) {
 	p.parked = append(p.parked, ParkedMessage{Position: d.Position, Partition: d.Partition, Account: account,
 		Time: d.Time, Subject: d.Subject, Type: d.Event.Type, Reason: reason.Error(), Header: d.Header, Payload: d.Data})
-	p.bytes += len(d.Data)
+	p.bytes += len(d.Data) + 256
 }
 
 // erase forgets what was to be parked of the account.
@@ -67,6 +66,7 @@ func (p *pending) erase(id events.UUID) {
 func (p *pending) mark(e *cached) {
 	if !e.dirty {
 		e.dirty = true
+		p.bytes += e.size + 2048 // and what it will have grown by
 		p.dirty = append(p.dirty, e)
 	}
 }

@@ -17,27 +17,52 @@ import (
 	"accountexport/projections"
 )
 
-// Commit implements [projections.Store]: one transaction in one round trip.
-// The statements of a pgx batch outside a transaction block are one
-// transaction by themselves; the fence comes first, so that a replica that has
-// lost a partition waits for no row lock of its successor.
+// Rows of one statement. A statement holds a copy of what it writes, and the
+// server works on one while the next is encoded.
+const (
+	rowsAtOnce  = 256
+	itemsAtOnce = 4096
+)
+
+// statement adds one statement to a commit.
+type statement func(sql string, args ...any)
+
+// Commit implements [projections.Store]. A small batch is one round trip: the
+// statements of a pgx batch outside a transaction block are one transaction by
+// themselves. A large one is a transaction of several round trips. The fence
+// comes first, so that a replica that has lost a partition waits for no row
+// lock of its successor.
 func (s *Store) Commit(ctx context.Context, b *projections.Batch) error {
-	q := &pgx.Batch{}
+	if len(b.Changes) <= rowsAtOnce {
+		q := &pgx.Batch{}
+		write(b, func(sql string, args ...any) { q.Queue(sql, args...) })
+		return fenced(s.pool.SendBatch(ctx, q).Close())
+	}
+	return fenced(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		write(b, func(sql string, args ...any) {
+			if err == nil {
+				_, err = tx.Exec(ctx, sql, args...)
+			}
+		})
+		return err
+	}))
+}
+
+// write makes the statements that write the batch, one after the other.
+func write(b *projections.Batch, q statement) {
 	queueAdvances(q, b)
 	queueWipes(q, b)
-	queueRows(q, b)
-	queuePages(q, b)
+	for changes := range slices.Chunk(b.Changes, rowsAtOnce) {
+		queueRows(q, b.Generation, changes)
+		queuePages(q, b.Generation, changes)
+	}
 	queueItems(q, b)
 	queueWaiting(q, b)
 	queueTiers(q, b)
 	queueParked(q, b)
-	if err := s.pool.SendBatch(ctx, q).Close(); err != nil {
-		return fenced(err)
-	}
-	return nil
 }
 
-func queueAdvances(q *pgx.Batch, b *projections.Batch) {
+func queueAdvances(q statement, b *projections.Batch) {
 	n := len(b.Advances)
 	partitions, from, to, epochs, asOf := make([]int32, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]time.Time, n)
 	var tallies [5][]int64
@@ -47,12 +72,12 @@ func queueAdvances(q *pgx.Batch, b *projections.Batch) {
 			tallies[j] = append(tallies[j], a.Tally[o])
 		}
 	}
-	q.Queue(`SELECT export.advance($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, b.Generation, partitions, from, to,
+	q(`SELECT export.advance($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, b.Generation, partitions, from, to,
 		epochs, asOf, tallies[0], tallies[1], tallies[2], tallies[3], tallies[4])
 }
 
 // queueWipes removes all there is of the accounts that were erased.
-func queueWipes(q *pgx.Batch, b *projections.Batch) {
+func queueWipes(q statement, b *projections.Batch) {
 	var ids [][16]byte
 	for i := range b.Changes {
 		if b.Changes[i].Wiped {
@@ -63,23 +88,20 @@ func queueWipes(q *pgx.Batch, b *projections.Batch) {
 		return
 	}
 	for _, table := range []string{"account_export", "account_export_pages", "account_export_items", "account_waiting", "parked"} {
-		q.Queue(inSchema(b.Generation, `DELETE FROM {schema}.`+table+` WHERE account_id = ANY($1)`), ids)
+		q(inSchema(b.Generation, `DELETE FROM {schema}.`+table+` WHERE account_id = ANY($1)`), ids)
 	}
 }
 
 // queueRows writes each changed account's row; a section that is NULL stays as
 // it is, and the database keeps its stored form without reading it.
-func queueRows(q *pgx.Batch, b *projections.Batch) {
-	n := len(b.Changes)
-	if n == 0 {
-		return
-	}
+func queueRows(q statement, generation int64, changes []projections.Change) {
+	n := len(changes)
 	ids, partitions, positions, parked := make([][16]byte, n), make([]int32, n), make([]int64, n), make([]int32, n)
 	erased, tiers, lows := make([]*time.Time, n), make([]*string, n), make([]string, n)
 	usagePages, keyPages, sandboxPages, waiting := make([]int32, n), make([]int32, n), make([]int32, n), make([]int32, n)
 	users, teams, usage, keys, sandboxes := make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
-	for i := range b.Changes {
-		r := &b.Changes[i].Row
+	for i := range changes {
+		r := &changes[i].Row
 		ids[i], partitions[i], positions[i], parked[i] = r.ID, int32(r.Partition), int64(r.Position), int32(r.Parked)
 		if r.ErasedAt != nil {
 			t := r.ErasedAt.GoTime()
@@ -92,7 +114,7 @@ func queueRows(q *pgx.Batch, b *projections.Batch) {
 		sandboxPages[i], waiting[i] = int32(r.SandboxPages), int32(r.Waiting)
 		users[i], teams[i], usage[i], keys[i], sandboxes[i] = r.User, r.Team, r.Usage, r.Keys, r.Sandboxes
 	}
-	q.Queue(inSchema(b.Generation, `
+	q(inSchema(generation, `
 INSERT INTO {schema}.account_export AS t (account_id, partition, position, parked, version_minor, erased_at, quota_tier_id,
     usage_low, usage_pages, key_pages, sandbox_pages, waiting, user_json, team_json, usage_tail, keys_tail, sandboxes_tail)
 SELECT u.id, u.p, u.pos, u.parked, $17, u.erased, u.tier, u.low, u.up, u.kp, u.sp, u.w, u.a, u.b, u.c, u.d, u.e
@@ -110,27 +132,27 @@ ON CONFLICT (account_id) DO UPDATE SET
 		users, teams, usage, keys, sandboxes, int32(projections.VersionMinor))
 }
 
-func queuePages(q *pgx.Batch, b *projections.Batch) {
+func queuePages(q statement, generation int64, changes []projections.Change) {
 	var ids [][16]byte
 	var sections []int16
 	var keys []string
 	var bodies [][]byte
-	for i := range b.Changes {
-		for _, p := range b.Changes[i].Pages {
-			ids, sections = append(ids, b.Changes[i].Row.ID), append(sections, int16(p.Section))
+	for i := range changes {
+		for _, p := range changes[i].Pages {
+			ids, sections = append(ids, changes[i].Row.ID), append(sections, int16(p.Section))
 			keys, bodies = append(keys, p.Key), append(bodies, p.Body)
 		}
 	}
 	if ids == nil {
 		return
 	}
-	q.Queue(inSchema(b.Generation, `
+	q(inSchema(generation, `
 INSERT INTO {schema}.account_export_pages (account_id, section, page_key, body)
 SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bytea[])
 ON CONFLICT (account_id, section, page_key) DO UPDATE SET body = excluded.body`), ids, sections, keys, bodies)
 }
 
-func queueItems(q *pgx.Batch, b *projections.Batch) {
+func queueItems(q statement, b *projections.Batch) {
 	var ids [][16]byte
 	var sections []int16
 	var items, pages []string
@@ -140,15 +162,16 @@ func queueItems(q *pgx.Batch, b *projections.Batch) {
 			items, pages = append(items, it.Item), append(pages, it.Page)
 		}
 	}
-	if ids == nil {
-		return
-	}
-	q.Queue(inSchema(b.Generation, `
+	for len(ids) > 0 {
+		n := min(len(ids), itemsAtOnce)
+		q(inSchema(b.Generation, `
 INSERT INTO {schema}.account_export_items (account_id, section, item, page_key)
-SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[])`), ids, sections, items, pages)
+SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[])`), ids[:n], sections[:n], items[:n], pages[:n])
+		ids, sections, items, pages = ids[n:], sections[n:], items[n:], pages[n:]
+	}
 }
 
-func queueWaiting(q *pgx.Batch, b *projections.Batch) {
+func queueWaiting(q statement, b *projections.Batch) {
 	type rows struct {
 		ids      [][16]byte
 		entities []int16
@@ -167,19 +190,19 @@ func queueWaiting(q *pgx.Batch, b *projections.Batch) {
 		}
 	}
 	if done.ids != nil {
-		q.Queue(inSchema(b.Generation, `
+		q(inSchema(b.Generation, `
 DELETE FROM {schema}.account_waiting w USING unnest($1::uuid[], $2::smallint[], $3::text[]) AS u (account_id, entity, entity_id)
 WHERE w.account_id = u.account_id AND w.entity = u.entity AND w.entity_id = u.entity_id`), done.ids, done.entities, done.keys)
 	}
 	if set.ids != nil {
-		q.Queue(inSchema(b.Generation, `
+		q(inSchema(b.Generation, `
 INSERT INTO {schema}.account_waiting (account_id, entity, entity_id, patch)
 SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bytea[])
 ON CONFLICT (account_id, entity, entity_id) DO UPDATE SET patch = excluded.patch`), set.ids, set.entities, set.keys, set.patches)
 	}
 }
 
-func queueTiers(q *pgx.Batch, b *projections.Batch) {
+func queueTiers(q statement, b *projections.Batch) {
 	if len(b.Tiers) == 0 {
 		return
 	}
@@ -188,14 +211,14 @@ func queueTiers(q *pgx.Batch, b *projections.Batch) {
 	for i, t := range b.Tiers {
 		ids[i], partitions[i], positions[i], bodies[i] = t.ID, int32(t.Partition), int64(t.Position), t.Body
 	}
-	q.Queue(inSchema(b.Generation, `
+	q(inSchema(b.Generation, `
 INSERT INTO {schema}.quota_tiers (id, partition, position, body)
 SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bytea[])
 ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, position = excluded.position, body = excluded.body`),
 		ids, partitions, positions, bodies)
 }
 
-func queueParked(q *pgx.Batch, b *projections.Batch) {
+func queueParked(q statement, b *projections.Batch) {
 	if len(b.Parked) == 0 {
 		return
 	}
@@ -211,7 +234,7 @@ func queueParked(q *pgx.Batch, b *projections.Batch) {
 		subjects[i], types[i], reasons[i] = printable(m.Subject), printable(m.Type), printable(m.Reason)
 		headers[i], payloads[i] = headerLines(m.Header), append([]byte{}, m.Payload...)
 	}
-	q.Queue(inSchema(b.Generation, `
+	q(inSchema(b.Generation, `
 INSERT INTO {schema}.parked (position, partition, account_id, sent_at, subject, type, reason, headers, payload)
 SELECT * FROM unnest($1::bigint[], $2::integer[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::bytea[])`),
 		positions, partitions, accounts, sent, subjects, types, reasons, headers, payloads)

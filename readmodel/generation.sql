@@ -24,7 +24,7 @@ CREATE TABLE {schema}.account_export (
     usage_tail     bytea COMPRESSION {compression},
     keys_tail      bytea COMPRESSION {compression},
     sandboxes_tail bytea COMPRESSION {compression}
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 45, toast_tuple_target = 4080);
 
 -- Older items of long sections: section 1 quota_usage, 2 api_keys, 3 sandboxes.
 -- page_key orders the pages of a section.

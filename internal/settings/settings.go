@@ -35,8 +35,8 @@ type Projector struct {
 	AdminAddr       Addr          `env:"ADMIN_ADDR" envDefault:":9091"`
 	Lanes           Count         `env:"LANES" envDefault:"0"`
 	StateCacheBytes Bytes         `env:"STATE_CACHE_BYTES" envDefault:"128MiB"`
-	BatchEvents     PositiveCount `env:"BATCH_EVENTS" envDefault:"50000"`
-	BatchBytes      Bytes         `env:"BATCH_BYTES" envDefault:"32MiB"`
+	BatchEvents     PositiveCount `env:"BATCH_EVENTS" envDefault:"200000"`
+	BatchBytes      Bytes         `env:"BATCH_BYTES" envDefault:"128MiB"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`

@@ -1,0 +1,282 @@
+package projections
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"accountexport/events"
+)
+
+// memoryStore keeps the read model's tables in memory. Like the database it
+// keeps nothing of a batch's memory, writes a batch whole or not at all, and
+// refuses what would break a key.
+type memoryStore struct {
+	t      testing.TB
+	faults *faults // nil: none
+
+	mu          sync.Mutex
+	checkpoints []Checkpoint
+	stream      StreamIdentity
+	rows        map[events.UUID]AccountRow
+	pages       map[sectionKey][]byte
+	items       map[sectionKey]string
+	waiting     map[waitingKey][]byte
+	tiers       map[string]TierDefinition
+	parked      map[uint64]ParkedMessage
+	commits     int
+	looked      int // needs answered
+}
+
+type sectionKey struct {
+	account events.UUID
+	section SectionKind
+	key     string
+}
+
+type waitingKey struct {
+	account events.UUID
+	waitKey
+}
+
+func newMemoryStore(t testing.TB) *memoryStore {
+	return &memoryStore{t: t, rows: map[events.UUID]AccountRow{}, pages: map[sectionKey][]byte{},
+		items: map[sectionKey]string{}, waiting: map[waitingKey][]byte{}, tiers: map[string]TierDefinition{},
+		parked: map[uint64]ParkedMessage{}}
+}
+
+func (s *memoryStore) Acquire(_ context.Context, info StreamInfo) (Ownership, error) {
+	if err := s.faults.at("acquire"); err != nil {
+		return Ownership{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.checkpoints == nil {
+		s.stream = StreamIdentity{info.Name, info.Created}
+		for p := range info.Partitions {
+			s.checkpoints = append(s.checkpoints, Checkpoint{Partition: p})
+		}
+	}
+	for i := range s.checkpoints {
+		s.checkpoints[i].Epoch++
+	}
+	return Ownership{Generation: 1, Stream: s.stream, Checkpoints: slices.Clone(s.checkpoints)}, nil
+}
+
+func (s *memoryStore) Load(_ context.Context, _ int64, accounts []events.UUID) ([]AccountRow, error) {
+	if err := s.faults.at("load"); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []AccountRow
+	for _, id := range accounts {
+		if r, ok := s.rows[id]; ok {
+			out = append(out, cloneRow(r))
+		}
+	}
+	return out, nil
+}
+
+func (s *memoryStore) Lookup(_ context.Context, _ int64, needs []Need) ([]Answer, error) {
+	if err := s.faults.at("lookup"); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looked += len(needs)
+	var out []Answer
+	for _, n := range needs {
+		a := Answer{Need: n}
+		switch {
+		case n.Entity != 0:
+			a.Body, a.Found = s.waiting[waitingKey{n.Account, waitKey{n.Entity, n.Key}}]
+		case n.Section == UsageSection:
+			for k := range s.pages {
+				if k.account == n.Account && k.section == n.Section && k.key <= n.Key && (!a.Found || k.key > a.Page) {
+					a.Found, a.Page = true, k.key
+				}
+			}
+		default:
+			a.Page, a.Found = s.items[sectionKey{n.Account, n.Section, n.Key}]
+		}
+		if n.Section != 0 && a.Found {
+			a.Body = s.pages[sectionKey{n.Account, n.Section, a.Page}]
+		}
+		a.Body = bytes.Clone(a.Body)
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+func (s *memoryStore) Commit(ctx context.Context, b *Batch) error {
+	if err := s.faults.at("commit"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range b.Advances {
+		if c := s.checkpoints[a.Partition]; c.Position != a.From || c.Epoch != a.Epoch {
+			return ErrFenced
+		}
+		if a.To < a.From {
+			s.t.Errorf("partition %d goes back from %d to %d", a.Partition, a.From, a.To)
+		}
+	}
+	if !slices.IsSortedFunc(b.Changes, func(x, y Change) int { return bytes.Compare(x.Row.ID[:], y.Row.ID[:]) }) {
+		s.t.Error("changes are not sorted by account")
+	}
+	if !slices.IsSortedFunc(b.Tiers, func(x, y TierDefinition) int { return cmp.Compare(x.ID, y.ID) }) {
+		s.t.Error("tiers are not sorted")
+	}
+	for _, a := range b.Advances {
+		c := &s.checkpoints[a.Partition]
+		c.Position, c.AsOf = a.To, a.AsOf
+		for o, n := range a.Tally {
+			c.Tally[o] += n
+		}
+	}
+	for i := range b.Changes {
+		s.apply(&b.Changes[i])
+	}
+	for _, t := range b.Tiers {
+		t.Body = bytes.Clone(t.Body)
+		s.tiers[t.ID] = t
+	}
+	for _, m := range b.Parked {
+		s.park(m)
+	}
+	s.commits++
+	return s.faults.at("committed")
+}
+
+func (s *memoryStore) park(m ParkedMessage) {
+	if _, ok := s.parked[m.Position]; ok {
+		s.t.Errorf("message %d is parked twice", m.Position)
+	}
+	m.Payload = bytes.Clone(m.Payload)
+	s.parked[m.Position] = m
+}
+
+// apply writes a change as readmodel's statements do.
+func (s *memoryStore) apply(c *Change) {
+	id := c.Row.ID
+	old, there := s.rows[id]
+	if c.New == there {
+		s.t.Errorf("account %s: row there %t, change says new %t", id, there, c.New)
+	}
+	if c.Wiped {
+		old = AccountRow{}
+		maps.DeleteFunc(s.pages, func(k sectionKey, _ []byte) bool { return k.account == id })
+		maps.DeleteFunc(s.items, func(k sectionKey, _ string) bool { return k.account == id })
+		maps.DeleteFunc(s.waiting, func(k waitingKey, _ []byte) bool { return k.account == id })
+		maps.DeleteFunc(s.parked, func(_ uint64, m ParkedMessage) bool { return m.Account != nil && *m.Account == id })
+	}
+	r := cloneRow(c.Row)
+	for _, f := range [][2]*[]byte{{&r.User, &old.User}, {&r.Team, &old.Team}, {&r.Usage, &old.Usage}, {&r.Keys, &old.Keys},
+		{&r.Sandboxes, &old.Sandboxes}} {
+		if *f[0] == nil {
+			*f[0] = *f[1]
+		}
+	}
+	s.rows[id] = r
+	for _, p := range c.Pages {
+		s.pages[sectionKey{id, p.Section, p.Key}] = bytes.Clone(p.Body)
+	}
+	for _, it := range c.Sealed {
+		k := sectionKey{id, it.Section, it.Item}
+		if p, ok := s.items[k]; ok {
+			s.t.Errorf("account %s: item %q is in page %s and in page %s", id, it.Item, p, it.Page)
+		}
+		s.items[k] = it.Page
+	}
+	for _, w := range c.Waiting {
+		k := waitingKey{id, waitKey{w.Entity, w.ID}}
+		if w.Body == nil {
+			delete(s.waiting, k)
+		} else {
+			s.waiting[k] = bytes.Clone(w.Body)
+		}
+	}
+}
+
+func cloneRow(r AccountRow) AccountRow {
+	for _, f := range []*[]byte{&r.User, &r.Team, &r.Usage, &r.Keys, &r.Sandboxes} {
+		*f = bytes.Clone(*f)
+	}
+	return r
+}
+
+// document puts an account's export together from the tables, as the API does.
+func (s *memoryStore) document(id events.UUID) (doc string, missing []string) {
+	r := s.rows[id]
+	tier, ok := s.tiers[r.QuotaTierID]
+	if r.ErasedAt != nil {
+		return "", nil
+	}
+	if missing = Missing(r.User != nil, r.Team != nil, ok); missing != nil {
+		return "", missing
+	}
+	section := func(kind SectionKind, tail []byte) []byte {
+		var keys []string
+		for k := range s.pages {
+			if k.account == id && k.section == kind {
+				keys = append(keys, k.key)
+			}
+		}
+		slices.Sort(keys)
+		var parts [][]byte
+		for _, k := range keys {
+			parts = append(parts, s.pages[sectionKey{id, kind, k}])
+		}
+		if len(tail) > 0 {
+			parts = append(parts, tail)
+		}
+		return bytes.Join(parts, []byte(","))
+	}
+	return fmt.Sprintf(`{"user":%s,"team":%s,"quota_tier":%s,"quota_usage":[%s],"api_keys":[%s],"sandboxes":[%s]}`,
+		r.User, r.Team, tier.Body, section(UsageSection, r.Usage), section(KeySection, r.Keys),
+		section(SandboxSection, r.Sandboxes)), nil
+}
+
+// tables is all that is stored, checkpoints aside, as text.
+func (s *memoryStore) tables() map[string]string {
+	out := map[string]string{}
+	for id, r := range s.rows {
+		var erased string
+		if r.ErasedAt != nil {
+			erased = r.ErasedAt.String()
+		}
+		r.ErasedAt = nil
+		out["row "+id.String()] = fmt.Sprintf("%s %q", erased, fmt.Sprintf("%+v %s %s %s %s %s", [...]any{r.Partition, r.Position,
+			r.Parked, r.QuotaTierID, r.UsageLow, r.UsagePages, r.KeyPages, r.SandboxPages, r.Waiting},
+			r.User, r.Team, r.Usage, r.Keys, r.Sandboxes))
+	}
+	for k, body := range s.pages {
+		out[fmt.Sprintf("page %s %d %s", k.account, k.section, k.key)] = string(body)
+	}
+	for k, page := range s.items {
+		out[fmt.Sprintf("item %s %d %s", k.account, k.section, k.key)] = page
+	}
+	for k, patch := range s.waiting {
+		out[fmt.Sprintf("waiting %s %d %s", k.account, k.kind, k.id)] = string(patch)
+	}
+	for id, t := range s.tiers {
+		out["tier "+id] = fmt.Sprintf("%d %d %s", t.Partition, t.Position, t.Body)
+	}
+	for position, m := range s.parked {
+		var account string
+		if m.Account != nil {
+			account = m.Account.String()
+		}
+		out[fmt.Sprintf("parked %d", position)] = fmt.Sprintf("%d %s %s %s %s %s %q", m.Partition, account,
+			m.Time.Format(time.RFC3339Nano), m.Subject, m.Type, m.Reason, m.Payload)
+	}
+	return out
+}
