@@ -49,7 +49,7 @@ func newStack(b *testing.B) *stack {
 	if err := readmodel.Migrate(ctx, s.pg.URL()); err != nil {
 		b.Fatal(err)
 	}
-	if s.pool, err = pgxpool.New(ctx, s.pg.URL()+"&pool_max_conns=20"); err != nil {
+	if s.pool, err = pgxpool.New(ctx, s.pg.URL()+"&pool_max_conns=20&pool_min_conns=20"); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(s.pool.Close)
