@@ -32,8 +32,8 @@ const otherType = "other"
 
 // typeLabel is the message's type in metrics.
 func (d *Decoded) typeLabel() string {
-	if d.Event.Data == nil && !events.Known(d.Event.Type) {
-		return otherType
+	if d.Event.Sound && events.Known(d.Event.Type) {
+		return events.ShortType(d.Event.Type)
 	}
-	return events.ShortType(d.Event.Type)
+	return otherType
 }

@@ -1,0 +1,48 @@
+// Package projections folds the control plane's events into account exports:
+// the fold itself, and the engine that drives any source into any store.
+//
+// # The fold
+//
+// [Account] is a pure function of an account's messages: no clock, no
+// randomness, no I/O. [Account.Apply] gives every message exactly one
+// [Outcome], in the order of contract §3. [Fold] folds a whole stream in
+// memory; the engine folds it through a [Store], with the same code.
+//
+// What the contract leaves open is decided so:
+//
+//   - A tier's position is that of the definition in force, which is the last
+//     one that was applied.
+//   - Erasing an account removes its parked messages from the record, too, and
+//     its tombstone says when by the erasure's own time.
+//   - What waits for an entity is kept as one patch, whatever the number of
+//     events, since one patch after the other is a patch again. It is exact:
+//     no event's effect depends on more than the fields it sets, but for
+//     points in time that only move forward.
+//   - A message on a subject that names no account or tier is counted under its
+//     type where its envelope is sound, and under "other" where it is not.
+//
+// The cost of an event does not grow with its account. Of each long section an
+// account holds a short live tail; older items are in sealed pages, which are
+// read only when one of their items is named. What goes into which page is
+// decided by the messages alone, so the stored form is the same however the
+// stream was cut into batches.
+//
+// # The engine
+//
+// [Projector.Run] reads the source in order from the lowest checkpoint on and
+// commits batches: changed accounts, parked messages and the moved checkpoints
+// in one transaction. Nothing is acknowledged anywhere else, so the checkpoint
+// is the one truth about progress and every message is folded exactly once.
+// Idle, an event is committed at once; while a commit is under way the next
+// batch grows, up to its bound.
+//
+// On any error the engine drops what it holds in memory, waits with growing
+// and random pauses, and begins again at the stored checkpoint, for ever. It
+// stops only where going on could do harm: [ErrRefused]. A commit names the
+// position and the epoch that each partition must be at; where another replica
+// has taken one over, it fails with [ErrFenced] as a whole.
+//
+// Partitions are divided into lanes, each with its own states, transaction and
+// checkpoints, fed by one reader. A message belongs to the lane of its
+// partition; the order within an account is the stream's.
+package projections

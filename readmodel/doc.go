@@ -1,0 +1,23 @@
+// Package readmodel is the tables: migrations, generations, checkpoints,
+// writing batches, and reading documents and parked messages.
+//
+// A generation is one folding of the stream, in a PostgreSQL schema of its own,
+// export_g<N>. Which one is live is a row of export.generations; a read names
+// its generation and learns in the same snapshot whether that is still live,
+// so replacing a generation takes two rows and waits for nobody.
+//
+// Guarantees:
+//
+//   - [Store.Commit] writes a batch whole or not at all: documents, parked
+//     messages and checkpoints in one transaction, fenced by each partition's
+//     position and epoch ([accountexport/projections.ErrFenced]).
+//   - [Exports.Open] returns a document from one snapshot, with the shared tier
+//     as it was in that snapshot, and however long it is it holds one page at a
+//     time in memory. One with sealed pages keeps its connection until closed.
+//   - A position that a reader has seen never goes back within a generation:
+//     commits are synchronous.
+//
+// Sections are stored as the JSON that is sent, in bytea compressed by lz4; a
+// read copies bytes. Two roles come with the migrations, [ProjectorRole] and
+// [ReaderRole].
+package readmodel
