@@ -24,8 +24,7 @@ func NewAPIKeyCreated(m Meta, account UUID, d APIKeyCreated) (Message, error) {
 
 func readAPIKeyUpdated(f *fields) *APIKeyUpdated {
 	return &APIKeyUpdated{ID: f.uuid("id"), Name: f.patchText("name", false), Scope: f.patchText("scope", false),
-		ExpiresAt: patch(f, "expires_at", true, wantTime, func(raw []byte) Time { return f.readTime("expires_at", raw) }),
-		IsActive:  patch(f, "is_active", false, wantBool, func(raw []byte) bool { return f.readBool("is_active", raw) })}
+		ExpiresAt: patch(f, "expires_at", true, f.readTime), IsActive: patch(f, "is_active", false, f.readBool)}
 }
 
 // NewAPIKeyUpdated makes the event that changes parts of an API key.

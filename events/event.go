@@ -10,7 +10,7 @@ type Message struct {
 // Event is a message, judged. Without an error its envelope is sound.
 type Event struct {
 	ID, Source string
-	Type       string  // in full; with an error only where it could be read
+	Type       string  // in full; with an error as far as it could be read, and not to be relied on unless Sound
 	Time       Time    // what the contract calls "at"
 	Data       Payload // nil where the type is unknown
 	Sound      bool    // the envelope is sound, whatever its data is
@@ -22,7 +22,7 @@ type Event struct {
 // unknown. Every error is an [*Invalid] and means that the message is to be
 // parked, unless its account is erased. The subject is returned either way.
 //
-// The event may refer to the memory of the message.
+// The event does not refer to the memory of the message's payload.
 func Decode(m Message) (Event, Subject, error) {
 	var e Event
 	to := ParseSubject(m.Subject)
@@ -30,32 +30,36 @@ func Decode(m Message) (Event, Subject, error) {
 		return e, to, invalid("subject", quoted(m.Subject),
 			"controlplane.account.<UUID in lower case> or controlplane.quota_tier.<1 to 64 of A-Z a-z 0-9 _ ->")
 	}
-	env, err := readEnvelope(m)
-	e.Type = env.typ.value
-	if err == nil {
-		err = env.judge(&e, to)
-	}
+	r := newReader()
+	defer r.release()
+	env, err := readEnvelope(r, m)
 	if err != nil {
+		return e, to, err
+	}
+	e.Type = env.typ.value
+	if err := env.judge(&e, to); err != nil {
 		return e, to, err
 	}
 	e.Sound = true
-	if !Known(e.Type) {
+	kind, decode := registered(e.Type)
+	if decode == nil {
 		return e, to, nil
 	}
-	if want := kindOf(e.Type); want != to.Kind {
+	if kind != to.Kind {
 		return e, to, invalid("type", quoted(e.Type)+" on "+quoted(m.Subject), "a type that belongs on this kind of subject")
 	}
-	data, err := env.data()
+	data, err := env.data(r)
 	if err != nil {
 		return e, to, err
 	}
-	if e.Data, err = decodeData(e.Type, data); err != nil {
-		e.Data = nil
-		return e, to, err
+	f := fields{list: data}
+	p := decode(&f)
+	if f.err != nil {
+		return e, to, f.err
 	}
-	if t, ok := e.Data.(*QuotaTierDefined); ok && t.ID != to.Tier {
-		e.Data = nil
+	if t, ok := p.(*QuotaTierDefined); ok && t.ID != to.Tier {
 		return e, to, invalid("data.id", quoted(t.ID), "the subject's tier, "+quoted(to.Tier))
 	}
+	e.Data = p
 	return e, to, nil
 }

@@ -15,7 +15,7 @@ type fields struct {
 
 func (f *fields) get(name string) []byte {
 	for i := range f.list {
-		if f.list[i].name == name {
+		if string(f.list[i].name) == name {
 			return f.list[i].raw
 		}
 	}
@@ -47,29 +47,28 @@ func (f *fields) optional(name string) []byte {
 	return raw
 }
 
-func wantText(least, most int) string {
-	return "a text of " + strconv.Itoa(least) + " to " + strconv.Itoa(most) + " characters, none of them U+0000"
+// failText is made only where it is needed: its words depend on the limits.
+func (f *fields) failText(name string, raw []byte, least, most int) {
+	f.fail(name, raw, "a text of "+strconv.Itoa(least)+" to "+strconv.Itoa(most)+" characters, none of them U+0000")
 }
 
 func (f *fields) readText(name string, raw []byte, least, most int) string {
-	if raw == nil {
-		return ""
-	}
 	s, ok := unquote(raw)
 	n := len(s)
 	if n > most {
 		n = utf8.RuneCountInString(s)
 	}
 	if !ok || n < least || n > most || strings.IndexByte(s, 0) >= 0 {
-		f.fail(name, raw, wantText(least, most))
+		f.failText(name, raw, least, most)
 	}
 	return s
 }
 
 func (f *fields) text(name string) string { return f.textOf(name, MaxText) }
 
+// textOf needs no look for null: that is no text either.
 func (f *fields) textOf(name string, most int) string {
-	return f.readText(name, f.required(name, wantText(1, most)), 1, most)
+	return f.readText(name, f.get(name), 1, most)
 }
 
 func (f *fields) optionalText(name string) *string {
@@ -82,19 +81,17 @@ func (f *fields) optionalText(name string) *string {
 }
 
 // patch reads a field of a patch event by read, which is given a value that is
-// not null.
-func patch[T any](f *fields, name string, nullable bool, want string, read func(raw []byte) T) Optional[T] {
+// null only where the field is not nullable, and refuses it as it does any
+// other of the wrong kind.
+func patch[T any](f *fields, name string, nullable bool, read func(name string, raw []byte) T) Optional[T] {
 	raw := f.get(name)
 	switch {
 	case raw == nil:
 		return Optional[T]{}
 	case isNull(raw) && nullable:
 		return Clear[T]()
-	case isNull(raw):
-		f.fail(name, raw, want+" (the field is not nullable)")
-		return Optional[T]{}
 	}
-	return Some(read(raw))
+	return Some(read(name, raw))
 }
 
 func (f *fields) patchText(name string, nullable bool) Optional[string] {
@@ -102,7 +99,7 @@ func (f *fields) patchText(name string, nullable bool) Optional[string] {
 	if nullable {
 		least = 0
 	}
-	return patch(f, name, nullable, wantText(least, MaxText), func(raw []byte) string {
+	return patch(f, name, nullable, func(name string, raw []byte) string {
 		return f.readText(name, raw, least, MaxText)
 	})
 }
@@ -186,14 +183,13 @@ func (f *fields) integer(name string) int64 {
 }
 
 func (f *fields) decimal(name string) Decimal {
-	const want = "a decimal number below 1000000000000, at most six digits after the point, no sign, no exponent"
-	raw := f.required(name, want)
+	raw := f.required(name, wantDecimal)
 	if raw == nil {
 		return 0
 	}
 	d, ok := parseDecimal(string(raw))
 	if !ok {
-		f.fail(name, raw, want)
+		f.fail(name, raw, wantDecimal)
 	}
 	return d
 }
@@ -253,7 +249,9 @@ func (f *fields) flags(name string) []Flag {
 	if raw == nil {
 		return nil
 	}
-	members, err := readObject(raw, "data."+name)
+	r := newReader()
+	defer r.release()
+	members, err := r.object(raw, "data."+name)
 	if err != nil {
 		if f.err == nil {
 			f.err = err
@@ -262,7 +260,7 @@ func (f *fields) flags(name string) []Flag {
 	}
 	out := make([]Flag, len(members))
 	for i, m := range members {
-		out[i].Name = m.name
+		out[i].Name = string(m.name)
 		if !isNull(m.raw) {
 			out[i].Value = compact(m.raw)
 		}

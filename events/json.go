@@ -10,85 +10,140 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// decoders are reused: a decoder keeps its buffers of names and brackets.
-var decoders = sync.Pool{New: func() any { return new(decoder) }}
-
-type decoder struct {
+// reader cuts a JSON text that must be one object into members. The text is
+// held to contract §1 in full: valid UTF-8, no lone surrogate, no name twice at
+// any depth, at most [MaxDepth] levels, nothing before or after but white
+// space. Names and values that it hands out lie in the text.
+type reader struct {
 	jsontext.Decoder
-	in bytes.Buffer
+	in   bytes.Buffer
+	text []byte
+	what string  // what the text is called in errors
+	list []field // memory for the members of one object
 }
+
+// readers are reused: a decoder keeps its memory of names and brackets.
+var readers = sync.Pool{New: func() any { return new(reader) }}
 
 // field is one member of a JSON object.
 type field struct {
-	name string
+	name []byte // unescaped
 	raw  []byte // its value, white space inside included
 }
 
-// readObject cuts a JSON text that must be one object into its members. The
-// text is held to contract §1 in full: valid UTF-8, no lone surrogate, no name
-// twice at any depth, at most [MaxDepth] levels, nothing before or after but
-// white space.
-func readObject(text []byte, what string) ([]field, error) {
+func newReader() *reader { return readers.Get().(*reader) }
+
+// release gives the reader back; its list is not to be used any more. A list
+// that one large object made long is not kept.
+func (r *reader) release() {
+	const most = 256
+	r.in, r.text = bytes.Buffer{}, nil
+	if cap(r.list) > most {
+		r.list = nil
+	}
+	clear(r.list)
+	r.list = r.list[:0]
+	readers.Put(r)
+}
+
+// open reads the bracket that opens the text's object.
+func (r *reader) open(text []byte, what string) error {
+	r.text, r.what = text, what
 	if len(text) > 2*MaxDepth && depth(text) > MaxDepth {
-		return nil, invalid(what, "more than 1000 levels of nesting", "JSON of at most 1000 levels")
+		return invalid(what, "more than 1000 levels of nesting", "JSON of at most 1000 levels")
 	}
-	d := decoders.Get().(*decoder)
-	defer decoders.Put(d)
-	d.in = *bytes.NewBuffer(text)
-	d.Reset(&d.in)
-	fields, err := d.object(text, what)
-	d.in = bytes.Buffer{}
-	return fields, err
+	r.in = *bytes.NewBuffer(text)
+	r.Reset(&r.in)
+	if r.PeekKind() == '{' {
+		_, err := r.ReadToken()
+		return r.bad(err)
+	}
+	v, err := r.ReadValue()
+	switch {
+	case errors.Is(err, io.EOF):
+		return invalid(what, "nothing", "a JSON object")
+	case err != nil:
+		return r.bad(err)
+	}
+	return invalid(what, shown(v), "a JSON object")
 }
 
-func (d *decoder) object(text []byte, what string) ([]field, error) {
-	if d.PeekKind() != '{' {
-		return nil, d.notObject(text, what)
+// next reads the next member's name, or the bracket that closes the object.
+func (r *reader) next() (name []byte, more bool, err error) {
+	if r.PeekKind() == '}' {
+		_, err := r.ReadToken()
+		return nil, false, r.bad(err)
 	}
-	if _, err := d.ReadToken(); err != nil {
-		return nil, badJSON(text, what, err)
+	raw, err := r.ReadValue()
+	if err != nil {
+		return nil, false, r.bad(err)
 	}
-	fields := make([]field, 0, 12)
-	for d.PeekKind() == '"' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return nil, badJSON(text, what, err)
+	if name = raw[1 : len(raw)-1]; bytes.IndexByte(name, '\\') >= 0 {
+		name, err = jsontext.AppendUnquote(nil, raw)
+	}
+	return name, true, r.bad(err)
+}
+
+// value reads a member's value.
+func (r *reader) value() ([]byte, error) {
+	v, err := r.ReadValue()
+	if err != nil {
+		return nil, r.bad(err)
+	}
+	end := int(r.InputOffset())
+	return r.text[end-len(v) : end : end], nil
+}
+
+// members reads the rest of the object that is open into the reader's list.
+func (r *reader) members() ([]field, error) {
+	r.list = r.list[:0]
+	for {
+		name, more, err := r.next()
+		if err != nil || !more {
+			return r.list, err
 		}
-		name := t.String()
-		v, err := d.ReadValue()
+		raw, err := r.value()
 		if err != nil {
-			return nil, badJSON(text, what, err)
+			return nil, err
 		}
-		end := int(d.InputOffset())
-		fields = append(fields, field{name, text[end-len(v) : end : end]})
+		r.list = append(r.list, field{name, raw})
 	}
-	if _, err := d.ReadToken(); err != nil {
-		return nil, badJSON(text, what, err)
-	}
-	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, invalid(what, quoted(string(text[d.InputOffset():]))+" after the end", "one JSON object")
-	}
-	return fields, nil
 }
 
-func (d *decoder) notObject(text []byte, what string) error {
-	if v, err := d.ReadValue(); err != nil && !errors.Is(err, io.EOF) {
-		return badJSON(text, what, err)
-	} else if err == nil {
-		return invalid(what, shown(v), "a JSON object")
+// end checks that nothing follows the object.
+func (r *reader) end() error {
+	if _, err := r.ReadToken(); !errors.Is(err, io.EOF) {
+		return invalid(r.what, shown(r.text[r.InputOffset():])+" after the end", "one JSON object")
 	}
-	return invalid(what, "nothing", "a JSON object")
+	return nil
 }
 
-func badJSON(text []byte, what string, err error) error {
-	found := quoted(string(text))
+// object reads a text that must be one object.
+func (r *reader) object(text []byte, what string) ([]field, error) {
+	if err := r.open(text, what); err != nil {
+		return nil, err
+	}
+	list, err := r.members()
+	if err != nil {
+		return nil, err
+	}
+	return list, r.end()
+}
+
+func (r *reader) bad(err error) error {
+	if err == nil {
+		return nil
+	}
+	found := "an end too early"
 	var syntactic *jsontext.SyntacticError
-	if errors.As(err, &syntactic) {
-		found = syntactic.Err.Error() + " at byte " + strconv.FormatInt(syntactic.ByteOffset, 10)
-	} else if errors.Is(err, io.ErrUnexpectedEOF) {
-		found = "an end too early"
+	if errors.As(err, &syntactic) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		found = printable(syntactic.Err.Error(), foundMax)
+		if at := string(syntactic.JSONPointer); at != "" {
+			found += " at " + printable(at, foundMax)
+		}
+		found += ", byte " + strconv.FormatInt(syntactic.ByteOffset, 10)
 	}
-	return invalid(what, found, "JSON (RFC 8259) in UTF-8, no name twice in an object")
+	return invalid(r.what, found, "JSON (RFC 8259) in UTF-8, no name twice in an object")
 }
 
 // depth counts the deepest nesting, without judging the text otherwise.
@@ -127,11 +182,10 @@ func unquote(raw []byte) (string, bool) {
 func isNull(raw []byte) bool { return len(raw) == 4 && raw[0] == 'n' }
 
 // compact is the value without white space between tokens, in memory of its
-// own.
+// own. Number literals, member order and strings stay as they are.
 func compact(raw []byte) []byte {
 	v := jsontext.Value(bytes.Clone(raw))
-	// What Compact would refuse was refused before: these are parts of a text
-	// that was read in full.
-	_ = v.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	// It cannot fail: these are parts of a text that was read in full.
+	_ = v.Compact()
 	return v
 }

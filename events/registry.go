@@ -2,75 +2,88 @@ package events
 
 import "strings"
 
-// decodeData reads the data of a known type. A new event type gets its line
-// here; its struct is in payload.go, its reading, writing and constructor are
-// together in the file of its entity.
-func decodeData(typ string, list []field) (Payload, error) {
-	f := &fields{list: list}
-	var p Payload
+// registered is the kind of subject that a type belongs on and the function
+// that reads its data; nil for an unknown type. A new event type gets its line
+// here and in [Types]; its struct is in payload.go, its reading, writing and
+// constructor are together in the file of its entity.
+func registered(typ string) (SubjectKind, func(f *fields) Payload) {
 	switch typ {
 	case TypeUserRegistered:
-		p = readUserRegistered(f)
+		return SubjectAccount, func(f *fields) Payload { return readUserRegistered(f) }
 	case TypeUserProfileUpdated:
-		p = readUserProfileUpdated(f)
+		return SubjectAccount, func(f *fields) Payload { return readUserProfileUpdated(f) }
 	case TypeUserEmailChanged:
-		p = &UserEmailChanged{Email: f.text("email")}
+		return SubjectAccount, func(f *fields) Payload { return &UserEmailChanged{Email: f.text("email")} }
 	case TypeUserEmailVerified:
-		p = &UserEmailVerified{}
+		return SubjectAccount, func(f *fields) Payload { return &UserEmailVerified{} }
 	case TypeUserTierChanged:
-		p = &UserTierChanged{Tier: f.text("tier"), QuotaTierID: f.text("quota_tier_id")}
+		return SubjectAccount, func(f *fields) Payload {
+			return &UserTierChanged{Tier: f.text("tier"), QuotaTierID: f.text("quota_tier_id")}
+		}
 	case TypeUserOperatorChanged:
-		p = &UserOperatorChanged{IsOperator: f.boolean("is_operator")}
+		return SubjectAccount, func(f *fields) Payload { return &UserOperatorChanged{IsOperator: f.boolean("is_operator")} }
 	case TypeUserAbuseFlagsChanged:
-		p = &UserAbuseFlagsChanged{Flags: f.flags("flags")}
+		return SubjectAccount, func(f *fields) Payload { return &UserAbuseFlagsChanged{Flags: f.flags("flags")} }
 	case TypeUserDeletionScheduled:
-		p = &UserDeletionScheduled{DeleteScheduledAt: f.time("delete_scheduled_at")}
+		return SubjectAccount, func(f *fields) Payload {
+			return &UserDeletionScheduled{DeleteScheduledAt: f.time("delete_scheduled_at")}
+		}
 	case TypeUserDeletionCancelled:
-		p = &UserDeletionCancelled{}
+		return SubjectAccount, func(f *fields) Payload { return &UserDeletionCancelled{} }
 	case TypeUserSoftDeleted:
-		p = &UserSoftDeleted{}
+		return SubjectAccount, func(f *fields) Payload { return &UserSoftDeleted{} }
 	case TypeUserRestored:
-		p = &UserRestored{}
+		return SubjectAccount, func(f *fields) Payload { return &UserRestored{} }
 	case TypeTeamCreated:
-		p = readTeamCreated(f)
+		return SubjectAccount, func(f *fields) Payload { return readTeamCreated(f) }
 	case TypeTeamUpdated:
-		p = &TeamUpdated{ID: f.uuid("id"), Name: f.patchText("name", false), Slug: f.patchText("slug", false)}
+		return SubjectAccount, func(f *fields) Payload {
+			return &TeamUpdated{ID: f.uuid("id"), Name: f.patchText("name", false), Slug: f.patchText("slug", false)}
+		}
 	case TypeTeamOwnerChanged:
-		p = &TeamOwnerChanged{ID: f.uuid("id"), OwnerUserID: f.uuid("owner_user_id")}
+		return SubjectAccount, func(f *fields) Payload {
+			return &TeamOwnerChanged{ID: f.uuid("id"), OwnerUserID: f.uuid("owner_user_id")}
+		}
 	case TypeTeamQuotaTierChanged:
-		p = &TeamQuotaTierChanged{ID: f.uuid("id"), QuotaTierID: f.text("quota_tier_id")}
+		return SubjectAccount, func(f *fields) Payload {
+			return &TeamQuotaTierChanged{ID: f.uuid("id"), QuotaTierID: f.text("quota_tier_id")}
+		}
 	case TypeTeamSoftDeleted:
-		p = &TeamSoftDeleted{ID: f.uuid("id")}
+		return SubjectAccount, func(f *fields) Payload { return &TeamSoftDeleted{ID: f.uuid("id")} }
 	case TypeTeamRestored:
-		p = &TeamRestored{ID: f.uuid("id")}
+		return SubjectAccount, func(f *fields) Payload { return &TeamRestored{ID: f.uuid("id")} }
 	case TypeQuotaTierDefined:
-		p = readQuotaTierDefined(f)
+		return SubjectTier, func(f *fields) Payload { return readQuotaTierDefined(f) }
 	case TypeQuotaUsageRecorded:
-		p = &QuotaUsageRecorded{readQuotaUsage(f)}
+		return SubjectAccount, func(f *fields) Payload { return &QuotaUsageRecorded{readQuotaUsage(f)} }
 	case TypeQuotaUsageIncremented:
-		p = &QuotaUsageIncremented{readQuotaUsage(f)}
+		return SubjectAccount, func(f *fields) Payload { return &QuotaUsageIncremented{readQuotaUsage(f)} }
 	case TypeAPIKeyCreated:
-		p = readAPIKeyCreated(f)
+		return SubjectAccount, func(f *fields) Payload { return readAPIKeyCreated(f) }
 	case TypeAPIKeyUpdated:
-		p = readAPIKeyUpdated(f)
+		return SubjectAccount, func(f *fields) Payload { return readAPIKeyUpdated(f) }
 	case TypeAPIKeyUsed:
-		p = &APIKeyUsed{ID: f.uuid("id")}
+		return SubjectAccount, func(f *fields) Payload { return &APIKeyUsed{ID: f.uuid("id")} }
 	case TypeAPIKeyRevoked:
-		p = &APIKeyRevoked{ID: f.uuid("id")}
+		return SubjectAccount, func(f *fields) Payload { return &APIKeyRevoked{ID: f.uuid("id")} }
 	case TypeSandboxCreated:
-		p = readSandboxCreated(f)
+		return SubjectAccount, func(f *fields) Payload { return readSandboxCreated(f) }
 	case TypeSandboxStarted:
-		p = &SandboxStarted{ID: f.textOf("id", MaxID)}
+		return SubjectAccount, func(f *fields) Payload { return &SandboxStarted{ID: f.textOf("id", MaxID)} }
 	case TypeSandboxStatusChanged:
-		p = &SandboxStatusChanged{ID: f.textOf("id", MaxID), Status: f.text("status")}
+		return SubjectAccount, func(f *fields) Payload {
+			return &SandboxStatusChanged{ID: f.textOf("id", MaxID), Status: f.text("status")}
+		}
 	case TypeSandboxMetadataUpdated:
-		p = &SandboxMetadataUpdated{ID: f.textOf("id", MaxID), Metadata: f.object("metadata")}
+		return SubjectAccount, func(f *fields) Payload {
+			return &SandboxMetadataUpdated{ID: f.textOf("id", MaxID), Metadata: f.object("metadata")}
+		}
 	case TypeSandboxDestroyed:
-		p = &SandboxDestroyed{ID: f.textOf("id", MaxID)}
+		return SubjectAccount, func(f *fields) Payload { return &SandboxDestroyed{ID: f.textOf("id", MaxID)} }
 	case TypeAccountErased:
-		p = &AccountErased{}
+		return SubjectAccount, func(f *fields) Payload { return &AccountErased{} }
 	}
-	return p, f.err
+	return SubjectUnsound, nil
 }
 
 // Types lists the known types, in full, in the order of contract §2.
@@ -86,23 +99,10 @@ func Types() []string {
 
 // Known tells whether this program knows the type.
 func Known(typ string) bool {
-	if !strings.HasPrefix(typ, typePrefix) {
-		return false
-	}
-	p, _ := decodeData(typ, nil)
-	return p != nil
+	_, decode := registered(typ)
+	return decode != nil
 }
-
-const typePrefix = "controlplane."
 
 // ShortType is the type without the "controlplane." in front, as metrics name
 // it.
-func ShortType(typ string) string { return strings.TrimPrefix(typ, typePrefix) }
-
-// kindOf is the kind of subject that a known type belongs on.
-func kindOf(typ string) SubjectKind {
-	if typ == TypeQuotaTierDefined {
-		return SubjectTier
-	}
-	return SubjectAccount
-}
+func ShortType(typ string) string { return strings.TrimPrefix(typ, "controlplane.") }

@@ -12,7 +12,7 @@ func NewSandboxCreated(m Meta, account UUID, d SandboxCreated) (Message, error) 
 		w.text("template", d.Template)
 		w.optionalText("status", d.Status)
 		if d.Metadata != nil {
-			w.raw("metadata", d.Metadata)
+			w.json("metadata", d.Metadata)
 		}
 	})
 }
@@ -34,7 +34,7 @@ func NewSandboxStatusChanged(m Meta, account UUID, d SandboxStatusChanged) (Mess
 func NewSandboxMetadataUpdated(m Meta, account UUID, d SandboxMetadataUpdated) (Message, error) {
 	return accountMessage(m, account, TypeSandboxMetadataUpdated, func(w *writer) {
 		w.text("id", d.ID)
-		w.raw("metadata", d.Metadata)
+		w.json("metadata", d.Metadata)
 	})
 }
 

@@ -51,6 +51,24 @@ func ParseSubject(published string) Subject {
 	return Subject{}
 }
 
+// last is the subject's last token.
+func (s Subject) last() string {
+	if s.Kind == SubjectAccount {
+		return s.Account.String()
+	}
+	return s.Tier
+}
+
+// is tells whether the subject's last token is this text.
+func (s Subject) is(last string) bool {
+	if s.Kind != SubjectAccount {
+		return s.Tier == last
+	}
+	var b [36]byte
+	text, _ := s.Account.AppendText(b[:0])
+	return string(text) == last
+}
+
 // SoundTier tells whether a text can be a tier's id.
 func SoundTier(id string) bool {
 	for i := range len(id) {

@@ -62,7 +62,7 @@ func NewUserOperatorChanged(m Meta, account UUID, d UserOperatorChanged) (Messag
 // removes, abuse flags.
 func NewUserAbuseFlagsChanged(m Meta, account UUID, d UserAbuseFlagsChanged) (Message, error) {
 	return accountMessage(m, account, TypeUserAbuseFlagsChanged, func(w *writer) {
-		w.raw("flags", []byte("{"))
+		w.literal("flags", "{")
 		for i, f := range d.Flags {
 			if i > 0 {
 				w.b = append(w.b, ',')
@@ -71,8 +71,9 @@ func NewUserAbuseFlagsChanged(m Meta, account UUID, d UserAbuseFlagsChanged) (Me
 			w.b = append(w.b, ':')
 			if f.Value == nil {
 				w.b = append(w.b, "null"...)
+				continue
 			}
-			w.b = append(w.b, f.Value...)
+			w.value("data.flags", f.Value)
 		}
 		w.b = append(w.b, '}')
 	})

@@ -6,17 +6,26 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Meta is what an event says of itself beside its data.
+// Meta is what an event says of itself beside its data. A constructor refuses
+// an empty ID or Source.
 type Meta struct {
 	ID     string // unique per source; also what the publisher deduplicates by
 	Source string // for example "/control-plane/api"
 	Time   Time   // when it happened
 }
 
-// writer writes a JSON object; texts that are no UTF-8 are refused when the
-// message is decoded again.
+// writer writes a JSON object. Most of what is wrong with its input is found
+// when the message is decoded again; only what could come out as something
+// else is an error here.
 type writer struct {
-	b []byte
+	b   []byte
+	err error // the first one
+}
+
+func (w *writer) fail(field, found, want string) {
+	if w.err == nil {
+		w.err = invalid(field, found, want)
+	}
 }
 
 func (w *writer) name(name string) {
@@ -57,19 +66,48 @@ func (w *writer) integer(name string, v int64) {
 	w.b = strconv.AppendInt(w.b, v, 10)
 }
 
-func (w *writer) raw(name string, v []byte) {
+// literal writes a value that is one by itself.
+func (w *writer) literal(name, v string) {
 	w.name(name)
 	w.b = append(w.b, v...)
 }
 
-func (w *writer) uuid(name string, id UUID)      { w.text(name, id.String()) }
-func (w *writer) time(name string, t Time)       { w.text(name, t.String()) }
-func (w *writer) decimal(name string, d Decimal) { w.raw(name, []byte(d.String())) }
+// json writes a caller's JSON. It must be one value: a comma in it could
+// otherwise add members of its own.
+func (w *writer) json(name string, v []byte) {
+	w.name(name)
+	w.value("data."+name, v)
+}
+
+func (w *writer) value(field string, v []byte) {
+	if !jsontext.Value(v).IsValid() {
+		w.fail(field, shown(v), "one JSON value")
+	}
+	w.b = append(w.b, v...)
+}
+
+func (w *writer) time(name string, t Time) {
+	if t < minTime || t > maxTime {
+		w.fail("data."+name, strconv.FormatInt(int64(t), 10)+" microseconds", wantTime)
+		return
+	}
+	w.text(name, t.String())
+}
+
+func (w *writer) decimal(name string, d Decimal) {
+	if d < 0 || d > MaxDecimal {
+		w.fail("data."+name, strconv.FormatInt(int64(d), 10)+" millionths", wantDecimal)
+		return
+	}
+	w.literal(name, d.String())
+}
+
+func (w *writer) uuid(name string, id UUID) { w.text(name, id.String()) }
 
 func write[T any](w *writer, name string, o Optional[T], value func(name string, v T)) {
 	switch {
 	case o.Set && o.Null:
-		w.raw(name, []byte("null"))
+		w.literal(name, "null")
 	case o.Set:
 		value(name, o.Value)
 	}
@@ -78,6 +116,9 @@ func write[T any](w *writer, name string, o Optional[T], value func(name string,
 // newMessage makes a structured message, and holds it against the same rules
 // as one that is received.
 func newMessage(m Meta, subject, key, typ string, data func(w *writer)) (Message, error) {
+	if m.Time < minTime || m.Time > maxTime {
+		return Message{}, invalid("time", strconv.FormatInt(int64(m.Time), 10)+" microseconds", wantTime)
+	}
 	w := &writer{b: make([]byte, 0, 512)}
 	w.b = append(w.b, '{')
 	w.text("specversion", "1.0")
@@ -93,6 +134,9 @@ func newMessage(m Meta, subject, key, typ string, data func(w *writer)) (Message
 		data(w)
 	}
 	w.b = append(w.b, "}}"...)
+	if w.err != nil {
+		return Message{}, w.err
+	}
 	msg := Message{Subject: subject, Header: map[string][]string{"Content-Type": {"application/cloudevents+json"}}, Data: w.b}
 	if _, _, err := Decode(msg); err != nil {
 		return Message{}, err
@@ -109,7 +153,9 @@ func accountMessage(m Meta, account UUID, typ string, data func(w *writer)) (Mes
 // refused.
 func Address(payload []byte) (Message, error) {
 	m := Message{Header: map[string][]string{"Content-Type": {"application/cloudevents+json"}}, Data: payload}
-	env, err := readEnvelope(m)
+	r := newReader()
+	defer r.release()
+	env, err := readEnvelope(r, m)
 	if err != nil {
 		return Message{}, err
 	}
@@ -117,7 +163,7 @@ func Address(payload []byte) (Message, error) {
 		return Message{}, invalid("partitionkey", "nothing", "the account's UUID, or the id of the quota tier")
 	}
 	m.Subject = accountPrefix + env.partitionkey.value
-	if Known(env.typ.value) && kindOf(env.typ.value) == SubjectTier {
+	if kind, _ := registered(env.typ.value); kind == SubjectTier {
 		m.Subject = tierPrefix + env.partitionkey.value
 	}
 	if _, _, err := Decode(m); err != nil {
@@ -126,51 +172,14 @@ func Address(payload []byte) (Message, error) {
 	return m, nil
 }
 
-// EventID is the message's CloudEvents id, empty where it has none.
+// EventID is the message's CloudEvents id; empty where it has none, or one that
+// the contract refuses.
 func (m Message) EventID() string {
-	env, err := readEnvelope(m)
-	if err != nil {
+	r := newReader()
+	defer r.release()
+	env, err := readEnvelope(r, m)
+	if err != nil || env.id.check("id", "") != nil {
 		return ""
 	}
 	return env.id.value
-}
-
-// Binary is the same event in binary mode: attributes in ce- headers, percent-
-// encoded, and the data as the payload. It must be a sound structured one, as
-// the constructors make it.
-func (m Message) Binary() (Message, error) {
-	fields, err := readObject(m.Data, "payload")
-	if err != nil {
-		return Message{}, err
-	}
-	out := Message{Subject: m.Subject, Header: map[string][]string{}}
-	for _, f := range fields {
-		if f.name == "data" {
-			out.Data = f.raw
-			continue
-		}
-		s, _ := unquote(f.raw)
-		if f.name == "datacontenttype" {
-			out.Header["Content-Type"] = []string{s}
-			continue
-		}
-		out.Header["ce-"+f.name] = []string{percentEncode(s)}
-	}
-	return out, nil
-}
-
-// percentEncode escapes what the CloudEvents protocol bindings do: all but
-// printable ASCII, and space, double quote and percent.
-func percentEncode(s string) string {
-	const hexDigits = "0123456789ABCDEF"
-	b := make([]byte, 0, len(s))
-	for i := range len(s) {
-		c := s[i]
-		if c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
-			b = append(b, '%', hexDigits[c>>4], hexDigits[c&15])
-			continue
-		}
-		b = append(b, c)
-	}
-	return string(b)
 }
