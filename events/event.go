@@ -1,5 +1,7 @@
 package events
 
+import "strings"
+
 // Message is an event on the wire, independent of the transport.
 type Message struct {
 	Subject string              // as published: controlplane.account.<id> or controlplane.quota_tier.<id>
@@ -13,7 +15,7 @@ type Event struct {
 	Type       string  // in full; with an error as far as it could be read, and not to be relied on unless Sound
 	Time       Time    // what the contract calls "at"
 	Data       Payload // nil where the type is unknown
-	Sound      bool    // the envelope is sound, whatever its data is
+	Sound      bool    // the envelope is sound, whatever its subject and data are
 }
 
 // Decode judges a message by itself alone, in the order of contract §3.
@@ -27,6 +29,7 @@ func Decode(m Message) (Event, Subject, error) {
 	var e Event
 	to := ParseSubject(m.Subject)
 	if to.Kind == SubjectUnsound {
+		e.judgeAlone(m)
 		return e, to, invalid("subject", quoted(m.Subject),
 			"controlplane.account.<UUID in lower case> or controlplane.quota_tier.<1 to 64 of A-Z a-z 0-9 _ ->")
 	}
@@ -62,4 +65,20 @@ func Decode(m Message) (Event, Subject, error) {
 	}
 	e.Data = p
 	return e, to, nil
+}
+
+// judgeAlone judges the envelope of a message whose subject is unsound, so that
+// it is counted by its type where it has one.
+func (e *Event) judgeAlone(m Message) {
+	r := newReader()
+	defer r.release()
+	env, err := readEnvelope(r, m)
+	if err != nil {
+		return
+	}
+	last := m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
+	if env.partitionkey.value == last && env.partitionkey.bad == "" {
+		env.partitionkey = attribute{}
+	}
+	e.Sound = env.judge(e, Subject{}) == nil
 }

@@ -68,9 +68,10 @@ BEGIN
             END;
         END IF;
     END LOOP;
-    IF NOT pg_has_role(current_user, 'accountexport_projector', 'MEMBER') THEN
+    BEGIN
         EXECUTE format('GRANT accountexport_projector TO %I', current_user);
-    END IF;
+    EXCEPTION WHEN insufficient_privilege THEN -- somebody else has granted it, or SET ROLE says so
+    END;
     IF NOT has_database_privilege('accountexport_projector', current_database(), 'CREATE') THEN
         EXECUTE format('GRANT CREATE ON DATABASE %I TO accountexport_projector', current_database());
     END IF;

@@ -17,7 +17,8 @@ func (p *program) export() *cobra.Command {
 		Short: "Print an account's document, folded from the stream alone",
 		Long: "Folds the account's own messages, and its tier's, from the stream. The database is not asked.\n" +
 			"The document goes to standard output; where there is none, the reason goes to standard error, with exit status 1.",
-		Args: cobra.NoArgs,
+		Annotations: map[string]string{streamOnly: "yes"},
+		Args:        cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			id, err := accountID(account)
 			if err != nil {

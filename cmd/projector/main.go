@@ -51,6 +51,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 }
 
+// streamOnly marks the commands that need no database.
+const streamOnly = "stream only"
+
 // program is what the commands share.
 type program struct {
 	environ []string
@@ -72,8 +75,12 @@ func root(environ []string, stdout, stderr io.Writer, args []string) *cobra.Comm
 	cmd.SetErr(stderr)
 	flags := cmd.PersistentFlags()
 	settings.AddFlags(flags, settings.ForProjector)
-	cmd.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
-		if p.cfg, err = settings.LoadProjector(flags, p.environ); err != nil {
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, _ []string) (err error) {
+		load := settings.LoadProjector
+		if cmd.Annotations[streamOnly] != "" {
+			load = settings.LoadStream
+		}
+		if p.cfg, err = load(flags, p.environ); err != nil {
 			return badSettings{err}
 		}
 		return nil

@@ -16,7 +16,8 @@ func (p *program) publish() *cobra.Command {
 		Short: "Publish one structured CloudEvent, from a file or standard input, to try things out",
 		Long: "Reads one JSON CloudEvent. Its partitionkey names the account, or the tier of a quota_tier event.\n" +
 			"An event that the projector would park is refused. Prints the position.",
-		Args: cobra.MaximumNArgs(1),
+		Annotations: map[string]string{streamOnly: "yes"},
+		Args:        cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := cmd.InOrStdin()
 			if len(args) == 1 {

@@ -1,12 +1,17 @@
 package e2e
 
 import (
+	"context"
+	"log/slog"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"accountexport/events"
 	"accountexport/internal/oracle"
 	"accountexport/internal/workload"
 	"accountexport/projections"
+	"accountexport/readmodel"
 )
 
 // TestFoldAgreesWithOracle folds random and hostile streams by this program
@@ -71,3 +76,42 @@ func compareDocuments(t *testing.T, seed uint64, fold *projections.Fold, want *o
 		t.Errorf("seed %d: no document to compare", seed)
 	}
 }
+
+// TestCountsAgreeWithOracle runs a hostile stream through the engine, on a real
+// server, and compares what is counted by type and outcome.
+func TestCountsAgreeWithOracle(t *testing.T) {
+	s := newSystem(t)
+	if err := s.publish(t.Context(), workload.New(3, workload.Config{Accounts: 20, HostileShare: 0.4, ErasureShare: 0.003}), 5000, 0); err != nil {
+		t.Fatal(err)
+	}
+	store := readmodel.NewStore(s.pool, "test", slog.New(slog.DiscardHandler))
+	defer store.Close(context.Background())
+	got := counts{}
+	p := projections.New(s.client, store, projections.Options{Observer: got, Batch: projections.Bound{Events: 97, Bytes: 1 << 20}})
+	defer p.Close()
+	if err := p.RunToEnd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fold, _ := s.oracle(t)
+	want := counts{}
+	for typ, outcomes := range fold.Totals() {
+		for o, n := range outcomes {
+			want[typ+" "+string(o)] = int64(n)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("counts (-oracle +engine):\n%s", diff)
+	}
+	s.verify(t)
+}
+
+// counts observes what a projector counts.
+type counts map[string]int64
+
+func (c counts) Committed(s projections.Stats) {
+	for k, n := range s.Counts {
+		c[k.Type+" "+k.Outcome.String()] += n
+	}
+}
+func (counts) Looked(projections.StreamInfo) {}
+func (counts) Restarted(string)              {}

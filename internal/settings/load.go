@@ -40,7 +40,22 @@ func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
 // LoadProjector reads the projector's settings; see [LoadAPI].
 func LoadProjector(flags *pflag.FlagSet, environ []string) (Projector, error) {
 	var s Projector
-	problems := parse(&s, collect(flags, environ, ForProjector), ForProjector)
+	return s, join(parse(&s, collect(flags, environ, ForProjector), ForProjector))
+}
+
+// LoadStream reads the settings of the projector's commands that look at the
+// stream alone: DATABASE_URL may be missing.
+func LoadStream(flags *pflag.FlagSet, environ []string) (Projector, error) {
+	var s Projector
+	values := collect(flags, environ, ForProjector)
+	missing := values["DATABASE_URL"] == ""
+	if missing {
+		values["DATABASE_URL"] = "postgres://"
+	}
+	problems := parse(&s, values, ForProjector)
+	if missing {
+		s.DatabaseURL = ""
+	}
 	return s, join(problems)
 }
 
