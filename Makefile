@@ -32,6 +32,6 @@ bench: ## measure: catching up, live latency, GET; prints a table of ratios
 
 .PHONY: fuzz
 fuzz: ## fuzz the decoding of messages for a minute a target
-	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime 1m ./events
+	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime 1m -fuzzminimizetime 1x ./events
 	$(GO) test -run '^$$' -fuzz FuzzTime -fuzztime 1m ./events
 	$(GO) test -run '^$$' -fuzz FuzzDecimal -fuzztime 1m ./events

@@ -47,7 +47,7 @@ func (a *Account) Flush() (Change, error) {
 	if a.userDirty {
 		r.User = a.user.appendJSON(nil)
 		a.userRaw, a.userDirty = r.User, false
-		if a.user.AbuseFlags.list == nil || len(a.user.AbuseFlags.list) < 64 {
+		if len(a.user.AbuseFlags.list) < 64 {
 			a.user = nil // parsed anew when next touched
 		}
 	}

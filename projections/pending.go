@@ -25,8 +25,8 @@ type pending struct {
 	touched map[int]*Tally // by partition
 	counts  map[TypeOutcome]int64
 	times   []time.Time // the stream's timestamp of each event
-	bytes   int // about what is to be written
-	all     bool // move the checkpoint of every partition on, touched or not
+	bytes   int         // about what is to be written
+	all     bool        // move the checkpoint of every partition on, touched or not
 	lastAt  time.Time
 }
 

@@ -1,0 +1,186 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/auth/authtest"
+)
+
+const (
+	issuer    = "https://project.example/auth/v1"
+	jwtSecret = "a secret shared with an older Supabase project"
+	someone   = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+	someTeam  = "7a90c3cc-0d44-4b50-8888-8dd25736052a"
+)
+
+// event writes one structured CloudEvent to a file.
+func event(t *testing.T, n int, typ, key, data string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "event.json")
+	text := fmt.Sprintf(`{"specversion":"1.0","id":"e-%d","source":"/test","type":"controlplane.%s","time":"2026-03-25T07:11:48.777Z","partitionkey":%q,"data":%s}`,
+		n, typ, key, data)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestFromEventToExport goes all the way with the real programs: events
+// published by hand turn up in the document that the API serves, and status,
+// parked and export tell the same; both programs end cleanly when asked to.
+func TestFromEventToExport(t *testing.T) {
+	s := newSystem(t)
+	watch, serve, apiWatch := freeAddr(t), freeAddr(t), freeAddr(t)
+	s.settings["ADMIN_ADDR"] = watch
+	projector := launch(t, "projector", s.settings, "run")
+	api := launch(t, "api", map[string]string{"DATABASE_URL": s.pg.URL(), "HTTP_ADDR": serve, "ADMIN_ADDR": apiWatch,
+		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
+	account, err := events.ParseUUID(someone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := authtest.Mint(jwtSecret, issuer, account, "someone@example.org", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + serve + "/v1/account/export"
+	expect := func(what string, want int, check func(http.Header, []byte) error) {
+		t.Helper()
+		eventually(t, what, 10*time.Second, func(ctx context.Context) error {
+			status, header, body, err := get(ctx, url, token)
+			switch {
+			case err != nil:
+				return err
+			case status != want:
+				return fmt.Errorf("status %d: %s", status, body)
+			case check != nil:
+				return check(header, body)
+			}
+			return nil
+		})
+	}
+	n := 0
+	publish := func(typ, key, data string) int {
+		t.Helper()
+		n++
+		out, status := command(t, "projector", s.settings, "publish", event(t, n, typ, key, data))
+		position, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(out, "position ")))
+		if status != 0 || err != nil {
+			t.Fatalf("publish: exit %d: %s", status, out)
+		}
+		return position
+	}
+
+	expect("never heard of", http.StatusNotFound, nil)
+	publish("user.registered.v1", someone, `{"email":"someone@example.org","tier":"free","quota_tier_id":"free"}`)
+	expect("without a team", http.StatusServiceUnavailable, nil)
+	publish("team.created.v1", someone, `{"id":"`+someTeam+`","name":"Team","slug":"team","quota_tier_id":"free"}`)
+	publish("quota_tier.defined.v1", "free", `{"id":"free","display_name":"Free","max_concurrent_sandboxes":3,"daily_sandbox_creates":50,"daily_gb_hours":1.5}`)
+	publish("sandbox.created.v1", someone, `{"id":"sbx-1","template":"base","metadata":{"a":1e400}}`)
+	// By hand nothing that would be parked can be published; on the wire it can.
+	if _, err := s.client.PublishRaw(t.Context(), events.Message{Subject: "controlplane.account." + someone, Data: []byte("hello")}); err != nil {
+		t.Fatal(err)
+	}
+	last := publish("user.profile_updated.v1", someone, `{"name":"By hand"}`)
+
+	var document []byte
+	expect("the whole document", http.StatusOK, func(h http.Header, body []byte) error {
+		if h.Get("Export-Position") != strconv.Itoa(last) {
+			return fmt.Errorf("at position %s of %d", h.Get("Export-Position"), last)
+		}
+		document = body
+		return nil
+	})
+	for _, part := range []string{`{"user":{"id":"` + someone, `"name":"By hand"`, `"quota_tier":{"id":"free"`, `"sandboxes":[{"id":"sbx-1"`, `{"a":1e400}`} {
+		if !strings.Contains(string(document), part) {
+			t.Errorf("the document lacks %s: %s", part, document)
+		}
+	}
+	out, status := command(t, "projector", s.settings, "export", "--account", someone)
+	if status != 0 || strings.TrimSpace(out) != string(document) {
+		t.Errorf("export: exit %d:\n%s\nthe API has\n%s", status, out, document)
+	}
+	out, status = command(t, "projector", s.settings, "parked", "list", "--account", someone)
+	if status != 0 || !strings.Contains(out, "payload") || strings.Count(out, "\n") != 2 {
+		t.Errorf("parked list: exit %d: %s", status, out)
+	}
+	s.checkStatus(t, last)
+	s.checkMetrics(t, watch, apiWatch)
+
+	projector.signal(syscall.SIGTERM)
+	api.signal(syscall.SIGINT)
+	if a, b := projector.wait(), api.wait(); a != 0 || b != 0 {
+		t.Errorf("asked to end, the projector exits %d and the API %d", a, b)
+	}
+	// Behind, with nobody projecting: status says so.
+	publish("user.profile_updated.v1", someone, `{"name":"Nobody reads this"}`)
+	if out, status = command(t, "projector", s.settings, "status"); status != 1 || !strings.Contains(out, "NOT progressing") {
+		t.Errorf("status: exit %d: %s", status, out)
+	}
+}
+
+func (s *system) checkStatus(t *testing.T, last int) {
+	t.Helper()
+	var st struct {
+		Position int `json:"position"`
+		Lag      int `json:"lag_events"`
+		Parked   int
+		Outcomes map[string]int
+		Members  []string
+	}
+	eventually(t, "status without lag", 10*time.Second, func(context.Context) error {
+		out, status := command(t, "projector", s.settings, "status", "--json")
+		if err := json.Unmarshal([]byte(out), &st); err != nil || status != 0 {
+			return fmt.Errorf("exit %d, %v: %s", status, err, out)
+		}
+		if st.Lag != 0 {
+			return fmt.Errorf("lag %d", st.Lag)
+		}
+		return nil
+	})
+	if st.Position != last || st.Parked != 1 || st.Outcomes["parked"] != 1 || st.Outcomes["applied"] != last-1 || len(st.Members) != 1 {
+		t.Errorf("status says %+v after %d messages", st, last)
+	}
+}
+
+func (s *system) checkMetrics(t *testing.T, projector, api string) {
+	t.Helper()
+	for addr, wants := range map[string][]string{
+		projector: {`projector_events_total{outcome="applied",type="user.registered.v1"} 1`, `projector_events_total{outcome="parked",type="other"} 1`,
+			`projector_position{partition="0"}`, "projector_lag_events 0", "projector_lag_seconds 0", "projector_batch_events_count",
+			"projector_batch_duration_seconds_count", "projector_event_to_commit_seconds_count", "projector_parked_events 1",
+			`projector_generation_info{generation="1",version="1.0"} 1`, `projector_restarts_total{reason="store"} 0`,
+			"projector_last_progress_timestamp_seconds", "pgxpool_", "go_goroutines", "process_cpu_seconds_total"},
+		api: {`export_requests_total{code="200"}`, `export_requests_total{code="404"}`, "export_request_duration_seconds_count",
+			"export_response_bytes_count", `export_token_failures_total{reason="expired"} 0`, "pgxpool_"},
+	} {
+		for _, path := range []string{"/livez", "/readyz"} {
+			eventually(t, addr+path, 10*time.Second, func(ctx context.Context) error {
+				if status, _, body, err := get(ctx, "http://"+addr+path, ""); err != nil || status != http.StatusOK {
+					return fmt.Errorf("status %d, %v: %s", status, err, body)
+				}
+				return nil
+			})
+		}
+		eventually(t, "metrics of "+addr, 10*time.Second, func(ctx context.Context) error {
+			_, _, body, err := get(ctx, "http://"+addr+"/metrics", "")
+			for _, want := range wants {
+				if !strings.Contains(string(body), "\n"+want) {
+					return fmt.Errorf("%s is missing (%v)", want, err)
+				}
+			}
+			return nil
+		})
+	}
+}

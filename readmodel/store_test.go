@@ -1,0 +1,434 @@
+package readmodel_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/internal/local/postgres"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+var (
+	stream = projections.StreamInfo{Name: "S", Created: time.Date(2026, 1, 1, 0, 0, 0, 123456000, time.UTC), Partitions: 4}
+	noon   = time.Date(2026, 3, 25, 12, 0, 0, 0, time.UTC)
+	quiet  = slog.New(slog.DiscardHandler)
+)
+
+func open(t *testing.T) (*pgxpool.Pool, *readmodel.Store) {
+	t.Helper()
+	url := postgres.TestDatabase(t)
+	if err := readmodel.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.New(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	s := readmodel.NewStore(pool, "one", quiet)
+	t.Cleanup(func() { s.Close(context.Background()) })
+	return pool, s
+}
+
+func acquire(t *testing.T, s *readmodel.Store) projections.Ownership {
+	t.Helper()
+	own, err := s.Acquire(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return own
+}
+
+// account folds messages of one account, every one of them a batch of its own.
+type account struct {
+	t     *testing.T
+	store *readmodel.Store
+	own   projections.Ownership
+	id    events.UUID
+	state *projections.Account
+	at    uint64
+}
+
+func newAccount(t *testing.T, s *readmodel.Store, own projections.Ownership, id string) *account {
+	t.Helper()
+	u, err := events.ParseUUID(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &account{t: t, store: s, own: own, id: u, state: projections.NewAccount(u)}
+}
+
+func (a *account) meta() events.Meta {
+	a.at++
+	return events.Meta{ID: fmt.Sprint(a.at), Source: "/test", Time: events.TimeOf(noon) + events.Time(a.at)}
+}
+
+// apply folds a message without storing it.
+func (a *account) apply(m events.Message, err error) {
+	a.t.Helper()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	d, err := projections.Decode(projections.Message{Position: a.at, Partition: 1, Message: m})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if out, err := a.state.Apply(&d); err != nil {
+		a.t.Fatalf("%s: %v", out, err)
+	}
+}
+
+// commit stores what was folded, and moves partition 1 on to it.
+func (a *account) commit(tiers ...projections.TierDefinition) error {
+	a.t.Helper()
+	ch, err := a.state.Flush()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	cp := &a.own.Checkpoints[1]
+	err = a.store.Commit(a.t.Context(), &projections.Batch{Generation: a.own.Generation, Changes: []projections.Change{ch}, Tiers: tiers,
+		Advances: []projections.Advance{{Partition: 1, From: cp.Position, To: a.at, Epoch: cp.Epoch, AsOf: noon,
+			Tally: projections.Tally{1}}}})
+	if err == nil {
+		cp.Position = a.at
+	}
+	return err
+}
+
+const (
+	someone = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+	team    = "7a90c3cc-0d44-4b50-8888-8dd25736052a"
+)
+
+func (a *account) register() {
+	id, _ := events.ParseUUID(team)
+	a.apply(events.NewUserRegistered(a.meta(), a.id, events.UserRegistered{Email: "a@example.org", Tier: "free", QuotaTierID: "free"}))
+	a.apply(events.NewTeamCreated(a.meta(), a.id, events.TeamCreated{ID: id, Name: "T", Slug: "t", QuotaTierID: "free"}))
+}
+
+var freeTier = projections.TierDefinition{ID: "free", Partition: 2, Position: 7, Body: []byte(`{"id":"free"}`)}
+
+func read(t *testing.T, x *readmodel.Exports, id events.UUID) (readmodel.Meta, string) {
+	t.Helper()
+	d, err := x.Open(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	meta, err := x.Meta(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if meta.ETag() != d.ETag() || meta.State != d.State {
+		t.Errorf("Meta says %v %s, Open says %v %s", meta.State, meta.ETag(), d.State, d.ETag())
+	}
+	var b bytes.Buffer
+	if d.State == readmodel.Complete {
+		if _, err := d.WriteTo(&b); err != nil {
+			t.Fatal(err)
+		}
+		if d.Size() >= 0 && d.Size() != int64(b.Len()) {
+			t.Errorf("Size says %d, %d were written", d.Size(), b.Len())
+		}
+	}
+	return d.Meta, b.String()
+}
+
+func TestAccountGoesThroughItsStates(t *testing.T) {
+	pool, s := open(t)
+	x := readmodel.NewExports(pool)
+	if err := x.Ready(t.Context()); !errors.Is(err, readmodel.ErrNoGeneration) {
+		t.Fatalf("before anything was projected: %v", err)
+	}
+	a := newAccount(t, s, acquire(t, s), someone)
+	if m, _ := read(t, x, a.id); m.State != readmodel.NotHeard {
+		t.Errorf("state %v, want never heard of", m.State)
+	}
+	a.register()
+	if err := a.commit(); err != nil {
+		t.Fatal(err)
+	}
+	if m, _ := read(t, x, a.id); m.State != readmodel.Incomplete || strings.Join(m.Missing, " ") != "quota_tier" {
+		t.Errorf("state %v, missing %v, want quota_tier", m.State, m.Missing)
+	}
+	a.apply(events.NewUserEmailVerified(a.meta(), a.id))
+	if err := a.commit(freeTier); err != nil {
+		t.Fatal(err)
+	}
+	m, doc := read(t, x, a.id)
+	if m.State != readmodel.Complete || m.Position != 3 || m.TierPosition != 7 || m.ETag() != `W/"1.0-3-7"` {
+		t.Errorf("got %+v, %s", m, m.ETag())
+	}
+	want, _, err := a.state.Document(freeTier.Body)
+	if err != nil || doc != string(want) {
+		t.Errorf("got  %s\nwant %s (%v)", doc, want, err)
+	}
+	a.apply(events.NewAccountErased(a.meta(), a.id))
+	if err := a.commit(); err != nil {
+		t.Fatal(err)
+	}
+	if m, _ := read(t, x, a.id); m.State != readmodel.Erased {
+		t.Errorf("state %v, want erased", m.State)
+	}
+	for _, table := range []string{"account_export_pages", "account_export_items", "account_waiting", "parked"} {
+		var n int
+		if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM export_g1."+table).Scan(&n); err != nil || n != 0 {
+			t.Errorf("%s holds %d rows of an erased account (%v)", table, n, err)
+		}
+	}
+}
+
+// TestManyItemsComeBackInOrder stores an account with long sections in many
+// batches, the state loaded anew before each, and reads it from its pages.
+func TestManyItemsComeBackInOrder(t *testing.T) {
+	pool, s := open(t)
+	a := newAccount(t, s, acquire(t, s), someone)
+	whole := newAccount(t, s, a.own, someone) // never stored, never reloaded
+	teamID, _ := events.ParseUUID(team)
+	both := func(make func(*account) (events.Message, error)) {
+		for _, x := range []*account{a, whole} {
+			m, err := make(x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x == a {
+				x.reload(m)
+				continue
+			}
+			x.apply(m, nil)
+		}
+	}
+	a.register()
+	whole.register()
+	if err := a.commit(freeTier); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 300 {
+		both(func(x *account) (events.Message, error) {
+			return events.NewSandboxCreated(x.meta(), x.id, events.SandboxCreated{ID: fmt.Sprintf("sbx-%d", i), Template: "t",
+				Metadata: []byte(`{"n":` + fmt.Sprint(i) + `,"nul":"\u0000"}`)})
+		})
+		both(func(x *account) (events.Message, error) { // an old one
+			return events.NewSandboxStatusChanged(x.meta(), x.id, events.SandboxStatusChanged{ID: fmt.Sprintf("sbx-%d", i*7%(i+1)), Status: fmt.Sprint("s", i)})
+		})
+		both(func(x *account) (events.Message, error) { // days come out of order
+			day := events.Date(fmt.Sprintf("20%02d-%02d-%02d", 10+i*13%17, 1+i*5%12, 1+i*11%28))
+			return events.NewQuotaUsageIncremented(x.meta(), x.id, events.QuotaUsageIncremented{QuotaUsage: events.QuotaUsage{TeamID: teamID,
+				UsageDate: day, SandboxCreates: 1, GBHours: 100_000}})
+		})
+		both(func(x *account) (events.Message, error) { // waits for one that comes later, or never
+			return events.NewSandboxStarted(x.meta(), x.id, events.SandboxStarted{ID: fmt.Sprintf("sbx-%d", i+50)})
+		})
+	}
+	x := readmodel.NewExports(pool)
+	_, got := read(t, x, a.id)
+	want, _, err := whole.state.Document(freeTier.Body)
+	if err != nil || got != string(want) {
+		t.Errorf("got %d bytes, want %d (%v)", len(got), len(want), err)
+	}
+	var pages int
+	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM export_g1.account_export_pages`).Scan(&pages); err != nil || pages < 20 {
+		t.Errorf("%d pages (%v): the test does not test pages", pages, err)
+	}
+}
+
+// reload does what the engine does: it loads the account's state anew, asks
+// for what the message needs, folds it and stores it.
+func (a *account) reload(m events.Message) {
+	a.t.Helper()
+	ctx := a.t.Context()
+	rows, err := a.store.Load(ctx, a.own.Generation, []events.UUID{a.id})
+	if err != nil || len(rows) != 1 {
+		a.t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	a.state = projections.LoadAccount(&rows[0])
+	d, err := projections.Decode(projections.Message{Position: a.at, Partition: 1, Message: m})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	needs, err := a.state.Needs(&d)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	answers, err := a.store.Lookup(ctx, a.own.Generation, needs)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for i := range answers {
+		if err := a.state.Supply(&answers[i]); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	if out, err := a.state.Apply(&d); err != nil {
+		a.t.Fatalf("%s: %v", out, err)
+	}
+	if err := a.commit(); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func TestTwoOwnersNeverBothCommit(t *testing.T) {
+	pool, s := open(t)
+	a := newAccount(t, s, acquire(t, s), someone)
+	a.register()
+	if err := a.commit(freeTier); err != nil {
+		t.Fatal(err)
+	}
+	// The first owner's session with the database ends, though it does not
+	// notice: another takes over.
+	if _, err := pool.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); err != nil {
+		t.Fatal(err)
+	}
+	second := readmodel.NewStore(pool, "two", quiet)
+	defer second.Close(context.Background())
+	b := newAccount(t, second, acquire(t, second), someone)
+	b.at = a.at
+
+	a.apply(events.NewUserEmailChanged(a.meta(), a.id, events.UserEmailChanged{Email: "old-owner@example.org"}))
+	if err := a.commit(); !errors.Is(err, projections.ErrFenced) {
+		t.Fatalf("the old owner's commit: %v, want fenced", err)
+	}
+	b.reload(mustMessage(t)(events.NewUserEmailChanged(b.meta(), b.id, events.UserEmailChanged{Email: "new-owner@example.org"})))
+	_, doc := read(t, readmodel.NewExports(pool), a.id)
+	if !strings.Contains(doc, "new-owner@") || strings.Contains(doc, "old-owner@") {
+		t.Errorf("document: %s", doc)
+	}
+}
+
+func mustMessage(t *testing.T) func(events.Message, error) events.Message {
+	return func(m events.Message, err error) events.Message {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+}
+
+// TestFencedBatchWritesNothing breaks each condition of a commit in turn, with
+// everything that a batch can hold in it.
+func TestFencedBatchWritesNothing(t *testing.T) {
+	pool, s := open(t)
+	a := newAccount(t, s, acquire(t, s), someone)
+	a.register()
+	ch, err := a.state.Flush()
+	if err != nil {
+		t.Fatal(err)
+	}
+	epoch := a.own.Checkpoints[1].Epoch
+	for name, bad := range map[string]projections.Advance{
+		"position behind": {Partition: 1, From: 5, To: 6, Epoch: epoch},
+		"epoch before":    {Partition: 1, To: 6, Epoch: epoch - 1},
+		"epoch after":     {Partition: 1, To: 6, Epoch: epoch + 1},
+		"no partition":    {Partition: 99, To: 6, Epoch: epoch},
+	} {
+		bad.AsOf = noon
+		err := s.Commit(t.Context(), &projections.Batch{Generation: 1, Changes: []projections.Change{ch},
+			Tiers:    []projections.TierDefinition{freeTier},
+			Parked:   []projections.ParkedMessage{{Position: 1, Account: &a.id, Time: noon, Payload: []byte("x")}},
+			Advances: []projections.Advance{{Partition: 0, To: 6, Epoch: epoch, AsOf: noon}, bad}})
+		if !errors.Is(err, projections.ErrFenced) {
+			t.Errorf("%s: %v, want fenced", name, err)
+		}
+	}
+	var n int
+	err = pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM export_g1.account_export) + (SELECT count(*) FROM export_g1.quota_tiers)
++ (SELECT count(*) FROM export_g1.parked) + (SELECT max(position) FROM export.checkpoints)`).Scan(&n)
+	if err != nil || n != 0 {
+		t.Errorf("%d rows or positions were written (%v)", n, err)
+	}
+}
+
+// TestSecondReplicaStandsBy: the second waits until the first one's session
+// ends, and then goes on where the first stopped.
+func TestSecondReplicaStandsBy(t *testing.T) {
+	pool, s := open(t)
+	a := newAccount(t, s, acquire(t, s), someone)
+	a.register()
+	if err := a.commit(); err != nil {
+		t.Fatal(err)
+	}
+	second := readmodel.NewStore(pool, "two", quiet)
+	defer second.Close(context.Background())
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := second.Acquire(short, stream); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("while the first lives: %v, want to wait", err)
+	}
+	s.Close(t.Context())
+	own := acquire(t, second)
+	if own.Checkpoints[1].Position != a.at || own.Checkpoints[1].Epoch != a.own.Checkpoints[1].Epoch+1 {
+		t.Errorf("taken over at %+v, want position %d in the epoch after %d", own.Checkpoints[1], a.at, a.own.Checkpoints[1].Epoch)
+	}
+}
+
+func TestForeignGenerationsAreRefused(t *testing.T) {
+	for name, change := range map[string]string{
+		"other major":      `UPDATE export.generations SET version_major = version_major + 1`,
+		"newer minor":      `UPDATE export.generations SET version_minor = version_minor + 1`,
+		"other partitions": `UPDATE export.generations SET partitions = 32`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool, s := open(t)
+			acquire(t, s)
+			if _, err := pool.Exec(t.Context(), change); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Acquire(t.Context(), stream); !errors.Is(err, projections.ErrRefused) {
+				t.Errorf("%v, want refused", err)
+			}
+		})
+	}
+}
+
+// TestReaderRoleReadsDocumentsOnly: what the API's role can do, and what it
+// cannot.
+func TestReaderRoleReadsDocumentsOnly(t *testing.T) {
+	pool, s := open(t)
+	a := newAccount(t, s, acquire(t, s), someone)
+	a.register()
+	if err := a.commit(freeTier); err != nil {
+		t.Fatal(err)
+	}
+	cfg := pool.Config()
+	cfg.ConnConfig.RuntimeParams["role"] = readmodel.ReaderRole
+	reader, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if m, doc := read(t, readmodel.NewExports(reader), a.id); m.State != readmodel.Complete || doc == "" {
+		t.Errorf("reads %+v", m)
+	}
+	for _, sql := range []string{`SELECT * FROM export_g1.parked`, `SELECT * FROM export_g1.account_waiting`,
+		`UPDATE export.checkpoints SET position = 0`, `DELETE FROM export_g1.account_export`, `CREATE TABLE export_g1.x ()`} {
+		if _, err := reader.Exec(t.Context(), sql); err == nil {
+			t.Errorf("may %s", sql)
+		}
+	}
+}
+
+// TestMigrateTwiceAtOnce: migrating may be repeated, and done by several.
+func TestMigrateTwiceAtOnce(t *testing.T) {
+	url := postgres.TestDatabase(t)
+	errs := make(chan error, 4)
+	for range cap(errs) {
+		go func() { errs <- readmodel.Migrate(t.Context(), url) }()
+	}
+	for range cap(errs) {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
