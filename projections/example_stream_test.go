@@ -29,20 +29,19 @@ func readLines[T any](t testing.TB, path string) []T {
 	}
 	defer f.Close()
 	var out []T
-	for s := bufio.NewScanner(f); ; {
-		s.Buffer(nil, 1<<24)
-		for s.Scan() {
-			var v T
-			if err := json.Unmarshal(s.Bytes(), &v); err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, v)
-		}
-		if err := s.Err(); err != nil {
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		var v T
+		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
 			t.Fatal(err)
 		}
-		return out
+		out = append(out, v)
 	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func (m exampleMessage) message(t testing.TB) Message {

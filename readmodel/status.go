@@ -139,3 +139,17 @@ SELECT partition, account_id, sent_at, subject, type, reason, headers, payload F
 	p.Account, p.Headers = (*events.UUID)(id), string(headers)
 	return p, nil
 }
+
+// CountAccounts counts the accounts of the live generation that were heard of
+// and not erased. It reads all of them.
+func CountAccounts(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
+	g, err := liveGeneration(ctx, pool)
+	if err != nil {
+		return 0, err
+	}
+	err = pool.QueryRow(ctx, inSchema(g.Number, `SELECT count(*) FROM {schema}.account_export WHERE erased_at IS NULL`)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count accounts: %w", err)
+	}
+	return n, nil
+}

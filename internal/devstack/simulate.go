@@ -1,0 +1,202 @@
+package devstack
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/stream"
+)
+
+// plane plays a control plane: accounts that register, and then live.
+type plane struct {
+	client   *stream.Client
+	rng      *rand.Rand
+	run      string // makes ids of this run differ from those of the run before
+	n        int
+	accounts []*life
+}
+
+// life is what the plane knows of one account.
+type life struct {
+	id, team  events.UUID
+	keys      []events.UUID
+	sandboxes []string
+	made      int
+}
+
+func newPlane(client *stream.Client, accounts int) *plane {
+	p := &plane{client: client, rng: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)),
+		run: time.Now().UTC().Format("20060102150405")}
+	for i := range accounts {
+		p.accounts = append(p.accounts, &life{id: numbered("3c90c3cc-0d44-4b50-8888", i), team: numbered("7a90c3cc-0d44-4b50-8888", i)})
+	}
+	return p
+}
+
+// numbered is the same UUID in every run, so that kept accounts go on.
+func numbered(prefix string, i int) events.UUID {
+	id, _ := events.ParseUUID(fmt.Sprintf("%s-%012x", prefix, i)) // well-formed by construction
+	return id
+}
+
+func (p *plane) meta() events.Meta {
+	p.n++
+	return events.Meta{ID: fmt.Sprintf("sim-%s-%d", p.run, p.n), Source: "/devstack/control-plane", Time: events.TimeOf(time.Now())}
+}
+
+func (p *plane) publish(ctx context.Context, m events.Message, err error) error {
+	if err == nil {
+		_, _, err = p.client.Publish(ctx, m)
+	}
+	return err
+}
+
+func (p *plane) begin(ctx context.Context) error {
+	for i, id := range []string{"free", "pro"} {
+		m, err := events.NewQuotaTierDefined(p.meta(), events.QuotaTierDefined{ID: id, DisplayName: "The " + id + " tier",
+			MaxConcurrentSandboxes: int64(3 + 17*i), DailySandboxCreates: int64(50 + 450*i), DailyGBHours: events.Decimal(1_500_000 * (1 + 9*i))})
+		if err := p.publish(ctx, m, err); err != nil {
+			return err
+		}
+	}
+	return p.register(ctx, 0)
+}
+
+// register lets an account appear, some of them out of order.
+func (p *plane) register(ctx context.Context, i int) error {
+	a := p.accounts[i]
+	name := fmt.Sprintf("User %d", i)
+	steps := []func() (events.Message, error){
+		func() (events.Message, error) {
+			return events.NewUserRegistered(p.meta(), a.id, events.UserRegistered{Email: fmt.Sprintf("user%d@example.org", i), Tier: "free",
+				QuotaTierID: "free", Name: &name})
+		},
+		func() (events.Message, error) { return events.NewUserEmailVerified(p.meta(), a.id) },
+		func() (events.Message, error) {
+			return events.NewTeamCreated(p.meta(), a.id, events.TeamCreated{ID: a.team, Name: name + "'s team", Slug: fmt.Sprintf("team-%d", i), QuotaTierID: "free"})
+		},
+		func() (events.Message, error) { return p.newKey(a, nil) },
+		func() (events.Message, error) { return p.newSandbox(a) },
+	}
+	if i%7 == 3 { // the verification overtakes the registration, and waits for it
+		steps[0], steps[1] = steps[1], steps[0]
+	}
+	for _, step := range steps {
+		m, err := step()
+		if err := p.publish(ctx, m, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step publishes something that happens.
+func (p *plane) step(ctx context.Context) error {
+	a := p.accounts[p.rng.IntN(len(p.accounts))]
+	if p.rng.IntN(50) == 0 {
+		return p.broken(ctx, a)
+	}
+	m, err := p.happening(a)
+	return p.publish(ctx, m, err)
+}
+
+func (p *plane) happening(a *life) (events.Message, error) {
+	today := events.Date(time.Now().UTC().Format(time.DateOnly))
+	switch p.rng.IntN(10) {
+	case 0, 1:
+		return p.newSandbox(a)
+	case 2, 3, 4, 5:
+		return p.changeSandbox(a)
+	case 6:
+		return events.NewQuotaUsageIncremented(p.meta(), a.id, events.QuotaUsageIncremented{QuotaUsage: events.QuotaUsage{TeamID: a.team,
+			UsageDate: today, SandboxCreates: int64(p.rng.IntN(3)), GBHours: events.Decimal(p.rng.IntN(2_000_000))}})
+	case 7:
+		if len(a.keys) == 0 {
+			return p.newKey(a, nil)
+		}
+		key := a.keys[p.rng.IntN(len(a.keys))]
+		switch p.rng.IntN(12) {
+		case 0:
+			return p.newKey(a, &key) // a rotation
+		case 1:
+			return events.NewAPIKeyRevoked(p.meta(), a.id, events.APIKeyRevoked{ID: key})
+		}
+		return events.NewAPIKeyUsed(p.meta(), a.id, events.APIKeyUsed{ID: key})
+	case 8:
+		return events.NewUserProfileUpdated(p.meta(), a.id, events.UserProfileUpdated{DisplayName: events.Some(fmt.Sprintf("Name no. %d", p.n))})
+	}
+	flag := []byte(fmt.Sprintf(`{"score":%d}`, p.rng.IntN(100)))
+	if p.rng.IntN(2) == 0 {
+		flag = nil
+	}
+	return events.NewUserAbuseFlagsChanged(p.meta(), a.id, events.UserAbuseFlagsChanged{Flags: []events.Flag{{Name: "spam", Value: flag}}})
+}
+
+func (p *plane) newKey(a *life, parent *events.UUID) (events.Message, error) {
+	key := numbered(fmt.Sprintf("9b%02x%04x-%04x-4b50-8888", p.rng.IntN(256), p.rng.IntN(65536), p.rng.IntN(65536)), p.n)
+	a.keys = append(a.keys, key)
+	return events.NewAPIKeyCreated(p.meta(), a.id, events.APIKeyCreated{ID: key, TeamID: a.team, KeyPrefix: "sk_" + key.String()[:6],
+		Name: fmt.Sprintf("key %d", len(a.keys)), Scope: "full", RotationParentKeyID: parent})
+}
+
+func (p *plane) newSandbox(a *life) (events.Message, error) {
+	a.made++
+	id := fmt.Sprintf("sbx_%s_%d", p.run, p.n)
+	a.sandboxes = append(a.sandboxes, id)
+	return events.NewSandboxCreated(p.meta(), a.id, events.SandboxCreated{ID: id, Template: "code-interpreter-v1",
+		Metadata: []byte(fmt.Sprintf(`{"region":"eu-central-1","run":%d}`, a.made))})
+}
+
+func (p *plane) changeSandbox(a *life) (events.Message, error) {
+	if len(a.sandboxes) == 0 {
+		return p.newSandbox(a)
+	}
+	i := p.rng.IntN(len(a.sandboxes))
+	id := a.sandboxes[i]
+	switch p.rng.IntN(4) {
+	case 0:
+		return events.NewSandboxStarted(p.meta(), a.id, events.SandboxStarted{ID: id})
+	case 1:
+		a.sandboxes = append(a.sandboxes[:i], a.sandboxes[i+1:]...)
+		return events.NewSandboxDestroyed(p.meta(), a.id, events.SandboxDestroyed{ID: id})
+	case 2:
+		return events.NewSandboxMetadataUpdated(p.meta(), a.id, events.SandboxMetadataUpdated{ID: id, Metadata: []byte(`{"region":"us-east-1"}`)})
+	}
+	return events.NewSandboxStatusChanged(p.meta(), a.id, events.SandboxStatusChanged{ID: id, Status: []string{"paused", "archived", "snapshotting"}[p.rng.IntN(3)]})
+}
+
+// broken publishes what no fold accepts: it is parked, and the account goes on.
+func (p *plane) broken(ctx context.Context, a *life) error {
+	payload := []string{`{"specversion":"1.0"`, `[]`,
+		fmt.Sprintf(`{"specversion":"1.0","id":"bad-%d","source":"/x","type":"controlplane.sandbox.created.v1","time":"yesterday","data":{}}`, p.n),
+		fmt.Sprintf(`{"specversion":"1.0","id":"bad-%d","source":"/x","type":"controlplane.sandbox.created.v1","time":"2026-03-25T07:00:00Z","data":{"id":""}}`, p.n),
+	}[p.rng.IntN(4)]
+	_, err := p.client.PublishRaw(ctx, events.Message{Subject: events.AccountSubject(a.id), Data: []byte(payload)})
+	return err
+}
+
+// live registers the other accounts and then lets them all live, at a rate.
+// Errors are the servers' and pass; published counts what went out.
+func (p *plane) live(ctx context.Context, rate int, published func()) {
+	ticker := time.NewTicker(time.Second / time.Duration(rate))
+	defer ticker.Stop()
+	for next := 1; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		step := p.step
+		if next < len(p.accounts) && p.n%2 == 0 {
+			i := next
+			next++
+			step = func(ctx context.Context) error { return p.register(ctx, i) }
+		}
+		if step(ctx) == nil {
+			published()
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/term"
+
+	"accountexport/readmodel"
+)
+
+// live runs the simulated control plane and shows what happens, until ctx ends.
+func (s *stack) live(ctx context.Context) error {
+	plane := newPlane(s.client, s.opt.Accounts)
+	if err := plane.begin(ctx); err != nil {
+		return fmt.Errorf("publish the first events: %w", err)
+	}
+	account := plane.accounts[0].id
+	token, err := s.token(account)
+	if err != nil {
+		return err
+	}
+	if err := s.await(ctx, token); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	s.introduce(account.String(), token)
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var published atomic.Int64
+	var wg sync.WaitGroup
+	wg.Go(func() { plane.live(ctx, s.opt.Rate, func() { published.Add(1) }) })
+	err = s.watch(ctx, &published)
+	cancel()
+	wg.Wait()
+	return err
+}
+
+func (s *stack) introduce(account, token string) {
+	s.say(`
+NATS        %s
+PostgreSQL  %s
+API         %s
+metrics     http://%s/metrics (projector), http://%s/metrics (API)
+logs        %s
+
+An export, with a token that is valid for 12 hours:
+
+curl -s -H 'Authorization: Bearer %s' %s
+
+One more event by hand, which changes it within a second (run it in this folder):
+
+echo '{"specversion":"1.0","id":"by-hand-1","source":"/by-hand","type":"controlplane.user.profile_updated.v1","time":"%s","partitionkey":"%s","data":{"name":"Changed by hand"}}' | NATS_URL=%s bin/projector publish
+
+Ctrl-C ends everything.
+`, s.nats.URL(), s.database, s.exportURL(), s.watchAddrs[0], s.watchAddrs[1], s.dir, token, s.exportURL(),
+		time.Now().UTC().Format(time.RFC3339), account, s.nats.URL())
+}
+
+// watch prints a line a second, in place on a terminal; elsewhere one every
+// five seconds.
+func (s *stack) watch(ctx context.Context, published *atomic.Int64) error {
+	every, line := 5*time.Second, "%s\n"
+	if term.IsTerminal(int(s.opt.Out.Fd())) {
+		every, line = time.Second, "\r\x1b[K%s"
+		defer fmt.Fprintln(s.opt.Out)
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	var before figures
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.projector.ended:
+			return s.projector.failure()
+		case <-s.api.ended:
+			return s.api.failure()
+		case <-ticker.C:
+		}
+		now, err := s.measure(ctx, published.Load())
+		if err != nil {
+			if ctx.Err() == nil {
+				fmt.Fprintf(s.opt.Out, line, "cannot look: "+err.Error())
+			}
+			continue
+		}
+		if !before.at.IsZero() {
+			fmt.Fprintf(s.opt.Out, line, now.since(before))
+		}
+		before = now
+	}
+}
+
+// figures are what the line shows.
+type figures struct {
+	at                                           time.Time
+	published, projected, lag, documents, parked int64
+}
+
+func (f figures) since(before figures) string {
+	seconds := f.at.Sub(before.at).Seconds()
+	return fmt.Sprintf("%.0f events/s published, %.0f projected, lag %d, %d documents, %d parked",
+		float64(f.published-before.published)/seconds, float64(f.projected-before.projected)/seconds, f.lag, f.documents, f.parked)
+}
+
+func (s *stack) measure(ctx context.Context, published int64) (figures, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	f := figures{at: time.Now(), published: published}
+	info, err := s.client.Info(ctx)
+	if err != nil {
+		return f, err
+	}
+	st, err := readmodel.Inspect(ctx, s.pool)
+	if err != nil {
+		return f, err
+	}
+	if len(st.Partitions) == 0 {
+		return f, errors.New("no partitions")
+	}
+	low := st.Partitions[0].Position
+	for _, p := range st.Partitions {
+		low = min(low, p.Position)
+		f.projected += p.Tally.Total()
+	}
+	// Partitions without a message are moved on once a second only.
+	f.lag = max(0, int64(info.Last)-max(int64(low), f.projected))
+	f.parked = st.Parked
+	f.documents, err = readmodel.CountAccounts(ctx, s.pool)
+	return f, err
+}
