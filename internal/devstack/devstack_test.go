@@ -1,0 +1,221 @@
+package devstack_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// build builds the three programs into one folder, as make does.
+func build(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	out, err := exec.Command("go", "build", "-o", dir+"/", "accountexport/cmd/...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return dir
+}
+
+// running is a devstack as its user sees it.
+type running struct {
+	cmd      *exec.Cmd
+	url      string
+	token    string
+	byHand   string
+	children []int
+}
+
+var curl = regexp.MustCompile(`^curl -s -H 'Authorization: Bearer ([^']+)' (\S+)$`)
+
+// run starts devstack and reads until it has told how to try it.
+func run(t *testing.T, dir string, args ...string) *running {
+	t.Helper()
+	r := &running{cmd: exec.Command(filepath.Join(dir, "devstack"), args...)}
+	out, err := r.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	r.cmd.Stderr = &stderr
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.cmd.Process.Kill() })
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		line := lines.Text()
+		if m := curl.FindStringSubmatch(line); m != nil {
+			r.token, r.url = m[1], m[2]
+		}
+		if strings.HasPrefix(line, "echo ") {
+			r.byHand = line
+		}
+		if strings.HasPrefix(line, "Ctrl-C") {
+			go func() { _, _ = io.Copy(io.Discard, out) }()
+			r.children = descendants(r.cmd.Process.Pid)
+			return r
+		}
+	}
+	_ = r.cmd.Wait()
+	t.Fatalf("devstack ended before it was ready: %s", stderr.String())
+	return nil
+}
+
+// descendants lists the processes that a process has started, and theirs.
+func descendants(pid int) []int {
+	var out []int
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		// pid (name) state ppid …
+		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
+			child, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			out = append(append(out, child), descendants(child)...)
+		}
+	}
+	return out
+}
+
+// gone waits until none of the processes is left.
+func gone(t *testing.T, pids []int) {
+	t.Helper()
+	await(t, "every process to end", func() error {
+		for _, pid := range pids {
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			if err == nil && !bytes.Contains(b, []byte(") Z ")) {
+				return fmt.Errorf("process %d is left: %.60s", pid, b)
+			}
+		}
+		return nil
+	})
+}
+
+func await(t *testing.T, what string, holds func() error) {
+	t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		err := holds()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline.C:
+			t.Fatalf("waiting for %s: %v", what, err)
+		case <-ticker.C:
+		}
+	}
+}
+
+type document struct {
+	User *struct {
+		Name  string
+		Email string
+	}
+	Team       map[string]any
+	QuotaTier  map[string]any   `json:"quota_tier"`
+	QuotaUsage []map[string]any `json:"quota_usage"`
+	APIKeys    []map[string]any `json:"api_keys"`
+	Sandboxes  []map[string]any
+}
+
+func (r *running) get(t *testing.T) document {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, r.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+r.token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var d document
+	if err := json.NewDecoder(resp.Body).Decode(&d); err != nil || resp.StatusCode != http.StatusOK || d.User == nil ||
+		len(d.Team) != 8 || len(d.QuotaTier) != 5 || len(d.APIKeys) == 0 || len(d.Sandboxes) == 0 {
+		t.Fatalf("status %d, %v: %+v", resp.StatusCode, err, d)
+	}
+	return d
+}
+
+// TestNewcomer does what the README says: the printed curl line gives a
+// document, the printed line changes it, and Ctrl-C ends every process.
+func TestNewcomer(t *testing.T) {
+	bin := build(t)
+	r := run(t, bin, "--accounts", "5", "--rate", "20")
+	if d := r.get(t); d.User.Email != "user0@example.org" {
+		t.Errorf("document of %s", d.User.Email)
+	}
+	sh := exec.Command("sh", "-c", r.byHand)
+	sh.Dir = filepath.Dir(bin)
+	if err := os.Symlink(bin, filepath.Join(sh.Dir, "bin")); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := sh.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "position ") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	await(t, "the change by hand", func() error {
+		if d := r.get(t); d.User.Name != "Changed by hand" {
+			return fmt.Errorf("the name is %q", d.User.Name)
+		}
+		return nil
+	})
+	if len(r.children) < 3 {
+		t.Errorf("found %d child processes; the test looks for the wrong ones", len(r.children))
+	}
+	_ = r.cmd.Process.Signal(os.Interrupt)
+	if err := r.cmd.Wait(); err != nil {
+		t.Errorf("after Ctrl-C: %v", err)
+	}
+	gone(t, r.children)
+}
+
+// TestKilledHardAndRunAgain: when devstack is killed hard, everything that it
+// started ends too, and on kept data the next run goes on.
+func TestKilledHardAndRunAgain(t *testing.T) {
+	bin := build(t)
+	// PostgreSQL's own user has to get there.
+	dir, err := os.MkdirTemp("/var/tmp", "accountexport-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, bin, "--accounts", "3", "--keep", "--dir", dir)
+	before := len(r.get(t).Sandboxes)
+	_ = r.cmd.Process.Signal(syscall.SIGKILL)
+	_ = r.cmd.Wait()
+	gone(t, r.children)
+
+	r = run(t, bin, "--accounts", "3", "--keep", "--dir", dir)
+	if after := len(r.get(t).Sandboxes); after < before {
+		t.Errorf("%d sandboxes after the second start, %d before", after, before)
+	}
+	_ = r.cmd.Process.Signal(os.Interrupt)
+	if err := r.cmd.Wait(); err != nil {
+		t.Errorf("after Ctrl-C: %v", err)
+	}
+	gone(t, r.children)
+}
