@@ -193,7 +193,7 @@ func (s *script) state(a *Account) ([]string, error) {
 func (s *script) document(a *Account) ([]string, error) {
 	doc, missing, err := s.fold.Document(a.id)
 	if err != nil || doc == nil {
-		return []string{fmt.Sprintf("none, without %s", strings.Join(missing, ", "))}, err
+		return []string{"none: " + a.State(missing).String()}, err
 	}
 	text := string(doc)
 	for _, name := range []string{"team", "quota_tier", "quota_usage", "api_keys", "sandboxes"} {

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"sort"
 	"sync"
-	"time"
 )
 
 // memorySource is a stream in memory. Every read returns a random part of what
@@ -142,15 +141,15 @@ func (r *random) IntN(n int) int {
 	return r.r.IntN(n)
 }
 
-// faults makes calls fail at random, a limited number of times.
+// faults makes calls fail at random, each kind of call at least about once, and
+// all of them a limited number of times.
 type faults struct {
 	random *random
 	in     int // one call in so many fails
 
-	mu     sync.Mutex
-	left   int
-	fenced bool // it was, once
-	seen   map[string]int
+	mu   sync.Mutex
+	left int
+	seen map[string]int
 }
 
 var errFault = errors.New("a fault of the test")
@@ -160,18 +159,17 @@ func newFaults(r *random, in, most int) *faults {
 }
 
 func (f *faults) at(call string) error {
-	if f == nil || f.random.IntN(f.in) > 0 {
+	if f == nil {
 		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.left == 0 {
+	if f.seen[call] == 0 && f.random.IntN(3) > 0 || f.seen[call] > 0 && (f.left == 0 || f.random.IntN(f.in) > 0) {
 		return nil
 	}
-	f.left--
+	f.left = max(f.left-1, 0)
 	f.seen[call]++
-	if call == "commit" && !f.fenced {
-		f.fenced = true
+	if call == "commit" && f.seen[call] == 1 {
 		return ErrFenced
 	}
 	return errFault
@@ -215,5 +213,3 @@ func (o *observer) Restarted(reason string) {
 	defer o.mu.Unlock()
 	o.restarts = append(o.restarts, reason)
 }
-
-func minutes(n int) time.Time { return startOfTime.Add(time.Duration(n) * time.Minute) }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -20,6 +19,7 @@ import (
 type memoryStore struct {
 	t      testing.TB
 	faults *faults // nil: none
+	slow   *random // nil: a commit takes no time
 
 	mu          sync.Mutex
 	checkpoints []Checkpoint
@@ -30,8 +30,8 @@ type memoryStore struct {
 	waiting     map[waitingKey][]byte
 	tiers       map[string]TierDefinition
 	parked      map[uint64]ParkedMessage
-	commits     int
-	looked      int // needs answered
+	looked      int           // needs answered
+	written     chan struct{} // closed after a commit
 }
 
 type sectionKey struct {
@@ -48,7 +48,7 @@ type waitingKey struct {
 func newMemoryStore(t testing.TB) *memoryStore {
 	return &memoryStore{t: t, rows: map[events.UUID]AccountRow{}, pages: map[sectionKey][]byte{},
 		items: map[sectionKey]string{}, waiting: map[waitingKey][]byte{}, tiers: map[string]TierDefinition{},
-		parked: map[uint64]ParkedMessage{}}
+		parked: map[uint64]ParkedMessage{}, written: make(chan struct{})}
 }
 
 func (s *memoryStore) Acquire(_ context.Context, info StreamInfo) (Ownership, error) {
@@ -119,6 +119,15 @@ func (s *memoryStore) Commit(ctx context.Context, b *Batch) error {
 	if err := s.faults.at("commit"); err != nil {
 		return err
 	}
+	if s.slow != nil {
+		select {
+		case <-time.After(time.Duration(s.slow.IntN(30)) * time.Millisecond):
+		case <-ctx.Done():
+			if s.slow.IntN(2) == 0 {
+				return ctx.Err()
+			} // else it comes too late
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, a := range b.Advances {
@@ -152,8 +161,33 @@ func (s *memoryStore) Commit(ctx context.Context, b *Batch) error {
 	for _, m := range b.Parked {
 		s.park(m)
 	}
-	s.commits++
+	close(s.written)
+	s.written = make(chan struct{})
 	return s.faults.at("committed")
+}
+
+// wait waits until every checkpoint is at the position, or beyond.
+func (s *memoryStore) wait(position uint64) {
+	for {
+		s.mu.Lock()
+		lowest, written := s.lowest(), s.written
+		s.mu.Unlock()
+		if lowest >= position {
+			return
+		}
+		<-written
+	}
+}
+
+func (s *memoryStore) lowest() uint64 {
+	if s.checkpoints == nil {
+		return 0
+	}
+	lowest := s.checkpoints[0].Position
+	for _, c := range s.checkpoints {
+		lowest = min(lowest, c.Position)
+	}
+	return lowest
 }
 
 func (s *memoryStore) park(m ParkedMessage) {
@@ -211,72 +245,4 @@ func cloneRow(r AccountRow) AccountRow {
 		*f = bytes.Clone(*f)
 	}
 	return r
-}
-
-// document puts an account's export together from the tables, as the API does.
-func (s *memoryStore) document(id events.UUID) (doc string, missing []string) {
-	r := s.rows[id]
-	tier, ok := s.tiers[r.QuotaTierID]
-	if r.ErasedAt != nil {
-		return "", nil
-	}
-	if missing = Missing(r.User != nil, r.Team != nil, ok); missing != nil {
-		return "", missing
-	}
-	section := func(kind SectionKind, tail []byte) []byte {
-		var keys []string
-		for k := range s.pages {
-			if k.account == id && k.section == kind {
-				keys = append(keys, k.key)
-			}
-		}
-		slices.Sort(keys)
-		var parts [][]byte
-		for _, k := range keys {
-			parts = append(parts, s.pages[sectionKey{id, kind, k}])
-		}
-		if len(tail) > 0 {
-			parts = append(parts, tail)
-		}
-		return bytes.Join(parts, []byte(","))
-	}
-	return fmt.Sprintf(`{"user":%s,"team":%s,"quota_tier":%s,"quota_usage":[%s],"api_keys":[%s],"sandboxes":[%s]}`,
-		r.User, r.Team, tier.Body, section(UsageSection, r.Usage), section(KeySection, r.Keys),
-		section(SandboxSection, r.Sandboxes)), nil
-}
-
-// tables is all that is stored, checkpoints aside, as text.
-func (s *memoryStore) tables() map[string]string {
-	out := map[string]string{}
-	for id, r := range s.rows {
-		var erased string
-		if r.ErasedAt != nil {
-			erased = r.ErasedAt.String()
-		}
-		r.ErasedAt = nil
-		out["row "+id.String()] = fmt.Sprintf("%s %q", erased, fmt.Sprintf("%+v %s %s %s %s %s", [...]any{r.Partition, r.Position,
-			r.Parked, r.QuotaTierID, r.UsageLow, r.UsagePages, r.KeyPages, r.SandboxPages, r.Waiting},
-			r.User, r.Team, r.Usage, r.Keys, r.Sandboxes))
-	}
-	for k, body := range s.pages {
-		out[fmt.Sprintf("page %s %d %s", k.account, k.section, k.key)] = string(body)
-	}
-	for k, page := range s.items {
-		out[fmt.Sprintf("item %s %d %s", k.account, k.section, k.key)] = page
-	}
-	for k, patch := range s.waiting {
-		out[fmt.Sprintf("waiting %s %d %s", k.account, k.kind, k.id)] = string(patch)
-	}
-	for id, t := range s.tiers {
-		out["tier "+id] = fmt.Sprintf("%d %d %s", t.Partition, t.Position, t.Body)
-	}
-	for position, m := range s.parked {
-		var account string
-		if m.Account != nil {
-			account = m.Account.String()
-		}
-		out[fmt.Sprintf("parked %d", position)] = fmt.Sprintf("%d %s %s %s %s %s %q", m.Partition, account,
-			m.Time.Format(time.RFC3339Nano), m.Subject, m.Type, m.Reason, m.Payload)
-	}
-	return out
 }

@@ -3,7 +3,6 @@ package projections
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -130,20 +129,4 @@ func runToEnd(t testing.TB, messages []Message, opt Options) *memoryStore {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// without is the tables with positions and times of the stream left out, for
-// streams that hold the same messages at other positions.
-func (s *memoryStore) withoutPositions() map[string]string {
-	c := newMemoryStore(s.t)
-	c.pages, c.items, c.waiting = s.pages, s.items, s.waiting
-	for id, r := range s.rows {
-		r.Position = 0
-		c.rows[id] = r
-	}
-	for id, d := range s.tiers {
-		d.Position = 0
-		c.tiers[id] = d
-	}
-	return maps.Clone(c.tables())
 }
