@@ -137,7 +137,7 @@ func (a *Account) erase(at events.Time) {
 
 // Size estimates the bytes that the account holds in memory.
 func (a *Account) Size() int {
-	n := 700 + len(a.userRaw) + len(a.teamRaw) + len(a.waiting)*512
+	n := 700 + len(a.userRaw) + len(a.teamRaw) + a.waitingSize()
 	if a.user != nil {
 		n += 400 + a.user.AbuseFlags.size()
 	}
@@ -160,7 +160,7 @@ func (a *Account) Trim() {
 
 // Overlay estimates the bytes that Trim would free.
 func (a *Account) Overlay() int {
-	n := len(a.waiting) * 512
+	n := a.waitingSize()
 	for _, s := range a.sections() {
 		n += s.overlaySize()
 	}
@@ -207,4 +207,17 @@ func (a *Account) release(k waitKey) any {
 // whole tells whether all of the account is in memory.
 func (a *Account) whole() bool {
 	return a.waitingComplete && a.usage.complete && a.keys.complete && a.sandboxes.complete
+}
+
+func (a *Account) waitingSize() int {
+	n := len(a.waiting) * 512
+	if w := a.waiting[waitKey{UserEntity, ""}]; w != nil {
+		if p, ok := w.patch.(*userPatch); ok {
+			f := flags{list: p.Flags}
+			if n += f.size(); p.folded != nil {
+				n += p.folded.size()
+			}
+		}
+	}
+	return n
 }

@@ -23,6 +23,11 @@ type userPatch struct {
 	SoftDeletedAt                events.Optional[events.Time]
 	DeleteScheduledAt            events.Optional[events.Time]
 	Flags                        []events.Flag // in order; Value nil removes
+
+	// What Flags and those of later patches come to, once there was a later
+	// one: with an index, so that the cost of one more does not grow with
+	// their number.
+	folded *flags
 }
 
 func userPatchOf(data events.Payload, at events.Time) (userPatch, bool) {
@@ -65,7 +70,7 @@ func (p *userPatch) apply(u *User) {
 	setPtr(&u.EmailVerifiedAt, p.EmailVerifiedAt)
 	setPtr(&u.SoftDeletedAt, p.SoftDeletedAt)
 	setPtr(&u.DeleteScheduledAt, p.DeleteScheduledAt)
-	u.AbuseFlags.apply(p.Flags)
+	u.AbuseFlags.apply(p.flags())
 	u.UpdatedAt = max(u.UpdatedAt, p.At)
 }
 
@@ -80,16 +85,26 @@ func (p *userPatch) then(q userPatch) {
 	override(&p.EmailVerifiedAt, q.EmailVerifiedAt)
 	override(&p.SoftDeletedAt, q.SoftDeletedAt)
 	override(&p.DeleteScheduledAt, q.DeleteScheduledAt)
-	if len(q.Flags) > 0 {
+	if ops := q.flags(); len(ops) > 0 {
 		// A user is created without flags, so a waiting removal is kept only
 		// by what it does to the flags that wait before it.
-		var f flags
-		f.apply(p.Flags)
-		f.apply(q.Flags)
-		f.compact()
-		p.Flags = f.list
+		if p.folded == nil {
+			p.folded = &flags{}
+			p.folded.apply(p.Flags)
+			p.Flags = nil
+		}
+		p.folded.apply(ops)
 	}
 	p.At = max(p.At, q.At)
+}
+
+// flags are the changes of flags, in order.
+func (p *userPatch) flags() []events.Flag {
+	if p.folded == nil {
+		return p.Flags
+	}
+	p.folded.compact()
+	return p.folded.list
 }
 
 type teamPatch struct {
@@ -248,7 +263,14 @@ func override[T any](dst *events.Optional[T], o events.Optional[T]) {
 
 // Patches wait in the store as JSON that only this package reads.
 
-func encodePatch(p any) ([]byte, error) { return json.Marshal(p, json.OmitZeroStructFields(true)) }
+func encodePatch(p any) ([]byte, error) {
+	if u, ok := p.(*userPatch); ok && u.folded != nil {
+		whole := *u
+		whole.Flags = u.flags()
+		p = &whole
+	}
+	return json.Marshal(p, json.OmitZeroStructFields(true))
+}
 
 func decodePatch[P any](b []byte) (any, error) {
 	var p P

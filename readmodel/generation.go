@@ -36,6 +36,9 @@ type querier interface {
 
 func liveGeneration(ctx context.Context, db querier) (Generation, error) {
 	all, err := generations(ctx, db, `WHERE state = 'live'`)
+	if dropped(err) {
+		return Generation{}, fmt.Errorf("the database has no schema of ours: `projector provision` makes it: %w", err)
+	}
 	if err != nil {
 		return Generation{}, err
 	}

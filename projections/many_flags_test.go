@@ -1,0 +1,66 @@
+package projections
+
+import (
+	"fmt"
+	"testing"
+
+	"accountexport/events"
+)
+
+// TestManyFlagsWaitForTheirUser lets 20,000 flags wait for a user, with removals
+// and settings anew in between and a store-and-load in the middle: in the end
+// they are as if the user had been there. (Were one more to cost what all
+// before it cost, this would take minutes.)
+func TestManyFlagsWaitForTheirUser(t *testing.T) {
+	id, err := events.ParseUUID("3c90c3cc-0d44-4b50-8888-8dd25736052a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	early, late := NewAccount(id), NewAccount(id)
+	n := uint64(0)
+	apply := func(a *Account, m events.Message, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		d, err := Decode(Message{Position: n, Message: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := a.Apply(&d); err != nil {
+			t.Fatalf("%s: %v", out, err)
+		}
+	}
+	meta := events.Meta{ID: "1", Source: "/test"}
+	register := func(a *Account) {
+		m, err := events.NewUserRegistered(meta, id, events.UserRegistered{Email: "a@example.org", Tier: "t", QuotaTierID: "q"})
+		apply(a, m, err)
+	}
+	register(early)
+	for i := range 20_000 {
+		f := []events.Flag{{Name: fmt.Sprint("f", i), Value: []byte(fmt.Sprint(i))}, {Name: fmt.Sprint("f", i/2)}, {Name: fmt.Sprint("f", i/3), Value: []byte("true")}}
+		if i/2 == i || i/3 == i || i/2 == i/3 {
+			f = f[:1]
+		}
+		m, err := events.NewUserAbuseFlagsChanged(meta, id, events.UserAbuseFlagsChanged{Flags: f})
+		apply(early, m, err)
+		apply(late, m, err)
+		if i == 10_000 { // stored and loaded
+			p := late.waiting[waitKey{UserEntity, ""}].patch
+			b, err := encodePatch(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			back, err := readPatch(UserEntity, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			late.waiting[waitKey{UserEntity, ""}].patch = back
+		}
+	}
+	register(late)
+	if want, got := string(early.user.appendJSON(nil)), string(late.user.appendJSON(nil)); want != got {
+		t.Errorf("flags that waited differ: %d bytes, want %d", len(got), len(want))
+	}
+}
