@@ -37,7 +37,7 @@ func TestEngineAgreesWithFold(t *testing.T) {
 		g := newGenerator(seed, 4)
 		messages := g.stream(5000)
 		w := foldWhole(t, messages)
-		if n := len(w.stored.pages); n < 50 {
+		if n := len(w.stored.pages); n < 10 {
 			t.Fatalf("only %d pages: the streams are too short to say anything", n)
 		}
 		for _, o := range []Options{
