@@ -11,9 +11,9 @@ import (
 )
 
 func (p *program) export() *cobra.Command {
-	var account string
+	var account, at string
 	cmd := &cobra.Command{
-		Use:   "export --account ID",
+		Use:   "export --account ID [--at POSITION|TIME]",
 		Short: "Print an account's document, folded from the stream alone",
 		Long: "Folds the account's own messages, and its tier's, from the stream. The database is not asked.\n" +
 			"The document goes to standard output; where there is none, the reason goes to standard error, with exit status 1.",
@@ -21,6 +21,10 @@ func (p *program) export() *cobra.Command {
 		Args:        cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			id, err := accountID(account)
+			if err != nil {
+				return err
+			}
+			moment, err := parseMoment(at)
 			if err != nil {
 				return err
 			}
@@ -32,22 +36,25 @@ func (p *program) export() *cobra.Command {
 			defer client.Close()
 			fold := projections.NewFold()
 			add := func(m projections.Message) error {
+				if moment.before(m) {
+					return nil
+				}
 				_, _, err := fold.Apply(m)
 				return err
 			}
-			if err := client.ReadAccount(ctx, id, 0, add); err != nil {
+			if err := client.ReadAccount(ctx, id, moment.position, add); err != nil {
 				return err
 			}
 			a := fold.Account(id)
 			if a == nil {
-				return fmt.Errorf("account %s was never heard of on stream %s", id, p.cfg.Stream)
+				return fmt.Errorf("account %s was never heard of on stream %s%s", id, p.cfg.Stream, moment)
 			}
 			tier, err := a.Tier()
 			if err != nil {
 				return err
 			}
 			if events.SoundTier(tier) {
-				if err := client.ReadTier(ctx, tier, 0, add); err != nil {
+				if err := client.ReadTier(ctx, tier, moment.position, add); err != nil {
 					return err
 				}
 			}
@@ -65,6 +72,7 @@ func (p *program) export() *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().StringVar(&at, "at", "", "as it was at a POSITION of the stream, or at a TIME (RFC 3339) by the stream's own timestamps")
 	cmd.Flags().StringVar(&account, "account", "", "the account's UUID")
 	_ = cmd.MarkFlagRequired("account") // fails for a flag that does not exist
 	return cmd

@@ -111,6 +111,7 @@ func TestFromEventToExport(t *testing.T) {
 	if status != 0 || strings.TrimSpace(out) != string(document) {
 		t.Errorf("export: exit %d:\n%s\nthe API has\n%s", status, out, document)
 	}
+	s.checkPast(t, last, string(document))
 	out, status = command(t, "projector", s.settings, "parked", "list", "--account", someone)
 	if status != 0 || !strings.Contains(out, "payload") || strings.Count(out, "\n") != 2 {
 		t.Errorf("parked list: exit %d: %s", status, out)
@@ -127,6 +128,37 @@ func TestFromEventToExport(t *testing.T) {
 	publish("user.profile_updated.v1", someone, `{"name":"Nobody reads this"}`)
 	if out, status = command(t, "projector", s.settings, "status"); status != 1 || !strings.Contains(out, "NOT progressing") {
 		t.Errorf("status: exit %d: %s", status, out)
+	}
+}
+
+// checkPast looks back: before the last event the name was not there, and before
+// the tier was defined there was no document.
+func (s *system) checkPast(t *testing.T, last int, document string) {
+	t.Helper()
+	past := func(at string) (string, int) {
+		return command(t, "projector", s.settings, "export", "--account", someone, "--at", at)
+	}
+	before := strings.Replace(document, `"name":"By hand"`, `"name":null`, 1)
+	if out, status := past(strconv.Itoa(last - 1)); status != 0 || strings.TrimSpace(out) != before {
+		t.Errorf("export before the last event: exit %d:\n%s\nwant\n%s", status, out, before)
+	}
+	if out, status := past(time.Now().Add(time.Minute).Format(time.RFC3339)); status != 0 || strings.TrimSpace(out) != document {
+		t.Errorf("export as of now: exit %d: %s", status, out)
+	}
+	if out, status := past("2"); status != 1 || !strings.Contains(out, "quota_tier") {
+		t.Errorf("export before the tier: exit %d: %s", status, out)
+	}
+	if out, status := past("2020-01-01T00:00:00Z"); status != 1 || !strings.Contains(out, "never heard of") {
+		t.Errorf("export before the stream: exit %d: %s", status, out)
+	}
+	if out, status := past("soon"); status != 1 || !strings.Contains(out, `"soon"`) {
+		t.Errorf("export at a bad moment: exit %d: %s", status, out)
+	}
+	out, status := command(t, "projector", s.settings, "history", "--account", someone)
+	for _, want := range []string{"user.registered.v1  applied\n    user.id: – → \"" + someone, "  parked: payload", `user.name: null → "By hand"`} {
+		if status != 0 || !strings.Contains(out, want) {
+			t.Errorf("history: exit %d, lacks %q:\n%s", status, want, out)
+		}
 	}
 }
 

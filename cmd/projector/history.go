@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"accountexport/events"
+	"accountexport/projections"
+)
+
+func (p *program) history() *cobra.Command {
+	var account string
+	cmd := &cobra.Command{
+		Use:   "history --account ID",
+		Short: "List an account's messages and, field by field, what each of them changed",
+		Long: "Reads the account's messages from the stream; the database is not asked. Values are shown: they are the user's\n" +
+			"own data, and may hold secrets.",
+		Annotations: map[string]string{streamOnly: "yes"},
+		Args:        cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			id, err := accountID(account)
+			if err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			h, n := projections.NewHistory(id), 0
+			err = client.ReadAccount(ctx, id, 0, func(m projections.Message) error {
+				n++
+				e, err := h.Apply(m)
+				if err != nil {
+					return err
+				}
+				return p.printEntry(e)
+			})
+			if err == nil && n == 0 {
+				return fmt.Errorf("account %s was never heard of on stream %s", id, p.cfg.Stream)
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&account, "account", "", "the account's UUID")
+	_ = cmd.MarkFlagRequired("account") // fails for a flag that does not exist
+	return cmd
+}
+
+func (p *program) printEntry(e projections.Entry) error {
+	typ := events.ShortType(e.Type)
+	if typ == "" {
+		typ = "?"
+	}
+	reason := ""
+	if e.Reason != nil {
+		reason = ": " + e.Reason.Error()
+	}
+	if _, err := fmt.Fprintf(p.out, "%d  %s  %s  %s%s\n", e.Position, e.Time.UTC().Format(time.RFC3339Nano), typ, e.Outcome, reason); err != nil {
+		return err
+	}
+	for _, c := range e.Changes {
+		at := c.Entity
+		if c.ID != "" {
+			at += "[" + c.ID + "]"
+		}
+		if _, err := fmt.Fprintf(p.out, "    %s.%s: %s → %s\n", at, c.Field, orNothing(c.From), orNothing(c.To)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func orNothing(v []byte) string {
+	if v == nil {
+		return "–"
+	}
+	return string(v)
+}

@@ -1,0 +1,166 @@
+package projections
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+
+	"accountexport/events"
+)
+
+// FieldChange is the change of one field of one entity; From is nil where there was none, and To
+// where there is none any more. Both are JSON.
+type FieldChange struct {
+	Entity   string // user, team, quota_usage, api_keys or sandboxes
+	ID       string // of the item in a section; empty for user and team
+	Field    string
+	From, To []byte
+}
+
+// Entry is what one message did to its account.
+type Entry struct {
+	Message
+	Type    string // in full, where it could be read
+	Outcome Outcome
+	Reason  error // why it is parked
+	Changes []FieldChange
+}
+
+// History tells what the messages of one account did to it, one by one. The
+// tier is not part of it: it is shared.
+type History struct {
+	account *Account
+	state   map[whereabouts]entityJSON
+}
+
+type whereabouts struct{ entity, id string }
+
+type entityJSON []byte
+
+// NewHistory begins at an account that was never heard of.
+func NewHistory(account events.UUID) *History {
+	return &History{account: NewAccount(account), state: map[whereabouts]entityJSON{}}
+}
+
+// Apply folds the next message of the account.
+func (h *History) Apply(m Message) (Entry, error) {
+	d, err := Decode(m)
+	if err != nil {
+		return Entry{}, err
+	}
+	e := Entry{Message: m, Type: d.Event.Type}
+	if e.Outcome, err = h.account.Apply(&d); err != nil && e.Outcome != Parked {
+		return e, err
+	}
+	e.Reason = err
+	if e.Outcome != Applied {
+		return e, nil
+	}
+	now, err := h.account.entities()
+	if err != nil {
+		return e, err
+	}
+	e.Changes = compareEntities(h.state, now)
+	h.state = now
+	return e, nil
+}
+
+// entities lists all that the account holds, as JSON.
+func (a *Account) entities() (map[whereabouts]entityJSON, error) {
+	out := map[whereabouts]entityJSON{}
+	if a.hasUser() {
+		u, err := a.openUser()
+		if err != nil {
+			return nil, err
+		}
+		out[whereabouts{"user", ""}] = u.appendJSON(nil)
+	}
+	if a.hasTeam() {
+		t, err := a.openTeam()
+		if err != nil {
+			return nil, err
+		}
+		out[whereabouts{"team", ""}] = t.appendJSON(nil)
+	}
+	for i, s := range a.sections() {
+		name := [...]string{"quota_usage", "api_keys", "sandboxes"}[i]
+		if err := s.load(); err != nil {
+			return nil, err
+		}
+		for _, it := range s.tail {
+			out[whereabouts{name, it.key}] = it.raw
+		}
+		for _, pg := range s.open {
+			for _, it := range pg.items {
+				out[whereabouts{name, it.key}] = it.raw
+			}
+		}
+	}
+	return out, nil
+}
+
+func compareEntities(before, after map[whereabouts]entityJSON) []FieldChange {
+	var out []FieldChange
+	places := maps.Clone(before)
+	maps.Copy(places, after)
+	sorted := slices.SortedFunc(maps.Keys(places), func(a, b whereabouts) int {
+		if a.entity != b.entity {
+			return entityRank(a.entity) - entityRank(b.entity)
+		}
+		return bytes.Compare([]byte(a.id), []byte(b.id))
+	})
+	for _, p := range sorted {
+		from, to := before[p], after[p]
+		if bytes.Equal(from, to) {
+			continue
+		}
+		out = append(out, compareFields(p, from, to)...)
+	}
+	return out
+}
+
+func entityRank(entity string) int {
+	return slices.Index([]string{"user", "team", "quota_usage", "api_keys", "sandboxes"}, entity)
+}
+
+func compareFields(p whereabouts, from, to []byte) []FieldChange {
+	var out []FieldChange
+	was, is := fieldsOf(from), fieldsOf(to)
+	longer := is
+	if len(is) == 0 {
+		longer = was
+	}
+	for i, f := range longer {
+		c := FieldChange{Entity: p.entity, ID: p.id, Field: f.name}
+		if len(was) > 0 {
+			c.From = was[i].value
+		}
+		if len(is) > 0 {
+			c.To = is[i].value
+		}
+		if !bytes.Equal(c.From, c.To) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+type namedValue struct {
+	name  string
+	value []byte
+}
+
+// fieldsOf cuts an entity's JSON into its fields, which are always all there
+// and in the same order.
+func fieldsOf(b []byte) []namedValue {
+	if b == nil {
+		return nil
+	}
+	var out []namedValue
+	o := openObject(b)
+	for name, value := o.member(); name != nil; name, value = o.member() {
+		s, _ := unquote(name) // of our own making
+		out = append(out, namedValue{s, value})
+	}
+	return out
+}
