@@ -132,6 +132,16 @@ func (p *Projector) Close() {
 	}
 }
 
+// Follow follows the stream until ctx ends, as Run does, or until the first
+// error, which it returns.
+func (p *Projector) Follow(ctx context.Context) error {
+	err := p.follow(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
 // Run follows the stream until ctx ends, and then returns nil once the batch
 // at hand is committed or its time is over. Any error but [ErrRefused] makes
 // it drop what is in memory, wait with growing and random pauses, and begin

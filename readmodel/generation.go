@@ -15,6 +15,14 @@ import (
 // ErrNoGeneration means that no generation is live: nothing was projected yet.
 var ErrNoGeneration = errors.New("no generation is live")
 
+// States of a generation.
+const (
+	StateBuilding = "building"
+	StateLive     = "live"
+	StateRetired  = "retired"
+	StateFailed   = "failed"
+)
+
 // Generation is one folding of the stream into tables of its own.
 type Generation struct {
 	Number       int64

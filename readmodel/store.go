@@ -29,12 +29,25 @@ type Store struct {
 	owner string
 	log   *slog.Logger
 
-	lock *pgx.Conn // holds the lock of the replica that projects
+	choose chooser
+	role   string    // what one replica at a time does; names the lock
+	lock   *pgx.Conn // holds it
 }
 
-// NewStore writes through the pool. owner names this replica to people.
+// chooser finds or makes the generation to write.
+type chooser func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error)
+
+// NewStore writes the live generation through the pool, and the first one where
+// there is none. owner names this replica to people.
 func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
-	return &Store{pool: pool, owner: owner, log: log}
+	return &Store{pool: pool, owner: owner, log: log, role: "projector",
+		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
+			g, err := liveGeneration(ctx, tx)
+			if errors.Is(err, ErrNoGeneration) {
+				g, err = createGeneration(ctx, tx, stream, StateLive)
+			}
+			return g, err
+		}}
 }
 
 // Close gives up what the store owns.
@@ -75,7 +88,7 @@ func (s *Store) exclude(ctx context.Context) error {
 	}
 	for said := false; ; said = true {
 		var got bool
-		err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('accountexport projector'))`).Scan(&got)
+		err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('accountexport ' || $1))`, s.role).Scan(&got)
 		if err != nil {
 			conn.Close(context.WithoutCancel(ctx))
 			return fmt.Errorf("lock: %w", err)
@@ -85,7 +98,7 @@ func (s *Store) exclude(ctx context.Context) error {
 			return nil
 		}
 		if !said {
-			s.log.Info("another replica is projecting; standing by")
+			s.log.Info("another replica is at it; standing by", "role", s.role)
 		}
 		select {
 		case <-ctx.Done():
@@ -98,10 +111,7 @@ func (s *Store) exclude(ctx context.Context) error {
 
 func (s *Store) take(ctx context.Context, stream projections.StreamInfo) (own projections.Ownership, err error) {
 	err = pgx.BeginFunc(ctx, s.lock, func(tx pgx.Tx) error {
-		g, err := liveGeneration(ctx, tx)
-		if errors.Is(err, ErrNoGeneration) {
-			g, err = createGeneration(ctx, tx, stream, "live")
-		}
+		g, err := s.choose(ctx, tx, stream)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"accountexport/internal/stream"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// rebuilding is one rebuild, cut-over or roll-back.
+type rebuilding struct {
+	*program
+	client  *stream.Client
+	pool    *pgxpool.Pool // for looking
+	builder *pgxpool.Pool // for building
+	log     *slog.Logger
+	accept  bool // cut over in spite of differences
+}
+
+func (p *program) rebuilding(ctx context.Context) (r *rebuilding, err error) {
+	r = &rebuilding{program: p, log: p.cfg.Logger(p.err)}
+	if r.client, err = p.connectStream(ctx, r.log); err != nil {
+		return nil, err
+	}
+	if r.pool, err = p.connectDatabase(ctx); err != nil {
+		r.close()
+		return nil, err
+	}
+	if r.builder, err = readmodel.BuilderPool(ctx, string(p.cfg.DatabaseURL)); err != nil {
+		r.close()
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return r, nil
+}
+
+func (r *rebuilding) close() {
+	r.client.Close()
+	for _, pool := range []*pgxpool.Pool{r.pool, r.builder} {
+		if pool != nil {
+			pool.Close()
+		}
+	}
+}
+
+func (p *program) rebuild() *cobra.Command {
+	var cutover string
+	var maxRate int
+	var restart, accept bool
+	cmd := &cobra.Command{
+		Use:   "rebuild",
+		Short: "Fold the stream from its start into a new generation, verify it, and cut over to it",
+		Long: "The live generation is served and kept current by `projector run` meanwhile. Interrupted, whatever the moment, a\n" +
+			"rebuild goes on where it was. Before the cut-over both generations are compared; where they differ although\n" +
+			"this program folded both, it refuses.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cutover != "auto" && cutover != "manual" {
+				return fmt.Errorf("--cutover: found %q, want auto or manual", cutover)
+			}
+			if maxRate < 0 {
+				return fmt.Errorf("--max-rate: found %d, want messages a second, or 0 for no limit", maxRate)
+			}
+			ctx := cmd.Context()
+			r, err := p.rebuilding(ctx)
+			if err != nil {
+				return err
+			}
+			defer r.close()
+			r.accept = accept
+			live, err := readmodel.Live(ctx, r.pool)
+			if err != nil {
+				return fmt.Errorf("%w: there is nothing to rebuild; start `projector run`", err)
+			}
+			store := readmodel.NewBuilder(r.builder, replicaName(), restart, r.log)
+			defer closeStore(ctx, store)
+			generation, err := r.build(ctx, store, live, maxRate)
+			if err != nil {
+				return fmt.Errorf("%w; the live generation is untouched, and the same command goes on from here", err)
+			}
+			if err := r.compare(ctx, live, generation); err != nil {
+				return err
+			}
+			if cutover == "manual" {
+				fmt.Fprintf(p.out, "generation %d is ready; `projector cutover` makes it live\n", generation)
+				return nil
+			}
+			return r.cutOver(ctx, store, live.Number, generation)
+		},
+	}
+	cmd.Flags().StringVar(&cutover, "cutover", "auto", "auto, or manual to stop before it")
+	cmd.Flags().IntVar(&maxRate, "max-rate", 0, "messages a second at most; 0 for no limit")
+	cmd.Flags().BoolVar(&restart, "restart", false, "give up a generation that is being built, and begin anew")
+	cmd.Flags().BoolVar(&accept, "accept-differences", false, "cut over although the generations differ")
+	return cmd
+}
+
+func closeStore(ctx context.Context, s *readmodel.Store) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	s.Close(ctx)
+}
+
+// engine folds into a generation beside the live one.
+func (r *rebuilding) engine(source projections.Source, store *readmodel.Store) *projections.Projector {
+	return projections.New(source, store, projections.Options{Lanes: r.lanes(), CacheBytes: int(r.cfg.StateCacheBytes),
+		Batch: projections.Bound{Events: int(r.cfg.BatchEvents), Bytes: int(r.cfg.BatchBytes)}, Guard: stream.Guard, Logger: r.log})
+}
+
+// build folds until the new generation is near the end of the stream.
+func (r *rebuilding) build(ctx context.Context, store *readmodel.Store, live readmodel.Generation, maxRate int) (int64, error) {
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	source := newThrottle(r.client, maxRate, func() bool { return r.liveSuffers(following, live.Number) })
+	go func() { ended <- r.engine(source, store).Follow(following) }()
+	show := newProgress(r.err)
+	defer show.end()
+	ticker := time.NewTicker(200 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-ended:
+			if err == nil {
+				err = ctx.Err()
+			}
+			return 0, fmt.Errorf("rebuild: %w", err)
+		case <-ticker.C:
+		}
+		generation, position, end, err := r.reached(ctx)
+		if errors.Is(err, readmodel.ErrNotFound) {
+			continue // the engine is about to make it
+		}
+		if err != nil {
+			stop()
+			<-ended
+			return 0, fmt.Errorf("rebuild: %w", err)
+		}
+		show.at(position, end)
+		if position+1000 >= end {
+			stop()
+			return generation, <-ended
+		}
+	}
+}
+
+// reached tells how far the generation that is being built is.
+func (r *rebuilding) reached(ctx context.Context) (generation int64, position, end uint64, err error) {
+	all, err := readmodel.Generations(ctx, r.pool)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	i := slices.IndexFunc(all, func(g readmodel.Generation) bool { return g.State == readmodel.StateBuilding })
+	if i < 0 {
+		return 0, 0, 0, fmt.Errorf("generation being built: %w", readmodel.ErrNotFound)
+	}
+	if position, err = readmodel.Lowest(ctx, r.pool, all[i].Number); err != nil {
+		return 0, 0, 0, err
+	}
+	info, err := r.client.Info(ctx)
+	return all[i].Number, position, info.Last, err
+}
+
+// liveSuffers tells whether the live projector falls behind: then building
+// gives way. The signal is how old the live checkpoints' as-of times are.
+func (r *rebuilding) liveSuffers(ctx context.Context, live int64) bool {
+	age, err := readmodel.Age(ctx, r.pool, live)
+	return err == nil && age > 3*time.Second && age < time.Minute // older: nobody projects, so nobody suffers
+}
+
+// compare prints how the new generation differs from the live one, and refuses
+// where it should not differ.
+func (r *rebuilding) compare(ctx context.Context, live readmodel.Generation, generation int64) error {
+	c, err := readmodel.Compare(ctx, r.pool, live.Number, generation)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(r.out, "compared with generation %d: %d accounts at equal positions, %d of them differ; %d missing, %d new, %d on their way; %d tiers differ\n",
+		live.Number, c.Compared, c.Different, c.Missing, c.New, c.Moving, c.Tiers)
+	for section, n := range c.Sections {
+		fmt.Fprintf(r.out, "  %s differs in %d accounts\n", section, n)
+	}
+	for _, d := range c.Sample {
+		fmt.Fprintf(r.out, "  account %s: %s\n", d.Account, d.What)
+	}
+	expected := live.Major != projections.VersionMajor || live.Minor != projections.VersionMinor
+	if c.Equal() || r.accept || expected && c.Missing == 0 {
+		return nil
+	}
+	return fmt.Errorf("the generations differ although the same projection version folded both: nothing was cut over; " +
+		"look at the accounts named above (`projector verify --account ID`), or tell --accept-differences")
+}
+
+// cutOver brings the generation to the end and makes it live.
+func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, to int64) error {
+	engine := r.engine(r.client, store)
+	defer engine.Close()
+	if err := engine.RunToEnd(ctx); err != nil { // most of the way, before anybody has to wait
+		return fmt.Errorf("cut over: %w", err)
+	}
+	if err := readmodel.Cutover(ctx, r.pool, from, to, engine.RunToEnd); err != nil {
+		return err
+	}
+	fmt.Fprintf(r.out, "generation %d is live; generation %d is kept until `projector generations drop %d`\n", to, from, from)
+	return nil
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"accountexport/projections"
+)
+
+// throttle is a source that is read at a bounded rate, and not at all while
+// somebody else suffers.
+type throttle struct {
+	projections.Source
+	limit   *rate.Limiter // nil: none
+	suffers func() bool
+}
+
+func newThrottle(s projections.Source, perSecond int, suffers func() bool) *throttle {
+	t := &throttle{Source: s, suffers: suffers}
+	if perSecond > 0 {
+		t.limit = rate.NewLimiter(rate.Limit(perSecond), max(1, perSecond/10))
+	}
+	return t
+}
+
+// Open implements [projections.Source].
+func (t *throttle) Open(ctx context.Context, after uint64) (projections.Reader, error) {
+	r, err := t.Source.Open(ctx, after)
+	return &throttled{Reader: r, throttle: t}, err
+}
+
+type throttled struct {
+	projections.Reader
+	*throttle
+	looked time.Time
+}
+
+// Next implements [projections.Reader].
+func (r *throttled) Next(ctx context.Context, buf []projections.Message, bound projections.Bound) ([]projections.Message, error) {
+	for time.Since(r.looked) > time.Second && r.suffers() {
+		select {
+		case <-ctx.Done():
+			return buf, ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+	if time.Since(r.looked) > time.Second {
+		r.looked = time.Now()
+	}
+	if r.limit != nil {
+		bound.Events = min(bound.Events, r.limit.Burst())
+	}
+	before := len(buf)
+	buf, err := r.Reader.Next(ctx, buf, bound)
+	if err != nil || r.limit == nil {
+		return buf, err
+	}
+	return buf, r.limit.WaitN(ctx, len(buf)-before)
+}

@@ -1,0 +1,152 @@
+package readmodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/projections"
+)
+
+// BuilderPool is a pool for building: its commits need not reach the disk at
+// once, since documents and checkpoint are lost or kept together.
+func BuilderPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	cfg.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
+	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport rebuild"
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
+
+// NewBuilder writes a generation beside the live one: the one that is being
+// built, or a new one where there is none that this program can go on with.
+// One builder works at a time.
+func NewBuilder(pool *pgxpool.Pool, owner string, restart bool, log *slog.Logger) *Store {
+	return &Store{pool: pool, owner: owner, log: log, role: "rebuild",
+		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
+			g, err := building(ctx, tx, stream, restart)
+			restart = false // once
+			return g, err
+		}}
+}
+
+func building(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, restart bool) (Generation, error) {
+	all, err := generations(ctx, tx, `WHERE state = 'building'`)
+	if err != nil {
+		return Generation{}, err
+	}
+	for _, g := range all {
+		// What lay before the fold's start cannot be known to be the same.
+		same := g.Stream.Name == stream.Name && g.Stream.Created.Equal(stream.Created.Truncate(time.Microsecond)) &&
+			g.Major == projections.VersionMajor && g.Minor == projections.VersionMinor && g.Partitions == stream.Partitions
+		if same && !restart {
+			return g, nil
+		}
+		if err := setState(ctx, tx, g.Number, StateFailed); err != nil {
+			return g, err
+		}
+	}
+	return createGeneration(ctx, tx, stream, StateBuilding)
+}
+
+// NewReviver writes a retired generation again, to bring it to the stream's
+// end before a roll-back. Until then its state is building.
+func NewReviver(pool *pgxpool.Pool, owner string, generation int64, log *slog.Logger) *Store {
+	return &Store{pool: pool, owner: owner, log: log, role: "rebuild",
+		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
+			g, err := FindGeneration(ctx, tx, generation)
+			if err != nil {
+				return g, err
+			}
+			if g.State != StateRetired && g.State != StateBuilding {
+				return g, fmt.Errorf("%w: generation %d is %s, not retired", projections.ErrRefused, generation, g.State)
+			}
+			return g, setState(ctx, tx, generation, StateBuilding)
+		}}
+}
+
+func setState(ctx context.Context, tx pgx.Tx, generation int64, state string) error {
+	_, err := tx.Exec(ctx, `
+UPDATE export.generations SET state = $2, finished_at = CASE WHEN $2 = 'building' THEN NULL ELSE coalesce(finished_at, now()) END
+WHERE generation = $1`, generation, state)
+	if err != nil {
+		return fmt.Errorf("set generation %d to %s: %w", generation, state, err)
+	}
+	return nil
+}
+
+// Generations lists all generations that were not dropped.
+func Generations(ctx context.Context, pool *pgxpool.Pool) ([]Generation, error) {
+	return generations(ctx, pool, "")
+}
+
+// Live is the generation that is served; [ErrNoGeneration] where there is none.
+func Live(ctx context.Context, pool *pgxpool.Pool) (Generation, error) {
+	return liveGeneration(ctx, pool)
+}
+
+// FindGeneration is one generation; [ErrNotFound] where it is not there.
+func FindGeneration(ctx context.Context, db querier, number int64) (Generation, error) {
+	all, err := generations(ctx, db, "")
+	if err != nil {
+		return Generation{}, err
+	}
+	i := slices.IndexFunc(all, func(g Generation) bool { return g.Number == number })
+	if i < 0 {
+		return Generation{}, fmt.Errorf("generation %d: %w", number, ErrNotFound)
+	}
+	return all[i], nil
+}
+
+// Lowest is the lowest checkpoint of a generation.
+func Lowest(ctx context.Context, pool *pgxpool.Pool, generation int64) (position uint64, err error) {
+	err = pool.QueryRow(ctx, `SELECT coalesce(min(position), 0) FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
+	if err != nil {
+		return 0, fmt.Errorf("read checkpoints: %w", err)
+	}
+	return position, nil
+}
+
+// ErrLive means that what is asked for cannot be done to the live generation.
+var ErrLive = errors.New("the generation is live")
+
+// Drop removes a generation with its tables; [ErrLive] for the live one.
+func Drop(ctx context.Context, pool *pgxpool.Pool, number int64) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		g, err := FindGeneration(ctx, tx, number)
+		if err != nil {
+			return err
+		}
+		var state string
+		if err := tx.QueryRow(ctx, `SELECT state FROM export.generations WHERE generation = $1 FOR UPDATE`, number).Scan(&state); err != nil {
+			return fmt.Errorf("drop generation %d: %w", number, err)
+		}
+		if state == StateLive {
+			return fmt.Errorf("generation %d: %w: cut over to another first", g.Number, ErrLive)
+		}
+		if _, err := tx.Exec(ctx, inSchema(number, `DROP SCHEMA IF EXISTS {schema} CASCADE`)); err != nil {
+			return fmt.Errorf("drop generation %d: %w", number, err)
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM export.generations WHERE generation = $1`, number)
+		return err
+	})
+}
+
+// Age is how long ago the oldest of a generation's as-of times is.
+func Age(ctx context.Context, pool *pgxpool.Pool, generation int64) (time.Duration, error) {
+	var seconds float64
+	err := pool.QueryRow(ctx, `
+SELECT coalesce(extract(epoch FROM now() - min(as_of)), 0)::float8 FROM export.checkpoints WHERE generation = $1`, generation).Scan(&seconds)
+	if err != nil {
+		return 0, fmt.Errorf("read checkpoints: %w", err)
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}

@@ -1,0 +1,73 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/projections"
+)
+
+// Cutover makes a generation live instead of another. It holds the old one's
+// checkpoints, so its projector waits, and no reader does; has catchUp bring
+// the new one to the end of the stream; and then, in the same transaction,
+// changes the two generations' rows, provided that no position goes back. The
+// old generation's projector finds with its next commit that it is no longer
+// live, and moves to the new one.
+func Cutover(ctx context.Context, pool *pgxpool.Pool, from, to int64, catchUp func(ctx context.Context) error) error {
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		var states int
+		err := tx.QueryRow(ctx, `
+SELECT count(*) FROM (SELECT FROM export.generations
+    WHERE (generation = $1 AND state = 'live') OR (generation = $2 AND state = 'building') FOR UPDATE) g`, from, to).Scan(&states)
+		if err != nil {
+			return err
+		}
+		if states != 2 {
+			return fmt.Errorf("%w: generation %d is not live, or %d is not ready", projections.ErrRefused, from, to)
+		}
+		held, err := checkpointsForUpdate(ctx, tx, from)
+		if err != nil {
+			return err
+		}
+		if err := catchUp(ctx); err != nil {
+			return fmt.Errorf("bring generation %d to the end: %w", to, err)
+		}
+		reached, err := checkpointsForUpdate(ctx, tx, to)
+		if err != nil {
+			return err
+		}
+		for partition, position := range held {
+			if reached[partition] < position {
+				return fmt.Errorf("%w: partition %d of generation %d is at %d, and of the live one at %d: readers would go back",
+					projections.ErrRefused, partition, to, reached[partition], position)
+			}
+		}
+		if err := setState(ctx, tx, from, StateRetired); err != nil {
+			return err
+		}
+		return setState(ctx, tx, to, StateLive)
+	})
+	if err != nil {
+		return fmt.Errorf("cut over from generation %d to %d: %w", from, to, err)
+	}
+	return nil
+}
+
+func checkpointsForUpdate(ctx context.Context, tx pgx.Tx, generation int64) (map[int]uint64, error) {
+	rows, err := tx.Query(ctx, `
+SELECT partition, position FROM export.checkpoints WHERE generation = $1 ORDER BY partition FOR UPDATE`, generation)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	out := map[int]uint64{}
+	var partition int
+	var position uint64
+	_, err = pgx.ForEachRow(rows, []any{&partition, &position}, func() error {
+		out[partition] = position
+		return nil
+	})
+	return out, err
+}
