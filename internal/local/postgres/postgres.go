@@ -310,3 +310,6 @@ func serverUser() (*syscall.Credential, error) {
 	}
 	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
 }
+
+// Binaries is the folder of the server's programs.
+func (s *Server) Binaries() string { return s.bin }

@@ -1,0 +1,122 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+)
+
+const marker = "erase-marker-7f3a"
+
+// TestErasedAccountLeavesNoTrace erases the account that is first in the
+// stream, whose data is also on mistyped subjects: afterwards no byte of it is
+// in the stream or in what pg_dump writes, a rebuild still works, and erasing
+// again, or somebody unknown, says so.
+func TestErasedAccountLeavesNoTrace(t *testing.T) {
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	account, err := events.ParseUUID(someone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := func(subject, data string) {
+		t.Helper()
+		if _, err := s.client.PublishRaw(t.Context(), events.Message{Subject: subject, Data: []byte(data)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made := func(m events.Message, err error) {
+		t.Helper()
+		if err == nil {
+			_, _, err = s.client.Publish(t.Context(), m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	meta := func() events.Meta {
+		n++
+		return events.Meta{ID: fmt.Sprint("x", n), Source: "/test", Time: events.TimeOf(time.Now())}
+	}
+	address := "someone@" + marker + ".example"
+	made(events.NewUserRegistered(meta(), account, events.UserRegistered{Email: address, Tier: "free", QuotaTierID: "free"}))
+	for i := range 60 { // enough for sealed pages
+		made(events.NewSandboxCreated(meta(), account, events.SandboxCreated{ID: fmt.Sprint("sbx-", marker, i), Template: marker,
+			Metadata: []byte(`{"secret":"` + marker + `"}`)}))
+	}
+	made(events.NewSandboxStarted(meta(), account, events.SandboxStarted{ID: marker + "-never-created"}))
+	raw(events.AccountSubject(account), `not JSON, `+marker)
+	raw("controlplane.account."+strings.ToUpper(someone), `{"x":"`+marker+`"}`)
+	raw("controlplane.accounts.mistyped", `{"email":"`+strings.ToUpper(address)+`"}`)
+	if err := s.publish(t.Context(), workload.New(1, workload.Config{Accounts: 10}), 500, 0); err != nil {
+		t.Fatal(err)
+	}
+	made(events.NewUserEmailVerified(meta(), account))
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 { // a retired generation to clear, too
+		t.Fatalf("rebuild: exit %d: %s", status, out)
+	}
+	if s.traces(t) == "" {
+		t.Fatal("the marker is nowhere even before: the test tests nothing")
+	}
+
+	out, status := command(t, "projector", s.settings, "erase", "--account", someone)
+	if status != 0 || !strings.Contains(out, "left               0 messages, 0 rows") || !strings.Contains(out, "2 on mistyped subjects") {
+		t.Fatalf("erase: exit %d: %s", status, out)
+	}
+	if where := s.traces(t); where != "" {
+		t.Errorf("the marker is left: %s", where)
+	}
+	if out, status = command(t, "projector", s.settings, "erase", "--account", someone); status != 0 || !strings.Contains(out, "erased already") {
+		t.Errorf("erased again: exit %d: %s", status, out)
+	}
+	unknown := strings.Replace(someone, "3c90", "4c90", 1)
+	if out, status = command(t, "projector", s.settings, "erase", "--account", unknown); status != 0 || !strings.Contains(out, "never heard of") {
+		t.Errorf("unknown erased: exit %d: %s", status, out)
+	}
+	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 {
+		t.Fatalf("rebuild after the erasure: exit %d: %s", status, out)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.verify(t)
+	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
+		t.Errorf("verify: exit %d: %s", status, out)
+	}
+}
+
+// traces tells where the marker, in either case, is left in the stream or in a
+// dump of the database.
+func (s *system) traces(t *testing.T) string {
+	t.Helper()
+	var where []string
+	err := s.client.ReadAll(t.Context(), func(m projections.Message) error {
+		if bytes.Contains(bytes.ToLower(m.Data), []byte(marker)) || strings.Contains(strings.ToLower(m.Subject), marker) {
+			where = append(where, fmt.Sprint("message ", m.Position))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dump := exec.Command(filepath.Join(s.pg.Binaries(), "pg_dump"), "--inserts", s.pg.URL())
+	out, err := dump.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// bytea is dumped as hex digits.
+	for _, text := range []string{marker, strings.ToUpper(marker)} {
+		if bytes.Contains(out, []byte(text)) || bytes.Contains(out, fmt.Appendf(nil, "%x", text)) {
+			where = append(where, "the dump")
+		}
+	}
+	return strings.Join(where, ", ")
+}
