@@ -51,6 +51,40 @@ func (f *Fold) Apply(m Message) (out Outcome, reason, err error) {
 	return Parked, d.Invalid, nil
 }
 
+// Refold folds an account's messages anew, one after the other; it is what a
+// row is replaced with.
+type Refold struct {
+	State    *Account
+	Parked   []ParkedMessage
+	Outcomes map[uint64]Outcome // by position
+}
+
+// NewRefold begins at an account that was never heard of.
+func NewRefold(account events.UUID) *Refold {
+	return &Refold{State: NewAccount(account), Outcomes: map[uint64]Outcome{}}
+}
+
+// Apply folds the account's next message.
+func (r *Refold) Apply(m Message) error {
+	d, err := Decode(m)
+	if err != nil {
+		return err
+	}
+	out, err := r.State.Apply(&d)
+	if err != nil && out != Parked {
+		return err
+	}
+	p := pending{parked: r.Parked}
+	if out == Parked {
+		p.park(&d, &d.To.Account, err)
+	}
+	if r.State.wiped {
+		p.erase(d.To.Account)
+	}
+	r.Parked, r.Outcomes[m.Position] = p.parked, out
+	return nil
+}
+
 // Accounts lists the accounts heard of.
 func (f *Fold) Accounts() []events.UUID {
 	out := make([]events.UUID, 0, len(f.accounts))

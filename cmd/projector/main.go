@@ -86,6 +86,6 @@ func root(environ []string, stdout, stderr io.Writer, args []string) *cobra.Comm
 		return nil
 	}
 	cmd.AddCommand(p.provision(), p.run(), p.status(), p.parked(), p.export(), p.history(), p.publish(),
-		p.rebuild(), p.cutover(), p.rollback(), p.generations(), p.verify(), p.erase())
+		p.rebuild(), p.cutover(), p.rollback(), p.generations(), p.verify(), p.erase(), p.refold())
 	return cmd
 }

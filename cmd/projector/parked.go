@@ -16,7 +16,7 @@ import (
 
 func (p *program) parked() *cobra.Command {
 	cmd := &cobra.Command{Use: "parked", Short: "See the messages that no fold accepts"}
-	cmd.AddCommand(p.parkedList(), p.parkedShow())
+	cmd.AddCommand(p.parkedList(), p.parkedShow(), p.parkedRetry())
 	return cmd
 }
 

@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/internal/workload"
+)
+
+// TestRefoldRacesSafely refolds accounts, one of them again and again, while
+// their events are being projected: in the end everything is what an
+// independent fold gives. A retry by the same version changes nothing, and a
+// changed byte is mended.
+func TestRefoldRacesSafely(t *testing.T) {
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	g := workload.New(11, workload.Config{Accounts: 6, HostileShare: 0.2, ErasureShare: 0.001})
+	if err := s.publish(t.Context(), g, 2000, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	published := make(chan error, 1)
+	go func() { published <- s.publish(t.Context(), g, 4000, 6*time.Second) }()
+	rounds := 0
+	for done := false; !done; rounds++ {
+		select {
+		case err := <-published:
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = true
+		default:
+		}
+		if out, status := command(t, "projector", s.settings, "parked", "retry", "--all"); status != 0 || !strings.Contains(out, " 0 have changed") {
+			t.Fatalf("retry: exit %d: %s", status, out)
+		}
+	}
+	if rounds < 3 {
+		t.Errorf("%d rounds: the test races little", rounds)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.verify(t)
+
+	var account string
+	err := s.pool.QueryRow(t.Context(), `
+UPDATE export_g1.account_export SET parked = parked + 1, user_json = set_byte(user_json, 60, get_byte(user_json, 60) # 1)
+WHERE account_id = (SELECT account_id FROM export_g1.account_export WHERE user_json IS NOT NULL LIMIT 1) RETURNING account_id`).Scan(&account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, status := command(t, "projector", s.settings, "refold", "--account", account); status != 0 || !strings.Contains(out, " 1 have changed") {
+		t.Errorf("refold: exit %d: %s", status, out)
+	}
+	s.verify(t)
+	if out, status := command(t, "projector", s.settings, "refold", "--account", strings.Repeat("0", 8)+"-0000-0000-0000-000000000000"); status != 1 || !strings.Contains(out, "never heard of") {
+		t.Errorf("refold of nobody: exit %d: %s", status, out)
+	}
+}
