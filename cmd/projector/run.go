@@ -51,7 +51,9 @@ func (p *program) follow(ctx context.Context) error {
 	watch := telemetry.NewProjector(reg, 15*time.Second)
 	parked := prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_parked_events",
 		Help: "Parked messages on record in the live generation."})
-	reg.MustRegister(parked)
+	differences := prometheus.NewCounter(prometheus.CounterOpts{Name: "projector_verify_differences_total",
+		Help: "Accounts that the audit found to differ from a fold of their messages."})
+	reg.MustRegister(parked, differences)
 
 	engine := projections.New(client, store, projections.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Drain: p.cfg.ShutdownTimeout,
@@ -72,6 +74,11 @@ func (p *program) follow(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		countParked(actx, pool, parked)
+		return nil
+	})
+	g.Go(func() error {
+		audit := auditing{verifying{client: client, pool: pool, exports: readmodel.NewExports(pool)}, differences, log}
+		audit.run(actx, int(p.cfg.AuditRate))
 		return nil
 	})
 	if err := g.Wait(); err != nil {

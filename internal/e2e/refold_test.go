@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +16,8 @@ import (
 // changed byte is mended.
 func TestRefoldRacesSafely(t *testing.T) {
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
+	s.settings["AUDIT_RATE"] = "20"
+	projector := launch(t, "projector", s.settings, "run")
 	g := workload.New(11, workload.Config{Accounts: 6, HostileShare: 0.2, ErasureShare: 0.001})
 	if err := s.publish(t.Context(), g, 2000, 0); err != nil {
 		t.Fatal(err)
@@ -41,6 +44,9 @@ func TestRefoldRacesSafely(t *testing.T) {
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	s.verify(t)
+	if out := projector.out.tail(1 << 20); strings.Contains(out, "differs from a fold") {
+		t.Errorf("the audit found a difference where there is none: %s", out)
+	}
 
 	var account string
 	err := s.pool.QueryRow(t.Context(), `
@@ -49,6 +55,12 @@ WHERE account_id = (SELECT account_id FROM export_g1.account_export WHERE user_j
 	if err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the audit to find it", time.Minute, func(context.Context) error {
+		if out := projector.out.tail(1 << 20); !strings.Contains(out, "differs from a fold") || !strings.Contains(out, account) {
+			return errors.New("it says nothing")
+		}
+		return nil
+	})
 	if out, status := command(t, "projector", s.settings, "refold", "--account", account); status != 0 || !strings.Contains(out, " 1 have changed") {
 		t.Errorf("refold: exit %d: %s", status, out)
 	}

@@ -48,6 +48,7 @@ func Docs() []Doc {
 		{"STATE_CACHE_BYTES", "128MiB", projector, "bound of the account state kept in memory", rightBytes, false},
 		{"BATCH_EVENTS", "200000", projector, "most events in one transaction", "a whole number from 1 to 10000000", false},
 		{"BATCH_BYTES", "128MiB", projector, "most bytes of changed accounts in one transaction", rightBytes, false},
+		{"AUDIT_RATE", "1", projector, "accounts a second that `run` refolds and compares with their rows; 0: none", "a whole number from 0 to 64", false},
 		{"SHUTDOWN_TIMEOUT", "10s", both, "how long work at hand may take to finish", rightDuration, false},
 		{"LOG_LEVEL", "info", both, "the least severe messages logged", "debug, info, warn or error", false},
 		{"LOG_FORMAT", "text on a terminal, json otherwise", both, "form of the log", "text or json", false},

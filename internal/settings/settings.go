@@ -37,6 +37,7 @@ type Projector struct {
 	StateCacheBytes Bytes         `env:"STATE_CACHE_BYTES" envDefault:"128MiB"`
 	BatchEvents     PositiveCount `env:"BATCH_EVENTS" envDefault:"200000"`
 	BatchBytes      Bytes         `env:"BATCH_BYTES" envDefault:"128MiB"`
+	AuditRate       Count         `env:"AUDIT_RATE" envDefault:"1"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`

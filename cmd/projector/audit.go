@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"accountexport/events"
+	"accountexport/readmodel"
+)
+
+// auditing holds accounts, drawn at random, against the stream, slowly and for
+// ever.
+type auditing struct {
+	verifying
+	differences prometheus.Counter
+	log         *slog.Logger
+}
+
+func (a *auditing) run(ctx context.Context, perSecond int) {
+	if perSecond <= 0 {
+		return
+	}
+	ticker := time.NewTicker(time.Second / time.Duration(perSecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		// Errors pass: the servers are away, and readiness tells so.
+		_ = readmodel.SampleAccounts(ctx, a.pool, 1, func(id events.UUID) error { return a.one(ctx, id) })
+	}
+}
+
+// one compares an account. A difference counts when it is found twice: an
+// erasure may have removed messages between the two readings of one look.
+func (a *auditing) one(ctx context.Context, id events.UUID) error {
+	for range 2 {
+		v, err := a.account(ctx, id)
+		if err != nil || len(v.Differences) == 0 {
+			return err
+		}
+	}
+	a.differences.Inc()
+	a.log.Error("a stored account differs from a fold of its messages: `projector verify --account` shows where, "+
+		"`projector refold --account` mends it", "account", id.String())
+	return nil
+}
