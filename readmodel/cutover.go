@@ -13,8 +13,8 @@ import (
 // Cutover makes a generation live instead of another. It holds the old one's
 // checkpoints, so its projector waits, and no reader does; has catchUp bring
 // the new one to the end of the stream; and then, in the same transaction,
-// changes the two generations' rows, provided that no position goes back. The
-// old generation's projector finds with its next commit that it is no longer
+// changes the two generations' rows, provided that no position goes back on
+// one stream. The old generation's projector finds with its next commit that it is no longer
 // live, and moves to the new one.
 func Cutover(ctx context.Context, pool *pgxpool.Pool, from, to int64, catchUp func(ctx context.Context) error) error {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -39,8 +39,13 @@ SELECT count(*) FROM (SELECT FROM export.generations
 		if err != nil {
 			return err
 		}
+		same, err := sameStream(ctx, tx, from, to)
+		if err != nil {
+			return err
+		}
 		for partition, position := range held {
-			if reached[partition] < position {
+			// On a stream that was recreated positions begin anew.
+			if same && reached[partition] < position {
 				return fmt.Errorf("%w: partition %d of generation %d is at %d, and of the live one at %d: readers would go back",
 					projections.ErrRefused, partition, to, reached[partition], position)
 			}
@@ -54,6 +59,12 @@ SELECT count(*) FROM (SELECT FROM export.generations
 		return fmt.Errorf("cut over from generation %d to %d: %w", from, to, err)
 	}
 	return nil
+}
+
+func sameStream(ctx context.Context, tx pgx.Tx, a, b int64) (same bool, err error) {
+	err = tx.QueryRow(ctx, `
+SELECT count(DISTINCT (stream_name, stream_created)) = 1 FROM export.generations WHERE generation IN ($1, $2)`, a, b).Scan(&same)
+	return same, err
 }
 
 func checkpointsForUpdate(ctx context.Context, tx pgx.Tx, generation int64) (map[int]uint64, error) {

@@ -1,0 +1,175 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"accountexport/events"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// TestManyLanesAndNoCache folds a hostile stream by four lanes with batches of
+// a few messages and states that are never kept, on real servers.
+func TestManyLanesAndNoCache(t *testing.T) {
+	s := newSystem(t)
+	if err := s.publish(t.Context(), workload.New(21, workload.Config{Accounts: 30, HostileShare: 0.2, ErasureShare: 0.002}), 3000, 0); err != nil {
+		t.Fatal(err)
+	}
+	hot := workload.NewHotAccount(22, workload.HotConfig{Sandboxes: 400, Keys: 100, UsageDays: 200})
+	for i := range 1500 {
+		m := hot.Next()
+		if _, err := s.client.PublishRaw(t.Context(), events.Message{Subject: m.Subject, Header: m.Header, Data: m.Data}); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	store := readmodel.NewStore(s.pool, "test", slog.New(slog.DiscardHandler))
+	defer store.Close(context.Background())
+	p := projections.New(s.client, store, projections.Options{Lanes: 4, CacheBytes: 1, Tick: 20 * time.Millisecond,
+		Batch: projections.Bound{Events: 9, Bytes: 1 << 20}, Read: projections.Bound{Events: 40, Bytes: 1 << 20},
+		Logger: slog.New(slog.DiscardHandler)})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	eventually(t, "everything projected", 2*time.Minute, s.caughtUp)
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	s.verify(t)
+}
+
+// TestServersComeAndGo runs two projectors, restarts NATS, freezes and kills
+// the first, and purges the end of the stream, all while events are published.
+func TestServersComeAndGo(t *testing.T) {
+	s := newSystem(t)
+	first := launch(t, "projector", s.settings, "run")
+	eventually(t, "the first to follow", 20*time.Second, s.caughtUp)
+	second := launch(t, "projector", s.settings, "run")
+	g := workload.New(31, workload.Config{Accounts: 40, HostileShare: 0.1})
+	publish := func(n int) {
+		t.Helper()
+		if err := s.publish(t.Context(), g, n, time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(1500)
+	s.nats.Halt()
+	if err := s.nats.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	publish(1500)
+	first.signal(syscall.SIGSTOP)
+	publish(500)
+	first.signal(syscall.SIGCONT)
+	publish(500)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	first.kill()
+	publish(500)
+	eventually(t, "the second to take over", time.Minute, s.caughtUp)
+	if out := second.out.tail(4000); !strings.Contains(out, "standing by") || !strings.Contains(out, "following the stream") {
+		t.Errorf("the second says %s", out)
+	}
+	s.verify(t)
+
+	// The last message goes before anybody reads it: the checkpoint still
+	// reaches the end.
+	second.signal(syscall.SIGSTOP)
+	info, err := s.client.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(3)
+	for position := info.Last + 1; position <= info.Last+3; position++ {
+		if err := s.client.Remove(t.Context(), position); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second.signal(syscall.SIGCONT)
+	eventually(t, "the checkpoint to pass what was purged", time.Minute, s.caughtUp)
+}
+
+// TestRecreatedStreamIsRefused: a stream that was recreated, or has lost its
+// end, is not followed; the program says what happened and what can be done,
+// while running and at start, and the documents are served on.
+func TestRecreatedStreamIsRefused(t *testing.T) {
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	if err := s.publish(t.Context(), workload.New(41, workload.Config{Accounts: 5}), 400, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	before := s.documents(t)
+	nc, err := nats.Connect(s.nats.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), "CONTROL_PLANE"); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := command(t, "projector", s.settings, "provision"); status != 0 {
+		t.Fatalf("provision: exit %d: %s", status, out)
+	}
+	if status := projector.wait(); status != 1 || !strings.Contains(projector.out.tail(4000), "the stream was recreated") {
+		t.Errorf("while running: exit %d: %s", status, projector.out.tail(1000))
+	}
+	out, status := command(t, "projector", s.settings, "run")
+	if status != 1 || !strings.Contains(out, "the stream was recreated") || !strings.Contains(out, "projector rebuild") {
+		t.Errorf("at start: exit %d: %s", status, out)
+	}
+	if after := s.documents(t); after != before || after == "" {
+		t.Errorf("documents were touched")
+	}
+
+	// One of the ways out: to fold what the new stream holds, knowing that
+	// accounts will be missing.
+	if err := s.publish(t.Context(), workload.New(42, workload.Config{Accounts: 5}), 200, 0); err != nil {
+		t.Fatal(err)
+	}
+	if out, status := command(t, "projector", s.settings, "rebuild"); status != 1 || !strings.Contains(out, ": missing") {
+		t.Errorf("rebuild: exit %d: %s", status, out)
+	}
+	if out, status := command(t, "projector", s.settings, "rebuild", "--accept-differences"); status != 0 {
+		t.Fatalf("rebuild, accepting differences: exit %d: %s", status, out)
+	}
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.verify(t)
+}
+
+// documents is all that is served.
+func (s *system) documents(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	exports := readmodel.NewExports(s.pool)
+	err := readmodel.EachAccount(t.Context(), s.pool, func(id events.UUID) error {
+		d, err := exports.Open(t.Context(), id)
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		fmt.Fprintf(&all, "%s %s ", id, d.ETag())
+		if d.State == readmodel.Complete {
+			_, err = d.WriteTo(&all)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}
