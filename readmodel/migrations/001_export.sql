@@ -33,7 +33,8 @@ CREATE TABLE export.checkpoints (
 ) WITH (fillfactor = 25); -- room for updates in place: no index holds what changes
 
 -- Moves checkpoints on, or fails as a whole with AE001 where one of them is not
--- where, or not in the epoch, that its owner knows.
+-- where, or not in the epoch, that its owner knows, or where the generation is
+-- neither live nor being built.
 CREATE FUNCTION export.advance(
     of_generation bigint, partitions integer[], froms bigint[], tos bigint[], epochs bigint[], as_ofs timestamptz[],
     applieds bigint[], duplicates bigint[], deferreds bigint[], ignoreds bigint[], parkeds bigint[]
@@ -51,6 +52,11 @@ BEGIN
     IF moved <> cardinality(partitions) THEN
         RAISE EXCEPTION 'fenced: % of % partitions of generation % are where their owner left them',
             moved, cardinality(partitions), of_generation USING ERRCODE = 'AE001';
+    END IF;
+    -- After the update, which may have waited for a cut-over to end: a projector
+    -- notices with its next commit.
+    IF NOT EXISTS (SELECT FROM export.generations WHERE generation = of_generation AND state IN ('live', 'building')) THEN
+        RAISE EXCEPTION 'fenced: generation % is no longer projected', of_generation USING ERRCODE = 'AE001';
     END IF;
 END
 $$;

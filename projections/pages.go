@@ -1,0 +1,122 @@
+package projections
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Pages: when a section's tail gives items to a page, when a page is split, and
+// what of them is kept in memory.
+
+func (s *section) grown(p place, by int) {
+	if p.page != nil {
+		p.page.bytes += by
+		p.page.dirty = true
+		if s.kind == UsageSection && p.page.bytes > pageSplit && len(p.page.items) > 1 {
+			s.splitPage(p.page)
+		}
+		return
+	}
+	s.dirty = true
+	s.tailBytes += by
+	for s.tailBytes > tailMax && len(s.tail) > 1 {
+		s.seal()
+	}
+}
+
+// seal gives the tail's oldest items to a new page.
+func (s *section) seal() {
+	pg := &page{key: s.low, dirty: true}
+	if s.kind != UsageSection {
+		pg.key = fmt.Sprintf("%08d", s.pages)
+	}
+	n := 0
+	for n < len(s.tail)-1 && pg.bytes < pageFill {
+		pg.bytes += len(s.tail[n].raw)
+		n++
+	}
+	pg.items = slices.Clone(s.tail[:n])
+	s.tail = slices.Delete(s.tail, 0, n)
+	s.tailBytes -= pg.bytes
+	s.addPage(pg)
+	if s.kind == UsageSection {
+		s.low = s.tail[0].key
+		return
+	}
+	for _, it := range pg.items {
+		s.where[it.key] = pg.key
+		s.sealed = append(s.sealed, SealedItem{s.kind, it.key, pg.key})
+	}
+}
+
+func (s *section) splitPage(pg *page) {
+	half := len(pg.items) / 2
+	upper := &page{key: pg.items[half].key, items: slices.Clone(pg.items[half:]), dirty: true}
+	pg.items = slices.Clip(pg.items[:half])
+	for _, it := range upper.items {
+		upper.bytes += len(it.raw)
+	}
+	pg.bytes -= upper.bytes
+	s.addPage(upper)
+}
+
+func (s *section) addPage(pg *page) {
+	if s.where == nil {
+		s.where, s.open = map[string]string{}, map[string]*page{}
+	}
+	s.open[pg.key] = pg
+	s.pages++
+}
+
+func joinItems(items []item, bytes int) []byte {
+	b := make([]byte, 0, bytes+len(items))
+	for i := range items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, items[i].raw...)
+		items[i].val = nil
+	}
+	return b
+}
+
+// body is the tail as it is stored: items joined by commas.
+func (s *section) body() []byte {
+	if s.rawTail != nil {
+		return s.rawTail
+	}
+	return joinItems(s.tail, s.tailBytes)
+}
+
+// dirtyPages returns the pages changed since the last flush, by key.
+func (s *section) dirtyPages() []*page {
+	var out []*page
+	for _, pg := range s.open {
+		if pg.dirty {
+			out = append(out, pg)
+		}
+	}
+	slices.SortFunc(out, func(a, b *page) int { return strings.Compare(a.key, b.key) })
+	return out
+}
+
+// trim forgets the pages in memory. All of them must be in the store.
+func (s *section) trim() {
+	s.open, s.where = nil, nil
+	s.complete = s.pages == 0
+}
+
+// size estimates the bytes held in memory.
+func (s *section) size() int {
+	n := cap(s.rawTail) + s.tailBytes + len(s.tail)*80 + s.overlaySize()
+	return n
+}
+
+func (s *section) overlaySize() int {
+	n := len(s.where) * 120
+	for _, pg := range s.open {
+		n += pg.bytes + len(pg.items)*80 + 160
+	}
+	return n
+}
