@@ -54,9 +54,13 @@ type committedBatch struct {
 func newLane(s Store, own Ownership, checkpoints []Checkpoint, bound Bound, cacheBytes int) *lane {
 	l := &lane{store: s, generation: own.Generation, bound: bound, cache: newCache(cacheBytes),
 		at: map[int]*Checkpoint{}, done: make(chan error, 1), observe: func(*committedBatch) {}}
-	for _, c := range checkpoints {
+	for i, c := range checkpoints {
 		l.at[c.Partition] = &c
-		l.upTo = max(l.upTo, c.Position)
+		// What one partition has behind it, another may have before it, where
+		// they were not in one lane before.
+		if i == 0 || c.Position < l.upTo {
+			l.upTo = c.Position
+		}
 	}
 	l.renew()
 	return l
