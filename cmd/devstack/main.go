@@ -17,7 +17,11 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup stays what it is
+		ends = append(ends, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "devstack:", err)
@@ -28,9 +32,9 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	opt := devstack.Options{DatabaseURL: os.Getenv("DATABASE_URL"), Out: os.Stdout}
 	flags := pflag.NewFlagSet("devstack", pflag.ContinueOnError)
-	flags.BoolVar(&opt.Keep, "keep", false, "keep the data for the next run")
-	flags.StringVar(&opt.Dir, "dir", "", "where to keep it (default: a folder of the user's cache)")
-	flags.IntVar(&opt.Rate, "rate", 50, "simulated events a second")
+	flags.BoolVar(&opt.Keep, "keep", false, "keep the data for the next run, which goes on with it")
+	flags.StringVar(&opt.Dir, "dir", "", "keep the data in this folder (default with --keep: one of the user's cache, or of /var/tmp for root)")
+	flags.IntVar(&opt.Rate, "rate", 50, "simulated events a second; at most as many as the disk takes one by one")
 	flags.IntVar(&opt.Accounts, "accounts", 200, "simulated accounts")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {

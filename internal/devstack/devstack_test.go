@@ -36,6 +36,7 @@ type running struct {
 	token    string
 	byHand   string
 	children []int
+	stderr   *bytes.Buffer // whole once the command was waited for
 }
 
 var curl = regexp.MustCompile(`^curl -s -H 'Authorization: Bearer ([^']+)' (\S+)$`)
@@ -43,13 +44,17 @@ var curl = regexp.MustCompile(`^curl -s -H 'Authorization: Bearer ([^']+)' (\S+)
 // run starts devstack and reads until it has told how to try it.
 func run(t *testing.T, dir string, args ...string) *running {
 	t.Helper()
-	r := &running{cmd: exec.Command(filepath.Join(dir, "devstack"), args...)}
+	return start(t, exec.Command(filepath.Join(dir, "devstack"), args...))
+}
+
+func start(t *testing.T, cmd *exec.Cmd) *running {
+	t.Helper()
+	r := &running{cmd: cmd, stderr: &bytes.Buffer{}}
 	out, err := r.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stderr bytes.Buffer
-	r.cmd.Stderr = &stderr
+	r.cmd.Stderr = r.stderr
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +75,7 @@ func run(t *testing.T, dir string, args ...string) *running {
 		}
 	}
 	_ = r.cmd.Wait()
-	t.Fatalf("devstack ended before it was ready: %s", stderr.String())
+	t.Fatalf("devstack ended before it was ready: %s", r.stderr)
 	return nil
 }
 
@@ -166,12 +171,7 @@ func TestNewcomer(t *testing.T) {
 	if d := r.get(t); d.User.Email != "user0@example.org" {
 		t.Errorf("document of %s", d.User.Email)
 	}
-	sh := exec.Command("sh", "-c", r.byHand)
-	sh.Dir = filepath.Dir(bin)
-	if err := os.Symlink(bin, filepath.Join(sh.Dir, "bin")); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := sh.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "position ") {
+	if out, err := exec.Command("sh", "-c", r.byHand).CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "position ") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	await(t, "the change by hand", func() error {
@@ -180,7 +180,11 @@ func TestNewcomer(t *testing.T) {
 		}
 		return nil
 	})
-	if len(r.children) < 3 {
+	want := 3 // projector, API, PostgreSQL's own children aside
+	if os.Getenv("DATABASE_URL") != "" {
+		want = 2
+	}
+	if len(r.children) < want {
 		t.Errorf("found %d child processes; the test looks for the wrong ones", len(r.children))
 	}
 	_ = r.cmd.Process.Signal(os.Interrupt)
@@ -194,17 +198,17 @@ func TestNewcomer(t *testing.T) {
 // started ends too, and on kept data the next run goes on.
 func TestKilledHardAndRunAgain(t *testing.T) {
 	bin := build(t)
-	// PostgreSQL's own user has to get there.
-	dir, err := os.MkdirTemp("/var/tmp", "accountexport-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o711); err != nil {
-		t.Fatal(err)
-	}
+	dir := openFolder(t)
 	r := run(t, bin, "--accounts", "3", "--keep", "--dir", dir)
 	before := len(r.get(t).Sandboxes)
+
+	// Meanwhile the folder is taken, and who runs on it does not notice.
+	out, err := exec.Command(filepath.Join(bin, "devstack"), "--dir", dir).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "another devstack runs on "+dir) {
+		t.Errorf("a second one on the folder: %v: %s", err, out)
+	}
+	r.get(t)
+
 	_ = r.cmd.Process.Signal(syscall.SIGKILL)
 	_ = r.cmd.Wait()
 	gone(t, r.children)

@@ -16,6 +16,7 @@ type plane struct {
 	rng      *rand.Rand
 	run      string // makes ids of this run differ from those of the run before
 	n        int
+	tried    int // events that went out, or should have
 	accounts []*life
 }
 
@@ -48,6 +49,7 @@ func (p *plane) meta() events.Meta {
 }
 
 func (p *plane) publish(ctx context.Context, m events.Message, err error) error {
+	p.tried++
 	if err == nil {
 		_, _, err = p.client.Publish(ctx, m)
 	}
@@ -96,8 +98,11 @@ func (p *plane) register(ctx context.Context, i int) error {
 // step publishes something that happens.
 func (p *plane) step(ctx context.Context) error {
 	a := p.accounts[p.rng.IntN(len(p.accounts))]
-	if p.rng.IntN(50) == 0 {
+	switch p.rng.IntN(50) {
+	case 0:
 		return p.broken(ctx, a)
+	case 1:
+		return p.overtaken(ctx, a)
 	}
 	m, err := p.happening(a)
 	return p.publish(ctx, m, err)
@@ -156,7 +161,11 @@ func (p *plane) changeSandbox(a *life) (events.Message, error) {
 	}
 	i := p.rng.IntN(len(a.sandboxes))
 	id := a.sandboxes[i]
-	switch p.rng.IntN(4) {
+	what := p.rng.IntN(4)
+	if len(a.sandboxes) > 10 {
+		what = 1 // they go as they come
+	}
+	switch what {
 	case 0:
 		return events.NewSandboxStarted(p.meta(), a.id, events.SandboxStarted{ID: id})
 	case 1:
@@ -168,35 +177,52 @@ func (p *plane) changeSandbox(a *life) (events.Message, error) {
 	return events.NewSandboxStatusChanged(p.meta(), a.id, events.SandboxStatusChanged{ID: id, Status: []string{"paused", "archived", "snapshotting"}[p.rng.IntN(3)]})
 }
 
+// overtaken publishes a sandbox's start before its creation: the start waits
+// in the account's state until then.
+func (p *plane) overtaken(ctx context.Context, a *life) error {
+	created, err := p.newSandbox(a)
+	if err != nil {
+		return err
+	}
+	started, err := events.NewSandboxStarted(p.meta(), a.id, events.SandboxStarted{ID: a.sandboxes[len(a.sandboxes)-1]})
+	if err := p.publish(ctx, started, err); err != nil {
+		return err
+	}
+	return p.publish(ctx, created, nil)
+}
+
 // broken publishes what no fold accepts: it is parked, and the account goes on.
 func (p *plane) broken(ctx context.Context, a *life) error {
 	payload := []string{`{"specversion":"1.0"`, `[]`,
 		fmt.Sprintf(`{"specversion":"1.0","id":"bad-%d","source":"/x","type":"controlplane.sandbox.created.v1","time":"yesterday","data":{}}`, p.n),
 		fmt.Sprintf(`{"specversion":"1.0","id":"bad-%d","source":"/x","type":"controlplane.sandbox.created.v1","time":"2026-03-25T07:00:00Z","data":{"id":""}}`, p.n),
 	}[p.rng.IntN(4)]
+	p.tried++
 	_, err := p.client.PublishRaw(ctx, events.Message{Subject: events.AccountSubject(a.id), Data: []byte(payload)})
 	return err
 }
 
 // live registers the other accounts and then lets them all live, at a rate.
-// Errors are the servers' and pass; published counts what went out.
-func (p *plane) live(ctx context.Context, rate int, published func()) {
-	ticker := time.NewTicker(time.Second / time.Duration(rate))
-	defer ticker.Stop()
+// Each event is published when the server has the one before on disk; a disk
+// slower than the rate sets the rate. Errors are the servers' and pass.
+func (p *plane) live(ctx context.Context, rate int) {
+	start := time.Now()
+	p.tried = 0
 	for next := 1; ; {
+		due := start.Add(time.Duration(p.tried) * time.Second / time.Duration(rate))
+		if time.Since(due) > time.Second { // too late to make up for
+			start, p.tried = time.Now(), 0
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-time.After(time.Until(due)):
 		}
-		step := p.step
 		if next < len(p.accounts) && p.n%2 == 0 {
-			i := next
+			_ = p.register(ctx, next)
 			next++
-			step = func(ctx context.Context) error { return p.register(ctx, i) }
+			continue
 		}
-		if step(ctx) == nil {
-			published()
-		}
+		_ = p.step(ctx)
 	}
 }

@@ -36,52 +36,58 @@ const issuer = "https://devstack.example/auth/v1"
 
 // stack is what runs.
 type stack struct {
-	opt        Options
-	dir        string
-	secret     string
-	nats       *natsserver.Server
-	pg         *postgres.Server
-	database   string
-	projector  *child
-	api        *child
-	apiAddr    string
-	watchAddrs [2]string // admin addresses of projector and API
-	client     *stream.Client
-	pool       *pgxpool.Pool
+	opt           Options
+	dir           string
+	lock          *os.File // nil until the folder is ours
+	projectorBin  string
+	secret        string
+	nats          *natsserver.Server
+	pg            *postgres.Server // nil where one was given
+	database      string
+	databaseShown string // without its password
+	made          string // database that was made on a given PostgreSQL
+	projector     *child
+	api           *child
+	apiAddr       string
+	watchAddrs    [2]string // admin addresses of projector and API
+	client        *stream.Client
+	pool          *pgxpool.Pool
 }
 
 // Run starts everything, shows what it does until ctx ends, and ends it all.
-func Run(ctx context.Context, opt Options) error {
+func Run(ctx context.Context, opt Options) (err error) {
 	s := &stack{opt: opt}
-	defer s.stop()
+	defer func() { s.stop(err != nil) }()
 	starting, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	if err := s.start(starting); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+	if err = s.start(starting); err == nil {
+		err = s.live(ctx)
 	}
-	return s.live(ctx)
+	if ctx.Err() != nil {
+		return nil // what was interrupted has not failed
+	}
+	return err
 }
 
 func (s *stack) start(ctx context.Context) error {
-	if err := s.makeDir(); err != nil {
+	if err := s.openFolder(ctx); err != nil {
 		return err
 	}
 	projector, api, err := programs(ctx, s.dir)
 	if err != nil {
 		return err
 	}
-	s.say("starting NATS and PostgreSQL …")
+	s.projectorBin = projector
+	if s.opt.DatabaseURL == "" {
+		s.say("starting NATS and PostgreSQL …")
+	} else {
+		s.say("starting NATS …")
+	}
 	if s.nats, err = natsserver.Start(natsserver.Options{Dir: filepath.Join(s.dir, "nats"), SyncAlways: true}); err != nil {
 		return err
 	}
-	if s.database = s.opt.DatabaseURL; s.database == "" {
-		if s.pg, err = postgres.Start(ctx, postgres.Options{Dir: filepath.Join(s.dir, "postgres"), Durable: true}); err != nil {
-			return err
-		}
-		s.database = s.pg.URL()
+	if err := s.openDatabase(ctx); err != nil {
+		return err
 	}
 	if err := s.startPrograms(ctx, projector, api); err != nil {
 		return err
@@ -96,45 +102,17 @@ func (s *stack) start(ctx context.Context) error {
 	return nil
 }
 
-// makeDir makes the folder for everything; PostgreSQL's own user must be able
-// to pass through it.
-func (s *stack) makeDir() (err error) {
-	if !s.opt.Keep && s.opt.Dir == "" {
-		if s.dir, err = os.MkdirTemp("", "accountexport-devstack-"); err != nil {
-			return err
-		}
-		return os.Chmod(s.dir, 0o711)
-	}
-	if s.dir = s.opt.Dir; s.dir == "" {
-		if os.Geteuid() == 0 {
-			// Root's own folders are closed to PostgreSQL's user.
-			s.dir = "/var/tmp/accountexport-devstack"
-		} else {
-			cache, err := os.UserCacheDir()
-			if err != nil {
-				return err
-			}
-			s.dir = filepath.Join(cache, "accountexport-devstack")
-		}
-	}
-	return os.MkdirAll(s.dir, 0o711)
-}
-
 func (s *stack) startPrograms(ctx context.Context, projector, api string) (err error) {
 	secret := make([]byte, 32)
 	if _, err := rand.Read(secret); err != nil {
 		return err
 	}
 	s.secret = base64.RawURLEncoding.EncodeToString(secret)
-	if s.apiAddr, err = s.address(8080); err != nil {
+	if err := s.takeAddresses(); err != nil {
 		return err
 	}
-	for i, port := range []int{9091, 9092} {
-		if s.watchAddrs[i], err = s.address(port); err != nil {
-			return err
-		}
-	}
-	common := []string{"DATABASE_URL=" + s.database, "NATS_URL=" + s.nats.URL(), "STREAM=CONTROL_PLANE", "LOG_FORMAT=text"}
+	// The user's own settings for another NATS or another issuer stay out.
+	common := []string{"DATABASE_URL=" + s.database, "NATS_URL=" + s.nats.URL(), "NATS_CREDS=", "NATS_CA=", "STREAM=CONTROL_PLANE", "LOG_FORMAT=text"}
 	provision, err := start(projector, s.dir, append(common, "ADMIN_ADDR="+s.watchAddrs[0]), "provision")
 	if err != nil {
 		return err
@@ -152,26 +130,32 @@ func (s *stack) startPrograms(ctx context.Context, projector, api string) (err e
 		return err
 	}
 	s.api, err = start(api, s.dir, append(common, "HTTP_ADDR="+s.apiAddr, "ADMIN_ADDR="+s.watchAddrs[1], "JWT_ISSUER="+issuer,
-		"JWT_SECRET="+s.secret, "SUPABASE_URL=", "JWT_JWKS_URL="))
+		"JWT_SECRET="+s.secret, "JWT_AUDIENCE=", "SUPABASE_URL=", "JWT_JWKS_URL="))
 	return err
 }
 
-// address is a loopback address with the port, or with a free one where that
-// is taken.
-func (s *stack) address(port int) (string, error) {
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			return "", err
+// takeAddresses finds loopback addresses with the usual ports, or with free
+// ones where those are taken. It holds each until it has all, so that no two
+// are the same.
+func (s *stack) takeAddresses() error {
+	usual := [...]int{8080, 9091, 9092}
+	for i, address := range [...]*string{&s.apiAddr, &s.watchAddrs[0], &s.watchAddrs[1]} {
+		port := usual[i]
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+				return err
+			}
+			s.say("port %d is taken; using %s", port, l.Addr())
 		}
-		s.say("port %d is taken; using %s", port, l.Addr())
+		defer l.Close()
+		*address = l.Addr().String()
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return nil
 }
 
 // stop ends everything in order, the producer's side first.
-func (s *stack) stop() {
+func (s *stack) stop(failed bool) {
 	if s.client != nil {
 		s.client.Close()
 	}
@@ -182,15 +166,11 @@ func (s *stack) stop() {
 	s.projector.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if s.pg != nil {
-		_ = s.pg.Stop(ctx)
-	}
+	s.closeDatabase(ctx)
 	if s.nats != nil {
 		s.nats.Stop()
 	}
-	if s.dir != "" && !s.opt.Keep && s.opt.Dir == "" {
-		_ = os.RemoveAll(s.dir)
-	}
+	s.closeFolder(failed)
 }
 
 func (s *stack) say(format string, args ...any) { fmt.Fprintf(s.opt.Out, format+"\n", args...) }

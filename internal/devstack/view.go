@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
@@ -25,19 +26,15 @@ func (s *stack) live(ctx context.Context) error {
 		return err
 	}
 	if err := s.await(ctx, token); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
 		return err
 	}
 	s.introduce(account.String(), token)
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var published atomic.Int64
 	var wg sync.WaitGroup
-	wg.Go(func() { plane.live(ctx, s.opt.Rate, func() { published.Add(1) }) })
-	err = s.watch(ctx, &published)
+	wg.Go(func() { plane.live(ctx, s.opt.Rate) })
+	err = s.watch(ctx)
 	cancel()
 	wg.Wait()
 	return err
@@ -55,27 +52,39 @@ An export, with a token that is valid for 12 hours:
 
 curl -s -H 'Authorization: Bearer %s' %s
 
-One more event by hand, which changes it within a second (run it in this folder):
+One more event by hand, which changes it within a second:
 
-echo '{"specversion":"1.0","id":"by-hand-1","source":"/by-hand","type":"controlplane.user.profile_updated.v1","time":"%s","partitionkey":"%s","data":{"name":"Changed by hand"}}' | NATS_URL=%s bin/projector publish
+echo '{"specversion":"1.0","id":"by-hand-'$(date +%%s)'","source":"/by-hand","type":"controlplane.user.profile_updated.v1","time":"'$(date -u +%%FT%%TZ)'","partitionkey":"%s","data":{"name":"Changed by hand"}}' | NATS_URL=%s %s publish
 
 Ctrl-C ends everything.
-`, s.nats.URL(), s.database, s.exportURL(), s.watchAddrs[0], s.watchAddrs[1], s.dir, token, s.exportURL(),
-		time.Now().UTC().Format(time.RFC3339), account, s.nats.URL())
+`, s.nats.URL(), s.databaseShown, s.exportURL(), s.watchAddrs[0], s.watchAddrs[1], s.dir, token, s.exportURL(),
+		account, s.nats.URL(), nearby(s.projectorBin))
+}
+
+// nearby is the path of a program from the working folder, where it is below.
+func nearby(path string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(rel) {
+		return "." + string(filepath.Separator) + rel
+	}
+	return path
 }
 
 // watch prints a line a second, in place on a terminal; elsewhere one every
 // five seconds.
-func (s *stack) watch(ctx context.Context, published *atomic.Int64) error {
-	every, line := 5*time.Second, "%s\n"
+func (s *stack) watch(ctx context.Context) error {
+	every, line := 5, "%s\n"
 	if term.IsTerminal(int(s.opt.Out.Fd())) {
-		every, line = time.Second, "\r\x1b[K%s"
+		every, line = 1, "\r\x1b[K%s"
 		defer fmt.Fprintln(s.opt.Out)
 	}
-	ticker := time.NewTicker(every)
+	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	var before figures
-	for {
+	for ticks := 1; ; ticks++ {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -85,11 +94,18 @@ func (s *stack) watch(ctx context.Context, published *atomic.Int64) error {
 			return s.api.failure()
 		case <-ticker.C:
 		}
-		now, err := s.measure(ctx, published.Load())
-		if err != nil {
-			if ctx.Err() == nil {
-				fmt.Fprintf(s.opt.Out, line, "cannot look: "+err.Error())
-			}
+		if s.postgresEnded() {
+			return errors.New("PostgreSQL ended")
+		}
+		if ticks%every != 0 && !before.at.IsZero() {
+			continue
+		}
+		now, err := s.measure(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil: // it may pass
+			fmt.Fprintf(s.opt.Out, line, fmt.Sprintf("cannot look: %.60s …", err))
 			continue
 		}
 		if !before.at.IsZero() {
@@ -111,14 +127,15 @@ func (f figures) since(before figures) string {
 		float64(f.published-before.published)/seconds, float64(f.projected-before.projected)/seconds, f.lag, f.documents, f.parked)
 }
 
-func (s *stack) measure(ctx context.Context, published int64) (figures, error) {
+func (s *stack) measure(ctx context.Context) (figures, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	f := figures{at: time.Now(), published: published}
+	f := figures{at: time.Now()}
 	info, err := s.client.Info(ctx)
 	if err != nil {
 		return f, err
 	}
+	f.published = int64(info.Last)
 	st, err := readmodel.Inspect(ctx, s.pool)
 	if err != nil {
 		return f, err

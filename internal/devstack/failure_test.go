@@ -1,0 +1,165 @@
+package devstack_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"accountexport/internal/local/postgres"
+)
+
+func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
+
+// TestGivenPostgreSQL: on a PostgreSQL that DATABASE_URL names, run after run
+// works, nothing in the named database is touched, and nothing stays. The
+// user's settings for other servers stay out of it.
+func TestGivenPostgreSQL(t *testing.T) {
+	bin, given := build(t), postgres.TestDatabase(t)
+	conn, err := pgx.Connect(t.Context(), given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	count := func(sql string) (n int) {
+		if err := conn.QueryRow(t.Context(), sql).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	const databases = `SELECT count(*) FROM pg_database WHERE datname LIKE 'devstack\_%'`
+	before := count(databases)
+	for range 2 {
+		cmd := exec.Command(filepath.Join(bin, "devstack"), "--accounts", "3")
+		cmd.Env = append(os.Environ(), "DATABASE_URL="+given, "NATS_CREDS=/of/another/server", "JWT_AUDIENCE=another")
+		r := start(t, cmd)
+		r.get(t)
+		for _, pid := range r.children {
+			if name := command(pid); name == "postgres" {
+				t.Errorf("process %d is a PostgreSQL, started beside the given one", pid)
+			}
+		}
+		if n := count(databases); n != before+1 {
+			t.Errorf("%d databases of devstack while it runs, %d before", n, before)
+		}
+		_ = r.cmd.Process.Signal(syscall.SIGTERM)
+		if err := r.cmd.Wait(); err != nil {
+			t.Fatalf("after SIGTERM: %v: %s", err, r.stderr)
+		}
+		gone(t, r.children)
+	}
+	if n := count(databases); n != before {
+		t.Errorf("%d databases of devstack are left, %d before", n, before)
+	}
+	if n := count(`SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'export%'`); n != 0 {
+		t.Errorf("%d schemas were made in the given database", n)
+	}
+}
+
+// TestAPartThatEndsIsNamed: devstack does not go on without one of its parts;
+// it says which one ended and where to read more, and ends the others.
+func TestAPartThatEndsIsNamed(t *testing.T) {
+	bin := build(t)
+	parts := map[string]string{"projector": "projector ended", "api": "api ended"}
+	if os.Getenv("DATABASE_URL") == "" {
+		parts["postgres"] = "PostgreSQL ended"
+	}
+	for part, want := range parts {
+		t.Run(part, func(t *testing.T) {
+			t.Setenv("TMPDIR", openFolder(t))
+			r := run(t, bin, "--accounts", "3")
+			var killed int
+			for _, pid := range r.children {
+				if command(pid) == part {
+					killed = pid
+					break // the first is PostgreSQL's postmaster, before its own children
+				}
+			}
+			if killed == 0 {
+				t.Fatalf("no process %s among %v", part, r.children)
+			}
+			_ = syscall.Kill(killed, syscall.SIGKILL)
+			err := r.cmd.Wait()
+			if err == nil || !strings.Contains(r.stderr.String(), want) {
+				t.Errorf("devstack ended with %v: %s", err, r.stderr)
+			}
+			if log := regexp.MustCompile(`/\S+\.log`).FindString(r.stderr.String()); log != "" {
+				if _, err := os.Stat(log); err != nil {
+					t.Errorf("the log that it names: %v", err)
+				}
+			} else if part != "postgres" {
+				t.Errorf("no log is named: %s", r.stderr)
+			}
+			gone(t, r.children)
+		})
+	}
+}
+
+// TestAKilledRunsFolderIsSwept: a temporary folder outlives a run that was
+// killed hard until the next one, and a living run's is left alone.
+func TestAKilledRunsFolderIsSwept(t *testing.T) {
+	bin, tmp := build(t), openFolder(t)
+	t.Setenv("TMPDIR", tmp)
+	folders := func() string {
+		found, err := filepath.Glob(filepath.Join(tmp, "accountexport-devstack-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(found, " ")
+	}
+	killed := run(t, bin, "--accounts", "1")
+	first := folders()
+	_ = killed.cmd.Process.Kill()
+	_ = killed.cmd.Wait()
+	gone(t, killed.children)
+
+	one := run(t, bin, "--accounts", "1")
+	second := folders()
+	if first == "" || second == "" || strings.Contains(second, first) {
+		t.Errorf("folders of the killed run %q, beside the next run %q", first, second)
+	}
+	two := run(t, bin, "--accounts", "1")
+	if both := folders(); !strings.Contains(both, second) {
+		t.Errorf("a living run's folder %q was swept; left are %q", second, both)
+	}
+	one.get(t)
+	for _, r := range []*running{one, two} {
+		_ = r.cmd.Process.Signal(os.Interrupt)
+		if err := r.cmd.Wait(); err != nil {
+			t.Errorf("after Ctrl-C: %v: %s", err, r.stderr)
+		}
+		gone(t, r.children)
+	}
+	if left := folders(); left != "" {
+		t.Errorf("left at the end: %s", left)
+	}
+}
+
+// openFolder is a temporary folder that PostgreSQL's own user can get to,
+// unlike t.TempDir.
+func openFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/var/tmp", "accountexport-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// command is the name of a process.
+func command(pid int) string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return string(bytes.TrimSpace(b))
+}
