@@ -161,8 +161,8 @@ func (p *Projector) Run(ctx context.Context) error {
 			}
 			return nil
 		}
-		if time.Since(began) > 10*time.Second {
-			pause.Reset()
+		if time.Since(began) > 10*time.Second || errors.Is(err, ErrFenced) {
+			pause.Reset() // fenced is nothing wrong, and taking over waits for its turn
 		}
 		wait := pause.NextBackOff()
 		reason := restartReason(err)

@@ -85,6 +85,35 @@ func (r *Refold) Apply(m Message) error {
 	return nil
 }
 
+// TierRefold folds a tier's messages anew.
+type TierRefold struct {
+	Definition *TierDefinition // in force; nil where there is none
+	Parked     []ParkedMessage
+	Outcomes   map[uint64]Outcome // by position
+}
+
+// Apply folds the tier's next message.
+func (r *TierRefold) Apply(m Message) error {
+	d, err := Decode(m)
+	if err != nil {
+		return err
+	}
+	t, out := DefineTier(&d)
+	if t != nil {
+		r.Definition = t
+	}
+	if out == Parked {
+		p := pending{parked: r.Parked}
+		p.park(&d, nil, d.Invalid)
+		r.Parked = p.parked
+	}
+	if r.Outcomes == nil {
+		r.Outcomes = map[uint64]Outcome{}
+	}
+	r.Outcomes[m.Position] = out
+	return nil
+}
+
 // Accounts lists the accounts heard of.
 func (f *Fold) Accounts() []events.UUID {
 	out := make([]events.UUID, 0, len(f.accounts))

@@ -44,6 +44,12 @@ func building(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, res
 		return Generation{}, err
 	}
 	for _, g := range all {
+		if g.Reviving() { // and was cut off
+			if err := setState(ctx, tx, g.Number, StateRetired); err != nil {
+				return g, err
+			}
+			continue
+		}
 		// What lay before the fold's start cannot be known to be the same.
 		same := g.Stream.Name == stream.Name && g.Stream.Created.Equal(stream.Created.Truncate(time.Microsecond)) &&
 			g.Major == projections.VersionMajor && g.Minor == projections.VersionMinor && g.Partitions == stream.Partitions
@@ -55,6 +61,20 @@ func building(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, res
 		}
 	}
 	return createGeneration(ctx, tx, stream, StateBuilding)
+}
+
+// Reviving tells whether a roll-back was bringing the generation to the end.
+func (g Generation) Reviving() bool { return g.State == StateBuilding && g.Finished != nil }
+
+// Retire gives up reviving a generation.
+func Retire(ctx context.Context, pool *pgxpool.Pool, number int64) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		g, err := FindGeneration(ctx, tx, number)
+		if err != nil || !g.Reviving() {
+			return err
+		}
+		return setState(ctx, tx, number, StateRetired)
+	})
 }
 
 // NewReviver writes a retired generation again, to bring it to the stream's
@@ -75,7 +95,10 @@ func NewReviver(pool *pgxpool.Pool, owner string, generation int64, log *slog.Lo
 
 func setState(ctx context.Context, tx pgx.Tx, generation int64, state string) error {
 	_, err := tx.Exec(ctx, `
-UPDATE export.generations SET state = $2, finished_at = CASE WHEN $2 = 'building' THEN NULL ELSE coalesce(finished_at, now()) END
+UPDATE export.generations SET state = $2, finished_at = CASE
+    WHEN $2 = 'building' THEN finished_at
+    WHEN $2 = 'live' OR state = 'live' THEN now()
+    ELSE coalesce(finished_at, now()) END
 WHERE generation = $1`, generation, state)
 	if err != nil {
 		return fmt.Errorf("set generation %d to %s: %w", generation, state, err)

@@ -83,6 +83,18 @@ func queueWipes(q statement, b *projections.Batch) {
 	for _, table := range []string{"account_export", "account_export_pages", "account_export_items", "account_waiting", "parked"} {
 		q(inSchema(b.Generation, `DELETE FROM {schema}.`+table+` WHERE account_id = ANY($1)`), ids)
 	}
+	if gone := erasedAccounts(b); gone != nil {
+		q(`DELETE FROM export.dismissals WHERE account_id = ANY($1)`, gone)
+	}
+}
+
+func erasedAccounts(b *projections.Batch) (ids [][16]byte) {
+	for i := range b.Changes {
+		if b.Changes[i].Wiped && b.Changes[i].Row.ErasedAt != nil {
+			ids = append(ids, b.Changes[i].Row.ID)
+		}
+	}
+	return ids
 }
 
 // queueRows writes each changed account's row; a section that is NULL stays as
@@ -231,6 +243,13 @@ func queueParked(q statement, b *projections.Batch) {
 INSERT INTO {schema}.parked (position, partition, account_id, sent_at, subject, type, reason, headers, payload)
 SELECT * FROM unnest($1::bigint[], $2::integer[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::bytea[])`),
 		positions, partitions, accounts, sent, subjects, types, reasons, headers, payloads)
+	// What was dismissed already does not count in this generation either.
+	q(inSchema(b.Generation, `
+UPDATE {schema}.account_export a SET dismissed = a.dismissed + d.n
+FROM (SELECT d.account_id, count(*) AS n FROM export.dismissals d
+    JOIN export.generations g ON g.stream_name = d.stream_name AND g.stream_created = d.stream_created
+    WHERE g.generation = $1 AND d.position = ANY($2) GROUP BY d.account_id) d
+WHERE a.account_id = d.account_id`), b.Generation, positions)
 }
 
 // printable makes any bytes a text that PostgreSQL takes; what it takes anyway

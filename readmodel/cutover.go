@@ -21,7 +21,7 @@ func Cutover(ctx context.Context, pool *pgxpool.Pool, from, to int64, catchUp fu
 		var states int
 		err := tx.QueryRow(ctx, `
 SELECT count(*) FROM (SELECT FROM export.generations
-    WHERE (generation = $1 AND state = 'live') OR (generation = $2 AND state = 'building') FOR UPDATE) g`, from, to).Scan(&states)
+    WHERE (generation = $1 AND state = 'live') OR (generation = $2 AND state = 'building') ORDER BY generation FOR UPDATE) g`, from, to).Scan(&states)
 		if err != nil {
 			return err
 		}

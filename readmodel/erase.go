@@ -30,6 +30,11 @@ func EraseAccount(ctx context.Context, pool *pgxpool.Pool, account events.UUID) 
 				removed += tag.RowsAffected()
 			}
 		}
+		tag, err := tx.Exec(ctx, `DELETE FROM export.dismissals WHERE account_id = $1`, [16]byte(account))
+		if err != nil {
+			return fmt.Errorf("erase dismissals: %w", err)
+		}
+		removed += tag.RowsAffected()
 		return nil
 	})
 	return removed, err
@@ -56,7 +61,12 @@ func Remains(ctx context.Context, pool *pgxpool.Pool, account events.UUID) (rows
 			rows += n
 		}
 	}
-	return rows, nil
+	var n int64
+	err = pool.QueryRow(ctx, `SELECT count(*) FROM export.dismissals WHERE account_id = $1`, [16]byte(account)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("look into dismissals: %w", err)
+	}
+	return rows + n, nil
 }
 
 // EachStray calls each with every parked message, of any generation, whose
@@ -92,6 +102,11 @@ SELECT position, subject, type, reason, headers, payload FROM {schema}.parked WH
 			return removed, fmt.Errorf("remove strays from generation %d: %w", g.Number, err)
 		}
 		removed += tag.RowsAffected()
+		_, err = pool.Exec(ctx, `DELETE FROM export.dismissals WHERE stream_name = $1 AND stream_created = $2 AND position = ANY($3)`,
+			g.Stream.Name, g.Stream.Created, positions)
+		if err != nil {
+			return removed, fmt.Errorf("remove dismissals of strays: %w", err)
+		}
 	}
 	return removed, nil
 }

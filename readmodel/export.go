@@ -34,6 +34,7 @@ type Meta struct {
 	Position     uint64    // stream sequence of the account's last consumed message
 	TierPosition uint64    // stream sequence of the tier's definition; 0 where there is none
 	Parked       int       // messages of the account that are parked
+	Dismissed    int       // those of them that no longer count
 	AsOf         time.Time // all that the stream held at this time is in
 	Major, Minor int       // projection version that folded it
 }
@@ -77,7 +78,7 @@ type queries struct {
 // still live; the generation is $2.
 const rowColumns = `
 SELECT (SELECT state = 'live' FROM export.generations WHERE generation = $2), a.version_minor, a.erased_at IS NOT NULL,
-    a.user_json IS NOT NULL, a.team_json IS NOT NULL, coalesce(t.position, 0), a.position, a.parked,
+    a.user_json IS NOT NULL, a.team_json IS NOT NULL, coalesce(t.position, 0), a.position, a.parked, a.dismissed,
     a.usage_pages + a.key_pages + a.sandbox_pages, a.partition, coalesce(t.partition, -1)`
 
 const rowTables = `
@@ -211,7 +212,7 @@ type row struct {
 	user, team               bool
 	minor                    int
 	position, tierAt         uint64
-	parked, pages            int
+	parked, dismissed, pages int
 	partition, tierPartition int
 	times                    *asOfTimes
 }
@@ -224,7 +225,7 @@ func (r *row) read(ctx context.Context, pool, db querier, q *queries, sql string
 		return false, err
 	}
 	var state *bool
-	targets := append([]any{&state, &r.minor, &r.erased, &r.user, &r.team, &r.tierAt, &r.position, &r.parked, &r.pages,
+	targets := append([]any{&state, &r.minor, &r.erased, &r.user, &r.team, &r.tierAt, &r.position, &r.parked, &r.dismissed, &r.pages,
 		&r.partition, &r.tierPartition}, extra...)
 	err = db.QueryRow(ctx, sql, [16]byte(account), q.generation).Scan(targets...)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -237,7 +238,7 @@ SELECT (SELECT state = 'live' FROM export.generations WHERE generation = $1)`, q
 }
 
 func (r *row) meta(q *queries) Meta {
-	m := Meta{Position: r.position, TierPosition: r.tierAt, Parked: r.parked, Major: q.major, Minor: r.minor}
+	m := Meta{Position: r.position, TierPosition: r.tierAt, Parked: r.parked, Dismissed: r.dismissed, Major: q.major, Minor: r.minor}
 	switch {
 	case !r.heard:
 		m.State = NotHeard

@@ -28,6 +28,7 @@ type Generation struct {
 	Number       int64
 	State        string // building, live, retired or failed
 	Major, Minor int    // projection version
+	Refolded     int    // minor version that has tried what was parked
 	Stream       projections.StreamIdentity
 	Partitions   int
 	Started      time.Time
@@ -56,15 +57,15 @@ func liveGeneration(ctx context.Context, db querier) (Generation, error) {
 	return all[0], nil
 }
 
-func generations(ctx context.Context, db querier, where string) ([]Generation, error) {
+func generations(ctx context.Context, db querier, where string, args ...any) ([]Generation, error) {
 	rows, err := db.Query(ctx, `
-SELECT generation, state, version_major, version_minor, stream_name, stream_created, partitions, started_at, finished_at
-FROM export.generations `+where+` ORDER BY generation`)
+SELECT generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions, started_at, finished_at
+FROM export.generations `+where+` ORDER BY generation`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read generations: %w", err)
 	}
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (g Generation, err error) {
-		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.Stream.Name, &g.Stream.Created, &g.Partitions,
+		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.Refolded, &g.Stream.Name, &g.Stream.Created, &g.Partitions,
 			&g.Started, &g.Finished)
 		return g, err
 	})
@@ -77,11 +78,11 @@ FROM export.generations `+where+` ORDER BY generation`)
 // createGeneration makes the tables of a new generation, with a checkpoint at
 // 0 for each partition of the stream.
 func createGeneration(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, state string) (Generation, error) {
-	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor,
+	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor, Refolded: projections.VersionMinor,
 		Stream: projections.StreamIdentity{Name: stream.Name, Created: stream.Created}, Partitions: stream.Partitions}
 	err := tx.QueryRow(ctx, `
-INSERT INTO export.generations (generation, state, version_major, version_minor, stream_name, stream_created, partitions)
-SELECT coalesce(max(generation), 0) + 1, $1, $2, $3, $4, $5, $6 FROM export.generations
+INSERT INTO export.generations (generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions)
+SELECT coalesce(max(generation), 0) + 1, $1, $2, $3, $3, $4, $5, $6 FROM export.generations
 RETURNING generation, started_at, stream_created`,
 		state, g.Major, g.Minor, stream.Name, stream.Created, stream.Partitions).
 		Scan(&g.Number, &g.Started, &g.Stream.Created)

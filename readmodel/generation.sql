@@ -11,6 +11,7 @@ CREATE TABLE {schema}.account_export (
     partition      integer NOT NULL,
     position       bigint NOT NULL,           -- of the account's last consumed message
     parked         integer NOT NULL,          -- messages that are parked
+    dismissed      integer NOT NULL DEFAULT 0, -- those of them that no longer count
     version_minor  integer NOT NULL,          -- of the projection version that folded it
     erased_at      timestamptz,               -- a tombstone: nothing below is set
     quota_tier_id  text,                      -- that the team names

@@ -1,9 +1,11 @@
 package readmodel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -12,41 +14,176 @@ import (
 	"accountexport/projections"
 )
 
-// SwapAccount replaces what the live generation holds of an account with a
-// fold of its messages up to the checkpoint of its partition, in one
-// transaction. It races safely with the live projector: the checkpoint's row is
-// locked, so nothing is committed for the partition meanwhile, and its epoch is
-// moved on, so a projector with the account in its memory is fenced and loads
-// it anew. [ErrNotFound] where the account was never heard of. It tells whether
-// anything of the account has changed.
-func SwapAccount(ctx context.Context, pool *pgxpool.Pool, account events.UUID,
-	fold func(ctx context.Context, upTo uint64) (*projections.Refold, error)) (changed bool, err error) {
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		g, err := liveGeneration(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if g.Major != projections.VersionMajor {
-			return fmt.Errorf("%w: generation %d was folded by projection version %s: `projector rebuild` instead",
-				projections.ErrRefused, g.Number, g.Version())
-		}
-		var at projections.Advance
-		err = tx.QueryRow(ctx, inSchema(g.Number, `
-SELECT c.partition, c.position, c.epoch, c.as_of FROM export.checkpoints c
-WHERE c.generation = $1 AND c.partition = (SELECT partition FROM {schema}.account_export WHERE account_id = $2) FOR UPDATE`),
-			g.Number, [16]byte(account)).Scan(&at.Partition, &at.From, &at.Epoch, &at.AsOf)
+// FoldAccount folds an account's messages up to and including a position.
+type FoldAccount func(ctx context.Context, account events.UUID, upTo uint64) (*projections.Refold, error)
+
+// SwapAccounts replaces what the live generation holds of some accounts with
+// folds of their messages up to the checkpoints of their partitions, in one
+// transaction a partition. It races safely with the live projector: the
+// checkpoint's row is locked, so nothing is committed for the partition
+// meanwhile, and its epoch is moved on, so a projector with an account in its
+// memory is fenced and loads it anew. Messages are read before the lock is
+// taken, and again only for accounts that have moved on since. [ErrNotFound]
+// where an account was never heard of. It returns the accounts of which
+// anything has changed.
+func SwapAccounts(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID, fold FoldAccount) (changed []events.UUID, err error) {
+	g, err := swappable(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	byPartition := map[int][]events.UUID{}
+	for _, id := range accounts {
+		var partition int
+		err := pool.QueryRow(ctx, inSchema(g.Number, `SELECT partition FROM {schema}.account_export WHERE account_id = $1`), [16]byte(id)).Scan(&partition)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return fmt.Errorf("account %s: %w", account, ErrNotFound)
+			return nil, fmt.Errorf("account %s: %w", id, ErrNotFound)
 		}
 		if err != nil {
-			return fmt.Errorf("lock the checkpoint: %w", err)
+			return nil, fmt.Errorf("account %s: %w", id, err)
 		}
-		at.To = at.From
-		before, err := fingerprint(ctx, tx, g.Number, account)
+		byPartition[partition] = append(byPartition[partition], id)
+	}
+	for partition, ids := range byPartition {
+		slices.SortFunc(ids, func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
+		s := &swap{g: g, partition: partition, fold: fold, folded: map[events.UUID]*projections.Refold{}}
+		if err := s.prepare(ctx, pool, ids); err != nil {
+			return changed, err
+		}
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return s.run(ctx, tx, ids) })
+		if err != nil {
+			return changed, fmt.Errorf("refold partition %d: %w", partition, fenced(err))
+		}
+		changed = append(changed, s.changed...)
+	}
+	return changed, nil
+}
+
+// swappable is the live generation, where this program may write into it.
+func swappable(ctx context.Context, db querier) (Generation, error) {
+	g, err := liveGeneration(ctx, db)
+	if err != nil {
+		return g, err
+	}
+	if g.Major != projections.VersionMajor || g.Minor > projections.VersionMinor {
+		return g, fmt.Errorf("%w: generation %d was folded by projection version %s, and this program is %d.%d: `projector rebuild` instead",
+			projections.ErrRefused, g.Number, g.Version(), projections.VersionMajor, projections.VersionMinor)
+	}
+	return g, nil
+}
+
+// swap replaces accounts of one partition.
+type swap struct {
+	g         Generation
+	partition int
+	fold      FoldAccount
+	folded    map[events.UUID]*projections.Refold // before the lock
+	changed   []events.UUID
+}
+
+func (s *swap) prepare(ctx context.Context, pool *pgxpool.Pool, ids []events.UUID) error {
+	var at uint64
+	err := pool.QueryRow(ctx, `SELECT position FROM export.checkpoints WHERE generation = $1 AND partition = $2`, s.g.Number, s.partition).Scan(&at)
+	if err != nil {
+		return fmt.Errorf("read the checkpoint: %w", err)
+	}
+	for _, id := range ids {
+		if s.folded[id], err = s.fold(ctx, id, at); err != nil {
+			return fmt.Errorf("fold account %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func (s *swap) run(ctx context.Context, tx pgx.Tx, ids []events.UUID) error {
+	at, err := lockCheckpoint(ctx, tx, s.g.Number, s.partition)
+	if err != nil {
+		return err
+	}
+	b := &projections.Batch{Generation: s.g.Number}
+	before := map[events.UUID]string{}
+	for _, id := range ids {
+		if before[id], err = fingerprint(ctx, tx, s.g.Number, id); err != nil {
+			return err
+		}
+		if err := s.one(ctx, tx, id, b, &at); err != nil {
+			return err
+		}
+	}
+	b.Advances = []projections.Advance{at}
+	if err := execute(ctx, tx, b); err != nil {
+		return err
+	}
+	if err := moveEpoch(ctx, tx, s.g.Number, s.partition); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		after, err := fingerprint(ctx, tx, s.g.Number, id)
 		if err != nil {
 			return err
 		}
-		was, err := parkedPositions(ctx, tx, g.Number, account)
+		if before[id] != after {
+			s.changed = append(s.changed, id)
+		}
+	}
+	return nil
+}
+
+// one adds an account's replacement to the batch.
+func (s *swap) one(ctx context.Context, tx pgx.Tx, id events.UUID, b *projections.Batch, at *projections.Advance) error {
+	var position uint64
+	err := tx.QueryRow(ctx, inSchema(s.g.Number, `SELECT position FROM {schema}.account_export WHERE account_id = $1`), [16]byte(id)).Scan(&position)
+	if err != nil {
+		return fmt.Errorf("account %s: %w", id, err)
+	}
+	r := s.folded[id]
+	if r.State.Position() != position {
+		if r, err = s.fold(ctx, id, at.From); err != nil {
+			return fmt.Errorf("fold account %s: %w", id, err)
+		}
+	}
+	was, err := parkedPositions(ctx, tx, s.g.Number, `account_id = $1`, [16]byte(id))
+	if err != nil {
+		return err
+	}
+	recount(at, was, r.Outcomes)
+	change, err := r.State.Flush()
+	if err != nil {
+		return err
+	}
+	change.New, change.Wiped = false, true
+	b.Changes = append(b.Changes, change)
+	b.Parked = append(b.Parked, r.Parked...)
+	return nil
+}
+
+// recount moves messages that were parked to what became of them.
+func recount(at *projections.Advance, was []uint64, now map[uint64]projections.Outcome) {
+	for _, position := range was {
+		if out, there := now[position]; there && out != projections.Parked {
+			at.Tally[projections.Parked]--
+			at.Tally[out]++
+		}
+	}
+}
+
+// SwapTier does for a quota tier what SwapAccounts does for accounts, where
+// messages of its subject are parked.
+func SwapTier(ctx context.Context, pool *pgxpool.Pool, subject string,
+	fold func(ctx context.Context, upTo uint64) (*projections.TierRefold, error)) (changed bool, err error) {
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		g, err := swappable(ctx, tx)
+		if err != nil {
+			return err
+		}
+		var partition int
+		err = tx.QueryRow(ctx, inSchema(g.Number, `SELECT partition FROM {schema}.parked WHERE subject = $1 AND account_id IS NULL LIMIT 1`), subject).Scan(&partition)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		at, err := lockCheckpoint(ctx, tx, g.Number, partition)
 		if err != nil {
 			return err
 		}
@@ -54,33 +191,53 @@ WHERE c.generation = $1 AND c.partition = (SELECT partition FROM {schema}.accoun
 		if err != nil {
 			return err
 		}
-		for _, position := range was {
-			if now := r.Outcomes[position]; now != projections.Parked {
-				at.Tally[projections.Parked]--
-				at.Tally[now]++
-			}
-		}
-		change, err := r.State.Flush()
+		was, err := parkedPositions(ctx, tx, g.Number, `subject = $1 AND account_id IS NULL`, subject)
 		if err != nil {
 			return err
 		}
-		change.New, change.Wiped = false, true
-		if err := execute(ctx, tx, &projections.Batch{Generation: g.Number, Changes: []projections.Change{change}, Parked: r.Parked,
-			Advances: []projections.Advance{at}}); err != nil {
+		recount(&at, was, r.Outcomes)
+		if changed = at.Tally != (projections.Tally{}); !changed {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, inSchema(g.Number, `DELETE FROM {schema}.parked WHERE subject = $1 AND account_id IS NULL`), subject); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND partition = $2`,
-			g.Number, at.Partition); err != nil {
-			return fmt.Errorf("fence: %w", err)
+		b := &projections.Batch{Generation: g.Number, Parked: r.Parked, Advances: []projections.Advance{at}}
+		if r.Definition != nil {
+			b.Tiers = append(b.Tiers, *r.Definition)
 		}
-		after, err := fingerprint(ctx, tx, g.Number, account)
-		changed = before != after
-		return err
+		if err := execute(ctx, tx, b); err != nil {
+			return err
+		}
+		return moveEpoch(ctx, tx, g.Number, partition)
 	})
 	if err != nil {
-		return false, fmt.Errorf("refold account %s: %w", account, fenced(err))
+		return false, fmt.Errorf("refold %s: %w", subject, fenced(err))
 	}
 	return changed, nil
+}
+
+// lockCheckpoint keeps the partition's projector from committing until the
+// transaction ends.
+func lockCheckpoint(ctx context.Context, tx pgx.Tx, generation int64, partition int) (projections.Advance, error) {
+	at := projections.Advance{Partition: partition}
+	err := tx.QueryRow(ctx, `
+SELECT position, epoch, as_of FROM export.checkpoints WHERE generation = $1 AND partition = $2 FOR UPDATE`, generation, partition).
+		Scan(&at.From, &at.Epoch, &at.AsOf)
+	if err != nil {
+		return at, fmt.Errorf("lock the checkpoint: %w", err)
+	}
+	at.To = at.From
+	return at, nil
+}
+
+// moveEpoch fences the partition's projector.
+func moveEpoch(ctx context.Context, tx pgx.Tx, generation int64, partition int) error {
+	_, err := tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND partition = $2`, generation, partition)
+	if err != nil {
+		return fmt.Errorf("fence: %w", err)
+	}
+	return nil
 }
 
 func execute(ctx context.Context, tx pgx.Tx, b *projections.Batch) (err error) {
@@ -96,7 +253,7 @@ func execute(ctx context.Context, tx pgx.Tx, b *projections.Batch) (err error) {
 func fingerprint(ctx context.Context, tx pgx.Tx, generation int64, account events.UUID) (sum string, err error) {
 	err = tx.QueryRow(ctx, inSchema(generation, `
 SELECT md5(concat_ws('|',
-    (SELECT a::text FROM {schema}.account_export a WHERE account_id = $1),
+    (SELECT to_jsonb(a) - 'version_minor' FROM {schema}.account_export a WHERE account_id = $1),
     (SELECT string_agg(p::text, '|' ORDER BY section, page_key) FROM {schema}.account_export_pages p WHERE account_id = $1),
     (SELECT string_agg(w::text, '|' ORDER BY entity, entity_id) FROM {schema}.account_waiting w WHERE account_id = $1),
     (SELECT string_agg(k::text, '|' ORDER BY position) FROM {schema}.parked k WHERE account_id = $1)))`), [16]byte(account)).Scan(&sum)
@@ -106,36 +263,79 @@ SELECT md5(concat_ws('|',
 	return sum, nil
 }
 
-func parkedPositions(ctx context.Context, tx pgx.Tx, generation int64, account events.UUID) ([]uint64, error) {
-	rows, err := tx.Query(ctx, inSchema(generation, `SELECT position FROM {schema}.parked WHERE account_id = $1`), [16]byte(account))
+func parkedPositions(ctx context.Context, tx pgx.Tx, generation int64, condition string, arg any) ([]uint64, error) {
+	rows, err := tx.Query(ctx, inSchema(generation, `SELECT position FROM {schema}.parked WHERE `+condition), arg)
 	if err != nil {
 		return nil, fmt.Errorf("read parked messages: %w", err)
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[uint64])
 }
 
-// EachWithParked calls each with every account of the live generation that has
-// parked messages.
-func EachWithParked(ctx context.Context, pool *pgxpool.Pool, each func(events.UUID) error) error {
+// Retriable is what messages are parked of in the live generation.
+type Retriable struct {
+	Accounts []events.UUID // in the order of their ids
+	Tiers    []string      // subjects, as published
+}
+
+// FindRetriable lists the accounts and tiers with parked messages; olderOnly
+// leaves out accounts that were folded by this minor version from their first
+// message on.
+func FindRetriable(ctx context.Context, pool *pgxpool.Pool, olderOnly bool) (r Retriable, err error) {
 	g, err := liveGeneration(ctx, pool)
 	if err != nil {
-		return err
+		return r, err
 	}
-	rows, err := pool.Query(ctx, inSchema(g.Number, `SELECT DISTINCT account_id FROM {schema}.parked WHERE account_id IS NOT NULL ORDER BY account_id`))
+	rows, err := pool.Query(ctx, inSchema(g.Number, `
+SELECT account_id FROM {schema}.account_export WHERE parked > 0 AND (NOT $1 OR version_minor < $2) ORDER BY account_id`),
+		olderOnly, projections.VersionMinor)
 	if err != nil {
-		return fmt.Errorf("list accounts with parked messages: %w", err)
+		return r, fmt.Errorf("list accounts with parked messages: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (id events.UUID, err error) {
-		err = r.Scan((*[16]byte)(&id))
+	r.Accounts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (id events.UUID, err error) {
+		err = row.Scan((*[16]byte)(&id))
 		return id, err
 	})
 	if err != nil {
-		return fmt.Errorf("list accounts with parked messages: %w", err)
+		return r, fmt.Errorf("list accounts with parked messages: %w", err)
 	}
-	for _, id := range ids {
-		if err := each(id); err != nil {
-			return err
-		}
+	rows, err = pool.Query(ctx, inSchema(g.Number, `SELECT DISTINCT subject FROM {schema}.parked WHERE account_id IS NULL ORDER BY subject`))
+	if err != nil {
+		return r, fmt.Errorf("list tiers with parked messages: %w", err)
+	}
+	subjects, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return r, fmt.Errorf("list tiers with parked messages: %w", err)
+	}
+	r.Tiers = slices.DeleteFunc(subjects, func(s string) bool { return events.ParseSubject(s).Kind != events.SubjectTier })
+	return r, nil
+}
+
+// raiseMinor makes a generation this minor version's, so that an older program
+// refuses it.
+func raiseMinor(ctx context.Context, tx pgx.Tx, generation int64) error {
+	_, err := tx.Exec(ctx, `UPDATE export.generations SET version_minor = $2 WHERE generation = $1 AND version_minor < $2`,
+		generation, projections.VersionMinor)
+	if err != nil {
+		return fmt.Errorf("raise the minor version of generation %d: %w", generation, err)
+	}
+	return nil
+}
+
+// RetryDue tells whether the live generation is this program's, and holds what
+// an older minor version has parked and this one has not tried.
+func RetryDue(ctx context.Context, pool *pgxpool.Pool) (generation int64, due bool, err error) {
+	g, err := liveGeneration(ctx, pool)
+	if err != nil {
+		return 0, false, err
+	}
+	return g.Number, g.Major == projections.VersionMajor && g.Minor == projections.VersionMinor && g.Refolded < g.Minor, nil
+}
+
+// RetryDone notes that all that was parked has been tried.
+func RetryDone(ctx context.Context, pool *pgxpool.Pool, generation int64) error {
+	_, err := pool.Exec(ctx, `UPDATE export.generations SET refolded_minor = $2 WHERE generation = $1`, generation, projections.VersionMinor)
+	if err != nil {
+		return fmt.Errorf("note that generation %d is retried: %w", generation, err)
 	}
 	return nil
 }

@@ -21,7 +21,8 @@ type Status struct {
 	Generation Generation
 	Partitions []PartitionStatus
 	Accounts   int64 // heard of, estimated by the database's statistics
-	Parked     int64 // messages
+	Parked     int64 // messages that count
+	Dismissed  int64 // parked messages that no longer do
 }
 
 // PartitionStatus is one partition's checkpoint.
@@ -59,6 +60,10 @@ SELECT (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{schema
 	if err != nil {
 		return st, fmt.Errorf("count: %w", err)
 	}
+	if st.Dismissed, err = countDismissed(ctx, pool, g); err != nil {
+		return st, err
+	}
+	st.Parked -= st.Dismissed
 	return st, nil
 }
 
@@ -73,9 +78,23 @@ type Parked struct {
 	Reason    string
 	Headers   string
 	Payload   []byte
+
+	DismissedAt *time.Time // where it no longer counts
+	Note        string
 }
 
-// CountParked counts the parked messages of the live generation.
+func countDismissed(ctx context.Context, pool *pgxpool.Pool, g Generation) (n int64, err error) {
+	err = pool.QueryRow(ctx, inSchema(g.Number, `
+SELECT count(*) FROM export.dismissals d JOIN {schema}.parked p ON p.position = d.position
+WHERE d.stream_name = $1 AND d.stream_created = $2`), g.Stream.Name, g.Stream.Created).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count dismissed messages: %w", err)
+	}
+	return n, nil
+}
+
+// CountParked counts the parked messages of the live generation that were not
+// dismissed.
 func CountParked(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
 	g, err := liveGeneration(ctx, pool)
 	if err != nil {
@@ -85,7 +104,8 @@ func CountParked(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("count parked messages: %w", err)
 	}
-	return n, nil
+	dismissed, err := countDismissed(ctx, pool, g)
+	return n - dismissed, err
 }
 
 // ListParked calls each with the parked messages of the live generation after
@@ -97,8 +117,10 @@ func ListParked(ctx context.Context, pool *pgxpool.Pool, account *events.UUID, a
 		return err
 	}
 	rows, err := pool.Query(ctx, inSchema(g.Number, `
-SELECT position, partition, account_id, sent_at, subject, type, reason FROM {schema}.parked
-WHERE position > $1 AND ($2::uuid IS NULL OR account_id = $2) ORDER BY position LIMIT $3`), int64(after), (*[16]byte)(account), limit)
+SELECT p.position, p.partition, p.account_id, p.sent_at, p.subject, p.type, p.reason, d.dismissed_at, coalesce(d.note, '')
+FROM {schema}.parked p LEFT JOIN export.dismissals d ON d.stream_name = $4 AND d.stream_created = $5 AND d.position = p.position
+WHERE p.position > $1 AND ($2::uuid IS NULL OR p.account_id = $2) ORDER BY p.position LIMIT $3`),
+		int64(after), (*[16]byte)(account), limit, g.Stream.Name, g.Stream.Created)
 	if err != nil {
 		return fmt.Errorf("list parked messages: %w", err)
 	}
@@ -106,7 +128,7 @@ WHERE position > $1 AND ($2::uuid IS NULL OR account_id = $2) ORDER BY position 
 	for rows.Next() {
 		var p Parked
 		var id *[16]byte
-		if err := rows.Scan(&p.Position, &p.Partition, &id, &p.SentAt, &p.Subject, &p.Type, &p.Reason); err != nil {
+		if err := rows.Scan(&p.Position, &p.Partition, &id, &p.SentAt, &p.Subject, &p.Type, &p.Reason, &p.DismissedAt, &p.Note); err != nil {
 			return fmt.Errorf("list parked messages: %w", err)
 		}
 		p.Account = (*events.UUID)(id)
@@ -128,8 +150,10 @@ func FindParked(ctx context.Context, pool *pgxpool.Pool, position uint64) (Parke
 	var id *[16]byte
 	var headers []byte
 	err = pool.QueryRow(ctx, inSchema(g.Number, `
-SELECT partition, account_id, sent_at, subject, type, reason, headers, payload FROM {schema}.parked WHERE position = $1`), int64(position)).
-		Scan(&p.Partition, &id, &p.SentAt, &p.Subject, &p.Type, &p.Reason, &headers, &p.Payload)
+SELECT p.partition, p.account_id, p.sent_at, p.subject, p.type, p.reason, p.headers, p.payload, d.dismissed_at, coalesce(d.note, '')
+FROM {schema}.parked p LEFT JOIN export.dismissals d ON d.stream_name = $2 AND d.stream_created = $3 AND d.position = p.position
+WHERE p.position = $1`), int64(position), g.Stream.Name, g.Stream.Created).
+		Scan(&p.Partition, &id, &p.SentAt, &p.Subject, &p.Type, &p.Reason, &headers, &p.Payload, &p.DismissedAt, &p.Note)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, fmt.Errorf("parked message %d: %w", position, ErrNotFound)
 	}

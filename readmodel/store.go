@@ -118,6 +118,14 @@ func (s *Store) take(ctx context.Context, stream projections.StreamInfo) (own pr
 		if err := g.accepts(stream); err != nil {
 			return err
 		}
+		if g.Minor < projections.VersionMinor {
+			// From here on the older program refuses this generation: it would
+			// park what this one accepts. [RefoldParked] does the rest.
+			if err := raiseMinor(ctx, tx, g.Number); err != nil {
+				return err
+			}
+			s.log.Info("taken on a generation of an older minor version", "generation", g.Number, "was", g.Version())
+		}
 		own.Generation, own.Stream = g.Number, g.Stream
 		own.Checkpoints, err = takeCheckpoints(ctx, tx, g.Number, s.owner)
 		return err

@@ -75,7 +75,12 @@ func (p *program) rollback() *cobra.Command {
 			}
 			store := readmodel.NewReviver(r.builder, replicaName(), before, r.log)
 			defer closeStore(ctx, store)
-			return r.cutOver(ctx, store, live.Number, before)
+			if err := r.cutOver(ctx, store, live.Number, before); err != nil {
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+				defer cancel()
+				return errors.Join(err, readmodel.Retire(ctx, r.pool, before))
+			}
+			return nil
 		},
 	}
 }
@@ -88,7 +93,7 @@ func lastRetired(ctx context.Context, r *rebuilding) (int64, error) {
 	}
 	var last *readmodel.Generation
 	for i, g := range all {
-		if g.State == readmodel.StateRetired && (last == nil || g.Finished.After(*last.Finished)) {
+		if (g.State == readmodel.StateRetired || g.Reviving()) && (last == nil || g.Finished.After(*last.Finished)) {
 			last = &all[i]
 		}
 	}

@@ -158,7 +158,7 @@ func (r *rebuilding) reached(ctx context.Context) (generation int64, position, e
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	i := slices.IndexFunc(all, func(g readmodel.Generation) bool { return g.State == readmodel.StateBuilding })
+	i := slices.IndexFunc(all, func(g readmodel.Generation) bool { return g.State == readmodel.StateBuilding && !g.Reviving() })
 	if i < 0 {
 		return 0, 0, 0, fmt.Errorf("generation being built: %w", readmodel.ErrNotFound)
 	}
@@ -191,7 +191,7 @@ func (r *rebuilding) compare(ctx context.Context, live readmodel.Generation, gen
 	for _, d := range c.Sample {
 		fmt.Fprintf(r.out, "  account %s: %s\n", d.Account, d.What)
 	}
-	expected := live.Major != projections.VersionMajor || live.Minor != projections.VersionMinor
+	expected := live.Major != projections.VersionMajor || live.Minor != projections.VersionMinor || live.Refolded < live.Minor
 	if c.Equal() || r.accept || expected && c.Missing == 0 {
 		return nil
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
@@ -56,45 +59,132 @@ func (p *program) refoldThose(ctx context.Context, account string, all bool) err
 		return err
 	}
 	defer pool.Close()
-	n, changed := 0, 0
-	each := func(id events.UUID) error {
-		different, err := refoldAccount(ctx, client, pool, id)
+	f := &refolding{client: client, pool: pool}
+	var r readmodel.Retriable
+	if all {
+		if r, err = readmodel.FindRetriable(ctx, pool, false); err != nil {
+			return err
+		}
+	} else {
+		id, err := accountID(account)
 		if err != nil {
 			return err
 		}
-		if n++; different {
-			changed++
-			fmt.Fprintf(p.out, "account %s has changed\n", id)
-		}
-		return nil
+		r.Accounts = []events.UUID{id}
 	}
-	if all {
-		err = readmodel.EachWithParked(ctx, pool, each)
-	} else {
-		var id events.UUID
-		if id, err = accountID(account); err == nil {
-			err = each(id)
-		}
-		if errors.Is(err, readmodel.ErrNotFound) {
-			return fmt.Errorf("account %s was never heard of", id)
-		}
+	changed := 0
+	err = f.each(ctx, r, func(what string) {
+		changed++
+		fmt.Fprintf(p.out, "%s has changed\n", what)
+	})
+	if errors.Is(err, readmodel.ErrNotFound) {
+		return fmt.Errorf("account %s was never heard of", account)
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "%d accounts refolded by projection version %d.%d, %d have changed\n", n, projections.VersionMajor, projections.VersionMinor, changed)
+	tiers := ""
+	if len(r.Tiers) > 0 {
+		tiers = fmt.Sprintf(" and %d tiers", len(r.Tiers))
+	}
+	_, err = fmt.Fprintf(p.out, "%d accounts%s refolded by projection version %d.%d, %d have changed\n", len(r.Accounts), tiers,
+		projections.VersionMajor, projections.VersionMinor, changed)
+	return err
+}
+
+// refolding refolds accounts and tiers from the stream into the live
+// generation.
+type refolding struct {
+	client *stream.Client
+	pool   *pgxpool.Pool
+	pause  time.Duration // between two transactions: each makes the live projector load anew
+}
+
+// accountsAtOnce are swapped in one transaction.
+const accountsAtOnce = 50
+
+func (f *refolding) each(ctx context.Context, r readmodel.Retriable, changed func(what string)) error {
+	for _, subject := range r.Tiers {
+		different, err := readmodel.SwapTier(ctx, f.pool, subject, f.tier(subject))
+		if err != nil {
+			return err
+		}
+		if different {
+			changed("tier " + events.ParseSubject(subject).Tier)
+		}
+	}
+	for ids := range slices.Chunk(r.Accounts, accountsAtOnce) {
+		different, err := readmodel.SwapAccounts(ctx, f.pool, ids, f.account)
+		for _, id := range different {
+			changed("account " + id.String())
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(f.pause):
+		}
+	}
 	return nil
 }
 
-// refoldAccount swaps one account's row for a fold of its messages.
-func refoldAccount(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, id events.UUID) (changed bool, err error) {
-	return readmodel.SwapAccount(ctx, pool, id, func(ctx context.Context, upTo uint64) (*projections.Refold, error) {
-		r := projections.NewRefold(id)
-		return r, client.ReadAccount(ctx, id, upTo, func(m projections.Message) error {
+// account is a [readmodel.FoldAccount].
+func (f *refolding) account(ctx context.Context, id events.UUID, upTo uint64) (*projections.Refold, error) {
+	r := projections.NewRefold(id)
+	return r, f.client.ReadAccount(ctx, id, upTo, func(m projections.Message) error {
+		if m.Position > upTo {
+			return nil
+		}
+		return r.Apply(m)
+	})
+}
+
+func (f *refolding) tier(subject string) func(ctx context.Context, upTo uint64) (*projections.TierRefold, error) {
+	return func(ctx context.Context, upTo uint64) (*projections.TierRefold, error) {
+		r := &projections.TierRefold{}
+		return r, f.client.ReadTier(ctx, events.ParseSubject(subject).Tier, upTo, func(m projections.Message) error {
 			if m.Position > upTo {
 				return nil
 			}
 			return r.Apply(m)
 		})
-	})
+	}
+}
+
+// afterNewMinor refolds, in the background and slowly, what an older minor
+// version has parked; it looks whether there is any at start and whenever
+// another generation goes live.
+func (f *refolding) afterNewMinor(ctx context.Context, log *slog.Logger) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		if err := f.retryDue(ctx, log); err != nil && ctx.Err() == nil && !errors.Is(err, readmodel.ErrNoGeneration) {
+			log.Warn("refolding what was parked goes on later", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (f *refolding) retryDue(ctx context.Context, log *slog.Logger) error {
+	generation, due, err := readmodel.RetryDue(ctx, f.pool)
+	if err != nil || !due {
+		return err
+	}
+	r, err := readmodel.FindRetriable(ctx, f.pool, true)
+	if err != nil {
+		return err
+	}
+	log.Info("refolding what an older version has parked", "generation", generation, "accounts", len(r.Accounts), "tiers", len(r.Tiers))
+	changed := 0
+	if err := f.each(ctx, r, func(string) { changed++ }); err != nil {
+		return err
+	}
+	log.Info("refolded what an older version had parked", "generation", generation, "changed", changed)
+	return readmodel.RetryDone(ctx, f.pool, generation)
 }

@@ -77,6 +77,10 @@ func (p *program) follow(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
+		(&refolding{client: client, pool: pool, pause: time.Second}).afterNewMinor(actx, log)
+		return nil
+	})
+	g.Go(func() error {
 		audit := auditing{verifying{client: client, pool: pool, exports: readmodel.NewExports(pool)}, differences, log}
 		audit.run(actx, int(p.cfg.AuditRate))
 		return nil

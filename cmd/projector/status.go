@@ -25,7 +25,8 @@ type status struct {
 	Position    uint64           `json:"position"` // the lowest checkpoint
 	Lag         uint64           `json:"lag_events"`
 	Progressing bool             `json:"progressing"`
-	Parked      int64            `json:"parked"`
+	Parked      int64            `json:"parked"`    // that count
+	Dismissed   int64            `json:"dismissed"` // parked messages that do not
 	Outcomes    map[string]int64 `json:"outcomes"`
 	Members     []string         `json:"members"`
 	Partitions  []partition      `json:"partitions"`
@@ -115,7 +116,7 @@ func look(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) 
 		return nil, err
 	}
 	st := &status{Generation: s.Generation.Number, State: s.Generation.State, Version: s.Generation.Version(),
-		Stream: info.Name, StreamEnd: info.Last, Parked: s.Parked, Outcomes: map[string]int64{}}
+		Stream: info.Name, StreamEnd: info.Last, Parked: s.Parked, Dismissed: s.Dismissed, Outcomes: map[string]int64{}}
 	owners := map[string]bool{}
 	for i, c := range s.Partitions {
 		behind := info.Last - min(info.Last, c.Position)

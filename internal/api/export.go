@@ -138,8 +138,8 @@ func describe(h http.Header, m *readmodel.Meta, size int64, account events.UUID)
 	set("Export-Position", strconv.FormatUint(m.Position, 10))
 	set("Export-As-Of", m.AsOf.UTC().Format(time.RFC3339Nano))
 	set("Content-Disposition", `attachment; filename="`+fileName(m, account)+`"`)
-	if m.Parked > 0 {
-		set("Export-Parked", strconv.Itoa(m.Parked))
+	if n := m.Parked - m.Dismissed; n > 0 {
+		set("Export-Parked", strconv.Itoa(n))
 	}
 	if size >= 0 {
 		set("Content-Length", strconv.FormatInt(size, 10))

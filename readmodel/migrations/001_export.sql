@@ -8,6 +8,7 @@ CREATE TABLE export.generations (
     version_minor  integer NOT NULL,
     stream_name    text NOT NULL,             -- identity of the stream it was folded from
     stream_created timestamptz NOT NULL,
+    refolded_minor integer NOT NULL,          -- what had been parked was tried by this minor version
     partitions     integer NOT NULL CHECK (partitions > 0),
     started_at     timestamptz NOT NULL DEFAULT now(),
     finished_at    timestamptz
@@ -31,6 +32,19 @@ CREATE TABLE export.checkpoints (
     owner      text,
     PRIMARY KEY (generation, partition)
 ) WITH (fillfactor = 25); -- room for updates in place: no index holds what changes
+
+-- Parked messages whose meaning was published anew: they stay parked, and no
+-- longer count. They are told by the stream and the position, so that every
+-- generation knows them.
+CREATE TABLE export.dismissals (
+    stream_name    text NOT NULL,
+    stream_created timestamptz NOT NULL,
+    position       bigint NOT NULL,
+    account_id     uuid,                      -- where the subject names one
+    note           text NOT NULL,
+    dismissed_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (stream_name, stream_created, position)
+);
 
 -- Moves checkpoints on, or fails as a whole with AE001 where one of them is not
 -- where, or not in the epoch, that its owner knows, or where the generation is
