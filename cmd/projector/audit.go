@@ -41,7 +41,7 @@ func (a *auditing) run(ctx context.Context, perSecond int) {
 func (a *auditing) one(ctx context.Context, id events.UUID) error {
 	for range 2 {
 		v, err := a.account(ctx, id)
-		if err != nil || len(v.Differences) == 0 {
+		if err != nil || len(v.Differences) == 0 || v.due {
 			return err
 		}
 	}

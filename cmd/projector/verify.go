@@ -21,6 +21,8 @@ type verdict struct {
 	Account     string   `json:"account"`
 	Position    uint64   `json:"position"`
 	Differences []string `json:"differences"` // by section; empty where stored and folded are the same
+
+	due bool // an older version has parked messages of it, and it is about to be refolded
 }
 
 func (p *program) verify() *cobra.Command {
@@ -117,7 +119,8 @@ func (v *verifying) account(ctx context.Context, id events.UUID) (verdict, error
 	if err != nil {
 		return verdict{}, err
 	}
-	out := verdict{Account: id.String(), Position: stored.Position, Differences: []string{}}
+	out := verdict{Account: id.String(), Position: stored.Position, Differences: []string{},
+		due: stored.Parked > 0 && stored.Minor < projections.VersionMinor}
 	fold, err := v.fold(ctx, id, stored)
 	if err != nil {
 		return out, err

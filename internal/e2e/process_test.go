@@ -50,7 +50,12 @@ type process struct {
 // launch starts a program with these settings.
 func launch(t testing.TB, name string, settings map[string]string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(binary(t, name), args...), out: &lockedBuffer{}, done: make(chan error, 1)}
+	return launchFile(t, binary(t, name), settings, args...)
+}
+
+func launchFile(t testing.TB, file string, settings map[string]string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(file, args...), out: &lockedBuffer{}, done: make(chan error, 1)}
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 	for k, v := range settings {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)
@@ -63,7 +68,7 @@ func launch(t testing.TB, name string, settings map[string]string, args ...strin
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s %v said:\n%s", name, args, p.out.tail(4000))
+			t.Logf("%s %v said:\n%s", filepath.Base(file), args, p.out.tail(4000))
 		}
 	})
 	return p
@@ -87,7 +92,12 @@ func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 // command runs a program to its end.
 func command(t testing.TB, name string, settings map[string]string, args ...string) (output string, status int) {
 	t.Helper()
-	p := launch(t, name, settings, args...)
+	return commandFile(t, binary(t, name), settings, args...)
+}
+
+func commandFile(t testing.TB, file string, settings map[string]string, args ...string) (output string, status int) {
+	t.Helper()
+	p := launchFile(t, file, settings, args...)
 	status = p.wait()
 	return p.out.tail(1 << 20), status
 }
