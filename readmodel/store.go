@@ -30,8 +30,9 @@ type Store struct {
 	log   *slog.Logger
 
 	choose chooser
-	role   string    // what one replica at a time does; names the lock
-	lock   *pgx.Conn // holds it
+	refuse func(ctx context.Context, stream projections.StreamInfo) error // before waiting for a turn that is of no use
+	role   string                                                         // what one replica at a time does; names the lock
+	lock   *pgx.Conn                                                      // holds it
 }
 
 // chooser finds or makes the generation to write.
@@ -41,6 +42,16 @@ type chooser func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo)
 // there is none. owner names this replica to people.
 func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
 	return &Store{pool: pool, owner: owner, log: log, role: "projector",
+		refuse: func(ctx context.Context, stream projections.StreamInfo) error {
+			g, err := liveGeneration(ctx, pool)
+			if errors.Is(err, ErrNoGeneration) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return g.accepts(stream)
+		},
 		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
 			g, err := liveGeneration(ctx, tx)
 			if errors.Is(err, ErrNoGeneration) {
@@ -64,6 +75,11 @@ func schema(generation int64) string { return fmt.Sprintf("export_g%d", generati
 // others wait here for its session with the database to end. Safety does not
 // rest on that lock but on the epoch, which every Acquire moves on.
 func (s *Store) Acquire(ctx context.Context, stream projections.StreamInfo) (projections.Ownership, error) {
+	if s.refuse != nil {
+		if err := s.refuse(ctx, stream); err != nil {
+			return projections.Ownership{}, err
+		}
+	}
 	if err := s.exclude(ctx); err != nil {
 		return projections.Ownership{}, err
 	}

@@ -1,0 +1,262 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// change is a change of the program's source, a text by another in one file.
+type change struct{ file, from, to string }
+
+// otherProjector builds the projector from a changed source.
+func otherProjector(t *testing.T, changes ...change) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	replace := map[string]string{}
+	for i, c := range changes {
+		original := filepath.Join(root, c.file)
+		source, err := os.ReadFile(original)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(source), c.from) {
+			t.Fatalf("%s does not hold %q: the test changes nothing", c.file, c.from)
+		}
+		replace[original] = filepath.Join(dir, fmt.Sprint(i, ".go"))
+		if err := os.WriteFile(replace[original], []byte(strings.ReplaceAll(string(source), c.from, c.to)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, program := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "projector")
+	if err := os.WriteFile(file, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "build", "-overlay", file, "-o", program, "accountexport/cmd/projector").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return program
+}
+
+func says(p *process, what string) func(context.Context) error {
+	return func(context.Context) error {
+		if out := p.out.tail(1 << 20); !strings.Contains(out, what) {
+			return fmt.Errorf("it does not say %q, but %s", what, out[max(0, len(out)-400):])
+		}
+		return nil
+	}
+}
+
+func moreOf(n, most int) change {
+	return change{"projections/outcome.go", fmt.Sprintf("VersionMinor = %d", n), fmt.Sprintf("VersionMinor = %d", most)}
+}
+
+// TestNewMinorVersionTakesOver: a program that accepts what the running one
+// parks waits for its turn beside it, takes the generation on, and refolds by
+// itself the accounts and the tiers with parked messages, and no others. The
+// older program refuses the generation from then on.
+func TestNewMinorVersionTakesOver(t *testing.T) {
+	s := newSystem(t)
+	newer := otherProjector(t, moreOf(0, 1), change{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
+	s.settings["AUDIT_RATE"] = "50"
+	old := launch(t, "projector", s.settings, "run")
+	g := workload.New(21, workload.Config{Accounts: 40})
+	if err := s.publish(t.Context(), g, 2000, 0); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	meta := func() events.Meta {
+		n++
+		return events.Meta{ID: fmt.Sprint("v", n), Source: "/test", Time: events.TimeOf(time.Now())}
+	}
+	raw := func(m events.Message, err error, from, to string) uint64 {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Data = []byte(strings.ReplaceAll(string(m.Data), from, to))
+		at, err := s.client.PublishRaw(t.Context(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	long := strings.Repeat("l", 1500)
+	account, err := events.ParseUUID(someone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := events.NewUserRegistered(meta(), account, events.UserRegistered{Email: "a@b.example", Tier: "free", QuotaTierID: "long"})
+	raw(m, err, "", "")
+	m, err = events.NewTeamCreated(meta(), account, events.TeamCreated{ID: account, Name: "n", Slug: "s", QuotaTierID: "long"})
+	raw(m, err, "", "")
+	m, err = events.NewUserEmailChanged(meta(), account, events.UserEmailChanged{Email: "LONG"})
+	longEmail := raw(m, err, "LONG", long)
+	m, err = events.NewQuotaTierDefined(meta(), events.QuotaTierDefined{ID: "long", DisplayName: "LONG"})
+	raw(m, err, "LONG", long)
+	at := raw(events.Message{Subject: events.AccountSubject(account), Data: []byte("no JSON")}, nil, "", "")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	exports := readmodel.NewExports(s.pool)
+	before, err := exports.Meta(t.Context(), account)
+	if err != nil || before.State != readmodel.Incomplete || before.Parked != 2 {
+		t.Fatalf("by the old version: %+v, %v", before, err)
+	}
+
+	next := launchFile(t, newer, s.settings, "run")
+	eventually(t, "the new one to wait", 20*time.Second, says(next, "standing by"))
+	publishing := make(chan error, 1)
+	go func() { publishing <- s.publish(t.Context(), g, 3000, 6*time.Second) }()
+	old.signal(15)
+	if status := old.wait(); status != 0 {
+		t.Errorf("the old one ended with %d", status)
+	}
+	eventually(t, "the new one to refold", 30*time.Second, says(next, "refolded what an older version had parked"))
+	if err := <-publishing; err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	d, err := exports.Open(t.Context(), account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var body writer
+	if _, err := d.WriteTo(&body); err != nil {
+		t.Fatal(err)
+	}
+	if d.Parked != 1 || d.Position != at || strings.Count(string(body), long) != 2 || d.ETag() == before.ETag() {
+		t.Errorf("refolded: %+v, %s", d.Meta, body)
+	}
+	if out, status := commandFile(t, newer, s.settings, "verify", "--all"); status != 0 {
+		t.Errorf("verify: exit %d: %s", status, out)
+	}
+	if out, status := command(t, "projector", s.settings, "run"); status != 1 || !strings.Contains(out, "projection version 1.1, and this program is 1.0") {
+		t.Errorf("the old program goes on: exit %d: %s", status, out)
+	}
+	if out, status := command(t, "projector", s.settings, "parked", "retry", "--account", someone); status != 1 || !strings.Contains(out, "1.1") {
+		t.Errorf("the old program refolds: exit %d: %s", status, out)
+	}
+	if out := next.out.tail(1 << 20); strings.Contains(out, "differs from a fold") {
+		t.Errorf("the audit found a difference: %s", out)
+	}
+	if out, status := commandFile(t, newer, s.settings, "rebuild"); status != 0 || !strings.Contains(out, " 0 of them differ") {
+		t.Errorf("rebuild: exit %d: %s", status, out)
+	}
+	s.checkDismissal(t, newer, account, at, longEmail)
+}
+
+// checkDismissal: a dismissed message counts no more, here and in a generation
+// that is built later, and stays on record.
+func (s *system) checkDismissal(t *testing.T, projector string, account events.UUID, at, accepted uint64) {
+	t.Helper()
+	run := func(want int, wanted string, args ...string) {
+		t.Helper()
+		if out, status := commandFile(t, projector, s.settings, args...); status != want || !strings.Contains(out, wanted) {
+			t.Errorf("%v: exit %d: %s; want %d with %q", args, status, out, want, wanted)
+		}
+	}
+	run(1, "no message is parked", "parked", "dismiss", fmt.Sprint(accepted), "--note", "x")
+	run(1, "--note", "parked", "dismiss", fmt.Sprint(at), "--note", " ")
+	for _, note := range []string{"first note", "published again"} { // the second replaces the first
+		run(0, "is dismissed", "parked", "dismiss", fmt.Sprint(at), "--note", note)
+		s.counts(t, account, 1, 1)
+	}
+	run(0, "published again", "parked", "list")
+	run(0, "published again", "parked", "show", fmt.Sprint(at))
+	run(0, "0 have changed", "parked", "retry", "--account", account.String())
+	s.counts(t, account, 1, 1)
+	run(0, "is live", "rebuild")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.counts(t, account, 1, 1)
+	run(0, "published again", "parked", "list")
+	st, err := readmodel.Inspect(t.Context(), s.pool)
+	all := int64(0)
+	for _, p := range st.Partitions {
+		all += p.Tally[projections.Parked]
+	}
+	if err != nil || st.Dismissed != 1 || st.Parked != all-1 {
+		t.Errorf("status: %d parked, %d dismissed, %v", st.Parked, st.Dismissed, err)
+	}
+	run(0, "0 differ", "verify", "--account", account.String())
+}
+
+func (s *system) counts(t *testing.T, account events.UUID, parked, dismissed int) {
+	t.Helper()
+	m, err := readmodel.NewExports(s.pool).Meta(t.Context(), account)
+	if err != nil || m.Parked != parked || m.Dismissed != dismissed {
+		t.Errorf("account: %d parked, %d dismissed, %v; want %d and %d", m.Parked, m.Dismissed, err, parked, dismissed)
+	}
+}
+
+// TestNewMajorVersionRebuilds: a program that folds the same messages to other
+// documents refuses the live generation, and rebuilds beside the older one that
+// keeps it current; after the cut-over the older one refuses.
+func TestNewMajorVersionRebuilds(t *testing.T) {
+	s := newSystem(t)
+	newer := otherProjector(t,
+		change{"projections/outcome.go", "VersionMajor = 1", "VersionMajor = 2"},
+		change{"projections/patch.go", `"destroyed"`, `"demolished"`})
+	old := launch(t, "projector", s.settings, "run")
+	g := workload.New(22, workload.Config{Accounts: 60})
+	if err := s.publish(t.Context(), g, 4000, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	if out, status := commandFile(t, newer, s.settings, "run"); status != 1 || !strings.Contains(out, "projector rebuild") {
+		t.Fatalf("the new program runs on the old generation: exit %d: %s", status, out)
+	}
+	published := make(chan error, 1)
+	go func() { published <- s.publish(t.Context(), g, 3000, 5*time.Second) }()
+	endReading := s.readAll(t)
+	out, status := commandFile(t, newer, s.settings, "rebuild")
+	if status != 0 || !strings.Contains(out, "sandboxes differs") || !strings.Contains(out, "generation 2 is live") {
+		t.Fatalf("rebuild: exit %d: %s", status, out)
+	}
+	ended := make(chan int, 1)
+	go func() { ended <- old.wait() }()
+	select {
+	case status := <-ended:
+		if status != 1 || says(old, "projection version 2.0")(t.Context()) != nil {
+			t.Errorf("the old program ended with %d: %s", status, old.out.tail(400))
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the old program still runs")
+	}
+	launchFile(t, newer, s.settings, "run")
+	if err := <-published; err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	if n := endReading(); n == 0 {
+		t.Error(errors.New("nothing was read meanwhile"))
+	}
+	if out, status := commandFile(t, newer, s.settings, "verify", "--all"); status != 0 || !strings.Contains(out, " 0 differ") {
+		t.Errorf("verify: exit %d: %s", status, out)
+	}
+	if out, status := command(t, "projector", s.settings, "rollback"); status != 0 {
+		t.Errorf("the old program rolls back: exit %d: %s", status, out)
+	}
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.verify(t)
+}
