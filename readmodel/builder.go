@@ -138,6 +138,19 @@ func Lowest(ctx context.Context, pool *pgxpool.Pool, generation int64) (position
 	return position, nil
 }
 
+// Building is the generation that a rebuild is at work on; [ErrNotFound] where
+// there is none.
+func Building(ctx context.Context, pool *pgxpool.Pool) (Generation, error) {
+	all, err := generations(ctx, pool, `WHERE state = 'building' AND finished_at IS NULL`)
+	if err != nil {
+		return Generation{}, err
+	}
+	if len(all) == 0 {
+		return Generation{}, fmt.Errorf("generation being built: %w", ErrNotFound)
+	}
+	return all[0], nil
+}
+
 // ErrLive means that what is asked for cannot be done to the live generation.
 var ErrLive = errors.New("the generation is live")
 

@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
@@ -180,13 +183,31 @@ func (e *erasing) projected(ctx context.Context) error {
 func (e *erasing) mentions(parts ...[]byte) bool {
 	for _, p := range parts {
 		p = bytes.ToLower(p)
+		plain := unescape(p)
 		for _, n := range e.needles {
-			if len(n) > 0 && bytes.Contains(p, n) {
+			if len(n) > 0 && (bytes.Contains(p, n) || bytes.Contains(plain, n)) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// escapes are the JSON spellings of one character, in lower case; what is no
+// JSON may hold them, too.
+var escapes = regexp.MustCompile(`\\(u[0-9a-f]{4}|/)`)
+
+func unescape(p []byte) []byte {
+	if !bytes.Contains(p, []byte{'\\'}) {
+		return p
+	}
+	return bytes.ToLower(escapes.ReplaceAllFunc(p, func(m []byte) []byte {
+		if m[1] == '/' {
+			return m[1:]
+		}
+		r, _ := strconv.ParseUint(string(m[2:]), 16, 16) // four hex digits
+		return utf8.AppendRune(nil, rune(r))
+	}))
 }
 
 func (e *erasing) mentioned(m projections.Message) bool {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -22,6 +21,7 @@ type rebuilding struct {
 	client  *stream.Client
 	pool    *pgxpool.Pool // for looking
 	builder *pgxpool.Pool // for building
+	exports *readmodel.Exports
 	log     *slog.Logger
 	accept  bool // cut over in spite of differences
 }
@@ -35,6 +35,7 @@ func (p *program) rebuilding(ctx context.Context) (r *rebuilding, err error) {
 		r.close()
 		return nil, err
 	}
+	r.exports = readmodel.NewExports(r.pool)
 	if r.builder, err = readmodel.BuilderPool(ctx, string(p.cfg.DatabaseURL)); err != nil {
 		r.close()
 		return nil, fmt.Errorf("database: %w", err)
@@ -120,7 +121,7 @@ func (r *rebuilding) build(ctx context.Context, store *readmodel.Store, live rea
 	following, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
-	source := newThrottle(r.client, maxRate, func() bool { return r.liveSuffers(following, live.Number) })
+	source := newThrottle(r.client, maxRate, func() bool { return r.suffers(following, live.Number) })
 	go func() { ended <- r.engine(source, store).Follow(following) }()
 	show := newProgress(r.err)
 	defer show.end()
@@ -154,26 +155,38 @@ func (r *rebuilding) build(ctx context.Context, store *readmodel.Store, live rea
 
 // reached tells how far the generation that is being built is.
 func (r *rebuilding) reached(ctx context.Context) (generation int64, position, end uint64, err error) {
-	all, err := readmodel.Generations(ctx, r.pool)
+	g, err := readmodel.Building(ctx, r.pool)
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	i := slices.IndexFunc(all, func(g readmodel.Generation) bool { return g.State == readmodel.StateBuilding && !g.Reviving() })
-	if i < 0 {
-		return 0, 0, 0, fmt.Errorf("generation being built: %w", readmodel.ErrNotFound)
-	}
-	if position, err = readmodel.Lowest(ctx, r.pool, all[i].Number); err != nil {
+	if position, err = readmodel.Lowest(ctx, r.pool, g.Number); err != nil {
 		return 0, 0, 0, err
 	}
 	info, err := r.client.Info(ctx)
-	return all[i].Number, position, info.Last, err
+	return g.Number, position, info.Last, err
 }
 
-// liveSuffers tells whether the live projector falls behind: then building
-// gives way. The signal is how old the live checkpoints' as-of times are.
-func (r *rebuilding) liveSuffers(ctx context.Context, live int64) bool {
+// Signals that somebody suffers from a rebuild.
+const (
+	liveTooOld  = 3 * time.Second       // age of the live checkpoints' as-of times
+	nobodyLive  = time.Minute           // older than that: nobody projects, so nobody suffers
+	readTooSlow = 50 * time.Millisecond // what the API's read takes, alone on its connection
+)
+
+// suffers tells whether building has to give way. The signals are how old the
+// live checkpoints' as-of times are, which is what the time from event to
+// commit adds up to, and how long the statement of the API's read takes; both
+// are asked here, so nothing has to be scraped.
+func (r *rebuilding) suffers(ctx context.Context, live int64) bool {
 	age, err := readmodel.Age(ctx, r.pool, live)
-	return err == nil && age > 3*time.Second && age < time.Minute // older: nobody projects, so nobody suffers
+	if err != nil {
+		return false
+	}
+	began := time.Now()
+	if err := r.exports.Ready(ctx); err != nil {
+		return false
+	}
+	return age > liveTooOld && age < nobodyLive || time.Since(began) > readTooSlow
 }
 
 // compare prints how the new generation differs from the live one, and refuses

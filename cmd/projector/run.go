@@ -53,7 +53,9 @@ func (p *program) follow(ctx context.Context) error {
 		Help: "Parked messages on record in the live generation."})
 	differences := prometheus.NewCounter(prometheus.CounterOpts{Name: "projector_verify_differences_total",
 		Help: "Accounts that the audit found to differ from a fold of their messages."})
-	reg.MustRegister(parked, differences)
+	progress := prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_rebuild_progress_ratio",
+		Help: "How much of the stream the generation being built has, 0 to 1; 0 where none is being built."})
+	reg.MustRegister(parked, differences, progress)
 
 	engine := projections.New(client, store, projections.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Drain: p.cfg.ShutdownTimeout,
@@ -73,7 +75,11 @@ func (p *program) follow(ctx context.Context) error {
 		return engine.Run(gctx)
 	})
 	g.Go(func() error {
-		countParked(actx, pool, parked)
+		every(actx, 5*time.Second, func() { countParked(actx, pool, parked) })
+		return nil
+	})
+	g.Go(func() error {
+		every(actx, time.Second, func() { progress.Set(rebuilt(actx, pool, client)) })
 		return nil
 	})
 	g.Go(func() error {
@@ -92,18 +98,40 @@ func (p *program) follow(ctx context.Context) error {
 	return nil
 }
 
-// countParked keeps the gauge of parked messages current.
-func countParked(ctx context.Context, pool *pgxpool.Pool, gauge prometheus.Gauge) {
-	ticker := time.NewTicker(5 * time.Second)
+// every calls do at once and then in these intervals.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		if n, err := readmodel.CountParked(ctx, pool); err == nil { // away now, told by readiness
-			gauge.Set(float64(n))
-		}
+		do()
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
 	}
+}
+
+// countParked keeps the gauge of parked messages current.
+func countParked(ctx context.Context, pool *pgxpool.Pool, gauge prometheus.Gauge) {
+	if n, err := readmodel.CountParked(ctx, pool); err == nil { // away now, told by readiness
+		gauge.Set(float64(n))
+	}
+}
+
+// rebuilt is how much of the stream a generation that is being built has.
+func rebuilt(ctx context.Context, pool *pgxpool.Pool, client *stream.Client) float64 {
+	g, err := readmodel.Building(ctx, pool)
+	if err != nil {
+		return 0
+	}
+	position, err := readmodel.Lowest(ctx, pool, g.Number)
+	if err != nil {
+		return 0
+	}
+	info, err := client.Info(ctx)
+	if err != nil || info.Last == 0 {
+		return 0
+	}
+	return min(1, float64(position)/float64(info.Last))
 }

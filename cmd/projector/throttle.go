@@ -31,6 +31,9 @@ func (t *throttle) Open(ctx context.Context, after uint64) (projections.Reader, 
 	return &throttled{Reader: r, throttle: t}, err
 }
 
+// giveWayAtMost is how long reading pauses before it goes on for a moment.
+const giveWayAtMost = 10 * time.Second
+
 type throttled struct {
 	projections.Reader
 	*throttle
@@ -39,7 +42,8 @@ type throttled struct {
 
 // Next implements [projections.Reader].
 func (r *throttled) Next(ctx context.Context, buf []projections.Message, bound projections.Bound) ([]projections.Message, error) {
-	for time.Since(r.looked) > time.Second && r.suffers() {
+	// Not for ever: who suffers may do so for another reason.
+	for began := time.Now(); time.Since(r.looked) > time.Second && time.Since(began) < giveWayAtMost && r.suffers(); {
 		select {
 		case <-ctx.Done():
 			return buf, ctx.Err()

@@ -57,6 +57,7 @@ func TestErasedAccountLeavesNoTrace(t *testing.T) {
 	raw(events.AccountSubject(account), `not JSON, `+marker)
 	raw("controlplane.account."+strings.ToUpper(someone), `{"x":"`+marker+`"}`)
 	raw("controlplane.accounts.mistyped", `{"email":"`+strings.ToUpper(address)+`"}`)
+	raw("controlplane.account.escaped", `{"email":"someone\u0040`+marker+`.example"}`)
 	if err := s.publish(t.Context(), workload.New(1, workload.Config{Accounts: 10}), 500, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestErasedAccountLeavesNoTrace(t *testing.T) {
 	}
 
 	out, status := command(t, "projector", s.settings, "erase", "--account", someone)
-	if status != 0 || !strings.Contains(out, "left               0 messages, 0 rows") || !strings.Contains(out, "2 on mistyped subjects") {
+	if status != 0 || !strings.Contains(out, "left               0 messages, 0 rows") || !strings.Contains(out, "3 on mistyped subjects") {
 		t.Fatalf("erase: exit %d: %s", status, out)
 	}
 	if where := s.traces(t); where != "" {
