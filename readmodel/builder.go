@@ -30,7 +30,7 @@ func BuilderPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 // built, or a new one where there is none that this program can go on with.
 // One builder works at a time.
 func NewBuilder(pool *pgxpool.Pool, owner string, restart bool, log *slog.Logger) *Store {
-	return &Store{pool: pool, owner: owner, log: log, role: "rebuild",
+	return &Store{pool: pool, owner: owner, log: log, role: "rebuild", copies: true,
 		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
 			g, err := building(ctx, tx, stream, restart)
 			restart = false // once

@@ -38,7 +38,12 @@ func (s *Store) Commit(ctx context.Context, b *projections.Batch) error {
 		write(b, func(sql string, args ...any) { q.Queue(sql, args...) })
 		return fenced(s.pool.SendBatch(ctx, q).Close())
 	}
-	return fenced(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return execute(ctx, tx, b) }))
+	return fenced(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if s.copies {
+			return copyNew(ctx, tx, b)
+		}
+		return execute(ctx, tx, b)
+	}))
 }
 
 // write makes the statements that write the batch, one after the other.

@@ -31,6 +31,7 @@ type Store struct {
 
 	choose chooser
 	refuse func(ctx context.Context, stream projections.StreamInfo) error // before waiting for a turn that is of no use
+	copies bool                                                           // many rows are new: COPY those
 	role   string                                                         // what one replica at a time does; names the lock
 	lock   *pgx.Conn                                                      // holds it
 }

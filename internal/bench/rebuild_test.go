@@ -1,0 +1,85 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/workload"
+	"accountexport/readmodel"
+)
+
+// BenchmarkRebuild measures `projector rebuild`, the program itself from its
+// start to the comparison of the generations, over 1.2 million events: its rate
+// against reading the stream and doing nothing, and the most memory it held,
+// with few accounts and with many.
+func BenchmarkRebuild(b *testing.B) {
+	const total = 1_200_000
+	program := filepath.Join(b.TempDir(), "projector")
+	if out, err := exec.Command("go", "build", "-o", program, "accountexport/cmd/projector").CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	for b.Loop() {
+		few, fewTook, raw := rebuild(b, program, 10_000, total)
+		many, manyTook, _ := rebuild(b, program, 300_000, total)
+		row(b, "raw reading", rate(total, raw))
+		row(b, "rebuild, 10,000 accounts", rate(total, fewTook))
+		row(b, "  share of raw (aim: 50 %)", percent(raw, fewTook))
+		row(b, "rebuild, 300,000 accounts", rate(total, manyTook))
+		row(b, "  share of raw", percent(raw, manyTook))
+		row(b, "memory, 10,000 accounts", mebibytes(few))
+		row(b, "memory, 300,000 accounts", mebibytes(many))
+		row(b, "  ratio (aim: 1.5)", times(many, few))
+		b.ReportMetric(raw.Seconds()/fewTook.Seconds(), "of-raw")
+		b.ReportMetric(float64(many)/float64(few), "memory-ratio")
+	}
+}
+
+// rebuild gives the most memory that a rebuild held, in bytes, how long it
+// took, and how long reading alone takes.
+func rebuild(b *testing.B, program string, accounts, total int) (memory int64, took, raw time.Duration) {
+	b.Helper()
+	s := newStack(b)
+	backlog := workload.NewBacklog(1, accounts, total)
+	n, err := s.client.PublishAll(b.Context(), func() (events.Message, bool) {
+		m, ok := backlog.Next()
+		return message(m.Subject, m.Header, m.Data), ok
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.liveNothing(b)
+	raw = readAll(b, s, n)
+	cmd := exec.Command(program, "rebuild", "--cutover=manual", "--accept-differences")
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+s.pg.URL(), "NATS_URL="+s.nats.URL(), "ADMIN_ADDR=127.0.0.1:0")
+	began := time.Now()
+	out, err := cmd.CombinedOutput()
+	took = time.Since(began)
+	if err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10, took, raw
+}
+
+// liveNothing makes a live generation that nobody projects.
+func (s *stack) liveNothing(b *testing.B) {
+	b.Helper()
+	info, err := s.client.Info(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	store := readmodel.NewStore(s.pool, "bench", quiet())
+	defer store.Close(b.Context())
+	if _, err := store.Acquire(b.Context(), info); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%8.0f MiB", float64(n)/(1<<20)) }
+
+func times(a, b int64) string { return fmt.Sprintf("× %.2f", float64(a)/float64(b)) }

@@ -1,0 +1,105 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"accountexport/projections"
+)
+
+// copyNew does what write does, with COPY for the rows that are new: those of
+// accounts that the store has no row of, and every item, which is sealed once.
+// The fence comes first here, too, so that no other writer can have made the
+// rows.
+func copyNew(ctx context.Context, tx pgx.Tx, b *projections.Batch) error {
+	c := copier{ctx: ctx, tx: tx, generation: b.Generation}
+	queueAdvances(c.exec, b)
+	queueWipes(c.exec, b)
+	var fresh, known []projections.Change
+	for _, change := range b.Changes {
+		if change.New {
+			fresh = append(fresh, change)
+		} else {
+			known = append(known, change)
+		}
+	}
+	c.rows(fresh)
+	c.pages(fresh)
+	for changes := range slices.Chunk(known, rowsAtOnce) {
+		queueRows(c.exec, b.Generation, changes)
+		queuePages(c.exec, b.Generation, changes)
+	}
+	c.items(b.Changes)
+	queueWaiting(c.exec, b)
+	queueTiers(c.exec, b)
+	queueParked(c.exec, b)
+	return c.err
+}
+
+// copier writes until the first error.
+type copier struct {
+	ctx        context.Context
+	tx         pgx.Tx
+	generation int64
+	err        error
+}
+
+func (c *copier) exec(sql string, args ...any) {
+	if c.err == nil {
+		_, c.err = c.tx.Exec(c.ctx, sql, args...)
+	}
+}
+
+func (c *copier) copy(table string, columns []string, rows [][]any) {
+	if c.err != nil || len(rows) == 0 {
+		return
+	}
+	_, err := c.tx.CopyFrom(c.ctx, pgx.Identifier{schema(c.generation), table}, columns, pgx.CopyFromRows(rows))
+	if err != nil {
+		c.err = fmt.Errorf("copy into %s: %w", table, err)
+	}
+}
+
+var accountColumns = []string{"account_id", "partition", "position", "parked", "version_minor", "erased_at", "quota_tier_id", "usage_low",
+	"usage_pages", "key_pages", "sandbox_pages", "waiting", "user_json", "team_json", "usage_tail", "keys_tail", "sandboxes_tail"}
+
+func (c *copier) rows(changes []projections.Change) {
+	rows := make([][]any, 0, len(changes))
+	for i := range changes {
+		r := &changes[i].Row
+		var erased, tier any
+		if r.ErasedAt != nil {
+			erased = r.ErasedAt.GoTime()
+		}
+		if r.QuotaTierID != "" {
+			tier = r.QuotaTierID
+		}
+		rows = append(rows, []any{[16]byte(r.ID), int32(r.Partition), int64(r.Position), int32(r.Parked), int32(projections.VersionMinor),
+			erased, tier, r.UsageLow, int32(r.UsagePages), int32(r.KeyPages), int32(r.SandboxPages), int32(r.Waiting),
+			r.User, r.Team, r.Usage, r.Keys, r.Sandboxes})
+	}
+	c.copy("account_export", accountColumns, rows)
+}
+
+func (c *copier) pages(changes []projections.Change) {
+	var rows [][]any
+	for i := range changes {
+		for _, p := range changes[i].Pages {
+			rows = append(rows, []any{[16]byte(changes[i].Row.ID), int16(p.Section), p.Key, p.Body})
+		}
+	}
+	c.copy("account_export_pages", []string{"account_id", "section", "page_key", "body"}, rows)
+}
+
+func (c *copier) items(changes []projections.Change) {
+	var rows [][]any
+	for i := range changes {
+		for _, it := range changes[i].Sealed {
+			rows = append(rows, []any{[16]byte(changes[i].Row.ID), int16(it.Section), it.Item, it.Page})
+		}
+	}
+	c.copy("account_export_items", []string{"account_id", "section", "item", "page_key"}, rows)
+}
