@@ -21,16 +21,18 @@ type Guard func(info StreamInfo, have StreamIdentity, lowest, highest uint64) er
 
 // Options configure a [Projector].
 type Options struct {
-	Lanes      int           // disjoint sets of partitions, each folded and committed by itself; default 1
-	Batch      Bound         // most of one commit: messages, and bytes of changed accounts; default 200,000 and 128 MiB
-	Read       Bound         // most of one read; default 4,096 events or 4 MiB
-	CacheBytes int           // of account states in memory, over all lanes; default 128 MiB
-	Tick       time.Duration // how often idle partitions advance and lag is looked at; default 1 s
-	StallAfter time.Duration // without progress while messages wait, reading starts anew; default 15 s
-	Drain      time.Duration // how long the batch at hand may take on shutdown; default 10 s
-	Guard      Guard         // default: none
-	Observer   Observer      // default: none
-	Logger     *slog.Logger  // default: slog.Default()
+	Lanes      int                      // disjoint sets of partitions, each folded and committed by itself; default 1
+	Batch      Bound                    // most of one commit: messages, and bytes of changed accounts; default 200,000 and 128 MiB
+	Read       Bound                    // most of one read; default 4,096 events or 4 MiB
+	CacheBytes int                      // of account states in memory, over all lanes; default 128 MiB
+	Linger     time.Duration            // far behind, batches grow for so long before they are committed; default 0: not at all
+	Only       func(partition int) bool // partitions to fold; default all
+	Tick       time.Duration            // how often idle partitions advance and lag is looked at; default 1 s
+	StallAfter time.Duration            // without progress while messages wait, reading starts anew; default 15 s
+	Drain      time.Duration            // how long the batch at hand may take on shutdown; default 10 s
+	Guard      Guard                    // default: none
+	Observer   Observer                 // default: none
+	Logger     *slog.Logger             // default: slog.Default()
 }
 
 func (o *Options) defaults() {

@@ -28,6 +28,7 @@ type lane struct {
 	cache      *cache
 	at         map[int]*Checkpoint // as committed
 	observe    func(*committedBatch)
+	linger     func() time.Duration // how long a batch may grow that nothing waits for
 
 	seq      uint64
 	cur      *pending
@@ -53,7 +54,8 @@ type committedBatch struct {
 
 func newLane(s Store, own Ownership, checkpoints []Checkpoint, bound Bound, cacheBytes int) *lane {
 	l := &lane{store: s, generation: own.Generation, bound: bound, cache: newCache(cacheBytes),
-		at: map[int]*Checkpoint{}, done: make(chan error, 1), observe: func(*committedBatch) {}}
+		at: map[int]*Checkpoint{}, done: make(chan error, 1), observe: func(*committedBatch) {},
+		linger: func() time.Duration { return 0 }}
 	for i, c := range checkpoints {
 		l.at[c.Partition] = &c
 		// What one partition has behind it, another may have before it, where
@@ -76,7 +78,7 @@ func (l *lane) renew() {
 func (l *lane) run(ctx context.Context, in <-chan work) error {
 	open := in
 	for {
-		if !l.cur.empty() && l.inFlight == nil && (len(in) == 0 || l.cur.full(l.bound)) {
+		if !l.cur.empty() && l.inFlight == nil && (l.cur.full(l.bound) || open == nil || l.ripe(len(in))) {
 			if err := l.start(ctx); err != nil {
 				return err
 			}
@@ -107,6 +109,15 @@ func (l *lane) run(ctx context.Context, in <-chan work) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// ripe tells whether the batch is to be committed though it is not full, where
+// so much work waits.
+func (l *lane) ripe(waiting int) bool {
+	if d := l.linger(); d > 0 {
+		return time.Since(l.cur.began) >= d
+	}
+	return waiting == 0
 }
 
 // abandon waits for the commit under way, whatever becomes of it.

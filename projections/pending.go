@@ -19,6 +19,7 @@ type TypeOutcome struct {
 // pending is a batch while it is folded: all that is to be committed at once.
 type pending struct {
 	seq     uint64
+	began   time.Time
 	dirty   []*cached
 	tiers   map[string]*TierDefinition
 	parked  []ParkedMessage
@@ -31,7 +32,7 @@ type pending struct {
 }
 
 func newPending(seq uint64) *pending {
-	return &pending{seq: seq, tiers: map[string]*TierDefinition{}, touched: map[int]*Tally{}, counts: map[TypeOutcome]int64{}}
+	return &pending{seq: seq, began: time.Now(), tiers: map[string]*TierDefinition{}, touched: map[int]*Tally{}, counts: map[TypeOutcome]int64{}}
 }
 
 func (p *pending) empty() bool { return len(p.times) == 0 && !p.all }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ type session struct {
 
 	read   atomic.Uint64 // everything up to here was handed to the lanes
 	readAt atomic.Int64  // the stream's timestamp of that, in ns
+	behind atomic.Bool   // far behind the stream's end
 }
 
 func (p *Projector) open(ctx context.Context) (*session, error) {
@@ -32,6 +34,12 @@ func (p *Projector) open(ctx context.Context) (*session, error) {
 	own, err := p.store.Acquire(ctx, info)
 	if err != nil {
 		return nil, fmt.Errorf("take ownership: %w", err)
+	}
+	if p.opt.Only != nil {
+		own.Checkpoints = slices.DeleteFunc(own.Checkpoints, func(c Checkpoint) bool { return !p.opt.Only(c.Partition) })
+		if len(own.Checkpoints) == 0 {
+			return nil, errors.New("no partition to fold")
+		}
 	}
 	s := &session{p: p, own: own, of: map[int]*lane{}, from: map[int]uint64{}}
 	lowest, _ := s.bounds()
@@ -49,6 +57,14 @@ func (p *Projector) open(ctx context.Context) (*session, error) {
 			mine = append(mine, own.Checkpoints[j])
 		}
 		l := newLane(p.store, own, mine, p.opt.Batch, p.opt.CacheBytes/n)
+		if p.opt.Linger > 0 {
+			l.linger = func() time.Duration {
+				if s.behind.Load() {
+					return p.opt.Linger
+				}
+				return 0
+			}
+		}
 		l.observe = func(b *committedBatch) { p.opt.Observer.Committed(b.stats(own.Generation)) }
 		s.lanes = append(s.lanes, l)
 		for _, c := range mine {
@@ -212,6 +228,9 @@ func (s *session) pump(ctx context.Context, in map[*lane]chan work) error {
 	}
 }
 
+// farBehind is so many positions that waiting to write more at once pays.
+const farBehind = 20_000
+
 // tick looks at the stream's end: it moves the checkpoints of idle partitions
 // on, holds the stream against the checkpoint, and notices when messages wait
 // and reading stands still.
@@ -235,6 +254,7 @@ func (s *session) tick(ctx context.Context, in map[*lane]chan work) error {
 		if err := s.guard(info); err != nil {
 			return err
 		}
+		s.behind.Store(s.read.Load()+farBehind < info.Last)
 		read, asOf := s.read.Load(), time.Unix(0, s.readAt.Load())
 		if read != seen {
 			moved, seen = time.Now(), read

@@ -26,6 +26,8 @@ type StreamInfo struct {
 	Last       uint64    // last sequence given out; 0 for a stream that never had a message
 	Partitions int       // of the stream's subject transform
 	Time       time.Time // the server's clock when it answered
+	Messages   uint64    // still there
+	Subjects   uint64    // that they are on
 }
 
 // Bound limits how much one read returns.

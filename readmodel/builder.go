@@ -23,8 +23,14 @@ func BuilderPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	}
 	cfg.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
 	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport rebuild"
+	ByKeys(cfg)
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
+
+// ByKeys keeps the statements of a [Store] to primary keys: planned while a
+// generation is new, they would otherwise go through whole tables until the
+// next ANALYZE (measured: a third of the rate at 300,000 accounts).
+func ByKeys(cfg *pgxpool.Config) { cfg.ConnConfig.RuntimeParams["enable_seqscan"] = "off" }
 
 // NewBuilder writes a generation beside the live one: the one that is being
 // built, or a new one where there is none that this program can go on with.
@@ -127,6 +133,33 @@ func FindGeneration(ctx context.Context, db querier, number int64) (Generation, 
 		return Generation{}, fmt.Errorf("generation %d: %w", number, ErrNotFound)
 	}
 	return all[i], nil
+}
+
+// Positions are the checkpoints of a generation, by partition.
+func Positions(ctx context.Context, pool *pgxpool.Pool, generation int64) (map[int]uint64, error) {
+	rows, err := pool.Query(ctx, `SELECT partition, position FROM export.checkpoints WHERE generation = $1`, generation)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	out := map[int]uint64{}
+	var partition int
+	var position uint64
+	if _, err := pgx.ForEachRow(rows, []any{&partition, &position}, func() error {
+		out[partition] = position
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	return out, nil
+}
+
+// Mean is the mean checkpoint of a generation.
+func Mean(ctx context.Context, pool *pgxpool.Pool, generation int64) (position uint64, err error) {
+	err = pool.QueryRow(ctx, `SELECT coalesce(avg(position), 0)::bigint FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
+	if err != nil {
+		return 0, fmt.Errorf("read checkpoints: %w", err)
+	}
+	return position, nil
 }
 
 // Lowest is the lowest checkpoint of a generation.

@@ -19,12 +19,15 @@ func (p *program) connectStream(ctx context.Context, log *slog.Logger) (*stream.
 }
 
 // connectDatabase opens a pool; it connects when first used.
-func (p *program) connectDatabase(ctx context.Context) (*pgxpool.Pool, error) {
+func (p *program) connectDatabase(ctx context.Context, with ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(string(p.cfg.DatabaseURL))
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport projector"
+	for _, change := range with {
+		change(cfg)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)

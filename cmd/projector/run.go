@@ -34,7 +34,7 @@ func (p *program) follow(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	pool, err := p.connectDatabase(ctx)
+	pool, err := p.connectDatabase(ctx, readmodel.ByKeys)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func rebuilt(ctx context.Context, pool *pgxpool.Pool, client *stream.Client) flo
 	if err != nil {
 		return 0
 	}
-	position, err := readmodel.Lowest(ctx, pool, g.Number)
+	position, err := readmodel.Mean(ctx, pool, g.Number)
 	if err != nil {
 		return 0
 	}

@@ -119,7 +119,8 @@ func (c *Client) Info(ctx context.Context) (projections.StreamInfo, error) {
 		at = time.Now()
 	}
 	return projections.StreamInfo{Name: info.Config.Name, Created: info.Created, First: info.State.FirstSeq,
-		Last: info.State.LastSeq, Partitions: partitions, Time: at}, nil
+		Last: info.State.LastSeq, Partitions: partitions, Time: at,
+		Messages: info.State.Msgs, Subjects: info.State.NumSubjects}, nil
 }
 
 // explain says what to do about a stream that is not there.
