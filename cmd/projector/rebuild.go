@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"time"
 
@@ -114,7 +115,11 @@ func closeStore(ctx context.Context, s *readmodel.Store) {
 // engine folds into a generation beside the live one; only: nil for all
 // partitions.
 func (r *rebuilding) engine(source projections.Source, store *readmodel.Store, only func(int) bool) *projections.Projector {
-	return projections.New(source, store, projections.Options{Lanes: r.lanes(), CacheBytes: int(r.cfg.StateCacheBytes),
+	lanes := runtime.NumCPU() // commits cost the database little here
+	if r.cfg.Lanes > 0 {
+		lanes = int(r.cfg.Lanes)
+	}
+	return projections.New(source, store, projections.Options{Lanes: lanes, CacheBytes: int(r.cfg.StateCacheBytes),
 		Batch: projections.Bound{Events: max(int(r.cfg.BatchEvents), 1_000_000), Bytes: int(r.cfg.BatchBytes)}, Linger: linger, Only: only,
 		Guard: stream.Guard, Logger: r.log})
 }
