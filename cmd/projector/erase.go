@@ -25,10 +25,11 @@ import (
 type receipt struct {
 	Account          string    `json:"account"`
 	ErasedAt         uint64    `json:"erased_at_position"` // of the event that stays in the stream
-	MessagesRemoved  int       `json:"messages_removed"`   // of the account
-	StraysRemoved    int       `json:"strays_removed"`     // messages on mistyped subjects that held its id or e-mail
-	RowsRemoved      int64     `json:"rows_removed"`       // of generations that are not live, and of parked strays
-	RowsLeft         int64     `json:"rows_left"`          // 0
+	Already          bool      `json:"erased_already"`
+	MessagesRemoved  int       `json:"messages_removed"` // of the account
+	StraysRemoved    int       `json:"strays_removed"`   // messages on mistyped subjects that held its id or e-mail
+	RowsRemoved      int64     `json:"rows_removed"`     // of generations that are not live, and of parked strays
+	RowsLeft         int64     `json:"rows_left"`        // 0
 	MessagesSearched int       `json:"messages_searched"`
 	MessagesLeft     int       `json:"messages_left"` // 0
 	ElsewhereAt      []uint64  `json:"mentioned_elsewhere_at,omitempty"`
@@ -85,6 +86,9 @@ func (e *erasing) run(ctx context.Context, out io.Writer, asJSON bool) error {
 	if err := e.look(ctx); err != nil {
 		return err
 	}
+	if !e.heard && asJSON {
+		return json.NewEncoder(out).Encode(map[string]any{"account": e.account.String(), "heard_of": false})
+	}
 	if !e.heard {
 		_, err := fmt.Fprintf(out, "account %s was never heard of: there is nothing to erase\n", e.account)
 		return err
@@ -113,6 +117,9 @@ func (e *erasing) run(ctx context.Context, out io.Writer, asJSON bool) error {
 		return err
 	}
 	if again && r.MessagesRemoved+r.StraysRemoved+int(r.RowsRemoved) == 0 {
+		r.Already = true
+	}
+	if r.Already && !asJSON {
 		fmt.Fprintf(out, "account %s was erased already, at position %d\n", e.account, e.erased)
 	}
 	return r.print(out, asJSON)

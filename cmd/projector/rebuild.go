@@ -120,7 +120,7 @@ func (r *rebuilding) engine(source projections.Source, store *readmodel.Store, o
 		lanes = int(r.cfg.Lanes)
 	}
 	return projections.New(source, store, projections.Options{Lanes: lanes, CacheBytes: int(r.cfg.StateCacheBytes),
-		Batch: projections.Bound{Events: max(int(r.cfg.BatchEvents), 1_000_000), Bytes: int(r.cfg.BatchBytes)}, Linger: linger, Only: only,
+		Batch: projections.Bound{Events: 5 * int(r.cfg.BatchEvents), Bytes: int(r.cfg.BatchBytes)}, Linger: linger, Only: only,
 		Guard: stream.Guard, Logger: r.log})
 }
 

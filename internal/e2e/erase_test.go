@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,75 @@ const marker = "erase-marker-7f3a"
 func TestErasedAccountLeavesNoTrace(t *testing.T) {
 	s := newSystem(t)
 	launch(t, "projector", s.settings, "run")
+	s.markSomeone(t)
+
+	out, status := command(t, "projector", s.settings, "erase", "--account", someone)
+	if status != 0 || !strings.Contains(out, "left               0 messages, 0 rows") || !strings.Contains(out, "3 on mistyped subjects") {
+		t.Fatalf("erase: exit %d: %s", status, out)
+	}
+	if where := s.traces(t); where != "" {
+		t.Errorf("the marker is left: %s", where)
+	}
+	if out, status = command(t, "projector", s.settings, "erase", "--account", someone); status != 0 || !strings.Contains(out, "erased already") {
+		t.Errorf("erased again: exit %d: %s", status, out)
+	}
+	unknown := strings.Replace(someone, "3c90", "4c90", 1)
+	if out, status = command(t, "projector", s.settings, "erase", "--account", unknown); status != 0 || !strings.Contains(out, "never heard of") {
+		t.Errorf("unknown erased: exit %d: %s", status, out)
+	}
+	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 {
+		t.Fatalf("rebuild after the erasure: exit %d: %s", status, out)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.verify(t)
+	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
+		t.Errorf("verify: exit %d: %s", status, out)
+	}
+}
+
+// TestErasureIsCompletedAfterKills kills an erasure hard at many moments; the
+// run that is let through completes it, and its receipt says that nothing is
+// left.
+func TestErasureIsCompletedAfterKills(t *testing.T) {
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	s.markSomeone(t)
+	for i := range 25 {
+		p := launch(t, "projector", s.settings, "erase", "--account", someone)
+		time.Sleep(time.Duration(10+4*i) * time.Millisecond)
+		p.kill()
+	}
+	out, status := command(t, "projector", s.settings, "erase", "--account", someone, "--json")
+	var receipt struct {
+		Account      string `json:"account"`
+		ErasedAt     uint64 `json:"erased_at_position"`
+		MessagesLeft *int   `json:"messages_left"`
+		RowsLeft     *int   `json:"rows_left"`
+		Searched     int    `json:"messages_searched"`
+	}
+	if err := json.Unmarshal([]byte(out), &receipt); err != nil || status != 0 {
+		t.Fatalf("erase: exit %d, %v: %s", status, err, out)
+	}
+	if receipt.Account != someone || receipt.ErasedAt == 0 || receipt.Searched == 0 ||
+		receipt.MessagesLeft == nil || *receipt.MessagesLeft != 0 || receipt.RowsLeft == nil || *receipt.RowsLeft != 0 {
+		t.Errorf("receipt: %s", out)
+	}
+	if where := s.traces(t); where != "" {
+		t.Errorf("the marker is left: %s", where)
+	}
+	// The counts of this generation are those of the messages that were there.
+	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 {
+		t.Fatalf("rebuild after the erasure: exit %d: %s", status, out)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.verify(t)
+}
+
+// markSomeone publishes an account whose every text holds the marker, also on
+// mistyped subjects, as the first in the stream, and makes a retired
+// generation that holds it, too.
+func (s *system) markSomeone(t *testing.T) {
+	t.Helper()
 	account, err := events.ParseUUID(someone)
 	if err != nil {
 		t.Fatal(err)
@@ -68,29 +138,6 @@ func TestErasedAccountLeavesNoTrace(t *testing.T) {
 	}
 	if s.traces(t) == "" {
 		t.Fatal("the marker is nowhere even before: the test tests nothing")
-	}
-
-	out, status := command(t, "projector", s.settings, "erase", "--account", someone)
-	if status != 0 || !strings.Contains(out, "left               0 messages, 0 rows") || !strings.Contains(out, "3 on mistyped subjects") {
-		t.Fatalf("erase: exit %d: %s", status, out)
-	}
-	if where := s.traces(t); where != "" {
-		t.Errorf("the marker is left: %s", where)
-	}
-	if out, status = command(t, "projector", s.settings, "erase", "--account", someone); status != 0 || !strings.Contains(out, "erased already") {
-		t.Errorf("erased again: exit %d: %s", status, out)
-	}
-	unknown := strings.Replace(someone, "3c90", "4c90", 1)
-	if out, status = command(t, "projector", s.settings, "erase", "--account", unknown); status != 0 || !strings.Contains(out, "never heard of") {
-		t.Errorf("unknown erased: exit %d: %s", status, out)
-	}
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 {
-		t.Fatalf("rebuild after the erasure: exit %d: %s", status, out)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
-	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
-		t.Errorf("verify: exit %d: %s", status, out)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,16 +14,17 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"accountexport/events"
+	"accountexport/internal/auth/authtest"
 	"accountexport/internal/workload"
 	"accountexport/readmodel"
 )
 
-// TestRebuildWithoutAGap rebuilds while events are published and documents are
+// TestRebuildWithoutAGap rebuilds 200,000 messages while events are published and documents are
 // read at full rate, and kills the rebuild hard five times. No read fails or
 // goes back in position, and in the end the new generation is live and equal to
 // an independent fold; rolling back gives the same.
 func TestRebuildWithoutAGap(t *testing.T) {
-	const before, during = 15_000, 10_000
+	const before, during = 160_000, 40_000
 	s := newSystem(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -34,7 +37,7 @@ func TestRebuildWithoutAGap(t *testing.T) {
 
 	published := make(chan error, 1)
 	go func() { published <- s.publish(t.Context(), g, during, 12*time.Second) }()
-	endReading := s.readAll(t)
+	endReading, endHTTP := s.readAll(t), s.readHTTP(t)
 
 	settings := map[string]string{"ADMIN_ADDR": "127.0.0.1:0", "BATCH_EVENTS": "500"}
 	for k, v := range s.settings {
@@ -43,8 +46,8 @@ func TestRebuildWithoutAGap(t *testing.T) {
 		}
 	}
 	for i := range 5 {
-		rebuild := launch(t, "projector", settings, "rebuild", "--cutover=manual", "--max-rate", "4000")
-		moment := time.NewTimer(time.Duration(200+rand.IntN(700)) * time.Millisecond)
+		rebuild := launch(t, "projector", settings, "rebuild", "--cutover=manual", "--max-rate", "40000")
+		moment := time.NewTimer(time.Duration(300+rand.IntN(1200)) * time.Millisecond)
 		<-moment.C
 		rebuild.kill()
 		if out := rebuild.out.tail(1000); strings.Contains(out, "is ready") {
@@ -65,7 +68,7 @@ func TestRebuildWithoutAGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	t.Logf("%d reads", endReading())
+	t.Logf("%d reads, %d over HTTP", endReading(), endHTTP())
 	s.verify(t)
 
 	s.checkVerify(t)
@@ -119,18 +122,7 @@ RETURNING account_id`).Scan(&id)
 // function is called: no read may fail, be a mixture, or go back in position.
 func (s *system) readAll(t *testing.T) (end func() int) {
 	t.Helper()
-	var accounts []events.UUID
-	rows, err := s.pool.Query(t.Context(), `SELECT account_id FROM export_g1.account_export`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var id [16]byte
-	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error {
-		accounts = append(accounts, id)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
+	accounts := s.accounts(t)
 	ctx, stop := context.WithCancel(t.Context())
 	exports := readmodel.NewExports(s.pool)
 	count := make(chan int, 1)
@@ -165,4 +157,150 @@ func (s *system) readAll(t *testing.T) (end func() int) {
 		stop()
 		return <-count
 	}
+}
+
+// readHTTP does the same over HTTP, from the API's own program.
+func (s *system) readHTTP(t *testing.T) (end func() int) {
+	t.Helper()
+	accounts := s.accounts(t)
+	addr := freeAddr(t)
+	launch(t, "api", map[string]string{"DATABASE_URL": s.pg.URL(), "HTTP_ADDR": addr, "ADMIN_ADDR": "127.0.0.1:0",
+		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
+	tokens := make([]string, len(accounts))
+	for i, id := range accounts {
+		var err error
+		if tokens[i], err = authtest.Mint(jwtSecret, issuer, id, "someone@example.org", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	url := "http://" + addr + "/v1/account/export"
+	eventually(t, "the API", 10*time.Second, func(ctx context.Context) error {
+		_, _, _, err := get(ctx, url, tokens[0])
+		return err
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	count := make(chan int, 1)
+	go func() {
+		n := 0
+		defer func() { count <- n }()
+		last := make([]int, len(accounts))
+		for ; ctx.Err() == nil; n++ {
+			i := n % len(accounts)
+			status, header, body, err := get(ctx, url, tokens[i])
+			if ctx.Err() != nil {
+				return
+			}
+			switch {
+			case err != nil:
+				t.Errorf("request %d: %v", n, err)
+				return
+			case status != http.StatusOK:
+				// Not complete yet, or erased: whatever it is, it is told.
+				if missing := header.Get("Content-Type") != "application/problem+json"; missing || status == http.StatusInternalServerError {
+					t.Errorf("request %d: %d %s", n, status, body)
+				}
+				continue
+			}
+			position, err := strconv.Atoi(header.Get("Export-Position"))
+			if err != nil || !json.Valid(body) {
+				t.Errorf("request %d: position %q, %s", n, header.Get("Export-Position"), body)
+			}
+			if position < last[i] {
+				t.Errorf("account %s went back from %d to %d over HTTP", accounts[i], last[i], position)
+			}
+			last[i] = position
+		}
+	}()
+	return func() int {
+		stop()
+		return <-count
+	}
+}
+
+// accounts lists the accounts of the first generation.
+func (s *system) accounts(t *testing.T) []events.UUID {
+	t.Helper()
+	var accounts []events.UUID
+	rows, err := s.pool.Query(t.Context(), `SELECT account_id FROM export_g1.account_export`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var id [16]byte
+	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+		accounts = append(accounts, id)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return accounts
+}
+
+// TestRebuildEndsClearly: where the disk is full, or its connections are cut, a
+// rebuild ends with an error that says so, the live generation stays as it is,
+// and the same command completes it afterwards.
+func TestRebuildEndsClearly(t *testing.T) {
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	if err := s.publish(t.Context(), workload.New(31, workload.Config{Accounts: 300, HostileShare: 0.05}), 12_000, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	settings := map[string]string{"BATCH_EVENTS": "200"}
+	for k, v := range s.settings {
+		settings[k] = v
+	}
+	var generation int64
+	begun := func(ctx context.Context) error {
+		var position int64
+		return s.pool.QueryRow(ctx, `
+SELECT g.generation, max(c.position) FROM export.generations g JOIN export.checkpoints c USING (generation)
+WHERE g.state = 'building' GROUP BY 1 HAVING max(c.position) > 0`).Scan(&generation, &position)
+	}
+	fails := func(p *process, want ...string) {
+		t.Helper()
+		status, out := p.wait(), p.out.tail(2000)
+		for _, w := range append(want, "the live generation is untouched, and the same command goes on from here") {
+			if status != 1 || !strings.Contains(out, w) {
+				t.Errorf("rebuild: exit %d, and it does not say %q: %s", status, w, out)
+			}
+		}
+		s.verify(t)
+	}
+
+	p := launch(t, "projector", settings, "rebuild", "--max-rate", "2000")
+	eventually(t, "the rebuild to begin", 20*time.Second, begun)
+	// A disk that is full, as PostgreSQL says it.
+	if _, err := s.pool.Exec(t.Context(), fmt.Sprintf(`
+CREATE FUNCTION public.disk_full() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON export_g%d.account_export FOR EACH ROW EXECUTE FUNCTION public.disk_full()`, generation)); err != nil {
+		t.Fatal(err)
+	}
+	fails(p, "No space left on device", "53100")
+	fails(launch(t, "projector", settings, "rebuild"), "No space left on device")
+	if _, err := s.pool.Exec(t.Context(), `DROP FUNCTION public.disk_full() CASCADE`); err != nil {
+		t.Fatal(err)
+	}
+
+	p = launch(t, "projector", settings, "rebuild", "--max-rate", "2000")
+	eventually(t, "the rebuild to go on", 20*time.Second, begun)
+	eventually(t, "its connections to be cut", 20*time.Second, func(ctx context.Context) error {
+		var n int
+		err := s.pool.QueryRow(ctx, `
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'accountexport rebuild'`).Scan(&n)
+		select {
+		case status := <-p.done:
+			p.done <- status
+			return err
+		default:
+			return fmt.Errorf("it goes on, %d cut: %v", n, err)
+		}
+	})
+	fails(p, "rebuild:")
+
+	if out, status := command(t, "projector", settings, "rebuild"); status != 0 || !strings.Contains(out, fmt.Sprintf("generation %d is live", generation)) {
+		t.Fatalf("rebuild: exit %d: %s", status, out)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.verify(t)
 }
