@@ -30,7 +30,6 @@ type Entry struct {
 // tier is not part of it: it is shared.
 type History struct {
 	account *Account
-	state   map[whereabouts]entityJSON
 }
 
 type whereabouts struct{ entity, id string }
@@ -38,17 +37,20 @@ type whereabouts struct{ entity, id string }
 type entityJSON []byte
 
 // NewHistory begins at an account that was never heard of.
-func NewHistory(account events.UUID) *History {
-	return &History{account: NewAccount(account), state: map[whereabouts]entityJSON{}}
-}
+func NewHistory(account events.UUID) *History { return &History{account: NewAccount(account)} }
 
-// Apply folds the next message of the account.
+// Apply folds the next message of the account. What it costs does not grow
+// with the account: a message changes one entity, an erasure aside.
 func (h *History) Apply(m Message) (Entry, error) {
 	d, err := Decode(m)
 	if err != nil {
 		return Entry{}, err
 	}
 	e := Entry{Message: m, Type: d.Event.Type}
+	before, err := h.account.touched(d.Event.Data)
+	if err != nil {
+		return e, err
+	}
 	if e.Outcome, err = h.account.Apply(&d); err != nil && e.Outcome != Parked {
 		return e, err
 	}
@@ -56,34 +58,88 @@ func (h *History) Apply(m Message) (Entry, error) {
 	if e.Outcome != Applied {
 		return e, nil
 	}
-	now, err := h.account.entities()
+	after, err := h.account.touched(d.Event.Data)
 	if err != nil {
 		return e, err
 	}
-	e.Changes = compareEntities(h.state, now)
-	h.state = now
+	e.Changes = compareEntities(before, after)
 	return e, nil
+}
+
+// touched gives the entities that an event can change, those that are there.
+func (a *Account) touched(data events.Payload) (map[whereabouts]entityJSON, error) {
+	var s *section
+	k := waitKey{}
+	switch d := data.(type) {
+	case nil:
+		return nil, nil
+	case *events.AccountErased:
+		return a.entities()
+	case *events.UserRegistered:
+		k.kind = UserEntity
+	case *events.TeamCreated:
+		k.kind = TeamEntity
+	case *events.QuotaUsageRecorded:
+		s, k.id = &a.usage, usageKey(d.UsageDate, d.TeamID)
+	case *events.QuotaUsageIncremented:
+		s, k.id = &a.usage, usageKey(d.UsageDate, d.TeamID)
+	case *events.APIKeyCreated:
+		s, k.id = &a.keys, d.ID.String()
+	case *events.SandboxCreated:
+		s, k.id = &a.sandboxes, d.ID
+	default:
+		s, k = a.patchNeeds(data)
+	}
+	if s != nil {
+		return s.entityAt(k.id)
+	}
+	out := map[whereabouts]entityJSON{}
+	return out, a.userAndTeam(out, k.kind == UserEntity, k.kind == TeamEntity)
+}
+
+func (s *section) entityAt(key string) (map[whereabouts]entityJSON, error) {
+	p, found, err := s.find(key)
+	if err != nil || found != present {
+		return nil, err
+	}
+	items := s.tail
+	if p.page != nil {
+		items = p.page.items
+	}
+	return map[whereabouts]entityJSON{{s.name(), key}: bytes.Clone(items[p.index].raw)}, nil
+}
+
+func (s *section) name() string {
+	return map[SectionKind]string{UsageSection: "quota_usage", KeySection: "api_keys", SandboxSection: "sandboxes"}[s.kind]
+}
+
+// userAndTeam adds those of the two that are asked for and there.
+func (a *Account) userAndTeam(out map[whereabouts]entityJSON, user, team bool) error {
+	if user && a.hasUser() {
+		u, err := a.openUser()
+		if err != nil {
+			return err
+		}
+		out[whereabouts{"user", ""}] = u.appendJSON(nil)
+	}
+	if team && a.hasTeam() {
+		t, err := a.openTeam()
+		if err != nil {
+			return err
+		}
+		out[whereabouts{"team", ""}] = t.appendJSON(nil)
+	}
+	return nil
 }
 
 // entities lists all that the account holds, as JSON.
 func (a *Account) entities() (map[whereabouts]entityJSON, error) {
 	out := map[whereabouts]entityJSON{}
-	if a.hasUser() {
-		u, err := a.openUser()
-		if err != nil {
-			return nil, err
-		}
-		out[whereabouts{"user", ""}] = u.appendJSON(nil)
+	if err := a.userAndTeam(out, true, true); err != nil {
+		return nil, err
 	}
-	if a.hasTeam() {
-		t, err := a.openTeam()
-		if err != nil {
-			return nil, err
-		}
-		out[whereabouts{"team", ""}] = t.appendJSON(nil)
-	}
-	for i, s := range a.sections() {
-		name := [...]string{"quota_usage", "api_keys", "sandboxes"}[i]
+	for _, s := range a.sections() {
+		name := s.name()
 		if err := s.load(); err != nil {
 			return nil, err
 		}
@@ -101,7 +157,8 @@ func (a *Account) entities() (map[whereabouts]entityJSON, error) {
 
 func compareEntities(before, after map[whereabouts]entityJSON) []FieldChange {
 	var out []FieldChange
-	places := maps.Clone(before)
+	places := map[whereabouts]entityJSON{}
+	maps.Copy(places, before)
 	maps.Copy(places, after)
 	sorted := slices.SortedFunc(maps.Keys(places), func(a, b whereabouts) int {
 		if a.entity != b.entity {
