@@ -47,31 +47,28 @@ func (p *program) verify() *cobra.Command {
 			defer pool.Close()
 			v := &verifying{client: client, pool: pool, exports: readmodel.NewExports(pool)}
 			checked, differ := 0, 0
-			each := func(id events.UUID) error {
-				res, err := v.account(ctx, id)
-				if err != nil {
-					return err
-				}
+			many := &several{verifying: v, each: func(res verdict) error {
 				checked++
 				if len(res.Differences) > 0 {
 					differ++
 				}
 				return p.printVerdict(res, asJSON)
-			}
+			}}
+			each := func(id events.UUID) error { return many.add(ctx, id) }
 			switch {
 			case account != "":
-				id, err := accountID(account)
-				if err != nil {
-					return err
+				id, wrong := accountID(account)
+				if wrong != nil {
+					return wrong
 				}
 				err = each(id)
-				if err != nil {
-					return err
-				}
 			case all:
 				err = readmodel.EachAccount(ctx, pool, each)
 			default:
 				err = readmodel.SampleAccounts(ctx, pool, sample, each)
+			}
+			if err == nil {
+				err = many.flush(ctx)
 			}
 			if err != nil {
 				return err

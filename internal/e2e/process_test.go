@@ -80,8 +80,11 @@ func (p *process) kill() {
 	p.wait()
 }
 
-// wait waits for the end and gives the exit status, -1 for a signal.
+// wait waits for the end and gives the exit status, -1 for a signal. A program
+// that does not end within three minutes is made to print its goroutines.
 func (p *process) wait() int {
+	hung := time.AfterFunc(3*time.Minute, func() { p.signal(syscall.SIGQUIT) })
+	defer hung.Stop()
 	err := <-p.done
 	p.done <- err
 	return p.cmd.ProcessState.ExitCode()
