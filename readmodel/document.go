@@ -22,8 +22,8 @@ type Document struct {
 	user, team, tier       []byte
 	usage, keys, sandboxes []byte
 
-	ctx     context.Context // of the transaction
-	tx      pgx.Tx          // nil where there are no pages
+	lease   *lease // nil where there are no pages
+	tx      pgx.Tx
 	account events.UUID
 	pageSQL string
 }
@@ -33,7 +33,7 @@ var parts = [...]string{`{"user":`, `,"team":`, `,"quota_tier":`, `,"quota_usage
 // Size is the exact length of the body in bytes, or -1 where it is not known
 // before it is written.
 func (d *Document) Size() int64 {
-	if d.State != Complete || d.tx != nil {
+	if d.State != Complete || d.lease != nil {
 		return -1
 	}
 	return int64(len(d.body))
@@ -45,7 +45,7 @@ func (d *Document) WriteTo(w io.Writer) (int64, error) {
 	if d.State != Complete {
 		return 0, fmt.Errorf("account has no document: state %d", d.State)
 	}
-	if d.tx == nil {
+	if d.lease == nil {
 		n, err := w.Write(d.body)
 		return int64(n), err
 	}
@@ -65,7 +65,7 @@ func (d *Document) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (d *Document) writeSection(c *counter, kind projections.SectionKind, tail []byte) error {
-	rows, err := d.tx.Query(d.ctx, d.pageSQL, [16]byte(d.account), int16(kind))
+	rows, err := d.tx.Query(d.lease.ctx, d.pageSQL, [16]byte(d.account), int16(kind))
 	if err != nil {
 		return fmt.Errorf("read pages: %w", err)
 	}
@@ -83,10 +83,11 @@ func (d *Document) writeSection(c *counter, kind projections.SectionKind, tail [
 		}
 		c.write(body)
 	}
-	rows.Close()
 	if c.err != nil {
+		d.lease.cancel() // what is left of the answer need not be read
 		return c.err
 	}
+	rows.Close()
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read pages: %w", err)
 	}
@@ -101,10 +102,12 @@ func (d *Document) writeSection(c *counter, kind projections.SectionKind, tail [
 
 // Close gives back what the document holds.
 func (d *Document) Close() {
-	if d.tx != nil {
-		rollback(d.ctx, d.tx)
-		d.tx = nil
+	if d.lease == nil {
+		return
 	}
+	rollback(d.lease.ctx, d.tx)
+	d.lease.release()
+	d.lease, d.tx = nil, nil
 }
 
 func rollback(ctx context.Context, tx pgx.Tx) {

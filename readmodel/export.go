@@ -3,7 +3,6 @@ package readmodel
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -54,12 +53,16 @@ func (m Meta) ETag() string {
 // Exports reads export documents of the live generation. It is safe for
 // concurrent use.
 type Exports struct {
-	pool *pgxpool.Pool
-	live atomic.Pointer[queries]
+	pool  *pgxpool.Pool
+	large chan struct{} // holds one for each document that is being read page by page
+	live  atomic.Pointer[queries]
 }
 
-// NewExports reads through the pool.
-func NewExports(pool *pgxpool.Pool) *Exports { return &Exports{pool: pool} }
+// NewExports reads through the pool, of whose connections at most half are
+// held by documents that are read page by page, at their reader's pace.
+func NewExports(pool *pgxpool.Pool) *Exports {
+	return &Exports{pool: pool, large: make(chan struct{}, max(1, pool.Config().MaxConns/2))}
+}
 
 // queries are the statements for one generation, and what is known of its
 // checkpoints.
@@ -147,57 +150,90 @@ func dropped(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000")
 }
 
-// Meta reads what there is to know of the account but its document.
+// Meta reads what there is to know of the account but its document. Errors
+// are those of [Exports.Open].
 func (x *Exports) Meta(ctx context.Context, account events.UUID) (Meta, error) {
+	l, err := x.acquire(ctx)
+	if err != nil {
+		return Meta{}, err
+	}
+	defer l.release()
 	var m Meta
-	err := x.onLive(ctx, x.pool, func(q *queries) (bool, error) {
+	err = x.onLive(l.ctx, l.conn, func(q *queries) (bool, error) {
 		var r row
-		live, err := r.read(ctx, x.pool, x.pool, q, q.meta, account)
+		live, err := r.read(l.ctx, l.conn, q, q.meta, account)
 		m = r.meta(q)
 		return live, err
 	})
 	if err != nil {
-		return Meta{}, fmt.Errorf("read export: %w", err)
+		return Meta{}, l.failed(err)
 	}
 	return m, nil
 }
 
 // Open reads the account's document, all of it from one snapshot. The caller
-// closes what is returned; where State is not Complete it has no body.
+// closes what is returned; where State is not Complete it has no body. Where
+// no connection came free within half a second the error is [ErrBusy], and
+// where the database took more than five, [ErrSlow].
 func (x *Exports) Open(ctx context.Context, account events.UUID) (*Document, error) {
+	l, err := x.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
 	d := &Document{}
-	err := x.onLive(ctx, x.pool, func(q *queries) (bool, error) {
+	paged := false
+	err = x.onLive(l.ctx, l.conn, func(q *queries) (bool, error) {
 		var r row
-		live, err := r.read(ctx, x.pool, x.pool, q, q.small, account, &d.body)
+		live, err := r.read(l.ctx, l.conn, q, q.small, account, &d.body)
 		d.Meta = r.meta(q)
-		if err == nil && live && d.State == Complete && r.pages > 0 {
-			// Sealed pages have to come from the snapshot that their row
-			// comes from.
-			return x.openPages(ctx, q, account, d)
-		}
+		paged = err == nil && live && d.State == Complete && r.pages > 0
 		return live, err
 	})
+	if err == nil && paged {
+		// Sealed pages have to come from the snapshot that their row comes from.
+		return x.openPages(l, account)
+	}
+	defer l.release()
 	if err != nil {
-		return nil, fmt.Errorf("read export: %w", err)
+		return nil, l.failed(err)
 	}
 	return d, nil
 }
 
 // openPages begins a transaction for a document with pages, which the
-// document keeps.
-func (x *Exports) openPages(ctx context.Context, q *queries, account events.UUID, d *Document) (live bool, err error) {
-	tx, err := x.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
-		return false, err
+// document keeps, with its connection.
+func (x *Exports) openPages(l *lease, account events.UUID) (*Document, error) {
+	select {
+	case x.large <- struct{}{}:
+		l.large = x.large
+	default:
+		l.release()
+		return nil, ErrBusy
 	}
-	*d = Document{ctx: ctx, tx: tx, account: account, pageSQL: q.page}
-	var r row
-	live, err = r.read(ctx, x.pool, tx, q, q.parts, account, &d.user, &d.team, &d.tier, &d.usage, &d.keys, &d.sandboxes)
-	d.Meta = r.meta(q)
-	if err != nil || !live || d.State != Complete {
+	d := &Document{}
+	err := x.onLive(l.ctx, l.conn, func(q *queries) (bool, error) {
+		tx, err := l.conn.BeginTx(l.ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+		if err != nil {
+			return false, err
+		}
+		*d = Document{lease: l, tx: tx, account: account, pageSQL: q.page}
+		var r row
+		live, err := r.read(l.ctx, tx, q, q.parts, account, &d.user, &d.team, &d.tier, &d.usage, &d.keys, &d.sandboxes)
+		d.Meta = r.meta(q)
+		if err != nil || !live {
+			rollback(l.ctx, tx)
+		}
+		return live, err
+	})
+	if err != nil {
+		l.release()
+		return nil, l.failed(err)
+	}
+	l.timer.Stop() // from here on the document's reader sets the pace
+	if d.State != Complete {
 		d.Close()
 	}
-	return live, err
+	return d, nil
 }
 
 // Ready says whether a live generation can be read.
@@ -219,9 +255,8 @@ type row struct {
 
 // read reads the account's row, and more columns into extra. Of an account
 // that was not heard of it learns at least whether the generation is live.
-// The checkpoints are read through pool, before.
-func (r *row) read(ctx context.Context, pool, db querier, q *queries, sql string, account events.UUID, extra ...any) (live bool, err error) {
-	if r.times, err = q.asOf.times(ctx, pool, q.generation); err != nil {
+func (r *row) read(ctx context.Context, db querier, q *queries, sql string, account events.UUID, extra ...any) (live bool, err error) {
+	if r.times, err = q.asOf.times(ctx, db, q.generation); err != nil {
 		return false, err
 	}
 	var state *bool

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -23,10 +24,12 @@ type program struct {
 	log         *slog.Logger
 	pool        *pgxpool.Pool
 	verifier    *auth.Verifier
+	waits       *readmodel.Waits
 	api         *http.Server
 	admin       *ops.Server
 	http, watch net.Listener
 	timeout     time.Duration
+	connections int
 }
 
 // wire makes the parts and listens. The database and the issuer need not be
@@ -41,11 +44,21 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	exports := readmodel.NewExports(pool)
+	origins, proxies := make([]string, len(s.Origins)), make([]netip.Prefix, len(s.TrustedProxies))
+	for i, o := range s.Origins {
+		origins[i] = string(o)
+	}
+	for i, n := range s.TrustedProxies {
+		proxies[i] = netip.Prefix(n)
+	}
+	exports, waits := readmodel.NewExports(pool), readmodel.NewWaits(pool, log)
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool))
-	p := &program{log: log, pool: pool, verifier: verifier, timeout: s.ShutdownTimeout,
-		api: api.NewServer(api.New(exports, verifier, registry, log), log),
+	p := &program{log: log, pool: pool, verifier: verifier, timeout: s.ShutdownTimeout, connections: int(s.MaxConnections),
+		waits: waits,
+		api: api.NewServer(api.New(api.Config{Exports: exports, Waits: waits, Verifier: verifier, Origins: origins,
+			AccountRate: api.Rate(s.RateLimit), AddressRate: api.Rate(s.AddressRate), Proxies: proxies,
+			WriteTimeout: s.WriteTimeout, Registry: registry, Logger: log}), s.WriteTimeout, log),
 		admin: ops.NewServer(registry, log, ops.Check{Name: "database", Ready: exports.Ready},
 			ops.Check{Name: "keys", Ready: verifier.Check})}
 	if p.http, err = net.Listen("tcp", string(s.HTTPAddr)); err != nil {
@@ -75,13 +88,14 @@ func (p *program) serve(ctx context.Context) error {
 	context.AfterFunc(ctx, func() { p.admin.Drain(); finish() })
 	var parts errgroup.Group
 	parts.Go(func() error { return p.verifier.Run(last) })
+	parts.Go(func() error { return p.waits.Run(serving) }) // who waits is told at once that the program ends
 	parts.Go(func() error {
 		defer stop()
 		return p.admin.Run(last, p.watch)
 	})
 	parts.Go(func() error {
 		defer end()
-		return ops.Serve(serving, p.api, api.Coalesce(p.http), p.timeout)
+		return ops.Serve(serving, p.api, api.Listen(p.http, p.connections), p.timeout)
 	})
 	err := parts.Wait()
 	p.log.Info("stopped")

@@ -10,10 +10,12 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/cors"
 
 	"accountexport/events"
 	"accountexport/internal/auth"
@@ -26,39 +28,109 @@ type exports interface {
 	Open(ctx context.Context, account events.UUID) (*readmodel.Document, error)
 }
 
+// waits tells when a position is reached: [readmodel.Waits].
+type waits interface {
+	For(ctx context.Context, account events.UUID, position uint64, atMost time.Duration) (at uint64, reached bool, err error)
+}
+
 // verifier says whom a token stands for: [auth.Verifier].
 type verifier interface {
 	Verify(ctx context.Context, token string) (auth.Identity, error)
 }
 
+// Config says what the API serves, and to whom. All but Exports, Waits and
+// Verifier may be left out.
+type Config struct {
+	Exports  exports
+	Waits    waits
+	Verifier verifier
+
+	Origins      []string       // of web pages that may read answers, or "*"; default none
+	AccountRate  Rate           // for each account; default no limit
+	AddressRate  Rate           // for each address, before a token is looked at; default no limit
+	Proxies      []netip.Prefix // whose X-Forwarded-For is believed; default none
+	WriteTimeout time.Duration  // a client that takes nothing for so long is cut off; default 30 s
+
+	Registry prometheus.Registerer // default a registry of its own
+	Logger   *slog.Logger          // default discards
+}
+
+func (c Config) withDefaults() Config {
+	if c.WriteTimeout == 0 {
+		c.WriteTimeout = 30 * time.Second
+	}
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
 // exportPath is where a user finds their export.
 const exportPath = "/v1/account/export"
 
-// New makes the API's handler and registers its metrics.
-func New(x exports, v verifier, reg prometheus.Registerer, log *slog.Logger) http.Handler {
-	m := newMetrics(reg)
+// New makes the API's handler and registers its metrics. It is to be served by
+// a server of [NewServer].
+func New(c Config) http.Handler {
+	c = c.withDefaults()
+	m := newMetrics(c.Registry)
 	router := mux.NewRouter().SkipClean(true) // a path that is not clean is another path
-	router.Handle(exportPath, &exportHandler{exports: x, verifier: v, metrics: m, log: log}).
-		Methods(http.MethodGet, http.MethodHead)
+	router.Handle(exportPath, &exportHandler{Config: c, metrics: m, encoders: newEncoders(),
+		limit: newLimiter[events.UUID]("account", c.AccountRate)}).Methods(http.MethodGet, http.MethodHead)
+	router.Handle(descriptionPath, description()).Methods(http.MethodGet, http.MethodHead)
 	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		write(w, problemNoSuchPath)
 	})
 	router.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", "GET, HEAD") // one resource, so one answer
+		w.Header().Set("Allow", "GET, HEAD") // of each resource there is
 		write(w, problemMethodNotAllowed)
 	})
-	return &instrumented{next: router, metrics: m, log: log}
+	var next http.Handler = router
+	if c.AddressRate != (Rate{}) {
+		next = limitAddresses(newLimiter[netip.Prefix]("address", c.AddressRate), c.Proxies, next)
+	}
+	if len(c.Origins) > 0 {
+		next = crossOrigin(c.Origins, next)
+	}
+	return &instrumented{next: next, metrics: m, log: c.Logger}
+}
+
+func limitAddresses(l *limiter[netip.Prefix], proxies []netip.Prefix, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := l.allow(w.Header(), clientAddress(r, proxies)); err != nil {
+			write(w, problemOf(err))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// crossOrigin lets pages of these origins read answers (Fetch standard, CORS).
+// Tokens travel in a header that a page sets itself, never in cookies, so
+// credentials are not allowed.
+func crossOrigin(origins []string, next http.Handler) http.Handler {
+	return cors.New(cors.Options{
+		AllowedOrigins: origins,
+		AllowedMethods: []string{http.MethodGet, http.MethodHead},
+		AllowedHeaders: []string{"Authorization", "If-None-Match", "Prefer", "X-Request-Id"},
+		ExposedHeaders: []string{"ETag", "Export-Position", "Export-As-Of", "Export-Parked", "Content-Disposition", "Preference-Applied",
+			"RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id"},
+		MaxAge: 600, // seconds
+	}).Handler(next)
 }
 
 // NewServer serves the handler with limits: a client has 5 seconds to send its
-// header of 32 KiB, and an answer has 2 minutes to be taken. See [Coalesce] for
-// the listener to serve it on.
-func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
+// header of 32 KiB, and its body, which is not read, 10; an answer has the
+// write timeout to be taken, but a large document, which has it for each
+// piece. See [Listen] for the listener to serve it on.
+func NewServer(handler http.Handler, writeTimeout time.Duration, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      2 * time.Minute,
+		WriteTimeout:      maxWait + writeTimeout, // a position may be waited for before
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ConnState:         answerEnded,

@@ -123,7 +123,7 @@ func TestDocument(t *testing.T) {
 		"Content-Length":          {fmt.Sprint(len(get.body))},
 		"Etag":                    {`W/"1.0-77-3"`},
 		"Cache-Control":           {"private, no-cache"},
-		"Vary":                    {"Authorization"},
+		"Vary":                    {"Authorization, Accept-Encoding"},
 		"Content-Disposition":     {`attachment; filename="account-export-2026-11-24.json"`},
 		"Export-Position":         {"77"},
 		"Export-As-Of":            {"2026-11-24T02:03:04.5Z"},
@@ -184,7 +184,7 @@ func TestNotModified(t *testing.T) {
 			if got.status != 304 {
 				continue
 			}
-			for name, value := range map[string]string{"Etag": `W/"1.0-77-3"`, "Vary": "Authorization", "Cache-Control": "private, no-cache"} {
+			for name, value := range map[string]string{"Etag": `W/"1.0-77-3"`, "Vary": "Authorization, Accept-Encoding", "Cache-Control": "private, no-cache"} {
 				if got.header.Get(name) != value {
 					t.Errorf("%s %q: %s: %q", method, test.tags, name, got.header.Get(name))
 				}
@@ -220,13 +220,16 @@ func TestMetrics(t *testing.T) {
 # HELP export_requests_total Requests answered, by status.
 # TYPE export_requests_total counter
 export_requests_total{code="200"} 4
+export_requests_total{code="204"} 0
 export_requests_total{code="304"} 0
 export_requests_total{code="400"} 0
 export_requests_total{code="401"} 2
 export_requests_total{code="403"} 0
 export_requests_total{code="404"} 0
 export_requests_total{code="405"} 0
+export_requests_total{code="406"} 0
 export_requests_total{code="410"} 0
+export_requests_total{code="429"} 0
 export_requests_total{code="500"} 0
 export_requests_total{code="503"} 0
 `

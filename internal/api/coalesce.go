@@ -18,18 +18,38 @@ const (
 	mostHeld   = 60 << 10 // held back at most
 )
 
-// Coalesce makes a listener's connections hold full buffers back. The server
-// must have been made by [NewServer], which tells them when an answer ends.
-func Coalesce(l net.Listener) net.Listener { return coalescing{l} }
+// Listen makes a listener's connections hold full buffers back, and bounds how
+// many there are at once; more wait in the system's queue. The server must have
+// been made by [NewServer], which tells them when an answer ends.
+func Listen(l net.Listener, most int) net.Listener {
+	return &listener{Listener: l, open: make(chan struct{}, most), closed: make(chan struct{})}
+}
 
-type coalescing struct{ net.Listener }
+type listener struct {
+	net.Listener
+	open   chan struct{} // holds one for each connection
+	closed chan struct{}
+	once   sync.Once
+}
 
-func (l coalescing) Accept() (net.Conn, error) {
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case l.open <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
 	c, err := l.Listener.Accept()
 	if err != nil {
+		<-l.open
 		return nil, err
 	}
-	return &heldConn{Conn: c}, nil
+	return &heldConn{Conn: c, ended: sync.OnceFunc(func() { <-l.open })}, nil
+}
+
+// Close also ends an Accept that waits for a connection to close.
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
 }
 
 // answerEnded is the server's ConnState: an answer on a kept connection has
@@ -42,8 +62,9 @@ func answerEnded(c net.Conn, state http.ConnState) {
 
 type heldConn struct {
 	net.Conn
-	mu   sync.Mutex
-	held []byte
+	ended func()
+	mu    sync.Mutex
+	held  []byte
 }
 
 // Write sends p after what is held, or holds it where it is a full buffer. An
@@ -78,6 +99,7 @@ func (c *heldConn) flush() error {
 
 // Close sends what is held first.
 func (c *heldConn) Close() error {
+	defer c.ended()
 	err := c.flush()
 	if closed := c.Conn.Close(); closed != nil {
 		return closed

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // TestCoalescedAnswersArriveWhole asks for bodies of every size around the
@@ -32,8 +33,8 @@ func TestCoalescedAnswersArriveWhole(t *testing.T) {
 				return
 			}
 		}
-	}), slog.New(slog.DiscardHandler))
-	go func() { _ = srv.Serve(Coalesce(l)) }()
+	}), time.Minute, slog.New(slog.DiscardHandler))
+	go func() { _ = srv.Serve(Listen(l, 100)) }()
 	t.Cleanup(func() { _ = srv.Close() })
 	for _, keep := range []bool{true, false} {
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: !keep}}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"accountexport/events"
 	"accountexport/internal/auth"
@@ -188,11 +187,10 @@ WHERE account_id = $1`, [16]byte(complete))
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(body)
 	})
-	log := slog.New(slog.DiscardHandler)
 	handlers := []struct {
 		name string
 		http.Handler
-	}{{"bare", bare}, {"api", New(readmodel.NewExports(pool), v, prometheus.NewRegistry(), log)}}
+	}{{"bare", bare}, {"api", New(Config{Exports: readmodel.NewExports(pool), Verifier: v})}}
 	token := bearer(b, complete)
 	for _, h := range handlers {
 		b.Run(h.name, func(b *testing.B) {

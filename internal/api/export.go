@@ -1,9 +1,9 @@
 package api
 
 import (
-	"context"
+	"bytes"
 	"errors"
-	"log/slog"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,30 +14,30 @@ import (
 	"accountexport/readmodel"
 )
 
-// readTimeout bounds how long the database may take to find a document. (How
-// long its pages may take is bounded by the server's WriteTimeout.)
-const readTimeout = 5 * time.Second
-
 // exportHandler answers GET and HEAD of an account's export.
 type exportHandler struct {
-	exports  exports
-	verifier verifier
+	Config
 	metrics  *metrics
-	log      *slog.Logger
+	encoders *encoders
+	limit    *limiter[events.UUID]
 }
 
 func (e *exportHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Add("Vary", "Authorization") // of every answer, since every answer depends on it
+	h := w.Header()
+	h["Vary"] = append(h["Vary"], vary...) // of every answer, since every answer depends on it
 	err := e.serve(w, r)
 	if err == nil {
 		return
 	}
 	p := problemOf(err)
 	if p == problemUnavailable && r.Context().Err() == nil {
-		e.log.Error("cannot read an export", "error", err, "request", requestID(w))
+		e.Logger.Error("cannot read an export", "error", err, "request", requestID(w))
 	}
 	write(w, p)
 }
+
+// vary is never changed.
+var vary = []string{"Authorization, Accept-Encoding"}
 
 // serve answers, or returns why it did not begin to.
 func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
@@ -45,11 +45,14 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	found := time.AfterFunc(readTimeout, cancel)
+	if err := e.limit.allow(w.Header(), id.Account); err != nil {
+		return err
+	}
+	if err := e.await(w, r, id.Account); err != nil {
+		return err
+	}
 	if tags := r.Header["If-None-Match"]; len(tags) > 0 {
-		m, err := e.exports.Meta(ctx, id.Account)
+		m, err := e.Exports.Meta(r.Context(), id.Account)
 		if err != nil {
 			return err
 		}
@@ -57,36 +60,76 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if etag := m.ETag(); anyMatches(tags, etag) {
-			found.Stop()
 			validators(w.Header(), etag)
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
 	}
-	doc, err := e.exports.Open(ctx, id.Account)
+	codings := accepts(r.Header["Accept-Encoding"])
+	doc, err := e.Exports.Open(r.Context(), id.Account)
 	if err != nil {
 		return err
 	}
 	defer doc.Close()
-	if !found.Stop() {
-		return errors.New("the database took too long")
-	}
 	if err := problemOfState(doc.Meta); err != nil {
 		return err
 	}
-	describe(w.Header(), &doc.Meta, doc.Size(), id.Account)
+	if !codings.any {
+		return problemNotAcceptable
+	}
+	describe(w.Header(), &doc.Meta, id.Account)
+	return e.send(w, r, doc, codings.of(doc.Size()))
+}
+
+// await waits for min_position, as long as the client prefers to.
+func (e *exportHandler) await(w http.ResponseWriter, r *http.Request, account events.UUID) error {
+	position, err := minPosition(r.URL.RawQuery)
+	if err != nil || position == 0 {
+		return err
+	}
+	wait, preferred := preferredWait(r.Header["Prefer"])
+	if preferred {
+		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
+	}
+	at, reached, err := e.Waits.For(r.Context(), account, position, wait)
+	if err != nil || reached {
+		return err
+	}
+	return problemNotReached.with(func(p *problem) { p.Position, p.MinPosition = &at, &position })
+}
+
+// send sends a document. A short one goes out as a whole, with its length; one
+// of many pages piece by piece, at the client's pace.
+func (e *exportHandler) send(w http.ResponseWriter, r *http.Request, doc *readmodel.Document, c coding) error {
+	h := w.Header()
+	setCoding(h, c)
+	size := doc.Size()
+	if size >= 0 && c != identity {
+		var short bytes.Buffer
+		if _, err := e.encoders.encode(c, &short, doc); err != nil {
+			return err // cannot be: nothing here fails
+		}
+		h["Content-Length"] = []string{strconv.Itoa(short.Len())}
+		w.WriteHeader(http.StatusOK)
+		_, _ = w.Write(short.Bytes()) // a client that has left needs no answer
+		e.metrics.bytes.Observe(float64(size))
+		return nil
+	}
+	if size >= 0 {
+		h["Content-Length"] = []string{strconv.FormatInt(size, 10)}
+	}
 	if r.Method == http.MethodHead {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	n, err := doc.WriteTo(w)
-	if err != nil && n == 0 {
-		undescribe(w.Header())
-		return err
+	to := io.Writer(w)
+	if size < 0 {
+		to = newPaced(w, e.WriteTimeout)
 	}
+	n, err := e.encoders.encode(c, to, doc)
 	if err != nil {
 		if r.Context().Err() == nil {
-			e.log.Warn("an export was broken off", "error", err, "sent_bytes", n, "request", requestID(w))
+			e.Logger.Warn("an export was broken off", "error", err, "bytes", n, "request", requestID(w))
 		}
 		panic(http.ErrAbortHandler) // the client sees a broken connection, not a shorter document
 	}
@@ -108,7 +151,7 @@ func (e *exportHandler) authenticate(r *http.Request) (auth.Identity, error) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return auth.Identity{}, problemNoCredentials
 	}
-	id, err := e.verifier.Verify(r.Context(), strings.Trim(token, " "))
+	id, err := e.Verifier.Verify(r.Context(), strings.Trim(token, " "))
 	if err != nil {
 		var f *auth.Failure
 		if errors.As(err, &f) {
@@ -128,9 +171,9 @@ func validators(h http.Header, etag string) {
 	h["Etag"] = []string{etag}
 }
 
-func describe(h http.Header, m *readmodel.Meta, size int64, account events.UUID) {
+func describe(h http.Header, m *readmodel.Meta, account events.UUID) {
 	validators(h, m.ETag())
-	values := make([]string, 5) // one allocation for all
+	values := make([]string, 4) // one allocation for all
 	set := func(name, value string) {
 		values[0] = value
 		h[name], values = values[:1:1], values[1:]
@@ -141,17 +184,7 @@ func describe(h http.Header, m *readmodel.Meta, size int64, account events.UUID)
 	if n := m.Parked - m.Dismissed; n > 0 {
 		set("Export-Parked", strconv.Itoa(n))
 	}
-	if size >= 0 {
-		set("Content-Length", strconv.FormatInt(size, 10))
-	}
 	h["Content-Type"] = contentType
-}
-
-// undescribe takes off what a problem must not carry and does not overwrite.
-func undescribe(h http.Header) {
-	for _, name := range []string{"Etag", "Export-Position", "Export-As-Of", "Export-Parked", "Content-Disposition"} {
-		delete(h, name)
-	}
 }
 
 // contentType is shared by all documents and never changed.

@@ -90,7 +90,7 @@ func start(t *testing.T, x exports) *api {
 	return startWith(t, x, v)
 }
 
-func startWith(t *testing.T, x exports, v verifier) *api {
+func startWith(t *testing.T, x exports, v verifier, change ...func(*Config)) *api {
 	t.Helper()
 	a := &api{reg: prometheus.NewRegistry(), log: &bytes.Buffer{}}
 	log := slog.New(slog.NewTextHandler(a.log, nil))
@@ -98,7 +98,11 @@ func startWith(t *testing.T, x exports, v verifier) *api {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := NewServer(New(x, v, a.reg, log), log)
+	c := Config{Exports: x, Verifier: v, Registry: a.reg, Logger: log, WriteTimeout: 30 * time.Second}
+	for _, f := range change {
+		f(&c)
+	}
+	server := NewServer(New(c), c.WriteTimeout, log)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() {
@@ -142,7 +146,7 @@ func (a *api) ask(t *testing.T, method, path string, headers ...string) answer {
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	defer client.CloseIdleConnections()
 	resp, err := client.Do(r)
 	if err != nil {
@@ -153,6 +157,7 @@ func (a *api) ask(t *testing.T, method, path string, headers ...string) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.describes(t, r, resp, body)
 	return answer{resp.StatusCode, resp.Header, string(body)}
 }
 
@@ -179,7 +184,7 @@ func checkProblem(t *testing.T, got answer, status int, kind string) {
 	if status == 503 && got.header.Get("Retry-After") == "" {
 		t.Error("503 without Retry-After")
 	}
-	if (status == 401 || status == 400) && got.header.Get("Www-Authenticate") == "" {
+	if (status == 401 || kind == "invalid-request") && got.header.Get("Www-Authenticate") == "" {
 		t.Error("no challenge")
 	}
 	for _, secret := range []string{"hunter2", "SELECT", "goroutine"} {

@@ -41,7 +41,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "export_panics_total",
 			Help: "Requests that ended in a defect of the program."}),
 	}
-	for _, code := range []int{200, 304, 400, 401, 403, 404, 405, 410, 500, 503} {
+	for _, code := range []int{200, 204, 304, 400, 401, 403, 404, 405, 406, 410, 429, 500, 503} {
 		m.byCode[code] = m.requests.WithLabelValues(strconv.Itoa(code))
 	}
 	for _, reason := range auth.Reasons() {
@@ -88,8 +88,36 @@ func (i *instrumented) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		took := time.Since(start)
 		i.metrics.answered(answer.code(), took)
+		i.line(r, answer, took)
 	}()
 	i.next.ServeHTTP(answer, r)
+}
+
+// line logs the request: nothing of it but its method and whether its path is
+// one of ours, and no account, token or document.
+func (i *instrumented) line(r *http.Request, w *response, took time.Duration) {
+	if !i.log.Enabled(r.Context(), slog.LevelInfo) {
+		return
+	}
+	path := r.URL.Path
+	if path != exportPath && path != descriptionPath {
+		path = "another"
+	}
+	i.log.LogAttrs(r.Context(), slog.LevelInfo, "answered",
+		slog.String("request", requestID(w)),
+		slog.String("method", knownMethod(r.Method)),
+		slog.String("path", path),
+		slog.Int("status", w.code()),
+		slog.Int64("bytes", w.sent),
+		slog.Float64("seconds", took.Seconds()))
+}
+
+func knownMethod(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+		return m
+	}
+	return "another"
 }
 
 // rescue answers for a handler that panicked, or breaks the connection where
@@ -105,10 +133,11 @@ func (i *instrumented) rescue(w *response, thrown any) {
 	write(w, problemInternal)
 }
 
-// response notes the status that was sent.
+// response notes what was sent.
 type response struct {
 	http.ResponseWriter
-	status int // 0: nothing was sent yet
+	status int   // 0: nothing was sent yet
+	sent   int64 // bytes of the body
 }
 
 func (w *response) WriteHeader(status int) {
@@ -122,7 +151,9 @@ func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	return w.ResponseWriter.Write(b)
+	n, err := w.ResponseWriter.Write(b)
+	w.sent += int64(n)
+	return n, err
 }
 
 // Unwrap is for http.ResponseController.

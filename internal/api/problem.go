@@ -19,6 +19,10 @@ type problem struct {
 	Detail  string   `json:"detail"`
 	Missing []string `json:"missing,omitempty"` // where an account is incomplete: of user, team, quota_tier
 
+	// Where a position is not reached: the one reached, and the one asked for.
+	Position    *uint64 `json:"position,omitempty"`
+	MinPosition *uint64 `json:"min_position,omitempty"`
+
 	retryAfter int    // seconds; 0: do not say
 	challenge  string // WWW-Authenticate (RFC 6750)
 }
@@ -30,6 +34,10 @@ var (
 	problemTwoCredentials = &problem{Type: problemType + "invalid-request", Title: "Invalid request", Status: 400,
 		Detail:    "there is more than one Authorization header",
 		challenge: `Bearer error="invalid_request", error_description="there is more than one Authorization header"`}
+	problemBadQuery = &problem{Type: problemType + "invalid-query", Title: "Invalid query", Status: 400,
+		Detail: "the query is malformed: it has to be name=value, percent-encoded, separated by &"}
+	problemBadPosition = &problem{Type: problemType + "invalid-min-position", Title: "Invalid min_position", Status: 400,
+		Detail: "min_position has to be given once, as a whole number: the stream sequence of one of the account's messages"}
 	problemNoCredentials = &problem{Type: problemType + "no-credentials", Title: "No credentials", Status: 401,
 		Detail: "send an access token in an Authorization header, after the word Bearer", challenge: "Bearer"}
 	problemInvalidToken = &problem{Type: problemType + "invalid-token", Title: "Invalid token", Status: 401}
@@ -40,12 +48,20 @@ var (
 		Detail: "nothing was heard of this account"}
 	problemMethodNotAllowed = &problem{Type: problemType + "method-not-allowed", Title: "Method not allowed", Status: 405,
 		Detail: "use GET or HEAD"}
+	problemNotAcceptable = &problem{Type: problemType + "not-acceptable", Title: "Not acceptable", Status: 406,
+		Detail: "Accept-Encoding allows none of zstd, gzip and identity"}
 	problemErased = &problem{Type: problemType + "account-erased", Title: "Account erased", Status: 410,
 		Detail: "the account was erased, and its export with it"}
+	problemTooMany = &problem{Type: problemType + "too-many-requests", Title: "Too many requests", Status: 429,
+		Detail: "more requests than are allowed: ask again after Retry-After", retryAfter: 1}
 	problemInternal = &problem{Type: problemType + "internal", Title: "Internal error", Status: 500,
 		Detail: "this is a defect; it was recorded"}
 	problemIncomplete = &problem{Type: problemType + "account-incomplete", Title: "Account not complete yet", Status: 503,
 		Detail: "parts of the account have not arrived yet", retryAfter: 5}
+	problemNotReached = &problem{Type: problemType + "position-not-reached", Title: "Position not reached yet", Status: 503,
+		Detail: "the projector has not come to min_position yet", retryAfter: 1}
+	problemBusy = &problem{Type: problemType + "busy", Title: "Busy", Status: 503,
+		Detail: "more exports are being read than can be at once", retryAfter: 1}
 	problemUnavailable = &problem{Type: problemType + "unavailable", Title: "Unavailable", Status: 503,
 		Detail: "exports cannot be read at the moment", retryAfter: 2}
 	problemNoKeys = &problem{Type: problemType + "keys-unavailable", Title: "Unavailable", Status: 503,
@@ -69,6 +85,8 @@ func problemOf(err error) *problem {
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.Is(err, readmodel.ErrBusy):
+		return problemBusy
 	case errors.As(err, &token):
 		text := token.Error()
 		switch token.Kind {

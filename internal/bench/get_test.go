@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"accountexport/events"
 	"accountexport/internal/api"
 	"accountexport/internal/auth"
@@ -62,8 +60,8 @@ func BenchmarkGet(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ours := api.NewServer(api.New(exports, verifier, prometheus.NewRegistry(), quiet()), quiet())
-	go func() { _ = ours.Serve(api.Coalesce(listener)) }()
+	ours := api.NewServer(api.New(api.Config{Exports: exports, Verifier: verifier}), time.Minute, quiet())
+	go func() { _ = ours.Serve(api.Listen(listener, 100)) }()
 	defer ours.Close()
 
 	var bareRequests, ourRequests []string

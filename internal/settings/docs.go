@@ -43,6 +43,14 @@ func Docs() []Doc {
 		{"JWT_AUDIENCE", "authenticated", api, "audience of access tokens", "any text", false},
 		{"ALLOW_OAUTH_CLIENTS", "–", api, "third-party OAuth clients whose tokens are accepted",
 			"client ids separated by commas", false},
+		{"CORS_ALLOWED_ORIGINS", "–", api, "origins of web pages that may read answers, or *",
+			"origins such as https://app.example.com, in lower case and without a path, separated by commas, or *", false},
+		{"RATE_LIMIT", "–", api, "requests a second for each account, and after a colon how many at once", rightRate, false},
+		{"ADDRESS_RATE_LIMIT", "–", api, "the same for each address (of IPv6: each /64)", rightRate, false},
+		{"TRUSTED_PROXIES", "–", api, "proxies whose X-Forwarded-For is believed",
+			"addresses or networks such as 10.0.0.0/8, separated by commas", false},
+		{"MAX_CONNECTIONS", "10000", api, "most connections at once; more wait", "a whole number from 1 to 10000000", false},
+		{"WRITE_TIMEOUT", "30s", api, "how long a client may take nothing of its answer before it is cut off", rightDuration, false},
 		{"LANES", "0", projector, "connections that are written on at once; 0: as many as suit the cores",
 			"a whole number from 0 to 64", false},
 		{"STATE_CACHE_BYTES", "128MiB", projector, "bound of the account state kept in memory", rightBytes, false},
@@ -59,6 +67,7 @@ const (
 	rightAddr     = "host:port or :port, such as 127.0.0.1:8080, with a port from 0 to 65535"
 	rightURL      = "an absolute http:// or https:// URL without query or fragment, such as https://project.supabase.co"
 	rightBytes    = "a size such as 64MiB, 512MB or 1048576, of at least 1MiB"
+	rightRate     = "a number from 0.001 to 1000000, such as 5 or 0.5, or with the burst, such as 0.5:10"
 	rightDuration = "a time above zero such as 500ms, 10s or 1m30s"
 )
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"reflect"
@@ -31,7 +32,18 @@ type (
 	Bytes         int64  // a size
 	Count         int    // 0 to 64
 	PositiveCount int    // 1 to 10,000,000
+	Origin        string // of a web page, as browsers send it, or "*"
 )
+
+// Rate is a number of requests a second, and how many may come at once. The
+// zero value is no limit.
+type Rate struct {
+	PerSecond float64
+	Burst     int
+}
+
+// Network is a range of addresses.
+type Network netip.Prefix
 
 // String hides the secret from whoever prints settings.
 func (s Secret) String() string { return hidden }
@@ -64,6 +76,9 @@ func parsers() map[reflect.Type]env.ParserFunc {
 		reflect.TypeFor[StreamName]():    kind(parseStreamName),
 		reflect.TypeFor[Secret]():        kind(parseSecret),
 		reflect.TypeFor[LogFormat]():     kind(parseLogFormat),
+		reflect.TypeFor[Origin]():        kind(parseOrigin),
+		reflect.TypeFor[Rate]():          kind(parseRate),
+		reflect.TypeFor[Network]():       kind(parseNetwork),
 		reflect.TypeFor[Bytes]():         kind(parseBytes),
 		reflect.TypeFor[Count]():         kind(func(v string) (Count, error) { return parseCount[Count](v, 0, 64) }),
 		reflect.TypeFor[PositiveCount](): kind(func(v string) (PositiveCount, error) { return parseCount[PositiveCount](v, 1, 1e7) }),
@@ -173,6 +188,43 @@ func parseDuration(v string) (time.Duration, error) {
 		return 0, errNotRight
 	}
 	return d, nil
+}
+
+func parseOrigin(v string) (Origin, error) {
+	v = strings.TrimSpace(v)
+	u, err := url.Parse(v)
+	if v != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != v || strings.ToLower(v) != v || strings.Contains(v, "*")) {
+		return "", errNotRight
+	}
+	return Origin(v), nil
+}
+
+func parseRate(v string) (Rate, error) {
+	perSecond, burst, both := strings.Cut(v, ":")
+	r, err := strconv.ParseFloat(perSecond, 64)
+	if err != nil || !(r >= 0.001 && r <= 1e6) {
+		return Rate{}, errNotRight
+	}
+	n := int(math.Ceil(r))
+	if both {
+		if n, err = strconv.Atoi(burst); err != nil || n < 1 || n > 1e6 {
+			return Rate{}, errNotRight
+		}
+	}
+	return Rate{r, n}, nil
+}
+
+func parseNetwork(v string) (Network, error) {
+	v = strings.TrimSpace(v)
+	if a, err := netip.ParseAddr(v); err == nil {
+		p, err := a.Unmap().WithZone("").Prefix(a.Unmap().BitLen())
+		return Network(p), err
+	}
+	p, err := netip.ParsePrefix(v)
+	if err != nil || p != p.Masked() {
+		return Network{}, errNotRight
+	}
+	return Network(p), nil
 }
 
 func parseCount[T ~int](v string, low, high int) (T, error) {

@@ -20,6 +20,12 @@ type API struct {
 	JWTSecret       Secret        `env:"JWT_SECRET"`
 	Audience        string        `env:"JWT_AUDIENCE" envDefault:"authenticated"`
 	OAuthClients    []string      `env:"ALLOW_OAUTH_CLIENTS" envSeparator:","`
+	Origins         []Origin      `env:"CORS_ALLOWED_ORIGINS" envSeparator:","`
+	RateLimit       Rate          `env:"RATE_LIMIT"`
+	AddressRate     Rate          `env:"ADDRESS_RATE_LIMIT"`
+	TrustedProxies  []Network     `env:"TRUSTED_PROXIES" envSeparator:","`
+	MaxConnections  PositiveCount `env:"MAX_CONNECTIONS" envDefault:"10000"`
+	WriteTimeout    time.Duration `env:"WRITE_TIMEOUT" envDefault:"30s"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`

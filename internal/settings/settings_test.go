@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -36,8 +37,8 @@ func TestAPIDefaultsFollowFromSupabaseURL(t *testing.T) {
 	want := API{DatabaseURL: "postgres://u:hunter2@db:5432/app", HTTPAddr: ":8080", AdminAddr: ":9092",
 		SupabaseURL: "https://p.supabase.co/", Issuer: "https://p.supabase.co/auth/v1",
 		JWKSURL: "https://p.supabase.co/auth/v1/.well-known/jwks.json", Audience: "authenticated",
-		ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
-	if d := cmp.Diff(want, got); d != "" {
+		MaxConnections: 10_000, WriteTimeout: 30 * time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
+	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {
 		t.Error(d)
 	}
 }
@@ -45,14 +46,19 @@ func TestAPIDefaultsFollowFromSupabaseURL(t *testing.T) {
 func TestAPIOverrides(t *testing.T) {
 	secret := strings.Repeat("s", 32)
 	got, err := LoadAPI(flagSet(t, ForAPI, "--http-addr=127.0.0.1:1", "--log-format", "json"), []string{db, "HTTP_ADDR=:2",
-		"JWT_ISSUER=http://localhost:54321/auth/v1", "JWT_SECRET=" + secret, "ALLOW_OAUTH_CLIENTS=a, b", "LOG_LEVEL=debug"})
+		"JWT_ISSUER=http://localhost:54321/auth/v1", "JWT_SECRET=" + secret, "ALLOW_OAUTH_CLIENTS=a, b", "LOG_LEVEL=debug",
+		"CORS_ALLOWED_ORIGINS=https://app.example.com, http://localhost:3000", "RATE_LIMIT=0.5:10", "ADDRESS_RATE_LIMIT=2.5",
+		"TRUSTED_PROXIES=10.0.0.0/8, ::1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := API{DatabaseURL: "postgres://u:hunter2@db:5432/app", HTTPAddr: "127.0.0.1:1", AdminAddr: ":9092",
 		Issuer: "http://localhost:54321/auth/v1", JWTSecret: Secret(secret), Audience: "authenticated",
-		OAuthClients: []string{"a", "b"}, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelDebug), LogFormat: "json"}
-	if d := cmp.Diff(want, got); d != "" {
+		OAuthClients: []string{"a", "b"}, Origins: []Origin{"https://app.example.com", "http://localhost:3000"},
+		RateLimit: Rate{0.5, 10}, AddressRate: Rate{2.5, 3},
+		TrustedProxies: []Network{Network(netip.MustParsePrefix("10.0.0.0/8")), Network(netip.MustParsePrefix("::1/128"))},
+		MaxConnections: 10_000, WriteTimeout: 30 * time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelDebug), LogFormat: "json"}
+	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {
 		t.Error(d)
 	}
 }
@@ -65,7 +71,7 @@ func TestProjectorDefaultsAndSizes(t *testing.T) {
 	want := Projector{DatabaseURL: "postgres://u:hunter2@db:5432/app", NATSURL: "nats://127.0.0.1:4222", Stream: "CONTROL_PLANE",
 		AdminAddr: ":9091", StateCacheBytes: 128 << 20, BatchEvents: 200_000, BatchBytes: 512e6, AuditRate: 1,
 		ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {
 		t.Error(d)
 	}
 }

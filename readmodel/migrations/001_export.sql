@@ -72,6 +72,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM export.generations WHERE generation = of_generation AND state IN ('live', 'building')) THEN
         RAISE EXCEPTION 'fenced: generation % is no longer projected', of_generation USING ERRCODE = 'AE001';
     END IF;
+    -- Wakes who waits for a position, once this is committed.
+    NOTIFY export_checkpoints;
 END
 $$;
 

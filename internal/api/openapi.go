@@ -1,0 +1,36 @@
+package api
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+)
+
+// descriptionPath is where the API describes itself.
+const descriptionPath = "/openapi.json"
+
+// openAPI is the description of the API (OpenAPI 3.1).
+//
+//go:embed openapi.json
+var openAPI []byte
+
+// description serves the description, to everybody.
+func description() http.Handler {
+	sum := sha256.Sum256(openAPI)
+	etag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Etag", etag)
+		h.Set("Cache-Control", "public, max-age=300")
+		if anyMatches(r.Header["If-None-Match"], etag) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		h.Set("Content-Type", "application/json")
+		h.Set("Content-Length", strconv.Itoa(len(openAPI)))
+		w.WriteHeader(http.StatusOK)
+		_, _ = w.Write(openAPI) // a client that has left needs no answer
+	})
+}

@@ -1,0 +1,174 @@
+package api
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"accountexport/events"
+	"accountexport/readmodel"
+)
+
+var described = sync.OnceValues(func() (routers.Router, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(openAPI)
+	if err != nil {
+		return nil, err
+	}
+	return gorillamux.NewRouter(doc)
+})
+
+// describes holds an answer against the API's description; problems of paths
+// and methods that it does not know are not in it.
+func (a *api) describes(t *testing.T, r *http.Request, resp *http.Response, body []byte) {
+	t.Helper()
+	router, err := described()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = r.Clone(t.Context())
+	r.URL.Host, r.URL.Scheme = "", ""
+	route, params, err := router.FindRoute(r)
+	if err != nil || resp.StatusCode == http.StatusNoContent {
+		return
+	}
+	// A document of the tests that read no database has no members.
+	if len(body) == 0 && resp.StatusCode == http.StatusOK && r.Method == http.MethodGet {
+		return
+	}
+	header := resp.Header.Clone()
+	body = decoded(t, header.Get("Content-Encoding"), body)
+	in := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+		Status:                 resp.StatusCode, Header: header, Body: io.NopCloser(bytes.NewReader(body)),
+		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: r.Method == http.MethodHead || largePagesIn(body)},
+	}
+	if err := openapi3filter.ValidateResponse(t.Context(), in); err != nil {
+		t.Errorf("%s %s answers %d, which is not as openapi.json has it: %v", r.Method, r.URL, resp.StatusCode, err)
+	}
+}
+
+// largePagesIn tells the synthetic document of [database], whose pages are no
+// sandboxes.
+func largePagesIn(body []byte) bool { return len(body) > 1<<20 }
+
+func decoded(t *testing.T, coding string, body []byte) []byte {
+	t.Helper()
+	var r io.Reader = bytes.NewReader(body)
+	var err error
+	switch {
+	case len(body) == 0:
+	case coding == "gzip":
+		r, err = gzip.NewReader(r)
+	case coding == "zstd":
+		var d *zstd.Decoder
+		if d, err = zstd.NewReader(r); err == nil {
+			defer d.Close()
+			r = d
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestDescriptionIsServed(t *testing.T) {
+	doc, err := openapi3.NewLoader().LoadFromData(openAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context(), openapi3.IsOpenAPI31OrLater()); err != nil {
+		t.Fatal(err)
+	}
+	a := start(t, newMemory())
+	got := a.ask(t, "GET", descriptionPath)
+	if got.status != 200 || got.body != string(openAPI) || got.header.Get("Content-Type") != "application/json" {
+		t.Errorf("got %d %v", got.status, got.header)
+	}
+	if again := a.ask(t, "GET", descriptionPath, "If-None-Match", got.header.Get("Etag")); again.status != 304 {
+		t.Errorf("its own tag: %d", again.status)
+	}
+	if other := a.ask(t, "POST", descriptionPath); other.status != 405 {
+		t.Errorf("POST: %d", other.status)
+	}
+	problems := doc.Components.Schemas["Problem"].Value
+	for _, p := range []*problem{problemTwoCredentials, problemBadQuery, problemBadPosition, problemNoCredentials, problemInvalidToken,
+		problemForbidden, problemNeverHeardOf, problemMethodNotAllowed, problemNotAcceptable, problemErased, problemTooMany, problemInternal,
+		problemIncomplete, problemNotReached, problemBusy, problemUnavailable, problemNoKeys} {
+		if problems == nil || !strings.Contains(string(openAPI), `"`+p.Type+`"`) {
+			t.Errorf("%s is not described", p.Type)
+		}
+	}
+}
+
+func TestCodings(t *testing.T) {
+	for header, want := range map[string]accepted{
+		"":                                   {identity, true, true},
+		"gzip":                               {gzipped, true, true},
+		"gzip, deflate, br, zstd":            {zstandard, true, true},
+		"zstd;q=0.5, gzip":                   {gzipped, true, true},
+		"GZIP;Q=0.1":                         {gzipped, true, true},
+		"gzip;q=0":                           {identity, true, true},
+		"identity;q=0":                       {identity, false, false},
+		"identity;q=0, br":                   {identity, false, false},
+		"identity;q=0, gzip;q=0.001":         {gzipped, false, true},
+		"*;q=0":                              {identity, false, false},
+		"*":                                  {identity, true, true},
+		"*;q=0, zstd":                        {zstandard, false, true},
+		"identity;q=0, *":                    {gzipped, false, true},
+		"gzip;q=1.0, identity; q=0.5, *;q=0": {gzipped, true, true},
+		"gzip;q=0.5, identity":               {identity, true, true},
+		"gzip;q=2, zstd;q=x":                 {identity, true, true},
+		"gzip;q=0.5555":                      {identity, true, true},
+		"br":                                 {identity, true, true},
+		", ,gzip":                            {gzipped, true, true},
+	} {
+		if got := accepts([]string{header}); got != want {
+			t.Errorf("%q: %+v, want %+v", header, got, want)
+		}
+	}
+}
+
+// TestCodedDocuments: every coding gives the same document, of one tag, and
+// HEAD the same header.
+func TestCodedDocuments(t *testing.T) {
+	pool := database(t)
+	a := start(t, readmodel.NewExports(pool))
+	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET sandboxes_tail =
+('{"id":"' || repeat('x', 2000) || '"}')::bytea WHERE account_id = $1`, [16]byte(complete)); err != nil {
+		t.Fatal(err)
+	}
+	for _, account := range []events.UUID{complete, parked} {
+		plain := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account))
+		for _, coding := range []string{"gzip", "zstd"} {
+			got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Accept-Encoding", coding)
+			if got.header.Get("Content-Encoding") != coding || got.header.Get("Etag") != plain.header.Get("Etag") || len(got.body) >= len(plain.body)/2 {
+				t.Errorf("%s: %d bytes of %d, %v", coding, len(got.body), len(plain.body), got.header)
+			}
+			if string(decoded(t, coding, []byte(got.body))) != plain.body {
+				t.Errorf("%s decodes to something else", coding)
+			}
+			head := a.ask(t, "HEAD", exportPath, "Authorization", bearer(t, account), "Accept-Encoding", coding)
+			for name := range got.header {
+				if name != "Date" && name != "X-Request-Id" && name != "Transfer-Encoding" && head.header.Get(name) != got.header.Get(name) {
+					t.Errorf("%s: HEAD has %s %q, GET %q", coding, name, head.header.Get(name), got.header.Get(name))
+				}
+			}
+		}
+		checkProblem(t, a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Accept-Encoding", "identity;q=0"), 406, "not-acceptable")
+	}
+}

@@ -1,0 +1,188 @@
+package api
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/auth"
+	"accountexport/readmodel"
+
+	"log/slog"
+)
+
+func sharedVerifier(t *testing.T) *auth.Verifier {
+	t.Helper()
+	v, err := auth.New(auth.Config{Issuer: issuer, Audience: "authenticated", Secret: sharedSecret}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestRateLimits(t *testing.T) {
+	a := startWith(t, newMemory(), sharedVerifier(t), func(c *Config) {
+		c.AccountRate = Rate{0.01, 2}
+		c.AddressRate = Rate{0.01, 6}
+		c.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	ask := func(account events.UUID, from string) answer {
+		return a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "X-Forwarded-For", from)
+	}
+	for i, want := range []int{200, 200, 429} {
+		got := ask(complete, "192.0.2.1")
+		if got.status != want || len(got.header["Ratelimit"]) != 2 || len(got.header["Ratelimit-Policy"]) != 2 {
+			t.Errorf("request %d: %d %v, want %d", i, got.status, got.header, want)
+		}
+		if want == 429 {
+			checkProblem(t, got, 429, "too-many-requests")
+			if after, err := strconv.Atoi(got.header.Get("Retry-After")); err != nil || after < 90 || after > 100 {
+				t.Errorf("Retry-After: %s", got.header.Get("Retry-After"))
+			}
+		}
+	}
+	if got := ask(parked, "192.0.2.1"); got.status != 200 {
+		t.Errorf("another account: %d", got.status)
+	}
+	for range 2 {
+		a.ask(t, "GET", exportPath, "X-Forwarded-For", "192.0.2.1") // no token, and counted all the same
+	}
+	if got := ask(incomplete, "192.0.2.1"); got.status != 429 {
+		t.Errorf("the address is past its limit: %d", got.status)
+	}
+	// What a client says of itself, before the proxy, does not count.
+	if got := ask(incomplete, "198.51.100.9, 192.0.2.1"); got.status != 429 {
+		t.Errorf("a forged hop: %d", got.status)
+	}
+	if got := ask(incomplete, "192.0.2.2"); got.status != 503 {
+		t.Errorf("another address: %d", got.status)
+	}
+}
+
+func TestCrossOrigin(t *testing.T) {
+	const origin = "https://app.example.com"
+	a := startWith(t, newMemory(), sharedVerifier(t), func(c *Config) { c.Origins = []string{origin} })
+	pre := a.ask(t, "OPTIONS", exportPath, "Origin", origin, "Access-Control-Request-Method", "GET",
+		"Access-Control-Request-Headers", "authorization")
+	if pre.status != 204 || pre.header.Get("Access-Control-Allow-Origin") != origin || pre.header.Get("Access-Control-Allow-Headers") != "authorization" {
+		t.Errorf("preflight: %d %v", pre.status, pre.header)
+	}
+	got := a.ask(t, "GET", exportPath, "Origin", origin) // a problem is readable, too
+	if got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != origin || got.header.Get("Access-Control-Expose-Headers") == "" {
+		t.Errorf("%d %v", got.status, got.header)
+	}
+	if got := a.ask(t, "GET", exportPath, "Origin", "https://evil.example"); got.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("another origin: %v", got.header)
+	}
+	none := start(t, newMemory())
+	if got := none.ask(t, "OPTIONS", exportPath, "Origin", origin, "Access-Control-Request-Method", "GET"); got.status != 405 {
+		t.Errorf("no origins: %d", got.status)
+	}
+}
+
+// TestPositionsAreWaitedFor: a thousand requests wait for a position, over the
+// few connections of one pool, and are answered once it is reached.
+func TestPositionsAreWaitedFor(t *testing.T) {
+	pool := database(t)
+	w := readmodel.NewWaits(pool, slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	a := startWith(t, readmodel.NewExports(pool), sharedVerifier(t), func(c *Config) { c.Waits = w })
+	at := func(position int, query string, headers ...string) answer {
+		t.Helper()
+		if position > 0 {
+			if _, err := pool.Exec(t.Context(), `UPDATE export.checkpoints SET position = $1`, position); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return a.ask(t, "GET", exportPath+query, append(headers, "Authorization", bearer(t, complete))...)
+	}
+	for _, bad := range []string{"x", "", "-1", "+1", "1.0", "18446744073709551616", "1&min_position=1"} {
+		checkProblem(t, at(0, "?min_position="+bad), 400, "invalid-min-position")
+	}
+	checkProblem(t, at(0, "?min_position=%zz"), 400, "invalid-query")
+	if got := at(100, "?min_position=100"); got.status != 200 {
+		t.Errorf("reached: %d %s", got.status, got.body)
+	}
+	checkProblem(t, at(0, "?min_position=101"), 503, "position-not-reached")
+	late := at(0, "?min_position=18446744073709551615", "Prefer", "respond-async, WAIT=\"1\"")
+	checkProblem(t, late, 503, "position-not-reached")
+	if late.header.Get("Preference-Applied") != "wait=1" {
+		t.Errorf("%v", late.header)
+	}
+	// Judged before the account's state: that of an erased one, too.
+	checkProblem(t, a.ask(t, "GET", exportPath+"?min_position=101", "Authorization", bearer(t, erased)), 503, "position-not-reached")
+
+	var all sync.WaitGroup
+	for i := range 1000 {
+		all.Go(func() {
+			account, want := complete, true
+			if i%2 == 0 {
+				account = events.UUID{9, byte(i), byte(i >> 8)} // not heard of
+			}
+			if _, reached, err := w.For(t.Context(), account, 500, 15*time.Second); reached != want || err != nil {
+				t.Errorf("wait %d: %v, %v", i, reached, err)
+			}
+		})
+	}
+	time.Sleep(300 * time.Millisecond) // while they wait
+	if n := pool.Stat().AcquiredConns(); n > 1 {
+		t.Errorf("%d connections are held by who waits", n)
+	}
+	if _, err := pool.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN export_checkpoints'`); err != nil {
+		t.Fatal(err)
+	}
+	if got := at(500, "?min_position=500", "Prefer", "wait=5"); got.status != 200 {
+		t.Errorf("without the listening connection: %d", got.status)
+	}
+	all.Wait()
+
+	waiting := make(chan bool, 1)
+	go func() {
+		_, reached, _ := w.For(t.Context(), complete, 600, time.Minute)
+		waiting <- reached
+	}()
+	time.Sleep(50 * time.Millisecond)
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if <-waiting {
+		t.Error("reached, without the position")
+	}
+}
+
+// TestFullPoolAnswersQuickly: readers that stop reading large documents hold at
+// most half of the connections, and are cut off; others are served meanwhile.
+func TestSlowReadersAreCutOff(t *testing.T) {
+	pool := database(t)
+	a := startWith(t, readmodel.NewExports(pool), sharedVerifier(t), func(c *Config) { c.WriteTimeout = 2 * time.Second })
+	half := int(pool.Config().MaxConns / 2)
+	for range half {
+		stalled(t, a, bearer(t, parked))
+	}
+	waitFor(t, "the slow readers hold their connections", func() bool { return pool.Stat().AcquiredConns() == int32(half) })
+	checkProblem(t, a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)), 503, "busy")
+	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)); got.status != 200 {
+		t.Errorf("a short document meanwhile: %d", got.status)
+	}
+	waitFor(t, "the slow readers are cut off", func() bool { return pool.Stat().AcquiredConns() == 0 })
+}
+
+func TestFullPoolAnswersQuickly(t *testing.T) {
+	pool := database(t)
+	a := start(t, readmodel.NewExports(pool))
+	for range pool.Config().MaxConns {
+		c, err := pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Release()
+	}
+	checkProblem(t, a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)), 503, "busy")
+}

@@ -1,0 +1,24 @@
+package api
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+)
+
+// stalled asks for a document and reads none of it.
+func stalled(t *testing.T, a *api, authorization string) {
+	t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n\r\n", exportPath, authorization); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,74 @@
+package readmodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Errors of [Exports].
+var (
+	ErrBusy = errors.New("read export: every database connection is in use")
+	ErrSlow = errors.New("read export: the database took too long")
+)
+
+// How long a read may wait for a connection, and then for its rows.
+const (
+	acquireTimeout = 500 * time.Millisecond
+	readTimeout    = 5 * time.Second
+)
+
+// lease is a connection for one read, and the time that the read has.
+type lease struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	conn   *pgxpool.Conn
+	timer  *time.Timer // one for both limits, since it is a part of what a read costs
+	late   atomic.Bool
+	large  chan struct{} // given back with the connection; nil where none was taken
+}
+
+func (x *Exports) acquire(ctx context.Context) (*lease, error) {
+	l := &lease{}
+	l.ctx, l.cancel = context.WithCancel(ctx)
+	l.timer = time.AfterFunc(acquireTimeout, func() {
+		l.late.Store(true)
+		l.cancel()
+	})
+	conn, err := x.pool.Acquire(l.ctx)
+	if err != nil {
+		defer l.release()
+		if l.late.Load() {
+			return nil, ErrBusy
+		}
+		return nil, fmt.Errorf("read export: %w", err)
+	}
+	l.conn = conn
+	l.timer.Reset(readTimeout)
+	return l, nil
+}
+
+// failed is the error of a read that met err.
+func (l *lease) failed(err error) error {
+	if l.late.Load() {
+		return ErrSlow
+	}
+	return fmt.Errorf("read export: %w", err)
+}
+
+func (l *lease) release() {
+	l.timer.Stop()
+	l.cancel()
+	if l.conn != nil {
+		l.conn.Release()
+		l.conn = nil
+	}
+	if l.large != nil {
+		<-l.large
+		l.large = nil
+	}
+}
