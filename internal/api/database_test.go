@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -27,6 +28,24 @@ const (
 	pageBytes  = 100_000
 )
 
+// plain asks for no coding: what it is sent is as long as what is stored.
+var plain = &http.Client{Transport: &http.Transport{DisableCompression: true}}
+
+// The parts of the stored documents.
+const (
+	userJSON = `{"id":"01000000-0000-0000-0000-000000000000","email":"a@example.com","tier":"free","quota_tier_id":"free",` +
+		`"is_operator":false,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z","name":null,"display_name":null,` +
+		`"avatar_url":null,"email_verified_at":null,"soft_deleted_at":null,"delete_scheduled_at":null,"abuse_flags":{}}`
+	teamJSON = `{"id":"02000000-0000-0000-0000-000000000000","name":"n","slug":"s","owner_user_id":"01000000-0000-0000-0000-000000000000",` +
+		`"quota_tier_id":"free","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z","soft_deleted_at":null}`
+	tierJSON = `{"id":"free","display_name":"Free","max_concurrent_sandboxes":1,"daily_sandbox_creates":2,"daily_gb_hours":0.5}`
+	keyJSON  = `{"id":"03000000-0000-0000-0000-000000000000","user_id":"01000000-0000-0000-0000-000000000000",` +
+		`"team_id":"02000000-0000-0000-0000-000000000000","key_prefix":"sk_","name":"k","is_active":true,"created_at":"2026-01-02T03:04:05Z",` +
+		`"last_used_at":null,"scope":"all","revoked_at":null,"expires_at":null,"rotation_parent_key_id":null}`
+	sandboxJSON = `{"id":"last","template":"t","status":"pending","metadata":{},"started_at":null,"destroyed_at":null,` +
+		`"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+)
+
 // database has a live generation with an account of each kind; of the large
 // one the sandboxes are in pages.
 func database(t testing.TB) *pgxpool.Pool {
@@ -50,18 +69,18 @@ func database(t testing.TB) *pgxpool.Pool {
 		_, err := pool.Exec(ctx, `
 INSERT INTO export_g1.account_export (account_id, partition, position, parked, version_minor, erased_at, quota_tier_id, usage_low,
     usage_pages, key_pages, sandbox_pages, waiting, user_json, team_json, usage_tail, keys_tail, sandboxes_tail)
-VALUES ($1, 0, 77, $2, 0, CASE WHEN $3 THEN now() END, 'free', '', 0, 0, $5, 0, '{"id":"u"}', $4::text::bytea, '', '{"id":"k"}', '{"id":"last"}')`,
-			[16]byte(id), parked, erased, team, pages)
+VALUES ($1, 0, 77, $2, 0, CASE WHEN $3 THEN now() END, 'free', '', 0, 0, $5, 0, $6::text::bytea, $4::text::bytea, '', $7::text::bytea, $8::text::bytea)`,
+			[16]byte(id), parked, erased, team, pages, userJSON, keyJSON, sandboxJSON)
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	row(complete, 0, false, `{"id":"t"}`, 0)
-	row(parked, 2, false, `{"id":"t"}`, largePages)
+	row(complete, 0, false, teamJSON, 0)
+	row(parked, 2, false, teamJSON, largePages)
 	row(incomplete, 0, false, nil, 0)
 	row(erased, 0, true, nil, 0)
 	for _, sql := range []string{
-		`INSERT INTO export_g1.quota_tiers (id, partition, position, body) VALUES ('free', 0, 3, '{"id":"free"}')`,
+		`INSERT INTO export_g1.quota_tiers (id, partition, position, body) VALUES ('free', 0, 3, '` + tierJSON + `')`,
 		`UPDATE export.checkpoints SET as_of = '2026-11-24T02:03:04.5Z'`,
 	} {
 		if _, err := pool.Exec(ctx, sql); err != nil {
@@ -81,7 +100,8 @@ SELECT $1, 3, to_char(i, 'FM0000'), ('"' || repeat(chr(65 + i % 26), $3 - 2) || 
 func TestStoredDocumentIsTheBody(t *testing.T) {
 	a := start(t, readmodel.NewExports(database(t)))
 	got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete))
-	want := `{"user":{"id":"u"},"team":{"id":"t"},"quota_tier":{"id":"free"},"quota_usage":[],"api_keys":[{"id":"k"}],"sandboxes":[{"id":"last"}]}`
+	want := `{"user":` + userJSON + `,"team":` + teamJSON + `,"quota_tier":` + tierJSON + `,"quota_usage":[],"api_keys":[` + keyJSON +
+		`],"sandboxes":[` + sandboxJSON + `]}`
 	if got.status != 200 || got.body != want || got.header.Get("Content-Length") == "" ||
 		got.header.Get("Export-As-Of") != "2026-11-24T02:03:04.5Z" || got.header.Get("Export-Position") != "77" {
 		t.Errorf("got %d %s %v", got.status, got.body, got.header)
@@ -121,7 +141,7 @@ func TestLostDatabaseBreaksTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", bearer(t, parked))
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := plain.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +170,7 @@ func TestClientThatLeavesGivesItsConnectionBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", bearer(t, parked))
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := plain.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +181,60 @@ func TestClientThatLeavesGivesItsConnectionBack(t *testing.T) {
 	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
 	if strings.Contains(a.log.String(), "level=ERROR") {
 		t.Errorf("logged as an error: %s", a.log)
+	}
+}
+
+// TestLeavingCancelsTheQuery: the database stops working for a client that has
+// gone, here on a row that is locked against reading.
+func TestLeavingCancelsTheQuery(t *testing.T) {
+	pool := database(t)
+	a := start(t, readmodel.NewExports(pool))
+	a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)) // the generation is known from now on
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE export_g1.account_export IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	waiting := func() (n int) {
+		err := pool.QueryRow(t.Context(), `
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, "GET", a.url+exportPath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", bearer(t, complete))
+	left := make(chan error, 1)
+	go func() {
+		resp, err := plain.Do(r)
+		if err == nil {
+			resp.Body.Close()
+		}
+		left <- err
+	}()
+	waitFor(t, "the query waits", func() bool { return waiting() == 1 })
+	leave()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	began := time.Now()
+	waitFor(t, "the query is cancelled", func() bool { return waiting() == 0 })
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("it was the time-out that ended it, after %s", took)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)); got.status != 200 {
+		t.Errorf("afterwards: %d %s", got.status, got.body)
 	}
 }
 

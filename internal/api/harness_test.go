@@ -78,7 +78,25 @@ func newMemory() *memory {
 type api struct {
 	url string
 	reg *prometheus.Registry
-	log *bytes.Buffer
+	log *logText
+}
+
+// logText is what was logged; a request's line comes after its answer.
+type logText struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func start(t *testing.T, x exports) *api {
@@ -92,7 +110,7 @@ func start(t *testing.T, x exports) *api {
 
 func startWith(t *testing.T, x exports, v verifier, change ...func(*Config)) *api {
 	t.Helper()
-	a := &api{reg: prometheus.NewRegistry(), log: &bytes.Buffer{}}
+	a := &api{reg: prometheus.NewRegistry(), log: &logText{}}
 	log := slog.New(slog.NewTextHandler(a.log, nil))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

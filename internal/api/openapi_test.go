@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -16,6 +18,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"accountexport/events"
+	"accountexport/internal/workload"
+	"accountexport/projections"
 	"accountexport/readmodel"
 )
 
@@ -149,7 +153,7 @@ func TestCodedDocuments(t *testing.T) {
 	pool := database(t)
 	a := start(t, readmodel.NewExports(pool))
 	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET sandboxes_tail =
-('{"id":"' || repeat('x', 2000) || '"}')::bytea WHERE account_id = $1`, [16]byte(complete)); err != nil {
+replace($2::text, '"metadata":{}', '"metadata":{"x":"' || repeat('x', 2000) || '"}')::bytea WHERE account_id = $1`, [16]byte(complete), sandboxJSON); err != nil {
 		t.Fatal(err)
 	}
 	for _, account := range []events.UUID{complete, parked} {
@@ -170,5 +174,73 @@ func TestCodedDocuments(t *testing.T) {
 			}
 		}
 		checkProblem(t, a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Accept-Encoding", "identity;q=0"), 406, "not-acceptable")
+	}
+}
+
+// TestRandomDocumentsAreAsDescribed folds random and hostile streams, and holds
+// every document against the description.
+func TestRandomDocumentsAreAsDescribed(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	g := workload.New(seed, workload.Config{Accounts: 30, HostileShare: 0.3, LargeShare: 0.01})
+	fold, accounts := projections.NewFold(), map[events.UUID]bool{}
+	for position := range uint64(6000) {
+		m := g.Next()
+		if s := events.ParseSubject(m.Subject); s.Kind == events.SubjectAccount {
+			accounts[s.Account] = true
+		}
+		_, _, err := fold.Apply(projections.Message{Position: position + 1, Message: events.Message{Subject: m.Subject, Header: m.Header, Data: m.Data}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	a := &api{}
+	for account := range accounts {
+		doc, _, err := fold.Document(account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(doc) == 0 {
+			continue
+		}
+		n++
+		r, err := http.NewRequestWithContext(t.Context(), "GET", exportPath, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := http.Header{"Content-Type": {"application/json"}}
+		a.describes(t, r, &http.Response{StatusCode: 200, Header: h}, doc)
+	}
+	if n == 0 {
+		t.Error("no document to hold against the description")
+	}
+}
+
+// TestDescriptionRefusesOtherDocuments: what is held against the description
+// can fail.
+func TestDescriptionRefusesOtherDocuments(t *testing.T) {
+	doc, err := openapi3.NewLoader().LoadFromData(openAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := doc.Components.Schemas["Export"].Value
+	good := `{"user":` + userJSON + `,"team":` + teamJSON + `,"quota_tier":` + tierJSON + `,"quota_usage":[],"api_keys":[` + keyJSON +
+		`],"sandboxes":[` + sandboxJSON + `]}`
+	check := func(text string) error {
+		var v any
+		if err := json.Unmarshal([]byte(text), &v); err != nil {
+			t.Fatal(err)
+		}
+		return schema.VisitJSON(v, openapi3.EnableJSONSchema2020())
+	}
+	if err := check(good); err != nil {
+		t.Error(err)
+	}
+	for _, change := range [][2]string{{`"is_operator":false`, `"is_operator":null`}, {`"slug":"s",`, ``}, {`"abuse_flags":{}`, `"abuse_flags":[]`},
+		{`"sandboxes":[`, `"sandbox":[`}, {`"status":"pending"`, `"status":"pending","more":1`}, {`"daily_gb_hours":0.5`, `"daily_gb_hours":"0.5"`}} {
+		if bad := strings.Replace(good, change[0], change[1], 1); bad == good || check(bad) == nil {
+			t.Errorf("%s instead of %s is accepted", change[1], change[0])
+		}
 	}
 }
