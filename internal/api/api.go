@@ -135,5 +135,7 @@ func NewServer(handler http.Handler, writeTimeout time.Duration, log *slog.Logge
 		MaxHeaderBytes:    32 << 10,
 		ConnState:         answerEnded,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as all else is
 	}
 }
