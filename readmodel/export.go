@@ -3,6 +3,7 @@ package readmodel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -236,10 +237,17 @@ func (x *Exports) openPages(l *lease, account events.UUID) (*Document, error) {
 	return d, nil
 }
 
-// Ready says whether a live generation can be read.
+// Ready says whether a live generation can be read. It waits for a connection
+// as long as ctx lasts: that all are in use for a moment is no failure.
 func (x *Exports) Ready(ctx context.Context) error {
-	_, err := x.Meta(ctx, events.UUID{})
-	return err
+	err := x.onLive(ctx, x.pool, func(q *queries) (bool, error) {
+		var r row
+		return r.read(ctx, x.pool, q, q.meta, events.UUID{})
+	})
+	if err != nil {
+		return fmt.Errorf("read export: %w", err)
+	}
+	return nil
 }
 
 // row is what rowColumns give.

@@ -91,6 +91,13 @@ func TestRunServesUntilItIsTold(t *testing.T) {
 		}
 	}
 	stop()
+	// Unready at once, and still answering.
+	for ready := ""; ready != "shutting down\n"; {
+		_, ready = get(t, "http://"+said.Admin+"/readyz", "")
+	}
+	if status, body := get(t, "http://"+said.HTTP+"/v1/account/export", token); status != 503 {
+		t.Errorf("told to stop: %d %s", status, body)
+	}
 	if err := <-done; err != nil {
 		t.Errorf("told to stop: %v", err)
 	}

@@ -28,6 +28,7 @@ type program struct {
 	api         *http.Server
 	admin       *ops.Server
 	http, watch net.Listener
+	drain       time.Duration // from being unready to taking no more requests
 	timeout     time.Duration
 	connections int
 }
@@ -54,7 +55,7 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	exports, waits := readmodel.NewExports(pool), readmodel.NewWaits(pool, log)
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool))
-	p := &program{log: log, pool: pool, verifier: verifier, timeout: s.ShutdownTimeout, connections: int(s.MaxConnections),
+	p := &program{log: log, pool: pool, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay, connections: int(s.MaxConnections),
 		waits: waits,
 		api: api.NewServer(api.New(api.Config{Exports: exports, Waits: waits, Verifier: verifier, Origins: origins,
 			AccountRate: api.Rate(s.RateLimit), AddressRate: api.Rate(s.AddressRate), Proxies: proxies,
@@ -74,8 +75,9 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 }
 
 // serve runs until ctx ends or a server fails. Then the program is unready,
-// the API finishes its requests, and the admin server, which tells of it, and
-// the keys go last.
+// and answers on for a while, each answer the last on its connection, so that
+// whoever sends requests here learns of it; the API finishes its requests, and
+// the admin server, which tells of it, and the keys go last.
 func (p *program) serve(ctx context.Context) error {
 	defer p.pool.Close()
 	p.log.Info("serving", "http", p.http.Addr().String(), "admin", p.watch.Addr().String())
@@ -85,7 +87,11 @@ func (p *program) serve(ctx context.Context) error {
 	defer end()
 	serving, finish := context.WithCancel(last)
 	defer finish()
-	context.AfterFunc(ctx, func() { p.admin.Drain(); finish() })
+	context.AfterFunc(ctx, func() {
+		p.admin.Drain()
+		p.api.SetKeepAlivesEnabled(false)
+		time.AfterFunc(p.drain, finish)
+	})
 	var parts errgroup.Group
 	parts.Go(func() error { return p.verifier.Run(last) })
 	parts.Go(func() error { return p.waits.Run(serving) }) // who waits is told at once that the program ends

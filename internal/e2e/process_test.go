@@ -162,6 +162,10 @@ func get(ctx context.Context, url, token string) (int, http.Header, []byte, erro
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
+	return do(req)
+}
+
+func do(req *http.Request) (int, http.Header, []byte, error) {
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, nil, nil, err

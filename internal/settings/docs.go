@@ -51,6 +51,7 @@ func Docs() []Doc {
 			"addresses or networks such as 10.0.0.0/8, separated by commas", false},
 		{"MAX_CONNECTIONS", "10000", api, "most connections at once; more wait", "a whole number from 1 to 10000000", false},
 		{"WRITE_TIMEOUT", "30s", api, "how long a client may take nothing of its answer before it is cut off", rightDuration, false},
+		{"DRAIN_DELAY", "1s", api, "how long requests are still taken after SIGTERM, unready, before it ends", rightDuration, false},
 		{"LANES", "0", projector, "connections that are written on at once; 0: as many as suit the cores",
 			"a whole number from 0 to 64", false},
 		{"STATE_CACHE_BYTES", "128MiB", projector, "bound of the account state kept in memory", rightBytes, false},

@@ -26,6 +26,7 @@ type API struct {
 	TrustedProxies  []Network     `env:"TRUSTED_PROXIES" envSeparator:","`
 	MaxConnections  PositiveCount `env:"MAX_CONNECTIONS" envDefault:"10000"`
 	WriteTimeout    time.Duration `env:"WRITE_TIMEOUT" envDefault:"30s"`
+	DrainDelay      time.Duration `env:"DRAIN_DELAY" envDefault:"1s"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`

@@ -37,7 +37,7 @@ func TestAPIDefaultsFollowFromSupabaseURL(t *testing.T) {
 	want := API{DatabaseURL: "postgres://u:hunter2@db:5432/app", HTTPAddr: ":8080", AdminAddr: ":9092",
 		SupabaseURL: "https://p.supabase.co/", Issuer: "https://p.supabase.co/auth/v1",
 		JWKSURL: "https://p.supabase.co/auth/v1/.well-known/jwks.json", Audience: "authenticated",
-		MaxConnections: 10_000, WriteTimeout: 30 * time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
+		MaxConnections: 10_000, WriteTimeout: 30 * time.Second, DrainDelay: time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {
 		t.Error(d)
 	}
@@ -57,7 +57,7 @@ func TestAPIOverrides(t *testing.T) {
 		OAuthClients: []string{"a", "b"}, Origins: []Origin{"https://app.example.com", "http://localhost:3000"},
 		RateLimit: Rate{0.5, 10}, AddressRate: Rate{2.5, 3},
 		TrustedProxies: []Network{Network(netip.MustParsePrefix("10.0.0.0/8")), Network(netip.MustParsePrefix("::1/128"))},
-		MaxConnections: 10_000, WriteTimeout: 30 * time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelDebug), LogFormat: "json"}
+		MaxConnections: 10_000, WriteTimeout: 30 * time.Second, DrainDelay: time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelDebug), LogFormat: "json"}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {
 		t.Error(d)
 	}

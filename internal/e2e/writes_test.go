@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/auth/authtest"
+)
+
+// TestReadYourOwnWrites: whoever publishes and then asks with the position of
+// the acknowledgement gets a document that holds what was published; many at
+// once, while the projector is killed and started again.
+func TestReadYourOwnWrites(t *testing.T) {
+	const clients, rounds = 20, 15
+	s := newSystem(t)
+	run := launch(t, "projector", s.settings, "run")
+	serve := freeAddr(t)
+	launch(t, "api", map[string]string{"DATABASE_URL": s.pg.URL(), "HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0",
+		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
+	n := 0
+	var mu sync.Mutex
+	meta := func() events.Meta {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		return events.Meta{ID: fmt.Sprint("w", n), Source: "/test", Time: events.TimeOf(time.Now())}
+	}
+	publish := func(m events.Message, err error) uint64 {
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		at, _, err := s.client.Publish(t.Context(), m)
+		if err != nil {
+			t.Error(err)
+		}
+		return at
+	}
+	publish(events.NewQuotaTierDefined(meta(), events.QuotaTierDefined{ID: "free", DisplayName: "Free"}))
+	var all sync.WaitGroup
+	for i := range clients {
+		all.Go(func() {
+			account := events.UUID{0x77, byte(i)}
+			token, err := authtest.Mint(jwtSecret, issuer, account, "someone@example.org", time.Hour)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			publish(events.NewTeamCreated(meta(), account, events.TeamCreated{ID: account, Name: "n", Slug: "s", QuotaTierID: "free"}))
+			at := publish(events.NewUserRegistered(meta(), account, events.UserRegistered{Email: "0@b.example", Tier: "free", QuotaTierID: "free"}))
+			for round := range rounds {
+				email := fmt.Sprintf("%d@b.example", round)
+				if round > 0 {
+					at = publish(events.NewUserEmailChanged(meta(), account, events.UserEmailChanged{Email: email}))
+				}
+				header, body, err := askFor(t, serve, token, at)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var doc struct{ User struct{ Email string } }
+				if err := json.Unmarshal(body, &doc); err != nil || doc.User.Email != email {
+					t.Errorf("client %d, round %d: %v, %s", i, round, err, body)
+				}
+				if header.Get("Export-Position") != strconv.FormatUint(at, 10) || header.Get("Preference-Applied") != "wait=10" {
+					t.Errorf("client %d, round %d: %v, want position %d", i, round, header, at)
+				}
+			}
+		})
+	}
+	run.kill()
+	launch(t, "projector", s.settings, "run")
+	all.Wait()
+}
+
+// askFor asks for the document at a position, again where it was not reached
+// in ten seconds.
+func askFor(t *testing.T, addr, token string, at uint64) (http.Header, []byte, error) {
+	for tries := 0; ; tries++ {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://%s/v1/account/export?min_position=%d", addr, at), nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Prefer", "wait=10")
+		status, header, body, err := do(req)
+		switch {
+		case err == nil && status == http.StatusOK:
+			return header, body, nil
+		case tries == 8:
+			return nil, nil, fmt.Errorf("position %d: %d %s, %w", at, status, body, err)
+		case err != nil || !strings.Contains(string(body), "account-incomplete"):
+			time.Sleep(50 * time.Millisecond) // the API may not listen yet, or the projector be away for long
+		case tries > 3:
+			return nil, nil, fmt.Errorf("position %d: %d %s", at, status, body) // the tier's partition may lag, not for long
+		default:
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+}
