@@ -157,7 +157,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 	}
 }
 
-// TestFullPoolAnswersQuickly: readers that stop reading large documents hold at
+// TestSlowReadersAreCutOff: readers that stop reading large documents hold at
 // most half of the connections, and are cut off; others are served meanwhile.
 func TestSlowReadersAreCutOff(t *testing.T) {
 	pool := database(t)
@@ -166,7 +166,9 @@ func TestSlowReadersAreCutOff(t *testing.T) {
 	for range half {
 		stalled(t, a, bearer(t, parked))
 	}
-	waitFor(t, "the slow readers hold their connections", func() bool { return pool.Stat().AcquiredConns() == int32(half) })
+	if n := pool.Stat().AcquiredConns(); n != int32(half) {
+		t.Errorf("%d slow readers hold %d connections", half, n)
+	}
 	checkProblem(t, a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)), 503, "busy")
 	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)); got.status != 200 {
 		t.Errorf("a short document meanwhile: %d", got.status)

@@ -2,12 +2,13 @@ package api
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
 )
 
-// stalled asks for a document and reads none of it.
+// stalled asks for a document and reads no more of it than that it comes.
 func stalled(t *testing.T, a *api, authorization string) {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
@@ -20,5 +21,9 @@ func stalled(t *testing.T, a *api, authorization string) {
 	}
 	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\n\r\n", exportPath, authorization); err != nil {
 		t.Fatal(err)
+	}
+	var status [len("HTTP/1.1 200")]byte
+	if _, err := io.ReadFull(c, status[:]); err != nil || string(status[:]) != "HTTP/1.1 200" {
+		t.Fatalf("answer: %s, %v", status[:], err)
 	}
 }
