@@ -76,3 +76,14 @@ func (c *cache) committed(batch uint64, accounts []*cached) {
 		el = prev
 	}
 }
+
+// forget lets go the accounts of a partition, all of which are stored.
+func (c *cache) forget(partition int) {
+	for id, e := range c.byID {
+		if e.partition == partition {
+			c.lru.Remove(e.element)
+			delete(c.byID, id)
+			c.size -= e.size
+		}
+	}
+}

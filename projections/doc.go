@@ -45,4 +45,17 @@
 // Partitions are divided into lanes, each with its own states, transaction and
 // checkpoints, fed by one reader. A message belongs to the lane of its
 // partition; the order within an account is the stream's.
+//
+// # Many replicas
+//
+// Where a [Store] shares ownership, each replica reads the whole stream and
+// folds the partitions that it owns. [Store.Share] tells it twice a second
+// which those are; it gives up what is more than its fair part, the highest
+// numbers first, once all that it has read of them is committed, and takes in
+// what is free. Lanes that a move does not concern do not notice it. A new
+// partition that is behind makes reading begin anew where that one is, and
+// what the others have had is dropped before decoding. A partition that
+// somebody else has taken, since this replica was silent for too long, or has
+// touched, as a refold does, ends the session with [ErrFenced]: states in
+// memory are dropped, and ownership is acquired anew.
 package projections

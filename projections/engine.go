@@ -28,6 +28,7 @@ type Options struct {
 	Linger     time.Duration            // far behind, batches grow for so long before they are committed; default 0: not at all
 	Only       func(partition int) bool // partitions to fold; default all
 	Tick       time.Duration            // how often idle partitions advance and lag is looked at; default 1 s
+	Share      time.Duration            // how often other replicas are told that this one lives; default 500 ms
 	StallAfter time.Duration            // without progress while messages wait, reading starts anew; default 15 s
 	Drain      time.Duration            // how long the batch at hand may take on shutdown; default 10 s
 	Guard      Guard                    // default: none
@@ -53,6 +54,7 @@ func (o *Options) defaults() {
 	def(&o.Read.Bytes, 4<<20)
 	def(&o.CacheBytes, 128<<20)
 	dur(&o.Tick, time.Second)
+	dur(&o.Share, 500*time.Millisecond)
 	dur(&o.StallAfter, 15*time.Second)
 	dur(&o.Drain, 10*time.Second)
 	if o.Guard == nil {
@@ -129,7 +131,7 @@ func (p *Projector) RunToEnd(ctx context.Context) error {
 // Close ends what RunOnce and RunToEnd keep open.
 func (p *Projector) Close() {
 	if p.session != nil {
-		p.session.reader.Close()
+		p.session.close()
 		p.session = nil
 	}
 }

@@ -10,11 +10,14 @@ import (
 	"accountexport/events"
 )
 
-// work is what the reader hands a lane, in stream order.
+// work is what a lane is handed: messages in stream order, or a partition that
+// comes or goes.
 type work struct {
 	messages []Message
-	upTo     uint64    // every message of the lane's partitions up to here was handed over
-	all      bool      // move every partition's checkpoint on to upTo
+	upTo     uint64 // every message of the lane's partitions up to here was handed over
+	all      bool   // move every partition's checkpoint on to upTo
+	gained   *Checkpoint
+	lost     *int
 	asOf     time.Time // with all: the stream held nothing more at this time
 }
 
@@ -96,7 +99,7 @@ func (l *lane) run(ctx context.Context, in <-chan work) error {
 				open = nil
 				break
 			}
-			if err := l.fold(ctx, w); err != nil {
+			if err := l.take(ctx, w); err != nil {
 				l.abandon()
 				return err
 			}
@@ -192,6 +195,44 @@ func (l *lane) commit(ctx context.Context) error {
 	return l.finish(<-l.done)
 }
 
+// take does what it is handed.
+func (l *lane) take(ctx context.Context, w work) error {
+	if w.gained == nil && w.lost == nil {
+		return l.fold(ctx, w)
+	}
+	// Up to here all partitions have come equally far.
+	if l.inFlight != nil {
+		if err := l.finish(<-l.done); err != nil {
+			return err
+		}
+	}
+	if err := l.commit(ctx); err != nil {
+		return err
+	}
+	if w.lost != nil {
+		return l.lose(ctx, *w.lost)
+	}
+	l.gain(*w.gained)
+	return nil
+}
+
+// gain takes a partition in. What the others have behind them, it may have
+// before it.
+func (l *lane) gain(c Checkpoint) {
+	if len(l.at) == 0 || c.Position < l.upTo {
+		l.upTo = c.Position
+	}
+	l.at[c.Partition] = &c
+}
+
+// lose gives a partition up, with all that is in memory of it.
+func (l *lane) lose(ctx context.Context, partition int) error {
+	c := l.at[partition]
+	delete(l.at, partition)
+	l.cache.forget(partition)
+	return l.store.Release(ctx, l.generation, *c)
+}
+
 // fold adds the messages to the current batch.
 func (l *lane) fold(ctx context.Context, w work) error {
 	decoded := make([]Decoded, 0, len(w.messages))
@@ -211,7 +252,7 @@ func (l *lane) fold(ctx context.Context, w work) error {
 		}
 	}
 	l.upTo = max(l.upTo, w.upTo)
-	if w.all {
+	if w.all && len(l.at) > 0 {
 		l.cur.all = true
 		l.asOf = w.asOf
 	}

@@ -208,6 +208,8 @@ func (o *observer) Looked(StreamInfo) {
 	o.looked++
 }
 
+func (o *observer) Shared(int64, []int) {}
+
 func (o *observer) Restarted(reason string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

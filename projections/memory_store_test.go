@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -67,6 +68,15 @@ func (s *memoryStore) Acquire(_ context.Context, info StreamInfo) (Ownership, er
 		s.checkpoints[i].Epoch++
 	}
 	return Ownership{Generation: 1, Stream: s.stream, Checkpoints: slices.Clone(s.checkpoints)}, nil
+}
+
+// Share and Release are for replicas, see [memoryReplica].
+func (s *memoryStore) Share(context.Context, int64, bool) (Share, error) {
+	return Share{}, errors.New("not shared")
+}
+
+func (s *memoryStore) Release(context.Context, int64, Checkpoint) error {
+	return errors.New("not shared")
 }
 
 func (s *memoryStore) Load(_ context.Context, _ int64, accounts []events.UUID) ([]AccountRow, error) {

@@ -23,12 +23,15 @@ type Observer interface {
 	Committed(Stats)
 	// Looked: the server was asked for the stream's end.
 	Looked(StreamInfo)
+	// Shared: this replica is a live one, and owns these partitions.
+	Shared(generation int64, partitions []int)
 	// Restarted: an error made the projector begin again at its checkpoint.
 	Restarted(reason string)
 }
 
 type nobody struct{}
 
-func (nobody) Committed(Stats)   {}
-func (nobody) Looked(StreamInfo) {}
-func (nobody) Restarted(string)  {}
+func (nobody) Committed(Stats)     {}
+func (nobody) Looked(StreamInfo)   {}
+func (nobody) Shared(int64, []int) {}
+func (nobody) Restarted(string)    {}

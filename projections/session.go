@@ -6,24 +6,38 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// session is one stretch of work from a checkpoint on, until the first error.
+// session is one stretch of work from the checkpoints on, until the first
+// error. Everything but the atomics belongs to one goroutine: the pump, once
+// follow runs.
 type session struct {
-	p      *Projector
-	own    Ownership
-	reader Reader
-	lanes  []*lane
-	of     map[int]*lane  // lane by partition
-	from   map[int]uint64 // checkpoint by partition at the start
+	p     *Projector
+	own   Ownership // as acquired; partitions come and go since
+	lanes []*lane
+	in    map[*lane]chan work
+	parts map[int]*part // owned
+	feed  *feed         // nil while no partition is owned
 
+	moves chan move
+	looks chan look
+
+	readAt time.Time     // the stream's timestamp of the last message read
 	read   atomic.Uint64 // everything up to here was handed to the lanes
-	readAt atomic.Int64  // the stream's timestamp of that, in ns
+	turn   atomic.Uint64 // goes up when reading begins anew, maybe further back
+	owned  atomic.Int64  // partitions
 	behind atomic.Bool   // far behind the stream's end
+}
+
+// part is an owned partition.
+type part struct {
+	lane *lane
+	from uint64 // messages up to here are handed over, wherever reading is
 }
 
 func (p *Projector) open(ctx context.Context) (*session, error) {
@@ -37,59 +51,95 @@ func (p *Projector) open(ctx context.Context) (*session, error) {
 	}
 	if p.opt.Only != nil {
 		own.Checkpoints = slices.DeleteFunc(own.Checkpoints, func(c Checkpoint) bool { return !p.opt.Only(c.Partition) })
-		if len(own.Checkpoints) == 0 {
-			return nil, errors.New("no partition to fold")
-		}
 	}
-	s := &session{p: p, own: own, of: map[int]*lane{}, from: map[int]uint64{}}
-	lowest, _ := s.bounds()
-	// Asked again: waiting for ownership may have taken long.
-	if info, err = p.source.Info(ctx); err != nil {
-		return nil, fmt.Errorf("stream info: %w: %w", errRead, err)
+	if len(own.Checkpoints) == 0 && !own.Shared {
+		return nil, errors.New("no partition to fold")
 	}
-	if err := s.guard(info); err != nil {
-		return nil, err
+	s := &session{p: p, own: own, in: map[*lane]chan work{}, parts: map[int]*part{}, moves: make(chan move), looks: make(chan look)}
+	n := p.opt.Lanes
+	if !own.Shared {
+		n = min(n, len(own.Checkpoints))
 	}
-	n := min(p.opt.Lanes, len(own.Checkpoints))
 	for i := range n {
 		var mine []Checkpoint
 		for j := i; j < len(own.Checkpoints); j += n {
 			mine = append(mine, own.Checkpoints[j])
 		}
-		l := newLane(p.store, own, mine, p.opt.Batch, p.opt.CacheBytes/n)
-		if p.opt.Linger > 0 {
-			l.linger = func() time.Duration {
-				if s.behind.Load() {
-					return p.opt.Linger
-				}
-				return 0
-			}
-		}
-		l.observe = func(b *committedBatch) { p.opt.Observer.Committed(b.stats(own.Generation)) }
+		l := s.newLane(mine, n)
 		s.lanes = append(s.lanes, l)
+		s.in[l] = make(chan work, 2)
 		for _, c := range mine {
-			s.of[c.Partition], s.from[c.Partition] = l, c.Position
+			s.parts[c.Partition] = &part{l, c.Position}
 		}
 	}
-	if s.reader, err = p.source.Open(ctx, lowest); err != nil {
-		return nil, fmt.Errorf("open the stream after %d: %w: %w", lowest, errRead, err)
+	// Asked again: waiting for ownership may have taken long.
+	if info, err = p.source.Info(ctx); err != nil {
+		return nil, fmt.Errorf("stream info: %w: %w", errRead, err)
 	}
-	s.read.Store(lowest)
+	if err := s.resume(ctx, info); err != nil {
+		return nil, err
+	}
 	p.opt.Logger.Info("following the stream", "stream", info.Name, "generation", own.Generation,
-		"position", lowest, "end", info.Last, "partitions", len(own.Checkpoints), "lanes", n)
+		"position", s.read.Load(), "end", info.Last, "partitions", len(s.parts), "lanes", n)
 	return s, nil
 }
 
+func (s *session) newLane(checkpoints []Checkpoint, of int) *lane {
+	opt := &s.p.opt
+	l := newLane(s.p.store, s.own, checkpoints, opt.Batch, opt.CacheBytes/of)
+	if opt.Linger > 0 {
+		l.linger = func() time.Duration {
+			if s.behind.Load() {
+				return opt.Linger
+			}
+			return 0
+		}
+	}
+	l.observe = func(b *committedBatch) { opt.Observer.Committed(b.stats(s.own.Generation)) }
+	return l
+}
+
+// resume holds the stream against what was folded of it, and begins to read
+// where the partition that is furthest behind is.
+func (s *session) resume(ctx context.Context, info StreamInfo) error {
+	s.close()
+	s.owned.Store(int64(len(s.parts)))
+	if len(s.parts) == 0 {
+		return nil
+	}
+	lowest, highest := s.bounds()
+	if err := s.guard(info, lowest, highest); err != nil {
+		return err
+	}
+	reader, err := s.p.source.Open(ctx, lowest)
+	if err != nil {
+		return fmt.Errorf("open the stream after %d: %w: %w", lowest, errRead, err)
+	}
+	s.feed = &feed{reader: reader}
+	s.readAt = time.Time{} // of a message further on
+	s.read.Store(lowest)
+	s.turn.Add(1)
+	return nil
+}
+
+func (s *session) close() {
+	if s.feed != nil {
+		s.feed.close()
+		s.feed = nil
+	}
+}
+
+// bounds are the lowest and the highest position that a partition was handed
+// over up to.
 func (s *session) bounds() (lowest, highest uint64) {
 	lowest = math.MaxUint64
-	for _, c := range s.own.Checkpoints {
-		lowest, highest = min(lowest, c.Position), max(highest, c.Position)
+	for _, p := range s.parts {
+		lowest, highest = min(lowest, p.from), max(highest, p.from)
 	}
 	return lowest, highest
 }
 
-func (s *session) guard(info StreamInfo) error {
-	lowest, highest := s.bounds()
+func (s *session) guard(info StreamInfo, lowest, highest uint64) error {
 	if err := s.p.opt.Guard(info, s.own.Stream, lowest, highest); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
@@ -108,7 +158,7 @@ func (s *session) position() uint64 {
 }
 
 // split hands messages to their lanes and drops what is not owned or was
-// folded before this session, both before decoding.
+// handed over before, both before decoding.
 func (s *session) split(messages []Message) map[*lane]*work {
 	out := make(map[*lane]*work, len(s.lanes))
 	last := messages[len(messages)-1].Position
@@ -119,11 +169,11 @@ func (s *session) split(messages []Message) map[*lane]*work {
 		if m.Partition < 0 {
 			m.Partition = 0 // a subject that no transform made
 		}
-		l := s.of[m.Partition]
-		if l == nil || m.Position <= s.from[m.Partition] {
+		p := s.parts[m.Partition]
+		if p == nil || m.Position <= p.from {
 			continue
 		}
-		w := out[l]
+		w := out[p.lane]
 		if w.messages == nil {
 			w.messages = make([]Message, 0, len(messages)/len(s.lanes)+1)
 		}
@@ -134,7 +184,10 @@ func (s *session) split(messages []Message) map[*lane]*work {
 
 // once reads, folds and commits one batch.
 func (s *session) once(ctx context.Context) (uint64, error) {
-	messages, err := s.reader.Next(ctx, nil, s.p.opt.Batch)
+	if s.feed == nil {
+		return 0, errors.New("no partition to fold")
+	}
+	messages, err := s.feed.reader.Next(ctx, nil, s.p.opt.Batch)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", errRead, err)
 	}
@@ -172,7 +225,7 @@ func (p *Projector) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.reader.Close()
+	defer s.close()
 
 	store, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
@@ -183,18 +236,20 @@ func (p *Projector) follow(ctx context.Context) error {
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
 
-	in := make(map[*lane]chan work, len(s.lanes))
+	var lanes sync.WaitGroup
 	for _, l := range s.lanes {
-		ch := make(chan work, 2)
-		in[l] = ch
-		g.Go(func() error { return l.run(gctx, ch) })
+		lanes.Add(1)
+		g.Go(func() error {
+			defer lanes.Done()
+			return l.run(gctx, s.in[l])
+		})
 	}
 	g.Go(func() error {
 		readers, rctx := errgroup.WithContext(rctx)
-		readers.Go(func() error { return s.pump(rctx, in) })
-		readers.Go(func() error { return s.tick(rctx, in) })
+		readers.Go(func() error { return s.pump(rctx) })
+		readers.Go(func() error { return s.tick(rctx) })
 		err := readers.Wait()
-		for _, ch := range in {
+		for _, ch := range s.in {
 			close(ch)
 		}
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -202,103 +257,68 @@ func (p *Projector) follow(ctx context.Context) error {
 		}
 		return err
 	})
+	if s.own.Shared {
+		sharing, end := context.WithCancel(gctx)
+		defer end()
+		g.Go(func() error { // to the end of the lanes: until then the partitions are needed
+			lanes.Wait()
+			end()
+			return nil
+		})
+		g.Go(func() error { return s.share(sharing, rctx) })
+	}
 	return g.Wait()
 }
 
-// pump reads and hands over.
-func (s *session) pump(ctx context.Context, in map[*lane]chan work) error {
+// pump hands over to the lanes: what is read, how far reading is, and which
+// partitions come and go. One goroutine does it all, so that each lane learns
+// of it in the order in which it happened.
+func (s *session) pump(ctx context.Context) error {
 	for {
-		messages, err := s.reader.Next(ctx, nil, s.p.opt.Read)
+		var delivered <-chan delivery
+		if s.feed != nil {
+			delivered = s.feed.start(ctx, s.p.opt.Read)
+		}
+		var err error
+		select {
+		case d := <-delivered:
+			if err = d.err; err == nil {
+				err = s.hand(ctx, d.messages)
+			}
+		case m := <-s.moves:
+			err = s.move(ctx, m)
+		case l := <-s.looks:
+			err = s.look(ctx, l)
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 		if err != nil {
-			return fmt.Errorf("%w: %w", errRead, err)
-		}
-		for l, w := range s.split(messages) {
-			if w.messages == nil {
-				continue // the next tick tells how far reading is
-			}
-			select {
-			case in[l] <- *w:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		last := messages[len(messages)-1]
-		s.readAt.Store(last.Time.UnixNano())
-		s.read.Store(last.Position)
-	}
-}
-
-// farBehind is so many positions that waiting to write more at once pays.
-const farBehind = 20_000
-
-// tick looks at the stream's end: it moves the checkpoints of idle partitions
-// on, holds the stream against the checkpoint, and notices when messages wait
-// and reading stands still.
-func (s *session) tick(ctx context.Context, in map[*lane]chan work) error {
-	ticker := time.NewTicker(s.p.opt.Tick)
-	defer ticker.Stop()
-	moved, seen := time.Now(), s.read.Load()
-	gone := 0 // looks in a row that found nothing left to read
-	for first := true; ; first = false {
-		if !first {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-ticker.C:
-			}
-		}
-		info, err := s.p.source.Info(ctx)
-		if err != nil {
-			return fmt.Errorf("stream info: %w: %w", errRead, err)
-		}
-		if err := s.guard(info); err != nil {
 			return err
 		}
-		s.behind.Store(s.read.Load()+farBehind < info.Last)
-		read, asOf := s.read.Load(), time.Unix(0, s.readAt.Load())
-		if read != seen {
-			moved, seen = time.Now(), read
-		}
-		if read < info.Last {
-			next, more, err := s.p.source.First(ctx, read)
-			if err != nil {
-				return fmt.Errorf("look for the next message: %w: %w", errRead, err)
-			}
-			if more && next <= info.Last || s.read.Load() != seen {
-				gone = 0
-			} else {
-				gone++
-			}
-			switch {
-			case gone >= 2:
-				// What was there was purged: nothing up to Last is left to
-				// read. Seen twice, since a stream may change its leader
-				// between two questions.
-				read, asOf = info.Last, info.Time
-			case s.read.Load() == seen && time.Since(moved) > s.p.opt.StallAfter && idle(in):
-				return fmt.Errorf("%w: message %d waits since %s", errStalled, next, moved.Format(time.RFC3339))
-			}
-		} else {
-			asOf = info.Time
-		}
-		s.p.opt.Observer.Looked(info)
-		for _, ch := range in {
-			select {
-			case ch <- work{upTo: read, all: true, asOf: asOf}:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
 	}
 }
 
-// idle tells whether the lanes have taken all that was read, so that it is the
-// reader that keeps them waiting.
-func idle(in map[*lane]chan work) bool {
-	for _, ch := range in {
-		if len(ch) > 0 {
-			return false
+func (s *session) send(ctx context.Context, l *lane, w work) error {
+	select {
+	case s.in[l] <- w:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// hand hands messages over to their lanes.
+func (s *session) hand(ctx context.Context, messages []Message) error {
+	for l, w := range s.split(messages) {
+		if w.messages == nil {
+			continue // the next look tells how far reading is
+		}
+		if err := s.send(ctx, l, *w); err != nil {
+			return err
 		}
 	}
-	return true
+	last := messages[len(messages)-1]
+	s.readAt = last.Time
+	s.read.Store(last.Position)
+	return nil
 }

@@ -24,6 +24,13 @@ type Ownership struct {
 	Generation  int64
 	Stream      StreamIdentity // the stream that the generation was folded from
 	Checkpoints []Checkpoint
+	Shared      bool // with other replicas: partitions come and go, see [Store.Share]
+}
+
+// Share is a replica's part of a generation's partitions.
+type Share struct {
+	Owned []Checkpoint // sorted by partition
+	Due   int          // so many are its fair part
 }
 
 // StreamIdentity tells a stream from one that was recreated in its place.
@@ -70,10 +77,21 @@ var ErrFenced = errors.New("partition taken over by another replica")
 
 // Store is the read model as the engine needs it.
 type Store interface {
-	// Acquire takes ownership of every partition of the live generation, which
-	// it creates for the stream where there is none. It waits as long as a
-	// live replica holds them.
+	// Acquire takes ownership of partitions of the live generation, which it
+	// creates for the stream where there is none. Where ownership is shared,
+	// those are what this replica owns already and, up to its fair part, what
+	// nobody does: maybe none. Otherwise they are all; it waits as long as
+	// another replica holds them.
 	Acquire(ctx context.Context, stream StreamInfo) (Ownership, error)
+	// Share tells the other replicas that this one lives, and, where take is
+	// set, takes partitions that nobody owns, up to the fair part. [ErrFenced]
+	// means that the ownership is over, and to be acquired anew. To be called
+	// ten times within the time after which a silent replica loses its
+	// partitions.
+	Share(ctx context.Context, generation int64, take bool) (Share, error)
+	// Release gives a partition up for others to take. All that was folded of
+	// it must be committed.
+	Release(ctx context.Context, generation int64, c Checkpoint) error
 	// Load reads the rows of those accounts that have one.
 	Load(ctx context.Context, generation int64, accounts []events.UUID) ([]AccountRow, error)
 	// Lookup answers every need.

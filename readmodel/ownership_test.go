@@ -1,7 +1,6 @@
 package readmodel_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -17,20 +16,17 @@ import (
 
 func TestTwoOwnersNeverBothCommit(t *testing.T) {
 	pool, s := open(t)
+	s.Takeover = 500 * time.Millisecond
 	a := newAccount(t, s, acquire(t, s), someone)
 	a.register()
 	if err := a.commit(freeTier); err != nil {
 		t.Fatal(err)
 	}
-	// The first owner's session with the database ends, though it does not
-	// notice: another takes over.
-	if _, err := pool.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
-AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); err != nil {
-		t.Fatal(err)
-	}
-	second := readmodel.NewStore(pool, "two", quiet)
-	defer second.Close(context.Background())
-	b := newAccount(t, second, acquire(t, second), someone)
+	// The first owner goes silent, though it does not notice: another takes over.
+	second := member(t, pool, "two")
+	acquire(t, second)
+	own := owns(t, second, 4)
+	b := newAccount(t, second, own, someone)
 	b.at = a.at
 
 	a.apply(events.NewUserEmailChanged(a.meta(), a.id, events.UserEmailChanged{Email: "old-owner@example.org"}))
@@ -41,6 +37,12 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 	_, doc := read(t, readmodel.NewExports(pool), a.id)
 	if !strings.Contains(doc, "new-owner@") || strings.Contains(doc, "old-owner@") {
 		t.Errorf("document: %s", doc)
+	}
+	if _, err := s.Share(t.Context(), 1, true); err == nil { // its connection was ended
+		t.Error("the old owner is still a member")
+	}
+	if _, err := s.Share(t.Context(), 1, true); !errors.Is(err, projections.ErrFenced) {
+		t.Errorf("the old owner tells that it lives: %v, want fenced", err)
 	}
 }
 
@@ -85,29 +87,6 @@ func TestFencedBatchWritesNothing(t *testing.T) {
 + (SELECT count(*) FROM export_g1.parked) + (SELECT max(position) FROM export.checkpoints)`).Scan(&n)
 	if err != nil || n != 0 {
 		t.Errorf("%d rows or positions were written (%v)", n, err)
-	}
-}
-
-// TestSecondReplicaStandsBy: the second waits until the first one's session
-// ends, and then goes on where the first stopped.
-func TestSecondReplicaStandsBy(t *testing.T) {
-	pool, s := open(t)
-	a := newAccount(t, s, acquire(t, s), someone)
-	a.register()
-	if err := a.commit(); err != nil {
-		t.Fatal(err)
-	}
-	second := readmodel.NewStore(pool, "two", quiet)
-	defer second.Close(context.Background())
-	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if _, err := second.Acquire(short, stream); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("while the first lives: %v, want to wait", err)
-	}
-	s.Close(t.Context())
-	own := acquire(t, second)
-	if own.Checkpoints[1].Position != a.at || own.Checkpoints[1].Epoch != a.own.Checkpoints[1].Epoch+1 {
-		t.Errorf("taken over at %+v, want position %d in the epoch after %d", own.Checkpoints[1], a.at, a.own.Checkpoints[1].Epoch)
 	}
 }
 

@@ -310,11 +310,15 @@ SELECT account_id FROM {schema}.account_export WHERE parked > 0 AND (NOT $1 OR v
 	return r, nil
 }
 
-// raiseMinor makes a generation this minor version's, so that an older program
-// refuses it.
+// raiseMinor makes a generation this minor version's: an older program that is
+// projecting it is fenced, and refuses it from then on.
 func raiseMinor(ctx context.Context, tx pgx.Tx, generation int64) error {
 	_, err := tx.Exec(ctx, `UPDATE export.generations SET version_minor = $2 WHERE generation = $1 AND version_minor < $2`,
 		generation, projections.VersionMinor)
+	if err != nil {
+		return fmt.Errorf("raise the minor version of generation %d: %w", generation, err)
+	}
+	_, err = tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1, owner = NULL WHERE generation = $1`, generation)
 	if err != nil {
 		return fmt.Errorf("raise the minor version of generation %d: %w", generation, err)
 	}
@@ -329,6 +333,17 @@ func RetryDue(ctx context.Context, pool *pgxpool.Pool) (generation int64, due bo
 		return 0, false, err
 	}
 	return g.Number, g.Major == projections.VersionMajor && g.Minor == projections.VersionMinor && g.Refolded < g.Minor, nil
+}
+
+// RetryTurn runs do unless another replica is at it.
+func RetryTurn(ctx context.Context, pool *pgxpool.Pool, do func() error) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		var mine bool
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('accountexport retry'))`).Scan(&mine); err != nil || !mine {
+			return err
+		}
+		return do()
+	})
 }
 
 // RetryDone notes that all that was parked has been tried.

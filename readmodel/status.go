@@ -20,9 +20,10 @@ var ErrNotFound = errors.New("not found")
 type Status struct {
 	Generation Generation
 	Partitions []PartitionStatus
-	Accounts   int64 // heard of, estimated by the database's statistics
-	Parked     int64 // messages that count
-	Dismissed  int64 // parked messages that no longer do
+	Members    []Member // live ones, in the order of their joining
+	Accounts   int64    // heard of, estimated by the database's statistics
+	Parked     int64    // messages that count
+	Dismissed  int64    // parked messages that no longer do
 }
 
 // PartitionStatus is one partition's checkpoint.
@@ -53,6 +54,9 @@ FROM export.checkpoints WHERE generation = $1 ORDER BY partition`, g.Number)
 	})
 	if err != nil {
 		return st, fmt.Errorf("read checkpoints: %w", err)
+	}
+	if st.Members, err = listMembers(ctx, pool, g.Number); err != nil {
+		return st, err
 	}
 	err = pool.QueryRow(ctx, inSchema(g.Number, `
 SELECT (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{schema}.account_export'::regclass),

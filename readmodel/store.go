@@ -25,34 +25,30 @@ const fencedCode = "AE001"
 // Store is the read model as a projector writes it; it implements
 // [projections.Store]. A Store is used by one projector at a time.
 type Store struct {
+	// Takeover is how long a replica that has gone silent keeps its partitions
+	// at most; the same for all replicas. Default [DefaultTakeover].
+	Takeover time.Duration
+
 	pool  *pgxpool.Pool
 	owner string
 	log   *slog.Logger
 
-	choose chooser
-	refuse func(ctx context.Context, stream projections.StreamInfo) error // before waiting for a turn that is of no use
-	copies bool                                                           // many rows are new: COPY those
-	role   string                                                         // what one replica at a time does; names the lock
-	lock   *pgx.Conn                                                      // holds it
+	members *membership // shares the live generation; nil: all of another generation
+	choose  chooser
+	copies  bool      // many rows are new: COPY those
+	role    string    // without members: what one replica at a time does; names the lock
+	lock    *pgx.Conn // holds it
 }
 
 // chooser finds or makes the generation to write.
 type chooser func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error)
 
 // NewStore writes the live generation through the pool, and the first one where
-// there is none. owner names this replica to people.
+// there is none. It shares the partitions with all other such stores. owner
+// names this replica, and no other one; the pool's connections should have its
+// [ApplicationName].
 func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
-	return &Store{pool: pool, owner: owner, log: log, role: "projector",
-		refuse: func(ctx context.Context, stream projections.StreamInfo) error {
-			g, err := liveGeneration(ctx, pool)
-			if errors.Is(err, ErrNoGeneration) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			return g.accepts(stream)
-		},
+	return &Store{pool: pool, owner: owner, log: log, members: &membership{pool: pool, name: owner, log: log},
 		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
 			g, err := liveGeneration(ctx, tx)
 			if errors.Is(err, ErrNoGeneration) {
@@ -62,8 +58,11 @@ func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
 		}}
 }
 
-// Close gives up what the store owns.
+// Close hands over what the store owns.
 func (s *Store) Close(ctx context.Context) {
+	if s.members != nil {
+		s.members.leave(ctx)
+	}
 	if s.lock != nil {
 		s.lock.Close(ctx)
 		s.lock = nil
@@ -72,23 +71,90 @@ func (s *Store) Close(ctx context.Context) {
 
 func schema(generation int64) string { return fmt.Sprintf("export_g%d", generation) }
 
-// Acquire implements [projections.Store]. One replica projects at a time; the
-// others wait here for its session with the database to end. Safety does not
-// rest on that lock but on the epoch, which every Acquire moves on.
-func (s *Store) Acquire(ctx context.Context, stream projections.StreamInfo) (projections.Ownership, error) {
-	if s.refuse != nil {
-		if err := s.refuse(ctx, stream); err != nil {
-			return projections.Ownership{}, err
-		}
+// Acquire implements [projections.Store]. Safety does not rest on who owns
+// what but on the epochs, which every change of owner moves on.
+func (s *Store) Acquire(ctx context.Context, stream projections.StreamInfo) (own projections.Ownership, err error) {
+	if s.members != nil {
+		return s.join(ctx, stream)
 	}
 	if err := s.exclude(ctx); err != nil {
-		return projections.Ownership{}, err
+		return own, err
 	}
-	own, err := s.take(ctx, stream)
+	err = pgx.BeginFunc(ctx, s.lock, func(tx pgx.Tx) error {
+		g, err := s.generation(ctx, tx, stream)
+		if err != nil {
+			return err
+		}
+		own = ownership(g)
+		own.Checkpoints, err = takeCheckpoints(ctx, tx, g.Number, s.owner)
+		return err
+	})
 	if err != nil {
 		s.Close(context.WithoutCancel(ctx))
 	}
 	return own, err
+}
+
+func ownership(g Generation) projections.Ownership {
+	return projections.Ownership{Generation: g.Number, Stream: g.Stream}
+}
+
+// join makes this replica a member, and takes its share of the partitions that
+// are free.
+func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own projections.Ownership, err error) {
+	m := s.members
+	if m.takeover = s.Takeover; m.takeover <= 0 {
+		m.takeover = DefaultTakeover
+	}
+	conn, err := m.connected(ctx)
+	if err != nil {
+		return own, err
+	}
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		// One after the other: the first one makes the first generation.
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('accountexport join'))`); err != nil {
+			return fmt.Errorf("join: %w", err)
+		}
+		g, err := s.generation(ctx, tx, stream)
+		if err != nil {
+			return err
+		}
+		own = ownership(g)
+		own.Shared = true
+		return m.join(ctx, tx, g.Number)
+	})
+	if err == nil {
+		m.joined = true
+		var share projections.Share
+		share, err = m.share(ctx, own.Generation, true)
+		own.Checkpoints = share.Owned
+	}
+	if err != nil {
+		m.stuck(context.WithoutCancel(ctx), err)
+		m.disconnect(context.WithoutCancel(ctx))
+	}
+	return own, err
+}
+
+// Share implements [projections.Store].
+func (s *Store) Share(ctx context.Context, generation int64, take bool) (projections.Share, error) {
+	if s.members == nil {
+		return projections.Share{}, errors.New("this store shares no partitions")
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.members.takeover/2)
+	defer cancel()
+	return s.members.share(ctx, generation, take)
+}
+
+// Release implements [projections.Store].
+func (s *Store) Release(ctx context.Context, generation int64, c projections.Checkpoint) error {
+	_, err := s.pool.Exec(ctx, `
+UPDATE export.checkpoints SET owner = NULL, epoch = epoch + 1
+WHERE generation = $1 AND partition = $2 AND epoch = $3 AND owner = $4`, generation, c.Partition, c.Epoch, s.owner)
+	if err != nil {
+		return fmt.Errorf("release partition %d: %w", c.Partition, err)
+	}
+	return nil
 }
 
 // exclude waits until this is the one replica that projects.
@@ -126,28 +192,24 @@ func (s *Store) exclude(ctx context.Context) error {
 	}
 }
 
-func (s *Store) take(ctx context.Context, stream projections.StreamInfo) (own projections.Ownership, err error) {
-	err = pgx.BeginFunc(ctx, s.lock, func(tx pgx.Tx) error {
-		g, err := s.choose(ctx, tx, stream)
-		if err != nil {
-			return err
+// generation is the one to write, where this program may write it.
+func (s *Store) generation(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
+	g, err := s.choose(ctx, tx, stream)
+	if err != nil {
+		return g, err
+	}
+	if err := g.accepts(stream); err != nil {
+		return g, err
+	}
+	if g.Minor < projections.VersionMinor {
+		// From here on the older program refuses this generation: it would
+		// park what this one accepts. [RefoldParked] does the rest.
+		if err := raiseMinor(ctx, tx, g.Number); err != nil {
+			return g, err
 		}
-		if err := g.accepts(stream); err != nil {
-			return err
-		}
-		if g.Minor < projections.VersionMinor {
-			// From here on the older program refuses this generation: it would
-			// park what this one accepts. [RefoldParked] does the rest.
-			if err := raiseMinor(ctx, tx, g.Number); err != nil {
-				return err
-			}
-			s.log.Info("taken on a generation of an older minor version", "generation", g.Number, "was", g.Version())
-		}
-		own.Generation, own.Stream = g.Number, g.Stream
-		own.Checkpoints, err = takeCheckpoints(ctx, tx, g.Number, s.owner)
-		return err
-	})
-	return own, err
+		s.log.Info("taken on a generation of an older minor version", "generation", g.Number, "was", g.Version())
+	}
+	return g, nil
 }
 
 func takeCheckpoints(ctx context.Context, tx pgx.Tx, generation int64, owner string) ([]projections.Checkpoint, error) {
@@ -159,10 +221,7 @@ SELECT partition, position, epoch, as_of FROM taken ORDER BY partition`, generat
 	if err != nil {
 		return nil, fmt.Errorf("take checkpoints: %w", err)
 	}
-	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (c projections.Checkpoint, err error) {
-		err = r.Scan(&c.Partition, &c.Position, &c.Epoch, &c.AsOf)
-		return c, err
-	})
+	out, err := pgx.CollectRows(rows, scanCheckpoint)
 	if err != nil {
 		return nil, fmt.Errorf("take checkpoints: %w", err)
 	}

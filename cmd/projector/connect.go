@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/stream"
+	"accountexport/readmodel"
 )
 
 // connectStream connects to JetStream.
@@ -43,10 +46,18 @@ func (p *program) lanes() int {
 	return max(1, runtime.NumCPU()/2)
 }
 
+// replicaName names this run of the program, and no other one.
 func replicaName() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return fmt.Sprintf("%s/%d", host, os.Getpid())
+	return fmt.Sprintf("%.24s/%d-%s", host, os.Getpid(), strings.ToLower(rand.Text()[:6]))
+}
+
+// as has the server know the connections by the replica's name.
+func as(replica string) func(*pgxpool.Config) {
+	return func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.RuntimeParams["application_name"] = readmodel.ApplicationName(replica)
+	}
 }

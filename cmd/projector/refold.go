@@ -176,6 +176,10 @@ func (f *refolding) retryDue(ctx context.Context, log *slog.Logger) error {
 	if err != nil || !due {
 		return err
 	}
+	return readmodel.RetryTurn(ctx, f.pool, func() error { return f.retry(ctx, generation, log) })
+}
+
+func (f *refolding) retry(ctx context.Context, generation int64, log *slog.Logger) error {
 	r, err := readmodel.FindRetriable(ctx, f.pool, true)
 	if err != nil {
 		return err

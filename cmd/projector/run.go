@@ -34,12 +34,14 @@ func (p *program) follow(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	pool, err := p.connectDatabase(ctx, readmodel.ByKeys)
+	replica := replicaName()
+	pool, err := p.connectDatabase(ctx, readmodel.ByKeys, as(replica))
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	store := readmodel.NewStore(pool, replicaName(), log)
+	store := readmodel.NewStore(pool, replica, log)
+	store.Takeover = time.Duration(p.cfg.TakeoverAfter)
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -60,7 +62,7 @@ func (p *program) follow(ctx context.Context) error {
 	engine := projections.New(client, store, projections.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Drain: p.cfg.ShutdownTimeout,
 		Batch: projections.Bound{Events: int(p.cfg.BatchEvents), Bytes: int(p.cfg.BatchBytes)},
-		Guard: stream.Guard, Observer: watch, Logger: log,
+		Share: store.Takeover / 10, Guard: stream.Guard, Observer: watch, Logger: log,
 	})
 	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})
 	listener, err := net.Listen("tcp", string(p.cfg.AdminAddr))

@@ -28,8 +28,15 @@ type status struct {
 	Parked      int64            `json:"parked"`    // that count
 	Dismissed   int64            `json:"dismissed"` // parked messages that do not
 	Outcomes    map[string]int64 `json:"outcomes"`
-	Members     []string         `json:"members"`
+	Members     []member         `json:"members"` // live replicas
 	Partitions  []partition      `json:"partitions"`
+}
+
+type member struct {
+	Name       string    `json:"name"`
+	Partitions int       `json:"partitions"`
+	JoinedAt   time.Time `json:"joined_at"`
+	Silent     float64   `json:"silent_seconds"`
 }
 
 type partition struct {
@@ -116,17 +123,15 @@ func look(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) 
 		return nil, err
 	}
 	st := &status{Generation: s.Generation.Number, State: s.Generation.State, Version: s.Generation.Version(),
-		Stream: info.Name, StreamEnd: info.Last, Parked: s.Parked, Dismissed: s.Dismissed, Outcomes: map[string]int64{}}
-	owners := map[string]bool{}
+		Stream: info.Name, StreamEnd: info.Last, Parked: s.Parked, Dismissed: s.Dismissed, Outcomes: map[string]int64{}, Members: []member{}}
+	for _, m := range s.Members {
+		st.Members = append(st.Members, member{m.Name, m.Partitions, m.JoinedAt, m.Silent.Seconds()})
+	}
 	for i, c := range s.Partitions {
 		behind := info.Last - min(info.Last, c.Position)
 		st.Partitions = append(st.Partitions, partition{c.Partition, c.Position, behind, c.Epoch, c.AsOf, c.Owner})
 		if i == 0 || c.Position < st.Position {
 			st.Position = c.Position
-		}
-		if c.Owner != "" && !owners[c.Owner] {
-			owners[c.Owner] = true
-			st.Members = append(st.Members, c.Owner)
 		}
 		for _, o := range projections.Outcomes() {
 			st.Outcomes[o.String()] += c.Tally[o]
@@ -152,6 +157,11 @@ func (p *program) printStatus(st *status) {
 	}
 	fmt.Fprintln(p.out)
 	w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "MEMBER\tPARTITIONS\tJOINED\tSEEN")
+	for _, m := range st.Members {
+		fmt.Fprintf(w, "%s\t%d\t%s\t%.1f s ago\n", m.Name, m.Partitions, m.JoinedAt.UTC().Format(time.RFC3339), m.Silent)
+	}
+	w.Flush()
 	fmt.Fprintln(w, "PARTITION\tPOSITION\tBEHIND\tEPOCH\tAS OF\tOWNER")
 	for _, c := range st.Partitions {
 		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%s\t%s\n", c.Partition, c.Position, c.Lag, c.Epoch, c.AsOf.UTC().Format(time.RFC3339), c.Owner)

@@ -76,7 +76,7 @@ func TestServersComeAndGo(t *testing.T) {
 	first.kill()
 	publish(500)
 	eventually(t, "the second to take over", time.Minute, s.caughtUp)
-	if out := second.out.tail(4000); !strings.Contains(out, "standing by") || !strings.Contains(out, "following the stream") {
+	if out := second.out.tail(4000); !strings.Contains(out, "taking their partitions over") {
 		t.Errorf("the second says %s", out)
 	}
 	s.verify(t)

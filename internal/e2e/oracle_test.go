@@ -114,4 +114,5 @@ func (c counts) Committed(s projections.Stats) {
 	}
 }
 func (counts) Looked(projections.StreamInfo) {}
+func (counts) Shared(int64, []int)           {}
 func (counts) Restarted(string)              {}

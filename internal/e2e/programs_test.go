@@ -169,7 +169,7 @@ func (s *system) checkStatus(t *testing.T, last int) {
 		Lag      int `json:"lag_events"`
 		Parked   int
 		Outcomes map[string]int
-		Members  []string
+		Members  []struct{ Partitions int }
 	}
 	eventually(t, "status without lag", 10*time.Second, func(context.Context) error {
 		out, status := command(t, "projector", s.settings, "status", "--json")
@@ -181,7 +181,7 @@ func (s *system) checkStatus(t *testing.T, last int) {
 		}
 		return nil
 	})
-	if st.Position != last || st.Parked != 1 || st.Outcomes["parked"] != 1 || st.Outcomes["applied"] != last-1 || len(st.Members) != 1 {
+	if st.Position != last || st.Parked != 1 || st.Outcomes["parked"] != 1 || st.Outcomes["applied"] != last-1 || len(st.Members) != 1 || st.Members[0].Partitions != 16 {
 		t.Errorf("status says %+v after %d messages", st, last)
 	}
 }

@@ -72,9 +72,9 @@ func moreOf(n, most int) change {
 }
 
 // TestNewMinorVersionTakesOver: a program that accepts what the running one
-// parks waits for its turn beside it, takes the generation on, and refolds by
-// itself the accounts and the tiers with parked messages, and no others. The
-// older program refuses the generation from then on.
+// parks takes the generation on, and refolds by itself the accounts and the
+// tiers with parked messages, and no others. The older program ends, and
+// refuses the generation from then on.
 func TestNewMinorVersionTakesOver(t *testing.T) {
 	s := newSystem(t)
 	newer := otherProjector(t, moreOf(0, 1), change{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
@@ -122,13 +122,11 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 		t.Fatalf("by the old version: %+v, %v", before, err)
 	}
 
-	next := launchFile(t, newer, s.settings, "run")
-	eventually(t, "the new one to wait", 20*time.Second, says(next, "standing by"))
 	publishing := make(chan error, 1)
 	go func() { publishing <- s.publish(t.Context(), g, 3000, 6*time.Second) }()
-	old.signal(15)
-	if status := old.wait(); status != 0 {
-		t.Errorf("the old one ended with %d", status)
+	next := launchFile(t, newer, s.settings, "run")
+	if status := old.wait(); status == 0 || says(old, "projection version 1.1, and this program is 1.0")(t.Context()) != nil {
+		t.Errorf("the old one ended with %d: %s", status, old.out.tail(400))
 	}
 	eventually(t, "the new one to refold", 30*time.Second, says(next, "refolded what an older version had parked"))
 	if err := <-publishing; err != nil {

@@ -58,6 +58,8 @@ func Docs() []Doc {
 		{"BATCH_EVENTS", "200000", projector, "most events in one transaction", "a whole number from 1 to 10000000", false},
 		{"BATCH_BYTES", "128MiB", projector, "most bytes of changed accounts in one transaction", rightBytes, false},
 		{"AUDIT_RATE", "1", projector, "accounts a second that `run` refolds and compares with their rows; 0: none", "a whole number from 0 to 64", false},
+		{"TAKEOVER_AFTER", "5s", projector, "how long a replica that has gone silent keeps its partitions at most; the same for all replicas",
+			"a time from 1s to 5m, such as 5s", false},
 		{"SHUTDOWN_TIMEOUT", "10s", both, "how long work at hand may take to finish", rightDuration, false},
 		{"LOG_LEVEL", "info", both, "the least severe messages logged", "debug, info, warn or error", false},
 		{"LOG_FORMAT", "text on a terminal, json otherwise", both, "form of the log", "text or json", false},

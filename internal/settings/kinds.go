@@ -28,11 +28,12 @@ type (
 	StreamName    string // as JetStream accepts it
 	Secret        string // never printed
 	LogLevel      slog.Level
-	LogFormat     string // "text", "json", or empty to choose by the output
-	Bytes         int64  // a size
-	Count         int    // 0 to 64
-	PositiveCount int    // 1 to 10,000,000
-	Origin        string // of a web page, as browsers send it, or "*"
+	LogFormat     string        // "text", "json", or empty to choose by the output
+	Bytes         int64         // a size
+	Count         int           // 0 to 64
+	PositiveCount int           // 1 to 10,000,000
+	Takeover      time.Duration // 1 s to 5 min
+	Origin        string        // of a web page, as browsers send it, or "*"
 )
 
 // Rate is a number of requests a second, and how many may come at once. The
@@ -83,6 +84,7 @@ func parsers() map[reflect.Type]env.ParserFunc {
 		reflect.TypeFor[Count]():         kind(func(v string) (Count, error) { return parseCount[Count](v, 0, 64) }),
 		reflect.TypeFor[PositiveCount](): kind(func(v string) (PositiveCount, error) { return parseCount[PositiveCount](v, 1, 1e7) }),
 		reflect.TypeFor[time.Duration](): kind(parseDuration),
+		reflect.TypeFor[Takeover]():      kind(parseTakeover),
 		reflect.TypeFor[LogLevel]():      kind(parseLevel),
 	}
 }
@@ -188,6 +190,14 @@ func parseDuration(v string) (time.Duration, error) {
 		return 0, errNotRight
 	}
 	return d, nil
+}
+
+func parseTakeover(v string) (Takeover, error) {
+	d, err := parseDuration(v)
+	if err != nil || d < time.Second || d > 5*time.Minute {
+		return 0, errNotRight
+	}
+	return Takeover(d), nil
 }
 
 func parseOrigin(v string) (Origin, error) {

@@ -45,6 +45,7 @@ type Projector struct {
 	BatchEvents     PositiveCount `env:"BATCH_EVENTS" envDefault:"200000"`
 	BatchBytes      Bytes         `env:"BATCH_BYTES" envDefault:"128MiB"`
 	AuditRate       Count         `env:"AUDIT_RATE" envDefault:"1"`
+	TakeoverAfter   Takeover      `env:"TAKEOVER_AFTER" envDefault:"5s"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`

@@ -29,13 +29,15 @@ type Projector struct {
 	info       *prometheus.GaugeVec
 	restarts   *prometheus.CounterVec
 	progress   prometheus.Gauge
+	partitions prometheus.Gauge
 	patience   time.Duration
 	mu         sync.Mutex
 	last       time.Time // of progress
 	end        projections.StreamInfo
 	reached    map[int]reached
 	generation int64
-	behind     uint64 // the lag that is shown
+	owned      map[int]bool // partitions; nil: all of them
+	behind     uint64       // the lag that is shown
 }
 
 type reached struct {
@@ -57,7 +59,7 @@ func NewProjector(reg prometheus.Registerer, patience time.Duration) *Projector 
 		position: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "projector_position",
 			Help: "Stream sequence up to which a partition's messages are committed."}, []string{"partition"}),
 		lag: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_lag_events",
-			Help: "The stream's last sequence less the lowest checkpoint."}),
+			Help: "The stream's last sequence less the lowest checkpoint of the partitions that this replica owns."}),
 		lagTime: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_lag_seconds",
 			Help: "How far the read model is behind the stream in time; 0 where nothing waits."}),
 		batch: histogram("projector_batch_events", "Messages in a committed batch.", prometheus.ExponentialBuckets(1, 4, 10)),
@@ -70,9 +72,12 @@ func NewProjector(reg prometheus.Registerer, patience time.Duration) *Projector 
 			Help: "Times the projector began again at its checkpoint."}, []string{"reason"}),
 		progress: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_last_progress_timestamp_seconds",
 			Help: "When a checkpoint was last written; beats while the stream is idle, too."}),
+		partitions: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_partitions",
+			Help: "Partitions that this replica owns; over all replicas they add up to the stream's."}),
 		patience: patience, reached: map[int]reached{},
 	}
-	reg.MustRegister(p.events, p.position, p.lag, p.lagTime, p.batch, p.took, p.toCommit, p.info, p.restarts, p.progress)
+	reg.MustRegister(p.events, p.position, p.lag, p.lagTime, p.batch, p.took, p.toCommit, p.info, p.restarts, p.progress,
+		p.partitions)
 	for _, reason := range []string{"fenced", "stalled", "source", "store"} {
 		p.restarts.WithLabelValues(reason)
 	}
@@ -97,19 +102,53 @@ func (p *Projector) Committed(s projections.Stats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last = now
-	if s.Generation != p.generation {
-		p.info.Reset()
-		p.position.Reset()
-		clear(p.reached)
-		p.generation = s.Generation
-		p.info.WithLabelValues(strconv.FormatInt(s.Generation, 10),
-			fmt.Sprintf("%d.%d", projections.VersionMajor, projections.VersionMinor)).Set(1)
-	}
+	p.of(s.Generation)
 	for _, a := range s.Advances {
+		if p.owned != nil && !p.owned[a.Partition] {
+			continue // given up meanwhile
+		}
 		p.position.WithLabelValues(strconv.Itoa(a.Partition)).Set(float64(a.To))
 		p.reached[a.Partition] = reached{a.To, a.AsOf}
 	}
 	p.measure(true)
+}
+
+// of makes the figures those of a generation.
+func (p *Projector) of(generation int64) {
+	if generation == p.generation {
+		return
+	}
+	p.info.Reset()
+	p.position.Reset()
+	clear(p.reached)
+	p.generation = generation
+	p.info.WithLabelValues(strconv.FormatInt(generation, 10),
+		fmt.Sprintf("%d.%d", projections.VersionMajor, projections.VersionMinor)).Set(1)
+}
+
+// Shared implements [projections.Observer].
+func (p *Projector) Shared(generation int64, partitions []int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.of(generation)
+	p.partitions.Set(float64(len(partitions)))
+	p.owned = map[int]bool{}
+	for _, n := range partitions {
+		p.owned[n] = true
+	}
+	for n := range p.reached {
+		if !p.owned[n] {
+			delete(p.reached, n)
+			p.position.DeleteLabelValues(strconv.Itoa(n))
+		}
+	}
+	if len(partitions) == 0 { // nothing to write: to be there is all there is to do
+		p.last = time.Now()
+		p.progress.SetToCurrentTime()
+		p.behind = 0
+		p.lag.Set(0)
+		p.lagTime.Set(0)
+	}
 }
 
 // Looked implements [projections.Observer].
@@ -127,7 +166,11 @@ func (p *Projector) Restarted(reason string) { p.restarts.WithLabelValues(reason
 // Partitions without a message are moved on only after a look, so a lag is
 // raised no sooner than at the look after: until then it is one by name only.
 func (p *Projector) measure(onlyLower bool) {
-	if len(p.reached) < p.end.Partitions || p.end.Partitions == 0 {
+	owned := p.end.Partitions
+	if p.owned != nil {
+		owned = len(p.owned)
+	}
+	if len(p.reached) < owned || owned == 0 {
 		return // not all partitions have reported yet
 	}
 	first := true
@@ -151,7 +194,8 @@ func (p *Projector) measure(onlyLower bool) {
 }
 
 // Ready fails while no checkpoint is written: those of idle partitions are
-// every second, so silence means that nothing moves, whatever the reason.
+// every second, so silence means that nothing moves, whatever the reason. A
+// replica without partitions is ready while it is a member.
 func (p *Projector) Ready() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,0 +1,241 @@
+package readmodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/projections"
+)
+
+// DefaultTakeover is how long a replica that has gone silent keeps its
+// partitions at most.
+const DefaultTakeover = 5 * time.Second
+
+// membership is one replica's part in sharing partitions. It keeps a row in
+// export.members alive over a connection of its own. A member is dead when it
+// has not been seen for three fifths of the takeover time, or for one fifth
+// where its connection has ended too: so one that was killed is replaced at
+// once, one that is frozen or cut off within the takeover time, and one whose
+// connection alone was lost has time to come back. Only the database's clock
+// counts, and time before the server's start does not.
+//
+// None of this is needed for safety, which rests on the checkpoints' epochs:
+// judging a live member dead costs it a new start and nothing else.
+type membership struct {
+	pool     *pgxpool.Pool
+	name     string
+	takeover time.Duration
+	log      *slog.Logger
+	conn     *pgx.Conn
+	joined   bool
+}
+
+// ApplicationName is what the connections of a replica are to call themselves,
+// so that its successor can end what it has left under way.
+func ApplicationName(replica string) string {
+	const most = 63 // what the server keeps of it
+	name := "accountexport " + replica
+	return name[:min(len(name), most)]
+}
+
+// connected gives the member's own connection, a new one where it was lost.
+func (m *membership) connected(ctx context.Context) (*pgx.Conn, error) {
+	if m.conn != nil && !m.conn.IsClosed() {
+		return m.conn, nil
+	}
+	cfg := m.pool.Config().ConnConfig.Copy()
+	cfg.RuntimeParams["application_name"] = ApplicationName(m.name)
+	// A member that freezes while it joins must not keep others from joining.
+	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(m.takeover / 2)
+	cfg.RuntimeParams["lock_timeout"] = milliseconds(m.takeover / 2)
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	m.conn = conn
+	return conn, nil
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func (m *membership) disconnect(ctx context.Context) {
+	if m.conn != nil {
+		m.conn.Close(ctx)
+		m.conn = nil
+	}
+}
+
+// join makes this replica a member and takes anew, in new epochs, the
+// partitions that it still owns from before.
+func (m *membership) join(ctx context.Context, tx pgx.Tx, generation int64) error {
+	_, err := tx.Exec(ctx, `
+INSERT INTO export.members (member, backend) VALUES ($1, pg_backend_pid())
+ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = excluded.seen_at`, m.name)
+	if err != nil {
+		return fmt.Errorf("join: %w", err)
+	}
+	_, err = tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND owner = $2`, generation, m.name)
+	if err != nil {
+		return fmt.Errorf("take own checkpoints anew: %w", err)
+	}
+	return nil
+}
+
+// stuck ends transactions of this replica's that hold what it waits for: those
+// of a connection that is lost without the server having noticed.
+func (m *membership) stuck(ctx context.Context, err error) {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "55P03" { // lock_not_available
+		m.terminate(ctx, []string{m.name})
+	}
+}
+
+// share tells the others that this replica lives, removes members that are
+// dead, and, where take is set, takes its share of the partitions that nobody
+// owns. It is one round trip.
+func (m *membership) share(ctx context.Context, generation int64, take bool) (s projections.Share, err error) {
+	conn, err := m.connected(ctx)
+	if err != nil {
+		return s, err
+	}
+	var member, current bool
+	var dead []string
+	q := &pgx.Batch{}
+	q.Queue(`UPDATE export.members SET seen_at = clock_timestamp(), backend = pg_backend_pid() WHERE member = $1 RETURNING true`,
+		m.name).Query(func(rows pgx.Rows) error {
+		member = rows.Next()
+		return rows.Err()
+	})
+	// A row that is locked is just being touched by its member.
+	q.Queue(`
+DELETE FROM export.members WHERE member IN (
+    SELECT member FROM export.members m
+    WHERE m.member <> $1 AND greatest(m.seen_at, pg_postmaster_start_time()) < clock_timestamp() - CASE
+        WHEN EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = m.backend) THEN $2::interval ELSE $3::interval END
+    FOR UPDATE SKIP LOCKED)
+RETURNING member`, m.name, m.takeover*3/5, m.takeover/5).Query(func(rows pgx.Rows) error {
+		dead, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	// Members in the order of their joining have total / n partitions each, the
+	// first ones one more. A checkpoint that is locked belongs to a transaction
+	// that is not over: next time.
+	q.Queue(`
+WITH members AS (
+    SELECT member, row_number() OVER (ORDER BY joined_at, member) AS rank, count(*) OVER () AS n FROM export.members),
+parts AS (
+    SELECT count(*) AS total, count(*) FILTER (WHERE owner = $1) AS mine FROM export.checkpoints WHERE generation = $2),
+due AS (
+    SELECT total / n + (rank <= total % n)::int AS due, mine FROM members, parts WHERE member = $1),
+free AS (
+    SELECT partition FROM export.checkpoints c
+    WHERE $3 AND generation = $2 AND NOT EXISTS (SELECT FROM export.members m WHERE m.member = c.owner)
+    ORDER BY partition LIMIT (SELECT greatest(due - mine, 0) FROM due) FOR UPDATE SKIP LOCKED),
+taken AS (
+    UPDATE export.checkpoints c SET owner = $1, epoch = epoch + 1 FROM free WHERE c.generation = $2 AND c.partition = free.partition)
+SELECT coalesce((SELECT due FROM due), 0), EXISTS (
+    SELECT FROM export.generations WHERE generation = $2 AND state = 'live' AND version_major = $4 AND version_minor = $5)`,
+		m.name, generation, take, projections.VersionMajor, projections.VersionMinor).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&s.Due, &current)
+	})
+	q.Queue(`
+SELECT partition, position, epoch, as_of FROM export.checkpoints WHERE generation = $1 AND owner = $2 ORDER BY partition`,
+		generation, m.name).Query(func(rows pgx.Rows) error {
+		s.Owned, err = pgx.CollectRows(rows, scanCheckpoint)
+		return err
+	})
+	if err := conn.SendBatch(ctx, q).Close(); err != nil {
+		m.disconnect(context.WithoutCancel(ctx))
+		return s, fmt.Errorf("share partitions: %w", err)
+	}
+	if len(dead) > 0 {
+		m.log.Warn("replicas have gone silent; taking their partitions over", "replicas", dead)
+		m.terminate(ctx, dead)
+	}
+	switch {
+	case !member:
+		return s, fmt.Errorf("%w: this replica was silent for so long that the others took it for dead", projections.ErrFenced)
+	case !current:
+		return s, fmt.Errorf("%w: generation %d is no longer what this program projects", projections.ErrFenced, generation)
+	}
+	return s, nil
+}
+
+func scanCheckpoint(r pgx.CollectableRow) (c projections.Checkpoint, err error) {
+	err = r.Scan(&c.Partition, &c.Position, &c.Epoch, &c.AsOf)
+	return c, err
+}
+
+// terminate ends what members have under way on the server. One that is frozen
+// in the middle of a transaction would keep its checkpoints locked for ever.
+func (m *membership) terminate(ctx context.Context, members []string) {
+	var names []string
+	for _, name := range members {
+		names = append(names, ApplicationName(name))
+	}
+	conn, err := m.connected(ctx)
+	if err == nil {
+		_, err = conn.Exec(ctx, `
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = ANY($1) AND usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()
+    AND (application_name <> $2 OR state <> 'idle')`, names, ApplicationName(m.name))
+	}
+	if err != nil {
+		m.log.Warn("cannot end the connections of a replica that has gone silent", "replicas", members, "error", err)
+	}
+}
+
+// leave gives up all partitions and the membership.
+func (m *membership) leave(ctx context.Context) {
+	defer m.disconnect(ctx)
+	if !m.joined {
+		return
+	}
+	m.joined = false
+	conn, err := m.connected(ctx)
+	if err == nil {
+		q := &pgx.Batch{}
+		q.Queue(`UPDATE export.checkpoints SET owner = NULL, epoch = epoch + 1 WHERE owner = $1`, m.name)
+		q.Queue(`DELETE FROM export.members WHERE member = $1`, m.name)
+		err = conn.SendBatch(ctx, q).Close()
+	}
+	if err != nil {
+		m.log.Warn("cannot hand partitions over; the others take them when they miss this replica", "error", err)
+	}
+}
+
+// Member is a replica that shares the live generation's partitions.
+type Member struct {
+	Name       string
+	JoinedAt   time.Time
+	Silent     time.Duration // since it was last seen
+	Partitions int
+}
+
+func listMembers(ctx context.Context, db querier, generation int64) ([]Member, error) {
+	rows, err := db.Query(ctx, `
+SELECT m.member, m.joined_at, extract(epoch FROM clock_timestamp() - m.seen_at)::float8,
+    (SELECT count(*) FROM export.checkpoints c WHERE c.generation = $1 AND c.owner = m.member)
+FROM export.members m ORDER BY m.joined_at, m.member`, generation)
+	if err != nil {
+		return nil, fmt.Errorf("list members: %w", err)
+	}
+	members, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (m Member, err error) {
+		var silent float64
+		err = r.Scan(&m.Name, &m.JoinedAt, &silent, &m.Partitions)
+		m.Silent = max(0, time.Duration(silent*float64(time.Second)))
+		return m, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list members: %w", err)
+	}
+	return members, nil
+}

@@ -1,0 +1,244 @@
+package readmodel_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// member is one more replica on the database, which loses its partitions after
+// half a second of silence.
+func member(t *testing.T, pool *pgxpool.Pool, name string) *readmodel.Store {
+	t.Helper()
+	s := readmodel.NewStore(pool, name, quiet)
+	s.Takeover = 500 * time.Millisecond
+	t.Cleanup(func() { s.Close(context.Background()) })
+	return s
+}
+
+// owns has the replica share until it owns so many partitions, in generation 1.
+func owns(t *testing.T, s *readmodel.Store, n int) projections.Ownership {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		got, err := s.Share(t.Context(), 1, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Owned) == n {
+			return projections.Ownership{Generation: 1, Checkpoints: got.Owned}
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("owns %d partitions of its fair %d, want %d", len(got.Owned), got.Due, n)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// share tells that the replica lives, once.
+func share(t *testing.T, s *readmodel.Store) projections.Share {
+	t.Helper()
+	got, err := s.Share(t.Context(), 1, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// TestReplicasShareEvenly: four partitions among one, two and three replicas;
+// what one gives up another takes, in a new epoch, and who leaves leaves all.
+func TestReplicasShareEvenly(t *testing.T) {
+	pool, _ := open(t)
+	// Nobody goes silent here, however slow the machine is.
+	steady := func(name string) *readmodel.Store {
+		s := member(t, pool, name)
+		s.Takeover = time.Minute
+		return s
+	}
+	one, two, three := steady("one"), steady("two"), steady("three")
+	own := acquire(t, one)
+	if len(own.Checkpoints) != 4 || !own.Shared {
+		t.Fatalf("alone: %+v", own)
+	}
+	if own := acquire(t, two); len(own.Checkpoints) != 0 || !own.Shared {
+		t.Errorf("joining while all is taken: %+v", own)
+	}
+	got := share(t, one)
+	if got.Due != 2 || len(got.Owned) != 4 {
+		t.Errorf("with a second: %+v", got)
+	}
+	for _, c := range own.Checkpoints[2:] {
+		if err := one.Release(t.Context(), 1, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got = share(t, two)
+	if len(got.Owned) != 2 || got.Owned[0].Partition != 2 || got.Owned[1].Partition != 3 || got.Owned[0].Epoch <= own.Checkpoints[2].Epoch {
+		t.Errorf("the second takes %+v", got)
+	}
+	if err := one.Release(t.Context(), 1, own.Checkpoints[2]); err != nil { // not its own any more
+		t.Fatal(err)
+	}
+	if got := share(t, two); len(got.Owned) != 2 {
+		t.Errorf("the first gave up what is the second's: %+v", got)
+	}
+	acquire(t, three)
+	for s, due := range map[*readmodel.Store]int{one: 2, two: 1, three: 1} {
+		if got := share(t, s); got.Due != due {
+			t.Errorf("among three: %+v, want %d", got, due)
+		}
+	}
+	st, err := readmodel.Inspect(t.Context(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := ""
+	for _, m := range st.Members {
+		names += fmt.Sprintf("%s %d, ", m.Name, m.Partitions)
+	}
+	if names != "one 2, two 2, three 0, " {
+		t.Errorf("members: %s", names)
+	}
+	one.Close(t.Context())
+	three.Close(t.Context())
+	if got := share(t, two); len(got.Owned) != 4 {
+		t.Errorf("the last one has %+v", got)
+	}
+	// Without taking, a share is only told.
+	two.Close(t.Context())
+	acquire(t, one)
+	if got, err := one.Share(t.Context(), 1, false); err != nil || len(got.Owned) != 4 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestKilledReplicaIsReplaced: one whose connection has ended is silent for a
+// fifth of the time only.
+func TestKilledReplicaIsReplaced(t *testing.T) {
+	pool, _ := open(t)
+	one, two := member(t, pool, "one"), member(t, pool, "two")
+	two.Takeover = 3 * time.Second
+	acquire(t, one)
+	acquire(t, two)
+	if _, err := pool.Exec(t.Context(), `SELECT pg_terminate_backend(backend) FROM export.members WHERE member = 'one'`); err != nil {
+		t.Fatal(err)
+	}
+	owns(t, two, 4)
+}
+
+// TestLostConnectionIsMadeAnew: a member whose connection was cut goes on over
+// a new one, and keeps what it owns.
+func TestLostConnectionIsMadeAnew(t *testing.T) {
+	pool, s := open(t)
+	own := acquire(t, s)
+	if _, err := pool.Exec(t.Context(), `SELECT pg_terminate_backend(backend) FROM export.members`); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(20 * time.Second)
+	for {
+		got, err := s.Share(t.Context(), 1, true)
+		if err == nil {
+			if len(got.Owned) != 4 || got.Owned[0].Epoch != own.Checkpoints[0].Epoch {
+				t.Errorf("it owns %+v", got)
+			}
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatal(err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// TestFrozenTransactionHoldsNobodyUp: a replica that stops in the middle of a
+// commit, its checkpoints locked, is taken over all the same.
+func TestFrozenTransactionHoldsNobodyUp(t *testing.T) {
+	pool, _ := open(t)
+	cfg := pool.Config()
+	cfg.ConnConfig.RuntimeParams["application_name"] = readmodel.ApplicationName("one")
+	ones, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ones.Close()
+	one := member(t, ones, "one")
+	acquire(t, one)
+	tx, err := ones.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `UPDATE export.checkpoints SET position = 7 WHERE generation = 1`); err != nil {
+		t.Fatal(err)
+	}
+	two := member(t, pool, "two")
+	acquire(t, two)
+	own := owns(t, two, 4)
+	if own.Checkpoints[0].Position != 0 {
+		t.Errorf("taken over at %+v", own.Checkpoints[0])
+	}
+	if err := tx.Commit(t.Context()); err == nil {
+		t.Error("the frozen transaction was committed")
+	}
+}
+
+// TestOwnTransactionThatHangsIsEnded: what a replica has left under way on a
+// connection that it has lost does not keep it from beginning anew.
+func TestOwnTransactionThatHangsIsEnded(t *testing.T) {
+	pool, _ := open(t)
+	cfg := pool.Config()
+	cfg.ConnConfig.RuntimeParams["application_name"] = readmodel.ApplicationName("one")
+	ones, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ones.Close()
+	one := member(t, ones, "one")
+	acquire(t, one)
+	tx, err := ones.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `UPDATE export.checkpoints SET position = 7 WHERE generation = 1`); err != nil {
+		t.Fatal(err)
+	}
+	for try := 0; ; try++ {
+		own, err := one.Acquire(t.Context(), stream)
+		if err == nil {
+			if len(own.Checkpoints) != 4 || own.Checkpoints[0].Position != 0 {
+				t.Errorf("begun anew with %+v", own)
+			}
+			return
+		}
+		if try == 5 {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestMembersOfAnotherGenerationAreFenced: who projects what is no longer live
+// learns of it, also without a partition.
+func TestMembersOfAnotherGenerationAreFenced(t *testing.T) {
+	pool, _ := open(t)
+	one, two := member(t, pool, "one"), member(t, pool, "two")
+	acquire(t, one)
+	acquire(t, two)
+	if _, err := pool.Exec(t.Context(), `UPDATE export.generations SET state = 'retired'`); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*readmodel.Store{one, two} {
+		if _, err := s.Share(t.Context(), 1, true); !errors.Is(err, projections.ErrFenced) {
+			t.Errorf("%v, want fenced", err)
+		}
+	}
+}
