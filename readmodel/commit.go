@@ -33,6 +33,8 @@ type statement func(sql string, args ...any)
 // comes first, so that a replica that has lost a partition waits for no row
 // lock of its successor.
 func (s *Store) Commit(ctx context.Context, b *projections.Batch) error {
+	ctx, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
 	if len(b.Changes) <= rowsAtOnce {
 		q := &pgx.Batch{}
 		write(b, func(sql string, args ...any) { q.Queue(sql, args...) })

@@ -13,6 +13,8 @@ import (
 
 // Load implements [projections.Store].
 func (s *Store) Load(ctx context.Context, generation int64, accounts []events.UUID) ([]projections.AccountRow, error) {
+	ctx, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
 	ids := make([][16]byte, len(accounts))
 	for i, id := range accounts {
 		ids[i] = id
@@ -38,6 +40,8 @@ FROM {schema}.account_export WHERE account_id = ANY($1)`), ids)
 
 // Lookup implements [projections.Store].
 func (s *Store) Lookup(ctx context.Context, generation int64, needs []projections.Need) ([]projections.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
 	answers := make([]projections.Answer, len(needs))
 	for i, n := range needs {
 		answers[i].Need = n

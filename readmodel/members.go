@@ -109,11 +109,13 @@ func (m *membership) share(ctx context.Context, generation int64, take bool) (s 
 	var member, current bool
 	var dead []string
 	q := &pgx.Batch{}
-	q.Queue(`UPDATE export.members SET seen_at = clock_timestamp(), backend = pg_backend_pid() WHERE member = $1 RETURNING true`,
-		m.name).Query(func(rows pgx.Rows) error {
-		member = rows.Next()
-		return rows.Err()
-	})
+	q.Queue(`UPDATE export.members SET seen_at = clock_timestamp(), backend = pg_backend_pid() WHERE member = $1`, m.name).
+		Exec(func(tag pgconn.CommandTag) error {
+			member = tag.RowsAffected() == 1
+			return nil
+		})
+	// A clock that was set back must not keep a dead one alive.
+	q.Queue(`UPDATE export.members SET seen_at = clock_timestamp() WHERE seen_at > clock_timestamp() + $1::interval`, m.takeover)
 	// A row that is locked is just being touched by its member.
 	q.Queue(`
 DELETE FROM export.members WHERE member IN (

@@ -226,6 +226,19 @@ func TestOwnTransactionThatHangsIsEnded(t *testing.T) {
 	}
 }
 
+// TestClockSetBack: a member that was seen in the future, by a clock that was
+// set back since, is dead like any other.
+func TestClockSetBack(t *testing.T) {
+	pool, _ := open(t)
+	one, two := member(t, pool, "one"), member(t, pool, "two")
+	acquire(t, one)
+	if _, err := pool.Exec(t.Context(), `UPDATE export.members SET seen_at = seen_at + interval '1 hour'`); err != nil {
+		t.Fatal(err)
+	}
+	acquire(t, two)
+	owns(t, two, 4)
+}
+
 // TestMembersOfAnotherGenerationAreFenced: who projects what is no longer live
 // learns of it, also without a partition.
 func TestMembersOfAnotherGenerationAreFenced(t *testing.T) {

@@ -22,6 +22,10 @@ var generationSQL string
 // fencedCode is the SQLSTATE of export.advance.
 const fencedCode = "AE001"
 
+// workTimeout is more than any batch takes. A connection that has died without
+// a word would be waited for much longer.
+const workTimeout = 2 * time.Minute
+
 // Store is the read model as a projector writes it; it implements
 // [projections.Store]. A Store is used by one projector at a time.
 type Store struct {

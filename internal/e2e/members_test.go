@@ -1,0 +1,170 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountexport/internal/workload"
+	"accountexport/readmodel"
+)
+
+// evenly says what keeps the 16 partitions from being shared so by the live
+// members.
+func (s *system) evenly(want ...int) func(context.Context) error {
+	return func(ctx context.Context) error {
+		st, err := readmodel.Inspect(ctx, s.pool)
+		if err != nil {
+			return err
+		}
+		var got []int
+		for _, m := range st.Members {
+			got = append(got, m.Partitions)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			return fmt.Errorf("shared as %v, want %v", got, want)
+		}
+		return nil
+	}
+}
+
+// passes waits until all that the stream holds now is projected.
+func (s *system) passes(t *testing.T, what string) {
+	t.Helper()
+	info, err := s.client.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	eventually(t, what, time.Minute, func(ctx context.Context) error {
+		st, err := readmodel.Inspect(ctx, s.pool)
+		if err != nil {
+			return err
+		}
+		for _, p := range st.Partitions {
+			if p.Position < info.Last {
+				return fmt.Errorf("partition %d is at %d of %d", p.Partition, p.Position, info.Last)
+			}
+		}
+		return nil
+	})
+	t.Logf("%s: all that was published is projected %.1f s after", what, time.Since(began).Seconds())
+}
+
+// TestManyProjectors: three replicas share the partitions; one more takes its
+// share, one that is asked to end hands over, one that is killed or frozen is
+// taken over, and the frozen one begins anew when it thaws; all while events
+// are published. In the end all is as one fold makes it.
+func TestManyProjectors(t *testing.T) {
+	s := newSystem(t)
+	ctx, stop := context.WithCancel(t.Context())
+	published := make(chan error, 1)
+	n := 0
+	go func() {
+		g := workload.New(51, workload.Config{Accounts: 200, HostileShare: 0.1, ErasureShare: 0.001})
+		for ctx.Err() == nil {
+			if err := s.publish(t.Context(), g, 200, 200*time.Millisecond); err != nil {
+				published <- err
+				return
+			}
+			n += 200
+		}
+		published <- nil
+	}()
+	run := func() *process { return launch(t, "projector", s.settings, "run") }
+
+	one := run()
+	eventually(t, "one to have all", time.Minute, s.evenly(16))
+	two, three := run(), run()
+	eventually(t, "three to share", time.Minute, s.evenly(5, 5, 6))
+	four := run()
+	eventually(t, "four to share", time.Minute, s.evenly(4, 4, 4, 4))
+	for _, p := range []*process{one, two, three, four} {
+		if out := p.out.tail(1 << 20); strings.Contains(out, "starting again") {
+			t.Errorf("a replica began anew although none was lost: %s", out)
+		}
+	}
+
+	four.signal(syscall.SIGTERM)
+	if status := four.wait(); status != 0 {
+		t.Errorf("asked to end: exit %d", status)
+	}
+	eventually(t, "three to share again", time.Minute, s.evenly(5, 5, 6))
+	s.passes(t, "one left")
+
+	before := s.owned(t)
+	three.kill()
+	s.passes(t, "one was killed")
+	eventually(t, "two to share", time.Minute, s.evenly(8, 8))
+	if after := s.owned(t); !kept(before, after) {
+		t.Errorf("partitions of the living moved: before %v, after %v", before, after)
+	}
+
+	two.signal(syscall.SIGSTOP)
+	s.passes(t, "one was frozen")
+	eventually(t, "one to have all", time.Minute, s.evenly(16))
+	two.signal(syscall.SIGCONT)
+	eventually(t, "the thawed one to share", time.Minute, s.evenly(8, 8))
+	eventually(t, "the thawed one to say that it began anew", time.Minute, says(two, "starting again"))
+	if out := one.out.tail(1 << 20); strings.Contains(out, "starting again") {
+		t.Errorf("the one that lived through all began anew: %s", out)
+	}
+
+	stop()
+	if err := <-published; err != nil {
+		t.Fatal(err)
+	}
+	s.passes(t, "in the end")
+	accounts, messages := s.verify(t)
+	t.Logf("%d messages, %d accounts compared", messages, accounts)
+	if messages != n {
+		t.Errorf("the stream holds %d messages, %d were published", messages, n)
+	}
+}
+
+// owned is the partitions by owner, as status tells it.
+func (s *system) owned(t *testing.T) map[string][]int {
+	t.Helper()
+	var st struct {
+		Members []struct {
+			Name       string
+			Partitions int
+		}
+		Partitions []struct {
+			Partition int
+			Owner     string
+		}
+	}
+	out, _ := command(t, "projector", s.settings, "status", "--json")
+	if err := json.Unmarshal([]byte(out), &st); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	owned := map[string][]int{}
+	for _, p := range st.Partitions {
+		owned[p.Owner] = append(owned[p.Owner], p.Partition)
+	}
+	for _, m := range st.Members {
+		if len(owned[m.Name]) != m.Partitions {
+			t.Errorf("member %s has %d partitions, and owns %v", m.Name, m.Partitions, owned[m.Name])
+		}
+	}
+	return owned
+}
+
+// kept tells whether who is in both has kept all.
+func kept(before, after map[string][]int) bool {
+	for owner, partitions := range after {
+		for _, p := range before[owner] {
+			if !slices.Contains(partitions, p) {
+				return false
+			}
+		}
+	}
+	return true
+}
