@@ -75,6 +75,8 @@ func (s *memoryStore) Share(context.Context, int64, bool) (Share, error) {
 	return Share{}, errors.New("not shared")
 }
 
+func (s *memoryStore) Moved(context.Context) error { return errors.New("not shared") }
+
 func (s *memoryStore) Release(context.Context, int64, Checkpoint) error {
 	return errors.New("not shared")
 }

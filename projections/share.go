@@ -22,28 +22,30 @@ func (m move) none() bool { return len(m.gained) == 0 && len(m.lost) == 0 }
 // yet, since a lane is busy, does not keep this replica from telling that it
 // lives.
 func (s *session) share(ctx, reading context.Context) error {
-	ticker := time.NewTicker(s.p.opt.Share)
-	defer ticker.Stop()
 	held := map[int]int64{} // epoch by partition
 	for _, c := range s.own.Checkpoints {
 		held[c.Partition] = c.Epoch
 	}
 	leaving := map[int]int64{} // not given up yet
+	s.shared(held)
 	var next move
 	last := time.Now()
-	s.shared(held)
+	ctx, end := context.WithCancel(ctx)
+	due := s.due(ctx)
+	defer func() {
+		end()
+		<-due // it uses the store
+	}()
 	for {
 		var moves chan<- move
 		if !next.none() && reading.Err() == nil {
 			moves = s.moves
 		}
 		select {
-		case <-ctx.Done():
-			return nil
 		case moves <- next:
 			next = move{}
 			continue
-		case <-ticker.C:
+		case <-due: // also when ctx ends
 		}
 		waits := !next.none() // one move after the other
 		got, err := s.p.store.Share(ctx, s.own.Generation, reading.Err() == nil && !waits)
@@ -52,26 +54,46 @@ func (s *session) share(ctx, reading context.Context) error {
 			return nil
 		case errors.Is(err, ErrFenced):
 			return err
-		case err != nil:
+		case err != nil && time.Since(last) > 10*s.p.opt.Share:
 			// The commits notice, too; but a connection may hang for long.
-			if time.Since(last) > 10*s.p.opt.Share {
-				return fmt.Errorf("tell the other replicas: %w", err)
+			return fmt.Errorf("tell the other replicas: %w", err)
+		case err == nil:
+			last = time.Now()
+			if waits {
+				got.Due = len(held)
 			}
-			continue
+			m, err := compare(held, leaving, got)
+			if err != nil {
+				return err
+			}
+			s.shared(held)
+			if !waits {
+				next = m
+			}
 		}
-		last = time.Now()
-		if waits {
-			got.Due = len(held)
-		}
-		m, err := compare(held, leaving, got)
-		if err != nil {
-			return err
-		}
-		s.shared(held)
-		if !waits {
-			next = m
-		}
+		due = s.due(ctx)
 	}
+}
+
+// gather is how long others have to say all there is to say: partitions come
+// one by one, and each move may make reading begin anew.
+const gather = 20 * time.Millisecond
+
+// due is closed when it is time to share again: when others tell so, or
+// [Options.Share] has passed, or ctx ends.
+func (s *session) due(ctx context.Context) <-chan struct{} {
+	due := make(chan struct{})
+	go func() {
+		defer close(due)
+		wait, cancel := context.WithTimeout(ctx, s.p.opt.Share)
+		defer cancel()
+		if s.p.store.Moved(wait) == nil {
+			wait, cancel = context.WithTimeout(ctx, gather)
+			defer cancel()
+		}
+		<-wait.Done()
+	}()
+	return due
 }
 
 func (s *session) shared(held map[int]int64) {

@@ -22,6 +22,13 @@ type replicas struct {
 	rank   int
 	owners map[int]*replica
 	live   map[*replica]time.Time // last seen
+	moved  chan struct{}          // closed when partitions may change hands
+}
+
+// tell wakes all who wait for it; the lock is held.
+func (rs *replicas) tell() {
+	close(rs.moved)
+	rs.moved = make(chan struct{})
 }
 
 // replica is the store as one projector has it.
@@ -34,7 +41,8 @@ type replica struct {
 }
 
 func newReplicas(t testing.TB) *replicas {
-	return &replicas{memoryStore: newMemoryStore(t), owners: map[int]*replica{}, live: map[*replica]time.Time{}}
+	return &replicas{memoryStore: newMemoryStore(t), owners: map[int]*replica{}, live: map[*replica]time.Time{},
+		moved: make(chan struct{})}
 }
 
 func (rs *replicas) join() *replica {
@@ -77,6 +85,7 @@ func (r *replica) Acquire(ctx context.Context, info StreamInfo) (Ownership, erro
 		}
 	}
 	r.mu.Lock()
+	r.tell()
 	r.live[r] = time.Now()
 	for p, owner := range r.owners {
 		if owner == r {
@@ -127,6 +136,18 @@ func (r *replica) Share(_ context.Context, _ int64, take bool) (s Share, err err
 	return s, nil
 }
 
+func (r *replica) Moved(ctx context.Context) error {
+	r.mu.Lock()
+	moved := r.moved
+	r.mu.Unlock()
+	select {
+	case <-moved:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (r *replica) Release(_ context.Context, _ int64, c Checkpoint) error {
 	r.awake()
 	r.mu.Lock()
@@ -135,6 +156,7 @@ func (r *replica) Release(_ context.Context, _ int64, c Checkpoint) error {
 		if r.checkpoints[c.Partition].Position != c.Position {
 			r.t.Errorf("partition %d is given up at %d, and stored at %d", c.Partition, c.Position, r.checkpoints[c.Partition].Position)
 		}
+		r.tell()
 		r.owners[c.Partition] = nil
 		r.checkpoints[c.Partition].Epoch++
 	}
@@ -150,6 +172,7 @@ func (r *replica) Commit(ctx context.Context, b *Batch) error {
 func (r *replica) leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.tell()
 	delete(r.live, r)
 	for p, owner := range r.owners {
 		if owner == r {

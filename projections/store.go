@@ -89,6 +89,9 @@ type Store interface {
 	// ten times within the time after which a silent replica loses its
 	// partitions.
 	Share(ctx context.Context, generation int64, take bool) (Share, error)
+	// Moved waits until partitions may change hands, as far as others tell, or
+	// until ctx ends. It is not called while Share is.
+	Moved(ctx context.Context) error
 	// Release gives a partition up for others to take. All that was folded of
 	// it must be committed.
 	Release(ctx context.Context, generation int64, c Checkpoint) error

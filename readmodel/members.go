@@ -60,8 +60,26 @@ func (m *membership) connected(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
+	if _, err := conn.Exec(ctx, `LISTEN export_members`); err != nil {
+		conn.Close(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("connect: %w", err)
+	}
 	m.conn = conn
 	return conn, nil
+}
+
+// told has the other members look at once: partitions are free, or are to be
+// given up.
+const told = `NOTIFY export_members`
+
+// moved waits until somebody tells that partitions may change hands.
+func (m *membership) moved(ctx context.Context) error {
+	conn, err := m.connected(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = conn.WaitForNotification(ctx)
+	return err
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -85,6 +103,9 @@ ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = exclude
 	_, err = tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND owner = $2`, generation, m.name)
 	if err != nil {
 		return fmt.Errorf("take own checkpoints anew: %w", err)
+	}
+	if _, err := tx.Exec(ctx, told); err != nil {
+		return fmt.Errorf("join: %w", err)
 	}
 	return nil
 }
@@ -207,6 +228,7 @@ func (m *membership) leave(ctx context.Context) {
 		q := &pgx.Batch{}
 		q.Queue(`UPDATE export.checkpoints SET owner = NULL, epoch = epoch + 1 WHERE owner = $1`, m.name)
 		q.Queue(`DELETE FROM export.members WHERE member = $1`, m.name)
+		q.Queue(told)
 		err = conn.SendBatch(ctx, q).Close()
 	}
 	if err != nil {

@@ -150,12 +150,22 @@ func (s *Store) Share(ctx context.Context, generation int64, take bool) (project
 	return s.members.share(ctx, generation, take)
 }
 
+// Moved implements [projections.Store].
+func (s *Store) Moved(ctx context.Context) error {
+	if s.members == nil {
+		return errors.New("this store shares no partitions")
+	}
+	return s.members.moved(ctx)
+}
+
 // Release implements [projections.Store].
 func (s *Store) Release(ctx context.Context, generation int64, c projections.Checkpoint) error {
-	_, err := s.pool.Exec(ctx, `
+	q := &pgx.Batch{}
+	q.Queue(`
 UPDATE export.checkpoints SET owner = NULL, epoch = epoch + 1
 WHERE generation = $1 AND partition = $2 AND epoch = $3 AND owner = $4`, generation, c.Partition, c.Epoch, s.owner)
-	if err != nil {
+	q.Queue(told)
+	if err := s.pool.SendBatch(ctx, q).Close(); err != nil {
 		return fmt.Errorf("release partition %d: %w", c.Partition, err)
 	}
 	return nil

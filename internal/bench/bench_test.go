@@ -61,7 +61,13 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // run follows the stream until the returned function is called.
 func (s *stack) run(b *testing.B, opt projections.Options) (stop func()) {
 	b.Helper()
-	store := readmodel.NewStore(s.pool, "bench", quiet())
+	return s.runAs(b, "bench", opt)
+}
+
+// runAs is run for one of several replicas.
+func (s *stack) runAs(b *testing.B, name string, opt projections.Options) (stop func()) {
+	b.Helper()
+	store := readmodel.NewStore(s.pool, name, quiet())
 	opt.Logger, opt.Guard = quiet(), stream.Guard
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)

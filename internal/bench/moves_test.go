@@ -1,0 +1,69 @@
+package bench
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"accountexport/projections"
+)
+
+// BenchmarkMoves measures the time from acknowledged to visible, at 300 events
+// a second over 200 accounts, while a second replica joins and leaves every
+// two seconds, so that half of the partitions move each time; against the same
+// with nothing moving.
+func BenchmarkMoves(b *testing.B) {
+	const perSecond, seconds = 300, 12
+	s := newStack(b)
+	ids := publishAccounts(b, s, 200)
+	stop := s.run(b, projections.Options{})
+	defer stop()
+	info, err := s.client.Info(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.reached(b, info.Last)
+	w := watch(b, s)
+	measure := func() []time.Duration {
+		return pace(perSecond, perSecond*seconds, func(i int) time.Duration { return visible(b, s, w, ids[i%len(ids)], i) })
+	}
+	for b.Loop() {
+		still := measure()
+		end, ended := make(chan struct{}), make(chan int)
+		go func() {
+			ticker := time.NewTicker(2 * time.Second)
+			defer ticker.Stop()
+			var leave func()
+			moves := 0
+			for i := 0; ; i++ {
+				select {
+				case <-ticker.C:
+				case <-end:
+					if leave != nil {
+						leave()
+					}
+					ended <- moves
+					return
+				}
+				moves++
+				if leave == nil {
+					leave = s.runAs(b, fmt.Sprint("second ", i), projections.Options{})
+				} else {
+					leave()
+					leave = nil
+				}
+			}
+		}()
+		moving := measure()
+		close(end)
+		moves := <-ended
+		show := func(what string, t []time.Duration) {
+			row(b, what, "p50 "+percentile(t, 0.5).String(), "p99 "+percentile(t, 0.99).String(), "longest "+percentile(t, 1).String())
+		}
+		show("visible, nothing moving", still)
+		show(fmt.Sprintf("visible, partitions moved %d times", moves), moving)
+		ratio := percentile(moving, 0.5).Seconds() / percentile(still, 0.5).Seconds()
+		row(b, "  multiple", fmt.Sprintf("p50 × %.2f", ratio))
+		b.ReportMetric(ratio, "p50-of-still")
+	}
+}
