@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"accountexport/events"
@@ -36,6 +38,24 @@ type lane struct {
 	asOf     time.Time
 	inFlight *flight
 	done     chan error
+
+	reached atomic.Pointer[extent] // of at, for those who are not the lane
+}
+
+// extent is from the lowest to the highest of some checkpoints.
+type extent struct{ lowest, highest uint64 }
+
+func (e extent) with(position uint64) extent {
+	return extent{min(e.lowest, position), max(e.highest, position)}
+}
+
+// noteReached tells others how far the checkpoints are.
+func (l *lane) noteReached() {
+	e := extent{lowest: math.MaxUint64}
+	for _, c := range l.at {
+		e = e.with(c.Position)
+	}
+	l.reached.Store(&e)
 }
 
 // flight is a commit under way.
@@ -65,6 +85,7 @@ func newLane(s Store, own Ownership, checkpoints []Checkpoint, bound Bound, cach
 		}
 	}
 	l.renew()
+	l.noteReached()
 	return l
 }
 
@@ -176,6 +197,7 @@ func (l *lane) finish(err error) error {
 		c := l.at[a.Partition]
 		c.Position, c.AsOf = a.To, a.AsOf
 	}
+	l.noteReached()
 	l.cache.committed(f.seq, f.dirty)
 	l.observe(&committedBatch{pending: f.pending, advances: f.batch.Advances, took: time.Since(f.start)})
 	return nil

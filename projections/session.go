@@ -42,12 +42,13 @@ func (p *Projector) open(ctx context.Context) (*session, error) {
 		}
 	}
 	s := &session{p: p, own: own, of: map[int]*lane{}, from: map[int]uint64{}}
-	lowest, _ := s.bounds()
+	before := s.bounds()
+	lowest := before.lowest
 	// Asked again: waiting for ownership may have taken long.
 	if info, err = p.source.Info(ctx); err != nil {
 		return nil, fmt.Errorf("stream info: %w: %w", errRead, err)
 	}
-	if err := s.guard(info); err != nil {
+	if err := s.guard(info, before); err != nil {
 		return nil, err
 	}
 	n := min(p.opt.Lanes, len(own.Checkpoints))
@@ -80,17 +81,25 @@ func (p *Projector) open(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-func (s *session) bounds() (lowest, highest uint64) {
-	lowest = math.MaxUint64
-	for _, c := range s.own.Checkpoints {
-		lowest, highest = min(lowest, c.Position), max(highest, c.Position)
+// bounds are the lowest and the highest checkpoint as they are now.
+func (s *session) bounds() extent {
+	e := extent{lowest: math.MaxUint64}
+	if s.lanes == nil {
+		for _, c := range s.own.Checkpoints {
+			e = e.with(c.Position)
+		}
 	}
-	return lowest, highest
+	for _, l := range s.lanes {
+		now := l.reached.Load()
+		e = e.with(now.lowest).with(now.highest)
+	}
+	return e
 }
 
-func (s *session) guard(info StreamInfo) error {
-	lowest, highest := s.bounds()
-	if err := s.p.opt.Guard(info, s.own.Stream, lowest, highest); err != nil {
+// guard holds what the stream says of itself against the checkpoints as they
+// were before it was asked: those of later may be beyond its answer.
+func (s *session) guard(info StreamInfo, before extent) error {
+	if err := s.p.opt.Guard(info, s.own.Stream, before.lowest, before.highest); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return nil
@@ -116,9 +125,7 @@ func (s *session) split(messages []Message) map[*lane]*work {
 		out[l] = &work{upTo: last}
 	}
 	for _, m := range messages {
-		if m.Partition < 0 {
-			m.Partition = 0 // a subject that no transform made
-		}
+		m.Partition = s.own.Stream.Partition(&m)
 		l := s.of[m.Partition]
 		if l == nil || m.Position <= s.from[m.Partition] {
 			continue
@@ -247,11 +254,12 @@ func (s *session) tick(ctx context.Context, in map[*lane]chan work) error {
 			case <-ticker.C:
 			}
 		}
+		before := s.bounds()
 		info, err := s.p.source.Info(ctx)
 		if err != nil {
 			return fmt.Errorf("stream info: %w: %w", errRead, err)
 		}
-		if err := s.guard(info); err != nil {
+		if err := s.guard(info, before); err != nil {
 			return err
 		}
 		s.behind.Store(s.read.Load()+farBehind < info.Last)
