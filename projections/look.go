@@ -35,17 +35,19 @@ func (s *session) tick(ctx context.Context) error {
 			}
 		}
 		now := look{turn: s.turn.Load(), read: s.read.Load()}
+		passed := s.passed.Load()
 		var err error
 		if now.info, err = s.p.source.Info(ctx); err != nil {
 			return fmt.Errorf("stream info: %w: %w", errRead, err)
 		}
-		owned := s.owned.Load() > 0 && now.turn == s.turn.Load()
-		if owned {
-			// What was read was there, so the stream may not end before it, nor
-			// begin after it.
-			if err := s.guard(now.info, now.read, now.read); err != nil {
-				return err
-			}
+		owned := s.owned.Load() > 0
+		if !owned || now.turn != s.turn.Load() {
+			passed = 0
+		}
+		// What was read was there, so the stream may not end before it, nor
+		// begin after it.
+		if err := s.guard(now.info, passed, passed); err != nil {
+			return err
 		}
 		s.behind.Store(now.read+farBehind < now.info.Last)
 		if now.read != before.read || now.turn != before.turn || !owned {
@@ -102,6 +104,7 @@ func (s *session) look(ctx context.Context, l look) error {
 		asOf = l.info.Time
 	case l.nobody && upTo == l.read && s.turn.Load() == l.turn:
 		upTo, asOf = l.info.Last, l.info.Time
+		s.passed.Store(max(upTo, s.passed.Load()))
 	}
 	for _, lane := range s.lanes {
 		if err := s.send(ctx, lane, work{upTo: upTo, all: true, asOf: asOf}); err != nil {

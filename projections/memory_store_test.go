@@ -59,7 +59,7 @@ func (s *memoryStore) Acquire(_ context.Context, info StreamInfo) (Ownership, er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.checkpoints == nil {
-		s.stream = StreamIdentity{info.Name, info.Created}
+		s.stream = StreamIdentity{Name: info.Name, Created: info.Created}
 		for p := range info.Partitions {
 			s.checkpoints = append(s.checkpoints, Checkpoint{Partition: p})
 		}

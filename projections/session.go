@@ -29,6 +29,7 @@ type session struct {
 
 	readAt time.Time     // the stream's timestamp of the last message read
 	read   atomic.Uint64 // everything up to here was handed to the lanes
+	passed atomic.Uint64 // read, or beyond it where nothing was left to read
 	turn   atomic.Uint64 // goes up when reading begins anew, maybe further back
 	owned  atomic.Int64  // partitions
 	behind atomic.Bool   // far behind the stream's end
@@ -104,11 +105,8 @@ func (s *session) newLane(checkpoints []Checkpoint, of int) *lane {
 func (s *session) resume(ctx context.Context, info StreamInfo) error {
 	s.close()
 	s.owned.Store(int64(len(s.parts)))
-	if len(s.parts) == 0 {
-		return nil
-	}
 	lowest, highest := s.bounds()
-	if err := s.guard(info, lowest, highest); err != nil {
+	if err := s.guard(info, lowest, highest); err != nil || len(s.parts) == 0 {
 		return err
 	}
 	reader, err := s.p.source.Open(ctx, lowest)
@@ -118,6 +116,7 @@ func (s *session) resume(ctx context.Context, info StreamInfo) error {
 	s.feed = &feed{reader: reader}
 	s.readAt = time.Time{} // of a message further on
 	s.read.Store(lowest)
+	s.passed.Store(lowest)
 	s.turn.Add(1)
 	return nil
 }
@@ -130,8 +129,11 @@ func (s *session) close() {
 }
 
 // bounds are the lowest and the highest position that a partition was handed
-// over up to.
+// over up to; 0 without partitions.
 func (s *session) bounds() (lowest, highest uint64) {
+	if len(s.parts) == 0 {
+		return 0, 0
+	}
 	lowest = math.MaxUint64
 	for _, p := range s.parts {
 		lowest, highest = min(lowest, p.from), max(highest, p.from)
@@ -166,9 +168,7 @@ func (s *session) split(messages []Message) map[*lane]*work {
 		out[l] = &work{upTo: last}
 	}
 	for _, m := range messages {
-		if m.Partition < 0 {
-			m.Partition = 0 // a subject that no transform made
-		}
+		m.Partition = s.own.Stream.Partition(&m)
 		p := s.parts[m.Partition]
 		if p == nil || m.Position <= p.from {
 			continue
@@ -320,5 +320,6 @@ func (s *session) hand(ctx context.Context, messages []Message) error {
 	last := messages[len(messages)-1]
 	s.readAt = last.Time
 	s.read.Store(last.Position)
+	s.passed.Store(max(last.Position, s.passed.Load()))
 	return nil
 }

@@ -35,8 +35,9 @@ type Share struct {
 
 // StreamIdentity tells a stream from one that was recreated in its place.
 type StreamIdentity struct {
-	Name    string
-	Created time.Time
+	Name       string
+	Created    time.Time
+	Partitions int // that the generation was folded with; 0: not known
 }
 
 // ParkedMessage is a message that no fold accepts, as it is recorded.

@@ -3,6 +3,8 @@ package readmodel
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,9 +16,9 @@ import (
 // checkpoints, so its projector waits, and no reader does; has catchUp bring
 // the new one to the end of the stream; and then, in the same transaction,
 // changes the two generations' rows, provided that no position goes back on
-// one stream. The old generation's projector finds with its next commit that it is no longer
-// live, and moves to the new one.
-func Cutover(ctx context.Context, pool *pgxpool.Pool, from, to int64, catchUp func(ctx context.Context) error) error {
+// one stream, or that this is accepted. The old generation's projector finds
+// with its next commit that it is no longer live, and moves to the new one.
+func Cutover(ctx context.Context, pool *pgxpool.Pool, from, to int64, accept bool, catchUp func(ctx context.Context) error) error {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		var states int
 		err := tx.QueryRow(ctx, `
@@ -43,12 +45,23 @@ SELECT count(*) FROM (SELECT FROM export.generations
 		if err != nil {
 			return err
 		}
+		back := !same // on a stream that was recreated positions begin anew
+		if len(held) != len(reached) {
+			// Folded with another number of partitions: the least advanced has to
+			// be where the furthest of the old ones is.
+			held = map[int]uint64{least(reached): slices.Max(slices.Collect(maps.Values(held)))}
+		}
 		for partition, position := range held {
-			// On a stream that was recreated positions begin anew.
-			if same && reached[partition] < position {
+			if reached[partition] >= position {
+				continue
+			}
+			if back = true; same && !accept {
 				return fmt.Errorf("%w: partition %d of generation %d is at %d, and of the live one at %d: readers would go back",
 					projections.ErrRefused, partition, to, reached[partition], position)
 			}
+		}
+		if err := inheritHistory(ctx, tx, from, to, back); err != nil {
+			return err
 		}
 		if err := setState(ctx, tx, from, StateRetired); err != nil {
 			return err
@@ -59,6 +72,25 @@ SELECT count(*) FROM (SELECT FROM export.generations
 		return fmt.Errorf("cut over from generation %d to %d: %w", from, to, err)
 	}
 	return nil
+}
+
+// least is the partition that is least advanced.
+func least(positions map[int]uint64) (partition int) {
+	for p, position := range positions {
+		if position < positions[partition] {
+			partition = p
+		}
+	}
+	return partition
+}
+
+// inheritHistory takes over which history positions belong to; another one
+// where they go back.
+func inheritHistory(ctx context.Context, tx pgx.Tx, from, to int64, back bool) error {
+	_, err := tx.Exec(ctx, `
+UPDATE export.generations SET history = f.history + CASE WHEN $3 THEN 1 ELSE 0 END
+FROM (SELECT history FROM export.generations WHERE generation = $1) f WHERE generation = $2`, from, to, back)
+	return err
 }
 
 func sameStream(ctx context.Context, tx pgx.Tx, a, b int64) (same bool, err error) {

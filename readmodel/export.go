@@ -37,17 +37,22 @@ type Meta struct {
 	Dismissed    int       // those of them that no longer count
 	AsOf         time.Time // all that the stream held at this time is in
 	Major, Minor int       // projection version that folded it
+	History      int       // that the positions belong to
 }
 
 // ETag is the weak entity tag of the document: the same for every content
 // coding and on every replica, and the same before and after a rebuild by the
-// same projection version.
+// same projection version. Where positions came to mean other messages, since
+// a stream was recreated, tags are others, too.
 func (m Meta) ETag() string {
 	b := append(make([]byte, 0, 48), `W/"`...)
 	b = append(strconv.AppendInt(b, int64(m.Major), 10), '.')
 	b = append(strconv.AppendInt(b, int64(m.Minor), 10), '-')
 	b = append(strconv.AppendUint(b, m.Position, 10), '-')
 	b = strconv.AppendUint(b, m.TierPosition, 10)
+	if m.History > 0 {
+		b = strconv.AppendInt(append(b, '-'), int64(m.History), 10)
+	}
 	return string(append(b, '"'))
 }
 
@@ -70,6 +75,7 @@ func NewExports(pool *pgxpool.Pool) *Exports {
 type queries struct {
 	generation int64
 	major      int
+	history    int
 	meta       string // row
 	small      string // row and the whole body, where there are no pages
 	parts      string // row and the sections
@@ -94,6 +100,7 @@ func newQueries(g Generation) *queries {
 	return &queries{
 		generation: g.Number,
 		major:      g.Major,
+		history:    g.History,
 		meta:       sql(rowColumns + rowTables),
 		// Joined by the database, which is cheaper than to send and receive
 		// six columns.
@@ -281,7 +288,7 @@ SELECT (SELECT state = 'live' FROM export.generations WHERE generation = $1)`, q
 }
 
 func (r *row) meta(q *queries) Meta {
-	m := Meta{Position: r.position, TierPosition: r.tierAt, Parked: r.parked, Dismissed: r.dismissed, Major: q.major, Minor: r.minor}
+	m := Meta{Position: r.position, TierPosition: r.tierAt, Parked: r.parked, Dismissed: r.dismissed, Major: q.major, Minor: r.minor, History: q.history}
 	switch {
 	case !r.heard:
 		m.State = NotHeard

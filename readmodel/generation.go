@@ -31,6 +31,7 @@ type Generation struct {
 	Refolded     int    // minor version that has tried what was parked
 	Stream       projections.StreamIdentity
 	Partitions   int
+	History      int // goes up where positions came to mean other messages
 	Started      time.Time
 	Finished     *time.Time
 }
@@ -59,14 +60,15 @@ func liveGeneration(ctx context.Context, db querier) (Generation, error) {
 
 func generations(ctx context.Context, db querier, where string, args ...any) ([]Generation, error) {
 	rows, err := db.Query(ctx, `
-SELECT generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions, started_at, finished_at
+SELECT generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions, history, started_at, finished_at
 FROM export.generations `+where+` ORDER BY generation`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read generations: %w", err)
 	}
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (g Generation, err error) {
-		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.Refolded, &g.Stream.Name, &g.Stream.Created, &g.Partitions,
+		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.Refolded, &g.Stream.Name, &g.Stream.Created, &g.Partitions, &g.History,
 			&g.Started, &g.Finished)
+		g.Stream.Partitions = g.Partitions
 		return g, err
 	})
 	if err != nil {
@@ -79,7 +81,7 @@ FROM export.generations `+where+` ORDER BY generation`, args...)
 // 0 for each partition of the stream.
 func createGeneration(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, state string) (Generation, error) {
 	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor, Refolded: projections.VersionMinor,
-		Stream: projections.StreamIdentity{Name: stream.Name, Created: stream.Created}, Partitions: stream.Partitions}
+		Stream: projections.StreamIdentity{Name: stream.Name, Created: stream.Created, Partitions: stream.Partitions}, Partitions: stream.Partitions}
 	err := tx.QueryRow(ctx, `
 INSERT INTO export.generations (generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions)
 SELECT coalesce(max(generation), 0) + 1, $1, $2, $3, $3, $4, $5, $6 FROM export.generations
@@ -117,12 +119,17 @@ SELECT CASE WHEN 'lz4' = ANY (enumvals) THEN 'lz4' ELSE 'pglz' END FROM pg_setti
 func (g Generation) accepts(stream projections.StreamInfo) error {
 	switch {
 	case g.Major != projections.VersionMajor || g.Minor > projections.VersionMinor:
-		return fmt.Errorf("%w: generation %d was folded by projection version %s, and this program is %d.%d: "+
-			"run the program that made it, or `projector rebuild`", projections.ErrRefused, g.Number, g.Version(),
+		return fmt.Errorf("%w: %w: generation %d was folded by projection version %s, and this program is %d.%d: "+
+			"run the program that made it, or `projector rebuild`", projections.ErrRefused, projections.ErrVersion, g.Number, g.Version(),
 			projections.VersionMajor, projections.VersionMinor)
-	case g.Partitions != stream.Partitions:
-		return fmt.Errorf("%w: generation %d has %d partitions, and stream %s has %d: set the stream's subject "+
-			"transform back, or `projector rebuild`", projections.ErrRefused, g.Number, g.Partitions, stream.Name, stream.Partitions)
+	}
+	// Another stream with another number is another stream above all, and the
+	// guard says so.
+	if g.Stream.Name != stream.Name || !g.Stream.Created.Equal(stream.Created.Truncate(time.Microsecond)) {
+		return nil
+	}
+	if err := projections.CheckPartitions(stream.Name, stream.Partitions, g.Partitions); err != nil {
+		return fmt.Errorf("%w: %w", projections.ErrRefused, err)
 	}
 	return nil
 }

@@ -65,10 +65,14 @@ func swappable(ctx context.Context, db querier) (Generation, error) {
 		return g, err
 	}
 	if g.Major != projections.VersionMajor || g.Minor > projections.VersionMinor {
-		return g, fmt.Errorf("%w: generation %d was folded by projection version %s, and this program is %d.%d: `projector rebuild` instead",
-			projections.ErrRefused, g.Number, g.Version(), projections.VersionMajor, projections.VersionMinor)
+		return g, fmt.Errorf("%w: %w: generation %d was folded by projection version %s, and this program is %d.%d: `projector rebuild` instead",
+			projections.ErrRefused, projections.ErrVersion, g.Number, g.Version(), projections.VersionMajor, projections.VersionMinor)
 	}
-	return g, nil
+	gone, err := historyGone(ctx, db, g.Number)
+	if gone {
+		err = fmt.Errorf("%w, as was accepted: a refold would lose what is stored; `projector rebuild` makes a generation of what there is", ErrHistoryGone)
+	}
+	return g, err
 }
 
 // swap replaces accounts of one partition.
@@ -151,6 +155,11 @@ func (s *swap) one(ctx context.Context, tx pgx.Tx, id events.UUID, b *projection
 		return err
 	}
 	change.New, change.Wiped = false, true
+	// The generation's partition, which the stream's tokens need not be.
+	change.Row.Partition = s.partition
+	for i := range r.Parked {
+		r.Parked[i].Partition = s.partition
+	}
 	b.Changes = append(b.Changes, change)
 	b.Parked = append(b.Parked, r.Parked...)
 	return nil
@@ -202,8 +211,12 @@ func SwapTier(ctx context.Context, pool *pgxpool.Pool, subject string,
 		if _, err := tx.Exec(ctx, inSchema(g.Number, `DELETE FROM {schema}.parked WHERE subject = $1 AND account_id IS NULL`), subject); err != nil {
 			return err
 		}
+		for i := range r.Parked {
+			r.Parked[i].Partition = partition
+		}
 		b := &projections.Batch{Generation: g.Number, Parked: r.Parked, Advances: []projections.Advance{at}}
 		if r.Definition != nil {
+			r.Definition.Partition = partition
 			b.Tiers = append(b.Tiers, *r.Definition)
 		}
 		if err := execute(ctx, tx, b); err != nil {
@@ -332,7 +345,11 @@ func RetryDue(ctx context.Context, pool *pgxpool.Pool) (generation int64, due bo
 	if err != nil {
 		return 0, false, err
 	}
-	return g.Number, g.Major == projections.VersionMajor && g.Minor == projections.VersionMinor && g.Refolded < g.Minor, nil
+	if g.Major != projections.VersionMajor || g.Minor != projections.VersionMinor || g.Refolded >= g.Minor {
+		return g.Number, false, nil
+	}
+	gone, err := historyGone(ctx, pool, g.Number)
+	return g.Number, !gone, err
 }
 
 // RetryTurn runs do unless another replica is at it.

@@ -31,6 +31,9 @@ func (a *auditing) run(ctx context.Context, perSecond int) {
 			return
 		case <-ticker.C:
 		}
+		if gone, err := readmodel.HistoryGone(ctx, a.pool); err != nil || gone {
+			continue // there is nothing to hold the accounts against
+		}
 		// Errors pass: the servers are away, and readiness tells so.
 		_ = readmodel.SampleAccounts(ctx, a.pool, 1, func(id events.UUID) error { return a.one(ctx, id) })
 	}

@@ -171,7 +171,15 @@ func (e *erasing) projected(ctx context.Context) error {
 			return err
 		}
 		if m.State == readmodel.Erased {
-			return nil
+			// Every partition has to be there: what is removed must not move the
+			// stream's beginning past a checkpoint, for the guard to see.
+			g, err := readmodel.Live(ctx, e.pool)
+			if err != nil {
+				return err
+			}
+			if lowest, err := readmodel.Lowest(ctx, e.pool, g.Number); err != nil || lowest >= e.erased {
+				return err
+			}
 		}
 		if time.Since(told) > 30*time.Second {
 			return fmt.Errorf("account.erased is published at position %d, and not projected within 30 s: is `projector run` running? "+

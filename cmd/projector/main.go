@@ -34,7 +34,7 @@ type badSettings struct{ error }
 func (e badSettings) Unwrap() error { return e.error }
 
 // run is the whole program: 0 where all went well, 1 where it did not, 2 where
-// it was called wrongly.
+// it was called wrongly, and those of refusals.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	var code exit
 	switch err := root(environ, stdout, stderr, args).ExecuteContext(ctx); {
@@ -42,12 +42,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 0
 	case errors.As(err, &code):
 		return int(code)
-	case errors.As(err, new(badSettings)):
-		fmt.Fprintln(stderr, "projector:", err)
-		return 2
 	default:
 		fmt.Fprintln(stderr, "projector:", err)
-		return 1
+		return exitCode(err)
 	}
 }
 
@@ -86,6 +83,6 @@ func root(environ []string, stdout, stderr io.Writer, args []string) *cobra.Comm
 		return nil
 	}
 	cmd.AddCommand(p.provision(), p.run(), p.status(), p.parked(), p.export(), p.history(), p.publish(),
-		p.rebuild(), p.cutover(), p.rollback(), p.generations(), p.verify(), p.erase(), p.refold())
+		p.rebuild(), p.cutover(), p.rollback(), p.generations(), p.verify(), p.erase(), p.refold(), p.accept())
 	return cmd
 }

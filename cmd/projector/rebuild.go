@@ -318,7 +318,7 @@ func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, 
 	if err := engine.RunToEnd(ctx); err != nil { // most of the way, before anybody has to wait
 		return fmt.Errorf("cut over: %w", err)
 	}
-	if err := readmodel.Cutover(ctx, r.pool, from, to, engine.RunToEnd); err != nil {
+	if err := readmodel.Cutover(ctx, r.pool, from, to, r.accept, engine.RunToEnd); err != nil {
 		return err
 	}
 	fmt.Fprintf(r.out, "generation %d is live; generation %d is kept until `projector generations drop %d`\n", to, from, from)

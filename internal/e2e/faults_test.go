@@ -124,11 +124,11 @@ func TestRecreatedStreamIsRefused(t *testing.T) {
 	if out, status := command(t, "projector", s.settings, "provision"); status != 0 {
 		t.Fatalf("provision: exit %d: %s", status, out)
 	}
-	if status := projector.wait(); status != 1 || !strings.Contains(projector.out.tail(4000), "the stream was recreated") {
+	if status := projector.wait(); status != 12 || !strings.Contains(projector.out.tail(4000), "the stream was recreated") {
 		t.Errorf("while running: exit %d: %s", status, projector.out.tail(1000))
 	}
 	out, status := command(t, "projector", s.settings, "run")
-	if status != 1 || !strings.Contains(out, "the stream was recreated") || !strings.Contains(out, "projector rebuild") {
+	if status != 12 || !strings.Contains(out, "the stream was recreated") || !strings.Contains(out, "projector rebuild") {
 		t.Errorf("at start: exit %d: %s", status, out)
 	}
 	if after := s.documents(t); after != before || after == "" {

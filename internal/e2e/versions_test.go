@@ -148,10 +148,10 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 	if out, status := commandFile(t, newer, s.settings, "verify", "--all"); status != 0 {
 		t.Errorf("verify: exit %d: %s", status, out)
 	}
-	if out, status := command(t, "projector", s.settings, "run"); status != 1 || !strings.Contains(out, "projection version 1.1, and this program is 1.0") {
+	if out, status := command(t, "projector", s.settings, "run"); status != 10 || !strings.Contains(out, "projection version 1.1, and this program is 1.0") {
 		t.Errorf("the old program goes on: exit %d: %s", status, out)
 	}
-	if out, status := command(t, "projector", s.settings, "parked", "retry", "--account", someone); status != 1 || !strings.Contains(out, "1.1") {
+	if out, status := command(t, "projector", s.settings, "parked", "retry", "--account", someone); status != 10 || !strings.Contains(out, "1.1") {
 		t.Errorf("the old program refolds: exit %d: %s", status, out)
 	}
 	if out := next.out.tail(1 << 20); strings.Contains(out, "differs from a fold") {
@@ -220,7 +220,7 @@ func TestNewMajorVersionRebuilds(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	if out, status := commandFile(t, newer, s.settings, "run"); status != 1 || !strings.Contains(out, "projector rebuild") {
+	if out, status := commandFile(t, newer, s.settings, "run"); status != 10 || !strings.Contains(out, "projector rebuild") {
 		t.Fatalf("the new program runs on the old generation: exit %d: %s", status, out)
 	}
 	published := make(chan error, 1)
@@ -234,7 +234,7 @@ func TestNewMajorVersionRebuilds(t *testing.T) {
 	go func() { ended <- old.wait() }()
 	select {
 	case status := <-ended:
-		if status != 1 || says(old, "projection version 2.0")(t.Context()) != nil {
+		if status != 10 || says(old, "projection version 2.0")(t.Context()) != nil {
 			t.Errorf("the old program ended with %d: %s", status, old.out.tail(400))
 		}
 	case <-time.After(20 * time.Second):

@@ -8,31 +8,53 @@ import (
 	"accountexport/projections"
 )
 
-// Ways in which a stream can have lost what was folded from it.
+// Ways in which a stream can have lost what was folded from it. A stream with
+// another number of partitions is [projections.ErrPartitions].
 var (
+	ErrOtherStream = errors.New("this is another stream")
 	ErrRecreated   = errors.New("the stream was recreated")
 	ErrBehind      = errors.New("the stream ends before the checkpoint")
 	ErrHistoryLost = errors.New("the stream begins after the checkpoint")
 )
 
-const waysOut = "Nothing was changed, and what is there is still served. Three ways out: restore the stream from a backup; " +
-	"`projector rebuild` to fold what the stream holds now into a new generation; or, to keep documents that the stream " +
-	"can no longer account for, accept it by pointing STREAM and DATABASE_URL at a pair that belongs together"
+// The ways out of each case. Accepting is `projector accept` where the live
+// generation can soundly go on, and a rebuild that is told to accept
+// differences where it cannot.
+const (
+	untouched = "Nothing was changed, and what is there is still served. Three ways out: "
+	rebuild   = "`projector rebuild` to fold what the stream holds now into a new generation; "
+	compared  = "or accept it: `projector accept`, where this stream holds the same messages at the same positions, which it checks " +
+		"(a copy or a mirror does), else `projector rebuild --accept-differences`, which gives up what the stream cannot account for"
+
+	otherWays    = untouched + "restore the pair: point STREAM and DATABASE_URL at what belongs together; " + rebuild + compared
+	recreateWays = untouched + "restore the stream from a backup; " + rebuild + compared
+	behindWays   = untouched + "restore the stream from a backup that reaches the checkpoint; " + rebuild +
+		"or accept that what is missing is lost: `projector rebuild --accept-differences`. The live generation cannot go on, " +
+		"since positions that it has folded would be given out again"
+	lostWays = untouched + "restore the stream from a backup that holds what is missing; " + rebuild +
+		"or accept that what is missing is lost: `projector accept` keeps the documents and goes on with the first message there is"
+)
 
 // Guard holds a stream against the checkpoints of what was folded from it; it
 // is a [projections.Guard]. A new generation, with nothing folded yet, accepts
 // any beginning; gaps inside are normal, since erasures purge messages.
 func Guard(info projections.StreamInfo, have projections.StreamIdentity, lowest, highest uint64) error {
+	stamp := func(t time.Time) string { return t.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano) }
 	switch {
-	case highest == 0:
-		return nil
-	case info.Name != have.Name || !info.Created.Truncate(time.Microsecond).Equal(have.Created.Truncate(time.Microsecond)):
-		return fmt.Errorf("%w: it is %s, created %s, and the documents were folded from %s, created %s. %s", ErrRecreated,
-			info.Name, info.Created.UTC().Format(time.RFC3339Nano), have.Name, have.Created.UTC().Format(time.RFC3339Nano), waysOut)
+	case info.Name != have.Name:
+		return fmt.Errorf("%w: it is %s, and the documents were folded from %s. %s", ErrOtherStream, info.Name, have.Name, otherWays)
+	case stamp(info.Created) != stamp(have.Created):
+		return fmt.Errorf("%w: %s was created %s, and the documents were folded from one that was created %s. %s", ErrRecreated,
+			info.Name, stamp(info.Created), stamp(have.Created), recreateWays)
+	}
+	if err := projections.CheckPartitions(info.Name, info.Partitions, have.Partitions); err != nil {
+		return err
+	}
+	switch {
 	case info.Last < highest:
-		return fmt.Errorf("%w: stream %s ends at %d, and the checkpoint is %d. %s", ErrBehind, info.Name, info.Last, highest, waysOut)
+		return fmt.Errorf("%w: stream %s ends at %d, and the checkpoint is %d. %s", ErrBehind, info.Name, info.Last, highest, behindWays)
 	case lowest > 0 && info.First > lowest+1:
-		return fmt.Errorf("%w: stream %s begins at %d, and the checkpoint is %d. %s", ErrHistoryLost, info.Name, info.First, lowest, waysOut)
+		return fmt.Errorf("%w: stream %s begins at %d, and the checkpoint is %d. %s", ErrHistoryLost, info.Name, info.First, lowest, lostWays)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ func TestGuard(t *testing.T) {
 		name            string
 		info            projections.StreamInfo
 		lowest, highest uint64
+		partitions      int
 		want            error
 		says            []string
 	}{
@@ -30,7 +31,11 @@ func TestGuard(t *testing.T) {
 		{name: "recreated", info: projections.StreamInfo{Name: "S", Created: created.Add(time.Second), First: 1, Last: 100}, lowest: 40, highest: 60,
 			want: ErrRecreated, says: []string{"2026-05-01T10:00:00", "2026-05-01T10:00:01"}},
 		{name: "another stream", info: projections.StreamInfo{Name: "T", Created: created, First: 1, Last: 100}, lowest: 40, highest: 60,
-			want: ErrRecreated, says: []string{"S", "T"}},
+			want: ErrOtherStream, says: []string{"S", "T"}},
+		{name: "recreated, nothing folded", info: projections.StreamInfo{Name: "S", Created: created.Add(time.Second)},
+			want: ErrRecreated},
+		{name: "another number of partitions", info: projections.StreamInfo{Name: "S", Created: created, First: 1, Last: 100, Partitions: 8}, lowest: 40, highest: 60,
+			partitions: 16, want: projections.ErrPartitions, says: []string{"8", "16"}},
 		{name: "behind", info: projections.StreamInfo{Name: "S", Created: created, First: 1, Last: 59}, lowest: 40, highest: 60,
 			want: ErrBehind, says: []string{"59", "60"}},
 		{name: "emptied", info: projections.StreamInfo{Name: "S", Created: created}, lowest: 40, highest: 60,
@@ -39,6 +44,7 @@ func TestGuard(t *testing.T) {
 			want: ErrHistoryLost, says: []string{"42", "40"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			have.Partitions = tc.partitions
 			err := Guard(tc.info, have, tc.lowest, tc.highest)
 			if !errors.Is(err, tc.want) {
 				t.Fatalf("got %v, want %v", err, tc.want)

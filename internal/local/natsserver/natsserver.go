@@ -69,6 +69,9 @@ func (s *Server) start() error {
 // URL is where clients connect.
 func (s *Server) URL() string { return s.url }
 
+// Dir is where the data is.
+func (s *Server) Dir() string { return s.dir }
+
 // Halt ends the server; its data stays, for Restart.
 func (s *Server) Halt() {
 	s.srv.Shutdown()

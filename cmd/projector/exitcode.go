@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"accountexport/internal/stream"
+	"accountexport/projections"
+)
+
+// refusals are the errors that only a person can end, each with an exit status
+// of its own, for whoever restarts the program to tell apart.
+var refusals = []struct {
+	err  error
+	code int
+}{
+	{projections.ErrVersion, 10},
+	{stream.ErrOtherStream, 11},
+	{stream.ErrRecreated, 12},
+	{stream.ErrBehind, 13},
+	{stream.ErrHistoryLost, 14},
+	{projections.ErrPartitions, 15},
+}
+
+// exitCode is the status that the program ends with on an error.
+func exitCode(err error) int {
+	for _, r := range refusals {
+		if errors.Is(err, r.err) {
+			return r.code
+		}
+	}
+	if errors.As(err, new(badSettings)) {
+		return 2
+	}
+	return 1
+}
+
+// exitCodes describes them all.
+func exitCodes() string {
+	var b strings.Builder
+	b.WriteString("Exit status: 0 asked to end, 1 failed, 2 called wrongly; and where going on could do harm, so that somebody has to decide:\n")
+	for _, r := range refusals {
+		fmt.Fprintf(&b, "  %d  %s\n", r.code, r.err)
+	}
+	return b.String()
+}

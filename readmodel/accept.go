@@ -1,0 +1,101 @@
+package readmodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/projections"
+)
+
+// ErrHistoryGone means that messages which the live generation never saw, or
+// those that it was folded from, are no longer in the stream, and that this was
+// accepted: its documents cannot be folded again.
+var ErrHistoryGone = errors.New("the stream no longer holds what the live generation was folded from")
+
+// AcceptStream makes a generation go on with a stream of another identity. The
+// caller has made sure that it holds the same messages at the same positions.
+// What was dismissed stays so.
+func AcceptStream(ctx context.Context, pool *pgxpool.Pool, g Generation, stream projections.StreamInfo) error {
+	return accept(ctx, pool, g, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE export.generations SET stream_name = $2, stream_created = $3 WHERE generation = $1`,
+			g.Number, stream.Name, stream.Created)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+UPDATE export.dismissals SET stream_name = $3, stream_created = $4 WHERE stream_name = $1 AND stream_created = $2`,
+			g.Stream.Name, g.Stream.Created, stream.Name, stream.Created)
+		if err != nil {
+			return err
+		}
+		if _, err = tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1`, g.Number); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO export.acceptances (generation, what) VALUES ($1, $2)`, g.Number,
+			fmt.Sprintf("stream %s created %s in place of %s created %s", stream.Name, stream.Created.UTC(), g.Stream.Name, g.Stream.Created.UTC()))
+		return err
+	})
+}
+
+// AcceptLoss makes a generation go on right before the position first although
+// its checkpoints are lower: the messages between are gone. Its accounts are
+// not refolded any more.
+func AcceptLoss(ctx context.Context, pool *pgxpool.Pool, g Generation, first uint64) error {
+	return accept(ctx, pool, g, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+INSERT INTO export.acceptances (generation, what, lost_from, lost_to)
+SELECT $1, 'messages gone unread', min(position) + 1, $2 FROM export.checkpoints WHERE generation = $1 AND position < $2`, g.Number, first-1)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+UPDATE export.checkpoints SET position = $2, epoch = epoch + 1 WHERE generation = $1 AND position < $2`, g.Number, first-1)
+		if err == nil {
+			_, err = tx.Exec(ctx, `NOTIFY export_checkpoints`)
+		}
+		return err
+	})
+}
+
+func accept(ctx context.Context, pool *pgxpool.Pool, g Generation, write func(pgx.Tx) error) error {
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		// Nothing may have changed since the caller looked.
+		var same bool
+		err := tx.QueryRow(ctx, `
+SELECT coalesce((SELECT state = 'live' AND stream_name = $2 AND stream_created = $3 FROM export.generations WHERE generation = $1 FOR UPDATE), false)`,
+			g.Number, g.Stream.Name, g.Stream.Created).Scan(&same)
+		if err != nil {
+			return err
+		}
+		if !same {
+			return errors.New("it is no longer live, or was accepted by somebody else meanwhile: look again")
+		}
+		return write(tx)
+	})
+	if err != nil {
+		return fmt.Errorf("accept the stream for generation %d: %w", g.Number, err)
+	}
+	return nil
+}
+
+// HistoryGone tells whether the live generation goes on although messages are
+// gone: then it cannot be held against the stream.
+func HistoryGone(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
+	g, err := liveGeneration(ctx, pool)
+	if err != nil {
+		return false, err
+	}
+	return historyGone(ctx, pool, g.Number)
+}
+
+func historyGone(ctx context.Context, db querier, generation int64) (gone bool, err error) {
+	err = db.QueryRow(ctx, `SELECT EXISTS (SELECT FROM export.acceptances WHERE generation = $1 AND lost_to IS NOT NULL)`, generation).Scan(&gone)
+	if err != nil {
+		return false, fmt.Errorf("read what was accepted: %w", err)
+	}
+	return gone, nil
+}
