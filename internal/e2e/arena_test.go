@@ -45,6 +45,7 @@ type arena struct {
 	watch      *watch
 	leaders    leaders
 	natsBusy   sync.Mutex // held while servers are killed and started
+	shared     bool       // the partitions are, and a frozen replica's are taken over
 	end        func()     // ends all looking and reading, and the publisher, and waits for that
 }
 
@@ -69,6 +70,9 @@ func newArena(t *testing.T, cfg arenaConfig) *arena {
 	}
 	eventually(t, "the first generation", time.Minute, a.caughtUp)
 	a.installTraps(t)
+	if err := a.pool.QueryRow(t.Context(), `SELECT to_regclass('export.members') IS NOT NULL`).Scan(&a.shared); err != nil {
+		t.Fatal(err)
+	}
 
 	urls := make([]string, cfg.servers)
 	for i, n := range a.cluster.Nodes {
@@ -76,7 +80,7 @@ func newArena(t *testing.T, cfg arenaConfig) *arena {
 		urls[i] = "nats://" + a.publishing[i].Addr()
 	}
 	var err error
-	g := workload.New(cfg.seed, workload.Config{Accounts: 120, HostileShare: 0.08, ErasureShare: 0.001, LargeShare: 0.002})
+	g := workload.New(cfg.seed, workload.Config{Accounts: 400, HostileShare: 0.08, ErasureShare: 0.001, LargeShare: 0.002})
 	if a.publisher, err = startPublisher(background, strings.Join(urls, ","), g, cfg.perSecond); err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ func (a *arena) projecting() []fault {
 	add("projector killed at commits", 16, a.killAtCommit)
 	add("all projectors killed", 4, a.killProjectors)
 	add("projector frozen", 5, a.freezeProjector)
+	add("projector frozen in a transaction", 3, a.freezeInTransaction)
 	add("PostgreSQL stopped at once", 5, a.stopDatabase)
 	add("PostgreSQL sessions ended", 5, a.cutSessions)
 	add("statement_timeout", 4, a.shortStatements)
@@ -223,7 +224,7 @@ func TestChaosSingle(t *testing.T) {
 		var short []fault
 		for _, f := range faults {
 			switch f.name {
-			case "projector killed", "projector killed at commits", "projector frozen", "NATS killed, all of it", "PostgreSQL stopped at once":
+			case "projector killed", "projector killed at commits", "projector frozen in a transaction", "NATS killed, all of it", "PostgreSQL stopped at once":
 				short = append(short, f)
 			}
 		}

@@ -18,7 +18,9 @@ DECLARE
     a record;
 BEGIN
     FOR a IN SELECT * FROM chaos.armed WHERE place = TG_ARGV[0] LOOP
-        IF random() < a.share THEN
+        IF a.code = 'sleep' THEN
+            PERFORM pg_sleep(a.share);
+        ELSIF random() < a.share THEN
             RAISE EXCEPTION 'a trap of the test' USING ERRCODE = a.code;
         END IF;
     END LOOP;

@@ -17,6 +17,7 @@ import (
 // the server acknowledges it. A retry carries the same Nats-Msg-Id.
 type publisher struct {
 	nc       *nats.Conn
+	js       jetstream.JetStream
 	progress *progress
 	workers  sync.WaitGroup
 	stop     context.CancelFunc
@@ -35,7 +36,8 @@ const publishers = 8
 
 func startPublisher(ctx context.Context, url string, from *workload.Generator, perSecond int) (*publisher, error) {
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
-		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond))
+		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // expected, and told by what is not acknowledged
 	if err != nil {
 		return nil, err
 	}
@@ -44,14 +46,14 @@ func startPublisher(ctx context.Context, url string, from *workload.Generator, p
 		nc.Close()
 		return nil, err
 	}
-	p := &publisher{nc: nc, from: from, progress: newProgress(), acked: map[string]uint64{}}
+	p := &publisher{nc: nc, js: js, from: from, progress: newProgress(), acked: map[string]uint64{}}
 	drawing, stop := context.WithCancel(ctx)
 	p.stop = stop
 	limit := rate.NewLimiter(rate.Limit(perSecond), publishers)
 	for range publishers {
 		p.workers.Go(func() {
 			for limit.Wait(drawing) == nil {
-				p.publish(ctx, js)
+				p.publish(ctx)
 			}
 		})
 	}
@@ -59,7 +61,7 @@ func startPublisher(ctx context.Context, url string, from *workload.Generator, p
 }
 
 // publish publishes the next message until it is acknowledged.
-func (p *publisher) publish(ctx context.Context, js jetstream.JetStream) {
+func (p *publisher) publish(ctx context.Context) {
 	p.mu.Lock()
 	m := p.from.Next()
 	p.made++
@@ -71,7 +73,7 @@ func (p *publisher) publish(ctx context.Context, js jetstream.JetStream) {
 			msg.Header[k] = v
 		}
 		once, cancel := context.WithTimeout(ctx, 2*time.Second)
-		ack, err := js.PublishMsg(once, msg, jetstream.WithMsgID(id))
+		ack, err := p.js.PublishMsg(once, msg, jetstream.WithMsgID(id))
 		cancel()
 		if err == nil {
 			p.progress.advanced(0)
@@ -111,4 +113,18 @@ func (p *publisher) acknowledged(ctx context.Context) (uint64, error) {
 			return 0, fmt.Errorf("nothing is acknowledged: %w", err)
 		}
 	}
+}
+
+// burst publishes n messages more, as fast as can be.
+func (p *publisher) burst(ctx context.Context, n int) {
+	const workers = 64
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for range n / workers {
+				p.publish(ctx)
+			}
+		})
+	}
+	all.Wait()
 }

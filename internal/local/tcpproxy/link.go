@@ -13,6 +13,7 @@ type link struct {
 	client, server *net.TCPConn
 	once           sync.Once
 	cut            chan struct{}
+	lost           bool // guarded by the proxy
 }
 
 // reset closes both connections with a reset.
@@ -54,7 +55,7 @@ func (p *Proxy) read(l *link, from *net.TCPConn, chunks chan<- chunk) {
 		buf := make([]byte, 16<<10)
 		n, err := from.Read(buf)
 		if n > 0 {
-			shape, _ := p.state()
+			shape := p.current()
 			select {
 			case chunks <- chunk{buf[:n], shape.due(time.Now())}:
 			case <-l.cut:
@@ -62,7 +63,7 @@ func (p *Proxy) read(l *link, from *net.TCPConn, chunks chan<- chunk) {
 			}
 		}
 		if err != nil {
-			if !errors.Is(err, io.EOF) {
+			if !errors.Is(err, io.EOF) && p.flowing(l) {
 				l.reset()
 			}
 			return
@@ -80,6 +81,9 @@ func (p *Proxy) write(l *link, to *net.TCPConn, chunks <-chan chunk) {
 		case <-l.cut:
 			return
 		}
+		if !p.flowing(l) {
+			return
+		}
 		if !ok {
 			_ = to.CloseWrite()
 			return
@@ -94,15 +98,21 @@ func (p *Proxy) write(l *link, to *net.TCPConn, chunks <-chan chunk) {
 			l.reset()
 			return
 		}
-		if shape, _ := p.state(); shape.BytesPerSecond > 0 {
+		if shape := p.current(); shape.BytesPerSecond > 0 {
 			free = time.Now().Add(time.Duration(len(c.data)) * time.Second / time.Duration(shape.BytesPerSecond))
 		}
 	}
 }
 
-// flowing waits for the end of a stall; false where the link was cut.
+// flowing waits for the end of a stall; false where the link was cut, which is
+// what ends one that was lost.
 func (p *Proxy) flowing(l *link) bool {
-	_, flows := p.state()
+	p.mu.Lock()
+	flows := p.flows
+	if l.lost {
+		flows = nil
+	}
+	p.mu.Unlock()
 	select {
 	case <-flows:
 		return true

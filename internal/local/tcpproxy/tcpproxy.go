@@ -88,6 +88,18 @@ func (p *Proxy) Resume() {
 	}
 }
 
+// Lose forgets the connections there are, as a network does that a cable was
+// pulled out of: neither side hears anything of the other any more, not even
+// that it ends. New connections work.
+func (p *Proxy) Lose() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		l.lost = true
+	}
+	return len(p.links)
+}
+
 // Cut resets every connection: both sides get an error at once, and what was
 // under way is lost. It tells how many there were; new ones are accepted.
 func (p *Proxy) Cut() int {
@@ -146,11 +158,11 @@ func (p *Proxy) serve(client *net.TCPConn) {
 	p.mu.Unlock()
 }
 
-// state is how the network is right now.
-func (p *Proxy) state() (Shape, <-chan struct{}) {
+// current is how the network is right now.
+func (p *Proxy) current() Shape {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.shape, p.flows
+	return p.shape
 }
 
 // due is when a chunk that was read at this time arrives.

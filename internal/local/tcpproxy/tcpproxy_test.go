@@ -139,3 +139,21 @@ func TestCutResets(t *testing.T) {
 		p.Cut()
 	}
 }
+
+// TestLostConnectionsAreSilent: neither data nor the end of one side reaches
+// the other, and new connections work.
+func TestLostConnectionsAreSilent(t *testing.T) {
+	p := ForTest(t, echo(t))
+	conn := dial(t, p)
+	said(t, conn)
+	if n := p.Lose(); n != 1 {
+		t.Errorf("%d connections were lost", n)
+	}
+	_, _ = conn.Write([]byte("lost"))
+	_ = conn.CloseWrite()
+	_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if n, err := conn.Read(make([]byte, 4)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("lost, %d bytes came: %v", n, err)
+	}
+	said(t, dial(t, p))
+}
