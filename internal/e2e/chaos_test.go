@@ -47,6 +47,8 @@ func (a *arena) projecting() []fault {
 	add("projector–PostgreSQL delayed", 3, a.delayed(a.projectorDatabase()))
 	add("projector–PostgreSQL cut", 3, a.cut(a.projectorDatabase()))
 	add("projector–PostgreSQL stalled", 4, a.stalled(a.projectorDatabase()))
+	add("projector–NATS lost", 2, a.lost(a.projectorNATS()))
+	add("projector–PostgreSQL lost", 2, a.lost(a.projectorDatabase()))
 	return out
 }
 
@@ -60,7 +62,8 @@ func (a *arena) around() []fault {
 	}{{"API–PostgreSQL", a.apiDatabase(), a.reader.progress}, {"publisher–NATS", a.publisherNATS(), a.publisher.progress}} {
 		again := a.moving(x.moves)
 		out = append(out, fault{x.name + " delayed", 1, a.delayed(x.pair), x.moves, again},
-			fault{x.name + " cut", 1, a.cut(x.pair), x.moves, again}, fault{x.name + " stalled", 1, a.stalled(x.pair), x.moves, again})
+			fault{x.name + " cut", 1, a.cut(x.pair), x.moves, again}, fault{x.name + " stalled", 1, a.stalled(x.pair), x.moves, again},
+			fault{x.name + " lost", 1, a.lost(x.pair), x.moves, again})
 	}
 	return out
 }

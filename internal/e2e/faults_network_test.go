@@ -110,3 +110,16 @@ func (a *arena) stalled(p pair) injection {
 		return fmt.Sprintf("%s for %v, then cut: %v", who, lasting, lost), err
 	}
 }
+
+// lost has the connections there are fall silent for ever, without an end;
+// new ones work.
+func (a *arena) lost(p pair) injection {
+	return func(_ context.Context, rng *rand.Rand) (string, error) {
+		who, proxies := p(rng)
+		n := 0
+		for _, x := range proxies {
+			n += x.Lose()
+		}
+		return fmt.Sprintf("%s, %d connections", who, n), nil
+	}
+}

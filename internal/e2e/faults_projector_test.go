@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -64,12 +65,11 @@ func (a *arena) killAtCommit(ctx context.Context, rng *rand.Rand) (detail string
 // killProjectors kills every one at once.
 func (a *arena) killProjectors(ctx context.Context, rng *rand.Rand) (string, error) {
 	away := within(rng, 300*time.Millisecond)
+	var all sync.WaitGroup
 	for _, r := range a.replicas {
-		r.signal(syscall.SIGKILL) // all at once; kill waits for the end
+		all.Go(r.kill)
 	}
-	for _, r := range a.replicas {
-		r.kill()
-	}
+	all.Wait()
 	if err := pause(ctx, away); err != nil {
 		return "", err
 	}
