@@ -36,6 +36,7 @@ const publishers = 8
 
 func startPublisher(ctx context.Context, url string, from *workload.Generator, perSecond int) (*publisher, error) {
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
+		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // expected, and told by what is not acknowledged
 	if err != nil {
