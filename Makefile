@@ -26,6 +26,10 @@ lint: ## gofmt, go vet and staticcheck
 test: lint ## lint, then all tests with the race detector, on real PostgreSQL and NATS
 	$(GO) test -race -shuffle=on -timeout 15m ./...
 
+.PHONY: chaos
+chaos: ## let every part fail at random for CHAOS (10m), and hold the result against a plain fold; SEED repeats a run
+	CHAOS=$${CHAOS:-10m} $(GO) test -race -count=1 -v -timeout 60m -run '^TestChaos' ./internal/e2e
+
 .PHONY: bench
 bench: ## measure: catching up, live latency, GET; prints a table of ratios
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m -v ./internal/bench

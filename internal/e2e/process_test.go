@@ -55,16 +55,10 @@ func launch(t testing.TB, name string, settings map[string]string, args ...strin
 
 func launchFile(t testing.TB, file string, settings map[string]string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(file, args...), out: &lockedBuffer{}, done: make(chan error, 1)}
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
-	for k, v := range settings {
-		p.cmd.Env = append(p.cmd.Env, k+"="+v)
-	}
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	if err := p.cmd.Start(); err != nil {
+	p, err := spawn(file, settings, &lockedBuffer{}, args...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { p.done <- p.cmd.Wait() }()
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
@@ -72,6 +66,22 @@ func launchFile(t testing.TB, file string, settings map[string]string, args ...s
 		}
 	})
 	return p
+}
+
+// spawn starts a program that whoever called it ends; what it says is added to
+// out.
+func spawn(file string, settings map[string]string, out *lockedBuffer, args ...string) (*process, error) {
+	p := &process{cmd: exec.Command(file, args...), out: out, done: make(chan error, 1)}
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+	for k, v := range settings {
+		p.cmd.Env = append(p.cmd.Env, k+"="+v)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { p.done <- p.cmd.Wait() }()
+	return p, nil
 }
 
 // kill ends the program hard and waits for it.

@@ -94,8 +94,8 @@ func (s *system) caughtUp(ctx context.Context) error {
 }
 
 // oracle folds the whole stream, read from its start, by the independent
-// implementation.
-func (s *system) oracle(t testing.TB) (*oracle.Fold, int) {
+// implementation. each sees every message once it is folded.
+func (s *system) oracle(t testing.TB, each ...func(*oracle.Fold, projections.Message)) (*oracle.Fold, int) {
 	t.Helper()
 	info, err := s.client.Info(t.Context())
 	if err != nil {
@@ -114,6 +114,9 @@ func (s *system) oracle(t testing.TB) (*oracle.Fold, int) {
 		}
 		for _, m := range messages {
 			fold.Apply(oracle.Message{Position: m.Position, Subject: m.Subject, Header: m.Header, Data: m.Data})
+			for _, see := range each {
+				see(fold, m)
+			}
 			last = m.Position
 			n++
 		}

@@ -1,11 +1,13 @@
-// Package natsserver runs a real NATS server with JetStream inside this
-// process, for tests, benchmarks and devstack; production has its own.
+// Package natsserver runs a real NATS server with JetStream, for tests,
+// benchmarks and devstack; production has its own. It runs inside this process,
+// or, where it is to be killed, in a process of its own ([Process], [Cluster]).
 package natsserver
 
 import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"testing"
 	"time"
@@ -18,6 +20,11 @@ type Options struct {
 	Dir        string // where streams are kept; default: a temporary folder, removed by Stop
 	Port       int    // on the loopback; default: a free one
 	SyncAlways bool   // acknowledged means on disk, as an event store wants; default: every two minutes
+
+	Name    string   // of the server; needed in a cluster
+	Cluster string   // name of the cluster; default: a single server
+	Listen  int      // port for the cluster's other servers, on the loopback
+	Routes  []string // of the cluster's servers, as nats://127.0.0.1:PORT
 }
 
 // Server is a running NATS server.
@@ -48,9 +55,30 @@ func Start(opt Options) (*Server, error) {
 	return s, nil
 }
 
+func (s *Server) options() (*server.Options, error) {
+	opt := &server.Options{Host: "127.0.0.1", Port: s.opt.Port, JetStream: true, StoreDir: s.dir,
+		SyncAlways: s.opt.SyncAlways, ServerName: s.opt.Name, NoSigs: true, NoLog: true}
+	if s.opt.Cluster == "" {
+		return opt, nil
+	}
+	// Not advertised: a client goes only where it was told to, be it a proxy.
+	opt.Cluster = server.ClusterOpts{Name: s.opt.Cluster, Host: "127.0.0.1", Port: s.opt.Listen, NoAdvertise: true}
+	for _, r := range s.opt.Routes {
+		u, err := url.Parse(r)
+		if err != nil {
+			return nil, fmt.Errorf("nats: route %q: %w", r, err)
+		}
+		opt.Routes = append(opt.Routes, u)
+	}
+	return opt, nil
+}
+
 func (s *Server) start() error {
-	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: s.opt.Port, JetStream: true, StoreDir: s.dir,
-		SyncAlways: s.opt.SyncAlways, NoSigs: true, NoLog: true})
+	opt, err := s.options()
+	if err != nil {
+		return err
+	}
+	srv, err := server.NewServer(opt)
 	if err != nil {
 		return fmt.Errorf("nats: %w", err)
 	}

@@ -1,0 +1,257 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fault is one kind of failing part.
+type fault struct {
+	name   string
+	weight int // of 100 faults, about how many are of this kind
+	inject injection
+	moves  *progress // what stands still meanwhile
+	again  func(context.Context) error
+}
+
+// projecting are the faults that keep the projectors from their work.
+func (a *arena) projecting() []fault {
+	var out []fault
+	add := func(name string, weight int, inject injection) {
+		out = append(out, fault{name, weight, inject, a.watch.progress, a.projectsAgain})
+	}
+	add("projector killed", 16, a.killProjector)
+	add("projector killed at commits", 16, a.killAtCommit)
+	add("all projectors killed", 4, a.killProjectors)
+	add("projector frozen", 5, a.freezeProjector)
+	add("projector frozen in a transaction", 3, a.freezeInTransaction)
+	add("PostgreSQL stopped at once", 5, a.stopDatabase)
+	add("PostgreSQL sessions ended", 5, a.cutSessions)
+	add("statement_timeout", 4, a.shortStatements)
+	add("serialization failures", 6, a.serializationFailures)
+	add("disk full", 4, a.diskFull)
+	add("read-only", 4, a.readOnly)
+	add("NATS killed, all of it", 4, a.killServers)
+	if a.servers > 1 {
+		add("stream leader killed", 8, a.killLeader)
+	}
+	add("projector–NATS delayed", 3, a.delayed(a.projectorNATS()))
+	add("projector–NATS cut", 3, a.cut(a.projectorNATS()))
+	add("projector–NATS stalled", 3, a.stalled(a.projectorNATS()))
+	add("projector–PostgreSQL delayed", 3, a.delayed(a.projectorDatabase()))
+	add("projector–PostgreSQL cut", 3, a.cut(a.projectorDatabase()))
+	add("projector–PostgreSQL stalled", 4, a.stalled(a.projectorDatabase()))
+	if a.shared { // else whoever waits for an answer keeps its turn
+		add("projector–NATS lost", 2, a.lost(a.projectorNATS()))
+		add("projector–PostgreSQL lost", 2, a.lost(a.projectorDatabase()))
+	}
+	return out
+}
+
+// around are the faults of those around them, which come at the same time.
+func (a *arena) around() []fault {
+	var out []fault
+	for _, x := range []struct {
+		name  string
+		pair  pair
+		moves *progress
+	}{{"API–PostgreSQL", a.apiDatabase(), a.reader.progress}, {"publisher–NATS", a.publisherNATS(), a.publisher.progress}} {
+		again := a.moving(x.moves)
+		out = append(out, fault{x.name + " delayed", 1, a.delayed(x.pair), x.moves, again},
+			fault{x.name + " cut", 1, a.cut(x.pair), x.moves, again}, fault{x.name + " stalled", 1, a.stalled(x.pair), x.moves, again},
+			fault{x.name + " lost", 1, a.lost(x.pair), x.moves, again})
+	}
+	return out
+}
+
+// projectsAgain waits until a message that is published from now on is in every
+// partition's checkpoint.
+func (a *arena) projectsAgain(ctx context.Context) error {
+	position, err := a.publisher.acknowledged(ctx)
+	if err != nil {
+		return err
+	}
+	for !a.watch.reached(position) {
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("message %d, published since, is not projected: %w", position, err)
+		}
+	}
+	return nil
+}
+
+func (a *arena) moving(p *progress) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for began := time.Now(); !p.last().After(began); {
+			if err := pause(ctx, 20*time.Millisecond); err != nil {
+				return fmt.Errorf("nothing moves since: %w", err)
+			}
+		}
+		return nil
+	}
+}
+
+// recoverWithin is generous: what takes longer than usual is in the table.
+const recoverWithin = time.Minute
+
+// suffer injects a fault and waits for the recovery.
+func (a *arena) suffer(ctx context.Context, f fault, rng *rand.Rand, r *report) {
+	began, w := time.Now(), f.moves.begin()
+	injecting, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	detail, err := f.inject(injecting, rng)
+	ended := time.Now()
+	if err == nil {
+		recovering, cancel := context.WithTimeout(ctx, recoverWithin)
+		defer cancel()
+		if err = f.again(recovering); err != nil {
+			err = fmt.Errorf("not recovered within %v: %w", recoverWithin, err)
+		}
+	}
+	r.add(f.name, detail, began, ended, f.moves.end(w), err)
+}
+
+// once suffers every fault once, in random order.
+func (a *arena) once(ctx context.Context, faults []fault, rng *rand.Rand, r *report) {
+	rng.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+	for _, f := range faults {
+		if r.failed() || ctx.Err() != nil {
+			return
+		}
+		a.suffer(ctx, f, rand.New(rand.NewPCG(rng.Uint64(), 0)), r)
+	}
+}
+
+// atRandom suffers faults by their weights for so long, every fifth time two
+// at once.
+func (a *arena) atRandom(ctx context.Context, faults []fault, rng *rand.Rand, r *report, over time.Duration) {
+	draw := func() fault {
+		total := 0
+		for _, f := range faults {
+			total += f.weight
+		}
+		n := rng.IntN(total)
+		for _, f := range faults {
+			if n -= f.weight; n < 0 {
+				return f
+			}
+		}
+		return faults[0]
+	}
+	for end := time.Now().Add(over); time.Now().Before(end) && !r.failed() && ctx.Err() == nil; {
+		f := draw()
+		if g := draw(); rng.IntN(5) == 0 && g.name != f.name {
+			f = both(f, g)
+		}
+		a.suffer(ctx, f, rand.New(rand.NewPCG(rng.Uint64(), 0)), r)
+	}
+}
+
+// both is two faults at the same time.
+func both(f, g fault) fault {
+	return fault{"two at once", 0, func(ctx context.Context, rng *rand.Rand) (string, error) {
+		var details [2]string
+		var errs [2]error
+		var all sync.WaitGroup
+		for i, x := range []fault{f, g} {
+			rng := rand.New(rand.NewPCG(rng.Uint64(), 0))
+			all.Go(func() { details[i], errs[i] = x.inject(ctx, rng) })
+		}
+		all.Wait()
+		err := errs[0]
+		if err == nil {
+			err = errs[1]
+		}
+		return f.name + ": " + details[0] + "; " + g.name + ": " + details[1], err
+	}, f.moves, f.again}
+}
+
+// chaosLasts is how long TestChaos goes on: CHAOS=10m, or 0 for each kind of
+// fault once.
+func chaosLasts(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("CHAOS")
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("CHAOS: %v", err)
+	}
+	return d
+}
+
+// seedOf is SEED, or a new one, which it prints.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("SEED: %v", err)
+		}
+	}
+	t.Logf("SEED=%d", seed)
+	return seed
+}
+
+// TestChaosCluster: three projectors, a cluster of three NATS servers with a
+// replicated stream, PostgreSQL and an API, all of which fail in every way that
+// is known here, while events are published and documents are read. Nothing is
+// lost, nothing is folded twice, nothing that was served is not the fold at its
+// position, and all goes on by itself.
+func TestChaosCluster(t *testing.T) {
+	lasts := chaosLasts(t) * 4 / 5
+	cfg := arenaConfig{seed: seedOf(t), servers: 3, projectors: 3, perSecond: 150, takeover: 3 * time.Second, span: 1200 * time.Millisecond}
+	if lasts > 0 {
+		cfg.takeover, cfg.span = 5*time.Second, 3*time.Second
+	}
+	a := newArena(t, cfg)
+	a.chaos(t, a.projecting(), a.around(), lasts)
+}
+
+// TestChaosSingle: the same with one projector and one NATS server, where
+// nobody takes over. The short form has what differs.
+func TestChaosSingle(t *testing.T) {
+	lasts := chaosLasts(t) / 5
+	cfg := arenaConfig{seed: seedOf(t), servers: 1, projectors: 1, perSecond: 300, takeover: 2 * time.Second, span: 800 * time.Millisecond}
+	if lasts > 0 {
+		cfg.takeover, cfg.span = 5*time.Second, 3*time.Second
+	}
+	a := newArena(t, cfg)
+	faults, around := a.projecting(), a.around()
+	if lasts == 0 {
+		var short []fault
+		for _, f := range faults {
+			switch f.name {
+			case "projector killed", "projector killed at commits", "projector frozen in a transaction", "NATS killed, all of it", "PostgreSQL stopped at once":
+				short = append(short, f)
+			}
+		}
+		faults, around = short, nil
+	}
+	a.chaos(t, faults, around, lasts)
+}
+
+// chaos has the arena suffer, and then holds everything against the oracle.
+func (a *arena) chaos(t *testing.T, faults, around []fault, lasts time.Duration) {
+	r := newReport(a.seed)
+	defer r.log(t)
+	var all sync.WaitGroup
+	for i, kinds := range [][]fault{faults, around} {
+		all.Go(func() {
+			rng := rand.New(rand.NewPCG(a.seed, uint64(i)))
+			a.once(t.Context(), kinds, rng, r)
+			if len(kinds) > 0 {
+				a.atRandom(t.Context(), kinds, rng, r, lasts-time.Since(r.began))
+			}
+		})
+	}
+	all.Wait()
+	a.settle(t, r)
+}

@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// cluster asks who leads the stream, and how its replicas are.
+func (a *arena) clusterInfo(ctx context.Context) (*jetstream.ClusterInfo, error) {
+	nc, err := nats.Connect(a.cluster.URL(), nats.MaxReconnects(0))
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	s, err := js.Stream(ctx, "CONTROL_PLANE")
+	if err != nil {
+		return nil, err
+	}
+	info := s.CachedInfo().Cluster
+	if info == nil || a.cluster.Node(info.Leader) == nil {
+		return nil, fmt.Errorf("the stream has no leader: %+v", info)
+	}
+	return info, nil
+}
+
+// current says which replica of the stream lacks messages.
+func (a *arena) current(ctx context.Context) error {
+	info, err := a.clusterInfo(ctx)
+	if err != nil {
+		return err
+	}
+	if len(info.Replicas) != a.servers-1 {
+		return fmt.Errorf("%d of %d followers", len(info.Replicas), a.servers-1)
+	}
+	for _, r := range info.Replicas {
+		if !r.Current || r.Offline {
+			return fmt.Errorf("%s lags by %d, offline %v", r.Name, r.Lag, r.Offline)
+		}
+	}
+	return nil
+}
+
+// until waits until a condition holds.
+func until(ctx context.Context, holds func(context.Context) error) error {
+	for {
+		err := holds(ctx)
+		if err == nil {
+			return nil
+		}
+		if pause(ctx, 50*time.Millisecond) != nil {
+			return err
+		}
+	}
+}
+
+// killLeader kills the server that leads the stream. Another comes to lead it
+// meanwhile, or the same again; a second kill waits until every replica has all.
+func (a *arena) killLeader(ctx context.Context, rng *rand.Rand) (string, error) {
+	a.natsBusy.Lock()
+	defer a.natsBusy.Unlock()
+	var leader string
+	if err := until(ctx, func(ctx context.Context) error {
+		info, err := a.clusterInfo(ctx)
+		if err == nil {
+			leader = info.Leader
+		}
+		return err
+	}); err != nil {
+		return "", err
+	}
+	away := a.lasting(rng)
+	node := a.cluster.Node(leader)
+	node.Kill()
+	if err := pause(ctx, away); err != nil {
+		return "", err
+	}
+	if err := node.Restart(ctx); err != nil {
+		return "", err
+	}
+	if err := until(ctx, a.current); err != nil {
+		return "", fmt.Errorf("the killed leader %s does not follow: %w", leader, err)
+	}
+	return fmt.Sprintf("%s, away %v", leader, away), nil
+}
+
+// killServers kills every NATS server at once.
+func (a *arena) killServers(ctx context.Context, rng *rand.Rand) (string, error) {
+	a.natsBusy.Lock()
+	defer a.natsBusy.Unlock()
+	away := a.lasting(rng)
+	a.cluster.Kill()
+	if err := pause(ctx, away); err != nil {
+		return "", err
+	}
+	if err := a.cluster.Restart(ctx); err != nil {
+		return "", err
+	}
+	if a.servers > 1 {
+		if err := until(ctx, a.current); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("away %v", away), nil
+}

@@ -1,0 +1,156 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// killProjector kills one at a random moment. Sometimes it is back at once,
+// sometimes it stays away until the others have its partitions.
+func (a *arena) killProjector(ctx context.Context, rng *rand.Rand) (string, error) {
+	r, began := a.victim(rng), time.Now()
+	how, away := rng.IntN(3), a.lasting(rng)
+	r.kill()
+	var err error
+	switch {
+	case how == 1:
+		err = pause(ctx, away)
+	case how == 2 && len(a.replicas) > 1:
+		err = a.takenOver(ctx)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s is dead: %w", r.name, err)
+	}
+	return fmt.Sprintf("%s, away %v", r.name, time.Since(began)), r.start()
+}
+
+// takenOver waits until the others project without one that does not.
+func (a *arena) takenOver(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, recoverWithin)
+	defer cancel()
+	if err := a.projectsAgain(ctx); err != nil {
+		return fmt.Errorf("the others do not take over: %w", err)
+	}
+	return nil
+}
+
+// killsAtOnce is how many kills around commits follow each other.
+const killsAtOnce = 4
+
+// killAtCommit kills, several times in a row, a few milliseconds after a commit
+// became visible: in the next one, mostly.
+func (a *arena) killAtCommit(ctx context.Context, rng *rand.Rand) (detail string, err error) {
+	for range killsAtOnce {
+		if err := a.watch.committed(ctx); err != nil {
+			return detail, fmt.Errorf("no commit comes: %w", err)
+		}
+		after := within(rng, 5*time.Millisecond)
+		r := a.victim(rng)
+		if err := pause(ctx, after); err != nil {
+			return detail, err
+		}
+		r.kill()
+		detail += fmt.Sprintf("%s after %v; ", r.name, after)
+		if err := r.start(); err != nil {
+			return detail, err
+		}
+	}
+	return detail, nil
+}
+
+// killProjectors kills every one at once.
+func (a *arena) killProjectors(ctx context.Context, rng *rand.Rand) (string, error) {
+	away := within(rng, 300*time.Millisecond)
+	var all sync.WaitGroup
+	for _, r := range a.replicas {
+		all.Go(r.kill)
+	}
+	all.Wait()
+	if err := pause(ctx, away); err != nil {
+		return "", err
+	}
+	for _, r := range a.replicas {
+		if err := r.start(); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("away %v", away), nil
+}
+
+// freezeProjector stops one for longer than the others wait to take over, and
+// lets it go on as if nothing had been.
+func (a *arena) freezeProjector(ctx context.Context, rng *rand.Rand) (string, error) {
+	r, frozen, began := a.victim(rng), a.takeover+within(rng, 1500*time.Millisecond), time.Now()
+	r.signal(syscall.SIGSTOP)
+	defer r.signal(syscall.SIGCONT)
+	if err := pause(ctx, frozen); err != nil {
+		return "", err
+	}
+	if a.shared && len(a.replicas) > 1 {
+		if err := a.takenOver(ctx); err != nil {
+			return "", fmt.Errorf("%s is frozen: %w", r.name, err)
+		}
+	}
+	return fmt.Sprintf("%s for %v", r.name, time.Since(began)), nil
+}
+
+// freezeInTransaction stops a projector between two statements of a large
+// transaction, whose locks stay with it.
+func (a *arena) freezeInTransaction(ctx context.Context, rng *rand.Rand) (string, error) {
+	for _, r := range a.replicas {
+		r.kill()
+	}
+	a.publisher.burst(ctx, 2000) // of more accounts than one round trip writes
+	if err := a.sql(ctx, `INSERT INTO chaos.armed VALUES ('accounts', 'sleep', 0.5)`); err != nil {
+		return "", err
+	}
+	r := a.replicas[rng.IntN(len(a.replicas))]
+	if err := r.start(); err != nil {
+		return "", err
+	}
+	if err := until(ctx, func(ctx context.Context) (err error) {
+		var n int
+		if err = a.pool.QueryRow(ctx, `SELECT 1 FROM pg_stat_activity WHERE usename = 'projector' AND wait_event = 'PgSleep'`).Scan(&n); err == nil {
+			r.signal(syscall.SIGSTOP)
+		}
+		return err
+	}); err != nil {
+		return "", fmt.Errorf("no large transaction: %w", err)
+	}
+	defer r.signal(syscall.SIGCONT)
+	began := time.Now()
+	if err := a.sql(ctx, `DELETE FROM chaos.armed WHERE code = 'sleep'`); err != nil {
+		return "", err
+	}
+	var locks int
+	for _, other := range a.replicas {
+		if err := other.start(); err != nil {
+			return "", err
+		}
+	}
+	if err := pause(ctx, a.takeover); err != nil {
+		return "", err
+	}
+	if err := a.pool.QueryRow(ctx, `
+SELECT count(*) FROM pg_stat_activity WHERE usename = 'projector' AND state = 'idle in transaction'`).Scan(&locks); err != nil {
+		return "", err
+	}
+	if a.shared && len(a.replicas) > 1 {
+		if err := a.takenOver(ctx); err != nil {
+			return "", fmt.Errorf("%s is frozen in a transaction: %w", r.name, err)
+		}
+	}
+	return fmt.Sprintf("%s for %v; %d idle in transaction", r.name, time.Since(began), locks), nil
+}
+
+// lasting is how long an ordinary fault lasts.
+func (a *arena) lasting(rng *rand.Rand) time.Duration { return a.span/4 + within(rng, a.span*3/4) }
+
+// within is a random time shorter than the limit.
+func within(rng *rand.Rand, limit time.Duration) time.Duration {
+	return time.Duration(rng.Int64N(int64(limit)))
+}

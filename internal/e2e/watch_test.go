@@ -1,0 +1,190 @@
+package e2e
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// watch looks at the checkpoints the whole time: when each partition moved, and
+// who owns it.
+type watch struct {
+	url      string // of the database
+	progress *progress
+
+	mu     sync.Mutex
+	at     map[int]checkpoint
+	moves  int   // changes of owner, by partition
+	epochs int64 // by which epochs went up
+	back   []string
+	commit chan struct{} // closed at the next commit
+}
+
+type checkpoint struct {
+	position, epoch int64
+	owner           string
+}
+
+func newWatch(url string) *watch {
+	return &watch{url: url, progress: newProgress(), at: map[int]checkpoint{}, commit: make(chan struct{})}
+}
+
+// run looks until ctx ends. While the database is away, nothing moves.
+func (w *watch) run(ctx context.Context) {
+	each(ctx, 50*time.Millisecond, func() {
+		conn, err := pgx.Connect(ctx, w.url)
+		if err != nil {
+			return
+		}
+		defer conn.Close(context.WithoutCancel(ctx))
+		for ctx.Err() == nil && w.look(ctx, conn) == nil && pause(ctx, 20*time.Millisecond) == nil {
+		}
+	})
+}
+
+func (w *watch) look(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `
+SELECT partition, position, epoch, coalesce(owner, '') FROM export.checkpoints JOIN export.generations USING (generation) WHERE state = 'live'`)
+	if err != nil {
+		return err
+	}
+	var partition int
+	var now checkpoint
+	_, err = pgx.ForEachRow(rows, []any{&partition, &now.position, &now.epoch, &now.owner}, func() error {
+		w.see(partition, now)
+		return nil
+	})
+	return err
+}
+
+func (w *watch) see(partition int, now checkpoint) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	was, known := w.at[partition]
+	if known && was.owner != now.owner && was.owner != "" && now.owner != "" {
+		w.moves++
+	}
+	if known {
+		w.epochs += now.epoch - was.epoch
+	}
+	if now.position != was.position {
+		w.progress.advanced(partition)
+	}
+	w.at[partition] = now
+}
+
+// owner is who owns a partition, as far as was seen.
+func (w *watch) owner(partition int) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.at[partition].owner
+}
+
+// reached tells whether every partition is at a position.
+func (w *watch) reached(position uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.at {
+		if c.position < int64(position) {
+			return false
+		}
+	}
+	return len(w.at) > 0
+}
+
+// listen hears of commits until ctx ends.
+func (w *watch) listen(ctx context.Context) {
+	each(ctx, 50*time.Millisecond, func() {
+		conn, err := pgx.Connect(ctx, w.url)
+		if err != nil {
+			return
+		}
+		defer conn.Close(context.WithoutCancel(ctx))
+		if _, err := conn.Exec(ctx, `LISTEN export_checkpoints`); err != nil {
+			return
+		}
+		for {
+			if _, err := conn.WaitForNotification(ctx); err != nil {
+				return
+			}
+			w.mu.Lock()
+			close(w.commit)
+			w.commit = make(chan struct{})
+			w.mu.Unlock()
+		}
+	})
+}
+
+// committed waits until a batch has just been committed.
+func (w *watch) committed(ctx context.Context) error {
+	w.mu.Lock()
+	ch := w.commit
+	w.mu.Unlock()
+	select {
+	case <-ch:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// leaders counts the changes of a stream's leader.
+type leaders struct {
+	mu      sync.Mutex
+	leader  string
+	changes int
+}
+
+func (l *leaders) run(ctx context.Context, url string) {
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	if err != nil {
+		return
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return
+	}
+	each(ctx, 200*time.Millisecond, func() {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		s, err := js.Stream(ctx, "CONTROL_PLANE")
+		if err != nil || s.CachedInfo().Cluster == nil || s.CachedInfo().Cluster.Leader == "" {
+			return
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if now := s.CachedInfo().Cluster.Leader; now != l.leader {
+			if l.leader != "" {
+				l.changes++
+			}
+			l.leader = now
+		}
+	})
+}
+
+// each does something over and over, with pauses, until ctx ends.
+func each(ctx context.Context, interval time.Duration, do func()) {
+	for ctx.Err() == nil {
+		do()
+		if pause(ctx, interval) != nil {
+			return
+		}
+	}
+}
+
+// pause waits so long, or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,99 @@
+package natsserver
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Cluster is a JetStream cluster of server processes.
+type Cluster struct {
+	Nodes []*Process
+}
+
+// StartCluster starts so many servers below the folder, with a sync on every
+// write, as an event store wants; one is a single server.
+func StartCluster(ctx context.Context, dir string, servers int) (*Cluster, error) {
+	ports := make([]int, servers)
+	routes := make([]string, servers)
+	for i := range ports {
+		var err error
+		if ports[i], err = freePort(); err != nil {
+			return nil, fmt.Errorf("nats: %w", err)
+		}
+		routes[i] = fmt.Sprintf("nats://127.0.0.1:%d", ports[i])
+	}
+	c := &Cluster{}
+	for i := range servers {
+		name := fmt.Sprintf("n%d", i+1)
+		opt := Options{Dir: filepath.Join(dir, name), SyncAlways: true, Name: name}
+		if servers > 1 {
+			opt.Cluster, opt.Listen, opt.Routes = "test", ports[i], routes
+		}
+		p, err := StartProcess(ctx, opt)
+		if err != nil {
+			c.Kill()
+			return nil, err
+		}
+		c.Nodes = append(c.Nodes, p)
+	}
+	return c, nil
+}
+
+// ClusterForTest starts a cluster that ends with the test.
+func ClusterForTest(t testing.TB, servers int) *Cluster {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c, err := StartCluster(ctx, t.TempDir(), servers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Kill)
+	return c
+}
+
+// URL names every server.
+func (c *Cluster) URL() string {
+	urls := make([]string, len(c.Nodes))
+	for i, n := range c.Nodes {
+		urls[i] = n.URL()
+	}
+	return strings.Join(urls, ",")
+}
+
+// Node is the server of a name, nil where there is none.
+func (c *Cluster) Node(name string) *Process {
+	for _, n := range c.Nodes {
+		if n.Name() == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// Kill kills every server at once.
+func (c *Cluster) Kill() {
+	var all sync.WaitGroup
+	for _, n := range c.Nodes {
+		all.Go(n.Kill)
+	}
+	all.Wait()
+}
+
+// Restart starts every server that is not running.
+func (c *Cluster) Restart(ctx context.Context) error {
+	for _, n := range c.Nodes {
+		if n.cmd != nil {
+			continue
+		}
+		if err := n.Restart(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}

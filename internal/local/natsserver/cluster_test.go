@@ -1,0 +1,103 @@
+package natsserver
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func TestMain(m *testing.M) {
+	ServeIfAsked()
+	os.Exit(m.Run())
+}
+
+// TestKilledServerKeepsWhatItAcknowledged kills a server hard between messages.
+func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
+	c := ClusterForTest(t, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	js := connect(t, c.URL())
+	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Storage: jetstream.FileStorage}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(3) {
+		ack, err := js.Publish(ctx, "s", []byte("kept"))
+		if err != nil || ack.Sequence != i+1 {
+			t.Fatalf("message %d is at %v: %v", i+1, ack, err)
+		}
+		c.Kill()
+		if err := c.Restart(ctx); err != nil {
+			t.Fatal(err)
+		}
+		js = connect(t, c.URL())
+	}
+}
+
+// TestClusterOutlivesItsLeader kills the leader of a replicated stream twice:
+// another one leads, and has what the first acknowledged.
+func TestClusterOutlivesItsLeader(t *testing.T) {
+	c := ClusterForTest(t, 3)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	js := connect(t, c.URL())
+	retry(ctx, t, func(ctx context.Context) error {
+		_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3})
+		return err
+	})
+	for i := range uint64(3) {
+		retry(ctx, t, func(ctx context.Context) error {
+			ack, err := js.Publish(ctx, "s", []byte("kept"), jetstream.WithMsgID(fmt.Sprint(i)))
+			if err == nil && ack.Sequence != i+1 {
+				t.Fatalf("message %d is at %d", i+1, ack.Sequence)
+			}
+			return err
+		})
+		if i == 2 {
+			return
+		}
+		var leader string
+		retry(ctx, t, func(ctx context.Context) error {
+			s, err := js.Stream(ctx, "S")
+			if err != nil {
+				return err
+			}
+			for _, r := range s.CachedInfo().Cluster.Replicas {
+				if !r.Current {
+					return fmt.Errorf("%s is behind", r.Name)
+				}
+			}
+			leader = s.CachedInfo().Cluster.Leader
+			return nil
+		})
+		c.Node(leader).Kill()
+		if i == 1 {
+			continue
+		}
+		if err := c.Restart(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// retry tries again and again, a second at most each time: a question that
+// came before there was a leader is never answered.
+func retry(ctx context.Context, t *testing.T, do func(context.Context) error) {
+	t.Helper()
+	for {
+		once, cancel := context.WithTimeout(ctx, time.Second)
+		err := do(once)
+		cancel()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal(err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
