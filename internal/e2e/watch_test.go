@@ -18,9 +18,8 @@ type watch struct {
 
 	mu     sync.Mutex
 	at     map[int]checkpoint
-	moves  int   // changes of owner, by partition
-	epochs int64 // by which epochs went up
-	back   []string
+	moves  int           // changes of owner, by partition
+	epochs int64         // by which epochs went up
 	commit chan struct{} // closed at the next commit
 }
 
