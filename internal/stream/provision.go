@@ -54,8 +54,7 @@ func (c *Client) Provision(ctx context.Context) (Result, error) {
 	want := wanted(c.cfg.Stream)
 	s, err := c.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = c.js.CreateStream(ctx, want)
-		if err == nil {
+		if err = c.create(ctx, want); err == nil {
 			return Result{Created: true, Partitions: DefaultPartitions}, nil
 		}
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -104,4 +103,25 @@ func differences(have, want jetstream.StreamConfig) []string {
 	differ("allow_rollup_hdrs", !have.AllowRollup, have.AllowRollup, "false: a publisher could remove history")
 	differ("allow_msg_ttl", !have.AllowMsgTTL, have.AllowMsgTTL, "false: a publisher could let history expire")
 	return out
+}
+
+// errStoreFailed is what a server says whose disk failed it, or which is still
+// clearing the folder of a stream of the same name that was deleted.
+const errStoreFailed jetstream.ErrorCode = 10049
+
+// create creates the stream. What may pass within a second is tried again.
+func (c *Client) create(ctx context.Context, want jetstream.StreamConfig) (err error) {
+	for range 5 {
+		_, err = c.js.CreateStream(ctx, want)
+		var refused *jetstream.APIError
+		if !errors.As(err, &refused) || refused.ErrorCode != errStoreFailed {
+			return err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return err
 }

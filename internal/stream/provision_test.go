@@ -2,6 +2,7 @@ package stream
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +63,7 @@ func TestAnotherPartitionCountIsNoDifference(t *testing.T) {
 func TestProvisionRefusesAStreamThatDiffers(t *testing.T) {
 	ctx := deadline(t)
 	srv := natsserver.ForTest(t)
-	for _, tc := range []struct {
+	for i, tc := range []struct {
 		name   string
 		change func(*jetstream.StreamConfig)
 		says   []string
@@ -86,14 +87,16 @@ func TestProvisionRefusesAStreamThatDiffers(t *testing.T) {
 		{"several at once", func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage; c.MaxAge = time.Hour }, []string{"storage", "max_age"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := connect(t, srv)
-			cfg := wanted("CONTROL_PLANE")
+			// A name of its own: the server may still be clearing the folder of the one before.
+			name := fmt.Sprint("CONTROL_PLANE_", i)
+			c := connectTo(t, srv, name)
+			cfg := wanted(name)
 			tc.change(&cfg)
 			if _, err := c.js.CreateStream(ctx, cfg); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() {
-				if err := c.js.DeleteStream(ctx, "CONTROL_PLANE"); err != nil {
+				if err := c.js.DeleteStream(ctx, name); err != nil {
 					t.Error(err)
 				}
 			})

@@ -22,7 +22,12 @@ func deadline(t testing.TB) context.Context {
 
 func connect(t testing.TB, srv *natsserver.Server) *Client {
 	t.Helper()
-	c, err := Connect(deadline(t), Config{URL: srv.URL(), Name: t.Name()})
+	return connectTo(t, srv, "CONTROL_PLANE")
+}
+
+func connectTo(t testing.TB, srv *natsserver.Server, stream string) *Client {
+	t.Helper()
+	c, err := Connect(deadline(t), Config{URL: srv.URL(), Name: t.Name(), Stream: stream})
 	if err != nil {
 		t.Fatal(err)
 	}
