@@ -30,6 +30,7 @@ type Options struct {
 	Tick       time.Duration            // how often idle partitions advance and lag is looked at; default 1 s
 	Share      time.Duration            // how often other replicas are told that this one lives; default 500 ms
 	StallAfter time.Duration            // without progress while messages wait, reading starts anew; default 15 s
+	Doubt      time.Duration            // a stream that ends before the checkpoint is asked again for so long; default 5 s
 	Drain      time.Duration            // how long the batch at hand may take on shutdown; default 10 s
 	Guard      Guard                    // default: none
 	Observer   Observer                 // default: none
@@ -56,6 +57,7 @@ func (o *Options) defaults() {
 	dur(&o.Tick, time.Second)
 	dur(&o.Share, 500*time.Millisecond)
 	dur(&o.StallAfter, 15*time.Second)
+	dur(&o.Doubt, 5*time.Second)
 	dur(&o.Drain, 10*time.Second)
 	if o.Guard == nil {
 		o.Guard = func(StreamInfo, StreamIdentity, uint64, uint64) error { return nil }
@@ -75,6 +77,7 @@ type Projector struct {
 	store   Store
 	opt     Options
 	session *session // of RunOnce
+	folded  lastMark
 }
 
 // New makes a projector.

@@ -152,7 +152,7 @@ func (l *lane) advances() []Advance {
 		if t == nil && !l.cur.all {
 			continue
 		}
-		a := Advance{Partition: p, From: c.Position, To: max(c.Position, l.upTo), Epoch: c.Epoch, AsOf: l.cur.lastAt}
+		a := Advance{Partition: p, From: c.Position, To: max(c.Position, l.upTo), Epoch: c.Epoch, AsOf: l.cur.last.at}
 		if l.cur.all && l.asOf.After(a.AsOf) {
 			a.AsOf = l.asOf
 		}

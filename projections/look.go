@@ -46,7 +46,7 @@ func (s *session) tick(ctx context.Context) error {
 		}
 		// What was read was there, so the stream may not end before it, nor
 		// begin after it.
-		if err := s.guard(now.info, passed, passed); err != nil {
+		if now.info, err = s.guard(ctx, now.info, passed, passed); err != nil {
 			return err
 		}
 		s.behind.Store(now.read+farBehind < now.info.Last)

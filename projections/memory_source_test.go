@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sort"
 	"sync"
+	"time"
 )
 
 // memorySource is a stream in memory. Every read returns a random part of what
@@ -20,6 +21,7 @@ type memorySource struct {
 	grown    chan struct{} // closed when messages are added
 	silent   int           // readers that deliver nothing, from the next one opened
 	opened   int
+	readers  []*memoryReader
 }
 
 const testPartitions = 4
@@ -68,6 +70,18 @@ func (s *memorySource) First(_ context.Context, after uint64) (uint64, bool, err
 	return 0, false, nil
 }
 
+func (s *memorySource) At(_ context.Context, position uint64) (time.Time, bool, error) {
+	if err := s.faults.at("at"); err != nil {
+		return time.Time{}, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := s.after(position - 1); i < len(s.messages) && s.messages[i].Position == position {
+		return s.messages[i].Time, true, nil
+	}
+	return time.Time{}, false, nil
+}
+
 func (s *memorySource) Open(_ context.Context, after uint64) (Reader, error) {
 	if err := s.faults.at("open"); err != nil {
 		return nil, err
@@ -76,6 +90,7 @@ func (s *memorySource) Open(_ context.Context, after uint64) (Reader, error) {
 	defer s.mu.Unlock()
 	s.opened++
 	r := &memoryReader{source: s, after: after, closed: make(chan struct{})}
+	s.readers = append(s.readers, r)
 	if r.silent = s.silent > 0; r.silent {
 		s.silent--
 	}
@@ -94,6 +109,11 @@ var errClosed = errors.New("reader closed")
 
 func (r *memoryReader) Next(ctx context.Context, buf []Message, bound Bound) ([]Message, error) {
 	for {
+		select {
+		case <-r.closed:
+			return nil, errClosed
+		default:
+		}
 		if err := r.source.faults.at("next"); err != nil {
 			return nil, err
 		}

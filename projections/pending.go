@@ -28,7 +28,7 @@ type pending struct {
 	times   []time.Time // the stream's timestamp of each event
 	bytes   int         // about what is to be written
 	all     bool        // move the checkpoint of every partition on, touched or not
-	lastAt  time.Time
+	last    mark
 }
 
 func newPending(seq uint64) *pending {
@@ -49,7 +49,7 @@ func (p *pending) count(m *Message, label string, o Outcome) {
 	t[o]++
 	p.counts[TypeOutcome{label, o}]++
 	p.times = append(p.times, m.Time)
-	p.lastAt = m.Time
+	p.last = mark{m.Position, m.Time}
 }
 
 // park records a message; account is nil where its subject names none.

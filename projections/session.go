@@ -96,7 +96,10 @@ func (s *session) newLane(checkpoints []Checkpoint, of int) *lane {
 			return 0
 		}
 	}
-	l.observe = func(b *committedBatch) { opt.Observer.Committed(b.stats(s.own.Generation)) }
+	l.observe = func(b *committedBatch) {
+		s.p.folded.move(b.last)
+		opt.Observer.Committed(b.stats(s.own.Generation))
+	}
 	return l
 }
 
@@ -106,7 +109,10 @@ func (s *session) resume(ctx context.Context, info StreamInfo) error {
 	s.close()
 	s.owned.Store(int64(len(s.parts)))
 	lowest, highest := s.bounds()
-	if err := s.guard(info, lowest, highest); err != nil || len(s.parts) == 0 {
+	if _, err := s.guard(ctx, info, lowest, highest); err != nil {
+		return err
+	}
+	if err := s.p.folded.get().check(ctx, s.p.source); err != nil || len(s.parts) == 0 {
 		return err
 	}
 	reader, err := s.p.source.Open(ctx, lowest)
@@ -141,11 +147,31 @@ func (s *session) bounds() (lowest, highest uint64) {
 	return lowest, highest
 }
 
-func (s *session) guard(info StreamInfo, lowest, highest uint64) error {
-	if err := s.p.opt.Guard(info, s.own.Stream, lowest, highest); err != nil {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+// guard holds the stream against what was folded of it. A follower of a
+// replicated stream may deliver what its leader has not stored yet, above all
+// while the leader changes: [ErrBehind] has to hold for a while.
+func (s *session) guard(ctx context.Context, info StreamInfo, lowest, highest uint64) (StreamInfo, error) {
+	began, folded := time.Now(), s.p.folded.get()
+	for again := false; ; again = true {
+		err := s.p.opt.Guard(info, s.own.Stream, lowest, highest)
+		if err == nil && again {
+			return info, folded.check(ctx, s.p.source) // it may have lost its end after all
+		}
+		if err == nil {
+			return info, nil
+		}
+		if !errors.Is(err, ErrBehind) || time.Since(began) >= s.p.opt.Doubt {
+			return info, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		select {
+		case <-ctx.Done():
+			return info, ctx.Err()
+		case <-time.After(s.p.opt.Doubt / 50):
+		}
+		if info, err = s.p.source.Info(ctx); err != nil {
+			return info, fmt.Errorf("stream info: %w: %w", errRead, err)
+		}
 	}
-	return nil
 }
 
 // position is up to where everything is committed.

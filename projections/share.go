@@ -54,8 +54,8 @@ func (s *session) share(ctx, reading context.Context) error {
 			return nil
 		case errors.Is(err, ErrFenced):
 			return err
-		case err != nil && time.Since(last) > 10*s.p.opt.Share:
-			// The commits notice, too; but a connection may hang for long.
+		case errors.Is(err, context.DeadlineExceeded), err != nil && time.Since(last) > 10*s.p.opt.Share:
+			// One silent connection is seldom alone, and a commit waits longer.
 			return fmt.Errorf("tell the other replicas: %w", err)
 		case err == nil:
 			last = time.Now()

@@ -43,6 +43,9 @@ type Source interface {
 	// First finds the first message after the position; ok is false where
 	// there is none.
 	First(ctx context.Context, after uint64) (position uint64, ok bool, err error)
+	// At is the timestamp of the message at the position; ok is false where
+	// there is none.
+	At(ctx context.Context, position uint64) (at time.Time, ok bool, err error)
 	// Open starts reading, in stream order, right after the position.
 	Open(ctx context.Context, after uint64) (Reader, error)
 }

@@ -33,8 +33,10 @@ type statement func(sql string, args ...any)
 // comes first, so that a replica that has lost a partition waits for no row
 // lock of its successor.
 func (s *Store) Commit(ctx context.Context, b *projections.Batch) error {
-	ctx, cancel := context.WithTimeout(ctx, workTimeout)
-	defer cancel()
+	return s.patience.with(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
+}
+
+func (s *Store) commit(ctx context.Context, b *projections.Batch) error {
 	if len(b.Changes) <= rowsAtOnce {
 		q := &pgx.Batch{}
 		write(b, func(sql string, args ...any) { q.Queue(sql, args...) })

@@ -12,9 +12,15 @@ import (
 )
 
 // Load implements [projections.Store].
-func (s *Store) Load(ctx context.Context, generation int64, accounts []events.UUID) ([]projections.AccountRow, error) {
-	ctx, cancel := context.WithTimeout(ctx, workTimeout)
-	defer cancel()
+func (s *Store) Load(ctx context.Context, generation int64, accounts []events.UUID) (rows []projections.AccountRow, err error) {
+	err = s.patience.with(ctx, func(ctx context.Context) error {
+		rows, err = s.load(ctx, generation, accounts)
+		return err
+	})
+	return rows, err
+}
+
+func (s *Store) load(ctx context.Context, generation int64, accounts []events.UUID) ([]projections.AccountRow, error) {
 	ids := make([][16]byte, len(accounts))
 	for i, id := range accounts {
 		ids[i] = id
@@ -40,8 +46,6 @@ FROM {schema}.account_export WHERE account_id = ANY($1)`), ids)
 
 // Lookup implements [projections.Store].
 func (s *Store) Lookup(ctx context.Context, generation int64, needs []projections.Need) ([]projections.Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, workTimeout)
-	defer cancel()
 	answers := make([]projections.Answer, len(needs))
 	for i, n := range needs {
 		answers[i].Need = n
@@ -81,7 +85,7 @@ FROM unnest($1::integer[], $2::uuid[], $3::smallint[], $4::text[]) AS u (n, acco
 CROSS JOIN LATERAL (
     SELECT patch FROM {schema}.account_waiting w
     WHERE w.account_id = u.account_id AND w.entity = u.entity AND w.entity_id = u.key COLLATE "C" LIMIT 1) w`))
-	return answers, s.pool.SendBatch(ctx, q).Close()
+	return answers, s.patience.with(ctx, func(ctx context.Context) error { return s.pool.SendBatch(ctx, q).Close() })
 }
 
 // queueLookup asks one question for the needs that kind is not 0 of.

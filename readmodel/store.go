@@ -22,9 +22,8 @@ var generationSQL string
 // fencedCode is the SQLSTATE of export.advance.
 const fencedCode = "AE001"
 
-// workTimeout is more than any batch takes. A connection that has died without
-// a word would be waited for much longer.
-const workTimeout = 2 * time.Minute
+// joinTimeout is more than joining takes.
+const joinTimeout = 30 * time.Second
 
 // Store is the read model as a projector writes it; it implements
 // [projections.Store]. A Store is used by one projector at a time.
@@ -33,9 +32,10 @@ type Store struct {
 	// at most; the same for all replicas. Default [DefaultTakeover].
 	Takeover time.Duration
 
-	pool  *pgxpool.Pool
-	owner string
-	log   *slog.Logger
+	pool     *pgxpool.Pool
+	owner    string
+	log      *slog.Logger
+	patience patience
 
 	members *membership // shares the live generation; nil: all of another generation
 	choose  chooser
@@ -106,10 +106,13 @@ func ownership(g Generation) projections.Ownership {
 // join makes this replica a member, and takes its share of the partitions that
 // are free.
 func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own projections.Ownership, err error) {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
 	m := s.members
 	if m.takeover = s.Takeover; m.takeover <= 0 {
 		m.takeover = DefaultTakeover
 	}
+	s.pool.Reset() // where one connection has fallen silent, others may have, too
 	conn, err := m.connected(ctx)
 	if err != nil {
 		return own, err
@@ -165,7 +168,8 @@ func (s *Store) Release(ctx context.Context, generation int64, c projections.Che
 UPDATE export.checkpoints SET owner = NULL, epoch = epoch + 1
 WHERE generation = $1 AND partition = $2 AND epoch = $3 AND owner = $4`, generation, c.Partition, c.Epoch, s.owner)
 	q.Queue(told)
-	if err := s.pool.SendBatch(ctx, q).Close(); err != nil {
+	err := s.patience.with(ctx, func(ctx context.Context) error { return s.pool.SendBatch(ctx, q).Close() })
+	if err != nil {
 		return fmt.Errorf("release partition %d: %w", c.Partition, err)
 	}
 	return nil

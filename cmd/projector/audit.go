@@ -31,12 +31,19 @@ func (a *auditing) run(ctx context.Context, perSecond int) {
 			return
 		case <-ticker.C:
 		}
-		if gone, err := readmodel.HistoryGone(ctx, a.pool); err != nil || gone {
-			continue // there is nothing to hold the accounts against
-		}
-		// Errors pass: the servers are away, and readiness tells so.
-		_ = readmodel.SampleAccounts(ctx, a.pool, 1, func(id events.UUID) error { return a.one(ctx, id) })
+		a.look(ctx)
 	}
+}
+
+// look draws an account. Errors pass: the servers are away, and readiness tells
+// so.
+func (a *auditing) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	if gone, err := readmodel.HistoryGone(ctx, a.pool); err != nil || gone {
+		return // there is nothing to hold the accounts against
+	}
+	_ = readmodel.SampleAccounts(ctx, a.pool, 1, func(id events.UUID) error { return a.one(ctx, id) })
 }
 
 // one compares an account. A difference counts when it is found twice: an

@@ -18,9 +18,10 @@ var refusals = []struct {
 	{projections.ErrVersion, 10},
 	{stream.ErrOtherStream, 11},
 	{stream.ErrRecreated, 12},
-	{stream.ErrBehind, 13},
+	{projections.ErrBehind, 13},
 	{stream.ErrHistoryLost, 14},
 	{projections.ErrPartitions, 15},
+	{projections.ErrReplaced, 16},
 }
 
 // exitCode is the status that the program ends with on an error.

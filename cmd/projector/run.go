@@ -78,11 +78,11 @@ func (p *program) follow(ctx context.Context) error {
 		return engine.Run(gctx)
 	})
 	g.Go(func() error {
-		every(actx, 5*time.Second, func() { countParked(actx, pool, parked) })
+		every(actx, 5*time.Second, func(ctx context.Context) { countParked(ctx, pool, parked) })
 		return nil
 	})
 	g.Go(func() error {
-		every(actx, time.Second, func() { progress.Set(rebuilt(actx, pool, client)) })
+		every(actx, time.Second, func(ctx context.Context) { progress.Set(rebuilt(ctx, pool, client)) })
 		return nil
 	})
 	g.Go(func() error {
@@ -101,12 +101,14 @@ func (p *program) follow(ctx context.Context) error {
 	return nil
 }
 
-// every calls do at once and then in these intervals.
-func every(ctx context.Context, interval time.Duration, do func()) {
+// every calls do at once and then in these intervals, with some time for each.
+func every(ctx context.Context, interval time.Duration, do func(context.Context)) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		do()
+		limited, cancel := context.WithTimeout(ctx, 20*time.Second)
+		do(limited)
+		cancel()
 		select {
 		case <-ctx.Done():
 			return

@@ -103,10 +103,10 @@ func (c *Client) Connected() bool { return c.nc.IsConnected() }
 
 // Info implements [projections.Source].
 func (c *Client) Info(ctx context.Context) (projections.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	s, err := c.js.Stream(ctx, c.cfg.Stream) // asks the server, and keeps the answer
-	if err != nil {
+	s, err := c.js.Stream(limit, c.cfg.Stream) // asks the server, and keeps the answer
+	if c.asked(ctx, limit, err) != nil {
 		return projections.StreamInfo{}, c.explain(err)
 	}
 	info := s.CachedInfo()
@@ -121,6 +121,27 @@ func (c *Client) Info(ctx context.Context) (projections.StreamInfo, error) {
 	return projections.StreamInfo{Name: info.Config.Name, Created: info.Created, First: info.State.FirstSeq,
 		Last: info.State.LastSeq, Partitions: partitions, Time: at,
 		Messages: info.State.Msgs, Subjects: info.State.NumSubjects}, nil
+}
+
+// answerTimeout is more than a server that lives takes to answer a ping.
+const answerTimeout = 2 * time.Second
+
+// doubt has the connection made anew where it has died without an end: a
+// request or a reading went without an answer, and so does a ping. The
+// connection's own pings would take longer to notice.
+func (c *Client) doubt() {
+	if c.nc.IsConnected() && errors.Is(c.nc.FlushTimeout(answerTimeout), nats.ErrTimeout) {
+		c.log.Warn("NATS does not answer; connecting anew", "server", c.nc.ConnectedUrlRedacted())
+		_ = c.nc.ForceReconnect() // fails for a closed connection
+	}
+}
+
+// asked is the error of a request that had the limit's time.
+func (c *Client) asked(ctx, limit context.Context, err error) error {
+	if err != nil && ctx.Err() == nil && limit.Err() != nil {
+		c.doubt()
+	}
+	return err
 }
 
 // explain says what to do about a stream that is not there.
@@ -141,6 +162,15 @@ func (c *Client) First(ctx context.Context, after uint64) (uint64, bool, error) 
 		return 0, false, fmt.Errorf("first message after %d: %w", after, err)
 	}
 	return m.Position, true, nil
+}
+
+// At implements [projections.Source].
+func (c *Client) At(ctx context.Context, position uint64) (time.Time, bool, error) {
+	m, err := c.Get(ctx, position)
+	if errors.Is(err, ErrNoMessage) {
+		return time.Time{}, false, nil
+	}
+	return m.Time, err == nil, err
 }
 
 // ErrNoMessage means that the stream holds no message at a position.
@@ -179,14 +209,14 @@ type getRequest struct {
 // the stream allows direct access, and a replica may not have the newest
 // messages yet: what it does not find may be there all the same.
 func (c *Client) get(ctx context.Context, req getRequest) (m projections.Message, err error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	body, err := json.Marshal(req)
 	if err != nil {
 		return m, err
 	}
-	msg, err := c.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+c.cfg.Stream, body)
-	if err != nil {
+	msg, err := c.nc.RequestWithContext(limit, "$JS.API.STREAM.MSG.GET."+c.cfg.Stream, body)
+	if c.asked(ctx, limit, err) != nil {
 		return m, err
 	}
 	var resp struct {

@@ -8,12 +8,11 @@ import (
 	"accountexport/projections"
 )
 
-// Ways in which a stream can have lost what was folded from it. A stream with
-// another number of partitions is [projections.ErrPartitions].
+// Ways in which a stream can have lost what was folded from it; others are
+// [projections.ErrBehind] and [projections.ErrPartitions].
 var (
 	ErrOtherStream = errors.New("this is another stream")
 	ErrRecreated   = errors.New("the stream was recreated")
-	ErrBehind      = errors.New("the stream ends before the checkpoint")
 	ErrHistoryLost = errors.New("the stream begins after the checkpoint")
 )
 
@@ -52,7 +51,7 @@ func Guard(info projections.StreamInfo, have projections.StreamIdentity, lowest,
 	}
 	switch {
 	case info.Last < highest:
-		return fmt.Errorf("%w: stream %s ends at %d, and the checkpoint is %d. %s", ErrBehind, info.Name, info.Last, highest, behindWays)
+		return fmt.Errorf("%w: stream %s ends at %d, and the checkpoint is %d. %s", projections.ErrBehind, info.Name, info.Last, highest, behindWays)
 	case lowest > 0 && info.First > lowest+1:
 		return fmt.Errorf("%w: stream %s begins at %d, and the checkpoint is %d. %s", ErrHistoryLost, info.Name, info.First, lowest, lostWays)
 	}

@@ -56,7 +56,7 @@ func (c *Client) Open(ctx context.Context, after uint64) (projections.Reader, er
 }
 
 func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*reader, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	r := &reader{
 		client: c,
@@ -65,7 +65,7 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 		done:   make(chan struct{}),
 		from:   after,
 	}
-	cons, err := c.js.CreateConsumer(ctx, c.cfg.Stream, jetstream.ConsumerConfig{
+	cons, err := c.js.CreateConsumer(limit, c.cfg.Stream, jetstream.ConsumerConfig{
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       after + 1,
 		AckPolicy:         jetstream.AckNonePolicy,
@@ -74,7 +74,7 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 		Replicas:          1,
 		InactiveThreshold: inactiveAfter,
 	})
-	if err != nil {
+	if c.asked(ctx, limit, err) != nil {
 		r.Close()
 		return nil, fmt.Errorf("consumer after %d: %w", after, c.explain(err))
 	}
@@ -178,6 +178,7 @@ func (r *reader) take(ctx context.Context, wait bool) (*nats.Msg, error) {
 	case <-r.states:
 		return nil, ErrConnectionLost
 	case <-alarm.C:
+		r.client.doubt()
 		return nil, fmt.Errorf("%w for %v", ErrReaderStalled, silence)
 	}
 }

@@ -1,0 +1,53 @@
+package stream
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"accountexport/internal/local/natsserver"
+	"accountexport/internal/local/tcpproxy"
+)
+
+// TestLostConnectionIsMadeAnew: a connection that falls silent without an end,
+// as through a network that was pulled apart, is noticed and replaced, by who
+// reads and by who only asks.
+func TestLostConnectionIsMadeAnew(t *testing.T) {
+	for _, who := range []string{"reads", "asks"} {
+		t.Run(who, func(t *testing.T) {
+			ctx := deadline(t)
+			srv := natsserver.ForTest(t)
+			if _, err := connect(t, srv).Provision(ctx); err != nil {
+				t.Fatal(err)
+			}
+			proxy := tcpproxy.ForTest(t, strings.TrimPrefix(srv.URL(), "nats://"))
+			c, err := Connect(ctx, Config{URL: "nats://" + proxy.Addr(), Name: t.Name()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(c.Close)
+			r := open(ctx, t, c, 0)
+			publishNotes(ctx, t, c, 1, 5)
+			readUpTo(ctx, t, r, 5)
+			if n := proxy.Lose(); n != 1 {
+				t.Fatalf("lost %d connections", n)
+			}
+			before := c.nc.Stats().Reconnects
+			if who == "reads" {
+				if _, err := r.Next(ctx, nil, bound); !errors.Is(err, ErrReaderStalled) && !errors.Is(err, ErrConnectionLost) {
+					t.Errorf("reading: %v", err)
+				}
+			} else if _, err := c.Info(ctx); err == nil {
+				t.Error("an answer over a lost connection")
+			}
+			for c.nc.Stats().Reconnects == before {
+				if ctx.Err() != nil {
+					t.Fatal("not connected again")
+				}
+				_, _ = c.Info(ctx)
+			}
+			publishNotes(ctx, t, c, 6, 9)
+			readUpTo(ctx, t, open(ctx, t, c, 5), 9)
+		})
+	}
+}

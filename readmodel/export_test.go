@@ -1,0 +1,6 @@
+package readmodel
+
+import "time"
+
+// SetLeastPatience sets how long the database's answer is waited for at first.
+func (s *Store) SetLeastPatience(d time.Duration) { s.patience.least = d }

@@ -1,0 +1,65 @@
+package readmodel_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/internal/local/postgres"
+	"accountexport/internal/local/tcpproxy"
+	"accountexport/readmodel"
+)
+
+// TestLostConnectionsAreNotWaitedForEver: connections that fall silent without
+// an end, as through a network that was pulled apart, give an error, and what
+// is done after it uses new ones.
+func TestLostConnectionsAreNotWaitedForEver(t *testing.T) {
+	direct := postgres.TestDatabase(t)
+	if err := readmodel.Migrate(t.Context(), direct); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := tcpproxy.ForTest(t, u.Host)
+	u.Host = network.Addr()
+	pool, err := pgxpool.New(t.Context(), u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	s := readmodel.NewStore(pool, "one", quiet)
+	s.SetLeastPatience(500 * time.Millisecond)
+	t.Cleanup(func() { s.Close(context.Background()) })
+	t.Cleanup(func() { network.Cut() }) // first: closing waits for an answer
+
+	a := newAccount(t, s, acquire(t, s), someone)
+	a.register()
+	if err := a.commit(); err != nil {
+		t.Fatal(err)
+	}
+	if n := network.Lose(); n < 2 {
+		t.Fatalf("lost %d connections, want the member's and the pool's", n)
+	}
+	for what, use := range map[string]func() error{
+		"Share":  func() error { _, err := s.Share(t.Context(), a.own.Generation, true); return err },
+		"Commit": func() error { return a.commit() },
+	} {
+		if err := use(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s over a lost connection: %v, want that it took too long", what, err)
+		}
+	}
+	a.own = acquire(t, s)
+	if rows, err := s.Load(t.Context(), a.own.Generation, []events.UUID{a.id}); err != nil || len(rows) != 1 {
+		t.Errorf("Load over a new connection: %d rows, %v", len(rows), err)
+	}
+	if err := a.commit(); err != nil {
+		t.Errorf("Commit over a new connection: %v", err)
+	}
+}
