@@ -310,7 +310,7 @@ func (x *Exports) openPages(ctx context.Context, account events.UUID) (*Document
 		l.release()
 		return nil, l.failed(err)
 	}
-	l.timer.Stop() // from here on the document's reader sets the pace
+	l.timer.Stop() // from here on the document's reader sets the pace, and each page has a time of its own
 	if d.State != Complete {
 		d.Close()
 	}
