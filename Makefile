@@ -31,7 +31,7 @@ chaos: ## let every part fail at random for CHAOS (10m), and hold the result aga
 	CHAOS=$${CHAOS:-10m} $(GO) test -race -count=1 -v -timeout 60m -run '^TestChaos' ./internal/e2e
 
 .PHONY: bench
-bench: ## measure: catching up, live latency, GET; prints a table of ratios
+bench: ## measure catching up, live latency, GET, large documents; prints a table of ratios
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m -v ./internal/bench
 
 .PHONY: fuzz

@@ -65,21 +65,22 @@ func (d *Document) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (d *Document) writeSection(c *counter, kind projections.SectionKind, tail []byte) error {
+	d.lease.limit()
 	rows, err := d.tx.Query(d.lease.ctx, d.pageSQL, [16]byte(d.account), int16(kind))
 	if err != nil {
-		return fmt.Errorf("read pages: %w", err)
+		return d.lease.failed(err)
 	}
 	defer rows.Close()
 	comma := []byte{','}
 	first := true
-	for rows.Next() && c.err == nil {
+	for c.err == nil && d.next(rows) {
 		if !first {
 			c.write(comma)
 		}
 		first = false
 		var body pgtype.DriverBytes // valid until the next row
 		if err := rows.Scan(&body); err != nil {
-			return fmt.Errorf("read pages: %w", err)
+			return d.lease.failed(err)
 		}
 		c.write(body)
 	}
@@ -89,7 +90,7 @@ func (d *Document) writeSection(c *counter, kind projections.SectionKind, tail [
 	}
 	rows.Close()
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read pages: %w", err)
+		return d.lease.failed(err)
 	}
 	if len(tail) > 0 {
 		if !first {
@@ -98,6 +99,14 @@ func (d *Document) writeSection(c *counter, kind projections.SectionKind, tail [
 		c.write(tail)
 	}
 	return c.err
+}
+
+// next waits for the next page, no longer than a read may take. How long the
+// reader takes for each does not count.
+func (d *Document) next(rows pgx.Rows) bool {
+	d.lease.limit()
+	defer d.lease.timer.Stop()
+	return rows.Next()
 }
 
 // Close gives back what the document holds.

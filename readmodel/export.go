@@ -62,12 +62,15 @@ type Exports struct {
 	pool  *pgxpool.Pool
 	large chan struct{} // holds one for each document that is being read page by page
 	live  atomic.Pointer[queries]
+	gather
 }
 
 // NewExports reads through the pool, of whose connections at most half are
 // held by documents that are read page by page, at their reader's pace.
 func NewExports(pool *pgxpool.Pool) *Exports {
-	return &Exports{pool: pool, large: make(chan struct{}, max(1, pool.Config().MaxConns/2))}
+	x := &Exports{pool: pool, large: make(chan struct{}, max(1, pool.Config().MaxConns/2))}
+	x.alone, x.several = x.openAlone, x.openMany
+	return x
 }
 
 // queries are the statements for one generation, and what is known of its
@@ -78,6 +81,7 @@ type queries struct {
 	history    int
 	meta       string // row
 	small      string // row and the whole body, where there are no pages
+	many       string // the same of several accounts, and which
 	parts      string // row and the sections
 	page       string
 
@@ -93,7 +97,15 @@ SELECT (SELECT state = 'live' FROM export.generations WHERE generation = $2), a.
 
 const rowTables = `
 FROM {schema}.account_export a LEFT JOIN {schema}.quota_tiers t ON t.id = a.quota_tier_id
-WHERE a.account_id = $1`
+WHERE a.account_id `
+
+// bodyColumn is joined by the database, which is cheaper than to send and
+// receive six columns.
+const bodyColumn = `,
+    CASE WHEN a.usage_pages + a.key_pages + a.sandbox_pages = 0 THEN
+    '{"user":'::bytea || a.user_json || ',"team":' || a.team_json || ',"quota_tier":' || t.body ||
+    ',"quota_usage":[' || coalesce(a.usage_tail, '') || '],"api_keys":[' || coalesce(a.keys_tail, '') ||
+    '],"sandboxes":[' || coalesce(a.sandboxes_tail, '') || ']}' END`
 
 func newQueries(g Generation) *queries {
 	sql := func(text string) string { return inSchema(g.Number, text) }
@@ -101,16 +113,11 @@ func newQueries(g Generation) *queries {
 		generation: g.Number,
 		major:      g.Major,
 		history:    g.History,
-		meta:       sql(rowColumns + rowTables),
-		// Joined by the database, which is cheaper than to send and receive
-		// six columns.
-		small: sql(rowColumns + `,
-    CASE WHEN a.usage_pages + a.key_pages + a.sandbox_pages = 0 THEN
-    '{"user":'::bytea || a.user_json || ',"team":' || a.team_json || ',"quota_tier":' || t.body ||
-    ',"quota_usage":[' || coalesce(a.usage_tail, '') || '],"api_keys":[' || coalesce(a.keys_tail, '') ||
-    '],"sandboxes":[' || coalesce(a.sandboxes_tail, '') || ']}' END` + rowTables),
+		meta:       sql(rowColumns + rowTables + `= $1`),
+		small:      sql(rowColumns + bodyColumn + rowTables + `= $1`),
+		many:       sql(rowColumns + bodyColumn + `, a.account_id` + rowTables + `= ANY($1)`),
 		parts: sql(rowColumns + `,
-    a.user_json, a.team_json, t.body, a.usage_tail, a.keys_tail, a.sandboxes_tail` + rowTables),
+    a.user_json, a.team_json, t.body, a.usage_tail, a.keys_tail, a.sandboxes_tail` + rowTables + `= $1`),
 		page: sql(`
 SELECT body FROM {schema}.account_export_pages WHERE account_id = $1 AND section = $2 ORDER BY page_key`),
 	}
@@ -184,33 +191,99 @@ func (x *Exports) Meta(ctx context.Context, account events.UUID) (Meta, error) {
 // no connection came free within half a second the error is [ErrBusy], and
 // where the database took more than five, [ErrSlow].
 func (x *Exports) Open(ctx context.Context, account events.UUID) (*Document, error) {
+	f, err := x.gather.get(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	if f.pages > 0 && f.meta.State == Complete {
+		return x.openPages(ctx, account)
+	}
+	return &Document{Meta: f.meta, body: f.body}, nil
+}
+
+// found is a document that has no pages, or that it has some.
+type found struct {
+	meta  Meta
+	pages int
+	body  []byte
+}
+
+func (x *Exports) openAlone(ctx context.Context, account events.UUID) (f found, err error) {
+	l, err := x.acquire(ctx)
+	if err != nil {
+		return f, err
+	}
+	defer l.release()
+	err = x.onLive(l.ctx, l.conn, func(q *queries) (bool, error) {
+		var r row
+		live, err := r.read(l.ctx, l.conn, q, q.small, account, &f.body)
+		f.meta, f.pages = r.meta(q), r.pages
+		return live, err
+	})
+	if err != nil {
+		return f, l.failed(err)
+	}
+	return f, nil
+}
+
+// manyAtLeast is how long the array of accounts is made. The server takes an
+// array that it does not know to have ten elements; for a shorter one it would
+// make a plan of its own each time, which takes longer than the read.
+const manyAtLeast = 10
+
+func (x *Exports) openMany(ctx context.Context, accounts []events.UUID) (all map[events.UUID]found, err error) {
 	l, err := x.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d := &Document{}
-	paged := false
-	err = x.onLive(l.ctx, l.conn, func(q *queries) (bool, error) {
-		var r row
-		live, err := r.read(l.ctx, l.conn, q, q.small, account, &d.body)
-		d.Meta = r.meta(q)
-		paged = err == nil && live && d.State == Complete && r.pages > 0
-		return live, err
-	})
-	if err == nil && paged {
-		// Sealed pages have to come from the snapshot that their row comes from.
-		return x.openPages(l, account)
-	}
 	defer l.release()
+	ids := make([][16]byte, 0, max(len(accounts), manyAtLeast))
+	for _, a := range accounts {
+		ids = append(ids, a)
+	}
+	for len(ids) < manyAtLeast {
+		ids = append(ids, ids[0])
+	}
+	err = x.onLive(l.ctx, l.conn, func(q *queries) (live bool, err error) {
+		all = make(map[events.UUID]found, len(accounts))
+		times, err := q.asOf.times(l.ctx, l.conn, q.generation)
+		if err != nil {
+			return false, err
+		}
+		rows, err := l.conn.Query(l.ctx, q.many, ids, q.generation)
+		if err != nil {
+			return false, err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			r := row{heard: true, times: times}
+			var f found
+			var id [16]byte
+			if err := rows.Scan(r.targets(&f.body, &id)...); err != nil {
+				return false, err
+			}
+			live = r.live != nil && *r.live
+			f.meta, f.pages = r.meta(q), r.pages
+			all[id] = f
+		}
+		if err := rows.Err(); err != nil || len(all) > 0 {
+			return live, err
+		}
+		return isLive(l.ctx, l.conn, q.generation)
+	})
 	if err != nil {
 		return nil, l.failed(err)
 	}
-	return d, nil
+	return all, nil
 }
 
 // openPages begins a transaction for a document with pages, which the
 // document keeps, with its connection.
-func (x *Exports) openPages(l *lease, account events.UUID) (*Document, error) {
+func (x *Exports) openPages(ctx context.Context, account events.UUID) (*Document, error) {
+	l, err := x.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
 	select {
 	case x.large <- struct{}{}:
 		l.large = x.large
@@ -219,7 +292,7 @@ func (x *Exports) openPages(l *lease, account events.UUID) (*Document, error) {
 		return nil, ErrBusy
 	}
 	d := &Document{}
-	err := x.onLive(l.ctx, l.conn, func(q *queries) (bool, error) {
+	err = x.onLive(l.ctx, l.conn, func(q *queries) (bool, error) {
 		tx, err := l.conn.BeginTx(l.ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 		if err != nil {
 			return false, err
@@ -237,7 +310,7 @@ func (x *Exports) openPages(l *lease, account events.UUID) (*Document, error) {
 		l.release()
 		return nil, l.failed(err)
 	}
-	l.timer.Stop() // from here on the document's reader sets the pace
+	l.timer.Stop() // from here on the document's reader sets the pace, and each page has a time of its own
 	if d.State != Complete {
 		d.Close()
 	}
@@ -265,7 +338,14 @@ type row struct {
 	position, tierAt         uint64
 	parked, dismissed, pages int
 	partition, tierPartition int
+	live                     *bool
 	times                    *asOfTimes
+}
+
+// targets are what rowColumns, and more columns, are read into.
+func (r *row) targets(extra ...any) []any {
+	return append([]any{&r.live, &r.minor, &r.erased, &r.user, &r.team, &r.tierAt, &r.position, &r.parked, &r.dismissed, &r.pages,
+		&r.partition, &r.tierPartition}, extra...)
 }
 
 // read reads the account's row, and more columns into extra. Of an account
@@ -274,17 +354,19 @@ func (r *row) read(ctx context.Context, db querier, q *queries, sql string, acco
 	if r.times, err = q.asOf.times(ctx, db, q.generation); err != nil {
 		return false, err
 	}
-	var state *bool
-	targets := append([]any{&state, &r.minor, &r.erased, &r.user, &r.team, &r.tierAt, &r.position, &r.parked, &r.dismissed, &r.pages,
-		&r.partition, &r.tierPartition}, extra...)
-	err = db.QueryRow(ctx, sql, [16]byte(account), q.generation).Scan(targets...)
+	err = db.QueryRow(ctx, sql, [16]byte(account), q.generation).Scan(r.targets(extra...)...)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = db.QueryRow(ctx, `
-SELECT (SELECT state = 'live' FROM export.generations WHERE generation = $1)`, q.generation).Scan(&state)
-		return state != nil && *state, err
+		return isLive(ctx, db, q.generation)
 	}
 	r.heard = true
-	return state != nil && *state, err
+	return r.live != nil && *r.live, err
+}
+
+func isLive(ctx context.Context, db querier, generation int64) (bool, error) {
+	var live *bool
+	err := db.QueryRow(ctx, `
+SELECT (SELECT state = 'live' FROM export.generations WHERE generation = $1)`, generation).Scan(&live)
+	return live != nil && *live, err
 }
 
 func (r *row) meta(q *queries) Meta {

@@ -48,9 +48,12 @@ func (x *Exports) acquire(ctx context.Context) (*lease, error) {
 		return nil, fmt.Errorf("read export: %w", err)
 	}
 	l.conn = conn
-	l.timer.Reset(readTimeout)
+	l.limit()
 	return l, nil
 }
+
+// limit gives what is read next the time that a read has.
+func (l *lease) limit() { l.timer.Reset(readTimeout) }
 
 // failed is the error of a read that met err.
 func (l *lease) failed(err error) error {

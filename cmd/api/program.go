@@ -41,7 +41,7 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.New(ctx, string(s.DatabaseURL))
+	pool, err := readmodel.OpenPool(ctx, string(s.DatabaseURL))
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}

@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -26,9 +29,11 @@ const (
 )
 
 // BenchmarkGet measures GET /v1/account/export with a token check, against a
-// bare handler that selects one row with the same document by primary key.
+// bare handler that selects one row with the same document by primary key. The
+// two take turns of half a second, so that both meet the same neighbours. Ours
+// writes its log line to the null device.
 func BenchmarkGet(b *testing.B) {
-	const accounts = 200
+	const accounts, turns, turn = 200, 16, 500 * time.Millisecond
 	s := newStack(b)
 	ids := publishAccounts(b, s, accounts)
 	stop := s.run(b, projections.Options{})
@@ -41,11 +46,42 @@ func BenchmarkGet(b *testing.B) {
 
 	exports := readmodel.NewExports(s.pool)
 	size := copyDocuments(b, s, exports, ids)
-	verifier, err := auth.New(auth.Config{Issuer: issuer, Audience: "authenticated", Secret: secret}, quiet())
-	if err != nil {
-		b.Fatal(err)
+	bare := serveBare(b, s)
+	ours := serveOurs(b, exports)
+	var bareRequests, ourRequests []string
+	for _, id := range ids {
+		bareRequests = append(bareRequests, "GET /?id="+id.String()+" HTTP/1.1\r\nHost: bench\r\n\r\n")
+		ourRequests = append(ourRequests, getExport(b, id))
 	}
-	bare := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	for b.Loop() {
+		row(b, fmt.Sprintf("GET of %d bytes, aim: 95 %%, × 1.2", size), "   bare handler", "GET export", "     share", "p99 of bare, of ours")
+		for _, clients := range []int{1, 8, 64} {
+			left, right := dial(b, bare, clients), dial(b, ours, clients)
+			load(b, left, bareRequests, turn) // warm
+			load(b, right, ourRequests, turn)
+			var bareT, ourT []time.Duration
+			for range turns {
+				bareT = append(bareT, load(b, left, bareRequests, turn)...)
+				ourT = append(ourT, load(b, right, ourRequests, turn)...)
+			}
+			hangUp(left)
+			hangUp(right)
+			share := float64(len(ourT)) / float64(len(bareT))
+			p99, ourP99 := percentile(bareT, 0.99), percentile(ourT, 0.99)
+			tail := ourP99.Seconds() / p99.Seconds()
+			row(b, fmt.Sprintf("  %d clients", clients), rate(len(bareT), turns*turn), rate(len(ourT), turns*turn),
+				fmt.Sprintf("%.0f %%", share*100), fmt.Sprintf("%v  %v  × %.2f", p99.Round(time.Microsecond), ourP99.Round(time.Microsecond), tail))
+			b.ReportMetric(share, fmt.Sprintf("of-bare-%d", clients))
+			b.ReportMetric(tail, fmt.Sprintf("p99-of-bare-%d", clients))
+		}
+	}
+}
+
+// serveBare serves what [copyDocuments] stored: one select by primary key, no
+// token, and no header but the two that say what the body is.
+func serveBare(b *testing.B, s *stack) (addr string) {
+	b.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := events.ParseUUID(r.URL.Query().Get("id"))
 		var doc []byte
 		if err := s.pool.QueryRow(r.Context(), `SELECT document FROM bare WHERE account_id = $1`, [16]byte(id)).Scan(&doc); err != nil {
@@ -53,68 +89,94 @@ func BenchmarkGet(b *testing.B) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(doc)))
 		_, _ = w.Write(doc)
 	}))
-	defer bare.Close()
+	b.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+// serveOurs serves the API as cmd/api does.
+func serveOurs(b *testing.B, exports *readmodel.Exports) (addr string) {
+	b.Helper()
+	verifier, err := auth.New(auth.Config{Issuer: issuer, Audience: "authenticated", Secret: secret}, quiet())
+	if err != nil {
+		b.Fatal(err)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
-	ours := api.NewServer(api.New(api.Config{Exports: exports, Verifier: verifier}), time.Minute, quiet())
-	go func() { _ = ours.Serve(api.Listen(listener, 100)) }()
-	defer ours.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	log := slog.New(slog.NewJSONHandler(null, nil))
+	server := api.NewServer(api.New(api.Config{Exports: exports, Verifier: verifier, Logger: log}), time.Minute, log)
+	go func() { _ = server.Serve(api.Listen(listener, 1000)) }()
+	b.Cleanup(func() {
+		server.Close()
+		null.Close()
+	})
+	return listener.Addr().String()
+}
 
-	var bareRequests, ourRequests []string
-	for _, id := range ids {
-		token, err := authtest.Mint(secret, issuer, id, "someone@example.org", time.Hour)
+// getExport is a request with a token of the account.
+func getExport(b *testing.B, account events.UUID, headers ...string) string {
+	b.Helper()
+	token, err := authtest.Mint(secret, issuer, account, "someone@example.org", time.Hour)
+	if err != nil {
+		b.Fatal(err)
+	}
+	request := "GET /v1/account/export HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer " + token + "\r\n"
+	for _, h := range headers {
+		request += h + "\r\n"
+	}
+	return request + "\r\n"
+}
+
+// client is a kept connection.
+type client struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func dial(b *testing.B, addr string, n int) []client {
+	b.Helper()
+	clients := make([]client, n)
+	for i := range clients {
+		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			b.Fatal(err)
 		}
-		bareRequests = append(bareRequests, "GET /?id="+id.String()+" HTTP/1.1\r\nHost: bench\r\n\r\n")
-		ourRequests = append(ourRequests, "GET /v1/account/export HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "+token+"\r\n\r\n")
+		clients[i] = client{conn, bufio.NewReaderSize(conn, 16<<10)}
 	}
-	for b.Loop() {
-		var bareN, ourN int
-		var bareT, ourT []time.Duration
-		for range 3 { // in turns, so that both meet the same neighbours
-			n, t := load(b, bare.Listener.Addr().String(), bareRequests, 2*time.Second)
-			bareN, bareT = bareN+n, append(bareT, t...)
-			n, t = load(b, listener.Addr().String(), ourRequests, 2*time.Second)
-			ourN, ourT = ourN+n, append(ourT, t...)
-		}
-		row(b, "bare select by primary key", rate(bareN, 6*time.Second), "p99 "+percentile(bareT, 0.99).String())
-		row(b, fmt.Sprintf("GET export, %d bytes", size), rate(ourN, 6*time.Second), "p99 "+percentile(ourT, 0.99).String())
-		share := float64(ourN) / float64(bareN)
-		tail := percentile(ourT, 0.99).Seconds() / percentile(bareT, 0.99).Seconds()
-		row(b, "  share of bare (aim: 90 %)", fmt.Sprintf("%.0f %%", share*100), fmt.Sprintf("p99 × %.2f", tail))
-		b.ReportMetric(share, "of-bare")
-		b.ReportMetric(tail, "p99-of-bare")
+	return clients
+}
+
+func hangUp(clients []client) {
+	for _, c := range clients {
+		c.Close()
 	}
 }
 
-// load sends requests over 8 kept connections and counts the answers.
-func load(b *testing.B, addr string, requests []string, d time.Duration) (n int, times []time.Duration) {
+// load has every client send requests for this long, each after the answer to
+// the one before, and gives the time that each took.
+func load(b *testing.B, clients []client, requests []string, d time.Duration) (times []time.Duration) {
 	b.Helper()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	end := time.Now().Add(d)
-	for c := range 8 {
+	for i, c := range clients {
 		wg.Go(func() {
-			conn, err := net.Dial("tcp", addr)
-			if err != nil {
-				b.Error(err)
-				return
-			}
-			defer conn.Close()
-			in := bufio.NewReaderSize(conn, 16<<10)
 			var mine []time.Duration
-			for i := c; time.Now().Before(end); i++ {
+			for ; time.Now().Before(end); i++ {
 				began := time.Now()
-				if _, err := io.WriteString(conn, requests[i%len(requests)]); err != nil {
+				if _, err := io.WriteString(c, requests[i%len(requests)]); err != nil {
 					b.Error(err)
 					return
 				}
-				if err := answer(in); err != nil {
+				if err := answer(c.in); err != nil {
 					b.Error(err)
 					return
 				}
@@ -126,7 +188,7 @@ func load(b *testing.B, addr string, requests []string, d time.Duration) (n int,
 		})
 	}
 	wg.Wait()
-	return len(times), times
+	return times
 }
 
 // answer reads one response with a body of known or chunked length.

@@ -1,0 +1,41 @@
+package readmodel
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// What is waited for at most before a connection of [OpenPool] counts as lost.
+// A network that has gone silent tells neither end; what is under way on it is
+// bounded by readTimeout.
+const (
+	connectTimeout = 3 * time.Second
+	pingTimeout    = 200 * time.Millisecond // of a connection that was idle, before it is used
+)
+
+// keepAlive finds idle connections lost within 20 seconds, whether or not
+// anybody asks for them.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3}
+
+// OpenPool opens a pool to read exports through; it connects when first used.
+// Its connections and attempts to connect end by themselves where the network
+// to the database is lost, so that reading goes on soon after it is back.
+// connect_timeout and pool_ping_timeout in the URL are kept to.
+func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.PingTimeout == 0 {
+		cfg.PingTimeout = pingTimeout
+	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	dialer := &net.Dialer{Timeout: cfg.ConnConfig.ConnectTimeout, KeepAliveConfig: keepAlive}
+	cfg.ConnConfig.DialFunc = dialer.DialContext
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
