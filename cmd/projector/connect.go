@@ -8,12 +8,14 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/stream"
+	"accountexport/projections"
 	"accountexport/readmodel"
 )
 
@@ -42,6 +44,18 @@ func (p *program) connectDatabase(ctx context.Context, with ...func(*pgxpool.Con
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	return pool, nil
+}
+
+// bound keeps the process within MEMORY_LIMIT: the collector works harder when
+// the heap comes near it, and what the runtime does not count has the rest. A
+// lower GOMEMLIMIT stays.
+func (p *program) bound() {
+	debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), int64(p.cfg.MemoryLimit)/20*17))
+}
+
+// batch is the bound of a batch in each of so many lanes.
+func (p *program) batch(lanes int) projections.Bound {
+	return projections.Bound{Events: int(p.cfg.BatchEvents), Bytes: int(p.cfg.BatchBytes) / lanes}
 }
 
 // lanes follows the cores where it is not set: PostgreSQL and NATS want some.

@@ -80,6 +80,7 @@ func root(environ []string, stdout, stderr io.Writer, args []string) *cobra.Comm
 		if p.cfg, err = load(flags, p.environ); err != nil {
 			return badSettings{err}
 		}
+		p.bound()
 		return nil
 	}
 	cmd.AddCommand(p.provision(), p.run(), p.status(), p.parked(), p.export(), p.history(), p.publish(),

@@ -119,9 +119,10 @@ func (r *rebuilding) engine(source projections.Source, store *readmodel.Store, o
 	if r.cfg.Lanes > 0 {
 		lanes = int(r.cfg.Lanes)
 	}
-	return projections.New(source, store, projections.Options{Lanes: lanes, CacheBytes: int(r.cfg.StateCacheBytes),
-		Batch: projections.Bound{Events: 5 * int(r.cfg.BatchEvents), Bytes: int(r.cfg.BatchBytes)}, Linger: linger, Only: only,
-		Guard: stream.Guard, Logger: r.log})
+	batch := r.batch(lanes)
+	batch.Events *= 5
+	return projections.New(source, store, projections.Options{Lanes: lanes, CacheBytes: int(r.cfg.StateCacheBytes), Batch: batch,
+		Linger: linger, Only: only, Guard: stream.Guard, Logger: r.log})
 }
 
 const (

@@ -61,8 +61,7 @@ func (p *program) follow(ctx context.Context) error {
 	reg.MustRegister(parked, differences, progress)
 
 	engine := projections.New(client, store, projections.Options{
-		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Drain: p.cfg.ShutdownTimeout,
-		Batch: projections.Bound{Events: int(p.cfg.BatchEvents), Bytes: int(p.cfg.BatchBytes)},
+		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Drain: p.cfg.ShutdownTimeout,
 		Share: store.Takeover / 10, Guard: stream.Guard, Observer: watch, Logger: log,
 	})
 	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})

@@ -40,7 +40,10 @@ func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
 // LoadProjector reads the projector's settings; see [LoadAPI].
 func LoadProjector(flags *pflag.FlagSet, environ []string) (Projector, error) {
 	var s Projector
-	return s, join(parse(&s, collect(flags, environ, ForProjector), ForProjector))
+	values := collect(flags, environ, ForProjector)
+	problems := parse(&s, values, ForProjector)
+	problems = append(problems, s.settleMemory(values)...)
+	return s, join(problems)
 }
 
 // LoadStream reads the settings of the projector's commands that look at the
@@ -53,10 +56,37 @@ func LoadStream(flags *pflag.FlagSet, environ []string) (Projector, error) {
 		values["DATABASE_URL"] = "postgres://"
 	}
 	problems := parse(&s, values, ForProjector)
+	problems = append(problems, s.settleMemory(values)...)
 	if missing {
 		s.DatabaseURL = ""
 	}
 	return s, join(problems)
+}
+
+// leastMemory is what a projector needs with the smallest bounds.
+const leastMemory = 128 << 20
+
+// settleMemory derives the bounds that MEMORY_LIMIT has room for. A batch is
+// held twice, folded into and being committed, and what is held is copied when
+// it is written.
+func (s *Projector) settleMemory(values map[string]string) []error {
+	if s.MemoryLimit == 0 {
+		return nil // not right, as was said
+	}
+	if s.MemoryLimit < leastMemory {
+		return []error{problem(ForProjector, "MEMORY_LIMIT", values, nil)}
+	}
+	if s.StateCacheBytes == 0 && values["STATE_CACHE_BYTES"] == "" {
+		s.StateCacheBytes = s.MemoryLimit / 8
+	}
+	if s.BatchBytes == 0 && values["BATCH_BYTES"] == "" {
+		s.BatchBytes = s.MemoryLimit / 8
+	}
+	if s.StateCacheBytes > s.MemoryLimit/2 || s.BatchBytes > (s.MemoryLimit/2-s.StateCacheBytes)/2 {
+		return []error{fmt.Errorf("MEMORY_LIMIT is %d bytes, too little for STATE_CACHE_BYTES, %d, and twice BATCH_BYTES, %d: "+
+			"together they may be half of it; raise the limit, or lower or leave out the others", s.MemoryLimit, s.StateCacheBytes, s.BatchBytes)}
+	}
+	return nil
 }
 
 // settleIssuer derives what SUPABASE_URL says where it is not overridden.

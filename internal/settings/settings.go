@@ -41,9 +41,10 @@ type Projector struct {
 	Stream          StreamName    `env:"STREAM" envDefault:"CONTROL_PLANE"`
 	AdminAddr       Addr          `env:"ADMIN_ADDR" envDefault:":9091"`
 	Lanes           Count         `env:"LANES" envDefault:"0"`
-	StateCacheBytes Bytes         `env:"STATE_CACHE_BYTES" envDefault:"128MiB"`
+	MemoryLimit     Bytes         `env:"MEMORY_LIMIT" envDefault:"512MiB"`
+	StateCacheBytes Bytes         `env:"STATE_CACHE_BYTES"`
 	BatchEvents     PositiveCount `env:"BATCH_EVENTS" envDefault:"200000"`
-	BatchBytes      Bytes         `env:"BATCH_BYTES" envDefault:"128MiB"`
+	BatchBytes      Bytes         `env:"BATCH_BYTES"`
 	AuditRate       Count         `env:"AUDIT_RATE" envDefault:"1"`
 	TakeoverAfter   Takeover      `env:"TAKEOVER_AFTER" envDefault:"5s"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`

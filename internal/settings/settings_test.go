@@ -64,12 +64,12 @@ func TestAPIOverrides(t *testing.T) {
 }
 
 func TestProjectorDefaultsAndSizes(t *testing.T) {
-	got, err := LoadProjector(flagSet(t, ForProjector, "--batch-bytes=512MB"), []string{db})
+	got, err := LoadProjector(flagSet(t, ForProjector, "--batch-bytes=512MB"), []string{db, "MEMORY_LIMIT=4GiB"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Projector{DatabaseURL: "postgres://u:hunter2@db:5432/app", NATSURL: "nats://127.0.0.1:4222", Stream: "CONTROL_PLANE",
-		AdminAddr: ":9091", StateCacheBytes: 128 << 20, BatchEvents: 200_000, BatchBytes: 512e6, AuditRate: 1, TakeoverAfter: Takeover(5 * time.Second),
+		AdminAddr: ":9091", MemoryLimit: 4 << 30, StateCacheBytes: 512 << 20, BatchEvents: 200_000, BatchBytes: 512e6, AuditRate: 1, TakeoverAfter: Takeover(5 * time.Second),
 		ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {
 		t.Error(d)
@@ -113,6 +113,13 @@ func TestBadSettingsAreNamedWithWhatWouldBeRight(t *testing.T) {
 		{ForProjector, append(projector, "STATE_CACHE_BYTES=1k"), `STATE_CACHE_BYTES is "1k": it has to be a size`},
 		{ForProjector, append(projector, "STATE_CACHE_BYTES=9223372036854775807GiB"), `STATE_CACHE_BYTES is`},
 		{ForProjector, append(projector, "BATCH_BYTES=1000"), `BATCH_BYTES is "1000"`},
+		{ForProjector, append(projector, "MEMORY_LIMIT=128MiB"), ""},
+		{ForProjector, append(projector, "MEMORY_LIMIT=127MiB"), `MEMORY_LIMIT is "127MiB": it has to be a size such as 512MiB`},
+		{ForProjector, append(projector, "MEMORY_LIMIT=much"), `MEMORY_LIMIT is "much"`},
+		{ForProjector, append(projector, "STATE_CACHE_BYTES=128MiB"), ""},
+		{ForProjector, append(projector, "STATE_CACHE_BYTES=129MiB"), `MEMORY_LIMIT is 536870912 bytes, too little for STATE_CACHE_BYTES, 135266304`},
+		{ForProjector, append(projector, "STATE_CACHE_BYTES=1GiB"), `MEMORY_LIMIT is`},
+		{ForProjector, append(projector, "BATCH_BYTES=97MiB"), `and twice BATCH_BYTES, 101711872`},
 	} {
 		t.Run(strings.Join(test.environ, " "), func(t *testing.T) {
 			var err error

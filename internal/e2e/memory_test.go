@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/events"
+)
+
+// many are accounts enough for none of their states to be met twice in a cache.
+type many struct {
+	random   *rand.Rand
+	accounts []events.UUID
+	at       events.Time
+	n        int
+}
+
+func newMany(n int) *many {
+	m := &many{random: rand.New(rand.NewPCG(6, 5)), accounts: make([]events.UUID, n), at: events.TimeOf(time.Date(2026, 3, 25, 7, 0, 0, 0, time.UTC))}
+	for i := range m.accounts {
+		m.accounts[i] = m.uuid()
+	}
+	return m
+}
+
+func (m *many) uuid() (id events.UUID) {
+	for i := range id {
+		id[i] = byte(m.random.Uint32())
+	}
+	return id
+}
+
+func (m *many) meta() events.Meta {
+	m.n++
+	return events.Meta{ID: fmt.Sprint("many-", m.n), Source: "/test", Time: m.at + events.Time(m.n)}
+}
+
+// begin is the first two messages of each account.
+func (m *many) begin(i int) (events.Message, error) {
+	account := m.accounts[i/2]
+	if i%2 == 0 {
+		return events.NewUserRegistered(m.meta(), account, events.UserRegistered{Email: fmt.Sprintf("user-%d@example.org", i), Tier: "free", QuotaTierID: "free"})
+	}
+	return events.NewTeamCreated(m.meta(), account, events.TeamCreated{ID: m.uuid(), Name: "Team", Slug: fmt.Sprint("team-", i), QuotaTierID: "free"})
+}
+
+// goOn is a further message of each account, in another order.
+func (m *many) goOn(i int) (events.Message, error) {
+	account := m.accounts[i*7919%len(m.accounts)]
+	metadata := fmt.Sprintf(`{"run":"%032x","notes":"%s"}`, m.random.Uint64(), strings.Repeat("n", m.random.IntN(400)))
+	return events.NewSandboxCreated(m.meta(), account, events.SandboxCreated{ID: fmt.Sprintf("sbx_%016x", m.random.Uint64()),
+		Template: "base", Metadata: []byte(metadata)})
+}
+
+// publishEach publishes what next makes of 0 to n-1.
+func (s *system) publishEach(t testing.TB, n int, next func(int) (events.Message, error)) {
+	t.Helper()
+	i := 0
+	_, err := s.client.PublishAll(t.Context(), func() (events.Message, bool) {
+		if i == n {
+			return events.Message{}, false
+		}
+		m, err := next(i)
+		if err != nil {
+			t.Error(err)
+		}
+		i++
+		return m, err == nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mostMemory is the most memory that the process has had, in bytes.
+func (p *process) mostMemory() (int64, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if v, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(v, "kB")), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, errors.New("no VmHWM")
+}
+
+// within lets a projector with a limit catch up, and holds its memory against
+// the limit.
+func (s *system) within(t *testing.T, limit string, bytes int64) {
+	t.Helper()
+	settings := maps.Clone(s.settings)
+	settings["MEMORY_LIMIT"] = limit
+	p := launch(t, "projector", settings, "run")
+	eventually(t, "everything projected", 3*time.Minute, s.caughtUp)
+	most, err := p.mostMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("MEMORY_LIMIT %q: at most %d of %d MiB", limit, most>>20, bytes>>20)
+	if most > bytes {
+		t.Errorf("MEMORY_LIMIT %q: %d bytes, %d too many", limit, most, most-bytes)
+	}
+	p.kill()
+}
+
+// TestMemoryIsBounded: far behind, with 200,000 accounts that are all active, a
+// projector stays within MEMORY_LIMIT, the least and the default.
+func TestMemoryIsBounded(t *testing.T) {
+	const accounts = 200_000
+	s := newSystem(t)
+	m := newMany(accounts)
+	s.publishEach(t, 2*accounts, m.begin)
+	s.within(t, "128MiB", 128<<20)
+	s.publishEach(t, accounts, m.goOn)
+	s.within(t, "", 512<<20)
+	var stored int
+	if err := s.pool.QueryRow(context.Background(), `SELECT count(*) FROM export_g1.account_export`).Scan(&stored); err != nil || stored != accounts {
+		t.Errorf("%d accounts are stored, %v; want %d", stored, err, accounts)
+	}
+	if out, status := command(t, "projector", s.settings, "verify", "--sample", "40"); status != 0 {
+		t.Errorf("verify: exit %d: %s", status, out)
+	}
+}
