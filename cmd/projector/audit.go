@@ -23,27 +23,16 @@ func (a *auditing) run(ctx context.Context, perSecond int) {
 	if perSecond <= 0 {
 		return
 	}
-	ticker := time.NewTicker(time.Second / time.Duration(perSecond))
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		a.look(ctx)
-	}
+	steadily(ctx, time.Second/time.Duration(perSecond), 5*time.Minute, a.look, nil)
 }
 
 // look draws an account. Errors pass: the servers are away, and readiness tells
 // so.
-func (a *auditing) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	defer cancel()
+func (a *auditing) look(ctx context.Context) error {
 	if gone, err := readmodel.HistoryGone(ctx, a.pool); err != nil || gone {
-		return // there is nothing to hold the accounts against
+		return err // there is nothing to hold the accounts against
 	}
-	_ = readmodel.SampleAccounts(ctx, a.pool, 1, func(id events.UUID) error { return a.one(ctx, id) })
+	return readmodel.SampleAccounts(ctx, a.pool, 1, func(id events.UUID) error { return a.one(ctx, id) })
 }
 
 // one compares an account. A difference counts when it is found twice: an

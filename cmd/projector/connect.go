@@ -32,6 +32,9 @@ func (p *program) connectDatabase(ctx context.Context, with ...func(*pgxpool.Con
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport projector"
+	if !strings.Contains(string(p.cfg.DatabaseURL), "pool_max_conns") {
+		cfg.MaxConns = int32(2*p.lanes() + 4) // a lane commits and loads; audit, metrics and refolding want some
+	}
 	// A connection that has fallen silent is not waited on for ever.
 	cfg.PingTimeout = 2 * time.Second
 	cfg.ConnConfig.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{

@@ -157,18 +157,14 @@ func (f *refolding) tier(subject string) func(ctx context.Context, upTo uint64) 
 // version has parked; it looks whether there is any at start and whenever
 // another generation goes live.
 func (f *refolding) afterNewMinor(ctx context.Context, log *slog.Logger) {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
-		if err := f.retryDue(ctx, log); err != nil && ctx.Err() == nil && !errors.Is(err, readmodel.ErrNoGeneration) {
-			log.Warn("refolding what was parked goes on later", "error", err)
+	steadily(ctx, time.Second, 24*time.Hour, func(ctx context.Context) error {
+		if err := f.retryDue(ctx, log); !errors.Is(err, readmodel.ErrNoGeneration) {
+			return err
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
+		return nil
+	}, func(err error, wait time.Duration) {
+		log.Warn("refolding what was parked goes on later", "error", err, "wait", wait)
+	})
 }
 
 func (f *refolding) retryDue(ctx context.Context, log *slog.Logger) error {

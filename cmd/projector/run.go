@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -77,11 +78,15 @@ func (p *program) follow(ctx context.Context) error {
 		return engine.Run(gctx)
 	})
 	g.Go(func() error {
-		every(actx, 5*time.Second, func(ctx context.Context) { countParked(ctx, pool, parked) })
+		steadily(actx, 5*time.Second, aMoment, func(ctx context.Context) error { return countParked(ctx, pool, parked) }, nil)
 		return nil
 	})
 	g.Go(func() error {
-		every(actx, time.Second, func(ctx context.Context) { progress.Set(rebuilt(ctx, pool, client)) })
+		steadily(actx, time.Second, aMoment, func(ctx context.Context) (err error) {
+			ratio, err := rebuilt(ctx, pool, client)
+			progress.Set(ratio)
+			return err
+		}, nil)
 		return nil
 	})
 	g.Go(func() error {
@@ -100,42 +105,35 @@ func (p *program) follow(ctx context.Context) error {
 	return nil
 }
 
-// every calls do at once and then in these intervals, with some time for each.
-func every(ctx context.Context, interval time.Duration, do func(context.Context)) {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		limited, cancel := context.WithTimeout(ctx, 20*time.Second)
-		do(limited)
-		cancel()
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
+// aMoment is more than looking something up takes.
+const aMoment = 20 * time.Second
 
-// countParked keeps the gauge of parked messages current.
-func countParked(ctx context.Context, pool *pgxpool.Pool, gauge prometheus.Gauge) {
-	if n, err := readmodel.CountParked(ctx, pool); err == nil { // away now, told by readiness
+// countParked keeps the gauge of parked messages current. That the database is
+// away is told by readiness.
+func countParked(ctx context.Context, pool *pgxpool.Pool, gauge prometheus.Gauge) error {
+	n, err := readmodel.CountParked(ctx, pool)
+	if err == nil {
 		gauge.Set(float64(n))
 	}
+	return err
 }
 
 // rebuilt is how much of the stream a generation that is being built has.
-func rebuilt(ctx context.Context, pool *pgxpool.Pool, client *stream.Client) float64 {
+func rebuilt(ctx context.Context, pool *pgxpool.Pool, client *stream.Client) (float64, error) {
 	g, err := readmodel.Building(ctx, pool)
+	if errors.Is(err, readmodel.ErrNotFound) {
+		return 0, nil
+	}
 	if err != nil {
-		return 0
+		return 0, err
 	}
 	position, err := readmodel.Mean(ctx, pool, g.Number)
 	if err != nil {
-		return 0
+		return 0, err
 	}
 	info, err := client.Info(ctx)
 	if err != nil || info.Last == 0 {
-		return 0
+		return 0, err
 	}
-	return min(1, float64(position)/float64(info.Last))
+	return min(1, float64(position)/float64(info.Last)), nil
 }

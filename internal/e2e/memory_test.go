@@ -98,18 +98,29 @@ func (p *process) mostMemory() (int64, error) {
 }
 
 // within lets a projector with a limit catch up, and holds its memory against
-// the limit.
-func (s *system) within(t *testing.T, limit string, bytes int64) {
+// the limit, and its connections against what the README says of them.
+func (s *system) within(t *testing.T, limit string, bytes int64, lanes int) {
 	t.Helper()
 	settings := maps.Clone(s.settings)
-	settings["MEMORY_LIMIT"] = limit
+	settings["MEMORY_LIMIT"], settings["LANES"] = limit, strconv.Itoa(lanes)
 	p := launch(t, "projector", settings, "run")
-	eventually(t, "everything projected", 3*time.Minute, s.caughtUp)
+	connections := 0
+	eventually(t, "everything projected", 3*time.Minute, func(ctx context.Context) error {
+		var now int
+		if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'accountexport %'`).Scan(&now); err != nil {
+			return err
+		}
+		connections = max(connections, now)
+		return s.caughtUp(ctx)
+	})
+	if connections < 2 || connections > 2*lanes+5 {
+		t.Errorf("%d connections at once with %d lanes", connections, lanes)
+	}
 	most, err := p.mostMemory()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("MEMORY_LIMIT %q: at most %d of %d MiB", limit, most>>20, bytes>>20)
+	t.Logf("MEMORY_LIMIT %q, %d lanes: at most %d of %d MiB, %d connections", limit, lanes, most>>20, bytes>>20, connections)
 	if most > bytes {
 		t.Errorf("MEMORY_LIMIT %q: %d bytes, %d too many", limit, most, most-bytes)
 	}
@@ -123,9 +134,9 @@ func TestMemoryIsBounded(t *testing.T) {
 	s := newSystem(t)
 	m := newMany(accounts)
 	s.publishEach(t, 2*accounts, m.begin)
-	s.within(t, "128MiB", 128<<20)
+	s.within(t, "128MiB", 128<<20, 3)
 	s.publishEach(t, accounts, m.goOn)
-	s.within(t, "", 512<<20)
+	s.within(t, "", 512<<20, 1)
 	var stored int
 	if err := s.pool.QueryRow(context.Background(), `SELECT count(*) FROM export_g1.account_export`).Scan(&stored); err != nil || stored != accounts {
 		t.Errorf("%d accounts are stored, %v; want %d", stored, err, accounts)

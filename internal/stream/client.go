@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -48,8 +49,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(250 * time.Millisecond),
-		nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		nats.CustomReconnectDelay(reconnectDelay),
 		nats.RetryOnFailedConnect(true),
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
@@ -81,9 +81,11 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		nc.Close()
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
-	for said := false; !nc.IsConnected(); said = true {
-		if !said {
-			c.log.Info("waiting for NATS")
+	began, say := time.Now(), time.Second
+	for !nc.IsConnected() {
+		if time.Since(began) >= say {
+			c.log.Warn("waiting for NATS", "error", nc.LastError())
+			say *= 2
 		}
 		select {
 		case <-ctx.Done():
@@ -93,6 +95,12 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		}
 	}
 	return c, nil
+}
+
+// reconnectDelay is how long to wait after every server was tried so often.
+func reconnectDelay(rounds int) time.Duration {
+	longest := min(250*time.Millisecond<<min(rounds, 10), 2*time.Second)
+	return longest/2 + rand.N(longest/2)
 }
 
 // Close closes the connection.

@@ -1,0 +1,82 @@
+package e2e
+
+import (
+	"context"
+	"maps"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"accountexport/internal/workload"
+)
+
+// hangUp listens and ends each connection at once, and counts them.
+func hangUp(t *testing.T) (addr string, connections *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	connections = new(atomic.Int64)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			connections.Add(1)
+			c.Close()
+		}
+	}()
+	return l.Addr().String(), connections
+}
+
+// TestFailuresStayCalm: while a server is away, neither are attempts made
+// without pause, nor is the log filled.
+func TestFailuresStayCalm(t *testing.T) {
+	const away = 10 * time.Second
+	s := newSystem(t)
+	lines := func(p *process) int { return strings.Count(p.out.tail(1<<20), "\n") }
+	calm := func(what string, n, most int) {
+		t.Helper()
+		t.Logf("%s: %d in %s", what, n, away)
+		if n > most {
+			t.Errorf("%s: %d in %s, more than %d", what, n, away, most)
+		}
+	}
+
+	// Servers that answer nothing right.
+	database := maps.Clone(s.settings)
+	addr, tries := hangUp(t)
+	database["DATABASE_URL"] = "postgres://postgres@" + addr + "/postgres?sslmode=disable"
+	nats := maps.Clone(s.settings)
+	natsAddr, natsTries := hangUp(t)
+	nats["NATS_URL"] = "nats://" + natsAddr
+	noDatabase, noNATS := launch(t, "projector", database, "run"), launch(t, "projector", nats, "run")
+	// Servers that go away while there is work.
+	projector := launch(t, "projector", s.settings, "run")
+	if err := s.publish(t.Context(), workload.New(71, workload.Config{Accounts: 30}), 500, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	before := lines(projector)
+	if err := s.pg.StopImmediate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.publish(t.Context(), workload.New(72, workload.Config{Accounts: 30}), 500, away); err != nil {
+		t.Fatal(err)
+	}
+	calm("lines while PostgreSQL is away", lines(projector)-before, 30)
+	if err := s.pg.Restart(context.WithoutCancel(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	calm("connections to a PostgreSQL that hangs up", int(tries.Load()), 90)
+	calm("lines without PostgreSQL", lines(noDatabase), 30)
+	calm("connections to a NATS that hangs up", int(natsTries.Load()), 60)
+	calm("lines without NATS", lines(noNATS), 30)
+	s.verify(t)
+}
