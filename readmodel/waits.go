@@ -102,6 +102,13 @@ func (w *Waits) For(ctx context.Context, account events.UUID, position uint64, a
 	return 0, false, nil
 }
 
+// Waiting is how many callers wait now.
+func (w *Waits) Waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.waiting)
+}
+
 var errEnded = errors.New("wait for a position: the program is ending")
 
 func (w *Waits) poke() {

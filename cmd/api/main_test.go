@@ -85,7 +85,7 @@ func TestRunServesUntilItIsTold(t *testing.T) {
 		t.Errorf("without a generation: %d %s", status, body)
 	}
 	_, body := get(t, "http://"+said.Admin+"/metrics", "")
-	for _, name := range []string{`export_requests_total{code="503"} `, "pgxpool_max_connections ", "go_goroutines "} {
+	for _, name := range []string{`export_requests_total{code="503"} `, "pgxpool_max_connections ", "export_waiting_requests 0", "go_goroutines "} {
 		if !strings.Contains(body, "\n"+name) {
 			t.Errorf("%s is not in %s", name, body)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"accountexport/internal/api"
@@ -54,7 +55,8 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	}
 	exports, waits := readmodel.NewExports(pool), readmodel.NewWaits(pool, log)
 	registry := ops.Registry()
-	registry.MustRegister(ops.PoolCollector(pool))
+	registry.MustRegister(ops.PoolCollector(pool), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "export_waiting_requests",
+		Help: "Requests that wait for a position."}, func() float64 { return float64(waits.Waiting()) }))
 	p := &program{log: log, pool: pool, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay, connections: int(s.MaxConnections),
 		waits: waits,
 		api: api.NewServer(api.New(api.Config{Exports: exports, Waits: waits, Verifier: verifier, Origins: origins,

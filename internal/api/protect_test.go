@@ -2,8 +2,11 @@ package api
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -11,8 +14,6 @@ import (
 	"accountexport/events"
 	"accountexport/internal/auth"
 	"accountexport/readmodel"
-
-	"log/slog"
 )
 
 func sharedVerifier(t *testing.T) *auth.Verifier {
@@ -72,8 +73,14 @@ func TestCrossOrigin(t *testing.T) {
 		t.Errorf("preflight: %d %v", pre.status, pre.header)
 	}
 	got := a.ask(t, "GET", exportPath, "Origin", origin) // a problem is readable, too
-	if got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != origin || got.header.Get("Access-Control-Expose-Headers") == "" {
+	if got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != origin || got.header.Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf("%d %v", got.status, got.header)
+	}
+	exposed := strings.Split(strings.ToLower(strings.ReplaceAll(got.header.Get("Access-Control-Expose-Headers"), " ", "")), ",")
+	for _, name := range []string{"etag", "export-position", "export-as-of", "export-parked", "retry-after", "x-request-id"} {
+		if !slices.Contains(exposed, name) {
+			t.Errorf("%s is not exposed: %v", name, exposed)
+		}
 	}
 	if got := a.ask(t, "GET", exportPath, "Origin", "https://evil.example"); got.header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("another origin: %v", got.header)
@@ -130,7 +137,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(300 * time.Millisecond) // while they wait
+	waitFor(t, "all of them wait", func() bool { return w.Waiting() == 1000 })
 	if n := pool.Stat().AcquiredConns(); n > 1 {
 		t.Errorf("%d connections are held by who waits", n)
 	}
@@ -147,7 +154,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 		_, reached, _ := w.For(t.Context(), complete, 600, time.Minute)
 		waiting <- reached
 	}()
-	time.Sleep(50 * time.Millisecond)
+	waitFor(t, "it waits", func() bool { return w.Waiting() == 1 })
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -210,6 +210,22 @@ func TestRefusedTokensAreNotRemembered(t *testing.T) {
 	}
 }
 
+func TestRememberedTokensAreBounded(t *testing.T) {
+	v := start(t, Config{Secret: sharedSecret})
+	for range maxRemembered + 500 {
+		token, err := authtest.Mint(sharedSecret, iss, account(t), "a@example.com", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := v.remembered.Len(); n != maxRemembered {
+		t.Errorf("%d tokens are remembered, want %d", n, maxRemembered)
+	}
+}
+
 // An attacker knows the public key and may use any spelling of it as if it
 // were a shared secret.
 func TestPublicKeyIsNoSecret(t *testing.T) {

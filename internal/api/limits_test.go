@@ -1,0 +1,136 @@
+package api
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/readmodel"
+)
+
+// TestSlowRequestsAreCutOff: who does not come to the end of a header loses
+// its connection, and nobody else waits for it.
+func TestSlowRequestsAreCutOff(t *testing.T) {
+	a := start(t, newMemory())
+	var slow []net.Conn
+	for range 50 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if _, err := io.WriteString(c, "GET "+exportPath+" HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
+			t.Fatal(err)
+		}
+		slow = append(slow, c)
+	}
+	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)); got.status != 200 {
+		t.Errorf("meanwhile: %d", got.status)
+	}
+	for _, c := range slow {
+		if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("a slow client keeps its connection")
+		}
+	}
+}
+
+// TestConnectionsAreBounded: beyond the most, connections wait until another
+// one ends, and are served then.
+func TestConnectionsAreBounded(t *testing.T) {
+	const most = 3
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	srv := NewServer(New(Config{Exports: newMemory(), Verifier: sharedVerifier(t), Logger: log}), time.Minute, log)
+	go func() { _ = srv.Serve(Listen(l, most)) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	ask := func(c net.Conn) {
+		t.Helper()
+		if _, err := fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answered := func(c net.Conn, within time.Duration) error {
+		if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err == nil {
+			_, err = io.Copy(io.Discard, resp.Body)
+		}
+		return err
+	}
+	var all []net.Conn
+	for i := range most + 1 {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		all = append(all, c)
+		ask(c)
+		if i == most {
+			break
+		}
+		if err := answered(c, 20*time.Second); err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+	}
+	if err := answered(all[most], 300*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("one too many: %v, want that it waits", err)
+	}
+	all[0].Close()
+	if err := answered(all[most], 20*time.Second); err != nil {
+		t.Errorf("once another one has ended: %v", err)
+	}
+}
+
+// TestLargeDocumentIsOneSnapshot: what is committed while a document is being
+// sent is not in it.
+func TestLargeDocumentIsOneSnapshot(t *testing.T) {
+	pool := database(t)
+	a := start(t, readmodel.NewExports(pool))
+	r, err := http.NewRequestWithContext(t.Context(), "GET", a.url+exportPath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", bearer(t, parked))
+	resp, err := plain.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
+		t.Fatal(err)
+	}
+	other := "'" + strings.Replace(sandboxJSON, "last", "changed", 1) + "'"
+	for _, sql := range []string{
+		`UPDATE export_g1.account_export_pages SET body = ` + other,
+		`UPDATE export_g1.account_export SET sandboxes_tail = ` + other + `, position = 99`,
+	} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rest, err := io.ReadAll(resp.Body)
+	if err != nil || strings.Contains(string(rest), "changed") || len(rest) < largePages*pageBytes || resp.Header.Get("Export-Position") != "77" {
+		t.Errorf("%d bytes more, position %s, changed: %v, %v", len(rest), resp.Header.Get("Export-Position"), strings.Contains(string(rest), "changed"), err)
+	}
+	got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked))
+	if got.header.Get("Export-Position") != "99" || strings.Count(got.body, `"changed"`) != largePages+1 {
+		t.Errorf("the next: position %s, %d parts changed", got.header.Get("Export-Position"), strings.Count(got.body, `"changed"`))
+	}
+}
