@@ -163,7 +163,7 @@ func (p *Projector) Run(ctx context.Context) error {
 		case errors.Is(err, ErrRefused):
 			return err
 		case ctx.Err() != nil:
-			if err != nil && !errors.Is(err, context.Canceled) {
+			if err != nil && (errors.Is(err, errAbandoned) || !errors.Is(err, context.Canceled)) {
 				p.opt.Logger.Warn("the batch at hand was abandoned", "error", err)
 			}
 			return nil
@@ -182,6 +182,8 @@ func (p *Projector) Run(ctx context.Context) error {
 		}
 	}
 }
+
+var errAbandoned = errors.New("not committed")
 
 // Reasons of a restart.
 var (

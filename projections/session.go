@@ -293,7 +293,10 @@ func (p *Projector) follow(ctx context.Context) error {
 		})
 		g.Go(func() error { return s.share(sharing, rctx) })
 	}
-	return g.Wait()
+	if err = g.Wait(); err != nil && store.Err() != nil {
+		err = fmt.Errorf("%w within %v: %w", errAbandoned, p.opt.Drain, err)
+	}
+	return err
 }
 
 // pump hands over to the lanes: what is read, how far reading is, and which

@@ -39,3 +39,17 @@ func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	cfg.ConnConfig.DialFunc = dialer.DialContext
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
+
+// ClosePool closes a pool, and does not wait beyond the end of ctx for a server
+// that does not answer.
+func ClosePool(ctx context.Context, pool *pgxpool.Pool) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		pool.Close()
+	}()
+	select {
+	case <-closed:
+	case <-ctx.Done():
+	}
+}

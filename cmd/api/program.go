@@ -81,7 +81,11 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 // whoever sends requests here learns of it; the API finishes its requests, and
 // the admin server, which tells of it, and the keys go last.
 func (p *program) serve(ctx context.Context) error {
-	defer p.pool.Close()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		readmodel.ClosePool(ctx, p.pool)
+	}()
 	p.log.Info("serving", "http", p.http.Addr().String(), "admin", p.watch.Addr().String())
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -41,11 +41,13 @@ func (p *program) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	last, end := outlasting(ctx, p.cfg.ShutdownTimeout)
+	defer end()
+	defer readmodel.ClosePool(last, pool)
 	store := readmodel.NewStore(pool, replica, log)
 	store.Takeover = time.Duration(p.cfg.TakeoverAfter)
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		ctx, cancel := context.WithTimeout(last, 5*time.Second)
 		defer cancel()
 		store.Close(ctx)
 	}()
@@ -62,7 +64,8 @@ func (p *program) follow(ctx context.Context) error {
 	reg.MustRegister(parked, differences, progress)
 
 	engine := projections.New(client, store, projections.Options{
-		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Drain: p.cfg.ShutdownTimeout,
+		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()),
+		Drain: p.cfg.ShutdownTimeout * 3 / 4, // the rest is for handing over
 		Share: store.Takeover / 10, Guard: stream.Guard, Observer: watch, Logger: log,
 	})
 	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})
@@ -103,6 +106,13 @@ func (p *program) follow(ctx context.Context) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// outlasting is done some time after ctx is.
+func outlasting(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(by, cancel) })
+	return out, cancel
 }
 
 // aMoment is more than looking something up takes.

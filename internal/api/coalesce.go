@@ -89,6 +89,11 @@ func (c *heldConn) Write(p []byte) (int, error) {
 func (c *heldConn) flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.send()
+}
+
+// send sends what is held; c.mu is locked.
+func (c *heldConn) send() error {
 	if len(c.held) == 0 {
 		return nil
 	}
@@ -97,10 +102,13 @@ func (c *heldConn) flush() error {
 	return err
 }
 
-// Close sends what is held first.
-func (c *heldConn) Close() error {
+// Close sends what is held first, except while somebody writes, which it ends.
+func (c *heldConn) Close() (err error) {
 	defer c.ended()
-	err := c.flush()
+	if c.mu.TryLock() {
+		err = c.send()
+		c.mu.Unlock()
+	}
 	if closed := c.Conn.Close(); closed != nil {
 		return closed
 	}

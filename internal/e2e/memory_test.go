@@ -44,6 +44,12 @@ func (m *many) meta() events.Meta {
 	return events.Meta{ID: fmt.Sprint("many-", m.n), Source: "/test", Time: m.at + events.Time(m.n)}
 }
 
+// tier defines the tier of all of them.
+func (m *many) tier() (events.Message, error) {
+	return events.NewQuotaTierDefined(m.meta(), events.QuotaTierDefined{ID: "free", DisplayName: "Free", MaxConcurrentSandboxes: 1,
+		DailySandboxCreates: 10, DailyGBHours: 1_500_000})
+}
+
 // begin is the first two messages of each account.
 func (m *many) begin(i int) (events.Message, error) {
 	account := m.accounts[i/2]
@@ -133,6 +139,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	const accounts = 200_000
 	s := newSystem(t)
 	m := newMany(accounts)
+	s.publishEach(t, 1, func(int) (events.Message, error) { return m.tier() })
 	s.publishEach(t, 2*accounts, m.begin)
 	s.within(t, "128MiB", 128<<20, 3)
 	s.publishEach(t, accounts, m.goOn)
