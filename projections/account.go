@@ -150,12 +150,22 @@ func (a *Account) Size() int {
 	return n
 }
 
-// Trim forgets what can be asked for again. All changes must be in the store.
+// Trim forgets what can be asked for again. All but the changes since the last
+// Flush must be in the store.
 func (a *Account) Trim() {
 	for _, s := range a.sections() {
 		s.trim()
 	}
-	a.waiting, a.waitingComplete = nil, a.waitingCount == 0
+	for k, w := range a.waiting {
+		if w.dirty {
+			continue
+		}
+		delete(a.waiting, k)
+		if w.patch != nil {
+			a.waitingComplete = false
+		}
+	}
+	a.waitingComplete = a.waitingComplete || a.waitingCount == 0
 }
 
 // Overlay estimates the bytes that Trim would free.
@@ -211,12 +221,9 @@ func (a *Account) whole() bool {
 
 func (a *Account) waitingSize() int {
 	n := len(a.waiting) * 512
-	if w := a.waiting[waitKey{UserEntity, ""}]; w != nil {
-		if p, ok := w.patch.(*userPatch); ok {
-			f := flags{list: p.Flags}
-			if n += f.size(); p.folded != nil {
-				n += p.folded.size()
-			}
+	for _, w := range a.waiting {
+		if p, ok := w.patch.(interface{ size() int }); ok {
+			n += p.size()
 		}
 	}
 	return n

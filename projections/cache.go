@@ -6,8 +6,8 @@ import (
 	"accountexport/events"
 )
 
-// overlayMax is how many bytes of pages an account may keep in memory after
-// they were written.
+// overlayMax is how many bytes of pages and of what waits an account may keep in
+// memory after they were written.
 const overlayMax = 64 << 10
 
 // cache holds account states, least recently used first out, bounded in bytes.
@@ -61,7 +61,7 @@ func (c *cache) committed(batch uint64, accounts []*cached) {
 			continue
 		}
 		e.inFlight = 0
-		if !e.dirty && e.Overlay() > overlayMax {
+		if e.Overlay() > min(overlayMax, c.limit) {
 			e.Trim()
 			c.resize(e)
 		}

@@ -27,6 +27,24 @@
 // decided by the messages alone, so the stored form is the same however the
 // stream was cut into batches.
 //
+// # What waits, and memory
+//
+// Events that wait for an entity are one patch, as large at most as the values
+// that events can set in it, and one row in the store, of any number: a million
+// for one entity take one row, a million for as many entities a million rows.
+// Rows are asked for when a message needs them. Nothing is refused or dropped,
+// however many there are; the store has to have the room.
+//
+// In memory a lane holds the states in its cache, bounded by
+// [Options.CacheBytes], and twice what [Options.Batch] allows: the batch that is
+// being folded and the one that is being committed. A state counts as often as
+// it is copied on its way, and what messages and the store add to it counts when
+// it comes. How many messages are looked up together follows from how large the
+// answers are. Whatever does not fit is not read from the stream until there is
+// room. What was stored of one account's pages and waiting patches is let go
+// after each commit beyond 64 KiB, also while the account goes on changing.
+// Unbounded alone is the number of a user's abuse flags, which are one value.
+//
 // # The engine
 //
 // [Projector.Run] reads the source in order from the lowest checkpoint on and

@@ -33,6 +33,7 @@ type lane struct {
 	observe    func(*committedBatch)
 	linger     func() time.Duration // how long a batch may grow that nothing waits for
 
+	ahead    int // messages that are looked up together; see adapt
 	seq      uint64
 	cur      *pending
 	upTo     uint64
@@ -58,7 +59,7 @@ type committedBatch struct {
 func newLane(s Store, own Ownership, checkpoints []Checkpoint, bound Bound, cacheBytes int) *lane {
 	l := &lane{store: s, generation: own.Generation, bound: bound, cache: newCache(cacheBytes),
 		at: map[int]*Checkpoint{}, done: make(chan error, 1), observe: func(*committedBatch) {},
-		linger: func() time.Duration { return 0 }}
+		linger: func() time.Duration { return 0 }, ahead: leastAhead}
 	for i, c := range checkpoints {
 		l.at[c.Partition] = &c
 		// What one partition has behind it, another may have before it, where
@@ -184,15 +185,26 @@ func (l *lane) finish(err error) error {
 	return nil
 }
 
-// commit commits the current batch and waits.
+// commit commits the current batch, after the one under way, and waits.
 func (l *lane) commit(ctx context.Context) error {
-	if l.cur.empty() {
-		return nil
-	}
-	if err := l.start(ctx); err != nil {
+	if err := l.turnOver(ctx); err != nil || l.inFlight == nil {
 		return err
 	}
 	return l.finish(<-l.done)
+}
+
+// turnOver waits for the commit under way, and begins to commit the current
+// batch.
+func (l *lane) turnOver(ctx context.Context) error {
+	if l.inFlight != nil {
+		if err := l.finish(<-l.done); err != nil {
+			return err
+		}
+	}
+	if l.cur.empty() {
+		return nil
+	}
+	return l.start(ctx)
 }
 
 // take does what it is handed.
@@ -201,11 +213,6 @@ func (l *lane) take(ctx context.Context, w work) error {
 		return l.fold(ctx, w)
 	}
 	// Up to here all partitions have come equally far.
-	if l.inFlight != nil {
-		if err := l.finish(<-l.done); err != nil {
-			return err
-		}
-	}
 	if err := l.commit(ctx); err != nil {
 		return err
 	}
@@ -233,22 +240,19 @@ func (l *lane) lose(ctx context.Context, partition int) error {
 	return l.store.Release(ctx, l.generation, *c)
 }
 
-// fold adds the messages to the current batch.
+// fold adds the messages to the current batch, and commits it on the way
+// whenever it is full.
 func (l *lane) fold(ctx context.Context, w work) error {
-	decoded := make([]Decoded, 0, len(w.messages))
-	for _, m := range w.messages {
-		d, err := Decode(m)
-		if err != nil {
+	for rest := w.messages; len(rest) > 0; {
+		some := rest[:min(len(rest), l.ahead)]
+		if err := l.foldSome(ctx, some); err != nil {
 			return err
 		}
-		decoded = append(decoded, d)
-	}
-	if err := l.load(ctx, decoded); err != nil {
-		return err
-	}
-	for i := range decoded {
-		if err := l.foldOne(ctx, &decoded[i]); err != nil {
-			return err
+		l.upTo = max(l.upTo, some[len(some)-1].Position)
+		if rest = rest[len(some):]; len(rest) > 0 && l.cur.full(l.bound) {
+			if err := l.turnOver(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	l.upTo = max(l.upTo, w.upTo)
@@ -257,6 +261,48 @@ func (l *lane) fold(ctx context.Context, w work) error {
 		l.asOf = w.asOf
 	}
 	return nil
+}
+
+// foldSome folds messages that are looked up together.
+func (l *lane) foldSome(ctx context.Context, messages []Message) error {
+	decoded := make([]Decoded, 0, len(messages))
+	for _, m := range messages {
+		d, err := Decode(m)
+		if err != nil {
+			return err
+		}
+		decoded = append(decoded, d)
+	}
+	bytes, err := l.load(ctx, decoded)
+	if err != nil {
+		return err
+	}
+	l.adapt(len(messages), bytes)
+	for i := range decoded {
+		if err := l.foldOne(ctx, &decoded[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// How many messages are looked up together.
+const (
+	leastAhead = 64 // at first; less where what they need is large
+	mostAhead  = 8192
+)
+
+// adapt chooses how many messages are looked up together next, so that what
+// the store answers stays within a share of the batch's bound: what a message
+// needs can be anything from nothing to an item of a message's largest size.
+func (l *lane) adapt(messages, bytes int) {
+	most := l.bound.Bytes / copies / 2
+	switch {
+	case bytes > most:
+		l.ahead = max(1, int(float64(messages)*float64(most)/float64(bytes)))
+	case messages >= l.ahead:
+		l.ahead = min(2*l.ahead, mostAhead)
+	}
 }
 
 func (l *lane) foldOne(ctx context.Context, d *Decoded) error {
@@ -292,7 +338,7 @@ func (l *lane) foldAccount(ctx context.Context, d *Decoded) error {
 	out, err := e.Apply(d)
 	for err != nil && out != Parked && errors.Is(err, errUnknown) {
 		var asked bool
-		if asked, err = l.ask(ctx, []*Decoded{d}); err != nil {
+		if asked, _, err = l.ask(ctx, []*Decoded{d}); err != nil {
 			return err
 		}
 		if !asked {
@@ -310,15 +356,16 @@ func (l *lane) foldAccount(ctx context.Context, d *Decoded) error {
 		l.cur.erase(d.To.Account)
 	}
 	if !gone {
-		l.cur.mark(e)
+		l.cur.mark(e, len(d.Data))
 	}
 	l.cur.count(&d.Message, label, out)
 	return nil
 }
 
 // load brings the states that the messages need into memory: first the
-// accounts, then what their events touch outside the live tails.
-func (l *lane) load(ctx context.Context, decoded []Decoded) error {
+// accounts, then what their events touch outside the live tails. It tells how
+// many bytes that was, about.
+func (l *lane) load(ctx context.Context, decoded []Decoded) (bytes int, err error) {
 	var missing []events.UUID
 	seen := map[events.UUID]bool{}
 	for i := range decoded {
@@ -334,10 +381,10 @@ func (l *lane) load(ctx context.Context, decoded []Decoded) error {
 	if len(missing) > 0 {
 		rows, err := l.store.Load(ctx, l.generation, missing)
 		if err != nil {
-			return fmt.Errorf("load %d accounts: %w", len(missing), err)
+			return 0, fmt.Errorf("load %d accounts: %w", len(missing), err)
 		}
 		for i := range rows {
-			l.cache.add(LoadAccount(&rows[i]))
+			bytes += l.cache.add(LoadAccount(&rows[i])).size
 		}
 		for _, id := range missing {
 			if l.cache.get(id) == nil {
@@ -353,21 +400,21 @@ func (l *lane) load(ctx context.Context, decoded []Decoded) error {
 		}
 	}
 	if len(partial) == 0 {
-		return nil
+		return bytes, nil
 	}
-	_, err := l.ask(ctx, partial)
-	return err
+	_, more, err := l.ask(ctx, partial)
+	return bytes + more, err
 }
 
 // ask has the store answer what the messages need; asked tells whether
-// anything was needed.
-func (l *lane) ask(ctx context.Context, messages []*Decoded) (asked bool, err error) {
+// anything was needed, and bytes how much it was, about.
+func (l *lane) ask(ctx context.Context, messages []*Decoded) (asked bool, bytes int, err error) {
 	var needs []Need
 	seen := map[Need]bool{}
 	for _, d := range messages {
 		ns, err := l.cache.byID[d.To.Account].Needs(d)
 		if err != nil {
-			return false, err
+			return false, 0, err
 		}
 		for _, n := range ns {
 			if !seen[n] {
@@ -377,16 +424,21 @@ func (l *lane) ask(ctx context.Context, messages []*Decoded) (asked bool, err er
 		}
 	}
 	if len(needs) == 0 {
-		return false, nil
+		return false, 0, nil
 	}
 	answers, err := l.store.Lookup(ctx, l.generation, needs)
 	if err != nil {
-		return true, fmt.Errorf("look up %d items: %w", len(needs), err)
+		return true, 0, fmt.Errorf("look up %d items: %w", len(needs), err)
 	}
 	for i := range answers {
 		if err := l.cache.byID[answers[i].Account].Supply(&answers[i]); err != nil {
-			return true, err
+			return true, 0, err
 		}
+		bytes += answerBytes + len(answers[i].Body)
 	}
-	return true, nil
+	l.cur.bytes += copies * bytes
+	return true, bytes, nil
 }
+
+// answerBytes is about what an answer without a body takes.
+const answerBytes = 256

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -101,10 +102,22 @@ func (s *section) dirtyPages() []*page {
 	return out
 }
 
-// trim forgets the pages in memory. All of them must be in the store.
+// trim forgets what of the pages in memory has not changed since it was stored.
 func (s *section) trim() {
-	s.open, s.where = nil, nil
-	s.complete = s.pages == 0
+	before := len(s.open)
+	maps.DeleteFunc(s.open, func(_ string, pg *page) bool { return !pg.dirty })
+	switch {
+	case len(s.open) == 0:
+		s.open, s.where = nil, nil
+	case s.kind == UsageSection: // a day may have moved on from the page that it was found in
+		clear(s.where)
+	default:
+		maps.DeleteFunc(s.where, func(_, pageKey string) bool { return s.open[pageKey] == nil })
+	}
+	if len(s.open) < before {
+		s.complete = false
+	}
+	s.complete = s.complete || s.pages == 0
 }
 
 // size estimates the bytes held in memory.

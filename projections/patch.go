@@ -107,6 +107,23 @@ func (p *userPatch) flags() []events.Flag {
 	return p.folded.list
 }
 
+// size, of every patch, is about what its values take.
+func (p *userPatch) size() int {
+	f := flags{list: p.Flags}
+	n := f.size() + textSize(p.Email, p.Tier, p.QuotaTierID, p.Name, p.DisplayName, p.AvatarURL)
+	if p.folded != nil {
+		n += p.folded.size()
+	}
+	return n
+}
+
+func textSize(texts ...events.Optional[string]) (n int) {
+	for _, t := range texts {
+		n += len(t.Value)
+	}
+	return n
+}
+
 type teamPatch struct {
 	At            events.Time
 	Name, Slug    events.Optional[string]
@@ -152,6 +169,8 @@ func (p *teamPatch) then(q teamPatch) {
 	p.At = max(p.At, q.At)
 }
 
+func (p *teamPatch) size() int { return textSize(p.Name, p.Slug, p.QuotaTierID) }
+
 type keyPatch struct {
 	Name, Scope events.Optional[string]
 	ExpiresAt   events.Optional[events.Time]
@@ -196,12 +215,16 @@ func (p *keyPatch) then(q keyPatch) {
 	}
 }
 
+func (p *keyPatch) size() int { return textSize(p.Name, p.Scope) }
+
 type sandboxPatch struct {
 	At                     events.Time
 	Status                 events.Optional[string]
 	Metadata               []byte // nil: unchanged
 	StartedAt, DestroyedAt events.Optional[events.Time]
 }
+
+func (p *sandboxPatch) size() int { return textSize(p.Status) + len(p.Metadata) }
 
 func sandboxPatchOf(data events.Payload, at events.Time) (id string, p sandboxPatch, ok bool) {
 	p.At = at

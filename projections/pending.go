@@ -26,7 +26,7 @@ type pending struct {
 	touched map[int]*Tally // by partition
 	counts  map[TypeOutcome]int64
 	times   []time.Time // the stream's timestamp of each event
-	bytes   int         // about what is to be written
+	bytes   int         // about what is held for it
 	all     bool        // move the checkpoint of every partition on, touched or not
 	last    mark
 }
@@ -64,7 +64,14 @@ func (p *pending) erase(id events.UUID) {
 	p.parked = slices.DeleteFunc(p.parked, func(m ParkedMessage) bool { return m.Account != nil && *m.Account == id })
 }
 
-func (p *pending) mark(e *cached) {
+// copies is how often an item is held, about, until it is committed: as it was
+// read, as it is, as it is to be written, and as it is sent.
+const copies = 4
+
+// mark notes that a message of so many bytes may have changed the account, and
+// may have made it grow as much.
+func (p *pending) mark(e *cached, bytes int) {
+	p.bytes += copies * bytes
 	if !e.dirty {
 		e.dirty = true
 		p.bytes += e.size + 2048 // and what it will have grown by
