@@ -37,13 +37,13 @@
 //
 // In memory a lane holds the states in its cache, bounded by
 // [Options.CacheBytes], and twice what [Options.Batch] allows: the batch that is
-// being folded and the one that is being committed. A state counts as often as
-// it is copied on its way, and what messages and the store add to it counts when
-// it comes. How many messages are looked up together follows from how large the
-// answers are. Whatever does not fit is not read from the stream until there is
-// room. What was stored of one account's pages and waiting patches is let go
-// after each commit beyond 64 KiB, also while the account goes on changing.
-// Unbounded alone is the number of a user's abuse flags, which are one value.
+// being folded and the one that is being committed. What messages and the store
+// add to a state counts when it comes. How many messages are looked up together
+// follows from how large the answers are. Whatever does not fit is not read from
+// the stream until there is room. What was stored of one account's pages and
+// waiting patches is let go after each commit beyond 64 KiB, also while the
+// account goes on changing. Unbounded alone is the number of a user's abuse
+// flags, which are one value.
 //
 // # The engine
 //

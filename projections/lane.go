@@ -296,7 +296,7 @@ const (
 // the store answers stays within a share of the batch's bound: what a message
 // needs can be anything from nothing to an item of a message's largest size.
 func (l *lane) adapt(messages, bytes int) {
-	most := l.bound.Bytes / copies / 2
+	most := l.bound.Bytes / 8
 	switch {
 	case bytes > most:
 		l.ahead = max(1, int(float64(messages)*float64(most)/float64(bytes)))
@@ -436,7 +436,7 @@ func (l *lane) ask(ctx context.Context, messages []*Decoded) (asked bool, bytes 
 		}
 		bytes += answerBytes + len(answers[i].Body)
 	}
-	l.cur.bytes += copies * bytes
+	l.cur.bytes += 2 * bytes // as it was, and as it is to be written
 	return true, bytes, nil
 }
 

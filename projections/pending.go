@@ -64,17 +64,13 @@ func (p *pending) erase(id events.UUID) {
 	p.parked = slices.DeleteFunc(p.parked, func(m ParkedMessage) bool { return m.Account != nil && *m.Account == id })
 }
 
-// copies is how often an item is held, about, until it is committed: as it was
-// read, as it is, as it is to be written, and as it is sent.
-const copies = 4
-
 // mark notes that a message of so many bytes may have changed the account, and
 // may have made it grow as much.
 func (p *pending) mark(e *cached, bytes int) {
-	p.bytes += copies * bytes
+	p.bytes += bytes
 	if !e.dirty {
 		e.dirty = true
-		p.bytes += e.size + 2048 // and what it will have grown by
+		p.bytes += e.size + 1024 // and what goes with each row
 		p.dirty = append(p.dirty, e)
 	}
 }
