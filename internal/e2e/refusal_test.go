@@ -205,9 +205,38 @@ func (s *system) behindTheScenes(t *testing.T, do func(url string)) {
 	}
 }
 
+// TestReplacedEndIsRefused: a stream that lost its end, and has grown beyond the
+// checkpoint again before the projector looks, is another stream to it.
+func TestReplacedEndIsRefused(t *testing.T) {
+	s, before := newWithSomeone(t)
+	projector := launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	documents := s.loseTheEndOnce(t, func() { projector.signal(syscall.SIGSTOP) })
+	served := before()
+	eventually(t, "more than was lost to be published", time.Minute, func(ctx context.Context) error {
+		return s.publish(ctx, workload.New(55, workload.Config{Accounts: 5}), 300, 0)
+	})
+	projector.signal(syscall.SIGCONT)
+	status, out := projector.wait(), projector.out.tail(1<<16)
+	if status != 16 {
+		t.Fatalf("exit %d, want 16: %s", status, out)
+	}
+	for _, want := range []string{"still served", "restore", "projector rebuild", "accept"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not said: %s", want, out)
+		}
+	}
+	if s.documents(t) != documents || before() != served {
+		t.Error("documents were touched")
+	}
+}
+
 // loseTheEnd takes the stream back to where it was a hundred messages ago, as
 // an old backup would.
-func (s *system) loseTheEnd(t *testing.T) (documents string) {
+func (s *system) loseTheEnd(t *testing.T) (documents string) { return s.loseTheEndOnce(t, func() {}) }
+
+// loseTheEndOnce loses the end once all of it is projected and first has run.
+func (s *system) loseTheEndOnce(t *testing.T, first func()) (documents string) {
 	t.Helper()
 	backup := t.TempDir()
 	s.nats.Halt()
@@ -222,6 +251,7 @@ func (s *system) loseTheEnd(t *testing.T) (documents string) {
 	})
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	documents = s.documents(t)
+	first()
 	s.nats.Halt()
 	if err := os.RemoveAll(s.nats.Dir()); err != nil {
 		t.Fatal(err)
