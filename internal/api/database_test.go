@@ -136,21 +136,12 @@ func TestLargeDocumentIsStreamedWhole(t *testing.T) {
 func TestLostDatabaseBreaksTheConnection(t *testing.T) {
 	pool := database(t)
 	a := start(t, readmodel.NewExports(pool))
-	r, err := http.NewRequestWithContext(t.Context(), "GET", a.url+exportPath, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", bearer(t, parked))
-	resp, err := plain.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
+	resp := a.begin(t, parked)
 	// What is sent and not read fills the sockets, so the handler is held up.
 	if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
 		t.Fatal(err)
 	}
-	_, err = pool.Exec(t.Context(), `
+	_, err := pool.Exec(t.Context(), `
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	if err != nil {
 		t.Fatal(err)
@@ -165,15 +156,7 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_d
 func TestClientThatLeavesGivesItsConnectionBack(t *testing.T) {
 	pool := database(t)
 	a := start(t, readmodel.NewExports(pool))
-	r, err := http.NewRequestWithContext(t.Context(), "GET", a.url+exportPath, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", bearer(t, parked))
-	resp, err := plain.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := a.begin(t, parked)
 	if pool.Stat().AcquiredConns() == 0 {
 		t.Fatal("the document is sent already; make it larger")
 	}

@@ -179,6 +179,22 @@ func (a *api) ask(t *testing.T, method, path string, headers ...string) answer {
 	return answer{resp.StatusCode, resp.Header, string(body)}
 }
 
+// begin asks for an account's document, and leaves its body to the caller.
+func (a *api) begin(t *testing.T, account events.UUID) *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", a.url+exportPath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", bearer(t, account))
+	resp, err := plain.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
 func checkProblem(t *testing.T, got answer, status int, kind string) {
 	t.Helper()
 	var p map[string]any

@@ -103,16 +103,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 func TestLargeDocumentIsOneSnapshot(t *testing.T) {
 	pool := database(t)
 	a := start(t, readmodel.NewExports(pool))
-	r, err := http.NewRequestWithContext(t.Context(), "GET", a.url+exportPath, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", bearer(t, parked))
-	resp, err := plain.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
+	resp := a.begin(t, parked)
 	if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"sync"
 	"testing"
@@ -60,16 +59,7 @@ func TestLostNetworkToTheDatabase(t *testing.T) {
 			t.Fatalf("before: %d %s", got.status, got.body)
 		}
 	}
-	r, err := http.NewRequestWithContext(t.Context(), "GET", a.url+exportPath, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", bearer(t, parked))
-	large, err := plain.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer large.Body.Close()
+	large := a.begin(t, parked)
 	if _, err := io.CopyN(io.Discard, large.Body, pageBytes); err != nil {
 		t.Fatal(err)
 	}

@@ -42,18 +42,7 @@ func (s *system) passes(t *testing.T, what string) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	eventually(t, what, time.Minute, func(ctx context.Context) error {
-		st, err := readmodel.Inspect(ctx, s.pool)
-		if err != nil {
-			return err
-		}
-		for _, p := range st.Partitions {
-			if p.Position < info.Last {
-				return fmt.Errorf("partition %d is at %d of %d", p.Partition, p.Position, info.Last)
-			}
-		}
-		return nil
-	})
+	eventually(t, what, time.Minute, func(ctx context.Context) error { return s.reached(ctx, info.Last) })
 	t.Logf("%s: all that was published is projected %.1f s after", what, time.Since(began).Seconds())
 }
 

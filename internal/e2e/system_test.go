@@ -81,13 +81,18 @@ func (s *system) caughtUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.reached(ctx, info.Last)
+}
+
+// reached says what keeps the live generation from having all up to a position.
+func (s *system) reached(ctx context.Context, position uint64) error {
 	st, err := readmodel.Inspect(ctx, s.pool)
 	if err != nil {
 		return err
 	}
 	for _, p := range st.Partitions {
-		if p.Position < info.Last {
-			return fmt.Errorf("partition %d is at %d of %d", p.Partition, p.Position, info.Last)
+		if p.Position < position {
+			return fmt.Errorf("partition %d is at %d of %d", p.Partition, p.Position, position)
 		}
 	}
 	return nil
