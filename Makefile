@@ -24,7 +24,7 @@ lint: ## gofmt, go vet and staticcheck
 
 .PHONY: test
 test: lint ## lint, then all tests with the race detector, on real PostgreSQL and NATS
-	$(GO) test -race -shuffle=on -timeout 15m ./...
+	$(GO) test -race -shuffle=on -timeout 18m ./...
 
 .PHONY: chaos
 chaos: ## let every part fail at random for CHAOS (10m), and hold the result against a plain fold; SEED repeats a run

@@ -3,10 +3,13 @@ package readmodel
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/tern/v2/migrate"
 )
 
@@ -52,10 +55,28 @@ func Migrate(ctx context.Context, url string) error {
 
 // prepare creates what the migrations rely on, and becomes the role that owns
 // what they create. Roles belong to the whole server, so another database's
-// migration may be creating them right now.
-func prepare(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `
-SELECT pg_advisory_lock(hashtext('accountexport roles'));
+// migration may be changing them right now, which the server calls an internal
+// error.
+func prepare(ctx context.Context, conn *pgx.Conn) (err error) {
+	for range 20 {
+		_, err = conn.Exec(ctx, prepareSQL)
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != "XX000" { // tuple concurrently updated
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return err
+}
+
+// One transaction, as statements sent together are; so the lock is held until
+// all is committed.
+const prepareSQL = `
+SELECT pg_advisory_xact_lock(hashtext('accountexport roles'));
 DO $$
 DECLARE
     name text;
@@ -77,8 +98,5 @@ BEGIN
     END IF;
 END
 $$;
-SELECT pg_advisory_unlock(hashtext('accountexport roles'));
 SET ROLE accountexport_projector;
-CREATE SCHEMA IF NOT EXISTS export`)
-	return err
-}
+CREATE SCHEMA IF NOT EXISTS export`

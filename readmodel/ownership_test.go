@@ -136,12 +136,13 @@ func TestReaderRoleReadsDocumentsOnly(t *testing.T) {
 	}
 }
 
-// TestMigrateTwiceAtOnce: migrating may be repeated, and done by several.
+// TestMigrateTwiceAtOnce: migrating may be repeated, and done by several, in
+// several databases of one server, which share the roles.
 func TestMigrateTwiceAtOnce(t *testing.T) {
-	url := postgres.TestDatabase(t)
-	errs := make(chan error, 4)
-	for range cap(errs) {
-		go func() { errs <- readmodel.Migrate(t.Context(), url) }()
+	urls := []string{postgres.TestDatabase(t), postgres.TestDatabase(t), postgres.TestDatabase(t)}
+	errs := make(chan error, 12)
+	for i := range cap(errs) {
+		go func() { errs <- readmodel.Migrate(t.Context(), urls[i%len(urls)]) }()
 	}
 	for range cap(errs) {
 		if err := <-errs; err != nil {

@@ -59,9 +59,9 @@ func (m *many) begin(i int) (events.Message, error) {
 	return events.NewTeamCreated(m.meta(), account, events.TeamCreated{ID: m.uuid(), Name: "Team", Slug: fmt.Sprint("team-", i), QuotaTierID: "free"})
 }
 
-// goOn is a further message of each account, in another order.
+// goOn is a further message of an account.
 func (m *many) goOn(i int) (events.Message, error) {
-	account := m.accounts[i*7919%len(m.accounts)]
+	account := m.accounts[i%len(m.accounts)]
 	metadata := fmt.Sprintf(`{"run":"%032x","notes":"%s"}`, m.random.Uint64(), strings.Repeat("n", m.random.IntN(400)))
 	return events.NewSandboxCreated(m.meta(), account, events.SandboxCreated{ID: fmt.Sprintf("sbx_%016x", m.random.Uint64()),
 		Template: "base", Metadata: []byte(metadata)})
@@ -140,9 +140,9 @@ func TestMemoryIsBounded(t *testing.T) {
 	s := newSystem(t)
 	m := newMany(accounts)
 	s.publishEach(t, 1, func(int) (events.Message, error) { return m.tier() })
-	s.publishEach(t, 2*accounts, m.begin)
+	s.publishEach(t, accounts, func(i int) (events.Message, error) { return m.begin(2 * i) })
 	s.within(t, "128MiB", 128<<20, 3)
-	s.publishEach(t, accounts, m.goOn)
+	s.publishEach(t, accounts, func(i int) (events.Message, error) { return m.begin(2*(i*7919%accounts) + 1) })
 	s.within(t, "", 512<<20, 1)
 	var stored int
 	if err := s.pool.QueryRow(context.Background(), `SELECT count(*) FROM export_g1.account_export`).Scan(&stored); err != nil || stored != accounts {
