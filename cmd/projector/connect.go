@@ -50,10 +50,10 @@ func (p *program) connectDatabase(ctx context.Context, with ...func(*pgxpool.Con
 }
 
 // bound keeps the process within MEMORY_LIMIT: the collector works harder when
-// the heap comes near it, and what the runtime does not count has the rest. A
-// lower GOMEMLIMIT stays.
+// what the runtime counts comes near it. What it does not count, the program's
+// own pages above all, has the rest. A lower GOMEMLIMIT stays.
 func (p *program) bound() {
-	debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), int64(p.cfg.MemoryLimit)/20*17))
+	debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), int64(p.cfg.MemoryLimit)/10*9-16<<20))
 }
 
 // batch is the bound of a batch in each of so many lanes.
