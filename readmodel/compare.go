@@ -3,6 +3,7 @@ package readmodel
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -12,10 +13,11 @@ import (
 )
 
 // Comparison is how two generations differ. Only accounts at equal positions
-// are compared: the others are on their way.
+// are compared: the others are on their way, as are those that one has heard of
+// where the other's checkpoints are not yet.
 type Comparison struct {
 	Compared  int64            // accounts at equal positions
-	Moving    int64            // accounts at different positions
+	Moving    int64            // accounts on their way
 	Missing   int64            // accounts of the first that the second lacks
 	New       int64            // accounts of the second that the first lacks
 	Different int64            // accounts at equal positions that differ
@@ -57,20 +59,25 @@ func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64) (Comp
 		for _, col := range comparedColumns {
 			labels = append(labels, fmt.Sprintf("CASE WHEN %s THEN '%s' END", col.condition, col.section))
 		}
+		behind, ahead, err := horizons(ctx, tx, first, second)
+		if err != nil {
+			return err
+		}
 		rows, err := tx.Query(ctx, replace.Replace(`
 WITH pages AS (
     SELECT account_id, section FROM {a}.account_export_pages pa
     FULL JOIN {b}.account_export_pages pb USING (account_id, section, page_key)
     WHERE pa.body IS DISTINCT FROM pb.body),
 found AS (
-    SELECT account_id, CASE WHEN b.account_id IS NULL THEN 'missing' WHEN a.account_id IS NULL THEN 'new'
-        WHEN a.position <> b.position THEN 'moving'
+    SELECT account_id, CASE WHEN b.account_id IS NULL AND a.position <= $2 THEN 'missing'
+        WHEN a.account_id IS NULL AND b.position <= $1 THEN 'new'
+        WHEN a.position IS DISTINCT FROM b.position THEN 'moving'
         ELSE coalesce(nullif(concat_ws(' ', `+strings.Join(labels, ", ")+`), ''), 'equal') END AS what
     FROM {a}.account_export a FULL JOIN {b}.account_export b USING (account_id)),
 sampled AS (
     SELECT what, account_id, row_number() OVER (PARTITION BY what ORDER BY account_id) AS n FROM found)
 SELECT f.what, count(*), (SELECT array_agg(account_id ORDER BY account_id) FROM sampled s WHERE s.what = f.what AND s.n <= 5)
-FROM found f GROUP BY f.what ORDER BY f.what`))
+FROM found f GROUP BY f.what ORDER BY f.what`), behind, ahead)
 		if err != nil {
 			return err
 		}
@@ -85,12 +92,25 @@ FROM found f GROUP BY f.what ORDER BY f.what`))
 		}
 		return tx.QueryRow(ctx, replace.Replace(`
 SELECT count(*) FROM {a}.quota_tiers a LEFT JOIN {b}.quota_tiers b USING (id)
-WHERE b.id IS NULL OR (a.position = b.position AND a.body <> b.body)`)).Scan(&c.Tiers)
+WHERE b.id IS NULL AND a.position <= $1 OR (a.position = b.position AND a.body <> b.body)`), ahead).Scan(&c.Tiers)
 	})
 	if err != nil {
 		return c, fmt.Errorf("compare generations %d and %d: %w", first, second, err)
 	}
 	return c, nil
+}
+
+// horizons are the positions up to which each generation has everything; on
+// different streams they say nothing, and nothing is beyond them.
+func horizons(ctx context.Context, tx pgx.Tx, first, second int64) (of, other int64, err error) {
+	same, err := sameStream(ctx, tx, first, second)
+	if err != nil || !same {
+		return math.MaxInt64, math.MaxInt64, err
+	}
+	err = tx.QueryRow(ctx, `
+SELECT coalesce(min(position) FILTER (WHERE generation = $1), 0), coalesce(min(position) FILTER (WHERE generation = $2), 0)
+FROM export.checkpoints WHERE generation IN ($1, $2)`, first, second).Scan(&of, &other)
+	return of, other, err
 }
 
 func (c *Comparison) count(what string, n int64, sample [][16]byte) {

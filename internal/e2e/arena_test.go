@@ -45,8 +45,10 @@ type arena struct {
 	watch      *watch
 	leaders    leaders
 	natsBusy   sync.Mutex // held while servers are killed and started
-	shared     bool       // the partitions are, and a frozen replica's are taken over
-	end        func()     // ends all looking and reading, and the publisher, and waits for that
+
+	leaderKills int    // guarded by natsBusy
+	shared      bool   // the partitions are, and a frozen replica's are taken over
+	end         func() // ends all looking and reading, and the publisher, and waits for that
 }
 
 func newArena(t *testing.T, cfg arenaConfig) *arena {
@@ -107,7 +109,7 @@ func (a *arena) startServers(t *testing.T) {
 	if a.pool, err = pgxpool.New(ctx, a.pg.URL()+"&default_transaction_read_only=off&application_name=harness"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(a.pool.Close)
+	t.Cleanup(a.closePool)
 	if a.client, err = stream.Connect(ctx, stream.Config{URL: a.cluster.URL(), Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}

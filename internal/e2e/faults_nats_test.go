@@ -64,8 +64,9 @@ func until(ctx context.Context, holds func(context.Context) error) error {
 	}
 }
 
-// killLeader kills the server that leads the stream. Another comes to lead it
-// meanwhile, or the same again; a second kill waits until every replica has all.
+// killLeader kills the server that leads the stream: every other time until
+// another one leads it, else for a moment, after which the same may lead again.
+// A second kill waits until every replica has all.
 func (a *arena) killLeader(ctx context.Context, rng *rand.Rand) (string, error) {
 	a.natsBusy.Lock()
 	defer a.natsBusy.Unlock()
@@ -82,8 +83,21 @@ func (a *arena) killLeader(ctx context.Context, rng *rand.Rand) (string, error) 
 	away := a.lasting(rng)
 	node := a.cluster.Node(leader)
 	node.Kill()
+	began := time.Now()
 	if err := pause(ctx, away); err != nil {
 		return "", err
+	}
+	if a.leaderKills++; a.leaderKills%2 == 1 {
+		if err := until(ctx, func(ctx context.Context) error {
+			info, err := a.clusterInfo(ctx)
+			if err == nil && info.Leader == leader {
+				err = fmt.Errorf("%s, which was killed, still counts as leader", leader)
+			}
+			return err
+		}); err != nil {
+			return "", err
+		}
+		away = time.Since(began)
 	}
 	if err := node.Restart(ctx); err != nil {
 		return "", err

@@ -69,7 +69,8 @@ func TestRebuildWithoutAGap(t *testing.T) {
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	t.Logf("%d reads, %d over HTTP", endReading(), endHTTP())
-	s.verify(t)
+	want, messages := s.oracle(t)
+	s.compare(t, want, messages)
 
 	s.checkVerify(t)
 
@@ -78,7 +79,7 @@ func TestRebuildWithoutAGap(t *testing.T) {
 		t.Fatalf("rollback: exit %d: %s", status, out)
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
+	s.compare(t, want, messages)
 	if out, status = command(t, "projector", settings, "generations", "drop", "1"); status == 0 {
 		t.Errorf("dropped the live generation: %s", out)
 	}

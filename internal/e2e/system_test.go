@@ -46,12 +46,19 @@ func newSystem(t testing.TB) *system {
 	if s.pool, err = pgxpool.New(ctx, s.pg.URL()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.pool.Close)
+	t.Cleanup(s.closePool)
 	s.settings = map[string]string{"NATS_URL": s.nats.URL(), "DATABASE_URL": s.pg.URL(), "ADMIN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "text"}
 	if out, status := command(t, "projector", s.settings, "provision"); status != 0 {
 		t.Fatalf("provision: exit %d: %s", status, out)
 	}
 	return s
+}
+
+// closePool does not wait for what a test that failed has not given back.
+func (s *system) closePool() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	readmodel.ClosePool(ctx, s.pool)
 }
 
 // publish publishes n messages of a workload, paced over about the duration.
@@ -134,6 +141,11 @@ func (s *system) oracle(t testing.TB, each ...func(*oracle.Fold, projections.Mes
 func (s *system) verify(t testing.TB) (accounts, messages int) {
 	t.Helper()
 	want, messages := s.oracle(t)
+	return s.compare(t, want, messages), messages
+}
+
+func (s *system) compare(t testing.TB, want *oracle.Fold, messages int) (accounts int) {
+	t.Helper()
 	s.verifyCounts(t, want, messages)
 	s.verifyParked(t, want)
 	exports := readmodel.NewExports(s.pool)
@@ -165,7 +177,7 @@ func (s *system) verify(t testing.TB) (accounts, messages int) {
 		}
 		d.Close()
 	}
-	return len(want.Accounts()), messages
+	return len(want.Accounts())
 }
 
 type writer []byte

@@ -1,0 +1,51 @@
+package readmodel_test
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/readmodel"
+)
+
+// TestWhatOneHasYetToHearOfIsNoDifference: an account, or a tier, is missing or
+// new only where the other generation has come as far.
+func TestWhatOneHasYetToHearOfIsNoDifference(t *testing.T) {
+	pool, live := open(t)
+	builder := readmodel.NewBuilder(pool, "builder", false, quiet)
+	t.Cleanup(func() { builder.Close(t.Context()) })
+	for _, in := range []struct {
+		store *readmodel.Store
+		id    string
+	}{{live, someone}, {builder, team}} {
+		a := newAccount(t, in.store, acquire(t, in.store), in.id)
+		a.register()
+		if err := a.commit(freeTier); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(when string, want readmodel.Comparison) {
+		t.Helper()
+		got, err := readmodel.Compare(t.Context(), pool, 1, 2)
+		if err != nil || got.Missing != want.Missing || got.New != want.New || got.Moving != want.Moving || got.Tiers != want.Tiers {
+			t.Errorf("%s: %+v, %v; want %+v", when, got, err, want)
+		}
+	}
+	check("both have most before them", readmodel.Comparison{Moving: 2})
+	ahead(t, pool, 1)
+	check("the first has come further", readmodel.Comparison{Moving: 1, New: 1})
+	ahead(t, pool, 2)
+	check("both have", readmodel.Comparison{Missing: 1, New: 1})
+	if _, err := pool.Exec(t.Context(), `DELETE FROM export_g2.quota_tiers`); err != nil {
+		t.Fatal(err)
+	}
+	check("a tier is gone", readmodel.Comparison{Missing: 1, New: 1, Tiers: 1})
+}
+
+// ahead moves all of a generation's checkpoints on.
+func ahead(t *testing.T, pool *pgxpool.Pool, generation int) {
+	t.Helper()
+	if _, err := pool.Exec(t.Context(), `UPDATE export.checkpoints SET position = 100 WHERE generation = $1`, generation); err != nil {
+		t.Fatal(err)
+	}
+}
