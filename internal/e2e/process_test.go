@@ -91,9 +91,9 @@ func (p *process) kill() {
 }
 
 // wait waits for the end and gives the exit status, -1 for a signal. A program
-// that does not end within three minutes is made to print its goroutines.
+// that does not end within eight minutes is made to print its goroutines.
 func (p *process) wait() int {
-	hung := time.AfterFunc(3*time.Minute, func() { p.signal(syscall.SIGQUIT) })
+	hung := time.AfterFunc(8*time.Minute, func() { p.signal(syscall.SIGQUIT) })
 	defer hung.Stop()
 	err := <-p.done
 	p.done <- err

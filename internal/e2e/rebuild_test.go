@@ -24,7 +24,7 @@ import (
 // goes back in position, and in the end the new generation is live and equal to
 // an independent fold; rolling back gives the same.
 func TestRebuildWithoutAGap(t *testing.T) {
-	const before, during = 160_000, 40_000
+	const before, during = 100_000, 30_000
 	s := newSystem(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
