@@ -56,7 +56,7 @@ func (p *pending) count(m *Message, label string, o Outcome) {
 func (p *pending) park(d *Decoded, account *events.UUID, reason error) {
 	p.parked = append(p.parked, ParkedMessage{Position: d.Position, Partition: d.Partition, Account: account,
 		Time: d.Time, Subject: d.Subject, Type: d.Event.Type, Reason: reason.Error(), Header: d.Header, Payload: d.Data})
-	p.bytes += len(d.Data) + 256
+	p.bytes += d.Size() + 256
 }
 
 // erase forgets what was to be parked of the account.

@@ -19,7 +19,7 @@ import (
 	"accountexport/readmodel"
 )
 
-// TestRebuildWithoutAGap rebuilds 200,000 messages while events are published and documents are
+// TestRebuildWithoutAGap rebuilds 130,000 messages while events are published and documents are
 // read at full rate, and kills the rebuild hard five times. No read fails or
 // goes back in position, and in the end the new generation is live and equal to
 // an independent fold; rolling back gives the same.
