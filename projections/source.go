@@ -16,7 +16,16 @@ type Message struct {
 }
 
 // Size is about how many bytes the message holds in memory.
-func (m *Message) Size() int { return len(m.Data) + len(m.Subject) + 128 }
+func (m *Message) Size() int {
+	n := len(m.Data) + len(m.Subject) + 128
+	for name, values := range m.Header {
+		n += len(name) + 100
+		for _, v := range values {
+			n += len(v) + 16
+		}
+	}
+	return n
+}
 
 // StreamInfo is what a stream says of itself.
 type StreamInfo struct {
