@@ -106,7 +106,7 @@ func differences(have, want jetstream.StreamConfig) []string {
 }
 
 // errStoreFailed is what a server says whose disk failed it, or which is still
-// clearing the folder of a stream of the same name that was deleted.
+// clearing the folders of a stream that was deleted.
 const errStoreFailed jetstream.ErrorCode = 10049
 
 // create creates the stream. What may pass within a second is tried again.

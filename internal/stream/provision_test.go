@@ -87,12 +87,11 @@ func TestProvisionRefusesAStreamThatDiffers(t *testing.T) {
 		{"several at once", func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage; c.MaxAge = time.Hour }, []string{"storage", "max_age"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			// A name of its own: the server may still be clearing the folder of the one before.
 			name := fmt.Sprint("CONTROL_PLANE_", i)
 			c := connectTo(t, srv, name)
 			cfg := wanted(name)
 			tc.change(&cfg)
-			if _, err := c.js.CreateStream(ctx, cfg); err != nil {
+			if err := c.create(ctx, cfg); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() {
