@@ -239,12 +239,18 @@ func (p *program) end(b *testing.B) {
 // memory is what a program holds, in bytes of RAM.
 type memory struct{ now, peak int64 }
 
-func (p *program) memory(b *testing.B) (m memory) {
+func (p *program) memory(b *testing.B) memory {
 	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	m, err := memoryOf(p.cmd.Process.Pid)
 	if err != nil {
 		b.Fatal(err)
 	}
+	return m
+}
+
+// memoryOf is what the system says of a process that runs.
+func memoryOf(pid int) (m memory, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(text)) {
 		var kib int64
 		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kib); err == nil {
@@ -254,7 +260,7 @@ func (p *program) memory(b *testing.B) (m memory) {
 			m.now = kib << 10
 		}
 	}
-	return m
+	return m, err
 }
 
 // forget lets the peak begin anew.

@@ -1,11 +1,11 @@
 package bench
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -57,13 +57,27 @@ func rebuild(b *testing.B, program string, accounts, total int) (memory int64, t
 	raw = readAll(b, s, n)
 	cmd := exec.Command(program, "rebuild", "--cutover=manual", "--accept-differences")
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+s.pg.URL(), "NATS_URL="+s.nats.URL(), "ADMIN_ADDR=127.0.0.1:0")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
 	began := time.Now()
-	out, err := cmd.CombinedOutput()
-	took = time.Since(began)
-	if err != nil {
-		b.Fatalf("%v: %s", err, out)
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
 	}
-	return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10, took, raw
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				b.Fatalf("%v: %s", err, &out)
+			}
+			return memory, time.Since(began), raw
+		case <-time.After(50 * time.Millisecond):
+			if m, err := memoryOf(cmd.Process.Pid); err == nil { // else it has just ended
+				memory = max(memory, m.peak)
+			}
+		}
+	}
 }
 
 // liveNothing makes a live generation that nobody projects.

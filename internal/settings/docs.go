@@ -56,7 +56,7 @@ func Docs() []Doc {
 			"a whole number from 0 to 64", false},
 		{"MEMORY_LIMIT", "512MiB", projector, "most memory of the process, as the operating system counts it; what does not fit waits",
 			"a size such as 512MiB, 1GB or 536870912, of at least 128MiB", false},
-		{"STATE_CACHE_BYTES", "<MEMORY_LIMIT>/8", projector, "bound of the account state kept in memory", rightBytes, false},
+		{"STATE_CACHE_BYTES", "<MEMORY_LIMIT>/4", projector, "bound of the account state kept in memory", rightBytes, false},
 		{"BATCH_EVENTS", "200000", projector, "most events in one transaction", "a whole number from 1 to 10000000", false},
 		{"BATCH_BYTES", "<MEMORY_LIMIT>/8", projector, "most bytes of changed accounts in one transaction of each lane, taken together", rightBytes, false},
 		{"AUDIT_RATE", "1", projector, "accounts a second that `run` refolds and compares with their rows; 0: none", "a whole number from 0 to 64", false},

@@ -77,7 +77,7 @@ func (s *Projector) settleMemory(values map[string]string) []error {
 		return []error{problem(ForProjector, "MEMORY_LIMIT", values, nil)}
 	}
 	if s.StateCacheBytes == 0 && values["STATE_CACHE_BYTES"] == "" {
-		s.StateCacheBytes = s.MemoryLimit / 8
+		s.StateCacheBytes = s.MemoryLimit / 4
 	}
 	if s.BatchBytes == 0 && values["BATCH_BYTES"] == "" {
 		s.BatchBytes = s.MemoryLimit / 8

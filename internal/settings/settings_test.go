@@ -69,7 +69,7 @@ func TestProjectorDefaultsAndSizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Projector{DatabaseURL: "postgres://u:hunter2@db:5432/app", NATSURL: "nats://127.0.0.1:4222", Stream: "CONTROL_PLANE",
-		AdminAddr: ":9091", MemoryLimit: 4 << 30, StateCacheBytes: 512 << 20, BatchEvents: 200_000, BatchBytes: 512e6, AuditRate: 1, TakeoverAfter: Takeover(5 * time.Second),
+		AdminAddr: ":9091", MemoryLimit: 4 << 30, StateCacheBytes: 1 << 30, BatchEvents: 200_000, BatchBytes: 512e6, AuditRate: 1, TakeoverAfter: Takeover(5 * time.Second),
 		ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {
 		t.Error(d)
@@ -119,7 +119,7 @@ func TestBadSettingsAreNamedWithWhatWouldBeRight(t *testing.T) {
 		{ForProjector, append(projector, "STATE_CACHE_BYTES=128MiB"), ""},
 		{ForProjector, append(projector, "STATE_CACHE_BYTES=129MiB"), `MEMORY_LIMIT is 536870912 bytes, too little for STATE_CACHE_BYTES, 135266304`},
 		{ForProjector, append(projector, "STATE_CACHE_BYTES=1GiB"), `MEMORY_LIMIT is`},
-		{ForProjector, append(projector, "BATCH_BYTES=97MiB"), `and twice BATCH_BYTES, 101711872`},
+		{ForProjector, append(projector, "BATCH_BYTES=65MiB"), `and twice BATCH_BYTES, 68157440`},
 	} {
 		t.Run(strings.Join(test.environ, " "), func(t *testing.T) {
 			var err error
