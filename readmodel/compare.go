@@ -12,15 +12,15 @@ import (
 	"accountexport/events"
 )
 
-// Comparison is how two generations differ. Only accounts at equal positions
-// are compared: the others are on their way, as are those that one has heard of
-// where the other's checkpoints are not yet.
+// Comparison is how two generations differ. Accounts whose last message one of
+// them has yet to read are on their way, and not compared. On different streams
+// only accounts at equal positions are.
 type Comparison struct {
-	Compared  int64            // accounts at equal positions
+	Compared  int64            // accounts that both have as far as they go
 	Moving    int64            // accounts on their way
 	Missing   int64            // accounts of the first that the second lacks
 	New       int64            // accounts of the second that the first lacks
-	Different int64            // accounts at equal positions that differ
+	Different int64            // accounts compared that differ
 	Sections  map[string]int64 // differing accounts, by section
 	Tiers     int64            // tier definitions at equal positions that differ, or that the second lacks
 	Sample    []Difference     // some of those that are missing, new or different
@@ -59,7 +59,7 @@ func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64) (Comp
 		for _, col := range comparedColumns {
 			labels = append(labels, fmt.Sprintf("CASE WHEN %s THEN '%s' END", col.condition, col.section))
 		}
-		behind, ahead, err := horizons(ctx, tx, first, second)
+		behind, ahead, same, err := horizons(ctx, tx, first, second)
 		if err != nil {
 			return err
 		}
@@ -71,13 +71,14 @@ WITH pages AS (
 found AS (
     SELECT account_id, CASE WHEN b.account_id IS NULL AND a.position <= $2 THEN 'missing'
         WHEN a.account_id IS NULL AND b.position <= $1 THEN 'new'
+        WHEN $3 AND (a.position < b.position AND b.position <= $1 OR b.position < a.position AND a.position <= $2) THEN 'position'
         WHEN a.position IS DISTINCT FROM b.position THEN 'moving'
         ELSE coalesce(nullif(concat_ws(' ', `+strings.Join(labels, ", ")+`), ''), 'equal') END AS what
     FROM {a}.account_export a FULL JOIN {b}.account_export b USING (account_id)),
 sampled AS (
     SELECT what, account_id, row_number() OVER (PARTITION BY what ORDER BY account_id) AS n FROM found)
 SELECT f.what, count(*), (SELECT array_agg(account_id ORDER BY account_id) FROM sampled s WHERE s.what = f.what AND s.n <= 5)
-FROM found f GROUP BY f.what ORDER BY f.what`), behind, ahead)
+FROM found f GROUP BY f.what ORDER BY f.what`), behind, ahead, same)
 		if err != nil {
 			return err
 		}
@@ -102,15 +103,15 @@ WHERE b.id IS NULL AND a.position <= $1 OR (a.position = b.position AND a.body <
 
 // horizons are the positions up to which each generation has everything; on
 // different streams they say nothing, and nothing is beyond them.
-func horizons(ctx context.Context, tx pgx.Tx, first, second int64) (of, other int64, err error) {
-	same, err := sameStream(ctx, tx, first, second)
+func horizons(ctx context.Context, tx pgx.Tx, first, second int64) (of, other int64, same bool, err error) {
+	same, err = sameStream(ctx, tx, first, second)
 	if err != nil || !same {
-		return math.MaxInt64, math.MaxInt64, err
+		return math.MaxInt64, math.MaxInt64, false, err
 	}
 	err = tx.QueryRow(ctx, `
 SELECT coalesce(min(position) FILTER (WHERE generation = $1), 0), coalesce(min(position) FILTER (WHERE generation = $2), 0)
 FROM export.checkpoints WHERE generation IN ($1, $2)`, first, second).Scan(&of, &other)
-	return of, other, err
+	return of, other, true, err
 }
 
 func (c *Comparison) count(what string, n int64, sample [][16]byte) {

@@ -42,6 +42,35 @@ func TestWhatOneHasYetToHearOfIsNoDifference(t *testing.T) {
 	check("a tier is gone", readmodel.Comparison{Missing: 1, New: 1, Tiers: 1})
 }
 
+// TestLaggingIsNoDifference: where an account's positions differ, it is on its
+// way if the generation that is behind has yet to read what the other has, and
+// differs if not: a message is gone.
+func TestLaggingIsNoDifference(t *testing.T) {
+	pool, live := open(t)
+	builder := readmodel.NewBuilder(pool, "builder", false, quiet)
+	t.Cleanup(func() { builder.Close(t.Context()) })
+	for i, store := range []*readmodel.Store{live, builder} {
+		a := newAccount(t, store, acquire(t, store), someone)
+		a.at = uint64(i)
+		a.register()
+		if err := a.commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(when string, moving, different int64) {
+		t.Helper()
+		got, err := readmodel.Compare(t.Context(), pool, 1, 2)
+		if err != nil || got.Moving != moving || got.Different != different || got.Sections["position"] != different {
+			t.Errorf("%s: %+v, %v; want %d moving, %d different", when, got, err, moving, different)
+		}
+	}
+	check("both have most before them", 1, 0)
+	ahead(t, pool, 2)
+	check("the second has come further", 1, 0)
+	ahead(t, pool, 1)
+	check("both have", 0, 1)
+}
+
 // ahead moves all of a generation's checkpoints on.
 func ahead(t *testing.T, pool *pgxpool.Pool, generation int) {
 	t.Helper()

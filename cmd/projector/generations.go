@@ -41,11 +41,11 @@ func (p *program) cutover() *cobra.Command {
 			if end > position+100_000 {
 				return fmt.Errorf("generation %d is at %d of %d: let `projector rebuild --cutover=manual` bring it nearer", generation, position, end)
 			}
-			if err := r.compare(ctx, live, generation); err != nil {
-				return err
-			}
 			store := readmodel.NewBuilder(r.builder, replicaName(), false, r.log)
 			defer closeStore(ctx, store)
+			if err := r.compare(ctx, store, live, generation); err != nil {
+				return err
+			}
 			return r.cutOver(ctx, store, live.Number, generation)
 		},
 	}

@@ -89,7 +89,7 @@ func (p *program) rebuild() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%w; the live generation is untouched, and the same command goes on from here", err)
 			}
-			if err := r.compare(ctx, live, generation); err != nil {
+			if err := r.compare(ctx, store, live, generation); err != nil {
 				return err
 			}
 			if cutover == "manual" {
@@ -289,14 +289,20 @@ func (r *rebuilding) suffers(ctx context.Context, live int64) bool {
 	return age > liveTooOld && age < nobodyLive || time.Since(began) > readTooSlow
 }
 
-// compare prints how the new generation differs from the live one, and refuses
-// where it should not differ.
-func (r *rebuilding) compare(ctx context.Context, live readmodel.Generation, generation int64) error {
+// compare brings the new generation to the end, since accounts that one of the
+// two has yet to hear of cannot be compared; prints how it differs from the
+// live one; and refuses where it should not differ.
+func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live readmodel.Generation, generation int64) error {
+	engine := r.engine(r.client, store, nil)
+	defer engine.Close()
+	if err := engine.RunToEnd(ctx); err != nil {
+		return fmt.Errorf("bring generation %d to the end: %w", generation, err)
+	}
 	c, err := readmodel.Compare(ctx, r.pool, live.Number, generation)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(r.out, "compared with generation %d: %d accounts at equal positions, %d of them differ; %d missing, %d new, %d on their way; %d tiers differ\n",
+	fmt.Fprintf(r.out, "compared with generation %d: %d accounts, %d of them differ; %d missing, %d new, %d on their way; %d tiers differ\n",
 		live.Number, c.Compared, c.Different, c.Missing, c.New, c.Moving, c.Tiers)
 	for section, n := range c.Sections {
 		fmt.Fprintf(r.out, "  %s differs in %d accounts\n", section, n)
