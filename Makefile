@@ -27,8 +27,8 @@ test: lint ## lint, then all tests with the race detector, on real PostgreSQL an
 	$(GO) test -race -shuffle=on -timeout 18m ./...
 
 .PHONY: chaos
-chaos: ## let every part fail at random for CHAOS (10m), and hold the result against a plain fold; SEED repeats a run
-	CHAOS=$${CHAOS:-10m} $(GO) test -race -count=1 -v -timeout 60m -run '^TestChaos' ./internal/e2e
+chaos: ## let every part fail at random for CHAOS (10m), and hold the result against a plain fold, and a million waiting events, too; SEED repeats a run
+	CHAOS=$${CHAOS:-10m} $(GO) test -race -count=1 -v -timeout 60m -run '^Test(Chaos|HostileStreams)' ./internal/e2e
 
 .PHONY: bench
 bench: ## measure catching up, live latency, GET, large documents; prints a table of ratios
