@@ -105,10 +105,12 @@ func (p *Proxy) Lose() int {
 func (p *Proxy) Cut() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	n := len(p.links)
 	for l := range p.links {
 		l.reset()
 	}
-	return len(p.links)
+	clear(p.links) // what is reset is not cut again
+	return n
 }
 
 // Close ends the proxy and waits until nothing of it is left.
