@@ -22,7 +22,8 @@ import (
 // connectStream connects to JetStream.
 func (p *program) connectStream(ctx context.Context, log *slog.Logger) (*stream.Client, error) {
 	return stream.Connect(ctx, stream.Config{URL: string(p.cfg.NATSURL), Creds: string(p.cfg.NATSCreds),
-		CA: string(p.cfg.NATSCA), Stream: string(p.cfg.Stream), Name: "projector", Logger: log})
+		CA: string(p.cfg.NATSCA), Stream: string(p.cfg.Stream), Name: "projector",
+		ReadAhead: min(16<<20, int(p.cfg.MemoryLimit)/32), Logger: log})
 }
 
 // connectDatabase opens a pool; it connects when first used.
@@ -59,6 +60,12 @@ func (p *program) bound() {
 // batch is the bound of a batch in each of so many lanes.
 func (p *program) batch(lanes int) projections.Bound {
 	return projections.Bound{Events: int(p.cfg.BatchEvents), Bytes: int(p.cfg.BatchBytes) / lanes}
+}
+
+// read is the bound of one read, of which five are held where the database is
+// slow: read, handed over, two waiting for a lane, and one being folded.
+func (p *program) read() projections.Bound {
+	return projections.Bound{Events: 4096, Bytes: min(4<<20, int(p.cfg.MemoryLimit)/128)}
 }
 
 // lanes follows the cores where it is not set: PostgreSQL and NATS want some.

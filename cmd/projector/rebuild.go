@@ -122,7 +122,7 @@ func (r *rebuilding) engine(source projections.Source, store *readmodel.Store, o
 	batch := r.batch(lanes)
 	batch.Events *= 5
 	return projections.New(source, store, projections.Options{Lanes: lanes, CacheBytes: int(r.cfg.StateCacheBytes), Batch: batch,
-		Linger: linger, Only: only, Guard: stream.Guard, Logger: r.log})
+		Read: r.read(), Linger: linger, Only: only, Guard: stream.Guard, Logger: r.log})
 }
 
 const (

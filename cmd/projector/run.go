@@ -64,7 +64,7 @@ func (p *program) follow(ctx context.Context) error {
 	reg.MustRegister(parked, differences, progress)
 
 	engine := projections.New(client, store, projections.Options{
-		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()),
+		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
 		Drain: p.cfg.ShutdownTimeout * 3 / 4, // the rest is for handing over
 		Share: store.Takeover / 10, Guard: stream.Guard, Observer: watch, Logger: log,
 	})

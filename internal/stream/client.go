@@ -17,12 +17,13 @@ import (
 
 // Config says where the stream is.
 type Config struct {
-	URL    string       // of the NATS servers, comma-separated
-	Creds  string       // file with credentials; default: none
-	CA     string       // file with certificate authorities; default: the system's
-	Stream string       // default CONTROL_PLANE
-	Name   string       // of this connection, for people
-	Logger *slog.Logger // default: slog.Default()
+	URL       string       // of the NATS servers, comma-separated
+	Creds     string       // file with credentials; default: none
+	CA        string       // file with certificate authorities; default: the system's
+	Stream    string       // default CONTROL_PLANE
+	Name      string       // of this connection, for people
+	ReadAhead int          // bytes that a reader has the server send before they are wanted; default, and most that pays, 16 MiB
+	Logger    *slog.Logger // default: slog.Default()
 }
 
 // Client reads, publishes to and provisions one stream.
@@ -41,6 +42,9 @@ const requestTimeout = 5 * time.Second
 func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Stream == "" {
 		cfg.Stream = "CONTROL_PLANE"
+	}
+	if cfg.ReadAhead == 0 {
+		cfg.ReadAhead = 16 << 20
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()

@@ -11,11 +11,11 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// What a reader holds at most that was not yet handed out: half of it is what
-// one request asks for, and two requests are under way at a time.
+// What a reader holds at most that was not yet handed out, beside
+// Config.ReadAhead: half of it is what one request asks for, and two requests
+// are under way at a time.
 const (
 	maxInFlight = 32 << 10 // messages
-	minBudget   = 16 << 20 // bytes
 	statusRoom  = 1 << 10  // for heartbeats and ends of requests, which stop once requests expire
 )
 
@@ -26,8 +26,9 @@ const (
 	inactiveAfter  = 5 * time.Minute  // a consumer without requests is gone
 )
 
-// budget is the most bytes in flight: half of it has room for any message.
-func budget(maxPayload int64) int { return max(minBudget, 2*int(maxPayload)+minBudget/8) }
+// budget is the most bytes in flight: half of it has room for any message, with
+// its subjects.
+func budget(readAhead int, maxPayload int64) int { return max(readAhead, 2*int(maxPayload)+1<<20) }
 
 // flow keeps requests for messages under way. What they still ask for is known
 // in sum only, since a message does not tell which request it answers.

@@ -48,8 +48,8 @@ type reader struct {
 }
 
 // Open implements [projections.Source]. The reader is for one goroutine, but
-// for Close, and holds at most 32,768 messages and 16 MiB (or twice the
-// server's largest message) that were not handed out yet. A Next that its
+// for Close, and holds at most 32,768 messages and Config.ReadAhead (or twice
+// the server's largest message) that were not handed out yet. A Next that its
 // context ends loses nothing and may be called again.
 func (c *Client) Open(ctx context.Context, after uint64) (projections.Reader, error) {
 	return c.open(ctx, after)
@@ -80,7 +80,7 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 	}
 	r.consumer = cons.CachedInfo().Name
 	inbox := c.nc.NewInbox()
-	r.flow = flow{inbox: inbox + ".", budget: budget(c.nc.MaxPayload()), request: func(reply string, body []byte) error {
+	r.flow = flow{inbox: inbox + ".", budget: budget(c.cfg.ReadAhead, c.nc.MaxPayload()), request: func(reply string, body []byte) error {
 		return c.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+c.cfg.Stream+"."+r.consumer, reply, body)
 	}}
 	if r.sub, err = c.nc.ChanSubscribe(inbox+".*", r.msgs); err == nil {
