@@ -120,8 +120,8 @@ func (w *wire) outcomes(t *testing.T) part {
 // which a message can end, a flood on one account, an account of which every
 // message is parked, hundreds of thousands of events that wait for what never
 // comes, messages as large as NATS takes them, ten thousand tiers, and clocks
-// that are far off; killed hard in the middle. A million wait where CHAOS is
-// set.
+// that are far off; killed hard in the middle, and with a slow database until
+// all is read. A million wait where CHAOS is set.
 func TestHostileStreams(t *testing.T) {
 	waitForOne, waitForMany := 150_000, 30_000
 	if os.Getenv("CHAOS") != "" {
@@ -131,6 +131,7 @@ func TestHostileStreams(t *testing.T) {
 	s := newSystem(t)
 	settings := maps.Clone(s.settings)
 	settings["MEMORY_LIMIT"] = "128MiB"
+	settings["DATABASE_URL"] = s.slowly(t, 4_000_000) // all that may wait does
 	w := &wire{random: rand.New(rand.NewPCG(9, 9))}
 	hot := workload.NewHotAccount(91, workload.HotConfig{Sandboxes: 2000, Keys: 300, UsageDays: 500})
 	mixed := workload.New(92, workload.Config{Accounts: 60, HostileShare: 0.5, ErasureShare: 0.01, LargeShare: 0.01})
@@ -253,6 +254,7 @@ SELECT count(*), coalesce(sum(length(patch)), 0) FROM export_g1.account_waiting 
 	if rows, _ := waiting(lonely); rows != waitForMany {
 		t.Errorf("%d events wait for as many entities in %d rows", waitForMany, rows)
 	}
+	settings["DATABASE_URL"] = s.pg.URL()
 	projector = run()
 	// At last some of it comes; and of what is large everything is touched.
 	comes := []part{

@@ -103,12 +103,13 @@ func (p *process) mostMemory() (int64, error) {
 	return 0, errors.New("no VmHWM")
 }
 
-// within lets a projector with a limit catch up, and holds its memory against
-// the limit, and its connections against what the README says of them.
+// within lets a projector with a limit catch up, into a database that is not
+// as fast as it is, and holds its memory against the limit, and its connections against what the README says of them.
 func (s *system) within(t *testing.T, limit string, bytes int64, lanes int) {
 	t.Helper()
 	settings := maps.Clone(s.settings)
 	settings["MEMORY_LIMIT"], settings["LANES"] = limit, strconv.Itoa(lanes)
+	settings["DATABASE_URL"] = s.slowly(t, 8_000_000)
 	p := launch(t, "projector", settings, "run")
 	connections := 0
 	eventually(t, "everything projected", 3*time.Minute, func(ctx context.Context) error {
@@ -133,8 +134,9 @@ func (s *system) within(t *testing.T, limit string, bytes int64, lanes int) {
 	p.kill()
 }
 
-// TestMemoryIsBounded: far behind, with 200,000 accounts that are all active, a
-// projector stays within MEMORY_LIMIT, the least and the default.
+// TestMemoryIsBounded: far behind, with 200,000 accounts that are all active and
+// a slow database, a projector stays within MEMORY_LIMIT, the least and the
+// default.
 func TestMemoryIsBounded(t *testing.T) {
 	const accounts = 200_000
 	s := newSystem(t)

@@ -13,6 +13,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/local/natsserver"
 	"accountexport/internal/local/postgres"
+	"accountexport/internal/local/tcpproxy"
 	"accountexport/internal/oracle"
 	"accountexport/internal/stream"
 	"accountexport/internal/workload"
@@ -52,6 +53,16 @@ func newSystem(t testing.TB) *system {
 		t.Fatalf("provision: exit %d: %s", status, out)
 	}
 	return s
+}
+
+// slowly is the database's URL by way of a network that takes so many bytes a
+// second of each connection: whoever writes to it has all waiting that may wait.
+func (s *system) slowly(t *testing.T, bytesPerSecond int) (url string) {
+	t.Helper()
+	c := s.pool.Config().ConnConfig
+	slow := tcpproxy.ForTest(t, fmt.Sprintf("%s:%d", c.Host, c.Port))
+	slow.Set(tcpproxy.Shape{Delay: 5 * time.Millisecond, BytesPerSecond: bytesPerSecond})
+	return databaseURL("postgres", slow)
 }
 
 // closePool does not wait for what a test that failed has not given back.
