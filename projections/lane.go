@@ -289,7 +289,7 @@ func (l *lane) foldSome(ctx context.Context, messages []Message) error {
 // How many messages are looked up together.
 const (
 	leastAhead = 64 // at first; less where what they need is large
-	mostAhead  = 8192
+	mostAhead  = 2048
 )
 
 // adapt chooses how many messages are looked up together next, so that what

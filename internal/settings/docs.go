@@ -58,7 +58,7 @@ func Docs() []Doc {
 			"a size such as 512MiB, 1GB or 536870912, of at least 128MiB", false},
 		{"STATE_CACHE_BYTES", "<MEMORY_LIMIT>/4", projector, "bound of the account state kept in memory", rightBytes, false},
 		{"BATCH_EVENTS", "200000", projector, "most events in one transaction", "a whole number from 1 to 10000000", false},
-		{"BATCH_BYTES", "<MEMORY_LIMIT>/8", projector, "most bytes of changed accounts in one transaction of each lane, taken together", rightBytes, false},
+		{"BATCH_BYTES", "<MEMORY_LIMIT>/10", projector, "most bytes of changed accounts in one transaction of each lane, taken together", rightBytes, false},
 		{"AUDIT_RATE", "1", projector, "accounts a second that `run` refolds and compares with their rows; 0: none", "a whole number from 0 to 64", false},
 		{"TAKEOVER_AFTER", "5s", projector, "how long a replica that has gone silent keeps its partitions at most; the same for all replicas",
 			"a time from 1s to 5m, such as 5s", false},

@@ -80,7 +80,7 @@ func (s *Projector) settleMemory(values map[string]string) []error {
 		s.StateCacheBytes = s.MemoryLimit / 4
 	}
 	if s.BatchBytes == 0 && values["BATCH_BYTES"] == "" {
-		s.BatchBytes = s.MemoryLimit / 8
+		s.BatchBytes = s.MemoryLimit / 10
 	}
 	if s.StateCacheBytes > s.MemoryLimit/2 || s.BatchBytes > (s.MemoryLimit/2-s.StateCacheBytes)/2 {
 		return []error{fmt.Errorf("MEMORY_LIMIT is %d bytes, too little for STATE_CACHE_BYTES, %d, and twice BATCH_BYTES, %d: "+

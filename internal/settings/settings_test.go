@@ -117,7 +117,7 @@ func TestBadSettingsAreNamedWithWhatWouldBeRight(t *testing.T) {
 		{ForProjector, append(projector, "MEMORY_LIMIT=127MiB"), `MEMORY_LIMIT is "127MiB": it has to be a size such as 512MiB`},
 		{ForProjector, append(projector, "MEMORY_LIMIT=much"), `MEMORY_LIMIT is "much"`},
 		{ForProjector, append(projector, "STATE_CACHE_BYTES=128MiB"), ""},
-		{ForProjector, append(projector, "STATE_CACHE_BYTES=129MiB"), `MEMORY_LIMIT is 536870912 bytes, too little for STATE_CACHE_BYTES, 135266304`},
+		{ForProjector, append(projector, "STATE_CACHE_BYTES=154MiB"), `MEMORY_LIMIT is 536870912 bytes, too little for STATE_CACHE_BYTES, 161480704`},
 		{ForProjector, append(projector, "STATE_CACHE_BYTES=1GiB"), `MEMORY_LIMIT is`},
 		{ForProjector, append(projector, "BATCH_BYTES=65MiB"), `and twice BATCH_BYTES, 68157440`},
 	} {
