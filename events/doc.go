@@ -44,7 +44,8 @@
 //   - A batch content type is refused whatever the payload.
 //   - A JSON media type is type and subtype as tokens (RFC 9110), of which the
 //     subtype is json or ends in +json with something before it. Everything
-//     from the first semicolon on is put aside.
+//     from the first semicolon on is put aside, and so is white space around
+//     what is left.
 //   - Times: an offset of at most 23:59 either way, -00:00 included; any number
 //     of digits in the fraction. The year is judged in UTC, so a time of the
 //     local year 0000 or 9999 may be in or out. Dates: years 0001 to 9999.

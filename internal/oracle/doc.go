@@ -23,7 +23,7 @@
 //   - The mode is judged on Content-Type as sent; as datacontenttype it is
 //     percent-decoded like every header of binary mode.
 //   - A JSON media type is two RFC 9110 tokens with a slash between, the second
-//     json or something+json, white space before the semicolon set aside.
+//     json or something+json, white space on either side set aside.
 //   - A time whose written year is 0000 is sound where its UTC year is not
 //     (0000-12-31T23:30:00-01:00); a date of year 0000 is not. The fraction may
 //     have any number of digits; those after the sixth are cut off.

@@ -235,7 +235,7 @@ func hexDigit(c byte) byte {
 
 func isJSONMediaType(s string) bool {
 	media, _, _ := strings.Cut(s, ";")
-	major, minor, found := strings.Cut(asciiLower(strings.TrimRight(media, " \t")), "/")
+	major, minor, found := strings.Cut(asciiLower(strings.Trim(media, " \t")), "/")
 	if !found || !isToken(major) || !isToken(minor) {
 		return false
 	}

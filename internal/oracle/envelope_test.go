@@ -57,6 +57,8 @@ func TestEnvelope(t *testing.T) {
 		{"partitionkey", nil, with(`,"partitionkey":"` + accountID + `"`), Deferred, "user.restored.v1"},
 		{"partitionkey in another case", nil, with(`,"partitionkey":"` + strings.ToUpper(accountID) + `"`), Parked, OtherType},
 		{"datacontenttype", nil, with(`,"datacontenttype":"Text/VND.x+JSON; a=b"`), Deferred, "user.restored.v1"},
+		{"datacontenttype with white space around it", nil, with(`,"datacontenttype":" a/json ; a=b"`), Deferred, "user.restored.v1"},
+		{"datacontenttype with white space in it", nil, with(`,"datacontenttype":"a /json"`), Parked, "user.restored.v1"},
 		{"datacontenttype of another format", nil, with(`,"datacontenttype":"text/plain"`), Parked, "user.restored.v1"},
 		{"datacontenttype without a subtype", nil, with(`,"datacontenttype":"json"`), Parked, "user.restored.v1"},
 		{"data_base64", nil, with(`,"data_base64":"e30="`), Parked, "user.restored.v1"},
