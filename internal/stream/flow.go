@@ -36,11 +36,21 @@ type flow struct {
 	inbox    string // requests are answered at inbox + id
 	budget   int
 	request  func(reply string, body []byte) error
-	ids      []string // of requests whose end is not known
-	sent     int      // requests so far
-	messages int      // asked for and not yet taken
+	open     []asked // requests whose end is not known
+	larger   int     // what half of the budget is while a message comes that is larger; 0: none does
+	sent     int     // requests so far
+	messages int     // asked for and not yet taken
 	bytes    int
 }
+
+// asked is a request under way.
+type asked struct {
+	id    string
+	bytes int
+}
+
+// each is how many bytes one request asks for.
+func (f *flow) each() int { return max(f.budget/2, f.larger) }
 
 type pullRequest struct {
 	Expires   time.Duration `json:"expires"`
@@ -51,8 +61,8 @@ type pullRequest struct {
 
 // fill sends requests until two are under way.
 func (f *flow) fill() error {
-	for len(f.ids) < 2 {
-		req := pullRequest{Expires: requestExpires, Batch: maxInFlight / 2, MaxBytes: f.budget / 2, Heartbeat: heartbeat}
+	for len(f.open) < 2 {
+		req := pullRequest{Expires: requestExpires, Batch: maxInFlight / 2, MaxBytes: f.each(), Heartbeat: heartbeat}
 		if f.sent == 0 {
 			req.Batch /= 2 // the server serves requests in turns: these two must not end together
 		}
@@ -65,7 +75,7 @@ func (f *flow) fill() error {
 		if err := f.request(f.inbox+id, body); err != nil {
 			return err
 		}
-		f.ids = append(f.ids, id)
+		f.open = append(f.open, asked{id, req.MaxBytes})
 		f.messages += req.Batch
 		f.bytes += req.MaxBytes
 	}
@@ -76,13 +86,18 @@ func (f *flow) fill() error {
 func (f *flow) taken(size int) error {
 	f.messages--
 	f.bytes -= size
+	f.larger = 0
 	// A request that ends just as its bytes are used up tells nobody.
 	if f.messages > 0 && f.bytes > 0 {
 		return nil
 	}
-	f.ids, f.messages, f.bytes = f.ids[:0], 0, 0
+	f.open, f.messages, f.bytes = f.open[:0], 0, 0
 	return f.fill()
 }
+
+// tooLarge is how the server ends a request whose bytes are too few for the
+// next message.
+const tooLarge = "Message Size Exceeds MaxBytes"
 
 // status judges what the server says of a request. delivered is the number of
 // the last message taken.
@@ -94,11 +109,12 @@ func (f *flow) status(raw *nats.Msg, delivered uint64) error {
 			return fmt.Errorf("%w: heartbeat after delivery %d, taken are %d", ErrMessagesLost, last, delivered)
 		}
 		return nil
-	case code == "408", code == "409" && (text == "Batch Completed" || strings.HasPrefix(text, "Message Size Exceeds MaxBytes")):
+	case code == "408", code == "409" && (text == "Batch Completed" || strings.HasPrefix(text, tooLarge)):
 	default:
 		return fmt.Errorf("%w: %s %s", ErrConsumerGone, code, text)
 	}
-	at := slices.Index(f.ids, strings.TrimPrefix(raw.Subject, f.inbox))
+	id := strings.TrimPrefix(raw.Subject, f.inbox)
+	at := slices.IndexFunc(f.open, func(a asked) bool { return a.id == id })
 	if at < 0 {
 		return nil
 	}
@@ -110,7 +126,12 @@ func (f *flow) status(raw *nats.Msg, delivered uint64) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s %s without Nats-Pending-Bytes", ErrConsumerGone, code, text)
 	}
-	f.ids = slices.Delete(f.ids, at, at+1)
+	// A message that a whole request has no room for, since it was stored when
+	// the server took larger ones: the next one has twice as much.
+	if code == "409" && strings.HasPrefix(text, tooLarge) && bytes >= f.each() {
+		f.larger = 2 * f.each()
+	}
+	f.open = slices.Delete(f.open, at, at+1)
 	f.messages -= messages
 	f.bytes -= bytes
 	return f.fill()

@@ -102,6 +102,57 @@ func TestBrokenHeaderBlocks(t *testing.T) {
 	}
 }
 
+// TestLargerThanWhatTheServerTakesNow: messages that were stored when the server
+// took larger ones are read in their place, also where no request for messages
+// has room for them, and what comes after them too.
+func TestLargerThanWhatTheServerTakesNow(t *testing.T) {
+	ctx := deadline(t)
+	srv, err := natsserver.Start(natsserver.Options{MaxPayload: 20 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Stop)
+	before := connect(t, srv)
+	if _, err := before.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	large := func(n int) {
+		t.Helper()
+		m := note(1)
+		m.Data = bytes.Repeat([]byte("x"), n)
+		if _, err := before.PublishRaw(ctx, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publishNotes(ctx, t, before, 1, 200)
+	large(19 << 20)
+	publishNotes(ctx, t, before, 1, 200)
+	large(3 << 20)
+	large(9 << 20)
+	publishNotes(ctx, t, before, 1, 200)
+	before.Close()
+	srv.Halt()
+	if err := srv.RestartWith(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Connect(ctx, Config{URL: srv.URL(), Name: t.Name(), ReadAhead: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	got := readUpTo(ctx, t, open(ctx, t, c, 0), 603)
+	for i, m := range got {
+		if m.Position != uint64(i+1) {
+			t.Fatalf("message %d is at %d", i+1, m.Position)
+		}
+	}
+	for position, size := range map[int]int{201: 19 << 20, 402: 3 << 20, 403: 9 << 20} {
+		if n := len(got[position-1].Data); n != size {
+			t.Errorf("message %d has %d bytes, want %d", position, n, size)
+		}
+	}
+}
+
 // sendBytes speaks the protocol itself, and returns once the server has taken
 // everything in.
 func sendBytes(ctx context.Context, t *testing.T, srv *natsserver.Server, line string) {

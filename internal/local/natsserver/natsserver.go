@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Dir        string // where streams are kept; default: a temporary folder, removed by Stop
 	Port       int    // on the loopback; default: a free one
+	MaxPayload int    // of a message, in bytes; default 1 MiB
 	SyncAlways bool   // acknowledged means on disk, as an event store wants; default: every two minutes
 
 	Name    string   // of the server; needed in a cluster
@@ -57,7 +58,7 @@ func Start(opt Options) (*Server, error) {
 
 func (s *Server) options() (*server.Options, error) {
 	opt := &server.Options{Host: "127.0.0.1", Port: s.opt.Port, JetStream: true, StoreDir: s.dir,
-		SyncAlways: s.opt.SyncAlways, ServerName: s.opt.Name, NoSigs: true, NoLog: true}
+		MaxPayload: int32(s.opt.MaxPayload), SyncAlways: s.opt.SyncAlways, ServerName: s.opt.Name, NoSigs: true, NoLog: true}
 	if s.opt.Cluster == "" {
 		return opt, nil
 	}
@@ -108,6 +109,12 @@ func (s *Server) Halt() {
 
 // Restart starts a halted server on the same port and data.
 func (s *Server) Restart() error { return s.start() }
+
+// RestartWith starts a halted server that takes messages of so many bytes.
+func (s *Server) RestartWith(maxPayload int) error {
+	s.opt.MaxPayload = maxPayload
+	return s.start()
+}
 
 // Stop ends the server and removes a temporary folder.
 func (s *Server) Stop() {
