@@ -36,12 +36,11 @@ func ByKeys(cfg *pgxpool.Config) { cfg.ConnConfig.RuntimeParams["enable_seqscan"
 // built, or a new one where there is none that this program can go on with.
 // One builder works at a time.
 func NewBuilder(pool *pgxpool.Pool, owner string, restart bool, log *slog.Logger) *Store {
-	return &Store{pool: pool, owner: owner, log: log, role: "rebuild", copies: true,
-		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
-			g, err := building(ctx, tx, stream, restart)
-			restart = false // once
-			return g, err
-		}}
+	s := &Store{pool: pool, owner: owner, log: log, role: "rebuild", copies: true}
+	s.choose = func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
+		return building(ctx, tx, stream, restart && s.Acquired() == 0) // once
+	}
+	return s
 }
 
 func building(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, restart bool) (Generation, error) {

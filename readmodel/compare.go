@@ -22,7 +22,7 @@ type Comparison struct {
 	New       int64            // accounts of the second that the first lacks
 	Different int64            // accounts compared that differ
 	Sections  map[string]int64 // differing accounts, by section
-	Tiers     int64            // tier definitions at equal positions that differ, or that the second lacks
+	Tiers     int64            // tier definitions that differ, or that one of them lacks, although it has come as far
 	Sample    []Difference     // some of those that are missing, new or different
 }
 
@@ -92,8 +92,9 @@ FROM found f GROUP BY f.what ORDER BY f.what`), behind, ahead, same)
 			return err
 		}
 		return tx.QueryRow(ctx, replace.Replace(`
-SELECT count(*) FROM {a}.quota_tiers a LEFT JOIN {b}.quota_tiers b USING (id)
-WHERE b.id IS NULL AND a.position <= $1 OR (a.position = b.position AND a.body <> b.body)`), ahead).Scan(&c.Tiers)
+SELECT count(*) FROM {a}.quota_tiers a FULL JOIN {b}.quota_tiers b USING (id)
+WHERE b.id IS NULL AND a.position <= $2 OR a.id IS NULL AND b.position <= $1 OR a.position = b.position AND a.body <> b.body
+    OR $3 AND (a.position < b.position AND b.position <= $1 OR b.position < a.position AND a.position <= $2)`), behind, ahead, same).Scan(&c.Tiers)
 	})
 	if err != nil {
 		return c, fmt.Errorf("compare generations %d and %d: %w", first, second, err)

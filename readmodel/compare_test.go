@@ -40,6 +40,12 @@ func TestWhatOneHasYetToHearOfIsNoDifference(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("a tier is gone", readmodel.Comparison{Missing: 1, New: 1, Tiers: 1})
+	if _, err := pool.Exec(t.Context(), `
+INSERT INTO export_g2.quota_tiers SELECT 'another', partition, position, body FROM export_g1.quota_tiers;
+INSERT INTO export_g2.quota_tiers SELECT id, partition, position - 1, body FROM export_g1.quota_tiers`); err != nil {
+		t.Fatal(err)
+	}
+	check("a tier is new, and one is behind", readmodel.Comparison{Missing: 1, New: 1, Tiers: 2})
 }
 
 // TestLaggingIsNoDifference: where an account's positions differ, it is on its

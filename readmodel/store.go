@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,6 +43,8 @@ type Store struct {
 	copies  bool      // many rows are new: COPY those
 	role    string    // without members: what one replica at a time does; names the lock
 	lock    *pgx.Conn // holds it
+
+	acquired atomic.Int64 // generation, without members
 }
 
 // chooser finds or makes the generation to write.
@@ -95,9 +98,15 @@ func (s *Store) Acquire(ctx context.Context, stream projections.StreamInfo) (own
 	})
 	if err != nil {
 		s.Close(context.WithoutCancel(ctx))
+		return own, err
 	}
-	return own, err
+	s.acquired.Store(own.Generation)
+	return own, nil
 }
+
+// Acquired is the generation that a builder or reviver writes; 0 before its
+// first Acquire has succeeded.
+func (s *Store) Acquired() int64 { return s.acquired.Load() }
 
 func ownership(g Generation) projections.Ownership {
 	return projections.Ownership{Generation: g.Number, Stream: g.Stream}

@@ -26,6 +26,7 @@ type rebuilding struct {
 	exports *readmodel.Exports
 	log     *slog.Logger
 	accept  bool // cut over in spite of differences
+	restart bool // give up what is being built
 }
 
 func (p *program) rebuilding(ctx context.Context) (r *rebuilding, err error) {
@@ -78,7 +79,7 @@ func (p *program) rebuild() *cobra.Command {
 				return err
 			}
 			defer r.close()
-			r.accept = accept
+			r.accept, r.restart = accept, restart
 			live, err := readmodel.Live(ctx, r.pool)
 			if err != nil {
 				return fmt.Errorf("%w: there is nothing to rebuild; start `projector run`", err)
@@ -144,11 +145,11 @@ func (r *rebuilding) build(ctx context.Context, store *readmodel.Store, live rea
 	defer show.end()
 	source := newThrottle(r.client, maxRate, func() bool { return r.suffers(ctx, live.Number) })
 	for {
-		only, err := r.pass(ctx)
+		only, err := r.pass(ctx, store)
 		if err != nil {
 			return 0, fmt.Errorf("rebuild: %w", err)
 		}
-		generation, err := r.follow(ctx, r.engine(source, store, only), only, show)
+		generation, err := r.follow(ctx, r.engine(source, store, only), store, only, show)
 		if err != nil || only == nil {
 			return generation, err
 		}
@@ -156,14 +157,14 @@ func (r *rebuilding) build(ctx context.Context, store *readmodel.Store, live rea
 }
 
 // pass chooses the partitions of the next pass; nil stands for all of them.
-func (r *rebuilding) pass(ctx context.Context) (func(partition int) bool, error) {
+func (r *rebuilding) pass(ctx context.Context, store *readmodel.Store) (func(partition int) bool, error) {
 	info, err := r.client.Info(ctx)
 	if err != nil {
 		return nil, err
 	}
 	at := map[int]uint64{}
 	switch g, err := readmodel.Building(ctx, r.pool); {
-	case errors.Is(err, readmodel.ErrNotFound): // about to be made
+	case errors.Is(err, readmodel.ErrNotFound), r.restart && store.Acquired() == 0: // about to be made
 		for p := range info.Partitions {
 			at[p] = 0
 		}
@@ -200,7 +201,7 @@ func stateSize(info projections.StreamInfo) float64 {
 }
 
 // follow runs the engine until the partitions are near the end of the stream.
-func (r *rebuilding) follow(ctx context.Context, engine *projections.Projector, only func(int) bool, show *progress) (int64, error) {
+func (r *rebuilding) follow(ctx context.Context, engine *projections.Projector, store *readmodel.Store, only func(int) bool, show *progress) (int64, error) {
 	following, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
@@ -216,7 +217,11 @@ func (r *rebuilding) follow(ctx context.Context, engine *projections.Projector, 
 			return 0, fmt.Errorf("rebuild: %w", err)
 		case <-ticker.C:
 		}
-		generation, done, err := r.near(ctx, only, show)
+		generation := store.Acquired()
+		if generation == 0 {
+			continue // the engine is about to choose it
+		}
+		done, err := r.near(ctx, generation, only, show)
 		if err != nil {
 			stop()
 			<-ended
@@ -230,18 +235,16 @@ func (r *rebuilding) follow(ctx context.Context, engine *projections.Projector, 
 }
 
 // near tells whether the partitions are near the end.
-func (r *rebuilding) near(ctx context.Context, only func(int) bool, show *progress) (generation int64, done bool, err error) {
-	generation, _, end, err := r.reached(ctx)
-	if errors.Is(err, readmodel.ErrNotFound) {
-		return 0, false, nil // the engine is about to make it
-	}
+func (r *rebuilding) near(ctx context.Context, generation int64, only func(int) bool, show *progress) (done bool, err error) {
+	info, err := r.client.Info(ctx)
 	if err != nil {
-		return 0, false, err
+		return false, err
 	}
 	at, err := readmodel.Positions(ctx, r.pool, generation)
 	if err != nil || len(at) == 0 {
-		return 0, false, err
+		return false, err
 	}
+	end := info.Last
 	sum, done := uint64(0), true
 	for p, position := range at {
 		sum += position
@@ -250,7 +253,7 @@ func (r *rebuilding) near(ctx context.Context, only func(int) bool, show *progre
 		}
 	}
 	show.at(sum/uint64(len(at)), end)
-	return generation, done, nil
+	return done, nil
 }
 
 // reached tells how far the generation that is being built is.

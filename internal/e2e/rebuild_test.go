@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/auth/authtest"
+	"accountexport/internal/local/tcpproxy"
 	"accountexport/internal/workload"
 	"accountexport/readmodel"
 )
@@ -89,6 +91,27 @@ func TestRebuildWithoutAGap(t *testing.T) {
 	if out, status = command(t, "projector", settings, "generations", "list"); status != 0 || strings.Count(out, "\n") != 3 {
 		t.Errorf("list: exit %d: %s", status, out)
 	}
+}
+
+// TestRestartedRebuildIsAnother: what --restart gives up is not what is compared
+// or cut over to, however long it takes to begin anew.
+func TestRestartedRebuildIsAnother(t *testing.T) {
+	s := newSystem(t)
+	if err := s.publish(t.Context(), workload.New(58, workload.Config{Accounts: 20}), 500, 0); err != nil {
+		t.Fatal(err)
+	}
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	if out, status := command(t, "projector", s.settings, "rebuild", "--cutover=manual"); status != 0 || !strings.Contains(out, "generation 2 is ready") {
+		t.Fatalf("rebuild: exit %d: %s", status, out)
+	}
+	far := maps.Clone(s.settings)
+	far["DATABASE_URL"] = s.by(t, tcpproxy.Shape{Delay: 60 * time.Millisecond})
+	if out, status := command(t, "projector", far, "rebuild", "--restart"); status != 0 || !strings.Contains(out, "generation 3 is live") {
+		t.Errorf("rebuild --restart: exit %d: %s", status, out)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.verify(t)
 }
 
 // checkVerify: every account equals its refold; with one byte changed in one

@@ -55,14 +55,20 @@ func newSystem(t testing.TB) *system {
 	return s
 }
 
+// by is the database's URL by way of such a network.
+func (s *system) by(t *testing.T, shape tcpproxy.Shape) (url string) {
+	t.Helper()
+	c := s.pool.Config().ConnConfig
+	network := tcpproxy.ForTest(t, fmt.Sprintf("%s:%d", c.Host, c.Port))
+	network.Set(shape)
+	return databaseURL("postgres", network)
+}
+
 // slowly is the database's URL by way of a network that takes so many bytes a
 // second of each connection: whoever writes to it has all waiting that may wait.
 func (s *system) slowly(t *testing.T, bytesPerSecond int) (url string) {
 	t.Helper()
-	c := s.pool.Config().ConnConfig
-	slow := tcpproxy.ForTest(t, fmt.Sprintf("%s:%d", c.Host, c.Port))
-	slow.Set(tcpproxy.Shape{Delay: 5 * time.Millisecond, BytesPerSecond: bytesPerSecond})
-	return databaseURL("postgres", slow)
+	return s.by(t, tcpproxy.Shape{Delay: 5 * time.Millisecond, BytesPerSecond: bytesPerSecond})
 }
 
 // closePool does not wait for what a test that failed has not given back.
