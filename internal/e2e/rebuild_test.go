@@ -157,6 +157,9 @@ func (s *system) readAll(t *testing.T) (end func() int) {
 		for ; ctx.Err() == nil; n++ {
 			account := accounts[n%len(accounts)]
 			d, err := exports.Open(ctx, account)
+			if err == nil && ctx.Err() != nil {
+				d.Close() // it may hold a transaction, for which dropping its generation would wait
+			}
 			if ctx.Err() != nil {
 				return
 			}
