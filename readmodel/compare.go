@@ -48,6 +48,10 @@ var comparedColumns = []struct{ section, condition string }{
 	{"erased", "a.erased_at IS DISTINCT FROM b.erased_at"},
 }
 
+// lags is where what one has is behind what the other has of the same stream,
+// although the first has come as far; see [horizons].
+const lags = `$3 AND (a.position < b.position AND b.position <= $1 OR b.position < a.position AND a.position <= $2)`
+
 // Compare compares two generations inside the database, in one snapshot; no
 // document leaves it. The layout of stored rows depends on the messages alone,
 // so equal accounts have equal rows and pages.
@@ -71,7 +75,7 @@ WITH pages AS (
 found AS (
     SELECT account_id, CASE WHEN b.account_id IS NULL AND a.position <= $2 THEN 'missing'
         WHEN a.account_id IS NULL AND b.position <= $1 THEN 'new'
-        WHEN $3 AND (a.position < b.position AND b.position <= $1 OR b.position < a.position AND a.position <= $2) THEN 'position'
+        WHEN `+lags+` THEN 'position'
         WHEN a.position IS DISTINCT FROM b.position THEN 'moving'
         ELSE coalesce(nullif(concat_ws(' ', `+strings.Join(labels, ", ")+`), ''), 'equal') END AS what
     FROM {a}.account_export a FULL JOIN {b}.account_export b USING (account_id)),
@@ -94,7 +98,7 @@ FROM found f GROUP BY f.what ORDER BY f.what`), behind, ahead, same)
 		return tx.QueryRow(ctx, replace.Replace(`
 SELECT count(*) FROM {a}.quota_tiers a FULL JOIN {b}.quota_tiers b USING (id)
 WHERE b.id IS NULL AND a.position <= $2 OR a.id IS NULL AND b.position <= $1 OR a.position = b.position AND a.body <> b.body
-    OR $3 AND (a.position < b.position AND b.position <= $1 OR b.position < a.position AND a.position <= $2)`), behind, ahead, same).Scan(&c.Tiers)
+    OR `+lags), behind, ahead, same).Scan(&c.Tiers)
 	})
 	if err != nil {
 		return c, fmt.Errorf("compare generations %d and %d: %w", first, second, err)
