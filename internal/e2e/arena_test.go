@@ -177,12 +177,6 @@ func databaseURL(user string, by *tcpproxy.Proxy) string {
 	return "postgres://" + user + "@" + by.Addr() + "/postgres?sslmode=disable"
 }
 
-// databaseAddr is where PostgreSQL listens.
-func (a *arena) databaseAddr() string {
-	c := a.pool.Config().ConnConfig
-	return fmt.Sprintf("%s:%d", c.Host, c.Port)
-}
-
 // victim picks a replica: mostly one that owns a partition.
 func (a *arena) victim(rng *rand.Rand) *replica {
 	r, partition := a.replicas[rng.IntN(len(a.replicas))], rng.IntN(stream.DefaultPartitions)

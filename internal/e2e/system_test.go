@@ -55,11 +55,16 @@ func newSystem(t testing.TB) *system {
 	return s
 }
 
+// databaseAddr is where PostgreSQL listens.
+func (s *system) databaseAddr() string {
+	c := s.pool.Config().ConnConfig
+	return fmt.Sprintf("%s:%d", c.Host, c.Port)
+}
+
 // by is the database's URL by way of such a network.
 func (s *system) by(t *testing.T, shape tcpproxy.Shape) (url string) {
 	t.Helper()
-	c := s.pool.Config().ConnConfig
-	network := tcpproxy.ForTest(t, fmt.Sprintf("%s:%d", c.Host, c.Port))
+	network := tcpproxy.ForTest(t, s.databaseAddr())
 	network.Set(shape)
 	return databaseURL("postgres", network)
 }
