@@ -31,7 +31,7 @@ func (s *session) share(ctx, reading context.Context) error {
 	var next move
 	last := time.Now()
 	ctx, end := context.WithCancel(ctx)
-	due := s.due(ctx)
+	due := s.due(ctx, 0)
 	defer func() {
 		end()
 		<-due // it uses the store
@@ -48,6 +48,7 @@ func (s *session) share(ctx, reading context.Context) error {
 		case <-due: // also when ctx ends
 		}
 		waits := !next.none() // one move after the other
+		began := time.Now()
 		got, err := s.p.store.Share(ctx, s.own.Generation, reading.Err() == nil && !waits)
 		switch {
 		case ctx.Err() != nil:
@@ -55,7 +56,8 @@ func (s *session) share(ctx, reading context.Context) error {
 		case errors.Is(err, ErrFenced):
 			return err
 		case errors.Is(err, context.DeadlineExceeded), err != nil && time.Since(last) > 10*s.p.opt.Share:
-			// One silent connection is seldom alone, and a commit waits longer.
+			// The store says that no answer will come. One silent connection
+			// is seldom alone, and a commit waits longer.
 			return fmt.Errorf("tell the other replicas: %w", err)
 		case err == nil:
 			last = time.Now()
@@ -71,7 +73,7 @@ func (s *session) share(ctx, reading context.Context) error {
 				next = m
 			}
 		}
-		due = s.due(ctx)
+		due = s.due(ctx, time.Since(began))
 	}
 }
 
@@ -80,12 +82,13 @@ func (s *session) share(ctx, reading context.Context) error {
 const gather = 20 * time.Millisecond
 
 // due is closed when it is time to share again: when others tell so, or
-// [Options.Share] has passed, or ctx ends.
-func (s *session) due(ctx context.Context) <-chan struct{} {
+// [Options.Share] has passed, or ctx ends. Where the last time took long, it is
+// as long again, up to twice that: a busy store is asked less.
+func (s *session) due(ctx context.Context, took time.Duration) <-chan struct{} {
 	due := make(chan struct{})
 	go func() {
 		defer close(due)
-		wait, cancel := context.WithTimeout(ctx, s.p.opt.Share)
+		wait, cancel := context.WithTimeout(ctx, min(max(s.p.opt.Share, took), 2*s.p.opt.Share))
 		defer cancel()
 		if s.p.store.Moved(wait) == nil {
 			wait, cancel = context.WithTimeout(ctx, gather)

@@ -52,6 +52,7 @@ func (s *Store) commit(ctx context.Context, b *projections.Batch) error {
 
 // write makes the statements that write the batch, one after the other.
 func write(b *projections.Batch, q statement) {
+	q(byKeys)
 	queueAdvances(q, b)
 	queueWipes(q, b)
 	for changes := range slices.Chunk(b.Changes, rowsAtOnce) {

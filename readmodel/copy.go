@@ -16,6 +16,7 @@ import (
 // rows.
 func copyNew(ctx context.Context, tx pgx.Tx, b *projections.Batch) error {
 	c := copier{ctx: ctx, tx: tx, generation: b.Generation}
+	c.exec(byKeys)
 	queueAdvances(c.exec, b)
 	queueWipes(c.exec, b)
 	var fresh, known []projections.Change

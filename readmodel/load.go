@@ -25,23 +25,28 @@ func (s *Store) load(ctx context.Context, generation int64, accounts []events.UU
 	for i, id := range accounts {
 		ids[i] = id
 	}
-	rows, err := s.pool.Query(ctx, inSchema(generation, `
+	var out []projections.AccountRow
+	q := &pgx.Batch{}
+	q.Queue(byKeys)
+	q.Queue(inSchema(generation, `
 SELECT account_id, partition, position, parked, erased_at, coalesce(quota_tier_id, ''), usage_low, usage_pages, key_pages,
     sandbox_pages, waiting, user_json, team_json, usage_tail, keys_tail, sandboxes_tail
-FROM {schema}.account_export WHERE account_id = ANY($1)`), ids)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r projections.AccountRow, err error) {
-		var erased *time.Time
-		err = row.Scan((*[16]byte)(&r.ID), &r.Partition, &r.Position, &r.Parked, &erased, &r.QuotaTierID, &r.UsageLow,
-			&r.UsagePages, &r.KeyPages, &r.SandboxPages, &r.Waiting, &r.User, &r.Team, &r.Usage, &r.Keys, &r.Sandboxes)
-		if erased != nil {
-			at := events.TimeOf(*erased)
-			r.ErasedAt = &at
-		}
-		return r, err
+FROM {schema}.account_export WHERE account_id = ANY($1)`), ids).Query(func(rows pgx.Rows) (err error) {
+		out, err = pgx.CollectRows(rows, scanAccount)
+		return err
 	})
+	return out, s.pool.SendBatch(ctx, q).Close()
+}
+
+func scanAccount(row pgx.CollectableRow) (r projections.AccountRow, err error) {
+	var erased *time.Time
+	err = row.Scan((*[16]byte)(&r.ID), &r.Partition, &r.Position, &r.Parked, &erased, &r.QuotaTierID, &r.UsageLow,
+		&r.UsagePages, &r.KeyPages, &r.SandboxPages, &r.Waiting, &r.User, &r.Team, &r.Usage, &r.Keys, &r.Sandboxes)
+	if erased != nil {
+		at := events.TimeOf(*erased)
+		r.ErasedAt = &at
+	}
+	return r, err
 }
 
 // Lookup implements [projections.Store].
@@ -51,6 +56,7 @@ func (s *Store) Lookup(ctx context.Context, generation int64, needs []projection
 		answers[i].Need = n
 	}
 	q := &pgx.Batch{}
+	q.Queue(byKeys)
 	// Nested subqueries with LIMIT, so that the plan goes by primary keys
 	// whatever the tables' statistics say.
 	queueLookup(q, answers, func(n projections.Need) int16 {

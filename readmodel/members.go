@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,17 +25,23 @@ const DefaultTakeover = 5 * time.Second
 // has not been seen for three fifths of the takeover time, or for one fifth
 // where its connection has ended too: so one that was killed is replaced at
 // once, one that is frozen or cut off within the takeover time, and one whose
-// connection alone was lost has time to come back. Only the database's clock
-// counts, and time before the server's start does not.
+// connection alone was lost has time to come back. It is seen by the row, and
+// by what its connection was last asked: one whose heartbeats are slow, since
+// the server is, has been heard of when they began, and has the whole takeover
+// time for each. Only the database's clock counts, and time before the server's
+// start does not.
 //
 // None of this is needed for safety, which rests on the checkpoints' epochs:
-// judging a live member dead costs it a new start and nothing else.
+// judging a live member dead costs it a new start and nothing else. So a
+// heartbeat need not be on disk: a crash of the server that takes one back
+// takes back what was committed in the epochs that it began, too.
 type membership struct {
 	pool     *pgxpool.Pool
 	name     string
 	takeover time.Duration
 	log      *slog.Logger
 	conn     *pgx.Conn
+	backend  atomic.Uint32 // the server's process of conn; 0: none
 	joined   bool
 }
 
@@ -65,6 +72,7 @@ func (m *membership) connected(ctx context.Context) (*pgx.Conn, error) {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	m.conn = conn
+	m.backend.Store(conn.PgConn().PID())
 	return conn, nil
 }
 
@@ -88,6 +96,7 @@ func (m *membership) disconnect(ctx context.Context) {
 	if m.conn != nil {
 		m.conn.Close(ctx)
 		m.conn = nil
+		m.backend.Store(0)
 	}
 }
 
@@ -130,6 +139,7 @@ func (m *membership) share(ctx context.Context, generation int64, take bool) (s 
 	var member, current bool
 	var dead []string
 	q := &pgx.Batch{}
+	q.Queue(atEase)
 	q.Queue(`UPDATE export.members SET seen_at = clock_timestamp(), backend = pg_backend_pid() WHERE member = $1`, m.name).
 		Exec(func(tag pgconn.CommandTag) error {
 			member = tag.RowsAffected() == 1
@@ -140,11 +150,13 @@ func (m *membership) share(ctx context.Context, generation int64, take bool) (s 
 	// A row that is locked is just being touched by its member.
 	q.Queue(`
 DELETE FROM export.members WHERE member IN (
-    SELECT member FROM export.members m
-    WHERE m.member <> $1 AND greatest(m.seen_at, pg_postmaster_start_time()) < clock_timestamp() - CASE
-        WHEN EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = m.backend) THEN $2::interval ELSE $3::interval END
-    FOR UPDATE SKIP LOCKED)
-RETURNING member`, m.name, m.takeover*3/5, m.takeover/5).Query(func(rows pgx.Rows) error {
+    SELECT m.member FROM export.members m
+    LEFT JOIN pg_stat_activity a ON a.pid = m.backend AND a.application_name = left('accountexport ' || m.member, 63)
+    WHERE m.member <> $1 AND clock_timestamp() - CASE
+        WHEN a.pid IS NULL THEN $2::interval WHEN a.state = 'active' THEN $4::interval ELSE $3::interval END
+        > greatest(m.seen_at, CASE WHEN a.state_change <= clock_timestamp() THEN a.state_change END, pg_postmaster_start_time())
+    FOR UPDATE OF m SKIP LOCKED)
+RETURNING member`, m.name, m.takeover/5, m.takeover*3/5, m.takeover).Query(func(rows pgx.Rows) error {
 		dead, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
 	})

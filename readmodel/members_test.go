@@ -134,6 +134,46 @@ func TestKilledReplicaIsReplaced(t *testing.T) {
 	owns(t, two, 4)
 }
 
+// TestLateHeartbeatsAreWaitedFor: a server that takes longer for a heartbeat
+// than a member may be silent costs the member nothing: it waits for its
+// answer, and the others know that it has asked.
+func TestLateHeartbeatsAreWaitedFor(t *testing.T) {
+	pool, _ := open(t)
+	one, two := member(t, pool, "one"), member(t, pool, "two")
+	one.Takeover, two.Takeover = 2*time.Second, 2*time.Second
+	own := acquire(t, one)
+	acquire(t, two)
+	if _, err := pool.Exec(t.Context(), `
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.4); RETURN NEW; END $$;
+CREATE TRIGGER slow BEFORE UPDATE ON export.members FOR EACH ROW WHEN (OLD.member = 'one') EXECUTE FUNCTION slow()`); err != nil {
+		t.Fatal(err)
+	}
+	beats := make(chan error)
+	go func() {
+		defer close(beats)
+		for range 4 {
+			got, err := one.Share(t.Context(), 1, true)
+			if err == nil && (len(got.Owned) != 4 || got.Owned[0].Epoch != own.Checkpoints[0].Epoch) {
+				err = fmt.Errorf("it owns %+v, and had %+v", got, own)
+			}
+			beats <- err
+		}
+	}()
+	for beating := true; beating; {
+		select {
+		case err, more := <-beats:
+			if err != nil {
+				t.Error(err)
+			}
+			beating = more
+		case <-time.After(20 * time.Millisecond):
+			if got := share(t, two); len(got.Owned) != 0 {
+				t.Fatalf("the other takes partitions of one that is only late: %+v", got)
+			}
+		}
+	}
+}
+
 // TestLostConnectionIsMadeAnew: a member whose connection was cut goes on over
 // a new one, and keeps what it owns.
 func TestLostConnectionIsMadeAnew(t *testing.T) {

@@ -157,9 +157,13 @@ func (s *Store) Share(ctx context.Context, generation int64, take bool) (project
 	if s.members == nil {
 		return projections.Share{}, errors.New("this store shares no partitions")
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.members.takeover/2)
-	defer cancel()
-	return s.members.share(ctx, generation, take)
+	ctx, end := s.members.attended(ctx)
+	defer end()
+	share, err := s.members.share(ctx, generation, take)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errSilent) {
+		return share, cause
+	}
+	return share, err
 }
 
 // Moved implements [projections.Store].

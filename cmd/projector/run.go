@@ -37,7 +37,7 @@ func (p *program) follow(ctx context.Context) error {
 	}
 	defer client.Close()
 	replica := replicaName()
-	pool, err := p.connectDatabase(ctx, readmodel.ByKeys, as(replica))
+	pool, err := p.connectDatabase(ctx, as(replica))
 	if err != nil {
 		return err
 	}

