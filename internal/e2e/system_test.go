@@ -31,12 +31,12 @@ type system struct {
 	settings map[string]string
 }
 
-func newSystem(t testing.TB) *system {
+func newSystem(t testing.TB, with ...postgres.Options) *system {
 	t.Helper()
 	ctx := t.Context()
 	s := &system{nats: natsserver.ForTest(t)}
 	var err error
-	if s.pg, err = postgres.Start(ctx, postgres.Options{}); err != nil {
+	if s.pg, err = postgres.Start(ctx, append(with, postgres.Options{})[0]); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.pg.Stop(context.Background()) })

@@ -320,3 +320,6 @@ func serverUser() (*syscall.Credential, error) {
 
 // Binaries is the folder of the server's programs.
 func (s *Server) Binaries() string { return s.bin }
+
+// PID is the postmaster's process.
+func (s *Server) PID() int { return s.proc.Pid }
