@@ -15,6 +15,7 @@ import (
 // and the projector goes on; nothing refolds them, until a rebuild has made
 // documents of what there is.
 func TestLossIsAccepted(t *testing.T) {
+	t.Parallel()
 	s, served := newWithSomeone(t)
 	projector := launch(t, "projector", s.settings, "run")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
@@ -60,6 +61,7 @@ func TestLossIsAccepted(t *testing.T) {
 // accepted once every account was held against it, and one that differs in a
 // single message is not.
 func TestCopyIsAccepted(t *testing.T) {
+	t.Parallel()
 	s, served := newWithSomeone(t)
 	projector := launch(t, "projector", s.settings, "run")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
@@ -121,6 +123,7 @@ func TestCopyIsAccepted(t *testing.T) {
 // live generation, and a rebuild that is told to accept differences takes its
 // place; no entity tag of before is given to a document of now.
 func TestEndLostIsRebuilt(t *testing.T) {
+	t.Parallel()
 	s, served := newWithSomeone(t)
 	projector := launch(t, "projector", s.settings, "run")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
@@ -153,6 +156,7 @@ func TestEndLostIsRebuilt(t *testing.T) {
 // holds messages of one account under two of them. A rebuild folds them into
 // one document, and loses none.
 func TestPartitionsAreRebuilt(t *testing.T) {
+	t.Parallel()
 	for _, partitions := range []int{7, 40} {
 		s, _ := newWithSomeone(t)
 		projector := launch(t, "projector", s.settings, "run")

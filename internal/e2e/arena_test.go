@@ -53,7 +53,7 @@ type arena struct {
 
 func newArena(t *testing.T, cfg arenaConfig) *arena {
 	t.Helper()
-	a := &arena{system: &system{}, arenaConfig: cfg, cluster: natsserver.ClusterForTest(t, cfg.servers)}
+	a := &arena{system: &system{}, arenaConfig: cfg, cluster: natsserver.ClusterForTest(t, binary(t, "natsd"), cfg.servers)}
 	a.startServers(t)
 	for i := range cfg.projectors {
 		a.replicas = append(a.replicas, a.newReplica(t, fmt.Sprintf("projector %d", i+1)))

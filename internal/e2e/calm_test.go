@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"accountexport/internal/local/postgres"
+	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
 )
 
@@ -37,8 +39,12 @@ func hangUp(t *testing.T) (addr string, connections *atomic.Int64) {
 // TestFailuresStayCalm: while a server is away, neither are attempts made
 // without pause, nor is the log filled.
 func TestFailuresStayCalm(t *testing.T) {
-	const away = 10 * time.Second
-	s := newSystem(t)
+	t.Parallel()
+	away := 5 * time.Second
+	if testrun.Long() {
+		away = 20 * time.Second
+	}
+	s := newServer(t, postgres.Options{})
 	lines := func(p *process) int { return strings.Count(p.out.tail(1<<20), "\n") }
 	calm := func(what string, n, most int) {
 		t.Helper()

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"accountexport/internal/local/testrun"
 )
 
 // fault is one kind of failing part.
@@ -186,30 +187,17 @@ func chaosLasts(t *testing.T) time.Duration {
 	return d
 }
 
-// seedOf is SEED, or a new one, which it prints.
-func seedOf(t *testing.T) uint64 {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("SEED: %v", err)
-		}
-	}
-	t.Logf("SEED=%d", seed)
-	return seed
-}
-
 // TestChaosCluster: three projectors, a cluster of three NATS servers with a
 // replicated stream, PostgreSQL and an API, all of which fail in every way that
 // is known here, while events are published and documents are read. Nothing is
 // lost, nothing is folded twice, nothing that was served is not the fold at its
 // position, and all goes on by itself.
 func TestChaosCluster(t *testing.T) {
+	t.Parallel()
 	lasts := chaosLasts(t) * 4 / 5
-	cfg := arenaConfig{seed: seedOf(t), servers: 3, projectors: 3, perSecond: 150, takeover: 3 * time.Second, span: 1200 * time.Millisecond}
+	cfg := arenaConfig{seed: testrun.Seed(t), servers: 3, projectors: 3, perSecond: 80, takeover: 2 * time.Second, span: 800 * time.Millisecond}
 	if lasts > 0 {
-		cfg.takeover, cfg.span = 5*time.Second, 3*time.Second
+		cfg.perSecond, cfg.takeover, cfg.span = 150, 5*time.Second, 3*time.Second
 	}
 	a := newArena(t, cfg)
 	a.chaos(t, a.projecting(), a.around(), lasts)
@@ -218,8 +206,9 @@ func TestChaosCluster(t *testing.T) {
 // TestChaosSingle: the same with one projector and one NATS server, where
 // nobody takes over. The short form has what differs.
 func TestChaosSingle(t *testing.T) {
+	t.Parallel()
 	lasts := chaosLasts(t) / 5
-	cfg := arenaConfig{seed: seedOf(t), servers: 1, projectors: 1, perSecond: 300, takeover: 2 * time.Second, span: 800 * time.Millisecond}
+	cfg := arenaConfig{seed: testrun.Seed(t), servers: 1, projectors: 1, perSecond: 300, takeover: 2 * time.Second, span: 800 * time.Millisecond}
 	if lasts > 0 {
 		cfg.takeover, cfg.span = 5*time.Second, 3*time.Second
 	}

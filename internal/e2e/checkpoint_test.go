@@ -13,6 +13,7 @@ import (
 // checkpoint: no transaction writes one twice, and idle partitions are moved
 // on about once a second.
 func TestCheckpointsAreWrittenOnceABatch(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	if _, err := s.pool.Exec(t.Context(), `
 CREATE TABLE public.writes (transaction xid8 DEFAULT pg_current_xact_id(), partition integer, position bigint, as_of timestamptz);

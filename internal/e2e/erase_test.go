@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"accountexport/events"
+	"accountexport/internal/local/postgres"
 	"accountexport/internal/workload"
 	"accountexport/projections"
 )
@@ -22,6 +23,7 @@ const marker = "erase-marker-7f3a"
 // in the stream or in what pg_dump writes, a rebuild still works, and erasing
 // again, or somebody unknown, says so.
 func TestErasedAccountLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	launch(t, "projector", s.settings, "run")
 	s.markSomeone(t)
@@ -54,6 +56,7 @@ func TestErasedAccountLeavesNoTrace(t *testing.T) {
 // run that is let through completes it, and its receipt says that nothing is
 // left.
 func TestErasureIsCompletedAfterKills(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	launch(t, "projector", s.settings, "run")
 	s.markSomeone(t)
@@ -155,7 +158,11 @@ func (s *system) traces(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dump := exec.Command(filepath.Join(s.pg.Binaries(), "pg_dump"), "--inserts", s.pg.URL())
+	binaries, err := postgres.Binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dump := exec.Command(filepath.Join(binaries, "pg_dump"), "--inserts", s.database)
 	out, err := dump.Output()
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 // TestManyLanesAndNoCache folds a hostile stream by four lanes with batches of
 // a few messages and states that are never kept, on real servers.
 func TestManyLanesAndNoCache(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	if err := s.publish(t.Context(), workload.New(21, workload.Config{Accounts: 30, HostileShare: 0.2, ErasureShare: 0.002}), 3000, 0); err != nil {
 		t.Fatal(err)
@@ -51,6 +52,7 @@ func TestManyLanesAndNoCache(t *testing.T) {
 // TestServersComeAndGo runs two projectors, restarts NATS, freezes and kills
 // the first, and purges the end of the stream, all while events are published.
 func TestServersComeAndGo(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	first := launch(t, "projector", s.settings, "run")
 	eventually(t, "the first to follow", 20*time.Second, s.caughtUp)
@@ -64,7 +66,7 @@ func TestServersComeAndGo(t *testing.T) {
 	}
 	publish(1500)
 	s.nats.Halt()
-	if err := s.nats.Restart(); err != nil {
+	if err := s.nats.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	publish(1500)
@@ -102,6 +104,7 @@ func TestServersComeAndGo(t *testing.T) {
 // end, is not followed; the program says what happened and what can be done,
 // while running and at start, and the documents are served on.
 func TestRecreatedStreamIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	projector := launch(t, "projector", s.settings, "run")
 	if err := s.publish(t.Context(), workload.New(41, workload.Config{Accounts: 5}), 400, 0); err != nil {

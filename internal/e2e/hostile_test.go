@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"accountexport/events"
+	"accountexport/internal/local/testrun"
 	"accountexport/internal/oracle"
 	"accountexport/internal/workload"
 	"accountexport/readmodel"
@@ -118,20 +119,25 @@ func (w *wire) outcomes(t *testing.T) part {
 
 // TestHostileStreams folds, within the least memory, all at once: every way in
 // which a message can end, a flood on one account, an account of which every
-// message is parked, hundreds of thousands of events that wait for what never
-// comes, messages as large as NATS takes them, ten thousand tiers, and clocks
+// message is parked, tens of thousands of events that wait for what never
+// comes, messages as large as NATS takes them, thousands of tiers, and clocks
 // that are far off; killed hard in the middle, and with a slow database until
-// all is read. A million wait where CHAOS is set.
+// all is read. All of it is more at length, and a million wait where CHAOS is
+// set.
 func TestHostileStreams(t *testing.T) {
-	waitForOne, waitForMany := 150_000, 30_000
+	t.Parallel()
+	waitForOne, waitForMany, large, floods, parked, tiers, slowly := 20_000, 5000, 200, 3000, 1000, 2500, 12_000_000
+	if testrun.Long() {
+		waitForOne, waitForMany, large, floods, parked, tiers, slowly = 150_000, 30_000, 500, 15_000, 5000, 10_000, 4_000_000
+	}
 	if os.Getenv("CHAOS") != "" {
 		waitForOne, waitForMany = 1_000_000, 200_000
 	}
-	const large, floods, parked, tiers, some, most = 500, 15_000, 5000, 10_000, 50, 128 << 20
+	const some, most = 50, 128 << 20
 	s := newSystem(t)
 	settings := maps.Clone(s.settings)
 	settings["MEMORY_LIMIT"] = "128MiB"
-	settings["DATABASE_URL"] = s.slowly(t, 4_000_000) // all that may wait does
+	settings["DATABASE_URL"] = s.slowly(t, slowly) // all that may wait does
 	w := &wire{random: rand.New(rand.NewPCG(9, 9))}
 	hot := workload.NewHotAccount(91, workload.HotConfig{Sandboxes: 2000, Keys: 300, UsageDays: 500})
 	mixed := workload.New(92, workload.Config{Accounts: 60, HostileShare: 0.5, ErasureShare: 0.01, LargeShare: 0.01})
@@ -254,7 +260,7 @@ SELECT count(*), coalesce(sum(length(patch)), 0) FROM export_g1.account_waiting 
 	if rows, _ := waiting(lonely); rows != waitForMany {
 		t.Errorf("%d events wait for as many entities in %d rows", waitForMany, rows)
 	}
-	settings["DATABASE_URL"] = s.pg.URL()
+	settings["DATABASE_URL"] = s.database
 	projector = run()
 	// At last some of it comes; and of what is large everything is touched.
 	comes := []part{

@@ -25,17 +25,18 @@ import (
 // idle, and no replica begins anew. The test says what being idle takes of a
 // core. At length that is for ten minutes, beside a machine that is busy.
 func TestIdleReplicasCostLittle(t *testing.T) {
+	t.Parallel()
 	span, hogs := 5*time.Second, 0
 	if testrun.Long() {
 		span, hogs = 10*time.Minute, 4
 	}
 	// The extension counts what was compiled for each statement.
-	s := newSystem(t, postgres.Options{Settings: map[string]string{"shared_preload_libraries": "pg_stat_statements"}})
+	s := newServer(t, postgres.Options{Settings: map[string]string{"shared_preload_libraries": "pg_stat_statements"}})
 	if _, err := s.pool.Exec(t.Context(), `CREATE EXTENSION pg_stat_statements`); err != nil {
 		t.Fatal(err)
 	}
 	replicas := []*process{launch(t, "projector", s.settings, "run"), launch(t, "projector", s.settings, "run")}
-	api := map[string]string{"DATABASE_URL": s.pg.URL(), "HTTP_ADDR": freeAddr(t), "ADMIN_ADDR": freeAddr(t), "JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret}
+	api := map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": freeAddr(t), "ADMIN_ADDR": freeAddr(t), "JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret}
 	launch(t, "api", api)
 	if err := s.publish(t.Context(), workload.New(81, workload.Config{Accounts: 300, HostileShare: 0.05, ErasureShare: 0.01}), 5000, 0); err != nil {
 		t.Fatal(err)

@@ -4,30 +4,26 @@ import (
 	"context"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
+	"accountexport/internal/local/postgres"
+	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
 )
 
 // TestNothingIsLostOrDoubledUnderKills publishes random events of 300 accounts,
-// 5 % of them hostile, while the projector is killed hard 100 times: mostly at
-// work, within moments of a commit, and now and then while it begins. PostgreSQL
+// 5 % of them hostile, while the projector is killed hard 20 times, or at length
+// 100: mostly at work, within moments of a commit, and now and then while it begins. PostgreSQL
 // is stopped at once twice. Afterwards every document, parked message and count
 // is what an independent fold of the stream gives.
 func TestNothingIsLostOrDoubledUnderKills(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
+	t.Parallel()
+	kills, seed := 20, testrun.Seed(t)
+	if testrun.Long() {
+		kills = 100
 	}
-	t.Logf("SEED=%d", seed)
-	const kills = 100
-	s := newSystem(t)
+	s := newServer(t, postgres.Options{})
 	settings := maps.Clone(s.settings)
 	settings["TAKEOVER_AFTER"] = "1s"
 	rng := rand.New(rand.NewPCG(seed, 1))
@@ -50,7 +46,7 @@ func TestNothingIsLostOrDoubledUnderKills(t *testing.T) {
 			messages += n
 		}
 	}()
-	commits := newWatch(s.pg.URL())
+	commits := newWatch(s.database)
 	go commits.listen(t.Context())
 
 	projector := launch(t, "projector", settings, "run")

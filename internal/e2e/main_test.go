@@ -1,15 +1,22 @@
 package e2e
 
 import (
+	"flag"
 	"os"
 	"testing"
 
-	"accountexport/internal/local/natsserver"
+	"accountexport/internal/local/postgres"
 )
 
+// atOnce is how many tests run side by side: most of each is waiting.
+const atOnce = "5"
+
 func TestMain(m *testing.M) {
-	natsserver.ServeIfAsked() // a server that a test kills is this program again
-	code := m.Run()
+	flag.Parse()
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err) // the flag is testing's
+	}
+	code := postgres.Main(m)
 	if programs.dir != "" {
 		os.RemoveAll(programs.dir)
 	}

@@ -51,6 +51,7 @@ func (s *system) passes(t *testing.T, what string) {
 // taken over, and the frozen one begins anew when it thaws; all while events
 // are published. In the end all is as one fold makes it.
 func TestManyProjectors(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	ctx, stop := context.WithCancel(t.Context())
 	published := make(chan error, 1)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"accountexport/internal/local/port"
 )
 
 // programs are the real binaries, built once.
@@ -29,7 +30,8 @@ func binary(t testing.TB, name string) string {
 		if programs.dir, programs.err = os.MkdirTemp("", "accountexport-e2e-"); programs.err != nil {
 			return
 		}
-		out, err := exec.Command("go", "build", "-o", programs.dir+"/", "accountexport/cmd/projector", "accountexport/cmd/api").CombinedOutput()
+		out, err := exec.Command("go", "build", "-o", programs.dir+"/", "accountexport/cmd/projector", "accountexport/cmd/api",
+			"accountexport/internal/local/natsserver/natsd").CombinedOutput()
 		if err != nil {
 			programs.err = fmt.Errorf("%w: %s", err, out)
 		}
@@ -135,12 +137,11 @@ func (l *lockedBuffer) tail(n int) string {
 
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	n, err := port.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprint("127.0.0.1:", n)
 }
 
 // eventually waits until the condition holds.

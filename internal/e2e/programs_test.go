@@ -40,11 +40,12 @@ func event(t *testing.T, n int, typ, key, data string) string {
 // published by hand turn up in the document that the API serves, and status,
 // parked and export tell the same; both programs end cleanly when asked to.
 func TestFromEventToExport(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	watch, serve, apiWatch := freeAddr(t), freeAddr(t), freeAddr(t)
 	s.settings["ADMIN_ADDR"] = watch
 	projector := launch(t, "projector", s.settings, "run")
-	api := launch(t, "api", map[string]string{"DATABASE_URL": s.pg.URL(), "HTTP_ADDR": serve, "ADMIN_ADDR": apiWatch,
+	api := launch(t, "api", map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": serve, "ADMIN_ADDR": apiWatch,
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
 	account, err := events.ParseUUID(someone)
 	if err != nil {

@@ -17,19 +17,25 @@ import (
 	"accountexport/events"
 	"accountexport/internal/auth/authtest"
 	"accountexport/internal/local/tcpproxy"
+	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
 	"accountexport/readmodel"
 )
 
-// TestRebuildWithoutAGap rebuilds 130,000 messages while events are published and documents are
-// read at full rate, and kills the rebuild hard five times. No read fails or
-// goes back in position, and in the end the new generation is live and equal to
-// an independent fold; rolling back gives the same.
+// TestRebuildWithoutAGap rebuilds 21,000 messages, 130,000 at length, while
+// events are published and documents are read at full rate, and kills the
+// rebuild hard five times. No read fails or goes back in position, and in the
+// end the new generation is live and equal to an independent fold; rolling back
+// gives the same.
 func TestRebuildWithoutAGap(t *testing.T) {
-	const before, during = 100_000, 30_000
+	t.Parallel()
+	before, during, over, rate := 16_000, 5000, 4*time.Second, 7000
+	if testrun.Long() {
+		before, during, over, rate = 100_000, 30_000, 12*time.Second, 40_000
+	}
 	s := newSystem(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testrun.Seed(t)
+	rng := rand.New(rand.NewPCG(seed, 1))
 	g := workload.New(seed, workload.Config{Accounts: 200, HostileShare: 0.05, ErasureShare: 0.0005})
 	if err := s.publish(t.Context(), g, before, 0); err != nil {
 		t.Fatal(err)
@@ -38,7 +44,7 @@ func TestRebuildWithoutAGap(t *testing.T) {
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 
 	published := make(chan error, 1)
-	go func() { published <- s.publish(t.Context(), g, during, 12*time.Second) }()
+	go func() { published <- s.publish(t.Context(), g, during, over) }()
 	endReading, endHTTP := s.readAll(t), s.readHTTP(t)
 
 	settings := map[string]string{"ADMIN_ADDR": "127.0.0.1:0", "BATCH_EVENTS": "500"}
@@ -48,8 +54,8 @@ func TestRebuildWithoutAGap(t *testing.T) {
 		}
 	}
 	for i := range 5 {
-		rebuild := launch(t, "projector", settings, "rebuild", "--cutover=manual", "--max-rate", "40000")
-		moment := time.NewTimer(time.Duration(300+rand.IntN(1200)) * time.Millisecond)
+		rebuild := launch(t, "projector", settings, "rebuild", "--cutover=manual", "--max-rate", strconv.Itoa(rate))
+		moment := time.NewTimer(time.Duration(200+rng.IntN(800)) * time.Millisecond)
 		<-moment.C
 		rebuild.kill()
 		if out := rebuild.out.tail(1000); strings.Contains(out, "is ready") {
@@ -96,6 +102,7 @@ func TestRebuildWithoutAGap(t *testing.T) {
 // TestRestartedRebuildIsAnother: what --restart gives up is not what is compared
 // or cut over to, however long it takes to begin anew.
 func TestRestartedRebuildIsAnother(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	if err := s.publish(t.Context(), workload.New(58, workload.Config{Accounts: 20}), 500, 0); err != nil {
 		t.Fatal(err)
@@ -195,7 +202,7 @@ func (s *system) readHTTP(t *testing.T) (end func() int) {
 	t.Helper()
 	accounts := s.accounts(t)
 	addr := freeAddr(t)
-	launch(t, "api", map[string]string{"DATABASE_URL": s.pg.URL(), "HTTP_ADDR": addr, "ADMIN_ADDR": "127.0.0.1:0",
+	launch(t, "api", map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": addr, "ADMIN_ADDR": "127.0.0.1:0",
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
 	tokens := make([]string, len(accounts))
 	for i, id := range accounts {
@@ -270,9 +277,10 @@ func (s *system) accounts(t *testing.T) []events.UUID {
 // rebuild ends with an error that says so, the live generation stays as it is,
 // and the same command completes it afterwards.
 func TestRebuildEndsClearly(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	launch(t, "projector", s.settings, "run")
-	if err := s.publish(t.Context(), workload.New(31, workload.Config{Accounts: 300, HostileShare: 0.05}), 12_000, 0); err != nil {
+	if err := s.publish(t.Context(), workload.New(31, workload.Config{Accounts: 300, HostileShare: 0.05}), 6000, 0); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
@@ -298,7 +306,7 @@ WHERE g.state = 'building' GROUP BY 1 HAVING max(c.position) > 0`).Scan(&generat
 		s.verify(t)
 	}
 
-	p := launch(t, "projector", settings, "rebuild", "--max-rate", "2000")
+	p := launch(t, "projector", settings, "rebuild", "--max-rate", "1000")
 	eventually(t, "the rebuild to begin", 20*time.Second, begun)
 	// A disk that is full, as PostgreSQL says it.
 	if _, err := s.pool.Exec(t.Context(), fmt.Sprintf(`
@@ -313,12 +321,12 @@ CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON export_g%d.account_export FO
 		t.Fatal(err)
 	}
 
-	p = launch(t, "projector", settings, "rebuild", "--max-rate", "2000")
+	p = launch(t, "projector", settings, "rebuild", "--max-rate", "1000")
 	eventually(t, "the rebuild to go on", 20*time.Second, begun)
 	eventually(t, "its connections to be cut", 20*time.Second, func(ctx context.Context) error {
 		var n int
 		err := s.pool.QueryRow(ctx, `
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'accountexport rebuild'`).Scan(&n)
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'accountexport rebuild'`).Scan(&n)
 		select {
 		case status := <-p.done:
 			p.done <- status

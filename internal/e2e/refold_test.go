@@ -15,6 +15,7 @@ import (
 // independent fold gives. A retry by the same version changes nothing, and a
 // changed byte is mended.
 func TestRefoldRacesSafely(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	s.settings["AUDIT_RATE"] = "20"
 	projector := launch(t, "projector", s.settings, "run")
@@ -24,7 +25,7 @@ func TestRefoldRacesSafely(t *testing.T) {
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	published := make(chan error, 1)
-	go func() { published <- s.publish(t.Context(), g, 4000, 6*time.Second) }()
+	go func() { published <- s.publish(t.Context(), g, 2000, 3*time.Second) }()
 	rounds := 0
 	for done := false; !done; rounds++ {
 		select {

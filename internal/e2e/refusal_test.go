@@ -54,6 +54,7 @@ func refusedCases() []refused {
 // in which a stream can have lost what was folded, while it runs and at start,
 // and says the ways out; the API serves on what there is, to the byte.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	for _, c := range refusedCases() {
 		t.Run(c.name, func(t *testing.T) {
 			s, before := newWithSomeone(t)
@@ -108,6 +109,7 @@ func TestRefusals(t *testing.T) {
 // TestBeginningMovesOn: a stream whose first messages are removed once they are
 // folded has lost nothing, however long ago the projector was started.
 func TestBeginningMovesOn(t *testing.T) {
+	t.Parallel()
 	s, _ := newWithSomeone(t)
 	projector := launch(t, "projector", s.settings, "run")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
@@ -145,7 +147,7 @@ func newWithSomeone(t *testing.T) (s *system, served func() string) {
 		t.Fatal(err)
 	}
 	serve := freeAddr(t)
-	launch(t, "api", map[string]string{"DATABASE_URL": s.pg.URL(), "HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0",
+	launch(t, "api", map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0",
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
 	s.makeSomeone(t, account)
 	if err := s.publish(t.Context(), workload.New(51, workload.Config{Accounts: 5}), 300, 0); err != nil {
@@ -200,7 +202,7 @@ func (s *system) behindTheScenes(t *testing.T, do func(url string)) {
 	}
 	do(other.URL())
 	other.Halt()
-	if err := s.nats.Restart(); err != nil {
+	if err := s.nats.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -208,6 +210,7 @@ func (s *system) behindTheScenes(t *testing.T, do func(url string)) {
 // TestReplacedEndIsRefused: a stream that lost its end, and has grown beyond the
 // checkpoint again before the projector looks, is another stream to it.
 func TestReplacedEndIsRefused(t *testing.T) {
+	t.Parallel()
 	s, before := newWithSomeone(t)
 	projector := launch(t, "projector", s.settings, "run")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
@@ -243,7 +246,7 @@ func (s *system) loseTheEndOnce(t *testing.T, first func()) (documents string) {
 	if err := os.CopyFS(backup, os.DirFS(s.nats.Dir())); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.nats.Restart(); err != nil {
+	if err := s.nats.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "more to be published", time.Minute, func(ctx context.Context) error {
@@ -259,7 +262,7 @@ func (s *system) loseTheEndOnce(t *testing.T, first func()) (documents string) {
 	if err := os.CopyFS(s.nats.Dir(), os.DirFS(backup)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.nats.Restart(); err != nil {
+	if err := s.nats.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return documents

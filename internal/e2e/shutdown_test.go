@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/auth/authtest"
 	"accountexport/internal/local/tcpproxy"
+	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
 )
 
@@ -38,21 +38,20 @@ func (p *process) stops(t *testing.T, sig syscall.Signal, within time.Duration) 
 // be made bad.
 func (s *system) behind(t *testing.T) (*tcpproxy.Proxy, map[string]string) {
 	t.Helper()
-	u, err := url.Parse(s.pg.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	network := tcpproxy.ForTest(t, u.Host)
-	u.Host = network.Addr()
+	network := tcpproxy.ForTest(t, s.databaseAddr())
 	settings := maps.Clone(s.settings)
-	settings["DATABASE_URL"] = u.String()
+	settings["DATABASE_URL"] = s.through(t, network)
 	return network, settings
 }
 
 // TestShutdownUnderLoad asks one of two projectors after the other to end,
 // behind and while thousands of events a second are published.
 func TestShutdownUnderLoad(t *testing.T) {
-	const messages, over, rounds = 30_000, 12 * time.Second, 10
+	t.Parallel()
+	messages, over, rounds := 8000, 4*time.Second, 4
+	if testrun.Long() {
+		messages, over, rounds = 30_000, 12*time.Second, 10
+	}
 	s := newSystem(t)
 	published := make(chan error, 1)
 	g := workload.New(61, workload.Config{Accounts: 400, HostileShare: 0.05, ErasureShare: 0.001, LargeShare: 0.002})
@@ -61,7 +60,7 @@ func TestShutdownUnderLoad(t *testing.T) {
 	both := [2]*process{run(), run()}
 	var longest time.Duration
 	for i := range rounds {
-		<-time.After(over / rounds)
+		<-time.After(over / time.Duration(rounds))
 		status, took := both[i%2].stops(t, syscall.SIGTERM, shutdownTimeout)
 		if out := both[i%2].out.tail(1 << 20); status != 0 || !strings.Contains(out, "msg=stopped") || strings.Contains(out, "abandoned") {
 			t.Errorf("exit %d: %s", status, out)
@@ -83,6 +82,7 @@ func TestShutdownUnderLoad(t *testing.T) {
 // TestShutdownWhileDatabaseHangs: a database that does not answer keeps no
 // projector from ending in time; what it had at hand is projected by the next.
 func TestShutdownWhileDatabaseHangs(t *testing.T) {
+	t.Parallel()
 	const timeout = 2 * time.Second
 	s := newSystem(t)
 	network, settings := s.behind(t)
@@ -114,6 +114,7 @@ func TestShutdownWhileDatabaseHangs(t *testing.T) {
 // TestShutdownBeforeServersAnswer: who waits for servers at the start ends when
 // it is asked to.
 func TestShutdownBeforeServersAnswer(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
 	if err != nil {
@@ -140,6 +141,7 @@ func TestShutdownBeforeServersAnswer(t *testing.T) {
 
 // TestSecondSignalEndsAtOnce: of two signals the second one is not handled.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	network, settings := s.behind(t)
 	settings["SHUTDOWN_TIMEOUT"] = "5m"
@@ -173,6 +175,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 // end arrives whole, who waits for a position is told at once, and a client
 // that takes nothing does not keep the API beyond SHUTDOWN_TIMEOUT.
 func TestShutdownOfTheAPI(t *testing.T) {
+	t.Parallel()
 	const secret, issuer = "super-secret-jwt-token-with-at-least-32-characters-long", "http://127.0.0.1:54321/auth/v1"
 	s := newSystem(t)
 	m := newMany(1)
@@ -196,7 +199,7 @@ func TestShutdownOfTheAPI(t *testing.T) {
 	for _, reads := range []bool{true, false} {
 		t.Run(fmt.Sprintf("reads=%v", reads), func(t *testing.T) {
 			addr, admin := freeAddr(t), freeAddr(t)
-			api := launch(t, "api", map[string]string{"DATABASE_URL": s.pg.URL(), "JWT_ISSUER": issuer, "JWT_SECRET": secret, "HTTP_ADDR": addr,
+			api := launch(t, "api", map[string]string{"DATABASE_URL": s.database, "JWT_ISSUER": issuer, "JWT_SECRET": secret, "HTTP_ADDR": addr,
 				"ADMIN_ADDR": admin, "SHUTDOWN_TIMEOUT": "3s", "DRAIN_DELAY": "200ms"})
 			eventually(t, "the API ready", time.Minute, func(ctx context.Context) error {
 				status, _, body, err := get(ctx, "http://"+admin+"/readyz", "")

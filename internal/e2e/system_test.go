@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"testing"
 	"time"
 
@@ -21,34 +22,48 @@ import (
 	"accountexport/readmodel"
 )
 
-// system is a NATS server, a PostgreSQL server of its own, and what the
-// programs are told of them.
+// system is a NATS server, a database, and what the programs are told of them.
 type system struct {
-	nats     *natsserver.Server
-	pg       *postgres.Server
+	nats     *natsserver.Process
+	pg       *postgres.Server // only of a system with a server of its own
+	database string           // its URL
 	client   *stream.Client
 	pool     *pgxpool.Pool
 	settings map[string]string
 }
 
-func newSystem(t testing.TB, with ...postgres.Options) *system {
+// newSystem has a database on the PostgreSQL server that most tests share.
+func newSystem(t testing.TB) *system {
 	t.Helper()
-	ctx := t.Context()
-	s := &system{nats: natsserver.ForTest(t)}
-	var err error
-	if s.pg, err = postgres.Start(ctx, append(with, postgres.Options{})[0]); err != nil {
+	return provisioned(t, &system{database: postgres.TestDatabase(t)})
+}
+
+// newServer has a PostgreSQL server of its own, for tests that stop it or that
+// look at all of it.
+func newServer(t testing.TB, opt postgres.Options) *system {
+	t.Helper()
+	pg, err := postgres.Start(t.Context(), opt)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.pg.Stop(context.Background()) })
+	t.Cleanup(func() { _ = pg.Stop(context.Background()) })
+	return provisioned(t, &system{pg: pg, database: pg.URL()})
+}
+
+func provisioned(t testing.TB, s *system) *system {
+	t.Helper()
+	ctx := t.Context()
+	s.nats = natsserver.ProcessForTest(t, binary(t, "natsd"))
+	var err error
 	if s.client, err = stream.Connect(ctx, stream.Config{URL: s.nats.URL(), Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.client.Close)
-	if s.pool, err = pgxpool.New(ctx, s.pg.URL()); err != nil {
+	if s.pool, err = pgxpool.New(ctx, s.database); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.closePool)
-	s.settings = map[string]string{"NATS_URL": s.nats.URL(), "DATABASE_URL": s.pg.URL(), "ADMIN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "text"}
+	s.settings = map[string]string{"NATS_URL": s.nats.URL(), "DATABASE_URL": s.database, "ADMIN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "text"}
 	if out, status := command(t, "projector", s.settings, "provision"); status != 0 {
 		t.Fatalf("provision: exit %d: %s", status, out)
 	}
@@ -66,7 +81,18 @@ func (s *system) by(t *testing.T, shape tcpproxy.Shape) (url string) {
 	t.Helper()
 	network := tcpproxy.ForTest(t, s.databaseAddr())
 	network.Set(shape)
-	return databaseURL("postgres", network)
+	return s.through(t, network)
+}
+
+// through is the database's URL by way of a network.
+func (s *system) through(t *testing.T, network *tcpproxy.Proxy) string {
+	t.Helper()
+	u, err := url.Parse(s.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = network.Addr()
+	return u.String()
 }
 
 // slowly is the database's URL by way of a network that takes so many bytes a

@@ -76,6 +76,7 @@ func moreOf(n, most int) change {
 // tiers with parked messages, and no others. The older program ends, and
 // refuses the generation from then on.
 func TestNewMinorVersionTakesOver(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	newer := otherProjector(t, moreOf(0, 1), change{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
 	s.settings["AUDIT_RATE"] = "50"
@@ -210,6 +211,7 @@ func (s *system) counts(t *testing.T, account events.UUID, parked, dismissed int
 // documents refuses the live generation, and rebuilds beside the older one that
 // keeps it current; after the cut-over the older one refuses.
 func TestNewMajorVersionRebuilds(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	newer := otherProjector(t,
 		change{"projections/outcome.go", "VersionMajor = 1", "VersionMajor = 2"},

@@ -18,11 +18,12 @@ import (
 // the acknowledgement gets a document that holds what was published; many at
 // once, while the projector is killed and started again.
 func TestReadYourOwnWrites(t *testing.T) {
+	t.Parallel()
 	const clients, rounds = 20, 15
 	s := newSystem(t)
 	run := launch(t, "projector", s.settings, "run")
 	serve := freeAddr(t)
-	launch(t, "api", map[string]string{"DATABASE_URL": s.pg.URL(), "HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0",
+	launch(t, "api", map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0",
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
 	n := 0
 	var mu sync.Mutex

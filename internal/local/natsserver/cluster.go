@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"accountexport/internal/local/port"
 )
 
 // Cluster is a JetStream cluster of server processes.
@@ -15,14 +17,15 @@ type Cluster struct {
 	Nodes []*Process
 }
 
-// StartCluster starts so many servers below the folder, with a sync on every
-// write, as an event store wants; one is a single server.
-func StartCluster(ctx context.Context, dir string, servers int) (*Cluster, error) {
+// StartCluster starts so many servers of a program ([Options.Program]) below the
+// folder, with a sync on every write, as an event store wants; one is a single
+// server.
+func StartCluster(ctx context.Context, program, dir string, servers int) (*Cluster, error) {
 	ports := make([]int, servers)
 	routes := make([]string, servers)
 	for i := range ports {
 		var err error
-		if ports[i], err = freePort(); err != nil {
+		if ports[i], err = port.Free(); err != nil {
 			return nil, fmt.Errorf("nats: %w", err)
 		}
 		routes[i] = fmt.Sprintf("nats://127.0.0.1:%d", ports[i])
@@ -30,7 +33,7 @@ func StartCluster(ctx context.Context, dir string, servers int) (*Cluster, error
 	c := &Cluster{}
 	for i := range servers {
 		name := fmt.Sprintf("n%d", i+1)
-		opt := Options{Dir: filepath.Join(dir, name), SyncAlways: true, Name: name}
+		opt := Options{Program: program, Dir: filepath.Join(dir, name), SyncAlways: true, Name: name}
 		if servers > 1 {
 			opt.Cluster, opt.Listen, opt.Routes = "test", ports[i], routes
 		}
@@ -45,16 +48,30 @@ func StartCluster(ctx context.Context, dir string, servers int) (*Cluster, error
 }
 
 // ClusterForTest starts a cluster that ends with the test.
-func ClusterForTest(t testing.TB, servers int) *Cluster {
+func ClusterForTest(t testing.TB, program string, servers int) *Cluster {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	c, err := StartCluster(ctx, t.TempDir(), servers)
+	c, err := StartCluster(ctx, program, t.TempDir(), servers)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Kill)
 	return c
+}
+
+// ProcessForTest starts a server of a program ([Options.Program]) that ends with
+// the test.
+func ProcessForTest(t testing.TB, program string) *Process {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p, err := StartProcess(ctx, Options{Program: program, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	return p
 }
 
 // URL names every server.

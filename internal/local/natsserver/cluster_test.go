@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 
 // TestKilledServerKeepsWhatItAcknowledged kills a server hard between messages.
 func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
-	c := ClusterForTest(t, 1)
+	c := ClusterForTest(t, "", 1)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	js := connect(t, c.URL())
@@ -40,7 +40,7 @@ func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 // TestClusterOutlivesItsLeader kills the leader of a replicated stream twice:
 // another one leads, and has what the first acknowledged.
 func TestClusterOutlivesItsLeader(t *testing.T) {
-	c := ClusterForTest(t, 3)
+	c := ClusterForTest(t, "", 3)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	js := connect(t, c.URL())

@@ -21,6 +21,7 @@ type Options struct {
 	Port       int    // on the loopback; default: a free one
 	MaxPayload int    // of a message, in bytes; default 1 MiB
 	SyncAlways bool   // acknowledged means on disk, as an event store wants; default: every two minutes
+	Program    string // of a [Process]; default: this same program
 
 	Name    string   // of the server; needed in a cluster
 	Cluster string   // name of the cluster; default: a single server

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"strconv"
 	"time"
+
+	"accountexport/internal/local/port"
 )
 
 // serveVariable tells a program that it was started by [StartProcess]: the
@@ -59,19 +60,20 @@ type Process struct {
 	ended chan struct{}
 }
 
-// StartProcess starts a server as a process of this same program, see
-// [ServeIfAsked], and waits until it accepts connections. Options.Dir must be
-// given: what a killed server has written is what it starts from again.
+// StartProcess starts a server as a process of Options.Program, by default this
+// same program, see [ServeIfAsked], and waits until it accepts connections.
+// Options.Dir must be given: what a killed server has written is what it starts
+// from again.
 func StartProcess(ctx context.Context, opt Options) (*Process, error) {
 	if opt.Dir == "" {
 		return nil, errors.New("nats: a server process needs a folder")
 	}
 	if opt.Port == 0 {
-		port, err := freePort()
+		listen, err := port.Free()
 		if err != nil {
 			return nil, fmt.Errorf("nats: %w", err)
 		}
-		opt.Port = port
+		opt.Port = listen
 	}
 	p := &Process{opt: opt}
 	return p, p.Restart(ctx)
@@ -85,6 +87,20 @@ func (p *Process) Addr() string { return "127.0.0.1:" + strconv.Itoa(p.opt.Port)
 
 // Name is the server's name.
 func (p *Process) Name() string { return p.opt.Name }
+
+// Dir is where the data is.
+func (p *Process) Dir() string { return p.opt.Dir }
+
+// Halt ends the process as an operator would, and waits until it is gone; its
+// data stays, for Restart.
+func (p *Process) Halt() {
+	if p.cmd == nil {
+		return
+	}
+	p.stdin.Close()
+	<-p.ended
+	p.cmd = nil
+}
 
 // Kill ends the process as a crash would, and waits until it is gone; its data
 // stays, for Restart.
@@ -101,15 +117,18 @@ func (p *Process) Kill() {
 // Restart starts the process anew on the same ports and data.
 func (p *Process) Restart(ctx context.Context) error {
 	p.Kill()
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("nats: %w", err)
+	program := p.opt.Program
+	if program == "" {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			return fmt.Errorf("nats: %w", err)
+		}
 	}
 	options, err := json.Marshal(p.opt)
 	if err != nil {
 		return fmt.Errorf("nats: %w", err)
 	}
-	cmd := exec.Command(self)
+	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), serveVariable+"="+string(options))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
@@ -143,17 +162,4 @@ func (p *Process) await(ctx context.Context) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-// freePort is a port below those that a system gives to outgoing connections:
-// while a server is down, nobody else comes to use it.
-func freePort() (int, error) {
-	for range 100 {
-		port := 15_000 + rand.IntN(17_000)
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, errors.New("no port is free")
 }

@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -30,6 +29,8 @@ import (
 
 	embedded "github.com/fergusstrange/embedded-postgres"
 	"github.com/jackc/pgx/v5"
+
+	"accountexport/internal/local/port"
 )
 
 // Options say how to start a server.
@@ -77,7 +78,7 @@ func (s *Server) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if s.port == 0 {
-		if s.port, err = freePort(); err != nil {
+		if s.port, err = port.Free(); err != nil {
 			return err
 		}
 	}
@@ -241,15 +242,6 @@ func (s *Server) remove() {
 	}
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
 // binaries is the folder of PostgreSQL's programs.
 func binaries() (string, error) {
 	if p, err := exec.LookPath("postgres"); err == nil {
@@ -283,12 +275,12 @@ func fetchBinaries() (string, error) {
 			"install PostgreSQL, set DATABASE_URL, or run as another user")
 	}
 	dir := filepath.Join(home, "accountexport", "postgres")
-	port, err := freePort()
+	on, err := port.Free()
 	if err != nil {
 		return "", err
 	}
 	db := embedded.NewDatabase(embedded.DefaultConfig().BinariesPath(dir).RuntimePath(filepath.Join(dir, "run")).
-		Port(uint32(port)).Logger(io.Discard))
+		Port(uint32(on)).Logger(io.Discard))
 	if err := db.Start(); err != nil {
 		return "", fmt.Errorf("no PostgreSQL in PATH or /usr/lib/postgresql/*/bin, and none could be fetched "+
 			"(install PostgreSQL or set DATABASE_URL): %w", err)
@@ -318,8 +310,8 @@ func serverUser() (*syscall.Credential, error) {
 	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
 }
 
-// Binaries is the folder of the server's programs.
-func (s *Server) Binaries() string { return s.bin }
+// Binaries is the folder of PostgreSQL's programs, pg_dump among them.
+func Binaries() (string, error) { return binaries() }
 
 // PID is the postmaster's process.
 func (s *Server) PID() int { return s.proc.Pid }
