@@ -34,6 +34,10 @@ chaos: ## let every part fail at random for CHAOS (10m), and hold the result aga
 bench: ## measure catching up, live latency, GET, large documents; prints a table of ratios
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m -v ./internal/bench
 
+.PHONY: bench-short
+bench-short: ## the same with less of everything, below three minutes: what is broken, and roughly what is slow
+	$(GO) test -short -run '^$$' -bench . -benchtime 1x -timeout 10m -v ./internal/bench
+
 .PHONY: fuzz
 fuzz: ## fuzz the decoding of messages for a minute a target
 	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime 1m -fuzzminimizetime 1x ./events

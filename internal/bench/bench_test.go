@@ -56,6 +56,15 @@ func newStack(b *testing.B) *stack {
 	return s
 }
 
+// size is one of `make bench`, or of its short form, `make bench-short`, which
+// tells what is broken, and roughly what is slow.
+func size(whole, short int) int {
+	if testing.Short() {
+		return short
+	}
+	return whole
+}
+
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // run follows the stream until the returned function is called.

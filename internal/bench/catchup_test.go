@@ -13,7 +13,7 @@ import (
 // events over 5,000 accounts into PostgreSQL, against reading the same stream
 // over the same connection and doing nothing.
 func BenchmarkCatchUp(b *testing.B) {
-	const accounts, total = 5_000, 500_000
+	accounts, total := 5_000, size(500_000, 100_000)
 	s := newStack(b)
 	backlog := workload.NewBacklog(1, accounts, total)
 	n, err := s.client.PublishAll(b.Context(), func() (events.Message, bool) {

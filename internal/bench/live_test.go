@@ -21,7 +21,7 @@ import (
 // against a bare loop that reads a row of the same size, writes it back and
 // commits, at the same rate on the same database.
 func BenchmarkLive(b *testing.B) {
-	const perSecond, seconds = 500, 10
+	perSecond, seconds := 500, size(10, 4)
 	s := newStack(b)
 	ids := publishAccounts(b, s, 200)
 	stop := s.run(b, projections.Options{})

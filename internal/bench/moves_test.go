@@ -13,7 +13,7 @@ import (
 // two seconds, so that half of the partitions move each time; against the same
 // with nothing moving.
 func BenchmarkMoves(b *testing.B) {
-	const perSecond, seconds = 300, 12
+	perSecond, seconds := 300, size(12, 6)
 	s := newStack(b)
 	ids := publishAccounts(b, s, 200)
 	stop := s.run(b, projections.Options{})

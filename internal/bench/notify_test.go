@@ -15,7 +15,7 @@ import (
 // every commit: the time from acknowledged to visible at 500 events a second,
 // in turns with and without, while one API listens and a request waits.
 func BenchmarkNotify(b *testing.B) {
-	const perSecond, turns, seconds = 500, 6, 2
+	perSecond, turns, seconds := 500, size(6, 2), 2
 	s := newStack(b)
 	ids := publishAccounts(b, s, 200)
 	stop := s.run(b, projections.Options{})

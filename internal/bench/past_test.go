@@ -13,7 +13,8 @@ import (
 // account's messages, found in a stream of two million over 100,000 accounts,
 // and folded, against reading the whole stream.
 func BenchmarkPast(b *testing.B) {
-	const accounts, total, sample = 100_000, 2_000_000, 100
+	const sample = 100
+	accounts, total := size(100_000, 10_000), size(2_000_000, 150_000)
 	s := newStack(b)
 	backlog := workload.NewBacklog(1, accounts, total)
 	var ids []events.UUID

@@ -19,21 +19,21 @@ import (
 // against reading the stream and doing nothing, and the most memory it held,
 // with few accounts and with many.
 func BenchmarkRebuild(b *testing.B) {
-	const total = 1_200_000
+	total, fewAccounts, manyAccounts := size(1_200_000, 150_000), size(10_000, 2_000), size(300_000, 40_000)
 	program := filepath.Join(b.TempDir(), "projector")
 	if out, err := exec.Command("go", "build", "-o", program, "accountexport/cmd/projector").CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
 	for b.Loop() {
-		few, fewTook, raw := rebuild(b, program, 10_000, total)
-		many, manyTook, _ := rebuild(b, program, 300_000, total)
+		few, fewTook, raw := rebuild(b, program, fewAccounts, total)
+		many, manyTook, _ := rebuild(b, program, manyAccounts, total)
 		row(b, "raw reading", rate(total, raw))
-		row(b, "rebuild, 10,000 accounts", rate(total, fewTook))
+		row(b, fmt.Sprintf("rebuild, %d accounts", fewAccounts), rate(total, fewTook))
 		row(b, "  share of raw (aim: 50 %)", percent(raw, fewTook))
-		row(b, "rebuild, 300,000 accounts", rate(total, manyTook))
+		row(b, fmt.Sprintf("rebuild, %d accounts", manyAccounts), rate(total, manyTook))
 		row(b, "  share of raw", percent(raw, manyTook))
-		row(b, "memory, 10,000 accounts", mebibytes(few))
-		row(b, "memory, 300,000 accounts", mebibytes(many))
+		row(b, fmt.Sprintf("memory, %d accounts", fewAccounts), mebibytes(few))
+		row(b, fmt.Sprintf("memory, %d accounts", manyAccounts), mebibytes(many))
 		row(b, "  ratio (aim: 1.5)", times(many, few))
 		b.ReportMetric(raw.Seconds()/fewTook.Seconds(), "of-raw")
 		b.ReportMetric(float64(many)/float64(few), "memory-ratio")
