@@ -15,13 +15,16 @@ import (
 func AddFlags(flags *pflag.FlagSet, program Program) {
 	for _, d := range Docs() {
 		if d.usedBy(program) {
-			flags.String(flagName(d.Name), "", fmt.Sprintf("%s: %s (default %s)", d.Name, d.Meaning, d.Default))
+			meaning := strings.ReplaceAll(d.Meaning, "`", "") // what is in backquotes would stand for the value
+			flags.String(flagName(d.Name), "", fmt.Sprintf("%s: %s (default %s)", d.Name, meaning, d.Default))
 		}
 	}
 }
 
 // LoadAPI reads the API's settings from the environment (as os.Environ gives
-// it) and from parsed flags. An empty variable counts as one that is not set.
+// it) and from parsed flags: those of [AddFlags], or those of a command that has
+// them from the one above it. An empty variable counts as one that is not set,
+// and so does an empty flag, whatever its variable says.
 func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
 	var s API
 	values := collect(flags, environ, ForAPI)
@@ -119,7 +122,9 @@ func flagName(setting string) string {
 }
 
 // collect takes the program's settings from the environment and then from the
-// flags that were given.
+// flags that were given. Whether a flag was given is asked of the flag, not of
+// the set: a command's set shares its flags with the sets of the commands above
+// it, and only the one that was parsed knows which were given.
 func collect(flags *pflag.FlagSet, environ []string, program Program) map[string]string {
 	values := map[string]string{}
 	for _, e := range environ {
@@ -128,13 +133,14 @@ func collect(flags *pflag.FlagSet, environ []string, program Program) map[string
 			values[name] = value
 		}
 	}
-	flags.Visit(func(f *pflag.Flag) {
+	flags.VisitAll(func(f *pflag.Flag) {
 		name := strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		if _, ok := find(program, name); ok {
-			values[name] = f.Value.String()
-			if values[name] == "" {
-				delete(values, name)
-			}
+		if _, ok := find(program, name); !ok || !f.Changed {
+			return
+		}
+		values[name] = f.Value.String()
+		if values[name] == "" {
+			delete(values, name) // not the environment's: who gave an empty one did not mean that
 		}
 	})
 	return values

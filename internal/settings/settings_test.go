@@ -76,6 +76,23 @@ func TestProjectorDefaultsAndSizes(t *testing.T) {
 	}
 }
 
+// TestFlagsCountWhicheverSetWasParsed: a set of flags may be parsed as part of
+// another one, as that of a command is with those of the command above it.
+func TestFlagsCountWhicheverSetWasParsed(t *testing.T) {
+	above, command := pflag.NewFlagSet("program", pflag.ContinueOnError), pflag.NewFlagSet("command", pflag.ContinueOnError)
+	AddFlags(above, ForProjector)
+	command.AddFlagSet(above)
+	if err := command.Parse([]string{"--stream", "STAGING", "--log-level="}); err != nil {
+		t.Fatal(err)
+	}
+	for _, flags := range []*pflag.FlagSet{above, command} {
+		s, err := LoadProjector(flags, []string{db, "STREAM=PRODUCTION", "LOG_LEVEL=debug"})
+		if err != nil || s.Stream != "STAGING" || s.LogLevel != LogLevel(slog.LevelInfo) {
+			t.Errorf("stream %s, level %v: %v", s.Stream, s.LogLevel, err)
+		}
+	}
+}
+
 func TestBadSettingsAreNamedWithWhatWouldBeRight(t *testing.T) {
 	api := []string{db, "SUPABASE_URL=https://p.supabase.co"}
 	projector := []string{db}
