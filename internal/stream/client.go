@@ -93,8 +93,12 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		}
 		select {
 		case <-ctx.Done():
+			last := nc.LastError() // nil where no server was tried to its end
 			nc.Close()
-			return nil, fmt.Errorf("connect to NATS: %w: %w", ctx.Err(), nc.LastError())
+			if last != nil {
+				return nil, fmt.Errorf("connect to NATS: %w: %w", ctx.Err(), last)
+			}
+			return nil, fmt.Errorf("connect to NATS: %w", ctx.Err())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
