@@ -29,6 +29,7 @@ var mayImport = map[string]struct {
 	"internal/stream":    {own: []string{"events", "projections"}, nats: true},
 	"internal/api":       {own: []string{"events", "readmodel", "internal/auth"}, mux: true},
 	"internal/auth":      {own: []string{"events"}},
+	"internal/cli":       {},
 	"internal/ops":       {pgx: true},
 	"internal/settings":  {pgx: true},
 	"internal/telemetry": {own: []string{"projections"}},

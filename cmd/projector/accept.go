@@ -25,7 +25,6 @@ func (p *program) accept() *cobra.Command {
 			"mirror does. Every account is held against it first. Nothing is given up.\n\n" +
 			"A stream that ends before the checkpoint is not accepted: positions that clients know would be given out again. Nor is\n" +
 			"another number of partitions, which a rebuild takes on without a loss.",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))

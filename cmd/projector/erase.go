@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/events"
+	"accountexport/internal/cli"
 	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/readmodel"
@@ -38,22 +39,18 @@ type receipt struct {
 }
 
 func (p *program) erase() *cobra.Command {
-	var account string
+	var account events.UUID
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "erase --account ID",
+		Use:   "erase --account ID [--json]",
 		Short: "Erase an account from the stream and from every generation, and prove it",
 		Long: "Publishes account.erased, waits until `projector run` has projected it, removes the account's other messages from the\n" +
 			"stream, clears every generation, looks for its id and e-mail addresses, in either case, in what is parked under\n" +
 			"mistyped subjects, and then searches stream and tables. Interrupted anywhere, a second run completes it.",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			id, err := accountID(account)
-			if err != nil {
-				return err
-			}
 			ctx := cmd.Context()
-			e := &erasing{account: id}
+			e := &erasing{account: account}
+			var err error
 			if e.client, err = p.connectStream(ctx, p.cfg.Logger(p.err)); err != nil {
 				return err
 			}
@@ -65,9 +62,8 @@ func (p *program) erase() *cobra.Command {
 			return e.run(ctx, p.out, asJSON)
 		},
 	}
-	cmd.Flags().StringVar(&account, "account", "", "the account's UUID")
+	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the receipt as JSON")
-	_ = cmd.MarkFlagRequired("account") // fails for a flag that does not exist
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"accountexport/internal/cli"
 	"accountexport/internal/stream"
 	"accountexport/projections"
 )
@@ -31,16 +32,14 @@ func exitCode(err error) int {
 			return r.code
 		}
 	}
-	if errors.As(err, new(badSettings)) {
-		return 2
-	}
-	return 1
+	return cli.Failed
 }
 
 // exitCodes describes them all.
 func exitCodes() string {
 	var b strings.Builder
-	b.WriteString("Exit status: 0 asked to end, 1 failed, 2 called wrongly; and where going on could do harm, so that somebody has to decide:\n")
+	b.WriteString("Exit status:\n  0   done, or asked to end\n  1   failed\n  2   called wrongly, or settings that cannot be used: nothing was done\n" +
+		"and where going on could do harm, so that somebody has to decide:\n")
 	for _, r := range refusals {
 		fmt.Fprintf(&b, "  %d  %s\n", r.code, r.err)
 	}

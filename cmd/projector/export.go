@@ -7,27 +7,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/events"
+	"accountexport/internal/cli"
 	"accountexport/projections"
 )
 
 func (p *program) export() *cobra.Command {
-	var account, at string
+	var account events.UUID
+	var at moment
 	cmd := &cobra.Command{
 		Use:   "export --account ID [--at POSITION|TIME]",
 		Short: "Print an account's document, folded from the stream alone",
 		Long: "Folds the account's own messages, and its tier's, from the stream. The database is not asked.\n" +
 			"The document goes to standard output; where there is none, the reason goes to standard error, with exit status 1.",
 		Annotations: map[string]string{streamOnly: "yes"},
-		Args:        cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			id, err := accountID(account)
-			if err != nil {
-				return err
-			}
-			moment, err := parseMoment(at)
-			if err != nil {
-				return err
-			}
 			ctx := cmd.Context()
 			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
 			if err != nil {
@@ -36,44 +29,43 @@ func (p *program) export() *cobra.Command {
 			defer client.Close()
 			fold := projections.NewFold()
 			add := func(m projections.Message) error {
-				if moment.before(m) {
+				if at.before(m) {
 					return nil
 				}
 				_, _, err := fold.Apply(m)
 				return err
 			}
-			if err := client.ReadAccount(ctx, id, moment.position, add); err != nil {
+			if err := client.ReadAccount(ctx, account, at.position, add); err != nil {
 				return err
 			}
-			a := fold.Account(id)
+			a := fold.Account(account)
 			if a == nil {
-				return fmt.Errorf("account %s was never heard of on stream %s%s", id, p.cfg.Stream, moment)
+				return fmt.Errorf("account %s was never heard of on stream %s%s", account, p.cfg.Stream, at)
 			}
 			tier, err := a.Tier()
 			if err != nil {
 				return err
 			}
 			if events.SoundTier(tier) {
-				if err := client.ReadTier(ctx, tier, moment.position, add); err != nil {
+				if err := client.ReadTier(ctx, tier, at.position, add); err != nil {
 					return err
 				}
 			}
-			doc, missing, err := fold.Document(id)
+			doc, missing, err := fold.Document(account)
 			if err != nil {
 				return err
 			}
 			switch a.State(missing) {
 			case projections.Erased:
-				return fmt.Errorf("account %s was erased at position %d", id, a.Position())
+				return fmt.Errorf("account %s was erased at position %d", account, a.Position())
 			case projections.Incomplete:
-				return fmt.Errorf("account %s is not complete at position %d: it lacks %s", id, a.Position(), strings.Join(missing, ", "))
+				return fmt.Errorf("account %s is not complete at position %d: it lacks %s", account, a.Position(), strings.Join(missing, ", "))
 			}
 			_, err = fmt.Fprintf(p.out, "%s\n", doc)
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&at, "at", "", "as it was at a POSITION of the stream, or at a TIME (RFC 3339) by the stream's own timestamps")
-	cmd.Flags().StringVar(&account, "account", "", "the account's UUID")
-	_ = cmd.MarkFlagRequired("account") // fails for a flag that does not exist
+	cli.Flag(cmd.Flags(), &at, "at", momentKind(), "as it was at a POSITION of the stream, or at a TIME (RFC 3339) by the stream's own timestamps")
+	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
 	return cmd
 }

@@ -4,21 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"accountexport/internal/cli"
 	"accountexport/readmodel"
 )
 
 func (p *program) cutover() *cobra.Command {
 	var accept bool
 	cmd := &cobra.Command{
-		Use:   "cutover",
+		Use:   "cutover [--accept-differences]",
 		Short: "Make the generation that `rebuild --cutover=manual` has built the live one",
-		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			r, err := p.rebuilding(ctx)
@@ -57,7 +56,6 @@ func (p *program) rollback() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rollback",
 		Short: "Bring the generation that was live before to the stream's end, and cut back to it",
-		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			r, err := p.rebuilding(ctx)
@@ -104,11 +102,11 @@ func lastRetired(ctx context.Context, r *rebuilding) (int64, error) {
 }
 
 func (p *program) generations() *cobra.Command {
+	var drop int64
 	cmd := &cobra.Command{Use: "generations", Short: "See the generations, and drop those that are not needed"}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "list",
 		Short: "List the generations",
-		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			pool, err := p.connectDatabase(cmd.Context())
 			if err != nil {
@@ -138,21 +136,17 @@ func (p *program) generations() *cobra.Command {
 	}, &cobra.Command{
 		Use:   "drop GENERATION",
 		Short: "Drop a generation that is not live, with its tables",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := strconv.ParseInt(args[0], 10, 64)
-			if err != nil {
-				return fmt.Errorf("GENERATION: found %q, want its number, such as 1", args[0])
-			}
+		Args:  cli.Arg(&drop, generationKind()),
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			pool, err := p.connectDatabase(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer pool.Close()
-			if err := readmodel.Drop(cmd.Context(), pool, n); err != nil {
+			if err := readmodel.Drop(cmd.Context(), pool, drop); err != nil {
 				return err
 			}
-			fmt.Fprintf(p.out, "generation %d is dropped\n", n)
+			fmt.Fprintf(p.out, "generation %d is dropped\n", drop)
 			return nil
 		},
 	})

@@ -7,31 +7,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/events"
+	"accountexport/internal/cli"
 	"accountexport/projections"
 )
 
 func (p *program) history() *cobra.Command {
-	var account string
+	var account events.UUID
 	cmd := &cobra.Command{
 		Use:   "history --account ID",
 		Short: "List an account's messages and, field by field, what each of them changed",
 		Long: "Reads the account's messages from the stream; the database is not asked. Values are shown: they are the user's\n" +
 			"own data, and may hold secrets.",
 		Annotations: map[string]string{streamOnly: "yes"},
-		Args:        cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			id, err := accountID(account)
-			if err != nil {
-				return err
-			}
 			ctx := cmd.Context()
 			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
 			if err != nil {
 				return err
 			}
 			defer client.Close()
-			h, n := projections.NewHistory(id), 0
-			err = client.ReadAccount(ctx, id, 0, func(m projections.Message) error {
+			h, n := projections.NewHistory(account), 0
+			err = client.ReadAccount(ctx, account, 0, func(m projections.Message) error {
 				n++
 				e, err := h.Apply(m)
 				if err != nil {
@@ -40,13 +36,12 @@ func (p *program) history() *cobra.Command {
 				return p.printEntry(e)
 			})
 			if err == nil && n == 0 {
-				return fmt.Errorf("account %s was never heard of on stream %s", id, p.cfg.Stream)
+				return fmt.Errorf("account %s was never heard of on stream %s", account, p.cfg.Stream)
 			}
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&account, "account", "", "the account's UUID")
-	_ = cmd.MarkFlagRequired("account") // fails for a flag that does not exist
+	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
 	return cmd
 }
 

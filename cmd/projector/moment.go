@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"accountexport/projections"
@@ -12,20 +11,6 @@ import (
 type moment struct {
 	position uint64
 	time     time.Time
-}
-
-// parseMoment reads a position, or a time by the stream's own timestamps.
-func parseMoment(s string) (moment, error) {
-	if s == "" {
-		return moment{}, nil
-	}
-	if n, err := strconv.ParseUint(s, 10, 63); err == nil && n > 0 {
-		return moment{position: n}, nil
-	}
-	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		return moment{time: t}, nil
-	}
-	return moment{}, fmt.Errorf("--at: found %q, want a position of the stream, such as 1234, or a time, such as 2026-03-25T07:11:48Z", s)
 }
 
 // before tells whether the moment lies before the message.

@@ -4,15 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"accountexport/events"
+	"accountexport/internal/cli"
 	"accountexport/readmodel"
 )
 
@@ -23,22 +22,13 @@ func (p *program) parked() *cobra.Command {
 }
 
 func (p *program) parkedList() *cobra.Command {
-	var account string
-	var limit int
+	var account *events.UUID
+	limit := 1000
 	cmd := &cobra.Command{
-		Use:   "list",
+		Use:   "list [--account ID] [--limit N]",
 		Short: "List parked messages in stream order",
-		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var only *events.UUID
-			if account != "" {
-				id, err := accountID(account)
-				if err != nil {
-					return err
-				}
-				only = &id
-			}
-			if limit <= 0 {
+			if limit == 0 {
 				limit = math.MaxInt32
 			}
 			pool, err := p.connectDatabase(cmd.Context())
@@ -49,7 +39,7 @@ func (p *program) parkedList() *cobra.Command {
 			w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
 			fmt.Fprintln(w, "POSITION\tSENT\tSUBJECT\tTYPE\tREASON\tDISMISSED")
 			n := 0
-			err = readmodel.ListParked(cmd.Context(), pool, only, 0, limit, func(m readmodel.Parked) error {
+			err = readmodel.ListParked(cmd.Context(), pool, account, 0, limit, func(m readmodel.Parked) error {
 				n++
 				_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", m.Position, m.SentAt.UTC().Format(time.RFC3339), m.Subject, m.Type, m.Reason, m.Note)
 				return err
@@ -66,22 +56,19 @@ func (p *program) parkedList() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&account, "account", "", "only this account's")
-	cmd.Flags().IntVar(&limit, "limit", 1000, "at most so many; 0 for all")
+	cli.Flag(cmd.Flags(), &account, "account", maybe(accountKind()), "only this account's")
+	cli.Flag(cmd.Flags(), &limit, "limit", cli.Whole("N", 0, math.MaxInt32), "at most so many; 0 for all")
 	return cmd
 }
 
 func (p *program) parkedShow() *cobra.Command {
 	var payload bool
+	var position uint64
 	cmd := &cobra.Command{
-		Use:   "show POSITION",
+		Use:   "show POSITION [--payload]",
 		Short: "Show one parked message; its headers and payload only with --payload, they may hold secrets",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			position, err := parkedPosition(args[0])
-			if err != nil {
-				return err
-			}
+		Args:  cli.Arg(&position, positionKind()),
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			pool, err := p.connectDatabase(cmd.Context())
 			if err != nil {
 				return err
@@ -117,27 +104,21 @@ func (p *program) parkedShow() *cobra.Command {
 
 func (p *program) parkedDismiss() *cobra.Command {
 	var note string
+	var position uint64
 	cmd := &cobra.Command{
 		Use:   "dismiss POSITION --note TEXT",
 		Short: "Stop counting a parked message whose meaning was published anew",
 		Long: "The message stays on record with the note, in every generation folded from this stream, and no longer counts in\n" +
 			"Export-Parked and projector_parked_events. A newer program that accepts it applies it all the same: a document\n" +
 			"follows from the stream alone.",
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			position, err := parkedPosition(args[0])
-			if err != nil {
-				return err
-			}
-			if note = strings.TrimSpace(note); note == "" || !utf8.ValidString(note) || strings.ContainsRune(note, 0) {
-				return errors.New("--note: want a text that says why, such as \"published again at 1234\"")
-			}
+		Args: cli.Arg(&position, positionKind()),
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			pool, err := p.connectDatabase(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer pool.Close()
-			err = readmodel.Dismiss(cmd.Context(), pool, position, note)
+			err = readmodel.Dismiss(cmd.Context(), pool, position, strings.TrimSpace(note))
 			if errors.Is(err, readmodel.ErrNotFound) {
 				return fmt.Errorf("no message is parked at position %d; `projector parked list` shows those that are", position)
 			}
@@ -148,23 +129,6 @@ func (p *program) parkedDismiss() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&note, "note", "", "why")
-	_ = cmd.MarkFlagRequired("note") // fails for a flag that does not exist
+	cli.Required(cmd.Flags(), &note, "note", cli.Text("TEXT", `a text that says why, such as "published again at 1234"`), "why")
 	return cmd
-}
-
-func parkedPosition(arg string) (uint64, error) {
-	position, err := strconv.ParseUint(arg, 10, 63)
-	if err != nil {
-		return 0, fmt.Errorf("POSITION: found %q, want a stream sequence, such as 1234", arg)
-	}
-	return position, nil
-}
-
-func accountID(s string) (events.UUID, error) {
-	id, err := events.ParseUUID(s)
-	if err != nil {
-		return id, fmt.Errorf("--account: %w", err)
-	}
-	return id, nil
 }

@@ -14,7 +14,6 @@ func (p *program) provision() *cobra.Command {
 		Short: "Create or check the stream, and migrate the database",
 		Long: "Creates the stream or checks that it is as it must be, and brings the database to this program's schema.\n" +
 			"May be repeated. A stream that differs is refused, naming each difference; another partition count is none.",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))

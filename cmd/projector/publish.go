@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/events"
+	"accountexport/internal/cli"
 )
 
 func (p *program) publish() *cobra.Command {
@@ -17,7 +18,7 @@ func (p *program) publish() *cobra.Command {
 		Long: "Reads one JSON CloudEvent. Its partitionkey names the account, or the tier of a quota_tier event.\n" +
 			"An event that the projector would park is refused. Prints the position.",
 		Annotations: map[string]string{streamOnly: "yes"},
-		Args:        cobra.MaximumNArgs(1),
+		Args:        cli.MaybeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := cmd.InOrStdin()
 			if len(args) == 1 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"accountexport/internal/cli"
 	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/readmodel"
@@ -56,23 +58,15 @@ func (r *rebuilding) close() {
 }
 
 func (p *program) rebuild() *cobra.Command {
-	var cutover string
-	var maxRate int
+	cutover, maxRate := "auto", 0
 	var restart, accept bool
 	cmd := &cobra.Command{
-		Use:   "rebuild",
+		Use:   "rebuild [--cutover auto|manual] [--max-rate N] [--restart] [--accept-differences]",
 		Short: "Fold the stream from its start into a new generation, verify it, and cut over to it",
 		Long: "The live generation is served and kept current by `projector run` meanwhile. Interrupted, whatever the moment, a\n" +
 			"rebuild goes on where it was. Before the cut-over both generations are compared; where they differ although\n" +
 			"this program folded both, it refuses.",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cutover != "auto" && cutover != "manual" {
-				return fmt.Errorf("--cutover: found %q, want auto or manual", cutover)
-			}
-			if maxRate < 0 {
-				return fmt.Errorf("--max-rate: found %d, want messages a second, or 0 for no limit", maxRate)
-			}
 			ctx := cmd.Context()
 			r, err := p.rebuilding(ctx)
 			if err != nil {
@@ -100,8 +94,8 @@ func (p *program) rebuild() *cobra.Command {
 			return r.cutOver(ctx, store, live.Number, generation)
 		},
 	}
-	cmd.Flags().StringVar(&cutover, "cutover", "auto", "auto, or manual to stop before it")
-	cmd.Flags().IntVar(&maxRate, "max-rate", 0, "messages a second at most; 0 for no limit")
+	cli.Flag(cmd.Flags(), &cutover, "cutover", cli.OneOf("auto", "manual"), "manual stops before it")
+	cli.Flag(cmd.Flags(), &maxRate, "max-rate", cli.Whole("N", 0, math.MaxInt32), "messages a second at most; 0 for no limit")
 	cmd.Flags().BoolVar(&restart, "restart", false, "give up a generation that is being built, and begin anew")
 	cmd.Flags().BoolVar(&accept, "accept-differences", false, "cut over although the generations differ")
 	return cmd

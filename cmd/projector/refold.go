@@ -12,43 +12,48 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/events"
+	"accountexport/internal/cli"
 	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/readmodel"
 )
 
 func (p *program) refold() *cobra.Command {
-	var account string
+	var account events.UUID
 	cmd := &cobra.Command{
 		Use:   "refold --account ID",
 		Short: "Replace an account's row with a fold of its own messages by this program",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return p.refoldThose(cmd.Context(), account, false) },
+		RunE:  func(cmd *cobra.Command, _ []string) error { return p.refoldThose(cmd.Context(), &account) },
 	}
-	cmd.Flags().StringVar(&account, "account", "", "the account's UUID")
-	_ = cmd.MarkFlagRequired("account") // fails for a flag that does not exist
+	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
 	return cmd
 }
 
 func (p *program) parkedRetry() *cobra.Command {
-	var account string
+	var account *events.UUID
 	var all bool
 	cmd := &cobra.Command{
-		Use:   "retry [--account ID|--all]",
+		Use:   "retry (--account ID|--all)",
 		Short: "Refold the accounts with parked messages by this program",
 		Long: "The fold is pure: within one projection version a retry changes nothing, and says so. It is for a newer program,\n" +
 			"which accepts what an older one parked.",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return p.refoldThose(cmd.Context(), account, all) },
+		Args: func(cmd *cobra.Command, given []string) error {
+			if cmd.Flags().Changed("all") && !all {
+				return errors.New("--all is false: it has to be left out, or given without a value")
+			}
+			return cli.NoArgs(cmd, given)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.refoldThose(cmd.Context(), account) },
 	}
-	cmd.Flags().StringVar(&account, "account", "", "this account")
+	cli.Flag(cmd.Flags(), &account, "account", maybe(accountKind()), "this account")
 	cmd.Flags().BoolVar(&all, "all", false, "every account with parked messages")
 	cmd.MarkFlagsMutuallyExclusive("account", "all")
 	cmd.MarkFlagsOneRequired("account", "all")
 	return cmd
 }
 
-func (p *program) refoldThose(ctx context.Context, account string, all bool) error {
+// refoldThose refolds the account, or all with parked messages.
+func (p *program) refoldThose(ctx context.Context, account *events.UUID) error {
 	client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
 	if err != nil {
 		return err
@@ -61,16 +66,12 @@ func (p *program) refoldThose(ctx context.Context, account string, all bool) err
 	defer pool.Close()
 	f := &refolding{client: client, pool: pool}
 	var r readmodel.Retriable
-	if all {
+	if account == nil {
 		if r, err = readmodel.FindRetriable(ctx, pool, false); err != nil {
 			return err
 		}
 	} else {
-		id, err := accountID(account)
-		if err != nil {
-			return err
-		}
-		r.Accounts = []events.UUID{id}
+		r.Accounts = []events.UUID{*account}
 	}
 	changed := 0
 	err = f.each(ctx, r, func(what string) {

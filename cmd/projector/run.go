@@ -24,7 +24,6 @@ func (p *program) run() *cobra.Command {
 		Use:   "run",
 		Short: "Follow the stream until SIGTERM or SIGINT",
 		Long:  "Follows the stream and keeps the live generation current, until SIGTERM or SIGINT; a second signal ends it at once.\n\n" + exitCodes(),
-		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return p.follow(cmd.Context()) },
 	}
 }

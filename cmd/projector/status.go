@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"accountexport/internal/cli"
 	"accountexport/projections"
 	"accountexport/readmodel"
 )
@@ -51,9 +52,8 @@ type partition struct {
 func (p *program) status() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "status",
+		Use:   "status [--json]",
 		Short: "Show how far the read model is; exit 1 when it is behind and not progressing",
-		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := p.inspect(cmd.Context())
 			if err != nil {
@@ -69,7 +69,7 @@ func (p *program) status() *cobra.Command {
 				p.printStatus(st)
 			}
 			if st.Lag > 0 && !st.Progressing {
-				return exit(1)
+				return cli.Status(1)
 			}
 			return nil
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/events"
+	"accountexport/internal/cli"
 	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/readmodel"
@@ -26,13 +28,12 @@ type verdict struct {
 }
 
 func (p *program) verify() *cobra.Command {
-	var account string
-	var sample int
+	var account *events.UUID
+	sample := 100
 	var all, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "verify [--sample N|--all|--account ID]",
+		Use:   "verify [--sample N|--all|--account ID] [--json]",
 		Short: "Refold accounts from the stream and compare them with their rows; exit 1 on any difference",
-		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
@@ -56,12 +57,8 @@ func (p *program) verify() *cobra.Command {
 			}}
 			each := func(id events.UUID) error { return many.add(ctx, id) }
 			switch {
-			case account != "":
-				id, wrong := accountID(account)
-				if wrong != nil {
-					return wrong
-				}
-				err = each(id)
+			case account != nil:
+				err = each(*account)
 			case all:
 				err = readmodel.EachAccount(ctx, pool, each)
 			default:
@@ -77,14 +74,14 @@ func (p *program) verify() *cobra.Command {
 				fmt.Fprintf(p.out, "%d accounts compared, %d differ\n", checked, differ)
 			}
 			if differ > 0 {
-				return exit(1)
+				return cli.Status(1)
 			}
 			return nil
 		},
 	}
-	cmd.Flags().IntVar(&sample, "sample", 100, "so many accounts, at random")
+	cli.Flag(cmd.Flags(), &sample, "sample", cli.Whole("N", 1, math.MaxInt32), "so many accounts, at random")
 	cmd.Flags().BoolVar(&all, "all", false, "every account")
-	cmd.Flags().StringVar(&account, "account", "", "this account")
+	cli.Flag(cmd.Flags(), &account, "account", maybe(accountKind()), "this account")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON line for each account")
 	cmd.MarkFlagsMutuallyExclusive("sample", "all", "account")
 	return cmd

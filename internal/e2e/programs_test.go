@@ -152,7 +152,7 @@ func (s *system) checkPast(t *testing.T, last int, document string) {
 	if out, status := past("2020-01-01T00:00:00Z"); status != 1 || !strings.Contains(out, "never heard of") {
 		t.Errorf("export before the stream: exit %d: %s", status, out)
 	}
-	if out, status := past("soon"); status != 1 || !strings.Contains(out, `"soon"`) {
+	if out, status := past("soon"); status != 2 || !strings.Contains(out, `"soon"`) {
 		t.Errorf("export at a bad moment: exit %d: %s", status, out)
 	}
 	out, status := command(t, "projector", s.settings, "history", "--account", someone)

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/cli"
+)
+
+// The kinds of values that commands take.
+
+func accountKind() cli.Kind[events.UUID] {
+	return cli.Kind[events.UUID]{Name: "ID", Right: "the UUID of an account, such as 3c90c3cc-0d44-4b50-8888-8dd25736052a",
+		Parse: events.ParseUUID}
+}
+
+func positionKind() cli.Kind[uint64] {
+	return cli.Kind[uint64]{Name: "POSITION", Right: "a position of the stream, such as 1234", Parse: func(s string) (uint64, error) {
+		n, err := strconv.ParseUint(s, 10, 63)
+		if n == 0 {
+			return 0, errors.New("positions begin at 1")
+		}
+		return n, err
+	}}
+}
+
+func generationKind() cli.Kind[int64] {
+	return cli.Kind[int64]{Name: "GENERATION", Right: "the number of a generation, such as 1, see `projector generations list`",
+		Parse: func(s string) (int64, error) {
+			n, err := positionKind().Parse(s)
+			return int64(n), err
+		}}
+}
+
+// momentKind is a position, or a time by the stream's own timestamps.
+func momentKind() cli.Kind[moment] {
+	return cli.Kind[moment]{Name: "POSITION|TIME", Right: "a position of the stream, such as 1234, or a time, such as 2026-03-25T07:11:48Z",
+		Parse: func(s string) (moment, error) {
+			if n, err := positionKind().Parse(s); err == nil {
+				return moment{position: n}, nil
+			}
+			t, err := time.Parse(time.RFC3339Nano, s)
+			return moment{time: t}, err
+		}}
+}
+
+// maybe is a kind of values that are nil where none is given.
+func maybe[T any](kind cli.Kind[T]) cli.Kind[*T] {
+	return cli.Kind[*T]{Name: kind.Name, Right: kind.Right, Parse: func(s string) (*T, error) {
+		v, err := kind.Parse(s)
+		return &v, err
+	}}
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"accountexport/internal/cli/clitest"
+	"accountexport/internal/local/postgres"
+	"accountexport/internal/settings"
+)
+
+func TestMain(m *testing.M) { clitest.Main(withPostgres{m}, "projector", main) }
+
+// withPostgres are tests that may have databases.
+type withPostgres struct{ *testing.M }
+
+func (m withPostgres) Run() int { return postgres.Main(m.M) }
+
+// tree is the program's tree of commands.
+func tree() *cobra.Command { return commands(nil, &bytes.Buffer{}, &bytes.Buffer{}).Root }
+
+// theProgram has servers that are not there: a command that begins ends with 1.
+func theProgram() clitest.Program {
+	return clitest.Program{
+		Name: settings.ForProjector, Root: tree, Run: run,
+		Settings: map[string]clitest.Values{
+			"DATABASE_URL":      {Right: "postgres://127.0.0.1:1/x", Wrong: "postgres://u:hunter2@127.0.0.1:port/x"},
+			"NATS_URL":          {Right: "nats://127.0.0.1:1", Wrong: "http://127.0.0.1:1"},
+			"NATS_CREDS":        {Right: "/dev/null", Wrong: "/no/such/file"},
+			"NATS_CA":           {Right: "/dev/null", Wrong: "/no/such/file"},
+			"STREAM":            {Right: "S", Wrong: "a.b"},
+			"ADMIN_ADDR":        {Right: "127.0.0.1:0", Wrong: "9091"},
+			"LANES":             {Right: "1", Wrong: "65"},
+			"MEMORY_LIMIT":      {Right: "512MiB", Wrong: "much"},
+			"STATE_CACHE_BYTES": {Right: "16MiB", Wrong: "1k"},
+			"BATCH_EVENTS":      {Right: "10", Wrong: "0"},
+			"BATCH_BYTES":       {Right: "1MiB", Wrong: "1"},
+			"AUDIT_RATE":        {Right: "0", Wrong: "-1"},
+			"TAKEOVER_AFTER":    {Right: "5s", Wrong: "5"},
+			"SHUTDOWN_TIMEOUT":  {Right: "1s", Wrong: "0s"},
+			"LOG_LEVEL":         {Right: "error", Wrong: "nonsense"},
+			"LOG_FORMAT":        {Right: "json", Wrong: "xml"},
+		},
+		Stand: map[string]string{"ID": "3c90c3cc-0d44-4b50-8888-8dd25736052a", "POSITION": "1", "GENERATION": "1", "TEXT": "seen to"},
+	}
+}
+
+func TestFlagsOverrideTheEnvironment(t *testing.T) {
+	t.Parallel()
+	theProgram().FlagsOverride(t)
+}
+
+func TestHelpNeedsNothing(t *testing.T) {
+	t.Parallel()
+	theProgram().HelpNeedsNothing(t)
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"accountexport/events"
+	"accountexport/internal/cli/clitest"
+	"accountexport/internal/local/natsserver"
+	"accountexport/internal/local/postgres"
+	"accountexport/internal/stream"
+	"accountexport/projections"
+)
+
+// TestScripts runs testdata/script. Beside what every program's scripts have
+// there are
+//
+//	servers NAME…                a database and a NATS server each: $NAME_DATABASE_URL and $NAME_NATS_URL
+//	park NAME STREAM ACCOUNT     publishes a message of the account that no fold accepts
+//	dump NAME STREAM FILE        writes all that the database and the stream hold
+func TestScripts(t *testing.T) {
+	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "dump": dump})
+}
+
+func TestScriptsShowEveryCommand(t *testing.T) { clitest.Covered(t, tree()) }
+
+// TestFlagsOfEveryCommandAreShown: no command is left out where flags are seen
+// to count with real servers.
+func TestFlagsOfEveryCommandAreShown(t *testing.T) {
+	b, err := os.ReadFile("testdata/script/flags.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range theProgram().Commands() {
+		if !bytes.Contains(b, []byte(" "+command+" ")) && !bytes.Contains(b, []byte(" "+command+"\n")) {
+			t.Errorf("flags.txtar does not call %s", command)
+		}
+	}
+}
+
+func servers(ts *testscript.TestScript, _ bool, names []string) {
+	t := clitest.Test(ts)
+	for _, name := range names {
+		ts.Setenv(name+"_DATABASE_URL", postgres.TestDatabase(t))
+		ts.Setenv(name+"_NATS_URL", natsserver.ForTest(t).URL())
+	}
+}
+
+func connect(ts *testscript.TestScript, name, streamName string) *stream.Client {
+	c, err := stream.Connect(clitest.Test(ts).Context(), stream.Config{URL: ts.Getenv(name + "_NATS_URL"), Stream: streamName,
+		Logger: slog.New(slog.DiscardHandler)})
+	ts.Check(err)
+	return c
+}
+
+func park(ts *testscript.TestScript, _ bool, args []string) {
+	c := connect(ts, args[0], args[1])
+	defer c.Close()
+	_, err := c.PublishRaw(clitest.Test(ts).Context(), events.Message{Subject: "controlplane.account." + args[2], Data: []byte("hello")})
+	ts.Check(err)
+}
+
+func dump(ts *testscript.TestScript, _ bool, args []string) {
+	var out strings.Builder
+	ctx := clitest.Test(ts).Context()
+	ts.Check(dumpStream(ctx, connect(ts, args[0], args[1]), &out))
+	ts.Check(dumpDatabase(ctx, ts.Getenv(args[0]+"_DATABASE_URL"), &out))
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(out.String()), 0o600))
+}
+
+func dumpStream(ctx context.Context, c *stream.Client, out io.Writer) error {
+	defer c.Close()
+	info, err := c.Info(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "stream %s of %s: %d to %d\n", info.Name, info.Created, info.First, info.Last)
+	return c.ReadAll(ctx, func(m projections.Message) error { return json.NewEncoder(out).Encode(m) })
+}
+
+// dumpDatabase writes every row of every table, and in which version.
+func dumpDatabase(ctx context.Context, url string, out io.Writer) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, `
+		SELECT format('%I.%I', n.nspname, c.relname)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind IN ('r', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+		ORDER BY 1`)
+	if err != nil {
+		return err
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, table := range tables {
+		fmt.Fprintf(out, "\n%s\n", table)
+		if _, err := conn.PgConn().CopyTo(ctx, out, `COPY (SELECT t.ctid, t.xmin, t.* FROM `+table+` t ORDER BY t.ctid) TO STDOUT`); err != nil {
+			return fmt.Errorf("%s: %w", table, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// NoArgs is for commands without arguments.
+func NoArgs(_ *cobra.Command, given []string) error {
+	if len(given) > 0 {
+		return fmt.Errorf("found %s: no argument belongs here", show(given[0]))
+	}
+	return nil
+}
+
+// Arg is for commands with one argument, which it reads into to.
+func Arg[T any](to *T, kind Kind[T]) cobra.PositionalArgs {
+	return func(_ *cobra.Command, given []string) (err error) {
+		switch {
+		case len(given) == 0:
+			return fmt.Errorf("%s is missing: it has to be %s", kind.Name, kind.Right)
+		case len(given) > 1:
+			return fmt.Errorf("found %s after %s: one argument belongs here", show(given[1]), kind.Name)
+		}
+		v, err := kind.Parse(given[0])
+		if err != nil {
+			return fmt.Errorf("%s is %s: it has to be %s", kind.Name, show(given[0]), kind.Right)
+		}
+		*to = v
+		return nil
+	}
+}
+
+// MaybeFile is for commands with one argument at most, the name of a file.
+func MaybeFile(_ *cobra.Command, given []string) error {
+	switch {
+	case len(given) > 1:
+		return fmt.Errorf("found %s after FILE: one file at most belongs here", show(given[1]))
+	case len(given) == 1 && given[0] == "":
+		return errors.New(`FILE is "": it has to be the name of a file, or left out`)
+	}
+	return nil
+}
+
+// errChoose asks for one of a command's commands.
+var errChoose = errors.New("say which")
+
+// choose says why these arguments name none of the commands that a command
+// holds.
+func choose(cmd *cobra.Command, given []string) error {
+	switch {
+	case len(given) == 0:
+		return fmt.Errorf("%w: %s", errChoose, names(cmd))
+	case cmd.ArgsLenAtDash() == 0:
+		return fmt.Errorf("found %s behind --: a command has to come before it", show(given[0]))
+	}
+	if !cmd.HasAvailableSubCommands() {
+		return fmt.Errorf("found %s behind %s, which holds no commands", show(given[0]), cmd.CommandPath())
+	}
+	similar := cmd.SuggestionsFor(given[0])
+	if given[0] != "" && len(similar) > 0 {
+		return fmt.Errorf("%s is not a command: did you mean %s?", show(given[0]), strings.Join(similar, " or "))
+	}
+	return fmt.Errorf("%s is not a command: it has to be %s", show(given[0]), names(cmd))
+}
+
+// names lists the commands that a command holds.
+func names(cmd *cobra.Command) string {
+	var all []string
+	for _, c := range cmd.Commands() {
+		if !c.Hidden {
+			all = append(all, c.Name())
+		}
+	}
+	if len(all) < 2 {
+		return strings.Join(all, "")
+	}
+	return strings.Join(all[:len(all)-1], ", ") + " or " + all[len(all)-1]
+}
+
+var uuid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// show quotes a text that came unexpectedly, unless it may hold a secret: the
+// shortest that a setting takes has 32 bytes, and those in connection strings
+// can be told by their shape.
+func show(s string) string {
+	lower := strings.ToLower(s)
+	if len(s) >= 32 && !uuid.MatchString(s) || strings.Contains(s, "@") || strings.Contains(s, "://") || strings.Contains(lower, "password") {
+		return "(hidden)"
+	}
+	return fmt.Sprintf("%q", s)
+}

@@ -1,0 +1,196 @@
+package clitest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"accountexport/internal/settings"
+)
+
+// Program is one of the programs.
+type Program struct {
+	Name     settings.Program
+	Root     func() *cobra.Command
+	Run      func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int
+	Settings map[string]Values // of each setting
+	Stand    map[string]string // for the words of usage lines, such as POSITION, a right argument each
+}
+
+// Values are a right and a wrong value of a setting. With all settings right,
+// and a context that has ended, a command ends soon without having done
+// anything. Where any text is right, Wrong is empty.
+type Values struct{ Right, Wrong string }
+
+// said is what a call has come to.
+type said struct {
+	status         int
+	stdout, stderr string
+}
+
+func (p Program) call(ctx context.Context, environ []string, args ...string) said {
+	var stdout, stderr bytes.Buffer
+	status := p.Run(ctx, args, environ, &stdout, &stderr)
+	return said{status, stdout.String(), stderr.String()}
+}
+
+// environ sets every setting right, but for those given.
+func (p Program) environ(but ...string) []string {
+	out := slices.Clone(but)
+	for name, v := range p.Settings {
+		if !slices.ContainsFunc(but, func(b string) bool { return strings.HasPrefix(b, name+"=") }) {
+			out = append(out, name+"="+v.Right)
+		}
+	}
+	return out
+}
+
+// docs are the program's settings.
+func (p Program) docs() (docs []settings.Doc) {
+	for _, d := range settings.Docs() {
+		if slices.Contains(d.UsedBy, p.Name) {
+			docs = append(docs, d)
+		}
+	}
+	return docs
+}
+
+// free tells whether a command needs no settings.
+func free(cmd *cobra.Command) bool {
+	return cmd.Name() == "help" || cmd.Name() == "completion" || cmd.HasParent() && free(cmd.Parent())
+}
+
+// Commands are the commands that do something, without the program's name.
+func (p Program) Commands() (commands []string) {
+	Walk(p.Root(), func(cmd *cobra.Command) {
+		if !free(cmd) && !strings.HasSuffix(cmd.Use, " COMMAND") {
+			commands = append(commands, strings.TrimSpace(strings.TrimPrefix(cmd.CommandPath(), string(p.Name))))
+		}
+	})
+	return commands
+}
+
+// calls are a right call of every command that does something, as its usage
+// line has it.
+func (p Program) calls(t *testing.T) (calls [][]string) {
+	t.Helper()
+	root := p.Root()
+	for _, name := range p.Commands() {
+		call := strings.Fields(name)
+		cmd, _, err := root.Find(call)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(optional.ReplaceAllString(cmd.Use, ""), " ")
+		for word := range strings.FieldsSeq(rest) {
+			word, _, _ = strings.Cut(strings.Trim(word, "()"), "|")
+			if strings.HasPrefix(word, "--") {
+				call = append(call, word)
+				continue
+			}
+			stand, ok := p.Stand[word]
+			if !ok {
+				t.Fatalf("%s: what could %s be?", cmd.UseLine(), word)
+			}
+			call = append(call, stand)
+		}
+		calls = append(calls, call)
+	}
+	return calls
+}
+
+// optional is what a usage line says may be left out.
+var optional = regexp.MustCompile(`\[[^\]]*\]`)
+
+// spellings are the ways of giving a command a flag.
+func spellings(call []string, flag, value string) [][]string {
+	return [][]string{
+		append(slices.Clone(call), flag, value),
+		append(slices.Clone(call), flag+"="+value),
+		append([]string{flag, value}, call...),
+		append([]string{flag + "=" + value}, call...),
+	}
+}
+
+// FlagsOverride holds every command against every setting: the flag counts, and
+// not what the environment says. The flag is written in every way with every
+// command and with every setting.
+func (p Program) FlagsOverride(t *testing.T) {
+	t.Helper()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	calls := p.calls(t)
+	for j, d := range p.docs() {
+		v, ok := p.Settings[d.Name]
+		if !ok {
+			t.Errorf("what could %s be, rightly and wrongly?", d.Name)
+		}
+		if !ok || v.Wrong == "" {
+			continue
+		}
+		flag := "--" + strings.ReplaceAll(strings.ToLower(d.Name), "_", "-")
+		for i, call := range calls {
+			args := spellings(call, flag, v.Wrong)[(i+j)%4]
+			s := p.call(ended, p.environ(), args...)
+			if s.status != 2 || s.stdout != "" || !strings.Contains(s.stderr, d.Name+" is ") || !strings.Contains(s.stderr, d.Right) {
+				t.Errorf("%s %q with all that is right in the environment: %+v", p.Name, args, s)
+			}
+			if (i+j)%5 > 0 {
+				continue // what is wrong was seen to count; that what is right does, too, with some
+			}
+			args = spellings(call, flag, v.Right)[i%4]
+			if s := p.call(ended, p.environ(d.Name+"="+v.Wrong), args...); s.status == 2 || strings.Contains(s.stderr, d.Name+" is ") {
+				t.Errorf("%s %q with another value in the environment: %+v", p.Name, args, s)
+			}
+		}
+		if s := p.call(ended, p.environ(d.Name+"="+v.Wrong), calls[0]...); s.status != 2 || !strings.Contains(s.stderr, d.Name+" is ") {
+			t.Errorf("%s with %s=%s in the environment: %+v", p.Name, d.Name, v.Wrong, s)
+		}
+	}
+}
+
+// secret is what nobody may find in a message.
+const secret = "postgres://u:hunter2@db/x"
+
+// HelpNeedsNothing holds every command's help, and what is called wrongly,
+// against having no settings at all.
+func (p Program) HelpNeedsNothing(t *testing.T) {
+	t.Helper()
+	Walk(p.Root(), func(cmd *cobra.Command) {
+		path := strings.Fields(cmd.CommandPath())[1:]
+		for _, args := range [][]string{slices.Concat(path, []string{"--help"}), slices.Concat(path, []string{"-h"}),
+			slices.Concat([]string{"--help"}, path), slices.Concat([]string{"help"}, path)} {
+			s := p.call(t.Context(), nil, args...)
+			if s.status != 0 || s.stderr != "" || !strings.Contains(s.stdout, "Usage:\n  "+cmd.UseLine()+"\n") || cmd.Short == "" {
+				t.Errorf("%s %q: %+v", p.Name, args, s)
+			}
+		}
+	})
+	for _, call := range p.calls(t) {
+		for _, extra := range []string{"--no-such-flag", "-x", "--help=perhaps"} {
+			p.wrong(t, append(slices.Clone(call), extra))
+		}
+		p.wrong(t, append(slices.Clone(call), secret, secret, secret)) // whatever a command takes, that is too many
+	}
+	for _, args := range [][]string{{"no-such-command"}, {"help", "no-such-command"}, {"help", "completion", "no-such-shell"},
+		{"completion"}, {"completion", "no-such-shell"}, {"completion", "bash", "more"}, {"--version=perhaps"}, {"--version", "more"},
+		{"no-such-command", "--help"}, {"--help", "no-such-command"}, {"--", "help"}, {""}} {
+		p.wrong(t, args)
+	}
+}
+
+// wrong calls wrongly, without any settings: that is not what is told.
+func (p Program) wrong(t *testing.T, args []string) {
+	t.Helper()
+	s := p.call(t.Context(), nil, args...)
+	if s.status != 2 || s.stdout != "" || strings.Contains(s.stderr, "settings:") || strings.Contains(s.stderr, "hunter2") ||
+		!strings.Contains(s.stderr, string(p.Name)+": ") || !strings.Contains(s.stderr, "--help` says more") {
+		t.Errorf("%s %q: %+v", p.Name, args, s)
+	}
+}

@@ -1,0 +1,142 @@
+// Package clitest holds a program against what every program of this module
+// promises a shell: in scripts, which people read, and by walking its tree of
+// commands, so that a new command is held to it by being there.
+package clitest
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+)
+
+// Main runs the tests, or, where a script has started this test binary as the
+// program, the program.
+func Main(m testscript.TestingM, program string, main func()) {
+	testscript.Main(m, map[string]func(){program: main})
+}
+
+// Command is a command of scripts.
+type Command = func(ts *testscript.TestScript, neg bool, args []string)
+
+const scripts = "testdata/script"
+
+// Scripts runs the scripts in testdata/script. The program starts with an empty
+// environment, but for what the script sets. Beside testscript's commands and
+// those given, scripts have
+//
+//	exits STATUS PROGRAM [ARGUMENT…]   the program ends with exactly this status
+//	until STATUS PROGRAM [ARGUMENT…]   so it does in the end, asked again and again
+func Scripts(t *testing.T, more map[string]Command) {
+	t.Helper()
+	commands := map[string]Command{"exits": exits, "until": until}
+	for name, c := range more {
+		commands[name] = c
+	}
+	testscript.Run(t, testscript.Params{Dir: scripts, Cmds: commands, RequireExplicitExec: true, RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // a second after each program otherwise
+			env.Values[test{}] = env.T()
+			return nil
+		}})
+}
+
+type test struct{} // the key of a script's test
+
+// Test is the test of a script, for commands that start servers.
+func Test(ts *testscript.TestScript) testing.TB { return ts.Value(test{}).(testing.TB) }
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	want := wanted(ts, neg, args)
+	if got := status(ts, args[1], args[2:]); got != want {
+		ts.Fatalf("%s ends with exit status %d, want %d", args[1], got, want)
+	}
+}
+
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	want, limit := wanted(ts, neg, args), time.Now().Add(20*time.Second)
+	for {
+		got := status(ts, args[1], args[2:])
+		if got == want {
+			return
+		}
+		if time.Now().After(limit) {
+			ts.Fatalf("%s ends with exit status %d for 20 s, want %d", args[1], got, want)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func wanted(ts *testscript.TestScript, neg bool, args []string) int {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits|until STATUS PROGRAM [ARGUMENT…]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	return want
+}
+
+// status is the program's exit status, -1 for a signal.
+func status(ts *testscript.TestScript, program string, args []string) int {
+	err := ts.Exec(program, args...)
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		return ended.ExitCode()
+	}
+	ts.Check(err)
+	return 0
+}
+
+// Covered fails where a script does not begin with a comment that says what it
+// protects, or where none shows the help of one of the program's commands.
+func Covered(t *testing.T, root *cobra.Command) {
+	t.Helper()
+	lines := Lines(t)
+	Walk(root, func(cmd *cobra.Command) {
+		path := cmd.CommandPath()
+		topic := strings.TrimPrefix(strings.TrimPrefix(path, root.Name()), " ")
+		if !slices.Contains(lines, "exits 0 "+path+" --help") && !slices.Contains(lines, "exits 0 "+root.Name()+" help "+topic) {
+			t.Errorf("no script shows the help of %s", path)
+		}
+	})
+}
+
+// Lines are the lines of all scripts.
+func Lines(t *testing.T) (lines []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(scripts, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for n, s := 0, bufio.NewScanner(f); s.Scan(); n++ {
+			if n == 0 && !strings.HasPrefix(s.Text(), "# ") {
+				t.Errorf("%s does not begin with a comment that says what it protects", file)
+			}
+			lines = append(lines, s.Text())
+		}
+	}
+	return lines
+}
+
+// Walk visits a command and those below it.
+func Walk(cmd *cobra.Command, visit func(*cobra.Command)) {
+	visit(cmd)
+	for _, c := range cmd.Commands() {
+		Walk(c, visit)
+	}
+}
