@@ -1,52 +1,52 @@
 // Command api serves account exports over HTTP. Settings are environment
-// variables, which flags of the same name override; --help lists them.
+// variables, which flags of the same name override; `api help` lists them.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"syscall"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
+	"accountexport/internal/cli"
 	"accountexport/internal/settings"
+	"accountexport/projections"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "api:", err)
-		os.Exit(1)
-	}
+func main() { cli.Main(run, os.Interrupt, syscall.SIGTERM) }
+
+// run is the whole program: it serves until ctx ends, and then finishes the
+// requests at hand. It returns the exit status.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	return commands(environ, stdout, stderr).Run(ctx, args)
 }
 
-// run serves until ctx ends, and then finishes the requests at hand.
-func run(ctx context.Context, args, environ []string, stdout io.Writer) error {
-	flags := pflag.NewFlagSet("api", pflag.ContinueOnError)
-	flags.SetOutput(stdout)
-	settings.AddFlags(flags, settings.ForAPI)
-	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
-		return nil
-	} else if err != nil {
-		return err
+func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
+	var s settings.API
+	serve := func(cmd *cobra.Command, _ []string) error {
+		p, err := wire(cmd.Context(), s, s.Logger(stdout))
+		if err != nil {
+			return err
+		}
+		return p.serve(cmd.Context())
 	}
-	if rest := flags.Args(); len(rest) > 1 || len(rest) == 1 && rest[0] != "run" {
-		return fmt.Errorf("%q is not a command: there is only run, which need not be said", rest)
+	root := &cobra.Command{
+		Use:   "api",
+		Short: "Serve account exports over HTTP",
+		Long:  "Serves account exports over HTTP until SIGTERM or SIGINT; a second signal ends it at once. The log is on standard output.",
+		RunE:  serve,
 	}
-	s, err := settings.LoadAPI(flags, environ)
-	if err != nil {
-		return err
-	}
-	p, err := wire(ctx, s, s.Logger(stdout))
-	if err != nil {
-		return err
-	}
-	return p.serve(ctx)
+	settings.AddFlags(root.PersistentFlags(), settings.ForAPI)
+	root.AddCommand(&cobra.Command{Use: "run", Short: "Serve, as without a command", Long: root.Long, RunE: serve})
+	return cli.New(root, cli.Options{
+		Stdout: stdout, Stderr: stderr,
+		Version: cli.Version("api", fmt.Sprintf("projection version %d.%d", projections.VersionMajor, projections.VersionMinor)),
+		Load: func(cmd *cobra.Command) (err error) {
+			s, err = settings.LoadAPI(cmd.Flags(), environ)
+			return err
+		},
+	})
 }

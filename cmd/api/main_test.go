@@ -2,24 +2,74 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"accountexport/events"
 	"accountexport/internal/auth/authtest"
+	"accountexport/internal/cli/clitest"
 	"accountexport/internal/local/postgres"
+	"accountexport/internal/settings"
 	"accountexport/readmodel"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
+func TestMain(m *testing.M) { clitest.Main(withPostgres{m}, "api", main) }
+
+// withPostgres are tests that may have databases.
+type withPostgres struct{ *testing.M }
+
+func (m withPostgres) Run() int { return postgres.Main(m.M) }
+
+// theProgram has servers that are not there, which it does without.
+func theProgram() clitest.Program {
+	return clitest.Program{
+		Name: settings.ForAPI, Root: func() *cobra.Command { return commands(nil, io.Discard, io.Discard).Root }, Run: run,
+		Settings: map[string]clitest.Values{
+			"DATABASE_URL":         {Right: "postgres://127.0.0.1:1/x", Wrong: "postgres://u:hunter2@127.0.0.1:port/x"},
+			"HTTP_ADDR":            {Right: "127.0.0.1:0", Wrong: "8080"},
+			"ADMIN_ADDR":           {Right: "127.0.0.1:0", Wrong: "9092"},
+			"SUPABASE_URL":         {Right: "http://127.0.0.1:1", Wrong: "project"},
+			"JWT_ISSUER":           {Right: "http://127.0.0.1:1/auth/v1", Wrong: "/auth/v1"},
+			"JWT_JWKS_URL":         {Right: "", Wrong: "keys"}, // with a secret there are none
+			"JWT_SECRET":           {Right: secret, Wrong: "hunter2"},
+			"JWT_AUDIENCE":         {Right: "authenticated"},
+			"ALLOW_OAUTH_CLIENTS":  {Right: "a", Wrong: "a,,b"},
+			"CORS_ALLOWED_ORIGINS": {Right: "https://app.example.com", Wrong: "app.example.com"},
+			"RATE_LIMIT":           {Right: "1", Wrong: "0"},
+			"ADDRESS_RATE_LIMIT":   {Right: "1:5", Wrong: "1:0"},
+			"TRUSTED_PROXIES":      {Right: "10.0.0.0/8", Wrong: "10.0.0.1/8"},
+			"MAX_CONNECTIONS":      {Right: "10", Wrong: "0"},
+			"WRITE_TIMEOUT":        {Right: "1s", Wrong: "1"},
+			"DRAIN_DELAY":          {Right: "1ms", Wrong: "0s"},
+			"SHUTDOWN_TIMEOUT":     {Right: "1s", Wrong: "-1s"},
+			"LOG_LEVEL":            {Right: "error", Wrong: "nonsense"},
+			"LOG_FORMAT":           {Right: "json", Wrong: "xml"},
+		},
+	}
+}
+
+func TestFlagsOverrideTheEnvironment(t *testing.T) {
+	t.Parallel()
+	theProgram().FlagsOverride(t)
+}
+
+func TestHelpNeedsNothing(t *testing.T) {
+	t.Parallel()
+	theProgram().HelpNeedsNothing(t)
+}
+
+func TestScripts(t *testing.T) { clitest.Scripts(t, nil) }
+
+func TestScriptsShowEveryCommand(t *testing.T) { clitest.Covered(t, theProgram().Root()) }
 
 const secret = "super-secret-jwt-token-with-at-least-32-characters-long"
 
@@ -44,7 +94,15 @@ func get(t *testing.T, url, token string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-func TestRunServesUntilItIsTold(t *testing.T) {
+// TestServesUntilItIsTold, with and without a command, on what the flags say and
+// not what the environment says.
+func TestServesUntilItIsTold(t *testing.T) {
+	for _, command := range []string{"run", ""} {
+		t.Run(command, func(t *testing.T) { testServing(t, strings.Fields(command)) })
+	}
+}
+
+func testServing(t *testing.T, args []string) {
 	url := postgres.TestDatabase(t)
 	if err := readmodel.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
@@ -52,16 +110,18 @@ func TestRunServesUntilItIsTold(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	log, stdout := io.Pipe()
-	done := make(chan error, 1)
+	done := make(chan int, 1)
+	var stderr bytes.Buffer // to be read once done
 	go func() {
-		err := run(ctx, []string{"run", "--http-addr=127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}, []string{"DATABASE_URL=" + url,
-			"SUPABASE_URL=http://localhost:54321", "JWT_SECRET=" + secret, "LOG_LEVEL=info"}, stdout)
+		status := run(ctx, append(args, "--http-addr=127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--database-url", url, "--jwt-audience=authenticated"),
+			[]string{"DATABASE_URL=postgres://127.0.0.1:1/production", "HTTP_ADDR=127.0.0.1:1", "JWT_AUDIENCE=other",
+				"SUPABASE_URL=http://localhost:54321", "JWT_SECRET=" + secret, "LOG_LEVEL=info"}, stdout, &stderr)
 		stdout.Close()
-		done <- err
+		done <- status
 	}()
 	lines := bufio.NewScanner(log)
 	if !lines.Scan() {
-		t.Fatal(<-done)
+		t.Fatal(<-done, stderr.String())
 	}
 	var said struct{ HTTP, Admin string }
 	if err := json.Unmarshal(lines.Bytes(), &said); err != nil {
@@ -98,8 +158,8 @@ func TestRunServesUntilItIsTold(t *testing.T) {
 	if status, body := get(t, "http://"+said.HTTP+"/v1/account/export", token); status != 503 {
 		t.Errorf("told to stop: %d %s", status, body)
 	}
-	if err := <-done; err != nil {
-		t.Errorf("told to stop: %v", err)
+	if status := <-done; status != 0 || stderr.Len() > 0 {
+		t.Errorf("told to stop: exit %d: %s", status, stderr.String())
 	}
 	<-rest
 	if _, err := net.DialTimeout("tcp", said.HTTP, time.Second); err == nil {
@@ -117,30 +177,18 @@ func TestStartNamesWhatIsWrong(t *testing.T) {
 		"ADMIN_ADDR=127.0.0.1:0"}
 	for _, test := range []struct {
 		args, environ []string
+		status        int
 		want          string
 	}{
-		{nil, nil, "DATABASE_URL is not set"},
-		{[]string{"serve"}, good, `["serve"] is not a command`},
-		{[]string{"--no-such-flag"}, good, "unknown flag"},
-		{[]string{"--http-addr=x"}, good, `HTTP_ADDR is "x"`},
-		{nil, append(good, "HTTP_ADDR="+taken.Addr().String()), "HTTP_ADDR: listen"},
-		{nil, append(good, "ADMIN_ADDR="+taken.Addr().String()), "ADMIN_ADDR: listen"},
+		{nil, nil, 2, "DATABASE_URL is not set"},
+		{[]string{"--http-addr=x"}, good, 2, `HTTP_ADDR is "x"`},
+		{nil, append(good, "HTTP_ADDR="+taken.Addr().String()), 1, "HTTP_ADDR: listen"},
+		{nil, append(good, "ADMIN_ADDR="+taken.Addr().String()), 1, "ADMIN_ADDR: listen"},
 	} {
-		err := run(t.Context(), test.args, test.environ, io.Discard)
-		if got := fmt.Sprint(err); !strings.Contains(got, test.want) || strings.Contains(got, "hunter2") {
-			t.Errorf("%v: got %s, want %q in it", test.args, got, test.want)
-		}
-	}
-}
-
-func TestHelpListsTheSettings(t *testing.T) {
-	var out strings.Builder
-	if err := run(t.Context(), []string{"--help"}, nil, &out); err != nil {
-		t.Error(err)
-	}
-	for _, flag := range []string{"--database-url", "--jwt-secret", "--http-addr"} {
-		if !strings.Contains(out.String(), flag) {
-			t.Errorf("%s is not in %s", flag, out.String())
+		var stderr strings.Builder
+		status := run(t.Context(), test.args, test.environ, io.Discard, &stderr)
+		if got := stderr.String(); status != test.status || !strings.Contains(got, test.want) || strings.Contains(got, "hunter2") {
+			t.Errorf("%v: exit %d: %s; want %d and %q in it", test.args, status, got, test.status, test.want)
 		}
 	}
 }
