@@ -5,15 +5,16 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
+	"accountexport/internal/cli"
 	"accountexport/internal/devstack"
+	"accountexport/internal/settings"
 )
 
 func main() {
@@ -21,29 +22,42 @@ func main() {
 	if !signal.Ignored(syscall.SIGHUP) { // nohup stays what it is
 		ends = append(ends, syscall.SIGHUP)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), ends...)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "devstack:", err)
-		os.Exit(1)
-	}
+	cli.Main(run, ends...)
 }
 
-func run(ctx context.Context, args []string) error {
-	opt := devstack.Options{DatabaseURL: os.Getenv("DATABASE_URL"), Out: os.Stdout}
-	flags := pflag.NewFlagSet("devstack", pflag.ContinueOnError)
-	flags.BoolVar(&opt.Keep, "keep", false, "keep the data for the next run, which goes on with it")
-	flags.StringVar(&opt.Dir, "dir", "", "keep the data in this folder (default with --keep: one of the user's cache, or of /var/tmp for root)")
-	flags.IntVar(&opt.Rate, "rate", 50, "simulated events a second; at most as many as the disk takes one by one")
-	flags.IntVar(&opt.Accounts, "accounts", 200, "simulated accounts")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, pflag.ErrHelp) {
-			return nil
-		}
-		return err
+// run is the whole program; it returns the exit status.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	return commands(environ, stdout, stderr).Run(ctx, args)
+}
+
+func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
+	var s settings.Devstack
+	opt := devstack.Options{Rate: 50, Accounts: 200, Out: stdout}
+	start := func(cmd *cobra.Command, _ []string) error {
+		opt.DatabaseURL = string(s.DatabaseURL)
+		return devstack.Run(cmd.Context(), opt)
 	}
-	if flags.NArg() > 0 || opt.Rate < 1 || opt.Rate > 20_000 || opt.Accounts < 1 || opt.Accounts > 1_000_000 {
-		return errors.New("found other arguments or a number out of range, want --rate 1 to 20000 and --accounts 1 to 1000000")
+	root := &cobra.Command{
+		Use:   "devstack [--keep] [--dir FOLDER] [--rate N] [--accounts N]",
+		Short: "Run everything on this machine, with a simulated control plane",
+		Long: "Runs NATS, PostgreSQL, the projector, the API and a simulated control plane until Ctrl-C, and prints how to try them.\n" +
+			"Settings for projector and api in the environment hold for those, but not where their servers are.",
+		RunE: start,
 	}
-	return devstack.Run(ctx, opt)
+	settings.AddFlags(root.PersistentFlags(), settings.ForDevstack)
+	same := &cobra.Command{Use: "run [--keep] [--dir FOLDER] [--rate N] [--accounts N]", Short: "Run, as without a command", Long: root.Long, RunE: start}
+	root.AddCommand(same)
+	for _, cmd := range []*cobra.Command{root, same} {
+		flags := cmd.Flags()
+		flags.BoolVar(&opt.Keep, "keep", false, "keep the data for the next run, which goes on with it")
+		cli.Flag(flags, &opt.Dir, "dir", cli.Text("FOLDER", "the name of a folder"),
+			"keep the data in this folder (default with --keep: one of the user's cache, or of /var/tmp for root)")
+		cli.Flag(flags, &opt.Rate, "rate", cli.Whole("N", 1, 20_000), "simulated events a second; at most as many as the disk takes one by one")
+		cli.Flag(flags, &opt.Accounts, "accounts", cli.Whole("N", 1, 1_000_000), "simulated accounts")
+	}
+	return cli.New(root, cli.Options{Stdout: stdout, Stderr: stderr, Version: cli.Version("devstack"),
+		Load: func(cmd *cobra.Command) (err error) {
+			s, err = settings.LoadDevstack(cmd.Flags(), environ)
+			return err
+		}})
 }

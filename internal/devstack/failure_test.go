@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
 
-// TestGivenPostgreSQL: on a PostgreSQL that DATABASE_URL names, run after run
-// works, nothing in the named database is touched, and nothing stays. The
+// TestGivenPostgreSQL: on a PostgreSQL that DATABASE_URL names, or --database-url
+// whatever the variable says, run after run works, nothing in the named database is touched, and nothing stays. The
 // user's settings for other servers stay out of it.
 func TestGivenPostgreSQL(t *testing.T) {
 	bin, given := build(t), postgres.TestDatabase(t)
@@ -37,9 +37,9 @@ func TestGivenPostgreSQL(t *testing.T) {
 	}
 	const databases = `SELECT count(*) FROM pg_database WHERE datname LIKE 'devstack\_%'`
 	before := count(databases)
-	for range 2 {
-		cmd := exec.Command(filepath.Join(bin, "devstack"), "--accounts", "3")
-		cmd.Env = append(os.Environ(), "DATABASE_URL="+given, "NATS_CREDS=/of/another/server", "JWT_AUDIENCE=another")
+	for _, by := range []struct{ variable, flag string }{{given, ""}, {"postgres://127.0.0.1:1/another", "--database-url=" + given}} {
+		cmd := exec.Command(filepath.Join(bin, "devstack"), append(strings.Fields(by.flag), "--accounts", "3")...)
+		cmd.Env = append(os.Environ(), "DATABASE_URL="+by.variable, "NATS_CREDS=/of/another/server", "JWT_AUDIENCE=another")
 		r := start(t, cmd)
 		r.get(t)
 		for _, pid := range r.children {

@@ -29,7 +29,7 @@ type Options struct {
 	Rate        int    // simulated events a second
 	Accounts    int    // simulated accounts
 	DatabaseURL string // use this PostgreSQL instead of starting one
-	Out         *os.File
+	Out         io.Writer
 }
 
 const issuer = "https://devstack.example/auth/v1"

@@ -77,7 +77,7 @@ func nearby(path string) string {
 // five seconds.
 func (s *stack) watch(ctx context.Context) error {
 	every, line := 5, "%s\n"
-	if term.IsTerminal(int(s.opt.Out.Fd())) {
+	if f, ok := s.opt.Out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		every, line = 1, "\r\x1b[K%s"
 		defer fmt.Fprintln(s.opt.Out)
 	}

@@ -7,9 +7,10 @@ type Program string
 const (
 	ForAPI       Program = "api"
 	ForProjector Program = "projector"
+	ForDevstack  Program = "devstack"
 )
 
-// Doc describes one setting of one program, or of both where they agree.
+// Doc describes one setting of one program, or of several where they agree.
 type Doc struct {
 	Name    string    // of the environment variable
 	Default string    // "required", "–" for none, or the value
@@ -22,10 +23,11 @@ type Doc struct {
 // Docs lists every setting, in the order of the README.
 func Docs() []Doc {
 	both := []Program{ForAPI, ForProjector}
-	api, projector := both[:1], both[1:]
+	api, projector, devstack := both[:1], both[1:], []Program{ForDevstack}
 	return []Doc{
 		{"DATABASE_URL", "required", both, "the read model's PostgreSQL",
-			"a PostgreSQL connection string such as postgres://user:password@host:5432/database", true},
+			rightDatabase, true},
+		{"DATABASE_URL", "–", devstack, "a PostgreSQL to make a database of its own on, instead of starting one", rightDatabase, true},
 		{"NATS_URL", "nats://127.0.0.1:4222", projector, "NATS servers, separated by commas",
 			"nats://, tls://, ws:// or wss:// and a host, several separated by commas", true},
 		{"NATS_CREDS", "–", projector, "NATS credentials file", "the path of a readable file", false},
@@ -69,6 +71,7 @@ func Docs() []Doc {
 }
 
 const (
+	rightDatabase = "a PostgreSQL connection string such as postgres://user:password@host:5432/database"
 	rightAddr     = "host:port or :port, such as 127.0.0.1:8080, with a port from 0 to 65535"
 	rightURL      = "an absolute http:// or https:// URL without query or fragment, such as https://project.supabase.co"
 	rightBytes    = "a size such as 64MiB, 512MB or 1048576, of at least 1MiB"

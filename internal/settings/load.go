@@ -40,6 +40,12 @@ func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
 	return s, join(problems)
 }
 
+// LoadDevstack reads devstack's settings; see [LoadAPI].
+func LoadDevstack(flags *pflag.FlagSet, environ []string) (Devstack, error) {
+	var s Devstack
+	return s, join(parse(&s, collect(flags, environ, ForDevstack), ForDevstack))
+}
+
 // LoadProjector reads the projector's settings; see [LoadAPI].
 func LoadProjector(flags *pflag.FlagSet, environ []string) (Projector, error) {
 	var s Projector

@@ -2,8 +2,8 @@
 // variables, each of which a command-line flag of the same name overrides
 // (HTTP_ADDR is --http-addr).
 //
-// Everything is checked at once, at start: [LoadAPI] and [LoadProjector]
-// return every problem in one error, each naming the setting, the value found
+// Everything is checked at once, at start: [LoadAPI], [LoadProjector] and
+// [LoadDevstack] return every problem in one error, each naming the setting, the value found
 // and what would be right. Secrets are never part of an error.
 package settings
 
@@ -30,6 +30,12 @@ type API struct {
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`
+}
+
+// Devstack is what cmd/devstack is told; the programs that it starts are told
+// the rest.
+type Devstack struct {
+	DatabaseURL DatabaseURL `env:"DATABASE_URL"` // empty to start a PostgreSQL
 }
 
 // Projector is what cmd/projector is told.

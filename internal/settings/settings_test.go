@@ -93,6 +93,27 @@ func TestFlagsCountWhicheverSetWasParsed(t *testing.T) {
 	}
 }
 
+func TestDevstackMayHaveADatabase(t *testing.T) {
+	for _, test := range []struct{ environ, flag, want, say string }{
+		{db, "--keep=no", "postgres://u:hunter2@db:5432/app", ""},
+		{db, "--database-url=host=other", "host=other", ""},
+		{db, "--database-url=", "", ""},
+		{"DATABASE_URL=", "--keep=no", "", ""},
+		{"DATABASE_URL=postgres://u:hunter2@db:port/app", "--keep=no", "", "DATABASE_URL is (hidden): it has to be"},
+	} {
+		flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+		AddFlags(flags, ForDevstack)
+		flags.String("keep", "", "a flag that is no setting")
+		if err := flags.Parse([]string{test.flag}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := LoadDevstack(flags, []string{test.environ})
+		if test.say == "" && (err != nil || string(s.DatabaseURL) != test.want) || !strings.Contains(fmt.Sprint(err), test.say) {
+			t.Errorf("%+v: got %q, %v", test, string(s.DatabaseURL), err)
+		}
+	}
+}
+
 func TestBadSettingsAreNamedWithWhatWouldBeRight(t *testing.T) {
 	api := []string{db, "SUPABASE_URL=https://p.supabase.co"}
 	projector := []string{db}
@@ -191,7 +212,7 @@ func TestEverySettingIsDocumentedWithItsDefault(t *testing.T) {
 			inDocs = append(inDocs, documented{string(p), d.Name, d.Default})
 		}
 	}
-	for program, s := range map[Program]reflect.Type{ForAPI: reflect.TypeFor[API](), ForProjector: reflect.TypeFor[Projector]()} {
+	for program, s := range map[Program]reflect.Type{ForAPI: reflect.TypeFor[API](), ForProjector: reflect.TypeFor[Projector](), ForDevstack: reflect.TypeFor[Devstack]()} {
 		for f := range s.Fields() {
 			name, option, _ := strings.Cut(f.Tag.Get("env"), ",")
 			value := f.Tag.Get("envDefault")

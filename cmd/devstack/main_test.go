@@ -1,0 +1,31 @@
+package main
+
+import (
+	"io"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"accountexport/internal/cli/clitest"
+	"accountexport/internal/settings"
+)
+
+func TestMain(m *testing.M) { clitest.Main(m, "devstack", main) }
+
+// What devstack runs is tested in internal/devstack.
+func theProgram() clitest.Program {
+	return clitest.Program{
+		Name: settings.ForDevstack, Root: func() *cobra.Command { return commands(nil, io.Discard, io.Discard).Root }, Run: run,
+		Settings: map[string]clitest.Values{
+			"DATABASE_URL": {Right: "postgres://127.0.0.1:1/x", Wrong: "postgres://u:hunter2@127.0.0.1:port/x"},
+		},
+	}
+}
+
+func TestFlagsOverrideTheEnvironment(t *testing.T) { theProgram().FlagsOverride(t) }
+
+func TestHelpNeedsNothing(t *testing.T) { theProgram().HelpNeedsNothing(t) }
+
+func TestScripts(t *testing.T) { clitest.Scripts(t, nil) }
+
+func TestScriptsShowEveryCommand(t *testing.T) { clitest.Covered(t, theProgram().Root()) }
