@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -29,7 +30,8 @@ func (p *program) publish() *cobra.Command {
 				defer f.Close()
 				in = f
 			}
-			payload, err := io.ReadAll(in)
+			ctx := cmd.Context()
+			payload, err := readAll(ctx, in)
 			if err != nil {
 				return err
 			}
@@ -37,7 +39,6 @@ func (p *program) publish() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("event: %w", err)
 			}
-			ctx := cmd.Context()
 			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
 			if err != nil {
 				return err
@@ -54,5 +55,26 @@ func (p *program) publish() *cobra.Command {
 			fmt.Fprintf(p.out, "position %d\n", position)
 			return nil
 		},
+	}
+}
+
+// readAll reads to the end, or until ctx ends: somebody who is asked to end does
+// not wait for what a terminal may never send. What is still being read then
+// ends with the process.
+func readAll(ctx context.Context, in io.Reader) ([]byte, error) {
+	type all struct {
+		bytes []byte
+		err   error
+	}
+	read := make(chan all, 1)
+	go func() {
+		b, err := io.ReadAll(in)
+		read <- all{b, err}
+	}()
+	select {
+	case a := <-read:
+		return a.bytes, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
