@@ -135,7 +135,7 @@ func collect(flags *pflag.FlagSet, environ []string, program Program) map[string
 	values := map[string]string{}
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
-		if _, ok := find(program, name); ok && value != "" {
+		if _, ok := find(program, name); ok && !blank(value) {
 			values[name] = value
 		}
 	}
@@ -145,12 +145,16 @@ func collect(flags *pflag.FlagSet, environ []string, program Program) map[string
 			return
 		}
 		values[name] = f.Value.String()
-		if values[name] == "" {
+		if blank(values[name]) {
 			delete(values, name) // not the environment's: who gave an empty one did not mean that
 		}
 	})
 	return values
 }
+
+// blank tells whether nothing is said: to PostgreSQL's driver white space is a
+// database, the one that libpq's own variables name.
+func blank(value string) bool { return strings.TrimSpace(value) == "" }
 
 // parse fills target and returns a problem for each setting that is not right.
 func parse(target any, values map[string]string, program Program) (problems []error) {

@@ -98,7 +98,9 @@ func TestDevstackMayHaveADatabase(t *testing.T) {
 		{db, "--keep=no", "postgres://u:hunter2@db:5432/app", ""},
 		{db, "--database-url=host=other", "host=other", ""},
 		{db, "--database-url=", "", ""},
+		{db, "--database-url= ", "", ""},
 		{"DATABASE_URL=", "--keep=no", "", ""},
+		{"DATABASE_URL=\n", "--keep=no", "", ""},
 		{"DATABASE_URL=postgres://u:hunter2@db:port/app", "--keep=no", "", "DATABASE_URL is (hidden): it has to be"},
 	} {
 		flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
