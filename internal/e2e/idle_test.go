@@ -31,6 +31,13 @@ func TestIdleReplicasCostLittle(t *testing.T) {
 		span, hogs = 10*time.Minute, 4
 	}
 	// The extension counts what was compiled for each statement.
+	binaries, err := postgres.Binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(glob(t, filepath.Join(binaries, "../lib/pg_stat_statements.*"))) == 0 {
+		testrun.Missing(t, "PostgreSQL's pg_stat_statements", "apt install postgresql")
+	}
 	s := newServer(t, postgres.Options{Settings: map[string]string{"shared_preload_libraries": "pg_stat_statements"}})
 	if _, err := s.pool.Exec(t.Context(), `CREATE EXTENSION pg_stat_statements`); err != nil {
 		t.Fatal(err)
