@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"accountexport/events"
+	"accountexport/internal/local/testrun"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -15,11 +16,14 @@ import (
 // TestConstructorsRoundTrip makes random events of every type: Decode gives
 // back what was handed in, in both modes.
 func TestConstructorsRoundTrip(t *testing.T) {
-	check := newRecheck()
+	check, seed, times := newRecheck(), testrun.Seed(t), 40
+	if testrun.Long() {
+		times = 1000
+	}
 	for i, typ := range events.Types() {
 		t.Run(events.ShortType(typ), func(t *testing.T) {
-			g := newGenerator(uint64(i))
-			for range 200 {
+			g := newGenerator(seed + uint64(i))
+			for range times {
 				meta, account := g.meta(), g.uuid()
 				structured, want := g.any(t, typ, meta, account)
 				if got, err := check.judge(structured); got != accepted {

@@ -18,24 +18,17 @@ func TestManyFlagsWaitForTheirUser(t *testing.T) {
 	}
 	early, late := NewAccount(id), NewAccount(id)
 	n := uint64(0)
-	apply := func(a *Account, m events.Message, err error) {
+	apply := func(a *Account, data events.Payload) {
 		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
 		n++
-		d, err := Decode(Message{Position: n, Message: m})
-		if err != nil {
-			t.Fatal(err)
-		}
+		d := Decoded{Message: Message{Position: n}, To: events.Subject{Kind: events.SubjectAccount, Account: id},
+			Event: events.Event{Type: data.Type(), Data: data, Sound: true}}
 		if out, err := a.Apply(&d); err != nil {
 			t.Fatalf("%s: %v", out, err)
 		}
 	}
-	meta := events.Meta{ID: "1", Source: "/test"}
 	register := func(a *Account) {
-		m, err := events.NewUserRegistered(meta, id, events.UserRegistered{Email: "a@example.org", Tier: "t", QuotaTierID: "q"})
-		apply(a, m, err)
+		apply(a, &events.UserRegistered{Email: "a@example.org", Tier: "t", QuotaTierID: "q"})
 	}
 	register(early)
 	for i := range 20_000 {
@@ -43,9 +36,9 @@ func TestManyFlagsWaitForTheirUser(t *testing.T) {
 		if i/2 == i || i/3 == i || i/2 == i/3 {
 			f = f[:1]
 		}
-		m, err := events.NewUserAbuseFlagsChanged(meta, id, events.UserAbuseFlagsChanged{Flags: f})
-		apply(early, m, err)
-		apply(late, m, err)
+		changed := &events.UserAbuseFlagsChanged{Flags: f}
+		apply(early, changed)
+		apply(late, changed)
 		if i == 10_000 { // stored and loaded
 			p := late.waiting[waitKey{UserEntity, ""}].patch
 			b, err := encodePatch(p)

@@ -15,7 +15,7 @@ import (
 func TestPatchesCompose(t *testing.T) {
 	seeds(t, func(t *testing.T, seed uint64) {
 		g := &patches{rand.New(rand.NewPCG(seed, 2))}
-		for range 2000 {
+		for range long(500, 5000) {
 			composes(t, UserEntity, g.user, (*userPatch).then, func() *User {
 				return &User{Email: g.text(), UpdatedAt: g.time(), Name: g.textPtr(), SoftDeletedAt: nil}
 			}, (*userPatch).apply)

@@ -5,27 +5,39 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	"os"
 	"testing"
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
 	"accountexport/events"
+	"accountexport/internal/local/testrun"
 )
 
-var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0: a new one each time")
+var seedFlag = flag.Uint64("seed", 0, "the one seed of the random tests; 0: SEED, or else 1 and, at length, new ones")
 
-// seeds are what a random test runs with: a fixed one, and one that is new each
-// time. The test's name holds it, so a failure says it.
+// seeds are what a random test runs with: a fixed one, and new ones at length;
+// -seed or SEED repeats a run. The test's name holds it, so a failure says it.
 func seeds(t *testing.T, test func(t *testing.T, seed uint64)) {
-	list := []uint64{1, rand.Uint64()}
-	if *seedFlag != 0 {
-		list = []uint64{*seedFlag}
+	list := []uint64{*seedFlag}
+	if *seedFlag == 0 {
+		list[0] = testrun.Seed(t)
+		if testrun.Long() && os.Getenv("SEED") == "" {
+			list = []uint64{1, list[0], list[0] + 1, list[0] + 2}
+		}
 	}
 	for _, seed := range list {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { test(t, seed) })
 	}
+}
+
+// long is how much a test takes: more at length.
+func long(usual, atLength int) int {
+	if testrun.Long() {
+		return atLength
+	}
+	return usual
 }
 
 // TestEngineAgreesWithFold folds random streams by RunToEnd in batches of many
@@ -35,7 +47,7 @@ func seeds(t *testing.T, test func(t *testing.T, seed uint64)) {
 func TestEngineAgreesWithFold(t *testing.T) {
 	seeds(t, func(t *testing.T, seed uint64) {
 		g := newGenerator(seed, 4)
-		messages := g.stream(5000)
+		messages := g.stream(long(3000, 10_000))
 		w := foldWhole(t, messages)
 		if n := len(w.stored.pages); n < 10 {
 			t.Fatalf("only %d pages: the streams are too short to say anything", n)
@@ -68,7 +80,7 @@ func TestRunAgreesWithFold(t *testing.T) {
 	seeds(t, func(t *testing.T, seed uint64) {
 		for lanes := 1; lanes <= 3; lanes++ {
 			synctest.Test(t, func(t *testing.T) {
-				messages := newGenerator(seed, 5).stream(2500)
+				messages := newGenerator(seed, 5).stream(long(1500, 5000))
 				s, watch := newMemoryStore(t), newObserver()
 				run(t, seed, messages, s, nil, Options{Lanes: lanes, CacheBytes: 100 << 10, Observer: watch,
 					Read: Bound{50, 1 << 20}, Batch: Bound{120, 1 << 20}})
@@ -90,7 +102,7 @@ func TestRunSurvivesFaults(t *testing.T) {
 	seeds(t, func(t *testing.T, seed uint64) {
 		for lanes := 1; lanes <= 2; lanes++ {
 			synctest.Test(t, func(t *testing.T) {
-				messages := newGenerator(seed, 5).stream(2500)
+				messages := newGenerator(seed, 5).stream(long(1500, 5000))
 				watch := newObserver()
 				f := newFaults(newRandom(seed), 10, 80)
 				s := newMemoryStore(t)

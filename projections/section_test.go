@@ -92,13 +92,13 @@ func sandbox(n int) *events.SandboxCreated {
 }
 
 // TestCostOfAnEventDoesNotGrow compares the bytes that an event writes on an
-// account of 100,000 sandboxes with those on one of 10. How full the tail is goes
+// account of 50,000 sandboxes with those on one of 10. How full the tail is goes
 // up and down as sandboxes come, so each kind of event is measured over a
 // hundred of them. What the account holds in memory must not grow either, once
 // it has pages at all.
 func TestCostOfAnEventDoesNotGrow(t *testing.T) {
-	small, middle, large := measureCost(t, 10), measureCost(t, 1000), measureCost(t, 100_000)
-	t.Logf("bytes of 10: %+v, of 1,000: %+v, of 100,000: %+v", small, middle, large)
+	small, middle, large := measureCost(t, 10), measureCost(t, 1000), measureCost(t, 50_000)
+	t.Logf("bytes of 10: %+v, of 1,000: %+v, of 50,000: %+v", small, middle, large)
 	for _, k := range []struct {
 		what         string
 		small, large int
@@ -108,11 +108,11 @@ func TestCostOfAnEventDoesNotGrow(t *testing.T) {
 		{"old sandbox", small.old, large.old},
 	} {
 		if k.large > 2*k.small {
-			t.Errorf("%s: %d bytes on an account of 100,000 sandboxes, %d on one of 10", k.what, k.large, k.small)
+			t.Errorf("%s: %d bytes on an account of 50,000 sandboxes, %d on one of 10", k.what, k.large, k.small)
 		}
 	}
 	if large.memory > middle.memory+middle.memory/10 {
-		t.Errorf("%d bytes in memory of an account of 100,000 sandboxes, %d of one of 1,000", large.memory, middle.memory)
+		t.Errorf("%d bytes in memory of an account of 50,000 sandboxes, %d of one of 1,000", large.memory, middle.memory)
 	}
 }
 

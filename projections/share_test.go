@@ -229,7 +229,7 @@ func TestReplicasShareAStream(t *testing.T) {
 		for lanes := 1; lanes <= 2; lanes++ {
 			synctest.Test(t, func(t *testing.T) {
 				random := newRandom(seed)
-				messages := newGenerator(seed, 8).stream(3000)
+				messages := newGenerator(seed, 8).stream(long(2000, 6000))
 				source := newMemorySource(nil)
 				source.random = random
 				rs := newReplicas(t)

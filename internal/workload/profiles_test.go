@@ -4,12 +4,16 @@ import (
 	"strings"
 	"testing"
 
+	"accountexport/internal/local/testrun"
 	"accountexport/internal/oracle"
 )
 
 func TestBacklogIsMostlyApplied(t *testing.T) {
-	const events, accounts = 50_000, 500
-	backlog, fold := NewBacklog(3, accounts, events), oracle.New()
+	events, accounts := 10_000, 100
+	if testrun.Long() {
+		events, accounts = 100_000, 1000
+	}
+	backlog, fold := NewBacklog(testrun.Seed(t), accounts, events), oracle.New()
 	outcomes, bytes, n := map[oracle.Outcome]int{}, 0, 0
 	for {
 		m, ok := backlog.Next()

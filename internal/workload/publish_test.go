@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"accountexport/internal/local/testrun"
 )
 
 // TestWhatIsPublishedComesBack sends a hostile stream through a real server
@@ -46,8 +48,11 @@ func TestWhatIsPublishedComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const messages = 3000
-	generator := New(11, hostileConfig())
+	messages, seed := 1000, testrun.Seed(t)
+	if testrun.Long() {
+		messages = 10_000
+	}
+	generator := New(seed, hostileConfig())
 	for i := range messages {
 		m := generator.Next()
 		ack, err := js.PublishMsg(ctx, &nats.Msg{Subject: m.Subject, Header: nats.Header(m.Header), Data: m.Data})
@@ -58,7 +63,7 @@ func TestWhatIsPublishedComesBack(t *testing.T) {
 			t.Fatalf("message %d is at %d", i+1, ack.Sequence)
 		}
 	}
-	generator = New(11, hostileConfig())
+	generator = New(seed, hostileConfig())
 	for i := range messages {
 		want := generator.Next()
 		got, err := stream.GetMsg(ctx, uint64(i+1))
