@@ -2,6 +2,7 @@ package auth
 
 import (
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -212,7 +213,10 @@ func TestRefusedTokensAreNotRemembered(t *testing.T) {
 
 func TestRememberedTokensAreBounded(t *testing.T) {
 	v := start(t, Config{Secret: sharedSecret})
-	for range maxRemembered + 500 {
+	for n := range maxRemembered { // which would take long to sign
+		v.remembered.Add([sha256.Size]byte{byte(n >> 8), byte(n)}, remembered{})
+	}
+	for range 100 {
 		token, err := authtest.Mint(sharedSecret, iss, account(t), "a@example.com", time.Hour)
 		if err != nil {
 			t.Fatal(err)
@@ -223,6 +227,9 @@ func TestRememberedTokensAreBounded(t *testing.T) {
 	}
 	if n := v.remembered.Len(); n != maxRemembered {
 		t.Errorf("%d tokens are remembered, want %d", n, maxRemembered)
+	}
+	if v.remembered.Contains([sha256.Size]byte{}) {
+		t.Error("the token that was used longest ago is still remembered")
 	}
 }
 

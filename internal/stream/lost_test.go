@@ -15,6 +15,7 @@ import (
 func TestLostConnectionIsMadeAnew(t *testing.T) {
 	for _, who := range []string{"reads", "asks"} {
 		t.Run(who, func(t *testing.T) {
+			t.Parallel()
 			ctx := deadline(t)
 			srv := natsserver.ForTest(t)
 			if _, err := connect(t, srv).Provision(ctx); err != nil {

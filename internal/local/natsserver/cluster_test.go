@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"accountexport/internal/local/testrun"
 )
 
 func TestMain(m *testing.M) {
@@ -17,6 +19,7 @@ func TestMain(m *testing.M) {
 
 // TestKilledServerKeepsWhatItAcknowledged kills a server hard between messages.
 func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
+	t.Parallel()
 	c := ClusterForTest(t, "", 1)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -37,9 +40,11 @@ func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 	}
 }
 
-// TestClusterOutlivesItsLeader kills the leader of a replicated stream twice:
-// another one leads, and has what the first acknowledged.
+// TestClusterOutlivesItsLeader kills the leader of a replicated stream, again
+// and again at length: another one leads, and has what the first acknowledged;
+// the first catches up when it is back.
 func TestClusterOutlivesItsLeader(t *testing.T) {
+	t.Parallel()
 	c := ClusterForTest(t, "", 3)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -48,18 +53,20 @@ func TestClusterOutlivesItsLeader(t *testing.T) {
 		_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3})
 		return err
 	})
-	for i := range uint64(3) {
+	last := uint64(0)
+	publish := func() {
+		t.Helper()
+		last++
 		retry(ctx, t, func(ctx context.Context) error {
-			ack, err := js.Publish(ctx, "s", []byte("kept"), jetstream.WithMsgID(fmt.Sprint(i)))
-			if err == nil && ack.Sequence != i+1 {
-				t.Fatalf("message %d is at %d", i+1, ack.Sequence)
+			ack, err := js.Publish(ctx, "s", []byte("kept"), jetstream.WithMsgID(fmt.Sprint(last)))
+			if err == nil && ack.Sequence != last {
+				t.Fatalf("message %d is at %d", last, ack.Sequence)
 			}
 			return err
 		})
-		if i == 2 {
-			return
-		}
-		var leader string
+	}
+	lead := func() (leader string) {
+		t.Helper()
 		retry(ctx, t, func(ctx context.Context) error {
 			s, err := js.Stream(ctx, "S")
 			if err != nil {
@@ -73,14 +80,21 @@ func TestClusterOutlivesItsLeader(t *testing.T) {
 			leader = s.CachedInfo().Cluster.Leader
 			return nil
 		})
-		c.Node(leader).Kill()
-		if i == 1 {
-			continue
-		}
+		return leader
+	}
+	kills := 1
+	if testrun.Long() {
+		kills = 5
+	}
+	publish()
+	for range kills {
+		c.Node(lead()).Kill()
+		publish() // which another one has to take
 		if err := c.Restart(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
+	lead()
 }
 
 // retry tries again and again, a second at most each time: a question that
