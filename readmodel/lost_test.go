@@ -19,6 +19,7 @@ import (
 // an end, as through a network that was pulled apart, give an error, and what
 // is done after it uses new ones.
 func TestLostConnectionsAreNotWaitedForEver(t *testing.T) {
+	t.Parallel()
 	direct := postgres.TestDatabase(t)
 	if err := readmodel.Migrate(t.Context(), direct); err != nil {
 		t.Fatal(err)

@@ -138,6 +138,7 @@ func TestKilledReplicaIsReplaced(t *testing.T) {
 // than a member may be silent costs the member nothing: it waits for its
 // answer, and the others know that it has asked.
 func TestLateHeartbeatsAreWaitedFor(t *testing.T) {
+	t.Parallel()
 	pool, _ := open(t)
 	one, two := member(t, pool, "one"), member(t, pool, "two")
 	one.Takeover, two.Takeover = 2*time.Second, 2*time.Second

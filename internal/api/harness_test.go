@@ -62,6 +62,7 @@ var (
 	erased     = events.UUID{4}
 	unknown    = events.UUID{5}
 	panics     = events.UUID{6}
+	paged      = events.UUID{7}
 )
 
 func newMemory() *memory {

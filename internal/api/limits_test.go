@@ -19,6 +19,7 @@ import (
 // TestSlowRequestsAreCutOff: who does not come to the end of a header loses
 // its connection, and nobody else waits for it.
 func TestSlowRequestsAreCutOff(t *testing.T) {
+	t.Parallel()
 	a := start(t, newMemory())
 	var slow []net.Conn
 	for range 50 {

@@ -41,6 +41,7 @@ func through(t *testing.T, pool *pgxpool.Pool) (*tcpproxy.Proxy, *pgxpool.Pool) 
 // broken off, and once there is a network again, so are exports, although the
 // connections from before never hear of it.
 func TestLostNetworkToTheDatabase(t *testing.T) {
+	t.Parallel()
 	direct := database(t)
 	if _, err := direct.Exec(t.Context(), `UPDATE export.checkpoints SET position = 77`); err != nil {
 		t.Fatal(err)

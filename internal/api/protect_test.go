@@ -167,6 +167,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 // TestSlowReadersAreCutOff: readers that stop reading large documents hold at
 // most half of the connections, and are cut off; others are served meanwhile.
 func TestSlowReadersAreCutOff(t *testing.T) {
+	t.Parallel()
 	pool := database(t)
 	a := startWith(t, readmodel.NewExports(pool), sharedVerifier(t), func(c *Config) { c.WriteTimeout = 2 * time.Second })
 	half := int(pool.Config().MaxConns / 2)
