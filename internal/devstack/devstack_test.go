@@ -13,20 +13,43 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"accountexport/internal/local/postgres"
 )
 
-// build builds the three programs into one folder, as make does.
+// built is the folder that holds the programs, once they were asked for.
+var built struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := postgres.Main(m)
+	_ = os.RemoveAll(built.dir)
+	os.Exit(code)
+}
+
+// build builds the three programs into one folder, as make does, once.
 func build(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	out, err := exec.Command("go", "build", "-o", dir+"/", "accountexport/cmd/...").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "accountexport-devstack-test-"); built.err != nil {
+			return
+		}
+		out, err := exec.Command("go", "build", "-o", built.dir+"/", "accountexport/cmd/...").CombinedOutput()
+		if err != nil {
+			built.err = fmt.Errorf("%w: %s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
 	}
-	return dir
+	return built.dir
 }
 
 // running is a devstack as its user sees it.
@@ -41,10 +64,16 @@ type running struct {
 
 var curl = regexp.MustCompile(`^curl -s -H 'Authorization: Bearer ([^']+)' (\S+)$`)
 
-// run starts devstack and reads until it has told how to try it.
-func run(t *testing.T, dir string, args ...string) *running {
+// run starts devstack and reads until it has told how to try it. Temporary
+// folders of its own are in tmp, or where they are for the test if that is
+// empty.
+func run(t *testing.T, dir, tmp string, args ...string) *running {
 	t.Helper()
-	return start(t, exec.Command(filepath.Join(dir, "devstack"), args...))
+	cmd := exec.Command(filepath.Join(dir, "devstack"), args...)
+	if tmp != "" {
+		cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	}
+	return start(t, cmd)
 }
 
 func start(t *testing.T, cmd *exec.Cmd) *running {
@@ -166,8 +195,9 @@ func (r *running) get(t *testing.T) document {
 // TestNewcomer does what the README says: the printed curl line gives a
 // document, the printed line changes it, and Ctrl-C ends every process.
 func TestNewcomer(t *testing.T) {
+	t.Parallel()
 	bin := build(t)
-	r := run(t, bin, "--accounts", "5", "--rate", "20")
+	r := run(t, bin, "", "--accounts", "5", "--rate", "20")
 	if d := r.get(t); d.User.Email != "user0@example.org" {
 		t.Errorf("document of %s", d.User.Email)
 	}
@@ -197,9 +227,10 @@ func TestNewcomer(t *testing.T) {
 // TestKilledHardAndRunAgain: when devstack is killed hard, everything that it
 // started ends too, and on kept data the next run goes on.
 func TestKilledHardAndRunAgain(t *testing.T) {
+	t.Parallel()
 	bin := build(t)
 	dir := openFolder(t)
-	r := run(t, bin, "--accounts", "3", "--keep", "--dir", dir)
+	r := run(t, bin, "", "--accounts", "3", "--keep", "--dir", dir)
 	before := len(r.get(t).Sandboxes)
 
 	// Meanwhile the folder is taken, and who runs on it does not notice.
@@ -213,7 +244,7 @@ func TestKilledHardAndRunAgain(t *testing.T) {
 	_ = r.cmd.Wait()
 	gone(t, r.children)
 
-	r = run(t, bin, "--accounts", "3", "--keep", "--dir", dir)
+	r = run(t, bin, "", "--accounts", "3", "--keep", "--dir", dir)
 	if after := len(r.get(t).Sandboxes); after < before {
 		t.Errorf("%d sandboxes after the second start, %d before", after, before)
 	}

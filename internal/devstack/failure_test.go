@@ -17,8 +17,6 @@ import (
 	"accountexport/internal/local/postgres"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
-
 // TestGivenPostgreSQL: on a PostgreSQL that DATABASE_URL names, or --database-url
 // whatever the variable says, run after run works, nothing in the named database is touched, and nothing stays. The
 // user's settings for other servers stay out of it.
@@ -74,8 +72,8 @@ func TestAPartThatEndsIsNamed(t *testing.T) {
 	}
 	for part, want := range parts {
 		t.Run(part, func(t *testing.T) {
-			t.Setenv("TMPDIR", openFolder(t))
-			r := run(t, bin, "--accounts", "3")
+			t.Parallel()
+			r := run(t, bin, openFolder(t), "--accounts", "3")
 			var killed int
 			for _, pid := range r.children {
 				if command(pid) == part {
@@ -106,8 +104,8 @@ func TestAPartThatEndsIsNamed(t *testing.T) {
 // TestAKilledRunsFolderIsSwept: a temporary folder outlives a run that was
 // killed hard until the next one, and a living run's is left alone.
 func TestAKilledRunsFolderIsSwept(t *testing.T) {
+	t.Parallel()
 	bin, tmp := build(t), openFolder(t)
-	t.Setenv("TMPDIR", tmp)
 	folders := func() string {
 		found, err := filepath.Glob(filepath.Join(tmp, "accountexport-devstack-*"))
 		if err != nil {
@@ -115,18 +113,18 @@ func TestAKilledRunsFolderIsSwept(t *testing.T) {
 		}
 		return strings.Join(found, " ")
 	}
-	killed := run(t, bin, "--accounts", "1")
+	killed := run(t, bin, tmp, "--accounts", "1")
 	first := folders()
 	_ = killed.cmd.Process.Kill()
 	_ = killed.cmd.Wait()
 	gone(t, killed.children)
 
-	one := run(t, bin, "--accounts", "1")
+	one := run(t, bin, tmp, "--accounts", "1")
 	second := folders()
 	if first == "" || second == "" || strings.Contains(second, first) {
 		t.Errorf("folders of the killed run %q, beside the next run %q", first, second)
 	}
-	two := run(t, bin, "--accounts", "1")
+	two := run(t, bin, tmp, "--accounts", "1")
 	if both := folders(); !strings.Contains(both, second) {
 		t.Errorf("a living run's folder %q was swept; left are %q", second, both)
 	}
