@@ -6,7 +6,7 @@ BIN := bin
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## build the three programs into bin/
@@ -16,15 +16,27 @@ build: ## build the three programs into bin/
 run: build ## start everything on this machine, with a simulated control plane
 	@exec $(BIN)/devstack
 
+# The packages whose tests start no program.
+CHECKED := . ./events ./projections ./internal/auth ./internal/local/tcpproxy ./internal/ops ./internal/oracle \
+	./internal/settings ./internal/workload
+
+.PHONY: check
+check: lint ## before every commit: lint, and the tests that need no server, in half a minute
+	$(GO) test $(CHECKED)
+
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck
-	@out="$$(gofmt -l cmd events internal projections readmodel)"; if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
+	@out="$$(gofmt -l *.go cmd events internal projections readmodel)"; if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
 .PHONY: test
-test: lint ## lint, then all tests with the race detector, on real PostgreSQL and NATS
+test: lint ## lint, then all tests with the race detector, on real PostgreSQL and NATS, from fixed seeds
 	$(GO) test -race -shuffle=on -timeout 18m ./...
+
+.PHONY: test-long
+test-long: ## all tests at their greatest length, from new seeds, which it prints as SEED=…; SEED repeats a run
+	LONG=1 $(GO) test -race -shuffle=on -count=1 -v -timeout 2h ./...
 
 .PHONY: chaos
 chaos: ## let every part fail at random for CHAOS (10m), and hold the result against a plain fold, and a million waiting events, too; SEED repeats a run
