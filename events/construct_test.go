@@ -18,7 +18,7 @@ import (
 func TestConstructorsRoundTrip(t *testing.T) {
 	check, seed, times := newRecheck(), testrun.Seed(t), 40
 	if testrun.Long() {
-		times = 1000
+		times = 500
 	}
 	for i, typ := range events.Types() {
 		t.Run(events.ShortType(typ), func(t *testing.T) {
