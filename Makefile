@@ -32,7 +32,7 @@ lint: ## gofmt, go vet and staticcheck
 
 .PHONY: test
 test: lint ## lint, then all tests with the race detector, on real PostgreSQL and NATS, from fixed seeds
-	$(GO) test -race -shuffle=on -timeout 18m ./...
+	$(GO) test -race -shuffle=1 -timeout 18m ./...
 
 .PHONY: test-long
 test-long: ## all tests at their greatest length, from new seeds, which it prints as SEED=…; SEED repeats a run
@@ -40,7 +40,7 @@ test-long: ## all tests at their greatest length, from new seeds, which it print
 
 .PHONY: chaos
 chaos: ## let every part fail at random for CHAOS (10m), and hold the result against a plain fold, and a million waiting events, too; SEED repeats a run
-	CHAOS=$${CHAOS:-10m} $(GO) test -race -count=1 -v -timeout 60m -run '^Test(Chaos|HostileStreams)' ./internal/e2e
+	LONG=1 CHAOS=$${CHAOS:-10m} $(GO) test -race -count=1 -v -timeout 60m -run '^Test(Chaos|HostileStreams)' ./internal/e2e
 
 .PHONY: bench
 bench: ## measure catching up, live latency, GET, large documents; prints a table of ratios
