@@ -175,7 +175,7 @@ func (s *system) checkDismissal(t *testing.T, projector string, account events.U
 		}
 	}
 	run(1, "no message is parked", "parked", "dismiss", fmt.Sprint(accepted), "--note", "x")
-	run(1, "--note", "parked", "dismiss", fmt.Sprint(at), "--note", " ")
+	run(2, "--note", "parked", "dismiss", fmt.Sprint(at), "--note", " ")
 	for _, note := range []string{"first note", "published again"} { // the second replaces the first
 		run(0, "is dismissed", "parked", "dismiss", fmt.Sprint(at), "--note", note)
 		s.counts(t, account, 1, 1)
