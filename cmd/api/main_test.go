@@ -124,6 +124,7 @@ func TestStartNamesWhatIsWrong(t *testing.T) {
 		{[]string{"--no-such-flag"}, good, "unknown flag"},
 		{[]string{"--http-addr=x"}, good, `HTTP_ADDR is "x"`},
 		{nil, append(good, "HTTP_ADDR="+taken.Addr().String()), "HTTP_ADDR: listen"},
+		{nil, append(good, "API_SPOOL_DIR=/does/not/exist"), "API_SPOOL_DIR: spool: open /does/not/exist"},
 		{nil, append(good, "ADMIN_ADDR="+taken.Addr().String()), "ADMIN_ADDR: listen"},
 	} {
 		err := run(t.Context(), test.args, test.environ, io.Discard)
