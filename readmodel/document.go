@@ -69,7 +69,9 @@ type sections struct {
 // extent is how much the pages of a section are.
 type extent struct{ pages, bytes int64 }
 
-var parts = [...]string{`{"user":`, `,"team":`, `,"quota_tier":`, `,"quota_usage":[`, `],"api_keys":[`, `],"sandboxes":[`, `]}`}
+// parts are between them; never changed.
+var parts = [...][]byte{[]byte(`{"user":`), []byte(`,"team":`), []byte(`,"quota_tier":`), []byte(`,"quota_usage":[`),
+	[]byte(`],"api_keys":[`), []byte(`],"sandboxes":[`), []byte(`]}`)}
 
 // partsLength is how long they are, with a comma before each tail.
 var partsLength = func() (n int) {
@@ -100,21 +102,18 @@ func (s *sections) size(pages [3]extent) (n int64) {
 // compose puts the body together, piece by piece. pages puts those of a
 // section, with commas between them, and says whether there are any.
 func (s *sections) compose(put func(piece []byte), pages func(section int) (some bool)) {
-	text := func(i int) { put([]byte(parts[i])) }
-	text(0)
-	put(s.user)
-	text(1)
-	put(s.team)
-	text(2)
-	put(s.tier)
+	for i, section := range [...][]byte{s.user, s.team, s.tier} {
+		put(parts[i])
+		put(section)
+	}
 	for i, tail := range s.tails {
-		text(3 + i)
+		put(parts[3+i])
 		if pages(i) && len(tail) > 0 {
 			put(comma)
 		}
 		put(tail)
 	}
-	text(6)
+	put(parts[6])
 }
 
 var comma = []byte{','}

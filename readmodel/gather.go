@@ -29,8 +29,8 @@ const (
 // not count: as long as there are connections, all who wait go on without it.
 // Where the server refuses a statement for several, each of them has its own.
 type gather struct {
-	read func(ctx context.Context, of []request) (map[events.UUID]found, error)
-	most int // statements under way at once: so many connections
+	read func(ctx context.Context, of []request) ([]found, error) // one for each
+	most int                                                      // statements under way at once: so many connections
 
 	mu       sync.Mutex
 	waiting  []*asked // in the order in which they came
@@ -61,7 +61,7 @@ type together struct {
 	left   int // reads that still want it; guarded by gather.mu
 }
 
-func newGather(most int, read func(context.Context, []request) (map[events.UUID]found, error)) *gather {
+func newGather(most int, read func(context.Context, []request) ([]found, error)) *gather {
 	return &gather{read: read, most: most, lines: map[*together]struct{}{}}
 }
 
@@ -80,9 +80,12 @@ func (g *gather) get(ctx context.Context, r request) (found, error) {
 	if g.free() {
 		t = g.take()
 	}
-	g.mu.Unlock()
-	if t != nil && len(t.reads) == 1 && t.reads[0] == a {
+	mine := t != nil && len(t.reads) == 1 && t.reads[0] == a
+	if mine {
 		t.ctx = ctx
+	}
+	g.mu.Unlock()
+	if mine {
 		g.run(t)
 		if t = g.more(); t != nil {
 			go g.line(t)
@@ -126,7 +129,10 @@ func (g *gather) await(ctx context.Context, a *asked) (found, error) {
 		panic(a.thrown)
 	case errors.As(a.err, &refused) && len(a.in.reads) > 1:
 		all, err := g.read(ctx, []request{a.request})
-		return all[a.account], err
+		if err != nil {
+			return found{}, err
+		}
+		return all[0], nil
 	}
 	return a.found, a.err
 }
@@ -179,24 +185,39 @@ func (g *gather) take() *together {
 	}
 	t := &together{began: time.Now()}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	accounts := make(map[events.UUID]struct{}, min(len(g.waiting), gatherMost))
-	bytes, n := 0, 0
-	for _, a := range g.waiting {
-		if _, known := accounts[a.account]; !known {
-			if len(accounts) == gatherMost || n > 0 && bytes+a.most > sharedMost {
-				break
-			}
-			accounts[a.account] = struct{}{}
-			bytes += a.most
-		}
-		n++
+	if n := g.first(); n < len(g.waiting) {
+		t.reads = slices.Clone(g.waiting[:n])
+		g.waiting = slices.Delete(g.waiting, 0, n)
+	} else {
+		t.reads, g.waiting = g.waiting, nil
+	}
+	t.left = len(t.reads)
+	for _, a := range t.reads {
 		a.in = t
 	}
-	t.reads, t.left = slices.Clone(g.waiting[:n]), n
-	g.waiting = slices.Delete(g.waiting, 0, n)
 	g.lines[t] = struct{}{}
 	g.watch()
 	return t
+}
+
+// first is how many of those who wait one statement has room for.
+func (g *gather) first() int {
+	if len(g.waiting) == 1 {
+		return 1
+	}
+	accounts := make(map[events.UUID]struct{}, min(len(g.waiting), gatherMost))
+	bytes := 0
+	for n, a := range g.waiting {
+		if _, known := accounts[a.account]; known {
+			continue
+		}
+		if len(accounts) == gatherMost || n > 0 && bytes+a.most > sharedMost {
+			return n
+		}
+		accounts[a.account] = struct{}{}
+		bytes += a.most
+	}
+	return len(g.waiting)
 }
 
 // watch looks for lines that are slow as long as there are lines; g.mu is
@@ -228,10 +249,29 @@ func (g *gather) overtake() {
 	}
 }
 
-// run runs a statement, and notes how long it took.
+// run runs a statement, and notes how long it took. What is asked for more than
+// once is read once.
 func (g *gather) run(t *together) {
 	defer t.cancel()
-	var all map[events.UUID]found
+	of := make([]request, 0, len(t.reads))
+	at := make([]int, len(t.reads))
+	if len(t.reads) == 1 {
+		of = append(of, t.reads[0].request)
+	} else {
+		known := make(map[events.UUID]int, len(t.reads))
+		for i, a := range t.reads {
+			n, ok := known[a.account]
+			if !ok {
+				n = len(of)
+				known[a.account] = n
+				of = append(of, a.request)
+			} else if a.whole {
+				of[n] = a.request
+			}
+			at[i] = n
+		}
+	}
+	var all []found
 	var err error
 	defer func() {
 		thrown := recover()
@@ -246,21 +286,12 @@ func (g *gather) run(t *together) {
 			g.least += (min(took, 2*g.least) - g.least) / 256 // the way may have become longer
 		}
 		g.mu.Unlock()
-		for _, a := range t.reads {
-			a.found, a.err, a.thrown = all[a.account], err, thrown
+		for i, a := range t.reads {
+			if a.err, a.thrown = err, thrown; err == nil && thrown == nil {
+				a.found = all[at[i]]
+			}
 			close(a.done)
 		}
 	}()
-	of := make([]request, 0, len(t.reads))
-	at := make(map[events.UUID]int, len(t.reads))
-	for _, a := range t.reads {
-		i, known := at[a.account]
-		if !known {
-			at[a.account] = len(of)
-			of = append(of, a.request)
-		} else if a.whole {
-			of[i] = a.request
-		}
-	}
 	all, err = g.read(t.ctx, of)
 }

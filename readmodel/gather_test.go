@@ -24,11 +24,10 @@ type begun struct {
 
 func newHeld(connections int) *held {
 	h := &held{begun: make(chan begun), letGo: make(chan struct{})}
-	h.gather = newGather(connections, func(ctx context.Context, of []request) (map[events.UUID]found, error) {
+	h.gather = newGather(connections, func(ctx context.Context, of []request) (all []found, err error) {
 		h.begun <- begun{ctx, of}
-		all := map[events.UUID]found{}
 		for _, r := range of {
-			all[r.account] = found{body: r.account[:1]}
+			all = append(all, found{body: r.account[:1]})
 		}
 		select {
 		case <-h.letGo:
@@ -152,7 +151,7 @@ func TestStatementEndsWhenAllHaveLeft(t *testing.T) {
 
 func TestPanicComesToWhoAsked(t *testing.T) {
 	h := newHeld(2)
-	h.read = func(context.Context, []request) (map[events.UUID]found, error) { panic("a defect") }
+	h.read = func(context.Context, []request) ([]found, error) { panic("a defect") }
 	s := h.three()
 	h.run(s)
 	for _, a := range s.reads {

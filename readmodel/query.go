@@ -179,23 +179,26 @@ func (q *queries) read(ctx context.Context, db querier, r request) (f found, liv
 // make a plan of its own each time, which takes longer than the read.
 const manyAtLeast = 10
 
-// readMany reads several accounts, each once.
-func (q *queries) readMany(ctx context.Context, db querier, requests []request) (all map[events.UUID]found, live bool, err error) {
+// readMany reads several accounts, each asked for once, into all. What is not
+// there was not heard of.
+func (q *queries) readMany(ctx context.Context, db querier, requests []request, all []found) (live bool, err error) {
+	clear(all)
 	n := max(len(requests), manyAtLeast)
 	ids, most := make([][16]byte, n), make([]int64, n) // no account has the id 0
+	at := make(map[events.UUID]int, len(requests))
 	for i, r := range requests {
-		ids[i], most[i] = r.account, int64(r.most)
+		ids[i], most[i], at[r.account] = r.account, int64(r.most), i
 	}
 	times, err := q.asOf.times(ctx, db, q.generation)
 	if err != nil {
-		return nil, false, err
+		return false, err
 	}
 	rows, err := db.Query(ctx, q.many, ids, q.generation, most)
 	if err != nil {
-		return nil, false, err
+		return false, err
 	}
 	defer rows.Close()
-	all = make(map[events.UUID]found, len(requests))
+	some := false
 	for rows.Next() {
 		c := columnsOf(rows)
 		w := c.row(times)
@@ -214,15 +217,16 @@ func (q *queries) readMany(ctx context.Context, db querier, requests []request) 
 			}
 		}
 		if c.err != nil {
-			return nil, false, c.err
+			return false, c.err
 		}
-		all[id] = f
+		if i, asked := at[id]; asked {
+			all[i], some = f, true
+		}
 	}
-	if err := rows.Err(); err != nil || len(all) > 0 {
-		return all, live, err
+	if err := rows.Err(); err != nil || some {
+		return live, err
 	}
-	live, err = isLive(ctx, db, q.generation)
-	return all, live, err
+	return isLive(ctx, db, q.generation)
 }
 
 func isLive(ctx context.Context, db querier, generation int64) (bool, error) {

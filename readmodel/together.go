@@ -39,27 +39,26 @@ func (x *Exports) learn(account events.UUID, f found) {
 }
 
 // readTogether is the statement of [gather].
-func (x *Exports) readTogether(ctx context.Context, of []request) (all map[events.UUID]found, err error) {
+func (x *Exports) readTogether(ctx context.Context, of []request) (all []found, err error) {
 	l, err := x.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer l.release()
+	all = make([]found, len(of))
 	err = x.onLive(l.ctx, l.conn, func(q *queries) (live bool, err error) {
 		if len(of) > 1 {
-			all, live, err = q.readMany(l.ctx, l.conn, of)
-			return live, err
+			return q.readMany(l.ctx, l.conn, of, all)
 		}
-		f, live, err := q.read(l.ctx, l.conn, of[0])
-		all = map[events.UUID]found{of[0].account: f}
+		all[0], live, err = q.read(l.ctx, l.conn, of[0])
 		return live, err
 	})
 	if err != nil {
 		return nil, l.failed(err)
 	}
-	for _, r := range of {
-		if f := all[r.account]; r.whole {
-			x.learn(r.account, f)
+	for i, r := range of {
+		if r.whole {
+			x.learn(r.account, all[i])
 		}
 	}
 	return all, nil
