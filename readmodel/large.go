@@ -51,8 +51,8 @@ func (e errMore) Error() string { return fmt.Sprintf("the document has %d bytes"
 func (x *Exports) fill(ctx context.Context, account events.UUID, pages int, p *spool) error {
 	return x.withRoom(ctx, account, int64(pages)*usualPage+usualRest, func(room *grant) error {
 		return x.inSnapshot(ctx, account, func(b *pgx.Batch, q *queries) {
-			b.Queue(q.sums, [16]byte(account))
-			b.Queue(q.pages, [16]byte(account))
+			b.Queue(q.sums, uuid(account))
+			b.Queue(q.pages, uuid(account))
 		}, func(s *snapshot) error {
 			if s.meta.State != Complete {
 				return p.begin(s.meta, 0, grant{})
@@ -110,7 +110,7 @@ func (x *Exports) withRoom(ctx context.Context, account events.UUID, size int64,
 func (x *Exports) openSome(ctx context.Context, key version, choose Choice) (d *Document, err error) {
 	err = x.withRoom(ctx, key.account, 1, func(room *grant) error {
 		return x.inSnapshot(ctx, key.account, func(b *pgx.Batch, q *queries) {
-			b.Queue(q.extents, [16]byte(key.account))
+			b.Queue(q.extents, uuid(key.account))
 		}, func(s *snapshot) error {
 			pages, extents, err := s.extents()
 			if err != nil || s.meta.State != Complete || s.meta.ETag() != key.tag {

@@ -39,7 +39,7 @@ func (x *Exports) inSnapshot(ctx context.Context, account events.UUID, ask func(
 		b := &pgx.Batch{}
 		b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
 		b.Queue(`SET LOCAL jit = off`)
-		b.Queue(q.small, [16]byte(account), q.generation)
+		b.Queue(q.small, uuid(account), q.generation)
 		ask(b, q)
 		s := &snapshot{lease: l, queries: q, account: account, results: l.conn.SendBatch(l.ctx, b)}
 		live, err := s.row(times)
@@ -176,7 +176,7 @@ func (s *snapshot) writeSome(from, to int64, pages []page, put func([]byte) erro
 	})
 	var bodies [][]byte
 	if first != nil {
-		rows, err := s.lease.conn.Query(s.lease.ctx, s.queries.some, [16]byte(s.account), int16(first.section), first.key, int16(last.section), last.key)
+		rows, err := s.lease.conn.Query(s.lease.ctx, s.queries.some, uuid(s.account), int16(first.section), first.key, int16(last.section), last.key)
 		if err != nil {
 			return err
 		}
