@@ -44,7 +44,7 @@ func (c *heldConn) Write(p []byte) (int, error) {
 		parts = parts[1:]
 	}
 	n, err := c.push(parts)
-	c.held = c.held[:0]
+	c.forget()
 	return max(0, int(n)-before), err
 }
 
@@ -78,15 +78,31 @@ func (c *heldConn) send() error {
 		return nil
 	}
 	_, err := c.push(net.Buffers{c.held})
-	c.held = c.held[:0]
+	c.forget()
 	return err
 }
+
+// forget empties what is held; the memory for much of it is not kept while a
+// connection is idle.
+func (c *heldConn) forget() {
+	if c.held = c.held[:0]; cap(c.held) > 2*fullBuffer {
+		c.held = nil
+	}
+}
+
+// lastWords is how long a connection that is closed tries to send what is held.
+const lastWords = 100 * time.Millisecond
 
 // Close sends what is held first, except while somebody writes, which it ends.
 func (c *heldConn) Close() (err error) {
 	defer c.of.ended(c)
 	if c.mu.TryLock() {
-		err = c.send()
+		if len(c.held) > 0 {
+			if err = c.SetWriteDeadline(time.Now().Add(lastWords)); err == nil {
+				_, err = c.Conn.Write(c.held)
+			}
+			c.held = nil
+		}
 		c.mu.Unlock()
 	}
 	if closed := c.Conn.Close(); closed != nil {

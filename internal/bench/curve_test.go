@@ -44,7 +44,9 @@ func BenchmarkCurve(b *testing.B) {
 	shapes := []*shape{{bytes: 1000, accounts: 100}, {bytes: 3000, accounts: 100}, {bytes: 6000, accounts: 100}, {bytes: 7000, accounts: 100},
 		{bytes: 10_000, accounts: 100}, {bytes: 30_000, accounts: 100}, {bytes: 100_000, accounts: 30}, {bytes: 300_000, accounts: 20},
 		{bytes: 1_000_000, accounts: 8}, {bytes: 5_000_000, accounts: 4}, {bytes: 38_000_000, accounts: 1}}
-	clients, delays, turns, turn := []int{1, 8, 64, 256}, []time.Duration{0, time.Millisecond, 5 * time.Millisecond}, 4, 250*time.Millisecond
+	clients, delays := []int{1, 8, 64, 256}, []time.Duration{0, time.Millisecond, 5 * time.Millisecond}
+	const turn = 250 * time.Millisecond
+	turns := 4
 	if os.Getenv("BENCH") == "short" || testing.Short() {
 		shapes = []*shape{shapes[1], shapes[4], shapes[7], shapes[9]}
 		clients, delays, turns = []int{1, 64}, []time.Duration{0, 5 * time.Millisecond}, 2
@@ -222,10 +224,11 @@ func (s *curve) compare(b *testing.B, sh *shape, bare, ours string, clients, tur
 		bareRequests = append(bareRequests, fmt.Sprintf("GET /?id=%s&size=%d HTTP/1.1\r\nHost: bench\r\n\r\n", id, sh.size))
 		ourRequests = append(ourRequests, getExport(b, id))
 	}
-	left, right := dial(b, bare, clients), dial(b, ours, clients)
+	left := dial(b, bare, clients)
 	defer hangUp(left)
-	defer hangUp(right)
 	press(b, left, bareRequests, turn/4) // warm
+	right := dial(b, ours, clients)      // not before: who asks for nothing is hung up on
+	defer hangUp(right)
 	press(b, right, ourRequests, turn/4)
 	var bareT, ourT pressed
 	for range turns {
