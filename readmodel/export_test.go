@@ -37,5 +37,6 @@ func Statements(generation int64) map[string]Statement {
 	q := newQueries(Generation{Number: generation})
 	const one = ` ('3c90c3cc-0d44-4b50-8888-8dd25736052a', 1)`
 	return map[string]Statement{"meta": {q.meta, one}, "small": {q.small, one}, "whole": {q.whole, one},
+		"flat": {q.flat, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1)`},
 		"many": {q.many, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[500000])`}}
 }

@@ -141,7 +141,7 @@ func (s *Server) command(ctx context.Context, name string, args ...string) *exec
 // start runs the server and waits until it answers.
 func (s *Server) start(ctx context.Context) error {
 	args := []string{"-D", s.dir, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "max_connections=120", "-c", "shared_buffers=64MB", "-c", "log_min_messages=fatal", "-c", "jit=off"}
+		"-c", "max_connections=120", "-c", "shared_buffers=128MB", "-c", "log_min_messages=fatal"}
 	if s.opt.Durable {
 		args = append(args, "-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB")
 	} else {
