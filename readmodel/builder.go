@@ -180,28 +180,6 @@ func Building(ctx context.Context, pool *pgxpool.Pool) (Generation, error) {
 // ErrLive means that what is asked for cannot be done to the live generation.
 var ErrLive = errors.New("the generation is live")
 
-// Drop removes a generation with its tables; [ErrLive] for the live one.
-func Drop(ctx context.Context, pool *pgxpool.Pool, number int64) error {
-	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		g, err := FindGeneration(ctx, tx, number)
-		if err != nil {
-			return err
-		}
-		var state string
-		if err := tx.QueryRow(ctx, `SELECT state FROM export.generations WHERE generation = $1 FOR UPDATE`, number).Scan(&state); err != nil {
-			return fmt.Errorf("drop generation %d: %w", number, err)
-		}
-		if state == StateLive {
-			return fmt.Errorf("generation %d: %w: cut over to another first", g.Number, ErrLive)
-		}
-		if _, err := tx.Exec(ctx, inSchema(number, `DROP SCHEMA IF EXISTS {schema} CASCADE`)); err != nil {
-			return fmt.Errorf("drop generation %d: %w", number, err)
-		}
-		_, err = tx.Exec(ctx, `DELETE FROM export.generations WHERE generation = $1`, number)
-		return err
-	})
-}
-
 // Age is how long ago the oldest of a generation's as-of times is.
 func Age(ctx context.Context, pool *pgxpool.Pool, generation int64) (time.Duration, error) {
 	var seconds float64

@@ -8,12 +8,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
-	"accountexport/projections"
 )
 
 // State says what there is to serve of an account.
@@ -40,12 +39,12 @@ type Meta struct {
 	History      int       // that the positions belong to
 }
 
-// ETag is the weak entity tag of the document: the same for every content
-// coding and on every replica, and the same before and after a rebuild by the
-// same projection version. Where positions came to mean other messages, since
+// ETag is the strong entity tag of the document as plain JSON: the same on
+// every replica, and the same before and after a rebuild by the same projection
+// version, as the bytes are. Where positions came to mean other messages, since
 // a stream was recreated, tags are others, too.
 func (m Meta) ETag() string {
-	b := append(make([]byte, 0, 48), `W/"`...)
+	b := append(make([]byte, 0, 48), '"')
 	b = append(strconv.AppendInt(b, int64(m.Major), 10), '.')
 	b = append(strconv.AppendInt(b, int64(m.Minor), 10), '-')
 	b = append(strconv.AppendUint(b, m.Position, 10), '-')
@@ -56,71 +55,66 @@ func (m Meta) ETag() string {
 	return string(append(b, '"'))
 }
 
+// Errors of [Exports].
+var (
+	ErrBusy = errors.New("read export: no connection, or no room for the document, has come free")
+	ErrSlow = errors.New("read export: the database took too long")
+)
+
+// How long a read may wait for its turn, and then for its rows.
+const (
+	turnTimeout = 5 * time.Second
+	readTimeout = 5 * time.Second
+)
+
+// Limits bound what [Exports] hold of documents that are being sent.
+type Limits struct {
+	Memory int64  // bytes in memory, of documents beyond smallMost; default 64 MiB
+	Dir    string // where what does not fit is put, in files that have no name; default the system's temporary folder
+	Files  int64  // bytes in files; default 2 GiB
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Memory == 0 {
+		l.Memory = 64 << 20
+	}
+	if l.Files == 0 {
+		l.Files = 2 << 30
+	}
+	return l
+}
+
 // Exports reads export documents of the live generation. It is safe for
 // concurrent use.
+//
+// No read holds a connection or a snapshot at its reader's pace. A document of
+// at most [wholeMost] bytes is read by one statement, which it shares with
+// others that are read at the same time; a larger one in one short snapshot
+// into a spool, from which all who read this version of it are served.
 type Exports struct {
-	pool  *pgxpool.Pool
-	large chan struct{} // holds one for each document that is being read page by page
-	live  atomic.Pointer[queries]
-	gather
+	pool   *pgxpool.Pool
+	live   atomic.Pointer[queries]
+	sizes  *lru.Cache[events.UUID, int] // of documents when they were read last; large where they are too large for one statement
+	gather *gather
+	near   *spools // of documents that one statement reads
+	far    *spools // of larger ones
+	fills  *room   // connections for those
 }
 
-// NewExports reads through the pool, of whose connections at most half are
-// held by documents that are read page by page, at their reader's pace.
-func NewExports(pool *pgxpool.Pool) *Exports {
-	x := &Exports{pool: pool, large: make(chan struct{}, max(1, pool.Config().MaxConns/2))}
-	x.alone, x.several = x.openAlone, x.openMany
+// knownSizes bounds the accounts whose documents' sizes are remembered.
+const knownSizes = 1 << 15
+
+// NewExports reads through the pool. Only the first of the limits counts; the
+// zero value has the defaults.
+func NewExports(pool *pgxpool.Pool, limits ...Limits) *Exports {
+	l := append(limits, Limits{})[0].withDefaults()
+	most := int(pool.Config().MaxConns)
+	x := &Exports{pool: pool, fills: newRoom(int64(max(1, most/2)), 0)}
+	x.sizes, _ = lru.New[events.UUID, int](knownSizes) // fails only for a size below one
+	x.near = newSpools(Limits{Memory: l.Memory / 2, Dir: l.Dir, Files: l.Files / 8})
+	x.far = newSpools(Limits{Memory: l.Memory / 2, Dir: l.Dir, Files: l.Files - l.Files/8})
+	x.gather = newGather(max(1, most-most/2), x.readTogether)
 	return x
-}
-
-// queries are the statements for one generation, and what is known of its
-// checkpoints.
-type queries struct {
-	generation int64
-	major      int
-	history    int
-	meta       string // row
-	small      string // row and the whole body, where there are no pages
-	many       string // the same of several accounts, and which
-	parts      string // row and the sections
-	page       string
-
-	asOf asOf
-}
-
-// A read names its generation and learns in the same snapshot whether that is
-// still live; the generation is $2.
-const rowColumns = `
-SELECT (SELECT state = 'live' FROM export.generations WHERE generation = $2), a.version_minor, a.erased_at IS NOT NULL,
-    a.user_json IS NOT NULL, a.team_json IS NOT NULL, coalesce(t.position, 0), a.position, a.parked, a.dismissed,
-    a.usage_pages + a.key_pages + a.sandbox_pages, a.partition, coalesce(t.partition, -1)`
-
-const rowTables = `
-FROM {schema}.account_export a LEFT JOIN {schema}.quota_tiers t ON t.id = a.quota_tier_id
-WHERE a.account_id `
-
-// bodyColumn is joined by the database, which is cheaper than to send and
-// receive six columns.
-const bodyColumn = `,
-    CASE WHEN a.usage_pages + a.key_pages + a.sandbox_pages = 0 THEN
-    '{"user":'::bytea || a.user_json || ',"team":' || a.team_json || ',"quota_tier":' || t.body ||
-    ',"quota_usage":[' || coalesce(a.usage_tail, '') || '],"api_keys":[' || coalesce(a.keys_tail, '') ||
-    '],"sandboxes":[' || coalesce(a.sandboxes_tail, '') || ']}' END`
-
-func newQueries(g Generation) *queries {
-	sql := func(text string) string { return inSchema(g.Number, text) }
-	return &queries{
-		generation: g.Number,
-		major:      g.Major,
-		history:    g.History,
-		meta:       sql(rowColumns + rowTables + `= $1`),
-		small:      sql(rowColumns + bodyColumn + rowTables + `= $1`),
-		many:       sql(rowColumns + bodyColumn + `, a.account_id` + rowTables + `= ANY($1)`),
-		parts: sql(rowColumns + `,
-    a.user_json, a.team_json, t.body, a.usage_tail, a.keys_tail, a.sandboxes_tail` + rowTables + `= $1`),
-		page: sql(`
-SELECT body FROM {schema}.account_export_pages WHERE account_id = $1 AND section = $2 ORDER BY page_key`),
-	}
 }
 
 // current returns the statements for the generation that was live last, and
@@ -168,221 +162,98 @@ func dropped(err error) bool {
 // Meta reads what there is to know of the account but its document. Errors
 // are those of [Exports.Open].
 func (x *Exports) Meta(ctx context.Context, account events.UUID) (Meta, error) {
-	l, err := x.acquire(ctx)
-	if err != nil {
-		return Meta{}, err
-	}
-	defer l.release()
-	var m Meta
-	err = x.onLive(l.ctx, l.conn, func(q *queries) (bool, error) {
-		var r row
-		live, err := r.read(l.ctx, l.conn, q, q.meta, account)
-		m = r.meta(q)
-		return live, err
-	})
-	if err != nil {
-		return Meta{}, l.failed(err)
-	}
-	return m, nil
+	f, err := x.gather.get(ctx, request{account: account})
+	return f.meta, err
 }
+
+// Choice says which bytes of a document are wanted, once it is known of which
+// version it is and how long; none where from is to.
+type Choice func(m *Meta, size int64) (from, to int64)
 
 // Open reads the account's document, all of it from one snapshot. The caller
-// closes what is returned; where State is not Complete it has no body. Where
-// no connection came free within half a second the error is [ErrBusy], and
-// where the database took more than five, [ErrSlow].
+// closes what is returned; where State is not Complete it has no body. A read
+// waits for its turn; where it has not come within five seconds the error is
+// [ErrBusy], and where the database then takes more than five, [ErrSlow].
 func (x *Exports) Open(ctx context.Context, account events.UUID) (*Document, error) {
-	f, err := x.gather.get(ctx, account)
+	return x.OpenPart(ctx, account, nil)
+}
+
+// OpenPart is Open for some of the document; of a large one only that is read.
+// The document's ETag tells which version it is of.
+func (x *Exports) OpenPart(ctx context.Context, account events.UUID, choose Choice) (*Document, error) {
+	for {
+		f, err := x.get(ctx, account)
+		switch {
+		case err != nil:
+			return nil, err
+		case f.meta.State != Complete:
+			return &Document{Meta: f.meta}, nil
+		case f.size > wholeMost:
+			return x.openLarge(ctx, account, f, choose)
+		case f.body == nil: // longer than was expected; how long is known now
+			continue
+		case f.size <= smallMost:
+			d := &Document{Meta: f.meta, size: int64(f.size), body: f.body}
+			return d.part(choose), nil
+		}
+		s, err := x.near.adopt(account, f, grant{})
+		if err == errNoRoom {
+			s, err = x.whenThereIsRoom(ctx, account, f.size)
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case s == nil:
+			continue // it has changed meanwhile
+		}
+		d := &Document{Meta: f.meta, size: s.size, spool: s, ctx: ctx}
+		if s.meta.ETag() != f.meta.ETag() {
+			d.Meta = s.meta
+		}
+		return d.part(choose), nil
+	}
+}
+
+// whenThereIsRoom waits for its turn, and reads the document again: it was not
+// held meanwhile.
+func (x *Exports) whenThereIsRoom(ctx context.Context, account events.UUID, size int) (*spool, error) {
+	waiting, cancel := context.WithTimeoutCause(ctx, turnTimeout, ErrBusy)
+	defer cancel()
+	room, err := x.near.room.take(waiting, account, int64(size))
 	if err != nil {
 		return nil, err
 	}
-	if f.pages > 0 && f.meta.State == Complete {
-		return x.openPages(ctx, account)
-	}
-	return &Document{Meta: f.meta, body: f.body}, nil
-}
-
-// found is a document that has no pages, or that it has some.
-type found struct {
-	meta  Meta
-	pages int
-	body  []byte
-}
-
-func (x *Exports) openAlone(ctx context.Context, account events.UUID) (f found, err error) {
-	l, err := x.acquire(ctx)
-	if err != nil {
-		return f, err
-	}
-	defer l.release()
-	err = x.onLive(l.ctx, l.conn, func(q *queries) (bool, error) {
-		var r row
-		live, err := r.read(l.ctx, l.conn, q, q.small, account, &f.body)
-		f.meta, f.pages = r.meta(q), r.pages
-		return live, err
-	})
-	if err != nil {
-		return f, l.failed(err)
-	}
-	return f, nil
-}
-
-// manyAtLeast is how long the array of accounts is made. The server takes an
-// array that it does not know to have ten elements; for a shorter one it would
-// make a plan of its own each time, which takes longer than the read.
-const manyAtLeast = 10
-
-func (x *Exports) openMany(ctx context.Context, accounts []events.UUID) (all map[events.UUID]found, err error) {
-	l, err := x.acquire(ctx)
-	if err != nil {
+	f, err := x.get(ctx, account)
+	if err != nil || f.meta.State != Complete || f.body == nil || f.size > wholeMost {
+		x.near.room.give(room)
 		return nil, err
 	}
-	defer l.release()
-	ids := make([][16]byte, 0, max(len(accounts), manyAtLeast))
-	for _, a := range accounts {
-		ids = append(ids, a)
-	}
-	for len(ids) < manyAtLeast {
-		ids = append(ids, ids[0])
-	}
-	err = x.onLive(l.ctx, l.conn, func(q *queries) (live bool, err error) {
-		all = make(map[events.UUID]found, len(accounts))
-		times, err := q.asOf.times(l.ctx, l.conn, q.generation)
-		if err != nil {
-			return false, err
-		}
-		rows, err := l.conn.Query(l.ctx, q.many, ids, q.generation)
-		if err != nil {
-			return false, err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			r := row{heard: true, times: times}
-			var f found
-			var id [16]byte
-			if err := rows.Scan(r.targets(&f.body, &id)...); err != nil {
-				return false, err
-			}
-			live = r.live != nil && *r.live
-			f.meta, f.pages = r.meta(q), r.pages
-			all[id] = f
-		}
-		if err := rows.Err(); err != nil || len(all) > 0 {
-			return live, err
-		}
-		return isLive(l.ctx, l.conn, q.generation)
-	})
-	if err != nil {
-		return nil, l.failed(err)
-	}
-	return all, nil
-}
-
-// openPages begins a transaction for a document with pages, which the
-// document keeps, with its connection.
-func (x *Exports) openPages(ctx context.Context, account events.UUID) (*Document, error) {
-	l, err := x.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case x.large <- struct{}{}:
-		l.large = x.large
-	default:
-		l.release()
+	s, err := x.near.adopt(account, f, room)
+	if err == errNoRoom { // it has become longer
 		return nil, ErrBusy
 	}
-	d := &Document{}
-	err = x.onLive(l.ctx, l.conn, func(q *queries) (bool, error) {
-		tx, err := l.conn.BeginTx(l.ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-		if err != nil {
-			return false, err
-		}
-		*d = Document{lease: l, tx: tx, account: account, pageSQL: q.page}
-		var r row
-		live, err := r.read(l.ctx, tx, q, q.parts, account, &d.user, &d.team, &d.tier, &d.usage, &d.keys, &d.sandboxes)
-		d.Meta = r.meta(q)
-		if err != nil || !live {
-			rollback(l.ctx, tx)
-		}
-		return live, err
-	})
-	if err != nil {
-		l.release()
-		return nil, l.failed(err)
+	return s, err
+}
+
+// get is the account's row and, where one statement reads it, its document.
+func (x *Exports) get(ctx context.Context, account events.UUID) (found, error) {
+	r := x.expect(account)
+	f, err := x.gather.get(ctx, r)
+	if !r.whole && f.meta.State == Complete && f.body == nil {
+		f.size = large
 	}
-	l.timer.Stop() // from here on the document's reader sets the pace, and each page has a time of its own
-	if d.State != Complete {
-		d.Close()
-	}
-	return d, nil
+	return f, err
 }
 
 // Ready says whether a live generation can be read. It waits for a connection
 // as long as ctx lasts: that all are in use for a moment is no failure.
 func (x *Exports) Ready(ctx context.Context) error {
 	err := x.onLive(ctx, x.pool, func(q *queries) (bool, error) {
-		var r row
-		return r.read(ctx, x.pool, q, q.meta, events.UUID{})
+		_, live, err := q.read(ctx, x.pool, request{})
+		return live, err
 	})
 	if err != nil {
 		return fmt.Errorf("read export: %w", err)
 	}
 	return nil
-}
-
-// row is what rowColumns give.
-type row struct {
-	heard, erased            bool
-	user, team               bool
-	minor                    int
-	position, tierAt         uint64
-	parked, dismissed, pages int
-	partition, tierPartition int
-	live                     *bool
-	times                    *asOfTimes
-}
-
-// targets are what rowColumns, and more columns, are read into.
-func (r *row) targets(extra ...any) []any {
-	return append([]any{&r.live, &r.minor, &r.erased, &r.user, &r.team, &r.tierAt, &r.position, &r.parked, &r.dismissed, &r.pages,
-		&r.partition, &r.tierPartition}, extra...)
-}
-
-// read reads the account's row, and more columns into extra. Of an account
-// that was not heard of it learns at least whether the generation is live.
-func (r *row) read(ctx context.Context, db querier, q *queries, sql string, account events.UUID, extra ...any) (live bool, err error) {
-	if r.times, err = q.asOf.times(ctx, db, q.generation); err != nil {
-		return false, err
-	}
-	err = db.QueryRow(ctx, sql, [16]byte(account), q.generation).Scan(r.targets(extra...)...)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return isLive(ctx, db, q.generation)
-	}
-	r.heard = true
-	return r.live != nil && *r.live, err
-}
-
-func isLive(ctx context.Context, db querier, generation int64) (bool, error) {
-	var live *bool
-	err := db.QueryRow(ctx, `
-SELECT (SELECT state = 'live' FROM export.generations WHERE generation = $1)`, generation).Scan(&live)
-	return live != nil && *live, err
-}
-
-func (r *row) meta(q *queries) Meta {
-	m := Meta{Position: r.position, TierPosition: r.tierAt, Parked: r.parked, Dismissed: r.dismissed, Major: q.major, Minor: r.minor, History: q.history}
-	switch {
-	case !r.heard:
-		m.State = NotHeard
-		return m
-	case r.erased:
-		m.State = Erased
-		return m
-	}
-	m.Missing = projections.Missing(r.user, r.team, r.tierPartition >= 0)
-	if m.State = Complete; m.Missing != nil {
-		m.State = Incomplete
-	}
-	m.AsOf = r.times.of(r.partition, r.tierPartition)
-	return m
 }

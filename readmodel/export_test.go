@@ -4,3 +4,39 @@ import "time"
 
 // SetLeastPatience sets how long the database's answer is waited for at first.
 func (s *Store) SetLeastPatience(d time.Duration) { s.patience.least = d }
+
+// Believe has x take a generation for the live one, as a replica does that has
+// read nothing since it was.
+func Believe(x *Exports, g Generation) { x.live.Store(newQueries(g)) }
+
+// Spooled is how many documents are being sent from spools, how many read them,
+// and what is held for them.
+func Spooled(x *Exports) (spools, readers int, held Limits) {
+	for _, s := range []*spoolsOf{x.near, x.far} {
+		s.mu.Lock()
+		for _, p := range s.all {
+			spools, readers = spools+1, readers+p.readers
+		}
+		s.mu.Unlock()
+		s.room.mu.Lock()
+		held.Memory += s.room.all.memory - s.room.memory
+		held.Files += s.room.all.files - s.room.files
+		s.room.mu.Unlock()
+	}
+	return spools, readers, held
+}
+
+type spoolsOf = spools
+
+// Statement is one that reads, with what it may be called with.
+type Statement struct{ SQL, Args string }
+
+// Statements are those that read documents, each by its name, but those of a
+// transaction that compiles nothing.
+func Statements(generation int64) map[string]Statement {
+	q := newQueries(Generation{Number: generation})
+	const one = ` ('3c90c3cc-0d44-4b50-8888-8dd25736052a', 1)`
+	return map[string]Statement{"meta": {q.meta, one}, "small": {q.small, one}, "whole": {q.whole, one},
+		"flat": {q.flat, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1)`},
+		"many": {q.many, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[500000])`}}
+}

@@ -9,66 +9,118 @@ import (
 	"accountexport/events"
 )
 
-// held is a gather whose reads alone last until they are let go, and whose
-// statements for several are shown to the test.
+// held is a gather whose statements last until they are let go, or end, and
+// are shown to the test.
 type held struct {
-	gather
-	letGo     chan struct{}
-	begun     chan events.UUID
-	statement chan context.Context // of a statement for several
+	*gather
+	begun chan begun
+	letGo chan struct{}
 }
 
-func newHeld() *held {
-	h := &held{letGo: make(chan struct{}), begun: make(chan events.UUID), statement: make(chan context.Context)}
-	h.alone = func(ctx context.Context, account events.UUID) (found, error) {
-		h.begun <- account
-		<-h.letGo
-		return found{body: account[:1]}, nil
-	}
-	h.several = func(ctx context.Context, accounts []events.UUID) (map[events.UUID]found, error) {
-		h.statement <- ctx
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
+type begun struct {
+	ctx context.Context
+	of  []request
+}
+
+func newHeld(connections int) *held {
+	h := &held{begun: make(chan begun), letGo: make(chan struct{})}
+	h.gather = newGather(connections, func(ctx context.Context, of []request) (all []found, err error) {
+		h.begun <- begun{ctx, of}
+		for _, r := range of {
+			all = append(all, found{body: r.account[:1]})
+		}
+		select {
+		case <-h.letGo:
+			return all, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
 	return h
 }
 
-func TestReadThatMeetsASlowOneGoesByItself(t *testing.T) {
-	h := newHeld()
-	answers := make(chan byte)
-	ask := func(n byte) {
-		go func() {
-			f, err := h.get(t.Context(), events.UUID{n})
-			if err != nil {
-				t.Error(err)
-			}
-			answers <- f.body[0]
-		}()
-		<-h.begun // alone, though two statements and more are under way
+// ask asks for account n, and checks that it gets that one's answer.
+func (h *held) ask(t *testing.T, n byte) (answered chan struct{}) {
+	answered = make(chan struct{})
+	go func() {
+		defer close(answered)
+		if f, err := h.get(t.Context(), request{account: events.UUID{n}}); err != nil || f.body[0] != n {
+			t.Errorf("account %d: %v, %v", n, f.body, err)
+		}
+	}()
+	return answered
+}
+
+// TestSlowStatementsHoldNobodyUp: who comes to wait while statements do not end
+// goes on without them, all together, as long as there are connections.
+func TestSlowStatementsHoldNobodyUp(t *testing.T) {
+	h := newHeld(gatherLines + 1)
+	var all []chan struct{}
+	for n := range byte(gatherLines) {
+		all = append(all, h.ask(t, n))
+		<-h.begun
 	}
 	for n := range byte(5) {
-		ask(n)
+		all = append(all, h.ask(t, 10+n))
+	}
+	read := 0
+	for read < 5 { // the first of them may have gone before the last came, and then those wait for a connection
+		select {
+		case s := <-h.begun:
+			read += len(s.of)
+		case <-time.After(time.Second):
+			h.letGo <- struct{}{}
+		}
 	}
 	close(h.letGo)
-	for range 5 {
-		<-answers
+	for _, answered := range all {
+		<-answered
 	}
-	if h.busy != 0 || len(h.waiting) != 0 {
-		t.Errorf("%d lines are busy, %d wait", h.busy, len(h.waiting))
+	if len(h.lines) != 0 || len(h.waiting) != 0 {
+		t.Errorf("%d lines are busy, %d wait", len(h.lines), len(h.waiting))
+	}
+}
+
+// TestOneReadOfAnAccountServesAllWhoAsk: whoever asks for the same account at
+// the same time, it is read once.
+func TestOneReadOfAnAccountServesAllWhoAsk(t *testing.T) {
+	h := newHeld(1)
+	all := []chan struct{}{h.ask(t, 1)}
+	<-h.begun
+	for range 200 {
+		all = append(all, h.ask(t, 2))
+	}
+	for {
+		h.mu.Lock()
+		n := len(h.waiting)
+		h.mu.Unlock()
+		if n == 200 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	h.letGo <- struct{}{}
+	if s := <-h.begun; len(s.of) != 1 {
+		t.Errorf("it is read %d times", len(s.of))
+	}
+	close(h.letGo)
+	for _, answered := range all {
+		<-answered
 	}
 }
 
 // three is a statement for three reads.
 func (h *held) three() *together {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for n := range byte(3) {
-		h.waiting = append(h.waiting, &asked{account: events.UUID{n}, done: make(chan struct{})})
+		h.waiting = append(h.waiting, &asked{request: request{account: events.UUID{n}}, done: make(chan struct{})})
 	}
-	h.busy = gatherLines
 	return h.take()
 }
 
 func TestStatementEndsWhenAllHaveLeft(t *testing.T) {
-	h := newHeld()
+	h := newHeld(2)
 	s, answers := h.three(), make(chan error)
 	var leave []context.CancelFunc
 	for _, a := range s.reads {
@@ -79,10 +131,10 @@ func TestStatementEndsWhenAllHaveLeft(t *testing.T) {
 			answers <- err
 		}()
 	}
-	go h.read(s)
-	statement := <-h.statement
+	go h.run(s)
+	statement := <-h.begun
 	for i, cancel := range leave {
-		if statement.Err() != nil {
+		if statement.ctx.Err() != nil {
 			t.Errorf("it has ended when %d of 3 have left", i)
 		}
 		cancel()
@@ -91,17 +143,17 @@ func TestStatementEndsWhenAllHaveLeft(t *testing.T) {
 		}
 	}
 	select {
-	case <-statement.Done():
+	case <-statement.ctx.Done():
 	case <-time.After(10 * time.Second):
 		t.Error("it goes on without anybody")
 	}
 }
 
 func TestPanicComesToWhoAsked(t *testing.T) {
-	h := newHeld()
-	h.several = func(context.Context, []events.UUID) (map[events.UUID]found, error) { panic("a defect") }
+	h := newHeld(2)
+	h.read = func(context.Context, []request) ([]found, error) { panic("a defect") }
 	s := h.three()
-	h.read(s)
+	h.run(s)
 	for _, a := range s.reads {
 		func() {
 			defer func() {
@@ -111,5 +163,27 @@ func TestPanicComesToWhoAsked(t *testing.T) {
 			}()
 			_, _ = h.await(t.Context(), a)
 		}()
+	}
+}
+
+// TestSharedStatementsAreBounded: what is known to be long is not read together
+// beyond what one statement may bring.
+func TestSharedStatementsAreBounded(t *testing.T) {
+	h := newHeld(2)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for n := range byte(10) {
+		h.waiting = append(h.waiting, &asked{request: request{account: events.UUID{n}, whole: true, most: wholeMost}, done: make(chan struct{})})
+	}
+	for left := 10; left > 0; {
+		s := h.take()
+		bytes := 0
+		for _, a := range s.reads {
+			bytes += a.most
+		}
+		if bytes > sharedMost {
+			t.Errorf("%d bytes in one statement", bytes)
+		}
+		left -= len(s.reads)
 	}
 }

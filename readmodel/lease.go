@@ -2,7 +2,6 @@ package readmodel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -10,32 +9,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Errors of [Exports].
-var (
-	ErrBusy = errors.New("read export: every database connection is in use")
-	ErrSlow = errors.New("read export: the database took too long")
-)
-
-// How long a read may wait for a connection, and then for its rows.
-const (
-	acquireTimeout = 500 * time.Millisecond
-	readTimeout    = 5 * time.Second
-)
-
-// lease is a connection for one read, and the time that the read has.
+// lease is a connection for one read, and the time that the database has for
+// each of its answers.
 type lease struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	conn   *pgxpool.Conn
 	timer  *time.Timer // one for both limits, since it is a part of what a read costs
 	late   atomic.Bool
-	large  chan struct{} // given back with the connection; nil where none was taken
 }
 
 func (x *Exports) acquire(ctx context.Context) (*lease, error) {
 	l := &lease{}
 	l.ctx, l.cancel = context.WithCancel(ctx)
-	l.timer = time.AfterFunc(acquireTimeout, func() {
+	l.timer = time.AfterFunc(turnTimeout, func() {
 		l.late.Store(true)
 		l.cancel()
 	})
@@ -69,9 +56,5 @@ func (l *lease) release() {
 	if l.conn != nil {
 		l.conn.Release()
 		l.conn = nil
-	}
-	if l.large != nil {
-		<-l.large
-		l.large = nil
 	}
 }

@@ -25,7 +25,8 @@ const (
 )
 
 // Migrate brings the database to this program's schema. It may be repeated,
-// and by several programs at once. The user needs the right to create roles
+// and by several programs at once. Where an old transaction holds what a
+// migration has to lock, it tries again until ctx ends, and holds nobody up. The user needs the right to create roles
 // the first time, or the two roles granted beforehand.
 func Migrate(ctx context.Context, url string) error {
 	conn, err := pgx.Connect(ctx, url)
@@ -47,7 +48,11 @@ func Migrate(ctx context.Context, url string) error {
 	if err := m.LoadMigrations(files); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	if err := m.Migrate(ctx); err != nil {
+	// A migration that waits for a lock has all readers behind it.
+	if _, err := conn.Exec(ctx, `SET lock_timeout = '50ms'`); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	if err := untilUnlocked(ctx, func() error { return m.Migrate(ctx) }); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil

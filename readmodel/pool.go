@@ -3,6 +3,8 @@ package readmodel
 import (
 	"context"
 	"net"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -23,11 +25,15 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interv
 // OpenPool opens a pool to read exports through; it connects when first used.
 // Its connections and attempts to connect end by themselves where the network
 // to the database is lost, so that reading goes on soon after it is back.
-// connect_timeout and pool_ping_timeout in the URL are kept to.
+// connect_timeout, pool_ping_timeout and pool_max_conns in the URL are kept to;
+// without the last it has [usualConns].
 func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
+	}
+	if !strings.Contains(url, "pool_max_conns") {
+		cfg.MaxConns = usualConns()
 	}
 	if cfg.PingTimeout == 0 {
 		cfg.PingTimeout = pingTimeout
@@ -39,6 +45,11 @@ func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	cfg.ConnConfig.DialFunc = dialer.DialContext
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
+
+// usualConns suits reads that share statements: half of them for those, of which
+// two keep a server on the same machine busy, and more the way to one that is
+// far away, and half for large documents.
+func usualConns() int32 { return int32(max(8, 2*runtime.GOMAXPROCS(0))) }
 
 // ClosePool closes a pool, and does not wait beyond the end of ctx for a server
 // that does not answer.

@@ -166,7 +166,7 @@ func TestAccountGoesThroughItsStates(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, doc := read(t, x, a.id)
-	if m.State != readmodel.Complete || m.Position != 3 || m.TierPosition != 7 || m.ETag() != `W/"1.0-3-7"` {
+	if m.State != readmodel.Complete || m.Position != 3 || m.TierPosition != 7 || m.ETag() != `"1.0-3-7"` {
 		t.Errorf("got %+v, %s", m, m.ETag())
 	}
 	want, _, err := a.state.Document(freeTier.Body)

@@ -48,6 +48,9 @@ func theProgram() clitest.Program {
 			"ADDRESS_RATE_LIMIT":   {Right: "1:5", Wrong: "1:0"},
 			"TRUSTED_PROXIES":      {Right: "10.0.0.0/8", Wrong: "10.0.0.1/8"},
 			"MAX_CONNECTIONS":      {Right: "10", Wrong: "0"},
+			"API_MEMORY_LIMIT":     {Right: "512MiB", Wrong: "1MiB"},
+			"API_SPOOL_DIR":        {Right: "/tmp", Wrong: "/does/not/exist"},
+			"API_SPOOL_LIMIT":      {Right: "1GiB", Wrong: "much"},
 			"WRITE_TIMEOUT":        {Right: "1s", Wrong: "1"},
 			"DRAIN_DELAY":          {Right: "1ms", Wrong: "0s"},
 			"SHUTDOWN_TIMEOUT":     {Right: "1s", Wrong: "-1s"},
@@ -183,6 +186,8 @@ func TestStartNamesWhatIsWrong(t *testing.T) {
 		{nil, nil, 2, "DATABASE_URL is not set"},
 		{[]string{"--http-addr=x"}, good, 2, `HTTP_ADDR is "x"`},
 		{nil, append(good, "HTTP_ADDR="+taken.Addr().String()), 1, "HTTP_ADDR: listen"},
+		{nil, append(good, "API_SPOOL_DIR=/does/not/exist"), 2, `API_SPOOL_DIR is "/does/not/exist", and it is not there: it has to be a folder that can be written`},
+		{nil, append(good, "API_SPOOL_DIR=/proc"), 1, "API_SPOOL_DIR: spool: open /proc"},
 		{nil, append(good, "ADMIN_ADDR="+taken.Addr().String()), 1, "ADMIN_ADDR: listen"},
 	} {
 		var stderr strings.Builder

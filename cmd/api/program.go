@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -32,6 +33,14 @@ type program struct {
 	drain       time.Duration // from being unready to taking no more requests
 	timeout     time.Duration
 	connections int
+	patience    time.Duration // with a client that takes nothing
+}
+
+// bound keeps the process within API_MEMORY_LIMIT: the collector works harder
+// when what the runtime counts comes near it. What it does not count, the
+// program's own pages above all, has the rest. A lower GOMEMLIMIT stays.
+func bound(limit int64) {
+	debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), limit/10*9-8<<20))
 }
 
 // wire makes the parts and listens. The database and the issuer need not be
@@ -46,6 +55,11 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
+	if err := readmodel.CheckSpool(string(s.SpoolDir)); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("API_SPOOL_DIR: %w: it has to be a folder that can be written", err)
+	}
+	bound(int64(s.MemoryLimit))
 	origins, proxies := make([]string, len(s.Origins)), make([]netip.Prefix, len(s.TrustedProxies))
 	for i, o := range s.Origins {
 		origins[i] = string(o)
@@ -53,15 +67,17 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	for i, n := range s.TrustedProxies {
 		proxies[i] = netip.Prefix(n)
 	}
-	exports, waits := readmodel.NewExports(pool), readmodel.NewWaits(pool, log)
+	exports := readmodel.NewExports(pool, readmodel.Limits{Memory: s.SpoolMemory(), Dir: string(s.SpoolDir), Files: int64(s.SpoolLimit)})
+	waits := readmodel.NewWaits(pool, log)
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "export_waiting_requests",
 		Help: "Requests that wait for a position."}, func() float64 { return float64(waits.Waiting()) }))
-	p := &program{log: log, pool: pool, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay, connections: int(s.MaxConnections),
+	p := &program{log: log, pool: pool, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
+		connections: int(s.MaxConnections), patience: s.WriteTimeout,
 		waits: waits,
 		api: api.NewServer(api.New(api.Config{Exports: exports, Waits: waits, Verifier: verifier, Origins: origins,
 			AccountRate: api.Rate(s.RateLimit), AddressRate: api.Rate(s.AddressRate), Proxies: proxies,
-			WriteTimeout: s.WriteTimeout, Registry: registry, Logger: log}), s.WriteTimeout, log),
+			Encoders: int(max(2, s.MemoryLimit/(16<<20))), Registry: registry, Logger: log}), log),
 		admin: ops.NewServer(registry, log, ops.Check{Name: "database", Ready: exports.Ready},
 			ops.Check{Name: "keys", Ready: verifier.Check})}
 	if p.http, err = net.Listen("tcp", string(s.HTTPAddr)); err != nil {
@@ -107,7 +123,7 @@ func (p *program) serve(ctx context.Context) error {
 	})
 	parts.Go(func() error {
 		defer end()
-		return ops.Serve(serving, p.api, api.Listen(p.http, p.connections), p.timeout)
+		return ops.Serve(serving, p.api, api.Listen(p.http, p.connections, p.patience), p.timeout)
 	})
 	err := parts.Wait()
 	p.log.Info("stopped")

@@ -25,7 +25,7 @@ import (
 // exports is where documents come from: [readmodel.Exports].
 type exports interface {
 	Meta(ctx context.Context, account events.UUID) (readmodel.Meta, error)
-	Open(ctx context.Context, account events.UUID) (*readmodel.Document, error)
+	OpenPart(ctx context.Context, account events.UUID, choose readmodel.Choice) (*readmodel.Document, error)
 }
 
 // waits tells when a position is reached: [readmodel.Waits].
@@ -45,19 +45,19 @@ type Config struct {
 	Waits    waits
 	Verifier verifier
 
-	Origins      []string       // of web pages that may read answers, or "*"; default none
-	AccountRate  Rate           // for each account; default no limit
-	AddressRate  Rate           // for each address, before a token is looked at; default no limit
-	Proxies      []netip.Prefix // whose X-Forwarded-For is believed; default none
-	WriteTimeout time.Duration  // a client that takes nothing for so long is cut off; default 30 s
+	Origins     []string       // of web pages that may read answers, or "*"; default none
+	AccountRate Rate           // for each account; default no limit
+	AddressRate Rate           // for each address, before a token is looked at; default no limit
+	Proxies     []netip.Prefix // whose X-Forwarded-For is believed; default none
+	Encoders    int            // long documents that are compressed at once, of some 2 MiB each; default 16. Beyond, they are sent plain
 
 	Registry prometheus.Registerer // default a registry of its own
 	Logger   *slog.Logger          // default discards
 }
 
 func (c Config) withDefaults() Config {
-	if c.WriteTimeout == 0 {
-		c.WriteTimeout = 30 * time.Second
+	if c.Encoders == 0 {
+		c.Encoders = 16
 	}
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()
@@ -77,7 +77,7 @@ func New(c Config) http.Handler {
 	c = c.withDefaults()
 	m := newMetrics(c.Registry)
 	router := mux.NewRouter().SkipClean(true) // a path that is not clean is another path
-	router.Handle(exportPath, &exportHandler{Config: c, metrics: m, encoders: newEncoders(),
+	router.Handle(exportPath, &exportHandler{Config: c, metrics: m, encoders: newEncoders(c.Encoders),
 		limit: newLimiter[events.UUID]("account", c.AccountRate)}).Methods(http.MethodGet, http.MethodHead)
 	router.Handle(descriptionPath, description()).Methods(http.MethodGet, http.MethodHead)
 	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -114,26 +114,24 @@ func crossOrigin(origins []string, next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead},
-		AllowedHeaders: []string{"Authorization", "If-None-Match", "Prefer", "X-Request-Id"},
-		ExposedHeaders: []string{"ETag", "Export-Position", "Export-As-Of", "Export-Parked", "Content-Disposition", "Preference-Applied",
+		AllowedHeaders: []string{"Authorization", "If-None-Match", "If-Range", "Prefer", "Range", "X-Request-Id"},
+		ExposedHeaders: []string{"Accept-Ranges", "Content-Range", "ETag", "Export-Position", "Export-As-Of", "Export-Parked", "Content-Disposition", "Preference-Applied",
 			"RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id"},
 		MaxAge: 600, // seconds
 	}).Handler(next)
 }
 
 // NewServer serves the handler with limits: a client has 5 seconds to send its
-// header of 32 KiB, and its body, which is not read, 10; an answer has the
-// write timeout to be taken, but a large document, which has it for each
-// piece. See [Listen] for the listener to serve it on.
-func NewServer(handler http.Handler, writeTimeout time.Duration, log *slog.Logger) *http.Server {
+// header of 32 KiB, and its body, which is not read, 10. How long it has to take
+// an answer is the listener's to say; see [Listen].
+func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      maxWait + writeTimeout, // a position may be waited for before
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ConnState:         answerEnded,
+		ConnState:         connState,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as all else is

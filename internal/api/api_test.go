@@ -121,7 +121,8 @@ func TestDocument(t *testing.T) {
 	want := http.Header{
 		"Content-Type":            {"application/json"},
 		"Content-Length":          {fmt.Sprint(len(get.body))},
-		"Etag":                    {`W/"1.0-77-3"`},
+		"Etag":                    {`"1.0-77-3"`},
+		"Accept-Ranges":           {"bytes"},
 		"Cache-Control":           {"private, no-cache"},
 		"Vary":                    {"Authorization, Accept-Encoding"},
 		"Content-Disposition":     {`attachment; filename="account-export-2026-11-24.json"`},
@@ -171,7 +172,7 @@ func TestNotModified(t *testing.T) {
 		{[]string{`"`}, 200},
 		{[]string{`W/`}, 200},
 	} {
-		m.opened = 0
+		m.opens(0)
 		headers := []string{"Authorization", bearer(t, complete)}
 		for _, tag := range test.tags {
 			headers = append(headers, "If-None-Match", tag)
@@ -184,13 +185,13 @@ func TestNotModified(t *testing.T) {
 			if got.status != 304 {
 				continue
 			}
-			for name, value := range map[string]string{"Etag": `W/"1.0-77-3"`, "Vary": "Authorization, Accept-Encoding", "Cache-Control": "private, no-cache"} {
+			for name, value := range map[string]string{"Etag": `"1.0-77-3"`, "Vary": "Authorization, Accept-Encoding", "Cache-Control": "private, no-cache"} {
 				if got.header.Get(name) != value {
 					t.Errorf("%s %q: %s: %q", method, test.tags, name, got.header.Get(name))
 				}
 			}
-			if got.body != "" || m.opened != 0 {
-				t.Errorf("%s %q: body %q, opened %d times", method, test.tags, got.body, m.opened)
+			if opened := m.opens(0); got.body != "" || opened != 0 {
+				t.Errorf("%s %q: body %q, opened %d times", method, test.tags, got.body, opened)
 			}
 		}
 	}
@@ -221,6 +222,7 @@ func TestMetrics(t *testing.T) {
 # TYPE export_requests_total counter
 export_requests_total{code="200"} 4
 export_requests_total{code="204"} 0
+export_requests_total{code="206"} 0
 export_requests_total{code="304"} 0
 export_requests_total{code="400"} 0
 export_requests_total{code="401"} 2
@@ -229,6 +231,7 @@ export_requests_total{code="404"} 0
 export_requests_total{code="405"} 0
 export_requests_total{code="406"} 0
 export_requests_total{code="410"} 0
+export_requests_total{code="416"} 0
 export_requests_total{code="429"} 0
 export_requests_total{code="500"} 0
 export_requests_total{code="503"} 0

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"errors"
 	"net"
-	"net/http"
+	"os"
 	"sync"
+	"time"
 )
 
 // The server of net/http writes through a buffer of 4 KiB, so an answer whose
@@ -18,53 +20,13 @@ const (
 	mostHeld   = 60 << 10 // held back at most
 )
 
-// Listen makes a listener's connections hold full buffers back, and bounds how
-// many there are at once; more wait in the system's queue. The server must have
-// been made by [NewServer], which tells them when an answer ends.
-func Listen(l net.Listener, most int) net.Listener {
-	return &listener{Listener: l, open: make(chan struct{}, most), closed: make(chan struct{})}
-}
-
-type listener struct {
-	net.Listener
-	open   chan struct{} // holds one for each connection
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case l.open <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.open
-		return nil, err
-	}
-	return &heldConn{Conn: c, ended: sync.OnceFunc(func() { <-l.open })}, nil
-}
-
-// Close also ends an Accept that waits for a connection to close.
-func (l *listener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-// answerEnded is the server's ConnState: an answer on a kept connection has
-// ended when the connection is idle, and on any other when it is closed.
-func answerEnded(c net.Conn, state http.ConnState) {
-	if h, ok := c.(*heldConn); ok && state == http.StateIdle {
-		_ = h.flush() // the next read or write meets the same error
-	}
-}
-
+// heldConn is a connection of [Listen].
 type heldConn struct {
 	net.Conn
-	ended func()
-	mu    sync.Mutex
-	held  []byte
+	of       *listener
+	patience time.Duration
+	mu       sync.Mutex
+	held     []byte
 }
 
 // Write sends p after what is held, or holds it where it is a full buffer. An
@@ -76,14 +38,32 @@ func (c *heldConn) Write(p []byte) (int, error) {
 		c.held = append(c.held, p...)
 		return len(p), nil
 	}
-	if len(c.held) == 0 {
-		return c.Conn.Write(p)
-	}
 	before := len(c.held)
 	parts := net.Buffers{c.held, p}
-	n, err := parts.WriteTo(c.Conn)
-	c.held = c.held[:0]
+	if before == 0 {
+		parts = parts[1:]
+	}
+	n, err := c.push(parts)
+	c.forget()
 	return max(0, int(n)-before), err
+}
+
+// push writes at the client's pace. It is cut off when it takes nothing for as
+// long as it may, or a quarter more.
+func (c *heldConn) push(parts net.Buffers) (n int64, err error) {
+	took := time.Now()
+	for {
+		if err := c.SetWriteDeadline(time.Now().Add(c.patience / 4)); err != nil {
+			return n, err
+		}
+		some, err := parts.WriteTo(c.Conn)
+		if n += some; some > 0 {
+			took = time.Now()
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(took) >= c.patience {
+			return n, err
+		}
+	}
 }
 
 func (c *heldConn) flush() error {
@@ -97,16 +77,32 @@ func (c *heldConn) send() error {
 	if len(c.held) == 0 {
 		return nil
 	}
-	_, err := c.Conn.Write(c.held)
-	c.held = c.held[:0]
+	_, err := c.push(net.Buffers{c.held})
+	c.forget()
 	return err
 }
 
+// forget empties what is held; the memory for much of it is not kept while a
+// connection is idle.
+func (c *heldConn) forget() {
+	if c.held = c.held[:0]; cap(c.held) > 2*fullBuffer {
+		c.held = nil
+	}
+}
+
+// lastWords is how long a connection that is closed tries to send what is held.
+const lastWords = 100 * time.Millisecond
+
 // Close sends what is held first, except while somebody writes, which it ends.
 func (c *heldConn) Close() (err error) {
-	defer c.ended()
+	defer c.of.ended(c)
 	if c.mu.TryLock() {
-		err = c.send()
+		if len(c.held) > 0 {
+			if err = c.SetWriteDeadline(time.Now().Add(lastWords)); err == nil {
+				_, err = c.Conn.Write(c.held)
+			}
+			c.held = nil
+		}
 		c.mu.Unlock()
 	}
 	if closed := c.Conn.Close(); closed != nil {

@@ -33,8 +33,8 @@ func TestCoalescedAnswersArriveWhole(t *testing.T) {
 				return
 			}
 		}
-	}), time.Minute, slog.New(slog.DiscardHandler))
-	go func() { _ = srv.Serve(Listen(l, 100)) }()
+	}), slog.New(slog.DiscardHandler))
+	go func() { _ = srv.Serve(Listen(l, 100, time.Minute)) }()
 	t.Cleanup(func() { _ = srv.Close() })
 	for _, keep := range []bool{true, false} {
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: !keep}}

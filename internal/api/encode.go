@@ -1,11 +1,13 @@
 package api
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -128,10 +130,11 @@ type encoder interface {
 // encoders are kept, since each has buffers of its own: about 1 MiB.
 type encoders struct {
 	pools [3]sync.Pool
+	busy  chan struct{} // holds one for each that works at its client's pace
 }
 
-func newEncoders() *encoders {
-	e := &encoders{}
+func newEncoders(most int) *encoders {
+	e := &encoders{busy: make(chan struct{}, most)}
 	e.pools[gzipped].New = func() any {
 		w, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
 		if err != nil {
@@ -149,6 +152,35 @@ func newEncoders() *encoders {
 	}
 	return e
 }
+
+// take takes one of the encoders that work at their client's pace; none where
+// all are taken and the document may be sent plain, and otherwise when one is
+// given back.
+func (e *encoders) take(ctx context.Context, plain bool) (taken bool, err error) {
+	select {
+	case e.busy <- struct{}{}:
+		return true, nil
+	default:
+	}
+	if plain {
+		return false, nil
+	}
+	late := time.NewTimer(encoderTimeout)
+	defer late.Stop()
+	select {
+	case e.busy <- struct{}{}:
+		return true, nil
+	case <-late.C:
+		return false, problemBusy
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func (e *encoders) release() { <-e.busy }
+
+// encoderTimeout is how long an encoder is waited for.
+const encoderTimeout = 5 * time.Second
 
 // encode has body written through the coding into w. Where body fails the
 // coding is left unfinished.

@@ -60,13 +60,13 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if etag := m.ETag(); anyMatches(tags, etag) {
-			validators(w.Header(), etag)
+			validators(w.Header(), etag, accepts(r.Header["Accept-Encoding"]).preferred)
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
 	}
-	codings := accepts(r.Header["Accept-Encoding"])
-	doc, err := e.Exports.Open(r.Context(), id.Account)
+	p := newPart(r)
+	doc, err := e.Exports.OpenPart(r.Context(), id.Account, p.choice())
 	if err != nil {
 		return err
 	}
@@ -74,11 +74,11 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := problemOfState(doc.Meta); err != nil {
 		return err
 	}
-	if !codings.any {
+	if !p.codings.any {
 		return problemNotAcceptable
 	}
-	describe(w.Header(), &doc.Meta, id.Account)
-	return e.send(w, r, doc, codings.of(doc.Size()))
+	p.decide(&doc.Meta, doc.Size())
+	return e.send(w, r, doc, p, id.Account)
 }
 
 // await waits for min_position, as long as the client prefers to.
@@ -98,43 +98,101 @@ func (e *exportHandler) await(w http.ResponseWriter, r *http.Request, account ev
 	return problemNotReached.with(func(p *problem) { p.Position, p.MinPosition = &at, &position })
 }
 
-// send sends a document. A short one goes out as a whole, with its length; one
-// of many pages piece by piece, at the client's pace.
-func (e *exportHandler) send(w http.ResponseWriter, r *http.Request, doc *readmodel.Document, c coding) error {
+// codedWhole is how long a document is at most, in bytes, that is compressed
+// before it is sent, so that the answer's length is known and no encoder is
+// held at the client's pace.
+const codedWhole = 64 << 10
+
+// send sends a document, or returns why it did not begin to.
+func (e *exportHandler) send(w http.ResponseWriter, r *http.Request, doc *readmodel.Document, p *part, account events.UUID) error {
+	if p.unsatisfiable {
+		w.Header()["Content-Range"] = []string{"bytes */" + strconv.FormatInt(doc.Size(), 10)}
+		return problemUnsatisfiable
+	}
+	c := p.coding
+	streamed := c != identity && doc.Size() > codedWhole && r.Method != http.MethodHead
+	if streamed {
+		free, err := e.encoders.take(r.Context(), p.codings.plain)
+		if err != nil {
+			return err
+		}
+		if streamed = free; !free {
+			c = identity
+		} else {
+			defer e.encoders.release()
+		}
+	}
 	h := w.Header()
+	describe(h, &doc.Meta, account, c)
 	setCoding(h, c)
-	size := doc.Size()
-	if size >= 0 && c != identity {
+	status, body, length := http.StatusOK, io.WriterTo(doc), p.to-p.from
+	switch {
+	case c != identity && doc.Size() <= codedWhole:
 		var short bytes.Buffer
 		if _, err := e.encoders.encode(c, &short, doc); err != nil {
-			return err // cannot be: nothing here fails
+			return clean(h, err)
 		}
-		h["Content-Length"] = []string{strconv.Itoa(short.Len())}
-		w.WriteHeader(http.StatusOK)
-		_, _ = w.Write(short.Bytes()) // a client that has left needs no answer
-		e.metrics.bytes.Observe(float64(size))
-		return nil
+		body, length, c = &short, int64(short.Len()), identity
+	case c != identity:
+		length = -1
+	default:
+		h["Accept-Ranges"] = acceptRanges
+		if p.partial {
+			status = http.StatusPartialContent
+			h["Content-Range"] = []string{"bytes " + strconv.FormatInt(p.from, 10) + "-" + strconv.FormatInt(p.to-1, 10) + "/" + strconv.FormatInt(doc.Size(), 10)}
+		}
+		if r.Method == http.MethodHead {
+			length = doc.Size()
+		}
 	}
-	if size >= 0 {
-		h["Content-Length"] = []string{strconv.FormatInt(size, 10)}
+	if length >= 0 {
+		h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	}
 	if r.Method == http.MethodHead {
-		w.WriteHeader(http.StatusOK)
+		w.WriteHeader(status)
 		return nil
 	}
-	to := io.Writer(w)
-	if size < 0 {
-		to = newPaced(w, e.WriteTimeout)
-	}
-	n, err := e.encoders.encode(c, to, doc)
-	if err != nil {
+	to := &begun{w: w, status: status}
+	n, err := e.encoders.encode(c, to, body)
+	switch {
+	case err != nil && !to.began && r.Context().Err() == nil:
+		return clean(h, err)
+	case err != nil:
 		if r.Context().Err() == nil {
 			e.Logger.Warn("an export was broken off", "error", err, "bytes", n, "request", requestID(w))
 		}
 		panic(http.ErrAbortHandler) // the client sees a broken connection, not a shorter document
 	}
-	e.metrics.bytes.Observe(float64(n))
+	if !to.began {
+		w.WriteHeader(status)
+	}
+	e.metrics.bytes.Observe(float64(p.to - p.from))
 	return nil
+}
+
+// begun sends the header with the first byte of the body, since until then
+// there may come to be another answer.
+type begun struct {
+	w      http.ResponseWriter
+	status int
+	began  bool
+}
+
+func (b *begun) Write(p []byte) (int, error) {
+	if !b.began {
+		b.began = true
+		b.w.WriteHeader(b.status)
+	}
+	return b.w.Write(p)
+}
+
+// clean takes back what was said of a document that does not come.
+func clean(h http.Header, err error) error {
+	for _, name := range []string{"Etag", "Export-Position", "Export-As-Of", "Export-Parked", "Content-Disposition", "Content-Encoding",
+		"Content-Length", "Content-Range", "Accept-Ranges"} {
+		delete(h, name)
+	}
+	return err
 }
 
 // authenticate takes the token from the request (RFC 6750 §2.1; the scheme's
@@ -166,13 +224,16 @@ func (e *exportHandler) authenticate(r *http.Request) (auth.Identity, error) {
 var cacheControl = []string{"private, no-cache"}
 
 // validators are the headers that a 304 repeats, beside Vary.
-func validators(h http.Header, etag string) {
+func validators(h http.Header, etag string, c coding) {
+	if c != identity {
+		etag = "W/" + etag // the same document in other bytes
+	}
 	h["Cache-Control"] = cacheControl
 	h["Etag"] = []string{etag}
 }
 
-func describe(h http.Header, m *readmodel.Meta, account events.UUID) {
-	validators(h, m.ETag())
+func describe(h http.Header, m *readmodel.Meta, account events.UUID, c coding) {
+	validators(h, m.ETag(), c)
 	values := make([]string, 4) // one allocation for all
 	set := func(name, value string) {
 		values[0] = value
@@ -187,8 +248,11 @@ func describe(h http.Header, m *readmodel.Meta, account events.UUID) {
 	h["Content-Type"] = contentType
 }
 
-// contentType is shared by all documents and never changed.
-var contentType = []string{"application/json"}
+// These are shared by all documents and never changed.
+var (
+	contentType  = []string{"application/json"}
+	acceptRanges = []string{"bytes"}
+)
 
 // fileName names the day that the export is of, or the account as long as the
 // projector has not said as of when.

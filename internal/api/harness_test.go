@@ -28,6 +28,9 @@ const (
 	issuer       = "https://p.supabase.co/auth/v1"
 )
 
+// patience is how long the API of a test bears clients that take nothing.
+const patience = 2 * time.Second
+
 // memory holds exports by account; documents have no sections in them.
 type memory struct {
 	mu     sync.Mutex
@@ -42,7 +45,7 @@ func (m *memory) Meta(_ context.Context, account events.UUID) (readmodel.Meta, e
 	return m.metas[account], m.err
 }
 
-func (m *memory) Open(_ context.Context, account events.UUID) (*readmodel.Document, error) {
+func (m *memory) OpenPart(_ context.Context, account events.UUID, _ readmodel.Choice) (*readmodel.Document, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.opened++
@@ -55,6 +58,14 @@ func (m *memory) Open(_ context.Context, account events.UUID) (*readmodel.Docume
 	return &readmodel.Document{Meta: m.metas[account]}, nil
 }
 
+// opens tells how often documents were opened, and counts from n on.
+func (m *memory) opens(n int) (was int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was, m.opened = m.opened, n
+	return was
+}
+
 var (
 	complete   = events.UUID{1}
 	parked     = events.UUID{2}
@@ -62,7 +73,7 @@ var (
 	erased     = events.UUID{4}
 	unknown    = events.UUID{5}
 	panics     = events.UUID{6}
-	paged      = events.UUID{7}
+	somePages  = events.UUID{7}
 )
 
 func newMemory() *memory {
@@ -117,13 +128,13 @@ func startWith(t *testing.T, x exports, v verifier, change ...func(*Config)) *ap
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Config{Exports: x, Verifier: v, Registry: a.reg, Logger: log, WriteTimeout: 30 * time.Second}
+	c := Config{Exports: x, Verifier: v, Registry: a.reg, Logger: log}
 	for _, f := range change {
 		f(&c)
 	}
-	server := NewServer(New(c), c.WriteTimeout, log)
+	server := NewServer(New(c), log)
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
+	go func() { done <- server.Serve(Listen(l, 1000, patience)) }()
 	t.Cleanup(func() {
 		server.Close()
 		if err := <-done; !errors.Is(err, http.ErrServerClosed) {

@@ -46,8 +46,9 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreBounded: beyond the most, connections wait until another
-// one ends, and are served then.
+// TestConnectionsAreBounded: where there are as many as there may be, a new one
+// has the place of the one that has been idle for longest, and waits only while
+// all of them are at work.
 func TestConnectionsAreBounded(t *testing.T) {
 	const most = 3
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -55,48 +56,77 @@ func TestConnectionsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	srv := NewServer(New(Config{Exports: newMemory(), Verifier: sharedVerifier(t), Logger: log}), time.Minute, log)
-	go func() { _ = srv.Serve(Listen(l, most)) }()
+	working, goOn := make(chan struct{}), make(chan struct{})
+	srv := NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/work" {
+			working <- struct{}{}
+			<-goOn
+		}
+	}), log)
+	bounded := Listen(l, most, time.Minute).(*listener)
+	go func() { _ = srv.Serve(bounded) }()
 	t.Cleanup(func() { _ = srv.Close() })
-	ask := func(c net.Conn) {
+	idle := func() int {
+		bounded.mu.Lock()
+		defer bounded.mu.Unlock()
+		return bounded.idle.Len()
+	}
+	dial := func() net.Conn {
 		t.Helper()
-		if _, err := fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	answered := func(c net.Conn, within time.Duration) error {
-		if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-		if err == nil {
-			_, err = io.Copy(io.Discard, resp.Body)
-		}
-		return err
-	}
-	var all []net.Conn
-	for i := range most + 1 {
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	ask := func(c net.Conn, path string) {
+		t.Helper()
+		if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answered := func(c net.Conn) {
+		t.Helper()
+		if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = io.Copy(io.Discard, resp.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all []net.Conn
+	for i := range most {
+		c := dial()
 		all = append(all, c)
-		ask(c)
-		if i == most {
-			break
-		}
-		if err := answered(c, 20*time.Second); err != nil {
-			t.Fatalf("connection %d: %v", i, err)
-		}
+		ask(c, "/")
+		answered(c)
+		waitFor(t, "it is idle", func() bool { return idle() == i+1 })
 	}
-	if err := answered(all[most], 300*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("one too many: %v, want that it waits", err)
+	ask(all[0], "/") // the second has been idle for longest now
+	answered(all[0])
+	waitFor(t, "all are idle", func() bool { return idle() == most })
+	fourth := dial()
+	ask(fourth, "/")
+	answered(fourth)
+	if err := all[1].SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
 	}
-	all[0].Close()
-	if err := answered(all[most], 20*time.Second); err != nil {
-		t.Errorf("once another one has ended: %v", err)
+	if _, err := all[1].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the one that has been idle for longest: %v, want that it is closed", err)
 	}
+	for _, c := range []net.Conn{all[0], all[2], fourth} {
+		ask(c, "/work")
+		<-working
+	}
+	fifth := dial()
+	ask(fifth, "/")
+	close(goOn)
+	answered(fifth)
 }
 
 // TestLargeDocumentIsOneSnapshot: what is committed while a document is being

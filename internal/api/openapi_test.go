@@ -54,7 +54,7 @@ func (a *api) describes(t *testing.T, r *http.Request, resp *http.Response, body
 	in := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
 		Status:                 resp.StatusCode, Header: header, Body: io.NopCloser(bytes.NewReader(body)),
-		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: r.Method == http.MethodHead || largePagesIn(body)},
+		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: r.Method == http.MethodHead || resp.StatusCode == http.StatusPartialContent || largePagesIn(body)},
 	}
 	if err := openapi3filter.ValidateResponse(t.Context(), in); err != nil {
 		t.Errorf("%s %s answers %d, which is not as openapi.json has it: %v", r.Method, r.URL, resp.StatusCode, err)
@@ -111,7 +111,7 @@ func TestDescriptionIsServed(t *testing.T) {
 	}
 	problems := doc.Components.Schemas["Problem"].Value
 	for _, p := range []*problem{problemTwoCredentials, problemBadQuery, problemBadPosition, problemNoCredentials, problemInvalidToken,
-		problemForbidden, problemNeverHeardOf, problemMethodNotAllowed, problemNotAcceptable, problemErased, problemTooMany, problemInternal,
+		problemForbidden, problemNeverHeardOf, problemMethodNotAllowed, problemNotAcceptable, problemErased, problemUnsatisfiable, problemTooMany, problemInternal,
 		problemIncomplete, problemNotReached, problemBusy, problemUnavailable, problemNoKeys} {
 		if problems == nil || !strings.Contains(string(openAPI), `"`+p.Type+`"`) {
 			t.Errorf("%s is not described", p.Type)
@@ -147,8 +147,8 @@ func TestCodings(t *testing.T) {
 	}
 }
 
-// TestCodedDocuments: every coding gives the same document, of one tag, and
-// HEAD the same header.
+// TestCodedDocuments: every coding gives the same document, of one tag, which is
+// weak where the bytes are others, and HEAD the same header.
 func TestCodedDocuments(t *testing.T) {
 	pool := database(t)
 	a := start(t, readmodel.NewExports(pool))
@@ -156,11 +156,11 @@ func TestCodedDocuments(t *testing.T) {
 replace($2::text, '"metadata":{}', '"metadata":{"x":"' || repeat('x', 2000) || '"}')::bytea WHERE account_id = $1`, [16]byte(complete), sandboxJSON); err != nil {
 		t.Fatal(err)
 	}
-	for _, account := range []events.UUID{complete, paged} {
+	for _, account := range []events.UUID{complete, somePages} {
 		plain := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account))
 		for _, coding := range []string{"gzip", "zstd"} {
 			got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Accept-Encoding", coding)
-			if got.header.Get("Content-Encoding") != coding || got.header.Get("Etag") != plain.header.Get("Etag") || len(got.body) >= len(plain.body)/2 {
+			if got.header.Get("Content-Encoding") != coding || got.header.Get("Etag") != "W/"+plain.header.Get("Etag") || len(got.body) >= len(plain.body)/2 {
 				t.Errorf("%s: %d bytes of %d, %v", coding, len(got.body), len(plain.body), got.header)
 			}
 			if string(decoded(t, coding, []byte(got.body))) != plain.body {

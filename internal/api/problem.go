@@ -52,6 +52,8 @@ var (
 		Detail: "Accept-Encoding allows none of zstd, gzip and identity"}
 	problemErased = &problem{Type: problemType + "account-erased", Title: "Account erased", Status: 410,
 		Detail: "the account was erased, and its export with it"}
+	problemUnsatisfiable = &problem{Type: problemType + "range-not-satisfiable", Title: "Range not satisfiable", Status: 416,
+		Detail: "the document ends before the range: Content-Range says how long it is"}
 	problemTooMany = &problem{Type: problemType + "too-many-requests", Title: "Too many requests", Status: 429,
 		Detail: "more requests than are allowed: ask again after Retry-After", retryAfter: 1}
 	problemInternal = &problem{Type: problemType + "internal", Title: "Internal error", Status: 500,
@@ -61,7 +63,7 @@ var (
 	problemNotReached = &problem{Type: problemType + "position-not-reached", Title: "Position not reached yet", Status: 503,
 		Detail: "the projector has not come to min_position yet", retryAfter: 1}
 	problemBusy = &problem{Type: problemType + "busy", Title: "Busy", Status: 503,
-		Detail: "more exports are being read than can be at once", retryAfter: 1}
+		Detail: "more exports are being read than can be at once", retryAfter: 2}
 	problemUnavailable = &problem{Type: problemType + "unavailable", Title: "Unavailable", Status: 503,
 		Detail: "exports cannot be read at the moment", retryAfter: 2}
 	problemNoKeys = &problem{Type: problemType + "keys-unavailable", Title: "Unavailable", Status: 503,

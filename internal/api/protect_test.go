@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"accountexport/events"
 	"accountexport/internal/auth"
 	"accountexport/readmodel"
@@ -164,35 +166,70 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 	}
 }
 
-// TestSlowReadersAreCutOff: readers that stop reading large documents hold at
-// most half of the connections, and are cut off; others are served meanwhile.
-func TestSlowReadersAreCutOff(t *testing.T) {
+// TestSlowReadersHoldNothingOfTheDatabase: two dozen readers that stop reading
+// large documents hold neither connection nor snapshot, others are served
+// meanwhile, and in the end they are cut off.
+func TestSlowReadersHoldNothingOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	pool := database(t)
-	a := startWith(t, readmodel.NewExports(pool), sharedVerifier(t), func(c *Config) { c.WriteTimeout = 2 * time.Second })
-	half := int(pool.Config().MaxConns / 2)
-	for range half {
+	a := start(t, readmodel.NewExports(pool))
+	for range 24 {
 		stalled(t, a, bearer(t, parked))
 	}
-	if n := pool.Stat().AcquiredConns(); n != int32(half) {
-		t.Errorf("%d slow readers hold %d connections", half, n)
+	waitFor(t, "the database is done with them", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	if n := snapshots(t, pool); n != 0 {
+		t.Errorf("%d snapshots are held", n)
 	}
-	checkProblem(t, a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)), 503, "busy")
-	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)); got.status != 200 {
-		t.Errorf("a short document meanwhile: %d", got.status)
+	for _, account := range []events.UUID{complete, parked} {
+		if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account)); got.status != 200 {
+			t.Errorf("%s meanwhile: %d", account, got.status)
+		}
 	}
-	waitFor(t, "the slow readers are cut off", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	waitFor(t, "they are cut off", func() bool { return samples(t, a)["export_request_duration_seconds"] == 24+2 })
 }
 
-func TestFullPoolAnswersQuickly(t *testing.T) {
+// snapshots are those that hold up the vacuum of a database, but the one that
+// asks.
+func snapshots(t *testing.T, pool *pgxpool.Pool) (n int) {
+	t.Helper()
+	err := pool.QueryRow(t.Context(), `
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND (backend_xmin IS NOT NULL OR state LIKE 'idle in transaction%')`).Scan(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestFullPoolIsWaitedFor: while all connections are in use, who asks waits for
+// its turn.
+func TestFullPoolIsWaitedFor(t *testing.T) {
 	pool := database(t)
 	a := start(t, readmodel.NewExports(pool))
+	var held []*pgxpool.Conn
 	for range pool.Config().MaxConns {
 		c, err := pool.Acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Release()
+		held = append(held, c)
 	}
-	checkProblem(t, a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)), 503, "busy")
+	answers := make(chan answer)
+	for _, account := range []events.UUID{complete, parked} {
+		go func() { answers <- a.ask(t, "GET", exportPath, "Authorization", bearer(t, account)) }()
+	}
+	select { // half a second was enough to be told to come again
+	case got := <-answers:
+		t.Errorf("%d %s, want that it waits", got.status, got.body)
+		return
+	case <-time.After(700 * time.Millisecond):
+	}
+	for _, c := range held {
+		c.Release()
+	}
+	for range 2 {
+		if got := <-answers; got.status != 200 {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
 }

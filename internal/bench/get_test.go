@@ -112,8 +112,8 @@ func serveOurs(b *testing.B, exports *readmodel.Exports) (addr string) {
 		b.Fatal(err)
 	}
 	log := slog.New(slog.NewJSONHandler(null, nil))
-	server := api.NewServer(api.New(api.Config{Exports: exports, Verifier: verifier, Logger: log}), time.Minute, log)
-	go func() { _ = server.Serve(api.Listen(listener, 1000)) }()
+	server := api.NewServer(api.New(api.Config{Exports: exports, Verifier: verifier, Logger: log}), log)
+	go func() { _ = server.Serve(api.Listen(listener, 1000, time.Minute)) }()
 	b.Cleanup(func() {
 		server.Close()
 		null.Close()

@@ -198,12 +198,17 @@ type program struct {
 
 func startAPI(b *testing.B, s *stack, pool int) *program {
 	b.Helper()
+	return startAPIAt(b, s.pg.URL()+"&pool_max_conns="+strconv.Itoa(pool))
+}
+
+func startAPIAt(b *testing.B, url string) *program {
+	b.Helper()
 	path := filepath.Join(b.TempDir(), "api")
 	if out, err := exec.Command("go", "build", "-o", path, "accountexport/cmd/api").CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
 	p := &program{cmd: exec.Command(path)}
-	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+s.pg.URL()+"&pool_max_conns="+strconv.Itoa(pool), "HTTP_ADDR=127.0.0.1:0",
+	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+url, "HTTP_ADDR=127.0.0.1:0",
 		"ADMIN_ADDR=127.0.0.1:0", "JWT_ISSUER="+issuer, "JWT_SECRET="+secret, "DRAIN_DELAY=1ms")
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := p.cmd.StdoutPipe()

@@ -25,6 +25,7 @@ type (
 	HTTPURL       string // absolute, http or https, as given
 	NATSURL       string // one or more server URLs separated by commas
 	File          string // a path that could be opened
+	Folder        string // a path of a folder that is there
 	StreamName    string // as JetStream accepts it
 	Secret        string // never printed
 	LogLevel      slog.Level
@@ -74,6 +75,7 @@ func parsers() map[reflect.Type]env.ParserFunc {
 		reflect.TypeFor[HTTPURL]():       kind(parseHTTPURL),
 		reflect.TypeFor[NATSURL]():       kind(parseNATSURL),
 		reflect.TypeFor[File]():          kind(parseFile),
+		reflect.TypeFor[Folder]():        kind(parseFolder),
 		reflect.TypeFor[StreamName]():    kind(parseStreamName),
 		reflect.TypeFor[Secret]():        kind(parseSecret),
 		reflect.TypeFor[LogFormat]():     kind(parseLogFormat),
@@ -147,6 +149,17 @@ func parseFile(v string) (File, error) {
 		return "", fmt.Errorf("it cannot be opened: %w", err)
 	}
 	return File(v), f.Close()
+}
+
+func parseFolder(v string) (Folder, error) {
+	info, err := os.Stat(v)
+	if err != nil {
+		return "", errors.New("it is not there")
+	}
+	if !info.IsDir() {
+		return "", errNotRight
+	}
+	return Folder(v), nil
 }
 
 func parseStreamName(v string) (StreamName, error) {

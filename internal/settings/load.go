@@ -30,6 +30,7 @@ func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
 	values := collect(flags, environ, ForAPI)
 	problems := parse(&s, values, ForAPI)
 	problems = append(problems, s.settleIssuer(values)...)
+	problems = append(problems, s.settleMemory(values)...)
 	for i, c := range s.OAuthClients {
 		s.OAuthClients[i] = strings.TrimSpace(c)
 		if s.OAuthClients[i] == "" {
@@ -44,6 +45,39 @@ func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
 func LoadDevstack(flags *pflag.FlagSet, environ []string) (Devstack, error) {
 	var s Devstack
 	return s, join(parse(&s, collect(flags, environ, ForDevstack), ForDevstack))
+}
+
+// What the API's memory is for: a connection with what is sent on it takes some
+// 32 KiB, and a quarter is the program's own.
+const (
+	leastAPIMemory  = 64 << 20
+	mostConnections = 10_000
+	connectionBytes = 32 << 10
+)
+
+// settleMemory derives how many connections API_MEMORY_LIMIT has room for: they
+// have half of it where nothing else is said.
+func (s *API) settleMemory(values map[string]string) []error {
+	if s.MemoryLimit == 0 {
+		return nil // not right, as was said
+	}
+	if s.MemoryLimit < leastAPIMemory {
+		return []error{problem(ForAPI, "API_MEMORY_LIMIT", values, nil)}
+	}
+	if s.MaxConnections == 0 && values["MAX_CONNECTIONS"] == "" {
+		s.MaxConnections = PositiveCount(min(mostConnections, s.MemoryLimit/2/connectionBytes))
+	}
+	if most := s.MemoryLimit * 5 / 8 / connectionBytes; Bytes(s.MaxConnections) > most {
+		return []error{fmt.Errorf("API_MEMORY_LIMIT is %d bytes, too little for MAX_CONNECTIONS, %d: it has room for %d; "+
+			"raise the limit, or lower or leave out the other", s.MemoryLimit, s.MaxConnections, most)}
+	}
+	return nil
+}
+
+// SpoolMemory is what connections leave of the memory for documents that are
+// being sent.
+func (s *API) SpoolMemory() int64 {
+	return int64(s.MemoryLimit)*3/4 - int64(s.MaxConnections)*connectionBytes
 }
 
 // LoadProjector reads the projector's settings; see [LoadAPI].

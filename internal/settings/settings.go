@@ -24,7 +24,10 @@ type API struct {
 	RateLimit       Rate          `env:"RATE_LIMIT"`
 	AddressRate     Rate          `env:"ADDRESS_RATE_LIMIT"`
 	TrustedProxies  []Network     `env:"TRUSTED_PROXIES" envSeparator:","`
-	MaxConnections  PositiveCount `env:"MAX_CONNECTIONS" envDefault:"10000"`
+	MaxConnections  PositiveCount `env:"MAX_CONNECTIONS"` // as many as fit, where not given
+	MemoryLimit     Bytes         `env:"API_MEMORY_LIMIT" envDefault:"256MiB"`
+	SpoolDir        Folder        `env:"API_SPOOL_DIR"` // empty: the system's temporary folder
+	SpoolLimit      Bytes         `env:"API_SPOOL_LIMIT" envDefault:"2GiB"`
 	WriteTimeout    time.Duration `env:"WRITE_TIMEOUT" envDefault:"30s"`
 	DrainDelay      time.Duration `env:"DRAIN_DELAY" envDefault:"1s"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`

@@ -37,7 +37,7 @@ func TestAPIDefaultsFollowFromSupabaseURL(t *testing.T) {
 	want := API{DatabaseURL: "postgres://u:hunter2@db:5432/app", HTTPAddr: ":8080", AdminAddr: ":9092",
 		SupabaseURL: "https://p.supabase.co/", Issuer: "https://p.supabase.co/auth/v1",
 		JWKSURL: "https://p.supabase.co/auth/v1/.well-known/jwks.json", Audience: "authenticated",
-		MaxConnections: 10_000, WriteTimeout: 30 * time.Second, DrainDelay: time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
+		MaxConnections: 4096, MemoryLimit: 256 << 20, SpoolLimit: 2 << 30, WriteTimeout: 30 * time.Second, DrainDelay: time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {
 		t.Error(d)
 	}
@@ -57,7 +57,7 @@ func TestAPIOverrides(t *testing.T) {
 		OAuthClients: []string{"a", "b"}, Origins: []Origin{"https://app.example.com", "http://localhost:3000"},
 		RateLimit: Rate{0.5, 10}, AddressRate: Rate{2.5, 3},
 		TrustedProxies: []Network{Network(netip.MustParsePrefix("10.0.0.0/8")), Network(netip.MustParsePrefix("::1/128"))},
-		MaxConnections: 10_000, WriteTimeout: 30 * time.Second, DrainDelay: time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelDebug), LogFormat: "json"}
+		MaxConnections: 4096, MemoryLimit: 256 << 20, SpoolLimit: 2 << 30, WriteTimeout: 30 * time.Second, DrainDelay: time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelDebug), LogFormat: "json"}
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {
 		t.Error(d)
 	}
@@ -137,6 +137,11 @@ func TestBadSettingsAreNamedWithWhatWouldBeRight(t *testing.T) {
 		{ForAPI, append(api, "ALLOW_OAUTH_CLIENTS=a,,b"), `ALLOW_OAUTH_CLIENTS is "a,,b"`},
 		{ForAPI, append(api, "SHUTDOWN_TIMEOUT=10"), `SHUTDOWN_TIMEOUT is "10": it has to be a time above zero`},
 		{ForAPI, append(api, "SHUTDOWN_TIMEOUT=-1s"), `SHUTDOWN_TIMEOUT is "-1s"`},
+		{ForAPI, append(api, "API_MEMORY_LIMIT=64MiB"), ""},
+		{ForAPI, append(api, "API_MEMORY_LIMIT=63MiB"), `API_MEMORY_LIMIT is "63MiB": it has to be a size such as 256MiB`},
+		{ForAPI, append(api, "MAX_CONNECTIONS=5000"), ""},
+		{ForAPI, append(api, "MAX_CONNECTIONS=6000"), `API_MEMORY_LIMIT is 268435456 bytes, too little for MAX_CONNECTIONS, 6000: it has room for 5120`},
+		{ForAPI, append(api, "API_SPOOL_LIMIT=much"), `API_SPOOL_LIMIT is "much"`},
 		{ForAPI, append(api, "LOG_LEVEL=verbose"), `LOG_LEVEL is "verbose": it has to be debug, info, warn or error`},
 		{ForAPI, append(api, "LOG_FORMAT=xml"), `LOG_FORMAT is "xml": it has to be text or json`},
 		{ForAPI, []string{"DATABASE_URL=postgres://u:hunter2@db:port/app"}, `DATABASE_URL is (hidden): it has to be`},

@@ -1,0 +1,125 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"accountexport/readmodel"
+)
+
+// part is what a request wants of a document: which coding, and which bytes.
+// Once the document's version and length are known it is decided.
+type part struct {
+	codings   accepted
+	head      bool
+	span      span   // of the Range field; not there where it is none of ours
+	condition string // If-Range
+
+	coding        coding
+	from, to      int64
+	partial       bool
+	unsatisfiable bool
+}
+
+func newPart(r *http.Request) *part {
+	p := &part{codings: accepts(r.Header["Accept-Encoding"]), head: r.Method == http.MethodHead}
+	if ranges := r.Header["Range"]; len(ranges) == 1 && !p.head { // defined for GET alone (RFC 9110 §14.2)
+		p.span = parseRange(ranges[0])
+	}
+	if p.span.there {
+		p.condition = strings.Join(r.Header["If-Range"], ", ")
+	}
+	return p
+}
+
+// choice is what the read model is asked for; nil for all of the document.
+func (p *part) choice() readmodel.Choice {
+	if !p.head && !p.span.there && p.codings.any {
+		return nil
+	}
+	return func(m *readmodel.Meta, size int64) (from, to int64) {
+		p.decide(m, size)
+		return p.from, p.to
+	}
+}
+
+// decide settles what is sent. Ranges are of plain JSON: of a coded answer they
+// are ignored, as are those that are for another version (RFC 9110 §13.1.5).
+func (p *part) decide(m *readmodel.Meta, size int64) {
+	p.coding = p.codings.of(size)
+	p.from, p.to, p.partial, p.unsatisfiable = 0, size, false, false
+	switch {
+	case !p.codings.any, p.head && (p.coding == identity || size > codedWhole):
+		p.to = 0
+	case p.coding != identity || !p.span.there:
+	case p.condition != "" && p.condition != m.ETag(): // a weak tag and a date are never the same
+	default:
+		if p.from, p.to, p.partial = p.span.in(size); !p.partial {
+			p.unsatisfiable = true
+		}
+	}
+}
+
+// span is one range of bytes (RFC 9110 §14.1.2): from first to last, or, where
+// first is -1, the last so many.
+type span struct {
+	there       bool
+	first, last int64
+}
+
+const toTheEnd = 1<<63 - 1
+
+// parseRange reads a Range field of one range of bytes. What is malformed, in
+// another unit, or several ranges is as if it were not there.
+func parseRange(field string) span {
+	unit, set, ok := strings.Cut(field, "=")
+	set = strings.Trim(set, " \t,")
+	if !ok || !strings.EqualFold(unit, "bytes") || strings.Contains(set, ",") {
+		return span{}
+	}
+	a, b, ok := strings.Cut(set, "-")
+	first, last := int64(-1), int64(toTheEnd)
+	var good bool
+	if a != "" {
+		if first, good = number(a); !good {
+			return span{}
+		}
+	}
+	if b != "" {
+		if last, good = number(b); !good {
+			return span{}
+		}
+	}
+	if !ok || a == "" && b == "" || last < first {
+		return span{}
+	}
+	return span{true, first, last}
+}
+
+// number is all digits; what is too large for any document is one that is.
+func number(s string) (int64, bool) {
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		n = toTheEnd
+	}
+	return n, true
+}
+
+// in is where in a document of this length it is; not ok where it is nowhere.
+func (s span) in(size int64) (from, to int64, ok bool) {
+	if s.first < 0 {
+		from, to = max(0, size-s.last), size
+	} else {
+		from, to = s.first, min(s.last, size-1)+1
+	}
+	if from >= to {
+		return 0, 0, false
+	}
+	return from, to, true
+}

@@ -1,0 +1,314 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/internal/local/postgres"
+	"accountexport/internal/local/tcpproxy"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// shape is documents of one size.
+type shape struct {
+	bytes    int // about so many
+	accounts int // that have one
+	ids      []events.UUID
+	size     int64
+}
+
+// BenchmarkCurve measures GET of documents of every size by so many clients at
+// once, with the database so far away, against a bare handler with a pool of
+// the same size that selects the same bytes by key: one row up to a megabyte,
+// and beyond it rows of 256 kB that it sends as they come. It tells how many
+// were refused, which is to be nobody, and from one size to the next how much
+// more a byte takes. BENCH=short takes a few of them.
+func BenchmarkCurve(b *testing.B) {
+	shapes := []*shape{{bytes: 1000, accounts: 100}, {bytes: 3000, accounts: 100}, {bytes: 6000, accounts: 100}, {bytes: 7000, accounts: 100},
+		{bytes: 10_000, accounts: 100}, {bytes: 30_000, accounts: 100}, {bytes: 100_000, accounts: 30}, {bytes: 300_000, accounts: 20},
+		{bytes: 1_000_000, accounts: 8}, {bytes: 5_000_000, accounts: 4}, {bytes: 38_000_000, accounts: 1}}
+	clients, delays := []int{1, 8, 64, 256}, []time.Duration{0, time.Millisecond, 5 * time.Millisecond}
+	const turn = 250 * time.Millisecond
+	turns := 4
+	if os.Getenv("BENCH") == "short" || testing.Short() {
+		shapes = []*shape{shapes[1], shapes[4], shapes[7], shapes[9]}
+		clients, delays, turns = []int{1, 64}, []time.Duration{0, 5 * time.Millisecond}, 2
+	}
+	s := newCurve(b, shapes)
+	for b.Loop() {
+		for _, delay := range delays {
+			s.network.Set(tcpproxy.Shape{Delay: delay})
+			bare, ours := s.open(b, delay > 0)
+			for _, n := range clients {
+				row(b, fmt.Sprintf("%d clients, database %v away", n, delay), " bare/s", " ours/s", " share", "p99 ×", "refused", "time a byte ×")
+				before := 0.0
+				for _, sh := range shapes {
+					c := s.compare(b, sh, bare, ours, n, turns, turn)
+					perByte := 1 / (c.ours * float64(sh.size))
+					step := "-"
+					if before > 0 {
+						step = fmt.Sprintf("%.2f", perByte/before)
+					}
+					before = perByte
+					row(b, fmt.Sprintf("  %d bytes", sh.size), fmt.Sprintf("%7.0f", c.bare), fmt.Sprintf("%7.0f", c.ours), fmt.Sprintf("%4.0f %%", 100*c.ours/c.bare),
+						fmt.Sprintf("%5.2f", c.tail), fmt.Sprintf("%7d", c.refused), step)
+				}
+			}
+		}
+	}
+}
+
+// curve is a database with documents of every size.
+type curve struct {
+	url, far string // of the database, and through the network
+	network  *tcpproxy.Proxy
+}
+
+func newCurve(b *testing.B, shapes []*shape) *curve {
+	b.Helper()
+	ctx := b.Context()
+	pg, err := postgres.Start(ctx, postgres.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = pg.Stop(context.Background()) })
+	if err := readmodel.Migrate(ctx, pg.URL()); err != nil {
+		b.Fatal(err)
+	}
+	pool, err := pgxpool.New(ctx, pg.URL())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pool.Close()
+	store := readmodel.NewStore(pool, "bench", quiet())
+	if _, err := store.Acquire(ctx, projections.StreamInfo{Name: "S", Created: time.Now(), Partitions: 16}); err != nil {
+		b.Fatal(err)
+	}
+	store.Close(ctx)
+	execute := func(sql string, args ...any) {
+		b.Helper()
+		if _, err := pool.Exec(ctx, sql, args...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	execute(`INSERT INTO export_g1.quota_tiers (id, partition, position, body) VALUES ('free', 0, 3, $1)`,
+		[]byte(`{"id":"free","display_name":"Free","max_concurrent_sandboxes":1,"daily_sandbox_creates":2,"daily_gb_hours":0.5}`))
+	execute(`CREATE FUNCTION sandboxes(seed text, n integer) RETURNS bytea LANGUAGE sql AS $$
+SELECT convert_to(string_agg(format('{"id":"sbx_%s","template":"code-interpreter-v1","status":"running","metadata":{"env":"production","run":"%s","owner":"%s"},"started_at":"2026-03-25T07:12:21.11211Z","destroyed_at":null,"created_at":"2026-03-25T07:12:21.11211Z","updated_at":"2026-03-25T07:12:21.11211Z"}',
+    left(md5(seed || i), 16), md5(seed || i || 'r'), left(md5(seed || i || 'o'), 8)), ','), 'UTF8') FROM generate_series(1, n) i $$`)
+	execute(`CREATE TABLE bare (account_id uuid, n integer, document bytea COMPRESSION lz4, PRIMARY KEY (account_id, n))`)
+	exports := readmodel.NewExports(pool)
+	for i, sh := range shapes {
+		const one, page = 330, 11 // bytes of a sandbox, and sandboxes of a page
+		all := max(0, sh.bytes-800) / one
+		pages, tail := 0, all
+		if all > 18 {
+			pages = (all - 8) / page
+			tail = all - pages*page
+		}
+		for a := range sh.accounts {
+			id := events.UUID{byte(i + 1)}
+			binary.BigEndian.PutUint32(id[12:], uint32(a))
+			execute(`
+INSERT INTO export_g1.account_export (account_id, partition, position, parked, version_minor, quota_tier_id, usage_low,
+    usage_pages, key_pages, sandbox_pages, waiting, user_json, team_json, usage_tail, keys_tail, sandboxes_tail)
+VALUES ($1, 0, 77, 0, 0, 'free', '', 0, 0, $2, 0, $3, $4, '', '', coalesce(sandboxes($5, $6), ''))`, [16]byte(id), pages,
+				[]byte(`{"id":"`+id.String()+`","email":"someone@example.org","tier":"free","x":"`+strings.Repeat("x", 250)+`"}`),
+				[]byte(`{"id":"`+id.String()+`","name":"Some","x":"`+strings.Repeat("y", 150)+`"}`), id.String()+"t", tail)
+			execute(`INSERT INTO export_g1.account_export_pages (account_id, section, page_key, body)
+SELECT $1, 3, to_char(i, 'FM00000000'), sandboxes($2 || i, $4) FROM generate_series(1, $3) i`, [16]byte(id), id.String(), pages, page)
+			d, err := exports.Open(ctx, id)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var doc strings.Builder
+			if _, err := d.WriteTo(&doc); err != nil {
+				b.Fatal(err)
+			}
+			sh.size = d.Size()
+			d.Close()
+			piece := doc.Len()
+			if piece > 1<<20 {
+				piece = 256 << 10
+			}
+			for n, text := 0, doc.String(); len(text) > 0; n++ {
+				some := text[:min(piece, len(text))]
+				execute(`INSERT INTO bare VALUES ($1, $2, $3)`, [16]byte(id), n, []byte(some))
+				text = text[len(some):]
+			}
+			sh.ids = append(sh.ids, id)
+		}
+	}
+	execute(`VACUUM ANALYZE`)
+	u, err := url.Parse(pg.URL())
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := &curve{url: pg.URL(), network: tcpproxy.ForTest(b, u.Host)}
+	u.Host = c.network.Addr()
+	c.far = u.String()
+	return c
+}
+
+// open serves both, each with a pool of its own.
+func (s *curve) open(b *testing.B, far bool) (bare, ours string) {
+	b.Helper()
+	at := s.url
+	if far {
+		at = s.far
+	}
+	pool := func() *pgxpool.Pool {
+		p, err := readmodel.OpenPool(b.Context(), at)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(p.Close)
+		return p
+	}
+	selecting := pool()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := events.ParseUUID(r.URL.Query().Get("id"))
+		w.Header().Set("Content-Type", "application/json")
+		size, _ := strconv.Atoi(r.URL.Query().Get("size"))
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		if size <= 1<<20 {
+			var doc []byte
+			if err := selecting.QueryRow(r.Context(), `SELECT document FROM bare WHERE account_id = $1 AND n = 0`, [16]byte(id)).Scan(&doc); err == nil {
+				_, _ = w.Write(doc)
+			}
+			return
+		}
+		rows, err := selecting.Query(r.Context(), `SELECT document FROM bare WHERE account_id = $1 ORDER BY n`, [16]byte(id))
+		if err != nil {
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if _, err := w.Write(rows.RawValues()[0]); err != nil {
+				return
+			}
+		}
+	}))
+	b.Cleanup(server.Close)
+	return server.Listener.Addr().String(), serveOurs(b, readmodel.NewExports(pool()))
+}
+
+// comparison is of both, taken in turns: rates, how ours has its p99 to that of
+// the bare one, and whom ours refused.
+type comparison struct {
+	bare, ours, tail float64
+	refused          int
+}
+
+func (s *curve) compare(b *testing.B, sh *shape, bare, ours string, clients, turns int, turn time.Duration) (c comparison) {
+	b.Helper()
+	var bareRequests, ourRequests []string
+	for _, id := range sh.ids {
+		bareRequests = append(bareRequests, fmt.Sprintf("GET /?id=%s&size=%d HTTP/1.1\r\nHost: bench\r\n\r\n", id, sh.size))
+		ourRequests = append(ourRequests, getExport(b, id))
+	}
+	left := dial(b, bare, clients)
+	defer hangUp(left)
+	press(b, left, bareRequests, turn/4) // warm
+	right := dial(b, ours, clients)      // not before: who asks for nothing is hung up on
+	defer hangUp(right)
+	press(b, right, ourRequests, turn/4)
+	var bareT, ourT pressed
+	for range turns {
+		bareT.add(press(b, left, bareRequests, turn))
+		ourT.add(press(b, right, ourRequests, turn))
+	}
+	return comparison{bare: float64(len(bareT.times)) / bareT.took.Seconds(), ours: float64(len(ourT.times)) / ourT.took.Seconds(),
+		tail: percentile(ourT.times, 0.99).Seconds() / percentile(bareT.times, 0.99).Seconds(), refused: bareT.refused + ourT.refused}
+}
+
+// pressed is what came of so many clients that ask.
+type pressed struct {
+	times   []time.Duration // of each answer
+	took    time.Duration   // until the last one had come
+	refused int
+}
+
+func (p *pressed) add(q pressed) {
+	p.times, p.took, p.refused = append(p.times, q.times...), p.took+q.took, p.refused+q.refused
+}
+
+// press is [load] for answers of any length, which may be refusals.
+func press(b *testing.B, clients []client, requests []string, d time.Duration) (p pressed) {
+	b.Helper()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	began := time.Now()
+	for i, c := range clients {
+		wg.Go(func() {
+			var mine pressed
+			for ; len(mine.times) == 0 || time.Since(began) < d; i++ {
+				asked := time.Now()
+				if _, err := io.WriteString(c, requests[i%len(requests)]); err != nil {
+					b.Error(err)
+					return
+				}
+				ok, err := taken(c.in)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				mine.times = append(mine.times, time.Since(asked))
+				if !ok {
+					mine.refused++
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			p.add(mine)
+		})
+	}
+	wg.Wait()
+	p.took = time.Since(began)
+	return p
+}
+
+// taken reads one answer with a length, and tells whether it is a document.
+func taken(in *bufio.Reader) (ok bool, err error) {
+	length := -1
+	for first := true; ; first = false {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return false, err
+		}
+		text := strings.TrimSpace(string(line))
+		if first {
+			ok = strings.HasPrefix(text, "HTTP/1.1 200")
+		}
+		if text == "" {
+			break
+		}
+		if v, found := strings.CutPrefix(text, "Content-Length: "); found {
+			if length, err = strconv.Atoi(v); err != nil {
+				return false, err
+			}
+		}
+	}
+	if length < 0 {
+		return false, net.ErrClosed
+	}
+	_, err = in.Discard(length)
+	return ok, err
+}

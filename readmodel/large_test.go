@@ -1,0 +1,165 @@
+package readmodel_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/readmodel"
+)
+
+// largeAccount has a document of some megabytes, in pages that are beside what
+// a projector would write.
+func largeAccount(t *testing.T, pool *pgxpool.Pool, s *readmodel.Store, pages int) *account {
+	t.Helper()
+	a := newAccount(t, s, acquire(t, s), someone)
+	a.register()
+	if err := a.commit(freeTier); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`UPDATE export_g1.account_export SET usage_pages = 1, key_pages = 2, sandbox_pages = $1 - 3, sandboxes_tail = '"the last"'`,
+		`INSERT INTO export_g1.account_export_pages (account_id, section, page_key, body)
+SELECT account_id, CASE WHEN i = 1 THEN 1 WHEN i <= 3 THEN 2 ELSE 3 END, to_char(i, 'FM0000000'), ('"' || rpad(i::text, 4000, md5(i::text)) || '"')::bytea
+FROM export_g1.account_export, generate_series(1, $1::integer) i`,
+	} {
+		if _, err := pool.Exec(t.Context(), sql, pages); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return a
+}
+
+// TestReadersOfAVersionShareASpool: in memory, or in a file, that is gone with
+// the last of them.
+func TestReadersOfAVersionShareASpool(t *testing.T) {
+	const readers, pages = 20, 500
+	pool, s := open(t)
+	a := largeAccount(t, pool, s, pages)
+	for _, memory := range []int64{64 << 20, 1 << 20} {
+		dir := t.TempDir()
+		x := readmodel.NewExports(pool, readmodel.Limits{Memory: memory, Dir: dir})
+		var all []*readmodel.Document
+		for range readers {
+			d, err := x.Open(t.Context(), a.id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, d)
+		}
+		spools, shared, held := readmodel.Spooled(x)
+		if spools != 1 || shared != readers || held.Memory+held.Files != all[0].Size() || (held.Files > 0) != (memory < 4<<20) {
+			t.Errorf("%d spools with %d readers hold %+v", spools, shared, held)
+		}
+		var first bytes.Buffer
+		for i, d := range all {
+			var b bytes.Buffer
+			if _, err := d.WriteTo(&b); err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				first = b
+			}
+			if !bytes.Equal(b.Bytes(), first.Bytes()) || int64(b.Len()) != d.Size() || !json.Valid(b.Bytes()) {
+				t.Errorf("reader %d got %d bytes of %d", i, b.Len(), d.Size())
+			}
+			d.Close()
+		}
+		if n := strings.Count(first.String(), `,"`+"the last"+`"`); n != 1 {
+			t.Errorf("the tail is there %d times", n)
+		}
+		if spools, _, held := readmodel.Spooled(x); spools != 0 || held != (readmodel.Limits{}) {
+			t.Errorf("%d spools are left, %+v", spools, held)
+		}
+	}
+}
+
+// TestPartsAreThoseOfTheWhole: every part of a large document, read alone, is
+// what the whole has there.
+func TestPartsAreThoseOfTheWhole(t *testing.T) {
+	pool, s := open(t)
+	a := largeAccount(t, pool, s, 300)
+	x := readmodel.NewExports(pool)
+	_, whole := read(t, x, a.id)
+	size := int64(len(whole))
+	for from := int64(0); from < size; from += 31_007 {
+		for _, n := range []int64{1, 4003, 90_001, size} {
+			to := min(size, from+n)
+			d, err := x.OpenPart(t.Context(), a.id, func(_ *readmodel.Meta, of int64) (int64, int64) {
+				if of != size {
+					t.Errorf("it has %d bytes, want %d", of, size)
+				}
+				return from, to
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b strings.Builder
+			if _, err := d.WriteTo(&b); err != nil || b.String() != whole[from:to] {
+				t.Errorf("[%d, %d): %d bytes, %v", from, to, b.Len(), err)
+			}
+			d.Close()
+		}
+	}
+	none, err := x.OpenPart(t.Context(), a.id, func(*readmodel.Meta, int64) (int64, int64) { return 0, 0 })
+	if err != nil || none.Size() != size {
+		t.Fatalf("%v, %v", none, err)
+	}
+	if n, err := none.WriteTo(io.Discard); n != 0 || err != nil {
+		t.Errorf("nothing of it: %d bytes, %v", n, err)
+	}
+	none.Close()
+	if _, _, held := readmodel.Spooled(x); held != (readmodel.Limits{}) {
+		t.Errorf("%+v is held", held)
+	}
+}
+
+// TestReadingIsNotWorthCompiling: the planner takes no statement that reads a
+// document to cost nearly as much as what it compiles, and none goes through a
+// table of accounts, whether it knows much of the tables or nothing.
+func TestReadingIsNotWorthCompiling(t *testing.T) {
+	const compiled = 100_000 // jit_above_cost
+	pool, s := open(t)
+	largeAccount(t, pool, s, 30_000)
+	conn, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	for _, prepare := range []string{`SET plan_cache_mode = force_generic_plan`, `ANALYZE`} {
+		if _, err := conn.Exec(t.Context(), prepare); err != nil {
+			t.Fatal(err)
+		}
+		for name, statement := range readmodel.Statements(1) {
+			if _, err := conn.Exec(t.Context(), `PREPARE `+name+` AS `+statement.SQL); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			rows, err := conn.Query(t.Context(), `EXPLAIN EXECUTE `+name+statement.Args)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			plan := strings.Join(lines, "\n")
+			var begin, cost float64
+			_, costs, _ := strings.Cut(plan, "(cost=")
+			if _, err := fmt.Sscanf(costs, "%f..%f ", &begin, &cost); err != nil || cost > compiled/4 || strings.Contains(plan, "JIT") {
+				t.Errorf("after %s, %s: it is taken to cost %.0f, %v:\n%s", prepare, name, cost, err, plan)
+			}
+			if strings.Contains(plan, "Seq Scan on account_export_pages") || prepare != `ANALYZE` && strings.Contains(plan, "Seq Scan on account_export") {
+				t.Errorf("after %s, %s goes through all accounts:\n%s", prepare, name, plan)
+			}
+			if _, err := conn.Exec(t.Context(), `DEALLOCATE `+name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package readmodel
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"accountexport/events"
+)
+
+// room is what there is of something that reads take and give back: bytes in
+// memory, and where they are used up bytes in files, or connections. What does
+// not fit waits, and accounts have their turns one after the other, however
+// many reads each of them has.
+type room struct {
+	mu            sync.Mutex
+	memory, files int64 // that are free
+	all           grant // that there are
+	accounts      []events.UUID
+	waiting       map[events.UUID][]*turn // never empty for an account that is there
+}
+
+// grant is what was taken, of the one kind or of the other.
+type grant struct{ memory, files int64 }
+
+// turn is one who waits.
+type turn struct {
+	size  int64
+	taken chan grant // of one
+}
+
+func newRoom(memory, files int64) *room {
+	return &room{memory: memory, files: files, all: grant{memory, files}, waiting: map[events.UUID][]*turn{}}
+}
+
+// take waits for its turn until ctx ends; [ErrBusy] where ctx says so, or where
+// it would wait for ever.
+func (r *room) take(ctx context.Context, account events.UUID, size int64) (grant, error) {
+	r.mu.Lock()
+	if size > max(r.all.memory, r.all.files) {
+		r.mu.Unlock()
+		return grant{}, ErrBusy
+	}
+	if len(r.accounts) == 0 {
+		if g, ok := r.fit(size); ok {
+			r.mu.Unlock()
+			return g, nil
+		}
+	}
+	t := &turn{size: size, taken: make(chan grant, 1)}
+	if r.waiting[account] == nil {
+		r.accounts = append(r.accounts, account)
+	}
+	r.waiting[account] = append(r.waiting[account], t)
+	r.mu.Unlock()
+	select {
+	case g := <-t.taken:
+		return g, nil
+	case <-ctx.Done():
+		r.leave(account, t)
+		return grant{}, context.Cause(ctx)
+	}
+}
+
+// try takes it where nobody waits and it fits.
+func (r *room) try(size int64) (grant, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.accounts) > 0 {
+		return grant{}, false
+	}
+	return r.fit(size)
+}
+
+// resize makes a grant as large as it has to be, where that fits.
+func (r *room) resize(g *grant, size int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	free, held := &r.memory, &g.memory
+	if g.files > 0 {
+		free, held = &r.files, &g.files
+	}
+	if size-*held > *free {
+		return false
+	}
+	*free, *held = *free-(size-*held), size
+	r.serve()
+	return true
+}
+
+func (r *room) give(g grant) {
+	if g == (grant{}) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.memory, r.files = r.memory+g.memory, r.files+g.files
+	r.serve()
+}
+
+func (r *room) fit(size int64) (grant, bool) {
+	switch {
+	case size <= r.memory:
+		r.memory -= size
+		return grant{memory: size}, true
+	case size <= r.files:
+		r.files -= size
+		return grant{files: size}, true
+	}
+	return grant{}, false
+}
+
+// serve gives turns as far as there is room. Who is first waits until there is
+// enough, so that what is large has its turn, too.
+func (r *room) serve() {
+	for len(r.accounts) > 0 {
+		account := r.accounts[0]
+		queue := r.waiting[account]
+		g, ok := r.fit(queue[0].size)
+		if !ok {
+			return
+		}
+		queue[0].taken <- g
+		r.accounts = r.accounts[1:]
+		if queue = queue[1:]; len(queue) > 0 {
+			r.accounts = append(r.accounts, account)
+			r.waiting[account] = queue
+		} else {
+			delete(r.waiting, account)
+		}
+	}
+}
+
+// leave takes one out of the queue, or gives back what it got meanwhile.
+func (r *room) leave(account events.UUID, t *turn) {
+	r.mu.Lock()
+	queue := r.waiting[account]
+	i := slices.Index(queue, t)
+	if i < 0 {
+		r.mu.Unlock()
+		r.give(<-t.taken)
+		return
+	}
+	defer r.mu.Unlock()
+	if queue = slices.Delete(queue, i, i+1); len(queue) > 0 {
+		r.waiting[account] = queue
+	} else {
+		delete(r.waiting, account)
+		r.accounts = slices.DeleteFunc(r.accounts, func(a events.UUID) bool { return a == account })
+	}
+	r.serve()
+}

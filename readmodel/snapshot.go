@@ -1,0 +1,217 @@
+package readmodel
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"accountexport/events"
+)
+
+// snapshot is a document that is being read in one transaction.
+type snapshot struct {
+	lease    *lease
+	queries  *queries
+	account  events.UUID
+	meta     Meta
+	pages    int
+	sections sections
+	results  pgx.BatchResults
+}
+
+// inSnapshot has read read a document, its row and what else ask asks for. All
+// of it goes to the database at once. The planner may take a statement to be
+// worth compiling where an account has very many pages, which takes longer than
+// to run it.
+func (x *Exports) inSnapshot(ctx context.Context, account events.UUID, ask func(b *pgx.Batch, q *queries), read func(s *snapshot) error) error {
+	l, err := x.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	var failed error // of read, which is not to be called again
+	err = x.onLive(l.ctx, l.conn, func(q *queries) (bool, error) {
+		times, err := q.asOf.times(l.ctx, l.conn, q.generation)
+		if err != nil {
+			return false, err
+		}
+		b := &pgx.Batch{}
+		b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
+		b.Queue(`SET LOCAL jit = off`)
+		b.Queue(q.small, uuid(account), q.generation)
+		ask(b, q)
+		s := &snapshot{lease: l, queries: q, account: account, results: l.conn.SendBatch(l.ctx, b)}
+		live, err := s.row(times)
+		if live && err == nil {
+			if failed = read(s); failed != nil {
+				l.cancel() // what is left need not be sent
+				return true, nil
+			}
+		}
+		err = errors.Join(err, s.results.Close())
+		_, ended := l.conn.Exec(l.ctx, `COMMIT`)
+		return live, errors.Join(err, ended)
+	})
+	if err := errors.Join(failed, err); err != nil {
+		if more := (errMore{}); errors.As(err, &more) {
+			return more
+		}
+		return l.failed(err)
+	}
+	return nil
+}
+
+func (s *snapshot) row(times *asOfTimes) (live bool, err error) {
+	for range 2 { // BEGIN, SET
+		if _, err := s.results.Exec(); err != nil {
+			return false, err
+		}
+	}
+	rows, err := s.results.Query()
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		c := columnsOf(rows)
+		w := c.row(times)
+		live, s.meta, s.pages = w.live, w.meta(s.queries), w.sum()
+		s.sections, _ = c.sections(rowWidth)
+		s.sections = s.sections.clone()
+		err = c.err
+	}
+	return live, errors.Join(err, rows.Err())
+}
+
+// sums is how much each section's pages are.
+func (s *snapshot) sums() (extents [3]extent, err error) {
+	rows, err := s.results.Query()
+	if err != nil {
+		return extents, err
+	}
+	var section int
+	var e extent
+	_, err = pgx.ForEachRow(rows, []any{&section, &e.pages, &e.bytes}, func() error {
+		extents[section-1] = e
+		return nil
+	})
+	return extents, err
+}
+
+// page is where one is found, and how long it is.
+type page struct {
+	section int
+	key     string
+	bytes   int64
+}
+
+// extents are all pages, in order, and how much each section's are.
+func (s *snapshot) extents() (all []page, extents [3]extent, err error) {
+	rows, err := s.results.Query()
+	if err != nil {
+		return nil, extents, err
+	}
+	var p page
+	_, err = pgx.ForEachRow(rows, []any{&p.section, &p.key, &p.bytes}, func() error {
+		all = append(all, p)
+		e := &extents[p.section-1]
+		e.pages, e.bytes = e.pages+1, e.bytes+p.bytes
+		return nil
+	})
+	return all, extents, err
+}
+
+// write puts the body, page by page as they come.
+func (s *snapshot) write(put func([]byte) error) (err error) {
+	rows, err := s.results.Query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	next := func() bool {
+		s.lease.limit()
+		return rows.Next()
+	}
+	keep := func(e error) {
+		if err == nil {
+			err = e
+		}
+	}
+	had := next()
+	s.sections.compose(func(piece []byte) { keep(put(piece)) }, func(section int) (some bool) {
+		for ; had && err == nil; had = next() {
+			c := columnsOf(rows)
+			if c.int(0) != int64(section+1) {
+				break
+			}
+			if some {
+				keep(put(comma))
+			}
+			keep(put(c.bytes(1)))
+			keep(c.err)
+			some = true
+		}
+		return some
+	})
+	rows.Close()
+	return errors.Join(err, rows.Err())
+}
+
+// writeSome puts what is in [from, to) of the body, and reads no other pages.
+func (s *snapshot) writeSome(from, to int64, pages []page, put func([]byte) error) (err error) {
+	if err := s.results.Close(); err != nil {
+		return err
+	}
+	// First to see which they are, and then with what is in them.
+	var first, last *page
+	at := int64(0)
+	s.walk(pages, func(piece []byte) { at += int64(len(piece)) }, func(p *page) {
+		if at < to && at+p.bytes > from {
+			if last = p; first == nil {
+				first = p
+			}
+		}
+		at += p.bytes
+	})
+	var bodies [][]byte
+	if first != nil {
+		rows, err := s.lease.conn.Query(s.lease.ctx, s.queries.some, uuid(s.account), int16(first.section), first.key, int16(last.section), last.key)
+		if err != nil {
+			return err
+		}
+		if bodies, err = pgx.CollectRows(rows, pgx.RowTo[[]byte]); err != nil {
+			return err
+		}
+	}
+	clip := func(piece []byte) {
+		begin, end := max(from-at, 0), min(to-at, int64(len(piece)))
+		if at += int64(len(piece)); begin < end && err == nil {
+			err = put(piece[begin:end])
+		}
+	}
+	at = 0
+	s.walk(pages, clip, func(p *page) {
+		if at < to && at+p.bytes > from && len(bodies) > 0 {
+			clip(bodies[0])
+			bodies = bodies[1:]
+		} else {
+			at += p.bytes
+		}
+	})
+	return err
+}
+
+// walk goes through the body, of which the pages are somewhere else.
+func (s *snapshot) walk(pages []page, put func(piece []byte), body func(p *page)) {
+	s.sections.compose(put, func(section int) (some bool) {
+		for ; len(pages) > 0 && pages[0].section == section+1; pages = pages[1:] {
+			if some {
+				put(comma)
+			}
+			body(&pages[0])
+			some = true
+		}
+		return some
+	})
+}

@@ -1,0 +1,358 @@
+package readmodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"accountexport/events"
+)
+
+// smallMost is how long a document is at most that is not counted: each of
+// those that are being sent has a connection of its own, which counts.
+const smallMost = 16 << 10
+
+// spools are the documents that are being sent, each version once, however
+// many read it, and as long as somebody does.
+type spools struct {
+	dir  string
+	room *room
+
+	mu  sync.Mutex
+	all map[version]*spool
+}
+
+// version tells documents apart: where it is the same, so are the bytes.
+type version struct {
+	account events.UUID
+	tag     string
+}
+
+func newSpools(l Limits) *spools {
+	return &spools{dir: l.Dir, room: newRoom(l.Memory, l.Files), all: map[version]*spool{}}
+}
+
+// spool is a document, or a part of one, on its way from the database to those
+// who read it. One writes it, as fast as the database gives it.
+type spool struct {
+	of     *spools
+	begun  chan struct{}      // closed once what follows is known, or that there is none
+	meta   Meta               // its State may have come to be another than Complete
+	size   int64              // of all that is going to be in it
+	cancel context.CancelFunc // ends the writing
+
+	key     version // guarded by of.mu, as are these
+	readers int
+	writing bool
+
+	memory []byte   // what it is in: this, or a file; set before begun is closed
+	file   *os.File // of which what was put and is not shown is in piece
+	held   grant
+	at     int64 // how much was put; the writer's own, as is piece
+	piece  []byte
+
+	mu     sync.Mutex
+	filled int64         // how much may be read
+	grown  chan struct{} // closed when filled or err changes
+	err    error
+}
+
+// join is the spool of a version, which fill is called to write, by a
+// goroutine of its own, where there is none.
+func (s *spools) join(key version, fill func(ctx context.Context, p *spool)) *spool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.all[key]; p != nil {
+		p.readers++
+		return p
+	}
+	p := s.alone(key)
+	s.all[key] = p
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel, p.writing = cancel, true
+	go func() {
+		defer p.wrote()
+		fill(ctx, p)
+	}()
+	return p
+}
+
+// alone is a spool that is not shared.
+func (s *spools) alone(key version) *spool {
+	return &spool{of: s, key: key, readers: 1, begun: make(chan struct{}), grown: make(chan struct{}), cancel: func() {}}
+}
+
+// errNoRoom means that there is none at once.
+var errNoRoom = errors.New("no room for the document")
+
+// adopt is the spool of a document that was read already. It takes what is in
+// room, or where that is empty what is free at once, which may not suffice.
+func (s *spools) adopt(account events.UUID, f found, room grant) (*spool, error) {
+	key := version{account, f.meta.ETag()}
+	s.mu.Lock()
+	if p := s.all[key]; p != nil {
+		p.readers++
+		s.mu.Unlock()
+		s.room.give(room)
+		return p, nil
+	}
+	s.mu.Unlock()
+	size := int64(len(f.body))
+	if ok := room != (grant{}); ok && !s.room.resize(&room, size) {
+		s.room.give(room)
+		return nil, errNoRoom
+	} else if !ok {
+		if room, ok = s.room.try(size); !ok {
+			return nil, errNoRoom
+		}
+	}
+	p := s.alone(key)
+	if room.files == 0 {
+		p.memory = f.body
+	}
+	if err := p.begin(f.meta, size, room); err != nil {
+		p.leave()
+		return nil, err
+	}
+	if p.file == nil {
+		p.at = size
+		p.show(nil)
+	} else if err := p.end(p.put(f.body)); err != nil {
+		p.leave()
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[key] == nil {
+		s.all[key] = p
+	}
+	return p, nil
+}
+
+// has tells whether somebody reads the version.
+func (s *spools) has(key version) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all[key] != nil
+}
+
+// begin says how long the document is, and of which version, and makes room
+// for it out of what was taken.
+func (p *spool) begin(m Meta, size int64, g grant) error {
+	p.held, p.meta, p.size = g, m, size
+	switch {
+	case p.memory != nil:
+	case g.files == 0:
+		p.memory = make([]byte, size)
+	default:
+		f, err := createSpool(p.of.dir, size)
+		if err != nil {
+			return err
+		}
+		p.file, p.piece = f, make([]byte, 0, pieceMost)
+	}
+	p.of.rename(p, m)
+	close(p.begun)
+	return nil
+}
+
+// rename notes which version it has come to be.
+func (s *spools) rename(p *spool, m Meta) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[p.key] != p || p.key.tag == m.ETag() {
+		return
+	}
+	delete(s.all, p.key)
+	if p.key.tag = m.ETag(); s.all[p.key] == nil {
+		s.all[p.key] = p
+	}
+}
+
+// createSpool makes a file without a name, for nobody else, that has room.
+func createSpool(dir string, size int64) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "accountexport-spool-") // mode 0600
+	if err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	if err := errors.Join(os.Remove(f.Name()), allocate(f, size)); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("spool %d bytes: %w", size, err)
+	}
+	return f, nil
+}
+
+// CheckSpool tells whether files can be made and written in the folder.
+func CheckSpool(dir string) error {
+	f, err := createSpool(dir, 1)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte{0}, 0)
+	return errors.Join(err, f.Close())
+}
+
+// pieceMost is how much is put before it is shown to those who read.
+const pieceMost = 128 << 10
+
+// put adds to it. One goroutine writes; what it has put, all may read.
+func (p *spool) put(b []byte) error {
+	if p.at+int64(len(b)) > p.size {
+		return fmt.Errorf("the document is longer than the %d bytes that it was said to have", p.size)
+	}
+	p.at += int64(len(b))
+	if p.file == nil {
+		copy(p.memory[p.at-int64(len(b)):], b)
+	} else if p.piece = append(p.piece, b...); len(p.piece) < pieceMost && p.at < p.size {
+		return nil
+	} else if _, err := p.file.WriteAt(p.piece, p.at-int64(len(p.piece))); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	p.piece = p.piece[:0]
+	p.show(nil)
+	return nil
+}
+
+// end says that nothing more comes, because of err or because all is there.
+func (p *spool) end(err error) error {
+	if err == nil && p.at < p.size {
+		err = fmt.Errorf("the document has %d of the %d bytes that it was said to have", p.at, p.size)
+	}
+	if err == nil {
+		return nil
+	}
+	p.of.mu.Lock()
+	if p.of.all[p.key] == p {
+		delete(p.of.all, p.key) // whoever comes now begins anew
+	}
+	p.of.mu.Unlock()
+	p.show(err)
+	select {
+	case <-p.begun:
+	default:
+		close(p.begun)
+	}
+	return err
+}
+
+// show lets what was put be read.
+func (p *spool) show(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.at-p.filled < pieceMost && p.at < p.size && err == nil {
+		return
+	}
+	p.filled, p.err = p.at-int64(len(p.piece)), err
+	close(p.grown)
+	p.grown = make(chan struct{})
+}
+
+// await waits until it is known how long the document is, and of which
+// version.
+func (p *spool) await(ctx context.Context) error {
+	select {
+	case <-p.begun:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.filled == 0 {
+		return p.err
+	}
+	return nil
+}
+
+// upTo waits until there is something from here on, and says up to where.
+func (p *spool) upTo(ctx context.Context, from int64) (int64, error) {
+	for {
+		p.mu.Lock()
+		filled, grown, err := p.filled, p.grown, p.err
+		p.mu.Unlock()
+		if filled > from || err != nil {
+			return filled, err
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// fromFile is how much of a file is read at once.
+const fromFile = 32 << 10
+
+var fileBuffers = sync.Pool{New: func() any { b := make([]byte, fromFile); return &b }}
+
+// write writes what is in [from, to), at the pace of w, as it comes.
+func (p *spool) write(ctx context.Context, w io.Writer, from, to int64) (n int64, err error) {
+	for at := from; at < to; {
+		filled, err := p.upTo(ctx, at)
+		if err != nil {
+			return n, err
+		}
+		var wrote int
+		if end := min(filled, to); p.file == nil {
+			wrote, err = w.Write(p.memory[at:end])
+		} else {
+			wrote, err = p.copy(w, at, end)
+		}
+		at, n = at+int64(wrote), n+int64(wrote)
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (p *spool) copy(w io.Writer, from, to int64) (int, error) {
+	b := fileBuffers.Get().(*[]byte)
+	defer fileBuffers.Put(b)
+	piece := (*b)[:min(to-from, fromFile)]
+	if _, err := p.file.ReadAt(piece, from); err != nil {
+		return 0, fmt.Errorf("spool: %w", err)
+	}
+	return w.Write(piece)
+}
+
+// leave is called by each reader once. With the last one the spool goes, once
+// the one who writes it has ended, who is told to.
+func (p *spool) leave() {
+	p.of.mu.Lock()
+	p.readers--
+	last := p.readers == 0
+	if last && p.of.all[p.key] == p {
+		delete(p.of.all, p.key)
+	}
+	free := last && !p.writing
+	p.of.mu.Unlock()
+	if last {
+		p.cancel()
+	}
+	if free {
+		p.free()
+	}
+}
+
+// wrote is called by the one who writes, at the end.
+func (p *spool) wrote() {
+	p.of.mu.Lock()
+	p.writing = false
+	free := p.readers == 0
+	p.of.mu.Unlock()
+	if free {
+		p.free()
+	}
+}
+
+func (p *spool) free() {
+	if p.file != nil {
+		p.file.Close()
+	}
+	p.memory = nil
+	p.of.room.give(p.held)
+}
