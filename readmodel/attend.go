@@ -24,48 +24,50 @@ var errSilent = fmt.Errorf("the database has not answered: %w", context.Deadline
 // server cannot be asked for twice the takeover time.
 func (m *membership) attended(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	late := time.AfterFunc(m.takeover/2, func() {
+	half, ended := m.takeover/2, make(chan struct{})
+	go func() {
+		defer close(ended)
+		wait(ctx, half)
 		for range mostDoubts - 1 {
-			if m.unanswered(ctx) {
-				break
-			}
 			if ctx.Err() != nil {
 				return
 			}
+			if m.unanswered(ctx, half) {
+				break
+			}
 		}
 		cancel(errSilent)
-	})
+	}()
 	return ctx, func() {
-		late.Stop()
 		cancel(nil)
+		<-ended
 	}
 }
 
-// unanswered says, half the takeover time later or sooner, whether the server
-// has nothing under way on the member's connection, although no answer came.
-func (m *membership) unanswered(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, m.takeover/2)
+// unanswered says, within half the takeover time, whether the server has
+// nothing under way on the member's connection, although no answer came.
+func (m *membership) unanswered(ctx context.Context, half time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, half)
 	defer cancel()
-	wait := func(d time.Duration) {
-		select {
-		case <-ctx.Done():
-		case <-time.After(d):
-		}
-	}
-	idle := false
-	if backend := m.backend.Load(); backend != 0 {
-		idle = m.idle(ctx, backend)
-	}
-	if !idle {
+	if backend := m.backend.Load(); backend == 0 || !m.idle(ctx, backend) {
 		<-ctx.Done()
 		return false
 	}
-	wait(m.takeover / 20) // the answer may just be coming
+	wait(ctx, half/10) // the answer may just be coming
 	return ctx.Err() == nil
 }
 
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
 // idle says whether a server process is gone or waits for its client. What
-// cannot be learned in time is not so.
+// cannot be learned in time, or not at all, is not so.
 func (m *membership) idle(ctx context.Context, backend uint32) bool {
 	cfg := m.pool.Config().ConnConfig.Copy()
 	cfg.RuntimeParams["application_name"] = "accountexport heartbeat"
@@ -73,9 +75,16 @@ func (m *membership) idle(ctx context.Context, backend uint32) bool {
 	if err != nil {
 		return false
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer closeSoon(ctx, conn)
 	var idle bool
 	err = conn.QueryRow(ctx, `
-SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND state = 'active')`, int32(backend)).Scan(&idle)
+SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND coalesce(state, '') NOT LIKE 'idle%')`, int32(backend)).Scan(&idle)
 	return err == nil && idle
+}
+
+// closeSoon closes a connection, and waits for no server that does not answer.
+func closeSoon(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
 }

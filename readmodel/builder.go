@@ -14,14 +14,12 @@ import (
 	"accountexport/projections"
 )
 
-// BuilderPool is a pool for building: its commits need not reach the disk at
-// once, since documents and checkpoint are lost or kept together.
+// BuilderPool is a pool for building.
 func BuilderPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
 	}
-	cfg.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
 	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport rebuild"
 	return pgxpool.NewWithConfig(ctx, cfg)
 }

@@ -31,7 +31,8 @@ type statement func(sql string, args ...any)
 // statements of a pgx batch outside a transaction block are one transaction by
 // themselves. A large one is a transaction of several round trips. The fence
 // comes first, so that a replica that has lost a partition waits for no row
-// lock of its successor.
+// lock of its successor. What is not live need not reach the disk at once:
+// documents and checkpoint are lost or kept together.
 func (s *Store) Commit(ctx context.Context, b *projections.Batch) error {
 	return s.patience.with(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
 }
@@ -39,10 +40,18 @@ func (s *Store) Commit(ctx context.Context, b *projections.Batch) error {
 func (s *Store) commit(ctx context.Context, b *projections.Batch) error {
 	if len(b.Changes) <= rowsAtOnce {
 		q := &pgx.Batch{}
+		if s.members == nil {
+			q.Queue(atEase)
+		}
 		write(b, func(sql string, args ...any) { q.Queue(sql, args...) })
 		return fenced(s.pool.SendBatch(ctx, q).Close())
 	}
 	return fenced(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if s.members == nil {
+			if _, err := tx.Exec(ctx, atEase); err != nil {
+				return err
+			}
+		}
 		if s.copies {
 			return copyNew(ctx, tx, b)
 		}

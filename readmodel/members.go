@@ -33,8 +33,7 @@ const DefaultTakeover = 5 * time.Second
 //
 // None of this is needed for safety, which rests on the checkpoints' epochs:
 // judging a live member dead costs it a new start and nothing else. So a
-// heartbeat need not be on disk: a crash of the server that takes one back
-// takes back what was committed in the epochs that it began, too.
+// heartbeat that takes no partition, and begins no epoch, need not be on disk.
 type membership struct {
 	pool     *pgxpool.Pool
 	name     string
@@ -58,21 +57,27 @@ func (m *membership) connected(ctx context.Context) (*pgx.Conn, error) {
 	if m.conn != nil && !m.conn.IsClosed() {
 		return m.conn, nil
 	}
+	m.backend.Store(0)
 	cfg := m.pool.Config().ConnConfig.Copy()
 	cfg.RuntimeParams["application_name"] = ApplicationName(m.name)
-	// A member that freezes while it joins must not keep others from joining.
-	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(m.takeover / 2)
-	cfg.RuntimeParams["lock_timeout"] = milliseconds(m.takeover / 2)
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	if _, err := conn.Exec(ctx, `LISTEN export_members`); err != nil {
-		conn.Close(context.WithoutCancel(ctx))
+	// A member that freezes while it joins must not keep others from joining.
+	// The settings are made when connected, which a pooler of sessions passes
+	// on, and the server is asked for its process: a pooler invents one.
+	var backend uint32
+	q := &pgx.Batch{}
+	q.Queue(`SELECT set_config('idle_in_transaction_session_timeout', $1, false), set_config('lock_timeout', $1, false)`, milliseconds(m.takeover/2))
+	q.Queue(`SELECT pg_backend_pid()`).QueryRow(func(row pgx.Row) error { return row.Scan(&backend) })
+	q.Queue(`LISTEN export_members`)
+	if err := conn.SendBatch(ctx, q).Close(); err != nil {
+		closeSoon(ctx, conn)
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	m.conn = conn
-	m.backend.Store(conn.PgConn().PID())
+	m.backend.Store(backend)
 	return conn, nil
 }
 
@@ -139,7 +144,6 @@ func (m *membership) share(ctx context.Context, generation int64, take bool) (s 
 	var member, current bool
 	var dead []string
 	q := &pgx.Batch{}
-	q.Queue(atEase)
 	q.Queue(`UPDATE export.members SET seen_at = clock_timestamp(), backend = pg_backend_pid() WHERE member = $1`, m.name).
 		Exec(func(tag pgconn.CommandTag) error {
 			member = tag.RowsAffected() == 1
@@ -147,6 +151,13 @@ func (m *membership) share(ctx context.Context, generation int64, take bool) (s 
 		})
 	// A clock that was set back must not keep a dead one alive.
 	q.Queue(`UPDATE export.members SET seen_at = clock_timestamp() WHERE seen_at > clock_timestamp() + $1::interval`, m.takeover)
+	// A heartbeat that has its time behind it holds its member's row: its
+	// client may be gone without the server having noticed.
+	q.Queue(`
+SELECT pg_terminate_backend(a.pid) FROM export.members m
+JOIN pg_stat_activity a ON a.pid = m.backend AND a.application_name = left('accountexport ' || m.member, 63)
+WHERE m.member <> $1 AND a.usename = current_user AND a.datname = current_database()
+    AND a.state = 'active' AND a.state_change < clock_timestamp() - $2::interval`, m.name, m.takeover)
 	// A row that is locked is just being touched by its member.
 	q.Queue(`
 DELETE FROM export.members WHERE member IN (
@@ -154,7 +165,8 @@ DELETE FROM export.members WHERE member IN (
     LEFT JOIN pg_stat_activity a ON a.pid = m.backend AND a.application_name = left('accountexport ' || m.member, 63)
     WHERE m.member <> $1 AND clock_timestamp() - CASE
         WHEN a.pid IS NULL THEN $2::interval WHEN a.state = 'active' THEN $4::interval ELSE $3::interval END
-        > greatest(m.seen_at, CASE WHEN a.state_change <= clock_timestamp() THEN a.state_change END, pg_postmaster_start_time())
+        > greatest(m.seen_at, CASE WHEN a.state_change <= clock_timestamp() THEN a.state_change END,
+            CASE WHEN pg_postmaster_start_time() <= clock_timestamp() THEN pg_postmaster_start_time() END)
     FOR UPDATE OF m SKIP LOCKED)
 RETURNING member`, m.name, m.takeover/5, m.takeover*3/5, m.takeover).Query(func(rows pgx.Rows) error {
 		dead, err = pgx.CollectRows(rows, pgx.RowTo[string])
@@ -187,6 +199,8 @@ SELECT partition, position, epoch, as_of FROM export.checkpoints WHERE generatio
 		s.Owned, err = pgx.CollectRows(rows, scanCheckpoint)
 		return err
 	})
+	q.Queue(atEase+`
+WHERE NOT EXISTS (SELECT FROM export.checkpoints WHERE generation = $1 AND owner = $2 AND xmin = pg_current_xact_id()::xid)`, generation, m.name)
 	if err := conn.SendBatch(ctx, q).Close(); err != nil {
 		m.disconnect(context.WithoutCancel(ctx))
 		return s, fmt.Errorf("share partitions: %w", err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"accountexport/internal/local/postgres"
 	"accountexport/projections"
 	"accountexport/readmodel"
 )
@@ -172,6 +173,71 @@ CREATE TRIGGER slow BEFORE UPDATE ON export.members FOR EACH ROW WHEN (OLD.membe
 				t.Fatalf("the other takes partitions of one that is only late: %+v", got)
 			}
 		}
+	}
+}
+
+// TestTakenPartitionOutlivesACrash: an epoch that has begun has begun, also
+// where the server crashes at once: nobody else gets the same one.
+func TestTakenPartitionOutlivesACrash(t *testing.T) {
+	// What is not waited for reaches the disk late, as on a server that is busy.
+	pg, err := postgres.Start(t.Context(), postgres.Options{Settings: map[string]string{"wal_writer_delay": "10s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pg.Stop(context.Background()) })
+	if err := readmodel.Migrate(t.Context(), pg.URL()); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.New(t.Context(), pg.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	s := readmodel.NewStore(pool, "one", quiet)
+	s.Takeover = time.Minute
+	t.Cleanup(func() { s.Close(context.Background()) })
+	acquire(t, s)
+	taken := share(t, s).Owned
+	if len(taken) != 4 {
+		t.Fatalf("it owns %+v", taken)
+	}
+	if err := pg.StopImmediate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := pg.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pool.Reset()
+	for _, c := range taken {
+		var epoch int64
+		err := pool.QueryRow(t.Context(), `SELECT epoch FROM export.checkpoints WHERE generation = 1 AND partition = $1`, c.Partition).Scan(&epoch)
+		if err != nil || epoch != c.Epoch {
+			t.Errorf("partition %d is in epoch %d after the crash, and was taken in %d (%v)", c.Partition, epoch, c.Epoch, err)
+		}
+	}
+}
+
+// TestBusyHeartbeatOfADeadReplica: one that was killed while the server was at
+// its heartbeat is replaced, although that holds its row, within the time.
+func TestBusyHeartbeatOfADeadReplica(t *testing.T) {
+	t.Parallel()
+	pool, _ := open(t)
+	one, two := member(t, pool, "one"), member(t, pool, "two")
+	acquire(t, one)
+	acquire(t, two)
+	if _, err := pool.Exec(t.Context(), `
+CREATE FUNCTION stuck() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$;
+CREATE TRIGGER stuck BEFORE UPDATE ON export.members FOR EACH ROW WHEN (OLD.member = 'one') EXECUTE FUNCTION stuck()`); err != nil {
+		t.Fatal(err)
+	}
+	stuck := make(chan error, 1)
+	go func() {
+		_, err := one.Share(t.Context(), 1, true)
+		stuck <- err
+	}()
+	owns(t, two, 4)
+	if err := <-stuck; err == nil {
+		t.Error("the heartbeat that never ends has ended well")
 	}
 }
 

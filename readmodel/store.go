@@ -52,8 +52,8 @@ type chooser func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo)
 
 // NewStore writes the live generation through the pool, and the first one where
 // there is none. It shares the partitions with all other such stores. owner
-// names this replica, and no other one; the pool's connections should have its
-// [ApplicationName].
+// names this replica, and no other one, in at most 49 characters of ASCII; the
+// pool's connections should have its [ApplicationName].
 func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
 	return &Store{pool: pool, owner: owner, log: log, members: &membership{pool: pool, name: owner, log: log},
 		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {

@@ -76,12 +76,19 @@ func (p *program) lanes() int {
 	return max(1, runtime.NumCPU()/2)
 }
 
-// replicaName names this run of the program, and no other one.
+// replicaName names this run of the program, and no other one, in ASCII: the
+// server's list of connections has no other characters.
 func replicaName() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
+	host = strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' {
+			return '-'
+		}
+		return r
+	}, host)
 	return fmt.Sprintf("%.24s/%d-%s", host, os.Getpid(), strings.ToLower(rand.Text()[:6]))
 }
 

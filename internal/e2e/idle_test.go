@@ -58,8 +58,11 @@ func TestIdleReplicasCostLittle(t *testing.T) {
 	before, began := cpuOf(t, s.pg.PID()), time.Now()
 	time.Sleep(span) // being idle is what is looked at
 	took := time.Since(began)
-	t.Logf("PostgreSQL took %.1f %% of a core with two idle replicas and an API, over %v, beside %d busy processes",
-		100*(cpuOf(t, s.pg.PID())-before).Seconds()/took.Seconds(), took.Round(time.Second), hogs)
+	share := 100 * (cpuOf(t, s.pg.PID()) - before).Seconds() / took.Seconds()
+	t.Logf("PostgreSQL took %.1f %% of a core with two idle replicas and an API, over %v, beside %d busy processes", share, took.Round(time.Second), hogs)
+	if share > 15 { // the aim is 5; processor time, not that of a clock
+		t.Errorf("being idle takes %.1f %% of a core", share)
+	}
 
 	for i, p := range replicas {
 		if said := p.out.tail(1 << 20); strings.Contains(said, "starting again") || strings.Count(said, "following the stream") != 1 {
