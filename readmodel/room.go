@@ -18,6 +18,7 @@ type room struct {
 	all           grant // that there are
 	accounts      []events.UUID
 	waiting       map[events.UUID][]*turn // never empty for an account that is there
+	reclaim       func() (grant, bool)    // gets back what is held without need; nil where nothing is
 }
 
 // grant is what was taken, of the one kind or of the other.
@@ -99,15 +100,23 @@ func (r *room) give(g grant) {
 }
 
 func (r *room) fit(size int64) (grant, bool) {
-	switch {
-	case size <= r.memory:
-		r.memory -= size
-		return grant{memory: size}, true
-	case size <= r.files:
-		r.files -= size
-		return grant{files: size}, true
+	for {
+		switch {
+		case size <= r.memory:
+			r.memory -= size
+			return grant{memory: size}, true
+		case size <= r.files:
+			r.files -= size
+			return grant{files: size}, true
+		case r.reclaim == nil:
+			return grant{}, false
+		}
+		g, ok := r.reclaim()
+		if !ok {
+			return grant{}, false
+		}
+		r.memory, r.files = r.memory+g.memory, r.files+g.files
 	}
-	return grant{}, false
 }
 
 // serve gives turns as far as there is room. Who is first waits until there is
