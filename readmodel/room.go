@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -34,13 +35,13 @@ func newRoom(memory, files int64) *room {
 	return &room{memory: memory, files: files, all: grant{memory, files}, waiting: map[events.UUID][]*turn{}}
 }
 
-// take waits for its turn until ctx ends; [ErrBusy] where ctx says so, or where
-// it would wait for ever.
+// take waits for its turn until ctx ends, which says why, and not where it would
+// wait for ever.
 func (r *room) take(ctx context.Context, account events.UUID, size int64) (grant, error) {
 	r.mu.Lock()
-	if size > max(r.all.memory, r.all.files) {
+	if most := max(r.all.memory, r.all.files); size > most {
 		r.mu.Unlock()
-		return grant{}, ErrBusy
+		return grant{}, fmt.Errorf("the document has some %d bytes, and there is never room for more than %d: raise API_SPOOL_LIMIT", size, most)
 	}
 	if len(r.accounts) == 0 {
 		if g, ok := r.fit(size); ok {
