@@ -101,6 +101,9 @@ type Exports struct {
 	fills  *room   // connections for those
 }
 
+// farLinger is how long a large document stays that nobody reads any more.
+const farLinger = time.Second
+
 // knownSizes bounds the accounts whose documents' sizes are remembered.
 const knownSizes = 1 << 15
 
@@ -111,8 +114,8 @@ func NewExports(pool *pgxpool.Pool, limits ...Limits) *Exports {
 	most := int(pool.Config().MaxConns)
 	x := &Exports{pool: pool, fills: newRoom(int64(max(1, most/2)), 0)}
 	x.sizes, _ = lru.New[events.UUID, int](knownSizes) // fails only for a size below one
-	x.near = newSpools(Limits{Memory: l.Memory / 2, Dir: l.Dir, Files: l.Files / 8})
-	x.far = newSpools(Limits{Memory: l.Memory / 2, Dir: l.Dir, Files: l.Files - l.Files/8})
+	x.near = newSpools(Limits{Memory: l.Memory / 2, Dir: l.Dir, Files: l.Files / 8}, 0)
+	x.far = newSpools(Limits{Memory: l.Memory / 2, Dir: l.Dir, Files: l.Files - l.Files/8}, farLinger)
 	x.gather = newGather(max(1, most-most/2), x.readTogether)
 	return x
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -74,9 +75,12 @@ func TestReadersOfAVersionShareASpool(t *testing.T) {
 		if n := strings.Count(first.String(), `,"`+"the last"+`"`); n != 1 {
 			t.Errorf("the tail is there %d times", n)
 		}
-		if spools, _, held := readmodel.Spooled(x); spools != 0 || held != (readmodel.Limits{}) {
-			t.Errorf("%d spools are left, %+v", spools, held)
+		again, err := x.Open(t.Context(), a.id)
+		if err != nil {
+			t.Fatal(err)
 		}
+		again.Close()
+		nothingHeld(t, x)
 	}
 }
 
@@ -115,8 +119,48 @@ func TestPartsAreThoseOfTheWhole(t *testing.T) {
 		t.Errorf("nothing of it: %d bytes, %v", n, err)
 	}
 	none.Close()
-	if _, _, held := readmodel.Spooled(x); held != (readmodel.Limits{}) {
-		t.Errorf("%+v is held", held)
+	nothingHeld(t, x)
+}
+
+// TestWhatIsNotReadMakesRoom: a document that lingers stands in nobody's way,
+// and the connection that it was read through is kept.
+func TestWhatIsNotReadMakesRoom(t *testing.T) {
+	pool, s := open(t)
+	a := largeAccount(t, pool, s, 700)
+	x := readmodel.NewExports(pool, readmodel.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // for one of them, and half another
+	for n := range 5 {
+		d, err := x.Open(t.Context(), a.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := d.WriteTo(io.Discard); m != d.Size() || err != nil {
+			t.Errorf("%d bytes of %d, %v", m, d.Size(), err)
+		}
+		d.Close()
+		if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET position = position + 1`); err != nil {
+			t.Fatal(err)
+		}
+		if spools, _, _ := readmodel.Spooled(x); spools != 1 {
+			t.Errorf("after read %d there are %d spools", n, spools)
+		}
+	}
+	if n := pool.Stat().NewConnsCount(); n > int64(pool.Stat().MaxConns()) {
+		t.Errorf("%d connections were opened", n)
+	}
+	nothingHeld(t, x)
+}
+
+// nothingHeld waits until nothing of any document is left.
+func nothingHeld(t *testing.T, x *readmodel.Exports) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		spools, _, held := readmodel.Spooled(x)
+		if spools == 0 && held == (readmodel.Limits{}) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d spools are left, %+v", spools, held)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -18,6 +19,7 @@ type room struct {
 	all           grant // that there are
 	accounts      []events.UUID
 	waiting       map[events.UUID][]*turn // never empty for an account that is there
+	reclaim       func() (grant, bool)    // gets back what is held without need; nil where nothing is
 }
 
 // grant is what was taken, of the one kind or of the other.
@@ -33,13 +35,13 @@ func newRoom(memory, files int64) *room {
 	return &room{memory: memory, files: files, all: grant{memory, files}, waiting: map[events.UUID][]*turn{}}
 }
 
-// take waits for its turn until ctx ends; [ErrBusy] where ctx says so, or where
-// it would wait for ever.
+// take waits for its turn until ctx ends, which says why, and not where it would
+// wait for ever.
 func (r *room) take(ctx context.Context, account events.UUID, size int64) (grant, error) {
 	r.mu.Lock()
-	if size > max(r.all.memory, r.all.files) {
+	if most := max(r.all.memory, r.all.files); size > most {
 		r.mu.Unlock()
-		return grant{}, ErrBusy
+		return grant{}, fmt.Errorf("the document has some %d bytes, and there is never room for more than %d: raise API_SPOOL_LIMIT", size, most)
 	}
 	if len(r.accounts) == 0 {
 		if g, ok := r.fit(size); ok {
@@ -99,15 +101,23 @@ func (r *room) give(g grant) {
 }
 
 func (r *room) fit(size int64) (grant, bool) {
-	switch {
-	case size <= r.memory:
-		r.memory -= size
-		return grant{memory: size}, true
-	case size <= r.files:
-		r.files -= size
-		return grant{files: size}, true
+	for {
+		switch {
+		case size <= r.memory:
+			r.memory -= size
+			return grant{memory: size}, true
+		case size <= r.files:
+			r.files -= size
+			return grant{files: size}, true
+		case r.reclaim == nil:
+			return grant{}, false
+		}
+		g, ok := r.reclaim()
+		if !ok {
+			return grant{}, false
+		}
+		r.memory, r.files = r.memory+g.memory, r.files+g.files
 	}
-	return grant{}, false
 }
 
 // serve gives turns as far as there is room. Who is first waits until there is

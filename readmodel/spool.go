@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
+	"time"
 
 	"accountexport/events"
 )
@@ -16,13 +18,17 @@ import (
 const smallMost = 16 << 10
 
 // spools are the documents that are being sent, each version once, however
-// many read it, and as long as somebody does.
+// many read it, and as long as somebody does. One that is whole stays a little
+// longer where its room is not needed: who asks for a large document often asks
+// for some of it next.
 type spools struct {
-	dir  string
-	room *room
+	dir    string
+	room   *room
+	linger time.Duration // how much longer
 
-	mu  sync.Mutex
-	all map[version]*spool
+	mu   sync.Mutex
+	all  map[version]*spool
+	idle []*spool // of all, those that nobody reads; the one that is idle for longest first
 }
 
 // version tells documents apart: where it is the same, so are the bytes.
@@ -31,8 +37,10 @@ type version struct {
 	tag     string
 }
 
-func newSpools(l Limits) *spools {
-	return &spools{dir: l.Dir, room: newRoom(l.Memory, l.Files), all: map[version]*spool{}}
+func newSpools(l Limits, linger time.Duration) *spools {
+	s := &spools{dir: l.Dir, room: newRoom(l.Memory, l.Files), linger: linger, all: map[version]*spool{}}
+	s.room.reclaim = s.reclaim
+	return s
 }
 
 // spool is a document, or a part of one, on its way from the database to those
@@ -47,6 +55,7 @@ type spool struct {
 	key     version // guarded by of.mu, as are these
 	readers int
 	writing bool
+	givenUp bool // nobody reads what is not whole yet
 
 	memory []byte   // what it is in: this, or a file; set before begun is closed
 	file   *os.File // of which what was put and is not shown is in piece
@@ -66,7 +75,7 @@ func (s *spools) join(key version, fill func(ctx context.Context, p *spool)) *sp
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.all[key]; p != nil {
-		p.readers++
+		p.enter()
 		return p
 	}
 	p := s.alone(key)
@@ -94,7 +103,7 @@ func (s *spools) adopt(account events.UUID, f found, room grant) (*spool, error)
 	key := version{account, f.meta.ETag()}
 	s.mu.Lock()
 	if p := s.all[key]; p != nil {
-		p.readers++
+		p.enter()
 		s.mu.Unlock()
 		s.room.give(room)
 		return p, nil
@@ -319,40 +328,102 @@ func (p *spool) copy(w io.Writer, from, to int64) (int, error) {
 	return w.Write(piece)
 }
 
-// leave is called by each reader once. With the last one the spool goes, once
-// the one who writes it has ended, who is told to.
+// enter adds a reader; of.mu is locked.
+func (p *spool) enter() {
+	if p.readers++; p.readers == 1 {
+		p.of.idle = slices.DeleteFunc(p.of.idle, func(i *spool) bool { return i == p })
+	}
+}
+
+// leave is called by each reader once. With the last one the spool goes, or
+// where it is whole soon after; where it is being written it is given up, and
+// goes when the one who writes it has ended.
 func (p *spool) leave() {
+	whole := p.whole()
 	p.of.mu.Lock()
 	p.readers--
-	last := p.readers == 0
-	if last && p.of.all[p.key] == p {
+	if p.readers > 0 {
+		p.of.mu.Unlock()
+		return
+	}
+	known := p.of.all[p.key] == p
+	if known && whole && p.of.linger > 0 {
+		p.of.idle = append(p.of.idle, p)
+		p.of.mu.Unlock()
+		time.AfterFunc(p.of.linger, func() { p.of.expire(p) })
+		return
+	}
+	if known {
 		delete(p.of.all, p.key)
 	}
-	free := last && !p.writing
+	p.givenUp = p.writing && !whole
+	wait := p.givenUp
 	p.of.mu.Unlock()
-	if last {
+	if wait {
 		p.cancel()
-	}
-	if free {
+	} else {
 		p.free()
 	}
+}
+
+func (p *spool) whole() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err == nil && p.filled == p.size
+}
+
+// expire lets a spool go that nobody has come to read. One that was read
+// meanwhile goes when it is to, or a little before.
+func (s *spools) expire(p *spool) {
+	s.mu.Lock()
+	i := slices.Index(s.idle, p)
+	if i < 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.forget(i)
+	s.mu.Unlock()
+	p.free()
+}
+
+// reclaim gives back what the one takes that has been idle for longest; not
+// where none is. The room is locked, and takes it itself.
+func (s *spools) reclaim() (grant, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.idle) == 0 {
+		return grant{}, false
+	}
+	p := s.idle[0]
+	s.forget(0)
+	return p.close(), true
+}
+
+// forget takes one out of those that are idle; s.mu is locked.
+func (s *spools) forget(i int) {
+	delete(s.all, s.idle[i].key)
+	s.idle = slices.Delete(s.idle, i, i+1)
 }
 
 // wrote is called by the one who writes, at the end.
 func (p *spool) wrote() {
 	p.of.mu.Lock()
 	p.writing = false
-	free := p.readers == 0
+	free := p.givenUp
 	p.of.mu.Unlock()
+	p.cancel()
 	if free {
 		p.free()
 	}
 }
 
-func (p *spool) free() {
+func (p *spool) free() { p.of.room.give(p.close()) }
+
+// close lets go of what it is in, and says how much that was.
+func (p *spool) close() grant {
 	if p.file != nil {
 		p.file.Close()
 	}
 	p.memory = nil
-	p.of.room.give(p.held)
+	return p.held
 }
