@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	wholeMost  = 1 << 20 // bytes of a document that one statement reads at most
-	wholePages = 512     // pages of it, as the statements below say
-	sharedMost = 2 << 20 // bytes of all documents in one statement
+	wholeMost  = 512 << 10 // bytes of a document that one statement reads at most
+	wholePages = 256       // pages of it, as the statements below say
+	sharedMost = 2 << 20   // bytes of all documents in one statement
 )
 
 // queries are the statements for one generation, and what is known of its
@@ -61,9 +61,9 @@ const sectionColumns = `,
 // what octet_length of a stored value does.
 const pagesColumn = `,
     CASE WHEN a.usage_pages + a.key_pages + a.sandbox_pages = 0 THEN NULL
-        WHEN a.usage_pages + a.key_pages + a.sandbox_pages <= 512 AND (SELECT sum(octet_length(body)) FROM (
-            SELECT body FROM {schema}.account_export_pages WHERE account_id = a.account_id ORDER BY section, page_key LIMIT 512) p) <= 1048576
-        THEN ARRAY(SELECT body FROM {schema}.account_export_pages WHERE account_id = a.account_id ORDER BY section, page_key LIMIT 512)
+        WHEN a.usage_pages + a.key_pages + a.sandbox_pages <= 256 AND (SELECT sum(octet_length(body)) FROM (
+            SELECT body FROM {schema}.account_export_pages WHERE account_id = a.account_id ORDER BY section, page_key LIMIT 256) p) <= 524288
+        THEN ARRAY(SELECT body FROM {schema}.account_export_pages WHERE account_id = a.account_id ORDER BY section, page_key LIMIT 256)
     END`
 
 // manySQL is by subqueries that are not joined, each with a limit, so that
@@ -73,7 +73,7 @@ const manySQL = rowColumns + `, w.id, s.bytes,
     CASE WHEN s.bytes <= w.most THEN t.body END, CASE WHEN s.bytes <= w.most THEN a.usage_tail END,
     CASE WHEN s.bytes <= w.most THEN a.keys_tail END, CASE WHEN s.bytes <= w.most THEN a.sandboxes_tail END,
     CASE WHEN s.bytes <= w.most AND a.usage_pages + a.key_pages + a.sandbox_pages > 0
-        THEN ARRAY(SELECT body FROM {schema}.account_export_pages WHERE account_id = w.id ORDER BY section, page_key LIMIT 512) END
+        THEN ARRAY(SELECT body FROM {schema}.account_export_pages WHERE account_id = w.id ORDER BY section, page_key LIMIT 256) END
 FROM unnest($1::uuid[], $3::bigint[]) AS w (id, most)
 CROSS JOIN LATERAL (SELECT * FROM {schema}.account_export WHERE account_id = w.id LIMIT 1) a
 LEFT JOIN LATERAL (SELECT * FROM {schema}.quota_tiers WHERE id = a.quota_tier_id LIMIT 1) t ON true
@@ -81,9 +81,9 @@ CROSS JOIN LATERAL (SELECT coalesce(octet_length(a.user_json), 0)::bigint + coal
     + coalesce(octet_length(t.body), 0) + coalesce(octet_length(a.usage_tail), 0)
     + coalesce(octet_length(a.keys_tail), 0) + coalesce(octet_length(a.sandboxes_tail), 0)
     + CASE WHEN w.most = 0 OR a.usage_pages + a.key_pages + a.sandbox_pages = 0 THEN 0
-        WHEN a.usage_pages + a.key_pages + a.sandbox_pages > 512 THEN 1000000000
+        WHEN a.usage_pages + a.key_pages + a.sandbox_pages > 256 THEN 1000000000
         ELSE (SELECT sum(octet_length(body)) FROM (
-            SELECT body FROM {schema}.account_export_pages WHERE account_id = w.id ORDER BY section, page_key LIMIT 512) p)
+            SELECT body FROM {schema}.account_export_pages WHERE account_id = w.id ORDER BY section, page_key LIMIT 256) p)
     END AS bytes OFFSET 0) s`
 
 // flatSQL is for several that had no pages when they were read last: what may
