@@ -44,7 +44,7 @@ chaos: ## let every part fail at random for CHAOS (10m), and hold the result aga
 
 .PHONY: bench
 bench: ## measure catching up, live latency, GET, large documents; prints a table of ratios
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m -v ./internal/bench
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 90m -v ./internal/bench
 
 .PHONY: bench-short
 bench-short: ## the same with less of everything, below three minutes: what is broken, and roughly what is slow
