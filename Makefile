@@ -47,8 +47,8 @@ bench: ## measure catching up, live latency, GET, large documents; prints a tabl
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 90m -v ./internal/bench
 
 .PHONY: bench-short
-bench-short: ## the same with less of everything, below three minutes: what is broken, and roughly what is slow
-	$(GO) test -short -run '^$$' -bench . -benchtime 1x -timeout 10m -v ./internal/bench
+bench-short: ## the main ones with less of everything, below three minutes: what is broken, and roughly what is slow
+	$(GO) test -short -run '^$$' -bench '^Benchmark(CatchUp|Curve|Get|Live|Moves|Notify|Past|Rebuild)$$' -benchtime 1x -timeout 10m -v ./internal/bench
 
 .PHONY: fuzz
 fuzz: ## fuzz the decoding of messages for a minute a target

@@ -33,7 +33,8 @@ const (
 // two take turns of half a second, so that both meet the same neighbours. Ours
 // writes its log line to the null device.
 func BenchmarkGet(b *testing.B) {
-	const accounts, turns, turn = 200, 16, 500 * time.Millisecond
+	const accounts, turn = 200, 500 * time.Millisecond
+	turns := size(16, 4)
 	s := newStack(b)
 	ids := publishAccounts(b, s, accounts)
 	stop := s.run(b, projections.Options{})
@@ -69,7 +70,7 @@ func BenchmarkGet(b *testing.B) {
 			share := float64(len(ourT)) / float64(len(bareT))
 			p99, ourP99 := percentile(bareT, 0.99), percentile(ourT, 0.99)
 			tail := ourP99.Seconds() / p99.Seconds()
-			row(b, fmt.Sprintf("  %d clients", clients), rate(len(bareT), turns*turn), rate(len(ourT), turns*turn),
+			row(b, fmt.Sprintf("  %d clients", clients), rate(len(bareT), time.Duration(turns)*turn), rate(len(ourT), time.Duration(turns)*turn),
 				fmt.Sprintf("%.0f %%", share*100), fmt.Sprintf("%v  %v  × %.2f", p99.Round(time.Microsecond), ourP99.Round(time.Microsecond), tail))
 			b.ReportMetric(share, fmt.Sprintf("of-bare-%d", clients))
 			b.ReportMetric(tail, fmt.Sprintf("p99-of-bare-%d", clients))

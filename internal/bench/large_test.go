@@ -156,7 +156,7 @@ func BenchmarkSlowReaders(b *testing.B) {
 		requests = append(requests, getExport(b, id))
 	}
 	for b.Loop() {
-		for _, pool := range []int{20, 90} {
+		for _, pool := range []int{20, 60} {
 			for _, coding := range []string{"identity", "zstd"} {
 				p := startAPI(b, s, pool)
 				kept := dial(b, p.HTTP, clients)
