@@ -1,0 +1,71 @@
+package readmodel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// addCounts gives the rows of a generation of the first format room for a count
+// and a digest, as those of the second have. Nothing is rewritten: what is
+// there has none until it is verified. It takes the table's lock for a moment,
+// and gives way to who reads it for longer, see [patiently]. Programs of before
+// read and write on, without these columns. It may be repeated.
+func addCounts(ctx context.Context, db beginner, generation int64) error {
+	var there bool
+	err := db.QueryRow(ctx, `
+SELECT count(*) = 4 FROM pg_attribute
+WHERE attrelid = to_regclass($1) AND attname IN ('counted_at', 'messages', 'digest_high', 'digest_low') AND NOT attisdropped`,
+		schema(generation)+".account_export").Scan(&there)
+	if err != nil || there {
+		return err
+	}
+	err = patiently(ctx, func() error {
+		return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, inSchema(generation, `
+SET LOCAL ROLE `+ProjectorRole+`;
+SET LOCAL lock_timeout = '100ms';
+ALTER TABLE IF EXISTS {schema}.account_export ADD COLUMN IF NOT EXISTS counted_at bigint, ADD COLUMN IF NOT EXISTS messages bigint,
+    ADD COLUMN IF NOT EXISTS digest_high bigint, ADD COLUMN IF NOT EXISTS digest_low bigint`))
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("give rows of generation %d a count: %w", generation, err)
+	}
+	return nil
+}
+
+// counted makes sure that the generation's rows have room for a count.
+func (s *Store) counted(ctx context.Context, g Generation) error {
+	if g.Format >= FormatCounted {
+		return nil
+	}
+	return addCounts(ctx, s.pool, g.Number)
+}
+
+type beginner interface {
+	querier
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
+
+// patiently repeats what could not have a lock in time, with growing pauses,
+// until ctx ends.
+func patiently(ctx context.Context, do func() error) error {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		err := do()
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != "55P03" { // lock_not_available
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
