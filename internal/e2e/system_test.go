@@ -196,6 +196,7 @@ func (s *system) compare(t testing.TB, want *oracle.Fold, messages int) (account
 	t.Helper()
 	s.verifyCounts(t, want, messages)
 	s.verifyParked(t, want)
+	s.saysAll(t)
 	exports := readmodel.NewExports(s.pool)
 	for _, id := range want.Accounts() {
 		w := want.Account(id)
