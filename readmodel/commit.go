@@ -20,8 +20,9 @@ import (
 // Rows of one statement. A statement holds a copy of what it writes, and the
 // server works on one while the next is encoded.
 const (
-	rowsAtOnce  = 256
-	itemsAtOnce = 4096
+	rowsAtOnce      = 256
+	itemsAtOnce     = 4096
+	pageBytesAtOnce = 16 << 20
 )
 
 // statement adds one statement to a commit.
@@ -172,13 +173,18 @@ func queuePages(q statement, generation int64, changes []projections.Change) {
 			keys, bodies = append(keys, p.Key), append(bodies, p.Body)
 		}
 	}
-	if ids == nil {
-		return
-	}
-	q(inSchema(generation, `
+	for len(ids) > 0 {
+		n, bytes := 0, 0
+		for n < len(ids) && n < itemsAtOnce && bytes < pageBytesAtOnce {
+			bytes += len(bodies[n])
+			n++
+		}
+		q(inSchema(generation, `
 INSERT INTO {schema}.account_export_pages (account_id, section, page_key, body)
 SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bytea[])
-ON CONFLICT (account_id, section, page_key) DO UPDATE SET body = excluded.body`), ids, sections, keys, bodies)
+ON CONFLICT (account_id, section, page_key) DO UPDATE SET body = excluded.body`), ids[:n], sections[:n], keys[:n], bodies[:n])
+		ids, sections, keys, bodies = ids[n:], sections[n:], keys[n:], bodies[n:]
+	}
 }
 
 func queueItems(q statement, b *projections.Batch) {
