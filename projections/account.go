@@ -30,6 +30,12 @@ type Account struct {
 
 	userDirty, teamDirty, wiped bool
 	stored                      bool // the store has a row
+
+	// Since the last flush; of an account that is new or wiped all there is.
+	messages uint64 // consumed
+	digest   Digest // added, as far as it is known before the flush
+	userSum  Digest // of userRaw, once it was needed
+	teamSum  Digest
 }
 
 // EntityKind names what an event can wait for.
@@ -52,6 +58,7 @@ type waitKey struct {
 type waiter struct {
 	patch any // *userPatch, *teamPatch, *keyPatch or *sandboxPatch
 	dirty bool
+	sum   Digest // as stored
 }
 
 // NewAccount is an account that was never heard of.
@@ -91,6 +98,7 @@ func LoadAccount(r *AccountRow) *Account {
 	}
 	a.userRaw, a.teamRaw = r.User, r.Team
 	a.usage.rawTail, a.usage.low, a.usage.pages = r.Usage, r.UsageLow, r.UsagePages
+	a.usage.storedLow = r.UsageLow
 	a.keys.rawTail, a.keys.pages = r.Keys, r.KeyPages
 	a.sandboxes.rawTail, a.sandboxes.pages = r.Sandboxes, r.SandboxPages
 	for _, s := range a.sections() {
@@ -133,6 +141,7 @@ func (a *Account) erase(at events.Time) {
 	*a = *NewAccount(a.id)
 	a.position, a.partition, a.stored = position, partition, stored
 	a.erased, a.erasedAt, a.wiped = true, at, true
+	a.digest = digestTombstone(at)
 }
 
 // Size estimates the bytes that the account holds in memory.

@@ -30,6 +30,11 @@ type Change struct {
 	Pages   []Page
 	Sealed  []SealedItem
 	Waiting []WaitingPatch
+
+	// What the batch adds to the row's own, modulo 2^62 each half of the
+	// digest; where the account is new or wiped, all there is.
+	Messages uint64 // of the account that were consumed, whatever their outcome
+	Digest   Digest
 }
 
 // Flush returns what has changed since the last flush. The account counts on
@@ -39,6 +44,8 @@ func (a *Account) Flush() (Change, error) {
 	a.stored, a.wiped = true, false
 	r := &c.Row
 	r.ID, r.Partition, r.Position, r.Parked = a.id, a.partition, a.position, a.parked
+	c.Messages, c.Digest = a.messages, a.digest
+	a.messages, a.digest = 0, Digest{}
 	if a.erased {
 		at := a.erasedAt
 		r.ErasedAt = &at
@@ -46,6 +53,10 @@ func (a *Account) Flush() (Change, error) {
 	}
 	if a.userDirty {
 		r.User = a.user.appendJSON(nil)
+		if a.userSum == (Digest{}) {
+			a.userSum = digestColumn(userPart, "", a.userRaw)
+		}
+		c.Digest.replace(&a.userSum, digestColumn(userPart, "", r.User))
 		a.userRaw, a.userDirty = r.User, false
 		if len(a.user.AbuseFlags.list) < 64 {
 			a.user = nil // parsed anew when next touched
@@ -53,6 +64,10 @@ func (a *Account) Flush() (Change, error) {
 	}
 	if a.teamDirty {
 		r.Team = a.team.appendJSON(nil)
+		if a.teamSum == (Digest{}) {
+			a.teamSum = digestColumn(teamPart, "", a.teamRaw)
+		}
+		c.Digest.replace(&a.teamSum, digestColumn(teamPart, "", r.Team))
 		a.teamRaw, a.teamDirty = r.Team, false
 	}
 	if a.hasTeam() {
@@ -73,8 +88,14 @@ func (a *Account) Flush() (Change, error) {
 // is unchanged.
 func (s *section) flush(c *Change) []byte {
 	for _, pg := range s.dirtyPages() {
-		c.Pages = append(c.Pages, Page{Section: s.kind, Key: pg.key, Body: joinItems(pg.items, pg.bytes)})
+		p := Page{Section: s.kind, Key: pg.key, Body: joinItems(pg.items, pg.bytes)}
+		c.Digest.replace(&pg.sum, DigestPage(p.Section, p.Key, p.Body))
+		c.Pages = append(c.Pages, p)
 		pg.dirty = false
+	}
+	if s.low != s.storedLow {
+		c.Digest = c.Digest.Plus(digestLow(s.low)).Minus(digestLow(s.storedLow))
+		s.storedLow = s.low
 	}
 	c.Sealed = append(c.Sealed, s.sealed...)
 	s.sealed = nil
@@ -82,7 +103,9 @@ func (s *section) flush(c *Change) []byte {
 		return nil
 	}
 	s.dirty = false
-	return s.body()
+	tail := s.body()
+	c.Digest.replace(&s.tailSum, digestTail(s.kind, tail))
+	return tail
 }
 
 func (a *Account) flushWaiting(c *Change) error {
@@ -98,6 +121,9 @@ func (a *Account) flushWaiting(c *Change) error {
 				return fmt.Errorf("account %s: encode what waits for %q: %w", a.id, k.id, err)
 			}
 			p.Body = b
+			c.Digest.replace(&w.sum, DigestWaiting(p.Entity, p.ID, b))
+		} else {
+			c.Digest.replace(&w.sum, Digest{})
 		}
 		c.Waiting = append(c.Waiting, p)
 	}

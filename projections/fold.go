@@ -25,8 +25,10 @@ func (a *Account) Apply(m *Decoded) (Outcome, error) {
 		}
 		out = Parked
 		a.parked++
+		a.digest = a.digest.Plus(DigestParked(m.Position, m.Data))
 	}
 	a.position, a.partition = m.Position, m.Partition
+	a.messages++
 	return out, err
 }
 

@@ -31,8 +31,15 @@ type memoryStore struct {
 	waiting     map[waitingKey][]byte
 	tiers       map[string]TierDefinition
 	parked      map[uint64]ParkedMessage
+	sums        map[events.UUID]sum
 	looked      int           // needs answered
 	written     chan struct{} // closed after a commit
+}
+
+// sum is a row's count and digest.
+type sum struct {
+	messages uint64
+	digest   Digest
 }
 
 type sectionKey struct {
@@ -49,7 +56,7 @@ type waitingKey struct {
 func newMemoryStore(t testing.TB) *memoryStore {
 	return &memoryStore{t: t, rows: map[events.UUID]AccountRow{}, pages: map[sectionKey][]byte{},
 		items: map[sectionKey]string{}, waiting: map[waitingKey][]byte{}, tiers: map[string]TierDefinition{},
-		parked: map[uint64]ParkedMessage{}, written: make(chan struct{})}
+		parked: map[uint64]ParkedMessage{}, sums: map[events.UUID]sum{}, written: make(chan struct{})}
 }
 
 func (s *memoryStore) Acquire(_ context.Context, info StreamInfo) (Ownership, error) {
@@ -219,6 +226,7 @@ func (s *memoryStore) apply(c *Change) {
 	}
 	if c.Wiped {
 		old = AccountRow{}
+		delete(s.sums, id)
 		maps.DeleteFunc(s.pages, func(k sectionKey, _ []byte) bool { return k.account == id })
 		maps.DeleteFunc(s.items, func(k sectionKey, _ string) bool { return k.account == id })
 		maps.DeleteFunc(s.waiting, func(k waitingKey, _ []byte) bool { return k.account == id })
@@ -232,6 +240,7 @@ func (s *memoryStore) apply(c *Change) {
 		}
 	}
 	s.rows[id] = r
+	s.sums[id] = sum{s.sums[id].messages + c.Messages, s.sums[id].digest.Plus(c.Digest)}
 	for _, p := range c.Pages {
 		s.pages[sectionKey{id, p.Section, p.Key}] = bytes.Clone(p.Body)
 	}

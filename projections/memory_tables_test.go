@@ -54,6 +54,9 @@ func (s *memoryStore) tables() map[string]string {
 			r.Parked, r.QuotaTierID, r.UsageLow, r.UsagePages, r.KeyPages, r.SandboxPages, r.Waiting},
 			r.User, r.Team, r.Usage, r.Keys, r.Sandboxes))
 	}
+	for id, n := range s.sums {
+		out["sum "+id.String()] = fmt.Sprint(n.messages, n.digest)
+	}
 	for k, body := range s.pages {
 		out[fmt.Sprintf("page %s %d %s", k.account, k.section, k.key)] = string(body)
 	}
@@ -75,6 +78,28 @@ func (s *memoryStore) tables() map[string]string {
 			m.Time.Format(time.RFC3339Nano), m.Subject, m.Type, m.Reason, m.Payload)
 	}
 	return out
+}
+
+// digest sums up what is stored of an account, from nothing.
+func (s *memoryStore) digest(id events.UUID) Digest {
+	r := s.rows[id]
+	d := DigestRow(&r)
+	for k, body := range s.pages {
+		if k.account == id {
+			d = d.Plus(DigestPage(k.section, k.key, body))
+		}
+	}
+	for k, patch := range s.waiting {
+		if k.account == id {
+			d = d.Plus(DigestWaiting(k.kind, k.id, patch))
+		}
+	}
+	for position, m := range s.parked {
+		if m.Account != nil && *m.Account == id {
+			d = d.Plus(DigestParked(position, m.Payload))
+		}
+	}
+	return d
 }
 
 // withoutPositions is the tables with positions and times of the stream left out, for

@@ -123,7 +123,7 @@ func (a *Account) supplyWaiting(ans *Answer) error {
 		if err != nil {
 			return err
 		}
-		w.patch = p
+		w.patch, w.sum = p, DigestWaiting(ans.Entity, ans.Key, ans.Body)
 	}
 	a.waiting[k] = w
 	return nil

@@ -43,6 +43,7 @@ type page struct {
 	items []item
 	bytes int
 	dirty bool
+	sum   Digest // as stored; of a new page none
 }
 
 // section is one long section of an account: a live tail, always in memory,
@@ -67,6 +68,8 @@ type section struct {
 	low       string
 	pages     int // sealed pages there are, in the store and in memory
 	dirty     bool
+	tailSum   Digest // of the tail as stored, once it was needed
+	storedLow string
 
 	complete bool              // open and where hold all there is
 	open     map[string]*page  // pages in memory, by key
@@ -105,6 +108,7 @@ func (s *section) load() error {
 	if err != nil {
 		return err
 	}
+	s.tailSum = digestTail(s.kind, s.rawTail) // it is about to change, as a rule
 	s.tail, s.tailBytes, s.rawTail = items, n, nil
 	return nil
 }
@@ -213,7 +217,7 @@ func (s *section) supply(key, pageKey string, body []byte, ok bool) error {
 	if err != nil {
 		return fmt.Errorf("page %s: %w", pageKey, err)
 	}
-	s.open[pageKey] = &page{key: pageKey, items: items, bytes: n}
+	s.open[pageKey] = &page{key: pageKey, items: items, bytes: n, sum: DigestPage(s.kind, pageKey, body)}
 	return nil
 }
 

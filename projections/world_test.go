@@ -17,14 +17,15 @@ type world struct {
 	last     uint64
 	tally    map[int]Tally // by partition
 	counts   map[TypeOutcome]int64
-	stored   *memoryStore // every account flushed once, at the end
+	stored   *memoryStore           // every account flushed once, at the end
+	consumed map[events.UUID]uint64 // messages that moved each account's position
 	messages int
 }
 
 func foldWhole(t testing.TB, messages []Message) *world {
 	t.Helper()
 	w := &world{fold: NewFold(), tally: map[int]Tally{}, counts: map[TypeOutcome]int64{}, stored: newMemoryStore(t),
-		messages: len(messages)}
+		consumed: map[events.UUID]uint64{}, messages: len(messages)}
 	for _, m := range messages {
 		d, err := Decode(m)
 		if err != nil {
@@ -40,6 +41,12 @@ func foldWhole(t testing.TB, messages []Message) *world {
 		out, reason, err := w.fold.Apply(m)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if account != nil && !gone {
+			w.consumed[*account]++
+		}
+		if account != nil && w.fold.Account(*account).erased {
+			w.consumed[*account] = 1
 		}
 		m.Partition = max(m.Partition, 0)
 		tally := w.tally[m.Partition]
@@ -91,6 +98,10 @@ func (w *world) check(t testing.TB, s *memoryStore) {
 		}
 		if a, r := w.fold.Account(id), s.rows[id]; a.Position() != r.Position || a.Parked() != r.Parked {
 			t.Errorf("account %s: at %d with %d parked, want %d with %d", id, r.Position, r.Parked, a.Position(), a.Parked())
+		}
+		if got, want := s.sums[id], (sum{w.consumed[id], s.digest(id)}); got != want {
+			t.Errorf("account %s counts %d messages, digest %s; want %d, and of what is stored %s", id, got.messages, got.digest,
+				want.messages, want.digest)
 		}
 	}
 	got := map[int]Tally{}

@@ -49,7 +49,7 @@ func building(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, res
 		}
 		// What lay before the fold's start cannot be known to be the same.
 		same := g.Stream.Name == stream.Name && g.Stream.Created.Equal(stream.Created.Truncate(time.Microsecond)) &&
-			g.Major == projections.VersionMajor && g.Minor == projections.VersionMinor && g.Partitions == stream.Partitions
+			g.Major == projections.VersionMajor && g.Minor == projections.VersionMinor && g.Partitions == stream.Partitions && g.Format == FormatWritten
 		if same && !restart {
 			return g, nil
 		}

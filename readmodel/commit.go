@@ -20,8 +20,9 @@ import (
 // Rows of one statement. A statement holds a copy of what it writes, and the
 // server works on one while the next is encoded.
 const (
-	rowsAtOnce  = 256
-	itemsAtOnce = 4096
+	rowsAtOnce      = 256
+	itemsAtOnce     = 4096
+	pageBytesAtOnce = 16 << 20
 )
 
 // statement adds one statement to a commit.
@@ -84,8 +85,8 @@ func queueAdvances(q statement, b *projections.Batch) {
 			tallies[j] = append(tallies[j], a.Tally[o])
 		}
 	}
-	q(`SELECT export.advance($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, b.Generation, partitions, from, to,
-		epochs, asOf, tallies[0], tallies[1], tallies[2], tallies[3], tallies[4])
+	q(`SELECT export.advance($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, b.Generation, partitions, from, to,
+		epochs, asOf, tallies[0], tallies[1], tallies[2], tallies[3], tallies[4], FormatWritten)
 }
 
 // queueWipes removes all there is of the accounts that were erased.
@@ -116,14 +117,20 @@ func erasedAccounts(b *projections.Batch) (ids [][16]byte) {
 	return ids
 }
 
+// digestMask keeps a half of a [projections.Digest] below 2^62.
+const digestMask = `4611686018427387903`
+
 // queueRows writes each changed account's row; a section that is NULL stays as
-// it is, and the database keeps its stored form without reading it.
+// it is, and the database keeps its stored form without reading it. What the
+// row counts is added to, where it is of the row's position: a program that
+// does not know of it may have written since.
 func queueRows(q statement, generation int64, changes []projections.Change) {
 	n := len(changes)
 	ids, partitions, positions, parked := make([][16]byte, n), make([]int32, n), make([]int64, n), make([]int32, n)
 	erased, tiers, lows := make([]*time.Time, n), make([]*string, n), make([]string, n)
 	usagePages, keyPages, sandboxPages, waiting := make([]int32, n), make([]int32, n), make([]int32, n), make([]int32, n)
 	users, teams, usage, keys, sandboxes := make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
+	messages, high, low := make([]int64, n), make([]int64, n), make([]int64, n)
 	for i := range changes {
 		r := &changes[i].Row
 		ids[i], partitions[i], positions[i], parked[i] = r.ID, int32(r.Partition), int64(r.Position), int32(r.Parked)
@@ -137,23 +144,31 @@ func queueRows(q statement, generation int64, changes []projections.Change) {
 		lows[i], usagePages[i], keyPages[i] = r.UsageLow, int32(r.UsagePages), int32(r.KeyPages)
 		sandboxPages[i], waiting[i] = int32(r.SandboxPages), int32(r.Waiting)
 		users[i], teams[i], usage[i], keys[i], sandboxes[i] = r.User, r.Team, r.Usage, r.Keys, r.Sandboxes
+		messages[i] = int64(changes[i].Messages)
+		high[i], low[i] = int64(changes[i].Digest[0]), int64(changes[i].Digest[1])
 	}
 	q(inSchema(generation, `
 INSERT INTO {schema}.account_export AS t (account_id, partition, position, parked, version_minor, erased_at, quota_tier_id,
-    usage_low, usage_pages, key_pages, sandbox_pages, waiting, user_json, team_json, usage_tail, keys_tail, sandboxes_tail)
-SELECT u.id, u.p, u.pos, u.parked, $17, u.erased, u.tier, u.low, u.up, u.kp, u.sp, u.w, u.a, u.b, u.c, u.d, u.e
+    usage_low, usage_pages, key_pages, sandbox_pages, waiting, user_json, team_json, usage_tail, keys_tail, sandboxes_tail,
+    counted_at, messages, digest_high, digest_low)
+SELECT u.id, u.p, u.pos, u.parked, $20, u.erased, u.tier, u.low, u.up, u.kp, u.sp, u.w, u.a, u.b, u.c, u.d, u.e, u.pos, u.m, u.dh, u.dl
 FROM unnest($1::uuid[], $2::integer[], $3::bigint[], $4::integer[], $5::timestamptz[], $6::text[], $7::text[], $8::integer[],
-    $9::integer[], $10::integer[], $11::integer[], $12::bytea[], $13::bytea[], $14::bytea[], $15::bytea[], $16::bytea[])
-    AS u (id, p, pos, parked, erased, tier, low, up, kp, sp, w, a, b, c, d, e)
+    $9::integer[], $10::integer[], $11::integer[], $12::bytea[], $13::bytea[], $14::bytea[], $15::bytea[], $16::bytea[],
+    $17::bigint[], $18::bigint[], $19::bigint[])
+    AS u (id, p, pos, parked, erased, tier, low, up, kp, sp, w, a, b, c, d, e, m, dh, dl)
 ON CONFLICT (account_id) DO UPDATE SET
     partition = excluded.partition, position = excluded.position, parked = excluded.parked,
     quota_tier_id = excluded.quota_tier_id, usage_low = excluded.usage_low, usage_pages = excluded.usage_pages,
     key_pages = excluded.key_pages, sandbox_pages = excluded.sandbox_pages, waiting = excluded.waiting,
     user_json = coalesce(excluded.user_json, t.user_json), team_json = coalesce(excluded.team_json, t.team_json),
     usage_tail = coalesce(excluded.usage_tail, t.usage_tail), keys_tail = coalesce(excluded.keys_tail, t.keys_tail),
-    sandboxes_tail = coalesce(excluded.sandboxes_tail, t.sandboxes_tail)`),
+    sandboxes_tail = coalesce(excluded.sandboxes_tail, t.sandboxes_tail),
+    counted_at = CASE WHEN t.counted_at = t.position THEN excluded.counted_at END,
+    messages = CASE WHEN t.counted_at = t.position THEN t.messages + excluded.messages END,
+    digest_high = CASE WHEN t.counted_at = t.position THEN (t.digest_high + excluded.digest_high) & `+digestMask+` END,
+    digest_low = CASE WHEN t.counted_at = t.position THEN (t.digest_low + excluded.digest_low) & `+digestMask+` END`),
 		ids, partitions, positions, parked, erased, tiers, lows, usagePages, keyPages, sandboxPages, waiting,
-		users, teams, usage, keys, sandboxes, int32(projections.VersionMinor))
+		users, teams, usage, keys, sandboxes, messages, high, low, int32(projections.VersionMinor))
 }
 
 func queuePages(q statement, generation int64, changes []projections.Change) {
@@ -167,13 +182,18 @@ func queuePages(q statement, generation int64, changes []projections.Change) {
 			keys, bodies = append(keys, p.Key), append(bodies, p.Body)
 		}
 	}
-	if ids == nil {
-		return
-	}
-	q(inSchema(generation, `
+	for len(ids) > 0 {
+		n, bytes := 0, 0
+		for n < len(ids) && n < itemsAtOnce && bytes < pageBytesAtOnce {
+			bytes += len(bodies[n])
+			n++
+		}
+		q(inSchema(generation, `
 INSERT INTO {schema}.account_export_pages (account_id, section, page_key, body)
 SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bytea[])
-ON CONFLICT (account_id, section, page_key) DO UPDATE SET body = excluded.body`), ids, sections, keys, bodies)
+ON CONFLICT (account_id, section, page_key) DO UPDATE SET body = excluded.body`), ids[:n], sections[:n], keys[:n], bodies[:n])
+		ids, sections, keys, bodies = ids[n:], sections[n:], keys[n:], bodies[n:]
+	}
 }
 
 func queueItems(q statement, b *projections.Batch) {

@@ -1,9 +1,12 @@
 package readmodel
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -37,16 +40,22 @@ func (c Comparison) Equal() bool {
 	return c.Missing == 0 && c.New == 0 && c.Different == 0 && c.Tiers == 0
 }
 
-var comparedColumns = []struct{ section, condition string }{
-	{"user", "a.user_json IS DISTINCT FROM b.user_json"},
-	{"team", "a.team_json IS DISTINCT FROM b.team_json OR a.quota_tier_id IS DISTINCT FROM b.quota_tier_id"},
-	{"quota_usage", "a.usage_tail IS DISTINCT FROM b.usage_tail OR a.usage_pages <> b.usage_pages OR a.usage_low <> b.usage_low OR a.account_id IN (SELECT account_id FROM pages WHERE section = 1)"},
-	{"api_keys", "a.keys_tail IS DISTINCT FROM b.keys_tail OR a.key_pages <> b.key_pages OR a.account_id IN (SELECT account_id FROM pages WHERE section = 2)"},
-	{"sandboxes", "a.sandboxes_tail IS DISTINCT FROM b.sandboxes_tail OR a.sandbox_pages <> b.sandbox_pages OR a.account_id IN (SELECT account_id FROM pages WHERE section = 3)"},
-	{"parked", "a.parked <> b.parked"},
-	{"waiting", "a.waiting <> b.waiting"},
-	{"erased", "a.erased_at IS DISTINCT FROM b.erased_at"},
-}
+// rowSections are the sections of which the row itself tells that they differ.
+const rowSections = `concat_ws(' ',
+    CASE WHEN a.user_json IS DISTINCT FROM b.user_json THEN 'user' END,
+    CASE WHEN a.team_json IS DISTINCT FROM b.team_json OR a.quota_tier_id IS DISTINCT FROM b.quota_tier_id THEN 'team' END,
+    CASE WHEN a.usage_tail IS DISTINCT FROM b.usage_tail OR a.usage_pages <> b.usage_pages OR a.usage_low <> b.usage_low THEN 'quota_usage' END,
+    CASE WHEN a.keys_tail IS DISTINCT FROM b.keys_tail OR a.key_pages <> b.key_pages THEN 'api_keys' END,
+    CASE WHEN a.sandboxes_tail IS DISTINCT FROM b.sandboxes_tail OR a.sandbox_pages <> b.sandbox_pages THEN 'sandboxes' END,
+    CASE WHEN a.parked <> b.parked THEN 'parked' END,
+    CASE WHEN a.waiting <> b.waiting THEN 'waiting' END,
+    CASE WHEN a.erased_at IS DISTINCT FROM b.erased_at THEN 'erased' END,
+    CASE WHEN a.counted_at = a.position AND b.counted_at = b.position AND a.messages <> b.messages THEN 'messages' END)`
+
+// sameDigest holds where both rows say what is stored of them, and it is the
+// same.
+const sameDigest = `a.counted_at = a.position AND b.counted_at = b.position
+    AND a.digest_high = b.digest_high AND a.digest_low = b.digest_low`
 
 // lags is where what one has is behind what the other has of the same stream,
 // although the first has come as far; see [horizons].
@@ -54,48 +63,32 @@ const lags = `$3 AND (a.position < b.position AND b.position <= $1 OR b.position
 
 // Compare compares two generations inside the database, in one snapshot; no
 // document leaves it. The layout of stored rows depends on the messages alone,
-// so equal accounts have equal rows and pages.
+// so equal accounts have equal rows and pages. Rows are joined by account and
+// compared; what lies beside them, pages above all, is looked into where the
+// rows' digests differ or one of them has none, an account at a time.
 func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64) (Comparison, error) {
 	c := Comparison{Sections: map[string]int64{}}
-	replace := strings.NewReplacer("{a}", schema(first), "{b}", schema(second))
-	err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		var labels []string
-		for _, col := range comparedColumns {
-			labels = append(labels, fmt.Sprintf("CASE WHEN %s THEN '%s' END", col.condition, col.section))
+	for _, number := range []int64{first, second} {
+		g, err := FindGeneration(ctx, pool, number)
+		if err != nil {
+			return c, err
 		}
+		if g.Format < FormatCounted {
+			if err := addCounts(ctx, pool, number); err != nil {
+				return c, err
+			}
+		}
+	}
+	o := comparing{Comparison: &c, replace: strings.NewReplacer("{a}", schema(first), "{b}", schema(second)), sampled: map[string]int{}}
+	err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		behind, ahead, same, err := horizons(ctx, tx, first, second)
 		if err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, replace.Replace(`
-WITH pages AS (
-    SELECT account_id, section FROM {a}.account_export_pages pa
-    FULL JOIN {b}.account_export_pages pb USING (account_id, section, page_key)
-    WHERE pa.body IS DISTINCT FROM pb.body),
-found AS (
-    SELECT account_id, CASE WHEN b.account_id IS NULL AND a.position <= $2 THEN 'missing'
-        WHEN a.account_id IS NULL AND b.position <= $1 THEN 'new'
-        WHEN `+lags+` THEN 'position'
-        WHEN a.position IS DISTINCT FROM b.position THEN 'moving'
-        ELSE coalesce(nullif(concat_ws(' ', `+strings.Join(labels, ", ")+`), ''), 'equal') END AS what
-    FROM {a}.account_export a FULL JOIN {b}.account_export b USING (account_id)),
-sampled AS (
-    SELECT what, account_id, row_number() OVER (PARTITION BY what ORDER BY account_id) AS n FROM found)
-SELECT f.what, count(*), (SELECT array_agg(account_id ORDER BY account_id) FROM sampled s WHERE s.what = f.what AND s.n <= 5)
-FROM found f GROUP BY f.what ORDER BY f.what`), behind, ahead, same)
-		if err != nil {
+		if err := o.accounts(ctx, tx, behind, ahead, same); err != nil {
 			return err
 		}
-		var what string
-		var n int64
-		var sample [][16]byte
-		if _, err := pgx.ForEachRow(rows, []any{&what, &n, &sample}, func() error {
-			c.count(what, n, sample)
-			return nil
-		}); err != nil {
-			return err
-		}
-		return tx.QueryRow(ctx, replace.Replace(`
+		return tx.QueryRow(ctx, o.replace.Replace(`
 SELECT count(*) FROM {a}.quota_tiers a FULL JOIN {b}.quota_tiers b USING (id)
 WHERE b.id IS NULL AND a.position <= $2 OR a.id IS NULL AND b.position <= $1 OR a.position = b.position AND a.body <> b.body
     OR `+lags), behind, ahead, same).Scan(&c.Tiers)
@@ -119,26 +112,142 @@ FROM export.checkpoints WHERE generation IN ($1, $2)`, first, second).Scan(&of, 
 	return of, other, true, err
 }
 
-func (c *Comparison) count(what string, n int64, sample [][16]byte) {
-	switch what {
-	case "equal":
-		c.Compared += n
-		return
-	case "moving":
-		c.Moving += n
-		return
-	case "missing":
-		c.Missing += n
-	case "new":
-		c.New += n
-	default:
-		c.Compared += n
-		c.Different += n
-		for s := range strings.FieldsSeq(what) {
-			c.Sections[s] += n
+// comparing is a comparison under way.
+type comparing struct {
+	*Comparison
+	replace *strings.Replacer
+	sampled map[string]int
+}
+
+// accounts compares the rows, and what lies beside them where that is needed.
+func (o *comparing) accounts(ctx context.Context, tx pgx.Tx, behind, ahead int64, same bool) error {
+	// All that are at one position in both: those that are not found to be
+	// anything else are equal.
+	err := tx.QueryRow(ctx, o.replace.Replace(`
+SELECT count(*) FROM {a}.account_export a JOIN {b}.account_export b USING (account_id) WHERE a.position = b.position`)).Scan(&o.Compared)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, o.replace.Replace(`
+DECLARE found NO SCROLL CURSOR FOR
+SELECT account_id, what, look FROM (
+    SELECT account_id, CASE WHEN b.account_id IS NULL AND a.position <= $2 THEN 'missing'
+        WHEN a.account_id IS NULL AND b.position <= $1 THEN 'new'
+        WHEN `+lags+` THEN 'position'
+        WHEN a.position IS DISTINCT FROM b.position THEN 'moving'
+        ELSE `+rowSections+` END AS what,
+        a.position = b.position AND (`+sameDigest+`) IS NOT TRUE AS look
+    FROM {a}.account_export a FULL JOIN {b}.account_export b USING (account_id)) f
+WHERE what <> '' OR look`), behind, ahead, same)
+	if err != nil {
+		return err
+	}
+	for {
+		rows, err := tx.Query(ctx, `FETCH 5000 FROM found`)
+		if err != nil {
+			return err
+		}
+		var id [16]byte
+		var what string
+		var look *bool
+		looks := map[[16]byte]string{}
+		n := 0
+		if _, err := pgx.ForEachRow(rows, []any{&id, &what, &look}, func() error {
+			if n++; look != nil && *look {
+				looks[id] = what
+			} else {
+				o.count(id, what)
+			}
+			return nil
+		}); err != nil || n == 0 {
+			return err
+		}
+		if err := o.beside(ctx, tx, looks); err != nil {
+			return err
 		}
 	}
-	for _, id := range sample {
-		c.Sample = append(c.Sample, Difference{events.UUID(id), what})
+}
+
+// beside looks at what lies beside the rows of some accounts. Pages are gone
+// through in the order of their key, side by side, whatever their number.
+func (o *comparing) beside(ctx context.Context, tx pgx.Tx, looks map[[16]byte]string) error {
+	ids := slices.SortedFunc(maps.Keys(looks), func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
+	for some := range slices.Chunk(ids, rowsAtOnce) {
+		q := &pgx.Batch{}
+		q.Queue(byKeys)
+		q.Queue(o.replace.Replace(`
+SELECT u.id, concat_ws(' ', CASE WHEN p.usage THEN 'quota_usage' END, CASE WHEN p.keys THEN 'api_keys' END,
+    CASE WHEN p.sandboxes THEN 'sandboxes' END, CASE WHEN w.differ THEN 'waiting' END, CASE WHEN k.differ THEN 'parked' END)
+FROM unnest($1::uuid[]) AS u (id)
+CROSS JOIN LATERAL (
+    SELECT bool_or(section = 1) AS usage, bool_or(section = 2) AS keys, bool_or(section = 3) AS sandboxes
+    FROM (SELECT section, page_key, body FROM {a}.account_export_pages WHERE account_id = u.id) x
+    FULL JOIN (SELECT section, page_key, body FROM {b}.account_export_pages WHERE account_id = u.id) y USING (section, page_key)
+    WHERE x.body IS DISTINCT FROM y.body) p
+CROSS JOIN LATERAL (
+    SELECT count(*) > 0 AS differ
+    FROM (SELECT entity, entity_id, patch FROM {a}.account_waiting WHERE account_id = u.id) x
+    FULL JOIN (SELECT entity, entity_id, patch FROM {b}.account_waiting WHERE account_id = u.id) y USING (entity, entity_id)
+    WHERE x.patch IS DISTINCT FROM y.patch) w
+CROSS JOIN LATERAL (
+    SELECT count(*) > 0 AS differ
+    FROM (SELECT position, payload FROM {a}.parked WHERE account_id = u.id) x
+    FULL JOIN (SELECT position, payload FROM {b}.parked WHERE account_id = u.id) y USING (position)
+    WHERE x.payload IS DISTINCT FROM y.payload) k`), some).Query(func(rows pgx.Rows) error {
+			var id [16]byte
+			var what string
+			_, err := pgx.ForEachRow(rows, []any{&id, &what}, func() error {
+				looks[id] = inOrder(looks[id], what)
+				return nil
+			})
+			return err
+		})
+		if err := tx.SendBatch(ctx, q).Close(); err != nil {
+			return err
+		}
+	}
+	for _, id := range ids {
+		o.count(id, looks[id])
+	}
+	return nil
+}
+
+// inOrder joins two lists of sections, in the order in which documents have
+// them.
+func inOrder(a, b string) string {
+	all := append(strings.Fields(a), strings.Fields(b)...)
+	slices.SortFunc(all, func(x, y string) int { return slices.Index(comparedParts, x) - slices.Index(comparedParts, y) })
+	return strings.Join(slices.Compact(all), " ")
+}
+
+var comparedParts = []string{"user", "team", "quota_usage", "api_keys", "sandboxes", "parked", "waiting", "erased", "messages"}
+
+// samples are so many at most of each kind.
+const samples = 5
+
+// count takes an account in. Where nothing is named, nothing that is stored
+// differs.
+func (o *comparing) count(id events.UUID, what string) {
+	switch what {
+	case "":
+		return
+	case "moving":
+		o.Moving++
+		return
+	case "missing":
+		o.Missing++
+	case "new":
+		o.New++
+	case "position":
+		o.Compared++
+		fallthrough
+	default:
+		o.Different++
+		for s := range strings.FieldsSeq(what) {
+			o.Sections[s]++
+		}
+	}
+	if o.sampled[what]++; o.sampled[what] <= samples {
+		o.Sample = append(o.Sample, Difference{id, what})
 	}
 }

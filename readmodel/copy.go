@@ -65,7 +65,8 @@ func (c *copier) copy(table string, columns []string, rows [][]any) {
 }
 
 var accountColumns = []string{"account_id", "partition", "position", "parked", "version_minor", "erased_at", "quota_tier_id", "usage_low",
-	"usage_pages", "key_pages", "sandbox_pages", "waiting", "user_json", "team_json", "usage_tail", "keys_tail", "sandboxes_tail"}
+	"usage_pages", "key_pages", "sandbox_pages", "waiting", "counted_at", "messages", "digest_high",
+	"digest_low", "user_json", "team_json", "usage_tail", "keys_tail", "sandboxes_tail"}
 
 func (c *copier) rows(changes []projections.Change) {
 	rows := make([][]any, 0, len(changes))
@@ -80,6 +81,7 @@ func (c *copier) rows(changes []projections.Change) {
 		}
 		rows = append(rows, []any{[16]byte(r.ID), int32(r.Partition), int64(r.Position), int32(r.Parked), int32(projections.VersionMinor),
 			erased, tier, r.UsageLow, int32(r.UsagePages), int32(r.KeyPages), int32(r.SandboxPages), int32(r.Waiting),
+			int64(r.Position), int64(changes[i].Messages), int64(changes[i].Digest[0]), int64(changes[i].Digest[1]),
 			r.User, r.Team, r.Usage, r.Keys, r.Sandboxes})
 	}
 	c.copy("account_export", accountColumns, rows)

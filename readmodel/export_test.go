@@ -1,6 +1,15 @@
 package readmodel
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/projections"
+)
 
 // SetLeastPatience sets how long the database's answer is waited for at first.
 func (s *Store) SetLeastPatience(d time.Duration) { s.patience.least = d }
@@ -39,4 +48,17 @@ func Statements(generation int64) map[string]Statement {
 	return map[string]Statement{"meta": {q.meta, one}, "small": {q.small, one}, "whole": {q.whole, one},
 		"flat": {q.flat, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1)`},
 		"many": {q.many, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[500000])`}}
+}
+
+// SumUp sums up what a generation stores of some accounts, from nothing.
+func SumUp(ctx context.Context, pool *pgxpool.Pool, generation int64, accounts []events.UUID) (map[events.UUID]projections.Digest, error) {
+	out := map[events.UUID]projections.Digest{}
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		all, err := sumUp(ctx, tx, generation, accounts)
+		for id, s := range all {
+			out[id] = s.digest
+		}
+		return err
+	})
+	return out, err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"accountexport/projections"
 )
@@ -31,10 +32,23 @@ type Generation struct {
 	Refolded     int    // minor version that has tried what was parked
 	Stream       projections.StreamIdentity
 	Partitions   int
+	Format       int // of storage
 	History      int // goes up where positions came to mean other messages
 	Started      time.Time
 	Finished     *time.Time
 }
+
+// Storage formats. A generation keeps the one that it was made in.
+const (
+	// FormatPlain is the first one. Its rows have a count and a digest where
+	// this program has written them from the account's first message on, or
+	// verified them.
+	FormatPlain = 1
+	// FormatCounted has them in every row; no older program writes it.
+	FormatCounted = 2
+	// FormatWritten is the one of new generations. All up to it are written.
+	FormatWritten = FormatCounted
+)
 
 // Version is the generation's projection version.
 func (g Generation) Version() string { return fmt.Sprintf("%d.%d", g.Major, g.Minor) }
@@ -46,6 +60,9 @@ type querier interface {
 
 func liveGeneration(ctx context.Context, db querier) (Generation, error) {
 	all, err := generations(ctx, db, `WHERE state = 'live'`)
+	if older(err) {
+		return Generation{}, fmt.Errorf("the database's schema is older than this program: `projector provision` brings it up to date: %w", err)
+	}
 	if dropped(err) {
 		return Generation{}, fmt.Errorf("the database has no schema of ours: `projector provision` makes it: %w", err)
 	}
@@ -58,15 +75,21 @@ func liveGeneration(ctx context.Context, db querier) (Generation, error) {
 	return all[0], nil
 }
 
+// older tells that a column is not there yet.
+func older(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42703"
+}
+
 func generations(ctx context.Context, db querier, where string, args ...any) ([]Generation, error) {
 	rows, err := db.Query(ctx, `
-SELECT generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions, history, started_at, finished_at
+SELECT generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions, format, history, started_at, finished_at
 FROM export.generations `+where+` ORDER BY generation`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read generations: %w", err)
 	}
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (g Generation, err error) {
-		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.Refolded, &g.Stream.Name, &g.Stream.Created, &g.Partitions, &g.History,
+		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.Refolded, &g.Stream.Name, &g.Stream.Created, &g.Partitions, &g.Format, &g.History,
 			&g.Started, &g.Finished)
 		g.Stream.Partitions = g.Partitions
 		return g, err
@@ -80,13 +103,13 @@ FROM export.generations `+where+` ORDER BY generation`, args...)
 // createGeneration makes the tables of a new generation, with a checkpoint at
 // 0 for each partition of the stream.
 func createGeneration(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, state string) (Generation, error) {
-	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor, Refolded: projections.VersionMinor,
+	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor, Refolded: projections.VersionMinor, Format: FormatWritten,
 		Stream: projections.StreamIdentity{Name: stream.Name, Created: stream.Created, Partitions: stream.Partitions}, Partitions: stream.Partitions}
 	err := tx.QueryRow(ctx, `
-INSERT INTO export.generations (generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions)
-SELECT coalesce(max(generation), 0) + 1, $1, $2, $3, $3, $4, $5, $6 FROM export.generations
+INSERT INTO export.generations (generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions, format)
+SELECT coalesce(max(generation), 0) + 1, $1, $2, $3, $3, $4, $5, $6, $7 FROM export.generations
 RETURNING generation, started_at, stream_created`,
-		state, g.Major, g.Minor, stream.Name, stream.Created, stream.Partitions).
+		state, g.Major, g.Minor, stream.Name, stream.Created, stream.Partitions, g.Format).
 		Scan(&g.Number, &g.Started, &g.Stream.Created)
 	if err != nil {
 		return g, fmt.Errorf("create generation: %w", err)
@@ -118,6 +141,9 @@ SELECT CASE WHEN 'lz4' = ANY (enumvals) THEN 'lz4' ELSE 'pglz' END FROM pg_setti
 // stream, would fold differently.
 func (g Generation) accepts(stream projections.StreamInfo) error {
 	switch {
+	case g.Format > FormatWritten:
+		return fmt.Errorf("%w: %w: generation %d is in storage format %d, and this program writes %d: run the newer program",
+			projections.ErrRefused, projections.ErrVersion, g.Number, g.Format, FormatWritten)
 	case g.Major != projections.VersionMajor || g.Minor > projections.VersionMinor:
 		return fmt.Errorf("%w: %w: generation %d was folded by projection version %s, and this program is %d.%d: "+
 			"run the program that made it, or `projector rebuild`", projections.ErrRefused, projections.ErrVersion, g.Number, g.Version(),

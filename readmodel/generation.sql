@@ -20,6 +20,12 @@ CREATE TABLE {schema}.account_export (
     key_pages      integer NOT NULL,
     sandbox_pages  integer NOT NULL,
     waiting        integer NOT NULL,          -- entities that events wait for
+    -- What went into the row and what is stored of it, as of counted_at; at
+    -- another position of the row they say nothing.
+    counted_at     bigint,
+    messages       bigint,                    -- that were consumed for the account, whatever their outcome
+    digest_high    bigint,                    -- see projections.Digest
+    digest_low     bigint,
     user_json      bytea COMPRESSION {compression},
     team_json      bytea COMPRESSION {compression},
     usage_tail     bytea COMPRESSION {compression},

@@ -109,8 +109,8 @@ func (m *membership) disconnect(ctx context.Context) {
 // partitions that it still owns from before.
 func (m *membership) join(ctx context.Context, tx pgx.Tx, generation int64) error {
 	_, err := tx.Exec(ctx, `
-INSERT INTO export.members (member, backend) VALUES ($1, pg_backend_pid())
-ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = excluded.seen_at`, m.name)
+INSERT INTO export.members (member, backend, format) VALUES ($1, pg_backend_pid(), $2)
+ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = excluded.seen_at, format = excluded.format`, m.name, FormatWritten)
 	if err != nil {
 		return fmt.Errorf("join: %w", err)
 	}

@@ -55,6 +55,15 @@ func Migrate(ctx context.Context, url string) error {
 	if err := untilUnlocked(ctx, func() error { return m.Migrate(ctx) }); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
+	first, err := generations(ctx, conn, `WHERE format < $1`, FormatCounted)
+	for _, g := range first {
+		if err == nil {
+			err = addCounts(ctx, conn, g.Number)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
 	return nil
 }
 

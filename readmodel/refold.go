@@ -1,13 +1,13 @@
 package readmodel
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
@@ -17,6 +17,12 @@ import (
 // FoldAccount folds an account's messages up to and including a position.
 type FoldAccount func(ctx context.Context, account events.UUID, upTo uint64) (*projections.Refold, error)
 
+// Swapped is what became of accounts that were to be refolded.
+type Swapped struct {
+	Changed   []events.UUID // of which anything is stored that was not
+	Unchanged []Unchanged   // that were left as they are
+}
+
 // SwapAccounts replaces what the live generation holds of some accounts with
 // folds of their messages up to the checkpoints of their partitions, in one
 // transaction a partition. It races safely with the live projector: the
@@ -24,38 +30,43 @@ type FoldAccount func(ctx context.Context, account events.UUID, upTo uint64) (*p
 // meanwhile, and its epoch is moved on, so a projector with an account in its
 // memory is fenced and loads it anew. Messages are read before the lock is
 // taken, and again only for accounts that have moved on since. [ErrNotFound]
-// where an account was never heard of. It returns the accounts of which
-// anything has changed.
-func SwapAccounts(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID, fold FoldAccount) (changed []events.UUID, err error) {
+// where an account was never heard of.
+//
+// An account that would lose by it is left as it is, unless acceptLoss is set
+// and the stream holds any message of it; one that is erased in any case. So is
+// one whose own messages or rows cannot be read.
+func SwapAccounts(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID, acceptLoss bool, fold FoldAccount) (done Swapped, err error) {
 	g, err := swappable(ctx, pool)
 	if err != nil {
-		return nil, err
+		return done, err
+	}
+	if g.Format < FormatCounted {
+		if err := addCounts(ctx, pool, g.Number); err != nil {
+			return done, err
+		}
 	}
 	byPartition := map[int][]events.UUID{}
 	for _, id := range accounts {
 		var partition int
 		err := pool.QueryRow(ctx, inSchema(g.Number, `SELECT partition FROM {schema}.account_export WHERE account_id = $1`), [16]byte(id)).Scan(&partition)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, fmt.Errorf("account %s: %w", id, ErrNotFound)
+			return done, fmt.Errorf("account %s: %w", id, ErrNotFound)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("account %s: %w", id, err)
+			return done, fmt.Errorf("account %s: %w", id, err)
 		}
 		byPartition[partition] = append(byPartition[partition], id)
 	}
 	for partition, ids := range byPartition {
-		slices.SortFunc(ids, func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
-		s := &swap{g: g, partition: partition, fold: fold, folded: map[events.UUID]*projections.Refold{}}
-		if err := s.prepare(ctx, pool, ids); err != nil {
-			return changed, err
-		}
-		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return s.run(ctx, tx, ids) })
+		sortAccounts(ids)
+		s := &swap{g: g, partition: partition, fold: fold, acceptLoss: acceptLoss, folded: map[events.UUID]*projections.Refold{}}
+		some, err := s.all(ctx, pool, ids)
+		done.Changed, done.Unchanged = append(done.Changed, some.Changed...), append(done.Unchanged, some.Unchanged...)
 		if err != nil {
-			return changed, fmt.Errorf("refold partition %d: %w", partition, fenced(err))
+			return done, err
 		}
-		changed = append(changed, s.changed...)
 	}
-	return changed, nil
+	return done, nil
 }
 
 // swappable is the live generation, where this program may write into it.
@@ -77,11 +88,62 @@ func swappable(ctx context.Context, db querier) (Generation, error) {
 
 // swap replaces accounts of one partition.
 type swap struct {
-	g         Generation
-	partition int
-	fold      FoldAccount
-	folded    map[events.UUID]*projections.Refold // before the lock
-	changed   []events.UUID
+	g          Generation
+	partition  int
+	fold       FoldAccount
+	acceptLoss bool
+	folded     map[events.UUID]*projections.Refold // before the lock
+	done       Swapped                             // of the transaction
+}
+
+// all swaps the accounts, each by itself where one of them cannot be swapped.
+func (s *swap) all(ctx context.Context, pool *pgxpool.Pool, ids []events.UUID) (done Swapped, err error) {
+	if err := s.prepare(ctx, pool, ids); err != nil && (len(ids) == 1 || !ofAccount(err)) {
+		return left(ids, err)
+	}
+	s.done = Swapped{}
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return s.run(ctx, tx, ids) })
+	switch {
+	case err == nil:
+		return s.done, nil
+	case len(ids) == 1 || !ofAccount(err):
+		return left(ids, fmt.Errorf("refold partition %d: %w", s.partition, fenced(err)))
+	}
+	for i := range ids {
+		some, err := s.all(ctx, pool, ids[i:i+1])
+		done.Changed, done.Unchanged = append(done.Changed, some.Changed...), append(done.Unchanged, some.Unchanged...)
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// left is what becomes of a single account that cannot be swapped.
+func left(ids []events.UUID, err error) (done Swapped, _ error) {
+	if !ofAccount(err) {
+		return done, err
+	}
+	done.Unchanged = []Unchanged{{ids[0], fmt.Errorf("%w: %w", ErrAccount, err)}}
+	return done, nil
+}
+
+// ofAccount tells whether an error comes of an account's own messages or rows.
+// What the server says of its own state, or of who writes at the same time, is
+// not of the account.
+func ofAccount(err error) bool {
+	if errors.Is(err, ErrAccount) {
+		return true
+	}
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) || len(refused.Code) != 5 {
+		return false
+	}
+	switch refused.Code[:2] {
+	case "21", "22", "23", "54": // cardinality, data, constraints, a limit of the program
+		return true
+	}
+	return false
 }
 
 func (s *swap) prepare(ctx context.Context, pool *pgxpool.Pool, ids []events.UUID) error {
@@ -91,9 +153,14 @@ func (s *swap) prepare(ctx context.Context, pool *pgxpool.Pool, ids []events.UUI
 		return fmt.Errorf("read the checkpoint: %w", err)
 	}
 	for _, id := range ids {
-		if s.folded[id], err = s.fold(ctx, id, at); err != nil {
+		if s.folded[id] != nil {
+			continue
+		}
+		r, err := s.fold(ctx, id, at)
+		if err != nil {
 			return fmt.Errorf("fold account %s: %w", id, err)
 		}
+		s.folded[id] = r
 	}
 	return nil
 }
@@ -104,56 +171,46 @@ func (s *swap) run(ctx context.Context, tx pgx.Tx, ids []events.UUID) error {
 		return err
 	}
 	b := &projections.Batch{Generation: s.g.Number}
-	before := map[events.UUID]string{}
+	was, err := sumUp(ctx, tx, s.g.Number, ids)
+	if err != nil {
+		return err
+	}
 	for _, id := range ids {
-		if before[id], err = fingerprint(ctx, tx, s.g.Number, id); err != nil {
+		if was[id] == nil {
+			return fmt.Errorf("account %s: %w", id, ErrNotFound)
+		}
+		if err := s.one(ctx, id, was[id], b, &at); err != nil {
 			return err
 		}
-		if err := s.one(ctx, tx, id, b, &at); err != nil {
-			return err
-		}
+	}
+	if len(b.Changes) == 0 {
+		return nil
 	}
 	b.Advances = []projections.Advance{at}
 	if err := execute(ctx, tx, b); err != nil {
 		return err
 	}
-	if err := moveEpoch(ctx, tx, s.g.Number, s.partition); err != nil {
-		return err
-	}
-	for _, id := range ids {
-		after, err := fingerprint(ctx, tx, s.g.Number, id)
-		if err != nil {
-			return err
-		}
-		if before[id] != after {
-			s.changed = append(s.changed, id)
-		}
-	}
-	return nil
+	return moveEpoch(ctx, tx, s.g.Number, s.partition)
 }
 
 // one adds an account's replacement to the batch.
-func (s *swap) one(ctx context.Context, tx pgx.Tx, id events.UUID, b *projections.Batch, at *projections.Advance) error {
-	var position uint64
-	err := tx.QueryRow(ctx, inSchema(s.g.Number, `SELECT position FROM {schema}.account_export WHERE account_id = $1`), [16]byte(id)).Scan(&position)
-	if err != nil {
-		return fmt.Errorf("account %s: %w", id, err)
-	}
+func (s *swap) one(ctx context.Context, id events.UUID, was *stored, b *projections.Batch, at *projections.Advance) (err error) {
 	r := s.folded[id]
-	if r.State.Position() != position {
+	delete(s.folded, id) // a state is flushed once
+	if r == nil || r.State.Position() != was.position {
 		if r, err = s.fold(ctx, id, at.From); err != nil {
 			return fmt.Errorf("fold account %s: %w", id, err)
 		}
 	}
-	was, err := parkedPositions(ctx, tx, s.g.Number, `account_id = $1`, [16]byte(id))
-	if err != nil {
-		return err
-	}
-	recount(at, was, r.Outcomes)
 	change, err := r.State.Flush()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrAccount, err)
 	}
+	if err := loss(was, r, &change); err != nil && (!s.acceptLoss || was.erased || change.Messages == 0) {
+		s.done.Unchanged = append(s.done.Unchanged, Unchanged{id, err})
+		return nil
+	}
+	recount(at, was.at, r.Outcomes)
 	change.New, change.Wiped = false, true
 	// The generation's partition, which the stream's tokens need not be.
 	change.Row.Partition = s.partition
@@ -162,7 +219,19 @@ func (s *swap) one(ctx context.Context, tx pgx.Tx, id events.UUID, b *projection
 	}
 	b.Changes = append(b.Changes, change)
 	b.Parked = append(b.Parked, r.Parked...)
+	if was.differs(&change) {
+		s.done.Changed = append(s.done.Changed, id)
+	}
 	return nil
+}
+
+// differs tells whether a change that replaces all there is makes anything
+// else of it. That a row says for the first time what went into it is no
+// difference.
+func (w *stored) differs(c *projections.Change) bool {
+	says := Sum{Position: c.Row.Position, Messages: c.Messages, Digest: c.Digest}
+	return w.digest != c.Digest || w.position != c.Row.Position || w.parked != c.Row.Parked || w.erased != (c.Row.ErasedAt != nil) ||
+		w.says.Messages > 0 && w.says != says
 }
 
 // recount moves messages that were parked to what became of them.
@@ -260,20 +329,6 @@ func execute(ctx context.Context, tx pgx.Tx, b *projections.Batch) (err error) {
 		}
 	})
 	return err
-}
-
-// fingerprint is a digest of all that is stored of an account.
-func fingerprint(ctx context.Context, tx pgx.Tx, generation int64, account events.UUID) (sum string, err error) {
-	err = tx.QueryRow(ctx, inSchema(generation, `
-SELECT md5(concat_ws('|',
-    (SELECT to_jsonb(a) - 'version_minor' FROM {schema}.account_export a WHERE account_id = $1),
-    (SELECT string_agg(p::text, '|' ORDER BY section, page_key) FROM {schema}.account_export_pages p WHERE account_id = $1),
-    (SELECT string_agg(w::text, '|' ORDER BY entity, entity_id) FROM {schema}.account_waiting w WHERE account_id = $1),
-    (SELECT string_agg(k::text, '|' ORDER BY position) FROM {schema}.parked k WHERE account_id = $1)))`), [16]byte(account)).Scan(&sum)
-	if err != nil {
-		return "", fmt.Errorf("fingerprint: %w", err)
-	}
-	return sum, nil
 }
 
 func parkedPositions(ctx context.Context, tx pgx.Tx, generation int64, condition string, arg any) ([]uint64, error) {

@@ -232,6 +232,9 @@ func (s *Store) generation(ctx context.Context, tx pgx.Tx, stream projections.St
 	if err := g.accepts(stream); err != nil {
 		return g, err
 	}
+	if err := s.counted(ctx, g); err != nil {
+		return g, err
+	}
 	if g.Minor < projections.VersionMinor {
 		// From here on the older program refuses this generation: it would
 		// park what this one accepts. [RefoldParked] does the rest.

@@ -68,13 +68,26 @@ func (s *several) flush(ctx context.Context) error {
 			return err
 		}
 	}
+	sums := map[events.UUID]readmodel.Sum{}
 	for _, id := range order {
-		v := verdict{Account: id.String(), Position: accounts[id].Position, Differences: []string{}}
 		same, err := equal(fold, id, accounts[id])
 		if err != nil {
 			return err
 		}
 		if !same {
+			continue
+		}
+		if sums[id], err = sumOf(fold.Account(id)); err != nil {
+			return err
+		}
+	}
+	differences, err := s.counts(ctx, sums)
+	if err != nil {
+		return err
+	}
+	for _, id := range order {
+		v := verdict{Account: id.String(), Position: accounts[id].Position, Differences: []string{}}
+		if _, same := sums[id]; !same || differences[id] != nil {
 			if v, err = s.account(ctx, id); err != nil {
 				return err
 			}

@@ -20,12 +20,19 @@ import (
 
 func (p *program) refold() *cobra.Command {
 	var account events.UUID
+	var acceptLoss bool
 	cmd := &cobra.Command{
-		Use:   "refold --account ID",
+		Use:   "refold --account ID [--accept-loss]",
 		Short: "Replace an account's row with a fold of its own messages by this program",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return p.refoldThose(cmd.Context(), &account) },
+		Long: "A row counts the messages that it was made of. Where the stream holds fewer of them by now, the row is left as\n" +
+			"it is, both numbers are told, and the exit status is 1; --accept-loss replaces it all the same. A row from before\n" +
+			"rows counted, which no verification has found right since, must not become smaller.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.refoldThose(cmd.Context(), &account, acceptLoss)
+		},
 	}
 	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
+	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "also where the stream no longer holds all that the row was made of")
 	return cmd
 }
 
@@ -43,7 +50,7 @@ func (p *program) parkedRetry() *cobra.Command {
 			}
 			return cli.NoArgs(cmd, given)
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return p.refoldThose(cmd.Context(), account) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.refoldThose(cmd.Context(), account, false) },
 	}
 	cli.Flag(cmd.Flags(), &account, "account", maybe(accountKind()), "this account")
 	cmd.Flags().BoolVar(&all, "all", false, "every account with parked messages")
@@ -53,7 +60,7 @@ func (p *program) parkedRetry() *cobra.Command {
 }
 
 // refoldThose refolds the account, or all with parked messages.
-func (p *program) refoldThose(ctx context.Context, account *events.UUID) error {
+func (p *program) refoldThose(ctx context.Context, account *events.UUID, acceptLoss bool) error {
 	client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
 	if err != nil {
 		return err
@@ -64,7 +71,7 @@ func (p *program) refoldThose(ctx context.Context, account *events.UUID) error {
 		return err
 	}
 	defer pool.Close()
-	f := &refolding{client: client, pool: pool}
+	f := &refolding{client: client, pool: pool, acceptLoss: acceptLoss}
 	var r readmodel.Retriable
 	if account == nil {
 		if r, err = readmodel.FindRetriable(ctx, pool, false); err != nil {
@@ -73,10 +80,13 @@ func (p *program) refoldThose(ctx context.Context, account *events.UUID) error {
 	} else {
 		r.Accounts = []events.UUID{*account}
 	}
-	changed := 0
+	changed, unchanged := 0, 0
 	err = f.each(ctx, r, func(what string) {
 		changed++
 		fmt.Fprintf(p.out, "%s has changed\n", what)
+	}, func(u readmodel.Unchanged) {
+		unchanged++
+		fmt.Fprintf(p.out, "account %s is left as it is: %v\n", u.Account, u.Err)
 	})
 	if errors.Is(err, readmodel.ErrNotFound) {
 		return fmt.Errorf("account %s was never heard of", account)
@@ -88,8 +98,11 @@ func (p *program) refoldThose(ctx context.Context, account *events.UUID) error {
 	if len(r.Tiers) > 0 {
 		tiers = fmt.Sprintf(" and %d tiers", len(r.Tiers))
 	}
-	_, err = fmt.Fprintf(p.out, "%d accounts%s refolded by projection version %d.%d, %d have changed\n", len(r.Accounts), tiers,
+	_, err = fmt.Fprintf(p.out, "%d accounts%s refolded by projection version %d.%d, %d have changed\n", len(r.Accounts)-unchanged, tiers,
 		projections.VersionMajor, projections.VersionMinor, changed)
+	if err == nil && unchanged > 0 {
+		return fmt.Errorf("%d accounts could not be refolded and are left as they are", unchanged)
+	}
 	return err
 }
 
@@ -99,12 +112,14 @@ type refolding struct {
 	client *stream.Client
 	pool   *pgxpool.Pool
 	pause  time.Duration // between two transactions: each makes the live projector load anew
+
+	acceptLoss bool
 }
 
 // accountsAtOnce are swapped in one transaction.
 const accountsAtOnce = 50
 
-func (f *refolding) each(ctx context.Context, r readmodel.Retriable, changed func(what string)) error {
+func (f *refolding) each(ctx context.Context, r readmodel.Retriable, changed func(what string), unchanged func(readmodel.Unchanged)) error {
 	for _, subject := range r.Tiers {
 		different, err := readmodel.SwapTier(ctx, f.pool, subject, f.tier(subject))
 		if err != nil {
@@ -115,9 +130,12 @@ func (f *refolding) each(ctx context.Context, r readmodel.Retriable, changed fun
 		}
 	}
 	for ids := range slices.Chunk(r.Accounts, accountsAtOnce) {
-		different, err := readmodel.SwapAccounts(ctx, f.pool, ids, f.account)
-		for _, id := range different {
+		done, err := readmodel.SwapAccounts(ctx, f.pool, ids, f.acceptLoss, f.account)
+		for _, id := range done.Changed {
 			changed("account " + id.String())
+		}
+		for _, u := range done.Unchanged {
+			unchanged(u)
 		}
 		if err != nil {
 			return err
@@ -138,7 +156,10 @@ func (f *refolding) account(ctx context.Context, id events.UUID, upTo uint64) (*
 		if m.Position > upTo {
 			return nil
 		}
-		return r.Apply(m)
+		if err := r.Apply(m); err != nil {
+			return fmt.Errorf("%w: position %d: %w", readmodel.ErrAccount, m.Position, err)
+		}
+		return nil
 	})
 }
 
@@ -182,10 +203,15 @@ func (f *refolding) retry(ctx context.Context, generation int64, log *slog.Logge
 		return err
 	}
 	log.Info("refolding what an older version has parked", "generation", generation, "accounts", len(r.Accounts), "tiers", len(r.Tiers))
-	changed := 0
-	if err := f.each(ctx, r, func(string) { changed++ }); err != nil {
+	changed, unchanged := 0, 0
+	err = f.each(ctx, r, func(string) { changed++ }, func(u readmodel.Unchanged) {
+		unchanged++
+		log.Warn("an account with parked messages cannot be refolded, and is served as it was; `projector refold --account` tells more",
+			"account", u.Account.String(), "error", u.Err)
+	})
+	if err != nil {
 		return err
 	}
-	log.Info("refolded what an older version had parked", "generation", generation, "changed", changed)
+	log.Info("refolded what an older version had parked", "generation", generation, "changed", changed, "unchanged", unchanged)
 	return readmodel.RetryDone(ctx, f.pool, generation)
 }

@@ -200,9 +200,14 @@ func (s *system) readAll(t *testing.T) (end func() int) {
 // readHTTP does the same over HTTP, from the API's own program.
 func (s *system) readHTTP(t *testing.T) (end func() int) {
 	t.Helper()
+	return s.readHTTPOf(t, binary(t, "api"))
+}
+
+func (s *system) readHTTPOf(t *testing.T, api string) (end func() int) {
+	t.Helper()
 	accounts := s.accounts(t)
 	addr := freeAddr(t)
-	launch(t, "api", map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": addr, "ADMIN_ADDR": "127.0.0.1:0",
+	launchFile(t, api, map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": addr, "ADMIN_ADDR": "127.0.0.1:0",
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
 	tokens := make([]string, len(accounts))
 	for i, id := range accounts {

@@ -52,6 +52,11 @@ func newServer(t testing.TB, opt postgres.Options) *system {
 
 func provisioned(t testing.TB, s *system) *system {
 	t.Helper()
+	return provisionedBy(t, s, binary(t, "projector"))
+}
+
+func provisionedBy(t testing.TB, s *system, projector string) *system {
+	t.Helper()
 	ctx := t.Context()
 	s.nats = natsserver.ProcessForTest(t, binary(t, "natsd"))
 	var err error
@@ -64,7 +69,7 @@ func provisioned(t testing.TB, s *system) *system {
 	}
 	t.Cleanup(s.closePool)
 	s.settings = map[string]string{"NATS_URL": s.nats.URL(), "DATABASE_URL": s.database, "ADMIN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "text"}
-	if out, status := command(t, "projector", s.settings, "provision"); status != 0 {
+	if out, status := commandFile(t, projector, s.settings, "provision"); status != 0 {
 		t.Fatalf("provision: exit %d: %s", status, out)
 	}
 	return s
@@ -196,6 +201,7 @@ func (s *system) compare(t testing.TB, want *oracle.Fold, messages int) (account
 	t.Helper()
 	s.verifyCounts(t, want, messages)
 	s.verifyParked(t, want)
+	s.saysAll(t)
 	exports := readmodel.NewExports(s.pool)
 	for _, id := range want.Accounts() {
 		w := want.Account(id)

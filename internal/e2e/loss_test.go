@@ -1,0 +1,90 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/internal/workload"
+	"accountexport/readmodel"
+)
+
+// TestRefoldKeepsWhatTheStreamHasLost: the stream loses its beginning while it
+// is projected. Nothing that is told to refold, by a person or by a new minor
+// version, replaces a good document with what is left of it; who accepts that
+// can have it.
+func TestRefoldKeepsWhatTheStreamHasLost(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	newer := otherProjector(t, moreOf(0, 1), change{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
+	s.settings["AUDIT_RATE"] = "0"
+	old := launch(t, "projector", s.settings, "run")
+	if err := s.publish(t.Context(), workload.New(71, workload.Config{Accounts: 40, HostileShare: 0.1}), 2500, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	before := s.documents(t)
+	purge(t, jetStream(t, s.nats.URL()), 1500)
+
+	var account string
+	var messages int
+	if err := s.pool.QueryRow(t.Context(), `
+SELECT account_id, messages FROM export_g1.account_export a JOIN export_g1.quota_tiers t ON t.id = a.quota_tier_id
+WHERE user_json IS NOT NULL AND a.parked > 0 ORDER BY messages DESC LIMIT 1`).Scan(&account, &messages); err != nil {
+		t.Fatal(err)
+	}
+	kept := func(what string) {
+		t.Helper()
+		if s.documents(t) != before {
+			t.Errorf("%s: documents have changed", what)
+		}
+	}
+	out, status := command(t, "projector", s.settings, "refold", "--account", account)
+	if status != 1 || !strings.Contains(out, fmt.Sprintf("account %s is left as it is", account)) ||
+		!strings.Contains(out, fmt.Sprintf("the row counts %d messages, and the stream holds ", messages)) {
+		t.Errorf("refold: exit %d: %s", status, out)
+	}
+	kept("refold")
+	out, status = command(t, "projector", s.settings, "parked", "retry", "--all")
+	if status != 1 || !strings.Contains(out, "accounts could not be refolded and are left as they are") {
+		t.Errorf("parked retry: exit %d: %s", status, out)
+	}
+	kept("parked retry")
+
+	next := launchFile(t, newer, s.settings, "run")
+	if status := old.wait(); status != 10 {
+		t.Errorf("the old one ended with %d: %s", status, old.out.tail(400))
+	}
+	eventually(t, "the new one to refold", 30*time.Second, says(next, "refolded what an older version had parked"))
+	if err := says(next, account)(t.Context()); err != nil {
+		t.Errorf("the account that cannot be refolded is not named: %v", err)
+	}
+	kept("a new minor version")
+
+	if out, status := commandFile(t, newer, s.settings, "refold", "--account", account, "--accept-loss"); status != 0 || !strings.Contains(out, " 1 have changed") {
+		t.Errorf("refold --accept-loss: exit %d: %s", status, out)
+	}
+	if s.documents(t) == before {
+		t.Error("refold --accept-loss: nothing has changed")
+	}
+	if out, status := commandFile(t, newer, s.settings, "verify", "--account", account); status != 0 {
+		t.Errorf("verify of what was refolded: exit %d: %s", status, out)
+	}
+}
+
+// saysAll: every row of the live generation says what went into it.
+func (s *system) saysAll(t testing.TB) {
+	t.Helper()
+	g, err := readmodel.Live(t.Context(), s.pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var silent int
+	err = s.pool.QueryRow(t.Context(), fmt.Sprintf(`
+SELECT count(*) FROM export_g%d.account_export WHERE counted_at IS DISTINCT FROM position OR num_nulls(messages, digest_high, digest_low) > 0`,
+		g.Number)).Scan(&silent)
+	if err != nil || g.Format >= readmodel.FormatCounted && silent > 0 {
+		t.Errorf("%d rows do not say what went into them: %v", silent, err)
+	}
+}

@@ -1,0 +1,200 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/internal/local/postgres"
+	"accountexport/internal/local/testrun"
+	"accountexport/internal/workload"
+)
+
+// firstFormat is the last commit whose programs know of one storage format.
+const firstFormat = "5759672"
+
+// programsOf builds the programs of an earlier commit.
+func programsOf(t *testing.T, commit string) (projector, api string) {
+	t.Helper()
+	if err := exec.Command("git", "cat-file", "-e", commit+"^{commit}").Run(); err != nil {
+		testrun.Missing(t, "commit "+commit+" of this repository", "`git fetch --unshallow`, or a clone that is whole")
+	}
+	dir := t.TempDir()
+	var archive, said bytes.Buffer
+	git := exec.Command("git", "archive", commit)
+	git.Dir, git.Stdout, git.Stderr = filepath.Join("..", ".."), &archive, &said
+	if err := git.Run(); err != nil {
+		t.Fatalf("%v: %s", err, &said)
+	}
+	tar := exec.Command("tar", "-x", "-C", dir)
+	tar.Stdin = &archive
+	if out, err := tar.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	build := exec.Command("go", "build", "-o", "built/", "./cmd/projector", "./cmd/api")
+	build.Dir = dir
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return filepath.Join(dir, "built", "projector"), filepath.Join(dir, "built", "api")
+}
+
+// TestRollingUpgrade: programs of before and of now work on one generation, and
+// share its partitions, while the database is migrated and accounts are
+// refolded; every read is answered. Rows that the older ones wrote say what
+// went into them once they are verified. A rebuild ends that: of its generation
+// the older API goes on reading, and the older projector writes nothing.
+func TestRollingUpgrade(t *testing.T) {
+	t.Parallel()
+	projector, api := programsOf(t, firstFormat)
+	s := provisionedBy(t, &system{database: postgres.TestDatabase(t)}, projector)
+	s.settings["AUDIT_RATE"] = "0"
+	s.settings["TAKEOVER_AFTER"] = "30s" // the older ones take one whose heartbeat is late for dead
+	older := launchFile(t, projector, s.settings, "run")
+	g := workload.New(81, workload.Config{Accounts: 40, HostileShare: 0.05, ErasureShare: 0.0005, LargeShare: 0.005})
+	if err := s.publish(t.Context(), g, 3000, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the older one to project all", time.Minute, func(ctx context.Context) error {
+		info, err := s.client.Info(ctx)
+		if err != nil {
+			return err
+		}
+		var behind int
+		err = s.pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE position < $1) + (count(*) = 0)::int FROM export.checkpoints`, info.Last).Scan(&behind)
+		if err == nil && behind > 0 {
+			err = fmt.Errorf("%d partitions are behind", behind)
+		}
+		return err
+	})
+	published := make(chan error, 1)
+	go func() { published <- s.publish(t.Context(), g, 4000, 10*time.Second) }()
+	readOlder := s.readHTTPOf(t, api)
+
+	if out, status := command(t, "projector", s.settings, "provision"); status != 0 {
+		t.Fatalf("provision: exit %d: %s", status, out)
+	}
+	newer := launch(t, "projector", s.settings, "run")
+	readNewer := s.readHTTP(t)
+	eventually(t, "both to own partitions", 30*time.Second, func(ctx context.Context) error {
+		var n int
+		err := s.pool.QueryRow(ctx, `
+SELECT count(DISTINCT m.format) FROM export.members m JOIN export.checkpoints c ON c.owner = m.member`).Scan(&n)
+		if err == nil && n != 2 {
+			err = fmt.Errorf("members of %d formats own partitions", n)
+		}
+		return err
+	})
+	for _, refold := range []string{projector, binary(t, "projector"), projector} {
+		out, status := commandFile(t, refold, s.settings, "parked", "retry", "--all")
+		if status != 0 {
+			t.Errorf("parked retry: exit %d: %s", status, out)
+		}
+	}
+	if err := <-published; err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.verify(t)
+	s.becomesCounted(t, 1)
+	for _, p := range []*process{older, newer} {
+		select {
+		case err := <-p.done:
+			t.Errorf("a projector ended: %v", err)
+		default:
+		}
+	}
+
+	// What the older one writes from here on is not counted, what the newer one
+	// writes is, and is right.
+	if err := s.publish(t.Context(), g, 1000, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	counted, silent := s.counted(t, 1)
+	if counted == 0 || silent == 0 {
+		t.Errorf("%d rows are counted and %d are not, of what both have written", counted, silent)
+	}
+	s.becomesCounted(t, 1)
+
+	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 || !strings.Contains(out, " 0 of them differ; 0 missing, 0 new") {
+		t.Fatalf("rebuild: exit %d: %s", status, out)
+	}
+	if err := s.publish(t.Context(), g, 1000, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	refuses := "generation 2 is in storage format 2, and this program writes 1"
+	eventually(t, "the older one to say why it does not go on", time.Minute, says(older, refuses))
+	id := s.accounts(t)[0].String()
+	if out, status := commandFile(t, projector, s.settings, "refold", "--account", id); status == 0 || !strings.Contains(out, refuses) {
+		t.Errorf("the older refold: exit %d: %s", status, out)
+	}
+	var members int
+	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM export.members WHERE format < 2`).Scan(&members); err != nil || members > 0 {
+		t.Errorf("%d members cannot write, %v", members, err)
+	}
+	s.verify(t)
+	if a, b := readOlder(), readNewer(); a == 0 || b == 0 {
+		t.Errorf("%d reads of the older API, %d of the newer", a, b)
+	}
+	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
+		t.Errorf("verify: exit %d: %s", status, out)
+	}
+}
+
+// TestAuditCountsRows: rows that do not say what went into them do so once the
+// audit of `projector run` has come by.
+func TestAuditCountsRows(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	s.settings["AUDIT_RATE"] = "64"
+	if err := s.publish(t.Context(), workload.New(82, workload.Config{Accounts: 10, HostileShare: 0.05}), 600, 0); err != nil {
+		t.Fatal(err)
+	}
+	projector := launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	if _, err := s.pool.Exec(t.Context(), `UPDATE export_g1.account_export SET counted_at = CASE WHEN parked > 0 THEN position - 1 END`); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the audit to come by every row", time.Minute, func(context.Context) error {
+		if counted, silent := s.counted(t, 1); silent > 0 {
+			return fmt.Errorf("%d rows are counted and %d are not", counted, silent)
+		}
+		return nil
+	})
+	if out := projector.out.tail(1 << 20); strings.Contains(out, "differs from a fold") {
+		t.Errorf("the audit found a difference: %s", out)
+	}
+	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
+		t.Errorf("verify: exit %d: %s", status, out)
+	}
+}
+
+// becomesCounted: a verification finds nothing, and every row says what went
+// into it afterwards.
+func (s *system) becomesCounted(t *testing.T, generation int) {
+	t.Helper()
+	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
+		t.Errorf("verify: exit %d: %s", status, out)
+	}
+	if counted, silent := s.counted(t, generation); counted == 0 || silent > 0 {
+		t.Errorf("%d rows are counted and %d are not, of rows that were verified", counted, silent)
+	}
+}
+
+func (s *system) counted(t *testing.T, generation int) (counted, silent int) {
+	t.Helper()
+	err := s.pool.QueryRow(t.Context(), fmt.Sprintf(`
+SELECT count(*) FILTER (WHERE counted_at = position AND messages > 0), count(*) FILTER (WHERE counted_at IS DISTINCT FROM position)
+FROM export_g%d.account_export`, generation)).Scan(&counted, &silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counted, silent
+}

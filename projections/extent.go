@@ -1,0 +1,50 @@
+package projections
+
+// Extent is how much there is of each part of an account.
+type Extent struct {
+	Entities [5]int // user, team, usage days, keys, sandboxes
+	Bytes    [5]int
+}
+
+// partNames are the names of the parts of an [Extent].
+var partNames = [5]string{"user", "team", "quota_usage", "api_keys", "sandboxes"}
+
+// ExtentOf is that of a row as it is stored, sealed pages aside.
+func ExtentOf(r *AccountRow) (e Extent) {
+	for i, part := range [][]byte{r.User, r.Team, r.Usage, r.Keys, r.Sandboxes} {
+		e.add(i, part)
+	}
+	return e
+}
+
+// ExtentOfChange is that of a change that holds all there is of its account.
+func ExtentOfChange(c *Change) Extent {
+	e := ExtentOf(&c.Row)
+	for i := range c.Pages {
+		e.AddPage(c.Pages[i].Section, c.Pages[i].Body)
+	}
+	return e
+}
+
+// AddPage adds a sealed page of a section.
+func (e *Extent) AddPage(s SectionKind, body []byte) { e.add(1+int(s), body) }
+
+func (e *Extent) add(part int, body []byte) {
+	e.Bytes[part] += len(body)
+	// Where stored JSON is damaged, what is before that counts.
+	_ = splitItems(body, func([]byte) error {
+		e.Entities[part]++
+		return nil
+	})
+}
+
+// Less names the first part that there is less of than in another extent: fewer
+// entities or, where bytes is set, fewer bytes. Empty where there is none.
+func (e Extent) Less(than Extent, bytes bool) string {
+	for i, name := range partNames {
+		if e.Entities[i] < than.Entities[i] || bytes && e.Bytes[i] < than.Bytes[i] {
+			return name
+		}
+	}
+	return ""
+}

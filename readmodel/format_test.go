@@ -1,0 +1,162 @@
+package readmodel_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/internal/workload"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// asBefore makes a generation one of the first format, as a program made it
+// that knows of no other.
+func asBefore(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	if _, err := pool.Exec(t.Context(), `
+UPDATE export.generations SET format = 1 WHERE generation = 1;
+ALTER TABLE export_g1.account_export DROP COLUMN counted_at, DROP COLUMN messages, DROP COLUMN digest_high, DROP COLUMN digest_low`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// oldAdvance is what a program of before calls.
+func oldAdvance(ctx context.Context, pool *pgxpool.Pool) error {
+	_, err := pool.Exec(ctx, `
+SELECT export.advance(1, ARRAY[0], ARRAY[c.position], ARRAY[c.position + 1], ARRAY[c.epoch], ARRAY[now()],
+    ARRAY[0::bigint], ARRAY[0::bigint], ARRAY[0::bigint], ARRAY[0::bigint], ARRAY[0::bigint])
+FROM export.checkpoints c WHERE generation = 1 AND partition = 0`)
+	return err
+}
+
+// TestOlderProgramDoesNotWriteNewFormat: its commits are refused with a message
+// that says why, and it does not become a member, which would hold partitions
+// that it cannot move. In a generation of the first format it goes on.
+func TestOlderProgramDoesNotWriteNewFormat(t *testing.T) {
+	pool, s := open(t)
+	acquire(t, s)
+	join := func() error {
+		_, err := pool.Exec(t.Context(), `
+INSERT INTO export.members (member, backend) VALUES ('older', 1)
+ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = excluded.seen_at`)
+		return err
+	}
+	for what, err := range map[string]error{"commit": oldAdvance(t.Context(), pool), "join": join()} {
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != "AE002" ||
+			!strings.Contains(refused.Message, "generation 1 is in storage format 2, and this program writes 1") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	asBefore(t, pool)
+	for what, err := range map[string]error{"commit": oldAdvance(t.Context(), pool), "join": join()} {
+		if err != nil {
+			t.Errorf("%s in the first format: %v", what, err)
+		}
+	}
+	if _, err := pool.Exec(t.Context(), `UPDATE export.generations SET format = 3`); err != nil {
+		t.Fatal(err)
+	}
+	s.Close(t.Context())
+	if _, err := s.Acquire(t.Context(), stream); !errors.Is(err, projections.ErrVersion) || !strings.Contains(err.Error(), "storage format 3") {
+		t.Errorf("a generation of a newer format: %v", err)
+	}
+}
+
+// TestFirstFormatIsTakenOn: rows that an older program wrote stay as they are
+// and say nothing of what went into them, those that are written from their
+// first message on do; a generation that is built beside is of the new format.
+func TestFirstFormatIsTakenOn(t *testing.T) {
+	pool, s := open(t)
+	log := newLog(3, 3000, workload.Config{Accounts: 12})
+	some := log[:2500]
+	opt := projections.Options{Batch: projections.Bound{Events: 100, Bytes: 1 << 20}}
+	some.into(t, s, opt)
+	s.Close(t.Context())
+	known := some.consumed(t)
+	asBefore(t, pool)
+
+	log.into(t, s, opt)
+	rows, all := says(t, pool, 1), log.consumed(t)
+	for id, n := range all {
+		if _, before := known[id]; before && rows[id].Messages != 0 || !before && rows[id].Messages != n {
+			t.Errorf("account %s says %d messages of %d; known before: %t", id, rows[id].Messages, n, before)
+		}
+	}
+	builder := readmodel.NewBuilder(pool, "builder", false, quiet)
+	t.Cleanup(func() { builder.Close(t.Context()) })
+	log.into(t, builder, projections.Options{})
+	if n := len(says(t, pool, 2)); n != len(all) {
+		t.Errorf("%d of %d rows of the new generation say what went into them", n, len(all))
+	}
+	c, err := readmodel.Compare(t.Context(), pool, 1, 2)
+	if err != nil || !c.Equal() || c.Compared != int64(len(all)) {
+		t.Errorf("compared: %+v, %v", c, err)
+	}
+	g, err := readmodel.FindGeneration(t.Context(), pool, 2)
+	if err != nil || g.Format != readmodel.FormatCounted {
+		t.Errorf("generation 2: %+v, %v", g, err)
+	}
+}
+
+// TestMigrationGivesWayToReaders: a transaction that has read an account's row
+// and goes on for long keeps the migration waiting, and not those who read
+// after it.
+func TestMigrationGivesWayToReaders(t *testing.T) {
+	pool, s := open(t)
+	a := newAccount(t, s, acquire(t, s), someone)
+	a.register()
+	if err := a.commit(freeTier); err != nil {
+		t.Fatal(err)
+	}
+	asBefore(t, pool)
+	long, err := pool.BeginTx(t.Context(), pgx.TxOptions{AccessMode: pgx.ReadOnly})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := long.Exec(t.Context(), `SELECT FROM export_g1.account_export, export.generations`); err != nil {
+		t.Fatal(err)
+	}
+	migrated := make(chan error, 1)
+	go func() { migrated <- readmodel.Migrate(t.Context(), pool.Config().ConnString()) }()
+	x := readmodel.NewExports(pool)
+	waited := 0
+	for deadline := time.Now().Add(20 * time.Second); waited < 3; {
+		if time.Now().After(deadline) {
+			t.Fatal("the migration was never seen to wait")
+		}
+		var n int
+		if err := pool.QueryRow(t.Context(), `
+SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'export_g1.account_export'::regclass AND mode = 'AccessExclusiveLock'`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			continue
+		}
+		waited++
+		if m, _ := read(t, x, a.id); m.State != readmodel.Complete { // gets through, or fails after its half a second
+			t.Errorf("state %v", m.State)
+		}
+	}
+	select {
+	case err := <-migrated:
+		t.Fatalf("migrated beside a reader: %v", err)
+	default:
+	}
+	if err := long.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-migrated; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readmodel.Sums(t.Context(), pool, nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,124 @@
+package readmodel_test
+
+import (
+	"context"
+	"hash/fnv"
+	"slices"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+)
+
+// messageLog is a stream in memory that does not grow.
+type messageLog []projections.Message
+
+// newLog is n messages of a workload, from position 1 on.
+func newLog(seed uint64, n int, cfg workload.Config) messageLog {
+	return logOf(n, workload.New(seed, cfg).Next)
+}
+
+// newBusyLog has between them as many of three accounts with long sections.
+func newBusyLog(seed uint64, n int, cfg workload.Config) messageLog {
+	g, busy, i := workload.New(seed, cfg), workload.NewBacklog(seed, 3, n), 0
+	return logOf(2*n, func() workload.Message {
+		if i++; i%2 == 0 {
+			m, _ := busy.Next()
+			return m
+		}
+		return g.Next()
+	})
+}
+
+func logOf(n int, next func() workload.Message) messageLog {
+	var l messageLog
+	for i := range n {
+		m := next()
+		h := fnv.New32()
+		h.Write([]byte(m.Subject))
+		l = append(l, projections.Message{Position: uint64(i + 1), Time: noon.Add(time.Duration(i) * time.Second),
+			Partition: int(h.Sum32() % uint32(stream.Partitions)), Message: events.Message{Subject: m.Subject, Header: m.Header, Data: m.Data}})
+	}
+	return l
+}
+
+func (l messageLog) Info(context.Context) (projections.StreamInfo, error) {
+	info := stream
+	info.First, info.Last, info.Time = l[0].Position, l[len(l)-1].Position, noon
+	return info, nil
+}
+
+func (l messageLog) after(position uint64) messageLog {
+	i := slices.IndexFunc(l, func(m projections.Message) bool { return m.Position > position })
+	if i < 0 {
+		return nil
+	}
+	return l[i:]
+}
+
+func (l messageLog) First(_ context.Context, after uint64) (uint64, bool, error) {
+	if rest := l.after(after); rest != nil {
+		return rest[0].Position, true, nil
+	}
+	return 0, false, nil
+}
+
+func (l messageLog) At(_ context.Context, position uint64) (time.Time, bool, error) {
+	if rest := l.after(position - 1); rest != nil && rest[0].Position == position {
+		return rest[0].Time, true, nil
+	}
+	return time.Time{}, false, nil
+}
+
+func (l messageLog) Open(_ context.Context, after uint64) (projections.Reader, error) {
+	return &logReader{l.after(after)}, nil
+}
+
+type logReader struct{ rest messageLog }
+
+func (r *logReader) Next(ctx context.Context, buf []projections.Message, bound projections.Bound) ([]projections.Message, error) {
+	if len(r.rest) == 0 {
+		<-ctx.Done()
+		return buf, ctx.Err()
+	}
+	n := min(len(r.rest), bound.Events)
+	buf, r.rest = append(buf, r.rest[:n]...), r.rest[n:]
+	return buf, nil
+}
+
+func (r *logReader) Close() {}
+
+// into folds all of the log into a store.
+func (l messageLog) into(t *testing.T, s projections.Store, opt projections.Options) {
+	t.Helper()
+	opt.Logger = quiet
+	p := projections.New(l, s, opt)
+	defer p.Close()
+	if err := p.RunToEnd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// consumed counts the messages that moved each account's position.
+func (l messageLog) consumed(t *testing.T) map[events.UUID]uint64 {
+	t.Helper()
+	fold, n := projections.NewFold(), map[events.UUID]uint64{}
+	for _, m := range l {
+		to := events.ParseSubject(m.Subject)
+		a := fold.Account(to.Account)
+		gone := a != nil && a.State(nil) == projections.Erased
+		if _, _, err := fold.Apply(m); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case to.Kind != events.SubjectAccount || gone:
+		case fold.Account(to.Account).State(nil) == projections.Erased:
+			n[to.Account] = 1
+		default:
+			n[to.Account]++
+		}
+	}
+	return n
+}

@@ -1,0 +1,151 @@
+package readmodel_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/internal/local/testrun"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+var hostile = workload.Config{Accounts: 5, HostileShare: 0.1, ErasureShare: 0.001, LargeShare: 0.01}
+
+// TestRowsSayWhatWentIntoThem: however a stream is cut into batches, states
+// evicted and loaded between any two, with COPY or without, each row counts the
+// account's messages, and its digest is that of all that is stored.
+func TestRowsSayWhatWentIntoThem(t *testing.T) {
+	log := newBusyLog(testrun.Seed(t), 2000, hostile)
+	pool, live := open(t)
+	log.into(t, live, projections.Options{CacheBytes: 1, Lanes: 2, Batch: projections.Bound{Events: 60, Bytes: 1 << 20}})
+	builder := readmodel.NewBuilder(pool, "builder", false, quiet)
+	t.Cleanup(func() { builder.Close(t.Context()) })
+	log.into(t, builder, projections.Options{CacheBytes: 1 << 20, Batch: projections.Bound{Events: 100_000, Bytes: 1 << 30}})
+	want := log.consumed(t)
+	ids := slices.Collect(maps.Keys(want))
+	one, other := says(t, pool, 1), says(t, pool, 2)
+	if diff := cmp.Diff(one, other); diff != "" {
+		t.Errorf("the same stream, cut in two ways:\n%s", diff)
+	}
+	for generation, rows := range map[int64]map[events.UUID]readmodel.Sum{1: one, 2: other} {
+		stored, err := readmodel.SumUp(t.Context(), pool, generation, ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, n := range want {
+			if rows[id].Messages != n || rows[id].Digest != stored[id] {
+				t.Errorf("generation %d: account %s says %+v, want %d messages, and of what is stored %s", generation, id, rows[id], n, stored[id])
+			}
+		}
+		if len(rows) != len(want) {
+			t.Errorf("generation %d: %d rows, want %d", generation, len(rows), len(want))
+		}
+	}
+	var pages, waiting, parked, erased int
+	if err := pool.QueryRow(t.Context(), `
+SELECT (SELECT count(*) FROM export_g1.account_export_pages), (SELECT count(*) FROM export_g1.account_waiting),
+    (SELECT count(*) FROM export_g1.parked WHERE account_id IS NOT NULL),
+    (SELECT count(*) FROM export_g1.account_export WHERE erased_at IS NOT NULL)`).Scan(&pages, &waiting, &parked, &erased); err != nil ||
+		pages < 20 || waiting == 0 || parked == 0 || erased == 0 {
+		t.Errorf("%d pages, %d waiting, %d parked, %d erased, %v: the stream is too short to say anything", pages, waiting, parked, erased, err)
+	}
+}
+
+// says reads what a generation's rows say; nothing of one whose count is of
+// another position.
+func says(t *testing.T, pool *pgxpool.Pool, generation int) map[events.UUID]readmodel.Sum {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), fmt.Sprintf(`
+SELECT account_id, position, messages, digest_high, digest_low FROM export_g%d.account_export WHERE counted_at = position`, generation))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	out := map[events.UUID]readmodel.Sum{}
+	for rows.Next() {
+		var id [16]byte
+		var s readmodel.Sum
+		if err := rows.Scan(&id, &s.Position, &s.Messages, &s.Digest[0], &s.Digest[1]); err != nil {
+			t.Fatal(err)
+		}
+		out[id] = s
+	}
+	if rows.Err() != nil {
+		t.Fatal(rows.Err())
+	}
+	return out
+}
+
+// TestCountOfAnotherPositionIsNone: a program that does not know of the count
+// moves the position alone. What the row says of the position before is nothing
+// then, and is not added to; once a fold has found what is stored, the row says
+// so, and counts on, in whichever memory its state is.
+func TestCountOfAnotherPositionIsNone(t *testing.T) {
+	pool, s := open(t)
+	a := newAccount(t, s, acquire(t, s), someone)
+	a.register()
+	if err := a.commit(freeTier); err != nil {
+		t.Fatal(err)
+	}
+	row := func(when string, messages uint64) {
+		t.Helper()
+		sums, err := readmodel.Sums(t.Context(), pool, []events.UUID{a.id})
+		if err != nil || sums[a.id].Messages != messages || sums[a.id].Position != a.at {
+			t.Errorf("%s: %+v, %v; want %d messages at %d", when, sums[a.id], err, messages, a.at)
+		}
+	}
+	row("written from the first message on", 2)
+	// Another program writes, which this one does not notice.
+	rename := func() {
+		a.apply(events.NewUserProfileUpdated(a.meta(), a.id, events.UserProfileUpdated{Name: events.Some(fmt.Sprint("n", a.at))}))
+		if err := a.commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.at++
+	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET position = 3`); err != nil {
+		t.Fatal(err)
+	}
+	row("written by one that does not count", 0)
+	rename()
+	row("written again", 0)
+
+	stored, err := readmodel.SumUp(t.Context(), pool, 1, []events.UUID{a.id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := func(s readmodel.Sum) []events.UUID {
+		t.Helper()
+		other, err := readmodel.NoteSums(t.Context(), pool, map[events.UUID]readmodel.Sum{a.id: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return other
+	}
+	if other := note(readmodel.Sum{Position: a.at, Messages: 4, Digest: projections.Digest{1, 1}}); len(other) != 1 {
+		t.Errorf("a fold that has come to something else: %v", other)
+	}
+	row("a fold has come to something else", 0)
+	note(readmodel.Sum{Position: a.at - 1, Messages: 3, Digest: stored[a.id]})
+	row("a fold of fewer messages", 0)
+	if other := note(readmodel.Sum{Position: a.at, Messages: 4, Digest: stored[a.id]}); len(other) != 0 {
+		t.Errorf("a fold that has come to the same: %v", other)
+	}
+	row("a fold has come to the same", 4)
+	rename() // by a state that was in memory all the time
+	row("written since", 5)
+	sums, err := readmodel.Sums(t.Context(), pool, []events.UUID{a.id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored, err = readmodel.SumUp(t.Context(), pool, 1, []events.UUID{a.id}); err != nil || sums[a.id].Digest != stored[a.id] {
+		t.Errorf("digest %s, %v; want that of what is stored, %s", sums[a.id].Digest, err, stored[a.id])
+	}
+}

@@ -1,0 +1,224 @@
+package readmodel_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// fold folds one account's messages up to a position; it is a
+// [readmodel.FoldAccount].
+func (l messageLog) fold(_ context.Context, id events.UUID, upTo uint64) (*projections.Refold, error) {
+	r := projections.NewRefold(id)
+	for _, m := range l {
+		if to := events.ParseSubject(m.Subject); to.Kind != events.SubjectAccount || to.Account != id || m.Position > upTo {
+			continue
+		}
+		if err := r.Apply(m); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// without leaves messages out.
+func (l messageLog) without(out func(projections.Message) bool) messageLog {
+	return slices.DeleteFunc(slices.Clone(l), out)
+}
+
+// contents is all that the first generation stores, by account.
+func contents(t *testing.T, pool *pgxpool.Pool) map[events.UUID]string {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `
+SELECT a.account_id, concat_ws('|', (to_jsonb(a) - 'version_minor')::text,
+    (SELECT string_agg(p::text, '|' ORDER BY section, page_key) FROM export_g1.account_export_pages p WHERE account_id = a.account_id),
+    (SELECT string_agg(i::text, '|' ORDER BY section, item) FROM export_g1.account_export_items i WHERE account_id = a.account_id),
+    (SELECT string_agg(w::text, '|' ORDER BY entity, entity_id) FROM export_g1.account_waiting w WHERE account_id = a.account_id),
+    (SELECT string_agg(k::text, '|' ORDER BY position) FROM export_g1.parked k WHERE account_id = a.account_id))
+FROM export_g1.account_export a`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[events.UUID]string{}
+	var id [16]byte
+	var all string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &all}, func() error {
+		out[id] = all
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestRefoldOfLessChangesNothing: where the stream has lost any message that a
+// row was made of, and whichever it is, the row stays as it is, to the byte,
+// and it is told why; the accounts that have lost nothing are refolded beside
+// it. A row that does not count its messages does not shrink.
+func TestRefoldOfLessChangesNothing(t *testing.T) {
+	log := newBusyLog(5, 1500, workload.Config{Accounts: 6, HostileShare: 0.05, ErasureShare: 0.001})
+	last := log[len(log)-1].Position
+	lastOf := map[string]uint64{}
+	for _, m := range log {
+		lastOf[m.Subject] = m.Position
+	}
+	parked := map[uint64]bool{}
+	fold := projections.NewFold()
+	for _, m := range log {
+		if out, _, err := fold.Apply(m); err == nil && out == projections.Parked {
+			parked[m.Position] = true
+		}
+	}
+	for name, c := range map[string]struct {
+		lost    func(projections.Message) bool
+		counted bool
+		refused int // accounts at least
+	}{
+		"the beginning":                          {func(m projections.Message) bool { return m.Position <= last/3 }, true, 6},
+		"one message of ten":                     {func(m projections.Message) bool { return m.Position%10 == 3 }, true, 6},
+		"the last of each":                       {func(m projections.Message) bool { return m.Position == lastOf[m.Subject] }, true, 6},
+		"everything":                             {func(m projections.Message) bool { return true }, true, 6},
+		"the beginning, of rows without a count": {func(m projections.Message) bool { return m.Position <= last/3 }, false, 4},
+		"the last of each, without a count":      {func(m projections.Message) bool { return m.Position == lastOf[m.Subject] }, false, 6},
+		"what was parked, without a count":       {func(m projections.Message) bool { return parked[m.Position] }, false, 4},
+		"nothing":                                {func(m projections.Message) bool { return false }, true, 0},
+		"nothing, without a count":               {func(m projections.Message) bool { return false }, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool, s := open(t)
+			log.into(t, s, projections.Options{Batch: projections.Bound{Events: 300, Bytes: 1 << 20}})
+			all, before := log.consumed(t), contents(t, pool)
+			ids := slices.Collect(maps.Keys(all))
+			if !c.counted {
+				asBefore(t, pool)
+			}
+			rest := log.without(c.lost)
+			for range 2 { // the first may give rows a count
+				done, err := readmodel.SwapAccounts(t.Context(), pool, ids, false, rest.fold)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(done.Unchanged) < c.refused || c.refused == 0 && len(done.Unchanged) > 0 {
+					t.Errorf("%d accounts left as they are, want %d at least: %v", len(done.Unchanged), c.refused, done.Unchanged)
+				}
+				left := map[events.UUID]error{}
+				for _, u := range done.Unchanged {
+					if left[u.Account] = u.Err; !errors.Is(u.Err, readmodel.ErrLoss) {
+						t.Errorf("account %s: %v", u.Account, u.Err)
+					}
+				}
+				for id, n := range all {
+					r, err := rest.fold(t.Context(), id, last)
+					if err != nil {
+						t.Fatal(err)
+					}
+					ch, err := r.State.Flush()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if why := left[id]; c.counted && ch.Messages > 0 && ch.Messages < n && (why == nil ||
+						fold.Account(id).State(nil) != projections.Erased && !strings.Contains(why.Error(), fmt.Sprintf("the row counts %d messages, and the stream holds %d", n, ch.Messages))) {
+						t.Errorf("account %s: %v; the row counts %d, the stream holds %d", id, why, n, ch.Messages)
+					}
+				}
+				if c.counted || c.refused == 0 {
+					if diff := cmp.Diff(before, contents(t, pool)); diff != "" {
+						t.Errorf("what is stored has changed:\n%.3000s", diff)
+					}
+					if len(done.Changed) > 0 {
+						t.Errorf("said to have changed: %v", done.Changed)
+					}
+				}
+				after := contents(t, pool)
+				for id := range left {
+					if c.counted && before[id] != after[id] {
+						t.Errorf("account %s was left as it is, and has changed", id)
+					}
+				}
+			}
+			if c.counted {
+				acceptsLoss(t, pool, rest, all, last)
+			}
+		})
+	}
+}
+
+// acceptsLoss: who tells so has accounts made of what there is, but for those
+// that are erased, and those of which there is nothing.
+func acceptsLoss(t *testing.T, pool *pgxpool.Pool, rest messageLog, all map[events.UUID]uint64, upTo uint64) {
+	t.Helper()
+	done, err := readmodel.SwapAccounts(t.Context(), pool, slices.Collect(maps.Keys(all)), true, rest.fold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := map[events.UUID]bool{}
+	for _, u := range done.Unchanged {
+		left[u.Account] = true
+	}
+	rows := says(t, pool, 1)
+	for id, n := range all {
+		r, err := rest.fold(t.Context(), id, upTo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch, err := r.State.Flush()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := readmodel.Sum{Position: ch.Row.Position, Messages: ch.Messages, Digest: ch.Digest}
+		switch got := rows[id]; {
+		case left[id] && n == 1 && ch.Row.ErasedAt == nil, left[id] && ch.Messages == 0: // erased, or nothing is there
+		case left[id], got != want:
+			t.Errorf("account %s: left %t, says %+v, want %+v", id, left[id], got, want)
+		}
+	}
+}
+
+// TestAccountThatCannotBeFoldedStopsNobody: the others are refolded; what is
+// wrong with the servers, and not with an account, ends all.
+func TestAccountThatCannotBeFoldedStopsNobody(t *testing.T) {
+	pool, s := open(t)
+	log := newLog(6, 600, workload.Config{Accounts: 8})
+	log.into(t, s, projections.Options{})
+	ids := slices.SortedFunc(maps.Keys(log.consumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
+	before := contents(t, pool)
+	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET user_json = '{}' WHERE user_json IS NOT NULL`); err != nil {
+		t.Fatal(err)
+	}
+	bad := ids[2]
+	done, err := readmodel.SwapAccounts(t.Context(), pool, ids, false, func(ctx context.Context, id events.UUID, upTo uint64) (*projections.Refold, error) {
+		if id == bad {
+			return nil, fmt.Errorf("%w: by this test", readmodel.ErrAccount)
+		}
+		return log.fold(ctx, id, upTo)
+	})
+	if err != nil || len(done.Unchanged) != 1 || done.Unchanged[0].Account != bad || !errors.Is(done.Unchanged[0].Err, readmodel.ErrAccount) {
+		t.Fatalf("%+v, %v; want all but %s", done, err, bad)
+	}
+	after := contents(t, pool)
+	for _, id := range ids {
+		if mended := after[id] == before[id]; mended == (id == bad) && before[id] != after[id] {
+			t.Errorf("account %s: mended %t", id, mended)
+		}
+	}
+	away := errors.New("the servers are away")
+	done, err = readmodel.SwapAccounts(t.Context(), pool, ids, false, func(context.Context, events.UUID, uint64) (*projections.Refold, error) { return nil, away })
+	if !errors.Is(err, away) || len(done.Unchanged) > 0 {
+		t.Errorf("%+v, %v; want an error that is no account's", done, err)
+	}
+}

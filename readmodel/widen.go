@@ -1,0 +1,51 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// addCounts gives the rows of a generation of the first format room for a count
+// and a digest, as those of the second have. Nothing is rewritten: what is
+// there has none until it is verified. It takes the table's lock for a moment,
+// and gives way to who reads it for longer, see [untilUnlocked]. Programs of before
+// read and write on, without these columns. It may be repeated.
+func addCounts(ctx context.Context, db beginner, generation int64) error {
+	var there bool
+	err := db.QueryRow(ctx, `
+SELECT count(*) = 4 FROM pg_attribute
+WHERE attrelid = to_regclass($1) AND attname IN ('counted_at', 'messages', 'digest_high', 'digest_low') AND NOT attisdropped`,
+		schema(generation)+".account_export").Scan(&there)
+	if err != nil || there {
+		return err
+	}
+	err = untilUnlocked(ctx, func() error {
+		return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, inSchema(generation, `
+SET LOCAL ROLE `+ProjectorRole+`;
+SET LOCAL lock_timeout = '100ms';
+ALTER TABLE IF EXISTS {schema}.account_export ADD COLUMN IF NOT EXISTS counted_at bigint, ADD COLUMN IF NOT EXISTS messages bigint,
+    ADD COLUMN IF NOT EXISTS digest_high bigint, ADD COLUMN IF NOT EXISTS digest_low bigint`))
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("give rows of generation %d a count: %w", generation, err)
+	}
+	return nil
+}
+
+// counted makes sure that the generation's rows have room for a count.
+func (s *Store) counted(ctx context.Context, g Generation) error {
+	if g.Format >= FormatCounted {
+		return nil
+	}
+	return addCounts(ctx, s.pool, g.Number)
+}
+
+type beginner interface {
+	querier
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
