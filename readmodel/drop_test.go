@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"accountexport/internal/local/postgres"
 	"accountexport/readmodel"
 )
 
@@ -81,18 +82,19 @@ WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
 // TestMigratingHoldsNoReaderUp: a migration has to change a table that an old
 // transaction reads, and every read of a document, too.
 func TestMigratingHoldsNoReaderUp(t *testing.T) {
-	pool, s := open(t)
-	a := newAccount(t, s, acquire(t, s), someone)
-	a.register()
-	if err := a.commit(freeTier); err != nil {
+	url := postgres.TestDatabase(t)
+	if err := readmodel.MigrateTo(t.Context(), url, 2); err != nil {
 		t.Fatal(err)
 	}
-	// As it was before the last migration that locks it.
-	for _, sql := range []string{`ALTER TABLE export.generations RENAME COLUMN history TO unused`, `UPDATE export.schema_version SET version = 2`,
-		`DROP TABLE export.acceptances`} {
-		if _, err := pool.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
+	pool, err := pgxpool.New(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	if _, err := pool.Exec(t.Context(), `
+INSERT INTO export.generations (generation, state, version_major, version_minor, stream_name, stream_created, refolded_minor, partitions)
+VALUES (1, 'live', 1, 0, 'CONTROL_PLANE', now(), 0, 4)`); err != nil {
+		t.Fatal(err)
 	}
 	old := reading(t, pool, `SELECT count(*) FROM export.generations`)
 	migrated := make(chan error, 1)

@@ -26,9 +26,15 @@ const (
 
 // Migrate brings the database to this program's schema. It may be repeated,
 // and by several programs at once. Where an old transaction holds what a
-// migration has to lock, it tries again until ctx ends, and holds nobody up. The user needs the right to create roles
-// the first time, or the two roles granted beforehand.
-func Migrate(ctx context.Context, url string) error {
+// migration has to lock, it tries again until ctx ends, and holds nobody up. The
+// user needs the right to create roles the first time, or the two roles granted
+// beforehand.
+func Migrate(ctx context.Context, url string) error { return migrateTo(ctx, url, newest) }
+
+// newest stands for the last version of the schema.
+const newest = -1
+
+func migrateTo(ctx context.Context, url string, version int32) error {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
@@ -52,8 +58,14 @@ func Migrate(ctx context.Context, url string) error {
 	if _, err := conn.Exec(ctx, `SET lock_timeout = '50ms'`); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	if err := untilUnlocked(ctx, func() error { return m.Migrate(ctx) }); err != nil {
+	if version == newest {
+		version = int32(len(m.Migrations))
+	}
+	if err := untilUnlocked(ctx, func() error { return m.MigrateTo(ctx, version) }); err != nil {
 		return fmt.Errorf("migrate: %w", err)
+	}
+	if version < int32(len(m.Migrations)) {
+		return nil
 	}
 	first, err := generations(ctx, conn, `WHERE format < $1`, FormatCounted)
 	for _, g := range first {
