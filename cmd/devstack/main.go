@@ -50,7 +50,7 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 	for _, cmd := range []*cobra.Command{root, same} {
 		flags := cmd.Flags()
 		flags.BoolVar(&opt.Keep, "keep", false, "keep the data for the next run, which goes on with it")
-		cli.Flag(flags, &opt.Dir, "dir", cli.Text("FOLDER", "the name of a folder"),
+		cli.Flag(flags, &opt.Dir, "dir", cli.Path("FOLDER", "the name of a folder"),
 			"keep the data in this folder (default with --keep: one of the user's cache, or of /var/tmp for root)")
 		cli.Flag(flags, &opt.Rate, "rate", cli.Whole("N", 1, 20_000), "simulated events a second; at most as many as the disk takes one by one")
 		cli.Flag(flags, &opt.Accounts, "accounts", cli.Whole("N", 1, 1_000_000), "simulated accounts")

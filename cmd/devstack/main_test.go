@@ -24,6 +24,8 @@ func theProgram() clitest.Program {
 
 func TestFlagsOverrideTheEnvironment(t *testing.T) { theProgram().FlagsOverride(t) }
 
+func TestSecretsAreHidden(t *testing.T) { theProgram().SecretsAreHidden(t) }
+
 func TestHelpNeedsNothing(t *testing.T) { theProgram().HelpNeedsNothing(t) }
 
 func TestScripts(t *testing.T) { clitest.Scripts(t, nil) }

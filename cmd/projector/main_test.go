@@ -52,6 +52,11 @@ func TestFlagsOverrideTheEnvironment(t *testing.T) {
 	theProgram().FlagsOverride(t)
 }
 
+func TestSecretsAreHidden(t *testing.T) {
+	t.Parallel()
+	theProgram().SecretsAreHidden(t)
+}
+
 func TestHelpNeedsNothing(t *testing.T) {
 	t.Parallel()
 	theProgram().HelpNeedsNothing(t)

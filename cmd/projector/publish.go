@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/cli"
+	"accountexport/internal/secret"
 )
 
 func (p *program) publish() *cobra.Command {
@@ -25,7 +27,7 @@ func (p *program) publish() *cobra.Command {
 			if len(args) == 1 {
 				f, err := os.Open(args[0])
 				if err != nil {
-					return err
+					return quoted(err)
 				}
 				defer f.Close()
 				in = f
@@ -33,7 +35,7 @@ func (p *program) publish() *cobra.Command {
 			ctx := cmd.Context()
 			payload, err := readAll(ctx, in)
 			if err != nil {
-				return err
+				return quoted(err)
 			}
 			m, err := events.Address(payload)
 			if err != nil {
@@ -56,6 +58,16 @@ func (p *program) publish() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// quoted is an error about a file whose name, which may have been meant for
+// something else, shows no secret.
+func quoted(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("%s %s: %w", path.Op, secret.Quote(path.Path), path.Err)
+	}
+	return err
 }
 
 // readAll reads to the end, or until ctx ends: somebody who is asked to end does

@@ -3,16 +3,18 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"accountexport/internal/secret"
 )
 
 // NoArgs is for commands without arguments.
 func NoArgs(_ *cobra.Command, given []string) error {
 	if len(given) > 0 {
-		return fmt.Errorf("found %s: no argument belongs here", show(given[0]))
+		return fmt.Errorf("found %s: no argument belongs here", show(given, 0))
 	}
 	return nil
 }
@@ -24,11 +26,11 @@ func Arg[T any](to *T, kind Kind[T]) cobra.PositionalArgs {
 		case len(given) == 0:
 			return fmt.Errorf("%s is missing: it has to be %s", kind.Name, kind.Right)
 		case len(given) > 1:
-			return fmt.Errorf("found %s after %s: one argument belongs here", show(given[1]), kind.Name)
+			return fmt.Errorf("found %s after %s: one argument belongs here", show(given, 1), kind.Name)
 		}
 		v, err := kind.Parse(given[0])
 		if err != nil {
-			return fmt.Errorf("%s is %s: it has to be %s", kind.Name, show(given[0]), kind.Right)
+			return fmt.Errorf("%s is %s: it has to be %s", kind.Name, show(given, 0), kind.Right)
 		}
 		*to = v
 		return nil
@@ -39,7 +41,7 @@ func Arg[T any](to *T, kind Kind[T]) cobra.PositionalArgs {
 func MaybeFile(_ *cobra.Command, given []string) error {
 	switch {
 	case len(given) > 1:
-		return fmt.Errorf("found %s after FILE: one file at most belongs here", show(given[1]))
+		return fmt.Errorf("found %s after FILE: one file at most belongs here", show(given, 1))
 	case len(given) == 1 && given[0] == "":
 		return errors.New(`FILE is "": it has to be the name of a file, or left out`)
 	}
@@ -56,16 +58,16 @@ func choose(cmd *cobra.Command, given []string) error {
 	case len(given) == 0:
 		return fmt.Errorf("%w: %s", errChoose, names(cmd))
 	case cmd.ArgsLenAtDash() == 0:
-		return fmt.Errorf("found %s behind --: a command has to come before it", show(given[0]))
+		return fmt.Errorf("found %s behind --: a command has to come before it", show(given, 0))
 	}
 	if !cmd.HasAvailableSubCommands() {
-		return fmt.Errorf("found %s behind %s, which holds no commands", show(given[0]), cmd.CommandPath())
+		return fmt.Errorf("found %s behind %s, which holds no commands", show(given, 0), cmd.CommandPath())
 	}
 	similar := cmd.SuggestionsFor(given[0])
 	if given[0] != "" && len(similar) > 0 {
-		return fmt.Errorf("%s is not a command: did you mean %s?", show(given[0]), strings.Join(similar, " or "))
+		return fmt.Errorf("%s is not a command: did you mean %s?", show(given, 0), strings.Join(similar, " or "))
 	}
-	return fmt.Errorf("%s is not a command: it has to be %s", show(given[0]), names(cmd))
+	return fmt.Errorf("%s is not a command: it has to be %s", show(given, 0), names(cmd))
 }
 
 // names lists the commands that a command holds.
@@ -82,15 +84,12 @@ func names(cmd *cobra.Command) string {
 	return strings.Join(all[:len(all)-1], ", ") + " or " + all[len(all)-1]
 }
 
-var uuid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-
-// show quotes a text that came unexpectedly, unless it may hold a secret: the
-// shortest that a setting takes has 32 bytes, and those in connection strings
-// can be told by their shape.
-func show(s string) string {
-	lower := strings.ToLower(s)
-	if len(s) >= 32 && !uuid.MatchString(s) || strings.Contains(s, "@") || strings.Contains(s, "://") || strings.Contains(lower, "password") {
-		return "(hidden)"
+// show quotes one of the arguments that were given. A connection string that
+// nobody quoted comes in pieces, and one without a mark of its own is hidden for
+// those beside it.
+func show(given []string, which int) string {
+	if slices.ContainsFunc(given, secret.MayBeIn) {
+		return secret.Hidden
 	}
-	return fmt.Sprintf("%q", s)
+	return secret.Quote(given[which])
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"accountexport/internal/secret"
 )
 
 // Kind is a kind of values, of flags and arguments.
@@ -50,6 +52,18 @@ func Text(name, right string) Kind[string] {
 	}}
 }
 
+// Path is the kind of names of files and folders. A connection string is none: a
+// folder of its name would be made.
+func Path(name, right string) Kind[string] {
+	text := Text(name, right)
+	return Kind[string]{name, right, func(s string) (string, error) {
+		if strings.Contains(s, "://") || strings.Contains(strings.ToLower(s), "password=") {
+			return "", errors.New("a connection string")
+		}
+		return text.Parse(s)
+	}}
+}
+
 // Flag adds a flag of a kind to a command; to holds its default.
 func Flag[T any](flags *pflag.FlagSet, to *T, name string, kind Kind[T], usage string) {
 	flags.Var(&value[T]{to: to, kind: kind, text: shownDefault(*to)}, name, usage)
@@ -85,7 +99,7 @@ func (v *value[T]) problem() string {
 	if !v.bad {
 		return ""
 	}
-	return fmt.Sprintf("is %s: it has to be %s", show(v.text), v.kind.Right)
+	return fmt.Sprintf("is %s: it has to be %s", secret.Quote(v.text), v.kind.Right)
 }
 
 func (v *value[T]) right() string { return v.kind.Right }
@@ -192,7 +206,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		if invalid.GetFlag().Value.Type() == "bool" {
 			right = "true or false, or to come without a value"
 		}
-		return fmt.Errorf("--%s is %s: it has to be %s", invalid.GetFlag().Name, show(invalid.GetValue()), right)
+		return fmt.Errorf("--%s is %s: it has to be %s", invalid.GetFlag().Name, secret.Quote(invalid.GetValue()), right)
 	case errors.As(err, &syntax):
 		name, _, _ := strings.Cut(syntax.GetSpecifiedFlag(), "=")
 		return fmt.Errorf("%s is not a flag", named(name))
@@ -201,7 +215,7 @@ func flagError(cmd *cobra.Command, err error) error {
 }
 
 // named is what was given for a flag, which may have been anything.
-func named(flag string) string { return strings.Trim(show(flag), `"`) }
+func named(flag string) string { return strings.Trim(secret.Quote(flag), `"`) }
 
 // knows tells whether a command below has the flag.
 func knows(cmd *cobra.Command, flag string) bool {

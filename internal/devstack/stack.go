@@ -56,6 +56,9 @@ type stack struct {
 
 // Run starts everything, shows what it does until ctx ends, and ends it all.
 func Run(ctx context.Context, opt Options) (err error) {
+	if ctx.Err() != nil {
+		return nil // asked to end before anything began
+	}
 	s := &stack{opt: opt}
 	defer func() { s.stop(err != nil) }()
 	starting, cancel := context.WithTimeout(ctx, 2*time.Minute)

@@ -33,7 +33,7 @@ func Docs() []Doc {
 		{"NATS_CREDS", "–", projector, "NATS credentials file", "the path of a readable file", false},
 		{"NATS_CA", "–", projector, "certificate authority of the NATS servers (PEM)", "the path of a readable file", false},
 		{"STREAM", "CONTROL_PLANE", projector, "the event stream",
-			"a stream name: no white space, '.', '*', '>', '/' or '\\'", false},
+			"a stream name: no white space, '.', '*', '>', '/', '\\', '@' or '='", false},
 		{"HTTP_ADDR", ":8080", api, "where the API listens", rightAddr, false},
 		{"ADMIN_ADDR", ":9091", projector, "where metrics and health are served", rightAddr, false},
 		{"ADMIN_ADDR", ":9092", api, "where metrics and health are served", rightAddr, false},

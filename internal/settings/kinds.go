@@ -16,6 +16,8 @@ import (
 
 	"github.com/caarlos0/env/v11"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/internal/secret"
 )
 
 // Kinds of values. A value of one of these in a loaded struct is right.
@@ -48,23 +50,21 @@ type Rate struct {
 type Network netip.Prefix
 
 // String hides the secret from whoever prints settings.
-func (s Secret) String() string { return hidden }
+func (s Secret) String() string { return secret.Hidden }
 
 // GoString hides the secret from %#v.
-func (s Secret) GoString() string { return hidden }
+func (s Secret) GoString() string { return secret.Hidden }
 
 // LogValue hides the secret from logs.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
+func (s Secret) LogValue() slog.Value { return slog.StringValue(secret.Hidden) }
 
 // String hides the password from whoever prints settings; the value itself is
 // string(u).
-func (u DatabaseURL) String() string { return redacted(string(u)) }
+func (u DatabaseURL) String() string { return secret.QuoteURL(string(u)) }
 
 // String hides the password from whoever prints settings; the value itself is
 // string(u).
-func (u NATSURL) String() string { return redacted(string(u)) }
-
-const hidden = "(hidden)"
+func (u NATSURL) String() string { return secret.QuoteURL(string(u)) }
 
 // parsers holds one function for each kind. Errors add to what [Doc.Right]
 // says, and never repeat the value.
@@ -101,12 +101,15 @@ func parseDatabaseURL(v string) (DatabaseURL, error) {
 	if _, err := pgxpool.ParseConfig(v); err != nil {
 		return "", errNotRight // pgx's error may repeat the password
 	}
+	if u, err := url.Parse(v); err == nil && cutShort(u) {
+		return "", errNotRight
+	}
 	return DatabaseURL(v), nil
 }
 
 func parseAddr(v string) (Addr, error) {
-	_, port, err := net.SplitHostPort(v)
-	if err != nil {
+	host, port, err := net.SplitHostPort(v)
+	if err != nil || strings.ContainsAny(host, "@=/ ") {
 		return "", errNotRight
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
@@ -117,7 +120,7 @@ func parseAddr(v string) (Addr, error) {
 
 func parseHTTPURL(v string) (HTTPURL, error) {
 	u, err := url.Parse(v)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || cutShort(u) ||
 		u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return "", errNotRight
 	}
@@ -127,7 +130,7 @@ func parseHTTPURL(v string) (HTTPURL, error) {
 func parseNATSURL(v string) (NATSURL, error) {
 	for server := range strings.SplitSeq(v, ",") {
 		u, err := url.Parse(strings.TrimSpace(server))
-		if err != nil || u.Hostname() == "" {
+		if err != nil || u.Hostname() == "" || cutShort(u) {
 			return "", errNotRight
 		}
 		switch u.Scheme {
@@ -137,6 +140,18 @@ func parseNATSURL(v string) (NATSURL, error) {
 		}
 	}
 	return NATSURL(v), nil
+}
+
+// cutShort tells whether what looks like the end of a URL's host was likely meant
+// to be in its password: in nats://u:1234/x@h the password has a slash,
+// u would be connected to, and errors would name half of the password as a port.
+func cutShort(u *url.URL) bool {
+	rest := u.EscapedPath() + u.EscapedFragment()
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		key, _, _ := strings.Cut(pair, "=")
+		rest += key
+	}
+	return u.Host != "" && strings.Contains(rest, "@")
 }
 
 func parseFile(v string) (File, error) {
@@ -163,7 +178,7 @@ func parseFolder(v string) (Folder, error) {
 }
 
 func parseStreamName(v string) (StreamName, error) {
-	if strings.ContainsAny(v, " \t\r\n\f.*>/\\") {
+	if strings.ContainsAny(v, " \t\r\n\f.*>/\\@=") { // the last two for connection strings: the name is in messages
 		return "", errNotRight
 	}
 	return StreamName(v), nil

@@ -3,12 +3,13 @@ package settings
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"reflect"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/spf13/pflag"
+
+	"accountexport/internal/secret"
 )
 
 // AddFlags adds a flag for each of the program's settings.
@@ -228,31 +229,18 @@ func variable(target any, field string) string {
 
 func problem(program Program, name string, values map[string]string, cause error) error {
 	d, _ := find(program, name)
-	shown := fmt.Sprintf("%q", shorten(values[name]))
-	if d.Secret {
-		shown = redacted(values[name])
+	value := values[name]
+	shown := secret.Hidden
+	switch {
+	case !d.Secret && !secret.MayBeIn(value):
+		shown = secret.Quote(value)
+	case !d.Secret || strings.HasSuffix(name, "_URL"):
+		shown = secret.QuoteURL(value)
 	}
 	if cause != nil && !errors.Is(cause, errNotRight) {
 		return fmt.Errorf("%s is %s, and %w: it has to be %s", name, shown, cause, d.Right)
 	}
 	return fmt.Errorf("%s is %s: it has to be %s", name, shown, d.Right)
-}
-
-// redacted shows of a secret only the server, and that only where the value is
-// a URL beyond doubt.
-func redacted(value string) string {
-	u, err := url.Parse(value)
-	if err != nil || u.Scheme == "" || u.Host == "" || strings.ContainsAny(value, ", ") {
-		return hidden
-	}
-	return fmt.Sprintf("%q (the rest is hidden)", shorten((&url.URL{Scheme: u.Scheme, Host: u.Host}).String()))
-}
-
-func shorten(v string) string {
-	if r := []rune(v); len(r) > 80 {
-		return string(r[:80]) + "…"
-	}
-	return v
 }
 
 func join(problems []error) error {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"accountexport/internal/settings"
 )
@@ -157,6 +158,53 @@ func (p Program) FlagsOverride(t *testing.T) {
 
 // secret is what nobody may find in a message.
 const secret = "postgres://u:hunter2@db/x"
+
+// secrets are connection strings in many forms; their password is hunter2, after
+// the port-like 31337 in some.
+var secrets = []string{secret, "http://u:hunter2@host/?x", "http://u:31337/hunter2@host", "nats://u:31337/hunter2@host", "postgres://u:31337?hunter2@host",
+	"postgres://u:31337#hunter2@host", "user=u password=hunter2 host=db", "password=hunter2", "u:hunter2@db", "hunter2@db:5432",
+	"https://a.example.com,http://u:hunter2@host", strings.Repeat("hunter2/", 5)}
+
+// SecretsAreHidden puts a password where it does not belong: into every setting,
+// by flag and by environment, and into arguments and flags of every command.
+func (p Program) SecretsAreHidden(t *testing.T) {
+	t.Helper()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	hidden := func(environ []string, args ...string) {
+		t.Helper()
+		s := p.call(ended, environ, args...)
+		if out := s.stdout + s.stderr; strings.Contains(strings.ToLower(out), "hunter2") || strings.Contains(out, "31337") {
+			t.Errorf("%s %q with %q: %+v", p.Name, args, environ, s)
+		}
+	}
+	calls := p.calls(t)
+	for i, d := range p.docs() {
+		for j, text := range secrets {
+			call := calls[(i+j)%len(calls)]
+			hidden(p.environ(d.Name+"="+text), call...)
+			flag := "--" + strings.ReplaceAll(strings.ToLower(d.Name), "_", "-")
+			hidden(p.environ(), spellings(call, flag, text)[(i+j)%4]...)
+			hidden(p.environ(), append(append(slices.Clone(call), flag), strings.Fields(text)...)...) // not quoted
+		}
+	}
+	Walk(p.Root(), func(cmd *cobra.Command) {
+		path := strings.Fields(cmd.CommandPath())[1:]
+		for _, text := range secrets {
+			hidden(p.environ(), append(slices.Clone(path), text)...)
+			hidden(p.environ(), append(slices.Clone(path), strings.Fields(text)...)...)
+			hidden(p.environ(), append(slices.Clone(path), "one", text)...)
+			hidden(p.environ(), append(slices.Clone(path), "one", "two", text)...)
+			hidden(p.environ(), append(slices.Clone(path), "--"+text)...)
+			hidden(p.environ(), append(slices.Clone(path), "-"+text)...)
+			hidden(p.environ(), append([]string{text}, path...)...)
+			hidden(p.environ(), append([]string{cobra.ShellCompRequestCmd}, append(slices.Clone(path), text, "")...)...)
+			cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+				hidden(p.environ(), append(slices.Clone(path), "--"+f.Name+"="+text)...)
+			})
+		}
+	})
+}
 
 // HelpNeedsNothing holds every command's help, and what is called wrongly,
 // against having no settings at all.
