@@ -24,7 +24,7 @@ func (p *Program) usage(cmd *cobra.Command) error {
 	}
 	flags(w, "Flags", cmd.LocalNonPersistentFlags())
 	if !slices.Contains(p.free, cmd) {
-		flags(w, "Settings (a flag overrides its environment variable; an empty one brings back the default)", p.Root.PersistentFlags())
+		flags(w, "Settings (a flag overrides its environment variable, and is not empty)", p.Root.PersistentFlags())
 	}
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(w, "\n`%s COMMAND --help` says more about a command.\n", cmd.CommandPath())

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,12 +100,28 @@ var errNotRight = errors.New("not right")
 
 func parseDatabaseURL(v string) (DatabaseURL, error) {
 	if _, err := pgxpool.ParseConfig(v); err != nil {
-		return "", errNotRight // pgx's error may repeat the password
+		return "", besideLibpq() // pgx's error may repeat the password
 	}
 	if u, err := url.Parse(v); err == nil && cutShort(u) {
 		return "", errNotRight
 	}
 	return DatabaseURL(v), nil
+}
+
+// besideLibpq names the variables of PostgreSQL's own programs that are set: the
+// driver fills in from them what a connection string leaves open.
+func besideLibpq() error {
+	var set []string
+	for _, e := range os.Environ() {
+		if name, value, _ := strings.Cut(e, "="); strings.HasPrefix(name, "PG") && value != "" {
+			set = append(set, name)
+		}
+	}
+	if len(set) == 0 {
+		return errNotRight
+	}
+	slices.Sort(set)
+	return fmt.Errorf("%s, which PostgreSQL's driver reads as well, may be what is wrong", strings.Join(set, " and "))
 }
 
 func parseAddr(v string) (Addr, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -24,12 +25,13 @@ func AddFlags(flags *pflag.FlagSet, program Program) {
 
 // LoadAPI reads the API's settings from the environment (as os.Environ gives
 // it) and from parsed flags: those of [AddFlags], or those of a command that has
-// them from the one above it. An empty variable counts as one that is not set,
-// and so does an empty flag, whatever its variable says.
+// them from the one above it. An empty variable counts as one that is not set; an
+// empty flag is refused, since who gave it meant something, and neither the
+// variable nor the default.
 func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
 	var s API
-	values := collect(flags, environ, ForAPI)
-	problems := parse(&s, values, ForAPI)
+	values, problems := collect(flags, environ, ForAPI)
+	problems = append(problems, parse(&s, values, ForAPI)...)
 	problems = append(problems, s.settleIssuer(values)...)
 	problems = append(problems, s.settleMemory(values)...)
 	for i, c := range s.OAuthClients {
@@ -45,7 +47,8 @@ func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
 // LoadDevstack reads devstack's settings; see [LoadAPI].
 func LoadDevstack(flags *pflag.FlagSet, environ []string) (Devstack, error) {
 	var s Devstack
-	return s, join(parse(&s, collect(flags, environ, ForDevstack), ForDevstack))
+	values, problems := collect(flags, environ, ForDevstack)
+	return s, join(append(problems, parse(&s, values, ForDevstack)...))
 }
 
 // What the API's memory is for: a connection with what is sent on it takes some
@@ -84,8 +87,8 @@ func (s *API) SpoolMemory() int64 {
 // LoadProjector reads the projector's settings; see [LoadAPI].
 func LoadProjector(flags *pflag.FlagSet, environ []string) (Projector, error) {
 	var s Projector
-	values := collect(flags, environ, ForProjector)
-	problems := parse(&s, values, ForProjector)
+	values, problems := collect(flags, environ, ForProjector)
+	problems = append(problems, parse(&s, values, ForProjector)...)
 	problems = append(problems, s.settleMemory(values)...)
 	return s, join(problems)
 }
@@ -94,16 +97,9 @@ func LoadProjector(flags *pflag.FlagSet, environ []string) (Projector, error) {
 // stream alone: DATABASE_URL may be missing.
 func LoadStream(flags *pflag.FlagSet, environ []string) (Projector, error) {
 	var s Projector
-	values := collect(flags, environ, ForProjector)
-	missing := values["DATABASE_URL"] == ""
-	if missing {
-		values["DATABASE_URL"] = "postgres://"
-	}
-	problems := parse(&s, values, ForProjector)
+	values, problems := collect(flags, environ, ForProjector)
+	problems = append(problems, parse(&s, values, ForProjector, "DATABASE_URL")...)
 	problems = append(problems, s.settleMemory(values)...)
-	if missing {
-		s.DatabaseURL = ""
-	}
 	return s, join(problems)
 }
 
@@ -166,8 +162,8 @@ func flagName(setting string) string {
 // flags that were given. Whether a flag was given is asked of the flag, not of
 // the set: a command's set shares its flags with the sets of the commands above
 // it, and only the one that was parsed knows which were given.
-func collect(flags *pflag.FlagSet, environ []string, program Program) map[string]string {
-	values := map[string]string{}
+func collect(flags *pflag.FlagSet, environ []string, program Program) (values map[string]string, problems []error) {
+	values = map[string]string{}
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
 		if _, ok := find(program, name); ok && !blank(value) {
@@ -176,23 +172,26 @@ func collect(flags *pflag.FlagSet, environ []string, program Program) map[string
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		if _, ok := find(program, name); !ok || !f.Changed {
+		d, ok := find(program, name)
+		if !ok || !f.Changed {
+			return
+		}
+		if blank(f.Value.String()) {
+			problems = append(problems, fmt.Errorf("--%s is empty: leave it out, or give %s", f.Name, d.Right))
 			return
 		}
 		values[name] = f.Value.String()
-		if blank(values[name]) {
-			delete(values, name) // not the environment's: who gave an empty one did not mean that
-		}
 	})
-	return values
+	return values, problems
 }
 
 // blank tells whether nothing is said: to PostgreSQL's driver white space is a
 // database, the one that libpq's own variables name.
 func blank(value string) bool { return strings.TrimSpace(value) == "" }
 
-// parse fills target and returns a problem for each setting that is not right.
-func parse(target any, values map[string]string, program Program) (problems []error) {
+// parse fills target and returns a problem for each setting that is not right, or
+// that is missing although required and not optional here.
+func parse(target any, values map[string]string, program Program, optional ...string) (problems []error) {
 	err := env.ParseWithOptions(target, env.Options{Environment: values, FuncMap: parsers()})
 	if err == nil {
 		return nil
@@ -207,6 +206,7 @@ func parse(target any, values map[string]string, program Program) (problems []er
 		switch {
 		case errors.As(err, &bad):
 			problems = append(problems, problem(program, variable(target, bad.Name), values, bad.Err))
+		case errors.As(err, &missing) && slices.Contains(optional, missing.Key):
 		case errors.As(err, &missing):
 			d, _ := find(program, missing.Key)
 			problems = append(problems, fmt.Errorf("%s is not set: it has to be %s", missing.Key, d.Right))

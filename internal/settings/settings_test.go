@@ -82,12 +82,12 @@ func TestFlagsCountWhicheverSetWasParsed(t *testing.T) {
 	above, command := pflag.NewFlagSet("program", pflag.ContinueOnError), pflag.NewFlagSet("command", pflag.ContinueOnError)
 	AddFlags(above, ForProjector)
 	command.AddFlagSet(above)
-	if err := command.Parse([]string{"--stream", "STAGING", "--log-level="}); err != nil {
+	if err := command.Parse([]string{"--stream", "STAGING"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, flags := range []*pflag.FlagSet{above, command} {
 		s, err := LoadProjector(flags, []string{db, "STREAM=PRODUCTION", "LOG_LEVEL=debug"})
-		if err != nil || s.Stream != "STAGING" || s.LogLevel != LogLevel(slog.LevelInfo) {
+		if err != nil || s.Stream != "STAGING" || s.LogLevel != LogLevel(slog.LevelDebug) {
 			t.Errorf("stream %s, level %v: %v", s.Stream, s.LogLevel, err)
 		}
 	}
@@ -97,8 +97,8 @@ func TestDevstackMayHaveADatabase(t *testing.T) {
 	for _, test := range []struct{ environ, flag, want, say string }{
 		{db, "--keep=no", "postgres://u:hunter2@db:5432/app", ""},
 		{db, "--database-url=host=other", "host=other", ""},
-		{db, "--database-url=", "", ""},
-		{db, "--database-url= ", "", ""},
+		{db, "--database-url=", "", "--database-url is empty: leave it out, or give a PostgreSQL"},
+		{db, "--database-url= ", "", "--database-url is empty"},
 		{"DATABASE_URL=", "--keep=no", "", ""},
 		{"DATABASE_URL=\n", "--keep=no", "", ""},
 		{"DATABASE_URL=postgres://u:hunter2@db:port/app", "--keep=no", "", "DATABASE_URL is (hidden): it has to be"},
@@ -113,6 +113,52 @@ func TestDevstackMayHaveADatabase(t *testing.T) {
 		if test.say == "" && (err != nil || string(s.DatabaseURL) != test.want) || !strings.Contains(fmt.Sprint(err), test.say) {
 			t.Errorf("%+v: got %q, %v", test, string(s.DatabaseURL), err)
 		}
+	}
+}
+
+// TestAnEmptyFlagIsRefused, of every setting, and whatever the environment says:
+// it is a variable of a shell that was not set, and goes neither to what the
+// environment names nor to the default.
+func TestAnEmptyFlagIsRefused(t *testing.T) {
+	loads := map[Program]func(*pflag.FlagSet, []string) error{
+		ForAPI:       func(f *pflag.FlagSet, e []string) error { _, err := LoadAPI(f, e); return err },
+		ForProjector: func(f *pflag.FlagSet, e []string) error { _, err := LoadProjector(f, e); return err },
+		ForDevstack:  func(f *pflag.FlagSet, e []string) error { _, err := LoadDevstack(f, e); return err },
+	}
+	loads["stream"] = func(f *pflag.FlagSet, e []string) error { _, err := LoadStream(f, e); return err }
+	for program, load := range loads {
+		of := program
+		if program == "stream" {
+			of = ForProjector
+		}
+		for _, d := range Docs() {
+			if !d.usedBy(of) {
+				continue
+			}
+			for _, value := range []string{"", " ", "\n"} {
+				flag := flagName(d.Name)
+				want := "--" + flag + " is empty: leave it out, or give " + d.Right
+				err := load(flagSet(t, of, "--"+flag+"="+value), []string{db, "SUPABASE_URL=https://p.supabase.co", "STREAM=OTHER"})
+				if err == nil || err.Error() != "settings: "+want {
+					t.Errorf("%s --%s=%q: %v, want %s", program, flag, value, err, want)
+				}
+			}
+		}
+	}
+}
+
+// TestStreamAloneNeedsNoDatabase, nor what PostgreSQL's own variables say of one.
+func TestStreamAloneNeedsNoDatabase(t *testing.T) {
+	t.Setenv("PGPORT", "abc")
+	t.Setenv("PGSERVICE", "nope")
+	if s, err := LoadStream(flagSet(t, ForProjector), nil); err != nil || s.DatabaseURL != "" || s.Stream != "CONTROL_PLANE" {
+		t.Errorf("%q, %s: %v", string(s.DatabaseURL), s.Stream, err)
+	}
+	if _, err := LoadProjector(flagSet(t, ForProjector), []string{db}); !strings.Contains(fmt.Sprint(err), "and PGPORT and PGSERVICE") {
+		t.Errorf("with a database, for which they count: %v", err)
+	}
+	if _, err := LoadStream(flagSet(t, ForProjector), []string{"LANES=65"}); !strings.Contains(fmt.Sprint(err), "LANES is") {
+		t.Errorf("another setting: %v", err)
 	}
 }
 

@@ -145,6 +145,13 @@ func (p Program) FlagsOverride(t *testing.T) {
 			if (i+j)%5 > 0 {
 				continue // what is wrong was seen to count; that what is right does, too, with some
 			}
+			args = spellings(call, flag, "")[i%4]
+			if s := p.call(ended, p.environ(), args...); s.status != 2 || s.stdout != "" || !strings.Contains(s.stderr, flag+" is empty: leave it out, or give "+d.Right) {
+				t.Errorf("%s %q with all that is right in the environment: %+v", p.Name, args, s)
+			}
+			if v.Right == "" {
+				continue // what is right is to leave it out
+			}
 			args = spellings(call, flag, v.Right)[i%4]
 			if s := p.call(ended, p.environ(d.Name+"="+v.Wrong), args...); s.status == 2 || strings.Contains(s.stderr, d.Name+" is ") {
 				t.Errorf("%s %q with another value in the environment: %+v", p.Name, args, s)
