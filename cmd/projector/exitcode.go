@@ -38,7 +38,7 @@ func exitCode(err error) int {
 // exitCodes describes them all.
 func exitCodes() string {
 	var b strings.Builder
-	b.WriteString("Exit status:\n  0   done, or asked to end\n  1   failed\n  2   called wrongly, or settings that cannot be used: nothing was done\n" +
+	b.WriteString("Exit status:\n  0   done, or asked to end\n  1   failed\n  2   called wrongly, or settings that cannot be used: nothing was done;\n      with a dump of goroutines: ended by Go itself, or by SIGQUIT\n" +
 		"and where going on could do harm, so that somebody has to decide:\n")
 	for _, r := range refusals {
 		fmt.Fprintf(&b, "  %d  %s\n", r.code, r.err)

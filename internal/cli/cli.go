@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -25,7 +26,7 @@ import (
 // Exit statuses that every program has; a program may have more.
 const (
 	Failed = 1 // what the command was to do failed
-	Wrong  = 2 // the call was wrong, or the settings cannot be used: nothing was done
+	Wrong  = 2 // the call was wrong, or the settings cannot be used: nothing was done (but see [Main])
 )
 
 // Status is an error that ends the program with this exit status and has
@@ -35,11 +36,26 @@ type Status int
 func (s Status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // Main runs a program in this process until it ends; the first of the signals
-// ends its context, a second one the process.
+// ends its context, a second one the process. A panic of the program's own
+// goroutine is a failure, with its stack on standard error. What ends a Go program
+// where nothing can catch it, a panic of another goroutine, a fatal error of the
+// runtime or SIGQUIT, gives exit status 2, too, with a dump of goroutines where a
+// wrong call has its usage.
 func Main(run func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int, ends ...os.Signal) {
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	os.Exit(caught(os.Stderr, func() int { return run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr) }))
+}
+
+// caught runs a program; a panic is a failure.
+func caught(stderr io.Writer, run func() int) (status int) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(stderr, "panic: %v\n\n%s", p, debug.Stack())
+			status = Failed
+		}
+	}()
+	return run()
 }
 
 // Options say what a program is made of beside its commands.

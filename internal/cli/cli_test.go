@@ -95,6 +95,19 @@ func TestNoArgumentsAreNotThisProcesss(t *testing.T) {
 	}
 }
 
+// TestAPanicIsAFailure: status 2, as of Go, would say that nothing was done.
+func TestAPanicIsAFailure(t *testing.T) {
+	var stderr strings.Builder
+	nothing := map[string]int(nil)
+	status := caught(&stderr, func() int { nothing["a"] = 1; return 0 })
+	if said := stderr.String(); status != 1 || !strings.HasPrefix(said, "panic: assignment to entry in nil map\n\ngoroutine ") || !strings.Contains(said, "TestAPanicIsAFailure") {
+		t.Errorf("exit %d: %s", status, stderr.String())
+	}
+	if status := caught(&stderr, func() int { return 10 }); status != 10 {
+		t.Errorf("exit %d, want 10", status)
+	}
+}
+
 // full is where nothing can be written to.
 type full struct{}
 
