@@ -57,7 +57,8 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 	}
 	return cli.New(root, cli.Options{Stdout: stdout, Stderr: stderr, Version: cli.Version("devstack"),
 		Load: func(cmd *cobra.Command) (err error) {
-			s, err = settings.LoadDevstack(cmd.Flags(), environ)
+			projector, api := devstack.Given()
+			s, err = settings.LoadDevstack(cmd.Flags(), environ, projector, api)
 			return err
 		}})
 }

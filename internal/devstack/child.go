@@ -70,8 +70,17 @@ func (c *child) stop() {
 }
 
 // failure says how a program that should run has ended.
-func (c *child) failure() error {
-	return fmt.Errorf("%s ended (%v); its log, %s, ends with:\n%s", c.name, c.err, c.log, c.tail(10))
+func (s *stack) failure(c *child) error {
+	return fmt.Errorf("%s ended (%v); %s", c.name, c.err, s.said(c))
+}
+
+// said is the end of a program's log, which is all that is left of it where
+// nothing is kept.
+func (s *stack) said(c *child) string {
+	if s.temporary() {
+		return fmt.Sprintf("the log of %s (with --keep all of it stays) ends with:\n%s", c.name, c.tail(30))
+	}
+	return fmt.Sprintf("the log of %s, %s, ends with:\n%s", c.name, c.log, c.tail(10))
 }
 
 func (c *child) tail(lines int) string {

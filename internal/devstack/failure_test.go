@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,7 +72,12 @@ func TestAPartThatEndsIsNamed(t *testing.T) {
 	for part, want := range parts {
 		t.Run(part, func(t *testing.T) {
 			t.Parallel()
-			r := run(t, bin, openFolder(t), "--accounts", "3")
+			tmp, kept := openFolder(t), openFolder(t)
+			args := []string{"--accounts", "3"}
+			if part == "api" {
+				args = append(args, "--dir", kept)
+			}
+			r := run(t, bin, tmp, args...)
 			var killed int
 			for _, pid := range r.children {
 				if command(pid) == part {
@@ -89,12 +93,19 @@ func TestAPartThatEndsIsNamed(t *testing.T) {
 			if err == nil || !strings.Contains(r.stderr.String(), want) {
 				t.Errorf("devstack ended with %v: %s", err, r.stderr)
 			}
-			if log := regexp.MustCompile(`/\S+\.log`).FindString(r.stderr.String()); log != "" {
-				if _, err := os.Stat(log); err != nil {
-					t.Errorf("the log that it names: %v", err)
+			switch part {
+			case "projector":
+				if !strings.Contains(r.stderr.String(), "\ntime=") {
+					t.Errorf("its log is not shown: %s", r.stderr)
 				}
-			} else if part != "postgres" {
-				t.Errorf("no log is named: %s", r.stderr)
+			case "api":
+				log := filepath.Join(kept, "api.log")
+				if _, err := os.Stat(log); err != nil || !strings.Contains(r.stderr.String(), log+", ends with:\ntime=") {
+					t.Errorf("its log, %v, is not named: %s", err, r.stderr)
+				}
+			}
+			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+				t.Errorf("left of a run that keeps nothing: %v, %v", left, err)
 			}
 			gone(t, r.children)
 		})

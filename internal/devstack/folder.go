@@ -136,24 +136,13 @@ func mine(info fs.FileInfo) bool {
 	return ok && int(st.Uid) == os.Geteuid()
 }
 
-// closeFolder removes a temporary folder and gives the lock back. After a
-// failure the programs' logs stay, for whoever looks for the reason.
-func (s *stack) closeFolder(failed bool) {
+// closeFolder removes a temporary folder and gives the lock back.
+func (s *stack) closeFolder() {
 	if s.lock == nil {
 		return
 	}
 	defer s.lock.Close()
-	if !s.temporary() {
-		return
-	}
-	if logs, _ := filepath.Glob(filepath.Join(s.dir, "*.log")); !failed || len(logs) == 0 {
+	if s.temporary() {
 		_ = os.RemoveAll(s.dir)
-		return
-	}
-	entries, _ := os.ReadDir(s.dir)
-	for _, e := range entries {
-		if filepath.Ext(e.Name()) != ".log" {
-			_ = os.RemoveAll(filepath.Join(s.dir, e.Name()))
-		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -60,7 +61,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 		return nil // asked to end before anything began
 	}
 	s := &stack{opt: opt}
-	defer func() { s.stop(err != nil) }()
+	defer s.stop()
 	starting, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	if err = s.start(starting); err == nil {
@@ -111,54 +112,75 @@ func (s *stack) startPrograms(ctx context.Context, projector, api string) (err e
 		return err
 	}
 	s.secret = base64.RawURLEncoding.EncodeToString(secret)
-	if err := s.takeAddresses(); err != nil {
+	held, err := s.takeAddresses()
+	defer func() {
+		for _, l := range held {
+			l.Close()
+		}
+	}()
+	if err != nil {
 		return err
 	}
-	// The user's own settings for another NATS or another issuer stay out.
-	common := []string{"DATABASE_URL=" + s.database, "NATS_URL=" + s.nats.URL(), "NATS_CREDS=", "NATS_CA=", "STREAM=CONTROL_PLANE", "LOG_FORMAT=text"}
-	provision, err := start(projector, s.dir, append(common, "ADMIN_ADDR="+s.watchAddrs[0]), "provision")
+	forProjector, forAPI := given(s.database, s.nats.URL(), s.secret, s.apiAddr, s.watchAddrs)
+	provision, err := start(projector, s.dir, forProjector, "provision")
 	if err != nil {
 		return err
 	}
 	select {
 	case <-provision.ended:
 		if provision.err != nil {
-			return provision.failure()
+			return s.failure(provision)
 		}
 	case <-ctx.Done():
 		provision.stop()
 		return ctx.Err()
 	}
-	if s.projector, err = start(projector, s.dir, append(common, "ADMIN_ADDR="+s.watchAddrs[0]), "run"); err != nil {
+	for _, l := range held { // not before: another devstack may be looking for some
+		l.Close()
+	}
+	if s.projector, err = start(projector, s.dir, forProjector, "run"); err != nil {
 		return err
 	}
-	s.api, err = start(api, s.dir, append(common, "HTTP_ADDR="+s.apiAddr, "ADMIN_ADDR="+s.watchAddrs[1], "JWT_ISSUER="+issuer,
-		"JWT_SECRET="+s.secret, "JWT_AUDIENCE=", "SUPABASE_URL=", "JWT_JWKS_URL="))
+	s.api, err = start(api, s.dir, forAPI)
 	return err
 }
 
+// given are the settings that the programs are started with, on top of the
+// environment: the user's own for another NATS or another issuer stay out.
+func given(database, nats, secret, apiAddr string, watchAddrs [2]string) (projector, api []string) {
+	return []string{"DATABASE_URL=" + database, "NATS_URL=" + nats, "NATS_CREDS=", "NATS_CA=", "STREAM=CONTROL_PLANE", "LOG_FORMAT=text",
+			"ADMIN_ADDR=" + watchAddrs[0]},
+		[]string{"DATABASE_URL=" + database, "LOG_FORMAT=text", "HTTP_ADDR=" + apiAddr, "ADMIN_ADDR=" + watchAddrs[1],
+			"JWT_ISSUER=" + issuer, "JWT_SECRET=" + secret, "JWT_AUDIENCE=", "SUPABASE_URL=", "JWT_JWKS_URL="}
+}
+
+// Given are settings such as the programs will be started with: whoever calls
+// checks before [Run] what they will find beside them in the environment.
+func Given() (projector, api []string) {
+	return given("postgres://127.0.0.1:1/x", "nats://127.0.0.1:1", strings.Repeat("s", 32), "127.0.0.1:1", [2]string{"127.0.0.1:1", "127.0.0.1:1"})
+}
+
 // takeAddresses finds loopback addresses with the usual ports, or with free
-// ones where those are taken. It holds each until it has all, so that no two
-// are the same.
-func (s *stack) takeAddresses() error {
+// ones where those are taken, and holds them.
+func (s *stack) takeAddresses() (held []net.Listener, err error) {
 	usual := [...]int{8080, 9091, 9092}
 	for i, address := range [...]*string{&s.apiAddr, &s.watchAddrs[0], &s.watchAddrs[1]} {
 		port := usual[i]
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-				return err
+				return held, err
 			}
 			s.say("port %d is taken; using %s", port, l.Addr())
 		}
-		defer l.Close()
+		held = append(held, l)
 		*address = l.Addr().String()
 	}
-	return nil
+	return held, nil
 }
 
 // stop ends everything in order, the producer's side first.
-func (s *stack) stop(failed bool) {
+func (s *stack) stop() {
 	if s.client != nil {
 		s.client.Close()
 	}
@@ -173,7 +195,7 @@ func (s *stack) stop(failed bool) {
 	if s.nats != nil {
 		s.nats.Stop()
 	}
-	s.closeFolder(failed)
+	s.closeFolder()
 }
 
 func (s *stack) say(format string, args ...any) { fmt.Fprintf(s.opt.Out, format+"\n", args...) }
@@ -189,11 +211,11 @@ func (s *stack) await(ctx context.Context, token string) error {
 		}
 		select {
 		case <-s.projector.ended:
-			return s.projector.failure()
+			return s.failure(s.projector)
 		case <-s.api.ended:
-			return s.api.failure()
+			return s.failure(s.api)
 		case <-ctx.Done():
-			return fmt.Errorf("the first export is not served (status %d, %v); logs are in %s", status, err, s.dir)
+			return fmt.Errorf("the first export is not served (status %d, %v)\n%s\n%s", status, err, s.said(s.projector), s.said(s.api))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

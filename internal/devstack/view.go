@@ -89,9 +89,9 @@ func (s *stack) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.projector.ended:
-			return s.projector.failure()
+			return s.failure(s.projector)
 		case <-s.api.ended:
-			return s.api.failure()
+			return s.failure(s.api)
 		case <-ticker.C:
 		}
 		if s.postgresEnded() {

@@ -29,7 +29,11 @@ func AddFlags(flags *pflag.FlagSet, program Program) {
 // empty flag is refused, since who gave it meant something, and neither the
 // variable nor the default.
 func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
-	var s API
+	s, problems := loadAPI(flags, environ)
+	return s, join(problems)
+}
+
+func loadAPI(flags *pflag.FlagSet, environ []string) (s API, problems []error) {
 	values, problems := collect(flags, environ, ForAPI)
 	problems = append(problems, parse(&s, values, ForAPI)...)
 	problems = append(problems, s.settleIssuer(values)...)
@@ -41,14 +45,25 @@ func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
 			break
 		}
 	}
-	return s, join(problems)
+	return s, problems
 }
 
-// LoadDevstack reads devstack's settings; see [LoadAPI].
-func LoadDevstack(flags *pflag.FlagSet, environ []string) (Devstack, error) {
+// LoadDevstack reads devstack's settings; see [LoadAPI]. It judges as well what
+// projector and API, which it starts, will find in the environment: there the
+// given settings, in its form, count first.
+func LoadDevstack(flags *pflag.FlagSet, environ, projector, api []string) (Devstack, error) {
 	var s Devstack
 	values, problems := collect(flags, environ, ForDevstack)
-	return s, join(append(problems, parse(&s, values, ForDevstack)...))
+	problems = append(problems, parse(&s, values, ForDevstack)...)
+	none := pflag.NewFlagSet("", pflag.ContinueOnError)
+	_, ofProjector := loadProjector(none, slices.Concat(environ, projector))
+	_, ofAPI := loadAPI(none, slices.Concat(environ, api))
+	for _, p := range slices.Concat(ofProjector, ofAPI) {
+		if !slices.ContainsFunc(problems, func(q error) bool { return q.Error() == p.Error() }) { // both have some settings
+			problems = append(problems, p)
+		}
+	}
+	return s, join(problems)
 }
 
 // What the API's memory is for: a connection with what is sent on it takes some
@@ -86,20 +101,21 @@ func (s *API) SpoolMemory() int64 {
 
 // LoadProjector reads the projector's settings; see [LoadAPI].
 func LoadProjector(flags *pflag.FlagSet, environ []string) (Projector, error) {
-	var s Projector
-	values, problems := collect(flags, environ, ForProjector)
-	problems = append(problems, parse(&s, values, ForProjector)...)
-	problems = append(problems, s.settleMemory(values)...)
+	s, problems := loadProjector(flags, environ)
 	return s, join(problems)
+}
+
+func loadProjector(flags *pflag.FlagSet, environ []string, optional ...string) (s Projector, problems []error) {
+	values, problems := collect(flags, environ, ForProjector)
+	problems = append(problems, parse(&s, values, ForProjector, optional...)...)
+	problems = append(problems, s.settleMemory(values)...)
+	return s, problems
 }
 
 // LoadStream reads the settings of the projector's commands that look at the
 // stream alone: DATABASE_URL may be missing.
 func LoadStream(flags *pflag.FlagSet, environ []string) (Projector, error) {
-	var s Projector
-	values, problems := collect(flags, environ, ForProjector)
-	problems = append(problems, parse(&s, values, ForProjector, "DATABASE_URL")...)
-	problems = append(problems, s.settleMemory(values)...)
+	s, problems := loadProjector(flags, environ, "DATABASE_URL")
 	return s, join(problems)
 }
 
@@ -158,16 +174,19 @@ func flagName(setting string) string {
 	return strings.ReplaceAll(strings.ToLower(setting), "_", "-")
 }
 
-// collect takes the program's settings from the environment and then from the
-// flags that were given. Whether a flag was given is asked of the flag, not of
+// collect takes the program's settings from the environment, of which the last
+// value counts, and then from the flags that were given. Whether a flag was given is asked of the flag, not of
 // the set: a command's set shares its flags with the sets of the commands above
 // it, and only the one that was parsed knows which were given.
 func collect(flags *pflag.FlagSet, environ []string, program Program) (values map[string]string, problems []error) {
 	values = map[string]string{}
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
-		if _, ok := find(program, name); ok && !blank(value) {
-			values[name] = value
+		if _, ok := find(program, name); ok {
+			delete(values, name)
+			if !blank(value) {
+				values[name] = value
+			}
 		}
 	}
 	flags.VisitAll(func(f *pflag.Flag) {

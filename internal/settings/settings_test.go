@@ -94,6 +94,7 @@ func TestFlagsCountWhicheverSetWasParsed(t *testing.T) {
 }
 
 func TestDevstackMayHaveADatabase(t *testing.T) {
+	api := []string{db, "SUPABASE_URL=https://p.supabase.co"}
 	for _, test := range []struct{ environ, flag, want, say string }{
 		{db, "--keep=no", "postgres://u:hunter2@db:5432/app", ""},
 		{db, "--database-url=host=other", "host=other", ""},
@@ -109,9 +110,26 @@ func TestDevstackMayHaveADatabase(t *testing.T) {
 		if err := flags.Parse([]string{test.flag}); err != nil {
 			t.Fatal(err)
 		}
-		s, err := LoadDevstack(flags, []string{test.environ})
+		s, err := LoadDevstack(flags, []string{test.environ}, []string{db}, api)
 		if test.say == "" && (err != nil || string(s.DatabaseURL) != test.want) || !strings.Contains(fmt.Sprint(err), test.say) {
 			t.Errorf("%+v: got %q, %v", test, string(s.DatabaseURL), err)
+		}
+	}
+}
+
+// TestDevstackJudgesWhatItsProgramsInherit, but not what it gives them itself.
+func TestDevstackJudgesWhatItsProgramsInherit(t *testing.T) {
+	flags := flagSet(t, ForDevstack)
+	given := []string{db, "NATS_CREDS=", "LOG_FORMAT=text"}
+	api := append(given, "JWT_ISSUER=https://i", "JWT_SECRET="+strings.Repeat("s", 32), "JWT_JWKS_URL=")
+	environ := []string{"NATS_CREDS=/no/such/file", "LOG_FORMAT=xml", "JWT_JWKS_URL=x", "STATE_CACHE_BYTES=64MiB", "LOG_LEVEL=warn"}
+	if _, err := LoadDevstack(flags, environ, given, api); err != nil {
+		t.Error(err)
+	}
+	_, err := LoadDevstack(flags, append(environ, "LOG_LEVEL=nonsense", "LANES=65", "DRAIN_DELAY=0", "STATE_CACHE_BYTES=1GiB"), given, api)
+	for _, name := range []string{"LOG_LEVEL", "LANES", "DRAIN_DELAY", "MEMORY_LIMIT"} {
+		if strings.Count(fmt.Sprint(err), name+" is ") != 1 {
+			t.Errorf("%s is not named once in %v", name, err)
 		}
 	}
 }
@@ -123,7 +141,7 @@ func TestAnEmptyFlagIsRefused(t *testing.T) {
 	loads := map[Program]func(*pflag.FlagSet, []string) error{
 		ForAPI:       func(f *pflag.FlagSet, e []string) error { _, err := LoadAPI(f, e); return err },
 		ForProjector: func(f *pflag.FlagSet, e []string) error { _, err := LoadProjector(f, e); return err },
-		ForDevstack:  func(f *pflag.FlagSet, e []string) error { _, err := LoadDevstack(f, e); return err },
+		ForDevstack:  func(f *pflag.FlagSet, e []string) error { _, err := LoadDevstack(f, e, nil, nil); return err },
 	}
 	loads["stream"] = func(f *pflag.FlagSet, e []string) error { _, err := LoadStream(f, e); return err }
 	for program, load := range loads {
