@@ -181,9 +181,7 @@ CREATE TRIGGER slow BEFORE UPDATE ON export.members FOR EACH ROW WHEN (OLD.membe
 func TestTakenPartitionOutlivesACrash(t *testing.T) {
 	// What is not waited for reaches the disk late, as on a server that is busy.
 	pg, err := postgres.Start(t.Context(), postgres.Options{Settings: map[string]string{"wal_writer_delay": "10s"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	postgres.Check(t, err)
 	t.Cleanup(func() { _ = pg.Stop(context.Background()) })
 	if err := readmodel.Migrate(t.Context(), pg.URL()); err != nil {
 		t.Fatal(err)

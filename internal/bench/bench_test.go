@@ -35,9 +35,8 @@ func newStack(b *testing.B) *stack {
 	ctx := b.Context()
 	s := &stack{nats: natsserver.ForTest(b)}
 	var err error
-	if s.pg, err = postgres.Start(ctx, postgres.Options{Durable: true}); err != nil {
-		b.Fatal(err)
-	}
+	s.pg, err = postgres.Start(ctx, postgres.Options{Durable: true})
+	postgres.Check(b, err)
 	b.Cleanup(func() { _ = s.pg.Stop(context.Background()) })
 	if s.client, err = stream.Connect(ctx, stream.Config{URL: s.nats.URL(), Logger: quiet()}); err != nil {
 		b.Fatal(err)

@@ -89,9 +89,7 @@ func newCurve(b *testing.B, shapes []*shape) *curve {
 	b.Helper()
 	ctx := b.Context()
 	pg, err := postgres.Start(ctx, postgres.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
+	postgres.Check(b, err)
 	b.Cleanup(func() { _ = pg.Stop(context.Background()) })
 	if err := readmodel.Migrate(ctx, pg.URL()); err != nil {
 		b.Fatal(err)

@@ -34,9 +34,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// build builds the three programs into one folder, as make does, once.
+// build builds the three programs into one folder, as make does, once; they need
+// PostgreSQL.
 func build(t *testing.T) string {
 	t.Helper()
+	if os.Getenv("DATABASE_URL") == "" {
+		_, err := postgres.Binaries()
+		postgres.Check(t, err)
+	}
 	built.once.Do(func() {
 		if built.dir, built.err = os.MkdirTemp("", "accountexport-devstack-test-"); built.err != nil {
 			return

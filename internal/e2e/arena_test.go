@@ -101,9 +101,8 @@ func (a *arena) startServers(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
 	var err error
-	if a.pg, err = postgres.Start(ctx, postgres.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	a.pg, err = postgres.Start(ctx, postgres.Options{})
+	postgres.Check(t, err)
 	t.Cleanup(func() { _ = a.pg.Stop(context.Background()) })
 	// What is done to the database's sessions is not done to the harness.
 	if a.pool, err = pgxpool.New(ctx, a.pg.URL()+"&default_transaction_read_only=off&application_name=harness"); err != nil {

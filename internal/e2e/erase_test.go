@@ -159,9 +159,7 @@ func (s *system) traces(t *testing.T) string {
 		t.Fatal(err)
 	}
 	binaries, err := postgres.Binaries()
-	if err != nil {
-		t.Fatal(err)
-	}
+	postgres.Check(t, err)
 	dump := exec.Command(filepath.Join(binaries, "pg_dump"), "--inserts", s.database)
 	out, err := dump.Output()
 	if err != nil {

@@ -32,9 +32,7 @@ func TestIdleReplicasCostLittle(t *testing.T) {
 	}
 	// The extension counts what was compiled for each statement.
 	binaries, err := postgres.Binaries()
-	if err != nil {
-		t.Fatal(err)
-	}
+	postgres.Check(t, err)
 	if len(glob(t, filepath.Join(binaries, "../lib/pg_stat_statements.*"))) == 0 {
 		testrun.Missing(t, "PostgreSQL's pg_stat_statements", "apt install postgresql")
 	}

@@ -43,9 +43,7 @@ func newSystem(t testing.TB) *system {
 func newServer(t testing.TB, opt postgres.Options) *system {
 	t.Helper()
 	pg, err := postgres.Start(t.Context(), opt)
-	if err != nil {
-		t.Fatal(err)
-	}
+	postgres.Check(t, err)
 	t.Cleanup(func() { _ = pg.Stop(context.Background()) })
 	return provisioned(t, &system{pg: pg, database: pg.URL()})
 }

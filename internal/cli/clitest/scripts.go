@@ -17,6 +17,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
+
+	"accountexport/internal/local/testrun"
 )
 
 // Main runs the tests, or, where a script has started this test binary as the
@@ -36,9 +38,10 @@ const scripts = "testdata/script"
 //
 //	exits STATUS PROGRAM [ARGUMENT…]   the program ends with exactly this status
 //	until STATUS PROGRAM [ARGUMENT…]   so it does in the end, asked again and again
+//	needs TOOL INSTALL                 skips the script where the tool is missing; see [testrun.Tool]
 func Scripts(t *testing.T, more map[string]Command) {
 	t.Helper()
-	commands := map[string]Command{"exits": exits, "until": until}
+	commands := map[string]Command{"exits": exits, "until": until, "needs": needs}
 	for name, c := range more {
 		commands[name] = c
 	}
@@ -60,6 +63,13 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got := status(ts, args[1], args[2:]); got != want {
 		ts.Fatalf("%s ends with exit status %d, want %d", args[1], got, want)
 	}
+}
+
+func needs(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: needs TOOL INSTALL")
+	}
+	testrun.Tool(Test(ts), args[0], args[1])
 }
 
 func until(ts *testscript.TestScript, neg bool, args []string) {

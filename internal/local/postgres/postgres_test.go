@@ -2,11 +2,15 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -24,9 +28,7 @@ func TestMain(m *testing.M) {
 func TestCommittedRowsSurviveAnImmediateStop(t *testing.T) {
 	ctx := deadline(t)
 	s, err := Start(ctx, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	Check(t, err)
 	t.Cleanup(func() {
 		if err := s.Stop(context.WithoutCancel(ctx)); err != nil {
 			t.Error(err)
@@ -82,6 +84,8 @@ func TestDatabasesAreFreshAndDropped(t *testing.T) {
 // then starts another on the folder it kept.
 func TestNoServerOutlivesAKilledParent(t *testing.T) {
 	ctx := deadline(t)
+	_, err := Binaries()
+	Check(t, err)
 	// Not t.TempDir: the server's user must be able to pass through.
 	parent, err := os.MkdirTemp("", "accountexport-pg-test-")
 	if err != nil {
@@ -133,6 +137,47 @@ func TestNoServerOutlivesAKilledParent(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "PG_VERSION")); err != nil {
 		t.Errorf("a given folder is kept: %v", err)
+	}
+}
+
+// recorded is a test that ends only in writing.
+type recorded struct {
+	testing.TB
+	said string
+}
+
+func (r *recorded) Helper()                        {}
+func (r *recorded) Skipf(format string, a ...any)  { r.end("skipped: "+format, a...) }
+func (r *recorded) Fatalf(format string, a ...any) { r.end("failed: "+format, a...) }
+func (r *recorded) Fatal(a ...any)                 { r.end("failed: %s", fmt.Sprint(a...)) }
+
+func (r *recorded) end(format string, a ...any) {
+	r.said = fmt.Sprintf(format, a...)
+	runtime.Goexit()
+}
+
+// TestAMissingPostgreSQLSkips, with the line that installs it, and fails where CI
+// is set; every other error fails.
+func TestAMissingPostgreSQLSkips(t *testing.T) {
+	missing := fmt.Errorf("postgres: %w, and more", ErrMissing)
+	for _, test := range []struct {
+		ci   string
+		err  error
+		want string
+	}{
+		{"", missing, "skipped: this test needs PostgreSQL (" + missing.Error() + "); install it with: apt install postgresql"},
+		{"1", missing, "failed: this test needs PostgreSQL (" + missing.Error() + "); install it with: apt install postgresql"},
+		{"", errors.New("initdb: no space left"), "failed: initdb: no space left"},
+		{"1", nil, ""},
+	} {
+		t.Setenv("CI", test.ci)
+		r := &recorded{TB: t}
+		var ended sync.WaitGroup
+		ended.Go(func() { Check(r, test.err) })
+		ended.Wait()
+		if r.said != test.want {
+			t.Errorf("CI=%s, %v: %q, want %q", test.ci, test.err, r.said, test.want)
+		}
 	}
 }
 

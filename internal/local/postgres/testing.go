@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"accountexport/internal/local/testrun"
 )
 
 // shared is the one server of a test binary.
@@ -79,10 +82,21 @@ func sharedURL(t testing.TB) string {
 	if shared.server == nil && shared.err == nil {
 		shared.server, shared.err = Start(context.Background(), Options{})
 	}
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
+	Check(t, shared.err)
 	return shared.server.URL()
+}
+
+// Check ends a test whose server has not started: where there is no PostgreSQL
+// it is skipped, with the line that installs it, and under continuous integration
+// it fails, as it does for every other error.
+func Check(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, ErrMissing) {
+		testrun.Missing(t, "PostgreSQL ("+err.Error()+")", "apt install postgresql")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func execute(ctx context.Context, t testing.TB, url, sql string) {
