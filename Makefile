@@ -17,8 +17,8 @@ run: build ## start everything on this machine, with a simulated control plane
 	@exec $(BIN)/devstack
 
 # The packages whose tests start no program.
-CHECKED := . ./events ./projections ./internal/auth ./internal/local/tcpproxy ./internal/ops ./internal/oracle \
-	./internal/settings ./internal/workload
+CHECKED := . ./events ./projections ./internal/auth ./internal/cli ./internal/local/tcpproxy ./internal/ops ./internal/oracle \
+	./internal/secret ./internal/settings ./internal/workload
 
 .PHONY: check
 check: lint ## before every commit: lint, and the tests that need no server, in half a minute
