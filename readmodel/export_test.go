@@ -64,4 +64,6 @@ func SumUp(ctx context.Context, pool *pgxpool.Pool, generation int64, accounts [
 }
 
 // MigrateTo brings the database to an older version of the schema.
-func MigrateTo(ctx context.Context, url string, version int32) error { return migrateTo(ctx, url, version) }
+func MigrateTo(ctx context.Context, url string, version int32) error {
+	return migrateTo(ctx, url, version)
+}
