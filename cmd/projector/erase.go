@@ -254,10 +254,13 @@ func (e *erasing) strays(ctx context.Context, r *receipt) error {
 		return err
 	}
 	for _, position := range positions {
-		if err := e.client.Remove(ctx, position); err != nil {
+		gone, err := e.client.Remove(ctx, position)
+		if err != nil {
 			return err
 		}
-		r.StraysRemoved++
+		if gone {
+			r.StraysRemoved++
+		}
 	}
 	return nil
 }

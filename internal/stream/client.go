@@ -32,6 +32,8 @@ type Client struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
 	log *slog.Logger
+
+	denials *denials
 }
 
 // requestTimeout bounds one request to the server.
@@ -49,7 +51,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	c := &Client{cfg: cfg, log: cfg.Logger}
+	c := &Client{cfg: cfg, log: cfg.Logger, denials: &denials{}}
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
 		nats.MaxReconnects(-1),
@@ -65,6 +67,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { c.log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			c.denials.heard(err)
 			if !errors.Is(err, nats.ErrBadHeaderMsg) { // that message's own fault; it comes without headers
 				c.log.Warn("NATS", "error", err)
 			}
@@ -201,8 +204,9 @@ func (c *Client) Get(ctx context.Context, position uint64) (projections.Message,
 	return m, nil
 }
 
-// lastOf is the position of the last message on a subject, wildcards allowed;
-// 0 where there is none.
+// lastOf is the position of the last message on a subject, a literal one: where
+// the stream's last message was deleted, the server knows none on a wildcard. 0
+// where there is none.
 func (c *Client) lastOf(ctx context.Context, subject string) (uint64, error) {
 	m, err := c.get(ctx, getRequest{LastFor: subject})
 	if errors.Is(err, ErrNoMessage) {
