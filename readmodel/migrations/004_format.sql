@@ -1,0 +1,3 @@
+-- Taken: storage format 2 comes with this number.
+
+SELECT;
