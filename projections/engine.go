@@ -122,7 +122,11 @@ func (p *Projector) RunToEnd(ctx context.Context) error {
 			return fmt.Errorf("look for the next message: %w", err)
 		}
 		if !more || first > info.Last {
-			return p.session.advance(ctx, info)
+			err := p.session.advance(ctx, info)
+			if err != nil {
+				p.Close() // what is in memory may be stale
+			}
+			return err
 		}
 		// What was seen may be removed before it is read.
 		if _, err := p.session.once(ctx, recheck); err != nil {

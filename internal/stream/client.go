@@ -34,6 +34,7 @@ type Client struct {
 	log *slog.Logger
 
 	denials *denials
+	copy    bool // of the stream that is projected
 }
 
 // requestTimeout bounds one request to the server.
@@ -130,7 +131,7 @@ func (c *Client) Info(ctx context.Context) (projections.StreamInfo, error) {
 	}
 	info := s.CachedInfo()
 	partitions, err := partitionCount(info.Config.SubjectTransform)
-	if err != nil {
+	if err != nil && !c.copy {
 		return projections.StreamInfo{}, fmt.Errorf("stream %s: %w", c.cfg.Stream, err)
 	}
 	at := info.TimeStamp
