@@ -101,7 +101,7 @@ func (p *Projector) RunOnce(ctx context.Context) (position uint64, err error) {
 			return 0, err
 		}
 	}
-	return p.session.once(ctx)
+	return p.session.once(ctx, 0)
 }
 
 // RunToEnd runs batch by batch until all is committed that the stream held at
@@ -122,14 +122,24 @@ func (p *Projector) RunToEnd(ctx context.Context) error {
 			return fmt.Errorf("look for the next message: %w", err)
 		}
 		if !more || first > info.Last {
-			return p.session.advance(ctx, info)
+			err := p.session.advance(ctx, info)
+			if err != nil {
+				p.Close() // what is in memory may be stale
+			}
+			return err
 		}
-		if _, err := p.RunOnce(ctx); err != nil {
+		// What was seen may be removed before it is read.
+		if _, err := p.session.once(ctx, recheck); err != nil {
+			p.Close()
 			return err
 		}
 	}
 	return nil
 }
+
+// recheck is how long RunToEnd waits for a message before it looks again whether
+// there is one.
+const recheck = 200 * time.Millisecond
 
 // Close ends what RunOnce and RunToEnd keep open.
 func (p *Projector) Close() {

@@ -208,12 +208,21 @@ func (s *session) split(messages []Message) map[*lane]*work {
 	return out
 }
 
-// once reads, folds and commits one batch.
-func (s *session) once(ctx context.Context) (uint64, error) {
+// once reads, folds and commits one batch. It waits for a message no longer than
+// patience, where that is not 0, and then does nothing.
+func (s *session) once(ctx context.Context, patience time.Duration) (uint64, error) {
 	if s.feed == nil {
 		return 0, errors.New("no partition to fold")
 	}
-	messages, err := s.feed.reader.Next(ctx, nil, s.p.opt.Batch)
+	reading, cancel := ctx, context.CancelFunc(func() {})
+	if patience > 0 {
+		reading, cancel = context.WithTimeout(ctx, patience)
+	}
+	messages, err := s.feed.reader.Next(reading, nil, s.p.opt.Batch)
+	cancel()
+	if patience > 0 && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return s.position(), nil
+	}
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", errRead, err)
 	}

@@ -65,6 +65,7 @@ func write(b *projections.Batch, q statement) {
 	q(byKeys)
 	queueAdvances(q, b)
 	queueWipes(q, b)
+	queueLedger(q, b)
 	for changes := range slices.Chunk(b.Changes, rowsAtOnce) {
 		queueRows(q, b.Generation, changes)
 		queuePages(q, b.Generation, changes)

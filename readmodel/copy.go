@@ -19,6 +19,7 @@ func copyNew(ctx context.Context, tx pgx.Tx, b *projections.Batch) error {
 	c.exec(byKeys)
 	queueAdvances(c.exec, b)
 	queueWipes(c.exec, b)
+	queueLedger(c.exec, b)
 	var fresh, known []projections.Change
 	for _, change := range b.Changes {
 		if change.New {

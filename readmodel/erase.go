@@ -2,111 +2,368 @@ package readmodel
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
+	"accountexport/projections"
 )
 
 var accountTables = []string{"account_export", "account_export_pages", "account_export_items", "account_waiting", "parked"}
 
-// EraseAccount removes an account's rows from every generation that nobody
-// projects; the live one and one that is being built remove them by folding
-// the erasure. It returns how many rows went.
-func EraseAccount(ctx context.Context, pool *pgxpool.Pool, account events.UUID) (removed int64, err error) {
+// noTombstone is the condition for a row that is more than a tombstone.
+const noTombstone = `(erased_at IS NULL OR coalesce(user_json, team_json, usage_tail, keys_tail, sandboxes_tail) IS NOT NULL)`
+
+// clearWait is how long clearing waits for whoever holds the checkpoints.
+const clearWait = 30 * time.Second
+
+// Clearing is an erasure as the tables need it.
+type Clearing struct {
+	Account events.UUID
+	At      time.Time                  // by the event
+	Tomb    uint64                     // the event's position
+	Stream  projections.StreamInfo     // that holds it
+	Strays  []string                   // subjects of messages of the account that belonged to none, and were removed
+	Mention func(parts ...[]byte) bool // whether a text speaks of the account
+}
+
+// Clear removes an account from every generation, live, being built, retired or
+// given up, and fences whoever has something of it in memory or has read it
+// ahead: all of it must be gone from the stream, so that nothing is read again.
+// Tombstones stay; one is made where the generation would not come by the erased
+// event any more. The ledger has the erasure afterwards. It returns how many rows
+// went. It may be repeated.
+func Clear(ctx context.Context, pool *pgxpool.Pool, c Clearing) (removed int64, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		all, err := generations(ctx, tx, `WHERE state IN ('retired', 'failed')`)
+		removed = 0
+		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = '%ds'`, int(clearWait.Seconds()))); err != nil {
+			return err
+		}
+		// In one order with cut-overs, and not with other erasures.
+		if _, err := tx.Exec(ctx, `SELECT FROM export.generations ORDER BY generation FOR SHARE`); err != nil {
+			return err
+		}
+		all, err := generations(ctx, tx, "")
 		if err != nil {
 			return err
 		}
 		for _, g := range all {
-			for _, table := range accountTables {
-				tag, err := tx.Exec(ctx, inSchema(g.Number, `DELETE FROM {schema}.`+table+` WHERE account_id = $1`), [16]byte(account))
-				if err != nil {
-					return fmt.Errorf("erase from generation %d: %w", g.Number, err)
-				}
-				removed += tag.RowsAffected()
+			n, err := c.clear(ctx, tx, g)
+			if err != nil {
+				return fmt.Errorf("generation %d: %w", g.Number, err)
 			}
+			removed += n
 		}
-		tag, err := tx.Exec(ctx, `DELETE FROM export.dismissals WHERE account_id = $1`, [16]byte(account))
+		n, err := c.clearDismissals(ctx, tx)
 		if err != nil {
-			return fmt.Errorf("erase dismissals: %w", err)
+			return err
 		}
-		removed += tag.RowsAffected()
-		return nil
+		removed += n
+		_, err = tx.Exec(ctx, `
+INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, stream_created) VALUES ($1, $2, $3, $4, $5)`+onceMore,
+			[16]byte(c.Account), c.At, int64(c.Tomb), c.Stream.Name, c.Stream.Created)
+		return err
 	})
-	return removed, err
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "55P03" {
+		err = fmt.Errorf("a cut-over, or somebody else's transaction, has held the checkpoints for %v: %w", clearWait, err)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("clear account %s: %w", c.Account, err)
+	}
+	return removed, nil
 }
 
-// Remains counts what every generation still holds of an account beside its
-// tombstones.
-func Remains(ctx context.Context, pool *pgxpool.Pool, account events.UUID) (rows int64, err error) {
-	all, err := generations(ctx, pool, "")
+// clear clears one generation.
+func (c *Clearing) clear(ctx context.Context, tx pgx.Tx, g Generation) (removed int64, err error) {
+	partition := partitionOf(g, events.AccountSubject(c.Account))
+	fence := map[int32]bool{int32(partition): true}
+	for _, subject := range c.Strays {
+		fence[int32(partitionOf(g, subject))] = true
+	}
+	rows, err := tx.Query(ctx, `
+SELECT partition, position FROM export.checkpoints WHERE generation = $1 AND partition = ANY($2) ORDER BY partition FOR UPDATE`,
+		g.Number, slices.Sorted(maps.Keys(fence)))
 	if err != nil {
 		return 0, err
 	}
+	var p int
+	var position, reached uint64
+	if _, err := pgx.ForEachRow(rows, []any{&p, &position}, func() error {
+		if p == partition {
+			reached = position
+		}
+		return nil
+	}); err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND partition = ANY($2)`,
+		g.Number, slices.Sorted(maps.Keys(fence)))
+	if err != nil {
+		return 0, err
+	}
+	for _, table := range accountTables[1:] {
+		tag, err := tx.Exec(ctx, inSchema(g.Number, `DELETE FROM {schema}.`+table+` WHERE account_id = $1`), [16]byte(c.Account))
+		if err != nil {
+			return 0, err
+		}
+		removed += tag.RowsAffected()
+	}
+	var was, more bool
+	err = tx.QueryRow(ctx, inSchema(g.Number, `
+DELETE FROM {schema}.account_export WHERE account_id = $1 RETURNING erased_at IS NOT NULL, `+noTombstone), [16]byte(c.Account)).Scan(&was, &more)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return 0, err
+	}
+	if more {
+		removed++
+	}
+	same := g.Stream.Name == c.Stream.Name && g.Stream.Created.Equal(c.Stream.Created.Truncate(time.Microsecond))
+	if was || g.State == StateLive || g.State != StateFailed && (!same || reached >= c.Tomb) {
+		if err := c.bury(ctx, tx, g.Number, partition); err != nil {
+			return 0, err
+		}
+	}
+	n, err := c.clearStrays(ctx, tx, g)
+	return removed + n, err
+}
+
+// bury makes the tombstone.
+func (c *Clearing) bury(ctx context.Context, tx pgx.Tx, generation int64, partition int) (err error) {
+	at := events.TimeOf(c.At)
+	change := projections.Change{Row: projections.AccountRow{ID: c.Account, Partition: partition, Position: c.Tomb, ErasedAt: &at}}
+	queueRows(func(sql string, args ...any) {
+		if err == nil {
+			_, err = tx.Exec(ctx, sql, args...)
+		}
+	}, generation, []projections.Change{change})
+	return err
+}
+
+func (c *Clearing) clearStrays(ctx context.Context, tx pgx.Tx, g Generation) (removed int64, err error) {
+	positions, err := strays(ctx, tx, g.Number, c.Mention)
+	if err != nil || positions == nil {
+		return 0, err
+	}
+	tag, err := tx.Exec(ctx, inSchema(g.Number, `DELETE FROM {schema}.parked WHERE position = ANY($1)`), positions)
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM export.dismissals WHERE stream_name = $1 AND stream_created = $2 AND position = ANY($3)`,
+		g.Stream.Name, g.Stream.Created, positions)
+	return tag.RowsAffected(), err
+}
+
+// clearDismissals removes the notes on the account's messages, and the words of
+// those on others' that speak of it.
+func (c *Clearing) clearDismissals(ctx context.Context, tx pgx.Tx) (removed int64, err error) {
+	tag, err := tx.Exec(ctx, `DELETE FROM export.dismissals WHERE account_id = $1`, [16]byte(c.Account))
+	if err != nil {
+		return 0, err
+	}
+	notes, err := notes(ctx, tx, c.Mention)
+	if err != nil {
+		return 0, err
+	}
+	for _, note := range notes {
+		if _, err := tx.Exec(ctx, `UPDATE export.dismissals SET note = $2 WHERE note = $1`, note, "removed by an erasure"); err != nil {
+			return 0, err
+		}
+	}
+	return tag.RowsAffected() + int64(len(notes)), nil
+}
+
+func partitionOf(g Generation, subject string) int {
+	return g.Stream.Partition(&projections.Message{Message: events.Message{Subject: subject}})
+}
+
+// strays are the positions of a generation's parked messages whose subject names
+// no account and that speak of somebody.
+func strays(ctx context.Context, db querier, generation int64, mention func(parts ...[]byte) bool) (positions []int64, err error) {
+	rows, err := db.Query(ctx, inSchema(generation, `
+SELECT position, subject, reason, headers, payload FROM {schema}.parked WHERE account_id IS NULL`))
+	if err != nil {
+		return nil, err
+	}
+	var position int64
+	var subject, reason string
+	var headers, payload []byte
+	_, err = pgx.ForEachRow(rows, []any{&position, &subject, &reason, &headers, &payload}, func() error {
+		if events.ParseSubject(subject).Kind == events.SubjectUnsound && mention([]byte(subject), []byte(reason), headers, payload) {
+			positions = append(positions, position)
+		}
+		return nil
+	})
+	return positions, err
+}
+
+// notes are those of dismissals that speak of somebody.
+func notes(ctx context.Context, db querier, mention func(parts ...[]byte) bool) (out []string, err error) {
+	rows, err := db.Query(ctx, `SELECT DISTINCT note FROM export.dismissals`)
+	if err != nil {
+		return nil, err
+	}
+	var note string
+	_, err = pgx.ForEachRow(rows, []any{&note}, func() error {
+		if mention([]byte(note)) {
+			out = append(out, note)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Traces is what the tables hold of an account.
+type Traces struct {
+	Rows   int64 // beside tombstones, in all generations, parked strays and notes of dismissals among them
+	Erased bool  // there is a tombstone
+	Emails []string
+}
+
+// LookFor says what the tables hold of an account. mention may be nil: then
+// strays and notes are not looked into.
+func LookFor(ctx context.Context, pool *pgxpool.Pool, account events.UUID, mention func(parts ...[]byte) bool) (t Traces, err error) {
+	all, err := generations(ctx, pool, "")
+	if err != nil {
+		return t, err
+	}
 	for _, g := range all {
-		for _, table := range accountTables {
-			condition := ""
-			if table == "account_export" {
-				condition = ` AND (erased_at IS NULL OR coalesce(user_json, team_json, usage_tail, keys_tail, sandboxes_tail) IS NOT NULL)`
-			}
-			var n int64
-			err := pool.QueryRow(ctx, inSchema(g.Number, `SELECT count(*) FROM {schema}.`+table+` WHERE account_id = $1`+condition), [16]byte(account)).Scan(&n)
-			if err != nil {
-				return 0, fmt.Errorf("look into generation %d: %w", g.Number, err)
-			}
-			rows += n
+		if err := t.look(ctx, pool, g, account, mention); err != nil {
+			return t, fmt.Errorf("look into generation %d: %w", g.Number, err)
 		}
 	}
 	var n int64
-	err = pool.QueryRow(ctx, `SELECT count(*) FROM export.dismissals WHERE account_id = $1`, [16]byte(account)).Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("look into dismissals: %w", err)
+	if err := pool.QueryRow(ctx, `SELECT count(*) FROM export.dismissals WHERE account_id = $1`, [16]byte(account)).Scan(&n); err != nil {
+		return t, fmt.Errorf("look into dismissals: %w", err)
 	}
-	return rows + n, nil
+	t.Rows += n
+	if mention == nil {
+		return t, nil
+	}
+	those, err := notes(ctx, pool, mention)
+	if err != nil {
+		return t, fmt.Errorf("look into dismissals: %w", err)
+	}
+	t.Rows += int64(len(those))
+	return t, nil
 }
 
-// EachStray calls each with every parked message, of any generation, whose
-// subject names no account or tier; each tells whether it is to be removed.
-func EachStray(ctx context.Context, pool *pgxpool.Pool, remove func(Parked) bool) (removed int64, err error) {
-	all, err := generations(ctx, pool, "")
-	if err != nil {
-		return 0, err
-	}
-	for _, g := range all {
-		rows, err := pool.Query(ctx, inSchema(g.Number, `
-SELECT position, subject, type, reason, headers, payload FROM {schema}.parked WHERE account_id IS NULL`))
-		if err != nil {
-			return removed, fmt.Errorf("look into generation %d: %w", g.Number, err)
+func (t *Traces) look(ctx context.Context, pool *pgxpool.Pool, g Generation, account events.UUID, mention func(parts ...[]byte) bool) error {
+	for _, table := range accountTables {
+		condition := ""
+		if table == "account_export" {
+			condition = ` AND ` + noTombstone
 		}
-		var positions []int64
-		var p Parked
-		var headers []byte
-		_, err = pgx.ForEachRow(rows, []any{&p.Position, &p.Subject, &p.Type, &p.Reason, &headers, &p.Payload}, func() error {
-			if p.Headers = string(headers); remove(p) {
-				positions = append(positions, int64(p.Position))
+		var n int64
+		err := pool.QueryRow(ctx, inSchema(g.Number, `SELECT count(*) FROM {schema}.`+table+` WHERE account_id = $1`+condition), [16]byte(account)).Scan(&n)
+		if err != nil {
+			return err
+		}
+		t.Rows += n
+	}
+	var user []byte
+	var erased bool
+	err := pool.QueryRow(ctx, inSchema(g.Number, `SELECT user_json, erased_at IS NOT NULL FROM {schema}.account_export WHERE account_id = $1`),
+		[16]byte(account)).Scan(&user, &erased)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	t.Erased = t.Erased || erased
+	var waiting []byte
+	err = pool.QueryRow(ctx, inSchema(g.Number, `SELECT patch FROM {schema}.account_waiting WHERE account_id = $1 AND entity = 1`),
+		[16]byte(account)).Scan(&waiting)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	// What cannot be read holds no e-mail address that could be looked for.
+	var stored struct{ Email string }
+	var patch struct{ Email events.Optional[string] }
+	if json.Unmarshal(user, &stored) == nil && stored.Email != "" {
+		t.Emails = append(t.Emails, stored.Email)
+	}
+	if json.Unmarshal(waiting, &patch) == nil && patch.Email.Value != "" {
+		t.Emails = append(t.Emails, patch.Email.Value)
+	}
+	if mention == nil {
+		return nil
+	}
+	positions, err := strays(ctx, pool, g.Number, mention)
+	t.Rows += int64(len(positions))
+	return err
+}
+
+// FailBuilding gives up generations that are being built and that an erasure
+// cannot fence: those that nobody is at work on, and those, of a stream that now
+// begins at first, that would find messages gone which they have yet to read. A
+// roll-back that was cut off is ended. The next rebuild starts anew.
+func FailBuilding(ctx context.Context, pool *pgxpool.Pool, first uint64) (failed []int64, err error) {
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		failed = nil
+		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = '%ds'`, int(clearWait.Seconds()))); err != nil {
+			return err
+		}
+		all, err := generations(ctx, tx, `WHERE state = 'building'`)
+		if err != nil || len(all) == 0 {
+			return err
+		}
+		var nobody bool
+		err = tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('accountexport rebuild'))`).Scan(&nobody)
+		if err != nil {
+			return err
+		}
+		for _, g := range all {
+			state, err := g.givenUp(ctx, tx, nobody, first)
+			if err != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil {
-			return removed, fmt.Errorf("look into generation %d: %w", g.Number, err)
+			if state == "" {
+				continue
+			}
+			if err := setState(ctx, tx, g.Number, state); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1`, g.Number); err != nil {
+				return err
+			}
+			if state == StateFailed {
+				failed = append(failed, g.Number)
+			}
 		}
-		if positions == nil {
-			continue
-		}
-		tag, err := pool.Exec(ctx, inSchema(g.Number, `DELETE FROM {schema}.parked WHERE position = ANY($1)`), positions)
-		if err != nil {
-			return removed, fmt.Errorf("remove strays from generation %d: %w", g.Number, err)
-		}
-		removed += tag.RowsAffected()
-		_, err = pool.Exec(ctx, `DELETE FROM export.dismissals WHERE stream_name = $1 AND stream_created = $2 AND position = ANY($3)`,
-			g.Stream.Name, g.Stream.Created, positions)
-		if err != nil {
-			return removed, fmt.Errorf("remove dismissals of strays: %w", err)
-		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for abandoned generations: %w", err)
 	}
-	return removed, nil
+	return failed, nil
+}
+
+// givenUp is the state that a building generation is to be in after an erasure;
+// empty where it goes on.
+func (g Generation) givenUp(ctx context.Context, tx pgx.Tx, nobody bool, first uint64) (state string, err error) {
+	// A cut-over may have ended it meanwhile.
+	err = tx.QueryRow(ctx, `SELECT state FROM export.generations WHERE generation = $1 FOR UPDATE`, g.Number).Scan(&state)
+	if err != nil || state != StateBuilding {
+		return "", err
+	}
+	if g.Reviving() {
+		if nobody {
+			return StateRetired, nil
+		}
+		return "", nil
+	}
+	var gone bool
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM export.checkpoints WHERE generation = $1 AND position > 0 AND position + 1 < $2)`,
+		g.Number, int64(first)).Scan(&gone)
+	if err != nil || !nobody && !gone {
+		return "", err
+	}
+	return StateFailed, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,9 @@ func (p *program) provision() *cobra.Command {
 			if err := readmodel.Migrate(ctx, string(p.cfg.DatabaseURL)); err != nil {
 				return err
 			}
+			if err := p.enterTombstones(ctx); err != nil {
+				return err
+			}
 			verb := "checked"
 			if res.Created {
 				verb = "created"
@@ -36,4 +40,19 @@ func (p *program) provision() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// enterTombstones enters into the ledger of erasures who was erased before there
+// was one, or by an older program beside this one.
+func (p *program) enterTombstones(ctx context.Context) error {
+	pool, err := p.connectDatabase(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	entered, err := readmodel.EnterTombstones(ctx, pool)
+	if err == nil && entered > 0 {
+		fmt.Fprintf(p.out, "%d accounts that were erased before are entered into the ledger of erasures\n", entered)
+	}
+	return err
 }

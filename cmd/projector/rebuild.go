@@ -144,10 +144,43 @@ func (r *rebuilding) build(ctx context.Context, store *readmodel.Store, live rea
 			return 0, fmt.Errorf("rebuild: %w", err)
 		}
 		generation, err := r.follow(ctx, r.engine(source, store, only), store, only, show)
+		if r.fenced(ctx, err) {
+			continue
+		}
 		if err != nil || only == nil {
 			return generation, err
 		}
 	}
+}
+
+// fenced tells whether building was fenced and is to go on at its checkpoint:
+// an erasure does that to whoever may have read the account ahead. Where it gave
+// the generation up, too, the next attempt makes another.
+func (r *rebuilding) fenced(ctx context.Context, err error) bool {
+	if !errors.Is(err, projections.ErrFenced) || ctx.Err() != nil {
+		return false
+	}
+	r.log.Warn("fenced, by an erasure or a refold; going on at the checkpoint", "error", err)
+	return true
+}
+
+// toEnd brings the generation to the end of the stream.
+func (r *rebuilding) toEnd(ctx context.Context, engine *projections.Projector, store *readmodel.Store, generation int64) error {
+	err := engine.RunToEnd(ctx)
+	for r.fenced(ctx, err) {
+		g, findErr := readmodel.FindGeneration(ctx, r.pool, generation)
+		if findErr != nil {
+			return findErr
+		}
+		if g.State != readmodel.StateBuilding {
+			return fmt.Errorf("generation %d was given up, by an erasure: run the same command again", generation)
+		}
+		err = engine.RunToEnd(ctx)
+	}
+	if err == nil && store.Acquired() != generation {
+		err = fmt.Errorf("generation %d was given up, by an erasure: run the same command again", generation)
+	}
+	return err
 }
 
 // pass chooses the partitions of the next pass; nil stands for all of them.
@@ -292,7 +325,7 @@ func (r *rebuilding) suffers(ctx context.Context, live int64) bool {
 func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live readmodel.Generation, generation int64) error {
 	engine := r.engine(r.client, store, nil)
 	defer engine.Close()
-	if err := engine.RunToEnd(ctx); err != nil {
+	if err := r.toEnd(ctx, engine, store, generation); err != nil {
 		return fmt.Errorf("bring generation %d to the end: %w", generation, err)
 	}
 	c, err := readmodel.Compare(ctx, r.pool, live.Number, generation)
@@ -319,10 +352,11 @@ func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live r
 func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, to int64) error {
 	engine := r.engine(r.client, store, nil)
 	defer engine.Close()
-	if err := engine.RunToEnd(ctx); err != nil { // most of the way, before anybody has to wait
+	toEnd := func(ctx context.Context) error { return r.toEnd(ctx, engine, store, to) }
+	if err := toEnd(ctx); err != nil { // most of the way, before anybody has to wait
 		return fmt.Errorf("cut over: %w", err)
 	}
-	if err := readmodel.Cutover(ctx, r.pool, from, to, r.accept, engine.RunToEnd); err != nil {
+	if err := readmodel.Cutover(ctx, r.pool, from, to, r.accept, toEnd); err != nil {
 		return err
 	}
 	fmt.Fprintf(r.out, "generation %d is live; generation %d is kept until `projector generations drop %d`\n", to, from, from)

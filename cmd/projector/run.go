@@ -61,6 +61,7 @@ func (p *program) follow(ctx context.Context) error {
 	progress := prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_rebuild_progress_ratio",
 		Help: "How much of the stream the generation being built has, 0 to 1; 0 where none is being built."})
 	reg.MustRegister(parked, differences, progress)
+	ledger := newLedgerGauges(reg)
 
 	engine := projections.New(client, store, projections.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
@@ -81,6 +82,10 @@ func (p *program) follow(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		steadily(actx, 5*time.Second, aMoment, func(ctx context.Context) error { return countParked(ctx, pool, parked) }, nil)
+		return nil
+	})
+	g.Go(func() error {
+		steadily(actx, time.Minute, aMoment, func(ctx context.Context) error { return ledger.look(ctx, pool) }, nil)
 		return nil
 	})
 	g.Go(func() error {

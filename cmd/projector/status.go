@@ -29,8 +29,16 @@ type status struct {
 	Parked      int64            `json:"parked"`    // that count
 	Dismissed   int64            `json:"dismissed"` // parked messages that do not
 	Outcomes    map[string]int64 `json:"outcomes"`
+	Ledger      ledgerStatus     `json:"erasures"`
 	Members     []member         `json:"members"` // live replicas
 	Partitions  []partition      `json:"partitions"`
+}
+
+// ledgerStatus is how the ledger of erasures is kept.
+type ledgerStatus struct {
+	Entries  int64      `json:"entries"`
+	Exported *time.Time `json:"exported_at"` // last; null: never
+	Due      bool       `json:"export_due"`  // that is, or the first entry where there is none, more than a day old
 }
 
 type member struct {
@@ -137,6 +145,11 @@ func look(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) 
 			st.Outcomes[o.String()] += c.Tally[o]
 		}
 	}
+	ledger, err := readmodel.LookAtLedger(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	st.Ledger = ledgerStatus{ledger.Erasures, ledger.Exported, ledger.Age > exportDue}
 	st.Lag = info.Last - min(info.Last, st.Position)
 	st.Progressing = st.Lag == 0
 	return st, nil
@@ -156,6 +169,14 @@ func (p *program) printStatus(st *status) {
 		fmt.Fprintf(p.out, "%s %d  ", o, st.Outcomes[o.String()])
 	}
 	fmt.Fprintln(p.out)
+	if st.Ledger.Due {
+		last := "was never exported"
+		if st.Ledger.Exported != nil {
+			last = "was exported last " + st.Ledger.Exported.UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(p.out, "the ledger of %d erasures %s: `projector erasures export`, once a day, to where the database's loss does not reach\n",
+			st.Ledger.Entries, last)
+	}
 	w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "MEMBER\tPARTITIONS\tJOINED\tSEEN")
 	for _, m := range st.Members {

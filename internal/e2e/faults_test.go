@@ -92,7 +92,7 @@ func TestServersComeAndGo(t *testing.T) {
 	}
 	publish(3)
 	for position := info.Last + 1; position <= info.Last+3; position++ {
-		if err := s.client.Remove(t.Context(), position); err != nil {
+		if _, err := s.client.Remove(t.Context(), position); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -160,29 +160,17 @@ func (s *system) reached(ctx context.Context, position uint64) error {
 // implementation. each sees every message once it is folded.
 func (s *system) oracle(t testing.TB, each ...func(*oracle.Fold, projections.Message)) (*oracle.Fold, int) {
 	t.Helper()
-	info, err := s.client.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := s.client.Open(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
 	fold, n := oracle.New(), 0
-	for last := uint64(0); last < info.Last; {
-		messages, err := r.Next(t.Context(), nil, projections.Bound{Events: 1000, Bytes: 1 << 24})
-		if err != nil {
-			t.Fatal(err)
+	err := s.client.ReadAll(t.Context(), func(m projections.Message) error {
+		fold.Apply(oracle.Message{Position: m.Position, Subject: m.Subject, Header: m.Header, Data: m.Data})
+		for _, see := range each {
+			see(fold, m)
 		}
-		for _, m := range messages {
-			fold.Apply(oracle.Message{Position: m.Position, Subject: m.Subject, Header: m.Header, Data: m.Data})
-			for _, see := range each {
-				see(fold, m)
-			}
-			last = m.Position
-			n++
-		}
+		n++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return fold, n
 }

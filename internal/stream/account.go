@@ -2,11 +2,10 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -15,9 +14,10 @@ import (
 )
 
 // ReadAccount calls each with one account's messages in stream order, up to
-// and including a position; 0 stands for the stream's end at the call.
+// and including a position; 0 stands for the stream's end at the call. Those
+// that were stored without a partition, or under another, are among them.
 func (c *Client) ReadAccount(ctx context.Context, account events.UUID, upTo uint64, each func(projections.Message) error) error {
-	return c.readSubject(ctx, "controlplane.*.account."+account.String(), upTo, each)
+	return c.readSubject(ctx, events.AccountSubject(account), upTo, each)
 }
 
 // ReadTier does for a quota tier what ReadAccount does for an account.
@@ -25,75 +25,62 @@ func (c *Client) ReadTier(ctx context.Context, tier string, upTo uint64, each fu
 	if !events.SoundTier(tier) {
 		return fmt.Errorf("read tier %q: no tier id", tier)
 	}
-	return c.readSubject(ctx, "controlplane.*.quota_tier."+tier, upTo, each)
+	return c.readSubject(ctx, events.TierSubject(tier), upTo, each)
 }
 
-// recheck is how long messages are waited for before it is looked whether they
-// were removed meanwhile.
-const recheck = time.Second
-
-func (c *Client) readSubject(ctx context.Context, filter string, upTo uint64, each func(projections.Message) error) error {
-	// The server finds exact subjects by an index, and those that a wildcard
-	// takes by looking through the stream (1 million messages, one account's 67
-	// all over it: 20 ms against 250). There is one, unless the number of
-	// partitions was changed.
-	subjects, last, err := c.subjectsOf(ctx, filter)
+func (c *Client) readSubject(ctx context.Context, published string, upTo uint64, each func(projections.Message) error) error {
+	subjects, last, err := c.storedSubjects(ctx, published)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", filter, err)
+		return fmt.Errorf("read %s: %w", published, err)
 	}
 	if upTo == 0 {
 		upTo = last
 	}
+	// Mostly the last message is before that, and then nothing has to be waited
+	// for to know so.
 	end, err := c.lastOfAny(ctx, subjects)
 	if err != nil || end == 0 {
 		return err
 	}
-	r, err := c.open(ctx, 0, subjects...)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	bound := projections.Bound{Events: 4096, Bytes: 8 << 20}
-	var buf []projections.Message
-	for read := uint64(0); read < min(end, upTo); {
-		wait, cancel := context.WithTimeout(ctx, recheck)
-		buf, err = r.Next(wait, buf[:0], bound)
-		cancel()
-		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-			if end, err = c.lastOfAny(ctx, subjects); err != nil {
-				return err
-			}
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", filter, err)
-		}
-		for _, m := range buf {
-			if read = m.Position; read > upTo {
-				return nil
-			}
-			if err := each(m); err != nil {
-				return err
-			}
-		}
+	if err := c.read(ctx, subjects, min(end, upTo), each); err != nil {
+		return fmt.Errorf("read %s: %w", published, err)
 	}
 	return nil
 }
 
-// subjectsOf lists the stored subjects that a filter takes, and the stream's
-// last position.
-func (c *Client) subjectsOf(ctx context.Context, filter string) (subjects []string, last uint64, err error) {
+// storedSubjects lists the subjects under which the stream holds what was
+// published on one, and its last position: under that of a partition, of which
+// there are several only where their number was changed, and as it was
+// published, where the stream had no transform.
+//
+// The server finds literal subjects by an index, and those that a wildcard takes
+// by looking through the stream (1 million messages, one account's 67 all over
+// it: 20 ms against 250).
+func (c *Client) storedSubjects(ctx context.Context, published string) (subjects []string, last uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	s, err := c.js.Stream(ctx, c.cfg.Stream)
 	if err != nil {
 		return nil, 0, c.explain(err)
 	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subjectRoot+"*."+strings.TrimPrefix(published, subjectRoot)))
 	if err != nil {
 		return nil, 0, c.explain(err)
 	}
-	return slices.Sorted(maps.Keys(info.State.Subjects)), info.State.LastSeq, nil
+	for _, stored := range slices.Sorted(maps.Keys(info.State.Subjects)) {
+		// What is no partition is a subject of its own, and nobody's.
+		if subject, _ := SplitSubject(stored); subject == published {
+			subjects = append(subjects, stored)
+		}
+	}
+	bare, err := c.lastOf(ctx, published)
+	if err != nil {
+		return nil, 0, err
+	}
+	if bare > 0 {
+		subjects = append(subjects, published)
+	}
+	return subjects, info.State.LastSeq, nil
 }
 
 // lastOfAny is the position of the last message on any of the subjects; 0

@@ -32,6 +32,9 @@ type Client struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
 	log *slog.Logger
+
+	denials *denials
+	copy    bool // of the stream that is projected
 }
 
 // requestTimeout bounds one request to the server.
@@ -49,7 +52,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	c := &Client{cfg: cfg, log: cfg.Logger}
+	c := &Client{cfg: cfg, log: cfg.Logger, denials: &denials{}}
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
 		nats.MaxReconnects(-1),
@@ -65,6 +68,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { c.log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			c.denials.heard(err)
 			if !errors.Is(err, nats.ErrBadHeaderMsg) { // that message's own fault; it comes without headers
 				c.log.Warn("NATS", "error", err)
 			}
@@ -127,7 +131,7 @@ func (c *Client) Info(ctx context.Context) (projections.StreamInfo, error) {
 	}
 	info := s.CachedInfo()
 	partitions, err := partitionCount(info.Config.SubjectTransform)
-	if err != nil {
+	if err != nil && !c.copy {
 		return projections.StreamInfo{}, fmt.Errorf("stream %s: %w", c.cfg.Stream, err)
 	}
 	at := info.TimeStamp
@@ -201,8 +205,9 @@ func (c *Client) Get(ctx context.Context, position uint64) (projections.Message,
 	return m, nil
 }
 
-// lastOf is the position of the last message on a subject, wildcards allowed;
-// 0 where there is none.
+// lastOf is the position of the last message on a subject, a literal one: where
+// the stream's last message was deleted, the server knows none on a wildcard. 0
+// where there is none.
 func (c *Client) lastOf(ctx context.Context, subject string) (uint64, error) {
 	m, err := c.get(ctx, getRequest{LastFor: subject})
 	if errors.Is(err, ErrNoMessage) {

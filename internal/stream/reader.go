@@ -76,6 +76,9 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 	})
 	if c.asked(ctx, limit, err) != nil {
 		r.Close()
+		if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) && refused.ErrorCode == errMaxConsumers {
+			err = fmt.Errorf("it has as many consumers as max_consumers lets it, or the account, have, and every reading takes one more: %w", err)
+		}
 		return nil, fmt.Errorf("consumer after %d: %w", after, c.explain(err))
 	}
 	r.consumer = cons.CachedInfo().Name
@@ -92,6 +95,10 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 	}
 	return r, nil
 }
+
+// errMaxConsumers is what the server says where there are as many consumers as
+// may be.
+const errMaxConsumers jetstream.ErrorCode = 10026
 
 // Close implements [projections.Reader].
 func (r *reader) Close() {

@@ -23,6 +23,10 @@ type Options struct {
 	SyncAlways bool   // acknowledged means on disk, as an event store wants; default: every two minutes
 	Program    string // of a [Process]; default: this same program
 
+	// Subjects on which the user "restricted", whose password is the same, may
+	// not publish; anybody else may, and needs no name.
+	Denied []string
+
 	Name    string   // of the server; needed in a cluster
 	Cluster string   // name of the cluster; default: a single server
 	Listen  int      // port for the cluster's other servers, on the loopback
@@ -60,6 +64,11 @@ func Start(opt Options) (*Server, error) {
 func (s *Server) options() (*server.Options, error) {
 	opt := &server.Options{Host: "127.0.0.1", Port: s.opt.Port, JetStream: true, StoreDir: s.dir,
 		MaxPayload: int32(s.opt.MaxPayload), SyncAlways: s.opt.SyncAlways, ServerName: s.opt.Name, NoSigs: true, NoLog: true}
+	if len(s.opt.Denied) > 0 {
+		opt.NoAuthUser = "anybody"
+		opt.Users = []*server.User{{Username: "anybody", Password: "anybody"}, {Username: "restricted", Password: "restricted",
+			Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: s.opt.Denied}}}}
+	}
 	if s.opt.Cluster == "" {
 		return opt, nil
 	}

@@ -114,6 +114,13 @@ func (p *Process) Kill() {
 	p.cmd = nil
 }
 
+// Restrict starts the process anew with [Options.Denied].
+func (p *Process) Restrict(ctx context.Context, denied ...string) error {
+	p.Halt()
+	p.opt.Denied = denied
+	return p.Restart(ctx)
+}
+
 // Restart starts the process anew on the same ports and data.
 func (p *Process) Restart(ctx context.Context) error {
 	p.Kill()

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"accountexport/events"
+	"accountexport/internal/cli"
+	"accountexport/readmodel"
+)
+
+func (p *program) erasures() *cobra.Command {
+	cmd := &cobra.Command{Use: "erasures", Short: "See the ledger of erasures, and keep it beyond the database's loss"}
+	cmd.AddCommand(p.erasuresList(), p.erasuresExport(), p.erasuresImport())
+	return cmd
+}
+
+// erasureLine is an entry of the ledger as `projector erasures` prints it, a
+// line of JSON.
+type erasureLine struct {
+	Account       string    `json:"account"`
+	ErasedAt      time.Time `json:"erased_at"` // by the event itself
+	Position      uint64    `json:"position"`  // of the event, in this stream
+	Stream        string    `json:"stream"`
+	StreamCreated time.Time `json:"stream_created"`
+	Receipt       string    `json:"receipt,omitempty"` // sha256:… of the last receipt, as JSON
+}
+
+func lineOf(e readmodel.Erasure) erasureLine {
+	return erasureLine{e.Account.String(), e.ErasedAt.UTC(), e.Position, e.Stream, e.StreamCreated.UTC(), e.Receipt}
+}
+
+func (p *program) erasuresList() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list [--json]",
+		Short: "List who was erased, when, and the digest of the receipt",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			pool, err := p.connectDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer pool.Close()
+			w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
+			print := func(e readmodel.Erasure) error {
+				receipt := e.Receipt
+				if receipt == "" {
+					receipt = "–"
+				}
+				_, err := fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", e.Account, e.ErasedAt.UTC().Format(time.RFC3339), e.Position, e.Stream, receipt)
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(p.out)
+				print = func(e readmodel.Erasure) error { return enc.Encode(lineOf(e)) }
+			} else {
+				fmt.Fprintln(w, "ACCOUNT\tERASED\tPOSITION\tSTREAM\tRECEIPT")
+			}
+			var after *events.UUID
+			for {
+				some, err := readmodel.Erasures(cmd.Context(), pool, after, 1000)
+				if err != nil {
+					return err
+				}
+				for _, e := range some {
+					if err := print(e); err != nil {
+						return err
+					}
+				}
+				if len(some) == 0 {
+					return w.Flush()
+				}
+				after = &some[len(some)-1].Account
+			}
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON line for each account")
+	return cmd
+}
+
+func (p *program) erasuresExport() *cobra.Command {
+	return &cobra.Command{
+		Use:   "export",
+		Short: "Print the ledger of erasures as JSON lines, to be kept where the database's loss does not reach",
+		Long: "Prints every entry of the ledger as a line of JSON, and notes when. It holds account ids and times, and nothing else of\n" +
+			"anybody. `projector status` and projector_erasures_export_age_seconds tell where that was more than a day ago.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			pool, err := p.connectDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer pool.Close()
+			enc := json.NewEncoder(p.out)
+			_, err = readmodel.ExportErasures(cmd.Context(), pool, func(e readmodel.Erasure) error { return enc.Encode(lineOf(e)) })
+			return err
+		},
+	}
+}
+
+func (p *program) erasuresImport() *cobra.Command {
+	return &cobra.Command{
+		Use:   "import [FILE]",
+		Short: "Enter into the ledger what `projector erasures export` has printed; repeatable",
+		Long: "Reads JSON lines from a file or standard input, and enters those accounts that the ledger lacks: all of them, or, where a\n" +
+			"line cannot be read, none. `projector run` compares the ledger with the stream when it starts.",
+		Args: cli.MaybeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in := cmd.InOrStdin()
+			if len(args) == 1 {
+				f, err := os.Open(args[0])
+				if err != nil {
+					return err
+				}
+				defer f.Close()
+				in = f
+			}
+			those, err := readErasures(cmd.Context(), in)
+			if err != nil {
+				return fmt.Errorf("%w; nothing was imported", err)
+			}
+			pool, err := p.connectDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer pool.Close()
+			entered, err := readmodel.ImportErasures(cmd.Context(), pool, those)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(p.out, "%d erasures read, %d of them were not on the ledger\n", len(those), entered)
+			return err
+		},
+	}
+}
+
+var receiptDigest = regexp.MustCompile(`^(sha256:[0-9a-f]{64})?$`)
+
+// readErasures reads the lines of an export, all of which have to be sound.
+func readErasures(ctx context.Context, in io.Reader) ([]readmodel.Erasure, error) {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 1<<20)
+	seen := map[events.UUID]int{}
+	var out []readmodel.Erasure
+	for n := 1; lines.Scan(); n++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var l erasureLine
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
+			return nil, fmt.Errorf("line %d is no entry of the ledger: %w", n, err)
+		}
+		account, err := events.ParseUUID(l.Account)
+		switch {
+		case err != nil:
+			err = errors.New(`"account" is no UUID`)
+		case seen[account] > 0:
+			err = fmt.Errorf("account %s is on line %d already", account, seen[account])
+		case l.ErasedAt.IsZero():
+			err = errors.New(`"erased_at" is missing`)
+		case l.Position == 0 || l.Position > 1<<63-1:
+			err = errors.New(`"position" is no position of a stream`)
+		case l.Stream == "":
+			err = errors.New(`"stream" is missing`)
+		case l.StreamCreated.IsZero():
+			err = errors.New(`"stream_created" is missing`)
+		case !receiptDigest.MatchString(l.Receipt):
+			err = errors.New(`"receipt" is not sha256: and 64 hex digits`)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d is no entry of the ledger: %w", n, err)
+		}
+		seen[account] = n
+		out = append(out, readmodel.Erasure{Account: account, ErasedAt: l.ErasedAt, Position: l.Position, Stream: l.Stream,
+			StreamCreated: l.StreamCreated, Receipt: l.Receipt})
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read erasures: %w", err)
+	}
+	return out, nil
+}
+
+// exportDue is after how long an export of the ledger is too old.
+const exportDue = 24 * time.Hour

@@ -1,0 +1,529 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"accountexport/events"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+const another = "5c90c3cc-0d44-4b50-8888-8dd25736052a"
+
+func uuid(t testing.TB, s string) events.UUID {
+	t.Helper()
+	id, err := events.ParseUUID(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// marked publishes n messages of an account that hold the marker, the
+// registration with the marker's e-mail address first.
+func (s *system) marked(t *testing.T, account string, n int) {
+	t.Helper()
+	id := uuid(t, account)
+	for i := range n {
+		meta := events.Meta{ID: fmt.Sprint(account, time.Now().UnixNano(), i), Source: "/test", Time: events.TimeOf(time.Now())}
+		m, err := events.NewUserRegistered(meta, id, events.UserRegistered{Email: account[:2] + "@" + marker + ".example", Tier: "free", QuotaTierID: "free"})
+		if i > 0 {
+			m, err = events.NewSandboxCreated(meta, id, events.SandboxCreated{ID: fmt.Sprint("sbx-", marker, i), Template: marker})
+		}
+		if err == nil {
+			_, err = s.client.PublishRaw(t.Context(), m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// stray publishes a message on a mistyped subject that holds the account's id
+// and the marker.
+func (s *system) stray(t *testing.T, account string) {
+	t.Helper()
+	m := events.Message{Subject: "controlplane.account." + strings.ToUpper(account), Data: []byte(`{"email":"` + account[:2] + "@" + marker + `.example"}`)}
+	if _, err := s.client.PublishRaw(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// erase erases an account, and requires the status and what is said.
+func (s *system) erase(t *testing.T, account string, want int, says string, more ...string) (out string) {
+	t.Helper()
+	out, status := command(t, "projector", s.settings, append([]string{"erase", "--account", account}, more...)...)
+	if status != want || !strings.Contains(out, says) {
+		t.Fatalf("erase %s %v: exit %d, want %d and %q: %s", account, more, status, want, says, out)
+	}
+	return out
+}
+
+const nothingLeft = "left               0 messages, 0 rows"
+
+func (s *system) noTraces(t *testing.T) {
+	t.Helper()
+	if where := s.traces(t); where != "" {
+		t.Errorf("the marker is left: %s", where)
+	}
+}
+
+// mustBeErased requires that the live generation has a tombstone of the account,
+// where the first erased event in the stream is, and that nothing else of it is
+// in the stream.
+func (s *system) mustBeErased(t *testing.T, account string) {
+	t.Helper()
+	first, err := s.client.FirstErased(t.Context(), uuid(t, account))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := readmodel.NewExports(s.pool).Meta(t.Context(), uuid(t, account))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.State != readmodel.Erased || m.Position != first.Position || first.Position == 0 {
+		t.Errorf("account %s is %s at %d, and the stream holds its erasure at %d", account, stateName(m.State), m.Position, first.Position)
+	}
+	var positions []uint64
+	if err := s.client.ReadAccount(t.Context(), uuid(t, account), 0, func(m projections.Message) error {
+		positions = append(positions, m.Position)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(positions, []uint64{first.Position}) {
+		t.Errorf("the stream holds messages %v of account %s, want %d alone", positions, account, first.Position)
+	}
+	e, err := readmodel.FindErasure(t.Context(), s.pool, uuid(t, account))
+	if err != nil || e.Position != first.Position {
+		t.Errorf("the ledger has %+v, %v", e, err)
+	}
+}
+
+// TestLateMessagesOfErasedAccounts: what comes after an erasure, strays on
+// mistyped subjects among it, is removed by erasing again, also where the
+// stream's last message was removed.
+func TestLateMessagesOfErasedAccounts(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	s.marked(t, another, 3)
+	s.marked(t, someone, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.erase(t, another, 0, nothingLeft)
+	s.erase(t, someone, 0, nothingLeft)
+	s.marked(t, another, 1)
+	s.stray(t, someone)
+	s.marked(t, another, 1)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.erase(t, another, 0, "2 of the account, 0 on mistyped subjects")
+	s.erase(t, someone, 0, "0 of the account, 1 on mistyped subjects")
+	s.noTraces(t)
+	s.erase(t, someone, 0, "was erased already")
+	s.mustBeErased(t, another)
+	s.mustBeErased(t, someone)
+}
+
+// TestErasureOutlivesARollback: a tombstone stays in every generation, whatever
+// is erased again, so that rolling back brings nobody back.
+func TestErasureOutlivesARollback(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	run := func(args ...string) {
+		t.Helper()
+		if out, status := command(t, "projector", s.settings, args...); status != 0 {
+			t.Fatalf("%v: exit %d: %s", args, status, out)
+		}
+	}
+	s.erase(t, someone, 0, nothingLeft)
+	run("rebuild")
+	s.erase(t, someone, 0, nothingLeft)
+	run("rollback")
+	s.marked(t, someone, 2)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	m, err := readmodel.NewExports(s.pool).Meta(t.Context(), uuid(t, someone))
+	if err != nil || m.State != readmodel.Erased {
+		t.Errorf("the account is %s, %v", stateName(m.State), err)
+	}
+	s.erase(t, someone, 0, nothingLeft)
+	s.noTraces(t)
+	s.mustBeErased(t, someone)
+	run("rollback")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustBeErased(t, someone)
+}
+
+// TestErasureDuringARebuild erases an account that a rebuild has read and folded
+// and has yet to commit, its stray, too: nothing of it gets into the generation
+// that is being built, which goes on.
+func TestErasureDuringARebuild(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 20)
+	s.stray(t, someone)
+	if err := s.publish(t.Context(), workload.New(61, workload.Config{Accounts: 20}), 3000, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	waiting, release := s.hold(t, "accountexport rebuild")
+	rebuild := launch(t, "projector", s.settings, "rebuild", "--cutover=manual", "--max-rate", "2000")
+	waiting(1)
+	s.erase(t, someone, 0, nothingLeft)
+	release()
+	eventually(t, "the rebuild to go on", time.Minute, func(context.Context) error {
+		if out := rebuild.out.tail(1 << 16); !strings.Contains(out, "fenced") {
+			return fmt.Errorf("it says %s", out)
+		}
+		return nil
+	})
+	rebuild.kill()
+	s.noTraces(t)
+	s.mustBeErased(t, someone)
+	out, status := command(t, "projector", s.settings, "rebuild")
+	if status != 0 || !strings.Contains(out, "generation 2 is live") {
+		t.Fatalf("rebuild: exit %d: %s", status, out)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.noTraces(t)
+	s.mustBeErased(t, someone)
+	s.verify(t)
+}
+
+// TestErasureOfTheStreamsBeginning: where the stream begins with one large
+// account that a rebuild is in the middle of, erasing it ends well, and so does
+// the next rebuild; whether the rebuild was killed or is at work.
+func TestErasureOfTheStreamsBeginning(t *testing.T) {
+	t.Parallel()
+	for _, killed := range []bool{true, false} {
+		t.Run(fmt.Sprint("killed ", killed), func(t *testing.T) {
+			t.Parallel()
+			s := newSystem(t)
+			launch(t, "projector", s.settings, "run")
+			s.marked(t, someone, 1500)
+			if err := s.publish(t.Context(), workload.New(62, workload.Config{Accounts: 20}), 300, 0); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			rebuild := launch(t, "projector", s.settings, "rebuild", "--max-rate", "100")
+			eventually(t, "the rebuild to be in the middle of the account", time.Minute, func(ctx context.Context) error {
+				position, err := readmodel.Lowest(ctx, s.pool, 2)
+				if err == nil && position == 0 {
+					err = fmt.Errorf("it is at %d", position)
+				}
+				return err
+			})
+			if killed {
+				rebuild.kill()
+			}
+			out := s.erase(t, someone, 0, nothingLeft)
+			if !strings.Contains(out, "given up           generation 2") {
+				t.Errorf("the receipt does not say what became of the generation: %s", out)
+			}
+			if !killed {
+				// It begins anew by itself, or ends: what it had read is gone.
+				if status := rebuild.wait(); status != 0 && status != 14 {
+					t.Errorf("the rebuild exits %d", status)
+				}
+			}
+			if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 {
+				t.Fatalf("rebuild: exit %d: %s", status, out)
+			}
+			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			s.noTraces(t)
+			s.mustBeErased(t, someone)
+			s.verify(t)
+		})
+	}
+}
+
+// TestErasuresAtOnce: several erasures of one account, all of which have
+// published before any of them goes on, end, and one event stays.
+func TestErasuresAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 300)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	before, err := s.client.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, release := s.hold(t, "accountexport %/%")
+	var all []*process
+	for range 3 {
+		all = append(all, launch(t, "projector", s.settings, "erase", "--account", someone))
+	}
+	waiting(1)
+	eventually(t, "all three to wait", time.Minute, func(context.Context) error {
+		for i, p := range all {
+			if !strings.Contains(p.out.tail(1<<16), "waiting until") {
+				return fmt.Errorf("erasure %d does not", i)
+			}
+		}
+		return nil
+	})
+	if info, err := s.client.Info(t.Context()); err != nil || info.Last != before.Last+1 {
+		t.Errorf("%d messages were published, %v", info.Last-before.Last, err)
+	}
+	release()
+	for i, p := range all {
+		if status := p.wait(); status != 0 {
+			t.Errorf("erasure %d: exit %d: %s", i, status, p.out.tail(1<<16))
+		}
+	}
+	s.noTraces(t)
+	s.mustBeErased(t, someone)
+	if m, err := readmodel.NewExports(s.pool).Meta(t.Context(), uuid(t, someone)); err != nil || m.Position != before.Last+1 {
+		t.Errorf("erased at %d, %v, and published at %d", m.Position, err, before.Last+1)
+	}
+}
+
+// TestFirstErasureCounts: where somebody else has published account.erased, by
+// another id, and twice, the first one stays, and only that.
+func TestFirstErasureCounts(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 3)
+	for i := range 2 {
+		m, err := events.NewAccountErased(events.Meta{ID: fmt.Sprint("theirs", i), Source: "/test", Time: events.TimeOf(time.Now())}, uuid(t, someone))
+		if err == nil {
+			_, _, err = s.client.Publish(t.Context(), m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.erase(t, someone, 0, "erased at          position 4")
+	s.mustBeErased(t, someone)
+	s.noTraces(t)
+
+	// The server still knows the id of an event that is gone: its word for a
+	// duplicate is not believed.
+	s.marked(t, another, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	out := s.erase(t, another, 0, nothingLeft)
+	position := uint64(0)
+	if _, rest, ok := strings.Cut(out, "position "); ok {
+		number, _, _ := strings.Cut(rest, ",")
+		position, _ = strconv.ParseUint(number, 10, 64)
+	}
+	if gone, err := s.client.Remove(t.Context(), position); err != nil || !gone {
+		t.Fatalf("remove message %d: %v, %v", position, gone, err)
+	}
+	s.erase(t, another, 0, fmt.Sprintf("erased at          position %d", position+1))
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustBeErased(t, another)
+}
+
+// TestErasureOfWhatWasPurgedByHand: an account whose messages were purged, and
+// that has rows still, is erased.
+func TestErasureOfWhatWasPurgedByHand(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	s.marked(t, another, 2)
+	s.marked(t, someone, 5)
+	s.stray(t, someone)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	st, err := jetStream(t, s.nats.URL()).Stream(t.Context(), "CONTROL_PLANE")
+	if err == nil {
+		err = st.Purge(t.Context(), jetstream.WithPurgeSubject("controlplane.*.account."+someone))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.erase(t, someone, 0, "0 of the account, 1 on mistyped subjects")
+	s.mustBeErased(t, someone)
+	s.erase(t, another, 0, nothingLeft)
+	s.noTraces(t)
+}
+
+// TestCopiesAreNamed: mirrors of the stream, and streams that source from it or
+// from a mirror, are named by the receipt and by the exit status, and purged
+// where each is named.
+func TestCopiesAreNamed(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	js := jetStream(t, s.nats.URL())
+	for _, cfg := range []jetstream.StreamConfig{
+		{Name: "MIRROR", Mirror: &jetstream.StreamSource{Name: "CONTROL_PLANE"}},
+		{Name: "OF_THE_MIRROR", Sources: []*jetstream.StreamSource{{Name: "MIRROR"}}},
+		{Name: "ELSEWHERE", Sources: []*jetstream.StreamSource{{Name: "CONTROL_PLANE",
+			SubjectTransforms: []jetstream.SubjectTransformConfig{{Source: ">", Destination: "archive.>"}}}}},
+		{Name: "UNRELATED", Subjects: []string{"unrelated"}},
+	} {
+		if _, err := js.CreateStream(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.marked(t, another, 2)
+	s.marked(t, someone, 5)
+	s.stray(t, someone)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	copies := []string{"MIRROR", "OF_THE_MIRROR", "ELSEWHERE"}
+	eventually(t, "everything copied", time.Minute, func(ctx context.Context) error {
+		for _, name := range copies {
+			st, err := js.Stream(ctx, name)
+			if err != nil {
+				return err
+			}
+			if n := st.CachedInfo().State.Msgs; n != 8 {
+				return fmt.Errorf("%s has %d", name, n)
+			}
+		}
+		return nil
+	})
+	out := s.erase(t, someone, 1, nothingLeft)
+	for _, name := range copies {
+		if !strings.Contains(out, "copy               stream "+name+" KEEPS") {
+			t.Errorf("stream %s is not named: %s", name, out)
+		}
+	}
+	if strings.Contains(out, "UNRELATED") {
+		t.Errorf("what is no copy is named: %s", out)
+	}
+	s.erase(t, someone, 1, "stream UNRELATED is no copy", "--purge-copies", "UNRELATED,MIRROR")
+	s.erase(t, someone, 1, "--purge-copies ELSEWHERE,OF_THE_MIRROR", "--purge-copies", "MIRROR")
+	s.erase(t, someone, 0, nothingLeft, "--purge-copies", "OF_THE_MIRROR,MIRROR,ELSEWHERE")
+	for _, name := range copies {
+		left := 0
+		if err := s.client.On(name).ReadAll(t.Context(), func(m projections.Message) error {
+			left++
+			if strings.Contains(strings.ToLower(m.Subject), someone) && !strings.HasPrefix(m.Subject, "controlplane.account.") {
+				t.Errorf("stream %s holds %s", name, m.Subject)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if left < 2 || left > 3 { // the other's two, and the erased event
+			t.Errorf("stream %s holds %d messages", name, left)
+		}
+	}
+}
+
+// TestErasureIsTestedFirst: what would keep an erasure from being done is named,
+// all of it, before anything is published.
+func TestErasureIsTestedFirst(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	before, err := s.client.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(settings map[string]string, says ...string) {
+		t.Helper()
+		out, status := command(t, "projector", settings, "erase", "--account", someone)
+		for _, want := range says {
+			if status != 1 || !strings.Contains(out, want) {
+				t.Errorf("exit %d, want 1 and %q: %s", status, want, out)
+			}
+		}
+		if info, err := s.client.Info(t.Context()); err != nil || info.Last != before.Last || info.Messages != before.Messages {
+			t.Errorf("something was done: %+v, %v", info, err)
+		}
+	}
+	projector.kill()
+	eventually(t, "the projector to count as dead", time.Minute, func(context.Context) error {
+		out, status := command(t, "projector", s.settings, "erase", "--account", someone, "--dry-run")
+		if status != 1 || !strings.Contains(out, "no projector runs") {
+			return fmt.Errorf("exit %d: %s", status, out)
+		}
+		return nil
+	})
+	refused(s.settings, "no projector runs", "nothing was changed")
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "the projector to run", time.Minute, func(context.Context) error {
+		if out, status := command(t, "projector", s.settings, "erase", "--account", someone, "--dry-run"); status != 0 {
+			return fmt.Errorf("exit %d: %s", status, out)
+		}
+		return nil
+	})
+
+	if err := s.nats.Restrict(t.Context(), "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.*", "controlplane.account.*", "$JS.API.STREAM.LIST"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	restricted := map[string]string{}
+	for k, v := range s.settings {
+		restricted[k] = v
+	}
+	restricted["NATS_URL"] = strings.Replace(s.nats.URL(), "nats://", "nats://restricted:restricted@", 1)
+	refused(restricted, "no permission to publish on $JS.API.STREAM.PURGE.CONTROL_PLANE", "no permission to publish on $JS.API.STREAM.MSG.DELETE.CONTROL_PLANE",
+		"no permission to publish on controlplane.account."+someone, "no permission to publish on $JS.API.STREAM.LIST")
+
+	js := jetStream(t, s.nats.URL())
+	st, err := js.Stream(t.Context(), "CONTROL_PLANE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := st.CachedInfo().Config
+	cfg.DenyPurge = true
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	refused(s.settings, "has deny_purge", "nothing was changed")
+}
+
+// TestErasureNeedsAConsumer: a stream that may have one consumer has it for the
+// projector.
+func TestErasureNeedsAConsumer(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	js := jetStream(t, s.nats.URL())
+	st, err := js.Stream(t.Context(), "CONTROL_PLANE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := st.CachedInfo().Config
+	cfg.MaxConsumers = 1
+	deleteStream(t, s.nats.URL())
+	if _, err := js.CreateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	s.settings["AUDIT_RATE"] = "0"
+	launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.erase(t, someone, 1, "max_consumers")
+	if info, err := s.client.Info(t.Context()); err != nil || info.Last != 3 {
+		t.Errorf("something was published: %+v, %v", info, err)
+	}
+}
+
+// TestErasureDryRun says what would be done, and does nothing.
+func TestErasureDryRun(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 3)
+	s.stray(t, someone)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	before := s.documents(t)
+	s.erase(t, someone, 0, "would remove 3 messages of the account and 1 on mistyped subjects from stream CONTROL_PLANE, and 2 rows\nnothing was changed", "--dry-run")
+	if info, err := s.client.Info(t.Context()); err != nil || info.Last != 4 || info.Messages != 4 || s.documents(t) != before {
+		t.Errorf("something was changed: %+v, %v", info, err)
+	}
+	s.erase(t, someone, 0, nothingLeft, "--yes")
+	s.erase(t, someone, 0, "is erased already, at position 5", "--dry-run")
+	s.noTraces(t)
+}

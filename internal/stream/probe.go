@@ -1,0 +1,103 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"accountexport/events"
+)
+
+// CanErase says all that would keep an account from being erased from the
+// stream: its configuration, what the NATS user may not do, and that it cannot
+// be read. It changes nothing.
+func (c *Client) CanErase(ctx context.Context, account events.UUID) (missing []error) {
+	missing = c.CanRemove(ctx)
+	if err := c.canPublish(ctx, events.AccountSubject(account)); err != nil {
+		missing = append(missing, err)
+	}
+	return missing
+}
+
+// CanRemove says all that would keep messages from being found in the stream
+// and removed from it.
+func (c *Client) CanRemove(ctx context.Context) (missing []error) {
+	limit, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	s, err := c.js.Stream(limit, c.cfg.Stream)
+	if c.asked(ctx, limit, err) != nil {
+		return []error{c.explain(err)}
+	}
+	cfg := s.CachedInfo().Config
+	for _, denied := range []struct {
+		is   bool
+		what string
+	}{
+		{cfg.Sealed, "is sealed, for ever: its messages cannot be removed"},
+		{cfg.DenyPurge, "has deny_purge, for ever: a stream without it has to take its place"},
+		{cfg.DenyDelete, "has deny_delete, for ever: a stream without it has to take its place"},
+	} {
+		if denied.is {
+			missing = append(missing, fmt.Errorf("stream %s %s", c.cfg.Stream, denied.what))
+		}
+	}
+	if len(missing) > 0 {
+		return missing
+	}
+	// A subject that no message is on, and up to a position before which there is
+	// none: each by itself purges nothing.
+	nothing := struct {
+		Filter string `json:"filter"`
+		Before uint64 `json:"seq"`
+	}{"accountexport.is.purging.permitted", 1}
+	if err := c.api(ctx, "STREAM.PURGE."+c.cfg.Stream, nothing, nil); err != nil {
+		missing = append(missing, fmt.Errorf("purge stream %s: %w", c.cfg.Stream, err))
+	}
+	// A position that is not given out in any stream's life.
+	err = c.api(ctx, "STREAM.MSG.DELETE."+c.cfg.Stream, deleteRequest{math.MaxInt64}, nil)
+	if refused := (*jetstream.APIError)(nil); err != nil && !errors.As(err, &refused) {
+		missing = append(missing, fmt.Errorf("remove messages from stream %s: %w", c.cfg.Stream, err))
+	}
+	if err := c.canRead(ctx); err != nil {
+		missing = append(missing, err)
+	}
+	return missing
+}
+
+// canRead begins to read, beyond the end of any stream.
+func (c *Client) canRead(ctx context.Context) error {
+	r, err := c.open(ctx, math.MaxInt64-1)
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", c.cfg.Stream, err)
+	}
+	r.Close()
+	return nil
+}
+
+// canPublish publishes what the server has to refuse, since it is for another
+// stream.
+func (c *Client) canPublish(ctx context.Context, subject string) error {
+	answer, err := c.request(ctx, &nats.Msg{Subject: subject, Header: nats.Header{"Nats-Expected-Stream": {"not " + c.cfg.Stream}}})
+	if errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("publish on %s: no stream takes it", subject)
+	}
+	if err != nil {
+		return fmt.Errorf("publish on %s: %w", subject, err)
+	}
+	var ack struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(answer.Data, &ack); err != nil {
+		return fmt.Errorf("publish on %s: answer of the server: %w", subject, err)
+	}
+	const errOtherStream jetstream.ErrorCode = 10060
+	if ack.Error == nil || ack.Error.ErrorCode != errOtherStream {
+		return fmt.Errorf("publish on %s: the server answers %s", subject, answer.Data)
+	}
+	return nil
+}

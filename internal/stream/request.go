@@ -1,0 +1,132 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrPermission means that the NATS user may not publish on a subject, which the
+// error names.
+var ErrPermission = errors.New("the NATS user has no permission")
+
+// denials tells requests that the server refused them: it says so to nobody in
+// particular, and answers nothing.
+type denials struct {
+	mu      sync.Mutex
+	waiting map[string]map[chan struct{}]bool // by subject, in lower case
+}
+
+var deniedSubject = regexp.MustCompile(`(?i)publish to "([^"]+)"`)
+
+// heard is told of every error of the connection.
+func (d *denials) heard(err error) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return
+	}
+	m := deniedSubject.FindStringSubmatch(err.Error())
+	if m == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	subject := strings.ToLower(m[1])
+	for ch := range d.waiting[subject] {
+		close(ch)
+	}
+	delete(d.waiting, subject)
+}
+
+// watch gives a channel that is closed once publishing on the subject is
+// refused.
+func (d *denials) watch(subject string) (denied <-chan struct{}, end func()) {
+	subject = strings.ToLower(subject)
+	ch := make(chan struct{})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.waiting == nil {
+		d.waiting = map[string]map[chan struct{}]bool{}
+	}
+	if d.waiting[subject] == nil {
+		d.waiting[subject] = map[chan struct{}]bool{}
+	}
+	d.waiting[subject][ch] = true
+	return ch, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.waiting[subject], ch)
+	}
+}
+
+// request sends a message and waits for the answer, no longer than a request may
+// take; [ErrPermission] where it is refused.
+func (c *Client) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+	limit, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	denied, end := c.denials.watch(m.Subject)
+	defer end()
+	refused := make(chan struct{})
+	answered := make(chan struct{})
+	go func() {
+		defer close(refused)
+		select {
+		case <-denied:
+			cancel()
+		case <-answered:
+		}
+	}()
+	answer, err := c.nc.RequestMsgWithContext(limit, m)
+	close(answered)
+	<-refused
+	select {
+	case <-denied:
+		return nil, fmt.Errorf("%w to publish on %s", ErrPermission, m.Subject)
+	default:
+	}
+	if c.asked(ctx, limit, err) != nil {
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			err = fmt.Errorf("no answer on %s within %v", m.Subject, requestTimeout)
+		}
+		return nil, err
+	}
+	return answer, nil
+}
+
+// api asks JetStream; answer may be nil. What it refuses is a
+// [jetstream.APIError].
+func (c *Client) api(ctx context.Context, subject string, question, answer any) error {
+	m := &nats.Msg{Subject: "$JS.API." + subject}
+	if question != nil {
+		var err error
+		if m.Data, err = json.Marshal(question); err != nil {
+			return err
+		}
+	}
+	msg, err := c.request(ctx, m)
+	if err != nil {
+		return err
+	}
+	var refusal struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(msg.Data, &refusal); err != nil {
+		return fmt.Errorf("answer of the server on %s: %w", subject, err)
+	}
+	if refusal.Error != nil {
+		return refusal.Error
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.Unmarshal(msg.Data, answer); err != nil {
+		return fmt.Errorf("answer of the server on %s: %w", subject, err)
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package readmodel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/projections"
+)
+
+// Erasure is an entry of the ledger, one for each account that was ever erased:
+// the ledger is outside the generations and outlives them.
+type Erasure struct {
+	Account       events.UUID
+	ErasedAt      time.Time // the event's own time
+	Position      uint64    // of the erased event, in the stream below
+	Stream        string
+	StreamCreated time.Time
+	Receipt       string // digest of the last receipt; empty where there was none
+}
+
+// queueLedger enters the accounts that the batch erases; a tombstone is written
+// once. A position that the
+// ledger has of another stream, or of an event that is gone, is replaced.
+func queueLedger(q statement, b *projections.Batch) {
+	var ids [][16]byte
+	var times []time.Time
+	var positions []int64
+	for i := range b.Changes {
+		if r := &b.Changes[i].Row; r.ErasedAt != nil {
+			ids, times, positions = append(ids, r.ID), append(times, r.ErasedAt.GoTime()), append(positions, int64(r.Position))
+		}
+	}
+	if ids == nil {
+		return
+	}
+	q(`
+INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, stream_created)
+SELECT u.id, u.at, u.p, g.stream_name, g.stream_created
+FROM unnest($2::uuid[], $3::timestamptz[], $4::bigint[]) AS u (id, at, p), export.generations g
+WHERE g.generation = $1 ORDER BY u.id`+onceMore, b.Generation, ids, times, positions)
+}
+
+// onceMore is what becomes of an entry that is entered again.
+const onceMore = `
+ON CONFLICT (account_id) DO UPDATE SET erased_at = least(e.erased_at, excluded.erased_at), position = excluded.position,
+    stream_name = excluded.stream_name, stream_created = excluded.stream_created
+WHERE (e.position, e.stream_name, e.stream_created) IS DISTINCT FROM (excluded.position, excluded.stream_name, excluded.stream_created)`
+
+// EnterTombstones enters those accounts that are erased in some generation and
+// are not on the ledger, and returns how many they were.
+func EnterTombstones(ctx context.Context, pool *pgxpool.Pool) (entered int64, err error) {
+	if err := pool.QueryRow(ctx, `SELECT export.enter_tombstones()`).Scan(&entered); err != nil {
+		return 0, fmt.Errorf("enter tombstones into the ledger: %w", err)
+	}
+	return entered, nil
+}
+
+const erasureColumns = `account_id, erased_at, position, stream_name, stream_created, coalesce(receipt, '')`
+
+func scanErasure(r pgx.CollectableRow) (e Erasure, err error) {
+	err = r.Scan((*[16]byte)(&e.Account), &e.ErasedAt, &e.Position, &e.Stream, &e.StreamCreated, &e.Receipt)
+	return e, err
+}
+
+// Erasures lists up to limit entries of the ledger in the order of their
+// accounts, those after one, from the first where after is nil.
+func Erasures(ctx context.Context, pool *pgxpool.Pool, after *events.UUID, limit int) ([]Erasure, error) {
+	rows, err := pool.Query(ctx, `
+SELECT `+erasureColumns+` FROM export.erasures WHERE $1::uuid IS NULL OR account_id > $1 ORDER BY account_id LIMIT $2`, (*[16]byte)(after), limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger of erasures: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, scanErasure)
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger of erasures: %w", err)
+	}
+	return out, nil
+}
+
+// FindErasure is an account's entry; [ErrNotFound] where there is none.
+func FindErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID) (Erasure, error) {
+	rows, err := pool.Query(ctx, `SELECT `+erasureColumns+` FROM export.erasures WHERE account_id = $1`, [16]byte(account))
+	if err != nil {
+		return Erasure{}, fmt.Errorf("read the ledger of erasures: %w", err)
+	}
+	e, err := pgx.CollectExactlyOneRow(rows, scanErasure)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return e, fmt.Errorf("account %s on the ledger of erasures: %w", account, ErrNotFound)
+	}
+	if err != nil {
+		return e, fmt.Errorf("read the ledger of erasures: %w", err)
+	}
+	return e, nil
+}
+
+// ExportErasures calls each with every entry, as of one moment, and then notes
+// that the ledger was exported then; not where each fails.
+func ExportErasures(ctx context.Context, pool *pgxpool.Pool, each func(Erasure) error) (n int64, err error) {
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT `+erasureColumns+` FROM export.erasures ORDER BY account_id`)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			e, err := scanErasure(rows)
+			if err == nil {
+				err = each(e)
+			}
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+INSERT INTO export.erasures_exported AS e (exported_at, erasures) VALUES (now(), $1)
+ON CONFLICT (only_one) DO UPDATE SET exported_at = excluded.exported_at, erasures = excluded.erasures
+WHERE e.exported_at < excluded.exported_at`, n)
+		return err
+	})
+	if err != nil {
+		return n, fmt.Errorf("export the ledger of erasures: %w", err)
+	}
+	return n, nil
+}
+
+// ImportErasures enters what the ledger lacks, all or nothing; what it has
+// stays, but for a receipt that it had not. It returns how many were new.
+func ImportErasures(ctx context.Context, pool *pgxpool.Pool, those []Erasure) (entered int64, err error) {
+	those = slices.Clone(those)
+	slices.SortFunc(those, func(a, b Erasure) int { return bytes.Compare(a.Account[:], b.Account[:]) })
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		for some := range slices.Chunk(those, 1000) {
+			n := len(some)
+			ids, times, created := make([][16]byte, n), make([]time.Time, n), make([]time.Time, n)
+			positions, streams, receipts := make([]int64, n), make([]string, n), make([]string, n)
+			for i, e := range some {
+				ids[i], times[i], positions[i] = e.Account, e.ErasedAt, int64(e.Position)
+				streams[i], created[i], receipts[i] = e.Stream, e.StreamCreated, e.Receipt
+			}
+			var fresh int64
+			err := tx.QueryRow(ctx, `
+WITH entered AS (
+    INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, stream_created, receipt)
+    SELECT u.id, u.at, u.p, u.s, u.c, nullif(u.r, '')
+    FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[]) AS u (id, at, p, s, c, r)
+    ORDER BY u.id
+    ON CONFLICT (account_id) DO UPDATE SET receipt = coalesce(e.receipt, excluded.receipt)
+    RETURNING xmax = 0 AS fresh)
+SELECT count(*) FILTER (WHERE fresh) FROM entered`, ids, times, positions, streams, created, receipts).Scan(&fresh)
+			if err != nil {
+				return err
+			}
+			entered += fresh
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("import into the ledger of erasures: %w", err)
+	}
+	return entered, nil
+}
+
+// NoteReceipt notes the digest of an account's receipt.
+func NoteReceipt(ctx context.Context, pool *pgxpool.Pool, account events.UUID, digest string) error {
+	tag, err := pool.Exec(ctx, `UPDATE export.erasures SET receipt = $2 WHERE account_id = $1`, [16]byte(account), digest)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("note the receipt of account %s on the ledger of erasures: %w", account, err)
+	}
+	return nil
+}
+
+// Ledger says how the ledger of erasures is kept.
+type Ledger struct {
+	Erasures int64
+	Exported *time.Time    // when it was exported last
+	Age      time.Duration // of that export, or of the first entry where there is none; 0 without entries
+}
+
+// LookAtLedger reads how the ledger is kept, by the database's clock.
+func LookAtLedger(ctx context.Context, pool *pgxpool.Pool) (l Ledger, err error) {
+	var seconds float64
+	err = pool.QueryRow(ctx, `
+SELECT l.n, x.exported_at, CASE WHEN l.n = 0 THEN 0 ELSE extract(epoch FROM now() - coalesce(x.exported_at, l.first))::float8 END
+FROM (SELECT count(*) AS n, min(entered_at) AS first FROM export.erasures) l LEFT JOIN export.erasures_exported x ON true`).
+		Scan(&l.Erasures, &l.Exported, &seconds)
+	if err != nil {
+		return l, fmt.Errorf("read the ledger of erasures: %w", err)
+	}
+	l.Age = max(0, time.Duration(seconds*float64(time.Second)))
+	return l, nil
+}
