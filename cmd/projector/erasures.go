@@ -119,7 +119,7 @@ func (p *program) erasuresImport() *cobra.Command {
 			if len(args) == 1 {
 				f, err := os.Open(args[0])
 				if err != nil {
-					return err
+					return quoted(err)
 				}
 				defer f.Close()
 				in = f
