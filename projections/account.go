@@ -141,7 +141,7 @@ func (a *Account) erase(at events.Time) {
 	*a = *NewAccount(a.id)
 	a.position, a.partition, a.stored = position, partition, stored
 	a.erased, a.erasedAt, a.wiped = true, at, true
-	a.digest = digestTombstone(at)
+	a.digest = DigestTombstone(at)
 }
 
 // Size estimates the bytes that the account holds in memory.

@@ -83,14 +83,14 @@ func digestTail(s SectionKind, tail []byte) Digest {
 
 func digestLow(low string) Digest { return digestColumn(lowPart, "", []byte(low)) }
 
-func digestTombstone(at events.Time) Digest {
+func DigestTombstone(at events.Time) Digest {
 	return digestPart(tombstonePart, strconv.FormatInt(int64(at), 10), nil)
 }
 
 // DigestRow is the part of a row as it is stored.
 func DigestRow(r *AccountRow) Digest {
 	if r.ErasedAt != nil {
-		return digestTombstone(*r.ErasedAt)
+		return DigestTombstone(*r.ErasedAt)
 	}
 	return digestColumn(userPart, "", r.User).Plus(digestColumn(teamPart, "", r.Team)).Plus(digestTail(UsageSection, r.Usage)).
 		Plus(digestTail(KeySection, r.Keys)).Plus(digestTail(SandboxSection, r.Sandboxes)).Plus(digestLow(r.UsageLow))

@@ -139,7 +139,8 @@ DELETE FROM {schema}.account_export WHERE account_id = $1 RETURNING erased_at IS
 // bury makes the tombstone.
 func (c *Clearing) bury(ctx context.Context, tx pgx.Tx, generation int64, partition int) (err error) {
 	at := events.TimeOf(c.At)
-	change := projections.Change{Row: projections.AccountRow{ID: c.Account, Partition: partition, Position: c.Tomb, ErasedAt: &at}}
+	change := projections.Change{Row: projections.AccountRow{ID: c.Account, Partition: partition, Position: c.Tomb, ErasedAt: &at},
+		Messages: 1, Digest: projections.DigestTombstone(at)}
 	queueRows(func(sql string, args ...any) {
 		if err == nil {
 			_, err = tx.Exec(ctx, sql, args...)
