@@ -83,6 +83,8 @@ func digestTail(s SectionKind, tail []byte) Digest {
 
 func digestLow(low string) Digest { return digestColumn(lowPart, "", []byte(low)) }
 
+// DigestTombstone is the digest of all that is stored of an account that was
+// erased at a time.
 func DigestTombstone(at events.Time) Digest {
 	return digestPart(tombstonePart, strconv.FormatInt(int64(at), 10), nil)
 }
