@@ -16,7 +16,6 @@
 //     time in memory. One with sealed pages keeps its connection until closed.
 //   - A position that a reader has seen never goes back within a generation:
 //     commits are synchronous.
-//
 //   - A row counts the messages that its account was made of, and holds a
 //     digest of all that is stored of it ([accountexport/projections.Digest]),
 //     both as of counted_at; at another position of the row they say nothing.
