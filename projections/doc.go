@@ -45,6 +45,12 @@
 // account goes on changing. Unbounded alone is the number of a user's abuse
 // flags, which are one value.
 //
+// # Counts and digests
+//
+// A [Change] says how many messages it adds to its account's row and what it
+// adds to the row's [Digest], which is a sum over all stored parts. The store
+// adds them up; a state that was loaded anew goes on without knowing either.
+//
 // # The engine
 //
 // [Projector.Run] reads the source in order from the lowest checkpoint on and

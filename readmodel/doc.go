@@ -16,6 +16,11 @@
 //     time in memory. One with sealed pages keeps its connection until closed.
 //   - A position that a reader has seen never goes back within a generation:
 //     commits are synchronous.
+//   - A row counts the messages that its account was made of, and holds a
+//     digest of all that is stored of it ([accountexport/projections.Digest]),
+//     both as of counted_at; at another position of the row they say nothing.
+//     In a generation of [FormatCounted] every row has them. [SwapAccounts]
+//     leaves a row as it is that counts more than a fold has seen.
 //
 // Sections are stored as the JSON that is sent, in bytea compressed by lz4; a
 // read copies bytes. Two roles come with the migrations, [ProjectorRole] and

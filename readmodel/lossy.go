@@ -1,8 +1,11 @@
 package readmodel
 
 import (
+	"context"
 	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
 
 	"accountexport/events"
 	"accountexport/projections"
@@ -53,6 +56,22 @@ func loss(was *stored, r *projections.Refold, c *projections.Change) error {
 	if part := projections.ExtentOfChange(c).Less(was.extent, bytes); part != "" {
 		return fmt.Errorf("%w, as far as can be told, since the row does not count its messages: of %s there would be less "+
 			"(the stream holds %d messages; `projector verify` counts those of rows that are right)", ErrLoss, part, c.Messages)
+	}
+	return nil
+}
+
+// tierLoss tells that a fold has not come as far as the definition in force.
+func tierLoss(ctx context.Context, tx pgx.Tx, generation int64, tier string, r *projections.TierRefold) error {
+	var at, folded uint64
+	err := tx.QueryRow(ctx, inSchema(generation, `SELECT coalesce(max(position), 0) FROM {schema}.quota_tiers WHERE id = $1`), tier).Scan(&at)
+	if err != nil {
+		return fmt.Errorf("read tier %s: %w", tier, err)
+	}
+	if r.Definition != nil {
+		folded = r.Definition.Position
+	}
+	if folded < at {
+		return fmt.Errorf("%w: its definition is of position %d, and the last that the stream holds is of %d", ErrLoss, at, folded)
 	}
 	return nil
 }

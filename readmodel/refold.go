@@ -245,7 +245,8 @@ func recount(at *projections.Advance, was []uint64, now map[uint64]projections.O
 }
 
 // SwapTier does for a quota tier what SwapAccounts does for accounts, where
-// messages of its subject are parked.
+// messages of its subject are parked. [ErrLoss] where the stream no longer
+// holds the definition in force.
 func SwapTier(ctx context.Context, pool *pgxpool.Pool, subject string,
 	fold func(ctx context.Context, upTo uint64) (*projections.TierRefold, error)) (changed bool, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -267,6 +268,9 @@ func SwapTier(ctx context.Context, pool *pgxpool.Pool, subject string,
 		}
 		r, err := fold(ctx, at.From)
 		if err != nil {
+			return err
+		}
+		if err := tierLoss(ctx, tx, g.Number, events.ParseSubject(subject).Tier, r); err != nil {
 			return err
 		}
 		was, err := parkedPositions(ctx, tx, g.Number, `subject = $1 AND account_id IS NULL`, subject)

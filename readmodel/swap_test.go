@@ -222,3 +222,39 @@ func TestAccountThatCannotBeFoldedStopsNobody(t *testing.T) {
 		t.Errorf("%+v, %v; want an error that is no account's", done, err)
 	}
 }
+
+// TestTierKeepsItsDefinition: a tier with a parked message is not set back to
+// an earlier definition, or to none, where the stream has lost the one in
+// force.
+func TestTierKeepsItsDefinition(t *testing.T) {
+	pool, s := open(t)
+	var log messageLog
+	for i, name := range []string{"first", "second", ""} {
+		m := mustMessage(t)(events.NewQuotaTierDefined(events.Meta{ID: fmt.Sprint(i), Source: "/test", Time: events.TimeOf(noon)},
+			events.QuotaTierDefined{ID: "free", DisplayName: "the " + name}))
+		if name == "" {
+			m.Data = []byte("no JSON")
+		}
+		log = append(log, projections.Message{Position: uint64(i + 1), Time: noon, Partition: 1, Message: m})
+	}
+	log.into(t, s, projections.Options{})
+	for _, first := range []uint64{1, 3} { // of those that are left, the one in force is none
+		rest := log.without(func(m projections.Message) bool { return m.Position < first || m.Position == 2 })
+		_, err := readmodel.SwapTier(t.Context(), pool, log[0].Subject, func(_ context.Context, upTo uint64) (*projections.TierRefold, error) {
+			r := &projections.TierRefold{}
+			for _, m := range rest {
+				if err := r.Apply(m); err != nil {
+					return nil, err
+				}
+			}
+			return r, nil
+		})
+		if !errors.Is(err, readmodel.ErrLoss) {
+			t.Errorf("%d messages are left: %v, want a loss", len(rest), err)
+		}
+	}
+	var body string
+	if err := pool.QueryRow(t.Context(), `SELECT convert_from(body, 'UTF8') FROM export_g1.quota_tiers`).Scan(&body); err != nil || !strings.Contains(body, "the second") {
+		t.Errorf("%s, %v", body, err)
+	}
+}

@@ -118,7 +118,7 @@ func (p *program) generations() *cobra.Command {
 				return err
 			}
 			w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
-			fmt.Fprintln(w, "GENERATION\tSTATE\tVERSION\tPOSITION\tSTARTED\tFINISHED\tSTREAM")
+			fmt.Fprintln(w, "GENERATION\tSTATE\tVERSION\tPOSITION\tSTARTED\tFINISHED\tSTREAM\tFORMAT")
 			for _, g := range all {
 				position, err := readmodel.Lowest(cmd.Context(), pool, g.Number)
 				if err != nil {
@@ -128,8 +128,8 @@ func (p *program) generations() *cobra.Command {
 				if g.Finished != nil {
 					finished = g.Finished.UTC().Format(time.RFC3339)
 				}
-				fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%s\t%s\t%s\n", g.Number, g.State, g.Version(), position,
-					g.Started.UTC().Format(time.RFC3339), finished, g.Stream.Name)
+				fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%s\t%s\t%s\t%d\n", g.Number, g.State, g.Version(), position,
+					g.Started.UTC().Format(time.RFC3339), finished, g.Stream.Name, g.Format)
 			}
 			return w.Flush()
 		},

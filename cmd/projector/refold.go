@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -43,7 +44,8 @@ func (p *program) parkedRetry() *cobra.Command {
 		Use:   "retry (--account ID|--all)",
 		Short: "Refold the accounts with parked messages by this program",
 		Long: "The fold is pure: within one projection version a retry changes nothing, and says so. It is for a newer program,\n" +
-			"which accepts what an older one parked.",
+			"which accepts what an older one parked. What the stream has lost messages of is left as it is and named, and the\n" +
+			"exit status is 1.",
 		Args: func(cmd *cobra.Command, given []string) error {
 			if cmd.Flags().Changed("all") && !all {
 				return errors.New("--all is false: it has to be left out, or given without a value")
@@ -80,13 +82,15 @@ func (p *program) refoldThose(ctx context.Context, account *events.UUID, acceptL
 	} else {
 		r.Accounts = []events.UUID{*account}
 	}
-	changed, unchanged := 0, 0
+	changed, unchanged, leftTiers := 0, 0, 0
 	err = f.each(ctx, r, func(what string) {
 		changed++
 		fmt.Fprintf(p.out, "%s has changed\n", what)
-	}, func(u readmodel.Unchanged) {
-		unchanged++
-		fmt.Fprintf(p.out, "account %s is left as it is: %v\n", u.Account, u.Err)
+	}, func(what string, err error) {
+		if unchanged++; strings.HasPrefix(what, "tier ") {
+			leftTiers++
+		}
+		fmt.Fprintf(p.out, "%s is left as it is: %v\n", what, err)
 	})
 	if errors.Is(err, readmodel.ErrNotFound) {
 		return fmt.Errorf("account %s was never heard of", account)
@@ -96,12 +100,12 @@ func (p *program) refoldThose(ctx context.Context, account *events.UUID, acceptL
 	}
 	tiers := ""
 	if len(r.Tiers) > 0 {
-		tiers = fmt.Sprintf(" and %d tiers", len(r.Tiers))
+		tiers = fmt.Sprintf(" and %d tiers", len(r.Tiers)-leftTiers)
 	}
-	_, err = fmt.Fprintf(p.out, "%d accounts%s refolded by projection version %d.%d, %d have changed\n", len(r.Accounts)-unchanged, tiers,
+	_, err = fmt.Fprintf(p.out, "%d accounts%s refolded by projection version %d.%d, %d have changed\n", len(r.Accounts)-(unchanged-leftTiers), tiers,
 		projections.VersionMajor, projections.VersionMinor, changed)
 	if err == nil && unchanged > 0 {
-		return fmt.Errorf("%d accounts could not be refolded and are left as they are", unchanged)
+		return fmt.Errorf("%d accounts or tiers could not be refolded and are left as they are", unchanged)
 	}
 	return err
 }
@@ -119,9 +123,13 @@ type refolding struct {
 // accountsAtOnce are swapped in one transaction.
 const accountsAtOnce = 50
 
-func (f *refolding) each(ctx context.Context, r readmodel.Retriable, changed func(what string), unchanged func(readmodel.Unchanged)) error {
+func (f *refolding) each(ctx context.Context, r readmodel.Retriable, changed func(what string), unchanged func(what string, err error)) error {
 	for _, subject := range r.Tiers {
 		different, err := readmodel.SwapTier(ctx, f.pool, subject, f.tier(subject))
+		if errors.Is(err, readmodel.ErrLoss) {
+			unchanged("tier "+events.ParseSubject(subject).Tier, err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -135,7 +143,7 @@ func (f *refolding) each(ctx context.Context, r readmodel.Retriable, changed fun
 			changed("account " + id.String())
 		}
 		for _, u := range done.Unchanged {
-			unchanged(u)
+			unchanged("account "+u.Account.String(), u.Err)
 		}
 		if err != nil {
 			return err
@@ -204,10 +212,10 @@ func (f *refolding) retry(ctx context.Context, generation int64, log *slog.Logge
 	}
 	log.Info("refolding what an older version has parked", "generation", generation, "accounts", len(r.Accounts), "tiers", len(r.Tiers))
 	changed, unchanged := 0, 0
-	err = f.each(ctx, r, func(string) { changed++ }, func(u readmodel.Unchanged) {
+	err = f.each(ctx, r, func(string) { changed++ }, func(what string, err error) {
 		unchanged++
-		log.Warn("an account with parked messages cannot be refolded, and is served as it was; `projector refold --account` tells more",
-			"account", u.Account.String(), "error", u.Err)
+		log.Warn("what has parked messages cannot be refolded, and is served as it was; `projector parked retry` tells more",
+			"what", what, "error", err)
 	})
 	if err != nil {
 		return err

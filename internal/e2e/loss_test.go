@@ -47,7 +47,7 @@ WHERE user_json IS NOT NULL AND a.parked > 0 ORDER BY messages DESC LIMIT 1`).Sc
 	}
 	kept("refold")
 	out, status = command(t, "projector", s.settings, "parked", "retry", "--all")
-	if status != 1 || !strings.Contains(out, "accounts could not be refolded and are left as they are") {
+	if status != 1 || !strings.Contains(out, "accounts or tiers could not be refolded and are left as they are") {
 		t.Errorf("parked retry: exit %d: %s", status, out)
 	}
 	kept("parked retry")
