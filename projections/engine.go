@@ -78,6 +78,7 @@ type Projector struct {
 	opt     Options
 	session *session // of RunOnce
 	folded  lastMark
+	off     map[string]Deviation // as it was told last; the tick's
 }
 
 // New makes a projector.

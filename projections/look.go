@@ -49,6 +49,7 @@ func (s *session) tick(ctx context.Context) error {
 		if now.info, err = s.guard(ctx, now.info, passed, passed); err != nil {
 			return err
 		}
+		s.p.tellOff(now.info.Off)
 		s.behind.Store(now.read+farBehind < now.info.Last)
 		if now.read != before.read || now.turn != before.turn || !owned {
 			moved = time.Now()
@@ -79,6 +80,24 @@ func (s *session) tick(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// tellOff tells, once for each change, which settings of the stream are not as
+// the contract wants them. Nothing is lost by them yet, so the projector goes on.
+func (p *Projector) tellOff(now []Deviation) {
+	off := make(map[string]Deviation, len(now))
+	for _, d := range now {
+		off[d.What] = d
+		if p.off[d.What] != d {
+			p.opt.Logger.Warn("the stream is off the contract; nothing is lost by it yet", "what", d.What, "is", d.Have, "want", d.Want)
+		}
+	}
+	for what := range p.off {
+		if _, still := off[what]; !still {
+			p.opt.Logger.Info("the stream is as the contract wants it again", "what", what)
+		}
+	}
+	p.off = off
 }
 
 // idle tells whether the lanes have taken all that was read, so that it is the

@@ -37,7 +37,18 @@ type StreamInfo struct {
 	Time       time.Time // the server's clock when it answered
 	Messages   uint64    // still there
 	Subjects   uint64    // that they are on
+	Off        []Deviation
 }
+
+// Deviation is a setting of the stream that is not as the contract wants it.
+// Nothing is lost by it yet.
+type Deviation struct {
+	What       string // the setting, in the server's words
+	Have, Want string
+}
+
+// String says what is, and what would be right.
+func (d Deviation) String() string { return d.What + " is " + d.Have + ", want " + d.Want }
 
 // Bound limits how much one read returns.
 type Bound struct {
@@ -47,7 +58,8 @@ type Bound struct {
 
 // Source is an ordered log of messages. Reading acknowledges nothing.
 type Source interface {
-	// Info asks the server; it is never answered from memory.
+	// Info asks the server; it is never answered from memory. [ErrRefused]
+	// where the stream says of itself that it cannot be followed.
 	Info(ctx context.Context) (StreamInfo, error)
 	// First finds the first message after the position; ok is false where
 	// there is none.

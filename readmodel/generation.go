@@ -137,9 +137,9 @@ SELECT CASE WHEN 'lz4' = ANY (enumvals) THEN 'lz4' ELSE 'pglz' END FROM pg_setti
 	return g, nil
 }
 
-// accepts refuses to go on with a generation that this program, on this
+// Accepts refuses to go on with a generation that this program, on this
 // stream, would fold differently.
-func (g Generation) accepts(stream projections.StreamInfo) error {
+func (g Generation) Accepts(stream projections.StreamInfo) error {
 	switch {
 	case g.Format > FormatWritten:
 		return fmt.Errorf("%w: %w: generation %d is in storage format %d, and this program writes %d: run the newer program",

@@ -229,7 +229,7 @@ func (s *Store) generation(ctx context.Context, tx pgx.Tx, stream projections.St
 	if err != nil {
 		return g, err
 	}
-	if err := g.accepts(stream); err != nil {
+	if err := g.Accepts(stream); err != nil {
 		return g, err
 	}
 	if err := s.counted(ctx, g); err != nil {

@@ -32,6 +32,23 @@ type status struct {
 	Ledger      ledgerStatus     `json:"erasures"`
 	Members     []member         `json:"members"` // live replicas
 	Partitions  []partition      `json:"partitions"`
+	Refused     *refusal         `json:"refused"`      // null where `run` goes on
+	Off         []offContract    `json:"off_contract"` // settings of the stream that have cost nothing yet
+
+	refused error
+}
+
+// refusal is why `projector run` would refuse the stream.
+type refusal struct {
+	Exit int    `json:"exit"` // status that it would end with
+	Why  string `json:"why"`
+}
+
+// offContract is a setting of the stream that is not as the contract wants it.
+type offContract struct {
+	What string `json:"what"`
+	Is   string `json:"is"`
+	Want string `json:"want"`
 }
 
 // ledgerStatus is how the ledger of erasures is kept.
@@ -62,6 +79,8 @@ func (p *program) status() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [--json]",
 		Short: "Show how far the read model is; exit 1 when it is behind and not progressing",
+		Long: "Shows how far the read model is, what of the stream is not as the contract wants it, and whether `projector run` would\n" +
+			"refuse the stream: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := p.inspect(cmd.Context())
 			if err != nil {
@@ -76,7 +95,10 @@ func (p *program) status() *cobra.Command {
 			} else {
 				p.printStatus(st)
 			}
-			if st.Lag > 0 && !st.Progressing {
+			switch {
+			case st.refused != nil:
+				return cli.Status(exitCode(st.refused))
+			case st.Lag > 0 && !st.Progressing:
 				return cli.Status(1)
 			}
 			return nil
@@ -99,13 +121,20 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 		return nil, err
 	}
 	defer pool.Close()
-	info, err := client.Info(ctx)
-	if err != nil {
-		return nil, err
+	info, refused := refusedForSure(ctx, client, pool)
+	if refused != nil && !errors.Is(refused, projections.ErrRefused) && !errors.Is(refused, readmodel.ErrNoGeneration) {
+		return nil, refused
 	}
 	st, err := look(ctx, pool, info)
 	if err != nil {
 		return nil, err
+	}
+	for _, d := range info.Off {
+		st.Off = append(st.Off, offContract{d.What, d.Have, d.Want})
+	}
+	if refused != nil {
+		st.refused, st.Refused = refused, &refusal{exitCode(refused), refused.Error()}
+		return st, nil
 	}
 	before := *st
 	for deadline := time.Now().Add(5 * time.Second); st.Lag > 0 && !st.Progressing && time.Now().Before(deadline); {
@@ -118,6 +147,7 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 			return nil, err
 		}
 		st.Progressing = st.Lag == 0 || st.Position > before.Position
+		st.Off = before.Off
 	}
 	return st, nil
 }
@@ -131,7 +161,8 @@ func look(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) 
 		return nil, err
 	}
 	st := &status{Generation: s.Generation.Number, State: s.Generation.State, Version: s.Generation.Version(),
-		Stream: info.Name, StreamEnd: info.Last, Parked: s.Parked, Dismissed: s.Dismissed, Outcomes: map[string]int64{}, Members: []member{}}
+		Stream: info.Name, StreamEnd: info.Last, Parked: s.Parked, Dismissed: s.Dismissed, Outcomes: map[string]int64{}, Members: []member{},
+		Off: []offContract{}}
 	for _, m := range s.Members {
 		st.Members = append(st.Members, member{m.Name, m.Partitions, m.JoinedAt, m.Silent.Seconds()})
 	}
@@ -163,6 +194,12 @@ func (p *program) printStatus(st *status) {
 		if !st.Progressing {
 			moving = ", NOT progressing"
 		}
+	}
+	if st.Refused != nil {
+		fmt.Fprintf(p.out, "`projector run` would end with exit status %d: %s\n", st.Refused.Exit, st.Refused.Why)
+	}
+	for _, d := range st.Off {
+		fmt.Fprintf(p.out, "the stream's %s is %s, want %s; nothing is lost by it yet, and `nats stream edit` mends it\n", d.What, d.Is, d.Want)
 	}
 	fmt.Fprintf(p.out, "position %d of %d, %d behind%s; %d parked\n", st.Position, st.StreamEnd, st.Lag, moving, st.Parked)
 	for _, o := range projections.Outcomes() {

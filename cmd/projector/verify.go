@@ -24,7 +24,8 @@ type verdict struct {
 	Position    uint64   `json:"position"`
 	Differences []string `json:"differences"` // by section; empty where stored and folded are the same
 
-	due bool // an older version has parked messages of it, and it is about to be refolded
+	less bool // the stream holds less of it than what is stored was folded from
+	due  bool // an older version has parked messages of it, and it is about to be refolded
 }
 
 func (p *program) verify() *cobra.Command {
@@ -125,6 +126,7 @@ func (v *verifying) account(ctx context.Context, id events.UUID) (verdict, error
 	if a == nil {
 		if stored.State != readmodel.NotHeard {
 			out.Differences = append(out.Differences, "stored, and the stream holds no message of it")
+			out.less = true
 		}
 		return out, nil
 	}
@@ -133,6 +135,7 @@ func (v *verifying) account(ctx context.Context, id events.UUID) (verdict, error
 		return out, err
 	}
 	state, want := stateOf(stored.State), a.State(missing).String()
+	out.less = a.Position() < stored.Position || stored.State == readmodel.Complete && a.State(missing) == projections.Incomplete
 	switch {
 	case state != want:
 		out.Differences = append(out.Differences, fmt.Sprintf("state: stored %s, folded %s", state, want))

@@ -75,6 +75,9 @@ func TestRefusals(t *testing.T) {
 						t.Errorf("%s: %q is not said: %s", when, want, out)
 					}
 				}
+				if out, status := command(t, "projector", s.settings, "status"); status != c.status || !strings.Contains(out, c.says[0]) {
+					t.Errorf("%s: status ends with %d, want %d and %q: %s", when, status, c.status, c.says[0], out)
+				}
 				if now := s.documents(t); now != documents {
 					t.Errorf("%s: documents were touched", when)
 				}

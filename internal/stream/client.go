@@ -121,7 +121,9 @@ func (c *Client) Close() { c.nc.Close() }
 // Connected tells whether the connection stands right now.
 func (c *Client) Connected() bool { return c.nc.IsConnected() }
 
-// Info implements [projections.Source].
+// Info implements [projections.Source]. Where the subject transform is missing
+// or another one, the stream is refused, and what else it says of itself is
+// returned all the same.
 func (c *Client) Info(ctx context.Context) (projections.StreamInfo, error) {
 	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -130,17 +132,17 @@ func (c *Client) Info(ctx context.Context) (projections.StreamInfo, error) {
 		return projections.StreamInfo{}, c.explain(err)
 	}
 	info := s.CachedInfo()
-	partitions, err := partitionCount(info.Config.SubjectTransform)
-	if err != nil && !c.copy {
-		return projections.StreamInfo{}, fmt.Errorf("stream %s: %w", c.cfg.Stream, err)
-	}
 	at := info.TimeStamp
 	if at.IsZero() {
 		at = time.Now()
 	}
-	return projections.StreamInfo{Name: info.Config.Name, Created: info.Created, First: info.State.FirstSeq,
-		Last: info.State.LastSeq, Partitions: partitions, Time: at,
-		Messages: info.State.Msgs, Subjects: info.State.NumSubjects}, nil
+	out := projections.StreamInfo{Name: info.Config.Name, Created: info.Created, First: info.State.FirstSeq,
+		Last: info.State.LastSeq, Time: at, Messages: info.State.Msgs, Subjects: info.State.NumSubjects,
+		Off: deviations(info.Config)}
+	if out.Partitions, err = partitionCount(info.Config.SubjectTransform); err != nil && !c.copy {
+		return out, noTransform(c.cfg.Stream, err)
+	}
+	return out, nil
 }
 
 // answerTimeout is more than a server that lives takes to answer a ping.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -67,7 +66,10 @@ func (c *Client) Provision(ctx context.Context) (Result, error) {
 	}
 	have := s.CachedInfo().Config
 	n, err := partitionCount(have.SubjectTransform)
-	diffs := differences(have, want)
+	var diffs []string
+	for _, d := range differences(have, want) {
+		diffs = append(diffs, d.String())
+	}
 	if err != nil {
 		diffs = append(diffs, err.Error())
 	}
@@ -75,34 +77,6 @@ func (c *Client) Provision(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("%w: %s", ErrDiffers, strings.Join(diffs, "; "))
 	}
 	return Result{Partitions: n}, nil
-}
-
-func differences(have, want jetstream.StreamConfig) []string {
-	var out []string
-	differ := func(what string, same bool, have, want any) {
-		if !same {
-			out = append(out, fmt.Sprintf("%s is %v, want %v", what, have, want))
-		}
-	}
-	unlimited := func(n int64) bool { return n <= 0 }
-	differ("subjects", slices.Equal(have.Subjects, want.Subjects), have.Subjects, want.Subjects)
-	differ("retention", have.Retention == want.Retention, have.Retention, want.Retention)
-	differ("storage", have.Storage == want.Storage, have.Storage, want.Storage)
-	differ("max_msgs", unlimited(have.MaxMsgs), have.MaxMsgs, "no limit")
-	differ("max_bytes", unlimited(have.MaxBytes), have.MaxBytes, "no limit")
-	differ("max_age", have.MaxAge == 0, have.MaxAge, "no limit")
-	differ("max_msgs_per_subject", unlimited(have.MaxMsgsPerSubject), have.MaxMsgsPerSubject, "no limit")
-	differ("max_msg_size", unlimited(int64(have.MaxMsgSize)), have.MaxMsgSize, "no limit")
-	differ("sources", len(have.Sources) == 0, len(have.Sources), "none")
-	differ("mirror", have.Mirror == nil, "set", "none")
-	differ("republish", have.RePublish == nil, "set", "none")
-	differ("no_ack", !have.NoAck, have.NoAck, false)
-	differ("sealed", !have.Sealed, have.Sealed, false)
-	differ("deny_delete", !have.DenyDelete, have.DenyDelete, false)
-	differ("deny_purge", !have.DenyPurge, have.DenyPurge, "false: erasing an account purges its subject")
-	differ("allow_rollup_hdrs", !have.AllowRollup, have.AllowRollup, "false: a publisher could remove history")
-	differ("allow_msg_ttl", !have.AllowMsgTTL, have.AllowMsgTTL, "false: a publisher could let history expire")
-	return out
 }
 
 // errStoreFailed is what a server says whose disk failed it, or which is still

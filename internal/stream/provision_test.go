@@ -83,6 +83,7 @@ func TestProvisionRefusesAStreamThatDiffers(t *testing.T) {
 		{"cannot be purged", func(c *jetstream.StreamConfig) { c.DenyPurge = true }, []string{"deny_purge"}},
 		{"rolls up", func(c *jetstream.StreamConfig) { c.AllowRollup = true }, []string{"allow_rollup"}},
 		{"messages expire", func(c *jetstream.StreamConfig) { c.AllowMsgTTL = true }, []string{"allow_msg_ttl"}},
+		{"flushes later", func(c *jetstream.StreamConfig) { c.PersistMode = jetstream.AsyncPersistMode }, []string{"persist_mode"}},
 		{"does not acknowledge", func(c *jetstream.StreamConfig) { c.NoAck = true }, []string{"no_ack"}},
 		{"several at once", func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage; c.MaxAge = time.Hour }, []string{"storage", "max_age"}},
 	} {

@@ -4,6 +4,7 @@ package telemetry
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type Projector struct {
 	restarts   *prometheus.CounterVec
 	progress   prometheus.Gauge
 	partitions prometheus.Gauge
+	off        *prometheus.GaugeVec
 	patience   time.Duration
 	mu         sync.Mutex
 	last       time.Time // of progress
@@ -74,10 +76,12 @@ func NewProjector(reg prometheus.Registerer, patience time.Duration) *Projector 
 			Help: "When a checkpoint was last written; beats while the stream is idle, too."}),
 		partitions: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_partitions",
 			Help: "Partitions that this replica owns; over all replicas they add up to the stream's."}),
+		off: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "projector_stream_off_contract",
+			Help: "1 for each setting of the stream that is not as the contract wants it, though nothing is lost by it yet."}, []string{"what"}),
 		patience: patience, reached: map[int]reached{},
 	}
 	reg.MustRegister(p.events, p.position, p.lag, p.lagTime, p.batch, p.took, p.toCommit, p.info, p.restarts, p.progress,
-		p.partitions)
+		p.partitions, p.off)
 	for _, reason := range []string{"fenced", "stalled", "source", "store"} {
 		p.restarts.WithLabelValues(reason)
 	}
@@ -156,6 +160,14 @@ func (p *Projector) Looked(info projections.StreamInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.measure(false)
+	for _, d := range info.Off {
+		p.off.WithLabelValues(d.What).Set(1)
+	}
+	for _, d := range p.end.Off {
+		if !slices.ContainsFunc(info.Off, func(now projections.Deviation) bool { return now.What == d.What }) {
+			p.off.DeleteLabelValues(d.What)
+		}
+	}
 	p.end = info
 }
 

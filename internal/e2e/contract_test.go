@@ -1,0 +1,174 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"accountexport/events"
+	"accountexport/internal/workload"
+)
+
+// edit changes the stream's settings, as `nats stream edit` does.
+func (s *system) edit(t *testing.T, change func(*jetstream.StreamConfig)) {
+	t.Helper()
+	js := jetStream(t, s.nats.URL())
+	st, err := js.Stream(t.Context(), "CONTROL_PLANE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := st.CachedInfo().Config
+	change(&cfg)
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStreamOffContract: a setting of the stream that is not as the contract
+// wants it, and has cost nothing yet, is told once by the log, by a gauge and by
+// `status`, while running and at start, and nobody stops for it.
+func TestStreamOffContract(t *testing.T) {
+	t.Parallel()
+	s, _ := newWithSomeone(t)
+	s.settings["ADMIN_ADDR"] = freeAddr(t)
+	const line = "the stream is off the contract"
+	goesOn := func(p *process, seed uint64) {
+		t.Helper()
+		if err := s.publish(t.Context(), workload.New(seed, workload.Config{Accounts: 5}), 100, 0); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "everything projected", time.Minute, s.caughtUp)
+	}
+	metric := func(what string, there bool) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("the gauge of %s: %v", what, there), 20*time.Second, func(ctx context.Context) error {
+			status, _, body, err := get(ctx, "http://"+s.settings["ADMIN_ADDR"]+"/metrics", "")
+			if err != nil || status != http.StatusOK {
+				return fmt.Errorf("status %d, %w", status, err)
+			}
+			if strings.Contains(string(body), fmt.Sprintf("projector_stream_off_contract{what=%q} 1\n", what)) != there {
+				return errors.New("it is not so")
+			}
+			return nil
+		})
+	}
+	projector := launch(t, "projector", s.settings, "run")
+	goesOn(projector, 61)
+	metric("max_age", false)
+	for _, when := range []string{"while running", "at start"} {
+		if when == "at start" {
+			projector.kill()
+			projector = launch(t, "projector", s.settings, "run")
+		} else {
+			s.edit(t, func(c *jetstream.StreamConfig) { c.MaxAge, c.Discard = 24*time.Hour, jetstream.DiscardOld })
+		}
+		metric("max_age", true)
+		metric("discard", true)
+		goesOn(projector, 62)
+		metric("max_age", true)
+		if out := projector.out.tail(1 << 20); strings.Count(out, line) != 2 || strings.Count(out, "24h0m0s") != 1 {
+			t.Errorf("%s: not told once for each setting: %s", when, out)
+		}
+		out, status := command(t, "projector", s.settings, "status")
+		if status != 0 || !strings.Contains(out, "max_age is 24h0m0s, want no limit") || !strings.Contains(out, "discard is DiscardOld") {
+			t.Errorf("%s: status ends with %d: %s", when, status, out)
+		}
+	}
+	s.edit(t, func(c *jetstream.StreamConfig) { c.MaxAge, c.Discard = 0, jetstream.DiscardNew })
+	metric("max_age", false)
+	metric("discard", false)
+	eventually(t, "the log to say that it is mended", 20*time.Second, func(context.Context) error {
+		if out := projector.out.tail(1 << 20); strings.Count(out, "as the contract wants it again") != 2 {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	if out, status := command(t, "projector", s.settings, "status"); status != 0 || strings.Contains(out, "max_age") {
+		t.Errorf("status ends with %d: %s", status, out)
+	}
+}
+
+// TestMissingTransform: a stream without its subject transform is refused, while
+// running and at start, by every command that would have to know a partition;
+// with the transform restored, as the refusal advises, everything that was stored
+// meanwhile is folded.
+func TestMissingTransform(t *testing.T) {
+	t.Parallel()
+	s, served := newWithSomeone(t)
+	projector := launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	before := served()
+	var transform *jetstream.SubjectTransformConfig
+	s.edit(t, func(c *jetstream.StreamConfig) { transform, c.SubjectTransform = c.SubjectTransform, nil })
+	advice := fmt.Sprintf("nats stream edit CONTROL_PLANE --transform-source='%s' --transform-destination='%s'", transform.Source, transform.Destination)
+	refused := func(status int, out string) {
+		t.Helper()
+		for _, want := range []string{"it has no subject transform", "still served", advice} {
+			if status != 15 || !strings.Contains(out, want) {
+				t.Errorf("exit %d, want 15 and %q: %s", status, want, out)
+			}
+		}
+	}
+	refused(projector.wait(), projector.out.tail(1<<16))
+	account, err := events.ParseUUID(someone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := events.NewUserProfileUpdated(events.Meta{ID: "bare", Source: "/test", Time: events.TimeOf(time.Now())}, account,
+		events.UserProfileUpdated{Name: events.Some("Stored meanwhile")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.PublishRaw(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"run"}, {"status"}, {"rebuild"}, {"accept", "--yes"}} {
+		out, status := command(t, "projector", s.settings, args...)
+		refused(status, out)
+	}
+	if now := served(); now != before {
+		t.Errorf("served is %s, and was %s", now, before)
+	}
+	s.edit(t, func(c *jetstream.StreamConfig) { c.SubjectTransform = transform })
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	if now := served(); !strings.Contains(now, "Stored meanwhile") {
+		t.Errorf("served is %s", now)
+	}
+	s.verify(t)
+}
+
+// TestAuditAdvisesNoLoss: where the stream has lost the beginning of accounts,
+// the audit does not advise what would put a fold of the rest in the place of
+// good documents.
+func TestAuditAdvisesNoLoss(t *testing.T) {
+	t.Parallel()
+	s, served := newWithSomeone(t)
+	s.settings["AUDIT_RATE"] = "50"
+	projector := launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	before := served()
+	info, err := s.client.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	purge(t, jetStream(t, s.nats.URL()), info.Last)
+	eventually(t, "the audit to find it", time.Minute, func(context.Context) error {
+		if !strings.Contains(projector.out.tail(1<<20), "do not refold it") {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+	if out := projector.out.tail(1 << 20); strings.Contains(out, "projector refold") {
+		t.Errorf("the audit advises to refold: %s", out)
+	}
+	if now := served(); now != before {
+		t.Errorf("served is %s, and was %s", now, before)
+	}
+}

@@ -1,0 +1,62 @@
+package stream
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"accountexport/projections"
+)
+
+// differences are those that Provision refuses.
+func differences(have, want jetstream.StreamConfig) []projections.Deviation {
+	var out []projections.Deviation
+	differ := func(what string, same bool, have, want any) {
+		if !same {
+			out = append(out, projections.Deviation{What: what, Have: fmt.Sprint(have), Want: fmt.Sprint(want)})
+		}
+	}
+	unlimited := func(n int64) bool { return n <= 0 }
+	differ("subjects", slices.Equal(have.Subjects, want.Subjects), have.Subjects, want.Subjects)
+	differ("retention", have.Retention == want.Retention, have.Retention, want.Retention)
+	differ("storage", have.Storage == want.Storage, have.Storage, want.Storage)
+	differ("max_msgs", unlimited(have.MaxMsgs), have.MaxMsgs, "no limit")
+	differ("max_bytes", unlimited(have.MaxBytes), have.MaxBytes, "no limit")
+	differ("max_age", have.MaxAge == 0, have.MaxAge, "no limit")
+	differ("max_msgs_per_subject", unlimited(have.MaxMsgsPerSubject), have.MaxMsgsPerSubject, "no limit")
+	differ("max_msg_size", unlimited(int64(have.MaxMsgSize)), have.MaxMsgSize, "no limit")
+	differ("sources", len(have.Sources) == 0, len(have.Sources), "none")
+	differ("mirror", have.Mirror == nil, "set", "none")
+	differ("republish", have.RePublish == nil, "set", "none")
+	differ("no_ack", !have.NoAck, have.NoAck, false)
+	differ("sealed", !have.Sealed, have.Sealed, "false: a sealed stream takes no message")
+	differ("deny_delete", !have.DenyDelete, have.DenyDelete, "false: erasing an account deletes messages")
+	differ("deny_purge", !have.DenyPurge, have.DenyPurge, "false: erasing an account purges its subject")
+	differ("allow_rollup_hdrs", !have.AllowRollup, have.AllowRollup, "false: a publisher could remove history")
+	differ("allow_msg_ttl", !have.AllowMsgTTL, have.AllowMsgTTL, "false: a publisher could let history expire")
+	differ("persist_mode", have.PersistMode == want.PersistMode, have.PersistMode, "default: what is acknowledged has to be on disk")
+	return out
+}
+
+// deviations are what of a stream's settings could cost history, or keep
+// somebody from working, although nothing is lost by it yet. To discard old
+// messages does nothing while there is no limit, so Provision does not mind.
+func deviations(have jetstream.StreamConfig) []projections.Deviation {
+	want := wanted(have.Name)
+	out := differences(have, want)
+	if have.Discard != want.Discard {
+		out = append(out, projections.Deviation{What: "discard", Have: have.Discard.String(),
+			Want: want.Discard.String() + ": a limit is to refuse what is new, not to remove history"})
+	}
+	return out
+}
+
+// noTransform refuses a stream whose subject transform is missing or another
+// one: to which partition its messages belong is not known.
+func noTransform(stream string, why error) error {
+	return fmt.Errorf("%w: %w: stream %s: %w. Nothing was changed, and what is there is still served. Way out: restore the stream's subject "+
+		"transform (`nats stream edit %s --transform-source='%s' --transform-destination='%s'`, with the number of partitions that it had); "+
+		"what was stored without it meanwhile is folded in its place. `projector rebuild` needs it, too, and there is nothing to accept",
+		projections.ErrRefused, projections.ErrPartitions, stream, why, stream, published, destination(DefaultPartitions))
+}
