@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/internal/cli"
+	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/readmodel"
 )
@@ -32,6 +35,8 @@ type status struct {
 	Ledger      ledgerStatus     `json:"erasures"`
 	Members     []member         `json:"members"` // live replicas
 	Partitions  []partition      `json:"partitions"`
+
+	refused error // what `run` would end with
 }
 
 // ledgerStatus is how the ledger of erasures is kept.
@@ -61,7 +66,7 @@ func (p *program) status() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status [--json]",
-		Short: "Show how far the read model is; exit 1 when it is behind and not progressing",
+		Short: "Show how far the read model is; exit 1 when it is behind and not progressing, and run's own status where that would refuse",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := p.inspect(cmd.Context())
 			if err != nil {
@@ -75,6 +80,9 @@ func (p *program) status() *cobra.Command {
 				}
 			} else {
 				p.printStatus(st)
+			}
+			if st.refused != nil {
+				return st.refused
 			}
 			if st.Lag > 0 && !st.Progressing {
 				return cli.Status(1)
@@ -119,7 +127,31 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 		}
 		st.Progressing = st.Lag == 0 || st.Position > before.Position
 	}
-	return st, nil
+	st.refused, err = refusal(ctx, client, pool)
+	return st, err
+}
+
+// refusal is what `run` would refuse of the stream, and of the erasures that it
+// holds.
+func refusal(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) (refused, err error) {
+	g, err := readmodel.Live(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	at, err := readmodel.Positions(ctx, pool, g.Number)
+	if err != nil || len(at) == 0 {
+		return nil, err
+	}
+	positions := slices.Collect(maps.Values(at))
+	info, err := client.Info(ctx) // after the checkpoints, which may not be beyond it
+	if err != nil {
+		return nil, err
+	}
+	if refused := stream.Guard(info, g.Stream, slices.Min(positions), slices.Max(positions)); refused != nil {
+		return refused, nil
+	}
+	those, err := lacking(ctx, client, pool, 1)
+	return refuseLacking(those, client.Stream()), err
 }
 
 func look(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) (*status, error) {
