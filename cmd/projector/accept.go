@@ -23,6 +23,8 @@ func (p *program) accept() *cobra.Command {
 			"refolded or audited, since the stream cannot account for them.\n\n" +
 			"Another stream, or one that was recreated: only where it holds the same messages at the same positions, as a copy or a\n" +
 			"mirror does. Every account is held against it first. Nothing is given up.\n\n" +
+			"A stream that lacks erasures which the ledger knows, since it was restored from before them: they are carried out in it\n" +
+			"anew, also where it was accepted for another reason.\n\n" +
 			"A stream that ends before the checkpoint is not accepted: positions that clients know would be given out again. Nor is\n" +
 			"another number of partitions, which a rebuild takes on without a loss.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -75,14 +77,46 @@ func (a *accepting) run(ctx context.Context) error {
 	refused := stream.Guard(info, a.g.Stream, a.lowest, a.highest)
 	switch {
 	case refused == nil:
-		_, err = fmt.Fprintf(a.out, "generation %d and stream %s belong together: there is nothing to accept\n", a.g.Number, info.Name)
-		return err
+		return a.erasures(ctx, info, false)
 	case errors.Is(refused, stream.ErrHistoryLost):
-		return a.loss(ctx, info)
+		if err := a.loss(ctx, info); err != nil {
+			return err
+		}
+		return a.erasures(ctx, info, false)
 	case errors.Is(refused, stream.ErrOtherStream), errors.Is(refused, stream.ErrRecreated):
-		return a.identity(ctx, info, refused)
+		if err := a.identity(ctx, info, refused); err != nil {
+			return err
+		}
+		return a.erasures(ctx, info, true)
 	}
 	return fmt.Errorf("this cannot be accepted: %w", refused)
+}
+
+// erasures carries out anew what the ledger knows and the stream lacks, once the
+// stream itself is accepted. Another stream may hold the erased events and all
+// else as well, as a mirror does.
+func (a *accepting) erasures(ctx context.Context, info projections.StreamInfo, another bool) error {
+	those, err := lacking(ctx, a.client, a.pool, 1)
+	if err == nil && (another || len(those) > 0) {
+		those, err = unfinished(ctx, a.client, a.pool)
+	}
+	if err != nil {
+		return err
+	}
+	if len(those) == 0 && another {
+		return nil
+	}
+	if len(those) == 0 {
+		_, err = fmt.Fprintf(a.out, "generation %d and stream %s belong together: there is nothing to accept\n", a.g.Number, info.Name)
+		return err
+	}
+	again := &anew{client: a.client, pool: a.pool, out: a.out, those: those}
+	again.say()
+	fmt.Fprintf(a.out, "Accepting erases them in this stream anew: the same event is published, and what else it holds of them is removed.\n")
+	if !a.yes {
+		return errUnsaid
+	}
+	return again.carryOut(ctx)
 }
 
 func (a *accepting) loss(ctx context.Context, info projections.StreamInfo) error {

@@ -23,6 +23,7 @@ var refusals = []struct {
 	{stream.ErrHistoryLost, 14},
 	{projections.ErrPartitions, 15},
 	{projections.ErrReplaced, 16},
+	{errErasuresLacking, 17},
 }
 
 // exitCode is the status that the program ends with on an error.

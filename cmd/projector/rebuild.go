@@ -348,8 +348,21 @@ func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live r
 		"look at the accounts named above (`projector verify --account ID`), or tell --accept-differences")
 }
 
-// cutOver brings the generation to the end and makes it live.
+// cutOver brings the generation to the end and makes it live. Before, it carries
+// out the erasures that the ledger knows and the stream lacks: by now the stream
+// is accepted.
 func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, to int64) error {
+	those, err := lacking(ctx, r.client, r.pool, 0)
+	if err != nil {
+		return err
+	}
+	if len(those) > 0 {
+		again := &anew{client: r.client, pool: r.pool, out: r.out, those: those}
+		again.say()
+		if err := again.carryOut(ctx); err != nil {
+			return err
+		}
+	}
 	engine := r.engine(r.client, store, nil)
 	defer engine.Close()
 	toEnd := func(ctx context.Context) error { return r.toEnd(ctx, engine, store, to) }

@@ -63,10 +63,11 @@ func (p *program) follow(ctx context.Context) error {
 	reg.MustRegister(parked, differences, progress)
 	ledger := newLedgerGauges(reg)
 
+	compare := &ledgerGuard{ctx: ctx, client: client, pool: pool, log: log}
 	engine := projections.New(client, store, projections.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
 		Drain: p.cfg.ShutdownTimeout * 3 / 4, // the rest is for handing over
-		Share: store.Takeover / 10, Guard: stream.Guard, Observer: watch, Logger: log,
+		Share: store.Takeover / 10, Guard: compare.guard, Observer: watch, Logger: log,
 	})
 	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})
 	listener, err := net.Listen("tcp", string(p.cfg.AdminAddr))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
 	"text/tabwriter"
 	"time"
 
@@ -79,7 +80,8 @@ func (p *program) status() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [--json]",
 		Short: "Show how far the read model is; exit 1 when it is behind and not progressing",
-		Long: "Shows how far the read model is, what of the stream is not as the contract wants it, and whether `projector run` would\n" +
+		Long: "Shows how far the read model is, what of the stream is not as the contract wants it, how the\n" +
+			"ledger of erasures is kept, and whether `projector run` would\n" +
 			"refuse the stream: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := p.inspect(cmd.Context())
@@ -133,7 +135,7 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 		st.Off = append(st.Off, offContract{d.What, d.Have, d.Want})
 	}
 	if refused != nil {
-		st.refused, st.Refused = refused, &refusal{exitCode(refused), refused.Error()}
+		st.refuse(refused)
 		return st, nil
 	}
 	before := *st
@@ -149,7 +151,19 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 		st.Progressing = st.Lag == 0 || st.Position > before.Position
 		st.Off = before.Off
 	}
-	return st, nil
+	those, err := lacking(ctx, client, pool, 1)
+	if err == nil {
+		err = refuseLacking(those, client.Stream())
+	}
+	if errors.Is(err, errErasuresLacking) {
+		st.refuse(err)
+		return st, nil
+	}
+	return st, err
+}
+
+func (st *status) refuse(err error) {
+	st.refused, st.Refused = err, &refusal{exitCode(err), err.Error()}
 }
 
 func look(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) (*status, error) {

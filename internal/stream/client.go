@@ -121,6 +121,10 @@ func (c *Client) Close() { c.nc.Close() }
 // Connected tells whether the connection stands right now.
 func (c *Client) Connected() bool { return c.nc.IsConnected() }
 
+// Connections counts how often the connection was made, so that who looks now
+// and then knows whether the server may have been another meanwhile.
+func (c *Client) Connections() uint64 { return 1 + c.nc.Stats().Reconnects }
+
 // Info implements [projections.Source]. Where the subject transform is missing
 // or another one, the stream is refused, and what else it says of itself is
 // returned all the same.

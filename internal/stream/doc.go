@@ -13,6 +13,10 @@
 //     $JS.API.CONSUMER.CREATE.S.>, $JS.API.CONSUMER.MSG.NEXT.S.> and
 //     $JS.API.CONSUMER.DELETE.S.>
 //   - provisioning also publishes on $JS.API.STREAM.CREATE.S
+//   - erasing, and accepting or rebuilding where erasures are carried out anew,
+//     also publishes on $JS.API.STREAM.PURGE.S, $JS.API.STREAM.MSG.DELETE.S,
+//     $JS.API.STREAM.LIST and controlplane.account.*; for each copy C that is to
+//     be purged what a reader publishes on, and the first two, with C for S
 //   - a producer publishes on controlplane.account.* and
 //     controlplane.quota_tier.*, and on nothing else
 package stream

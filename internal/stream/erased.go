@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"accountexport/events"
@@ -84,4 +85,21 @@ func (c *Client) PublishErased(ctx context.Context, account events.UUID, at time
 		id = "erase-" + account.String() + "-" + rand.Text()
 	}
 	return Erased{}, fmt.Errorf("publish that account %s is erased: the stream takes the event and does not hold it; is somebody removing messages?", account)
+}
+
+// EndsErased tells whether the last message of the account, under its partition
+// of so many, is a sound account.erased. It is one question; that it is not so
+// says nothing.
+func (c *Client) EndsErased(ctx context.Context, account events.UUID, partitions int) (bool, error) {
+	published := events.AccountSubject(account)
+	partition := projections.StreamIdentity{Partitions: partitions}.Partition(&projections.Message{Message: events.Message{Subject: published}})
+	m, err := c.get(ctx, getRequest{LastFor: fmt.Sprintf("%s%d.%s", subjectRoot, partition, strings.TrimPrefix(published, subjectRoot))})
+	if errors.Is(err, ErrNoMessage) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("last message of account %s: %w", account, err)
+	}
+	_, erases := Erases(m, account)
+	return erases, nil
 }

@@ -1,0 +1,194 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountexport/internal/auth/authtest"
+	"accountexport/internal/workload"
+)
+
+// backUp takes a copy of all that the NATS server has on disk; restore puts it
+// back, whatever there is by then.
+func (s *system) backUp(t *testing.T) (restore func()) {
+	t.Helper()
+	backup := t.TempDir()
+	s.nats.Halt()
+	if err := os.CopyFS(backup, os.DirFS(s.nats.Dir())); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.nats.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		s.nats.Halt()
+		if err := os.RemoveAll(s.nats.Dir()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(s.nats.Dir(), os.DirFS(backup)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.nats.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// answers tells with which status the API answers someone.
+func (s *system) answers(t *testing.T) func() int {
+	t.Helper()
+	token, err := authtest.Mint(jwtSecret, issuer, uuid(t, someone), "someone@example.org", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve := freeAddr(t)
+	launch(t, "api", map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0",
+		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
+	return func() (status int) {
+		eventually(t, "an answer", 20*time.Second, func(ctx context.Context) (err error) {
+			status, _, _, err = get(ctx, "http://"+serve+"/v1/account/export", token)
+			return err
+		})
+		return status
+	}
+}
+
+func (s *system) says(t *testing.T, want int, says string, args ...string) string {
+	t.Helper()
+	out, status := command(t, "projector", s.settings, args...)
+	if status != want || !strings.Contains(out, says) {
+		t.Fatalf("%v: exit %d, want %d and %q: %s", args, status, want, says, out)
+	}
+	return out
+}
+
+// TestErasureOutlivesTheStream: a stream is restored from before an erasure, and
+// the refusal's advice is followed: the account is erased in it anew, before it
+// is cut over to, and nothing of it is left.
+func TestErasureOutlivesTheStream(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	answer := s.answers(t)
+	s.makeSomeone(t, uuid(t, someone))
+	s.marked(t, someone, 5)
+	s.stray(t, someone)
+	if err := s.publish(t.Context(), workload.New(63, workload.Config{Accounts: 10}), 300, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	restore := s.backUp(t)
+	if status := answer(); status != http.StatusOK {
+		t.Fatalf("before: status %d", status)
+	}
+	eventually(t, "the account to be erased", time.Minute, func(context.Context) error {
+		if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 {
+			return fmt.Errorf("exit %d: %s", status, out)
+		}
+		return nil
+	})
+	if status := answer(); status != http.StatusGone {
+		t.Fatalf("erased: status %d", status)
+	}
+	restore()
+	if status := projector.wait(); status != 13 {
+		t.Fatalf("exit %d", status)
+	}
+	s.says(t, 13, "ends before the checkpoint", "status")
+	s.says(t, 13, "cannot be accepted", "accept", "--yes")
+	s.says(t, 0, "1 erasures were carried out anew", "rebuild", "--accept-differences")
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	if status := answer(); status != http.StatusGone {
+		t.Errorf("restored: status %d", status)
+	}
+	s.noTraces(t)
+	s.mustBeErased(t, someone)
+	s.says(t, 0, "", "status")
+	s.says(t, 0, "nothing to accept", "accept")
+	s.says(t, 0, " 0 differ", "verify", "--all")
+}
+
+// TestStreamThatLacksAnErasureIsRefused: where nothing else is wrong with a
+// stream that was restored from before an erasure, since the database was, too,
+// and the ledger imported, `run` and `status` refuse, and `accept` erases anew.
+func TestStreamThatLacksAnErasureIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	answer := s.answers(t)
+	s.makeSomeone(t, uuid(t, someone))
+	s.marked(t, someone, 5)
+	s.stray(t, someone)
+	s.marked(t, another, 2)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	if status := answer(); status != http.StatusOK {
+		t.Fatalf("before: status %d", status)
+	}
+	projector.signal(syscall.SIGTERM)
+	projector.wait()
+	// Of another life of both, of which this is the ledger's export.
+	ledger := filepath.Join(t.TempDir(), "ledger")
+	if err := os.WriteFile(ledger, []byte(`{"account":"`+someone+`","erased_at":"2026-03-25T07:11:48Z","position":1000,"stream":"CONTROL_PLANE","stream_created":"2026-03-01T00:00:00Z"}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.says(t, 0, "1 of them were not", "erasures", "import", ledger)
+	before := s.documents(t)
+	info, err := s.client.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"run", "status"} {
+		s.says(t, 17, "account "+someone+" was erased at 2026-03-25T07:11:48Z", command)
+	}
+	s.says(t, 1, "account "+someone+", erased 2026-03-25", "accept")
+	if now, err := s.client.Info(t.Context()); err != nil || now.Last != info.Last || now.Messages != info.Messages || s.documents(t) != before {
+		t.Errorf("something was changed: %v", err)
+	}
+	s.says(t, 0, "1 erasures were carried out anew", "accept", "--yes")
+	if status := answer(); status != http.StatusGone {
+		t.Errorf("accepted: status %d", status)
+	}
+	s.mustBeErased(t, someone)
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustBeErased(t, someone)
+	s.says(t, 0, "", "status")
+	s.says(t, 0, "nothing to accept", "accept")
+	s.erase(t, another, 0, nothingLeft)
+	s.noTraces(t)
+	s.says(t, 0, "2026-03-25T07:11:48Z", "erasures", "list")
+	s.says(t, 0, "is live", "rebuild")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustBeErased(t, someone)
+	s.verify(t)
+}
+
+// TestErasuresAreComparedAfterAReconnect: a server that comes back may hold
+// another stream than before, so the ledger is compared again.
+func TestErasuresAreComparedAfterAReconnect(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	if _, err := s.pool.Exec(t.Context(), `
+INSERT INTO export.erasures (account_id, erased_at, position, stream_name, stream_created) VALUES ($1, now(), 2, 'CONTROL_PLANE', now())`, someone); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.nats.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if status, out := projector.wait(), projector.out.tail(1<<16); status != 17 || !strings.Contains(out, "projector accept") {
+		t.Errorf("exit %d: %s", status, out)
+	}
+}
