@@ -92,6 +92,50 @@ func TestLostEndIsRefused(t *testing.T) {
 	})
 }
 
+// TestReplacedEndIsRefusedAtStart: the same where it happened while nobody
+// looked: the store knows the last message of each partition. One that was
+// removed says nothing, and neither does a position alone.
+func TestReplacedEndIsRefusedAtStart(t *testing.T) {
+	for name, change := range map[string]func(m *Message){
+		"other times":                      func(m *Message) { m.Time = m.Time.Add(time.Hour) },
+		"another payload at the same time": func(m *Message) { m.Data = append([]byte(" "), m.Data...) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			messages := newGenerator(1, 2).stream(60)
+			s := newMemoryStore(t)
+			first := New(newMemorySource(messages[:40]), s, Options{})
+			if err := first.RunToEnd(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			first.Close()
+			replaced := slices.Clone(messages)
+			for i := 20; i < len(replaced); i++ {
+				change(&replaced[i])
+			}
+			err := New(newMemorySource(replaced), s, Options{}).RunToEnd(t.Context())
+			if !errors.Is(err, ErrRefused) || !errors.Is(err, ErrReplaced) {
+				t.Errorf("error %v, want %v because %v", err, ErrRefused, ErrReplaced)
+			}
+			foldWhole(t, messages[:40]).check(t, s)
+			var left []Message // without what is at the marks
+			for _, m := range messages {
+				if !slices.ContainsFunc(s.checkpoints, func(c Checkpoint) bool { return c.Last.Position == m.Position }) {
+					left = append(left, m)
+				}
+			}
+			if len(left) == len(messages) {
+				t.Fatal("no partition has a last message")
+			}
+			again := New(newMemorySource(left), s, Options{})
+			defer again.Close()
+			if err := again.RunToEnd(t.Context()); err != nil {
+				t.Errorf("with the last messages removed: %v", err)
+			}
+			foldWhole(t, messages).check(t, s)
+		})
+	}
+}
+
 // TestReplacedEndIsRefused: a stream that has lost its end, and grows beyond the
 // checkpoint before anybody looks, does not go unnoticed.
 func TestReplacedEndIsRefused(t *testing.T) {

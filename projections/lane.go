@@ -153,7 +153,7 @@ func (l *lane) advances() []Advance {
 		if t == nil && !l.cur.all {
 			continue
 		}
-		a := Advance{Partition: p, From: c.Position, To: max(c.Position, l.upTo), Epoch: c.Epoch, AsOf: l.cur.last.at}
+		a := Advance{Partition: p, From: c.Position, To: max(c.Position, l.upTo), Epoch: c.Epoch, AsOf: l.cur.asOf, Last: l.cur.last[p]}
 		if l.cur.all && l.asOf.After(a.AsOf) {
 			a.AsOf = l.asOf
 		}
@@ -179,6 +179,9 @@ func (l *lane) finish(err error) error {
 	for _, a := range f.batch.Advances {
 		c := l.at[a.Partition]
 		c.Position, c.AsOf = a.To, a.AsOf
+		if a.Last.Position > 0 {
+			c.Last = a.Last
+		}
 	}
 	l.cache.committed(f.seq, f.dirty)
 	l.observe(&committedBatch{pending: f.pending, advances: f.batch.Advances, took: time.Since(f.start)})
@@ -283,6 +286,7 @@ func (l *lane) foldSome(ctx context.Context, messages []Message) error {
 			return err
 		}
 	}
+	l.cur.note(decoded)
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"sort"
 	"sync"
-	"time"
 )
 
 // memorySource is a stream in memory. Every read returns a random part of what
@@ -70,16 +69,16 @@ func (s *memorySource) First(_ context.Context, after uint64) (uint64, bool, err
 	return 0, false, nil
 }
 
-func (s *memorySource) At(_ context.Context, position uint64) (time.Time, bool, error) {
+func (s *memorySource) At(_ context.Context, position uint64) (Message, bool, error) {
 	if err := s.faults.at("at"); err != nil {
-		return time.Time{}, false, err
+		return Message{}, false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if i := s.after(position - 1); i < len(s.messages) && s.messages[i].Position == position {
-		return s.messages[i].Time, true, nil
+		return s.messages[i], true, nil
 	}
-	return time.Time{}, false, nil
+	return Message{}, false, nil
 }
 
 func (s *memorySource) Open(_ context.Context, after uint64) (Reader, error) {

@@ -166,6 +166,9 @@ func (s *memoryStore) Commit(ctx context.Context, b *Batch) error {
 	for _, a := range b.Advances {
 		c := &s.checkpoints[a.Partition]
 		c.Position, c.AsOf = a.To, a.AsOf
+		if a.Last.Position > 0 {
+			c.Last = a.Last
+		}
 		for o, n := range a.Tally {
 			c.Tally[o] += n
 		}

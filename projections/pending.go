@@ -25,14 +25,16 @@ type pending struct {
 	parked  []ParkedMessage
 	touched map[int]*Tally // by partition
 	counts  map[TypeOutcome]int64
-	times   []time.Time // the stream's timestamp of each event
-	bytes   int         // about what is held for it
-	all     bool        // move the checkpoint of every partition on, touched or not
-	last    mark
+	times   []time.Time  // the stream's timestamp of each event
+	bytes   int          // about what is held for it
+	all     bool         // move the checkpoint of every partition on, touched or not
+	asOf    time.Time    // the stream's timestamp of the last message
+	last    map[int]Mark // the last message, by partition
 }
 
 func newPending(seq uint64) *pending {
-	return &pending{seq: seq, began: time.Now(), tiers: map[string]*TierDefinition{}, touched: map[int]*Tally{}, counts: map[TypeOutcome]int64{}}
+	return &pending{seq: seq, began: time.Now(), tiers: map[string]*TierDefinition{}, touched: map[int]*Tally{}, counts: map[TypeOutcome]int64{},
+		last: map[int]Mark{}}
 }
 
 func (p *pending) empty() bool { return len(p.times) == 0 && !p.all }
@@ -49,7 +51,19 @@ func (p *pending) count(m *Message, label string, o Outcome) {
 	t[o]++
 	p.counts[TypeOutcome{label, o}]++
 	p.times = append(p.times, m.Time)
-	p.last = mark{m.Position, m.Time}
+	p.asOf = m.Time
+}
+
+// note notes the last message of each partition, of messages that were counted.
+func (p *pending) note(decoded []Decoded) {
+	seen := map[int]bool{}
+	for i := len(decoded) - 1; i >= 0 && len(seen) < len(p.touched); i-- {
+		m := &decoded[i].Message
+		if !seen[m.Partition] {
+			seen[m.Partition] = true
+			p.last[m.Partition] = MarkOf(m)
+		}
+	}
 }
 
 // park records a message; account is nil where its subject names none.

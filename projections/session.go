@@ -39,6 +39,7 @@ type session struct {
 type part struct {
 	lane *lane
 	from uint64 // messages up to here are handed over, wherever reading is
+	last Mark   // that the stream is still to be held against; none: it was
 }
 
 func (p *Projector) open(ctx context.Context) (*session, error) {
@@ -70,7 +71,7 @@ func (p *Projector) open(ctx context.Context) (*session, error) {
 		s.lanes = append(s.lanes, l)
 		s.in[l] = make(chan work, 2)
 		for _, c := range mine {
-			s.parts[c.Partition] = &part{l, c.Position}
+			s.parts[c.Partition] = &part{l, c.Position, c.Last}
 		}
 	}
 	// Asked again: waiting for ownership may have taken long.
@@ -97,7 +98,9 @@ func (s *session) newLane(checkpoints []Checkpoint, of int) *lane {
 		}
 	}
 	l.observe = func(b *committedBatch) {
-		s.p.folded.move(b.last)
+		for _, m := range b.last {
+			s.p.folded.move(m)
+		}
 		opt.Observer.Committed(b.stats(s.own.Generation))
 	}
 	return l
@@ -115,6 +118,9 @@ func (s *session) resume(ctx context.Context, info StreamInfo) error {
 	if err := s.p.folded.get().check(ctx, s.p.source); err != nil || len(s.parts) == 0 {
 		return err
 	}
+	if err := s.checkLast(ctx); err != nil {
+		return err
+	}
 	reader, err := s.p.source.Open(ctx, lowest)
 	if err != nil {
 		return fmt.Errorf("open the stream after %d: %w: %w", lowest, errRead, err)
@@ -124,6 +130,18 @@ func (s *session) resume(ctx context.Context, info StreamInfo) error {
 	s.read.Store(lowest)
 	s.passed.Store(lowest)
 	s.turn.Add(1)
+	return nil
+}
+
+// checkLast holds the stream against the last messages of the partitions that it
+// was not yet held against: those of whoever owned them before.
+func (s *session) checkLast(ctx context.Context) error {
+	for _, p := range s.parts {
+		if err := p.last.check(ctx, s.p.source); err != nil {
+			return err
+		}
+		p.last = Mark{}
+	}
 	return nil
 }
 

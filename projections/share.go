@@ -169,7 +169,7 @@ func (s *session) move(ctx context.Context, m move) error {
 	}
 	for _, c := range m.gained {
 		l := s.smallest()
-		s.parts[c.Partition] = &part{l, c.Position}
+		s.parts[c.Partition] = &part{l, c.Position, c.Last}
 		back = back || c.Position < read
 		if err := s.send(ctx, l, work{gained: &c}); err != nil {
 			return err
@@ -179,7 +179,7 @@ func (s *session) move(ctx context.Context, m move) error {
 	s.p.opt.Logger.Info("partitions have moved", "generation", s.own.Generation, "gained", len(m.gained), "given_up", len(m.lost),
 		"partitions", len(s.parts))
 	if !back && len(s.parts) > 0 {
-		return nil
+		return s.checkLast(ctx)
 	}
 	info, err := s.p.source.Info(ctx)
 	if err != nil {

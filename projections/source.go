@@ -31,6 +31,7 @@ func (m *Message) Size() int {
 type StreamInfo struct {
 	Name       string
 	Created    time.Time // identity: a recreated stream has another
+	ID         string    // which stream it claims to be; empty where it does not say
 	First      uint64    // first sequence still there
 	Last       uint64    // last sequence given out; 0 for a stream that never had a message
 	Partitions int       // of the stream's subject transform
@@ -64,9 +65,8 @@ type Source interface {
 	// First finds the first message after the position; ok is false where
 	// there is none.
 	First(ctx context.Context, after uint64) (position uint64, ok bool, err error)
-	// At is the timestamp of the message at the position; ok is false where
-	// there is none.
-	At(ctx context.Context, position uint64) (at time.Time, ok bool, err error)
+	// At is the message at the position; ok is false where there is none.
+	At(ctx context.Context, position uint64) (m Message, ok bool, err error)
 	// Open starts reading, in stream order, right after the position.
 	Open(ctx context.Context, after uint64) (Reader, error)
 }

@@ -16,6 +16,7 @@ type Checkpoint struct {
 	Epoch     int64     // goes up with every change of owner
 	AsOf      time.Time // all that the stream held at this time is in
 	Tally     Tally     // messages by outcome, since the generation began
+	Last      Mark      // the last message folded, as far as it was noted; it may be of before Position
 }
 
 // Ownership is what a replica holds: the partitions of one generation, each at
@@ -33,11 +34,13 @@ type Share struct {
 	Due   int          // so many are its fair part
 }
 
-// StreamIdentity tells a stream from one that was recreated in its place.
+// StreamIdentity tells a stream from one that was recreated in its place. It
+// says nothing of what the stream holds.
 type StreamIdentity struct {
 	Name       string
 	Created    time.Time
-	Partitions int // that the generation was folded with; 0: not known
+	ID         string // empty: not known
+	Partitions int    // that the generation was folded with; 0: not known
 }
 
 // ParkedMessage is a message that no fold accepts, as it is recorded.
@@ -61,6 +64,7 @@ type Advance struct {
 	Epoch     int64 // the epoch it must be in
 	AsOf      time.Time
 	Tally     Tally // added
+	Last      Mark  // the last message folded; none where the batch has none of the partition
 }
 
 // Batch is what one transaction writes: all of it or nothing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,12 +18,13 @@ import (
 var ErrHistoryGone = errors.New("the stream no longer holds what the live generation was folded from")
 
 // AcceptStream makes a generation go on with a stream of another identity. The
-// caller has made sure that it holds the same messages at the same positions.
-// What was dismissed stays so.
-func AcceptStream(ctx context.Context, pool *pgxpool.Pool, g Generation, stream projections.StreamInfo) error {
+// caller has made sure that it holds the same messages at the same positions;
+// last are the times that the last messages of partitions have in it. What was
+// dismissed stays so.
+func AcceptStream(ctx context.Context, pool *pgxpool.Pool, g Generation, stream projections.StreamInfo, last map[int]time.Time) error {
 	return accept(ctx, pool, g, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE export.generations SET stream_name = $2, stream_created = $3 WHERE generation = $1`,
-			g.Number, stream.Name, stream.Created)
+		_, err := tx.Exec(ctx, `UPDATE export.generations SET stream_name = $2, stream_created = $3, stream_id = nullif($4, '') WHERE generation = $1`,
+			g.Number, stream.Name, stream.Created, stream.ID)
 		if err != nil {
 			return err
 		}
@@ -32,7 +34,16 @@ UPDATE export.dismissals SET stream_name = $3, stream_created = $4 WHERE stream_
 		if err != nil {
 			return err
 		}
-		if _, err = tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1`, g.Number); err != nil {
+		var partitions []int32
+		var times []time.Time
+		for partition, at := range last {
+			partitions, times = append(partitions, int32(partition)), append(times, at)
+		}
+		_, err = tx.Exec(ctx, `
+UPDATE export.checkpoints c SET epoch = epoch + 1, last_at = coalesce(
+    (SELECT u.at FROM unnest($2::integer[], $3::timestamptz[]) AS u (partition, at) WHERE u.partition = c.partition), last_at)
+WHERE generation = $1`, g.Number, partitions, times)
+		if err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO export.acceptances (generation, what) VALUES ($1, $2)`, g.Number,

@@ -32,6 +32,28 @@ func EachAccount(ctx context.Context, pool *pgxpool.Pool, each func(events.UUID)
 	}
 }
 
+// EachPosition calls each with every account of the live generation that was
+// heard of and not erased, and its position.
+func EachPosition(ctx context.Context, pool *pgxpool.Pool, each func(id events.UUID, position uint64)) error {
+	g, err := liveGeneration(ctx, pool)
+	if err != nil {
+		return err
+	}
+	rows, err := pool.Query(ctx, inSchema(g.Number, `SELECT account_id, position FROM {schema}.account_export WHERE erased_at IS NULL`))
+	if err != nil {
+		return fmt.Errorf("read positions of accounts: %w", err)
+	}
+	var id [16]byte
+	var position uint64
+	if _, err = pgx.ForEachRow(rows, []any{&id, &position}, func() error {
+		each(id, position)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("read positions of accounts: %w", err)
+	}
+	return nil
+}
+
 // SampleAccounts calls each with n accounts at random, or with all where there
 // are not so many.
 func SampleAccounts(ctx context.Context, pool *pgxpool.Pool, n int, each func(events.UUID) error) error {

@@ -48,7 +48,7 @@ func building(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, res
 			continue
 		}
 		// What lay before the fold's start cannot be known to be the same.
-		same := g.Stream.Name == stream.Name && g.Stream.Created.Equal(stream.Created.Truncate(time.Microsecond)) &&
+		same := g.onStream(stream) &&
 			g.Major == projections.VersionMajor && g.Minor == projections.VersionMinor && g.Partitions == stream.Partitions && g.Format == FormatWritten
 		if same && !restart {
 			return g, nil

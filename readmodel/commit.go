@@ -79,15 +79,20 @@ func write(b *projections.Batch, q statement) {
 func queueAdvances(q statement, b *projections.Batch) {
 	n := len(b.Advances)
 	partitions, from, to, epochs, asOf := make([]int32, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]time.Time, n)
+	lastPositions, lastTimes, lastDigests := make([]*int64, n), make([]*time.Time, n), make([][]byte, n)
 	var tallies [5][]int64
 	for i, a := range b.Advances {
 		partitions[i], from[i], to[i], epochs[i], asOf[i] = int32(a.Partition), int64(a.From), int64(a.To), a.Epoch, a.AsOf
 		for j, o := range []projections.Outcome{projections.Applied, projections.Duplicate, projections.Deferred, projections.Ignored, projections.Parked} {
 			tallies[j] = append(tallies[j], a.Tally[o])
 		}
+		if a.Last.Position > 0 {
+			position := int64(a.Last.Position)
+			lastPositions[i], lastTimes[i], lastDigests[i] = &position, &a.Last.Time, a.Last.Digest[:]
+		}
 	}
-	q(`SELECT export.advance($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, b.Generation, partitions, from, to,
-		epochs, asOf, tallies[0], tallies[1], tallies[2], tallies[3], tallies[4], FormatWritten)
+	q(`SELECT export.advance($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`, b.Generation, partitions, from, to,
+		epochs, asOf, tallies[0], tallies[1], tallies[2], tallies[3], tallies[4], lastPositions, lastTimes, lastDigests, FormatWritten)
 }
 
 // queueWipes removes all there is of the accounts that were erased.

@@ -83,13 +83,13 @@ func older(err error) bool {
 
 func generations(ctx context.Context, db querier, where string, args ...any) ([]Generation, error) {
 	rows, err := db.Query(ctx, `
-SELECT generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions, format, history, started_at, finished_at
+SELECT generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, coalesce(stream_id, ''), partitions, format, history, started_at, finished_at
 FROM export.generations `+where+` ORDER BY generation`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read generations: %w", err)
 	}
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (g Generation, err error) {
-		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.Refolded, &g.Stream.Name, &g.Stream.Created, &g.Partitions, &g.Format, &g.History,
+		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.Refolded, &g.Stream.Name, &g.Stream.Created, &g.Stream.ID, &g.Partitions, &g.Format, &g.History,
 			&g.Started, &g.Finished)
 		g.Stream.Partitions = g.Partitions
 		return g, err
@@ -104,12 +104,12 @@ FROM export.generations `+where+` ORDER BY generation`, args...)
 // 0 for each partition of the stream.
 func createGeneration(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, state string) (Generation, error) {
 	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor, Refolded: projections.VersionMinor, Format: FormatWritten,
-		Stream: projections.StreamIdentity{Name: stream.Name, Created: stream.Created, Partitions: stream.Partitions}, Partitions: stream.Partitions}
+		Stream: projections.StreamIdentity{Name: stream.Name, Created: stream.Created, ID: stream.ID, Partitions: stream.Partitions}, Partitions: stream.Partitions}
 	err := tx.QueryRow(ctx, `
-INSERT INTO export.generations (generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions, format)
-SELECT coalesce(max(generation), 0) + 1, $1, $2, $3, $3, $4, $5, $6, $7 FROM export.generations
+INSERT INTO export.generations (generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions, stream_id, format)
+SELECT coalesce(max(generation), 0) + 1, $1, $2, $3, $3, $4, $5, $6, nullif($7, ''), $8 FROM export.generations
 RETURNING generation, started_at, stream_created`,
-		state, g.Major, g.Minor, stream.Name, stream.Created, stream.Partitions, g.Format).
+		state, g.Major, g.Minor, stream.Name, stream.Created, stream.Partitions, stream.ID, g.Format).
 		Scan(&g.Number, &g.Started, &g.Stream.Created)
 	if err != nil {
 		return g, fmt.Errorf("create generation: %w", err)
@@ -151,7 +151,7 @@ func (g Generation) Accepts(stream projections.StreamInfo) error {
 	}
 	// Another stream with another number is another stream above all, and the
 	// guard says so.
-	if g.Stream.Name != stream.Name || !g.Stream.Created.Equal(stream.Created.Truncate(time.Microsecond)) {
+	if !g.onStream(stream) {
 		return nil
 	}
 	if err := projections.CheckPartitions(stream.Name, stream.Partitions, g.Partitions); err != nil {

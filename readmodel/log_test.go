@@ -65,11 +65,11 @@ func (l messageLog) First(_ context.Context, after uint64) (uint64, bool, error)
 	return 0, false, nil
 }
 
-func (l messageLog) At(_ context.Context, position uint64) (time.Time, bool, error) {
+func (l messageLog) At(_ context.Context, position uint64) (projections.Message, bool, error) {
 	if rest := l.after(position - 1); rest != nil && rest[0].Position == position {
-		return rest[0].Time, true, nil
+		return rest[0], true, nil
 	}
-	return time.Time{}, false, nil
+	return projections.Message{}, false, nil
 }
 
 func (l messageLog) Open(_ context.Context, after uint64) (projections.Reader, error) {

@@ -194,7 +194,8 @@ SELECT coalesce((SELECT due FROM due), 0), EXISTS (
 		return row.Scan(&s.Due, &current)
 	})
 	q.Queue(`
-SELECT partition, position, epoch, as_of FROM export.checkpoints WHERE generation = $1 AND owner = $2 ORDER BY partition`,
+SELECT partition, position, epoch, as_of, last_position, last_at, last_digest
+FROM export.checkpoints WHERE generation = $1 AND owner = $2 ORDER BY partition`,
 		generation, m.name).Query(func(rows pgx.Rows) error {
 		s.Owned, err = pgx.CollectRows(rows, scanCheckpoint)
 		return err
@@ -216,11 +217,6 @@ WHERE NOT EXISTS (SELECT FROM export.checkpoints WHERE generation = $1 AND owner
 		return s, fmt.Errorf("%w: generation %d is no longer what this program projects", projections.ErrFenced, generation)
 	}
 	return s, nil
-}
-
-func scanCheckpoint(r pgx.CollectableRow) (c projections.Checkpoint, err error) {
-	err = r.Scan(&c.Partition, &c.Position, &c.Epoch, &c.AsOf)
-	return c, err
 }
 
 // terminate ends what members have under way on the server. One that is frozen

@@ -41,15 +41,20 @@ func Inspect(ctx context.Context, pool *pgxpool.Pool) (Status, error) {
 	}
 	st.Generation = g
 	rows, err := pool.Query(ctx, `
-SELECT partition, position, epoch, as_of, coalesce(owner, ''), applied, duplicate, deferred, ignored, parked
+SELECT partition, position, epoch, as_of, coalesce(owner, ''), applied, duplicate, deferred, ignored, parked,
+    last_position, last_at, last_digest
 FROM export.checkpoints WHERE generation = $1 ORDER BY partition`, g.Number)
 	if err != nil {
 		return st, fmt.Errorf("read checkpoints: %w", err)
 	}
 	st.Partitions, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (p PartitionStatus, err error) {
 		t := &p.Tally
+		var last lastMessage
 		err = r.Scan(&p.Partition, &p.Position, &p.Epoch, &p.AsOf, &p.Owner, &t[projections.Applied], &t[projections.Duplicate],
-			&t[projections.Deferred], &t[projections.Ignored], &t[projections.Parked])
+			&t[projections.Deferred], &t[projections.Ignored], &t[projections.Parked], &last.position, &last.at, &last.digest)
+		if err == nil {
+			p.Last, err = last.mark()
+		}
 		return p, err
 	})
 	if err != nil {

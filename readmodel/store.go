@@ -235,6 +235,9 @@ func (s *Store) generation(ctx context.Context, tx pgx.Tx, stream projections.St
 	if err := s.counted(ctx, g); err != nil {
 		return g, err
 	}
+	if err := g.learn(ctx, tx, stream); err != nil {
+		return g, err
+	}
 	if g.Minor < projections.VersionMinor {
 		// From here on the older program refuses this generation: it would
 		// park what this one accepts. [RefoldParked] does the rest.
@@ -250,8 +253,8 @@ func takeCheckpoints(ctx context.Context, tx pgx.Tx, generation int64, owner str
 	rows, err := tx.Query(ctx, `
 WITH taken AS (
     UPDATE export.checkpoints SET epoch = epoch + 1, owner = $2 WHERE generation = $1
-    RETURNING partition, position, epoch, as_of)
-SELECT partition, position, epoch, as_of FROM taken ORDER BY partition`, generation, owner)
+    RETURNING partition, position, epoch, as_of, last_position, last_at, last_digest)
+SELECT partition, position, epoch, as_of, last_position, last_at, last_digest FROM taken ORDER BY partition`, generation, owner)
 	if err != nil {
 		return nil, fmt.Errorf("take checkpoints: %w", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +24,8 @@ func (p *program) accept() *cobra.Command {
 			"A stream that begins after the checkpoint: what is gone unread is given up; documents stay as they are, and are no longer\n" +
 			"refolded or audited, since the stream cannot account for them.\n\n" +
 			"Another stream, or one that was recreated: only where it holds the same messages at the same positions, as a copy or a\n" +
-			"mirror does. Every account is held against it first. Nothing is given up.\n\n" +
+			"mirror does. The position of every account, and then every document, is held against it first, whatever id the stream\n" +
+			"has. Nothing is given up.\n\n" +
 			"A stream that lacks erasures which the ledger knows, since it was restored from before them: they are carried out in it\n" +
 			"anew, also where it was accepted for another reason.\n\n" +
 			"A stream that ends before the checkpoint is not accepted: positions that clients know would be given out again. Nor is\n" +
@@ -54,27 +57,33 @@ type accepting struct {
 	yes bool
 
 	g               readmodel.Generation
-	at              map[int]uint64 // its checkpoints
+	checkpoints     []projections.Checkpoint // its
+	at              map[int]uint64           // their positions
 	lowest, highest uint64
 }
 
 func (a *accepting) run(ctx context.Context) error {
-	var err error
-	if a.g, err = readmodel.Live(ctx, a.pool); err != nil {
+	st, err := readmodel.Inspect(ctx, a.pool)
+	if err != nil {
 		return err
 	}
-	if a.at, err = readmodel.Positions(ctx, a.pool, a.g.Number); err != nil {
-		return err
-	}
-	a.lowest = ^uint64(0)
-	for _, position := range a.at {
-		a.lowest, a.highest = min(a.lowest, position), max(a.highest, position)
+	a.g, a.at, a.lowest = st.Generation, map[int]uint64{}, ^uint64(0)
+	for _, c := range st.Partitions {
+		a.checkpoints, a.at[c.Partition] = append(a.checkpoints, c.Checkpoint), c.Position
+		a.lowest, a.highest = min(a.lowest, c.Position), max(a.highest, c.Position)
 	}
 	info, err := a.client.Info(ctx)
 	if err != nil {
 		return err
 	}
 	refused := stream.Guard(info, a.g.Stream, a.lowest, a.highest)
+	if refused == nil || errors.Is(refused, stream.ErrHistoryLost) {
+		if err := projections.CheckLast(ctx, a.client, a.checkpoints); errors.Is(err, projections.ErrReplaced) {
+			refused = err
+		} else if err != nil {
+			return err
+		}
+	}
 	switch {
 	case refused == nil:
 		return a.erasures(ctx, info, false)
@@ -142,12 +151,19 @@ func (a *accepting) identity(ctx context.Context, info projections.StreamInfo, r
 			"`projector rebuild --accept-differences` is the accepting way: %w", a.g.Number, why, refused)
 	}
 	as := a.g.Stream
-	as.Name, as.Created = info.Name, info.Created
+	as.Name, as.Created, as.ID = info.Name, info.Created, info.ID
 	if err := stream.Guard(info, as, a.lowest, a.highest); err != nil {
 		return unsound(fmt.Sprintf("it holds %d to %d, and the checkpoints are from %d to %d, of %d partitions", info.First, info.Last,
 			a.lowest, a.highest, a.g.Partitions))
 	}
-	compared, why, err := a.compare(ctx)
+	last, why, err := a.last(ctx)
+	if err == nil && why == "" {
+		why, err = a.positions(ctx)
+	}
+	compared := 0
+	if err == nil && why == "" {
+		compared, why, err = a.compare(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -159,29 +175,90 @@ func (a *accepting) identity(ctx context.Context, info projections.StreamInfo, r
 	if !a.yes {
 		return errUnsaid
 	}
-	if err := readmodel.AcceptStream(ctx, a.pool, a.g, info); err != nil {
+	if err := readmodel.AcceptStream(ctx, a.pool, a.g, info, last); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.out, "accepted: generation %d goes on with stream %s\n", a.g.Number, info.Name)
 	return err
 }
 
-// compare holds every stored account against the stream, and every account of
-// the stream, up to the checkpoints, against what is stored. why is empty where
-// they are the same.
-func (a *accepting) compare(ctx context.Context) (compared int, why string, err error) {
-	heard := map[events.UUID]bool{}
-	partition := a.g.Stream.Partition
+// last holds the stream against the last message folded of each partition, by
+// its content, and gives the times that they have in this stream. One that was
+// removed says nothing.
+func (a *accepting) last(ctx context.Context) (at map[int]time.Time, why string, err error) {
+	at = map[int]time.Time{}
+	for _, c := range a.checkpoints {
+		if c.Last.Position == 0 {
+			continue
+		}
+		m, there, err := a.client.At(ctx, c.Last.Position)
+		switch {
+		case err != nil:
+			return nil, "", err
+		case there && projections.MarkOf(&m).Digest != c.Last.Digest:
+			return nil, fmt.Sprintf("message %d is not the one that was folded last of partition %d", c.Last.Position, c.Partition), nil
+		case there:
+			at[c.Partition] = m.Time
+		}
+	}
+	return at, "", nil
+}
+
+// namedAtOnce is how many accounts are named.
+const namedAtOnce = 10
+
+// positions holds the position of every account against the last message of it
+// that the stream holds up to the checkpoints. why names the accounts that
+// differ, and is empty where there are none.
+func (a *accepting) positions(ctx context.Context) (why string, err error) {
+	ends := map[events.UUID]uint64{}
 	err = a.client.ReadAll(ctx, func(m projections.Message) error {
 		to := events.ParseSubject(m.Subject)
-		if to.Kind == events.SubjectAccount && m.Position <= a.at[partition(&m)] {
-			heard[to.Account] = true
+		if to.Kind == events.SubjectAccount && m.Position <= a.at[a.g.Stream.Partition(&m)] {
+			ends[to.Account] = m.Position
 		}
 		return nil
 	})
 	if err != nil {
-		return 0, "", err
+		return "", err
 	}
+	var named []string
+	different := 0
+	differ := func(format string, args ...any) {
+		if different++; different <= namedAtOnce {
+			named = append(named, fmt.Sprintf(format, args...))
+		}
+	}
+	err = readmodel.EachPosition(ctx, a.pool, func(id events.UUID, position uint64) {
+		switch end, there := ends[id]; {
+		case !there:
+			differ("account %s is at %d, and would be lost", id, position)
+		case end < position:
+			differ("account %s is at %d, and would go back to %d", id, position, end)
+		case end > position:
+			differ("account %s is at %d, and the stream holds a message of it at %d", id, position, end)
+		}
+		delete(ends, id)
+	})
+	if err != nil {
+		return "", err
+	}
+	err = readmodel.EachAccount(ctx, a.pool, func(id events.UUID) error {
+		delete(ends, id) // erased: whether it would return is compared by its messages
+		return nil
+	})
+	for id := range ends {
+		differ("account %s is in the stream and was never heard of", id)
+	}
+	if different > len(named) {
+		named = append(named, fmt.Sprintf("and %d more", different-len(named)))
+	}
+	return strings.Join(named, "; "), err
+}
+
+// compare holds every stored account against the stream. why is empty where
+// they are the same.
+func (a *accepting) compare(ctx context.Context) (compared int, why string, err error) {
 	different := errors.New("different")
 	many := &several{verifying: &a.verifying, each: func(v verdict) error {
 		if len(v.Differences) > 0 {
@@ -191,19 +268,12 @@ func (a *accepting) compare(ctx context.Context) (compared int, why string, err 
 		compared++
 		return nil
 	}}
-	err = readmodel.EachAccount(ctx, a.pool, func(id events.UUID) error {
-		delete(heard, id)
-		return many.add(ctx, id)
-	})
+	err = readmodel.EachAccount(ctx, a.pool, func(id events.UUID) error { return many.add(ctx, id) })
 	if err == nil {
 		err = many.flush(ctx)
 	}
 	if errors.Is(err, different) {
 		return compared, why, nil
-	}
-	for id := range heard {
-		why = fmt.Sprintf("account %s is in the stream and was never heard of", id)
-		break
 	}
 	return compared, why, err
 }

@@ -3,18 +3,24 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"accountexport/projections"
 	"accountexport/readmodel"
 )
 
 func (p *program) provision() *cobra.Command {
-	return &cobra.Command{
-		Use:   "provision",
+	var newStream bool
+	cmd := &cobra.Command{
+		Use:   "provision [--new-stream]",
 		Short: "Create or check the stream, and migrate the database",
-		Long: "Creates the stream or checks that it is as it must be, and brings the database to this program's schema.\n" +
-			"May be repeated. A stream that differs is refused, naming each difference; another partition count is none.",
+		Long: "Brings the database to this program's schema, and creates the stream or checks that it is as it must be; one that does\n" +
+			"not say which stream it is gets an id. May be repeated. A stream that differs is refused, naming each difference; another\n" +
+			"partition count is none. Where the database holds checkpoints and there is no such stream, none is made unless told\n" +
+			"--new-stream: an empty one would be another than what was folded.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
@@ -22,34 +28,64 @@ func (p *program) provision() *cobra.Command {
 				return err
 			}
 			defer client.Close()
-			res, err := client.Provision(ctx)
-			if err != nil {
-				return fmt.Errorf("provision stream %s: %w", p.cfg.Stream, err)
-			}
 			if err := readmodel.Migrate(ctx, string(p.cfg.DatabaseURL)); err != nil {
 				return err
 			}
-			if err := p.enterTombstones(ctx); err != nil {
+			pool, err := p.connectDatabase(ctx)
+			if err != nil {
 				return err
+			}
+			defer pool.Close()
+			if err := p.enterTombstones(ctx, pool); err != nil {
+				return err
+			}
+			folded, err := readmodel.Folded(ctx, pool)
+			if err != nil {
+				return err
+			}
+			there, err := client.Exists(ctx)
+			if err != nil {
+				return err
+			}
+			if !there && !newStream && len(folded) > 0 {
+				return p.noNewStream(ctx, pool, folded[0])
+			}
+			res, err := client.Provision(ctx, folded...)
+			if err != nil {
+				return fmt.Errorf("provision stream %s: %w", p.cfg.Stream, err)
 			}
 			verb := "checked"
 			if res.Created {
 				verb = "created"
 			}
-			fmt.Fprintf(p.out, "stream %s %s, %d partitions; database migrated\n", p.cfg.Stream, verb, res.Partitions)
+			fmt.Fprintf(p.out, "stream %s %s, id %s, %d partitions; database migrated\n", p.cfg.Stream, verb, res.ID, res.Partitions)
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&newStream, "new-stream", false, "make a new, empty stream although the database holds checkpoints of one")
+	return cmd
+}
+
+// noNewStream says what to look at before a new stream is made beside
+// checkpoints of another.
+func (p *program) noNewStream(ctx context.Context, pool *pgxpool.Pool, folded projections.StreamIdentity) error {
+	at := ""
+	if st, err := readmodel.Inspect(ctx, pool); err == nil {
+		highest := uint64(0)
+		for _, c := range st.Partitions {
+			highest = max(highest, c.Position)
+		}
+		at = fmt.Sprintf(", read up to %d", highest)
+	}
+	return fmt.Errorf("there is no stream %s here, and the database holds checkpoints of stream %s, created %s%s: a new, empty stream would be "+
+		"another one, which `projector run` refuses, so none was made. Is STREAM the right name, NATS_URL the right server, and its JetStream "+
+		"domain and account the right ones? Is DATABASE_URL the right database? A stream that was lost is restored from its backup; "+
+		"`projector provision --new-stream` makes an empty one all the same", p.cfg.Stream, folded.Name, folded.Created.UTC().Format(time.RFC3339), at)
 }
 
 // enterTombstones enters into the ledger of erasures who was erased before there
 // was one, or by an older program beside this one.
-func (p *program) enterTombstones(ctx context.Context) error {
-	pool, err := p.connectDatabase(ctx)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
+func (p *program) enterTombstones(ctx context.Context, pool *pgxpool.Pool) error {
 	entered, err := readmodel.EnterTombstones(ctx, pool)
 	if err == nil && entered > 0 {
 		fmt.Fprintf(p.out, "%d accounts that were erased before are entered into the ledger of erasures\n", entered)

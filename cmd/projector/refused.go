@@ -35,7 +35,11 @@ func refused(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) (pr
 	if err := stream.Guard(info, st.Generation.Stream, lowest, highest); err != nil {
 		return info, fmt.Errorf("%w: %w", projections.ErrRefused, err)
 	}
-	return info, nil
+	var checkpoints []projections.Checkpoint
+	for _, c := range st.Partitions {
+		checkpoints = append(checkpoints, c.Checkpoint)
+	}
+	return info, projections.CheckLast(ctx, client, checkpoints)
 }
 
 // refusedForSure asks again what may pass: a leader that lags, for as long as

@@ -213,7 +213,7 @@ func (p *program) printStatus(st *status) {
 		fmt.Fprintf(p.out, "`projector run` would end with exit status %d: %s\n", st.Refused.Exit, st.Refused.Why)
 	}
 	for _, d := range st.Off {
-		fmt.Fprintf(p.out, "the stream's %s is %s, want %s; nothing is lost by it yet, and `nats stream edit` mends it\n", d.What, d.Is, d.Want)
+		fmt.Fprintf(p.out, "the stream's %s is %s, want %s; nothing is lost by it yet\n", d.What, d.Is, d.Want)
 	}
 	fmt.Fprintf(p.out, "position %d of %d, %d behind%s; %d parked\n", st.Position, st.StreamEnd, st.Lag, moving, st.Parked)
 	for _, o := range projections.Outcomes() {

@@ -124,7 +124,7 @@ func TestRecreatedStreamIsRefused(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), "CONTROL_PLANE"); err != nil {
 		t.Fatal(err)
 	}
-	if out, status := command(t, "projector", s.settings, "provision"); status != 0 {
+	if out, status := command(t, "projector", s.settings, "provision", "--new-stream"); status != 0 {
 		t.Fatalf("provision: exit %d: %s", status, out)
 	}
 	if status := projector.wait(); status != 12 || !strings.Contains(projector.out.tail(4000), "the stream was recreated") {

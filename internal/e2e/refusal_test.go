@@ -96,7 +96,7 @@ func TestRefusals(t *testing.T) {
 		projector.wait()
 		deleteStream(t, s.nats.URL())
 		s.settings["STREAM"] = "OTHER"
-		if out, status := command(t, "projector", s.settings, "provision"); status != 0 {
+		if out, status := command(t, "projector", s.settings, "provision", "--new-stream"); status != 0 {
 			t.Fatalf("provision: exit %d: %s", status, out)
 		}
 		out, status := command(t, "projector", s.settings, "run")

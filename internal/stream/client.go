@@ -140,7 +140,7 @@ func (c *Client) Info(ctx context.Context) (projections.StreamInfo, error) {
 	if at.IsZero() {
 		at = time.Now()
 	}
-	out := projections.StreamInfo{Name: info.Config.Name, Created: info.Created, First: info.State.FirstSeq,
+	out := projections.StreamInfo{Name: info.Config.Name, Created: info.Created, ID: info.Config.Metadata[idKey], First: info.State.FirstSeq,
 		Last: info.State.LastSeq, Time: at, Messages: info.State.Msgs, Subjects: info.State.NumSubjects,
 		Off: deviations(info.Config)}
 	if out.Partitions, err = partitionCount(info.Config.SubjectTransform); err != nil && !c.copy {
@@ -191,12 +191,12 @@ func (c *Client) First(ctx context.Context, after uint64) (uint64, bool, error) 
 }
 
 // At implements [projections.Source].
-func (c *Client) At(ctx context.Context, position uint64) (time.Time, bool, error) {
+func (c *Client) At(ctx context.Context, position uint64) (projections.Message, bool, error) {
 	m, err := c.Get(ctx, position)
 	if errors.Is(err, ErrNoMessage) {
-		return time.Time{}, false, nil
+		return m, false, nil
 	}
-	return m.Time, err == nil, err
+	return m, err == nil, err
 }
 
 // ErrNoMessage means that the stream holds no message at a position.

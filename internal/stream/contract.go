@@ -49,6 +49,10 @@ func deviations(have jetstream.StreamConfig) []projections.Deviation {
 		out = append(out, projections.Deviation{What: "discard", Have: have.Discard.String(),
 			Want: want.Discard.String() + ": a limit is to refuse what is new, not to remove history"})
 	}
+	if have.Metadata[idKey] == "" {
+		out = append(out, projections.Deviation{What: idSetting, Have: "missing",
+			Want: "one in its metadata, so that it can be told from another; `projector provision` writes it"})
+	}
 	return out
 }
 

@@ -12,7 +12,8 @@
 //   - a reader publishes on $JS.API.STREAM.INFO.S, $JS.API.STREAM.MSG.GET.S,
 //     $JS.API.CONSUMER.CREATE.S.>, $JS.API.CONSUMER.MSG.NEXT.S.> and
 //     $JS.API.CONSUMER.DELETE.S.>
-//   - provisioning also publishes on $JS.API.STREAM.CREATE.S
+//   - provisioning also publishes on $JS.API.STREAM.CREATE.S and, where the
+//     stream has no id, on $JS.API.STREAM.UPDATE.S
 //   - erasing, and accepting or rebuilding where erasures are carried out anew,
 //     also publishes on $JS.API.STREAM.PURGE.S, $JS.API.STREAM.MSG.DELETE.S,
 //     $JS.API.STREAM.LIST and controlplane.account.*; for each copy C that is to

@@ -3,7 +3,6 @@ package stream
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"accountexport/projections"
 )
@@ -34,17 +33,30 @@ const (
 		"or accept that what is missing is lost: `projector accept` keeps the documents and goes on with the first message there is"
 )
 
+// claims says what a stream's id tells beside: never that it holds the same.
+func claims(id, folded string) string {
+	switch {
+	case id == "" || folded == "":
+		return ""
+	case id == folded:
+		return fmt.Sprintf(" (by its id %s it claims to be that one; what it holds is another matter)", id)
+	}
+	return fmt.Sprintf(" (its id is %s, and was %s)", id, folded)
+}
+
 // Guard holds a stream against the checkpoints of what was folded from it; it
 // is a [projections.Guard]. A new generation, with nothing folded yet, accepts
 // any beginning; gaps inside are normal, since erasures purge messages.
 func Guard(info projections.StreamInfo, have projections.StreamIdentity, lowest, highest uint64) error {
-	stamp := func(t time.Time) string { return t.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano) }
 	switch {
 	case info.Name != have.Name:
-		return fmt.Errorf("%w: it is %s, and the documents were folded from %s. %s", ErrOtherStream, info.Name, have.Name, otherWays)
+		return fmt.Errorf("%w: it is %s, and the documents were folded from %s%s. %s", ErrOtherStream, info.Name, have.Name,
+			claims(info.ID, have.ID), otherWays)
 	case stamp(info.Created) != stamp(have.Created):
-		return fmt.Errorf("%w: %s was created %s, and the documents were folded from one that was created %s. %s", ErrRecreated,
-			info.Name, stamp(info.Created), stamp(have.Created), recreateWays)
+		return fmt.Errorf("%w: %s was created %s, and the documents were folded from one that was created %s%s. %s", ErrRecreated,
+			info.Name, stamp(info.Created), stamp(have.Created), claims(info.ID, have.ID), recreateWays)
+	case info.ID != "" && have.ID != "" && info.ID != have.ID:
+		return fmt.Errorf("%w: %s, created %s%s. %s", ErrOtherStream, info.Name, stamp(info.Created), claims(info.ID, have.ID), otherWays)
 	}
 	if err := projections.CheckPartitions(info.Name, info.Partitions, have.Partitions); err != nil {
 		return err

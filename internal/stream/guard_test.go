@@ -17,6 +17,7 @@ func TestGuard(t *testing.T) {
 		info            projections.StreamInfo
 		lowest, highest uint64
 		partitions      int
+		id              string
 		want            error
 		says            []string
 	}{
@@ -28,6 +29,15 @@ func TestGuard(t *testing.T) {
 		{name: "the next message is the first", info: projections.StreamInfo{Name: "S", Created: created, First: 41, Last: 100}, lowest: 40, highest: 60},
 		{name: "purged to its end", info: projections.StreamInfo{Name: "S", Created: created, First: 101, Last: 100}, lowest: 100, highest: 100},
 		{name: "a new generation accepts any beginning", info: projections.StreamInfo{Name: "S", Created: created, First: 50, Last: 100}},
+		{name: "the same id", info: projections.StreamInfo{Name: "S", Created: created, ID: "a", First: 1, Last: 9}, lowest: 5, highest: 5, id: "a"},
+		{name: "an id that was not known", info: projections.StreamInfo{Name: "S", Created: created, ID: "a", First: 1, Last: 9}, lowest: 5, highest: 5},
+		{name: "an id that is no more", info: projections.StreamInfo{Name: "S", Created: created, First: 1, Last: 9}, lowest: 5, highest: 5, id: "a"},
+		{name: "another id", info: projections.StreamInfo{Name: "S", Created: created, ID: "b", First: 1, Last: 9}, lowest: 5, highest: 5, id: "a",
+			want: ErrOtherStream, says: []string{"its id is b, and was a"}},
+		{name: "recreated, claiming to be the same", info: projections.StreamInfo{Name: "S", Created: created.Add(time.Second), ID: "a", First: 1, Last: 9},
+			lowest: 5, highest: 5, id: "a", want: ErrRecreated, says: []string{"by its id a it claims"}},
+		{name: "another name, claiming to be the same", info: projections.StreamInfo{Name: "T", Created: created, ID: "a", First: 1, Last: 9},
+			lowest: 5, highest: 5, id: "a", want: ErrOtherStream, says: []string{"by its id a it claims"}},
 		{name: "recreated", info: projections.StreamInfo{Name: "S", Created: created.Add(time.Second), First: 1, Last: 100}, lowest: 40, highest: 60,
 			want: ErrRecreated, says: []string{"2026-05-01T10:00:00", "2026-05-01T10:00:01"}},
 		{name: "another stream", info: projections.StreamInfo{Name: "T", Created: created, First: 1, Last: 100}, lowest: 40, highest: 60,
@@ -44,7 +54,7 @@ func TestGuard(t *testing.T) {
 			want: ErrHistoryLost, says: []string{"42", "40"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			have.Partitions = tc.partitions
+			have.Partitions, have.ID = tc.partitions, tc.id
 			err := Guard(tc.info, have, tc.lowest, tc.highest)
 			if !errors.Is(err, tc.want) {
 				t.Fatalf("got %v, want %v", err, tc.want)

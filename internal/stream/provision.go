@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"accountexport/projections"
 )
 
 // DefaultPartitions is the number of partitions of a stream that Provision
@@ -17,6 +19,7 @@ const DefaultPartitions = 16
 // Result says what Provision found or made.
 type Result struct {
 	Created    bool
+	ID         string // which stream it claims to be
 	Partitions int
 }
 
@@ -46,15 +49,17 @@ func wanted(name string) jetstream.StreamConfig {
 // Provision creates the stream, or checks the one that is there; it may be
 // repeated. A stream that differs is refused with [ErrDiffers], naming each
 // difference. Another number of partitions, replicas or subjects' duplicate
-// window is no difference.
-func (c *Client) Provision(ctx context.Context) (Result, error) {
+// window is no difference. A stream that says not which one it is gets an id: its
+// own, where it is one of those that are known.
+func (c *Client) Provision(ctx context.Context, known ...projections.StreamIdentity) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	want := wanted(c.cfg.Stream)
+	want.Metadata = map[string]string{idKey: newID()}
 	s, err := c.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if err = c.create(ctx, want); err == nil {
-			return Result{Created: true, Partitions: DefaultPartitions}, nil
+			return Result{Created: true, ID: want.Metadata[idKey], Partitions: DefaultPartitions}, nil
 		}
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return Result{}, fmt.Errorf("create stream %s: %w", want.Name, err)
@@ -76,7 +81,8 @@ func (c *Client) Provision(ctx context.Context) (Result, error) {
 	if len(diffs) > 0 {
 		return Result{}, fmt.Errorf("%w: %s", ErrDiffers, strings.Join(diffs, "; "))
 	}
-	return Result{Partitions: n}, nil
+	id, err := c.identify(ctx, known)
+	return Result{ID: id, Partitions: n}, err
 }
 
 // errStoreFailed is what a server says whose disk failed it, or which is still

@@ -1,0 +1,72 @@
+package readmodel_test
+
+import (
+	"testing"
+	"time"
+
+	"accountexport/projections"
+)
+
+// TestLastMessagesAreKept: a checkpoint keeps the last message of its partition,
+// over batches without one, and over those of an older program, which knows
+// nothing of it.
+func TestLastMessagesAreKept(t *testing.T) {
+	pool, s := open(t)
+	own := acquire(t, s)
+	c := own.Checkpoints[1]
+	mark := projections.Mark{Position: 5, Time: noon.Add(time.Microsecond), Digest: [16]byte{1, 15: 2}}
+	if c.Last != (projections.Mark{}) {
+		t.Errorf("last %+v, and nothing was folded", c.Last)
+	}
+	for _, a := range []projections.Advance{
+		{Partition: 1, To: 6, Epoch: c.Epoch, AsOf: noon, Last: mark},
+		{Partition: 1, From: 6, To: 7, Epoch: c.Epoch, AsOf: noon},
+	} {
+		if err := s.Commit(t.Context(), &projections.Batch{Generation: 1, Advances: []projections.Advance{a}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// An older program's commit, which a generation in its format takes.
+	if _, err := pool.Exec(t.Context(), `UPDATE export.generations SET format = 1`); err != nil {
+		t.Fatal(err)
+	}
+	_, err := pool.Exec(t.Context(), `
+SELECT export.advance(1, '{1}'::integer[], '{7}'::bigint[], '{9}'::bigint[], ARRAY[$1]::bigint[], ARRAY[now()], '{1}', '{0}', '{0}', '{0}', '{0}')`,
+		c.Epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range acquire(t, s).Checkpoints {
+		switch {
+		case c.Partition != 1:
+			if c.Position != 0 || c.Last != (projections.Mark{}) {
+				t.Errorf("partition %d: %+v", c.Partition, c)
+			}
+		case c.Position != 9, c.Last.Position != mark.Position, !c.Last.Time.Equal(mark.Time), c.Last.Digest != mark.Digest:
+			t.Errorf("got %+v, want position 9 and %+v", c, mark)
+		}
+	}
+}
+
+// TestGenerationLearnsTheId: a generation that was folded before its stream had
+// an id notes it once it has, and keeps it; that of another stream it does not.
+func TestGenerationLearnsTheId(t *testing.T) {
+	_, s := open(t)
+	for _, step := range []struct {
+		id, want string
+		created  time.Time
+	}{
+		{"", "", stream.Created}, {"other", "", stream.Created.Add(time.Second)}, {"a", "a", stream.Created}, {"", "a", stream.Created},
+		{"b", "a", stream.Created},
+	} {
+		now := stream
+		now.ID, now.Created = step.id, step.created
+		own, err := s.Acquire(t.Context(), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if own.Stream.ID != step.want {
+			t.Errorf("stream says %q, generation has %q, want %q", step.id, own.Stream.ID, step.want)
+		}
+	}
+}
