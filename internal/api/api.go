@@ -121,13 +121,16 @@ func crossOrigin(origins []string, next http.Handler) http.Handler {
 	}).Handler(next)
 }
 
+// headerTimeout is how long a client has for a request's header.
+const headerTimeout = 5 * time.Second
+
 // NewServer serves the handler with limits: a client has 5 seconds to send its
 // header of 32 KiB, and its body, which is not read, 10. How long it has to take
 // an answer is the listener's to say; see [Listen].
 func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
