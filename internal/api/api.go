@@ -114,7 +114,7 @@ func crossOrigin(origins []string, next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead},
-		AllowedHeaders: []string{"Authorization", "If-None-Match", "If-Range", "Prefer", "Range", "X-Request-Id"},
+		AllowedHeaders: []string{"Authorization", "If-Match", "If-None-Match", "If-Range", "Prefer", "Range", "X-Request-Id"},
 		ExposedHeaders: []string{"Accept-Ranges", "Content-Range", "ETag", "Export-Position", "Export-As-Of", "Export-Parked", "Content-Disposition", "Preference-Applied",
 			"RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id"},
 		MaxAge: 600, // seconds
