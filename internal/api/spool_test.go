@@ -93,7 +93,7 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 	paged(t, pool, medium, 5, 4000)
 	paged(t, pool, large, 300, 4000)
 	bodies := map[events.UUID]string{}
-	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol", "simple_protocol&bytea_output=escape"} {
 		cfg, err := pgxpool.ParseConfig(pool.Config().ConnString() + "&default_query_exec_mode=" + mode)
 		if err != nil {
 			t.Fatal(err)
@@ -112,6 +112,10 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 				}
 				bodies[account] = got.body
 			}
+		}
+		some := start(t, readmodel.NewExports(asking)).ask(t, "GET", exportPath, "Authorization", bearer(t, large), "Range", "bytes=100000-109999")
+		if some.status != 206 || some.body != bodies[large][100000:110000] {
+			t.Errorf("%s, some of the large one: %d, %d bytes", mode, some.status, len(some.body))
 		}
 		var all sync.WaitGroup
 		for i := range 60 {
