@@ -135,6 +135,81 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 	}
 }
 
+// TestUseOfRoomIsTold: what is held of it, in memory and beyond that in files,
+// who waits, and that all comes back.
+func TestUseOfRoomIsTold(t *testing.T) {
+	pool := database(t)
+	medium, large := events.UUID{20}, events.UUID{21}
+	paged(t, pool, medium, 5, 4000)
+	paged(t, pool, large, 300, 4000)
+	limits := readmodel.Limits{Memory: 60_000, Dir: t.TempDir(), Files: 8 << 20}
+	x := readmodel.NewExports(pool, limits)
+	of := func(which int) readmodel.Use {
+		m, l := x.Uses()
+		return []readmodel.Use{m, l}[which]
+	}
+	if m, l := of(0), of(1); m.MemoryLimit+l.MemoryLimit != limits.Memory || m.FilesLimit+l.FilesLimit != limits.Files ||
+		m.Memory+m.Files+l.Memory+l.Files != 0 || m.Waiting+l.Waiting != 0 {
+		t.Errorf("nothing is read: %+v, %+v", m, l)
+	}
+	open := func(account events.UUID) *readmodel.Document {
+		t.Helper()
+		d, err := x.Open(t.Context(), account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	d := open(medium)
+	if u := of(0); u.Memory != d.Size() || u.Files != 0 {
+		t.Errorf("a document of %d bytes: %+v", d.Size(), u)
+	}
+	d.Close()
+	d = open(large)
+	if u := of(1); u.Memory != 0 || u.Files != d.Size() {
+		t.Errorf("a document of %d bytes: %+v", d.Size(), u)
+	}
+	d.Close()
+	waitFor(t, "all is free again", func() bool { m, l := x.Uses(); return m.Memory+m.Files+l.Memory+l.Files == 0 })
+
+	var many []*readmodel.Document
+	for n := 0; ; n++ { // until there is no room for another
+		id := events.UUID{30, byte(n)}
+		paged(t, pool, id, 300, 4000)
+		opened := make(chan *readmodel.Document, 1)
+		go func() {
+			d, err := x.Open(t.Context(), id)
+			if err != nil {
+				t.Error(err)
+			}
+			opened <- d
+		}()
+		waitFor(t, "it is open, or waits", func() bool { return len(opened) == 1 || of(1).Waiting == 1 })
+		if len(opened) == 1 {
+			d := <-opened
+			if d == nil {
+				return
+			}
+			many = append(many, d)
+			continue
+		}
+		if free := of(1).FilesLimit - of(1).Files; free > 300*4000*3/2 || len(many) == 0 {
+			t.Errorf("it waits with %d documents open and %d bytes free", len(many), free)
+		}
+		for _, d := range many {
+			d.Close()
+		}
+		if d := <-opened; d != nil {
+			d.Close()
+		}
+		break
+	}
+	waitFor(t, "all is free again", func() bool {
+		m, l := x.Uses()
+		return m.Memory+m.Files+l.Memory+l.Files == 0 && m.Waiting+l.Waiting == 0
+	})
+}
+
 // rebuilt makes another generation with the same rows the live one.
 func rebuilt(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
