@@ -101,6 +101,23 @@ type Exports struct {
 	fills  *room   // connections for those
 }
 
+// Use is how much of their room documents hold that are being sent, or were a
+// moment ago and would give way. Documents of up to 16 KiB need none.
+type Use struct {
+	Memory, MemoryLimit int64 // bytes
+	Files, FilesLimit   int64 // bytes
+	Waiting             int   // reads that wait for room
+}
+
+// Uses tells what is held of the room for documents that one statement reads,
+// and of that for larger ones. Neither has any of the other's.
+func (x *Exports) Uses() (medium, large Use) { return x.near.room.uses(), x.far.room.uses() }
+
+func (r *room) uses() Use {
+	all, free, waiting := r.use()
+	return Use{Memory: all.memory - free.memory, MemoryLimit: all.memory, Files: all.files - free.files, FilesLimit: all.files, Waiting: waiting}
+}
+
 // farLinger is how long a large document stays that nobody reads any more.
 const farLinger = time.Second
 

@@ -1,13 +1,13 @@
 package readmodel
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -388,15 +388,82 @@ func (c *columns) bytes(i int) []byte {
 	if !c.text || c.values[i] == nil {
 		return c.values[i]
 	}
-	return c.unhex(i, string(c.values[i]))
+	return c.unescape(i, c.values[i])
 }
 
-func (c *columns) unhex(i int, v string) []byte {
-	b, err := hex.DecodeString(strings.TrimPrefix(v, `\x`))
-	if err != nil {
-		c.fail(i)
+// unescape is a bytea from its text, as either bytea_output has it: hex begins
+// with \x, which the other form never has in it.
+func (c *columns) unescape(i int, v []byte) []byte {
+	if digits, ok := bytes.CutPrefix(v, []byte(`\x`)); ok {
+		b := make([]byte, hex.DecodedLen(len(digits)))
+		if _, err := hex.Decode(b, digits); err != nil {
+			c.fail(i)
+		}
+		return b
+	}
+	b := make([]byte, 0, len(v))
+	for len(v) > 0 {
+		plain := bytes.IndexByte(v, '\\')
+		if plain < 0 {
+			return append(b, v...)
+		}
+		b, v = append(b, v[:plain]...), v[plain+1:]
+		if len(v) > 0 && v[0] == '\\' {
+			b, v = append(b, '\\'), v[1:]
+			continue
+		}
+		octal, err := strconv.ParseUint(string(v[:min(3, len(v))]), 8, 8)
+		if err != nil || len(v) < 3 {
+			c.fail(i)
+			return nil
+		}
+		b, v = append(b, byte(octal)), v[3:]
 	}
 	return b
+}
+
+// unlist is an array from its text: elements are quoted where they have to be,
+// and what is not quoted has no backslash.
+func (c *columns) unlist(i int, v []byte) (all [][]byte) {
+	if len(v) < 2 || v[0] != '{' || v[len(v)-1] != '}' {
+		c.fail(i)
+		return nil
+	}
+	for v = v[1:]; len(v) > 1; v = v[1:] { // beyond the comma, or the brace at the end
+		var element []byte
+		if v[0] != '"' {
+			end := bytes.IndexAny(v, ",}")
+			if element = v[:end]; end == 0 || string(element) == "NULL" {
+				c.fail(i)
+				return nil
+			}
+			v = v[end:]
+		} else {
+			for v = v[1:]; len(v) > 1 && v[0] != '"'; {
+				plain := bytes.IndexAny(v, `\"`)
+				if plain < 0 {
+					break
+				}
+				element, v = append(element, v[:plain]...), v[plain:]
+				if v[0] == '\\' && len(v) > 2 {
+					element, v = append(element, v[1]), v[2:]
+				} else if v[0] == '\\' {
+					break
+				}
+			}
+			if len(v) < 2 || v[0] != '"' {
+				c.fail(i)
+				return nil
+			}
+			v = v[1:]
+		}
+		if v[0] != ',' && len(v) > 1 || v[0] == ',' && len(v) < 3 {
+			c.fail(i)
+			return nil
+		}
+		all = append(all, c.unescape(i, element))
+	}
+	return all
 }
 
 // list is an array of bytea without NULLs.
@@ -406,12 +473,7 @@ func (c *columns) list(i int) (all [][]byte) {
 	case v == nil:
 		return nil
 	case c.text:
-		for element := range strings.SplitSeq(strings.Trim(string(v), "{}"), ",") {
-			if element != "" {
-				all = append(all, c.unhex(i, strings.ReplaceAll(strings.Trim(element, `"`), `\\`, `\`)))
-			}
-		}
-		return all
+		return c.unlist(i, v)
 	case len(v) == 12: // no dimension
 		return nil
 	case len(v) < 20:

@@ -64,6 +64,16 @@ func (r *room) take(ctx context.Context, account events.UUID, size int64) (grant
 	}
 }
 
+// use tells how much there is, how much of it is free, and how many wait.
+func (r *room) use() (all, free grant, waiting int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, queue := range r.waiting {
+		waiting += len(queue)
+	}
+	return r.all, grant{r.memory, r.files}, waiting
+}
+
 // try takes it where nobody waits and it fits.
 func (r *room) try(size int64) (grant, bool) {
 	r.mu.Lock()

@@ -1,6 +1,7 @@
 package readmodel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 
@@ -180,7 +181,11 @@ func (s *snapshot) writeSome(from, to int64, pages []page, put func([]byte) erro
 		if err != nil {
 			return err
 		}
-		if bodies, err = pgx.CollectRows(rows, pgx.RowTo[[]byte]); err != nil {
+		bodies, err = pgx.CollectRows(rows, func(pgx.CollectableRow) ([]byte, error) {
+			c := columnsOf(rows)
+			return bytes.Clone(c.bytes(0)), c.err
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -71,7 +71,7 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	waits := readmodel.NewWaits(pool, log)
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "export_waiting_requests",
-		Help: "Requests that wait for a position."}, func() float64 { return float64(waits.Waiting()) }))
+		Help: "Requests that wait for a position."}, func() float64 { return float64(waits.Waiting()) }), spoolCollector{exports})
 	p := &program{log: log, pool: pool, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
 		connections: int(s.MaxConnections), patience: s.WriteTimeout,
 		waits: waits,

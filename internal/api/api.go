@@ -114,12 +114,15 @@ func crossOrigin(origins []string, next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead},
-		AllowedHeaders: []string{"Authorization", "If-None-Match", "If-Range", "Prefer", "Range", "X-Request-Id"},
+		AllowedHeaders: []string{"Authorization", "If-Match", "If-None-Match", "If-Range", "Prefer", "Range", "X-Request-Id"},
 		ExposedHeaders: []string{"Accept-Ranges", "Content-Range", "ETag", "Export-Position", "Export-As-Of", "Export-Parked", "Content-Disposition", "Preference-Applied",
 			"RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id"},
 		MaxAge: 600, // seconds
 	}).Handler(next)
 }
+
+// headerTimeout is how long a client has for a request's header.
+const headerTimeout = 5 * time.Second
 
 // NewServer serves the handler with limits: a client has 5 seconds to send its
 // header of 32 KiB, and its body, which is not read, 10. How long it has to take
@@ -127,7 +130,7 @@ func crossOrigin(origins []string, next http.Handler) http.Handler {
 func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
+		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,

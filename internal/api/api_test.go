@@ -51,6 +51,9 @@ func TestProblems(t *testing.T) {
 		{"never heard of, any tag", "GET", exportPath, append(user(unknown), "If-None-Match", "*"), 404, "account-not-found", nil},
 		{"erased, any tag", "GET", exportPath, append(user(erased), "If-None-Match", "*"), 410, "account-erased", nil},
 		{"incomplete, any tag", "GET", exportPath, append(user(incomplete), "If-None-Match", "*"), 503, "account-incomplete", nil},
+		{"never heard of, with any tag", "GET", exportPath, append(user(unknown), "If-Match", "*"), 404, "account-not-found", nil},
+		{"erased, with a tag", "GET", exportPath, append(user(erased), "If-Match", `"a"`), 410, "account-erased", nil},
+		{"nothing acceptable, with a tag", "GET", exportPath, append(user(complete), "If-Match", `"a"`, "Accept-Encoding", "identity;q=0"), 406, "not-acceptable", nil},
 		{"another method", "POST", exportPath, user(complete), 405, "method-not-allowed", http.Header{"Allow": {"GET, HEAD"}}},
 		{"a method of no standard", "FROB", exportPath, nil, 405, "method-not-allowed", http.Header{"Allow": {"GET, HEAD"}}},
 		{"OPTIONS", "OPTIONS", exportPath, nil, 405, "method-not-allowed", http.Header{"Allow": {"GET, HEAD"}}},
@@ -197,6 +200,49 @@ func TestNotModified(t *testing.T) {
 	}
 }
 
+// TestIfMatch: the comparison is strong, and comes before If-None-Match and
+// Range; what a document is sent as does not matter.
+func TestIfMatch(t *testing.T) {
+	m := newMemory()
+	a := start(t, m)
+	for _, test := range []struct {
+		headers []string
+		status  int
+	}{
+		{[]string{"If-Match", `"1.0-77-3"`}, 200},
+		{[]string{"If-Match", `*`}, 200},
+		{[]string{"If-Match", `"a,b" , "1.0-77-3"`}, 200},
+		{[]string{"If-Match", `"a"`, "If-Match", `"1.0-77-3"`}, 200},
+		{[]string{"If-Match", `W/"1.0-77-3", "1.0-77-3"`}, 200},
+		{[]string{"If-Match", `"1.0-77-3"`, "Accept-Encoding", "gzip"}, 200},
+		{[]string{"If-Match", `"1.0-77-3"`, "If-None-Match", `"1.0-77-3"`}, 304},
+		{[]string{"If-Match", `W/"1.0-77-3"`}, 412},
+		{[]string{"If-Match", `"1.0-77-4"`}, 412},
+		{[]string{"If-Match", `1.0-77-3`}, 412},
+		{[]string{"If-Match", `"*"`}, 412},
+		{[]string{"If-Match", ``}, 412},
+		{[]string{"If-Match", `"a"`, "If-None-Match", `*`}, 412},
+		{[]string{"If-Match", `"a"`, "Range", "bytes=0-1"}, 412},
+		{[]string{"If-Match", `"a"`, "Range", "bytes=99999-"}, 412},
+	} {
+		m.opens(0)
+		for _, method := range []string{"GET", "HEAD"} {
+			got := a.ask(t, method, exportPath, append(test.headers, "Authorization", bearer(t, complete))...)
+			if got.status != test.status {
+				t.Errorf("%s %q: got %d, want %d", method, test.headers, got.status, test.status)
+			}
+			if got.status == 412 && (m.opens(0) != 0 || got.header.Get("Etag") != "") {
+				t.Errorf("%s %q: the document was read, or %v", method, test.headers, got.header)
+			}
+			if got.status == 412 && method == "GET" {
+				checkProblem(t, got, 412, "precondition-failed")
+			}
+		}
+	}
+	m.changes = true // between what is known of it and its document
+	checkProblem(t, a.ask(t, "GET", exportPath, "If-Match", `"1.0-77-3"`, "Authorization", bearer(t, complete)), 412, "precondition-failed")
+}
+
 func TestRequestIDs(t *testing.T) {
 	a := start(t, newMemory())
 	for _, id := range []string{"", "with space", "a/b", strings.Repeat("x", 65), `"`} {
@@ -231,6 +277,7 @@ export_requests_total{code="404"} 0
 export_requests_total{code="405"} 0
 export_requests_total{code="406"} 0
 export_requests_total{code="410"} 0
+export_requests_total{code="412"} 0
 export_requests_total{code="416"} 0
 export_requests_total{code="429"} 0
 export_requests_total{code="500"} 0

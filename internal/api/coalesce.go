@@ -18,6 +18,7 @@ import (
 const (
 	fullBuffer = 4 << 10  // of net/http: a write of just this size has another behind it, or the end of the answer
 	mostHeld   = 60 << 10 // held back at most
+	readBuffer = 4 << 10  // of net/http: a read of less has something before it that was not used yet
 )
 
 // heldConn is a connection of [Listen].
@@ -25,6 +26,7 @@ type heldConn struct {
 	net.Conn
 	of       *listener
 	patience time.Duration
+	answered bool // and nothing was read since; only for the one goroutine that reads
 	mu       sync.Mutex
 	held     []byte
 }

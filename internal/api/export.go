@@ -51,7 +51,11 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := e.await(w, r, id.Account); err != nil {
 		return err
 	}
-	if tags := r.Header["If-None-Match"]; len(tags) > 0 {
+	p := newPart(r)
+	// What would not be answered with a document is not conditional (RFC 9110
+	// §13.2.1).
+	match, unless := r.Header["If-Match"], r.Header["If-None-Match"]
+	if len(match)+len(unless) > 0 && p.codings.any {
 		m, err := e.Exports.Meta(r.Context(), id.Account)
 		if err != nil {
 			return err
@@ -59,13 +63,16 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 		if err := problemOfState(m); err != nil {
 			return err
 		}
-		if etag := m.ETag(); anyMatches(tags, etag) {
-			validators(w.Header(), etag, accepts(r.Header["Accept-Encoding"]).preferred)
+		etag := m.ETag()
+		if len(match) > 0 && !anyMatches(match, etag, strongly) {
+			return problemPrecondition
+		}
+		if anyMatches(unless, etag, weakly) {
+			validators(w.Header(), etag, p.codings.preferred)
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
 	}
-	p := newPart(r)
 	doc, err := e.Exports.OpenPart(r.Context(), id.Account, p.choice())
 	if err != nil {
 		return err
@@ -76,6 +83,9 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !p.codings.any {
 		return problemNotAcceptable
+	}
+	if len(match) > 0 && !anyMatches(match, doc.ETag(), strongly) { // it has changed since
+		return problemPrecondition
 	}
 	p.decide(&doc.Meta, doc.Size())
 	return e.send(w, r, doc, p, id.Account)

@@ -33,10 +33,11 @@ const patience = 2 * time.Second
 
 // memory holds exports by account; documents have no sections in them.
 type memory struct {
-	mu     sync.Mutex
-	metas  map[events.UUID]readmodel.Meta
-	err    error
-	opened int
+	mu      sync.Mutex
+	metas   map[events.UUID]readmodel.Meta
+	err     error
+	opened  int
+	changes bool // with every document that is opened
 }
 
 func (m *memory) Meta(_ context.Context, account events.UUID) (readmodel.Meta, error) {
@@ -55,7 +56,11 @@ func (m *memory) OpenPart(_ context.Context, account events.UUID, _ readmodel.Ch
 	if account == panics {
 		panic("a defect with hunter2 in it")
 	}
-	return &readmodel.Document{Meta: m.metas[account]}, nil
+	meta := m.metas[account]
+	if m.changes {
+		meta.Position++
+	}
+	return &readmodel.Document{Meta: meta}, nil
 }
 
 // opens tells how often documents were opened, and counts from n on.

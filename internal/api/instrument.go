@@ -41,7 +41,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "export_panics_total",
 			Help: "Requests that ended in a defect of the program."}),
 	}
-	for _, code := range []int{200, 204, 206, 304, 400, 401, 403, 404, 405, 406, 410, 416, 429, 500, 503} {
+	for _, code := range []int{200, 204, 206, 304, 400, 401, 403, 404, 405, 406, 410, 412, 416, 429, 500, 503} {
 		m.byCode[code] = m.requests.WithLabelValues(strconv.Itoa(code))
 	}
 	for _, reason := range auth.Reasons() {

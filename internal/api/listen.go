@@ -12,8 +12,9 @@ import (
 // off that take nothing of an answer for as long as patience, and bounds how
 // many connections there are. Where there are as many as there may be, a new
 // one has the place of the one that has been idle for longest; while none is
-// idle it waits. The server must have been made by [NewServer], which tells
-// when answers begin and end.
+// idle it waits. One of which anything was read is not idle, so that what was
+// read is answered. The server must have been made by [NewServer], which tells
+// when answers end.
 func Listen(l net.Listener, most int, patience time.Duration) net.Listener {
 	return &listener{Listener: l, most: most, patience: patience, open: map[*heldConn]*list.Element{},
 		idle: list.New(), freed: make(chan struct{}, 1), closed: make(chan struct{})}
@@ -39,13 +40,12 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	h := &heldConn{Conn: c, of: l, patience: l.patience}
 	for {
-		room, idle := l.enter(h)
-		switch {
-		case room:
+		room, out := l.enter(h)
+		if out != nil {
+			_ = out.Close() // it is out, whatever it says
+		}
+		if room {
 			return h, nil
-		case idle != nil:
-			_ = idle.Close() // it makes room, whatever it says
-			continue
 		}
 		select {
 		case <-l.freed:
@@ -56,19 +56,22 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// enter takes the connection in where there is room, and otherwise says which
-// one is to make it.
-func (l *listener) enter(h *heldConn) (room bool, idle *heldConn) {
+// enter takes the connection in where there is room, or where one is idle,
+// which is out from then on: of that one no request is let in any more, and it
+// is to be closed.
+func (l *listener) enter(h *heldConn) (room bool, out *heldConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.open) < l.most {
-		l.open[h] = nil
-		return true, nil
+	if len(l.open) >= l.most {
+		first := l.idle.Front()
+		if first == nil {
+			return false, nil
+		}
+		out = l.idle.Remove(first).(*heldConn)
+		delete(l.open, out)
 	}
-	if first := l.idle.Front(); first != nil {
-		return false, first.Value.(*heldConn)
-	}
-	return false, nil
+	l.open[h] = nil
+	return true, out
 }
 
 // Close also ends an Accept that waits for room.
@@ -78,35 +81,68 @@ func (l *listener) Close() error {
 }
 
 // connState is the server's ConnState: an answer on a kept connection has ended
-// when the connection is idle, and on any other when it is closed.
+// when the connection is idle, and on any other when it is closed. The server
+// calls it idle also while the next request has been read in part or whole, so
+// it is only in the read after that that it may be.
 func connState(c net.Conn, state http.ConnState) {
 	h, ok := c.(*heldConn)
 	if !ok {
 		return
 	}
-	if state == http.StateIdle {
+	if h.answered = state == http.StateIdle; h.answered {
 		_ = h.flush() // the next read or write meets the same error
 	}
-	h.of.idles(h, state == http.StateIdle)
 }
 
-func (l *listener) idles(h *heldConn, idle bool) {
+// Read tells the listener that the connection is idle for as long as it waits
+// for the first of a request; what came before is in the server's buffer then,
+// of which p is not the whole. From the first byte on the client has as long as
+// for a header. Of a connection that is out nothing is read.
+func (c *heldConn) Read(p []byte) (int, error) {
+	if !c.answered {
+		return c.Conn.Read(p)
+	}
+	c.answered = false
+	if len(p) < readBuffer {
+		if err := c.begun(); err != nil {
+			return 0, err
+		}
+		return c.Conn.Read(p)
+	}
+	c.of.rests(c)
+	n, err := c.Conn.Read(p)
+	if !c.of.wakes(c) {
+		return 0, net.ErrClosed
+	}
+	if n > 0 && err == nil {
+		err = c.begun()
+	}
+	return n, err
+}
+
+// begun sets the time for a header; the server does so at the fourth byte.
+func (c *heldConn) begun() error { return c.SetReadDeadline(time.Now().Add(headerTimeout)) }
+
+// rests says that the connection is idle.
+func (l *listener) rests(h *heldConn) {
 	l.mu.Lock()
-	at, open := l.open[h]
-	switch {
-	case !open || idle == (at != nil):
-		l.mu.Unlock()
-		return
-	case idle:
+	if at, open := l.open[h]; open && at == nil {
 		l.open[h] = l.idle.PushBack(h)
-	default:
+	}
+	l.mu.Unlock()
+	l.tell()
+}
+
+// wakes says that it is no longer, and tells whether it is still in.
+func (l *listener) wakes(h *heldConn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, open := l.open[h]
+	if at != nil {
 		l.idle.Remove(at)
 		l.open[h] = nil
 	}
-	l.mu.Unlock()
-	if idle {
-		l.tell()
-	}
+	return open
 }
 
 // ended is called when the connection is closed, maybe more than once.

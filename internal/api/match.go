@@ -2,18 +2,26 @@ package api
 
 import "strings"
 
-// anyMatches tells whether If-None-Match names the entity tag of what exists
-// (RFC 9110 §13.1.2): "*", or a list of tags compared weakly. What is not in
-// the form of a list matches nothing from there on.
-func anyMatches(fields []string, etag string) bool {
-	etag = strings.TrimPrefix(etag, "W/")
+// comparison is how entity tags are compared (RFC 9110 §8.8.3.2).
+type comparison bool
+
+const (
+	weakly   comparison = false // of If-None-Match
+	strongly comparison = true  // of If-Match: a weak tag is never the same
+)
+
+// anyMatches tells whether If-None-Match or If-Match names the entity tag,
+// which is a strong one, of what exists (RFC 9110 §13.1): "*", or a list of
+// tags. What is not in the form of a list matches nothing from there on.
+func anyMatches(fields []string, etag string, compared comparison) bool {
 	for _, list := range fields {
 		if strings.Trim(list, " \t") == "*" {
 			return true
 		}
 		for {
 			list = strings.TrimLeft(list, " \t,")
-			list = strings.TrimPrefix(list, "W/")
+			var weak bool
+			list, weak = strings.CutPrefix(list, "W/")
 			if !strings.HasPrefix(list, `"`) {
 				break
 			}
@@ -21,7 +29,7 @@ func anyMatches(fields []string, etag string) bool {
 			if end < 0 {
 				break
 			}
-			if list[:end+2] == etag {
+			if list[:end+2] == etag && !(weak && compared == strongly) {
 				return true
 			}
 			list = list[end+2:]

@@ -24,7 +24,12 @@ func description() http.Handler {
 		h := w.Header()
 		h.Set("Etag", etag)
 		h.Set("Cache-Control", "public, max-age=300")
-		if anyMatches(r.Header["If-None-Match"], etag) {
+		if tags := r.Header["If-Match"]; len(tags) > 0 && !anyMatches(tags, etag, strongly) {
+			h.Del("Etag")
+			write(w, problemPrecondition)
+			return
+		}
+		if anyMatches(r.Header["If-None-Match"], etag, weakly) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}

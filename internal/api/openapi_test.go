@@ -106,12 +106,16 @@ func TestDescriptionIsServed(t *testing.T) {
 	if again := a.ask(t, "GET", descriptionPath, "If-None-Match", got.header.Get("Etag")); again.status != 304 {
 		t.Errorf("its own tag: %d", again.status)
 	}
+	checkProblem(t, a.ask(t, "GET", descriptionPath, "If-Match", `"another"`), 412, "precondition-failed")
+	if again := a.ask(t, "GET", descriptionPath, "If-Match", got.header.Get("Etag")); again.status != 200 {
+		t.Errorf("if it has its own tag: %d", again.status)
+	}
 	if other := a.ask(t, "POST", descriptionPath); other.status != 405 {
 		t.Errorf("POST: %d", other.status)
 	}
 	problems := doc.Components.Schemas["Problem"].Value
 	for _, p := range []*problem{problemTwoCredentials, problemBadQuery, problemBadPosition, problemNoCredentials, problemInvalidToken,
-		problemForbidden, problemNeverHeardOf, problemMethodNotAllowed, problemNotAcceptable, problemErased, problemUnsatisfiable, problemTooMany, problemInternal,
+		problemForbidden, problemNeverHeardOf, problemMethodNotAllowed, problemNotAcceptable, problemErased, problemPrecondition, problemUnsatisfiable, problemTooMany, problemInternal,
 		problemIncomplete, problemNotReached, problemBusy, problemUnavailable, problemNoKeys} {
 		if problems == nil || !strings.Contains(string(openAPI), `"`+p.Type+`"`) {
 			t.Errorf("%s is not described", p.Type)

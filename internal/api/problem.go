@@ -52,6 +52,8 @@ var (
 		Detail: "Accept-Encoding allows none of zstd, gzip and identity"}
 	problemErased = &problem{Type: problemType + "account-erased", Title: "Account erased", Status: 410,
 		Detail: "the account was erased, and its export with it"}
+	problemPrecondition = &problem{Type: problemType + "precondition-failed", Title: "Precondition failed", Status: 412,
+		Detail: "If-Match does not hold the current tag, as plain JSON has it"}
 	problemUnsatisfiable = &problem{Type: problemType + "range-not-satisfiable", Title: "Range not satisfiable", Status: 416,
 		Detail: "the document ends before the range: Content-Range says how long it is"}
 	problemTooMany = &problem{Type: problemType + "too-many-requests", Title: "Too many requests", Status: 429,

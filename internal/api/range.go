@@ -13,8 +13,8 @@ import (
 type part struct {
 	codings   accepted
 	head      bool
-	span      span   // of the Range field; not there where it is none of ours
-	condition string // If-Range
+	span      span    // of the Range field; not there where it is none of ours
+	condition *string // If-Range; nil where there is none
 
 	coding        coding
 	from, to      int64
@@ -27,8 +27,9 @@ func newPart(r *http.Request) *part {
 	if ranges := r.Header["Range"]; len(ranges) == 1 && !p.head { // defined for GET alone (RFC 9110 §14.2)
 		p.span = parseRange(ranges[0])
 	}
-	if p.span.there {
-		p.condition = strings.Join(r.Header["If-Range"], ", ")
+	if fields := r.Header["If-Range"]; p.span.there && len(fields) > 0 {
+		condition := strings.Join(fields, ", ")
+		p.condition = &condition
 	}
 	return p
 }
@@ -53,7 +54,7 @@ func (p *part) decide(m *readmodel.Meta, size int64) {
 	case !p.codings.any, p.head && (p.coding == identity || size > codedWhole):
 		p.to = 0
 	case p.coding != identity || !p.span.there:
-	case p.condition != "" && p.condition != m.ETag(): // a weak tag and a date are never the same
+	case p.condition != nil && *p.condition != m.ETag(): // nothing, a weak tag and a date are never the same
 	default:
 		if p.from, p.to, p.partial = p.span.in(size); !p.partial {
 			p.unsatisfiable = true

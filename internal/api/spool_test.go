@@ -93,7 +93,7 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 	paged(t, pool, medium, 5, 4000)
 	paged(t, pool, large, 300, 4000)
 	bodies := map[events.UUID]string{}
-	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol", "simple_protocol&bytea_output=escape"} {
 		cfg, err := pgxpool.ParseConfig(pool.Config().ConnString() + "&default_query_exec_mode=" + mode)
 		if err != nil {
 			t.Fatal(err)
@@ -113,6 +113,10 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 				bodies[account] = got.body
 			}
 		}
+		some := start(t, readmodel.NewExports(asking)).ask(t, "GET", exportPath, "Authorization", bearer(t, large), "Range", "bytes=100000-109999")
+		if some.status != 206 || some.body != bodies[large][100000:110000] {
+			t.Errorf("%s, some of the large one: %d, %d bytes", mode, some.status, len(some.body))
+		}
 		var all sync.WaitGroup
 		for i := range 60 {
 			all.Go(func() {
@@ -129,6 +133,81 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 		all.Wait()
 		asking.Close()
 	}
+}
+
+// TestUseOfRoomIsTold: what is held of it, in memory and beyond that in files,
+// who waits, and that all comes back.
+func TestUseOfRoomIsTold(t *testing.T) {
+	pool := database(t)
+	medium, large := events.UUID{20}, events.UUID{21}
+	paged(t, pool, medium, 5, 4000)
+	paged(t, pool, large, 300, 4000)
+	limits := readmodel.Limits{Memory: 60_000, Dir: t.TempDir(), Files: 8 << 20}
+	x := readmodel.NewExports(pool, limits)
+	of := func(which int) readmodel.Use {
+		m, l := x.Uses()
+		return []readmodel.Use{m, l}[which]
+	}
+	if m, l := of(0), of(1); m.MemoryLimit+l.MemoryLimit != limits.Memory || m.FilesLimit+l.FilesLimit != limits.Files ||
+		m.Memory+m.Files+l.Memory+l.Files != 0 || m.Waiting+l.Waiting != 0 {
+		t.Errorf("nothing is read: %+v, %+v", m, l)
+	}
+	open := func(account events.UUID) *readmodel.Document {
+		t.Helper()
+		d, err := x.Open(t.Context(), account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	d := open(medium)
+	if u := of(0); u.Memory != d.Size() || u.Files != 0 {
+		t.Errorf("a document of %d bytes: %+v", d.Size(), u)
+	}
+	d.Close()
+	d = open(large)
+	if u := of(1); u.Memory != 0 || u.Files != d.Size() {
+		t.Errorf("a document of %d bytes: %+v", d.Size(), u)
+	}
+	d.Close()
+	waitFor(t, "all is free again", func() bool { m, l := x.Uses(); return m.Memory+m.Files+l.Memory+l.Files == 0 })
+
+	var many []*readmodel.Document
+	for n := 0; ; n++ { // until there is no room for another
+		id := events.UUID{30, byte(n)}
+		paged(t, pool, id, 300, 4000)
+		opened := make(chan *readmodel.Document, 1)
+		go func() {
+			d, err := x.Open(t.Context(), id)
+			if err != nil {
+				t.Error(err)
+			}
+			opened <- d
+		}()
+		waitFor(t, "it is open, or waits", func() bool { return len(opened) == 1 || of(1).Waiting == 1 })
+		if len(opened) == 1 {
+			d := <-opened
+			if d == nil {
+				return
+			}
+			many = append(many, d)
+			continue
+		}
+		if free := of(1).FilesLimit - of(1).Files; free > 300*4000*3/2 || len(many) == 0 {
+			t.Errorf("it waits with %d documents open and %d bytes free", len(many), free)
+		}
+		for _, d := range many {
+			d.Close()
+		}
+		if d := <-opened; d != nil {
+			d.Close()
+		}
+		break
+	}
+	waitFor(t, "all is free again", func() bool {
+		m, l := x.Uses()
+		return m.Memory+m.Files+l.Memory+l.Files == 0 && m.Waiting+l.Waiting == 0
+	})
 }
 
 // rebuilt makes another generation with the same rows the live one.
@@ -277,6 +356,7 @@ func TestFullSpoolDisk(t *testing.T) {
 // TestRanges: single ranges of the plain document, of those that one statement
 // reads and of one of which only some pages are read.
 func TestRanges(t *testing.T) {
+	const none = "none"
 	pool := database(t)
 	a := start(t, readmodel.NewExports(pool))
 	medium, large := events.UUID{20}, events.UUID{21}
@@ -287,30 +367,31 @@ func TestRanges(t *testing.T) {
 		size, etag := len(whole.body), whole.header.Get("Etag")
 		end := fmt.Sprint(size)
 		for _, test := range []struct {
-			ranges, condition string
-			from, to          int // of 206; both 0 for the whole with 200
+			ranges, condition string // none: there is no If-Range
+			from, to          int    // of 206; both 0 for the whole with 200
 		}{
-			{"bytes=0-0", "", 0, 1},
-			{"bytes=0-", "", 0, size},
-			{"BYTES=5-9", "", 5, 10},
-			{"bytes=100-200000", "", 100, min(size, 200_001)},
-			{"bytes=-1", "", size - 1, size},
-			{"bytes=-900", "", size - 900, size},
-			{"bytes=-99999999999999999999", "", 0, size},
+			{"bytes=0-0", none, 0, 1},
+			{"bytes=0-", none, 0, size},
+			{"BYTES=5-9", none, 5, 10},
+			{"bytes=100-200000", none, 100, min(size, 200_001)},
+			{"bytes=-1", none, size - 1, size},
+			{"bytes=-900", none, size - 900, size},
+			{"bytes=-99999999999999999999", none, 0, size},
 			{"bytes=7-99999999999999999999", etag, 7, size},
-			{"bytes=" + fmt.Sprint(size-1) + "-" + end, "", size - 1, size},
-			{"bytes=0-1,4-5", "", 0, 0},
-			{"bytes=5-4", "", 0, 0},
-			{"bytes=-", "", 0, 0},
-			{"bytes=a-b", "", 0, 0},
-			{"bytes 0-1", "", 0, 0},
-			{"lines=0-1", "", 0, 0},
+			{"bytes=" + fmt.Sprint(size-1) + "-" + end, none, size - 1, size},
+			{"bytes=0-1,4-5", none, 0, 0},
+			{"bytes=5-4", none, 0, 0},
+			{"bytes=-", none, 0, 0},
+			{"bytes=a-b", none, 0, 0},
+			{"bytes 0-1", none, 0, 0},
+			{"lines=0-1", none, 0, 0},
 			{"bytes=0-1", `"1.0-1-1"`, 0, 0},
+			{"bytes=0-1", "", 0, 0},
 			{"bytes=0-1", "W/" + etag, 0, 0},
 			{"bytes=0-1", "Wed, 25 Nov 2026 00:00:00 GMT", 0, 0},
 		} {
 			headers := []string{"Authorization", bearer(t, account), "Range", test.ranges}
-			if test.condition != "" {
+			if test.condition != none {
 				headers = append(headers, "If-Range", test.condition)
 			}
 			got := a.ask(t, "GET", exportPath, headers...)
@@ -338,6 +419,10 @@ func TestRanges(t *testing.T) {
 		}
 		if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Range", "bytes=0-1", "If-None-Match", etag); got.status != 304 {
 			t.Errorf("a range of what is known: %d", got.status)
+		}
+		checkProblem(t, a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Range", "bytes=0-1", "If-Match", `"1.0-1-1"`), 412, "precondition-failed")
+		if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Range", "bytes=0-1", "If-Match", etag); got.status != 206 {
+			t.Errorf("a range of what it is: %d", got.status)
 		}
 		coded := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Range", "bytes=0-1", "Accept-Encoding", "gzip")
 		if coded.status != 200 || coded.header.Get("Etag") != "W/"+etag || string(decoded(t, "gzip", []byte(coded.body))) != whole.body {
