@@ -87,22 +87,27 @@ func (x *Exports) withRoom(ctx context.Context, account events.UUID, size int64,
 	waiting, cancel := context.WithTimeoutCause(ctx, turnTimeout, ErrBusy)
 	defer cancel()
 	for {
-		room, err := x.far.room.take(waiting, account, size)
-		if err != nil {
-			return err
-		}
-		slot, err := x.fills.take(waiting, account, 1)
-		if err == nil {
-			err = do(&room)
-			x.fills.give(slot)
-		}
-		x.far.room.give(room)
+		err := x.once(waiting, account, size, do)
 		var more errMore
 		if !errors.As(err, &more) {
 			return err
 		}
 		size = more.size
 	}
+}
+
+func (x *Exports) once(waiting context.Context, account events.UUID, size int64, do func(room *grant) error) error {
+	room, err := x.far.room.take(waiting, account, size)
+	if err != nil {
+		return err
+	}
+	defer func() { x.far.room.give(room) }()
+	slot, err := x.fills.take(waiting, account, 1)
+	if err != nil {
+		return err
+	}
+	defer x.fills.give(slot)
+	return do(&room)
 }
 
 // openSome reads a part of the document alone. It does not, and returns nil,

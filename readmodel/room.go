@@ -100,6 +100,13 @@ func (r *room) give(g grant) {
 	r.serve()
 }
 
+// again gives turns where what is held without need has become more.
+func (r *room) again() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.serve()
+}
+
 func (r *room) fit(size int64) (grant, bool) {
 	for {
 		switch {
