@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -206,4 +207,51 @@ func TestReadingIsNotWorthCompiling(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestWhoWaitsForRoomHoldsNoDocument: it is read again when there is room.
+func TestWhoWaitsForRoomHoldsNoDocument(t *testing.T) {
+	const readers, most = 40, 4 << 20
+	pool, s := open(t)
+	a := largeAccount(t, pool, s, 110)
+	x := readmodel.NewExports(pool, readmodel.Limits{Memory: 1, Dir: t.TempDir(), Files: 8 * 500_000})
+	first, err := x.Open(t.Context(), a.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET position = position + 1`); err != nil {
+		t.Fatal(err)
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	all, done := make(chan error), time.Now().Add(4*time.Second)
+	started := 0
+	for ; started < readers && time.Now().Before(done); started++ {
+		go func() {
+			d, err := x.Open(t.Context(), a.id)
+			if err == nil {
+				_, err = d.WriteTo(io.Discard)
+				d.Close()
+			}
+			all <- err
+		}()
+		for deadline := time.Now().Add(time.Second); readmodel.Waiting(x) <= started && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if n := heap() - before; n > most || started < 15 {
+		t.Errorf("%d who wait hold %d bytes", started, n)
+	}
+	first.Close()
+	for range started {
+		if err := <-all; err != nil {
+			t.Error(err)
+		}
+	}
+	nothingHeld(t, x)
 }

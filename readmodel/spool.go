@@ -143,7 +143,7 @@ func (s *spools) adopt(account events.UUID, f found, room grant) (*spool, error)
 	if p.file == nil {
 		p.at = size
 		p.show(nil)
-	} else if err := p.end(p.put(f.body)); err != nil {
+	} else if err := p.end(p.put(f.body)); err != nil { // straight to the file
 		p.leave()
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (p *spool) begin(m Meta, size int64, g grant) error {
 		if err != nil {
 			return err
 		}
-		p.file, p.piece = f, make([]byte, 0, pieceMost)
+		p.file = f
 	}
 	p.of.know(p, m)
 	close(p.begun)
@@ -238,7 +238,8 @@ func CheckSpool(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
-// pieceMost is how much is put before it is shown to those who read.
+// pieceMost is how much is put before it is shown to those who read, and how
+// much one who writes to a file has in memory.
 const pieceMost = 128 << 10
 
 // put adds to it. One goroutine writes; what it has put, all may read.
@@ -246,12 +247,51 @@ func (p *spool) put(b []byte) error {
 	if p.at+int64(len(b)) > p.size {
 		return fmt.Errorf("the document is longer than the %d bytes that it was said to have", p.size)
 	}
+	if p.file != nil {
+		return p.store(b)
+	}
+	copy(p.memory[p.at:], b)
 	p.at += int64(len(b))
-	if p.file == nil {
-		copy(p.memory[p.at-int64(len(b)):], b)
-	} else if p.piece = append(p.piece, b...); len(p.piece) < pieceMost && p.at < p.size {
+	p.show(nil)
+	return nil
+}
+
+// store puts b in the file: what is short by way of the piece, what is long, or
+// all there is, straight.
+func (p *spool) store(b []byte) error {
+	if len(p.piece)+len(b) > pieceMost {
+		if err := p.flush(); err != nil {
+			return err
+		}
+	}
+	last := p.at+int64(len(b)) == p.size
+	if len(b) > pieceMost || last && len(p.piece) == 0 {
+		if _, err := p.file.WriteAt(b, p.at); err != nil {
+			return fmt.Errorf("spool: %w", err)
+		}
+		p.at += int64(len(b))
+		p.show(nil)
+	} else {
+		if p.piece == nil {
+			p.piece = make([]byte, 0, pieceMost)
+		}
+		p.piece = append(p.piece, b...)
+		p.at += int64(len(b))
+	}
+	if !last {
 		return nil
-	} else if _, err := p.file.WriteAt(p.piece, p.at-int64(len(p.piece))); err != nil {
+	}
+	err := p.flush()
+	p.piece = nil
+	return err
+}
+
+// flush writes the piece to the file, and shows it.
+func (p *spool) flush() error {
+	if len(p.piece) == 0 {
+		return nil
+	}
+	if _, err := p.file.WriteAt(p.piece, p.at-int64(len(p.piece))); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
 	p.piece = p.piece[:0]
@@ -291,7 +331,7 @@ func (p *spool) end(err error) error {
 func (p *spool) show(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.at-p.filled < pieceMost && p.at < p.size && err == nil {
+	if p.file == nil && p.at-p.filled < pieceMost && p.at < p.size && err == nil {
 		return
 	}
 	p.filled, p.err = p.at-int64(len(p.piece)), err

@@ -1,6 +1,7 @@
 package readmodel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -187,5 +188,53 @@ func TestRoomComesBackWhateverTheOrder(t *testing.T) {
 		}
 		all.Wait()
 		s.free(t)
+	}
+}
+
+// TestWritingToAFileTakesAPieceOfMemory at most, and none for what is at hand.
+func TestWritingToAFileTakesAPieceOfMemory(t *testing.T) {
+	s := newSpools(Limits{Files: 4 << 20, Dir: t.TempDir()}, 0)
+	content := make([]byte, 3<<20)
+	for i := range content {
+		content[i] = byte(i * i >> 8)
+	}
+	check := func(p *spool) {
+		t.Helper()
+		var b bytes.Buffer
+		if _, err := p.write(t.Context(), &b, 0, p.size); err != nil || !bytes.Equal(b.Bytes(), content) {
+			t.Errorf("%d bytes of %d are others, or %v", b.Len(), len(content), err)
+		}
+		if p.piece != nil {
+			t.Errorf("a piece of %d bytes is left", cap(p.piece))
+		}
+		p.leave()
+		s.free(t)
+	}
+	p, err := s.adopt(events.UUID{}, found{body: content}, grant{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(p)
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		p := s.alone(version{})
+		g, _ := s.room.try(int64(len(content)))
+		if err := p.begin(Meta{}, int64(len(content)), g); err != nil {
+			t.Fatal(err)
+		}
+		for rest := content; len(rest) > 0; {
+			n := min(len(rest), r.IntN([]int{3, 5000, pieceMost, 2*pieceMost + 2}[r.IntN(4)]))
+			if err := p.put(rest[:n]); err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[n:]
+			if cap(p.piece) > pieceMost || p.at-p.filled > pieceMost {
+				t.Fatalf("the piece has %d bytes, and %d of %d are shown", cap(p.piece), p.filled, p.at)
+			}
+		}
+		if err := p.end(nil); err != nil {
+			t.Fatal(err)
+		}
+		check(p)
 	}
 }
