@@ -73,18 +73,18 @@ type spool struct {
 }
 
 // join is the spool of a version, which fill is called to write, by a
-// goroutine of its own, where there is none.
-func (s *spools) join(key version, fill func(ctx context.Context, p *spool)) *spool {
+// goroutine of its own, where there is none; then it is mine.
+func (s *spools) join(key version, fill func(ctx context.Context, p *spool)) (p *spool, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.all[key]; p != nil {
 		p.enter()
-		return p
+		return p, false
 	}
-	p := s.alone(key)
+	p = s.alone(key)
 	s.all[key] = p
 	p.start(fill)
-	return p
+	return p, true
 }
 
 // start calls fill to write it, by a goroutine of its own. A panic there is an

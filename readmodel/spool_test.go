@@ -40,7 +40,7 @@ func TestWhoLeavesBeforeTheDocumentBegins(t *testing.T) {
 	for _, limits := range []Limits{{Memory: 100}, {Files: 100, Dir: t.TempDir()}} {
 		s := newSpools(limits, time.Hour)
 		goOn, ended := make(chan struct{}), make(chan error)
-		p := s.join(version{tag: "1"}, func(ctx context.Context, p *spool) {
+		p, _ := s.join(version{tag: "1"}, func(ctx context.Context, p *spool) {
 			<-goOn
 			g, _ := s.room.try(100)
 			err := p.begin(Meta{}, 100, g)
@@ -70,7 +70,7 @@ func TestWhoLeavesBeforeTheDocumentBegins(t *testing.T) {
 func TestWhatIsBeingWrittenIsNotReclaimed(t *testing.T) {
 	s := newSpools(Limits{Memory: 100}, time.Hour)
 	whole, goOn := make(chan struct{}), make(chan struct{})
-	p := s.join(version{tag: Meta{}.ETag()}, func(ctx context.Context, p *spool) {
+	p, _ := s.join(version{tag: Meta{}.ETag()}, func(ctx context.Context, p *spool) {
 		g, _ := s.room.try(100)
 		_ = p.end(errors.Join(p.begin(Meta{}, 100, g), p.put(make([]byte, 100))))
 		close(whole)
@@ -102,7 +102,7 @@ func TestWhatIsBeingWrittenIsNotReclaimed(t *testing.T) {
 func TestPanicOfTheWriterIsAnErrorForReaders(t *testing.T) {
 	s := newSpools(Limits{Memory: 100}, time.Hour)
 	for _, begin := range []bool{false, true} {
-		p := s.join(version{}, func(ctx context.Context, p *spool) {
+		p, _ := s.join(version{}, func(ctx context.Context, p *spool) {
 			if begin {
 				g, _ := s.room.try(100)
 				_ = p.begin(Meta{}, 100, g)
@@ -140,7 +140,7 @@ func TestRoomComesBackWhateverTheOrder(t *testing.T) {
 				for range 6 {
 					key := version{tag: fmt.Sprintf(`"0.%d-0-0"`, r.IntN(3))}
 					order, size := r.Uint64(), 100*(1+r.Int64N(6))
-					p := s.join(key, func(ctx context.Context, p *spool) {
+					p, _ := s.join(key, func(ctx context.Context, p *spool) {
 						r := rand.New(rand.NewPCG(order, 0))
 						var m Meta
 						_, _ = fmt.Sscanf(key.tag, `"0.%d-`, &m.Minor)
