@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -339,5 +340,42 @@ func TestStatementTimeoutIsNotThatOfADocument(t *testing.T) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	d.Close()
+	nothingHeld(t, x)
+}
+
+// TestWhoComesLaterWaitsAsLong as who came first, though they wait for the same
+// document.
+func TestWhoComesLaterWaitsAsLong(t *testing.T) {
+	pool, s := open(t)
+	a := largeAccount(t, pool, s, 700)
+	x := readmodel.NewExports(pool, readmodel.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // for one of them
+	holds, err := x.Open(t.Context(), a.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET position = position + 1`); err != nil {
+		t.Fatal(err)
+	}
+	ask := func() chan error {
+		answered := make(chan error, 1)
+		go func() {
+			d, err := x.Open(t.Context(), a.id)
+			if err == nil {
+				d.Close()
+			}
+			answered <- err
+		}()
+		return answered
+	}
+	first := ask()
+	time.Sleep(2500 * time.Millisecond)
+	later := ask()
+	if err := <-first; !errors.Is(err, readmodel.ErrBusy) {
+		t.Errorf("who came first: %v", err)
+	}
+	holds.Close()
+	if err := <-later; err != nil {
+		t.Errorf("who came later: %v", err)
+	}
 	nothingHeld(t, x)
 }
