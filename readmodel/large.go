@@ -66,7 +66,7 @@ func (e errMore) Error() string { return fmt.Sprintf("the document has %d bytes"
 // fill writes the account's document into the spool: first there has to be
 // room for it, which is waited for so long, and then it is read from one snapshot, at the database's speed.
 func (x *Exports) fill(ctx context.Context, wait time.Duration, account events.UUID, pages int, p *spool) error {
-	return x.withRoom(ctx, wait, account, int64(pages)*usualPage+usualRest, func(room *grant) error {
+	return x.withRoom(ctx, wait, account, int64(pages)*usualPage+usualRest, false, func(room *grant) error {
 		return x.inSnapshot(ctx, account, func(b *pgx.Batch, q *queries) {
 			b.Queue(q.sums, uuid(account))
 			b.Queue(q.pages, uuid(account))
@@ -100,11 +100,11 @@ func take(room *grant) grant {
 
 // withRoom does what needs room for so many bytes, or, as it may say itself,
 // for more. What it does not take it need not give back.
-func (x *Exports) withRoom(ctx context.Context, wait time.Duration, account events.UUID, size int64, do func(room *grant) error) error {
+func (x *Exports) withRoom(ctx context.Context, wait time.Duration, account events.UUID, size int64, part bool, do func(room *grant) error) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, wait, ErrBusy)
 	defer cancel()
 	for {
-		err := x.once(waiting, account, size, do)
+		err := x.once(waiting, account, size, part, do)
 		var more errMore
 		if !errors.As(err, &more) {
 			return err
@@ -113,8 +113,8 @@ func (x *Exports) withRoom(ctx context.Context, wait time.Duration, account even
 	}
 }
 
-func (x *Exports) once(waiting context.Context, account events.UUID, size int64, do func(room *grant) error) error {
-	room, err := x.far.room.take(waiting, account, size)
+func (x *Exports) once(waiting context.Context, account events.UUID, size int64, part bool, do func(room *grant) error) error {
+	room, err := x.far.room.takeFor(waiting, account, size, part)
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (x *Exports) openSome(ctx context.Context, key version, choose Choice) (*Do
 
 // fillSome writes what is chosen of the document into the spool.
 func (x *Exports) fillSome(ctx context.Context, key version, p *spool, choose func(d *Document) (chosen, error)) error {
-	return x.withRoom(ctx, turnTimeout, key.account, 1, func(room *grant) error {
+	return x.withRoom(ctx, turnTimeout, key.account, 1, true, func(room *grant) error {
 		var not error // what ends the snapshot in good order
 		err := x.inSnapshot(ctx, key.account, func(b *pgx.Batch, q *queries) {
 			b.Queue(q.extents, uuid(key.account))

@@ -23,7 +23,7 @@ func (s *spools) free(t *testing.T) {
 		all, idle := len(s.all), len(s.idle)
 		s.mu.Unlock()
 		s.room.mu.Lock()
-		left := grant{s.room.all.memory - s.room.memory, s.room.all.files - s.room.files}
+		left := grant{memory: s.room.all.memory - s.room.memory, files: s.room.all.files - s.room.files}
 		s.room.mu.Unlock()
 		if all == 0 && idle == 0 && left == (grant{}) {
 			return
