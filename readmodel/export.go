@@ -132,7 +132,8 @@ func NewExports(pool *pgxpool.Pool, limits ...Limits) *Exports {
 	x := &Exports{pool: pool, fills: newRoom(int64(max(1, most/2)), 0)}
 	x.sizes, _ = lru.New[events.UUID, int](knownSizes) // fails only for a size below one
 	x.near = newSpools(Limits{Memory: l.Memory / 2, Dir: l.Dir, Files: l.Files / 8}, 0)
-	x.far = newSpools(Limits{Memory: l.Memory / 2, Dir: l.Dir, Files: l.Files - l.Files/8}, farLinger)
+	pieces := min(l.Memory/2, x.fills.all.memory*pieceMost) // of those who write to files
+	x.far = newSpools(Limits{Memory: l.Memory/2 - pieces, Dir: l.Dir, Files: l.Files - l.Files/8}, farLinger)
 	x.gather = newGather(max(1, most-most/2), x.readTogether)
 	return x
 }
@@ -217,6 +218,7 @@ func (x *Exports) OpenPart(ctx context.Context, account events.UUID, choose Choi
 			return d.part(choose), nil
 		}
 		s, err := x.near.adopt(account, f, grant{})
+		f.body = nil // counted as the spool's, or else not to be held
 		if err == errNoRoom {
 			s, err = x.whenThereIsRoom(ctx, account, f.size)
 		}

@@ -67,3 +67,15 @@ func SumUp(ctx context.Context, pool *pgxpool.Pool, generation int64, accounts [
 func MigrateTo(ctx context.Context, url string, version int32) error {
 	return migrateTo(ctx, url, version)
 }
+
+// Waiting is how many reads wait for room.
+func Waiting(x *Exports) (n int) {
+	for _, s := range []*spools{x.near, x.far} {
+		s.room.mu.Lock()
+		for _, queue := range s.room.waiting {
+			n += len(queue)
+		}
+		s.room.mu.Unlock()
+	}
+	return n
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,24 +18,40 @@ func (x *Exports) openLarge(ctx context.Context, account events.UUID, f found, c
 	key := version{account, f.meta.ETag()}
 	if choose != nil && !x.far.has(key) {
 		d, err := x.openSome(ctx, key, choose)
+		if lost(err) && ctx.Err() == nil {
+			d, err = x.openSome(ctx, key, choose)
+		}
 		if d != nil || err != nil {
 			return d, err
 		}
 	}
-	p := x.far.join(key, func(ctx context.Context, p *spool) { _ = p.end(x.fill(ctx, account, f.pages, p)) })
-	if err := p.await(ctx); err != nil {
+	began, lostOnce := time.Now(), false
+	for {
+		left := turnTimeout - time.Since(began)
+		p, mine := x.far.join(key, func(ctx context.Context, p *spool) { _ = p.end(x.fill(ctx, left, account, f.pages, p)) })
+		err := p.await(ctx)
+		if err == nil {
+			d := &Document{Meta: p.meta, size: p.size, spool: p, ctx: ctx}
+			if d.State != Complete {
+				d.Close()
+				return d, nil
+			}
+			if d.ETag() == key.tag {
+				d.Meta = f.meta // the same, as of later, maybe
+			}
+			return d.part(choose), nil
+		}
 		p.leave()
-		return nil, err
+		switch {
+		case ctx.Err() != nil:
+			return nil, err
+		case errors.Is(err, ErrBusy) && !mine && time.Since(began) < turnTimeout: // the turn of who came earlier
+		case lost(err) && !lostOnce:
+			lostOnce = true
+		default:
+			return nil, err
+		}
 	}
-	d := &Document{Meta: p.meta, size: p.size, spool: p, ctx: ctx}
-	if d.State != Complete {
-		d.Close()
-		return d, nil
-	}
-	if d.ETag() == key.tag {
-		d.Meta = f.meta // the same, as of later, maybe
-	}
-	return d.part(choose), nil
 }
 
 // A page has some four thousand bytes. Where that is far from what they are,
@@ -47,9 +64,9 @@ type errMore struct{ size int64 }
 func (e errMore) Error() string { return fmt.Sprintf("the document has %d bytes", e.size) }
 
 // fill writes the account's document into the spool: first there has to be
-// room for it, and then it is read from one snapshot, at the database's speed.
-func (x *Exports) fill(ctx context.Context, account events.UUID, pages int, p *spool) error {
-	return x.withRoom(ctx, account, int64(pages)*usualPage+usualRest, func(room *grant) error {
+// room for it, which is waited for so long, and then it is read from one snapshot, at the database's speed.
+func (x *Exports) fill(ctx context.Context, wait time.Duration, account events.UUID, pages int, p *spool) error {
+	return x.withRoom(ctx, wait, account, int64(pages)*usualPage+usualRest, false, func(room *grant) error {
 		return x.inSnapshot(ctx, account, func(b *pgx.Batch, q *queries) {
 			b.Queue(q.sums, uuid(account))
 			b.Queue(q.pages, uuid(account))
@@ -83,20 +100,11 @@ func take(room *grant) grant {
 
 // withRoom does what needs room for so many bytes, or, as it may say itself,
 // for more. What it does not take it need not give back.
-func (x *Exports) withRoom(ctx context.Context, account events.UUID, size int64, do func(room *grant) error) error {
-	waiting, cancel := context.WithTimeoutCause(ctx, turnTimeout, ErrBusy)
+func (x *Exports) withRoom(ctx context.Context, wait time.Duration, account events.UUID, size int64, part bool, do func(room *grant) error) error {
+	waiting, cancel := context.WithTimeoutCause(ctx, wait, ErrBusy)
 	defer cancel()
 	for {
-		room, err := x.far.room.take(waiting, account, size)
-		if err != nil {
-			return err
-		}
-		slot, err := x.fills.take(waiting, account, 1)
-		if err == nil {
-			err = do(&room)
-			x.fills.give(slot)
-		}
-		x.far.room.give(room)
+		err := x.once(waiting, account, size, part, do)
 		var more errMore
 		if !errors.As(err, &more) {
 			return err
@@ -105,44 +113,117 @@ func (x *Exports) withRoom(ctx context.Context, account events.UUID, size int64,
 	}
 }
 
-// openSome reads a part of the document alone. It does not, and returns nil,
-// where that is the larger part of it, or the document has become another.
-func (x *Exports) openSome(ctx context.Context, key version, choose Choice) (d *Document, err error) {
-	err = x.withRoom(ctx, key.account, 1, func(room *grant) error {
-		return x.inSnapshot(ctx, key.account, func(b *pgx.Batch, q *queries) {
+func (x *Exports) once(waiting context.Context, account events.UUID, size int64, part bool, do func(room *grant) error) error {
+	room, err := x.far.room.takeFor(waiting, account, size, part)
+	if err != nil {
+		return err
+	}
+	defer func() { x.far.room.give(room) }()
+	slot, err := x.fills.take(waiting, account, 1)
+	if err != nil {
+		return err
+	}
+	defer x.fills.give(slot)
+	return do(&room)
+}
+
+// chosen is what somebody wants of a document.
+type chosen struct{ from, to int64 }
+
+// errWhole means that the document is to be read, rather than a part of it.
+var errWhole = errors.New("a part of the document is not worth reading alone")
+
+// openSome reads a part of the document alone, which can be read as it comes.
+// It does not, and returns nil, where that is the larger part of it, or the
+// document has become another.
+func (x *Exports) openSome(ctx context.Context, key version, choose Choice) (*Document, error) {
+	sizes, choices := make(chan *Document), make(chan chosen)
+	p := x.far.alone(key)
+	p.start(func(filling context.Context, p *spool) {
+		_ = p.end(x.fillSome(filling, key, p, func(d *Document) (c chosen, err error) {
+			select {
+			case sizes <- d:
+			case <-filling.Done():
+				return c, context.Cause(filling)
+			}
+			select {
+			case c = <-choices:
+				return c, nil
+			case <-filling.Done():
+				return c, context.Cause(filling)
+			}
+		}))
+	})
+	var d *Document
+	kept := false
+	defer func() {
+		if !kept {
+			p.leave()
+		}
+	}()
+	for {
+		select {
+		case d = <-sizes: // again where more room is needed
+			d.ctx, d.spool = ctx, p
+			d.part(choose)
+			d.start = d.From
+			select {
+			case choices <- chosen{d.From, d.To}:
+			case <-p.begun:
+			}
+			continue
+		case <-p.begun:
+		case <-ctx.Done():
+		}
+		err := p.await(ctx)
+		if kept = err == nil; kept {
+			return d, nil
+		}
+		if errors.Is(err, errWhole) {
+			err = nil
+		}
+		return nil, err
+	}
+}
+
+// fillSome writes what is chosen of the document into the spool.
+func (x *Exports) fillSome(ctx context.Context, key version, p *spool, choose func(d *Document) (chosen, error)) error {
+	return x.withRoom(ctx, turnTimeout, key.account, 1, true, func(room *grant) error {
+		var not error // what ends the snapshot in good order
+		err := x.inSnapshot(ctx, key.account, func(b *pgx.Batch, q *queries) {
 			b.Queue(q.extents, uuid(key.account))
 		}, func(s *snapshot) error {
 			pages, extents, err := s.extents()
-			if err != nil || s.meta.State != Complete || s.meta.ETag() != key.tag {
+			if err != nil {
 				return err
 			}
-			some := &Document{Meta: s.meta, size: s.sections.size(extents), ctx: ctx}
-			some.part(choose)
-			size := some.To - some.From
-			switch {
-			case size == 0:
-				d = some
+			if s.meta.State != Complete || s.meta.ETag() != key.tag {
+				not = errWhole
 				return nil
-			case size > some.size/2:
+			}
+			whole := s.sections.size(extents)
+			c, err := choose(&Document{Meta: s.meta, size: whole})
+			size := c.to - c.from
+			switch {
+			case err != nil:
+				return err
+			case size == 0:
+				return p.begin(s.meta, 0, grant{})
+			case size > whole/2:
+				not = errWhole
 				return nil
 			case !x.far.room.resize(room, size):
-				return errMore{size}
+				not = errMore{size}
+				return nil
 			}
-			p := x.far.alone(key)
-			if err = p.begin(s.meta, size, take(room)); err == nil {
-				err = p.end(s.writeSome(some.From, some.To, pages, p.put))
-			}
-			if err != nil {
-				p.leave()
+			if err := p.begin(s.meta, size, take(room)); err != nil {
 				return err
 			}
-			some.spool, some.start, d = p, some.From, some
-			return nil
+			return s.writeSome(c.from, c.to, pages, p.put)
 		})
+		if err == nil {
+			err = not
+		}
+		return err
 	})
-	if err != nil && d != nil {
-		d.Close()
-		d = nil
-	}
-	return d, err
 }

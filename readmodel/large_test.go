@@ -2,9 +2,12 @@ package readmodel_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -206,4 +209,173 @@ func TestReadingIsNotWorthCompiling(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestWhoWaitsForRoomHoldsNoDocument: it is read again when there is room.
+func TestWhoWaitsForRoomHoldsNoDocument(t *testing.T) {
+	const readers, most = 40, 4 << 20
+	pool, s := open(t)
+	a := largeAccount(t, pool, s, 110)
+	x := readmodel.NewExports(pool, readmodel.Limits{Memory: 1, Dir: t.TempDir(), Files: 8 * 500_000})
+	first, err := x.Open(t.Context(), a.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET position = position + 1`); err != nil {
+		t.Fatal(err)
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	all, done := make(chan error), time.Now().Add(4*time.Second)
+	started := 0
+	for ; started < readers && time.Now().Before(done); started++ {
+		go func() {
+			d, err := x.Open(t.Context(), a.id)
+			if err == nil {
+				_, err = d.WriteTo(io.Discard)
+				d.Close()
+			}
+			all <- err
+		}()
+		for deadline := time.Now().Add(time.Second); readmodel.Waiting(x) <= started && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if n := heap() - before; n > most || started < 15 {
+		t.Errorf("%d who wait hold %d bytes", started, n)
+	}
+	first.Close()
+	for range started {
+		if err := <-all; err != nil {
+			t.Error(err)
+		}
+	}
+	nothingHeld(t, x)
+}
+
+// TestPartsGoToTheirReadersAsTheyCome, by way of a file here, and are in memory
+// piece by piece.
+func TestPartsGoToTheirReadersAsTheyCome(t *testing.T) {
+	const part = 9 << 20
+	pool, s := open(t)
+	a := largeAccount(t, pool, s, 6_000)
+	x := readmodel.NewExports(pool, readmodel.Limits{Memory: 1, Dir: t.TempDir()})
+	for n := range 3 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		d, err := x.OpenPart(t.Context(), a.id, func(_ *readmodel.Meta, size int64) (int64, int64) { return size/2 - part/2, size/2 + part/2 })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := d.WriteTo(io.Discard); n != part || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; n > 0 && took > part/2 {
+			t.Errorf("%d bytes of memory were used for a part of %d", took, part)
+		}
+		d.Close()
+	}
+	nothingHeld(t, x)
+}
+
+// TestLostConnectionIsNotSeen by who has not got a byte yet: what is read is
+// read once more.
+func TestLostConnectionIsNotSeen(t *testing.T) {
+	pool, s := open(t)
+	a := largeAccount(t, pool, s, 300)
+	cfg := pool.Config()
+	cfg.MaxConns, cfg.MinConns = 2, 0 // one for small reads, and one for large ones
+	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+	cfg.ConnConfig.RuntimeParams["application_name"] = "lost"
+	reading, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reading.Close()
+	x := readmodel.NewExports(reading)
+	for n := range 12 {
+		d, err := x.OpenPart(t.Context(), a.id, func(_ *readmodel.Meta, size int64) (int64, int64) {
+			if n%2 == 0 {
+				return 0, size
+			}
+			return 1000, 2000
+		})
+		if err != nil {
+			t.Fatalf("read %d: %v", n, err)
+		}
+		if m, err := d.WriteTo(io.Discard); err != nil || m != d.To-d.From {
+			t.Errorf("read %d: %d bytes, %v", n, m, err)
+		}
+		d.Close()
+		nothingHeld(t, x)
+		if _, err := pool.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'lost' AND datname = current_database()`); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestStatementTimeoutIsNotThatOfADocument: each row has a limit of its own.
+func TestStatementTimeoutIsNotThatOfADocument(t *testing.T) {
+	pool, s := open(t)
+	a := largeAccount(t, pool, s, 30_000)
+	cfg := pool.Config()
+	cfg.ConnConfig.RuntimeParams["statement_timeout"] = "150"
+	reading, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reading.Close()
+	x := readmodel.NewExports(reading, readmodel.Limits{Memory: 1, Dir: t.TempDir()})
+	d, err := x.Open(t.Context(), a.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := d.WriteTo(io.Discard); err != nil || n != d.Size() {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	d.Close()
+	nothingHeld(t, x)
+}
+
+// TestWhoComesLaterWaitsAsLong as who came first, though they wait for the same
+// document.
+func TestWhoComesLaterWaitsAsLong(t *testing.T) {
+	pool, s := open(t)
+	a := largeAccount(t, pool, s, 700)
+	x := readmodel.NewExports(pool, readmodel.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // for one of them
+	holds, err := x.Open(t.Context(), a.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET position = position + 1`); err != nil {
+		t.Fatal(err)
+	}
+	ask := func() chan error {
+		answered := make(chan error, 1)
+		go func() {
+			d, err := x.Open(t.Context(), a.id)
+			if err == nil {
+				d.Close()
+			}
+			answered <- err
+		}()
+		return answered
+	}
+	first := ask()
+	time.Sleep(2500 * time.Millisecond)
+	later := ask()
+	if err := <-first; !errors.Is(err, readmodel.ErrBusy) {
+		t.Errorf("who came first: %v", err)
+	}
+	holds.Close()
+	if err := <-later; err != nil {
+		t.Errorf("who came later: %v", err)
+	}
+	nothingHeld(t, x)
 }

@@ -2,10 +2,15 @@ package readmodel
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -48,6 +53,21 @@ func (l *lease) failed(err error) error {
 		return ErrSlow
 	}
 	return fmt.Errorf("read export: %w", err)
+}
+
+// lost tells that a connection was lost, or the server ended it: that is worth
+// reading once more, through another.
+func lost(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "57P01" // admin_shutdown, as by pg_terminate_backend
+	}
+	if err == nil || errors.Is(err, ErrSlow) || errors.Is(err, ErrBusy) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	return pgconn.SafeToRetry(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 func (l *lease) release() {

@@ -12,49 +12,63 @@ import (
 // room is what there is of something that reads take and give back: bytes in
 // memory, and where they are used up bytes in files, or connections. What does
 // not fit waits, and accounts have their turns one after the other, however
-// many reads each of them has.
+// many reads each of them has. Who takes room for a part of a document has no
+// more than a share for all of them, unless it is one alone.
 type room struct {
 	mu            sync.Mutex
 	memory, files int64 // that are free
 	all           grant // that there are
 	accounts      []events.UUID
+	share         int64                   // of all, for the parts that one account reads
+	parts         map[events.UUID]int64   // what is taken for those
 	waiting       map[events.UUID][]*turn // never empty for an account that is there
 	reclaim       func() (grant, bool)    // gets back what is held without need; nil where nothing is
 }
 
 // grant is what was taken, of the one kind or of the other.
-type grant struct{ memory, files int64 }
+type grant struct {
+	memory, files int64
+	part          bool        // of a document
+	account       events.UUID // where it is for a part
+}
 
 // turn is one who waits.
 type turn struct {
 	size  int64
+	part  bool
 	taken chan grant // of one
 }
 
 func newRoom(memory, files int64) *room {
-	return &room{memory: memory, files: files, all: grant{memory, files}, waiting: map[events.UUID][]*turn{}}
+	return &room{memory: memory, files: files, all: grant{memory: memory, files: files}, share: max(memory, files) / 4,
+		parts: map[events.UUID]int64{}, waiting: map[events.UUID][]*turn{}}
 }
 
 // take waits for its turn until ctx ends, which says why, and not where it would
 // wait for ever.
 func (r *room) take(ctx context.Context, account events.UUID, size int64) (grant, error) {
+	return r.takeFor(ctx, account, size, false)
+}
+
+// takeFor is take for a part of a document, or not.
+func (r *room) takeFor(ctx context.Context, account events.UUID, size int64, part bool) (grant, error) {
 	r.mu.Lock()
 	if most := max(r.all.memory, r.all.files); size > most {
 		r.mu.Unlock()
 		return grant{}, fmt.Errorf("the document has some %d bytes, and there is never room for more than %d: raise API_SPOOL_LIMIT", size, most)
 	}
-	if len(r.accounts) == 0 {
-		if g, ok := r.fit(size); ok {
-			r.mu.Unlock()
-			return g, nil
-		}
-	}
-	t := &turn{size: size, taken: make(chan grant, 1)}
+	t := &turn{size: size, part: part, taken: make(chan grant, 1)}
 	if r.waiting[account] == nil {
 		r.accounts = append(r.accounts, account)
 	}
 	r.waiting[account] = append(r.waiting[account], t)
+	r.serve()
 	r.mu.Unlock()
+	select {
+	case g := <-t.taken:
+		return g, nil
+	default:
+	}
 	select {
 	case g := <-t.taken:
 		return g, nil
@@ -92,8 +106,11 @@ func (r *room) resize(g *grant, size int64) bool {
 	if g.files > 0 {
 		free, held = &r.files, &g.files
 	}
-	if size-*held > *free {
+	if size-*held > *free || g.part && r.beyond(g.account, *held, size) {
 		return false
+	}
+	if g.part {
+		r.parts[g.account] += size - *held
 	}
 	*free, *held = *free-(size-*held), size
 	r.serve()
@@ -107,6 +124,25 @@ func (r *room) give(g grant) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.memory, r.files = r.memory+g.memory, r.files+g.files
+	if g.part {
+		if r.parts[g.account] -= g.memory + g.files; r.parts[g.account] == 0 {
+			delete(r.parts, g.account)
+		}
+	}
+	r.serve()
+}
+
+// beyond tells whether a part would take more than its account's share, beside
+// others, where it has so much already.
+func (r *room) beyond(account events.UUID, has, size int64) bool {
+	others := r.parts[account] - has
+	return others > 0 && others+size > r.share
+}
+
+// again gives turns where what is held without need has become more.
+func (r *room) again() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.serve()
 }
 
@@ -131,18 +167,42 @@ func (r *room) fit(size int64) (grant, bool) {
 }
 
 // serve gives turns as far as there is room. Who is first waits until there is
-// enough, so that what is large has its turn, too.
+// enough, so that what is large has its turn, too; what memory has room for
+// passes what never fits there, and all others pass the parts of an account
+// that has its share.
 func (r *room) serve() {
-	for len(r.accounts) > 0 {
-		account := r.accounts[0]
+	onlyMemory := false
+	for i := 0; i < len(r.accounts); {
+		account := r.accounts[i]
 		queue := r.waiting[account]
-		g, ok := r.fit(queue[0].size)
-		if !ok {
+		n := slices.IndexFunc(queue, func(t *turn) bool { return !t.part || !r.beyond(account, 0, t.size) })
+		if n < 0 {
+			i++
+			continue
+		}
+		t := queue[n]
+		if onlyMemory && t.size > r.all.memory {
+			i++
+			continue
+		}
+		if onlyMemory && t.size > r.memory {
 			return
 		}
-		queue[0].taken <- g
-		r.accounts = r.accounts[1:]
-		if queue = queue[1:]; len(queue) > 0 {
+		g, ok := r.fit(t.size)
+		if !ok && t.size <= r.all.memory {
+			return
+		} else if !ok {
+			onlyMemory = true
+			i++
+			continue
+		}
+		if t.part {
+			g.part, g.account = true, account
+			r.parts[account] += t.size
+		}
+		t.taken <- g
+		r.accounts = slices.Delete(r.accounts, i, i+1)
+		if queue = slices.Delete(queue, n, n+1); len(queue) > 0 {
 			r.accounts = append(r.accounts, account)
 			r.waiting[account] = queue
 		} else {

@@ -112,3 +112,94 @@ func TestWhatDoesNotFitInMemoryGoesToFiles(t *testing.T) {
 		t.Errorf("%d and %d are free", r.memory, r.files)
 	}
 }
+
+// TestPartsOfOneAccountLeaveRoomForOthers: beyond its share it waits for what
+// it holds itself, and nobody waits with it; one alone may be larger.
+func TestPartsOfOneAccountLeaveRoomForOthers(t *testing.T) {
+	r := newRoom(0, 100)
+	one, other := events.UUID{1}, events.UUID{2}
+	large, err := r.takeFor(t.Context(), one, 1, true)
+	if err != nil || !r.resize(&large, 40) {
+		t.Fatalf("%+v, %v", large, err)
+	}
+	soon := func(account events.UUID, size int64, part bool) (grant, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		return r.takeFor(ctx, account, size, part)
+	}
+	if g, err := soon(one, 1, true); err == nil {
+		t.Errorf("beyond its share it got %+v", g)
+	}
+	waits := make(chan grant)
+	go func() {
+		g, err := r.takeFor(t.Context(), one, 20, true)
+		if err != nil {
+			t.Error(err)
+		}
+		waits <- g
+	}()
+	for waiting := 0; waiting == 0; time.Sleep(time.Millisecond) {
+		r.mu.Lock()
+		waiting = len(r.waiting[one])
+		r.mu.Unlock()
+	}
+	for _, g := range []struct {
+		account events.UUID
+		part    bool
+	}{{one, false}, {other, true}, {other, false}} {
+		got, err := soon(g.account, 20, g.part)
+		if err != nil {
+			t.Errorf("%+v: %v", g, err)
+		}
+		defer func() {
+			r.give(got)
+			if r.files > 100 || r.files == 100 && len(r.parts) > 0 {
+				t.Errorf("%d are free, %v are parts", r.files, r.parts)
+			}
+		}()
+	}
+	r.give(large)
+	second := <-waits
+	third, err := soon(one, 5, true)
+	if err != nil || r.resize(&third, 6) || !r.resize(&third, 4) {
+		t.Errorf("%+v beside %+v, %v", third, second, err)
+	}
+	r.give(third)
+	r.give(second)
+}
+
+// TestWhatMemoryHasRoomForPassesWhatNeverFitsThere, and nothing else does.
+func TestWhatMemoryHasRoomForPassesWhatNeverFitsThere(t *testing.T) {
+	r := newRoom(10, 100)
+	held, _ := r.try(60)
+	first := make(chan grant)
+	go func() {
+		g, err := r.take(t.Context(), events.UUID{1}, 50)
+		if err != nil {
+			t.Error(err)
+		}
+		first <- g
+	}()
+	for waiting := 0; waiting == 0; time.Sleep(time.Millisecond) {
+		r.mu.Lock()
+		waiting = len(r.accounts)
+		r.mu.Unlock()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	small, err := r.take(ctx, events.UUID{2}, 10)
+	if err != nil || small.memory != 10 {
+		t.Errorf("%+v, %v", small, err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if g, err := r.take(short, events.UUID{2}, 10); err == nil {
+		t.Errorf("%+v was taken from who is first", g)
+	}
+	r.give(held)
+	r.give(<-first)
+	r.give(small)
+	if r.memory != 10 || r.files != 100 {
+		t.Errorf("%d and %d are free", r.memory, r.files)
+	}
+}

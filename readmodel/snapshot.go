@@ -1,7 +1,6 @@
 package readmodel
 
 import (
-	"bytes"
 	"context"
 	"errors"
 
@@ -40,6 +39,7 @@ func (x *Exports) inSnapshot(ctx context.Context, account events.UUID, ask func(
 		b := &pgx.Batch{}
 		b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
 		b.Queue(`SET LOCAL jit = off`)
+		b.Queue(`SET LOCAL statement_timeout = 0`) // each row has a limit of its own
 		b.Queue(q.small, uuid(account), q.generation)
 		ask(b, q)
 		s := &snapshot{lease: l, queries: q, account: account, results: l.conn.SendBatch(l.ctx, b)}
@@ -64,7 +64,7 @@ func (x *Exports) inSnapshot(ctx context.Context, account events.UUID, ask func(
 }
 
 func (s *snapshot) row(times *asOfTimes) (live bool, err error) {
-	for range 2 { // BEGIN, SET
+	for range 3 { // BEGIN, SET, SET
 		if _, err := s.results.Exec(); err != nil {
 			return false, err
 		}
@@ -115,6 +115,7 @@ func (s *snapshot) extents() (all []page, extents [3]extent, err error) {
 	}
 	var p page
 	_, err = pgx.ForEachRow(rows, []any{&p.section, &p.key, &p.bytes}, func() error {
+		s.lease.limit()
 		all = append(all, p)
 		e := &extents[p.section-1]
 		e.pages, e.bytes = e.pages+1, e.bytes+p.bytes
@@ -159,7 +160,8 @@ func (s *snapshot) write(put func([]byte) error) (err error) {
 	return errors.Join(err, rows.Err())
 }
 
-// writeSome puts what is in [from, to) of the body, and reads no other pages.
+// writeSome puts what is in [from, to) of the body, page by page as they come,
+// and reads no other pages.
 func (s *snapshot) writeSome(from, to int64, pages []page, put func([]byte) error) (err error) {
 	if err := s.results.Close(); err != nil {
 		return err
@@ -175,19 +177,13 @@ func (s *snapshot) writeSome(from, to int64, pages []page, put func([]byte) erro
 		}
 		at += p.bytes
 	})
-	var bodies [][]byte
+	var rows pgx.Rows
 	if first != nil {
-		rows, err := s.lease.conn.Query(s.lease.ctx, s.queries.some, uuid(s.account), int16(first.section), first.key, int16(last.section), last.key)
-		if err != nil {
+		s.lease.limit()
+		if rows, err = s.lease.conn.Query(s.lease.ctx, s.queries.some, uuid(s.account), int16(first.section), first.key, int16(last.section), last.key); err != nil {
 			return err
 		}
-		bodies, err = pgx.CollectRows(rows, func(pgx.CollectableRow) ([]byte, error) {
-			c := columnsOf(rows)
-			return bytes.Clone(c.bytes(0)), c.err
-		})
-		if err != nil {
-			return err
-		}
+		defer rows.Close()
 	}
 	clip := func(piece []byte) {
 		begin, end := max(from-at, 0), min(to-at, int64(len(piece)))
@@ -197,13 +193,25 @@ func (s *snapshot) writeSome(from, to int64, pages []page, put func([]byte) erro
 	}
 	at = 0
 	s.walk(pages, clip, func(p *page) {
-		if at < to && at+p.bytes > from && len(bodies) > 0 {
-			clip(bodies[0])
-			bodies = bodies[1:]
-		} else {
+		if err != nil || at >= to || at+p.bytes <= from {
 			at += p.bytes
+			return
 		}
+		s.lease.limit()
+		if !rows.Next() {
+			if err = rows.Err(); err == nil {
+				err = errors.New("a page is not there")
+			}
+			return
+		}
+		c := columnsOf(rows)
+		clip(c.bytes(0))
+		err = errors.Join(err, c.err)
 	})
+	if rows != nil {
+		rows.Close()
+		err = errors.Join(err, rows.Err())
+	}
 	return err
 }
 

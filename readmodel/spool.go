@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -54,13 +55,15 @@ type spool struct {
 
 	key     version // guarded by of.mu, as are these
 	readers int
-	writing bool
+	known   bool // begun is closed, without an error
+	writing bool // somebody may still write it
 	givenUp bool // nobody reads what is not whole yet
+	gone    bool // what it took was given back
+	held    grant
 
 	memory []byte   // what it is in: this, or a file; set before begun is closed
 	file   *os.File // of which what was put and is not shown is in piece
-	held   grant
-	at     int64 // how much was put; the writer's own, as is piece
+	at     int64    // how much was put; the writer's own, as is piece
 	piece  []byte
 
 	mu     sync.Mutex
@@ -70,23 +73,34 @@ type spool struct {
 }
 
 // join is the spool of a version, which fill is called to write, by a
-// goroutine of its own, where there is none.
-func (s *spools) join(key version, fill func(ctx context.Context, p *spool)) *spool {
+// goroutine of its own, where there is none; then it is mine.
+func (s *spools) join(key version, fill func(ctx context.Context, p *spool)) (p *spool, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.all[key]; p != nil {
 		p.enter()
-		return p
+		return p, false
 	}
-	p := s.alone(key)
+	p = s.alone(key)
 	s.all[key] = p
+	p.start(fill)
+	return p, true
+}
+
+// start calls fill to write it, by a goroutine of its own. A panic there is an
+// error for those who read it, and for nobody else.
+func (p *spool) start(fill func(ctx context.Context, p *spool)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel, p.writing = cancel, true
 	go func() {
 		defer p.wrote()
+		defer func() {
+			if thrown := recover(); thrown != nil {
+				_ = p.end(fmt.Errorf("panic while the document was written: %v\n%s", thrown, debug.Stack()))
+			}
+		}()
 		fill(ctx, p)
 	}()
-	return p
 }
 
 // alone is a spool that is not shared.
@@ -129,7 +143,7 @@ func (s *spools) adopt(account events.UUID, f found, room grant) (*spool, error)
 	if p.file == nil {
 		p.at = size
 		p.show(nil)
-	} else if err := p.end(p.put(f.body)); err != nil {
+	} else if err := p.end(p.put(f.body)); err != nil { // straight to the file
 		p.leave()
 		return nil, err
 	}
@@ -149,9 +163,14 @@ func (s *spools) has(key version) bool {
 }
 
 // begin says how long the document is, and of which version, and makes room
-// for it out of what was taken.
+// for it out of what was taken. It gives that back, at the latest when the
+// spool goes.
 func (p *spool) begin(m Meta, size int64, g grant) error {
-	p.held, p.meta, p.size = g, m, size
+	if !p.hold(g) {
+		p.of.room.give(g)
+		return errGivenUp
+	}
+	p.meta, p.size = m, size
 	switch {
 	case p.memory != nil:
 	case g.files == 0:
@@ -161,17 +180,32 @@ func (p *spool) begin(m Meta, size int64, g grant) error {
 		if err != nil {
 			return err
 		}
-		p.file, p.piece = f, make([]byte, 0, pieceMost)
+		p.file = f
 	}
-	p.of.rename(p, m)
+	p.of.know(p, m)
 	close(p.begun)
 	return nil
 }
 
-// rename notes which version it has come to be.
-func (s *spools) rename(p *spool, m Meta) {
+// errGivenUp means that nobody reads the document any more.
+var errGivenUp = errors.New("nobody reads the document")
+
+// hold notes what was taken for it, where it is wanted.
+func (p *spool) hold(g grant) bool {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	if p.givenUp || p.gone {
+		return false
+	}
+	p.held = g
+	return true
+}
+
+// know notes which version it has come to be.
+func (s *spools) know(p *spool, m Meta) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p.known = true
 	if s.all[p.key] != p || p.key.tag == m.ETag() {
 		return
 	}
@@ -204,7 +238,8 @@ func CheckSpool(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
-// pieceMost is how much is put before it is shown to those who read.
+// pieceMost is how much is put before it is shown to those who read, and how
+// much one who writes to a file has in memory.
 const pieceMost = 128 << 10
 
 // put adds to it. One goroutine writes; what it has put, all may read.
@@ -212,12 +247,51 @@ func (p *spool) put(b []byte) error {
 	if p.at+int64(len(b)) > p.size {
 		return fmt.Errorf("the document is longer than the %d bytes that it was said to have", p.size)
 	}
+	if p.file != nil {
+		return p.store(b)
+	}
+	copy(p.memory[p.at:], b)
 	p.at += int64(len(b))
-	if p.file == nil {
-		copy(p.memory[p.at-int64(len(b)):], b)
-	} else if p.piece = append(p.piece, b...); len(p.piece) < pieceMost && p.at < p.size {
+	p.show(nil)
+	return nil
+}
+
+// store puts b in the file: what is short by way of the piece, what is long, or
+// all there is, straight.
+func (p *spool) store(b []byte) error {
+	if len(p.piece)+len(b) > pieceMost {
+		if err := p.flush(); err != nil {
+			return err
+		}
+	}
+	last := p.at+int64(len(b)) == p.size
+	if len(b) > pieceMost || last && len(p.piece) == 0 {
+		if _, err := p.file.WriteAt(b, p.at); err != nil {
+			return fmt.Errorf("spool: %w", err)
+		}
+		p.at += int64(len(b))
+		p.show(nil)
+	} else {
+		if p.piece == nil {
+			p.piece = make([]byte, 0, pieceMost)
+		}
+		p.piece = append(p.piece, b...)
+		p.at += int64(len(b))
+	}
+	if !last {
 		return nil
-	} else if _, err := p.file.WriteAt(p.piece, p.at-int64(len(p.piece))); err != nil {
+	}
+	err := p.flush()
+	p.piece = nil
+	return err
+}
+
+// flush writes the piece to the file, and shows it.
+func (p *spool) flush() error {
+	if len(p.piece) == 0 {
+		return nil
+	}
+	if _, err := p.file.WriteAt(p.piece, p.at-int64(len(p.piece))); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
 	p.piece = p.piece[:0]
@@ -227,7 +301,15 @@ func (p *spool) put(b []byte) error {
 
 // end says that nothing more comes, because of err or because all is there.
 func (p *spool) end(err error) error {
-	if err == nil && p.at < p.size {
+	begun := false
+	select {
+	case <-p.begun:
+		begun = true
+	default:
+	}
+	if err == nil && !begun {
+		err = errors.New("the document was not begun")
+	} else if err == nil && p.at < p.size {
 		err = fmt.Errorf("the document has %d of the %d bytes that it was said to have", p.at, p.size)
 	}
 	if err == nil {
@@ -239,9 +321,7 @@ func (p *spool) end(err error) error {
 	}
 	p.of.mu.Unlock()
 	p.show(err)
-	select {
-	case <-p.begun:
-	default:
+	if !begun {
 		close(p.begun)
 	}
 	return err
@@ -251,7 +331,7 @@ func (p *spool) end(err error) error {
 func (p *spool) show(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.at-p.filled < pieceMost && p.at < p.size && err == nil {
+	if p.file == nil && p.at-p.filled < pieceMost && p.at < p.size && err == nil {
 		return
 	}
 	p.filled, p.err = p.at-int64(len(p.piece)), err
@@ -336,40 +416,54 @@ func (p *spool) enter() {
 }
 
 // leave is called by each reader once. With the last one the spool goes, or
-// where it is whole soon after; where it is being written it is given up, and
-// goes when the one who writes it has ended.
+// where it is whole soon after. Nothing is let go of while it is being written:
+// where it is not whole by then it is given up, and goes when the one who
+// writes it has ended.
 func (p *spool) leave() {
-	whole := p.whole()
 	p.of.mu.Lock()
-	p.readers--
-	if p.readers > 0 {
+	if p.readers--; p.readers > 0 {
 		p.of.mu.Unlock()
 		return
 	}
-	known := p.of.all[p.key] == p
-	if known && whole && p.of.linger > 0 {
-		p.of.idle = append(p.of.idle, p)
-		p.of.mu.Unlock()
-		time.AfterFunc(p.of.linger, func() { p.of.expire(p) })
-		return
+	if !p.stays() {
+		if p.of.all[p.key] == p {
+			delete(p.of.all, p.key)
+		}
+		p.givenUp = true
 	}
-	if known {
-		delete(p.of.all, p.key)
-	}
-	p.givenUp = p.writing && !whole
-	wait := p.givenUp
-	p.of.mu.Unlock()
-	if wait {
-		p.cancel()
-	} else {
-		p.free()
-	}
+	p.rest()
 }
 
-func (p *spool) whole() bool {
+// stays tells whether it is worth keeping for who comes next; of.mu is locked.
+func (p *spool) stays() bool {
+	if !p.known || p.of.linger == 0 || p.of.all[p.key] != p {
+		return false
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err == nil && p.filled == p.size
+}
+
+// rest is for a spool that nobody reads: it is given up, or idle, as soon as
+// nobody writes it. It unlocks of.mu.
+func (p *spool) rest() {
+	s := p.of
+	switch {
+	case p.writing && p.givenUp:
+		s.mu.Unlock()
+		p.cancel()
+	case p.writing:
+		s.mu.Unlock()
+	case p.givenUp:
+		g := p.close()
+		s.mu.Unlock()
+		s.room.give(g)
+	default:
+		s.idle = append(s.idle, p)
+		s.mu.Unlock()
+		time.AfterFunc(s.linger, func() { s.expire(p) })
+		s.room.again() // who waits may have what it takes
+	}
 }
 
 // expire lets a spool go that nobody has come to read. One that was read
@@ -382,8 +476,9 @@ func (s *spools) expire(p *spool) {
 		return
 	}
 	s.forget(i)
+	g := p.close()
 	s.mu.Unlock()
-	p.free()
+	s.room.give(g)
 }
 
 // reclaim gives back what the one takes that has been idle for longest; not
@@ -407,23 +502,26 @@ func (s *spools) forget(i int) {
 
 // wrote is called by the one who writes, at the end.
 func (p *spool) wrote() {
+	p.cancel()
 	p.of.mu.Lock()
 	p.writing = false
-	free := p.givenUp
-	p.of.mu.Unlock()
-	p.cancel()
-	if free {
-		p.free()
+	if p.readers > 0 {
+		p.of.mu.Unlock()
+		return
 	}
+	if !p.givenUp && !p.stays() {
+		p.givenUp = true
+	}
+	p.rest()
 }
 
-func (p *spool) free() { p.of.room.give(p.close()) }
-
-// close lets go of what it is in, and says how much that was.
+// close lets go of what it is in, once, and says how much that was; of.mu is
+// locked.
 func (p *spool) close() grant {
 	if p.file != nil {
 		p.file.Close()
 	}
-	p.memory = nil
-	return p.held
+	g := p.held
+	p.memory, p.held, p.gone = nil, grant{}, true
+	return g
 }

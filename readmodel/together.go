@@ -40,6 +40,14 @@ func (x *Exports) learn(account events.UUID, f found) {
 
 // readTogether is the statement of [gather].
 func (x *Exports) readTogether(ctx context.Context, of []request) (all []found, err error) {
+	all, err = x.readOnce(ctx, of)
+	if lost(err) && ctx.Err() == nil {
+		all, err = x.readOnce(ctx, of)
+	}
+	return all, err
+}
+
+func (x *Exports) readOnce(ctx context.Context, of []request) (all []found, err error) {
 	l, err := x.acquire(ctx)
 	if err != nil {
 		return nil, err
