@@ -85,7 +85,7 @@ func (r *room) use() (all, free grant, waiting int) {
 	for _, queue := range r.waiting {
 		waiting += len(queue)
 	}
-	return r.all, grant{r.memory, r.files}, waiting
+	return r.all, grant{memory: r.memory, files: r.files}, waiting
 }
 
 // try takes it where nobody waits and it fits.
