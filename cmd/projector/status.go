@@ -151,6 +151,7 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 		st.Progressing = st.Lag == 0 || st.Position > before.Position
 		st.Off = before.Off
 	}
+	st.StreamEnd = max(st.StreamEnd, st.Position) // it may have grown since it was asked
 	those, err := lacking(ctx, client, pool, 1)
 	if err == nil {
 		err = refuseLacking(those, client.Stream())
