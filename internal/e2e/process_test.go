@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"accountexport/internal/local/port"
+	"accountexport/internal/local/testrun"
 )
 
 // programs are the real binaries, built once.
@@ -144,9 +145,12 @@ func freeAddr(t testing.TB) string {
 	return fmt.Sprint("127.0.0.1:", n)
 }
 
-// eventually waits until the condition holds.
+// eventually waits until the condition holds, at length four times as long.
 func eventually(t testing.TB, what string, limit time.Duration, holds func(ctx context.Context) error) {
 	t.Helper()
+	if testrun.Long() {
+		limit *= 4 // there is more of everything, side by side
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	ticker := time.NewTicker(50 * time.Millisecond)
