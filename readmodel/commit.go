@@ -35,7 +35,7 @@ type statement func(sql string, args ...any)
 // lock of its successor. What is not live need not reach the disk at once:
 // documents and checkpoint are lost or kept together.
 func (s *Store) Commit(ctx context.Context, b *projections.Batch) error {
-	return s.patience.with(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
+	return s.commits.with(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
 }
 
 func (s *Store) commit(ctx context.Context, b *projections.Batch) error {

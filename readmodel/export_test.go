@@ -12,7 +12,7 @@ import (
 )
 
 // SetLeastPatience sets how long the database's answer is waited for at first.
-func (s *Store) SetLeastPatience(d time.Duration) { s.patience.least = d }
+func (s *Store) SetLeastPatience(d time.Duration) { s.patience.least, s.commits.least = d, d }
 
 // Believe has x take a generation for the live one, as a replica does that has
 // read nothing since it was.

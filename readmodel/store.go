@@ -36,7 +36,8 @@ type Store struct {
 	pool     *pgxpool.Pool
 	owner    string
 	log      *slog.Logger
-	patience patience
+	patience patience // of what is read
+	commits  patience // by itself: that reading is quick says nothing of writing
 
 	members *membership // shares the live generation; nil: all of another generation
 	choose  chooser
