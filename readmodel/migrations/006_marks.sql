@@ -9,7 +9,8 @@ ALTER TABLE export.checkpoints
     ADD COLUMN last_at       timestamptz,     -- the stream's own timestamp
     ADD COLUMN last_digest   bytea;           -- of subject, header and payload
 
--- As before, with the last messages; NULL where a batch has none of a partition.
+-- As before, by a program that says which storage format it writes, with the
+-- last messages; NULL where a batch has none of a partition.
 CREATE FUNCTION export.advance(
     of_generation bigint, partitions integer[], froms bigint[], tos bigint[], epochs bigint[], as_ofs timestamptz[],
     applieds bigint[], duplicates bigint[], deferreds bigint[], ignoreds bigint[], parkeds bigint[],
@@ -48,8 +49,6 @@ BEGIN
     NOTIFY export_checkpoints;
 END
 $$;
-
-DROP FUNCTION export.advance(bigint, integer[], bigint[], bigint[], bigint[], timestamptz[], bigint[], bigint[], bigint[], bigint[], bigint[], integer);
 
 -- What older projectors call.
 CREATE OR REPLACE FUNCTION export.advance(
