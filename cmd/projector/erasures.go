@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"text/tabwriter"
 	"time"
@@ -115,15 +114,11 @@ func (p *program) erasuresImport() *cobra.Command {
 			"line cannot be read, none. `projector run` compares the ledger with the stream when it starts.",
 		Args: cli.MaybeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in := cmd.InOrStdin()
-			if len(args) == 1 {
-				f, err := os.Open(args[0])
-				if err != nil {
-					return quoted(err)
-				}
-				defer f.Close()
-				in = f
+			in, done, err := input(cmd, args)
+			if err != nil {
+				return err
 			}
+			defer done()
 			those, err := readErasures(cmd.Context(), in)
 			if err != nil {
 				return fmt.Errorf("%w; nothing was imported", err)

@@ -23,15 +23,11 @@ func (p *program) publish() *cobra.Command {
 		Annotations: map[string]string{streamOnly: "yes"},
 		Args:        cli.MaybeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in := cmd.InOrStdin()
-			if len(args) == 1 {
-				f, err := os.Open(args[0])
-				if err != nil {
-					return quoted(err)
-				}
-				defer f.Close()
-				in = f
+			in, done, err := input(cmd, args)
+			if err != nil {
+				return err
 			}
+			defer done()
 			ctx := cmd.Context()
 			payload, err := readAll(ctx, in)
 			if err != nil {
@@ -68,6 +64,19 @@ func quoted(err error) error {
 		return fmt.Errorf("%s %s: %w", path.Op, secret.Quote(path.Path), path.Err)
 	}
 	return err
+}
+
+// input is what a command with [cli.MaybeFile] reads: the file, or else standard
+// input. done closes what was opened.
+func input(cmd *cobra.Command, args []string) (in io.Reader, done func(), err error) {
+	if len(args) == 0 {
+		return cmd.InOrStdin(), func() {}, nil
+	}
+	f, err := os.Open(args[0])
+	if err != nil {
+		return nil, nil, quoted(err)
+	}
+	return f, func() { f.Close() }, nil
 }
 
 // readAll reads to the end, or until ctx ends: somebody who is asked to end does
