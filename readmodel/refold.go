@@ -28,9 +28,11 @@ type Swapped struct {
 // transaction a partition. It races safely with the live projector: the
 // checkpoint's row is locked, so nothing is committed for the partition
 // meanwhile, and its epoch is moved on, so a projector with an account in its
-// memory is fenced and loads it anew. Messages are read before the lock is
-// taken, and again only for accounts that have moved on since. [ErrNotFound]
-// where an account was never heard of.
+// memory is fenced and loads it anew. A row that was lost is made again.
+// Messages are read before the lock is taken, and again only for accounts that
+// have moved on since. No lock is taken, and nobody fenced, for accounts of
+// which exactly this is stored already. [ErrNotFound] where neither a row nor
+// the stream knows an account.
 //
 // An account that would lose by it is left as it is, unless acceptLoss is set
 // and the stream holds any message of it; one that is erased in any case. So is
@@ -49,6 +51,10 @@ func SwapAccounts(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUI
 	for _, id := range accounts {
 		var partition int
 		err := pool.QueryRow(ctx, inSchema(g.Number, `SELECT partition FROM {schema}.account_export WHERE account_id = $1`), [16]byte(id)).Scan(&partition)
+		if errors.Is(err, pgx.ErrNoRows) && g.Stream.Partitions > 0 {
+			err = nil // its row may be lost, and the stream tell what was in it
+			partition = g.Stream.Partition(&projections.Message{Message: events.Message{Subject: events.AccountSubject(id)}})
+		}
 		if errors.Is(err, pgx.ErrNoRows) {
 			return done, fmt.Errorf("account %s: %w", id, ErrNotFound)
 		}
@@ -59,7 +65,7 @@ func SwapAccounts(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUI
 	}
 	for partition, ids := range byPartition {
 		sortAccounts(ids)
-		s := &swap{g: g, partition: partition, fold: fold, acceptLoss: acceptLoss, folded: map[events.UUID]*projections.Refold{}}
+		s := &swap{g: g, partition: partition, fold: fold, acceptLoss: acceptLoss, folded: map[events.UUID]*folded{}}
 		some, err := s.all(ctx, pool, ids)
 		done.Changed, done.Unchanged = append(done.Changed, some.Changed...), append(done.Unchanged, some.Unchanged...)
 		if err != nil {
@@ -92,14 +98,36 @@ type swap struct {
 	partition  int
 	fold       FoldAccount
 	acceptLoss bool
-	folded     map[events.UUID]*projections.Refold // before the lock
-	done       Swapped                             // of the transaction
+	folded     map[events.UUID]*folded // before the lock
+	done       Swapped                 // of the transaction
+}
+
+// folded is an account's fold, and what it has come to.
+type folded struct {
+	*projections.Refold
+	change projections.Change
+}
+
+// refold folds an account up to a position.
+func (s *swap) refold(ctx context.Context, id events.UUID, upTo uint64) (*folded, error) {
+	r, err := s.fold(ctx, id, upTo)
+	if err != nil {
+		return nil, fmt.Errorf("fold account %s: %w", id, err)
+	}
+	change, err := r.State.Flush()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAccount, err)
+	}
+	return &folded{r, change}, nil
 }
 
 // all swaps the accounts, each by itself where one of them cannot be swapped.
 func (s *swap) all(ctx context.Context, pool *pgxpool.Pool, ids []events.UUID) (done Swapped, err error) {
 	if err := s.prepare(ctx, pool, ids); err != nil && (len(ids) == 1 || !ofAccount(err)) {
 		return left(ids, err)
+	}
+	if ids, err = s.toChange(ctx, pool, ids); err != nil || len(ids) == 0 {
+		return done, err
 	}
 	s.done = Swapped{}
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return s.run(ctx, tx, ids) })
@@ -156,13 +184,34 @@ func (s *swap) prepare(ctx context.Context, pool *pgxpool.Pool, ids []events.UUI
 		if s.folded[id] != nil {
 			continue
 		}
-		r, err := s.fold(ctx, id, at)
+		f, err := s.refold(ctx, id, at)
 		if err != nil {
-			return fmt.Errorf("fold account %s: %w", id, err)
+			return err
 		}
-		s.folded[id] = r
+		s.folded[id] = f
 	}
 	return nil
+}
+
+// toChange leaves out the accounts of which exactly what was folded is stored,
+// and that say so: nothing has to be written for them, and nobody to wait.
+func (s *swap) toChange(ctx context.Context, pool *pgxpool.Pool, ids []events.UUID) ([]events.UUID, error) {
+	var was map[events.UUID]*stored
+	err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		was, err = sumUp(ctx, tx, s.g.Number, ids)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("refold partition %d: %w", s.partition, err)
+	}
+	var left []events.UUID
+	for _, id := range ids {
+		w, f := was[id], s.folded[id]
+		if w == nil || f == nil || w.differs(&f.change) || w.says.Messages == 0 || w.parked > 0 && w.minor != projections.VersionMinor {
+			left = append(left, id)
+		}
+	}
+	return left, nil
 }
 
 func (s *swap) run(ctx context.Context, tx pgx.Tx, ids []events.UUID) error {
@@ -177,7 +226,9 @@ func (s *swap) run(ctx context.Context, tx pgx.Tx, ids []events.UUID) error {
 	}
 	for _, id := range ids {
 		if was[id] == nil {
-			return fmt.Errorf("account %s: %w", id, ErrNotFound)
+			if was[id] = (&stored{}); s.folded[id] == nil || s.folded[id].change.Messages == 0 {
+				return fmt.Errorf("account %s: %w", id, ErrNotFound)
+			}
 		}
 		if err := s.one(ctx, id, was[id], b, &at); err != nil {
 			return err
@@ -195,17 +246,14 @@ func (s *swap) run(ctx context.Context, tx pgx.Tx, ids []events.UUID) error {
 
 // one adds an account's replacement to the batch.
 func (s *swap) one(ctx context.Context, id events.UUID, was *stored, b *projections.Batch, at *projections.Advance) (err error) {
-	r := s.folded[id]
-	delete(s.folded, id) // a state is flushed once
-	if r == nil || r.State.Position() != was.position {
-		if r, err = s.fold(ctx, id, at.From); err != nil {
-			return fmt.Errorf("fold account %s: %w", id, err)
+	f := s.folded[id]
+	delete(s.folded, id) // a transaction that is tried again folds again
+	if f == nil || f.change.Row.Position != was.position {
+		if f, err = s.refold(ctx, id, at.From); err != nil {
+			return err
 		}
 	}
-	change, err := r.State.Flush()
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrAccount, err)
-	}
+	r, change := f.Refold, f.change
 	if err := loss(was, r, &change); err != nil && (!s.acceptLoss || was.erased || change.Messages == 0) {
 		s.done.Unchanged = append(s.done.Unchanged, Unchanged{id, err})
 		return nil

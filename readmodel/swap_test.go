@@ -258,3 +258,88 @@ func TestTierKeepsItsDefinition(t *testing.T) {
 		t.Errorf("%s, %v", body, err)
 	}
 }
+
+// TestRefoldOfTheSameDisturbsNobody: accounts of which exactly what was folded is
+// stored are refolded without a lock, though somebody holds the checkpoints, and
+// nobody is fenced; one that differs waits for the lock.
+func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
+	log := newBusyLog(6, 800, workload.Config{Accounts: 6, HostileShare: 0.05})
+	pool, s := open(t)
+	log.into(t, s, projections.Options{})
+	ids := slices.Collect(maps.Keys(log.consumed(t)))
+	epochs := func() (sum int64) {
+		t.Helper()
+		if err := pool.QueryRow(t.Context(), `SELECT sum(epoch) FROM export.checkpoints WHERE generation = 1`).Scan(&sum); err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	before, stored := epochs(), contents(t, pool)
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `SELECT FROM export.checkpoints FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	done, err := readmodel.SwapAccounts(t.Context(), pool, ids, false, log.fold)
+	if err != nil || len(done.Changed)+len(done.Unchanged) > 0 {
+		t.Errorf("refolded: %+v, %v", done, err)
+	}
+	if diff := cmp.Diff(stored, contents(t, pool)); diff != "" {
+		t.Errorf("what is stored has changed:\n%.3000s", diff)
+	}
+	if now := epochs(); now != before {
+		t.Errorf("epochs add up to %d, and were %d: somebody was fenced", now, before)
+	}
+
+	// One that differs: it waits until the lock is free.
+	damaged := ids[0]
+	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET parked = parked + 7 WHERE account_id = $1`, [16]byte(damaged)); err != nil {
+		t.Fatal(err)
+	}
+	impatient, err := pgxpool.ParseConfig(pool.Config().ConnString())
+	if err != nil {
+		t.Fatal(err)
+	}
+	impatient.ConnConfig.RuntimeParams["lock_timeout"] = "200ms"
+	other, err := pgxpool.NewWithConfig(t.Context(), impatient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := readmodel.SwapAccounts(t.Context(), other, []events.UUID{damaged}, false, log.fold); err == nil {
+		t.Error("refolded although somebody holds the checkpoint")
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done, err = readmodel.SwapAccounts(t.Context(), other, ids, false, log.fold)
+	if err != nil || len(done.Changed) != 1 || done.Changed[0] != damaged {
+		t.Errorf("refolded: %+v, %v", done, err)
+	}
+	if now := epochs(); now != before+1 {
+		t.Errorf("epochs add up to %d, and were %d: more than the one partition was fenced", now, before)
+	}
+}
+
+// TestLostRowIsMadeAgain: a refold stores an account whose row is gone, from the
+// stream, in the partition that it belongs to.
+func TestLostRowIsMadeAgain(t *testing.T) {
+	log := newBusyLog(7, 800, workload.Config{Accounts: 6, HostileShare: 0.05, ErasureShare: 0.002})
+	pool, s := open(t)
+	log.into(t, s, projections.Options{})
+	stored := contents(t, pool)
+	for id := range log.consumed(t) {
+		if _, err := pool.Exec(t.Context(), `DELETE FROM export_g1.account_export WHERE account_id = $1`, [16]byte(id)); err != nil {
+			t.Fatal(err)
+		}
+		if done, err := readmodel.SwapAccounts(t.Context(), pool, []events.UUID{id}, false, log.fold); err != nil || len(done.Changed) != 1 {
+			t.Errorf("account %s: %+v, %v", id, done, err)
+		}
+	}
+	if diff := cmp.Diff(stored, contents(t, pool)); diff != "" {
+		t.Errorf("what is stored has changed:\n%.3000s", diff)
+	}
+}
