@@ -27,6 +27,7 @@ var mayImport = map[string]struct {
 	"projections":        {own: []string{"events"}},
 	"readmodel":          {own: []string{"events", "projections"}, pgx: true},
 	"internal/stream":    {own: []string{"events", "projections"}, nats: true},
+	"internal/acts":      {own: []string{"events", "projections", "readmodel", "internal/stream"}, pgx: true},
 	"internal/api":       {own: []string{"events", "readmodel", "internal/auth"}, mux: true},
 	"internal/auth":      {own: []string{"events"}},
 	"internal/cli":       {own: []string{"internal/secret"}},

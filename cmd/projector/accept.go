@@ -7,9 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"accountexport/events"
+	"accountexport/internal/acts"
 	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/readmodel"
@@ -32,17 +33,12 @@ func (p *program) accept() *cobra.Command {
 			"another number of partitions, which a rebuild takes on without a loss.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
+			on, done, err := p.target(ctx)
 			if err != nil {
 				return err
 			}
-			defer client.Close()
-			pool, err := p.connectDatabase(ctx)
-			if err != nil {
-				return err
-			}
-			defer pool.Close()
-			a := &accepting{verifying: verifying{client: client, pool: pool, exports: readmodel.NewExports(pool)}, program: p, yes: yes}
+			defer done()
+			a := &accepting{client: on.Stream, pool: on.Pool, program: p, yes: yes}
 			return a.run(ctx)
 		},
 	}
@@ -52,13 +48,13 @@ func (p *program) accept() *cobra.Command {
 
 // accepting lets the live generation go on.
 type accepting struct {
-	verifying
 	*program
-	yes bool
+	client *stream.Client
+	pool   *pgxpool.Pool
+	yes    bool
 
 	g               readmodel.Generation
 	checkpoints     []projections.Checkpoint // its
-	at              map[int]uint64           // their positions
 	lowest, highest uint64
 }
 
@@ -67,9 +63,9 @@ func (a *accepting) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.g, a.at, a.lowest = st.Generation, map[int]uint64{}, ^uint64(0)
+	a.g, a.lowest = st.Generation, ^uint64(0)
 	for _, c := range st.Partitions {
-		a.checkpoints, a.at[c.Partition] = append(a.checkpoints, c.Checkpoint), c.Position
+		a.checkpoints = append(a.checkpoints, c.Checkpoint)
 		a.lowest, a.highest = min(a.lowest, c.Position), max(a.highest, c.Position)
 	}
 	info, err := a.client.Info(ctx)
@@ -157,9 +153,6 @@ func (a *accepting) identity(ctx context.Context, info projections.StreamInfo, r
 			a.lowest, a.highest, a.g.Partitions))
 	}
 	last, why, err := a.last(ctx)
-	if err == nil && why == "" {
-		why, err = a.positions(ctx)
-	}
 	compared := 0
 	if err == nil && why == "" {
 		compared, why, err = a.compare(ctx)
@@ -207,73 +200,39 @@ func (a *accepting) last(ctx context.Context) (at map[int]time.Time, why string,
 // namedAtOnce is how many accounts are named.
 const namedAtOnce = 10
 
-// positions holds the position of every account against the last message of it
-// that the stream holds up to the checkpoints. why names the accounts that
-// differ, and is empty where there are none.
-func (a *accepting) positions(ctx context.Context) (why string, err error) {
-	ends := map[events.UUID]uint64{}
-	err = a.client.ReadAll(ctx, func(m projections.Message) error {
-		to := events.ParseSubject(m.Subject)
-		if to.Kind == events.SubjectAccount && m.Position <= a.at[a.g.Stream.Partition(&m)] {
-			ends[to.Account] = m.Position
-		}
-		return nil
-	})
-	if err != nil {
-		return "", err
-	}
-	var named []string
-	different := 0
-	differ := func(format string, args ...any) {
-		if different++; different <= namedAtOnce {
-			named = append(named, fmt.Sprintf(format, args...))
-		}
-	}
-	err = readmodel.EachPosition(ctx, a.pool, func(id events.UUID, position uint64) {
-		switch end, there := ends[id]; {
-		case !there:
-			differ("account %s is at %d, and would be lost", id, position)
-		case end < position:
-			differ("account %s is at %d, and would go back to %d", id, position, end)
-		case end > position:
-			differ("account %s is at %d, and the stream holds a message of it at %d", id, position, end)
-		}
-		delete(ends, id)
-	})
-	if err != nil {
-		return "", err
-	}
-	err = readmodel.EachAccount(ctx, a.pool, func(id events.UUID) error {
-		delete(ends, id) // erased: whether it would return is compared by its messages
-		return nil
-	})
-	for id := range ends {
-		differ("account %s is in the stream and was never heard of", id)
-	}
-	if different > len(named) {
-		named = append(named, fmt.Sprintf("and %d more", different-len(named)))
-	}
-	return strings.Join(named, "; "), err
-}
-
-// compare holds every stored account against the stream. why is empty where
-// they are the same.
+// compare holds every account and tier, of the read model and of the stream,
+// against each other. why names those that differ, and is empty where there are
+// none.
 func (a *accepting) compare(ctx context.Context) (compared int, why string, err error) {
-	different := errors.New("different")
-	many := &several{verifying: &a.verifying, each: func(v verdict) error {
-		if len(v.Differences) > 0 {
-			why = fmt.Sprintf("account %s: %s", v.Account, v.Differences[0])
-			return different
+	var named []string
+	v := &acts.Verifying{Target: acts.Target{Stream: a.client, Pool: a.pool}, Each: func(v acts.Verdict) error {
+		if !v.Same() && len(named) < namedAtOnce {
+			named = append(named, whatOf(v))
 		}
-		compared++
 		return nil
 	}}
-	err = readmodel.EachAccount(ctx, a.pool, func(id events.UUID) error { return many.add(ctx, id) })
-	if err == nil {
-		err = many.flush(ctx)
+	if err := v.All(ctx); err != nil && !errors.Is(err, acts.ErrNothing) {
+		return 0, "", err
 	}
-	if errors.Is(err, different) {
-		return compared, why, nil
+	if v.Differ > len(named) {
+		named = append(named, fmt.Sprintf("and %d more", v.Differ-len(named)))
 	}
-	return compared, why, err
+	return v.Accounts, strings.Join(named, "; "), nil
+}
+
+// whatOf says what accepting would make of an account that differs.
+func whatOf(v acts.Verdict) string {
+	switch {
+	case v.Tier != "":
+		return fmt.Sprintf("tier %s: %s", v.Tier, v.Differences[0])
+	case v.Position == 0:
+		return fmt.Sprintf("account %s is in the stream, up to %d, and was never heard of", v.Account, v.Folded)
+	case v.Folded == 0:
+		return fmt.Sprintf("account %s is at %d, and would be lost", v.Account, v.Position)
+	case v.Folded < v.Position:
+		return fmt.Sprintf("account %s is at %d, and would go back to %d", v.Account, v.Position, v.Folded)
+	case v.Folded > v.Position:
+		return fmt.Sprintf("account %s is at %d, and the stream holds a message of it at %d", v.Account, v.Position, v.Folded)
+	}
+	return fmt.Sprintf("account %s: %s", v.Account, v.Differences[0])
 }

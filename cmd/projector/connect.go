@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/readmodel"
@@ -24,6 +25,21 @@ func (p *program) connectStream(ctx context.Context, log *slog.Logger) (*stream.
 	return stream.Connect(ctx, stream.Config{URL: string(p.cfg.NATSURL), Creds: string(p.cfg.NATSCreds),
 		CA: string(p.cfg.NATSCA), Stream: string(p.cfg.Stream), Name: "projector",
 		ReadAhead: min(16<<20, int(p.cfg.MemoryLimit)/32), Logger: log})
+}
+
+// target connects to both, and gives what ends the connections.
+func (p *program) target(ctx context.Context) (on acts.Target, done func(), err error) {
+	if on.Stream, err = p.connectStream(ctx, p.cfg.Logger(p.err)); err != nil {
+		return on, nil, err
+	}
+	if on.Pool, err = p.connectDatabase(ctx); err != nil {
+		on.Stream.Close()
+		return on, nil, err
+	}
+	return on, func() {
+		on.Pool.Close()
+		on.Stream.Close()
+	}, nil
 }
 
 // connectDatabase opens a pool; it connects when first used.

@@ -38,6 +38,7 @@ func theProgram() clitest.Program {
 			"BATCH_EVENTS":      {Right: "10", Wrong: "0"},
 			"BATCH_BYTES":       {Right: "1MiB", Wrong: "1"},
 			"AUDIT_RATE":        {Right: "0", Wrong: "-1"},
+			"AUDIT_BYTES":       {Right: "2MiB", Wrong: "1"},
 			"TAKEOVER_AFTER":    {Right: "5s", Wrong: "5"},
 			"SHUTDOWN_TIMEOUT":  {Right: "1s", Wrong: "0s"},
 			"LOG_LEVEL":         {Right: "error", Wrong: "nonsense"},

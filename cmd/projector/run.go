@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/ops"
 	"accountexport/internal/stream"
 	"accountexport/internal/telemetry"
@@ -62,6 +63,7 @@ func (p *program) follow(ctx context.Context) error {
 		Help: "How much of the stream the generation being built has, 0 to 1; 0 where none is being built."})
 	reg.MustRegister(parked, differences, progress)
 	ledger := newLedgerGauges(reg)
+	on := acts.Target{Stream: client, Pool: pool}
 
 	compare := &ledgerGuard{ctx: ctx, client: client, pool: pool, log: log}
 	engine := projections.New(client, store, projections.Options{
@@ -98,12 +100,11 @@ func (p *program) follow(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
-		(&refolding{client: client, pool: pool, pause: time.Second}).afterNewMinor(actx, log)
+		retryAfterNewMinor(actx, on, log)
 		return nil
 	})
 	g.Go(func() error {
-		audit := auditing{verifying{client: client, pool: pool, exports: readmodel.NewExports(pool)}, differences, log}
-		audit.run(actx, int(p.cfg.AuditRate))
+		audit(actx, on, int(p.cfg.AuditRate), int(p.cfg.AuditBytes), differences, log)
 		return nil
 	})
 	if err := g.Wait(); err != nil {

@@ -150,7 +150,7 @@ func TestMissingTransform(t *testing.T) {
 func TestAuditAdvisesNoLoss(t *testing.T) {
 	t.Parallel()
 	s, served := newWithSomeone(t)
-	s.settings["AUDIT_RATE"] = "50"
+	s.settings["AUDIT_RATE"] = "50000"
 	projector := launch(t, "projector", s.settings, "run")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	before := served()

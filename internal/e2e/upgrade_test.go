@@ -153,7 +153,7 @@ SELECT count(DISTINCT m.format) FROM export.members m JOIN export.checkpoints c 
 func TestAuditCountsRows(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	s.settings["AUDIT_RATE"] = "64"
+	s.settings["AUDIT_RATE"] = "64000"
 	if err := s.publish(t.Context(), workload.New(82, workload.Config{Accounts: 10, HostileShare: 0.05}), 600, 0); err != nil {
 		t.Fatal(err)
 	}

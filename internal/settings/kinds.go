@@ -35,6 +35,7 @@ type (
 	LogFormat     string        // "text", "json", or empty to choose by the output
 	Bytes         int64         // a size
 	Count         int           // 0 to 64
+	Whole         int           // 0 to 10,000,000
 	PositiveCount int           // 1 to 10,000,000
 	Takeover      time.Duration // 1 s to 5 min
 	Origin        string        // of a web page, as browsers send it, or "*"
@@ -85,6 +86,7 @@ func parsers() map[reflect.Type]env.ParserFunc {
 		reflect.TypeFor[Network]():       kind(parseNetwork),
 		reflect.TypeFor[Bytes]():         kind(parseBytes),
 		reflect.TypeFor[Count]():         kind(func(v string) (Count, error) { return parseCount[Count](v, 0, 64) }),
+		reflect.TypeFor[Whole]():         kind(func(v string) (Whole, error) { return parseCount[Whole](v, 0, 1e7) }),
 		reflect.TypeFor[PositiveCount](): kind(func(v string) (PositiveCount, error) { return parseCount[PositiveCount](v, 1, 1e7) }),
 		reflect.TypeFor[time.Duration](): kind(parseDuration),
 		reflect.TypeFor[Takeover]():      kind(parseTakeover),

@@ -54,7 +54,8 @@ type Projector struct {
 	StateCacheBytes Bytes         `env:"STATE_CACHE_BYTES"`
 	BatchEvents     PositiveCount `env:"BATCH_EVENTS" envDefault:"200000"`
 	BatchBytes      Bytes         `env:"BATCH_BYTES"`
-	AuditRate       Count         `env:"AUDIT_RATE" envDefault:"1"`
+	AuditRate       Whole         `env:"AUDIT_RATE" envDefault:"1000"`
+	AuditBytes      Bytes         `env:"AUDIT_BYTES" envDefault:"1MiB"`
 	TakeoverAfter   Takeover      `env:"TAKEOVER_AFTER" envDefault:"5s"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`

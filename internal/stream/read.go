@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
+	"accountexport/events"
 	"accountexport/projections"
 )
 
@@ -124,4 +126,28 @@ func (c *Client) next(ctx context.Context, subjects []string, after uint64) (pos
 		}
 	}
 	return position, there, nil
+}
+
+// RandomAccount draws an account of which the stream holds a message: of those
+// with many it draws more often. False where many draws in a row found none.
+func (c *Client) RandomAccount(ctx context.Context) (id events.UUID, found bool, err error) {
+	info, err := c.Info(ctx)
+	if err != nil || info.Last < info.First || info.Messages == 0 {
+		return id, false, err
+	}
+	const draws = 50 // of positions, where a tier's message may be, or nobody's
+	for range draws {
+		position, there, err := c.First(ctx, info.First-1+rand.Uint64N(info.Last-info.First+1))
+		if err != nil || !there {
+			return id, false, err
+		}
+		m, there, err := c.At(ctx, position)
+		if err != nil {
+			return id, false, err
+		}
+		if to := events.ParseSubject(m.Subject); there && to.Kind == events.SubjectAccount {
+			return to.Account, true, nil
+		}
+	}
+	return id, false, nil
 }

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"accountexport/internal/acts"
+)
+
+// mending counts differences by what mends them.
+type mending struct {
+	all     int
+	refold  string // an account that a refold mends
+	refolds int
+	less    int // accounts of which the stream holds less than was folded
+	tiers   int // that differ
+	beside  int // accounts without a row that have something beside it
+	never   int
+}
+
+func (m *mending) see(v acts.Verdict) {
+	if v.Same() {
+		return
+	}
+	m.all++
+	switch {
+	case v.NeverHeard:
+		m.never++
+	case v.Less:
+		m.less++
+	case v.Tier != "":
+		m.tiers++
+	case v.Folded == 0:
+		m.beside++
+	default:
+		m.refold = v.Account
+		m.refolds++
+	}
+}
+
+// advice says what mends them, without a loss.
+func (m *mending) advice() string {
+	var out []string
+	if m.refolds > 0 {
+		out = append(out, fmt.Sprintf("`projector refold --account ID` mends %d of them, such as %s", m.refolds, m.refold))
+	}
+	if m.beside > 0 {
+		out = append(out, "`projector rebuild` makes a generation without what has no row")
+	}
+	if m.tiers > 0 {
+		out = append(out, fmt.Sprintf("`projector rebuild --accept-differences` makes a generation with tiers as the stream has them, of which %d differ", m.tiers))
+	}
+	if m.less > 0 {
+		out = append(out, fmt.Sprintf("of %d the stream holds less than was folded: do not refold them, `projector history --account ID` shows what "+
+			"there is, and with a backup of the stream that holds the rest, what is stored is right", m.less))
+	}
+	if m.never > 0 {
+		out = append(out, "one that was never heard of needs nothing")
+	}
+	return fmt.Sprintf("%d differ: %s", m.all, strings.Join(out, "; "))
+}

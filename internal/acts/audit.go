@@ -1,0 +1,67 @@
+package acts
+
+import (
+	"context"
+
+	"accountexport/readmodel"
+)
+
+// Finding is an account that an audit found to differ.
+type Finding struct {
+	Verdict
+	StreamBegins uint64
+	Advice       string // what mends it without a loss
+}
+
+// Auditing holds accounts, drawn at random from the read model and from the
+// stream in turn, against the stream, within its pace.
+type Auditing struct {
+	Verifying
+	turn int
+}
+
+// Look draws an account and judges it; nil where it is as it should be, or
+// there is none. A difference is one that is found twice: an erasure may have
+// removed messages between the two readings of one look.
+func (a *Auditing) Look(ctx context.Context) (*Finding, error) {
+	if gone, err := readmodel.HistoryGone(ctx, a.Pool); err != nil || gone {
+		return nil, err // there is nothing to hold the accounts against
+	}
+	if err := a.Pace.account(ctx); err != nil {
+		return nil, err
+	}
+	a.turn++
+	id, drawn, err := a.draw(ctx, a.turn)
+	if err != nil || !drawn {
+		return nil, err
+	}
+	var found Verdict
+	for range 2 {
+		v, err := a.Judge(ctx, id)
+		if err != nil || v.Same() || v.Due {
+			return nil, err
+		}
+		found = v
+	}
+	info, err := a.Stream.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Finding{found, info.First, advice(found, info.First)}, nil
+}
+
+// advice is what mends a difference without a loss. Where the stream may have
+// lost messages of the account, or holds less of it, a fold of what is left
+// would take the place of a good document.
+func advice(v Verdict, begins uint64) string {
+	switch {
+	case v.Position == 0:
+		return "an account of which the stream holds messages is not stored: `projector verify --account` says so, too, and " +
+			"`projector refold --account` stores it"
+	case v.Less || begins > 1:
+		return "a stored account differs from a fold of its messages, of which the stream may have lost some: do not refold it. " +
+			"`projector history --account` shows what the stream holds of it; restore the stream from a backup that holds the rest, " +
+			"and what is stored is right"
+	}
+	return "a stored account differs from a fold of its messages: `projector verify --account` shows where, `projector refold --account` mends it"
+}

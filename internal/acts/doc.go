@@ -1,0 +1,19 @@
+// Package acts holds what operators do to a stream and the read model that was
+// folded from it, as values with typed results: progress is told by callbacks,
+// and nothing is printed. cmd/projector is one front end of it.
+//
+// Every act may be cut off anywhere and done again, and several at once, of one
+// kind or of several, do no harm.
+package acts
+
+import (
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/internal/stream"
+)
+
+// Target is what an act is done to: a stream, and the read model folded from it.
+type Target struct {
+	Stream *stream.Client
+	Pool   *pgxpool.Pool
+}

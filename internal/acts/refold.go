@@ -1,0 +1,150 @@
+package acts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"accountexport/events"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// Refolding refolds accounts and tiers from the stream into the live
+// generation, beside whoever projects it.
+type Refolding struct {
+	Target
+	AcceptLoss bool          // also where the stream no longer holds all that a row was made of
+	Pause      time.Duration // between two transactions: each makes the live projector load anew
+
+	Changed func(what string)            // "account ID" or "tier ID", of which anything stored has changed
+	Left    func(what string, why error) // that was left as it is: [readmodel.ErrLoss] or [readmodel.ErrAccount]
+
+	Refolded
+}
+
+// Refolded says what became of what was to be refolded.
+type Refolded struct {
+	Accounts, Tiers, Changed, Left int
+}
+
+// accountsAtOnce are swapped in one transaction.
+const accountsAtOnce = 50
+
+// Account refolds one account. [readmodel.ErrNotFound] where neither the stream
+// nor the read model knows it.
+func (f *Refolding) Account(ctx context.Context, id events.UUID) error {
+	return f.each(ctx, readmodel.Retriable{Accounts: []events.UUID{id}})
+}
+
+// Retry refolds all that has parked messages.
+func (f *Refolding) Retry(ctx context.Context) error {
+	r, err := readmodel.FindRetriable(ctx, f.Pool, false)
+	if err != nil {
+		return err
+	}
+	return f.each(ctx, r)
+}
+
+// RetryDue refolds what an older minor version has parked, where that has not
+// been done and no other replica is at it; begins is told of how many.
+func (f *Refolding) RetryDue(ctx context.Context, begins func(generation int64, accounts, tiers int)) (done bool, err error) {
+	generation, due, err := readmodel.RetryDue(ctx, f.Pool)
+	if err != nil || !due {
+		return false, err
+	}
+	err = readmodel.RetryTurn(ctx, f.Pool, func() error {
+		r, err := readmodel.FindRetriable(ctx, f.Pool, true)
+		if err != nil {
+			return err
+		}
+		begins(generation, len(r.Accounts), len(r.Tiers))
+		f.Refolded = Refolded{}
+		if err := f.each(ctx, r); err != nil {
+			return err
+		}
+		done = true
+		return readmodel.RetryDone(ctx, f.Pool, generation)
+	})
+	return done, err
+}
+
+func (f *Refolding) each(ctx context.Context, r readmodel.Retriable) error {
+	for _, subject := range r.Tiers {
+		what := "tier " + events.ParseSubject(subject).Tier
+		different, err := readmodel.SwapTier(ctx, f.Pool, subject, f.tier(subject))
+		switch {
+		case errors.Is(err, readmodel.ErrLoss):
+			f.left(what, err)
+			continue
+		case err != nil:
+			return err
+		case different:
+			f.changed(what)
+		}
+		f.Tiers++
+	}
+	for ids := range slices.Chunk(r.Accounts, accountsAtOnce) {
+		done, err := readmodel.SwapAccounts(ctx, f.Pool, ids, f.AcceptLoss, f.account)
+		for _, id := range done.Changed {
+			f.changed("account " + id.String())
+		}
+		for _, u := range done.Unchanged {
+			f.left("account "+u.Account.String(), u.Err)
+		}
+		if err != nil {
+			return err
+		}
+		f.Accounts += len(ids) - len(done.Unchanged)
+		if f.Pause == 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(f.Pause):
+		}
+	}
+	return nil
+}
+
+func (f *Refolding) changed(what string) {
+	f.Refolded.Changed++
+	f.Changed(what)
+}
+
+func (f *Refolding) left(what string, why error) {
+	f.Refolded.Left++
+	f.Left(what, why)
+}
+
+// account is a [readmodel.FoldAccount].
+func (f *Refolding) account(ctx context.Context, id events.UUID, upTo uint64) (*projections.Refold, error) {
+	r := projections.NewRefold(id)
+	if upTo == 0 {
+		return r, nil // nothing was read
+	}
+	return r, f.Stream.ReadAccount(ctx, id, upTo, func(m projections.Message) error {
+		if m.Position > upTo {
+			return nil
+		}
+		if err := r.Apply(m); err != nil {
+			return fmt.Errorf("%w: position %d: %w", readmodel.ErrAccount, m.Position, err)
+		}
+		return nil
+	})
+}
+
+func (f *Refolding) tier(subject string) func(ctx context.Context, upTo uint64) (*projections.TierRefold, error) {
+	return func(ctx context.Context, upTo uint64) (*projections.TierRefold, error) {
+		r := &projections.TierRefold{}
+		return r, f.Stream.ReadTier(ctx, events.ParseSubject(subject).Tier, upTo, func(m projections.Message) error {
+			if m.Position > upTo {
+				return nil
+			}
+			return r.Apply(m)
+		})
+	}
+}

@@ -1,0 +1,100 @@
+package acts
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"accountexport/events"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+func (v *Verifying) names() {
+	if v.named == nil {
+		v.named = map[string]bool{}
+	}
+}
+
+// name notes the tier that a fold names.
+func (v *Verifying) name(f *fold) error {
+	tier, err := f.state.Tier()
+	if err == nil && events.SoundTier(tier) {
+		v.names()
+		v.named[tier] = true
+	}
+	return err
+}
+
+// tiers verifies the tiers that were named, and all that the read model holds
+// where all is set.
+func (v *Verifying) tiers(ctx context.Context, all bool) error {
+	v.names()
+	stored, h, err := readmodel.HoldTiers(ctx, v.Pool)
+	if err != nil {
+		return err
+	}
+	have := map[string]readmodel.Tier{}
+	for _, t := range stored {
+		if have[t.ID] = t; all {
+			v.named[t.ID] = true
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(v.named)) {
+		out, err := v.tier(ctx, id, have[id], &h)
+		if err == nil && !out.Same() { // an erasure, a refold or a commit may have come between
+			if stored, h, err = readmodel.HoldTiers(ctx, v.Pool); err == nil {
+				i := slices.IndexFunc(stored, func(t readmodel.Tier) bool { return t.ID == id })
+				now := readmodel.Tier{}
+				if i >= 0 {
+					now = stored[i]
+				}
+				out, err = v.tier(ctx, id, now, &h)
+			}
+		}
+		if err == nil && (out.Position > 0 || out.Folded > 0) {
+			err = v.tell(out)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *Verifying) tier(ctx context.Context, id string, stored readmodel.Tier, h *readmodel.Held) (Verdict, error) {
+	out := Verdict{Tier: id, Position: stored.Position, Differences: []string{}}
+	var end uint64
+	for _, position := range h.Checkpoints {
+		end = max(end, position)
+	}
+	var r projections.TierRefold
+	if end > 0 {
+		if err := v.Stream.ReadTier(ctx, id, end, func(m projections.Message) error {
+			if err := v.Pace.read(ctx, &m); err != nil || m.Position > h.UpTo(&m) {
+				return err
+			}
+			return r.Apply(m)
+		}); err != nil {
+			return out, err
+		}
+	}
+	if r.Definition != nil {
+		out.Folded = r.Definition.Position
+	}
+	out.Less = out.Folded < out.Position
+	switch {
+	case out.Position == 0 && out.Folded == 0: // named, and never defined
+	case out.Position == 0:
+		out.Differences = append(out.Differences, fmt.Sprintf("lost: the stream defines it at %d, and nothing is stored", out.Folded))
+	case out.Folded == 0:
+		out.Differences = append(out.Differences, "stored, and the stream holds no definition of it")
+	case out.Position != out.Folded:
+		out.Differences = append(out.Differences, fmt.Sprintf("position: stored %d, folded %d", out.Position, out.Folded))
+	case !bytes.Equal(stored.Body, r.Definition.Body):
+		out.Differences = append(out.Differences, projections.CompareDocuments(stored.Body, r.Definition.Body)...)
+	}
+	return out, nil
+}

@@ -1,0 +1,329 @@
+package acts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"accountexport/events"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// Verdict is what became of holding an account, or a tier, against the stream.
+type Verdict struct {
+	Account     string   `json:"account,omitempty"`
+	Tier        string   `json:"tier,omitempty"`
+	Position    uint64   `json:"position"`        // as stored; 0 where nothing is
+	Folded      uint64   `json:"folded_position"` // 0 where the stream holds no message of it
+	Differences []string `json:"differences"`     // empty where stored and folded are the same
+
+	Less       bool `json:"-"` // the stream holds less of it than what is stored was folded from
+	NeverHeard bool `json:"-"` // neither the stream nor the read model knows it
+	Due        bool `json:"-"` // an older version has parked messages of it, and it is about to be refolded
+}
+
+// Same tells whether no difference was found.
+func (v Verdict) Same() bool { return len(v.Differences) == 0 }
+
+// Verified says how much a verification has looked at.
+type Verified struct {
+	Accounts int // compared, each once
+	Rows     int // of them that the read model has a row of
+	InStream int // of them that the stream holds messages of, up to the checkpoints
+	Tiers    int // compared
+	Differ   int // accounts and tiers
+}
+
+// ErrNothing means that there was nothing to look at.
+var ErrNothing = errors.New("nothing was compared")
+
+// Verifying holds what is stored against the stream: every part of it by its
+// digest, and what differs by section. Rows that do not say what went into them
+// are told, where they are right.
+type Verifying struct {
+	Target
+	Pace Pace
+	Each func(Verdict) error // every verdict
+
+	Verified
+	named map[string]bool      // tiers, by what was folded
+	lost  map[events.UUID]bool // accounts that were found to have no row
+}
+
+func (v *Verifying) tell(out Verdict) error {
+	if out.Account != "" {
+		v.Accounts++
+		if out.Position > 0 {
+			v.Rows++
+		}
+		if out.Folded > 0 {
+			v.InStream++
+		}
+	} else {
+		v.Tiers++
+	}
+	if !out.Same() {
+		v.Differ++
+	}
+	return v.Each(out)
+}
+
+// Account verifies one account, and its tier. One that neither the stream nor
+// the read model knows is a difference: it never was.
+func (v *Verifying) Account(ctx context.Context, id events.UUID) error {
+	out, err := v.Judge(ctx, id)
+	if err != nil {
+		return err
+	}
+	if out.Position == 0 && out.Folded == 0 {
+		out.NeverHeard = true
+		out.Differences = []string{"never heard of: neither the stream, up to the checkpoints, nor the read model holds anything of it"}
+	}
+	if err := v.tell(out); err != nil {
+		return err
+	}
+	return v.tiers(ctx, false)
+}
+
+// Sample verifies n accounts at random, drawn from the read model and from the
+// stream in turn, and their tiers; all where there are not so many.
+func (v *Verifying) Sample(ctx context.Context, n int) error {
+	total := 0
+	few := errors.New("enough")
+	err := readmodel.EachAccount(ctx, v.Pool, func(events.UUID) error {
+		if total++; total > n {
+			return few
+		}
+		return nil
+	})
+	if err == nil {
+		return v.All(ctx)
+	}
+	if !errors.Is(err, few) {
+		return err
+	}
+	drawn := map[events.UUID]bool{}
+	for tries := 0; len(drawn) < n && tries < 20*n; tries++ {
+		id, found, err := v.draw(ctx, tries)
+		if err != nil {
+			return err
+		}
+		if found {
+			drawn[id] = true
+		}
+	}
+	ids := make([]events.UUID, 0, len(drawn))
+	for id := range drawn {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, compareIDs)
+	info, err := v.Stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if info.Messages < uint64(len(ids))*messagesAnAccount {
+		if err := v.pass(ctx, ids, nil); err != nil {
+			return err
+		}
+	} else {
+		for _, id := range ids {
+			out, err := v.Judge(ctx, id)
+			if err == nil {
+				err = v.tell(out)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if err := v.tiers(ctx, false); err != nil {
+		return err
+	}
+	return v.looked()
+}
+
+// draw draws an account, from the read model or from the stream.
+func (t Target) draw(ctx context.Context, turn int) (id events.UUID, found bool, err error) {
+	if turn%2 == 0 {
+		return readmodel.RandomAccount(ctx, t.Pool)
+	}
+	return t.Stream.RandomAccount(ctx)
+}
+
+// looked fails where nothing was looked at.
+func (v *Verifying) looked() error {
+	if v.Accounts+v.Tiers == 0 {
+		return fmt.Errorf("%w: neither the stream, up to the checkpoints, nor the read model holds an account", ErrNothing)
+	}
+	return nil
+}
+
+// Judge holds one account, as it is stored now, against the fold of its
+// messages up to the checkpoint of its partition.
+func (v *Verifying) Judge(ctx context.Context, id events.UUID) (Verdict, error) {
+	out := Verdict{Account: id.String(), Differences: []string{}}
+	h, err := readmodel.Hold(ctx, v.Pool, []events.UUID{id})
+	if err != nil {
+		return out, err
+	}
+	stored, there := h.Accounts[id]
+	if err := v.Pace.stored(ctx, stored.Bytes); err != nil {
+		return out, err
+	}
+	f, err := v.foldAccount(ctx, id, &h, v.Pace)
+	if err != nil {
+		return out, err
+	}
+	if err := v.name(f); err != nil {
+		return out, err
+	}
+	position := f.state.Position()
+	erased := f.state.State(nil) == projections.Erased
+	sum, err := f.sum()
+	if err != nil {
+		return out, err
+	}
+	out.Position, out.Folded = stored.Position, position
+	out.Due = stored.Parked > 0 && stored.Minor < projections.VersionMinor
+	if same(stored, there, sum) {
+		return out, v.note(ctx, map[events.UUID]readmodel.Sum{id: sum}, h)
+	}
+	out.Less = sum.Position < stored.Position || stored.Says.Messages > sum.Messages
+	switch {
+	case !there && sum.Messages == 0:
+		return out, nil
+	case !there:
+		out.Differences = append(out.Differences, fmt.Sprintf("lost: the stream holds %d messages of it up to %d, and nothing is stored", f.messages, position))
+	case sum.Messages == 0:
+		out.Differences = append(out.Differences, "stored, and the stream holds no message of it")
+	case stored.Erased != erased:
+		out.Differences = append(out.Differences, fmt.Sprintf("state: stored %s, folded %s", erasedOrNot(stored.Erased), erasedOrNot(erased)))
+		out.Less = out.Less || !erased
+	default:
+		out.Differences, err = v.explain(ctx, id, stored, sum, &h)
+	}
+	return out, err
+}
+
+func erasedOrNot(erased bool) string {
+	if erased {
+		return "erased"
+	}
+	return "not erased"
+}
+
+// same tells whether all that is stored is what the fold has come to, and the
+// row says so, or nothing.
+func same(stored readmodel.HeldAccount, there bool, sum readmodel.Sum) bool {
+	return there && stored.Position == sum.Position && stored.Digest == sum.Digest &&
+		(stored.Says.Messages == 0 || stored.Says == sum)
+}
+
+// note has rows that say nothing of what went into them say it, where they are
+// right.
+func (v *Verifying) note(ctx context.Context, right map[events.UUID]readmodel.Sum, h readmodel.Held) error {
+	silent := map[events.UUID]readmodel.Sum{}
+	for id, sum := range right {
+		if h.Accounts[id].Says.Messages == 0 {
+			silent[id] = sum
+		}
+	}
+	if len(silent) == 0 {
+		return nil
+	}
+	_, err := readmodel.NoteSums(ctx, v.Pool, silent)
+	return err
+}
+
+// explain tells, section by section, how what is stored of an account differs.
+func (v *Verifying) explain(ctx context.Context, id events.UUID, stored readmodel.HeldAccount, sum readmodel.Sum, h *readmodel.Held) (differences []string, err error) {
+	differ := func(format string, args ...any) { differences = append(differences, fmt.Sprintf(format, args...)) }
+	if stored.Position != sum.Position {
+		differ("position: stored %d, folded %d", stored.Position, sum.Position)
+	}
+	fold := projections.NewFold()
+	if err := v.Stream.ReadAccount(ctx, id, sum.Position, func(m projections.Message) error {
+		if m.Position > h.UpTo(&m) {
+			return nil
+		}
+		_, _, err := fold.Apply(m)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if a := fold.Account(id); a != nil {
+		if a.Parked() != stored.Parked {
+			differ("parked: stored %d, folded %d", stored.Parked, a.Parked())
+		}
+		more, err := v.documents(ctx, id, fold, stored.Position)
+		if err != nil {
+			return nil, err
+		}
+		differences = append(differences, more...)
+	}
+	if says := stored.Says; says.Messages > 0 {
+		if says.Messages != sum.Messages {
+			differ("messages: counted %d, folded %d", says.Messages, sum.Messages)
+		}
+		if says.Digest != stored.Digest {
+			differ("digest: the row says %s, what is stored has %s", says.Digest, stored.Digest)
+		}
+	}
+	if differences == nil {
+		differ("what waits or is parked, or the layout of what is stored, differs")
+	}
+	return differences, nil
+}
+
+// documents compares the document as it is served with that of a fold. Where
+// the account has moved on meanwhile, it says nothing.
+func (v *Verifying) documents(ctx context.Context, id events.UUID, fold *projections.Fold, position uint64) ([]string, error) {
+	d, err := readmodel.NewExports(v.Pool).Open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	if d.Position != position {
+		return nil, nil
+	}
+	var body bytes.Buffer
+	if d.State == readmodel.Complete {
+		if _, err := d.WriteTo(&body); err != nil {
+			return nil, fmt.Errorf("account %s: %w", id, err)
+		}
+	}
+	a := fold.Account(id)
+	tier, err := a.Tier()
+	if err != nil {
+		return nil, err
+	}
+	if events.SoundTier(tier) && d.TierPosition > 0 {
+		if err := v.Stream.ReadTier(ctx, tier, d.TierPosition, func(m projections.Message) error {
+			_, _, err := fold.Apply(m)
+			return err
+		}); err != nil {
+			return nil, err
+		}
+	}
+	doc, missing, err := fold.Document(id)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	if state, want := stateOf(d.State), a.State(missing).String(); state != want {
+		out = append(out, fmt.Sprintf("state: stored %s, folded %s", state, want))
+	} else if !slices.Equal(missing, d.Missing) {
+		out = append(out, fmt.Sprintf("missing: stored %v, folded %v", d.Missing, missing))
+	}
+	if !bytes.Equal(body.Bytes(), doc) {
+		out = append(out, projections.CompareDocuments(body.Bytes(), doc)...)
+	}
+	return out, nil
+}
+
+func stateOf(s readmodel.State) string {
+	return [...]string{"never heard of", "incomplete", "complete", "erased"}[s]
+}

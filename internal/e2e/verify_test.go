@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/internal/workload"
+)
+
+// TestVerifyLooksAtBothSides: verification looks at the accounts of the stream
+// as well as at the rows, and at the tiers; whatever is lost, changed, too much
+// or from before is named, with exit status 1, and mended by the command that is
+// named. Nobody, and nothing, is said to be so.
+func TestVerifyLooksAtBothSides(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	s.settings["AUDIT_RATE"] = "0"
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "a generation", time.Minute, func(ctx context.Context) error { return s.reached(ctx, 0) })
+	s.says(t, 1, "nothing was compared", "verify", "--all")
+	s.says(t, 1, "nothing was compared", "verify")
+	if err := s.publish(t.Context(), workload.New(31, workload.Config{Accounts: 40, HostileShare: 0.1, ErasureShare: 0.002}), 2500, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.says(t, 0, " 0 differ", "verify", "--all")
+	s.says(t, 0, " 0 differ", "verify", "--sample", "10")
+	s.says(t, 1, "never heard of", "verify", "--account", "99999999-9999-4999-8999-999999999999")
+
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		if tag, err := s.pool.Exec(t.Context(), sql, args...); err != nil || tag.RowsAffected() == 0 {
+			t.Fatalf("%s: %v, %v", sql, tag, err)
+		}
+	}
+	complete := func() (account string) {
+		t.Helper()
+		if err := s.pool.QueryRow(t.Context(), `
+SELECT account_id::text FROM export_g1.account_export WHERE sandbox_pages = 0 AND team_json IS NOT NULL AND erased_at IS NULL AND parked = 0
+ORDER BY position DESC LIMIT 1`).Scan(&account); err != nil {
+			t.Fatal(err)
+		}
+		return account
+	}
+	refolded := func(account string) {
+		t.Helper()
+		s.says(t, 0, " 1 have changed", "refold", "--account", account)
+		s.says(t, 0, " 0 differ", "verify", "--all")
+	}
+
+	// A row that was lost.
+	account := complete()
+	exec(`DELETE FROM export_g1.account_export WHERE account_id = $1`, account)
+	for _, args := range [][]string{{"--all"}, {"--account", account}, {"--sample", "1000"}} {
+		out := s.says(t, 1, "lost: the stream holds", append([]string{"verify"}, args...)...)
+		if !strings.Contains(out, "`projector refold --account ID` mends 1 of them, such as "+account) {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+	refolded(account)
+
+	// A row from before: what it says of itself is sound, and it is behind.
+	account = complete()
+	exec(`CREATE TABLE aside AS SELECT * FROM export_g1.account_export WHERE account_id = $1`, account)
+	s.marked(t, account, 2)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	exec(`DELETE FROM export_g1.account_export WHERE account_id = $1`, account)
+	exec(`INSERT INTO export_g1.account_export SELECT * FROM aside`)
+	s.says(t, 1, "position: stored", "verify", "--all")
+	refolded(account)
+
+	// A tombstone that is gone, and one of somebody who was not erased.
+	var erased string
+	if err := s.pool.QueryRow(t.Context(), `SELECT account_id::text FROM export_g1.account_export WHERE erased_at IS NOT NULL LIMIT 1`).Scan(&erased); err != nil {
+		t.Fatal(err)
+	}
+	exec(`DELETE FROM export_g1.account_export WHERE account_id = $1`, erased)
+	s.says(t, 1, "account "+erased+" at 0: lost", "verify", "--all")
+	refolded(erased)
+	account = complete()
+	exec(`UPDATE export_g1.account_export SET erased_at = now() WHERE account_id = $1`, account)
+	s.says(t, 1, "state: stored erased, folded not erased", "verify", "--all")
+	exec(`UPDATE export_g1.account_export SET erased_at = NULL WHERE account_id = $1`, account)
+
+	// An account that never was, and what lies beside a row that is not there.
+	exec(`UPDATE aside SET account_id = '99999999-9999-4999-8999-999999999999'`)
+	exec(`INSERT INTO export_g1.account_export SELECT * FROM aside`)
+	s.says(t, 1, "stored, and the stream holds no message of it", "verify", "--all")
+	exec(`DELETE FROM export_g1.account_export WHERE account_id = '99999999-9999-4999-8999-999999999999'`)
+	exec(`INSERT INTO export_g1.account_export_items (account_id, section, item, page_key)
+VALUES ('99999999-9999-4999-8999-999999999999', 3, 'x', 'y')`)
+	s.says(t, 1, "too much: without a row, it has some in [account_export_items]", "verify", "--all")
+	exec(`DELETE FROM export_g1.account_export_items WHERE account_id = '99999999-9999-4999-8999-999999999999'`)
+
+	// Tiers: lost, changed, and one that never was.
+	var tier string
+	if err := s.pool.QueryRow(t.Context(), `
+SELECT t.id FROM export_g1.quota_tiers t JOIN export_g1.account_export a ON a.quota_tier_id = t.id WHERE a.erased_at IS NULL LIMIT 1`).Scan(&tier); err != nil {
+		t.Fatal(err)
+	}
+	exec(`UPDATE export_g1.quota_tiers SET body = set_byte(body, 60, get_byte(body, 60) # 1) WHERE id = $1`, tier)
+	s.says(t, 1, "tier "+tier, "verify", "--all")
+	exec(`INSERT INTO export_g1.quota_tiers SELECT 'nobodys', partition, position, body FROM export_g1.quota_tiers LIMIT 1`)
+	s.says(t, 1, "tier nobodys", "verify", "--all")
+	exec(`DELETE FROM export_g1.quota_tiers WHERE id = $1`, tier)
+	out := s.says(t, 1, "tier "+tier+" at 0: lost", "verify", "--all")
+	if !strings.Contains(out, "`projector rebuild --accept-differences`") {
+		t.Errorf("verify: %s", out)
+	}
+	s.says(t, 0, "is live", "rebuild", "--accept-differences")
+	s.says(t, 0, " 0 differ", "verify", "--all")
+	s.verify(t)
+}
+
+// TestSampleDrawsFromTheStream: a sample finds rows that were lost, although
+// most are there, and draws among accounts whose ids begin alike.
+func TestSampleDrawsFromTheStream(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	s.settings["AUDIT_RATE"] = "0"
+	launch(t, "projector", s.settings, "run")
+	if err := s.publish(t.Context(), workload.New(32, workload.Config{Accounts: 60}), 3000, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	if out := s.says(t, 0, "20 accounts and", "verify", "--sample", "20"); !strings.Contains(out, " 0 differ") {
+		t.Errorf("verify: %s", out)
+	}
+	if _, err := s.pool.Exec(t.Context(), `
+DELETE FROM export_g1.account_export WHERE account_id IN (SELECT account_id FROM export_g1.account_export LIMIT (SELECT count(*) * 2 / 3 FROM export_g1.account_export))`); err != nil {
+		t.Fatal(err)
+	}
+	s.says(t, 1, "lost: the stream holds", "verify", "--sample", "15")
+}
