@@ -94,7 +94,6 @@ func (m Mark) check(ctx context.Context, source Source) error {
 		what = "holds something else than the one folded did"
 	}
 	return fmt.Errorf("%w: %w: message %d %s, so the stream has lost its end, and has grown since. Nothing "+
-		"was changed, and what is there is still served. Three ways out: restore the stream from a backup that reaches the checkpoint; "+
-		"`projector rebuild` to fold what the stream holds now into a new generation; or accept that what is missing is lost: "+
-		"`projector rebuild --accept-differences`", ErrRefused, ErrReplaced, m.Position, what)
+		"was changed, and what is there is still served. Ways out: restore the stream from a backup that reaches the checkpoint; or accept that "+
+		"what is missing is lost: `projector rebuild --accept-differences`, which folds what the stream holds now into a new generation", ErrRefused, ErrReplaced, m.Position, what)
 }

@@ -21,6 +21,6 @@ func CheckPartitions(stream string, found, folded int) error {
 		return nil
 	}
 	return fmt.Errorf("%w: stream %s has %d, and the documents were folded with %d. Nothing was changed, and what is there is still served. "+
-		"Ways out: restore the stream's subject transform to %d partitions (`nats stream edit`); `projector rebuild`, which loses nothing, "+
+		"Ways out: restore the stream's subject transform to %d partitions (`nats stream edit`); or `projector rebuild`, which loses nothing, "+
 		"since a new generation takes the stream's number; there is nothing to accept", ErrPartitions, stream, found, folded, folded)
 }

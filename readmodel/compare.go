@@ -16,8 +16,11 @@ import (
 )
 
 // Comparison is how two generations differ. Accounts whose last message one of
-// them has yet to read are on their way, and not compared. On different streams
-// only accounts at equal positions are.
+// them has yet to read are on their way, and not compared: the second one only
+// while the stream can still bring it. An account whose position would go back,
+// or that would be missing, is a difference on any stream; otherwise, on different
+// streams, only accounts at equal positions are compared. One that is erased in
+// the first alone, and on the ledger, is about to be erased in the second as well.
 type Comparison struct {
 	Compared  int64            // accounts that both have as far as they go
 	Moving    int64            // accounts on their way
@@ -33,6 +36,19 @@ type Comparison struct {
 type Difference struct {
 	Account events.UUID
 	What    string // missing, new, or the sections
+}
+
+// Cost says what making the second generation live instead of the first takes
+// from people; empty where it takes nothing.
+func (c Comparison) Cost() string {
+	var out []string
+	if c.Missing > 0 {
+		out = append(out, fmt.Sprintf("%d of %d accounts will answer 404", c.Missing, c.Missing+c.Compared+c.Moving))
+	}
+	if n := c.Sections["position"]; n > 0 {
+		out = append(out, fmt.Sprintf("%d will go back", n))
+	}
+	return strings.Join(out, ", ")
 }
 
 // Equal tells whether nothing was found that needs an explanation.
@@ -57,16 +73,27 @@ const rowSections = `concat_ws(' ',
 const sameDigest = `a.counted_at = a.position AND b.counted_at = b.position
     AND a.digest_high = b.digest_high AND a.digest_low = b.digest_low`
 
-// lags is where what one has is behind what the other has of the same stream,
-// although the first has come as far; see [horizons].
-const lags = `$3 AND (a.position < b.position AND b.position <= $1 OR b.position < a.position AND a.position <= $2)`
+// settled is where the second generation has all that it can have of what is
+// behind a row of the first: it has come as far, or the stream ends before; see
+// [horizons].
+const settled = `(a.position <= $2 OR a.position > $4)`
+
+// lags is where the second has less than the first although that is settled, or
+// the first less than the second of the same stream, although it has come as far.
+const lags = `($3 AND a.position < b.position AND b.position <= $1 OR b.position < a.position AND ` + settled + `)`
+
+// againErased is an account that is erased in the first alone, and will be in the
+// second.
+const againErased = `(a.erased_at IS NOT NULL AND b.erased_at IS NULL AND b.account_id IS NOT NULL
+    AND EXISTS (SELECT FROM export.erasures e WHERE e.account_id = a.account_id))`
 
 // Compare compares two generations inside the database, in one snapshot; no
 // document leaves it. The layout of stored rows depends on the messages alone,
 // so equal accounts have equal rows and pages. Rows are joined by account and
 // compared; what lies beside them, pages above all, is looked into where the
-// rows' digests differ or one of them has none, an account at a time.
-func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64) (Comparison, error) {
+// rows' digests differ or one of them has none, an account at a time. end is that
+// of the second generation's stream.
+func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64, end uint64) (Comparison, error) {
 	c := Comparison{Sections: map[string]int64{}}
 	for _, number := range []int64{first, second} {
 		g, err := FindGeneration(ctx, pool, number)
@@ -85,13 +112,13 @@ func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64) (Comp
 		if err != nil {
 			return err
 		}
-		if err := o.accounts(ctx, tx, behind, ahead, same); err != nil {
+		if err := o.accounts(ctx, tx, behind, ahead, same, end); err != nil {
 			return err
 		}
 		return tx.QueryRow(ctx, o.replace.Replace(`
 SELECT count(*) FROM {a}.quota_tiers a FULL JOIN {b}.quota_tiers b USING (id)
-WHERE b.id IS NULL AND a.position <= $2 OR a.id IS NULL AND b.position <= $1 OR a.position = b.position AND a.body <> b.body
-    OR `+lags), behind, ahead, same).Scan(&c.Tiers)
+WHERE b.id IS NULL AND `+settled+` OR a.id IS NULL AND b.position <= $1 OR a.position = b.position AND a.body <> b.body
+    OR `+lags), behind, ahead, same, int64(min(end, math.MaxInt64))).Scan(&c.Tiers)
 	})
 	if err != nil {
 		return c, fmt.Errorf("compare generations %d and %d: %w", first, second, err)
@@ -120,7 +147,7 @@ type comparing struct {
 }
 
 // accounts compares the rows, and what lies beside them where that is needed.
-func (o *comparing) accounts(ctx context.Context, tx pgx.Tx, behind, ahead int64, same bool) error {
+func (o *comparing) accounts(ctx context.Context, tx pgx.Tx, behind, ahead int64, same bool, end uint64) error {
 	// All that are at one position in both: those that are not found to be
 	// anything else are equal.
 	err := tx.QueryRow(ctx, o.replace.Replace(`
@@ -131,14 +158,15 @@ SELECT count(*) FROM {a}.account_export a JOIN {b}.account_export b USING (accou
 	_, err = tx.Exec(ctx, o.replace.Replace(`
 DECLARE found NO SCROLL CURSOR FOR
 SELECT account_id, what, look FROM (
-    SELECT account_id, CASE WHEN b.account_id IS NULL AND a.position <= $2 THEN 'missing'
+    SELECT account_id, CASE WHEN b.account_id IS NULL AND `+settled+` THEN 'missing'
+        WHEN `+againErased+` THEN 'moving'
         WHEN a.account_id IS NULL AND b.position <= $1 THEN 'new'
         WHEN `+lags+` THEN 'position'
         WHEN a.position IS DISTINCT FROM b.position THEN 'moving'
         ELSE `+rowSections+` END AS what,
-        a.position = b.position AND (`+sameDigest+`) IS NOT TRUE AS look
+        a.position = b.position AND (`+sameDigest+`) IS NOT TRUE AND NOT `+againErased+` AS look
     FROM {a}.account_export a FULL JOIN {b}.account_export b USING (account_id)) f
-WHERE what <> '' OR look`), behind, ahead, same)
+WHERE what <> '' OR look`), behind, ahead, same, int64(min(end, math.MaxInt64)))
 	if err != nil {
 		return err
 	}

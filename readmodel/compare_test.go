@@ -1,6 +1,7 @@
 package readmodel_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -26,7 +27,7 @@ func TestWhatOneHasYetToHearOfIsNoDifference(t *testing.T) {
 	}
 	check := func(when string, want readmodel.Comparison) {
 		t.Helper()
-		got, err := readmodel.Compare(t.Context(), pool, 1, 2)
+		got, err := readmodel.Compare(t.Context(), pool, 1, 2, math.MaxUint64)
 		if err != nil || got.Missing != want.Missing || got.New != want.New || got.Moving != want.Moving || got.Tiers != want.Tiers {
 			t.Errorf("%s: %+v, %v; want %+v", when, got, err, want)
 		}
@@ -65,7 +66,7 @@ func TestLaggingIsNoDifference(t *testing.T) {
 	}
 	check := func(when string, moving, different int64) {
 		t.Helper()
-		got, err := readmodel.Compare(t.Context(), pool, 1, 2)
+		got, err := readmodel.Compare(t.Context(), pool, 1, 2, math.MaxUint64)
 		if err != nil || got.Moving != moving || got.Different != different || got.Sections["position"] != different {
 			t.Errorf("%s: %+v, %v; want %d moving, %d different", when, got, err, moving, different)
 		}
@@ -83,4 +84,51 @@ func ahead(t *testing.T, pool *pgxpool.Pool, generation int) {
 	if _, err := pool.Exec(t.Context(), `UPDATE export.checkpoints SET position = 100 WHERE generation = $1`, generation); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestWhatTheStreamCannotBringIsADifference: an account that the second
+// generation lacks, or has less of, is on its way only while the stream reaches
+// what the first has; one that is erased in the first alone is about to be erased
+// where the ledger knows it.
+func TestWhatTheStreamCannotBringIsADifference(t *testing.T) {
+	pool, live := open(t)
+	builder := readmodel.NewBuilder(pool, "builder", false, quiet)
+	t.Cleanup(func() { builder.Close(t.Context()) })
+	own := acquire(t, live)
+	for i, id := range []string{someone, team} {
+		a := newAccount(t, live, own, id)
+		a.at = uint64(10 + 10*i)
+		a.register()
+		if err := a.commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := newAccount(t, builder, acquire(t, builder), someone)
+	b.register()
+	if err := b.commit(); err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string, end uint64, want readmodel.Comparison, cost string) {
+		t.Helper()
+		got, err := readmodel.Compare(t.Context(), pool, 1, 2, end)
+		if err != nil || got.Missing != want.Missing || got.Moving != want.Moving || got.Different != want.Different || got.Cost() != cost {
+			t.Errorf("%s: %+v, %v, %q; want %+v", when, got, err, got.Cost(), want)
+		}
+	}
+	check("the stream goes on", 1000, readmodel.Comparison{Moving: 2}, "")
+	check("it ends before both", 5, readmodel.Comparison{Missing: 1, Different: 1}, "1 of 2 accounts will answer 404, 1 will go back")
+	check("it ends before one of them", 15, readmodel.Comparison{Missing: 1, Moving: 1}, "1 of 2 accounts will answer 404")
+	if _, err := pool.Exec(t.Context(), `UPDATE export.generations SET stream_created = stream_created + interval '1 s' WHERE generation = 2`); err != nil {
+		t.Fatal(err)
+	}
+	check("it is another stream", 1000, readmodel.Comparison{Missing: 1, Different: 1}, "1 of 2 accounts will answer 404, 1 will go back")
+	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET erased_at = now()`); err != nil {
+		t.Fatal(err)
+	}
+	check("erased in the first alone, and nobody knows", 1000, readmodel.Comparison{Missing: 1, Different: 1}, "1 of 2 accounts will answer 404, 1 will go back")
+	if _, err := pool.Exec(t.Context(), `
+INSERT INTO export.erasures (account_id, erased_at, position, stream_name, stream_created) SELECT account_id, now(), 10, 'S', now() FROM export_g1.account_export`); err != nil {
+		t.Fatal(err)
+	}
+	check("erased in the first alone, as the ledger knows", 1000, readmodel.Comparison{Missing: 1, Moving: 1}, "1 of 2 accounts will answer 404")
 }

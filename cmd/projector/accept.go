@@ -139,7 +139,7 @@ func (a *accepting) loss(ctx context.Context, info projections.StreamInfo) error
 	return err
 }
 
-var errUnsaid = errors.New("nothing was changed: tell --yes to do it")
+var errUnsaid = errors.New("nothing was changed: `projector accept --yes` does it")
 
 func (a *accepting) identity(ctx context.Context, info projections.StreamInfo, refused error) error {
 	unsound := func(why string) error {

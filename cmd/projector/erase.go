@@ -43,9 +43,12 @@ func (p *program) erase() *cobra.Command {
 			}
 			defer e.pool.Close()
 			e.say, e.takeover = p.err, time.Duration(p.cfg.TakeoverAfter)
-			e.sure = func() error { return nil }
-			if in, ok := cmd.InOrStdin().(*os.File); ok && !yes && term.IsTerminal(int(in.Fd())) {
-				e.sure = func() error { return ask(ctx, in, p.err, e.question()) }
+			sure := p.asking(cmd)
+			e.sure = func() error {
+				if yes {
+					return nil
+				}
+				return sure(ctx, e.question())
 			}
 			switch heard, err := e.look(ctx); {
 			case err != nil:
@@ -96,6 +99,15 @@ func streamsKind() cli.Kind[[]string] {
 		slices.Sort(names)
 		return slices.Compact(names), nil
 	}}
+}
+
+// asking asks on a terminal, and goes on unasked elsewhere.
+func (p *program) asking(cmd *cobra.Command) func(ctx context.Context, question string) error {
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return func(context.Context, string) error { return nil }
+	}
+	return func(ctx context.Context, question string) error { return ask(ctx, in, p.err, question) }
 }
 
 // errNotAsked is the answer to who does not say yes.

@@ -14,18 +14,18 @@ import (
 )
 
 func (p *program) cutover() *cobra.Command {
-	var accept bool
+	var accept, yes bool
 	cmd := &cobra.Command{
-		Use:   "cutover [--accept-differences]",
+		Use:   "cutover [--accept-differences] [--yes]",
 		Short: "Make the generation that `rebuild --cutover=manual` has built the live one",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			r, err := p.rebuilding(ctx)
+			r, err := p.rebuilding(cmd)
 			if err != nil {
 				return err
 			}
 			defer r.close()
-			r.accept = accept
+			r.accept, r.yes = accept, yes
 			live, err := readmodel.Live(ctx, r.pool)
 			if err != nil {
 				return err
@@ -49,6 +49,7 @@ func (p *program) cutover() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&accept, "accept-differences", false, "cut over although the generations differ")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; with --accept-differences also where no account would be left")
 	return cmd
 }
 
@@ -58,7 +59,7 @@ func (p *program) rollback() *cobra.Command {
 		Short: "Bring the generation that was live before to the stream's end, and cut back to it",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			r, err := p.rebuilding(ctx)
+			r, err := p.rebuilding(cmd)
 			if err != nil {
 				return err
 			}

@@ -29,10 +29,14 @@ type rebuilding struct {
 	log     *slog.Logger
 	accept  bool // cut over in spite of differences
 	restart bool // give up what is being built
+	yes     bool // do not ask, and accept that nobody is left, too
+	command string
+	sure    func(ctx context.Context, question string) error // asks, where somebody can be asked
 }
 
-func (p *program) rebuilding(ctx context.Context) (r *rebuilding, err error) {
-	r = &rebuilding{program: p, log: p.cfg.Logger(p.err)}
+func (p *program) rebuilding(cmd *cobra.Command) (r *rebuilding, err error) {
+	ctx := cmd.Context()
+	r = &rebuilding{program: p, log: p.cfg.Logger(p.err), command: cmd.Name(), sure: p.asking(cmd)}
 	if r.client, err = p.connectStream(ctx, r.log); err != nil {
 		return nil, err
 	}
@@ -59,21 +63,22 @@ func (r *rebuilding) close() {
 
 func (p *program) rebuild() *cobra.Command {
 	cutover, maxRate := "auto", 0
-	var restart, accept bool
+	var restart, accept, yes bool
 	cmd := &cobra.Command{
-		Use:   "rebuild [--cutover auto|manual] [--max-rate N] [--restart] [--accept-differences]",
+		Use:   "rebuild [--cutover auto|manual] [--max-rate N] [--restart] [--accept-differences] [--yes]",
 		Short: "Fold the stream from its start into a new generation, verify it, and cut over to it",
 		Long: "The live generation is served and kept current by `projector run` meanwhile. Interrupted, whatever the moment, a\n" +
 			"rebuild goes on where it was. Before the cut-over both generations are compared; where they differ although\n" +
-			"this program folded both, it refuses.",
+			"this program folded both, it refuses. --accept-differences cuts over all the same: it says how many accounts would\n" +
+			"answer 404 or go back, and on a terminal asks.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			r, err := p.rebuilding(ctx)
+			r, err := p.rebuilding(cmd)
 			if err != nil {
 				return err
 			}
 			defer r.close()
-			r.accept, r.restart = accept, restart
+			r.accept, r.restart, r.yes = accept, restart, yes
 			live, err := readmodel.Live(ctx, r.pool)
 			if err != nil {
 				return fmt.Errorf("%w: there is nothing to rebuild; start `projector run`", err)
@@ -98,6 +103,7 @@ func (p *program) rebuild() *cobra.Command {
 	cli.Flag(cmd.Flags(), &maxRate, "max-rate", cli.Whole("N", 0, math.MaxInt32), "messages a second at most; 0 for no limit")
 	cmd.Flags().BoolVar(&restart, "restart", false, "give up a generation that is being built, and begin anew")
 	cmd.Flags().BoolVar(&accept, "accept-differences", false, "cut over although the generations differ")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; with --accept-differences also where no account would be left")
 	return cmd
 }
 
@@ -328,7 +334,11 @@ func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live r
 	if err := r.toEnd(ctx, engine, store, generation); err != nil {
 		return fmt.Errorf("bring generation %d to the end: %w", generation, err)
 	}
-	c, err := readmodel.Compare(ctx, r.pool, live.Number, generation)
+	info, err := r.client.Info(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := readmodel.Compare(ctx, r.pool, live.Number, generation, info.Last)
 	if err != nil {
 		return err
 	}
@@ -341,11 +351,27 @@ func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live r
 		fmt.Fprintf(r.out, "  account %s: %s\n", d.Account, d.What)
 	}
 	expected := live.Major != projections.VersionMajor || live.Minor != projections.VersionMinor || live.Refolded < live.Minor
-	if c.Equal() || r.accept || expected && c.Missing == 0 {
+	cost := c.Cost()
+	if c.Equal() || r.accept && cost == "" || expected && c.Missing == 0 {
 		return nil
 	}
-	return fmt.Errorf("the generations differ although the same projection version folded both: nothing was cut over; " +
-		"look at the accounts named above (`projector verify --account ID`), or tell --accept-differences")
+	if !r.accept {
+		if cost != "" {
+			cost = " (" + cost + ")"
+		}
+		return fmt.Errorf("the generations differ although the same projection version folded both: nothing was cut over. "+
+			"`projector %s --accept-differences` does so all the same%s; the accounts named above tell why they differ (`projector verify --account ID`)",
+			r.command, cost)
+	}
+	fmt.Fprintf(r.out, "accepting the differences: %s\n", cost)
+	if r.yes {
+		return nil
+	}
+	if c.Compared+c.Moving+c.New == 0 {
+		return fmt.Errorf("nothing was cut over: generation %d holds no account, so all %d would answer 404. Is stream %s the right one, and whole? "+
+			"Restore it from a backup; `projector %s --accept-differences --yes` goes on without them", generation, c.Missing, r.client.Stream(), r.command)
+	}
+	return r.sure(ctx, fmt.Sprintf("Cutting over to generation %d: %s.", generation, cost))
 }
 
 // cutOver brings the generation to the end and makes it live. Before, it carries

@@ -15,22 +15,23 @@ var (
 	ErrHistoryLost = errors.New("the stream begins after the checkpoint")
 )
 
-// The ways out of each case. Accepting is `projector accept` where the live
-// generation can soundly go on, and a rebuild that is told to accept
-// differences where it cannot.
+// The ways out of each case, the command first that ends it whatever the stream
+// holds. Accepting is `projector accept` where the live generation can soundly go
+// on, and a rebuild that is told to accept differences where it cannot.
 const (
-	untouched = "Nothing was changed, and what is there is still served. Three ways out: "
-	rebuild   = "`projector rebuild` to fold what the stream holds now into a new generation; "
-	compared  = "or accept it: `projector accept`, where this stream holds the same messages at the same positions, which it checks " +
-		"(a copy or a mirror does), else `projector rebuild --accept-differences`, which gives up what the stream cannot account for"
+	untouched = "Nothing was changed, and what is there is still served. "
+	compared  = "or accept this one: `projector accept`, which checks that it holds the same messages at the same positions, as a copy or " +
+		"a mirror does, and names the accounts that differ; `projector rebuild --accept-differences`, which takes on any stream, and gives up " +
+		"what this one cannot account for"
 
-	otherWays    = untouched + "restore the pair: point STREAM and DATABASE_URL at what belongs together; " + rebuild + compared
-	recreateWays = untouched + "restore the stream from a backup; " + rebuild + compared
-	behindWays   = untouched + "restore the stream from a backup that reaches the checkpoint; " + rebuild +
-		"or accept that what is missing is lost: `projector rebuild --accept-differences`. The live generation cannot go on, " +
-		"since positions that it has folded would be given out again"
-	lostWays = untouched + "restore the stream from a backup that holds what is missing; " + rebuild +
-		"or accept that what is missing is lost: `projector accept` keeps the documents and goes on with the first message there is"
+	otherWays    = untouched + "Ways out: restore the pair: point STREAM and DATABASE_URL at what belongs together; " + compared
+	recreateWays = untouched + "Ways out: restore the stream from a backup; " + compared
+	behindWays   = untouched + "Ways out: restore the stream from a backup that reaches the checkpoint; or accept that what is missing is lost: " +
+		"`projector rebuild --accept-differences`, which folds what the stream holds now into a new generation, and says who would go back or " +
+		"be lost by it. The live generation cannot go on, since positions that it has folded would be given out again"
+	lostWays = untouched + "Ways out: restore the stream from a backup that holds what is missing; or accept that it is lost: `projector accept` " +
+		"keeps the documents and goes on with the first message there is, and `projector rebuild --accept-differences` makes documents of what " +
+		"there is"
 )
 
 // claims says what a stream's id tells beside: never that it holds the same.
