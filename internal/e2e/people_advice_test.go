@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"regexp"
+	"strings"
+)
+
+var advised = regexp.MustCompile("`(projector|nats) ([^`]+)`")
+
+// advice is the first command that a refusal names, of those that do something.
+func advice(out string) (args []string) {
+	for _, m := range advised.FindAllStringSubmatch(lastLines(out), -1) {
+		words := strings.Fields(m[2])
+		if m[1] == "nats" {
+			return append([]string{"nats"}, words...)
+		}
+		switch words[0] {
+		case "run", "status", "history", "verify":
+			continue
+		}
+		return words
+	}
+	return nil
+}
+
+// follow runs the first command that a refusal names, and the first that this
+// names where it refuses, too.
+func (p *crowd) follow(out string) {
+	p.t.Helper()
+	for range 6 {
+		args := advice(out)
+		if args == nil {
+			p.t.Fatalf("this names no command that ends it: %s", lastLines(out))
+		}
+		p.followed[strings.Join(args, " ")]++
+		if args[0] == "nats" {
+			p.restoreTransform()
+			return
+		}
+		for _, arg := range args {
+			if arg == "--yes" || arg == "--accept-differences" {
+				p.loose = true
+			}
+		}
+		var status int
+		if out, status = p.operate(args...); status == 0 {
+			return
+		}
+	}
+	p.t.Fatalf("after six steps this still refuses: %s", lastLines(out))
+}
