@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -15,23 +18,34 @@ import (
 // addresses, in lower case.
 type needles [][]byte
 
-func needlesOf(account events.UUID) needles { return needles{[]byte(account.String())} }
+func needlesOf(account events.UUID, addresses ...string) needles {
+	n := needles{[]byte(account.String())}
+	for _, address := range addresses {
+		n.email(address)
+	}
+	return n
+}
 
 // email adds an address; what cannot be one is too little to find somebody by.
 func (n *needles) email(address string) {
-	needle := []byte(strings.ToLower(address))
-	if len(needle) < 3 || !bytes.Contains(needle, []byte("@")) {
+	needle := []byte(strings.ToLower(strings.TrimSpace(address)))
+	if at := bytes.LastIndexByte(needle, '@'); at < 1 || at == len(needle)-1 {
 		return
 	}
-	for _, have := range *n {
-		if bytes.Equal(have, needle) {
-			return
-		}
+	if !slices.ContainsFunc(*n, func(have []byte) bool { return bytes.Equal(have, needle) }) {
+		*n = append(*n, needle)
 	}
-	*n = append(*n, needle)
 }
 
-// read adds the addresses that a message of the account holds.
+// emails are the addresses among them.
+func (n needles) emails() (out []string) {
+	for _, needle := range n[1:] {
+		out = append(out, string(needle))
+	}
+	return out
+}
+
+// read adds the addresses that a message of the account holds, sound or not.
 func (n *needles) read(d *projections.Decoded) {
 	switch data := d.Event.Data.(type) {
 	case *events.UserRegistered:
@@ -39,21 +53,78 @@ func (n *needles) read(d *projections.Decoded) {
 	case *events.UserEmailChanged:
 		n.email(data.Email)
 	}
+	if d.Invalid == nil {
+		return
+	}
+	// Of what is parked, structured or binary, as far as it can be read.
+	var m struct {
+		Email any `json:"email"`
+		Data  struct {
+			Email any `json:"email"`
+		} `json:"data"`
+	}
+	_ = json.Unmarshal(d.Message.Message.Data, &m) // what is no such JSON has none
+	for _, found := range []any{m.Email, m.Data.Email} {
+		if address, ok := found.(string); ok {
+			n.email(address)
+		}
+	}
 }
 
 // in tells whether one of the parts holds one of them, in either case, also as
-// JSON may spell it.
+// JSON or a header may spell it. An address that is a part of a longer one is
+// somebody else's.
 func (n needles) in(parts ...[]byte) bool {
 	for _, p := range parts {
 		p = bytes.ToLower(p)
-		plain := unescape(p)
-		for _, needle := range n {
-			if bytes.Contains(p, needle) || bytes.Contains(plain, needle) {
+		for _, text := range [][]byte{p, unescape(p), percentDecoded(p)} {
+			if slices.ContainsFunc(n, func(needle []byte) bool { return holds(text, needle) }) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// holds tells whether a text holds a needle; an address not within another.
+func holds(text, needle []byte) bool {
+	address := bytes.IndexByte(needle, '@') >= 0
+	for from := 0; ; from++ {
+		i := bytes.Index(text[from:], needle)
+		if i < 0 {
+			return false
+		}
+		from += i
+		if !address || !within(text, from, from+len(needle)) {
+			return true
+		}
+	}
+}
+
+// within tells whether what stands around a place makes a longer address of it,
+// of the characters that addresses are made of in practice: what may as well
+// stand before one, such as the = of a form, is not taken for a part of it.
+func within(text []byte, from, to int) bool {
+	if from > 0 {
+		if b := text[from-1]; word(b) || strings.IndexByte(".+-_'", b) >= 0 && localBefore(text[:from-1]) {
+			return true
+		}
+	}
+	if to == len(text) {
+		return false
+	}
+	if b := text[to]; word(b) || b == '-' {
+		return true
+	}
+	return text[to] == '.' && to+1 < len(text) && word(text[to+1])
+}
+
+// localBefore tells whether a text ends as a local part may: punctuation that
+// stands by itself, such as a bracket or a quote, is none of an address.
+func localBefore(text []byte) bool { return len(text) > 0 && word(text[len(text)-1]) }
+
+func word(b byte) bool {
+	return b >= 'a' && b <= 'z' || b >= '0' && b <= '9' || b >= utf8.RuneSelf
 }
 
 // inMessage looks into all of a message.
@@ -70,17 +141,37 @@ func (n needles) inMessage(m projections.Message) bool {
 
 // escapes are the JSON spellings of one character, in lower case; what is no
 // JSON may hold them, too.
-var escapes = regexp.MustCompile(`\\(u[0-9a-f]{4}|/)`)
+var escapes = regexp.MustCompile(`\\(u[0-9a-f]{4}|[/"\\bfnrt])`)
 
 func unescape(p []byte) []byte {
 	if !bytes.Contains(p, []byte{'\\'}) {
-		return p
+		return nil
 	}
 	return bytes.ToLower(escapes.ReplaceAllFunc(p, func(m []byte) []byte {
-		if m[1] == '/' {
+		switch m[1] {
+		case '/', '"', '\\':
 			return m[1:]
+		case 'u':
+			r, _ := strconv.ParseUint(string(m[2:]), 16, 16) // four hex digits
+			return utf8.AppendRune(nil, rune(r))
 		}
-		r, _ := strconv.ParseUint(string(m[2:]), 16, 16) // four hex digits
-		return utf8.AppendRune(nil, rune(r))
+		return []byte{' '}
 	}))
+}
+
+// percentDecoded is a text as a header's value is decoded, once; nil where that
+// changes nothing.
+func percentDecoded(p []byte) []byte {
+	if !bytes.Contains(p, []byte{'%'}) {
+		return nil
+	}
+	// A % that starts no escape stands for itself.
+	escaped := regexp.MustCompile(`%[0-9a-f]{2}`).ReplaceAllFunc(p, func(m []byte) []byte {
+		decoded, err := url.PathUnescape(string(m))
+		if err != nil {
+			return m
+		}
+		return []byte(decoded)
+	})
+	return bytes.ToLower(escaped)
 }
