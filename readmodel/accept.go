@@ -73,7 +73,7 @@ UPDATE export.checkpoints SET position = $2, epoch = epoch + 1 WHERE generation 
 }
 
 func accept(ctx context.Context, pool *pgxpool.Pool, g Generation, write func(pgx.Tx) error) error {
-	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	err := inTransaction(ctx, pool, func(tx pgx.Tx) error {
 		// Nothing may have changed since the caller looked.
 		var same bool
 		err := tx.QueryRow(ctx, `

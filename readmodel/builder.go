@@ -65,7 +65,7 @@ func (g Generation) Reviving() bool { return g.State == StateBuilding && g.Finis
 
 // Retire gives up reviving a generation.
 func Retire(ctx context.Context, pool *pgxpool.Pool, number int64) error {
-	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	return inTransaction(ctx, pool, func(tx pgx.Tx) error {
 		g, err := FindGeneration(ctx, tx, number)
 		if err != nil || !g.Reviving() {
 			return err

@@ -19,7 +19,7 @@ import (
 // one stream, or that this is accepted. The old generation's projector finds
 // with its next commit that it is no longer live, and moves to the new one.
 func Cutover(ctx context.Context, pool *pgxpool.Pool, from, to int64, accept bool, catchUp func(ctx context.Context) error) error {
-	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	err := inTransaction(ctx, pool, func(tx pgx.Tx) error {
 		var states int
 		err := tx.QueryRow(ctx, `
 SELECT count(*) FROM (SELECT FROM export.generations

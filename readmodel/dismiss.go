@@ -19,7 +19,7 @@ import (
 // message's partition, so that a builder parks the message either before, and
 // then it is counted here, or after, and then it finds the dismissal.
 func Dismiss(ctx context.Context, pool *pgxpool.Pool, position uint64, note string) error {
-	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	err := inTransaction(ctx, pool, func(tx pgx.Tx) error {
 		// In one order with cut-overs.
 		if _, err := tx.Exec(ctx, `SELECT FROM export.generations ORDER BY generation FOR UPDATE`); err != nil {
 			return err

@@ -18,7 +18,7 @@ import (
 // between nobody waits for it.
 func Drop(ctx context.Context, pool *pgxpool.Pool, number int64) error {
 	err := untilUnlocked(ctx, func() error {
-		return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return drop(ctx, tx, number) })
+		return inTransaction(ctx, pool, func(tx pgx.Tx) error { return drop(ctx, tx, number) })
 	})
 	if err != nil {
 		return fmt.Errorf("drop generation %d: %w", number, err)

@@ -33,6 +33,11 @@ type Clearing struct {
 	Stream  projections.StreamInfo     // that holds it
 	Strays  []string                   // subjects of messages of the account that belonged to none, and were removed
 	Mention func(parts ...[]byte) bool // whether a text speaks of the account
+
+	// Everybody has every partition of the live generation fenced, too: where
+	// strays may have gone from the stream by an erasure that was cut off, nobody
+	// knows any more of which partitions they were.
+	Everybody bool
 }
 
 // Clear removes an account from every generation, live, being built, retired or
@@ -42,7 +47,16 @@ type Clearing struct {
 // event any more. The ledger has the erasure afterwards. It returns how many rows
 // went. It may be repeated.
 func Clear(ctx context.Context, pool *pgxpool.Pool, c Clearing) (removed int64, err error) {
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	older, err := generations(ctx, pool, `WHERE format < $1`, FormatCounted)
+	for _, g := range older { // tombstones count
+		if err == nil {
+			err = addCounts(ctx, pool, g.Number)
+		}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("clear account %s: %w", c.Account, err)
+	}
+	err = inTransaction(ctx, pool, func(tx pgx.Tx) error {
 		removed = 0
 		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = '%ds'`, int(clearWait.Seconds()))); err != nil {
 			return err
@@ -85,13 +99,16 @@ INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, 
 // clear clears one generation.
 func (c *Clearing) clear(ctx context.Context, tx pgx.Tx, g Generation) (removed int64, err error) {
 	partition := partitionOf(g, events.AccountSubject(c.Account))
+	// Its own partition, and those of the strays; all of them in a generation that
+	// is being built: what it has read ahead may have gone from the stream before
+	// anybody looked, whatever partition it was of.
 	fence := map[int32]bool{int32(partition): true}
 	for _, subject := range c.Strays {
 		fence[int32(partitionOf(g, subject))] = true
 	}
 	rows, err := tx.Query(ctx, `
-SELECT partition, position FROM export.checkpoints WHERE generation = $1 AND partition = ANY($2) ORDER BY partition FOR UPDATE`,
-		g.Number, slices.Sorted(maps.Keys(fence)))
+SELECT partition, position FROM export.checkpoints WHERE generation = $1 AND (partition = ANY($2) OR $3) ORDER BY partition FOR UPDATE`,
+		g.Number, slices.Sorted(maps.Keys(fence)), c.Everybody || g.State == StateBuilding)
 	if err != nil {
 		return 0, err
 	}
@@ -105,8 +122,8 @@ SELECT partition, position FROM export.checkpoints WHERE generation = $1 AND par
 	}); err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND partition = ANY($2)`,
-		g.Number, slices.Sorted(maps.Keys(fence)))
+	_, err = tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND (partition = ANY($2) OR $3)`,
+		g.Number, slices.Sorted(maps.Keys(fence)), c.Everybody || g.State == StateBuilding)
 	if err != nil {
 		return 0, err
 	}
@@ -150,7 +167,7 @@ func (c *Clearing) bury(ctx context.Context, tx pgx.Tx, generation int64, partit
 }
 
 func (c *Clearing) clearStrays(ctx context.Context, tx pgx.Tx, g Generation) (removed int64, err error) {
-	positions, err := strays(ctx, tx, g.Number, c.Mention)
+	positions, err := strays(ctx, tx, g.Number, c.Account, c.Mention)
 	if err != nil || positions == nil {
 		return 0, err
 	}
@@ -186,9 +203,10 @@ func partitionOf(g Generation, subject string) int {
 	return g.Stream.Partition(&projections.Message{Message: events.Message{Subject: subject}})
 }
 
-// strays are the positions of a generation's parked messages whose subject names
-// no account and that speak of somebody.
-func strays(ctx context.Context, db querier, generation int64, mention func(parts ...[]byte) bool) (positions []int64, err error) {
+// strays are the positions of a generation's parked messages that speak of
+// somebody, and whose subject names no account and no tier, or the account where
+// a tier belongs.
+func strays(ctx context.Context, db querier, generation int64, account events.UUID, mention func(parts ...[]byte) bool) (positions []int64, err error) {
 	rows, err := db.Query(ctx, inSchema(generation, `
 SELECT position, subject, reason, headers, payload FROM {schema}.parked WHERE account_id IS NULL`))
 	if err != nil {
@@ -198,7 +216,8 @@ SELECT position, subject, reason, headers, payload FROM {schema}.parked WHERE ac
 	var subject, reason string
 	var headers, payload []byte
 	_, err = pgx.ForEachRow(rows, []any{&position, &subject, &reason, &headers, &payload}, func() error {
-		if events.ParseSubject(subject).Kind == events.SubjectUnsound && mention([]byte(subject), []byte(reason), headers, payload) {
+		to := events.ParseSubject(subject)
+		if (to.Kind == events.SubjectUnsound || to.Tier == account.String()) && mention([]byte(subject), []byte(reason), headers, payload) {
 			positions = append(positions, position)
 		}
 		return nil
@@ -237,7 +256,15 @@ func LookFor(ctx context.Context, pool *pgxpool.Pool, account events.UUID, menti
 		return t, err
 	}
 	for _, g := range all {
-		if err := t.look(ctx, pool, g, account, mention); err != nil {
+		before := t.Rows
+		err := t.look(ctx, pool, g, account, mention)
+		if err != nil && dropped(err) {
+			if _, gone := FindGeneration(ctx, pool, g.Number); errors.Is(gone, ErrNotFound) {
+				t.Rows = before // meanwhile, with all that it had
+				continue
+			}
+		}
+		if err != nil {
 			return t, fmt.Errorf("look into generation %d: %w", g.Number, err)
 		}
 	}
@@ -296,7 +323,7 @@ func (t *Traces) look(ctx context.Context, pool *pgxpool.Pool, g Generation, acc
 	if mention == nil {
 		return nil
 	}
-	positions, err := strays(ctx, pool, g.Number, mention)
+	positions, err := strays(ctx, pool, g.Number, account, mention)
 	t.Rows += int64(len(positions))
 	return err
 }
@@ -306,7 +333,7 @@ func (t *Traces) look(ctx context.Context, pool *pgxpool.Pool, g Generation, acc
 // begins at first, that would find messages gone which they have yet to read. A
 // roll-back that was cut off is ended. The next rebuild starts anew.
 func FailBuilding(ctx context.Context, pool *pgxpool.Pool, first uint64) (failed []int64, err error) {
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	err = inTransaction(ctx, pool, func(tx pgx.Tx) error {
 		failed = nil
 		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = '%ds'`, int(clearWait.Seconds()))); err != nil {
 			return err

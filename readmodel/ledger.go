@@ -135,12 +135,13 @@ WHERE e.exported_at < excluded.exported_at`, n)
 	return n, nil
 }
 
-// ImportErasures enters what the ledger lacks, all or nothing; what it has
-// stays, but for a receipt that it had not. It returns how many were new.
+// ImportErasures enters what the ledger lacks, all or nothing, and notes that
+// those are owed here; what it has stays, but for a receipt that it had not. It returns how many were new.
 func ImportErasures(ctx context.Context, pool *pgxpool.Pool, those []Erasure) (entered int64, err error) {
 	those = slices.Clone(those)
 	slices.SortFunc(those, func(a, b Erasure) int { return bytes.Compare(a.Account[:], b.Account[:]) })
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	err = inTransaction(ctx, pool, func(tx pgx.Tx) error {
+		entered = 0
 		for some := range slices.Chunk(those, 1000) {
 			n := len(some)
 			ids, times, created := make([][16]byte, n), make([]time.Time, n), make([]time.Time, n)
@@ -157,7 +158,8 @@ WITH entered AS (
     FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[]) AS u (id, at, p, s, c, r)
     ORDER BY u.id
     ON CONFLICT (account_id) DO UPDATE SET receipt = coalesce(e.receipt, excluded.receipt)
-    RETURNING xmax = 0 AS fresh)
+    RETURNING account_id, xmax = 0 AS fresh),
+owed AS (INSERT INTO export.erasures_owed (account_id, anew) SELECT account_id, true FROM entered WHERE fresh ON CONFLICT DO NOTHING)
 SELECT count(*) FILTER (WHERE fresh) FROM entered`, ids, times, positions, streams, created, receipts).Scan(&fresh)
 			if err != nil {
 				return err
@@ -170,18 +172,6 @@ SELECT count(*) FILTER (WHERE fresh) FROM entered`, ids, times, positions, strea
 		return 0, fmt.Errorf("import into the ledger of erasures: %w", err)
 	}
 	return entered, nil
-}
-
-// NoteReceipt notes the digest of an account's receipt.
-func NoteReceipt(ctx context.Context, pool *pgxpool.Pool, account events.UUID, digest string) error {
-	tag, err := pool.Exec(ctx, `UPDATE export.erasures SET receipt = $2 WHERE account_id = $1`, [16]byte(account), digest)
-	if err == nil && tag.RowsAffected() == 0 {
-		err = ErrNotFound
-	}
-	if err != nil {
-		return fmt.Errorf("note the receipt of account %s on the ledger of erasures: %w", account, err)
-	}
-	return nil
 }
 
 // Ledger says how the ledger of erasures is kept.

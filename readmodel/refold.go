@@ -129,8 +129,10 @@ func (s *swap) all(ctx context.Context, pool *pgxpool.Pool, ids []events.UUID) (
 	if ids, err = s.toChange(ctx, pool, ids); err != nil || len(ids) == 0 {
 		return done, err
 	}
-	s.done = Swapped{}
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return s.run(ctx, tx, ids) })
+	err = inTransaction(ctx, pool, func(tx pgx.Tx) error {
+		s.done = Swapped{}
+		return s.run(ctx, tx, ids)
+	})
 	switch {
 	case err == nil:
 		return s.done, nil
@@ -297,7 +299,7 @@ func recount(at *projections.Advance, was []uint64, now map[uint64]projections.O
 // holds the definition in force.
 func SwapTier(ctx context.Context, pool *pgxpool.Pool, subject string,
 	fold func(ctx context.Context, upTo uint64) (*projections.TierRefold, error)) (changed bool, err error) {
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	err = inTransaction(ctx, pool, func(tx pgx.Tx) error {
 		g, err := swappable(ctx, tx)
 		if err != nil {
 			return err
@@ -461,7 +463,7 @@ func RetryDue(ctx context.Context, pool *pgxpool.Pool) (generation int64, due bo
 
 // RetryTurn runs do unless another replica is at it.
 func RetryTurn(ctx context.Context, pool *pgxpool.Pool, do func() error) error {
-	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { // do is not for it to be tried again
 		var mine bool
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('accountexport retry'))`).Scan(&mine); err != nil || !mine {
 			return err

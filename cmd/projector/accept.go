@@ -101,10 +101,7 @@ func (a *accepting) run(ctx context.Context) error {
 // stream itself is accepted. Another stream may hold the erased events and all
 // else as well, as a mirror does.
 func (a *accepting) erasures(ctx context.Context, info projections.StreamInfo, another bool) error {
-	those, err := lacking(ctx, a.client, a.pool, 1)
-	if err == nil && (another || len(those) > 0) {
-		those, err = unfinished(ctx, a.client, a.pool)
-	}
+	those, err := unfinished(ctx, a.client, a.pool)
 	if err != nil {
 		return err
 	}
@@ -117,11 +114,14 @@ func (a *accepting) erasures(ctx context.Context, info projections.StreamInfo, a
 	}
 	again := &anew{client: a.client, pool: a.pool, out: a.out, those: those}
 	again.say()
-	fmt.Fprintf(a.out, "Accepting erases them in this stream anew: the same event is published, and what else it holds of them is removed.\n")
+	fmt.Fprintf(a.out, "Accepting erases them anew: the same event is published where it lacks, and what else stream and tables hold of them is removed.\n")
 	if !a.yes {
 		return errUnsaid
 	}
-	return again.carryOut(ctx)
+	if err := again.carryOut(ctx); err != nil {
+		return err
+	}
+	return again.left()
 }
 
 func (a *accepting) loss(ctx context.Context, info projections.StreamInfo) error {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -16,8 +19,10 @@ import (
 
 // anew carries erasures of the ledger out in a stream that lacks them, or holds
 // messages of those accounts still, since it was restored from before or is a
-// copy that nobody has purged. It needs no projector: the tables are cleared
-// here, and the event is folded by whoever comes by it.
+// copy that nobody has purged, and in a database that was restored. It needs no
+// projector: the tables are cleared here, and the event is folded by whoever
+// comes by it. What is to be done is noted first and taken off once it is proven,
+// so that whoever is cut off is gone on with.
 type anew struct {
 	client *stream.Client
 	pool   *pgxpool.Pool
@@ -26,35 +31,43 @@ type anew struct {
 
 	needles map[events.UUID]*needles
 	strays  map[events.UUID]*found
+	copies  []string // that were left as they are
 }
 
 // unfinished lists those erasures on the ledger of which the stream lacks the
-// event, or holds other messages.
+// event; of which it holds messages from before the event that a receipt says
+// were removed; and those that are owed here, and not done. It reads the stream
+// once.
 func unfinished(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) (those []readmodel.Erasure, err error) {
-	ledger := map[events.UUID]readmodel.Erasure{}
-	var after *events.UUID
-	for {
-		some, err := readmodel.Erasures(ctx, pool, after, 1000)
-		if err != nil {
-			return nil, err
+	ledger, err := wholeLedger(ctx, pool)
+	if err != nil || len(ledger) == 0 {
+		return nil, err
+	}
+	owed := map[events.UUID]bool{}
+	all, err := readmodel.OwedErasures(ctx, pool, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range all {
+		if owed[o.Account] = true; len(o.Emails) > 0 { // somebody had begun
+			those = append(those, ledger[o.Account])
+			delete(ledger, o.Account)
 		}
-		if len(some) == 0 {
-			break
-		}
-		for _, e := range some {
-			ledger[e.Account] = e
-		}
-		after = &some[len(some)-1].Account
 	}
 	erased, others := map[events.UUID]bool{}, map[events.UUID]bool{}
 	err = client.ReadAll(ctx, func(m projections.Message) error {
 		to := events.ParseSubject(m.Subject)
-		if _, ok := ledger[to.Account]; !ok || to.Kind != events.SubjectAccount {
+		if to.Kind == events.SubjectUnsound {
+			eachID(func(id events.UUID) { others[id] = others[id] || owed[id] }, []byte(m.Subject), m.Data)
+			return nil
+		}
+		e, ok := ledger[to.Account]
+		if !ok || to.Kind != events.SubjectAccount {
 			return nil
 		}
 		if _, erases := stream.Erases(m, to.Account); erases && !erased[to.Account] {
 			erased[to.Account] = true
-		} else {
+		} else if owed[to.Account] || e.Receipt != "" && !erased[to.Account] {
 			others[to.Account] = true
 		}
 		return nil
@@ -62,17 +75,61 @@ func unfinished(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) 
 	if err != nil {
 		return nil, err
 	}
+	var settled []events.UUID
 	for account, e := range ledger {
-		if !erased[account] || others[account] {
+		switch {
+		case !erased[account] || others[account]:
 			those = append(those, e)
+		case owed[account]:
+			settled = append(settled, account)
 		}
 	}
+	traced, err := readmodel.Traced(ctx, pool, settled)
+	if err != nil {
+		return nil, err
+	}
+	for _, account := range settled {
+		if traced[account] {
+			those = append(those, ledger[account])
+		} else if err := readmodel.EndErasure(ctx, pool, account, ""); err != nil { // there is nothing of it
+			return nil, err
+		}
+	}
+	slices.SortFunc(those, func(a, b readmodel.Erasure) int { return strings.Compare(a.Account.String(), b.Account.String()) })
 	return those, nil
+}
+
+func wholeLedger(ctx context.Context, pool *pgxpool.Pool) (map[events.UUID]readmodel.Erasure, error) {
+	ledger := map[events.UUID]readmodel.Erasure{}
+	var after *events.UUID
+	for {
+		some, err := readmodel.Erasures(ctx, pool, after, 1000)
+		if err != nil || len(some) == 0 {
+			return ledger, err
+		}
+		for _, e := range some {
+			ledger[e.Account] = e
+		}
+		after = &some[len(some)-1].Account
+	}
+}
+
+var anyID = regexp.MustCompile(`(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+
+// eachID calls do with every account id in a text.
+func eachID(do func(events.UUID), parts ...[]byte) {
+	for _, p := range parts {
+		for _, text := range anyID.FindAll(p, -1) {
+			if id, err := events.ParseUUID(strings.ToLower(string(text))); err == nil {
+				do(id)
+			}
+		}
+	}
 }
 
 // say names those accounts.
 func (a *anew) say() {
-	fmt.Fprintf(a.out, "Stream %s lacks, in whole or in part, %d erasures that the ledger knows:\n", a.client.Stream(), len(a.those))
+	fmt.Fprintf(a.out, "%d erasures that the ledger knows are not done, in whole or in part, in stream %s and in this database:\n", len(a.those), a.client.Stream())
 	const most = 20
 	for i, e := range a.those {
 		if i == most {
@@ -89,7 +146,11 @@ func (a *anew) carryOut(ctx context.Context) error {
 	if len(a.those) == 0 {
 		return nil
 	}
-	if missing := a.client.CanErase(ctx, a.those[0].Account); len(missing) > 0 {
+	missing := a.client.CanErase(ctx, a.those[0].Account)
+	if err := readmodel.CanErase(ctx, a.pool); err != nil {
+		missing = append(missing, err)
+	}
+	if len(missing) > 0 {
 		return fmt.Errorf("the erasures cannot be carried out, and none was: %w", errors.Join(missing...))
 	}
 	if err := a.look(ctx); err != nil {
@@ -103,23 +164,45 @@ func (a *anew) carryOut(ctx context.Context) error {
 	if err := a.prove(ctx); err != nil {
 		return err
 	}
+	for _, e := range a.those {
+		if err := readmodel.EndErasure(ctx, a.pool, e.Account, ""); err != nil {
+			return err
+		}
+	}
 	copies, err := a.client.Copies(ctx)
 	if err != nil {
 		return err
 	}
+	a.copies = copies
 	fmt.Fprintf(a.out, "%d erasures were carried out anew in stream %s\n", len(a.those), a.client.Stream())
-	for _, name := range copies {
-		fmt.Fprintf(a.out, "stream %s is a copy, and was left as it is: `projector erase --account ID --purge-copies %s` for each of them\n", name, name)
-	}
 	return nil
 }
 
-// look reads e-mail addresses, and then, once through the stream, finds the
-// strays of all.
+// left says what keeps the erasures from being whole; nil where nothing does.
+func (a *anew) left() error {
+	if len(a.copies) == 0 {
+		return nil
+	}
+	names := strings.Join(a.copies, ",")
+	return fmt.Errorf("the erasures are carried out here, and copies of the stream keep what they have of %d accounts, such as %s: "+
+		"`projector erase --account %s --purge-copies %s`, for each of them, removes it there, too",
+		len(a.those), a.those[0].Account, a.those[0].Account, names)
+}
+
+// look notes what is about to be done, with the e-mail addresses that are known,
+// and then, once through the stream, finds the strays of all.
 func (a *anew) look(ctx context.Context) error {
 	a.needles, a.strays = map[events.UUID]*needles{}, map[events.UUID]*found{}
+	owed, err := readmodel.OwedErasures(ctx, a.pool, false)
+	if err != nil {
+		return err
+	}
+	known := map[events.UUID][]string{}
+	for _, o := range owed {
+		known[o.Account] = o.Emails
+	}
 	for _, e := range a.those {
-		n := needlesOf(e.Account)
+		n := needlesOf(e.Account, known[e.Account]...)
 		err := a.client.ReadAccount(ctx, e.Account, 0, func(m projections.Message) error {
 			d, err := projections.Decode(m)
 			if err == nil {
@@ -137,14 +220,18 @@ func (a *anew) look(ctx context.Context) error {
 		for _, address := range rows.Emails {
 			n.email(address)
 		}
+		if err := readmodel.OweErasure(ctx, a.pool, e.Account, n.emails(), true); err != nil {
+			return err
+		}
 		a.needles[e.Account], a.strays[e.Account] = &n, &found{}
 	}
 	return a.client.ReadAll(ctx, func(m projections.Message) error {
-		if events.ParseSubject(m.Subject).Kind != events.SubjectUnsound {
+		to := events.ParseSubject(m.Subject)
+		if to.Kind == events.SubjectAccount || to.Kind == events.SubjectTier && !unsound(m) {
 			return nil
 		}
 		for account, n := range a.needles {
-			if n.inMessage(m) {
+			if (to.Kind == events.SubjectUnsound || to.Tier == account.String()) && n.inMessage(m) {
 				f := a.strays[account]
 				f.strays, f.subjects = append(f.strays, m.Position), append(f.subjects, m.Subject)
 			}
@@ -175,37 +262,57 @@ func (a *anew) one(ctx context.Context, e readmodel.Erasure) error {
 		return err
 	}
 	_, err = readmodel.Clear(ctx, a.pool, readmodel.Clearing{Account: e.Account, At: first.At, Tomb: first.Position, Stream: info,
-		Strays: a.strays[e.Account].subjects, Mention: a.needles[e.Account].in})
+		Strays: a.strays[e.Account].subjects, Mention: a.needles[e.Account].in, Everybody: true})
 	return err
 }
 
-// prove looks once through the stream that nothing of them is left.
+// prove looks once through the stream, and as often through the tables as there
+// are accounts, that nothing of them is left.
 func (a *anew) prove(ctx context.Context) error {
-	left := 0
-	erased := map[events.UUID]bool{}
-	err := a.client.ReadAll(ctx, func(m projections.Message) error {
+	left, erased := 0, map[events.UUID]bool{}
+	read := 0
+	info, err := a.client.Info(ctx)
+	if err != nil {
+		return err
+	}
+	err = a.client.ReadTo(ctx, info.Last, func(m projections.Message) error {
+		read++
 		to := events.ParseSubject(m.Subject)
-		if to.Kind == events.SubjectAccount {
-			if a.needles[to.Account] == nil {
-				return nil
-			}
+		if n := a.needles[to.Account]; n != nil && to.Kind == events.SubjectAccount {
 			if _, erases := stream.Erases(m, to.Account); erases && !erased[to.Account] {
 				erased[to.Account] = true
-				return nil
+			} else {
+				left++
 			}
-			left++
 			return nil
 		}
-		for _, n := range a.needles {
-			if to.Kind == events.SubjectUnsound && n.inMessage(m) {
+		if to.Kind == events.SubjectAccount || to.Kind == events.SubjectTier && !unsound(m) {
+			return nil
+		}
+		for account, n := range a.needles {
+			if (to.Kind == events.SubjectUnsound || to.Tier == account.String()) && n.inMessage(m) {
 				left++
 			}
 		}
 		return nil
 	})
-	if err == nil && (left > 0 || len(erased) < len(a.those)) {
-		err = fmt.Errorf("%d messages of accounts that were erased anew are left, and %d of %d erasures are in the stream: run the same command again",
-			left, len(erased), len(a.those))
+	if err != nil {
+		return err
+	}
+	if err := counted(ctx, a.client, info, read); err != nil {
+		return err
+	}
+	rows := int64(0)
+	for _, e := range a.those {
+		t, err := readmodel.LookFor(ctx, a.pool, e.Account, a.needles[e.Account].in)
+		if err != nil {
+			return err
+		}
+		rows += t.Rows
+	}
+	if left > 0 || rows > 0 || len(erased) < len(a.those) {
+		err = fmt.Errorf("%d messages and %d rows of accounts that were erased anew are left, and %d of %d erasures are in the stream: run the same command again",
+			left, rows, len(erased), len(a.those))
 	}
 	return err
 }

@@ -33,6 +33,7 @@ type erasing struct {
 	others  int           // messages beside that one
 	rows    readmodel.Traces
 	ledger  readmodel.Erasure // the account's entry, where it has one
+	owed    bool              // the erasure was begun before, and cut off
 	copies  []string
 	needles needles
 }
@@ -42,6 +43,9 @@ type erasing struct {
 func (e *erasing) look(ctx context.Context) (heard bool, err error) {
 	e.needles = needlesOf(e.account)
 	e.first, e.others = stream.Erased{}, 0
+	if e.owed, err = e.noted(ctx); err != nil {
+		return false, err
+	}
 	err = e.client.ReadAccount(ctx, e.account, 0, func(m projections.Message) error {
 		heard = true
 		d, err := projections.Decode(m)
@@ -71,7 +75,53 @@ func (e *erasing) look(ctx context.Context) (heard bool, err error) {
 	if err != nil && !errors.Is(err, readmodel.ErrNotFound) {
 		return false, err
 	}
-	return heard || e.rows.Rows > 0 || e.rows.Erased || err == nil, nil
+	if heard || e.owed || e.rows.Rows > 0 || e.rows.Erased || err == nil {
+		return true, nil
+	}
+	// All there is of it may be on mistyped subjects.
+	f, err := search(ctx, e.client, e.account, e.needles, 0)
+	if err != nil || f.left() > 0 {
+		return true, err
+	}
+	e.rows, err = readmodel.LookFor(ctx, e.pool, e.account, e.needles.in)
+	return e.rows.Rows > 0, err
+}
+
+// noted tells whether the erasure was begun before, and takes on the addresses
+// that were known then: the messages that told them may be gone.
+func (e *erasing) noted(ctx context.Context) (begun bool, err error) {
+	all, err := readmodel.OwedErasures(ctx, e.pool, false)
+	for _, o := range all {
+		if o.Account == e.account {
+			begun = true
+			for _, address := range o.Emails {
+				e.needles.email(address)
+			}
+		}
+	}
+	return begun, err
+}
+
+// collect reads once more by which addresses the account is found, which may
+// have changed since, and has them noted before any of its messages goes.
+func (e *erasing) collect(ctx context.Context) error {
+	if err := e.client.ReadAccount(ctx, e.account, 0, func(m projections.Message) error {
+		d, err := projections.Decode(m)
+		if err == nil {
+			e.needles.read(&d)
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	rows, err := readmodel.LookFor(ctx, e.pool, e.account, nil)
+	if err != nil {
+		return err
+	}
+	for _, address := range rows.Emails {
+		e.needles.email(address)
+	}
+	return readmodel.OweErasure(ctx, e.pool, e.account, e.needles.emails(), false)
 }
 
 // test names all that would keep the erasure from being done, before anything is.
@@ -86,6 +136,9 @@ func (e *erasing) test(ctx context.Context) (err error) {
 			continue
 		}
 		missing = append(missing, e.client.On(name).CanRemove(ctx)...)
+	}
+	if err := readmodel.CanErase(ctx, e.pool); err != nil {
+		missing = append(missing, err)
 	}
 	st, err := readmodel.Inspect(ctx, e.pool)
 	switch {
@@ -138,8 +191,12 @@ func (e *erasing) plan(ctx context.Context, out io.Writer) error {
 // rounds are how often it is looked for what has come meanwhile.
 const rounds = 3
 
-// carryOut erases.
+// carryOut erases. Before anything is done it is noted that it is to be, until it
+// is proven.
 func (e *erasing) carryOut(ctx context.Context) (*receipt, error) {
+	if err := readmodel.OweErasure(ctx, e.pool, e.account, e.needles.emails(), false); err != nil {
+		return nil, err
+	}
 	if err := e.publish(ctx); err != nil {
 		return nil, err
 	}
@@ -165,11 +222,17 @@ func (e *erasing) carryOut(ctx context.Context) (*receipt, error) {
 	}
 	r.Already = e.before.Position > 0 && r.MessagesRemoved+r.StraysRemoved+int(r.RowsRemoved) == 0
 	r.Done = time.Now().UTC()
-	digest, err := r.digest()
-	if err != nil {
-		return nil, err
+	if r.MessagesLeft > 0 || r.RowsLeft > 0 {
+		return r, nil
 	}
-	return r, readmodel.NoteReceipt(ctx, e.pool, e.account, digest)
+	digest := ""
+	if r.left() == nil { // a receipt of what copies keep is none
+		var err error
+		if digest, err = r.digest(); err != nil {
+			return nil, err
+		}
+	}
+	return r, readmodel.EndErasure(ctx, e.pool, e.account, digest)
 }
 
 // publish makes sure that the stream holds the event, with the time that it had
@@ -231,12 +294,13 @@ func (e *erasing) projected(ctx context.Context) error {
 // round removes from the stream, fences who has read it already, clears the
 // tables, and searches for what is left.
 func (e *erasing) round(ctx context.Context, r *receipt) error {
+	if err := e.collect(ctx); err != nil {
+		return err
+	}
 	f, err := search(ctx, e.client, e.account, e.needles, e.first.Position)
 	if err != nil {
 		return err
 	}
-	// Strays first: the account's own messages tell a second run the e-mail
-	// addresses.
 	n, err := e.remove(ctx, e.client, f.strays)
 	if r.StraysRemoved += n; err != nil {
 		return err
@@ -254,7 +318,7 @@ func (e *erasing) round(ctx context.Context, r *receipt) error {
 		return err
 	}
 	rows, err := readmodel.Clear(ctx, e.pool, readmodel.Clearing{Account: e.account, At: e.first.At, Tomb: e.first.Position, Stream: info,
-		Strays: f.subjects, Mention: e.needles.in})
+		Strays: f.subjects, Mention: e.needles.in, Everybody: e.owed})
 	if r.RowsRemoved += rows; err != nil {
 		return err
 	}

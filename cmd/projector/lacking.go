@@ -19,17 +19,33 @@ import (
 
 // errErasuresLacking means that the ledger of erasures knows accounts that the
 // stream holds no erasure of: it was restored from before.
-var errErasuresLacking = errors.New("the ledger knows erasures that the stream lacks")
+var errErasuresLacking = errors.New("the ledger knows erasures that the stream lacks, or this database")
 
 // askedAtOnce are the questions to the server under way while the ledger is
 // compared (measured: 100,000 erasures in below ten seconds on two cores that
 // had other work).
 const askedAtOnce = 64
 
-// lacking lists those erasures on the ledger that the stream lacks, at most so
-// many; 0 for all. Mostly the event is where the ledger has it, which is one
+// lacking lists those erasures on the ledger that are owed here, or that the
+// stream lacks, at most so many; 0 for all. Mostly the event is where the ledger has it, which is one
 // question; otherwise the account's messages are read.
 func lacking(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, most int) (those []readmodel.Erasure, err error) {
+	owed, err := readmodel.OwedErasures(ctx, pool, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range owed {
+		e, err := readmodel.FindErasure(ctx, pool, o.Account)
+		if errors.Is(err, readmodel.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if those = append(those, e); most > 0 && len(those) >= most {
+			return those, nil
+		}
+	}
 	info, err := client.Info(ctx)
 	if err != nil {
 		return nil, err
@@ -78,9 +94,9 @@ func refuseLacking(those []readmodel.Erasure, stream string) error {
 	if len(those) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: account %s was erased at %s, and stream %s holds no erasure of it (there may be more): it was restored from before. "+
-		"Nothing was changed, and what is there is still served. Ways out: restore a later backup of the stream; `projector accept`, which says "+
-		"who they are and, told --yes, erases them in this stream anew; or `projector rebuild`, which does so before it cuts over",
+	return fmt.Errorf("%w: account %s was erased at %s, and that is not done in stream %s, or not in this database (there may be more): one of them was restored from before. "+
+		"Nothing was changed, and what is there is still served. Ways out: restore a later backup; `projector accept`, which says "+
+		"who they are and, told --yes, erases them anew; or `projector rebuild`, which does so before it cuts over",
 		errErasuresLacking, those[0].Account, those[0].ErasedAt.UTC().Format(time.RFC3339), stream)
 }
 

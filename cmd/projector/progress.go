@@ -16,7 +16,8 @@ type progress struct {
 	out   io.Writer
 	bar   *progressbar.ProgressBar
 	began time.Time
-	first uint64
+	first uint64 // where this run began
+	seen  bool
 	said  time.Time
 }
 
@@ -30,13 +31,15 @@ func newProgress(out io.Writer) *progress {
 	return p
 }
 
+// at shows where it is: what this run has done, and what is left for it.
 func (p *progress) at(position, end uint64) {
-	if p.first == 0 {
-		p.first = position
+	if !p.seen {
+		p.first, p.seen = position, true
 	}
+	end = max(end, position)
 	if p.bar != nil {
-		p.bar.ChangeMax64(int64(end))
-		_ = p.bar.Set64(int64(position))
+		p.bar.ChangeMax64(int64(max(end-p.first, 1)))
+		_ = p.bar.Set64(int64(position - p.first))
 		return
 	}
 	if time.Since(p.said) < 5*time.Second {
@@ -51,9 +54,15 @@ func (p *progress) at(position, end uint64) {
 	fmt.Fprintf(p.out, "%d of %d events, %.0f a second, time left %s\n", position, end, rate, left)
 }
 
-func (p *progress) end() {
-	if p.bar != nil {
-		_ = p.bar.Finish()
-		fmt.Fprintln(p.out)
+// end leaves what is shown as it is, unless all is done.
+func (p *progress) end(done bool) {
+	if p.bar == nil {
+		return
 	}
+	if done {
+		_ = p.bar.Finish()
+	} else {
+		_ = p.bar.Exit()
+	}
+	fmt.Fprintln(p.out)
 }

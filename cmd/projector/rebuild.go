@@ -142,7 +142,8 @@ const (
 // messages: see `make bench`).
 func (r *rebuilding) build(ctx context.Context, store *readmodel.Store, live readmodel.Generation, maxRate int) (int64, error) {
 	show := newProgress(r.err)
-	defer show.end()
+	done := false
+	defer func() { show.end(done) }()
 	source := newThrottle(r.client, maxRate, func() bool { return r.suffers(ctx, live.Number) })
 	for {
 		only, err := r.pass(ctx, store)
@@ -154,6 +155,7 @@ func (r *rebuilding) build(ctx context.Context, store *readmodel.Store, live rea
 			continue
 		}
 		if err != nil || only == nil {
+			done = err == nil
 			return generation, err
 		}
 	}
@@ -378,12 +380,12 @@ func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live r
 // out the erasures that the ledger knows and the stream lacks: by now the stream
 // is accepted.
 func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, to int64) error {
-	those, err := lacking(ctx, r.client, r.pool, 0)
+	those, err := unfinished(ctx, r.client, r.pool)
 	if err != nil {
 		return err
 	}
+	again := &anew{client: r.client, pool: r.pool, out: r.out, those: those}
 	if len(those) > 0 {
-		again := &anew{client: r.client, pool: r.pool, out: r.out, those: those}
 		again.say()
 		if err := again.carryOut(ctx); err != nil {
 			return err
@@ -399,5 +401,5 @@ func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, 
 		return err
 	}
 	fmt.Fprintf(r.out, "generation %d is live; generation %d is kept until `projector generations drop %d`\n", to, from, from)
-	return nil
+	return again.left()
 }

@@ -41,11 +41,17 @@ func (f *found) see(m projections.Message, account events.UUID, n needles, keep 
 	case own:
 		f.own = append(f.own, m.Position)
 	case !n.inMessage(m):
-	case to.Kind == events.SubjectUnsound:
+	case to.Kind == events.SubjectUnsound || to.Tier == account.String() && unsound(m):
 		f.strays, f.subjects = append(f.strays, m.Position), append(f.subjects, m.Subject)
 	default:
 		f.elsewhere = append(f.elsewhere, m.Position)
 	}
+}
+
+// unsound tells whether a message is parked for its own sake.
+func unsound(m projections.Message) bool {
+	d, err := projections.Decode(m)
+	return err != nil || d.Invalid != nil
 }
 
 // searches is how often a search is made whose count is not what it should be.
@@ -75,16 +81,22 @@ func searchOnce(ctx context.Context, client *stream.Client, account events.UUID,
 	if err != nil {
 		return f, err
 	}
+	return f, counted(ctx, client, before, f.searched)
+}
+
+// counted holds how many messages were read of a stream up to its end against
+// how many it said that it held before, less those that were removed meanwhile.
+func counted(ctx context.Context, client *stream.Client, before projections.StreamInfo, read int) error {
 	after, err := client.Info(ctx)
 	if err != nil {
-		return f, err
+		return err
 	}
 	// What came after the end that was asked for is not counted.
 	held, all := before.Messages, before.Messages+after.Last-before.Last
 	removed := all - min(all, after.Messages)
-	if seen := uint64(f.searched); seen > held || seen+removed < held {
-		err = fmt.Errorf("%w: stream %s says that it held %d messages up to %d, of which %d were removed meanwhile, and %d were read: "+
+	if seen := uint64(read); seen > held || seen+removed < held {
+		return fmt.Errorf("%w: stream %s says that it held %d messages up to %d, of which %d were removed meanwhile, and %d were read: "+
 			"has its server lost some? Its log may say", errProvesNothing, client.Stream(), held, before.Last, removed, seen)
 	}
-	return f, err
+	return nil
 }

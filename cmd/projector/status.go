@@ -57,6 +57,8 @@ type ledgerStatus struct {
 	Entries  int64      `json:"entries"`
 	Exported *time.Time `json:"exported_at"` // last; null: never
 	Due      bool       `json:"export_due"`  // that is, or the first entry where there is none, more than a day old
+	Begun    []string   `json:"unfinished"`  // accounts whose erasure was begun and cut off; the same command takes it up again
+	Served   int64      `json:"served"`      // accounts on it that the live generation has as alive
 }
 
 type member struct {
@@ -82,7 +84,8 @@ func (p *program) status() *cobra.Command {
 		Short: "Show how far the read model is; exit 1 when it is behind and not progressing",
 		Long: "Shows how far the read model is, what of the stream is not as the contract wants it, how the\n" +
 			"ledger of erasures is kept, and whether `projector run` would\n" +
-			"refuse the stream: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing.",
+			"refuse the stream: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing, or\n" +
+			"while accounts on the ledger are served still.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := p.inspect(cmd.Context())
 			if err != nil {
@@ -100,7 +103,7 @@ func (p *program) status() *cobra.Command {
 			switch {
 			case st.refused != nil:
 				return cli.Status(exitCode(st.refused))
-			case st.Lag > 0 && !st.Progressing:
+			case st.Lag > 0 && !st.Progressing, st.Ledger.Served > 0:
 				return cli.Status(1)
 			}
 			return nil
@@ -195,7 +198,19 @@ func look(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) 
 	if err != nil {
 		return nil, err
 	}
-	st.Ledger = ledgerStatus{ledger.Erasures, ledger.Exported, ledger.Age > exportDue}
+	st.Ledger = ledgerStatus{Entries: ledger.Erasures, Exported: ledger.Exported, Due: ledger.Age > exportDue, Begun: []string{}}
+	owed, err := readmodel.OwedErasures(ctx, pool, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range owed {
+		if !o.Anew {
+			st.Ledger.Begun = append(st.Ledger.Begun, o.Account.String())
+		}
+	}
+	if st.Ledger.Served, err = readmodel.ServedThoughErased(ctx, pool); err != nil {
+		return nil, err
+	}
 	st.Lag = info.Last - min(info.Last, st.Position)
 	st.Progressing = st.Lag == 0
 	return st, nil
@@ -228,6 +243,12 @@ func (p *program) printStatus(st *status) {
 		}
 		fmt.Fprintf(p.out, "the ledger of %d erasures %s: `projector erasures export`, once a day, to where the database's loss does not reach\n",
 			st.Ledger.Entries, last)
+	}
+	if st.Ledger.Served > 0 {
+		fmt.Fprintf(p.out, "%d accounts on the ledger of erasures are served still: keep the API stopped until this line is gone\n", st.Ledger.Served)
+	}
+	for _, account := range st.Ledger.Begun {
+		fmt.Fprintf(p.out, "the erasure of account %s is not finished: `projector erase --account %s` goes on with it\n", account, account)
 	}
 	w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "MEMBER\tPARTITIONS\tJOINED\tSEEN")

@@ -5,14 +5,20 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"accountexport/events"
 	"accountexport/internal/auth/authtest"
+	"accountexport/internal/local/postgres"
 	"accountexport/internal/workload"
+	"accountexport/projections"
 )
 
 // backUp takes a copy of all that the NATS server has on disk; restore puts it
@@ -191,4 +197,160 @@ INSERT INTO export.erasures (account_id, erased_at, position, stream_name, strea
 	if status, out := projector.wait(), projector.out.tail(1<<16); status != 17 || !strings.Contains(out, "projector accept") {
 		t.Errorf("exit %d: %s", status, out)
 	}
+}
+
+func (s *system) importLedger(t *testing.T, account, at string) {
+	t.Helper()
+	ledger := filepath.Join(t.TempDir(), "ledger")
+	if err := os.WriteFile(ledger, []byte(`{"account":"`+account+`","erased_at":"`+at+`","position":1000,"stream":"CONTROL_PLANE","stream_created":"2026-03-01T00:00:00Z"}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.says(t, 0, "1 of them were not", "erasures", "import", ledger)
+}
+
+// putMessages makes the stream anew with these messages: a backup's restore that
+// the server gives another time of creation.
+func (s *system) putMessages(t *testing.T, messages []events.Message) {
+	t.Helper()
+	js := jetStream(t, s.nats.URL())
+	st, err := js.Stream(t.Context(), "CONTROL_PLANE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deleteStream(t, s.nats.URL())
+	if _, err := js.CreateStream(t.Context(), st.CachedInfo().Config); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range messages {
+		if _, err := s.client.PublishRaw(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// messages are all that the stream holds.
+func (s *system) messages(t *testing.T) (all []events.Message) {
+	t.Helper()
+	if err := s.client.ReadAll(t.Context(), func(m projections.Message) error {
+		all = append(all, m.Message)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestDatabaseRestored follows the README after a database was restored from
+// before an erasure: nothing is served that was erased, by then or on the way,
+// and nothing is left in any generation.
+func TestDatabaseRestored(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, another, 2)
+	s.marked(t, someone, 5)
+	s.stray(t, someone)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.erase(t, another, 0, nothingLeft)
+	s.says(t, 0, "is live", "rebuild")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	binaries, err := postgres.Binaries()
+	postgres.Check(t, err)
+	backup := filepath.Join(t.TempDir(), "backup.sql")
+	if out, err := exec.Command(filepath.Join(binaries, "pg_dump"), "-f", backup, s.database).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	s.erase(t, someone, 0, nothingLeft)
+	s.noTraces(t)
+	ledger := filepath.Join(t.TempDir(), "ledger")
+	if err := os.WriteFile(ledger, []byte(s.says(t, 0, someone, "erasures", "export")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	projector.kill()
+	s.database = postgres.TestDatabase(t)
+	s.settings["DATABASE_URL"] = s.database
+	if out, err := exec.Command(filepath.Join(binaries, "psql"), "-q", "-v", "ON_ERROR_STOP=1", "-f", backup, s.database).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	s.says(t, 0, "", "provision")
+	s.says(t, 0, "", "erasures", "import", ledger)
+	s.says(t, 17, "projector accept", "run")
+	s.says(t, 17, "1 accounts on the ledger of erasures are served still", "status")
+	s.says(t, 1, "projector accept --yes", "accept")
+	s.says(t, 0, "carried out anew", "accept", "--yes")
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "status to exit 0", time.Minute, func(context.Context) error {
+		if out, status := command(t, "projector", s.settings, "status"); status != 0 {
+			return fmt.Errorf("exit %d: %s", status, out)
+		}
+		return nil
+	})
+	s.noTraces(t)
+}
+
+// TestRestoredFromTheMiddle: the stream was backed up in the middle of an
+// erasure, after the event was published; what is restored holds the account's
+// messages still.
+func TestRestoredFromTheMiddle(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 5)
+	s.stray(t, someone)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	if _, err := s.client.PublishErased(t.Context(), uuid(t, someone), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	kept := s.messages(t)
+	s.erase(t, someone, 0, nothingLeft)
+	s.noTraces(t)
+	projector.signal(syscall.SIGTERM)
+	projector.wait()
+	s.putMessages(t, kept)
+	s.says(t, 12, "projector accept", "run")
+	s.says(t, 0, "carried out anew", "rebuild", "--accept-differences")
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.says(t, 0, "", "status")
+	s.noTraces(t)
+}
+
+// TestCopiesOfWhatIsErasedAnew: a copy of the stream keeps what is erased anew,
+// which `accept` names and ends with 1; a receipt of an erasure that leaves a copy
+// is none.
+func TestCopiesOfWhatIsErasedAnew(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 3)
+	s.marked(t, another, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	js := jetStream(t, s.nats.URL())
+	mirror, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "MIRROR", Mirror: &jetstream.StreamSource{Name: "CONTROL_PLANE"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything mirrored", time.Minute, func(ctx context.Context) error {
+		info, err := mirror.Info(ctx)
+		if err == nil && info.State.Msgs < 6 {
+			err = fmt.Errorf("%d messages are", info.State.Msgs)
+		}
+		return err
+	})
+	s.erase(t, another, 1, "KEEPS")
+	if out := s.says(t, 0, another, "erasures", "list"); strings.Contains(out, "sha256:") {
+		t.Errorf("a receipt is noted: %s", out)
+	}
+	projector.signal(syscall.SIGTERM)
+	projector.wait()
+	s.importLedger(t, someone, "2026-03-25T07:11:48Z")
+	s.says(t, 1, "--purge-copies MIRROR", "accept", "--yes")
+	s.says(t, 0, "nothing to accept", "accept", "--yes")
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.erase(t, someone, 0, nothingLeft, "--purge-copies", "MIRROR")
+	s.erase(t, another, 0, nothingLeft, "--purge-copies", "MIRROR")
+	s.says(t, 0, "sha256:", "erasures", "list")
 }

@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/projections"
+)
+
+// TestWhatSpeaksOfTheErased: whatever speaks of an account on a subject that is
+// nobody's is found, wherever its address is known from and however it is spelt,
+// and goes; what is somebody else's stays.
+func TestWhatSpeaksOfTheErased(t *testing.T) {
+	t.Parallel()
+	parked := func(id, address string) string {
+		return `{"specversion":"1.0","id":"x","source":"/x","type":"controlplane.user.registered.v1","time":"2026-03-25T07:11:48Z","data":{"email":"` +
+			address + `","tier":"free"}}`
+	}
+	for name, publish := range map[string]func(t *testing.T, s *system){
+		"nothing but strays": func(t *testing.T, s *system) { s.stray(t, someone) },
+		"the subject of a tier": func(t *testing.T, s *system) {
+			s.marked(t, someone, 3)
+			s.raw(t, "controlplane.quota_tier."+someone, `{"email":"`+addressOf(someone)+`"}`)
+		},
+		"an address that is parked": func(t *testing.T, s *system) {
+			s.raw(t, "controlplane.account."+someone, parked(someone, addressOf(someone)))
+			s.raw(t, "controlplane.account.typo", `{"email":"`+addressOf(someone)+`"}`)
+		},
+		"a header": func(t *testing.T, s *system) {
+			s.marked(t, someone, 2)
+			m := events.Message{Subject: "controlplane.account.typo", Header: http.Header{"ce-specversion": {"1.0"},
+				"ce-subject": {strings.Replace(addressOf(someone), "@", "%40", 1)}}, Data: []byte(`"` + marker + `"`)}
+			if _, err := s.client.PublishRaw(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSystem(t)
+			launch(t, "projector", s.settings, "run")
+			s.marked(t, another, 2)
+			publish(t, s)
+			s.raw(t, "controlplane.account.typo", `{"email":"x`+strings.Replace(addressOf(someone), marker, "elsewhere", 1)+`"}`)
+			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			s.erase(t, another, 0, nothingLeft)
+			s.erase(t, someone, 0, nothingLeft)
+			s.noTraces(t)
+			others := 0
+			if err := s.client.ReadAll(t.Context(), func(m projections.Message) error {
+				if strings.Contains(string(m.Data), "elsewhere") {
+					others++
+				}
+				return nil
+			}); err != nil || others != 1 {
+				t.Errorf("of somebody else's messages %d are left, want 1: %v", others, err)
+			}
+			s.says(t, 0, "", "status")
+		})
+	}
+}
+
+// TestAddressChangedMeanwhile: the control plane goes on publishing while the
+// erasure waits for the projector; what it says then is found by, too.
+func TestAddressChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	waiting, release := s.hold(t, "accountexport %/%")
+	erase := launch(t, "projector", s.settings, "erase", "--account", someone)
+	waiting(1)
+	eventually(t, "the erasure to wait", time.Minute, says(erase, "waiting until"))
+	m, err := events.NewUserEmailChanged(events.Meta{ID: "changed", Source: "/test", Time: events.TimeOf(time.Now())}, uuid(t, someone),
+		events.UserEmailChanged{Email: "new@" + marker + ".example"})
+	if err == nil {
+		_, err = s.client.PublishRaw(t.Context(), m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.raw(t, "controlplane.account.typo", `{"email":"new@`+marker+`.example"}`)
+	release()
+	if status := erase.wait(); status != 0 {
+		t.Fatalf("exit %d: %s", status, erase.out.tail(1000))
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.noTraces(t)
+}

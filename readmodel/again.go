@@ -1,0 +1,37 @@
+package readmodel
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// againAtMost is how often a transaction is tried that the server ends for the
+// sake of another one.
+const againAtMost = 10
+
+// inTransaction runs do in a transaction, and again from the beginning where the
+// server has ended it for the sake of another one (a serialization failure, a
+// deadlock), ten times at most: what do reads, it has to read inside.
+func inTransaction(ctx context.Context, db beginner, do func(tx pgx.Tx) error) error {
+	for tries := 1; ; tries++ {
+		err := pgx.BeginFunc(ctx, db, do)
+		if !endedForAnother(err) || tries == againAtMost {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Duration(tries)*10*time.Millisecond + rand.N(50*time.Millisecond)):
+		}
+	}
+}
+
+func endedForAnother(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && (refused.Code == "40001" || refused.Code == "40P01")
+}

@@ -1,0 +1,90 @@
+package readmodel_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// endForAnother has the server end the next few transactions that write a table,
+// as it does for the sake of others.
+func endForAnother(t *testing.T, pool *pgxpool.Pool, table, code string, times int) {
+	t.Helper()
+	if _, err := pool.Exec(t.Context(), fmt.Sprintf(`
+DROP SEQUENCE IF EXISTS ended CASCADE;
+CREATE SEQUENCE ended; -- a roll-back does not reach it
+CREATE OR REPLACE FUNCTION end_for_another() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('ended') <= %d THEN
+        RAISE EXCEPTION 'ended for another' USING ERRCODE = '%s';
+    END IF;
+    RETURN NULL;
+END
+$$;
+DROP TRIGGER IF EXISTS ended ON %[3]s;
+CREATE TRIGGER ended BEFORE INSERT OR UPDATE OR DELETE ON %[3]s FOR EACH STATEMENT EXECUTE FUNCTION end_for_another()`, times, code, table)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWhatIsEndedForOthersIsTriedAgain: the acts of operators outlive
+// serialization failures and deadlocks, some in a row, and tell of them where
+// they do not end.
+func TestWhatIsEndedForOthersIsTriedAgain(t *testing.T) {
+	log := newBusyLog(8, 300, workload.Config{Accounts: 4})
+	pool, s := open(t)
+	log.into(t, s, projections.Options{})
+	var some events.UUID
+	for id := range log.consumed(t) {
+		some = id
+	}
+	refold := func() error {
+		if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET parked = parked + 1 WHERE account_id = $1`, [16]byte(some)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := readmodel.SwapAccounts(t.Context(), pool, []events.UUID{some}, false, log.fold)
+		return err
+	}
+	clear := func() error {
+		_, err := readmodel.Clear(t.Context(), pool, readmodel.Clearing{Account: some, Tomb: 1, Mention: func(...[]byte) bool { return false }})
+		return err
+	}
+	for _, c := range []struct {
+		what, table string
+		do          func() error
+	}{
+		{"refold", "export.checkpoints", refold},
+		{"clear", "export.checkpoints", clear},
+		{"owe", "export.erasures_owed", func() error { return readmodel.CanErase(t.Context(), pool) }},
+		{"import", "export.erasures", func() error {
+			n, err := readmodel.ImportErasures(t.Context(), pool, []readmodel.Erasure{{Account: events.UUID{1}, Position: 1, Stream: "S"}})
+			if err == nil && n != 1 {
+				err = fmt.Errorf("%d entered", n)
+			}
+			return err
+		}},
+	} {
+		for _, code := range []string{"40001", "40P01"} {
+			endForAnother(t, pool, c.table, code, 3)
+			if err := c.do(); err != nil {
+				t.Errorf("%s, ended three times with %s: %v", c.what, code, err)
+			}
+			if c.what == "import" { // once is enough
+				break
+			}
+		}
+		endForAnother(t, pool, c.table, "40001", 1000)
+		if err := c.do(); err == nil {
+			t.Errorf("%s: ended again and again, and nothing is said", c.what)
+		}
+		if _, err := pool.Exec(t.Context(), `DROP TRIGGER ended ON `+c.table); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
