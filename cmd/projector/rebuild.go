@@ -27,8 +27,11 @@ type rebuilding struct {
 	builder *pgxpool.Pool // for building
 	exports *readmodel.Exports
 	log     *slog.Logger
-	accept  bool // cut over in spite of differences
-	restart bool // give up what is being built
+	source  *stream.Reconciled // for building
+	passed  projections.Ranges // over, by the server, that it counts as there
+	seen    lost               // before both generations were compared
+	accept  bool               // cut over in spite of differences
+	restart bool               // give up what is being built
 }
 
 func (p *program) rebuilding(ctx context.Context) (r *rebuilding, err error) {
@@ -41,6 +44,10 @@ func (p *program) rebuilding(ctx context.Context) (r *rebuilding, err error) {
 		return nil, err
 	}
 	r.exports = readmodel.NewExports(r.pool)
+	r.source = (&gaps{client: r.client, pool: r.pool}).source(func(_ context.Context, _ projections.StreamInfo, those projections.Ranges) error {
+		r.passed = r.passed.Union(those) // the comparison decides
+		return nil
+	})
 	if r.builder, err = readmodel.BuilderPool(ctx, string(p.cfg.DatabaseURL)); err != nil {
 		r.close()
 		return nil, fmt.Errorf("database: %w", err)
@@ -137,7 +144,7 @@ const (
 func (r *rebuilding) build(ctx context.Context, store *readmodel.Store, live readmodel.Generation, maxRate int) (int64, error) {
 	show := newProgress(r.err)
 	defer show.end()
-	source := newThrottle(r.client, maxRate, func() bool { return r.suffers(ctx, live.Number) })
+	source := newThrottle(r.source, maxRate, func() bool { return r.suffers(ctx, live.Number) })
 	for {
 		only, err := r.pass(ctx, store)
 		if err != nil {
@@ -322,12 +329,16 @@ func (r *rebuilding) suffers(ctx context.Context, live int64) bool {
 // compare brings the new generation to the end, since accounts that one of the
 // two has yet to hear of cannot be compared; prints how it differs from the
 // live one; and refuses where it should not differ.
-func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live readmodel.Generation, generation int64) error {
-	engine := r.engine(r.client, store, nil)
+func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live readmodel.Generation, generation int64) (err error) {
+	engine := r.engine(r.source, store, nil)
 	defer engine.Close()
 	if err := r.toEnd(ctx, engine, store, generation); err != nil {
 		return fmt.Errorf("bring generation %d to the end: %w", generation, err)
 	}
+	if r.seen, err = r.lost(ctx); err != nil {
+		return err
+	}
+	r.seen.say(r.out)
 	c, err := readmodel.Compare(ctx, r.pool, live.Number, generation)
 	if err != nil {
 		return err
@@ -348,6 +359,22 @@ func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live r
 		"look at the accounts named above (`projector verify --account ID`), or tell --accept-differences")
 }
 
+// lost is what the stream has lost that nobody has explained, or that was
+// passed over when it was read.
+func (r *rebuilding) lost(ctx context.Context) (lost, error) {
+	info, err := r.client.Info(ctx)
+	if err != nil {
+		return lost{}, err
+	}
+	g := &gaps{client: r.client, pool: r.pool}
+	l, err := g.look(ctx, info)
+	if errors.Is(err, readmodel.ErrNotFound) { // then nothing is, but what was passed over
+		err = g.takeOn(ctx)
+	}
+	l.undelivered = l.undelivered.Union(r.passed)
+	return l, err
+}
+
 // cutOver brings the generation to the end and makes it live. Before, it carries
 // out the erasures that the ledger knows and the stream lacks: by now the stream
 // is accepted.
@@ -363,7 +390,7 @@ func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, 
 			return err
 		}
 	}
-	engine := r.engine(r.client, store, nil)
+	engine := r.engine(r.source, store, nil)
 	defer engine.Close()
 	toEnd := func(ctx context.Context) error { return r.toEnd(ctx, engine, store, to) }
 	if err := toEnd(ctx); err != nil { // most of the way, before anybody has to wait
@@ -373,5 +400,11 @@ func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, 
 		return err
 	}
 	fmt.Fprintf(r.out, "generation %d is live; generation %d is kept until `projector generations drop %d`\n", to, from, from)
+	// What was lost before is no difference, or an accepted one.
+	if r.seen.err() != nil {
+		if err := (&gaps{client: r.client, pool: r.pool}).accept(ctx, r.seen); err != nil {
+			return err
+		}
+	}
 	return nil
 }
