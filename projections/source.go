@@ -38,8 +38,14 @@ type StreamInfo struct {
 	Time       time.Time // the server's clock when it answered
 	Messages   uint64    // still there
 	Subjects   uint64    // that they are on
+	Lost       []uint64  // positions that the server says it has lost
 	Off        []Deviation
 }
+
+// Missing is how many of the positions that were given out hold no message any
+// more, by the server's count. It is not computed from the first position: where
+// a server lost its first messages, it says that the stream begins after them.
+func (i StreamInfo) Missing() uint64 { return i.Last - min(i.Last, i.Messages) }
 
 // Deviation is a setting of the stream that is not as the contract wants it.
 // Nothing is lost by it yet.

@@ -27,6 +27,7 @@ func (p *program) accept() *cobra.Command {
 			"Another stream, or one that was recreated: only where it holds the same messages at the same positions, as a copy or a\n" +
 			"mirror does. The position of every account, and then every document, is held against it first, whatever id the stream\n" +
 			"has. Nothing is given up.\n\n" +
+			"A stream of which messages are missing that no erasure removed: they are taken for lost; documents stay as they are.\n\n" +
 			"A stream that lacks erasures which the ledger knows, since it was restored from before them: they are carried out in it\n" +
 			"anew, also where it was accepted for another reason.\n\n" +
 			"A stream that ends before the checkpoint is not accepted: positions that clients know would be given out again. Nor is\n" +
@@ -72,7 +73,7 @@ func (a *accepting) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	refused := stream.Guard(info, a.g.Stream, a.lowest, a.highest)
+	refused := guard(ctx, a.pool, info, a.g.Stream, a.lowest, a.highest)
 	if refused == nil || errors.Is(refused, stream.ErrHistoryLost) {
 		if err := projections.CheckLast(ctx, a.client, a.checkpoints); errors.Is(err, projections.ErrReplaced) {
 			refused = err
@@ -82,7 +83,11 @@ func (a *accepting) run(ctx context.Context) error {
 	}
 	switch {
 	case refused == nil:
-		return a.erasures(ctx, info, false)
+		accepted, err := a.gaps(ctx, info)
+		if err != nil {
+			return err
+		}
+		return a.erasures(ctx, info, accepted)
 	case errors.Is(refused, stream.ErrHistoryLost):
 		if err := a.loss(ctx, info); err != nil {
 			return err
@@ -124,6 +129,29 @@ func (a *accepting) erasures(ctx context.Context, info projections.StreamInfo, a
 	return again.left()
 }
 
+// gaps takes messages for lost that nobody removed, where there are any.
+func (a *accepting) gaps(ctx context.Context, info projections.StreamInfo) (accepted bool, err error) {
+	g := &gaps{client: a.client, pool: a.pool}
+	l, err := g.look(ctx, info)
+	if errors.Is(err, readmodel.ErrNotFound) || err == nil && l.err() == nil {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	l.say(a.out)
+	fmt.Fprintf(a.out, "Accepting takes them for lost: documents stay as they are, without what of these was never read; `projector refold` leaves\n"+
+		"accounts alone whose messages they were, and `projector verify --all` names those.\n")
+	if !a.yes {
+		return false, errUnsaid
+	}
+	if err := g.accept(ctx, l); err != nil {
+		return false, err
+	}
+	_, err = fmt.Fprintf(a.out, "accepted: generation %d goes on without them\n", a.g.Number)
+	return true, err
+}
+
 func (a *accepting) loss(ctx context.Context, info projections.StreamInfo) error {
 	fmt.Fprintf(a.out, "Stream %s begins at %d, and generation %d has read it up to %d. Accepting gives up messages %d to %d: what they\n"+
 		"changed will be missing from the documents, which stay as they are. From then on `refold` and `parked retry` refuse, nothing is\n"+
@@ -133,6 +161,9 @@ func (a *accepting) loss(ctx context.Context, info projections.StreamInfo) error
 		return errUnsaid
 	}
 	if err := readmodel.AcceptLoss(ctx, a.pool, a.g, info.First); err != nil {
+		return err
+	}
+	if err := (&gaps{client: a.client, pool: a.pool}).acceptAll(ctx, nil); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(a.out, "accepted: generation %d goes on at %d\n", a.g.Number, info.First)
@@ -169,6 +200,9 @@ func (a *accepting) identity(ctx context.Context, info projections.StreamInfo, r
 		return errUnsaid
 	}
 	if err := readmodel.AcceptStream(ctx, a.pool, a.g, info, last); err != nil {
+		return err
+	}
+	if err := (&gaps{client: a.client, pool: a.pool}).acceptAll(ctx, nil); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.out, "accepted: generation %d goes on with stream %s\n", a.g.Number, info.Name)

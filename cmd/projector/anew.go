@@ -246,12 +246,16 @@ func (a *anew) one(ctx context.Context, e readmodel.Erasure) error {
 	if err != nil {
 		return err
 	}
+	gaps := &gaps{client: a.client, pool: a.pool}
+	if err := gaps.book(ctx, a.strays[e.Account].strays); err != nil {
+		return err
+	}
 	for _, position := range a.strays[e.Account].strays {
 		if _, err := a.client.Remove(ctx, position); err != nil {
 			return err
 		}
 	}
-	if _, err := a.client.RemoveAccount(ctx, e.Account, first.Position); err != nil {
+	if _, err := a.client.RemoveAccount(ctx, e.Account, first.Position, gaps.book); err != nil {
 		return err
 	}
 	info, err := a.client.Info(ctx)

@@ -301,11 +301,15 @@ func (e *erasing) round(ctx context.Context, r *receipt) error {
 	if err != nil {
 		return err
 	}
+	gaps := &gaps{client: e.client, pool: e.pool}
+	if err := gaps.book(ctx, f.strays); err != nil {
+		return err
+	}
 	n, err := e.remove(ctx, e.client, f.strays)
 	if r.StraysRemoved += n; err != nil {
 		return err
 	}
-	n, err = e.client.RemoveAccount(ctx, e.account, e.first.Position)
+	n, err = e.client.RemoveAccount(ctx, e.account, e.first.Position, gaps.book)
 	if r.MessagesRemoved += n; err != nil {
 		return err
 	}
@@ -371,7 +375,7 @@ func (e *erasing) purgeCopy(ctx context.Context, name string) (c copyReceipt, er
 		if c.Removed += n; err != nil {
 			return c, err
 		}
-		n, err = from.RemoveAccount(ctx, e.account, first.Position)
+		n, err = from.RemoveAccount(ctx, e.account, first.Position, nil)
 		if c.Removed += n; err != nil {
 			return c, err
 		}

@@ -24,6 +24,7 @@ var refusals = []struct {
 	{projections.ErrPartitions, 15},
 	{projections.ErrReplaced, 16},
 	{errErasuresLacking, 17},
+	{stream.ErrMissing, 18},
 }
 
 // exitCode is the status that the program ends with on an error.

@@ -109,6 +109,7 @@ type ledgerGuard struct {
 	client *stream.Client
 	pool   *pgxpool.Pool
 	log    *slog.Logger
+	gaps   *gapGuard
 
 	mu      sync.Mutex
 	checked seenStream // compared with the ledger, and found to have all
@@ -127,7 +128,10 @@ const compareWithin = time.Minute
 
 func (l *ledgerGuard) guard(info projections.StreamInfo, have projections.StreamIdentity, lowest, highest uint64) error {
 	// Who has to accept the stream does that first.
-	if err := stream.Guard(info, have, lowest, highest); err != nil {
+	if err := guard(l.ctx, l.pool, info, have, lowest, highest); err != nil {
+		return err
+	}
+	if err := l.gaps.guard(l.ctx, info); err != nil {
 		return err
 	}
 	l.mu.Lock()

@@ -27,9 +27,12 @@ type rebuilding struct {
 	builder *pgxpool.Pool // for building
 	exports *readmodel.Exports
 	log     *slog.Logger
-	accept  bool // cut over in spite of differences
-	restart bool // give up what is being built
-	yes     bool // do not ask, and accept that nobody is left, too
+	source  *stream.Reconciled // for building
+	passed  projections.Ranges // over, by the server, that it counts as there
+	seen    lost               // before both generations were compared
+	accept  bool               // cut over in spite of differences
+	restart bool               // give up what is being built
+	yes     bool               // do not ask, and accept that nobody is left, too
 	command string
 	sure    func(ctx context.Context, question string) error // asks, where somebody can be asked
 }
@@ -45,6 +48,10 @@ func (p *program) rebuilding(cmd *cobra.Command) (r *rebuilding, err error) {
 		return nil, err
 	}
 	r.exports = readmodel.NewExports(r.pool)
+	r.source = (&gaps{client: r.client, pool: r.pool}).source(func(_ context.Context, _ projections.StreamInfo, those projections.Ranges) error {
+		r.passed = r.passed.Union(those) // the comparison decides
+		return nil
+	})
 	if r.builder, err = readmodel.BuilderPool(ctx, string(p.cfg.DatabaseURL)); err != nil {
 		r.close()
 		return nil, fmt.Errorf("database: %w", err)
@@ -144,7 +151,7 @@ func (r *rebuilding) build(ctx context.Context, store *readmodel.Store, live rea
 	show := newProgress(r.err)
 	done := false
 	defer func() { show.end(done) }()
-	source := newThrottle(r.client, maxRate, func() bool { return r.suffers(ctx, live.Number) })
+	source := newThrottle(r.source, maxRate, func() bool { return r.suffers(ctx, live.Number) })
 	for {
 		only, err := r.pass(ctx, store)
 		if err != nil {
@@ -330,12 +337,16 @@ func (r *rebuilding) suffers(ctx context.Context, live int64) bool {
 // compare brings the new generation to the end, since accounts that one of the
 // two has yet to hear of cannot be compared; prints how it differs from the
 // live one; and refuses where it should not differ.
-func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live readmodel.Generation, generation int64) error {
-	engine := r.engine(r.client, store, nil)
+func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live readmodel.Generation, generation int64) (err error) {
+	engine := r.engine(r.source, store, nil)
 	defer engine.Close()
 	if err := r.toEnd(ctx, engine, store, generation); err != nil {
 		return fmt.Errorf("bring generation %d to the end: %w", generation, err)
 	}
+	if r.seen, err = r.lost(ctx); err != nil {
+		return err
+	}
+	r.seen.say(r.out)
 	info, err := r.client.Info(ctx)
 	if err != nil {
 		return err
@@ -376,6 +387,22 @@ func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live r
 	return r.sure(ctx, fmt.Sprintf("Cutting over to generation %d: %s.", generation, cost))
 }
 
+// lost is what the stream has lost that nobody has explained, or that was
+// passed over when it was read.
+func (r *rebuilding) lost(ctx context.Context) (lost, error) {
+	info, err := r.client.Info(ctx)
+	if err != nil {
+		return lost{}, err
+	}
+	g := &gaps{client: r.client, pool: r.pool}
+	l, err := g.look(ctx, info)
+	if errors.Is(err, readmodel.ErrNotFound) { // then nothing is, but what was passed over
+		err = g.takeOn(ctx)
+	}
+	l.undelivered = l.undelivered.Union(r.passed)
+	return l, err
+}
+
 // cutOver brings the generation to the end and makes it live. Before, it carries
 // out the erasures that the ledger knows and the stream lacks: by now the stream
 // is accepted.
@@ -391,7 +418,7 @@ func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, 
 			return err
 		}
 	}
-	engine := r.engine(r.client, store, nil)
+	engine := r.engine(r.source, store, nil)
 	defer engine.Close()
 	toEnd := func(ctx context.Context) error { return r.toEnd(ctx, engine, store, to) }
 	if err := toEnd(ctx); err != nil { // most of the way, before anybody has to wait
@@ -401,5 +428,11 @@ func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, 
 		return err
 	}
 	fmt.Fprintf(r.out, "generation %d is live; generation %d is kept until `projector generations drop %d`\n", to, from, from)
+	// What was lost before is no difference, or an accepted one.
+	if r.seen.err() != nil {
+		if err := (&gaps{client: r.client, pool: r.pool}).accept(ctx, r.seen); err != nil {
+			return err
+		}
+	}
 	return again.left()
 }

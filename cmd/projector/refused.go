@@ -32,7 +32,7 @@ func refused(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) (pr
 	for _, c := range st.Partitions {
 		lowest, highest = min(lowest, c.Position), max(highest, c.Position)
 	}
-	if err := stream.Guard(info, st.Generation.Stream, lowest, highest); err != nil {
+	if err := guard(ctx, pool, info, st.Generation.Stream, lowest, highest); err != nil {
 		return info, fmt.Errorf("%w: %w", projections.ErrRefused, err)
 	}
 	var checkpoints []projections.Checkpoint

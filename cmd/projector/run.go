@@ -65,8 +65,9 @@ func (p *program) follow(ctx context.Context) error {
 	ledger := newLedgerGauges(reg)
 	on := acts.Target{Stream: client, Pool: pool}
 
-	compare := &ledgerGuard{ctx: ctx, client: client, pool: pool, log: log}
-	engine := projections.New(client, store, projections.Options{
+	missing := &gapGuard{gaps: gaps{client: client, pool: pool}, log: log}
+	compare := &ledgerGuard{ctx: ctx, client: client, pool: pool, log: log, gaps: missing}
+	engine := projections.New(missing.source(missing.refuse), store, projections.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
 		Drain: p.cfg.ShutdownTimeout * 3 / 4, // the rest is for handing over
 		Share: store.Takeover / 10, Guard: compare.guard, Observer: watch, Logger: log,

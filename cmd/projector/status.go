@@ -141,6 +141,15 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 		st.refuse(refused)
 		return st, nil
 	}
+	l, err := (&gaps{client: client, pool: pool}).look(ctx, info)
+	if err == nil {
+		if refused := l.err(); refused != nil {
+			st.refuse(refused)
+			return st, nil
+		}
+	} else if !errors.Is(err, readmodel.ErrNotFound) {
+		return nil, err
+	}
 	before := *st
 	for deadline := time.Now().Add(5 * time.Second); st.Lag > 0 && !st.Progressing && time.Now().Before(deadline); {
 		select {

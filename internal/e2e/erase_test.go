@@ -58,12 +58,13 @@ func TestErasedAccountLeavesNoTrace(t *testing.T) {
 func TestErasureIsCompletedAfterKills(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
+	projector := launch(t, "projector", s.settings, "run")
 	s.markSomeone(t)
 	for i := range 25 {
 		p := launch(t, "projector", s.settings, "erase", "--account", someone)
 		time.Sleep(time.Duration(10+4*i) * time.Millisecond)
 		p.kill()
+		s.explained(t)
 	}
 	out, status := command(t, "projector", s.settings, "erase", "--account", someone, "--json")
 	var receipt struct {
@@ -82,6 +83,10 @@ func TestErasureIsCompletedAfterKills(t *testing.T) {
 	}
 	if where := s.traces(t); where != "" {
 		t.Errorf("the marker is left: %s", where)
+	}
+	s.noGap(t)
+	if err := says(projector, "refused")(t.Context()); err == nil {
+		t.Error("an erasure that was killed was taken for a gap")
 	}
 	// The counts of this generation are those of the messages that were there.
 	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 {

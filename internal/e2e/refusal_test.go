@@ -109,27 +109,29 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// TestBeginningMovesOn: a stream whose first messages are removed once they are
-// folded has lost nothing, however long ago the projector was started.
+// TestBeginningMovesOn: a stream that begins late since its first messages were
+// an account's that was erased has lost nothing, however long ago the projector
+// was started, nor has one whose beginning was gone before anybody projected it.
 func TestBeginningMovesOn(t *testing.T) {
 	t.Parallel()
-	s, _ := newWithSomeone(t)
+	s := newSystem(t)
+	s.marked(t, another, 20)
+	if err := s.publish(t.Context(), workload.New(52, workload.Config{Accounts: 5}), 30, 0); err != nil {
+		t.Fatal(err)
+	}
+	purge(t, jetStream(t, s.nats.URL()), 11)
 	projector := launch(t, "projector", s.settings, "run")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	if err := s.publish(t.Context(), workload.New(52, workload.Config{Accounts: 5}), 300, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.erase(t, another, 0, nothingLeft)
 	info, err := s.client.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || info.First != 21 {
+		t.Fatalf("the stream begins at %d, %v", info.First, err)
 	}
-	js := jetStream(t, s.nats.URL())
-	purge(t, js, info.Last-5)
 	if err := s.publish(t.Context(), workload.New(53, workload.Config{Accounts: 5}), 300, 2*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.says(t, 0, "", "status")
 	projector.signal(syscall.SIGTERM)
 	if status := projector.wait(); status != 0 {
 		t.Errorf("exit %d", status)

@@ -354,3 +354,29 @@ func TestCopiesOfWhatIsErasedAnew(t *testing.T) {
 	s.erase(t, another, 0, nothingLeft, "--purge-copies", "MIRROR")
 	s.says(t, 0, "sha256:", "erasures", "list")
 }
+
+// TestErasedAnewBeforeItWasFolded: what is erased anew is the stream's beginning,
+// and the checkpoint is in the middle of it; nothing is lost by that, and nobody
+// says so.
+func TestErasedAnewBeforeItWasFolded(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 5)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector.signal(syscall.SIGTERM)
+	projector.wait()
+	s.marked(t, someone, 50)
+	s.marked(t, another, 5)
+	s.importLedger(t, someone, "2026-03-25T07:11:48Z")
+	s.says(t, 17, someone, "run")
+	s.says(t, 0, "carried out anew", "accept", "--yes")
+	if out, status := command(t, "projector", s.settings, "status"); status >= 10 {
+		t.Errorf("status: exit %d: %s", status, out)
+	}
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.says(t, 0, "", "status")
+	s.says(t, 0, " 0 have changed", "refold", "--account", another)
+	s.says(t, 0, " 0 differ", "verify", "--all")
+}

@@ -135,14 +135,20 @@ func (c *Client) Info(ctx context.Context) (projections.StreamInfo, error) {
 	if c.asked(ctx, limit, err) != nil {
 		return projections.StreamInfo{}, c.explain(err)
 	}
-	info := s.CachedInfo()
+	return c.infoOf(s.CachedInfo())
+}
+
+func (c *Client) infoOf(info *jetstream.StreamInfo) (out projections.StreamInfo, err error) {
 	at := info.TimeStamp
 	if at.IsZero() {
 		at = time.Now()
 	}
-	out := projections.StreamInfo{Name: info.Config.Name, Created: info.Created, ID: info.Config.Metadata[idKey], First: info.State.FirstSeq,
+	out = projections.StreamInfo{Name: info.Config.Name, Created: info.Created, ID: info.Config.Metadata[idKey], First: info.State.FirstSeq,
 		Last: info.State.LastSeq, Time: at, Messages: info.State.Msgs, Subjects: info.State.NumSubjects,
 		Off: deviations(info.Config)}
+	if info.State.Lost != nil {
+		out.Lost = info.State.Lost.Msgs
+	}
 	if out.Partitions, err = partitionCount(info.Config.SubjectTransform); err != nil && !c.copy {
 		return out, noTransform(c.cfg.Stream, err)
 	}

@@ -4,7 +4,8 @@
 // Reading acknowledges nothing: progress is the read model's checkpoint and
 // nothing else. A reader yields strictly ascending positions and never skips a
 // message that is in the stream; where it cannot be sure of that, it ends with
-// an error, and reading begins anew.
+// an error, and reading begins anew. A message that its server counts as there
+// and cannot give is passed over by a plain reader; [Reconciled] tells of it.
 //
 // NATS permissions, where the server restricts them (S is the stream, and
 // replies come on _INBOX.>, which every client subscribes to):

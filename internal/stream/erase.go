@@ -11,13 +11,60 @@ import (
 	"accountexport/projections"
 )
 
-// RemoveAccount removes an account's messages from the stream, earlier and
-// later ones, under whichever subject they are stored, but for the one at keep;
-// 0 keeps none. It returns how many went. It may be repeated; what JetStream keeps on disk
-// until it compacts, and what is in backups, it does not reach.
-func (c *Client) RemoveAccount(ctx context.Context, account events.UUID, keep uint64) (removed int, err error) {
-	published := events.AccountSubject(account)
-	subjects, _, err := c.storedSubjects(ctx, published)
+// RemoveAccount removes an account's messages from the stream, earlier and later
+// ones, under whichever subject they are stored, but for the one at keep; 0
+// keeps none. It returns how many went. Before any does, book is told of the
+// positions, where it is not nil. It may be repeated; what JetStream keeps on
+// disk until it compacts, and what is in backups, it does not reach.
+func (c *Client) RemoveAccount(ctx context.Context, account events.UUID, keep uint64, book func(ctx context.Context, positions []uint64) error) (removed int, err error) {
+	var those []uint64
+	if book != nil {
+		if those, err = c.positions(ctx, account, keep); err != nil {
+			return 0, err
+		}
+		if err := book(ctx, those); err != nil {
+			return 0, err
+		}
+	}
+	if keep > 0 || book == nil { // what comes before it does not grow, so all of it was told of
+		if removed, err = c.purgeBefore(ctx, account, keep); err != nil {
+			return removed, err
+		}
+	}
+	if book == nil {
+		if those, err = c.positions(ctx, account, keep); err != nil {
+			return removed, err
+		}
+	}
+	for _, position := range those {
+		if position < keep {
+			continue
+		}
+		gone, err := c.Remove(ctx, position)
+		if err != nil {
+			return removed, err
+		}
+		if gone {
+			removed++
+		}
+	}
+	return removed, nil
+}
+
+// positions are those of the account's messages, but for the one at keep.
+func (c *Client) positions(ctx context.Context, account events.UUID, keep uint64) (those []uint64, err error) {
+	err = c.ReadAccount(ctx, account, 0, func(m projections.Message) error {
+		if m.Position != keep {
+			those = append(those, m.Position)
+		}
+		return nil
+	})
+	return those, err
+}
+
+// purgeBefore removes an account's messages before a position at once, 0: all.
+func (c *Client) purgeBefore(ctx context.Context, account events.UUID, position uint64) (removed int, err error) {
+	subjects, _, err := c.storedSubjects(ctx, events.AccountSubject(account))
 	if err != nil {
 		return 0, fmt.Errorf("look for messages of account %s: %w", account, err)
 	}
@@ -28,30 +75,11 @@ func (c *Client) RemoveAccount(ctx context.Context, account events.UUID, keep ui
 		question := struct {
 			Filter string `json:"filter"`
 			Before uint64 `json:"seq"`
-		}{subject, keep}
+		}{subject, position}
 		if err := c.api(ctx, "STREAM.PURGE."+c.cfg.Stream, question, &answer); err != nil {
 			return removed, fmt.Errorf("purge account %s: %w", account, err)
 		}
 		removed += answer.Purged
-	}
-	var later []uint64
-	err = c.ReadAccount(ctx, account, 0, func(m projections.Message) error {
-		if m.Position != keep {
-			later = append(later, m.Position)
-		}
-		return nil
-	})
-	if err != nil {
-		return removed, err
-	}
-	for _, position := range later {
-		gone, err := c.Remove(ctx, position)
-		if err != nil {
-			return removed, err
-		}
-		if gone {
-			removed++
-		}
 	}
 	return removed, nil
 }

@@ -13,6 +13,7 @@ var (
 	ErrOtherStream = errors.New("this is another stream")
 	ErrRecreated   = errors.New("the stream was recreated")
 	ErrHistoryLost = errors.New("the stream begins after the checkpoint")
+	ErrMissing     = errors.New("messages are missing that nobody removed")
 )
 
 // The ways out of each case, the command first that ends it whatever the stream
@@ -34,6 +35,29 @@ const (
 		"there is"
 )
 
+// missingWays are the ways out where messages are missing.
+const missingWays = untouched + "Ways out: restore the stream from a backup that holds them; or accept that they are lost: `projector accept` " +
+	"keeps the documents and goes on, and `projector verify --all` names the accounts whose messages they were; `projector rebuild` folds what " +
+	"the stream holds now into a new generation, and cuts over only where no document would change"
+
+// MissingMessages is the refusal of a stream of which messages are gone that no
+// erasure has removed: so many, at these positions as far as the server says.
+func MissingMessages(stream string, n uint64, gone projections.Ranges) error {
+	where := "the server does not say at which positions"
+	if len(gone) > 0 {
+		where = "at positions " + gone.String()
+	}
+	return fmt.Errorf("%w: stream %s has lost %d messages, %s: no erasure of `projector erase` removed them, and they were there before. %s",
+		ErrMissing, stream, n, where, missingWays)
+}
+
+// UndeliveredMessages is the refusal of a stream that counts messages as there
+// and does not deliver them.
+func UndeliveredMessages(stream string, those projections.Ranges) error {
+	return fmt.Errorf("%w: stream %s counts %d messages as there that its server cannot give, at positions %v: what it has stored is damaged, "+
+		"and its log may say more. %s", ErrMissing, stream, those.Count(), those, missingWays)
+}
+
 // claims says what a stream's id tells beside: never that it holds the same.
 func claims(id, folded string) string {
 	switch {
@@ -47,7 +71,7 @@ func claims(id, folded string) string {
 
 // Guard holds a stream against the checkpoints of what was folded from it; it
 // is a [projections.Guard]. A new generation, with nothing folded yet, accepts
-// any beginning; gaps inside are normal, since erasures purge messages.
+// any beginning; gaps inside are a matter of counts ([Client.Gone], [Reconciled]).
 func Guard(info projections.StreamInfo, have projections.StreamIdentity, lowest, highest uint64) error {
 	switch {
 	case info.Name != have.Name:

@@ -124,7 +124,7 @@ func TestOneReadingOfAnAccount(t *testing.T) {
 	if diff := cmp.Diff([]uint64{1, 2, 5, 6}, read()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if n, err := c.RemoveAccount(ctx, account(7), 2); err != nil || n != 3 {
+	if n, err := c.RemoveAccount(ctx, account(7), 2, nil); err != nil || n != 3 {
 		t.Errorf("removed %d, %v", n, err)
 	}
 	if diff := cmp.Diff([]uint64{2}, read()); diff != "" {

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/internal/stream"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// guard is [stream.Guard], which takes a stream that begins after the checkpoint
+// for one that has lost history, but for one thing: where all that is gone
+// between was removed by our own erasures, as when one was carried out anew
+// before anybody has folded so far, nothing is lost.
+func guard(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, have projections.StreamIdentity, lowest, highest uint64) error {
+	err := stream.Guard(info, have, lowest, highest)
+	if !errors.Is(err, stream.ErrHistoryLost) {
+		return err
+	}
+	gone, lookErr := readmodel.Unexplained(ctx, pool, info, projections.Ranges{{First: lowest + 1, Last: info.First - 1}})
+	if lookErr != nil || len(gone) > 0 {
+		return err // it is asked again
+	}
+	info.First = lowest + 1
+	return stream.Guard(info, have, lowest, highest)
+}
