@@ -91,25 +91,26 @@ func (a *accepting) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return a.erasures(ctx, info, accepted)
+		return a.erasures(ctx, info, false, accepted)
 	case errors.Is(refused, stream.ErrHistoryLost):
 		if err := a.loss(ctx, info); err != nil {
 			return err
 		}
-		return a.erasures(ctx, info, false)
+		return a.erasures(ctx, info, false, true)
 	case errors.Is(refused, stream.ErrOtherStream), errors.Is(refused, stream.ErrRecreated):
 		if err := a.identity(ctx, info, refused); err != nil {
 			return err
 		}
-		return a.erasures(ctx, info, true)
+		return a.erasures(ctx, info, true, true)
 	}
 	return fmt.Errorf("this cannot be accepted: %w", refused)
 }
 
 // erasures carries out anew what the ledger knows and the stream lacks, once the
 // stream itself is accepted. Another stream may hold the erased events and all
-// else as well, as a mirror does.
-func (a *accepting) erasures(ctx context.Context, info projections.StreamInfo, another bool) error {
+// else as well, as a mirror does. That there was nothing to accept is said where
+// nothing was accepted.
+func (a *accepting) erasures(ctx context.Context, info projections.StreamInfo, another, accepted bool) error {
 	those, err := lacking(ctx, a.client, a.pool, 1)
 	if err == nil && (another || len(those) > 0) {
 		those, err = unfinished(ctx, a.client, a.pool)
@@ -117,7 +118,7 @@ func (a *accepting) erasures(ctx context.Context, info projections.StreamInfo, a
 	if err != nil {
 		return err
 	}
-	if len(those) == 0 && another {
+	if len(those) == 0 && accepted {
 		return nil
 	}
 	if len(those) == 0 {
@@ -142,6 +143,13 @@ func (a *accepting) gaps(ctx context.Context, info projections.StreamInfo) (acce
 	}
 	if err != nil {
 		return false, err
+	}
+	if len(l.undelivered) > 0 {
+		more, err := g.unread(ctx, a.lowest)
+		if err != nil {
+			return false, err
+		}
+		l.undelivered = l.undelivered.Union(more)
 	}
 	l.say(a.out)
 	fmt.Fprintf(a.out, "Accepting takes them for lost: documents stay as they are, without what of these was never read; `projector refold` leaves\n"+
