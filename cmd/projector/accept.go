@@ -175,7 +175,7 @@ func (a *accepting) loss(ctx context.Context, info projections.StreamInfo) error
 	if err := readmodel.AcceptLoss(ctx, a.pool, a.g, info.First); err != nil {
 		return err
 	}
-	if err := (&gaps{client: a.client, pool: a.pool}).acceptAll(ctx, nil); err != nil {
+	if err := (&gaps{client: a.client, pool: a.pool}).acceptAll(ctx); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(a.out, "accepted: generation %d goes on at %d\n", a.g.Number, info.First)
@@ -217,7 +217,7 @@ func (a *accepting) identity(ctx context.Context, info projections.StreamInfo, r
 	if err := readmodel.AcceptStream(ctx, a.pool, a.g, info, last); err != nil {
 		return err
 	}
-	if err := (&gaps{client: a.client, pool: a.pool}).acceptAll(ctx, nil); err != nil {
+	if err := (&gaps{client: a.client, pool: a.pool}).acceptAll(ctx); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.out, "accepted: generation %d goes on with stream %s\n", a.g.Number, info.Name)

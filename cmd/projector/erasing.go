@@ -87,6 +87,11 @@ func (e *erasing) test(ctx context.Context) (err error) {
 		}
 		missing = append(missing, e.client.On(name).CanRemove(ctx)...)
 	}
+	if info, err := e.client.Info(ctx); err == nil {
+		if _, err := readmodel.FindMissing(ctx, e.pool, info); errors.Is(err, readmodel.ErrSchema) {
+			missing = append(missing, err)
+		}
+	}
 	st, err := readmodel.Inspect(ctx, e.pool)
 	switch {
 	case errors.Is(err, readmodel.ErrNoGeneration):

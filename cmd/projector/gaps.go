@@ -43,6 +43,7 @@ func (g *gaps) book(ctx context.Context, positions []uint64) error {
 	return readmodel.BookRemovals(ctx, g.pool, info, positions)
 }
 
+// takeOn notes what the stream is missing at first sight.
 func (g *gaps) takeOn(ctx context.Context) error {
 	info, gone, err := g.client.Gone(ctx)
 	if err != nil {
@@ -58,6 +59,7 @@ type lost struct {
 	n           uint64             // messages that the server counts as gone and nobody has removed
 	those       projections.Ranges // their positions, as far as it says
 	undelivered projections.Ranges // that it counts as there and cannot give
+	differ      bool               // another number is missing than is explained
 }
 
 // err is the refusal, nil where nothing is lost.
@@ -87,6 +89,7 @@ func (g *gaps) look(ctx context.Context, info projections.StreamInfo) (l lost, e
 		return l, nil
 	}
 	// Where an erasure has noted more than it has removed, fewer are missing.
+	l.differ = true
 	if l.info, l.gone, err = g.client.Gone(ctx); err != nil {
 		return l, err
 	}
@@ -144,12 +147,12 @@ func (g *gaps) accept(ctx context.Context, l lost) error {
 }
 
 // acceptAll takes the stream as it is.
-func (g *gaps) acceptAll(ctx context.Context, undelivered projections.Ranges) error {
+func (g *gaps) acceptAll(ctx context.Context) error {
 	info, gone, err := g.client.Gone(ctx)
 	if err != nil {
 		return err
 	}
-	return g.settle(ctx, info, gone, undelivered, nil)
+	return g.settle(ctx, info, gone, nil, nil)
 }
 
 func (g *gaps) settle(ctx context.Context, info projections.StreamInfo, gone, undelivered, lost projections.Ranges) error {
@@ -257,6 +260,9 @@ func (g *gapGuard) guard(ctx context.Context, info projections.StreamInfo) error
 		if err = g.takeOn(ctx); err == nil {
 			l, err = g.look(ctx, info)
 		}
+	}
+	if errors.Is(err, readmodel.ErrSchema) {
+		return err
 	}
 	if err != nil {
 		g.log.Warn("what the stream is missing is not looked at yet", "error", err)

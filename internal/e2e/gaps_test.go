@@ -438,3 +438,50 @@ func TestErasuresAreNoGaps(t *testing.T) {
 	s.publishSome(t)
 	s.noGap(t)
 }
+
+// TestMissingIsTakenOn: what is missing when nothing is known of a stream yet,
+// as right after a migration, is not refused, whether `run` or an erasure looks
+// first; without the migration both say what is to be done, before anything is.
+func TestMissingIsTakenOn(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 5)
+	s.marked(t, another, 5)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.erase(t, someone, 0, nothingLeft)
+	forget := func() {
+		t.Helper()
+		if _, err := s.pool.Exec(t.Context(), `TRUNCATE export.missing, export.removals`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget()
+	s.erase(t, another, 0, nothingLeft)
+	s.noGap(t)
+	projector.signal(syscall.SIGTERM)
+	projector.wait()
+	forget()
+	s.says(t, 0, "", "status")
+	projector = launch(t, "projector", s.settings, "run")
+	s.publishSome(t)
+	s.noGap(t)
+	s.says(t, 0, "nothing to accept", "accept")
+
+	if _, err := s.pool.Exec(t.Context(), `ALTER TABLE export.missing RENAME TO of_a_later_schema`); err != nil {
+		t.Fatal(err)
+	}
+	s.marked(t, another, 1)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	before, err := s.client.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.erase(t, another, 1, "`projector provision` brings it up to date")
+	if now, err := s.client.Info(t.Context()); err != nil || now.Last != before.Last || now.Messages != before.Messages {
+		t.Errorf("something was done: %+v, %v", now, err)
+	}
+	projector.signal(syscall.SIGTERM)
+	projector.wait()
+	s.says(t, 1, "`projector provision` brings it up to date", "run")
+}
