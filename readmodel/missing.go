@@ -20,6 +20,9 @@ type Missing struct {
 	Undelivered projections.Ranges // counted by the server as there, and not delivered; nobody has accepted that yet
 }
 
+// ErrSchema means that the database was not migrated for this program.
+var ErrSchema = errors.New("the database's schema is older than this program: `projector provision` brings it up to date")
+
 // FindMissing reads it; [ErrNotFound] where the stream was not taken on yet.
 func FindMissing(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) (m Missing, err error) {
 	err = pool.QueryRow(ctx, `SELECT explained FROM export.missing WHERE stream_name = $1 AND stream_created = $2`,
@@ -29,6 +32,9 @@ func FindMissing(ctx context.Context, pool *pgxpool.Pool, info projections.Strea
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrNotFound
+	}
+	if dropped(err) {
+		return m, fmt.Errorf("%w: %w", ErrSchema, err)
 	}
 	if err != nil {
 		return m, fmt.Errorf("read what stream %s is missing: %w", info.Name, err)
@@ -195,7 +201,8 @@ RETURNING stream`, info.Name, info.Created, first, last).Scan(&stream)
 		}
 		_, err = tx.Exec(ctx, `
 DELETE FROM export.removals r USING export.missing m
-WHERE m.stream = $1 AND r.stream = $1 AND (m.known @> r.position OR r.booked_at < now() - $2::interval)`, stream, attempted)
+WHERE m.stream = $1 AND r.stream = $1 AND (m.known @> r.position OR r.position > $3 OR r.booked_at < now() - $2::interval)`,
+			stream, attempted, int64(info.Last))
 		if err != nil {
 			return err
 		}

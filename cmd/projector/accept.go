@@ -92,7 +92,7 @@ func (a *accepting) run(ctx context.Context) error {
 		if err := a.loss(ctx, info); err != nil {
 			return err
 		}
-		return a.erasures(ctx, info, false)
+		return a.erasures(ctx, info, true)
 	case errors.Is(refused, stream.ErrOtherStream), errors.Is(refused, stream.ErrRecreated):
 		if err := a.identity(ctx, info, refused); err != nil {
 			return err
@@ -104,13 +104,14 @@ func (a *accepting) run(ctx context.Context) error {
 
 // erasures carries out anew what the ledger knows and the stream lacks, once the
 // stream itself is accepted. Another stream may hold the erased events and all
-// else as well, as a mirror does.
-func (a *accepting) erasures(ctx context.Context, info projections.StreamInfo, another bool) error {
+// else as well, as a mirror does. That there was nothing to accept is said where
+// nothing was accepted.
+func (a *accepting) erasures(ctx context.Context, info projections.StreamInfo, accepted bool) error {
 	those, err := unfinished(ctx, a.client, a.pool)
 	if err != nil {
 		return err
 	}
-	if len(those) == 0 && another {
+	if len(those) == 0 && accepted {
 		return nil
 	}
 	if len(those) == 0 {
@@ -139,6 +140,13 @@ func (a *accepting) gaps(ctx context.Context, info projections.StreamInfo) (acce
 	if err != nil {
 		return false, err
 	}
+	if len(l.undelivered) > 0 {
+		more, err := g.unread(ctx, a.lowest)
+		if err != nil {
+			return false, err
+		}
+		l.undelivered = l.undelivered.Union(more)
+	}
 	l.say(a.out)
 	fmt.Fprintf(a.out, "Accepting takes them for lost: documents stay as they are, without what of these was never read; `projector refold` leaves\n"+
 		"accounts alone whose messages they were, and `projector verify --all` names those.\n")
@@ -163,7 +171,7 @@ func (a *accepting) loss(ctx context.Context, info projections.StreamInfo) error
 	if err := readmodel.AcceptLoss(ctx, a.pool, a.g, info.First); err != nil {
 		return err
 	}
-	if err := (&gaps{client: a.client, pool: a.pool}).acceptAll(ctx, nil); err != nil {
+	if err := (&gaps{client: a.client, pool: a.pool}).acceptAll(ctx); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(a.out, "accepted: generation %d goes on at %d\n", a.g.Number, info.First)
@@ -202,7 +210,7 @@ func (a *accepting) identity(ctx context.Context, info projections.StreamInfo, r
 	if err := readmodel.AcceptStream(ctx, a.pool, a.g, info, last); err != nil {
 		return err
 	}
-	if err := (&gaps{client: a.client, pool: a.pool}).acceptAll(ctx, nil); err != nil {
+	if err := (&gaps{client: a.client, pool: a.pool}).acceptAll(ctx); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.out, "accepted: generation %d goes on with stream %s\n", a.g.Number, info.Name)

@@ -140,6 +140,11 @@ func (e *erasing) test(ctx context.Context) (err error) {
 	if err := readmodel.CanErase(ctx, e.pool); err != nil {
 		missing = append(missing, err)
 	}
+	if info, err := e.client.Info(ctx); err == nil {
+		if _, err := readmodel.FindMissing(ctx, e.pool, info); errors.Is(err, readmodel.ErrSchema) {
+			missing = append(missing, err)
+		}
+	}
 	st, err := readmodel.Inspect(ctx, e.pool)
 	switch {
 	case errors.Is(err, readmodel.ErrNoGeneration):

@@ -43,6 +43,7 @@ func (g *gaps) book(ctx context.Context, positions []uint64) error {
 	return readmodel.BookRemovals(ctx, g.pool, info, positions)
 }
 
+// takeOn notes what the stream is missing at first sight.
 func (g *gaps) takeOn(ctx context.Context) error {
 	info, gone, err := g.client.Gone(ctx)
 	if err != nil {
@@ -58,6 +59,7 @@ type lost struct {
 	n           uint64             // messages that the server counts as gone and nobody has removed
 	those       projections.Ranges // their positions, as far as it says
 	undelivered projections.Ranges // that it counts as there and cannot give
+	differ      bool               // another number is missing than is explained
 }
 
 // err is the refusal, nil where nothing is lost.
@@ -83,24 +85,24 @@ func (g *gaps) look(ctx context.Context, info projections.StreamInfo) (l lost, e
 	if l.undelivered, err = g.undelivered(ctx, info, have); err != nil {
 		return l, err
 	}
-	if info.Missing() <= have.Explained {
+	if info.Missing() == have.Explained {
 		return l, nil
 	}
+	// Where an erasure has noted more than it has removed, fewer are missing.
+	l.differ = true
 	if l.info, l.gone, err = g.client.Gone(ctx); err != nil {
 		return l, err
 	}
 	if l.those, err = readmodel.Unexplained(ctx, g.pool, l.info, l.gone); err != nil {
 		return l, err
 	}
-	have, err = readmodel.FindMissing(ctx, g.pool, l.info)
-	if err != nil || l.info.Missing() <= have.Explained {
-		l.those = nil
+	if have, err = readmodel.FindMissing(ctx, g.pool, l.info); err != nil {
 		return l, err
 	}
-	l.n = l.those.Count()
-	switch missing := l.info.Missing(); {
-	case l.n > 0:
-	case l.gone.Count() >= missing:
+	missing := l.info.Missing()
+	switch l.n = l.those.Count(); {
+	case l.n > 0 || missing <= have.Explained:
+	case l.gone.Count() >= missing: // each is accounted for
 		return l, readmodel.NoteExplained(ctx, g.pool, l.info)
 	default:
 		l.n = missing - have.Explained
@@ -145,12 +147,12 @@ func (g *gaps) accept(ctx context.Context, l lost) error {
 }
 
 // acceptAll takes the stream as it is.
-func (g *gaps) acceptAll(ctx context.Context, undelivered projections.Ranges) error {
+func (g *gaps) acceptAll(ctx context.Context) error {
 	info, gone, err := g.client.Gone(ctx)
 	if err != nil {
 		return err
 	}
-	return g.settle(ctx, info, gone, undelivered, nil)
+	return g.settle(ctx, info, gone, nil, nil)
 }
 
 func (g *gaps) settle(ctx context.Context, info projections.StreamInfo, gone, undelivered, lost projections.Ranges) error {
@@ -163,6 +165,43 @@ func (g *gaps) settle(ctx context.Context, info projections.StreamInfo, gone, un
 		return err
 	}
 	return readmodel.AcceptMissing(ctx, g.pool, info, gone, undelivered.Union(accepted), lost)
+}
+
+// unread are all that the server counts as there and passes over, after a
+// position: who accepts one is told of all.
+func (g *gaps) unread(ctx context.Context, after uint64) (passed projections.Ranges, err error) {
+	source := g.source(func(_ context.Context, _ projections.StreamInfo, those projections.Ranges) error {
+		passed = passed.Union(those)
+		return nil
+	})
+	info, err := g.client.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := source.Open(ctx, after)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	var buf []projections.Message
+	for nothing := 0; after < info.Last; nothing++ {
+		if _, more, err := source.First(ctx, after); err != nil || !more {
+			return passed, err
+		}
+		limit, cancel := context.WithTimeout(ctx, time.Second) // what was there may be removed meanwhile
+		buf, err = reader.Next(limit, buf[:0], projections.Bound{Events: 4096, Bytes: 4 << 20})
+		cancel()
+		if err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
+			return nil, err
+		}
+		if len(buf) > 0 {
+			after, nothing = buf[len(buf)-1].Position, 0
+		}
+		if nothing > 30 {
+			return nil, fmt.Errorf("%w, after %d: restart the NATS server, and look again", stream.ErrUndelivered, after)
+		}
+	}
+	return passed, nil
 }
 
 // source is the stream as a projector reads it. Of what the server counts as
@@ -192,14 +231,15 @@ func (g *gaps) refuse(ctx context.Context, info projections.StreamInfo, those pr
 	return fmt.Errorf("%w: %w", projections.ErrRefused, stream.UndeliveredMessages(info.Name, those))
 }
 
-// gapGuard looks for gaps whenever more is missing than at the last look.
+// gapGuard looks for gaps whenever another number of messages is missing than at
+// the last look.
 type gapGuard struct {
 	gaps
 	log *slog.Logger
 
 	mu      sync.Mutex
 	created time.Time // of the stream that was looked at
-	fine    uint64    // so many may be missing there
+	fine    uint64    // so many were missing there, and all was well
 	lost    int       // so many it says itself it has lost, and they are accounted for
 }
 
@@ -210,7 +250,7 @@ const lookWithin = 10 * time.Second
 func (g *gapGuard) guard(ctx context.Context, info projections.StreamInfo) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.created.Equal(info.Created) && info.Missing() <= g.fine && len(info.Lost) == g.lost {
+	if g.created.Equal(info.Created) && info.Missing() == g.fine && len(info.Lost) == g.lost {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
@@ -221,6 +261,9 @@ func (g *gapGuard) guard(ctx context.Context, info projections.StreamInfo) error
 			l, err = g.look(ctx, info)
 		}
 	}
+	if errors.Is(err, readmodel.ErrSchema) {
+		return err
+	}
 	if err != nil {
 		g.log.Warn("what the stream is missing is not looked at yet", "error", err)
 		return nil
@@ -228,7 +271,7 @@ func (g *gapGuard) guard(ctx context.Context, info projections.StreamInfo) error
 	if err := l.err(); err != nil {
 		return err
 	}
-	g.created, g.fine, g.lost = info.Created, info.Missing(), len(info.Lost)
+	g.created, g.fine, g.lost = l.info.Created, l.info.Missing(), len(info.Lost)
 	return nil
 }
 

@@ -428,8 +428,9 @@ func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, 
 		return err
 	}
 	fmt.Fprintf(r.out, "generation %d is live; generation %d is kept until `projector generations drop %d`\n", to, from, from)
-	// What was lost before is no difference, or an accepted one.
-	if r.seen.err() != nil {
+	// What was lost before is no difference, or an accepted one; and a stream
+	// that was restored may hold what had been removed.
+	if r.seen.err() != nil || r.seen.differ {
 		if err := (&gaps{client: r.client, pool: r.pool}).accept(ctx, r.seen); err != nil {
 			return err
 		}

@@ -267,9 +267,10 @@ func TestFlippedBitIsRefusedOnce(t *testing.T) {
 	s.publishSome(t)
 	stop(projector)
 
-	first := s.flippable(t, "flip-a", 4)
+	first := s.flippable(t, "flip-a", 6)
 	s.flipABit(t, "flip-a-2")
-	projector = s.refusesTheGap(t, nil, fmt.Sprint(first+2))
+	s.flipABit(t, "flip-a-4")
+	projector = s.refusesTheGap(t, nil, fmt.Sprint(first+2)) // once for both
 	stop(projector)
 
 	first = s.flippable(t, "flip-b", 4)
@@ -398,21 +399,89 @@ func TestErasuresAreNoGaps(t *testing.T) {
 		s.mustBeErased(t, account)
 	}
 	s.noTraces(t)
+
+	// An erasure that is killed once it has noted what it removes hides nothing
+	// but that.
+	s.marked(t, another, 5)
+	var noted []uint64
+	err := s.client.ReadAccount(t.Context(), uuid(t, another), 0, func(m projections.Message) error {
+		noted = append(noted, m.Position)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.publishSome(t)
 	info, err := s.client.Info(t.Context())
+	if err == nil {
+		err = readmodel.BookRemovals(t.Context(), s.pool, info, noted[1:])
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.says(t, 0, "", "status")
+	lost := info.Last - 3
 	st, err := jetStream(t, s.nats.URL()).Stream(t.Context(), "CONTROL_PLANE")
 	if err == nil {
-		err = st.DeleteMsg(t.Context(), info.Last-3)
+		err = st.DeleteMsg(t.Context(), lost)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.refusesTheGap(t, projector, fmt.Sprint(info.Last-3))
+	s.refusesTheGap(t, projector, fmt.Sprint(lost))
+	if explained, missing := s.explained(t); explained != missing+5 {
+		t.Errorf("%d messages are missing, and %d are explained", missing, explained)
+	}
+	s.erase(t, another, 0, nothingLeft)
 	s.noGap(t)
 	s.says(t, 0, "is live", "rebuild", "--accept-differences")
 	s.publishSome(t)
 	s.noGap(t)
+}
+
+// TestMissingIsTakenOn: what is missing when nothing is known of a stream yet,
+// as right after a migration, is not refused, whether `run` or an erasure looks
+// first; without the migration both say what is to be done, before anything is.
+func TestMissingIsTakenOn(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 5)
+	s.marked(t, another, 5)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.erase(t, someone, 0, nothingLeft)
+	forget := func() {
+		t.Helper()
+		if _, err := s.pool.Exec(t.Context(), `TRUNCATE export.missing, export.removals`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget()
+	s.erase(t, another, 0, nothingLeft)
+	s.noGap(t)
+	projector.signal(syscall.SIGTERM)
+	projector.wait()
+	forget()
+	s.says(t, 0, "", "status")
+	projector = launch(t, "projector", s.settings, "run")
+	s.publishSome(t)
+	s.noGap(t)
+	s.says(t, 0, "nothing to accept", "accept")
+
+	if _, err := s.pool.Exec(t.Context(), `ALTER TABLE export.missing RENAME TO of_a_later_schema`); err != nil {
+		t.Fatal(err)
+	}
+	s.marked(t, another, 1)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	before, err := s.client.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.erase(t, another, 1, "`projector provision` brings it up to date")
+	if now, err := s.client.Info(t.Context()); err != nil || now.Last != before.Last || now.Messages != before.Messages {
+		t.Errorf("something was done: %+v, %v", now, err)
+	}
+	projector.signal(syscall.SIGTERM)
+	projector.wait()
+	s.says(t, 1, "`projector provision` brings it up to date", "run")
 }
