@@ -91,9 +91,10 @@ const againErased = `(a.erased_at IS NOT NULL AND b.erased_at IS NULL AND b.acco
 // document leaves it. The layout of stored rows depends on the messages alone,
 // so equal accounts have equal rows and pages. Rows are joined by account and
 // compared; what lies beside them, pages above all, is looked into where the
-// rows' digests differ or one of them has none, an account at a time. end is that
-// of the second generation's stream.
-func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64, end uint64) (Comparison, error) {
+// rows' digests differ or one of them has none, an account at a time. streamEnd
+// asks for the end of the second generation's stream, once the snapshot is taken:
+// the first may have read on by then.
+func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64, streamEnd func(context.Context) (uint64, error)) (Comparison, error) {
 	c := Comparison{Sections: map[string]int64{}}
 	for _, number := range []int64{first, second} {
 		g, err := FindGeneration(ctx, pool, number)
@@ -109,6 +110,10 @@ func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64, end u
 	o := comparing{Comparison: &c, replace: strings.NewReplacer("{a}", schema(first), "{b}", schema(second)), sampled: map[string]int{}}
 	err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		behind, ahead, same, err := horizons(ctx, tx, first, second)
+		if err != nil {
+			return err
+		}
+		end, err := streamEnd(ctx)
 		if err != nil {
 			return err
 		}

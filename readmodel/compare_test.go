@@ -1,6 +1,7 @@
 package readmodel_test
 
 import (
+	"context"
 	"math"
 	"testing"
 
@@ -8,6 +9,9 @@ import (
 
 	"accountexport/readmodel"
 )
+
+// endless is a stream that can bring everything yet.
+func endless(context.Context) (uint64, error) { return math.MaxUint64, nil }
 
 // TestWhatOneHasYetToHearOfIsNoDifference: an account, or a tier, is missing or
 // new only where the other generation has come as far.
@@ -27,7 +31,7 @@ func TestWhatOneHasYetToHearOfIsNoDifference(t *testing.T) {
 	}
 	check := func(when string, want readmodel.Comparison) {
 		t.Helper()
-		got, err := readmodel.Compare(t.Context(), pool, 1, 2, math.MaxUint64)
+		got, err := readmodel.Compare(t.Context(), pool, 1, 2, endless)
 		if err != nil || got.Missing != want.Missing || got.New != want.New || got.Moving != want.Moving || got.Tiers != want.Tiers {
 			t.Errorf("%s: %+v, %v; want %+v", when, got, err, want)
 		}
@@ -66,7 +70,7 @@ func TestLaggingIsNoDifference(t *testing.T) {
 	}
 	check := func(when string, moving, different int64) {
 		t.Helper()
-		got, err := readmodel.Compare(t.Context(), pool, 1, 2, math.MaxUint64)
+		got, err := readmodel.Compare(t.Context(), pool, 1, 2, endless)
 		if err != nil || got.Moving != moving || got.Different != different || got.Sections["position"] != different {
 			t.Errorf("%s: %+v, %v; want %d moving, %d different", when, got, err, moving, different)
 		}
@@ -110,7 +114,7 @@ func TestWhatTheStreamCannotBringIsADifference(t *testing.T) {
 	}
 	check := func(when string, end uint64, want readmodel.Comparison, cost string) {
 		t.Helper()
-		got, err := readmodel.Compare(t.Context(), pool, 1, 2, end)
+		got, err := readmodel.Compare(t.Context(), pool, 1, 2, func(context.Context) (uint64, error) { return end, nil })
 		if err != nil || got.Missing != want.Missing || got.Moving != want.Moving || got.Different != want.Different || got.Cost() != cost {
 			t.Errorf("%s: %+v, %v, %q; want %+v", when, got, err, got.Cost(), want)
 		}

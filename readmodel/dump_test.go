@@ -7,7 +7,6 @@ import (
 	"encoding/gob"
 	"errors"
 	"io"
-	"math"
 	"os"
 	"strings"
 	"testing"
@@ -180,7 +179,7 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 	if err := b.RunToEnd(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c, err := readmodel.Compare(t.Context(), pool, 1, 2, math.MaxUint64)
+	c, err := readmodel.Compare(t.Context(), pool, 1, 2, endless)
 	if err != nil || !c.Equal() || c.Compared != int64(len(sums)) {
 		t.Errorf("compared with a new generation: %+v, %v", c, err)
 	}

@@ -347,11 +347,10 @@ func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live r
 		return err
 	}
 	r.seen.say(r.out)
-	info, err := r.client.Info(ctx)
-	if err != nil {
-		return err
-	}
-	c, err := readmodel.Compare(ctx, r.pool, live.Number, generation, info.Last)
+	c, err := readmodel.Compare(ctx, r.pool, live.Number, generation, func(ctx context.Context) (uint64, error) {
+		info, err := r.client.Info(ctx)
+		return info.Last, err
+	})
 	if err != nil {
 		return err
 	}
