@@ -9,7 +9,8 @@ var advised = regexp.MustCompile("`(projector|nats) ([^`]+)`")
 
 // advice is the first command that a refusal names, of those that do something.
 func advice(out string) (args []string) {
-	for _, m := range advised.FindAllStringSubmatch(lastLines(out), -1) {
+	out = out[max(0, strings.LastIndex(out, "projector: ")):] // the error is said last
+	for _, m := range advised.FindAllStringSubmatch(out, -1) {
 		words := strings.Fields(m[2])
 		if m[1] == "nats" {
 			return append([]string{"nats"}, words...)
@@ -43,7 +44,8 @@ func (p *crowd) follow(out string) {
 			}
 		}
 		var status int
-		if out, status = p.operate(args...); status == 0 {
+		out, status = p.operate(args...)
+		if p.t.Logf("as advised, %v: exit %d: %s", args, status, lastLines(out)); status == 0 {
 			return
 		}
 	}

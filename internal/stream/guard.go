@@ -47,7 +47,7 @@ func MissingMessages(stream string, n uint64, gone projections.Ranges) error {
 	if len(gone) > 0 {
 		where = "at positions " + gone.String()
 	}
-	return fmt.Errorf("%w: stream %s has lost %d messages, %s: no erasure of `projector erase` removed them, and they were there before. %s",
+	return fmt.Errorf("%w: stream %s has lost %d messages, %s: no erasure removed them, and they were there before. %s",
 		ErrMissing, stream, n, where, missingWays)
 }
 
