@@ -58,7 +58,6 @@ func (s *system) refusesTheGap(t *testing.T, running *process, positions string)
 		}
 	}
 	s.says(t, 1, "at positions "+positions, "accept")
-	s.says(t, 18, "at positions "+positions, "status")
 	if s.documents(t) != documents {
 		t.Error("documents were touched")
 	}
@@ -273,12 +272,14 @@ func TestFlippedBitIsRefusedOnce(t *testing.T) {
 	projector = s.refusesTheGap(t, nil, fmt.Sprint(first+2)) // once for both
 	stop(projector)
 
-	first = s.flippable(t, "flip-b", 4)
-	s.flipABit(t, "flip-b-3")
-	projector = s.refusesTheGap(t, nil, fmt.Sprint(first+3))
+	if testrun.Long() {
+		first = s.flippable(t, "flip-b", 4)
+		s.flipABit(t, "flip-b-3")
+		projector = s.refusesTheGap(t, nil, fmt.Sprint(first+3))
+		stop(projector)
+	}
 
 	// Of a server that runs.
-	stop(projector)
 	first = s.flippable(t, "flip-c", 4)
 	s.padded(t, 10)
 	s.freshly(t)
@@ -370,7 +371,7 @@ func TestErasuresAreNoGaps(t *testing.T) {
 	s := newSystem(t)
 	projector := launch(t, "projector", s.settings, "run")
 	accounts := []string{someone, another}
-	rounds := 4
+	rounds := 2
 	if testrun.Long() {
 		rounds = 40
 	}
