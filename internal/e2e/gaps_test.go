@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"accountexport/events"
 	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
@@ -58,7 +60,6 @@ func (s *system) refusesTheGap(t *testing.T, running *process, positions string)
 		}
 	}
 	s.says(t, 1, "at positions "+positions, "accept")
-	s.says(t, 18, "at positions "+positions, "status")
 	if s.documents(t) != documents {
 		t.Error("documents were touched")
 	}
@@ -273,12 +274,14 @@ func TestFlippedBitIsRefusedOnce(t *testing.T) {
 	projector = s.refusesTheGap(t, nil, fmt.Sprint(first+2)) // once for both
 	stop(projector)
 
-	first = s.flippable(t, "flip-b", 4)
-	s.flipABit(t, "flip-b-3")
-	projector = s.refusesTheGap(t, nil, fmt.Sprint(first+3))
+	if testrun.Long() {
+		first = s.flippable(t, "flip-b", 4)
+		s.flipABit(t, "flip-b-3")
+		projector = s.refusesTheGap(t, nil, fmt.Sprint(first+3))
+		stop(projector)
+	}
 
 	// Of a server that runs.
-	stop(projector)
 	first = s.flippable(t, "flip-c", 4)
 	s.padded(t, 10)
 	s.freshly(t)
@@ -370,7 +373,7 @@ func TestErasuresAreNoGaps(t *testing.T) {
 	s := newSystem(t)
 	projector := launch(t, "projector", s.settings, "run")
 	accounts := []string{someone, another}
-	rounds := 4
+	rounds := 2
 	if testrun.Long() {
 		rounds = 40
 	}
@@ -484,4 +487,56 @@ func TestMissingIsTakenOn(t *testing.T) {
 	projector.signal(syscall.SIGTERM)
 	projector.wait()
 	s.says(t, 1, "`projector provision` brings it up to date", "run")
+}
+
+// TestPromotedMirrorIsTakenOn: a mirror keeps positions, so it is missing what
+// its origin was; once it is accepted in its place, that is known of it, too,
+// and an erasure in it is no gap.
+func TestPromotedMirrorIsTakenOn(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, another, 5)
+	s.marked(t, someone, 5)
+	s.publishSome(t)
+	s.erase(t, someone, 0, nothingLeft)
+	js := jetStream(t, s.nats.URL())
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "PROMOTED", Storage: jetstream.FileStorage,
+		Mirror: &jetstream.StreamSource{Name: "CONTROL_PLANE"}}); err != nil {
+		t.Fatal(err)
+	}
+	origin, err := js.Stream(t.Context(), "CONTROL_PLANE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := origin.CachedInfo()
+	eventually(t, "all to be mirrored", time.Minute, func(ctx context.Context) error {
+		mirror, err := js.Stream(ctx, "PROMOTED")
+		if err != nil {
+			return err
+		}
+		if at := mirror.CachedInfo().State; at.LastSeq != was.State.LastSeq || at.Msgs != was.State.Msgs {
+			return fmt.Errorf("it has %d up to %d", at.Msgs, at.LastSeq)
+		}
+		return nil
+	})
+	projector.signal(syscall.SIGTERM)
+	projector.wait()
+	deleteStream(t, s.nats.URL())
+	promoted := was.Config
+	promoted.Name = "PROMOTED"
+	if _, err := js.UpdateStream(t.Context(), promoted); err != nil {
+		t.Fatal(err)
+	}
+	s.settings["STREAM"] = "PROMOTED"
+	s.client = s.client.On("PROMOTED")
+	s.says(t, 11, "this is another stream", "run")
+	s.says(t, 0, "goes on with stream PROMOTED", "accept", "--yes")
+	s.noGap(t)
+	launch(t, "projector", s.settings, "run")
+	s.publishSome(t)
+	s.erase(t, another, 0, nothingLeft)
+	s.mustBeErased(t, another)
+	s.says(t, 0, "", "status")
+	s.says(t, 0, "nothing to accept", "accept")
 }

@@ -180,7 +180,21 @@ func (s *system) oracle(t testing.TB, each ...func(*oracle.Fold, projections.Mes
 func (s *system) verify(t testing.TB) (accounts, messages int) {
 	t.Helper()
 	want, messages := s.oracle(t)
+	s.spans(t, messages)
 	return s.compare(t, want, messages), messages
+}
+
+// spans: messages read from the stream's start, and what the server counts as
+// deleted, equal the span, and its list of the deleted is as long.
+func (s *system) spans(t testing.TB, messages int) {
+	t.Helper()
+	info, gone, err := s.client.Gone(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if uint64(messages)+info.Missing() != info.Last || gone.Count() != info.Missing() {
+		t.Errorf("%d messages are read, %d missing and %d listed as deleted, of %d", messages, info.Missing(), gone.Count(), info.Last)
+	}
 }
 
 func (s *system) compare(t testing.TB, want *oracle.Fold, messages int) (accounts int) {
