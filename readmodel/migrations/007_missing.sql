@@ -1,0 +1,2 @@
+-- Another change has this number; this file stands for it until then.
+SELECT 1;
