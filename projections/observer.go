@@ -25,13 +25,18 @@ type Observer interface {
 	Looked(StreamInfo)
 	// Shared: this replica is a live one, and owns these partitions.
 	Shared(generation int64, partitions []int)
+	// Paused: nothing is folded until an operator ends it; how far it is, and what
+	// the stream says, without a name where it could not be asked. Told again and
+	// again, and in the end with nil.
+	Paused(*Pause, StreamInfo)
 	// Restarted: an error made the projector begin again at its checkpoint.
 	Restarted(reason string)
 }
 
 type nobody struct{}
 
-func (nobody) Committed(Stats)     {}
-func (nobody) Looked(StreamInfo)   {}
-func (nobody) Shared(int64, []int) {}
-func (nobody) Restarted(string)    {}
+func (nobody) Committed(Stats)           {}
+func (nobody) Looked(StreamInfo)         {}
+func (nobody) Shared(int64, []int)       {}
+func (nobody) Paused(*Pause, StreamInfo) {}
+func (nobody) Restarted(string)          {}

@@ -53,7 +53,7 @@ func (s *session) share(ctx, reading context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, ErrFenced):
+		case errors.Is(err, ErrFenced), errors.Is(err, ErrPaused):
 			return err
 		case errors.Is(err, context.DeadlineExceeded), err != nil && time.Since(last) > 10*s.p.opt.Share:
 			// The store says that no answer will come. One silent connection

@@ -85,6 +85,10 @@ func (r *replica) Acquire(ctx context.Context, info StreamInfo) (Ownership, erro
 		}
 	}
 	r.mu.Lock()
+	if err := r.refuse(); err != nil {
+		r.mu.Unlock()
+		return Ownership{}, err
+	}
 	r.tell()
 	r.live[r] = time.Now()
 	for p, owner := range r.owners {
@@ -111,6 +115,9 @@ func (r *replica) Share(_ context.Context, _ int64, take bool) (s Share, err err
 		return s, ErrFenced
 	}
 	r.live[r] = time.Now()
+	if err := r.refuse(); err != nil {
+		return s, err
+	}
 	maps.DeleteFunc(r.live, func(_ *replica, seen time.Time) bool { return time.Since(seen) > deadAfter })
 	ranked := slices.SortedFunc(maps.Keys(r.live), func(a, b *replica) int { return a.rank - b.rank })
 	s.Due = len(r.checkpoints) / len(ranked)
@@ -134,6 +141,14 @@ func (r *replica) Share(_ context.Context, _ int64, take bool) (s Share, err err
 		}
 	}
 	return s, nil
+}
+
+func (r *replica) Paused(ctx context.Context) (*Pause, error) {
+	r.awake()
+	r.mu.Lock()
+	r.live[r] = time.Now()
+	r.mu.Unlock()
+	return r.memoryStore.Paused(ctx)
 }
 
 func (r *replica) Moved(ctx context.Context) error {

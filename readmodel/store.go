@@ -89,6 +89,9 @@ func (s *Store) Acquire(ctx context.Context, stream projections.StreamInfo) (own
 		return own, err
 	}
 	err = pgx.BeginFunc(ctx, s.lock, func(tx pgx.Tx) error {
+		if err := CheckPaused(ctx, tx); err != nil {
+			return err
+		}
 		g, err := s.generation(ctx, tx, stream)
 		if err != nil {
 			return err
@@ -119,9 +122,7 @@ func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own pr
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	m := s.members
-	if m.takeover = s.Takeover; m.takeover <= 0 {
-		m.takeover = DefaultTakeover
-	}
+	m.keep(s.Takeover)
 	s.pool.Reset() // where one connection has fallen silent, others may have, too
 	conn, err := m.connected(ctx)
 	if err != nil {
@@ -131,6 +132,9 @@ func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own pr
 		// One after the other: the first one makes the first generation.
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('accountexport join'))`); err != nil {
 			return fmt.Errorf("join: %w", err)
+		}
+		if err := CheckPaused(ctx, tx); err != nil {
+			return err
 		}
 		g, err := s.generation(ctx, tx, stream)
 		if err != nil {
@@ -271,6 +275,9 @@ func fenced(err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == fencedCode {
 		return fmt.Errorf("%w: %s", projections.ErrFenced, pg.Message)
+	}
+	if pg != nil && pg.Code == pausedCode {
+		return projections.PausedError(pg.Message)
 	}
 	return err
 }

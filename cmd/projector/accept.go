@@ -80,6 +80,11 @@ func (a *accepting) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if a.yes && refused != nil {
+		if err := readmodel.CheckPaused(ctx, a.pool); err != nil {
+			return err
+		}
+	}
 	switch {
 	case refused == nil:
 		return a.erasures(ctx, info, false)

@@ -40,6 +40,10 @@ func (p *program) rebuilding(ctx context.Context) (r *rebuilding, err error) {
 		r.close()
 		return nil, err
 	}
+	if err := readmodel.CheckPaused(ctx, r.pool); err != nil {
+		r.close()
+		return nil, err
+	}
 	r.exports = readmodel.NewExports(r.pool)
 	if r.builder, err = readmodel.BuilderPool(ctx, string(p.cfg.DatabaseURL)); err != nil {
 		r.close()
@@ -263,6 +267,9 @@ func (r *rebuilding) follow(ctx context.Context, engine *projections.Projector, 
 
 // near tells whether the partitions are near the end.
 func (r *rebuilding) near(ctx context.Context, generation int64, only func(int) bool, show *progress) (done bool, err error) {
+	if err := readmodel.CheckPaused(ctx, r.pool); err != nil {
+		return false, err
+	}
 	info, err := r.client.Info(ctx)
 	if err != nil {
 		return false, err
