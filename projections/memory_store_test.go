@@ -88,6 +88,10 @@ func (s *memoryStore) Share(context.Context, int64, bool) (Share, error) {
 
 func (s *memoryStore) Moved(context.Context) error { return errors.New("not shared") }
 
+func (s *memoryStore) Owned(context.Context, int64, []int) ([]Checkpoint, error) {
+	return nil, errors.New("not shared")
+}
+
 func (s *memoryStore) Paused(context.Context) (*Pause, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

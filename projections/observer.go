@@ -13,8 +13,14 @@ type Stats struct {
 }
 
 func (b *committedBatch) stats(generation int64) Stats {
-	return Stats{Generation: generation, Events: len(b.times), Took: b.took, Counts: b.counts,
-		Advances: b.advances, Times: b.times}
+	s := Stats{Generation: generation, Events: b.events, Took: b.took, Counts: map[TypeOutcome]int64{}, Advances: b.advances}
+	for _, t := range b.touched {
+		for k, n := range t.counts {
+			s.Counts[k] += n
+		}
+		s.Times = append(s.Times, t.times...)
+	}
+	return s
 }
 
 // Observer is told what a projector does. Its methods must not block.

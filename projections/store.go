@@ -101,6 +101,10 @@ type Store interface {
 	// Release gives a partition up for others to take. All that was folded of
 	// it must be committed.
 	Release(ctx context.Context, generation int64, c Checkpoint) error
+	// Owned is where those of the partitions stand that this replica owns; it is
+	// not told from Share, which may be at work. [ErrFenced] where the generation
+	// is no longer what it was when it was acquired.
+	Owned(ctx context.Context, generation int64, partitions []int) ([]Checkpoint, error)
 	// Paused says whether projecting is paused, nil where it is not, and tells the
 	// other replicas that this one lives. It is for who holds no ownership, and is
 	// to be called as often as Share. Moved also waits for its end.

@@ -45,7 +45,8 @@ type Store struct {
 	role    string    // without members: what one replica at a time does; names the lock
 	lock    *pgx.Conn // holds it
 
-	acquired atomic.Int64 // generation, without members
+	acquired atomic.Int64               // generation, without members
+	stream   projections.StreamIdentity // that the generation was folded from when it was joined
 }
 
 // chooser finds or makes the generation to write.
@@ -142,6 +143,7 @@ func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own pr
 		}
 		own = ownership(g)
 		own.Shared = true
+		s.stream = g.Stream
 		return m.join(ctx, tx, g.Number)
 	})
 	if err == nil {
