@@ -27,6 +27,7 @@ type rebuilding struct {
 	builder *pgxpool.Pool // for building
 	exports *readmodel.Exports
 	log     *slog.Logger
+	reads   slowness
 	accept  bool // cut over in spite of differences
 	restart bool // give up what is being built
 }
@@ -305,15 +306,15 @@ func (r *rebuilding) reached(ctx context.Context) (generation int64, position, e
 
 // Signals that somebody suffers from a rebuild.
 const (
-	liveTooOld  = 3 * time.Second       // age of the live checkpoints' as-of times
-	nobodyLive  = time.Minute           // older than that: nobody projects, so nobody suffers
-	readTooSlow = 50 * time.Millisecond // what the API's read takes, alone on its connection
+	liveTooOld = 3 * time.Second // age of the live checkpoints' as-of times
+	nobodyLive = time.Minute     // older than that: nobody projects, so nobody suffers
 )
 
 // suffers tells whether building has to give way. The signals are how old the
 // live checkpoints' as-of times are, which is what the time from event to
-// commit adds up to, and how long the statement of the API's read takes; both
-// are asked here, so nothing has to be scraped.
+// commit adds up to, and how much longer than at its best the statement of the
+// API's read takes; both are asked here, by one reader at a time, so nothing has
+// to be scraped.
 func (r *rebuilding) suffers(ctx context.Context, live int64) bool {
 	age, err := readmodel.Age(ctx, r.pool, live)
 	if err != nil {
@@ -323,7 +324,8 @@ func (r *rebuilding) suffers(ctx context.Context, live int64) bool {
 	if err := r.exports.Ready(ctx); err != nil {
 		return false
 	}
-	return age > liveTooOld && age < nobodyLive || time.Since(began) > readTooSlow
+	slow := r.reads.is(began, time.Since(began))
+	return age > liveTooOld && age < nobodyLive || slow
 }
 
 // compare brings the new generation to the end, since accounts that one of the
