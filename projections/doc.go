@@ -79,7 +79,14 @@
 // what is free. Lanes that a move does not concern do not notice it. A new
 // partition that is behind makes reading begin anew where that one is, and
 // what the others have had is dropped before decoding. A partition that
-// somebody else has taken, since this replica was silent for too long, or has
-// touched, as a refold does, ends the session with [ErrFenced]: states in
-// memory are dropped, and ownership is acquired anew.
+// somebody has touched, as a refold and an erasure do, is refused by the next
+// commit, which is made once more without it: its states are dropped, and it is
+// read again from its checkpoint, while the others go on. One that somebody else
+// has taken, since this replica was silent for too long, ends the session with
+// [ErrFenced]: all states in memory are dropped, and ownership is acquired anew.
+//
+// # Pauses
+//
+// While the store says [ErrPaused], a projector stands by: without a session,
+// and a live replica all the same. It goes on by itself.
 package projections

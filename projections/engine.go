@@ -163,7 +163,8 @@ func (p *Projector) Follow(ctx context.Context) error {
 // Run follows the stream until ctx ends, and then returns nil once the batch
 // at hand is committed or its time is over. Any error but [ErrRefused] makes
 // it drop what is in memory, wait with growing and random pauses, and begin
-// again at the stored checkpoint, for ever.
+// again at the stored checkpoint, for ever. Paused, it stands by, and goes on at
+// the stored checkpoint.
 func (p *Projector) Run(ctx context.Context) error {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 5*time.Second
@@ -178,6 +179,16 @@ func (p *Projector) Run(ctx context.Context) error {
 				p.opt.Logger.Warn("the batch at hand was abandoned", "error", err)
 			}
 			return nil
+		}
+		if errors.Is(err, ErrPaused) {
+			began = time.Now()
+			if err = p.standby(ctx); ctx.Err() != nil {
+				return nil
+			}
+			if err == nil {
+				pause.Reset()
+				continue
+			}
 		}
 		if time.Since(began) > 10*time.Second || errors.Is(err, ErrFenced) {
 			pause.Reset() // fenced is nothing wrong, and taking over waits for its turn

@@ -17,7 +17,7 @@ type work struct {
 	upTo     uint64 // every message of the lane's partitions up to here was handed over
 	all      bool   // move every partition's checkpoint on to upTo
 	gained   *Checkpoint
-	lost     *int
+	lost     *handover
 	asOf     time.Time // with all: the stream held nothing more at this time
 }
 
@@ -30,8 +30,10 @@ type lane struct {
 	bound      Bound
 	cache      *cache
 	at         map[int]*Checkpoint // as committed
+	away       map[int]Checkpoint  // that were fenced, where they stand, until they come again
 	observe    func(*committedBatch)
 	linger     func() time.Duration // how long a batch may grow that nothing waits for
+	renew      func([]Checkpoint)   // is told where to read partitions again that were fenced; nil: that ends the session
 
 	ahead    int // messages that are looked up together; see adapt
 	seq      uint64
@@ -58,7 +60,7 @@ type committedBatch struct {
 
 func newLane(s Store, own Ownership, checkpoints []Checkpoint, bound Bound, cacheBytes int) *lane {
 	l := &lane{store: s, generation: own.Generation, bound: bound, cache: newCache(cacheBytes),
-		at: map[int]*Checkpoint{}, done: make(chan error, 1), observe: func(*committedBatch) {},
+		at: map[int]*Checkpoint{}, away: map[int]Checkpoint{}, done: make(chan error, 1), observe: func(*committedBatch) {},
 		linger: func() time.Duration { return 0 }, ahead: leastAhead}
 	for i, c := range checkpoints {
 		l.at[c.Partition] = &c
@@ -68,11 +70,11 @@ func newLane(s Store, own Ownership, checkpoints []Checkpoint, bound Bound, cach
 			l.upTo = c.Position
 		}
 	}
-	l.renew()
+	l.begin()
 	return l
 }
 
-func (l *lane) renew() {
+func (l *lane) begin() {
 	l.seq++
 	l.cur = newPending(l.seq)
 }
@@ -105,7 +107,8 @@ func (l *lane) run(ctx context.Context, in <-chan work) error {
 				return err
 			}
 		case err := <-l.done:
-			if err := l.finish(err); err != nil {
+			if err := l.finish(ctx, err); err != nil {
+				l.abandon()
 				return err
 			}
 		case <-ctx.Done():
@@ -140,10 +143,14 @@ func (l *lane) start(ctx context.Context) error {
 	}
 	b.Advances = l.advances()
 	f := &flight{pending: l.cur, batch: b, start: time.Now()}
-	l.inFlight = f
-	l.renew()
-	go func() { l.done <- l.store.Commit(ctx, b) }()
+	l.begin()
+	l.launch(ctx, f)
 	return nil
+}
+
+func (l *lane) launch(ctx context.Context, f *flight) {
+	l.inFlight = f
+	go func() { l.done <- l.store.Commit(ctx, f.batch) }()
 }
 
 func (l *lane) advances() []Advance {
@@ -153,7 +160,7 @@ func (l *lane) advances() []Advance {
 		if t == nil && !l.cur.all {
 			continue
 		}
-		a := Advance{Partition: p, From: c.Position, To: max(c.Position, l.upTo), Epoch: c.Epoch, AsOf: l.cur.asOf, Last: l.cur.last[p]}
+		a := Advance{Partition: p, From: c.Position, To: max(c.Position, l.upTo), Epoch: c.Epoch, AsOf: l.cur.asOf}
 		if l.cur.all && l.asOf.After(a.AsOf) {
 			a.AsOf = l.asOf
 		}
@@ -161,7 +168,7 @@ func (l *lane) advances() []Advance {
 			a.AsOf = c.AsOf
 		}
 		if t != nil {
-			a.Tally = *t
+			a.Tally, a.Last = t.tally, t.last
 		}
 		out = append(out, a)
 	}
@@ -169,10 +176,15 @@ func (l *lane) advances() []Advance {
 	return out
 }
 
-// finish takes note of how the commit under way ended.
-func (l *lane) finish(err error) error {
+// finish takes note of how the commit under way ended. Another one is under way
+// afterwards, without them, where it was for some of the partitions only that it
+// was refused.
+func (l *lane) finish(ctx context.Context, err error) error {
 	f := l.inFlight
 	l.inFlight = nil
+	if errors.Is(err, ErrFenced) && l.renew != nil {
+		return l.without(ctx, f, err)
+	}
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
@@ -190,19 +202,27 @@ func (l *lane) finish(err error) error {
 
 // commit commits the current batch, after the one under way, and waits.
 func (l *lane) commit(ctx context.Context) error {
-	if err := l.turnOver(ctx); err != nil || l.inFlight == nil {
+	if err := l.turnOver(ctx); err != nil {
 		return err
 	}
-	return l.finish(<-l.done)
+	return l.settle(ctx)
+}
+
+// settle waits for the commit under way.
+func (l *lane) settle(ctx context.Context) error {
+	for l.inFlight != nil {
+		if err := l.finish(ctx, <-l.done); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // turnOver waits for the commit under way, and begins to commit the current
 // batch.
 func (l *lane) turnOver(ctx context.Context) error {
-	if l.inFlight != nil {
-		if err := l.finish(<-l.done); err != nil {
-			return err
-		}
+	if err := l.settle(ctx); err != nil {
+		return err
 	}
 	if l.cur.empty() {
 		return nil
@@ -233,14 +253,22 @@ func (l *lane) gain(c Checkpoint) {
 		l.upTo = c.Position
 	}
 	l.at[c.Partition] = &c
+	delete(l.away, c.Partition)
 }
 
-// lose gives a partition up, with all that is in memory of it.
-func (l *lane) lose(ctx context.Context, partition int) error {
-	c := l.at[partition]
-	delete(l.at, partition)
-	l.cache.forget(partition)
-	return l.store.Release(ctx, l.generation, *c)
+// lose gives a partition up, with all that is in memory of it: in the epoch that
+// the other replicas were told of, which need not be the one that it was folded
+// in. What there was to write of it is written, or refused.
+func (l *lane) lose(ctx context.Context, h handover) error {
+	c, away := l.away[h.partition]
+	if !away {
+		c = *l.at[h.partition]
+	}
+	delete(l.away, h.partition)
+	delete(l.at, h.partition)
+	l.cache.forget(h.partition)
+	c.Epoch = h.epoch
+	return l.store.Release(ctx, l.generation, c)
 }
 
 // fold adds the messages to the current batch, and commits it on the way
@@ -266,10 +294,14 @@ func (l *lane) fold(ctx context.Context, w work) error {
 	return nil
 }
 
-// foldSome folds messages that are looked up together.
+// foldSome folds messages that are looked up together. Those of a partition that
+// was fenced come again.
 func (l *lane) foldSome(ctx context.Context, messages []Message) error {
 	decoded := make([]Decoded, 0, len(messages))
 	for _, m := range messages {
+		if l.at[m.Partition] == nil {
+			continue
+		}
 		d, err := Decode(m)
 		if err != nil {
 			return err

@@ -201,6 +201,8 @@ type observer struct {
 	events    int
 	restarts  []string
 	looked    int
+	stands    int
+	info      StreamInfo
 	committed chan struct{} // holds a value after a commit
 }
 
@@ -228,6 +230,25 @@ func (o *observer) Looked(StreamInfo) {
 }
 
 func (o *observer) Shared(int64, []int) {}
+
+func (o *observer) Paused(p *Pause, info StreamInfo) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stands++
+	if o.info = info; p == nil {
+		o.stands = 0
+	}
+}
+
+// paused is how often it was told that all stands still, and what of the stream
+// at last; 0 once it goes on.
+func (o *observer) paused() (int, StreamInfo) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.stands, o.info
+}
+
+func isPaused(err error) bool { return errors.Is(err, ErrPaused) }
 
 func (o *observer) Restarted(reason string) {
 	o.mu.Lock()

@@ -24,6 +24,7 @@ type memoryStore struct {
 
 	mu          sync.Mutex
 	checkpoints []Checkpoint
+	pause       *Pause
 	stream      StreamIdentity
 	rows        map[events.UUID]AccountRow
 	pages       map[sectionKey][]byte
@@ -65,6 +66,9 @@ func (s *memoryStore) Acquire(_ context.Context, info StreamInfo) (Ownership, er
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.refuse(); err != nil {
+		return Ownership{}, err
+	}
 	if s.checkpoints == nil {
 		s.stream = StreamIdentity{Name: info.Name, Created: info.Created}
 		for p := range info.Partitions {
@@ -83,6 +87,31 @@ func (s *memoryStore) Share(context.Context, int64, bool) (Share, error) {
 }
 
 func (s *memoryStore) Moved(context.Context) error { return errors.New("not shared") }
+
+func (s *memoryStore) Owned(context.Context, int64, []int) ([]Checkpoint, error) {
+	return nil, errors.New("not shared")
+}
+
+func (s *memoryStore) Paused(context.Context) (*Pause, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pause, nil
+}
+
+// refuse is what is done while projecting is paused; the lock is held.
+func (s *memoryStore) refuse() error {
+	if s.pause == nil {
+		return nil
+	}
+	return s.pause.Err()
+}
+
+func (s *memoryStore) positions() (all []uint64) {
+	for _, c := range s.checkpoints {
+		all = append(all, c.Position)
+	}
+	return all
+}
 
 func (s *memoryStore) Release(context.Context, int64, Checkpoint) error {
 	return errors.New("not shared")
@@ -149,6 +178,9 @@ func (s *memoryStore) Commit(ctx context.Context, b *Batch) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.refuse(); err != nil {
+		return err
+	}
 	for _, a := range b.Advances {
 		if c := s.checkpoints[a.Partition]; c.Position != a.From || c.Epoch != a.Epoch {
 			return ErrFenced

@@ -13,8 +13,14 @@ type Stats struct {
 }
 
 func (b *committedBatch) stats(generation int64) Stats {
-	return Stats{Generation: generation, Events: len(b.times), Took: b.took, Counts: b.counts,
-		Advances: b.advances, Times: b.times}
+	s := Stats{Generation: generation, Events: b.events, Took: b.took, Counts: map[TypeOutcome]int64{}, Advances: b.advances}
+	for _, t := range b.touched {
+		for k, n := range t.counts {
+			s.Counts[k] += n
+		}
+		s.Times = append(s.Times, t.times...)
+	}
+	return s
 }
 
 // Observer is told what a projector does. Its methods must not block.
@@ -25,13 +31,18 @@ type Observer interface {
 	Looked(StreamInfo)
 	// Shared: this replica is a live one, and owns these partitions.
 	Shared(generation int64, partitions []int)
+	// Paused: nothing is folded until an operator ends it; how far it is, and what
+	// the stream says, without a name where it could not be asked. Told again and
+	// again, and in the end with nil.
+	Paused(*Pause, StreamInfo)
 	// Restarted: an error made the projector begin again at its checkpoint.
 	Restarted(reason string)
 }
 
 type nobody struct{}
 
-func (nobody) Committed(Stats)     {}
-func (nobody) Looked(StreamInfo)   {}
-func (nobody) Shared(int64, []int) {}
-func (nobody) Restarted(string)    {}
+func (nobody) Committed(Stats)           {}
+func (nobody) Looked(StreamInfo)         {}
+func (nobody) Shared(int64, []int)       {}
+func (nobody) Paused(*Pause, StreamInfo) {}
+func (nobody) Restarted(string)          {}

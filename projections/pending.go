@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -23,35 +24,55 @@ type pending struct {
 	dirty   []*cached
 	tiers   map[string]*TierDefinition
 	parked  []ParkedMessage
-	touched map[int]*Tally // by partition
-	counts  map[TypeOutcome]int64
-	times   []time.Time  // the stream's timestamp of each event
-	bytes   int          // about what is held for it
-	all     bool         // move the checkpoint of every partition on, touched or not
-	asOf    time.Time    // the stream's timestamp of the last message
-	last    map[int]Mark // the last message, by partition
+	touched map[int]*counted // by partition
+	events  int              // messages counted
+	bytes   int              // about what is held for it
+	all     bool             // move the checkpoint of every partition on, touched or not
+	asOf    time.Time        // the stream's timestamp of the last message
+}
+
+// counted is what a batch has of one partition's messages.
+type counted struct {
+	tally  Tally
+	counts map[TypeOutcome]int64
+	times  []time.Time // the stream's timestamp of each
+	last   Mark        // of the last one
 }
 
 func newPending(seq uint64) *pending {
-	return &pending{seq: seq, began: time.Now(), tiers: map[string]*TierDefinition{}, touched: map[int]*Tally{}, counts: map[TypeOutcome]int64{},
-		last: map[int]Mark{}}
+	return &pending{seq: seq, began: time.Now(), tiers: map[string]*TierDefinition{}, touched: map[int]*counted{}}
 }
 
-func (p *pending) empty() bool { return len(p.times) == 0 && !p.all }
+func (p *pending) empty() bool { return p.events == 0 && !p.all }
 
-func (p *pending) full(b Bound) bool { return len(p.times) >= b.Events || p.bytes >= b.Bytes }
+func (p *pending) full(b Bound) bool { return p.events >= b.Events || p.bytes >= b.Bytes }
 
 // count notes a message's outcome.
 func (p *pending) count(m *Message, label string, o Outcome) {
 	t := p.touched[m.Partition]
 	if t == nil {
-		t = new(Tally)
+		t = &counted{counts: map[TypeOutcome]int64{}}
 		p.touched[m.Partition] = t
 	}
-	t[o]++
-	p.counts[TypeOutcome{label, o}]++
-	p.times = append(p.times, m.Time)
+	t.tally[o]++
+	t.counts[TypeOutcome{label, o}]++
+	t.times = append(t.times, m.Time)
+	p.events++
 	p.asOf = m.Time
+}
+
+// drop takes out all there is of a partition.
+func (p *pending) drop(partition int) {
+	if t := p.touched[partition]; t != nil {
+		p.events -= len(t.times)
+		delete(p.touched, partition)
+	}
+	if p.events == 0 {
+		p.bytes = 0 // so that there is room for what comes
+	}
+	p.dirty = slices.DeleteFunc(p.dirty, func(e *cached) bool { return e.partition == partition })
+	p.parked = slices.DeleteFunc(p.parked, func(m ParkedMessage) bool { return m.Partition == partition })
+	maps.DeleteFunc(p.tiers, func(_ string, t *TierDefinition) bool { return t.Partition == partition })
 }
 
 // note notes the last message of each partition, of messages that were counted.
@@ -61,7 +82,7 @@ func (p *pending) note(decoded []Decoded) {
 		m := &decoded[i].Message
 		if !seen[m.Partition] {
 			seen[m.Partition] = true
-			p.last[m.Partition] = MarkOf(m)
+			p.touched[m.Partition].last = MarkOf(m)
 		}
 	}
 }

@@ -24,8 +24,9 @@ type session struct {
 	parts map[int]*part // owned
 	feed  *feed         // nil while no partition is owned
 
-	moves chan move
-	looks chan look
+	moves    chan move
+	looks    chan look
+	renewals *renewals
 
 	readAt time.Time     // the stream's timestamp of the last message read
 	read   atomic.Uint64 // everything up to here was handed to the lanes
@@ -40,6 +41,8 @@ type part struct {
 	lane *lane
 	from uint64 // messages up to here are handed over, wherever reading is
 	last Mark   // that the stream is still to be held against; none: it was
+
+	epoch int64 // in which it came
 }
 
 func (p *Projector) open(ctx context.Context) (*session, error) {
@@ -57,7 +60,8 @@ func (p *Projector) open(ctx context.Context) (*session, error) {
 	if len(own.Checkpoints) == 0 && !own.Shared {
 		return nil, errors.New("no partition to fold")
 	}
-	s := &session{p: p, own: own, in: map[*lane]chan work{}, parts: map[int]*part{}, moves: make(chan move), looks: make(chan look)}
+	s := &session{p: p, own: own, in: map[*lane]chan work{}, parts: map[int]*part{}, moves: make(chan move), looks: make(chan look),
+		renewals: newRenewals()}
 	n := p.opt.Lanes
 	if !own.Shared {
 		n = min(n, len(own.Checkpoints))
@@ -71,7 +75,7 @@ func (p *Projector) open(ctx context.Context) (*session, error) {
 		s.lanes = append(s.lanes, l)
 		s.in[l] = make(chan work, 2)
 		for _, c := range mine {
-			s.parts[c.Partition] = &part{l, c.Position, c.Last}
+			s.parts[c.Partition] = &part{l, c.Position, c.Last, c.Epoch}
 		}
 	}
 	// Asked again: waiting for ownership may have taken long.
@@ -97,9 +101,12 @@ func (s *session) newLane(checkpoints []Checkpoint, of int) *lane {
 			return 0
 		}
 	}
+	if s.own.Shared {
+		l.renew = func(fenced []Checkpoint) { s.renewals.add(l, fenced) }
+	}
 	l.observe = func(b *committedBatch) {
-		for _, m := range b.last {
-			s.p.folded.move(m)
+		for _, t := range b.touched {
+			s.p.folded.move(t.last)
 		}
 		opt.Observer.Committed(b.stats(s.own.Generation))
 	}
@@ -343,6 +350,8 @@ func (s *session) pump(ctx context.Context) error {
 			}
 		case m := <-s.moves:
 			err = s.move(ctx, m)
+		case <-s.renewals.due:
+			err = s.renew(ctx)
 		case l := <-s.looks:
 			err = s.look(ctx, l)
 		case <-ctx.Done():

@@ -11,7 +11,14 @@ import (
 // move is a change of the partitions that this replica owns.
 type move struct {
 	gained []Checkpoint
-	lost   []int // given up on purpose, once all that was read of them is committed
+	lost   []handover
+}
+
+// handover is a partition that is given up on purpose, once all that was read of
+// it is committed, and the epoch that it is known to be in.
+type handover struct {
+	partition int
+	epoch     int64
 }
 
 func (m move) none() bool { return len(m.gained) == 0 && len(m.lost) == 0 }
@@ -53,7 +60,7 @@ func (s *session) share(ctx, reading context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, ErrFenced):
+		case errors.Is(err, ErrFenced), errors.Is(err, ErrPaused):
 			return err
 		case errors.Is(err, context.DeadlineExceeded), err != nil && time.Since(last) > 10*s.p.opt.Share:
 			// The store says that no answer will come. One silent connection
@@ -109,8 +116,9 @@ func (s *session) shared(held map[int]int64) {
 }
 
 // compare brings held and leaving up to what is owned now, and says what there
-// is to do. A partition that somebody else has taken or touched is lost
-// without a word, and with it the states in memory: [ErrFenced].
+// is to do. A partition that somebody else has taken is lost without a word, and
+// with it the states in memory: [ErrFenced]. That one was only touched its lane
+// finds by itself: it can commit nothing of it.
 func compare(held, leaving map[int]int64, now Share) (m move, err error) {
 	owned := map[int]bool{}
 	for _, c := range now.Owned {
@@ -118,10 +126,11 @@ func compare(held, leaving map[int]int64, now Share) (m move, err error) {
 		epoch, there := held[c.Partition]
 		was, going := leaving[c.Partition]
 		switch {
-		case there && epoch == c.Epoch, going && was == c.Epoch:
-			continue
 		case there:
-			return m, fmt.Errorf("%w: partition %d is in epoch %d, not %d", ErrFenced, c.Partition, c.Epoch, epoch)
+			held[c.Partition] = max(epoch, c.Epoch)
+			continue
+		case going && was == c.Epoch:
+			continue
 		}
 		delete(leaving, c.Partition) // given up, and taken again
 		held[c.Partition] = c.Epoch
@@ -144,7 +153,7 @@ func compare(held, leaving map[int]int64, now Share) (m move, err error) {
 		}
 		leaving[p] = held[p]
 		delete(held, p)
-		m.lost = append(m.lost, p)
+		m.lost = append(m.lost, handover{p, leaving[p]})
 	}
 	return m, nil
 }
@@ -153,23 +162,19 @@ func compare(held, leaving map[int]int64, now Share) (m move, err error) {
 // interrupted but for the moment in which reading begins anew, where a new one
 // is behind: a lane that is not concerned does not notice.
 func (s *session) move(ctx context.Context, m move) error {
-	for _, n := range m.lost {
-		p := s.parts[n]
-		delete(s.parts, n)
-		if err := s.send(ctx, p.lane, work{lost: &n}); err != nil {
+	for _, h := range m.lost {
+		p := s.parts[h.partition]
+		delete(s.parts, h.partition)
+		if err := s.send(ctx, p.lane, work{lost: &h}); err != nil {
 			return err
 		}
 	}
 	read := s.read.Load()
 	back := s.feed == nil
-	if s.feed != nil {
-		for _, p := range s.parts {
-			p.from = max(p.from, read)
-		}
-	}
+	s.passBy()
 	for _, c := range m.gained {
 		l := s.smallest()
-		s.parts[c.Partition] = &part{l, c.Position, c.Last}
+		s.parts[c.Partition] = &part{l, c.Position, c.Last, c.Epoch}
 		back = back || c.Position < read
 		if err := s.send(ctx, l, work{gained: &c}); err != nil {
 			return err

@@ -85,6 +85,10 @@ func (r *replica) Acquire(ctx context.Context, info StreamInfo) (Ownership, erro
 		}
 	}
 	r.mu.Lock()
+	if err := r.refuse(); err != nil {
+		r.mu.Unlock()
+		return Ownership{}, err
+	}
 	r.tell()
 	r.live[r] = time.Now()
 	for p, owner := range r.owners {
@@ -111,6 +115,9 @@ func (r *replica) Share(_ context.Context, _ int64, take bool) (s Share, err err
 		return s, ErrFenced
 	}
 	r.live[r] = time.Now()
+	if err := r.refuse(); err != nil {
+		return s, err
+	}
 	maps.DeleteFunc(r.live, func(_ *replica, seen time.Time) bool { return time.Since(seen) > deadAfter })
 	ranked := slices.SortedFunc(maps.Keys(r.live), func(a, b *replica) int { return a.rank - b.rank })
 	s.Due = len(r.checkpoints) / len(ranked)
@@ -134,6 +141,26 @@ func (r *replica) Share(_ context.Context, _ int64, take bool) (s Share, err err
 		}
 	}
 	return s, nil
+}
+
+func (r *replica) Owned(_ context.Context, _ int64, partitions []int) (own []Checkpoint, err error) {
+	r.awake()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range partitions {
+		if r.owners[p] == r {
+			own = append(own, r.checkpoints[p])
+		}
+	}
+	return own, nil
+}
+
+func (r *replica) Paused(ctx context.Context) (*Pause, error) {
+	r.awake()
+	r.mu.Lock()
+	r.live[r] = time.Now()
+	r.mu.Unlock()
+	return r.memoryStore.Paused(ctx)
 }
 
 func (r *replica) Moved(ctx context.Context) error {
@@ -220,8 +247,8 @@ func (rs *replicas) start(source Source, opt Options) *started {
 	return s
 }
 
-// TestReplicasShareAStream has replicas join, leave, freeze and thaw at random
-// while the stream grows: whoever lives has a fair part soon after, the tables
+// TestReplicasShareAStream has replicas join, leave, freeze and thaw, and
+// partitions touched, at random while the stream grows: whoever lives has a fair part soon after, the tables
 // are in the end what one fold makes of the stream, and every message was
 // committed once.
 func TestReplicasShareAStream(t *testing.T) {
@@ -244,7 +271,7 @@ func TestReplicasShareAStream(t *testing.T) {
 				for i := 0; i < len(messages); i += 100 {
 					source.add(messages[i : i+100]...)
 					pick := random.IntN(len(live))
-					switch random.IntN(5) {
+					switch random.IntN(6) {
 					case 0:
 						if len(live) < 4 {
 							start()
@@ -264,6 +291,11 @@ func TestReplicasShareAStream(t *testing.T) {
 						s.freeze()
 						<-time.After(time.Duration(random.IntN(8000)) * time.Millisecond)
 						s.thaw()
+					case 3:
+						for range random.IntN(5) {
+							rs.touch(random.IntN(testPartitions))
+							<-time.After(time.Duration(random.IntN(40)) * time.Millisecond)
+						}
 					}
 					<-time.After(time.Duration(random.IntN(1500)) * time.Millisecond)
 				}
@@ -405,7 +437,7 @@ func TestCompare(t *testing.T) {
 		{name: "given up and taken again", held: map[int]int64{1: 5}, leaving: map[int]int64{2: 5},
 			now: Share{own(Checkpoint{Partition: 1, Epoch: 5}, Checkpoint{Partition: 2, Epoch: 7}), 2}, gained: []int{2}},
 		{name: "taken away", held: map[int]int64{1: 5, 2: 5}, now: Share{own(Checkpoint{Partition: 1, Epoch: 5}), 2}, fenced: true},
-		{name: "touched", held: map[int]int64{1: 5}, now: Share{own(Checkpoint{Partition: 1, Epoch: 6}), 1}, fenced: true},
+		{name: "touched", held: map[int]int64{1: 5}, now: Share{own(Checkpoint{Partition: 1, Epoch: 6}), 1}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if tc.leaving == nil {
@@ -419,8 +451,15 @@ func TestCompare(t *testing.T) {
 			for _, c := range m.gained {
 				gained = append(gained, c.Partition)
 			}
-			if !slices.Equal(gained, tc.gained) || !slices.Equal(m.lost, tc.lost) {
-				t.Errorf("gained %v, gives up %v; want %v, %v", gained, m.lost, tc.gained, tc.lost)
+			var lost []int
+			for _, h := range m.lost {
+				lost = append(lost, h.partition)
+				if tc.leaving[h.partition] != h.epoch {
+					t.Errorf("gives up %+v, in another epoch than it is known to be in", h)
+				}
+			}
+			if !slices.Equal(gained, tc.gained) || !slices.Equal(lost, tc.lost) {
+				t.Errorf("gained %v, gives up %v; want %v, %v", gained, lost, tc.gained, tc.lost)
 			}
 		})
 	}

@@ -86,11 +86,12 @@ type Store interface {
 	// creates for the stream where there is none. Where ownership is shared,
 	// those are what this replica owns already and, up to its fair part, what
 	// nobody does: maybe none. Otherwise they are all; it waits as long as
-	// another replica holds them.
+	// another replica holds them. [ErrPaused] while projecting is paused.
 	Acquire(ctx context.Context, stream StreamInfo) (Ownership, error)
 	// Share tells the other replicas that this one lives, and, where take is
 	// set, takes partitions that nobody owns, up to the fair part. [ErrFenced]
-	// means that the ownership is over, and to be acquired anew. To be called
+	// means that the ownership is over, and to be acquired anew; [ErrPaused] that
+	// it is not to be used now, and to be acquired anew then. To be called
 	// ten times within the time after which a silent replica loses its
 	// partitions.
 	Share(ctx context.Context, generation int64, take bool) (Share, error)
@@ -100,12 +101,20 @@ type Store interface {
 	// Release gives a partition up for others to take. All that was folded of
 	// it must be committed.
 	Release(ctx context.Context, generation int64, c Checkpoint) error
+	// Owned is where those of the partitions stand that this replica owns; it is
+	// not told from Share, which may be at work. [ErrFenced] where the generation
+	// is no longer what it was when it was acquired.
+	Owned(ctx context.Context, generation int64, partitions []int) ([]Checkpoint, error)
+	// Paused says whether projecting is paused, nil where it is not, and tells the
+	// other replicas that this one lives. It is for who holds no ownership, and is
+	// to be called as often as Share. Moved also waits for its end.
+	Paused(ctx context.Context) (*Pause, error)
 	// Load reads the rows of those accounts that have one.
 	Load(ctx context.Context, generation int64, accounts []events.UUID) ([]AccountRow, error)
 	// Lookup answers every need.
 	Lookup(ctx context.Context, generation int64, needs []Need) ([]Answer, error)
 	// Commit writes the batch in one transaction, or fails with [ErrFenced] or
-	// another error and writes nothing; where the connection is lost, it may
+	// another error, such as [ErrPaused], and writes nothing; where the connection is lost, it may
 	// have been written all the same.
 	Commit(ctx context.Context, b *Batch) error
 }

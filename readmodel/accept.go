@@ -85,10 +85,13 @@ SELECT coalesce((SELECT state = 'live' AND stream_name = $2 AND stream_created =
 		if !same {
 			return errors.New("it is no longer live, or was accepted by somebody else meanwhile: look again")
 		}
-		return write(tx)
+		if err := write(tx); err != nil {
+			return err
+		}
+		return CheckPaused(ctx, tx)
 	})
 	if err != nil {
-		return fmt.Errorf("accept the stream for generation %d: %w", g.Number, err)
+		return fmt.Errorf("accept the stream for generation %d: %w", g.Number, fenced(err))
 	}
 	return nil
 }

@@ -30,6 +30,10 @@ SELECT count(*) FROM (SELECT FROM export.generations
 		if states != 2 {
 			return fmt.Errorf("%w: generation %d is not live, or %d is not ready", projections.ErrRefused, from, to)
 		}
+		// A pause waits for these rows, too.
+		if err := CheckPaused(ctx, tx); err != nil {
+			return err
+		}
 		held, err := checkpointsForUpdate(ctx, tx, from)
 		if err != nil {
 			return err

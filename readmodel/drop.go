@@ -60,13 +60,13 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 	return err
 }
 
-// untilUnlocked does what may find something locked, and is undone then, again
-// until it finds nothing.
+// untilUnlocked does what may find something locked, or stand in a circle of
+// those that wait, and is undone then, again until it finds nothing.
 func untilUnlocked(ctx context.Context, do func() error) error {
 	for {
 		err := do()
 		var refused *pgconn.PgError
-		if !errors.As(err, &refused) || refused.Code != "55P03" { // lock_not_available
+		if !errors.As(err, &refused) || refused.Code != "55P03" && refused.Code != "40P01" { // lock_not_available, deadlock_detected
 			return err
 		}
 		select {

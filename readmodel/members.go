@@ -105,16 +105,33 @@ func (m *membership) disconnect(ctx context.Context) {
 	}
 }
 
-// join makes this replica a member and takes anew, in new epochs, the
-// partitions that it still owns from before.
-func (m *membership) join(ctx context.Context, tx pgx.Tx, generation int64) error {
-	_, err := tx.Exec(ctx, `
+// keep sets how long a member that has gone silent keeps its partitions.
+func (m *membership) keep(takeover time.Duration) {
+	if m.takeover = takeover; m.takeover <= 0 {
+		m.takeover = DefaultTakeover
+	}
+}
+
+// enter makes this replica a member.
+func (m *membership) enter(ctx context.Context, db interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}) error {
+	_, err := db.Exec(ctx, `
 INSERT INTO export.members (member, backend, format) VALUES ($1, pg_backend_pid(), $2)
 ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = excluded.seen_at, format = excluded.format`, m.name, FormatWritten)
 	if err != nil {
 		return fmt.Errorf("join: %w", err)
 	}
-	_, err = tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND owner = $2`, generation, m.name)
+	return nil
+}
+
+// join makes this replica a member and takes anew, in new epochs, the
+// partitions that it still owns from before.
+func (m *membership) join(ctx context.Context, tx pgx.Tx, generation int64) error {
+	if err := m.enter(ctx, tx); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND owner = $2`, generation, m.name)
 	if err != nil {
 		return fmt.Errorf("take own checkpoints anew: %w", err)
 	}
@@ -135,18 +152,44 @@ func (m *membership) stuck(ctx context.Context, err error) {
 
 // share tells the others that this replica lives, removes members that are
 // dead, and, where take is set, takes its share of the partitions that nobody
-// owns. It is one round trip.
-func (m *membership) share(ctx context.Context, generation int64, take bool) (s projections.Share, err error) {
+// owns.
+func (m *membership) share(ctx context.Context, generation int64, take bool) (projections.Share, error) {
+	t, err := m.tell(ctx, generation, take)
+	switch {
+	case err != nil:
+		return t.Share, err
+	case t.paused:
+		// Told in full, unless it has just ended.
+		if err := CheckPaused(ctx, m.pool); err != nil {
+			return t.Share, err
+		}
+	}
+	switch {
+	case !t.member:
+		return t.Share, fmt.Errorf("%w: this replica was silent for so long that the others took it for dead", projections.ErrFenced)
+	case !t.current:
+		return t.Share, fmt.Errorf("%w: generation %d is no longer what this program projects", projections.ErrFenced, generation)
+	}
+	return t.Share, nil
+}
+
+// toldBack is what telling the others has come to.
+type toldBack struct {
+	projections.Share
+	member, current, paused bool
+}
+
+// tell does what share does, and says what there is. It is one round trip.
+func (m *membership) tell(ctx context.Context, generation int64, take bool) (s toldBack, err error) {
 	conn, err := m.connected(ctx)
 	if err != nil {
 		return s, err
 	}
-	var member, current bool
 	var dead []string
 	q := &pgx.Batch{}
 	q.Queue(`UPDATE export.members SET seen_at = clock_timestamp(), backend = pg_backend_pid() WHERE member = $1`, m.name).
 		Exec(func(tag pgconn.CommandTag) error {
-			member = tag.RowsAffected() == 1
+			s.member = tag.RowsAffected() == 1
 			return nil
 		})
 	// A clock that was set back must not keep a dead one alive.
@@ -189,9 +232,10 @@ free AS (
 taken AS (
     UPDATE export.checkpoints c SET owner = $1, epoch = epoch + 1 FROM free WHERE c.generation = $2 AND c.partition = free.partition)
 SELECT coalesce((SELECT due FROM due), 0), EXISTS (
-    SELECT FROM export.generations WHERE generation = $2 AND state = 'live' AND version_major = $4 AND version_minor = $5)`,
+    SELECT FROM export.generations WHERE generation = $2 AND state = 'live' AND version_major = $4 AND version_minor = $5),
+    EXISTS (SELECT FROM export.pause)`,
 		m.name, generation, take, projections.VersionMajor, projections.VersionMinor).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&s.Due, &current)
+		return row.Scan(&s.Due, &s.current, &s.paused)
 	})
 	q.Queue(`
 SELECT partition, position, epoch, as_of, last_position, last_at, last_digest
@@ -204,17 +248,11 @@ FROM export.checkpoints WHERE generation = $1 AND owner = $2 ORDER BY partition`
 WHERE NOT EXISTS (SELECT FROM export.checkpoints WHERE generation = $1 AND owner = $2 AND xmin = pg_current_xact_id()::xid)`, generation, m.name)
 	if err := conn.SendBatch(ctx, q).Close(); err != nil {
 		m.disconnect(context.WithoutCancel(ctx))
-		return s, fmt.Errorf("share partitions: %w", err)
+		return s, fmt.Errorf("share partitions: %w", beforePause(err))
 	}
 	if len(dead) > 0 {
 		m.log.Warn("replicas have gone silent; taking their partitions over", "replicas", dead)
 		m.terminate(ctx, dead)
-	}
-	switch {
-	case !member:
-		return s, fmt.Errorf("%w: this replica was silent for so long that the others took it for dead", projections.ErrFenced)
-	case !current:
-		return s, fmt.Errorf("%w: generation %d is no longer what this program projects", projections.ErrFenced, generation)
 	}
 	return s, nil
 }

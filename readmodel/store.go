@@ -45,7 +45,8 @@ type Store struct {
 	role    string    // without members: what one replica at a time does; names the lock
 	lock    *pgx.Conn // holds it
 
-	acquired atomic.Int64 // generation, without members
+	acquired atomic.Int64               // generation, without members
+	stream   projections.StreamIdentity // that the generation was folded from when it was joined
 }
 
 // chooser finds or makes the generation to write.
@@ -89,6 +90,9 @@ func (s *Store) Acquire(ctx context.Context, stream projections.StreamInfo) (own
 		return own, err
 	}
 	err = pgx.BeginFunc(ctx, s.lock, func(tx pgx.Tx) error {
+		if err := CheckPaused(ctx, tx); err != nil {
+			return err
+		}
 		g, err := s.generation(ctx, tx, stream)
 		if err != nil {
 			return err
@@ -119,9 +123,7 @@ func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own pr
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	m := s.members
-	if m.takeover = s.Takeover; m.takeover <= 0 {
-		m.takeover = DefaultTakeover
-	}
+	m.keep(s.Takeover)
 	s.pool.Reset() // where one connection has fallen silent, others may have, too
 	conn, err := m.connected(ctx)
 	if err != nil {
@@ -132,12 +134,16 @@ func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own pr
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('accountexport join'))`); err != nil {
 			return fmt.Errorf("join: %w", err)
 		}
+		if err := CheckPaused(ctx, tx); err != nil {
+			return err
+		}
 		g, err := s.generation(ctx, tx, stream)
 		if err != nil {
 			return err
 		}
 		own = ownership(g)
 		own.Shared = true
+		s.stream = g.Stream
 		return m.join(ctx, tx, g.Number)
 	})
 	if err == nil {
@@ -271,6 +277,9 @@ func fenced(err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == fencedCode {
 		return fmt.Errorf("%w: %s", projections.ErrFenced, pg.Message)
+	}
+	if pg != nil && pg.Code == pausedCode {
+		return projections.PausedError(pg.Message)
 	}
 	return err
 }

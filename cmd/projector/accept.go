@@ -81,6 +81,11 @@ func (a *accepting) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if a.yes && refused != nil {
+		if err := readmodel.CheckPaused(ctx, a.pool); err != nil {
+			return err
+		}
+	}
 	switch {
 	case refused == nil:
 		accepted, err := a.gaps(ctx, info)

@@ -145,6 +145,11 @@ func (e *erasing) test(ctx context.Context) (err error) {
 			missing = append(missing, err)
 		}
 	}
+	if err := readmodel.CheckPaused(ctx, e.pool); errors.Is(err, projections.ErrPaused) {
+		missing = append(missing, err)
+	} else if err != nil {
+		return err
+	}
 	st, err := readmodel.Inspect(ctx, e.pool)
 	switch {
 	case errors.Is(err, readmodel.ErrNoGeneration):
@@ -276,6 +281,10 @@ func (e *erasing) projected(ctx context.Context) error {
 		lowest, err := readmodel.Lowest(ctx, e.pool, g.Number)
 		if err != nil || m.State == readmodel.Erased && lowest >= e.first.Position {
 			return err
+		}
+		if err := readmodel.CheckPaused(ctx, e.pool); err != nil {
+			return fmt.Errorf("account.erased is published at position %d, and not projected: %w. Nothing is removed yet; run the same command "+
+				"again then", e.first.Position, err)
 		}
 		if lowest > best {
 			best, moved = lowest, time.Now()

@@ -44,7 +44,8 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 	}
 	settings.AddFlags(root.PersistentFlags(), settings.ForProjector)
 	root.AddCommand(p.provision(), p.run(), p.status(), p.parked(), p.export(), p.history(), p.publish(),
-		p.rebuild(), p.cutover(), p.rollback(), p.generations(), p.verify(), p.erase(), p.erasures(), p.refold(), p.accept())
+		p.rebuild(), p.cutover(), p.rollback(), p.generations(), p.verify(), p.erase(), p.erasures(), p.refold(), p.accept(),
+		p.pause(), p.resume())
 	return cli.New(root, cli.Options{
 		Stdout: stdout, Stderr: stderr, Code: exitCode,
 		Version: cli.Version("projector", fmt.Sprintf("projection version %d.%d", projections.VersionMajor, projections.VersionMinor)),

@@ -34,6 +34,7 @@ type rebuilding struct {
 	restart bool               // give up what is being built
 	yes     bool               // do not ask, and accept that nobody is left, too
 	command string
+	reads   slowness
 	sure    func(ctx context.Context, question string) error // asks, where somebody can be asked
 }
 
@@ -44,6 +45,10 @@ func (p *program) rebuilding(cmd *cobra.Command) (r *rebuilding, err error) {
 		return nil, err
 	}
 	if r.pool, err = p.connectDatabase(ctx); err != nil {
+		r.close()
+		return nil, err
+	}
+	if err := readmodel.CheckPaused(ctx, r.pool); err != nil {
 		r.close()
 		return nil, err
 	}
@@ -278,6 +283,9 @@ func (r *rebuilding) follow(ctx context.Context, engine *projections.Projector, 
 
 // near tells whether the partitions are near the end.
 func (r *rebuilding) near(ctx context.Context, generation int64, only func(int) bool, show *progress) (done bool, err error) {
+	if err := readmodel.CheckPaused(ctx, r.pool); err != nil {
+		return false, err
+	}
 	info, err := r.client.Info(ctx)
 	if err != nil {
 		return false, err
@@ -313,15 +321,15 @@ func (r *rebuilding) reached(ctx context.Context) (generation int64, position, e
 
 // Signals that somebody suffers from a rebuild.
 const (
-	liveTooOld  = 3 * time.Second       // age of the live checkpoints' as-of times
-	nobodyLive  = time.Minute           // older than that: nobody projects, so nobody suffers
-	readTooSlow = 50 * time.Millisecond // what the API's read takes, alone on its connection
+	liveTooOld = 3 * time.Second // age of the live checkpoints' as-of times
+	nobodyLive = time.Minute     // older than that: nobody projects, so nobody suffers
 )
 
 // suffers tells whether building has to give way. The signals are how old the
 // live checkpoints' as-of times are, which is what the time from event to
-// commit adds up to, and how long the statement of the API's read takes; both
-// are asked here, so nothing has to be scraped.
+// commit adds up to, and how much longer than at its best the statement of the
+// API's read takes; both are asked here, by one reader at a time, so nothing has
+// to be scraped.
 func (r *rebuilding) suffers(ctx context.Context, live int64) bool {
 	age, err := readmodel.Age(ctx, r.pool, live)
 	if err != nil {
@@ -331,7 +339,8 @@ func (r *rebuilding) suffers(ctx context.Context, live int64) bool {
 	if err := r.exports.Ready(ctx); err != nil {
 		return false
 	}
-	return age > liveTooOld && age < nobodyLive || time.Since(began) > readTooSlow
+	slow := r.reads.is(began, time.Since(began))
+	return age > liveTooOld && age < nobodyLive || slow
 }
 
 // compare brings the new generation to the end, since accounts that one of the

@@ -114,6 +114,9 @@ func retryAfterNewMinor(ctx context.Context, on acts.Target, log *slog.Logger) {
 		}
 		return nil
 	}, func(err error, wait time.Duration) {
+		if errors.Is(err, projections.ErrPaused) {
+			return // the engine has said so
+		}
 		log.Warn("refolding what was parked goes on later", "error", err, "wait", wait)
 	})
 }

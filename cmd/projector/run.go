@@ -73,6 +73,7 @@ func (p *program) follow(ctx context.Context) error {
 		Share: store.Takeover / 10, Guard: compare.guard, Observer: watch, Logger: log,
 	})
 	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})
+	admin.Tell(watch.State)
 	listener, err := net.Listen("tcp", string(p.cfg.AdminAddr))
 	if err != nil {
 		return fmt.Errorf("ADMIN_ADDR: %w", err)

@@ -33,10 +33,12 @@ type status struct {
 	Ledger      ledgerStatus     `json:"erasures"`
 	Members     []member         `json:"members"` // live replicas
 	Partitions  []partition      `json:"partitions"`
+	Paused      *pauseStatus     `json:"paused"`       // null where projecting goes on
 	Refused     *refusal         `json:"refused"`      // null where `run` goes on
 	Off         []offContract    `json:"off_contract"` // settings of the stream that have cost nothing yet
 
 	refused error
+	paused  *projections.Pause
 }
 
 // refusal is why `projector run` would refuse the stream.
@@ -84,8 +86,8 @@ func (p *program) status() *cobra.Command {
 		Short: "Show how far the read model is; exit 1 when it is behind and not progressing",
 		Long: "Shows how far the read model is, what of the stream is not as the contract wants it, how the\n" +
 			"ledger of erasures is kept, and whether `projector run` would\n" +
-			"refuse the stream: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing, or\n" +
-			"while accounts on the ledger are served still.",
+			"refuse the stream: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing,\n" +
+			"unless that is since projecting is paused, which it says, and while accounts on the ledger are served still.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := p.inspect(cmd.Context())
 			if err != nil {
@@ -103,7 +105,7 @@ func (p *program) status() *cobra.Command {
 			switch {
 			case st.refused != nil:
 				return cli.Status(exitCode(st.refused))
-			case st.Lag > 0 && !st.Progressing, st.Ledger.Served > 0:
+			case st.Lag > 0 && !st.Progressing && st.Paused == nil, st.Ledger.Served > 0:
 				return cli.Status(1)
 			}
 			return nil
@@ -151,7 +153,7 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 		return nil, err
 	}
 	before := *st
-	for deadline := time.Now().Add(5 * time.Second); st.Lag > 0 && !st.Progressing && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(5 * time.Second); st.Lag > 0 && !st.Progressing && st.Paused == nil && time.Now().Before(deadline); {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -220,6 +222,14 @@ func look(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) 
 	if st.Ledger.Served, err = readmodel.ServedThoughErased(ctx, pool); err != nil {
 		return nil, err
 	}
+	pause, err := readmodel.FindPause(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	if pause != nil {
+		st.Paused = &pauseStatus{pause.Since, pause.By, pause.Note}
+		st.paused = pause
+	}
 	st.Lag = info.Last - min(info.Last, st.Position)
 	st.Progressing = st.Lag == 0
 	return st, nil
@@ -230,9 +240,15 @@ func (p *program) printStatus(st *status) {
 	moving := ""
 	if st.Lag > 0 {
 		moving = ", progressing"
-		if !st.Progressing {
+		switch {
+		case st.paused != nil:
+			moving = ", paused"
+		case !st.Progressing:
 			moving = ", NOT progressing"
 		}
+	}
+	if st.paused != nil {
+		fmt.Fprintf(p.out, "paused %s: no checkpoint moves until `projector resume`\n", st.paused)
 	}
 	if st.Refused != nil {
 		fmt.Fprintf(p.out, "`projector run` would end with exit status %d: %s\n", st.Refused.Exit, st.Refused.Why)

@@ -124,3 +124,5 @@ func (c counts) Committed(s projections.Stats) {
 func (counts) Looked(projections.StreamInfo) {}
 func (counts) Shared(int64, []int)           {}
 func (counts) Restarted(string)              {}
+
+func (counts) Paused(*projections.Pause, projections.StreamInfo) {}

@@ -90,6 +90,7 @@ SELECT count(DISTINCT m.format) FROM export.members m JOIN export.checkpoints c 
 		}
 		return err
 	})
+	s.pausesAll(t)
 	for _, refold := range []string{projector, binary(t, "projector"), projector} {
 		out, status := commandFile(t, refold, s.settings, "parked", "retry", "--all")
 		if status != 0 {
@@ -145,6 +146,33 @@ SELECT count(DISTINCT m.format) FROM export.members m JOIN export.checkpoints c 
 	}
 	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
 		t.Errorf("verify: exit %d: %s", status, out)
+	}
+}
+
+// pausesAll: while projecting is paused, no checkpoint moves, whichever program
+// its owner is, though events are published.
+func (s *system) pausesAll(t *testing.T) {
+	t.Helper()
+	if out, status := command(t, "projector", s.settings, "pause"); status != 0 {
+		t.Fatalf("pause: exit %d: %s", status, out)
+	}
+	before := s.checkpoints(t)
+	info, err := s.client.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "more to be published", time.Minute, func(ctx context.Context) error {
+		now, err := s.client.Info(ctx)
+		if err == nil && now.Last < info.Last+500 {
+			err = fmt.Errorf("the stream ends at %d, and ended at %d", now.Last, info.Last)
+		}
+		return err
+	})
+	if after := s.checkpoints(t); after != before {
+		t.Errorf("checkpoints moved while paused:\n%s\n%s", before, after)
+	}
+	if out, status := command(t, "projector", s.settings, "resume"); status != 0 {
+		t.Fatalf("resume: exit %d: %s", status, out)
 	}
 }
 

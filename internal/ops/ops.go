@@ -3,6 +3,7 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,12 +41,13 @@ func Registry() *prometheus.Registry {
 type Server struct {
 	http     *http.Server
 	checks   []Check
+	state    func() string
 	draining atomic.Bool
 }
 
 // NewServer serves the registry's metrics and the checks' outcome.
 func NewServer(reg *prometheus.Registry, log *slog.Logger, checks ...Check) *Server {
-	s := &Server{checks: checks}
+	s := &Server{checks: checks, state: func() string { return "" }}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)}))
@@ -67,6 +69,10 @@ func NewServer(reg *prometheus.Registry, log *slog.Logger, checks ...Check) *Ser
 	}
 	return s
 }
+
+// Tell has the answer of a program that is ready say in which state it is,
+// where that is not empty. It is to be called before Run.
+func (s *Server) Tell(state func() string) { s.state = state }
 
 // Run serves on the listener until ctx ends; requests at hand then have 2
 // seconds to finish.
@@ -95,7 +101,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusServiceUnavailable, failing.String())
 		return
 	}
-	answer(w, http.StatusOK, "ok\n")
+	answer(w, http.StatusOK, cmp.Or(s.state(), "ok")+"\n")
 }
 
 func answer(w http.ResponseWriter, status int, text string) {

@@ -32,6 +32,7 @@ type Projector struct {
 	progress   prometheus.Gauge
 	partitions prometheus.Gauge
 	off        *prometheus.GaugeVec
+	paused     prometheus.Gauge
 	patience   time.Duration
 	mu         sync.Mutex
 	last       time.Time // of progress
@@ -40,6 +41,7 @@ type Projector struct {
 	generation int64
 	owned      map[int]bool // partitions; nil: all of them
 	behind     uint64       // the lag that is shown
+	pause      *projections.Pause
 }
 
 type reached struct {
@@ -61,7 +63,7 @@ func NewProjector(reg prometheus.Registerer, patience time.Duration) *Projector 
 		position: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "projector_position",
 			Help: "Stream sequence up to which a partition's messages are committed."}, []string{"partition"}),
 		lag: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_lag_events",
-			Help: "The stream's last sequence less the lowest checkpoint of the partitions that this replica owns."}),
+			Help: "The stream's last sequence less the lowest checkpoint of the partitions that this replica owns; while projecting is paused, of all."}),
 		lagTime: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_lag_seconds",
 			Help: "How far the read model is behind the stream in time; 0 where nothing waits."}),
 		batch: histogram("projector_batch_events", "Messages in a committed batch.", prometheus.ExponentialBuckets(1, 4, 10)),
@@ -73,15 +75,17 @@ func NewProjector(reg prometheus.Registerer, patience time.Duration) *Projector 
 		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "projector_restarts_total",
 			Help: "Times the projector began again at its checkpoint."}, []string{"reason"}),
 		progress: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_last_progress_timestamp_seconds",
-			Help: "When a checkpoint was last written; beats while the stream is idle, too."}),
+			Help: "When a checkpoint was last written; beats while the stream is idle or projecting is paused, too."}),
 		partitions: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_partitions",
 			Help: "Partitions that this replica owns; over all replicas they add up to the stream's."}),
 		off: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "projector_stream_off_contract",
 			Help: "1 for each setting of the stream that is not as the contract wants it, though nothing is lost by it yet."}, []string{"what"}),
+		paused: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_paused",
+			Help: "1 while projecting is paused, by projector pause: no checkpoint moves until projector resume."}),
 		patience: patience, reached: map[int]reached{},
 	}
 	reg.MustRegister(p.events, p.position, p.lag, p.lagTime, p.batch, p.took, p.toCommit, p.info, p.restarts, p.progress,
-		p.partitions, p.off)
+		p.partitions, p.off, p.paused)
 	for _, reason := range []string{"fenced", "stalled", "source", "store"} {
 		p.restarts.WithLabelValues(reason)
 	}
@@ -171,6 +175,41 @@ func (p *Projector) Looked(info projections.StreamInfo) {
 	p.end = info
 }
 
+// Paused implements [projections.Observer]. What is behind is told for the whole
+// generation: a replica that was started since owns nothing, and what was owned
+// by one that has ended is nobody's until this is over.
+func (p *Projector) Paused(pause *projections.Pause, info projections.StreamInfo) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pause = pause; pause == nil {
+		p.paused.Set(0)
+		return
+	}
+	p.paused.Set(1)
+	p.last = time.Now()
+	p.progress.SetToCurrentTime()
+	if info.Name == "" {
+		return // as it was, and readiness does not depend on it
+	}
+	p.behind = info.Last - min(info.Last, pause.Lowest)
+	p.lag.Set(float64(p.behind))
+	p.lagTime.Set(0)
+	if p.behind > 0 && !pause.AsOf.IsZero() {
+		p.lagTime.Set(max(0, info.Time.Sub(pause.AsOf).Seconds()))
+	}
+}
+
+// State says what keeps a projector that is ready from projecting; empty where
+// nothing does.
+func (p *Projector) State() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pause == nil {
+		return ""
+	}
+	return "paused " + p.pause.String() + ": `projector resume` ends that"
+}
+
 // Restarted implements [projections.Observer].
 func (p *Projector) Restarted(reason string) { p.restarts.WithLabelValues(reason).Inc() }
 
@@ -207,7 +246,8 @@ func (p *Projector) measure(onlyLower bool) {
 
 // Ready fails while no checkpoint is written: those of idle partitions are
 // every second, so silence means that nothing moves, whatever the reason. A
-// replica without partitions is ready while it is a member.
+// replica without partitions, or with all of them paused, is ready while it is a
+// member.
 func (p *Projector) Ready() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

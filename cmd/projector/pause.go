@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"accountexport/internal/cli"
+	"accountexport/readmodel"
+)
+
+func (p *program) pause() *cobra.Command {
+	var note string
+	cmd := &cobra.Command{
+		Use:   "pause [--note TEXT]",
+		Short: "Have the checkpoints of every generation stand still, for maintenance, until `projector resume`",
+		Long: "Once it has returned, nothing is folded any more and no checkpoint moves, whoever would move it, until `projector resume`.\n" +
+			"Replicas of `projector run` stand by, as do those that are started meanwhile: they are ready, and go on by themselves\n" +
+			"within about a second of the resumption. Documents are served as they are. What would have to wait for a checkpoint\n" +
+			"(`erase`, `rebuild`, `cutover`, `rollback`, `accept --yes`, a refold that changes anything) says so and ends with 1.\n\n" +
+			"It may be repeated: since when and by whom stays, and the note, unless there is another.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			pool, err := p.connectDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer pool.Close()
+			by := whoever()
+			now, already, err := readmodel.StandStill(cmd.Context(), pool, by, strings.TrimSpace(note))
+			if err != nil {
+				return err
+			}
+			was := ""
+			if already {
+				was = " already"
+			}
+			_, err = fmt.Fprintf(p.out, "paused%s %s: no checkpoint moves until `projector resume`\n", was, &now)
+			return err
+		},
+	}
+	cli.Flag(cmd.Flags(), &note, "note", cli.Text("TEXT", `a text that says why, such as "moving the database"`), "why, for whoever comes by")
+	return cmd
+}
+
+func (p *program) resume() *cobra.Command {
+	return &cobra.Command{
+		Use:   "resume",
+		Short: "End `projector pause`: everything goes on within about a second",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			pool, err := p.connectDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer pool.Close()
+			was, err := readmodel.GoOn(cmd.Context(), pool)
+			if err == nil && was == nil {
+				_, err = fmt.Fprintln(p.out, "nothing is paused")
+			} else if err == nil {
+				_, err = fmt.Fprintf(p.out, "resumed; it was paused %s\n", was)
+			}
+			return err
+		},
+	}
+}
+
+// whoever is who calls this program, as far as the machine knows.
+func whoever() string {
+	name, host := "somebody", "somewhere"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if h, err := os.Hostname(); err == nil {
+		host = h
+	}
+	return name + "@" + host
+}
+
+// pauseStatus is the pause as `status --json` has it.
+type pauseStatus struct {
+	Since time.Time `json:"since"`
+	By    string    `json:"by"`
+	Note  string    `json:"note"`
+}

@@ -1,0 +1,299 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountexport/internal/workload"
+)
+
+// checkpoints is how far every partition of every generation is, and as of when.
+func (s *system) checkpoints(t *testing.T) (all string) {
+	t.Helper()
+	err := s.pool.QueryRow(t.Context(), `
+SELECT string_agg(format('%s/%s at %s as of %s', generation, partition, position, as_of), ', ' ORDER BY generation, partition)
+FROM export.checkpoints`).Scan(&all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// watched is a replica, and where it is watched.
+type watched struct {
+	*process
+	addr string
+}
+
+func (s *system) watched(t *testing.T) watched {
+	t.Helper()
+	settings := maps.Clone(s.settings)
+	settings["ADMIN_ADDR"] = freeAddr(t)
+	return watched{launch(t, "projector", settings, "run"), settings["ADMIN_ADDR"]}
+}
+
+// tells waits until the replica's answers hold this: its readiness, and its
+// metrics.
+func (w watched) tells(t *testing.T, ready string, metrics ...string) {
+	t.Helper()
+	eventually(t, "a replica to tell "+ready, 20*time.Second, func(ctx context.Context) error {
+		for _, path := range []string{"/livez", "/readyz"} {
+			status, _, body, err := get(ctx, "http://"+w.addr+path, "")
+			if err != nil || status != http.StatusOK || path == "/readyz" && !strings.HasPrefix(string(body), ready) {
+				return fmt.Errorf("%s: %d, %v: %s", path, status, err, body)
+			}
+		}
+		_, _, body, err := get(ctx, "http://"+w.addr+"/metrics", "")
+		for _, want := range metrics {
+			if !strings.Contains(string(body), "\n"+want) {
+				return fmt.Errorf("%s is missing (%v)", want, err)
+			}
+		}
+		return nil
+	})
+}
+
+// metric is a gauge or counter without labels.
+func (w watched) metric(t *testing.T, name string) (value float64) {
+	t.Helper()
+	_, _, body, err := get(t.Context(), "http://"+w.addr+"/metrics", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(body), "\n"+name+" ")
+	if _, err := fmt.Sscan(after, &value); err != nil || !found {
+		t.Fatalf("%s is not there: %v", name, err)
+	}
+	return value
+}
+
+// TestPause: two replicas under load, a rebuild, the API and its readers. Once
+// `projector pause` has returned, no checkpoint of any generation moves, though
+// events are published, a replica is killed and another started; all that
+// watches says so, and is green; what would wait for a checkpoint ends at once
+// with 1 and names `projector resume`. That done, all goes on by itself.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	s, served := newWithSomeone(t)
+	first, second := s.watched(t), s.watched(t)
+	g := workload.New(91, workload.Config{Accounts: 60, HostileShare: 0.05, ErasureShare: 0.0005})
+	if err := s.publish(t.Context(), g, 3000, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "two to share", time.Minute, s.evenly(8, 8))
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	first.tells(t, "ok", "projector_paused 0")
+	endReading := s.readHTTP(t)
+
+	ctx, stop := context.WithCancel(t.Context())
+	published := make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			if err := s.publish(t.Context(), g, 200, 400*time.Millisecond); err != nil {
+				published <- err
+				return
+			}
+		}
+		published <- nil
+	}()
+	slow := maps.Clone(s.settings)
+	slow["BATCH_EVENTS"] = "100"
+	rebuild := launch(t, "projector", slow, "rebuild", "--cutover=manual", "--max-rate", "300")
+	eventually(t, "the rebuild to begin", 20*time.Second, func(ctx context.Context) error {
+		var position int64
+		return s.pool.QueryRow(ctx, `
+SELECT max(c.position) FROM export.generations g JOIN export.checkpoints c USING (generation)
+WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan(&position)
+	})
+
+	// Several at once are one.
+	var pausing []*process
+	for range 3 {
+		pausing = append(pausing, launch(t, "projector", s.settings, "pause", "--note", "a new disk"))
+	}
+	already := 0
+	for _, p := range pausing {
+		if status, out := p.wait(), p.out.tail(1000); status != 0 || !strings.Contains(out, "paused") ||
+			!strings.Contains(out, "(a new disk): no checkpoint moves until `projector resume`") {
+			t.Fatalf("pause: exit %d: %s", status, out)
+		} else if strings.Contains(out, "paused already") {
+			already++
+		}
+	}
+	if already != 2 {
+		t.Errorf("%d of three say that it was paused already", already)
+	}
+	before := s.checkpoints(t)
+	if status, out := rebuild.wait(), rebuild.out.tail(2000); status != 1 || !strings.Contains(out, "`projector resume` ends that") ||
+		!strings.Contains(out, "the same command goes on from here") {
+		t.Errorf("the rebuild: exit %d: %s", status, out)
+	}
+	still := func(what string) {
+		t.Helper()
+		if after := s.checkpoints(t); after != before {
+			t.Fatalf("%s: checkpoints moved while paused:\n%s\n%s", what, before, after)
+		}
+	}
+	still("after the rebuild")
+	const paused = "paused since "
+	for _, w := range []watched{first, second} {
+		w.tells(t, paused, "projector_paused 1")
+	}
+	beat, lag := first.metric(t, "projector_last_progress_timestamp_seconds"), first.metric(t, "projector_lag_events")
+	s.standsStill(t)
+	served()
+	// Behind by more, and alive still.
+	eventually(t, "lag and heartbeat to go on", 20*time.Second, func(context.Context) error {
+		if now := first.metric(t, "projector_lag_events"); now <= lag || first.metric(t, "projector_lag_seconds") <= 1 {
+			return fmt.Errorf("the lag was %v and is %v", lag, now)
+		}
+		if now := first.metric(t, "projector_last_progress_timestamp_seconds"); now <= beat+2 {
+			return fmt.Errorf("it beat at %v, and last at %v", beat, now)
+		}
+		return nil
+	})
+	still("after some seconds")
+
+	second.kill()
+	third := s.watched(t)
+	third.tells(t, paused, "projector_paused 1")
+	if third.metric(t, "projector_lag_events") == 0 {
+		t.Error("a replica that was started since tells no lag")
+	}
+	eventually(t, "the killed one to be no member", 20*time.Second, func(ctx context.Context) error {
+		var n int
+		if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM export.members`).Scan(&n); err != nil || n != 2 {
+			return fmt.Errorf("%d members, %v", n, err)
+		}
+		return nil
+	})
+	still("with one killed and one started")
+	said := func(want map[string]int) {
+		t.Helper()
+		for _, w := range []watched{first, third} {
+			out := w.out.tail(1 << 20)
+			for what, want := range want {
+				if n := strings.Count(out, what); n != want {
+					t.Errorf("a replica says %q %d times, want %d: %s", what, n, want, out)
+				}
+			}
+		}
+	}
+	said(map[string]int{"projecting is paused": 1, "projecting goes on": 0, "starting again": 0})
+
+	if out, status := command(t, "projector", s.settings, "resume"); status != 0 || !strings.Contains(out, "resumed; it was paused since ") {
+		t.Fatalf("resume: exit %d: %s", status, out)
+	}
+	for _, w := range []watched{first, third} {
+		w.tells(t, "ok", "projector_paused 0")
+	}
+	stop()
+	if err := <-published; err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	eventually(t, "two to share again", time.Minute, s.evenly(8, 8))
+	said(map[string]int{"projecting is paused": 1, "projecting goes on": 1})
+	if out, status := command(t, "projector", s.settings, "resume"); status != 0 || out != "nothing is paused\n" {
+		t.Errorf("resume again: exit %d: %s", status, out)
+	}
+	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 || !strings.Contains(out, "generation 2 is live") {
+		t.Errorf("rebuild: exit %d: %s", status, out)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.verify(t)
+	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
+		t.Errorf("verify: exit %d: %s", status, out)
+	}
+	t.Logf("%d reads over HTTP", endReading())
+}
+
+// standsStill: while projecting is paused `status` says so and ends with 0, and
+// what would wait for a checkpoint with 1, at once.
+func (s *system) standsStill(t *testing.T) {
+	t.Helper()
+	var st struct {
+		Lag    int `json:"lag_events"`
+		Paused *struct {
+			Since    time.Time
+			By, Note string
+		}
+	}
+	out, status := command(t, "projector", s.settings, "status", "--json")
+	if err := json.Unmarshal([]byte(out), &st); err != nil || status != 0 || st.Lag == 0 || st.Paused == nil ||
+		st.Paused.Since.IsZero() || !strings.Contains(st.Paused.By, "@") || st.Paused.Note != "a new disk" {
+		t.Errorf("status: exit %d, %v: %s", status, err, out)
+	}
+	if out, status := command(t, "projector", s.settings, "status"); status != 0 || !strings.Contains(out, " behind, paused; ") ||
+		!strings.Contains(out, "(a new disk): no checkpoint moves until `projector resume`") {
+		t.Errorf("status: exit %d: %s", status, out)
+	}
+	for _, args := range [][]string{{"erase", "--account", someone}, {"rebuild"}, {"rebuild", "--restart"}, {"cutover"}, {"rollback"}} {
+		if out, status := command(t, "projector", s.settings, args...); status != 1 || !strings.Contains(out, "paused since ") ||
+			!strings.Contains(out, "`projector resume` ends that") {
+			t.Errorf("%v: exit %d: %s", args, status, out)
+		}
+	}
+	// What needs no checkpoint goes on.
+	for _, args := range [][]string{{"verify", "--account", someone}, {"refold", "--account", someone}, {"generations", "list"}, {"history", "--account", someone}} {
+		if out, status := command(t, "projector", s.settings, args...); status != 0 {
+			t.Errorf("%v: exit %d: %s", args, status, out)
+		}
+	}
+}
+
+// TestPauseEndsWhatWaits: an erasure that waits for a projector which is frozen
+// ends at once when projecting is paused; and a refold that would change a row
+// writes nothing. Both are done after it.
+func TestPauseEndsWhatWaits(t *testing.T) {
+	t.Parallel()
+	s, _ := newWithSomeone(t)
+	s.settings["TAKEOVER_AFTER"] = "1m"
+	projector := launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector.signal(syscall.SIGSTOP)
+	erase := launch(t, "projector", s.settings, "erase", "--account", someone)
+	eventually(t, "the erasure to wait", 20*time.Second, says(erase, "waiting until generation 1"))
+	if out, status := command(t, "projector", s.settings, "pause"); status != 0 {
+		t.Fatalf("pause: exit %d: %s", status, out)
+	}
+	if status, out := erase.wait(), erase.out.tail(2000); status != 1 || !strings.Contains(out, "`projector resume` ends that") ||
+		!strings.Contains(out, "Nothing is removed yet") {
+		t.Errorf("erase: exit %d: %s", status, out)
+	}
+	var other string
+	err := s.pool.QueryRow(t.Context(), `
+UPDATE export_g1.account_export SET user_json = set_byte(user_json, 60, get_byte(user_json, 60) # 1)
+WHERE account_id = (SELECT account_id FROM export_g1.account_export WHERE user_json IS NOT NULL AND account_id <> $1 LIMIT 1) RETURNING account_id`,
+		someone).Scan(&other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refold := func(want int, what string) {
+		t.Helper()
+		if out, status := command(t, "projector", s.settings, "refold", "--account", other); status != want || !strings.Contains(out, what) {
+			t.Errorf("refold: exit %d: %s", status, out)
+		}
+	}
+	refold(1, "`projector resume` ends that")
+	projector.signal(syscall.SIGCONT)
+	eventually(t, "the projector to stand by", 20*time.Second, says(projector, "projecting is paused"))
+	if out, status := command(t, "projector", s.settings, "resume"); status != 0 {
+		t.Fatalf("resume: exit %d: %s", status, out)
+	}
+	refold(0, " 1 have changed")
+	if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 {
+		t.Errorf("erase: exit %d: %s", status, out)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
+		t.Errorf("verify: exit %d: %s", status, out)
+	}
+}

@@ -1,0 +1,108 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/internal/workload"
+)
+
+// epochs are those of the live generation's partitions.
+func (s *system) epochs(t *testing.T) map[int]int64 {
+	t.Helper()
+	rows, err := s.pool.Query(t.Context(), `SELECT partition, epoch FROM export.checkpoints JOIN export.generations USING (generation) WHERE state = 'live'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	out := map[int]int64{}
+	for rows.Next() {
+		var p int
+		var epoch int64
+		if err := rows.Scan(&p, &epoch); err != nil {
+			t.Fatal(err)
+		}
+		out[p] = epoch
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestRefoldsBesideTheLiving refolds accounts of one partition again and again
+// while others are under load, in batches that hold all partitions: no session
+// begins anew, the epochs of the others stay, and in the end everything is what
+// an independent fold gives.
+func TestRefoldsBesideTheLiving(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	s.settings["ADMIN_ADDR"], s.settings["LANES"] = freeAddr(t), "1"
+	projector := launch(t, "projector", s.settings, "run")
+	g := workload.New(93, workload.Config{Accounts: 60, HostileShare: 0.1})
+	if err := s.publish(t.Context(), g, 2000, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	var account string
+	var partition int
+	err := s.pool.QueryRow(t.Context(), `
+SELECT account_id, partition FROM export_g1.account_export WHERE user_json IS NOT NULL ORDER BY position DESC LIMIT 1`).Scan(&account, &partition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.epochs(t)
+	published := make(chan error, 1)
+	go func() { published <- s.publish(t.Context(), g, 6000, 6*time.Second) }()
+	rounds := 0
+	for done := false; !done; {
+		select {
+		case err := <-published:
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = true
+		default:
+		}
+		// A row that says what went into it, and is right, is left alone.
+		if _, err := s.pool.Exec(t.Context(), `UPDATE export_g1.account_export SET counted_at = NULL WHERE account_id = $1`, account); err != nil {
+			t.Fatal(err)
+		}
+		if out, status := command(t, "projector", s.settings, "refold", "--account", account); status != 0 {
+			t.Fatalf("refold: exit %d: %s", status, out)
+		}
+		rounds++
+	}
+	if rounds < 3 {
+		t.Errorf("%d rounds: the test races little", rounds)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	after := s.epochs(t)
+	if moved := after[partition] - before[partition]; moved < 3 || moved > int64(rounds) {
+		t.Errorf("the epoch of partition %d has moved %d times in %d rounds", partition, moved, rounds)
+	}
+	delete(before, partition)
+	delete(after, partition)
+	if !maps.Equal(before, after) {
+		t.Errorf("epochs of the others were %v and are %v", before, after)
+	}
+	status, _, body, err := get(t.Context(), "http://"+s.settings["ADMIN_ADDR"]+"/metrics", "")
+	if err != nil || status != http.StatusOK {
+		t.Fatal(status, err)
+	}
+	for _, reason := range []string{"fenced", "stalled", "source", "store"} {
+		if want := fmt.Sprintf("\nprojector_restarts_total{reason=%q} 0\n", reason); !strings.Contains(string(body), want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	out := projector.out.tail(1 << 20)
+	if begun := strings.Count(out, "partitions begin again at their checkpoints"); begun < 3 || strings.Contains(out, "starting again") {
+		t.Errorf("the partition has begun again %d times: %s", begun, out)
+	}
+	_, messages := s.verify(t)
+	t.Logf("%d messages, %d refolds", messages, rounds)
+}

@@ -1,0 +1,38 @@
+package readmodel_test
+
+import (
+	"errors"
+	"testing"
+
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// TestOwnedTellsWhatWasTouched: where a replica's partitions stand, of those
+// that it asks for and still has; and nothing of a generation that is another's.
+func TestOwnedTellsWhatWasTouched(t *testing.T) {
+	pool, s := open(t)
+	own := acquire(t, s)
+	if _, err := pool.Exec(t.Context(), `
+UPDATE export.checkpoints SET epoch = epoch + 1, position = 7 WHERE partition = 1;
+UPDATE export.checkpoints SET owner = 'another' WHERE partition = 2`); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Owned(t.Context(), 1, []int{0, 1, 2})
+	if err != nil || len(got) != 2 || got[0].Epoch != own.Checkpoints[0].Epoch || got[1].Partition != 1 ||
+		got[1].Epoch != own.Checkpoints[1].Epoch+1 || got[1].Position != 7 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	g, err := readmodel.Live(t.Context(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := stream
+	other.Created = noon
+	if err := readmodel.AcceptStream(t.Context(), pool, g, other, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Owned(t.Context(), 1, []int{0}); !errors.Is(err, projections.ErrFenced) {
+		t.Errorf("on another stream: %v", err)
+	}
+}
