@@ -42,6 +42,7 @@ func (p *crowd) acts() []act {
 		{"purge by hand", p.purgeByHand},
 		{"transform off", p.transformOff},
 		{"promote a mirror", p.promoteMirror},
+		{"pause", p.pause},
 		{"kill the projector", func() { p.projector.kill(); p.run() }},
 	}
 }
@@ -294,4 +295,31 @@ func (p *crowd) promoteMirror() {
 	p.projector.kill()
 	p.run()
 	p.streamBackup = "" // of the stream that was
+}
+
+// pause has nobody project for a while; who would wait for it is told so, and
+// what that names ends it.
+func (p *crowd) pause() {
+	p.must("pause", "--note", "people")
+	if p.rng.IntN(2) == 0 {
+		p.must("pause")
+	}
+	p.must("status")
+	if p.rng.IntN(2) == 0 {
+		p.refuses("rebuild")
+		return
+	}
+	h := p.leaves()
+	p.refuses("erase", "--account", h.id.String())
+	p.erase(h)
+}
+
+// refuses runs a command that has to end with 1, and does what it advises.
+func (p *crowd) refuses(args ...string) {
+	p.t.Helper()
+	out, status := p.operate(args...)
+	if status != 1 {
+		p.t.Errorf("%v: exit %d, want 1: %s", args, status, lastLines(out))
+	}
+	p.follow(out)
 }
