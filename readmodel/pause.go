@@ -16,11 +16,8 @@ import (
 // pausedCode is the SQLSTATE of export.stand_still.
 const pausedCode = "AE003"
 
-// How long whoever holds checkpoints is waited for: once, and in all.
-const (
-	standStillOnce   = 2 * time.Second
-	standStillWithin = 30 * time.Second
-)
+// standStillWithin is how long whoever holds a checkpoint is waited for.
+const standStillWithin = 30 * time.Second
 
 // StandStill pauses projecting: once it has returned, no checkpoint of any
 // generation moves, whichever program would move it, until [GoOn]. It waits for
@@ -53,7 +50,7 @@ func StandStill(ctx context.Context, pool *pgxpool.Pool, by, note string) (p pro
 }
 
 func standStill(ctx context.Context, tx pgx.Tx, by, note string) (p projections.Pause, already bool, err error) {
-	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, milliseconds(standStillOnce)); err != nil {
+	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, milliseconds(standStillWithin)); err != nil {
 		return p, false, err
 	}
 	// Before any checkpoint, as cut-overs do.
