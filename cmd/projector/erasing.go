@@ -340,10 +340,10 @@ func (e *erasing) round(ctx context.Context, r *receipt) error {
 	if r.RowsRemoved += rows; err != nil {
 		return err
 	}
-	if f, err = searchAll(ctx, e.client, e.account, e.needles, e.first.Position); err != nil {
+	if f, err = searchAll(ctx, e.client, e.pool, e.account, e.needles, e.first.Position); err != nil {
 		return err
 	}
-	r.MessagesSearched, r.MessagesLeft, r.ElsewhereAt = f.searched, f.left(), f.elsewhere
+	r.MessagesSearched, r.MessagesLeft, r.ElsewhereAt, r.Unreadable = f.searched, f.left(), f.elsewhere, f.unreadable
 	left, err := readmodel.LookFor(ctx, e.pool, e.account, e.needles.in)
 	r.RowsLeft = left.Rows
 	return err
@@ -393,7 +393,7 @@ func (e *erasing) purgeCopy(ctx context.Context, name string) (c copyReceipt, er
 		if c.Removed += n; err != nil {
 			return c, err
 		}
-		if f, err = searchAll(ctx, from, e.account, e.needles, first.Position); err != nil {
+		if f, err = searchAll(ctx, from, e.pool, e.account, e.needles, first.Position); err != nil {
 			return c, err
 		}
 		if c.Searched, c.Left = f.searched, f.left(); c.Left == 0 {
