@@ -86,13 +86,14 @@ func (p *program) erase() *cobra.Command {
 	return cmd
 }
 
+var streamName = regexp.MustCompile(`^[^\s\x00-\x1f\x7f.*>/\\]+$`)
+
 // streamsKind is a list of streams' names.
 func streamsKind() cli.Kind[[]string] {
-	sound := regexp.MustCompile(`^[^\s.*>/\\]+$`)
 	return cli.Kind[[]string]{Name: "NAMES", Right: "names of streams, separated by commas", Parse: func(s string) ([]string, error) {
 		names := strings.Split(s, ",")
 		for _, name := range names {
-			if !sound.MatchString(name) {
+			if !streamName.MatchString(name) {
 				return nil, errors.New("no name of a stream")
 			}
 		}

@@ -162,12 +162,18 @@ func readErasures(ctx context.Context, in io.Reader) ([]readmodel.Erasure, error
 			err = fmt.Errorf("account %s is on line %d already", account, seen[account])
 		case l.ErasedAt.IsZero():
 			err = errors.New(`"erased_at" is missing`)
+		case !eventTime(l.ErasedAt):
+			err = errors.New(`"erased_at" is no time of an event: years 0001 to 9999 in UTC`)
 		case l.Position == 0 || l.Position > 1<<63-1:
 			err = errors.New(`"position" is no position of a stream`)
 		case l.Stream == "":
 			err = errors.New(`"stream" is missing`)
+		case !streamName.MatchString(l.Stream):
+			err = errors.New(`"stream" is no name of a stream`)
 		case l.StreamCreated.IsZero():
 			err = errors.New(`"stream_created" is missing`)
+		case !eventTime(l.StreamCreated):
+			err = errors.New(`"stream_created" is no time of a stream: years 0001 to 9999 in UTC`)
 		case !receiptDigest.MatchString(l.Receipt):
 			err = errors.New(`"receipt" is not sha256: and 64 hex digits`)
 		}
@@ -182,6 +188,12 @@ func readErasures(ctx context.Context, in io.Reader) ([]readmodel.Erasure, error
 		return nil, fmt.Errorf("read erasures: %w", err)
 	}
 	return out, nil
+}
+
+// eventTime tells whether an event may have such a time, and JSON can hold it.
+func eventTime(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 1 && year <= 9999
 }
 
 // exportDue is after how long an export of the ledger is too old.
