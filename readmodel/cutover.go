@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,9 @@ import (
 
 	"accountexport/projections"
 )
+
+// ErrBack means that positions would go back by a cut-over.
+var ErrBack = errors.New("positions would go back")
 
 // Cutover makes a generation live instead of another. It holds the old one's
 // checkpoints, so its projector waits, and no reader does; has catchUp bring
@@ -60,8 +64,8 @@ SELECT count(*) FROM (SELECT FROM export.generations
 				continue
 			}
 			if back = true; same && !accept {
-				return fmt.Errorf("%w: partition %d of generation %d is at %d, and of the live one at %d: readers would go back",
-					projections.ErrRefused, partition, to, reached[partition], position)
+				return fmt.Errorf("%w: %w: partition %d of generation %d is at %d, and of the live one at %d: readers would go back",
+					projections.ErrRefused, ErrBack, partition, to, reached[partition], position)
 			}
 		}
 		if err := inheritHistory(ctx, tx, from, to, back); err != nil {
