@@ -101,6 +101,19 @@ func FindErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID) (
 	return e, nil
 }
 
+// FindErasures are the entries of those accounts that have one.
+func FindErasures(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) ([]Erasure, error) {
+	rows, err := pool.Query(ctx, `SELECT `+erasureColumns+` FROM export.erasures WHERE account_id = ANY($1) ORDER BY account_id`, uuids(accounts))
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger of erasures: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, scanErasure)
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger of erasures: %w", err)
+	}
+	return out, nil
+}
+
 // ExportErasures calls each with every entry, as of one moment, and then notes
 // that the ledger was exported then; not where each fails.
 func ExportErasures(ctx context.Context, pool *pgxpool.Pool, each func(Erasure) error) (n int64, err error) {

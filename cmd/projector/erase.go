@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"accountexport/internal/cli"
+	"accountexport/readmodel"
 )
 
 func (p *program) erase() *cobra.Command {
@@ -49,6 +50,11 @@ func (p *program) erase() *cobra.Command {
 					return nil
 				}
 				return sure(ctx, e.question())
+			}
+			// What another stream holds says nothing of this account.
+			on := targetOf(e.client, e.pool)
+			if err := on.Check(ctx); err != nil && !errors.Is(err, readmodel.ErrNoGeneration) {
+				return fmt.Errorf("account %s cannot be erased: %w", e.account, err)
 			}
 			switch heard, err := e.look(ctx); {
 			case err != nil:
