@@ -125,6 +125,9 @@ func (a *accepting) erasures(ctx context.Context, info projections.StreamInfo, a
 	}
 	again := &anew{client: a.client, pool: a.pool, out: a.out, those: those}
 	again.say()
+	if err := sayServed(ctx, a.pool, a.out, those); err != nil {
+		return err
+	}
 	fmt.Fprintf(a.out, "Accepting erases them anew: the same event is published where it lacks, and what else stream and tables hold of them is removed.\n")
 	if !a.yes {
 		return errUnsaid

@@ -20,7 +20,7 @@ import (
 
 func (p *program) erasures() *cobra.Command {
 	cmd := &cobra.Command{Use: "erasures", Short: "See the ledger of erasures, and keep it beyond the database's loss"}
-	cmd.AddCommand(p.erasuresList(), p.erasuresExport(), p.erasuresImport())
+	cmd.AddCommand(p.erasuresList(), p.erasuresExport(), p.erasuresImport(), p.erasuresRemove())
 	return cmd
 }
 
@@ -136,6 +136,45 @@ func (p *program) erasuresImport() *cobra.Command {
 			return err
 		},
 	}
+}
+
+func (p *program) erasuresRemove() *cobra.Command {
+	var account events.UUID
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "remove --account ID [--yes]",
+		Short: "Take an account off the ledger that nobody has erased",
+		Long: "For an account that came onto the ledger by mistake, by another deployment's export, say: `projector accept` and `rebuild`\n" +
+			"would erase it. One that is erased in a generation that is live or was live stays on the ledger. On a terminal it asks\n" +
+			"first; elsewhere it goes on unasked.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			pool, err := p.connectDatabase(ctx)
+			if err != nil {
+				return err
+			}
+			defer pool.Close()
+			e, err := readmodel.FindErasure(ctx, pool, account)
+			if err == nil && !yes {
+				err = p.asking(cmd)(ctx, fmt.Sprintf("Account %s, erased %s by stream %s, goes off the ledger: where it was erased, it returns with a "+
+					"restored stream.", account, e.ErasedAt.UTC().Format(time.RFC3339), e.Stream))
+			}
+			if err == nil {
+				err = readmodel.RemoveErasure(ctx, pool, account)
+			}
+			if errors.Is(err, readmodel.ErrNotFound) {
+				return fmt.Errorf("account %s is not on the ledger; `projector erasures list` shows who is", account)
+			}
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(p.out, "account %s is no longer on the ledger of erasures; remove it from exports as well, or it comes back by them\n", account)
+			return err
+		},
+	}
+	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
 }
 
 var receiptDigest = regexp.MustCompile(`^(sha256:[0-9a-f]{64})?$`)

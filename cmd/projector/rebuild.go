@@ -429,6 +429,9 @@ func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, 
 	again := &anew{client: r.client, pool: r.pool, out: r.out, those: those}
 	if len(those) > 0 {
 		again.say()
+		if err := sayServed(ctx, r.pool, r.out, those); err != nil {
+			return err
+		}
 		if err := again.carryOut(ctx); err != nil {
 			return err
 		}
