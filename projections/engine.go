@@ -219,7 +219,7 @@ func restartReason(err error) string {
 		return "fenced"
 	case errors.Is(err, errStalled):
 		return "stalled"
-	case errors.Is(err, errRead):
+	case errors.Is(err, errRead), errors.Is(err, ErrNotYet):
 		return "source"
 	}
 	return "store"

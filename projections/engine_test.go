@@ -230,3 +230,29 @@ func TestForeignPartitionsAreDropped(t *testing.T) {
 	w.last = foreign.Position
 	w.check(t, s)
 }
+
+// TestNothingIsFoldedBeforeItIsJudged: a guard that has not come to a judgement is
+// asked again, and nothing is folded before it has.
+func TestNothingIsFoldedBeforeItIsJudged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, newGenerator(1, 2).stream(50))
+		asked := 0
+		e.opt.Guard = func(StreamInfo, StreamIdentity, uint64, uint64) error {
+			if asked++; asked <= 5 {
+				if e.watch.reasons()["source"] != asked-1 {
+					t.Errorf("asked %d times, and began anew %v", asked, e.watch.reasons())
+				}
+				return ErrNotYet
+			}
+			return nil
+		}
+		stop := e.run(t)
+		e.store.wait(e.source.info.Last)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if n := e.watch.reasons()["source"]; n != 5 {
+			t.Errorf("began anew %d times, want 5", n)
+		}
+	})
+}

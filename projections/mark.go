@@ -8,6 +8,7 @@ import (
 	"hash"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,11 +20,18 @@ type Mark struct {
 	Digest   [16]byte  // of subject, header and payload
 }
 
+// forTheServer begins the headers by which a publisher says where it means to
+// publish. Copies of a stream leave them out.
+const forTheServer = "Nats-Expected-"
+
 // MarkOf is a message's mark.
 func MarkOf(m *Message) Mark {
 	h := sha256.New()
 	add(h, m.Subject)
 	for _, name := range slices.Sorted(maps.Keys(m.Header)) {
+		if strings.HasPrefix(name, forTheServer) {
+			continue
+		}
 		add(h, name)
 		for _, value := range m.Header[name] {
 			add(h, value)

@@ -185,6 +185,9 @@ func (s *session) guard(ctx context.Context, info StreamInfo, lowest, highest ui
 		if err == nil {
 			return info, nil
 		}
+		if errors.Is(err, ErrNotYet) {
+			return info, err
+		}
 		if !errors.Is(err, ErrBehind) || time.Since(began) >= s.p.opt.Doubt {
 			return info, fmt.Errorf("%w: %w", ErrRefused, err)
 		}

@@ -21,9 +21,12 @@ import (
 // or that would be missing, is a difference on any stream; otherwise, on different
 // streams, only accounts at equal positions are compared. One that is erased in
 // the first alone, and on the ledger, is about to be erased in the second as well.
+// One that is erased in the second alone is a difference on another stream: who
+// erased it there?
 type Comparison struct {
 	Compared  int64            // accounts that both have as far as they go
 	Moving    int64            // accounts on their way
+	Again     int64            // those of them that the stream lacks the erasure of, so that it is made anew
 	Missing   int64            // accounts of the first that the second lacks
 	New       int64            // accounts of the second that the first lacks
 	Different int64            // accounts compared that differ
@@ -48,7 +51,16 @@ func (c Comparison) Cost() string {
 	if n := c.Sections["position"]; n > 0 {
 		out = append(out, fmt.Sprintf("%d will go back", n))
 	}
+	if n := c.Sections["erased"]; n > 0 {
+		out = append(out, fmt.Sprintf("%d are erased in one of the two alone", n))
+	}
 	return strings.Join(out, ", ")
+}
+
+// Explained tells whether all that differs may come of another projection version:
+// that makes no account go back, be missing, or be erased or not.
+func (c Comparison) Explained() bool {
+	return c.Missing == 0 && c.Sections["position"] == 0 && c.Sections["erased"] == 0
 }
 
 // Equal tells whether nothing was found that needs an explanation.
@@ -84,8 +96,11 @@ const lags = `($3 AND a.position < b.position AND b.position <= $1 OR b.position
 
 // againErased is an account that is erased in the first alone, and will be in the
 // second.
-const againErased = `(a.erased_at IS NOT NULL AND b.erased_at IS NULL AND b.account_id IS NOT NULL
+const againErased = `(a.erased_at IS NOT NULL AND b.erased_at IS NULL
     AND EXISTS (SELECT FROM export.erasures e WHERE e.account_id = a.account_id))`
+
+// erasedElsewhere is one that is served and that another stream has erased.
+const erasedElsewhere = `(NOT $3 AND a.erased_at IS NULL AND a.account_id IS NOT NULL AND b.erased_at IS NOT NULL AND a.position <> b.position)`
 
 // Compare compares two generations inside the database, in one snapshot; no
 // document leaves it. The layout of stored rows depends on the messages alone,
@@ -163,8 +178,9 @@ SELECT count(*) FROM {a}.account_export a JOIN {b}.account_export b USING (accou
 	_, err = tx.Exec(ctx, o.replace.Replace(`
 DECLARE found NO SCROLL CURSOR FOR
 SELECT account_id, what, look FROM (
-    SELECT account_id, CASE WHEN b.account_id IS NULL AND `+settled+` THEN 'missing'
-        WHEN `+againErased+` THEN 'moving'
+    SELECT account_id, CASE WHEN `+againErased+` THEN CASE WHEN `+settled+` THEN 'again' ELSE 'moving' END
+        WHEN b.account_id IS NULL AND `+settled+` THEN 'missing'
+        WHEN `+erasedElsewhere+` THEN 'gone'
         WHEN a.account_id IS NULL AND b.position <= $1 THEN 'new'
         WHEN `+lags+` THEN 'position'
         WHEN a.position IS DISTINCT FROM b.position THEN 'moving'
@@ -267,6 +283,15 @@ func (o *comparing) count(id events.UUID, what string) {
 	case "moving":
 		o.Moving++
 		return
+	case "again":
+		o.Moving++
+		o.Again++
+		return
+	case "gone":
+		what = "erased"
+		o.Compared++
+		o.Different++
+		o.Sections[what]++
 	case "missing":
 		o.Missing++
 	case "new":

@@ -93,7 +93,7 @@ func ahead(t *testing.T, pool *pgxpool.Pool, generation int) {
 // TestWhatTheStreamCannotBringIsADifference: an account that the second
 // generation lacks, or has less of, is on its way only while the stream reaches
 // what the first has; one that is erased in the first alone is about to be erased
-// where the ledger knows it.
+// where the ledger knows it; one that another stream has erased is a difference.
 func TestWhatTheStreamCannotBringIsADifference(t *testing.T) {
 	pool, live := open(t)
 	builder := readmodel.NewBuilder(pool, "builder", false, quiet)
@@ -115,7 +115,7 @@ func TestWhatTheStreamCannotBringIsADifference(t *testing.T) {
 	check := func(when string, end uint64, want readmodel.Comparison, cost string) {
 		t.Helper()
 		got, err := readmodel.Compare(t.Context(), pool, 1, 2, func(context.Context) (uint64, error) { return end, nil })
-		if err != nil || got.Missing != want.Missing || got.Moving != want.Moving || got.Different != want.Different || got.Cost() != cost {
+		if err != nil || got.Missing != want.Missing || got.Moving != want.Moving || got.Again != want.Again || got.Different != want.Different || got.Cost() != cost {
 			t.Errorf("%s: %+v, %v, %q; want %+v", when, got, err, got.Cost(), want)
 		}
 	}
@@ -134,5 +134,13 @@ func TestWhatTheStreamCannotBringIsADifference(t *testing.T) {
 INSERT INTO export.erasures (account_id, erased_at, position, stream_name, stream_created) SELECT account_id, now(), 10, 'S', now() FROM export_g1.account_export`); err != nil {
 		t.Fatal(err)
 	}
-	check("erased in the first alone, as the ledger knows", 1000, readmodel.Comparison{Missing: 1, Moving: 1}, "1 of 2 accounts will answer 404")
+	check("erased in the first alone, as the ledger knows", 1000, readmodel.Comparison{Moving: 2, Again: 2}, "")
+	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET erased_at = NULL`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), `UPDATE export_g2.account_export SET erased_at = now(), position = 1000`); err != nil {
+		t.Fatal(err)
+	}
+	check("erased in the second alone, by another stream", 1000, readmodel.Comparison{Missing: 1, Different: 1},
+		"1 of 2 accounts will answer 404, 1 are erased in one of the two alone")
 }

@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,11 +13,15 @@ import (
 	"accountexport/projections"
 )
 
+// ErrBack means that positions would go back by a cut-over.
+var ErrBack = errors.New("positions would go back")
+
 // Cutover makes a generation live instead of another. It holds the old one's
 // checkpoints, so its projector waits, and no reader does; has catchUp bring
 // the new one to the end of the stream; and then, in the same transaction,
 // changes the two generations' rows, provided that no position goes back on
-// one stream, or that this is accepted. The old generation's projector finds
+// one stream, or that this is accepted. Who is erased in the
+// new one is on the ledger then. The old generation's projector finds
 // with its next commit that it is no longer live, and moves to the new one.
 func Cutover(ctx context.Context, pool *pgxpool.Pool, from, to int64, accept bool, catchUp func(ctx context.Context) error) error {
 	err := inTransaction(ctx, pool, func(tx pgx.Tx) error {
@@ -60,9 +65,12 @@ SELECT count(*) FROM (SELECT FROM export.generations
 				continue
 			}
 			if back = true; same && !accept {
-				return fmt.Errorf("%w: partition %d of generation %d is at %d, and of the live one at %d: readers would go back",
-					projections.ErrRefused, partition, to, reached[partition], position)
+				return fmt.Errorf("%w: %w: partition %d of generation %d is at %d, and of the live one at %d: readers would go back",
+					projections.ErrRefused, ErrBack, partition, to, reached[partition], position)
 			}
+		}
+		if err := enterLedger(ctx, tx, to); err != nil {
+			return err
 		}
 		if err := inheritHistory(ctx, tx, from, to, back); err != nil {
 			return err

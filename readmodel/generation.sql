@@ -5,7 +5,7 @@ CREATE SCHEMA {schema};
 
 -- One row an account that was heard of. Sections are JSON ready to send; of the
 -- long ones the row holds the live tail, items joined by commas. No index but
--- the primary key, so that updates stay in place (HOT).
+-- the primary key and that of tombstones, so that updates stay in place (HOT).
 CREATE TABLE {schema}.account_export (
     account_id     uuid PRIMARY KEY,
     partition      integer NOT NULL,
@@ -32,6 +32,9 @@ CREATE TABLE {schema}.account_export (
     keys_tail      bytea COMPRESSION {compression},
     sandboxes_tail bytea COMPRESSION {compression}
 ) WITH (fillfactor = 45, toast_tuple_target = 4080);
+
+-- Who is erased, for the ledger. No update changes what it looks at.
+CREATE INDEX account_export_erased ON {schema}.account_export (account_id) WHERE erased_at IS NOT NULL;
 
 -- Older items of long sections: section 1 quota_usage, 2 api_keys, 3 sandboxes.
 -- page_key orders the pages of a section.

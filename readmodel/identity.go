@@ -50,6 +50,21 @@ func Folded(ctx context.Context, pool *pgxpool.Pool) ([]projections.StreamIdenti
 	return out, nil
 }
 
+// Checkpoints are how far each partition of a generation is, and the last message
+// that was folded of it.
+func Checkpoints(ctx context.Context, pool *pgxpool.Pool, generation int64) ([]projections.Checkpoint, error) {
+	rows, err := pool.Query(ctx, `
+SELECT partition, position, epoch, as_of, last_position, last_at, last_digest FROM export.checkpoints WHERE generation = $1 ORDER BY partition`, generation)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, scanCheckpoint)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	return out, nil
+}
+
 // scanCheckpoint reads partition, position, epoch, as_of and the last message.
 func scanCheckpoint(r pgx.CollectableRow) (c projections.Checkpoint, err error) {
 	var last lastMessage

@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,9 +27,11 @@ type Erasure struct {
 	Receipt       string // digest of the last receipt; empty where there was none
 }
 
-// queueLedger enters the accounts that the batch erases; a tombstone is written
-// once. A position that the
-// ledger has of another stream, or of an event that is gone, is replaced.
+// queueLedger enters the accounts that the batch erases, where it is of the live
+// generation; a tombstone is written once. What a generation that is being built
+// has erased is entered when it goes live, and not before: its stream may not be
+// the one of who is served. A position that the ledger has of another stream, or
+// of an event that is gone, is replaced.
 func queueLedger(q statement, b *projections.Batch) {
 	var ids [][16]byte
 	var times []time.Time
@@ -45,7 +48,7 @@ func queueLedger(q statement, b *projections.Batch) {
 INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, stream_created)
 SELECT u.id, u.at, u.p, g.stream_name, g.stream_created
 FROM unnest($2::uuid[], $3::timestamptz[], $4::bigint[]) AS u (id, at, p), export.generations g
-WHERE g.generation = $1 ORDER BY u.id`+onceMore, b.Generation, ids, times, positions)
+WHERE g.generation = $1 AND g.state = 'live' ORDER BY u.id`+onceMore, b.Generation, ids, times, positions)
 }
 
 // onceMore is what becomes of an entry that is entered again.
@@ -54,13 +57,145 @@ ON CONFLICT (account_id) DO UPDATE SET erased_at = least(e.erased_at, excluded.e
     stream_name = excluded.stream_name, stream_created = excluded.stream_created
 WHERE (e.position, e.stream_name, e.stream_created) IS DISTINCT FROM (excluded.position, excluded.stream_name, excluded.stream_created)`
 
-// EnterTombstones enters those accounts that are erased in some generation and
-// are not on the ledger, and returns how many they were.
+// enterLedger enters who is erased in a generation that is about to be live.
+func enterLedger(ctx context.Context, tx pgx.Tx, generation int64) error {
+	_, err := tx.Exec(ctx, inSchema(generation, `
+INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, stream_created)
+SELECT a.account_id, a.erased_at, a.position, g.stream_name, g.stream_created
+FROM {schema}.account_export a JOIN export.generations g ON g.generation = $1 LEFT JOIN export.erasures l ON l.account_id = a.account_id
+WHERE a.erased_at IS NOT NULL AND (l.position, l.stream_name, l.stream_created) IS DISTINCT FROM (a.position, g.stream_name, g.stream_created)
+ORDER BY a.account_id`+onceMore), generation)
+	if err != nil {
+		return fmt.Errorf("enter tombstones into the ledger: %w", err)
+	}
+	return nil
+}
+
+// servedOnce are the generations that are live or were: what is erased in those
+// was erased here.
+const servedOnce = `WHERE state IN ('live', 'retired') OR state = 'building' AND finished_at IS NOT NULL`
+
+// EnterTombstones enters those accounts that are erased in a generation that is
+// live or was, and are not on the ledger, and returns how many they were. Of an
+// account with several tombstones it is the live one's, then the newest.
 func EnterTombstones(ctx context.Context, pool *pgxpool.Pool) (entered int64, err error) {
-	if err := pool.QueryRow(ctx, `SELECT export.enter_tombstones()`).Scan(&entered); err != nil {
+	err = inTransaction(ctx, pool, func(tx pgx.Tx) error {
+		entered = 0
+		all, err := generations(ctx, tx, servedOnce)
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(all, func(a, b Generation) int {
+			if live := a.State == StateLive; live != (b.State == StateLive) {
+				if live {
+					return -1
+				}
+				return 1
+			}
+			return cmp.Compare(b.Number, a.Number)
+		})
+		for _, g := range all {
+			tag, err := tx.Exec(ctx, inSchema(g.Number, `
+INSERT INTO export.erasures (account_id, erased_at, position, stream_name, stream_created)
+SELECT account_id, erased_at, position, $1, $2 FROM {schema}.account_export WHERE erased_at IS NOT NULL
+ORDER BY account_id ON CONFLICT DO NOTHING`), g.Stream.Name, g.Stream.Created)
+			if err != nil {
+				return err
+			}
+			entered += tag.RowsAffected()
+		}
+		return nil
+	})
+	if err != nil {
 		return 0, fmt.Errorf("enter tombstones into the ledger: %w", err)
 	}
 	return entered, nil
+}
+
+// ErrErased means that an account is erased, so that it stays on the ledger.
+var ErrErased = errors.New("the account is erased")
+
+// RemoveErasure takes an account off the ledger that came onto it by mistake.
+// [ErrErased] where a generation that is live or was has it as erased;
+// [ErrNotFound] where it is not on the ledger.
+func RemoveErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID) error {
+	err := inTransaction(ctx, pool, func(tx pgx.Tx) error {
+		// In one order with cut-overs.
+		if _, err := tx.Exec(ctx, `SELECT FROM export.generations ORDER BY generation FOR SHARE`); err != nil {
+			return err
+		}
+		all, err := generations(ctx, tx, servedOnce)
+		if err != nil {
+			return err
+		}
+		for _, g := range all {
+			erased, err := g.erased(ctx, tx, []events.UUID{account})
+			if err != nil {
+				return err
+			}
+			if len(erased) > 0 && g.State == StateLive {
+				return fmt.Errorf("%w in generation %d, which is live", ErrErased, g.Number)
+			}
+			if len(erased) > 0 {
+				return fmt.Errorf("%w in generation %d, which was live; where that was by mistake, `projector generations drop %d` comes first",
+					ErrErased, g.Number, g.Number)
+			}
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM export.erasures_owed WHERE account_id = $1`, [16]byte(account)); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `DELETE FROM export.erasures WHERE account_id = $1`, [16]byte(account))
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("take account %s off the ledger of erasures: %w", account, err)
+	}
+	return nil
+}
+
+// erased are those of the accounts of which the generation has a tombstone.
+func (g Generation) erased(ctx context.Context, db querier, accounts []events.UUID) ([]events.UUID, error) {
+	return g.having(ctx, db, accounts, `erased_at IS NOT NULL`)
+}
+
+func (g Generation) having(ctx context.Context, db querier, accounts []events.UUID, what string) ([]events.UUID, error) {
+	rows, err := db.Query(ctx, inSchema(g.Number, `
+SELECT account_id FROM {schema}.account_export WHERE account_id = ANY($1) AND `+what+` ORDER BY account_id`), uuids(accounts))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (id events.UUID, err error) {
+		err = row.Scan((*[16]byte)(&id))
+		return id, err
+	})
+}
+
+// NeverErasedHere lists those of the accounts that the live generation serves, and
+// that no generation that was live has as erased.
+func NeverErasedHere(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) ([]events.UUID, error) {
+	g, err := liveGeneration(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	out, err := g.having(ctx, pool, accounts, `erased_at IS NULL`)
+	if err != nil {
+		return nil, fmt.Errorf("look for accounts that are served: %w", err)
+	}
+	all, err := generations(ctx, pool, servedOnce)
+	if err != nil {
+		return nil, err
+	}
+	for _, before := range all {
+		gone, err := before.erased(ctx, pool, out)
+		if err != nil {
+			return nil, fmt.Errorf("look into generation %d: %w", before.Number, err)
+		}
+		out = slices.DeleteFunc(out, func(id events.UUID) bool { return slices.Contains(gone, id) })
+	}
+	return out, nil
 }
 
 const erasureColumns = `account_id, erased_at, position, stream_name, stream_created, coalesce(receipt, '')`
@@ -99,6 +234,19 @@ func FindErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID) (
 		return e, fmt.Errorf("read the ledger of erasures: %w", err)
 	}
 	return e, nil
+}
+
+// FindErasures are the entries of those accounts that have one.
+func FindErasures(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) ([]Erasure, error) {
+	rows, err := pool.Query(ctx, `SELECT `+erasureColumns+` FROM export.erasures WHERE account_id = ANY($1) ORDER BY account_id`, uuids(accounts))
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger of erasures: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, scanErasure)
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger of erasures: %w", err)
+	}
+	return out, nil
 }
 
 // ExportErasures calls each with every entry, as of one moment, and then notes

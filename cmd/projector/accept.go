@@ -73,7 +73,7 @@ func (a *accepting) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	refused := guard(ctx, a.pool, info, a.g.Stream, a.lowest, a.highest)
+	refused := acts.Guard(ctx, a.pool, info, a.g.Stream, a.lowest, a.highest)
 	if refused == nil || errors.Is(refused, stream.ErrHistoryLost) {
 		if err := projections.CheckLast(ctx, a.client, a.checkpoints); errors.Is(err, projections.ErrReplaced) {
 			refused = err
@@ -125,6 +125,9 @@ func (a *accepting) erasures(ctx context.Context, info projections.StreamInfo, a
 	}
 	again := &anew{client: a.client, pool: a.pool, out: a.out, those: those}
 	again.say()
+	if err := sayServed(ctx, a.pool, a.out, those); err != nil {
+		return err
+	}
 	fmt.Fprintf(a.out, "Accepting erases them anew: the same event is published where it lacks, and what else stream and tables hold of them is removed.\n")
 	if !a.yes {
 		return errUnsaid
@@ -252,7 +255,7 @@ const namedAtOnce = 10
 // none.
 func (a *accepting) compare(ctx context.Context) (compared int, why string, err error) {
 	var named []string
-	v := &acts.Verifying{Target: acts.Target{Stream: a.client, Pool: a.pool}, Each: func(v acts.Verdict) error {
+	v := &acts.Verifying{Target: targetOf(a.client, a.pool), Each: func(v acts.Verdict) error {
 		if !v.Same() && len(named) < namedAtOnce {
 			named = append(named, whatOf(v))
 		}

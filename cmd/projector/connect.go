@@ -35,18 +35,26 @@ func (p *program) connectWithin(ctx context.Context, log *slog.Logger, patience 
 		ReadAhead: min(16<<20, int(p.cfg.MemoryLimit)/32), Logger: log})
 }
 
+// targetOf is what acts are done to, judged as `projector run` judges it.
+func targetOf(client *stream.Client, pool *pgxpool.Pool) acts.Target {
+	g := &gaps{client: client, pool: pool}
+	return acts.Target{Stream: client, Pool: pool, Judge: g.judge}
+}
+
 // target connects to both, and gives what ends the connections.
 func (p *program) target(ctx context.Context) (on acts.Target, done func(), err error) {
-	if on.Stream, err = p.connectStream(ctx, p.cfg.Logger(p.err)); err != nil {
+	client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
+	if err != nil {
 		return on, nil, err
 	}
-	if on.Pool, err = p.connectDatabase(ctx); err != nil {
-		on.Stream.Close()
+	pool, err := p.connectDatabase(ctx)
+	if err != nil {
+		client.Close()
 		return on, nil, err
 	}
-	return on, func() {
-		on.Pool.Close()
-		on.Stream.Close()
+	return targetOf(client, pool), func() {
+		pool.Close()
+		client.Close()
 	}, nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"accountexport/internal/cli"
+	"accountexport/readmodel"
 )
 
 func (p *program) erase() *cobra.Command {
@@ -49,6 +50,11 @@ func (p *program) erase() *cobra.Command {
 					return nil
 				}
 				return sure(ctx, e.question())
+			}
+			// What another stream holds says nothing of this account.
+			on := targetOf(e.client, e.pool)
+			if err := on.Check(ctx); err != nil && !errors.Is(err, readmodel.ErrNoGeneration) {
+				return fmt.Errorf("account %s cannot be erased: %w", e.account, err)
 			}
 			switch heard, err := e.look(ctx); {
 			case err != nil:
@@ -90,13 +96,14 @@ func (p *program) erase() *cobra.Command {
 	return cmd
 }
 
+var streamName = regexp.MustCompile(`^[^\s\x00-\x1f\x7f.*>/\\]+$`)
+
 // streamsKind is a list of streams' names.
 func streamsKind() cli.Kind[[]string] {
-	sound := regexp.MustCompile(`^[^\s.*>/\\]+$`)
 	return cli.Kind[[]string]{Name: "NAMES", Right: "names of streams, separated by commas", Parse: func(s string) ([]string, error) {
 		names := strings.Split(s, ",")
 		for _, name := range names {
-			if !sound.MatchString(name) {
+			if !streamName.MatchString(name) {
 				return nil, errors.New("no name of a stream")
 			}
 		}

@@ -242,17 +242,25 @@ func (e *erasing) projected(ctx context.Context) error {
 	var best uint64
 	moved, said := time.Now(), time.Now()
 	for {
-		m, err := exports.Meta(ctx, e.account)
-		if err != nil {
-			return err
-		}
 		g, err := readmodel.Live(ctx, e.pool)
 		if err != nil {
 			return err
 		}
 		lowest, err := readmodel.Lowest(ctx, e.pool, g.Number)
-		if err != nil || m.State == readmodel.Erased && lowest >= e.first.Position {
+		if err != nil {
 			return err
+		}
+		m, err := exports.Meta(ctx, e.account)
+		if err != nil {
+			return err
+		}
+		switch {
+		case lowest < e.first.Position:
+		case m.State == readmodel.Erased:
+			return nil
+		default: // waiting longer helps nobody
+			return fmt.Errorf("account.erased is published at position %d of stream %s, and generation %d, which stands at %d, has not erased the account by it: "+
+				"does `projector run` follow that stream? Nothing is removed", e.first.Position, e.client.Stream(), g.Number, lowest)
 		}
 		if err := readmodel.CheckPaused(ctx, e.pool); err != nil {
 			return fmt.Errorf("account.erased is published at position %d, and not projected: %w. Nothing is removed yet; run the same command "+

@@ -20,7 +20,7 @@ import (
 
 func (p *program) erasures() *cobra.Command {
 	cmd := &cobra.Command{Use: "erasures", Short: "See the ledger of erasures, and keep it beyond the database's loss"}
-	cmd.AddCommand(p.erasuresList(), p.erasuresExport(), p.erasuresImport())
+	cmd.AddCommand(p.erasuresList(), p.erasuresExport(), p.erasuresImport(), p.erasuresRemove())
 	return cmd
 }
 
@@ -138,6 +138,45 @@ func (p *program) erasuresImport() *cobra.Command {
 	}
 }
 
+func (p *program) erasuresRemove() *cobra.Command {
+	var account events.UUID
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "remove --account ID [--yes]",
+		Short: "Take an account off the ledger that nobody has erased",
+		Long: "For an account that came onto the ledger by mistake, by another deployment's export, say: `projector accept` and `rebuild`\n" +
+			"would erase it. One that is erased in a generation that is live or was live stays on the ledger. On a terminal it asks\n" +
+			"first; elsewhere it goes on unasked.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			pool, err := p.connectDatabase(ctx)
+			if err != nil {
+				return err
+			}
+			defer pool.Close()
+			e, err := readmodel.FindErasure(ctx, pool, account)
+			if err == nil && !yes {
+				err = p.asking(cmd)(ctx, fmt.Sprintf("Account %s, erased %s by stream %s, goes off the ledger: where it was erased, it returns with a "+
+					"restored stream.", account, e.ErasedAt.UTC().Format(time.RFC3339), e.Stream))
+			}
+			if err == nil {
+				err = readmodel.RemoveErasure(ctx, pool, account)
+			}
+			if errors.Is(err, readmodel.ErrNotFound) {
+				return fmt.Errorf("account %s is not on the ledger; `projector erasures list` shows who is", account)
+			}
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(p.out, "account %s is no longer on the ledger of erasures; remove it from exports as well, or it comes back by them\n", account)
+			return err
+		},
+	}
+	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
 var receiptDigest = regexp.MustCompile(`^(sha256:[0-9a-f]{64})?$`)
 
 // readErasures reads the lines of an export, all of which have to be sound.
@@ -162,12 +201,18 @@ func readErasures(ctx context.Context, in io.Reader) ([]readmodel.Erasure, error
 			err = fmt.Errorf("account %s is on line %d already", account, seen[account])
 		case l.ErasedAt.IsZero():
 			err = errors.New(`"erased_at" is missing`)
+		case !eventTime(l.ErasedAt):
+			err = errors.New(`"erased_at" is no time of an event: years 0001 to 9999 in UTC`)
 		case l.Position == 0 || l.Position > 1<<63-1:
 			err = errors.New(`"position" is no position of a stream`)
 		case l.Stream == "":
 			err = errors.New(`"stream" is missing`)
+		case !streamName.MatchString(l.Stream):
+			err = errors.New(`"stream" is no name of a stream`)
 		case l.StreamCreated.IsZero():
 			err = errors.New(`"stream_created" is missing`)
+		case !eventTime(l.StreamCreated):
+			err = errors.New(`"stream_created" is no time of a stream: years 0001 to 9999 in UTC`)
 		case !receiptDigest.MatchString(l.Receipt):
 			err = errors.New(`"receipt" is not sha256: and 64 hex digits`)
 		}
@@ -182,6 +227,12 @@ func readErasures(ctx context.Context, in io.Reader) ([]readmodel.Erasure, error
 		return nil, fmt.Errorf("read erasures: %w", err)
 	}
 	return out, nil
+}
+
+// eventTime tells whether an event may have such a time, and JSON can hold it.
+func eventTime(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 1 && year <= 9999
 }
 
 // exportDue is after how long an export of the ledger is too old.

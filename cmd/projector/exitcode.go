@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/internal/stream"
 	"accountexport/projections"
@@ -23,7 +24,7 @@ var refusals = []struct {
 	{stream.ErrHistoryLost, 14},
 	{projections.ErrPartitions, 15},
 	{projections.ErrReplaced, 16},
-	{errErasuresLacking, 17},
+	{acts.ErrErasuresLacking, 17},
 	{stream.ErrMissing, 18},
 }
 

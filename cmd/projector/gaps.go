@@ -231,6 +231,22 @@ func (g *gaps) refuse(ctx context.Context, info projections.StreamInfo, those pr
 	return fmt.Errorf("%w: %w", projections.ErrRefused, stream.UndeliveredMessages(info.Name, those))
 }
 
+// judge is the refusal of a stream that has lost messages, as far as it was looked
+// at before.
+func (g *gaps) judge(ctx context.Context, info projections.StreamInfo) error {
+	l, err := g.look(ctx, info)
+	if errors.Is(err, readmodel.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = l.err()
+	}
+	if errors.Is(err, stream.ErrMissing) {
+		err = fmt.Errorf("%w: %w", projections.ErrRefused, err)
+	}
+	return err
+}
+
 // gapGuard looks for gaps whenever another number of messages is missing than at
 // the last look.
 type gapGuard struct {
@@ -265,6 +281,9 @@ func (g *gapGuard) guard(ctx context.Context, info projections.StreamInfo) error
 		return err
 	}
 	if err != nil {
+		if !g.created.Equal(info.Created) { // nothing is known of it, so nothing is folded
+			return fmt.Errorf("%w: what the stream is missing: %w", projections.ErrNotYet, err)
+		}
 		g.log.Warn("what the stream is missing is not looked at yet", "error", err)
 		return nil
 	}

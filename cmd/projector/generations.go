@@ -72,6 +72,10 @@ func (p *program) rollback() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			on := targetOf(r.client, r.pool)
+			if err := on.CheckGeneration(ctx, before); err != nil {
+				return fmt.Errorf("generation %d cannot be rolled back to: %w", before, err)
+			}
 			store := readmodel.NewReviver(r.builder, replicaName(), before, r.log)
 			defer closeStore(ctx, store)
 			if err := r.cutOver(ctx, store, live.Number, before); err != nil {

@@ -8,111 +8,27 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sync/errgroup"
-
-	"accountexport/events"
-	"accountexport/internal/stream"
+	"accountexport/internal/acts"
 	"accountexport/projections"
-	"accountexport/readmodel"
 )
-
-// errErasuresLacking means that the ledger of erasures knows accounts that the
-// stream holds no erasure of: it was restored from before.
-var errErasuresLacking = errors.New("the ledger knows erasures that the stream lacks, or this database")
-
-// askedAtOnce are the questions to the server under way while the ledger is
-// compared (measured: 100,000 erasures in below ten seconds on two cores that
-// had other work).
-const askedAtOnce = 64
-
-// lacking lists those erasures on the ledger that are owed here, or that the
-// stream lacks, at most so many; 0 for all. Mostly the event is where the ledger has it, which is one
-// question; otherwise the account's messages are read.
-func lacking(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, most int) (those []readmodel.Erasure, err error) {
-	owed, err := readmodel.OwedErasures(ctx, pool, true)
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range owed {
-		e, err := readmodel.FindErasure(ctx, pool, o.Account)
-		if errors.Is(err, readmodel.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if those = append(those, e); most > 0 && len(those) >= most {
-			return those, nil
-		}
-	}
-	info, err := client.Info(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var after *events.UUID
-	for {
-		some, err := readmodel.Erasures(ctx, pool, after, 1000)
-		if err != nil || len(some) == 0 {
-			return those, err
-		}
-		after = &some[len(some)-1].Account
-		var mu sync.Mutex
-		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(askedAtOnce)
-		for _, e := range some {
-			g.Go(func() error {
-				has, err := client.ErasedAt(gctx, e.Account, e.Position)
-				if err != nil || has {
-					return err
-				}
-				if has, err = client.EndsErased(gctx, e.Account, info.Partitions); err != nil || has {
-					return err
-				}
-				first, err := client.FirstErased(gctx, e.Account)
-				if err != nil || first.Position > 0 {
-					return err
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				those = append(those, e)
-				return nil
-			})
-		}
-		if err := g.Wait(); err != nil {
-			return nil, fmt.Errorf("compare the ledger of erasures with stream %s: %w", client.Stream(), err)
-		}
-		if most > 0 && len(those) >= most {
-			return those[:most], nil
-		}
-	}
-}
-
-// refuseLacking is why nothing may be folded from the stream, where the ledger
-// knows erasures that it lacks.
-func refuseLacking(those []readmodel.Erasure, stream string) error {
-	if len(those) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: account %s was erased at %s, and that is not done in stream %s, or not in this database (there may be more): one of them was restored from before. "+
-		"Nothing was changed, and what is there is still served. Ways out: restore a later backup; `projector accept`, which says "+
-		"who they are and, told --yes, erases them anew; or `projector rebuild`, which does so before it cuts over",
-		errErasuresLacking, those[0].Account, those[0].ErasedAt.UTC().Format(time.RFC3339), stream)
-}
 
 // ledgerGuard is a [projections.Guard] that also holds the ledger of erasures
 // against the stream: at start, before anything is folded, and whenever the
 // connection was made anew or the stream is another or has lost its end, since
-// it may have been restored meanwhile.
+// it may have been restored meanwhile. Until that is done nothing is folded.
 type ledgerGuard struct {
 	ctx    context.Context
-	client *stream.Client
-	pool   *pgxpool.Pool
+	on     acts.Target
 	log    *slog.Logger
 	gaps   *gapGuard
+	within time.Duration // that one call takes at most; default 10 s
 
-	mu      sync.Mutex
-	checked seenStream // compared with the ledger, and found to have all
+	mu       sync.Mutex
+	checked  seenStream // compared with the ledger, and found to have all
+	at       seenStream // being compared
+	compare  func(context.Context) error
+	told     time.Time
+	compared int
 }
 
 // seenStream is what tells that a stream may have been restored.
@@ -122,43 +38,66 @@ type seenStream struct {
 	last        uint64
 }
 
-// compareWithin is how long comparing may be tried before it is left to the
-// next look: the servers are away, and readiness tells so.
-const compareWithin = time.Minute
+func (s seenStream) same(now seenStream) bool {
+	return s.connections == now.connections && s.created.Equal(now.created) && s.last <= now.last
+}
 
 func (l *ledgerGuard) guard(info projections.StreamInfo, have projections.StreamIdentity, lowest, highest uint64) error {
 	// Who has to accept the stream does that first.
-	if err := guard(l.ctx, l.pool, info, have, lowest, highest); err != nil {
+	if err := acts.Guard(l.ctx, l.on.Pool, info, have, lowest, highest); err != nil {
 		return err
 	}
-	if err := l.gaps.guard(l.ctx, info); err != nil {
-		return err
+	if l.gaps != nil {
+		if err := l.gaps.guard(l.ctx, info); err != nil {
+			return err
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := seenStream{l.client.Connections(), info.Created, info.Last}
-	if c := l.checked; c.connections == now.connections && c.created.Equal(now.created) && c.last <= now.last {
+	now := seenStream{l.on.Stream.Connections(), info.Created, info.Last}
+	if l.checked.same(now) {
 		l.checked.last = now.last
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(l.ctx, compareWithin)
+	return l.ledger(now)
+}
+
+// ledger compares for a while, and ends with [projections.ErrNotYet] where that
+// is not enough: the next call goes on where this one was, on the same stream.
+func (l *ledgerGuard) ledger(now seenStream) error {
+	if l.compare == nil || !l.at.same(now) {
+		l.at, l.told, l.compared = now, time.Now(), 0
+		l.compare = (&acts.ComparingLedger{Target: l.on, Each: l.tell}).Check
+	}
+	within := l.within
+	if within == 0 {
+		within = 10 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, within)
 	defer cancel()
-	var those []readmodel.Erasure
-	var err error
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		if those, err = lacking(ctx, l.client, l.pool, 1); err == nil {
-			break
+		err := l.compare(ctx)
+		if err == nil {
+			l.checked, l.compare = l.at, nil
+			return nil
+		}
+		if errors.Is(err, acts.ErrErasuresLacking) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			l.log.Warn("the ledger of erasures is not compared with the stream yet", "error", err)
-			return nil
+			return fmt.Errorf("%w: %d entries of the ledger of erasures are compared with stream %s: %w", projections.ErrNotYet, l.compared,
+				l.on.Stream.Stream(), errors.Join(l.ctx.Err(), err))
 		case <-time.After(wait):
 		}
 	}
-	if err := refuseLacking(those, l.client.Stream()); err != nil {
-		return err
+}
+
+// tell says how far it is.
+func (l *ledgerGuard) tell(compared int) {
+	l.compared = compared
+	if time.Since(l.told) > 5*time.Second {
+		l.told = time.Now()
+		l.log.Info("comparing the ledger of erasures with the stream; nothing is folded before that is done", "compared", compared)
 	}
-	l.checked = now
-	return nil
 }

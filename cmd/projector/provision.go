@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"accountexport/internal/acts"
+	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/readmodel"
 )
@@ -47,8 +50,14 @@ func (p *program) provision() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !there && !newStream && len(folded) > 0 {
+			switch {
+			case newStream: // told that it is another
+			case !there && len(folded) > 0:
 				return p.noNewStream(ctx, pool, folded[0])
+			case there:
+				if err := p.strange(ctx, client, pool); err != nil {
+					return err
+				}
 			}
 			res, err := client.Provision(ctx, folded...)
 			if err != nil {
@@ -64,6 +73,23 @@ func (p *program) provision() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&newStream, "new-stream", false, "make a new, empty stream although the database holds checkpoints of one")
 	return cmd
+}
+
+// strange is why the stream that is there is not the one that was folded, or not
+// any more: then it gets no id here. Another number of partitions, another
+// projection version and messages that are missing are no matter of who it is, and
+// a restored database is brought to this schema first.
+func (p *program) strange(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) error {
+	err := targetOf(client, pool).Check(ctx)
+	for _, other := range []error{readmodel.ErrNoGeneration, projections.ErrVersion, projections.ErrPartitions, stream.ErrHistoryLost, stream.ErrMissing} {
+		if errors.Is(err, other) {
+			return nil
+		}
+	}
+	if acts.IsRefusal(err) {
+		return fmt.Errorf("the database is migrated, and the stream was left as it is: %w", err)
+	}
+	return err
 }
 
 // noNewStream says what to look at before a new stream is made beside

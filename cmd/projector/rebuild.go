@@ -377,24 +377,31 @@ func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live r
 	for _, d := range c.Sample {
 		fmt.Fprintf(r.out, "  account %s: %s\n", d.Account, d.What)
 	}
+	if c.Again > 0 {
+		fmt.Fprintf(r.out, "  %d that are erased and are not so in generation %d are erased in it anew before it is cut over to\n", c.Again, generation)
+	}
 	expected := live.Major != projections.VersionMajor || live.Minor != projections.VersionMinor || live.Refolded < live.Minor
 	cost := c.Cost()
-	if c.Equal() || r.accept && cost == "" || expected && c.Missing == 0 {
+	if c.Equal() || r.accept && cost == "" || expected && c.Explained() {
 		return nil
 	}
 	if !r.accept {
 		if cost != "" {
 			cost = " (" + cost + ")"
 		}
-		return fmt.Errorf("the generations differ although the same projection version folded both: nothing was cut over. "+
+		why := "although the same projection version folded both"
+		if expected {
+			why = "by more than another projection version explains"
+		}
+		return fmt.Errorf("the generations differ %s: nothing was cut over. "+
 			"`projector %s --accept-differences` does so all the same%s; the accounts named above tell why they differ (`projector verify --account ID`)",
-			r.command, cost)
+			why, r.command, cost)
 	}
 	fmt.Fprintf(r.out, "accepting the differences: %s\n", cost)
 	if r.yes {
 		return nil
 	}
-	if c.Compared+c.Moving+c.New == 0 {
+	if c.Compared+c.Moving-c.Again+c.New == 0 {
 		return fmt.Errorf("nothing was cut over: generation %d holds no account, so all %d would answer 404. Is stream %s the right one, and whole? "+
 			"Restore it from a backup; `projector %s --accept-differences --yes` goes on without them", generation, c.Missing, r.client.Stream(), r.command)
 	}
@@ -428,6 +435,9 @@ func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, 
 	again := &anew{client: r.client, pool: r.pool, out: r.out, those: those}
 	if len(those) > 0 {
 		again.say()
+		if err := sayServed(ctx, r.pool, r.out, those); err != nil {
+			return err
+		}
 		if err := again.carryOut(ctx); err != nil {
 			return err
 		}
@@ -438,7 +448,13 @@ func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, 
 	if err := toEnd(ctx); err != nil { // most of the way, before anybody has to wait
 		return fmt.Errorf("cut over: %w", err)
 	}
-	if err := readmodel.Cutover(ctx, r.pool, from, to, r.accept, toEnd); err != nil {
+	if err := readmodel.Cutover(ctx, r.pool, from, to, r.accept, toEnd); errors.Is(err, readmodel.ErrBack) {
+		command := r.command
+		if command == "rollback" { // which takes nothing from anybody
+			command = "rebuild"
+		}
+		return fmt.Errorf("%w. Has the stream lost its end? Ways out: restore it from a backup; `projector %s --accept-differences`, which says who goes back", err, command)
+	} else if err != nil {
 		return err
 	}
 	fmt.Fprintf(r.out, "generation %d is live; generation %d is kept until `projector generations drop %d`\n", to, from, from)

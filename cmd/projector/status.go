@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/projections"
 	"accountexport/readmodel"
@@ -136,7 +137,8 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 		return nil, err
 	}
 	defer pool.Close()
-	info, refused := refusedForSure(ctx, client, pool)
+	on := targetOf(client, pool)
+	info, refused := on.Refused(ctx)
 	if refused != nil && !errors.Is(refused, projections.ErrRefused) && !errors.Is(refused, readmodel.ErrNoGeneration) {
 		return nil, refused
 	}
@@ -150,15 +152,6 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 	if refused != nil {
 		st.refuse(refused)
 		return st, nil
-	}
-	l, err := (&gaps{client: client, pool: pool}).look(ctx, info)
-	if err == nil {
-		if refused := l.err(); refused != nil {
-			st.refuse(refused)
-			return st, nil
-		}
-	} else if !errors.Is(err, readmodel.ErrNotFound) {
-		return nil, err
 	}
 	before := *st
 	for deadline := time.Now().Add(5 * time.Second); st.Lag > 0 && !st.Progressing && st.Paused == nil && time.Now().Before(deadline); {
@@ -174,11 +167,7 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 		st.Off = before.Off
 	}
 	st.StreamEnd = max(st.StreamEnd, st.Position) // it may have grown since it was asked
-	those, err := lacking(ctx, client, pool, 1)
-	if err == nil {
-		err = refuseLacking(those, client.Stream())
-	}
-	if errors.Is(err, errErasuresLacking) {
+	if err = on.CheckLedger(ctx); errors.Is(err, acts.ErrErasuresLacking) {
 		st.refuse(err)
 		return st, nil
 	}

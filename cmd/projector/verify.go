@@ -23,6 +23,7 @@ func (p *program) verify() *cobra.Command {
 		Long: "Refolds accounts from the stream up to the checkpoints, and compares all that is stored of them by its digest, and where\n" +
 			"that differs by section; the tiers, too. Accounts are those of the read model and those of the stream: one that was\n" +
 			"lost is a difference, as is one that never was, and what lies beside a row that is not there (--all).\n" +
+			"Where `projector run` would refuse the stream, it ends with the status that `run` would end with, and notes nothing.\n" +
 			"A row from before rows said what went into them, and which is right, says so from then on.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -31,6 +32,15 @@ func (p *program) verify() *cobra.Command {
 				return err
 			}
 			defer done()
+			// It only reads, so it goes on where the stream is refused, and says so.
+			check := func() error { return on.CheckAll(ctx) }
+			if account != nil {
+				check = func() error { return on.Check(ctx, *account) }
+			}
+			refused := check()
+			if refused != nil && !acts.IsRefusal(refused) {
+				return refused
+			}
 			var mend mending
 			v := &acts.Verifying{Target: on, Each: func(res acts.Verdict) error {
 				mend.see(res)
@@ -51,7 +61,12 @@ func (p *program) verify() *cobra.Command {
 				fmt.Fprintf(p.out, "%d accounts and %d tiers compared, %d differ; %d accounts have a row, and of %d the stream holds messages\n",
 					v.Accounts, v.Tiers, v.Differ, v.Rows, v.InStream)
 			}
-			if v.Differ == 0 {
+			switch {
+			case refused != nil && v.Differ == 0:
+				return fmt.Errorf("nothing differs, and `projector run` would refuse the stream all the same: %w", refused)
+			case refused != nil:
+				return fmt.Errorf("%d differ, and this is not the stream to mend them by, since `projector run` would refuse it: %w", v.Differ, refused)
+			case v.Differ == 0:
 				return nil
 			}
 			return errors.New(mend.advice())

@@ -7,13 +7,20 @@
 package acts
 
 import (
+	"context"
+
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/stream"
+	"accountexport/projections"
 )
 
 // Target is what an act is done to: a stream, and the read model folded from it.
 type Target struct {
 	Stream *stream.Client
 	Pool   *pgxpool.Pool
+
+	// Judge is what `projector run` holds an answer of the stream against, beside
+	// what is its identity, its bounds and its last messages; default: nothing.
+	Judge func(ctx context.Context, info projections.StreamInfo) error
 }

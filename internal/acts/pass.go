@@ -177,7 +177,7 @@ func (v *Verifying) judgeAll(ctx context.Context, ids []events.UUID, accounts ma
 			delete(accounts, id) // its fold is no longer needed
 		}
 		if len(silent) > 0 {
-			if _, err := readmodel.NoteSums(ctx, v.Pool, silent); err != nil {
+			if err := v.noteSums(ctx, silent); err != nil {
 				return err
 			}
 		}

@@ -13,7 +13,8 @@ import (
 )
 
 // Refolding refolds accounts and tiers from the stream into the live
-// generation, beside whoever projects it.
+// generation, beside whoever projects it. A stream that [Target.Check] refuses
+// changes nothing: it is asked before anything is read, again and again.
 type Refolding struct {
 	Target
 	AcceptLoss bool          // also where the stream no longer holds all that a row was made of
@@ -55,6 +56,9 @@ func (f *Refolding) RetryDue(ctx context.Context, begins func(generation int64, 
 	if err != nil || !due {
 		return false, err
 	}
+	if err := f.Check(ctx); err != nil {
+		return false, err
+	}
 	err = readmodel.RetryTurn(ctx, f.Pool, func() error {
 		r, err := readmodel.FindRetriable(ctx, f.Pool, true)
 		if err != nil {
@@ -72,6 +76,9 @@ func (f *Refolding) RetryDue(ctx context.Context, begins func(generation int64, 
 }
 
 func (f *Refolding) each(ctx context.Context, r readmodel.Retriable) error {
+	if err := f.Check(ctx); err != nil {
+		return err
+	}
 	for _, subject := range r.Tiers {
 		what := "tier " + events.ParseSubject(subject).Tier
 		different, err := readmodel.SwapTier(ctx, f.Pool, subject, f.tier(subject))
@@ -87,6 +94,9 @@ func (f *Refolding) each(ctx context.Context, r readmodel.Retriable) error {
 		f.Tiers++
 	}
 	for ids := range slices.Chunk(r.Accounts, accountsAtOnce) {
+		if err := f.Check(ctx, ids...); err != nil {
+			return err
+		}
 		done, err := readmodel.SwapAccounts(ctx, f.Pool, ids, f.AcceptLoss, f.account)
 		for _, id := range done.Changed {
 			f.changed("account " + id.String())

@@ -42,7 +42,7 @@ var ErrNothing = errors.New("nothing was compared")
 
 // Verifying holds what is stored against the stream: every part of it by its
 // digest, and what differs by section. Rows that do not say what went into them
-// are told, where they are right.
+// are told, where they are right, and the stream is not refused by then.
 type Verifying struct {
 	Target
 	Pace Pace
@@ -234,7 +234,19 @@ func (v *Verifying) note(ctx context.Context, right map[events.UUID]readmodel.Su
 	if len(silent) == 0 {
 		return nil
 	}
-	_, err := readmodel.NoteSums(ctx, v.Pool, silent)
+	return v.noteSums(ctx, silent)
+}
+
+// noteSums writes only where [Target.Check] does not refuse the stream, which is
+// asked after it was read.
+func (v *Verifying) noteSums(ctx context.Context, silent map[events.UUID]readmodel.Sum) error {
+	err := v.Check(ctx)
+	if IsRefusal(err) {
+		return nil
+	}
+	if err == nil {
+		_, err = readmodel.NoteSums(ctx, v.Pool, silent)
+	}
 	return err
 }
 

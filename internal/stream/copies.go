@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -21,7 +22,9 @@ func (c *Client) Stream() string { return c.cfg.Stream }
 
 // Copies lists the streams that this connection can see and that copy from this
 // one, as its mirror or by sourcing from it, and those that copy from such, in
-// the order of their names. Copies in other NATS accounts cannot be seen.
+// the order of their names. What copies from a stream of the same name in another
+// JetStream domain, or account, is no copy of this one. Copies in other NATS
+// accounts cannot be seen.
 func (c *Client) Copies(ctx context.Context) ([]string, error) {
 	all, err := c.streams(ctx)
 	if err != nil {
@@ -32,9 +35,9 @@ func (c *Client) Copies(ctx context.Context) ([]string, error) {
 	for found := true; found; {
 		found = false
 		for _, s := range all {
-			if !from[s.Name] && copiesFrom(s, from) {
-				from[s.Name], found = true, true
-				copies = append(copies, s.Name)
+			if name := s.Config.Name; !from[name] && s.copiesFrom(from) {
+				from[name], found = true, true
+				copies = append(copies, name)
 			}
 		}
 	}
@@ -42,20 +45,32 @@ func (c *Client) Copies(ctx context.Context) ([]string, error) {
 	return copies, nil
 }
 
-func copiesFrom(s jetstream.StreamConfig, from map[string]bool) bool {
-	if s.Mirror != nil && from[s.Mirror.Name] {
-		return true
-	}
-	return slices.ContainsFunc(s.Sources, func(src *jetstream.StreamSource) bool { return from[src.Name] })
+// listed is a stream as the server lists it.
+type listed struct {
+	Config jetstream.StreamConfig `json:"config"`
+	Domain string                 `json:"domain"` // of the server
 }
 
-func (c *Client) streams(ctx context.Context) (all []jetstream.StreamConfig, err error) {
+func (s listed) copiesFrom(from map[string]bool) bool {
+	here := func(src *jetstream.StreamSource) bool { return from[src.Name] && s.isHere(src.External) }
+	return s.Config.Mirror != nil && here(s.Config.Mirror) || slices.ContainsFunc(s.Config.Sources, here)
+}
+
+// isHere tells whether a source is in the domain and the account of the stream
+// itself: those are the two prefixes under which a server answers for itself.
+func (s listed) isHere(external *jetstream.ExternalStream) bool {
+	if external == nil {
+		return true
+	}
+	prefix := strings.TrimSuffix(external.APIPrefix, ".")
+	return prefix == "" || prefix == "$JS.API" || s.Domain != "" && prefix == "$JS."+s.Domain+".API"
+}
+
+func (c *Client) streams(ctx context.Context) (all []listed, err error) {
 	for {
 		var answer struct {
-			Total   int `json:"total"`
-			Streams []struct {
-				Config jetstream.StreamConfig `json:"config"`
-			} `json:"streams"`
+			Total   int      `json:"total"`
+			Streams []listed `json:"streams"`
 		}
 		question := struct {
 			Offset int `json:"offset"`
@@ -63,9 +78,7 @@ func (c *Client) streams(ctx context.Context) (all []jetstream.StreamConfig, err
 		if err := c.api(ctx, "STREAM.LIST", question, &answer); err != nil {
 			return nil, err
 		}
-		for _, s := range answer.Streams {
-			all = append(all, s.Config)
-		}
+		all = append(all, answer.Streams...)
 		if len(answer.Streams) == 0 || len(all) >= answer.Total {
 			return all, nil
 		}

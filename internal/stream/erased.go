@@ -75,7 +75,7 @@ func (c *Client) PublishErased(ctx context.Context, account events.UUID, at time
 		if err != nil {
 			return Erased{}, err
 		}
-		if _, _, err = c.Publish(ctx, m); err != nil {
+		if err = c.publishHere(ctx, m); err != nil {
 			return Erased{}, err
 		}
 		// What counts is what the stream holds: another one may have been first.

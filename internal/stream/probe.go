@@ -88,7 +88,8 @@ func (c *Client) canPublish(ctx context.Context, subject string) error {
 		return fmt.Errorf("publish on %s: %w", subject, err)
 	}
 	var ack struct {
-		Error *jetstream.APIError `json:"error"`
+		Stream string              `json:"stream"` // that takes the subject
+		Error  *jetstream.APIError `json:"error"`
 	}
 	if err := json.Unmarshal(answer.Data, &ack); err != nil {
 		return fmt.Errorf("publish on %s: answer of the server: %w", subject, err)
@@ -96,6 +97,9 @@ func (c *Client) canPublish(ctx context.Context, subject string) error {
 	const errOtherStream jetstream.ErrorCode = 10060
 	if ack.Error == nil || ack.Error.ErrorCode != errOtherStream {
 		return fmt.Errorf("publish on %s: the server answers %s", subject, answer.Data)
+	}
+	if ack.Stream != "" && ack.Stream != c.cfg.Stream {
+		return fmt.Errorf("publish on %s: stream %s takes it, and not stream %s", subject, ack.Stream, c.cfg.Stream)
 	}
 	return nil
 }

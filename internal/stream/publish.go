@@ -15,7 +15,18 @@ import (
 // sent as Nats-Msg-Id, so that within the stream's duplicate window a retry is
 // dropped; duplicate then tells so, and position is the first one's.
 func (c *Client) Publish(ctx context.Context, m events.Message) (position uint64, duplicate bool, err error) {
-	ack, err := c.js.PublishMsg(ctx, wire(m, m.EventID()))
+	return c.publish(ctx, m)
+}
+
+// publishHere is [Client.Publish] that fails where another stream takes the
+// subject.
+func (c *Client) publishHere(ctx context.Context, m events.Message) error {
+	_, _, err := c.publish(ctx, m, jetstream.WithExpectStream(c.cfg.Stream))
+	return err
+}
+
+func (c *Client) publish(ctx context.Context, m events.Message, how ...jetstream.PublishOpt) (position uint64, duplicate bool, err error) {
+	ack, err := c.js.PublishMsg(ctx, wire(m, m.EventID()), how...)
 	if err != nil {
 		return 0, false, fmt.Errorf("publish on %s: %w", m.Subject, err)
 	}

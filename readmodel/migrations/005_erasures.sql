@@ -19,15 +19,17 @@ CREATE TABLE export.erasures_exported (
     erasures    bigint NOT NULL
 );
 
--- Enters the tombstones of all generations that the ledger lacks; of an account
--- with several the live one's, then the newest. It may be repeated.
+-- Enters the tombstones that the ledger lacks, of all generations that are live or
+-- were: what was built and never served may be of another stream. Of an account
+-- with several it is the live one's, then the newest. It may be repeated.
 CREATE FUNCTION export.enter_tombstones() RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     g record;
     entered bigint;
     total bigint := 0;
 BEGIN
-    FOR g IN SELECT * FROM export.generations ORDER BY state <> 'live', generation DESC LOOP
+    FOR g IN SELECT * FROM export.generations
+        WHERE state IN ('live', 'retired') OR state = 'building' AND finished_at IS NOT NULL ORDER BY state <> 'live', generation DESC LOOP
         CONTINUE WHEN to_regclass(format('export_g%s.account_export', g.generation)) IS NULL;
         EXECUTE format('INSERT INTO export.erasures (account_id, erased_at, position, stream_name, stream_created)
             SELECT account_id, erased_at, position, $1, $2 FROM export_g%s.account_export WHERE erased_at IS NOT NULL

@@ -1,4 +1,4 @@
-package main
+package acts
 
 import (
 	"context"
@@ -11,11 +11,11 @@ import (
 	"accountexport/readmodel"
 )
 
-// guard is [stream.Guard], which takes a stream that begins after the checkpoint
+// Guard is [stream.Guard], which takes a stream that begins after the checkpoint
 // for one that has lost history, but for one thing: where all that is gone
 // between was removed by our own erasures, as when one was carried out anew
 // before anybody has folded so far, nothing is lost.
-func guard(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, have projections.StreamIdentity, lowest, highest uint64) error {
+func Guard(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, have projections.StreamIdentity, lowest, highest uint64) error {
 	err := stream.Guard(info, have, lowest, highest)
 	if !errors.Is(err, stream.ErrHistoryLost) {
 		return err

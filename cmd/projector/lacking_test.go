@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"accountexport/internal/acts"
+	"accountexport/internal/local/natsserver"
+	"accountexport/internal/stream"
+	"accountexport/projections"
+)
+
+// TestLedgerThatIsNotComparedFoldsNothing: as long as the ledger cannot be
+// compared with the stream, or not to its end, the guard does not let the stream
+// pass, however often it is asked; and it goes on where it was.
+func TestLedgerThatIsNotComparedFoldsNothing(t *testing.T) {
+	srv := natsserver.ForTest(t)
+	client, err := stream.Connect(t.Context(), stream.Config{URL: srv.URL(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	info := projections.StreamInfo{Name: "CONTROL_PLANE", Created: time.Unix(1, 0), First: 1, Last: 10, Partitions: 16}
+	have := projections.StreamIdentity{Name: info.Name, Created: info.Created, Partitions: 16}
+	var result error
+	asked := 0
+	l := &ledgerGuard{ctx: t.Context(), on: acts.Target{Stream: client}, log: slog.New(slog.DiscardHandler), within: time.Millisecond}
+	guard := func() error {
+		if l.compare == nil {
+			l.at = seenStream{client.Connections(), info.Created, info.Last}
+			l.compare = func(context.Context) error { asked++; return result }
+		}
+		return l.guard(info, have, 0, 0)
+	}
+	result = errors.New("the server is away")
+	for n := range 5 {
+		info.Last++
+		if err := guard(); !errors.Is(err, projections.ErrNotYet) || errors.Is(err, projections.ErrRefused) || asked <= n {
+			t.Fatalf("not compared: %v, asked %d times", err, asked)
+		}
+	}
+	result = acts.ErrErasuresLacking
+	if err := guard(); !errors.Is(err, acts.ErrErasuresLacking) || errors.Is(err, projections.ErrNotYet) {
+		t.Errorf("one is lacking: %v", err)
+	}
+	result = nil
+	if err := guard(); err != nil {
+		t.Errorf("compared: %v", err)
+	}
+	result, asked = errors.New("asked again"), 0
+	if err := l.guard(info, have, 0, 0); err != nil || asked != 0 {
+		t.Errorf("compared already: %v, asked %d times", err, asked)
+	}
+	info.Last -= 5
+	if err := guard(); !errors.Is(err, projections.ErrNotYet) {
+		t.Errorf("it has lost its end: %v", err)
+	}
+}
