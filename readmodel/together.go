@@ -21,9 +21,9 @@ func (x *Exports) expect(account events.UUID) request {
 	case max(size, -size) > wholeMost:
 		r.whole, r.most = false, 0
 	case size < 0: // without pages
-		r.flat, r.most = true, unknownMost-size
+		r.known, r.flat, r.size, r.most = true, true, -size, unknownMost-size
 	default:
-		r.most = min(wholeMost, size+size/4+4<<10)
+		r.known, r.size, r.most = true, size, min(wholeMost, size+size/4+4<<10)
 	}
 	return r
 }
