@@ -83,6 +83,9 @@ func Waiting(x *Exports) (n int) {
 	return n
 }
 
+// SetComeBack sets how long reads whose connection was lost are tried again.
+func SetComeBack(x *Exports, d time.Duration) { x.comeBack = d }
+
 // Reverse has the statements that give rows of accounts and then pages give them
 // the other way round.
 func Reverse(x *Exports) {

@@ -40,11 +40,11 @@ func (x *Exports) learn(account events.UUID, f found) {
 
 // readTogether is the statement of [gather].
 func (x *Exports) readTogether(ctx context.Context, of []request) (all []found, err error) {
-	all, err = x.readOnce(ctx, of)
-	if lost(err) && ctx.Err() == nil {
-		all, err = x.readOnce(ctx, of)
+	for t := x.try(); ; {
+		if all, err = x.readOnce(ctx, of); err == nil || !t.again(ctx, err) {
+			return all, err
+		}
 	}
-	return all, err
 }
 
 func (x *Exports) readOnce(ctx context.Context, of []request) (all []found, err error) {
