@@ -48,6 +48,7 @@ func Statements(generation int64) map[string]Statement {
 	const one = ` ('3c90c3cc-0d44-4b50-8888-8dd25736052a', 1)`
 	return map[string]Statement{"meta": {q.meta, one}, "small": {q.small, one}, "whole": {q.whole, one},
 		"flat":       {q.flat, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1)`},
+		"short":      {q.short, one},
 		"paged":      {q.paged, one},
 		"paged_many": {q.pagedMany, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[true], ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid])`},
 		"many":       {q.many, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[500000])`}}

@@ -22,7 +22,17 @@ import (
 // Nothing says that a union gives its first part first, though PostgreSQL does
 // so with the usual settings: a document that did not come in this order is
 // taken for too large for one statement.
+//
+// The few pages of a document of up to shortMost bytes are an array all the
+// same: beginning to look for them in a second part takes longer.
 const (
+	shortMost = 32 << 10
+
+	arrayColumn = `,
+    CASE WHEN a.usage_pages + a.key_pages + a.sandbox_pages BETWEEN 1 AND 256
+        THEN ARRAY(SELECT body FROM {schema}.account_export_pages WHERE account_id = a.account_id ORDER BY section, page_key LIMIT 256)
+    END`
+
 	noRow      = `NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL` // of rowColumns
 	noSections = `NULL, NULL, NULL, NULL, NULL, NULL`
 

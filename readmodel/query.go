@@ -33,6 +33,7 @@ type queries struct {
 	whole      string // row, sections and pages
 	flat       string // small of several accounts, and which
 	many       string // whole of several accounts, and which
+	short      string // whole, where it was short before
 	paged      string // whole, where it was not too long before
 	pagedMany  string // paged of several accounts, and which
 	sums       string // how many pages a section has, and how long they are together
@@ -106,6 +107,7 @@ func newQueries(g Generation) *queries {
 		whole:      sql(rowColumns + sectionColumns + pagesColumn + rowTables),
 		flat:       sql(flatSQL),
 		many:       sql(manySQL),
+		short:      sql(rowColumns + sectionColumns + arrayColumn + rowTables),
 		paged:      sql(pagedSQL),
 		pagedMany:  sql(pagedManySQL),
 		sums: sql(`
@@ -147,7 +149,7 @@ const large = 1 << 30
 // read reads one account. Of one that was not heard of it learns at least
 // whether the generation is live.
 func (q *queries) read(ctx context.Context, db querier, r request) (f found, live bool, err error) {
-	if r.whole && r.known && !r.flat {
+	if r.whole && r.known && !r.flat && r.size > shortMost {
 		f, live, heard, err := q.readPaged(ctx, db, r)
 		if err == nil && !heard {
 			live, err = isLive(ctx, db, q.generation)
@@ -160,6 +162,8 @@ func (q *queries) read(ctx context.Context, db querier, r request) (f found, liv
 		sql = q.meta
 	case r.flat:
 		sql = q.small
+	case r.known:
+		sql = q.short
 	}
 	times, err := q.asOf.times(ctx, db, q.generation)
 	if err != nil {

@@ -260,10 +260,7 @@ func (p *pressed) add(q pressed) {
 // press is [load] for answers of any length, which may be refusals.
 func press(b *testing.B, clients []client, asking []string, d time.Duration) (p pressed) {
 	b.Helper()
-	var requests [][]byte // made before: what the client does is not to be counted
-	for _, r := range asking {
-		requests = append(requests, []byte(r))
-	}
+	requests := ready(asking)
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	began := time.Now()
