@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -241,13 +242,15 @@ func (p *crowd) does(i int, a act) {
 	p.t.Helper()
 	began := time.Now()
 	a.do()
+	done := time.Since(began)
 	p.done[a.name]++
 	p.heal()
+	healed := time.Since(began)
 	p.check()
 	for len(p.living()) < 6 {
 		p.join()
 	}
-	p.t.Logf("%d: %s, %.1f s", i, a.name, time.Since(began).Seconds())
+	p.t.Logf("%d: %s, done after %.1f s, all well after %.1f s, looked at after %.1f s", i, a.name, done.Seconds(), healed.Seconds(), time.Since(began).Seconds())
 }
 
 // heal has the projector run, whatever it takes: where it refuses, the first
@@ -271,6 +274,7 @@ func (p *crowd) heal() {
 func (p *crowd) settle() (status int, out string) {
 	p.t.Helper()
 	var last error
+	target := uint64(math.MaxUint64)
 	for began := time.Now(); time.Since(began) < 90*time.Second; {
 		select {
 		case err := <-p.projector.done:
@@ -283,10 +287,12 @@ func (p *crowd) settle() (status int, out string) {
 			return status, out
 		default:
 		}
-		// Only what was there a moment ago has to be reached: traffic goes on.
-		if info, err := p.client.Info(p.t.Context()); err != nil {
-			last = err
-		} else if last = p.reached(p.t.Context(), info.Last); last == nil {
+		// Only what was there at first has to be reached: traffic goes on.
+		info, err := p.client.Info(p.t.Context())
+		target = min(target, info.Last)
+		if err != nil {
+			last, target = err, math.MaxUint64
+		} else if last = p.reached(p.t.Context(), target); last == nil {
 			if out, status := p.operate("status"); status == 0 {
 				return 0, ""
 			} else if status >= 10 {
