@@ -63,6 +63,20 @@ func building(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, res
 // Reviving tells whether a roll-back was bringing the generation to the end.
 func (g Generation) Reviving() bool { return g.State == StateBuilding && g.Finished != nil }
 
+// AtWork tells whether anybody builds, cuts over or rolls back, by the lock that
+// whoever does so holds: where there is a generation that is being built and
+// nobody at work, it was abandoned.
+func AtWork(ctx context.Context, pool *pgxpool.Pool) (atWork bool, err error) {
+	err = pool.QueryRow(ctx, `
+SELECT EXISTS (SELECT FROM pg_locks, (SELECT hashtext('accountexport rebuild')::bigint AS key) k
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND classid::bigint = (k.key >> 32) & 4294967295 AND objid::bigint = k.key & 4294967295)`).Scan(&atWork)
+	if err != nil {
+		return false, fmt.Errorf("look for a rebuild: %w", err)
+	}
+	return atWork, nil
+}
+
 // Retire gives up reviving a generation.
 func Retire(ctx context.Context, pool *pgxpool.Pool, number int64) error {
 	return inTransaction(ctx, pool, func(tx pgx.Tx) error {

@@ -303,7 +303,7 @@ func (a *anew) prove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := counted(ctx, a.client, info, read); err != nil {
+	if _, err := counted(ctx, a.client, a.pool, info, read); err != nil {
 		return err
 	}
 	rows := int64(0)

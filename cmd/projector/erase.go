@@ -69,7 +69,11 @@ func (p *program) erase() *cobra.Command {
 				return err
 			}
 			if dryRun {
-				return e.plan(ctx, p.out)
+				plan, err := e.plan(ctx)
+				if err != nil {
+					return err
+				}
+				return plan.print(p.out, asJSON)
 			}
 			if err := e.sure(); err != nil {
 				return err
@@ -88,7 +92,7 @@ func (p *program) erase() *cobra.Command {
 	cli.Flag(cmd.Flags(), &e.purgeCopies, "purge-copies", streamsKind(), "remove the account from these copies of the stream, too")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "test, look, say what would be done, and change nothing")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the receipt as JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the receipt, or what --dry-run says, as JSON")
 	return cmd
 }
 

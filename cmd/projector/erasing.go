@@ -170,34 +170,6 @@ func (e *erasing) question() string {
 		e.others, e.rows.Rows)
 }
 
-// plan says what would be done.
-func (e *erasing) plan(ctx context.Context, out io.Writer) error {
-	f, err := search(ctx, e.client, e.account, e.needles, e.first.Position)
-	if err != nil {
-		return err
-	}
-	rows, err := readmodel.LookFor(ctx, e.pool, e.account, e.needles.in)
-	if err != nil {
-		return err
-	}
-	if e.first.Position > 0 {
-		fmt.Fprintf(out, "account %s is erased already, at position %d\n", e.account, e.first.Position)
-	} else {
-		fmt.Fprintf(out, "would publish that account %s is erased, and wait until that is projected\n", e.account)
-	}
-	fmt.Fprintf(out, "would remove %d messages of the account and %d on mistyped subjects from stream %s, and %d rows\n", len(f.own), len(f.strays),
-		e.client.Stream(), rows.Rows)
-	for _, name := range e.copies {
-		if slices.Contains(e.purgeCopies, name) {
-			fmt.Fprintf(out, "would remove its messages from stream %s, a copy\n", name)
-		} else {
-			fmt.Fprintf(out, "would leave stream %s as it is, a copy: --purge-copies names those that are not to keep its messages\n", name)
-		}
-	}
-	_, err = fmt.Fprintln(out, "nothing was changed")
-	return err
-}
-
 // rounds are how often it is looked for what has come meanwhile.
 const rounds = 3
 
@@ -348,10 +320,10 @@ func (e *erasing) round(ctx context.Context, r *receipt) error {
 	if r.RowsRemoved += rows; err != nil {
 		return err
 	}
-	if f, err = searchAll(ctx, e.client, e.account, e.needles, e.first.Position); err != nil {
+	if f, err = searchAll(ctx, e.client, e.pool, e.account, e.needles, e.first.Position); err != nil {
 		return err
 	}
-	r.MessagesSearched, r.MessagesLeft, r.ElsewhereAt = f.searched, f.left(), f.elsewhere
+	r.MessagesSearched, r.MessagesLeft, r.ElsewhereAt, r.Unreadable = f.searched, f.left(), f.elsewhere, f.unreadable
 	left, err := readmodel.LookFor(ctx, e.pool, e.account, e.needles.in)
 	r.RowsLeft = left.Rows
 	return err
@@ -401,7 +373,7 @@ func (e *erasing) purgeCopy(ctx context.Context, name string) (c copyReceipt, er
 		if c.Removed += n; err != nil {
 			return c, err
 		}
-		if f, err = searchAll(ctx, from, e.account, e.needles, first.Position); err != nil {
+		if f, err = searchAll(ctx, from, e.pool, e.account, e.needles, first.Position); err != nil {
 			return c, err
 		}
 		if c.Searched, c.Left = f.searched, f.left(); c.Left == 0 {

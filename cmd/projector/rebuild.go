@@ -52,6 +52,12 @@ func (p *program) rebuilding(cmd *cobra.Command) (r *rebuilding, err error) {
 		r.close()
 		return nil, err
 	}
+	if atWork, err := readmodel.AtWork(ctx, r.pool); err != nil {
+		r.close()
+		return nil, err
+	} else if atWork {
+		fmt.Fprintln(r.err, "a rebuild, cut-over or roll-back is running already, as `projector status` tells: this one begins when that has ended")
+	}
 	r.exports = readmodel.NewExports(r.pool)
 	r.source = (&gaps{client: r.client, pool: r.pool}).source(func(_ context.Context, _ projections.StreamInfo, those projections.Ranges) error {
 		r.passed = r.passed.Union(those) // the comparison decides

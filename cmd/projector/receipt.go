@@ -14,13 +14,14 @@ type receipt struct {
 	Account          string        `json:"account"`
 	ErasedAt         uint64        `json:"erased_at_position"` // of the event that stays in the stream
 	Already          bool          `json:"erased_already"`
-	MessagesRemoved  int           `json:"messages_removed"`   // of the account
-	StraysRemoved    int           `json:"strays_removed"`     // messages on mistyped subjects that held its id or e-mail
-	RowsRemoved      int64         `json:"rows_removed"`       // of all generations, beside what the live one removed by folding the event
-	Failed           []int64       `json:"generations_failed"` // that were being built, and are given up
-	RowsLeft         int64         `json:"rows_left"`          // 0
-	MessagesSearched int           `json:"messages_searched"`  // as many as the stream holds
-	MessagesLeft     int           `json:"messages_left"`      // 0
+	MessagesRemoved  int           `json:"messages_removed"`    // of the account
+	StraysRemoved    int           `json:"strays_removed"`      // messages on mistyped subjects that held its id or e-mail
+	RowsRemoved      int64         `json:"rows_removed"`        // of all generations, beside what the live one removed by folding the event
+	Failed           []int64       `json:"generations_failed"`  // that were being built, and are given up
+	RowsLeft         int64         `json:"rows_left"`           // 0
+	MessagesSearched int           `json:"messages_searched"`   // as many as the stream holds
+	MessagesLeft     int           `json:"messages_left"`       // 0
+	Unreadable       uint64        `json:"messages_unreadable"` // that the server counts and cannot give to anybody, accepted as lost
 	ElsewhereAt      []uint64      `json:"mentioned_elsewhere_at,omitempty"`
 	Copies           []copyReceipt `json:"copies"` // mirrors of the stream and streams that source from it
 	Searched         string        `json:"searched"`
@@ -108,6 +109,9 @@ left               %d messages, %d rows
 not seen           %s
 done               %s
 `, r.MessagesSearched, r.MessagesLeft, r.RowsLeft, r.NotSeen, r.Done.Format(time.RFC3339))
+	if r.Unreadable > 0 {
+		fmt.Fprintf(out, "unreadable         %d messages that the server counts and can give to nobody, whoseever they were, as was accepted before\n", r.Unreadable)
+	}
 	if len(r.ElsewhereAt) > 0 {
 		fmt.Fprintf(out, "mentioned          in messages of other accounts, which are theirs: positions %v\n", r.ElsewhereAt)
 	}

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"accountexport/events"
 	"accountexport/internal/stream"
 	"accountexport/projections"
+	"accountexport/readmodel"
 )
 
 // found is what a search of a stream for an account has found.
@@ -17,6 +20,8 @@ type found struct {
 	strays    []uint64 // on subjects that name nobody, and that speak of it
 	subjects  []string // of those
 	elsewhere []uint64 // of others, that speak of it
+
+	unreadable uint64 // messages that the server counts and cannot give, as was accepted
 }
 
 func (f *found) left() int { return len(f.own) + len(f.strays) }
@@ -60,16 +65,27 @@ const searches = 3
 // searchAll is a search that has seen every message there was: as many as the
 // stream held, less those that were removed meanwhile. It is made again where
 // the count is another, and then ends with [errProvesNothing].
-func searchAll(ctx context.Context, client *stream.Client, account events.UUID, n needles, keep uint64) (f found, err error) {
+func searchAll(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, account events.UUID, n needles, keep uint64) (f found, err error) {
 	for range searches {
-		if f, err = searchOnce(ctx, client, account, n, keep); !errors.Is(err, errProvesNothing) {
-			break
+		if f, err = searchOnce(ctx, client, pool, account, n, keep); !errors.Is(err, errProvesNothing) {
+			return f, err
 		}
 	}
-	return f, err
+	// Which they are is looked for, and noted, so that somebody can decide.
+	g := &gaps{client: client, pool: pool}
+	passed, lookErr := g.unread(ctx, 0)
+	if lookErr != nil || len(passed) == 0 {
+		return f, errors.Join(err, lookErr)
+	}
+	info, lookErr := client.Info(ctx)
+	if lookErr == nil {
+		lookErr = readmodel.NoteUndelivered(ctx, pool, info, passed)
+	}
+	return f, errors.Join(fmt.Errorf("%w. Its server cannot give those at %v, whoseever they are: restore the stream from a backup that holds them; or "+
+		"`projector accept` takes them for lost, and then this can be proven of all others", err, passed), lookErr)
 }
 
-func searchOnce(ctx context.Context, client *stream.Client, account events.UUID, n needles, keep uint64) (f found, err error) {
+func searchOnce(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, account events.UUID, n needles, keep uint64) (f found, err error) {
 	before, err := client.Info(ctx)
 	if err != nil {
 		return f, err
@@ -81,22 +97,49 @@ func searchOnce(ctx context.Context, client *stream.Client, account events.UUID,
 	if err != nil {
 		return f, err
 	}
-	return f, counted(ctx, client, before, f.searched)
+	f.unreadable, err = counted(ctx, client, pool, before, f.searched)
+	return f, err
 }
 
 // counted holds how many messages were read of a stream up to its end against
 // how many it said that it held before, less those that were removed meanwhile.
-func counted(ctx context.Context, client *stream.Client, before projections.StreamInfo, read int) error {
+// Those that its server counts as there and cannot give to anybody, which
+// somebody has accepted as lost, are not read; it returns how many they are.
+func counted(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, before projections.StreamInfo, read int) (unreadable uint64, err error) {
 	after, err := client.Info(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	// What came after the end that was asked for is not counted.
 	held, all := before.Messages, before.Messages+after.Last-before.Last
 	removed := all - min(all, after.Messages)
-	if seen := uint64(read); seen > held || seen+removed < held {
-		return fmt.Errorf("%w: stream %s says that it held %d messages up to %d, of which %d were removed meanwhile, and %d were read: "+
-			"has its server lost some? Its log may say", errProvesNothing, client.Stream(), held, before.Last, removed, seen)
+	seen := uint64(read)
+	if seen <= held && seen+removed >= held {
+		return 0, nil
 	}
-	return nil
+	if seen <= held {
+		if unreadable, err = accepted(ctx, client, pool); err != nil {
+			return 0, err
+		}
+		if seen+removed+unreadable >= held {
+			return unreadable, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: stream %s says that it held %d messages up to %d, of which %d were removed meanwhile, and %d were read: "+
+		"has its server lost some? `projector status` may say which", errProvesNothing, client.Stream(), held, before.Last, removed, seen)
+}
+
+// accepted is how many messages the server counts as there that were accepted as
+// lost, and that it still cannot give.
+func accepted(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) (uint64, error) {
+	info, gone, err := client.Gone(ctx)
+	if err != nil {
+		return 0, err
+	}
+	known, err := readmodel.Known(ctx, pool, info)
+	if err != nil {
+		return 0, err
+	}
+	absent, err := client.Absent(ctx, known.Without(gone))
+	return absent.Count(), err
 }

@@ -36,6 +36,7 @@ type status struct {
 	Partitions  []partition      `json:"partitions"`
 	Paused      *pauseStatus     `json:"paused"`       // null where projecting goes on
 	Refused     *refusal         `json:"refused"`      // null where `run` goes on
+	Building    *buildingStatus  `json:"building"`     // null where no generation is
 	Off         []offContract    `json:"off_contract"` // settings of the stream that have cost nothing yet
 
 	refused error
@@ -46,6 +47,13 @@ type status struct {
 type refusal struct {
 	Exit int    `json:"exit"` // status that it would end with
 	Why  string `json:"why"`
+}
+
+// buildingStatus is a generation that is being built.
+type buildingStatus struct {
+	Generation int64  `json:"generation"`
+	Position   uint64 `json:"position"`
+	AtWork     bool   `json:"at_work"` // whether anybody is; false: it was abandoned
 }
 
 // offContract is a setting of the stream that is not as the contract wants it.
@@ -221,7 +229,24 @@ func look(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) 
 	}
 	st.Lag = info.Last - min(info.Last, st.Position)
 	st.Progressing = st.Lag == 0
-	return st, nil
+	st.Building, err = building(ctx, pool)
+	return st, err
+}
+
+func building(ctx context.Context, pool *pgxpool.Pool) (*buildingStatus, error) {
+	g, err := readmodel.Building(ctx, pool)
+	if errors.Is(err, readmodel.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := &buildingStatus{Generation: g.Number}
+	if b.Position, err = readmodel.Lowest(ctx, pool, g.Number); err != nil {
+		return nil, err
+	}
+	b.AtWork, err = readmodel.AtWork(ctx, pool)
+	return b, err
 }
 
 func (p *program) printStatus(st *status) {
@@ -257,6 +282,12 @@ func (p *program) printStatus(st *status) {
 		}
 		fmt.Fprintf(p.out, "the ledger of %d erasures %s: `projector erasures export`, once a day, to where the database's loss does not reach\n",
 			st.Ledger.Entries, last)
+	}
+	if b := st.Building; b != nil && b.AtWork {
+		fmt.Fprintf(p.out, "generation %d is being built, at %d\n", b.Generation, b.Position)
+	} else if b != nil {
+		fmt.Fprintf(p.out, "generation %d is at %d, and nobody builds it: `projector rebuild` goes on with it, `projector generations drop %d` gives it up\n",
+			b.Generation, b.Position, b.Generation)
 	}
 	if st.Ledger.Served > 0 {
 		fmt.Fprintf(p.out, "%d accounts on the ledger of erasures are served still: keep the API stopped until this line is gone\n", st.Ledger.Served)

@@ -14,7 +14,8 @@ import (
 // TestSearchThatMissedAMessageProvesNothing: the server skips a stored message of
 // which a bit has flipped, so that nobody knows whose it was; the search has seen
 // fewer messages than the stream says it holds, and the erasure does not end as
-// if all were well.
+// if all were well. Once that message is accepted as lost, it is proven of all
+// others, and the receipt says so.
 func TestSearchThatMissedAMessageProvesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -29,7 +30,13 @@ func TestSearchThatMissedAMessageProvesNothing(t *testing.T) {
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	s.flipABit(t, "flip-me-2")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.erase(t, someone, 1, "the search proves nothing")
+	s.erase(t, someone, 1, "`projector accept`")
+	s.says(t, 18, "cannot give", "status")
+	s.says(t, 0, "accepted", "accept", "--yes")
+	launch(t, "projector", s.settings, "run")
+	s.erase(t, someone, 0, "unreadable         1 messages")
+	s.erase(t, someone, 0, nothingLeft)
+	s.says(t, 0, "", "status")
 }
 
 // flipABit flips one bit of a text in the stream's files while the server is

@@ -520,6 +520,7 @@ func TestErasureDryRun(t *testing.T) {
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	before := s.documents(t)
 	s.erase(t, someone, 0, "would remove 3 messages of the account and 1 on mistyped subjects from stream CONTROL_PLANE, and 2 rows\nnothing was changed", "--dry-run")
+	s.erase(t, someone, 0, `"erased_at_position":0,"messages":3,"strays":1,"rows":2,"copies_purged":[],"copies_kept":[]}`, "--dry-run", "--json")
 	if info, err := s.client.Info(t.Context()); err != nil || info.Last != 4 || info.Messages != 4 || s.documents(t) != before {
 		t.Errorf("something was changed: %+v, %v", info, err)
 	}

@@ -1,0 +1,56 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/internal/workload"
+)
+
+// TestAbandonedGenerationIsTold: a generation that nobody builds any more is told
+// by `status`, which names what goes on with it and what gives it up, and both do;
+// while somebody does, a second rebuild says so at its start.
+func TestAbandonedGenerationIsTold(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	if err := s.publish(t.Context(), workload.New(33, workload.Config{Accounts: 10}), 3000, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	began := func() *process {
+		t.Helper()
+		rebuild := launch(t, "projector", s.settings, "rebuild", "--max-rate", "500")
+		eventually(t, "a generation to be built", time.Minute, func(ctx context.Context) error {
+			var n int
+			err := s.pool.QueryRow(ctx, `SELECT count(*) FROM export.generations g JOIN export.checkpoints c USING (generation) WHERE state = 'building' AND position > 0`).Scan(&n)
+			if err == nil && n == 0 {
+				err = errors.New("none is")
+			}
+			return err
+		})
+		return rebuild
+	}
+	rebuild := began()
+	s.says(t, 0, "generation 2 is being built", "status")
+	second := launch(t, "projector", s.settings, "rebuild")
+	eventually(t, "the second to say so", time.Minute, says(second, "running already"))
+	second.kill()
+	rebuild.kill()
+	eventually(t, "the server to notice", time.Minute, func(context.Context) error {
+		if out, status := command(t, "projector", s.settings, "status"); status != 0 || !strings.Contains(out, "nobody builds it: `projector rebuild` goes on with it, `projector generations drop 2` gives it up") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	s.says(t, 0, "generation 2 is live", "rebuild")
+	rebuild = began()
+	rebuild.kill()
+	s.says(t, 0, "generation 3 is dropped", "generations", "drop", "3")
+	if out := s.says(t, 0, "", "status"); strings.Contains(out, "builds it") {
+		t.Errorf("status: %s", out)
+	}
+}
