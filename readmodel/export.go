@@ -99,6 +99,9 @@ type Exports struct {
 	near   *spools // of documents that one statement reads
 	far    *spools // of larger ones
 	fills  *room   // connections for those
+
+	renewed  renewal
+	comeBack time.Duration // see [comeBack]
 }
 
 // Use is how much of their room documents hold that are being sent, or were a
@@ -129,7 +132,7 @@ const knownSizes = 1 << 15
 func NewExports(pool *pgxpool.Pool, limits ...Limits) *Exports {
 	l := append(limits, Limits{})[0].withDefaults()
 	most := int(pool.Config().MaxConns)
-	x := &Exports{pool: pool, fills: newRoom(int64(max(1, most/2)), 0)}
+	x := &Exports{pool: pool, comeBack: comeBack, fills: newRoom(int64(max(1, most/2)), 0)}
 	x.sizes, _ = lru.New[events.UUID, int](knownSizes) // fails only for a size below one
 	x.near = newSpools(Limits{Memory: l.Memory / 2, Dir: l.Dir, Files: l.Files / 8}, 0)
 	pieces := min(l.Memory/2, x.fills.all.memory*pieceMost) // of those who write to files

@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -46,8 +47,11 @@ func Statements(generation int64) map[string]Statement {
 	q := newQueries(Generation{Number: generation})
 	const one = ` ('3c90c3cc-0d44-4b50-8888-8dd25736052a', 1)`
 	return map[string]Statement{"meta": {q.meta, one}, "small": {q.small, one}, "whole": {q.whole, one},
-		"flat": {q.flat, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1)`},
-		"many": {q.many, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[500000])`}}
+		"flat":       {q.flat, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1)`},
+		"short":      {q.short, one},
+		"paged":      {q.paged, one},
+		"paged_many": {q.pagedMany, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[true], ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid])`},
+		"many":       {q.many, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[500000])`}}
 }
 
 // SumUp sums up what a generation stores of some accounts, from nothing.
@@ -78,4 +82,19 @@ func Waiting(x *Exports) (n int) {
 		s.room.mu.Unlock()
 	}
 	return n
+}
+
+// SetComeBack sets how long reads whose connection was lost are tried again.
+func SetComeBack(x *Exports, d time.Duration) { x.comeBack = d }
+
+// Reverse has the statements that give rows of accounts and then pages give them
+// the other way round.
+func Reverse(x *Exports) {
+	live := x.live.Load()
+	q := newQueries(Generation{Number: live.generation, Major: live.major, History: live.history})
+	for _, sql := range []*string{&q.paged, &q.pagedMany} {
+		rows, pages, _ := strings.Cut(*sql, "UNION ALL")
+		*sql = strings.TrimSpace(pages) + " UNION ALL " + strings.TrimSpace(rows)
+	}
+	x.live.Store(q)
 }

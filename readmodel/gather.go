@@ -43,6 +43,7 @@ type gather struct {
 // asked is a read that waits for its statement, or is in it.
 type asked struct {
 	request
+	since  time.Time
 	in     *together     // guarded by gather.mu; nil while it waits
 	done   chan struct{} // closed once what follows is known
 	found  found
@@ -68,8 +69,15 @@ func newGather(most int, read func(context.Context, []request) ([]found, error))
 // get reads an account. The statement sees all that was committed before get
 // was called.
 func (g *gather) get(ctx context.Context, r request) (found, error) {
-	a := &asked{request: r, done: make(chan struct{})}
 	g.mu.Lock()
+	if len(g.lines) == 0 && len(g.waiting) == 0 {
+		t := &together{began: time.Now()}
+		g.lines[t] = struct{}{}
+		g.watch()
+		g.mu.Unlock()
+		return g.alone(ctx, t, r)
+	}
+	a := &asked{request: r, since: time.Now(), done: make(chan struct{})}
 	g.waiting = append(g.waiting, a)
 	if g.free() {
 		g.mu.Unlock()
@@ -96,6 +104,38 @@ func (g *gather) get(ctx context.Context, r request) (found, error) {
 	return g.await(ctx, a)
 }
 
+// alone is a statement for one read, where nothing else is under way: by the
+// goroutine that asks, without company to look out for.
+func (g *gather) alone(ctx context.Context, t *together, r request) (found, error) {
+	err := errors.New("it did not end") // a panic
+	defer func() {
+		if g.ended(t, err); len(g.waiting) > 0 && g.free() {
+			go g.line(g.take())
+		}
+		g.mu.Unlock()
+	}()
+	var all []found
+	if all, err = g.read(ctx, []request{r}); err != nil {
+		return found{}, err
+	}
+	return all[0], nil
+}
+
+// ended takes a statement out of those that are under way, and notes how long
+// it took. It leaves g.mu locked.
+func (g *gather) ended(t *together, err error) {
+	g.mu.Lock()
+	delete(g.lines, t)
+	if t.slow {
+		g.slow--
+	}
+	if took := time.Since(t.began); err == nil && (took < g.least || g.least == 0) {
+		g.least = took
+	} else if err == nil {
+		g.least += (min(took, 2*g.least) - g.least) / 256 // the way may have become longer
+	}
+}
+
 // free tells whether another statement may begin; g.mu is locked.
 func (g *gather) free() bool {
 	return len(g.lines) < min(g.most, g.slow+max(gatherLines, int(g.least/lineFor)))
@@ -104,24 +144,9 @@ func (g *gather) free() bool {
 func (g *gather) await(ctx context.Context, a *asked) (found, error) {
 	select {
 	case <-a.done:
-	default:
-		timer := time.NewTimer(turnTimeout)
-		defer timer.Stop()
-		late := timer.C
-		for waits := true; waits; {
-			select {
-			case <-a.done:
-				waits = false
-			case <-ctx.Done():
-				g.leave(a)
-				return found{}, context.Cause(ctx)
-			case <-late:
-				if g.withdrawn(a) {
-					return found{}, ErrBusy
-				}
-				late = nil // it is in a statement, which has a time of its own
-			}
-		}
+	case <-ctx.Done():
+		g.leave(a)
+		return found{}, context.Cause(ctx)
 	}
 	var refused *pgconn.PgError
 	switch {
@@ -155,6 +180,9 @@ func (g *gather) leave(a *asked) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if a.in == nil {
+		return // it has just been told that it waited for too long
+	}
 	if a.in.left--; a.in.left == 0 {
 		a.in.cancel()
 	}
@@ -220,7 +248,8 @@ func (g *gather) first() int {
 	return len(g.waiting)
 }
 
-// watch looks for lines that are slow as long as there are lines; g.mu is
+// watch looks for lines that are slow, and for reads that have waited for too
+// long, as long as there are lines: nobody waits while there is none. g.mu is
 // locked.
 func (g *gather) watch() {
 	if !g.watching {
@@ -247,6 +276,13 @@ func (g *gather) overtake() {
 	for len(g.waiting) > 0 && g.free() {
 		go g.line(g.take())
 	}
+	late := 0 // who is in a statement has another time
+	for late < len(g.waiting) && time.Since(g.waiting[late].since) > turnTimeout {
+		g.waiting[late].err = ErrBusy
+		close(g.waiting[late].done)
+		late++
+	}
+	g.waiting = slices.Delete(g.waiting, 0, late)
 }
 
 // run runs a statement, and notes how long it took. What is asked for more than
@@ -275,16 +311,7 @@ func (g *gather) run(t *together) {
 	var err error
 	defer func() {
 		thrown := recover()
-		g.mu.Lock()
-		delete(g.lines, t)
-		if t.slow {
-			g.slow--
-		}
-		if took := time.Since(t.began); err == nil && (took < g.least || g.least == 0) {
-			g.least = took
-		} else if err == nil {
-			g.least += (min(took, 2*g.least) - g.least) / 256 // the way may have become longer
-		}
+		g.ended(t, err)
 		g.mu.Unlock()
 		for i, a := range t.reads {
 			if a.err, a.thrown = err, thrown; err == nil && thrown == nil {

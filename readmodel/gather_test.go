@@ -166,6 +166,90 @@ func TestPanicComesToWhoAsked(t *testing.T) {
 	}
 }
 
+// TestPanicOfWhoIsAlone comes to who asked, and others go on.
+func TestPanicOfWhoIsAlone(t *testing.T) {
+	h := newHeld(1)
+	read := h.read
+	var waits chan struct{}
+	h.read = func(context.Context, []request) ([]found, error) {
+		h.read = read
+		waits = h.ask(t, 2)
+		for {
+			h.mu.Lock()
+			n := len(h.waiting)
+			h.mu.Unlock()
+			if n == 1 {
+				panic("a defect")
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	func() {
+		defer func() {
+			if thrown := recover(); thrown != "a defect" {
+				t.Errorf("got %v", thrown)
+			}
+		}()
+		_, _ = h.get(t.Context(), request{})
+	}()
+	<-h.begun
+	close(h.letGo)
+	<-waits
+	third := h.ask(t, 3)
+	<-h.begun
+	<-third
+}
+
+// TestWhoWaitsForTooLongIsTold, whether or not it leaves at that moment, and who
+// is in a statement is not.
+func TestWhoWaitsForTooLongIsTold(t *testing.T) {
+	h := newHeld(1)
+	first := h.ask(t, 1)
+	<-h.begun
+	const waiting = 50
+	answers := make(chan error)
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	for n := range byte(waiting) {
+		asks := t.Context()
+		if n%2 == 0 {
+			asks = ctx
+		}
+		go func() {
+			_, err := h.get(asks, request{account: events.UUID{2 + n}})
+			answers <- err
+		}()
+	}
+	for all := false; !all; time.Sleep(time.Millisecond) {
+		h.mu.Lock()
+		if all = len(h.waiting) == waiting; all {
+			for _, a := range h.waiting {
+				a.since = a.since.Add(-turnTimeout)
+			}
+		}
+		h.mu.Unlock()
+	}
+	leave()
+	busy := 0
+	for range waiting {
+		switch err := <-answers; {
+		case errors.Is(err, ErrBusy):
+			busy++
+		case !errors.Is(err, context.Canceled):
+			t.Error(err)
+		}
+	}
+	if busy < waiting/2 {
+		t.Errorf("%d were told", busy)
+	}
+	close(h.letGo)
+	<-first
+	if h.mu.Lock(); len(h.waiting) != 0 {
+		t.Errorf("%d wait on", len(h.waiting))
+	}
+	h.mu.Unlock()
+}
+
 // TestSharedStatementsAreBounded: what is known to be long is not read together
 // beyond what one statement may bring.
 func TestSharedStatementsAreBounded(t *testing.T) {

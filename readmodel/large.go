@@ -17,15 +17,16 @@ import (
 func (x *Exports) openLarge(ctx context.Context, account events.UUID, f found, choose Choice) (*Document, error) {
 	key := version{account, f.meta.ETag()}
 	if choose != nil && !x.far.has(key) {
+		t := x.try()
 		d, err := x.openSome(ctx, key, choose)
-		if lost(err) && ctx.Err() == nil {
+		for err != nil && t.again(ctx, err) {
 			d, err = x.openSome(ctx, key, choose)
 		}
 		if d != nil || err != nil {
 			return d, err
 		}
 	}
-	began, lostOnce := time.Now(), false
+	began, t := time.Now(), x.try()
 	for {
 		left := turnTimeout - time.Since(began)
 		p, mine := x.far.join(key, func(ctx context.Context, p *spool) { _ = p.end(x.fill(ctx, left, account, f.pages, p)) })
@@ -46,8 +47,7 @@ func (x *Exports) openLarge(ctx context.Context, account events.UUID, f found, c
 		case ctx.Err() != nil:
 			return nil, err
 		case errors.Is(err, ErrBusy) && !mine && time.Since(began) < turnTimeout: // the turn of who came earlier
-		case lost(err) && !lostOnce:
-			lostOnce = true
+		case t.again(ctx, err):
 		default:
 			return nil, err
 		}

@@ -60,7 +60,7 @@ func (l *lease) failed(err error) error {
 func lost(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return pg.Code == "57P01" // admin_shutdown, as by pg_terminate_backend
+		return pg.Code == "57P01" || pg.Code == "57P02" // admin_shutdown, as by pg_terminate_backend, and crash_shutdown
 	}
 	if err == nil || errors.Is(err, ErrSlow) || errors.Is(err, ErrBusy) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.DeadlineExceeded) {

@@ -33,6 +33,9 @@ type queries struct {
 	whole      string // row, sections and pages
 	flat       string // small of several accounts, and which
 	many       string // whole of several accounts, and which
+	short      string // whole, where it was short before
+	paged      string // whole, where it was not too long before
+	pagedMany  string // paged of several accounts, and which
 	sums       string // how many pages a section has, and how long they are together
 	pages      string // all of them
 	extents    string // how long each is
@@ -104,6 +107,9 @@ func newQueries(g Generation) *queries {
 		whole:      sql(rowColumns + sectionColumns + pagesColumn + rowTables),
 		flat:       sql(flatSQL),
 		many:       sql(manySQL),
+		short:      sql(rowColumns + sectionColumns + arrayColumn + rowTables),
+		paged:      sql(pagedSQL),
+		pagedMany:  sql(pagedManySQL),
 		sums: sql(`
 SELECT section, count(*), sum(octet_length(body)) FROM {schema}.account_export_pages WHERE account_id = $1 GROUP BY section`),
 		pages:   sql(`SELECT section, body FROM {schema}.account_export_pages WHERE account_id = $1 ORDER BY section, page_key`),
@@ -118,7 +124,9 @@ WHERE account_id = $1 AND (section, page_key) >= ($2, $3) AND (section, page_key
 type request struct {
 	account events.UUID
 	whole   bool
+	known   bool // it was read before, and one statement did
 	flat    bool // it had no pages when it was read last
+	size    int  // of the document when it was read last, where that is known
 	most    int  // bytes of the document that are read together with others; 0: only the rest
 }
 
@@ -141,12 +149,21 @@ const large = 1 << 30
 // read reads one account. Of one that was not heard of it learns at least
 // whether the generation is live.
 func (q *queries) read(ctx context.Context, db querier, r request) (f found, live bool, err error) {
+	if r.whole && r.known && !r.flat && r.size > shortMost {
+		f, live, heard, err := q.readPaged(ctx, db, r)
+		if err == nil && !heard {
+			live, err = isLive(ctx, db, q.generation)
+		}
+		return f, live, err
+	}
 	sql := q.whole
 	switch {
 	case !r.whole:
 		sql = q.meta
 	case r.flat:
 		sql = q.small
+	case r.known:
+		sql = q.short
 	}
 	times, err := q.asOf.times(ctx, db, q.generation)
 	if err != nil {
@@ -199,13 +216,23 @@ const manyAtLeast = 10
 // there was not heard of.
 func (q *queries) readMany(ctx context.Context, db querier, requests []request, all []found) (live bool, err error) {
 	clear(all)
+	flat, known := true, true
+	for _, r := range requests {
+		flat = flat && r.flat
+		known = known && (r.known || !r.whole)
+	}
+	if known && !flat {
+		live, heard, err := q.readManyPaged(ctx, db, requests, all)
+		if err == nil && !heard {
+			live, err = isLive(ctx, db, q.generation)
+		}
+		return live, err
+	}
 	n := max(len(requests), manyAtLeast)
 	ids, most := make([]pgtype.UUID, n), make([]int64, n) // what is left is NULL
 	at := make(map[events.UUID]int, len(requests))
-	flat := true
 	for i, r := range requests {
 		ids[i], most[i], at[r.account] = uuid(r.account), int64(r.most), i
-		flat = flat && r.flat
 	}
 	times, err := q.asOf.times(ctx, db, q.generation)
 	if err != nil {

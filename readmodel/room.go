@@ -21,6 +21,8 @@ type room struct {
 	accounts      []events.UUID
 	share         int64                   // of all, for the parts that one account reads
 	parts         map[events.UUID]int64   // what is taken for those
+	whole         int64                   // of all, for the whole documents of one account; 0: all
+	wholes        map[events.UUID]int64   // what is taken for those
 	waiting       map[events.UUID][]*turn // never empty for an account that is there
 	reclaim       func() (grant, bool)    // gets back what is held without need; nil where nothing is
 }
@@ -29,7 +31,7 @@ type room struct {
 type grant struct {
 	memory, files int64
 	part          bool        // of a document
-	account       events.UUID // where it is for a part
+	account       events.UUID // where it counts
 }
 
 // turn is one who waits.
@@ -41,7 +43,7 @@ type turn struct {
 
 func newRoom(memory, files int64) *room {
 	return &room{memory: memory, files: files, all: grant{memory: memory, files: files}, share: max(memory, files) / 4,
-		parts: map[events.UUID]int64{}, waiting: map[events.UUID][]*turn{}}
+		parts: map[events.UUID]int64{}, wholes: map[events.UUID]int64{}, waiting: map[events.UUID][]*turn{}}
 }
 
 // take waits for its turn until ctx ends, which says why, and not where it would
@@ -106,12 +108,10 @@ func (r *room) resize(g *grant, size int64) bool {
 	if g.files > 0 {
 		free, held = &r.files, &g.files
 	}
-	if size-*held > *free || g.part && r.beyond(g.account, *held, size) {
+	if size-*held > *free || g.part && r.beyond(g.account, *held, size, true) {
 		return false
 	}
-	if g.part {
-		r.parts[g.account] += size - *held
-	}
+	r.count(*g, size-*held)
 	*free, *held = *free-(size-*held), size
 	r.serve()
 	return true
@@ -124,19 +124,32 @@ func (r *room) give(g grant) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.memory, r.files = r.memory+g.memory, r.files+g.files
-	if g.part {
-		if r.parts[g.account] -= g.memory + g.files; r.parts[g.account] == 0 {
-			delete(r.parts, g.account)
-		}
-	}
+	r.count(g, -g.memory-g.files)
 	r.serve()
 }
 
-// beyond tells whether a part would take more than its account's share, beside
-// others, where it has so much already.
-func (r *room) beyond(account events.UUID, has, size int64) bool {
-	others := r.parts[account] - has
-	return others > 0 && others+size > r.share
+// count notes what an account takes.
+func (r *room) count(g grant, more int64) {
+	of := r.wholes
+	if g.part {
+		of = r.parts
+	}
+	if g.account == (events.UUID{}) {
+		return
+	}
+	if of[g.account] += more; of[g.account] == 0 {
+		delete(of, g.account)
+	}
+}
+
+// beyond tells whether a part, or a whole document, would take more than its
+// account's share, beside others, where it has so much already.
+func (r *room) beyond(account events.UUID, has, size int64, part bool) bool {
+	others, share := r.wholes[account]-has, r.whole
+	if part {
+		others, share = r.parts[account]-has, r.share
+	}
+	return share > 0 && others > 0 && others+size > share
 }
 
 // again gives turns where what is held without need has become more.
@@ -168,14 +181,14 @@ func (r *room) fit(size int64) (grant, bool) {
 
 // serve gives turns as far as there is room. Who is first waits until there is
 // enough, so that what is large has its turn, too; what memory has room for
-// passes what never fits there, and all others pass the parts of an account
-// that has its share.
+// passes what never fits there, and all others pass what an account wants beyond
+// its share.
 func (r *room) serve() {
 	onlyMemory := false
 	for i := 0; i < len(r.accounts); {
 		account := r.accounts[i]
 		queue := r.waiting[account]
-		n := slices.IndexFunc(queue, func(t *turn) bool { return !t.part || !r.beyond(account, 0, t.size) })
+		n := slices.IndexFunc(queue, func(t *turn) bool { return !r.beyond(account, 0, t.size, t.part) })
 		if n < 0 {
 			i++
 			continue
@@ -196,9 +209,9 @@ func (r *room) serve() {
 			i++
 			continue
 		}
-		if t.part {
-			g.part, g.account = true, account
-			r.parts[account] += t.size
+		if t.part || r.whole > 0 {
+			g.part, g.account = t.part, account
+			r.count(g, t.size)
 		}
 		t.taken <- g
 		r.accounts = slices.Delete(r.accounts, i, i+1)

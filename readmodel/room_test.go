@@ -203,3 +203,43 @@ func TestWhatMemoryHasRoomForPassesWhatNeverFitsThere(t *testing.T) {
 		t.Errorf("%d and %d are free", r.memory, r.files)
 	}
 }
+
+// TestVersionsOfOneAccountLeaveRoomForOthers: whole documents of one account,
+// such as versions that follow each other faster than they are read, take half of
+// the room at most, and nobody waits with it; one alone may be larger.
+func TestVersionsOfOneAccountLeaveRoomForOthers(t *testing.T) {
+	r := newRoom(0, 100)
+	r.whole = 50
+	one, other := events.UUID{1}, events.UUID{2}
+	soon := func(account events.UUID, size int64) (grant, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		return r.take(ctx, account, size)
+	}
+	first, err := soon(one, 30)
+	if err != nil || !r.resize(&first, 40) {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	if g, err := soon(one, 20); err == nil {
+		t.Errorf("beyond its share it got %+v", g)
+	}
+	second, err := soon(one, 10)
+	if err != nil {
+		t.Errorf("within its share: %v", err)
+	}
+	others, err := soon(other, 50)
+	if err != nil {
+		t.Errorf("somebody else: %v", err)
+	}
+	for _, g := range []grant{first, second, others} {
+		r.give(g)
+	}
+	alone, err := soon(one, 90)
+	if err != nil {
+		t.Errorf("one alone: %v", err)
+	}
+	r.give(alone)
+	if r.files != 100 || len(r.wholes) > 0 {
+		t.Errorf("%d are free, %v are held", r.files, r.wholes)
+	}
+}

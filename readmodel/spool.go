@@ -40,6 +40,7 @@ type version struct {
 
 func newSpools(l Limits, linger time.Duration) *spools {
 	s := &spools{dir: l.Dir, room: newRoom(l.Memory, l.Files), linger: linger, all: map[version]*spool{}}
+	s.room.whole = max(l.Memory, l.Files) / 2 // versions of one document may follow each other faster than they are read
 	s.room.reclaim = s.reclaim
 	return s
 }

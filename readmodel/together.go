@@ -21,9 +21,9 @@ func (x *Exports) expect(account events.UUID) request {
 	case max(size, -size) > wholeMost:
 		r.whole, r.most = false, 0
 	case size < 0: // without pages
-		r.flat, r.most = true, unknownMost-size
+		r.known, r.flat, r.size, r.most = true, true, -size, unknownMost-size
 	default:
-		r.most = min(wholeMost, size+size/4+4<<10)
+		r.known, r.size, r.most = true, size, min(wholeMost, size+size/4+4<<10)
 	}
 	return r
 }
@@ -40,11 +40,11 @@ func (x *Exports) learn(account events.UUID, f found) {
 
 // readTogether is the statement of [gather].
 func (x *Exports) readTogether(ctx context.Context, of []request) (all []found, err error) {
-	all, err = x.readOnce(ctx, of)
-	if lost(err) && ctx.Err() == nil {
-		all, err = x.readOnce(ctx, of)
+	for t := x.try(); ; {
+		if all, err = x.readOnce(ctx, of); err == nil || !t.again(ctx, err) {
+			return all, err
+		}
 	}
-	return all, err
 }
 
 func (x *Exports) readOnce(ctx context.Context, of []request) (all []found, err error) {

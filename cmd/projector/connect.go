@@ -20,9 +20,17 @@ import (
 	"accountexport/readmodel"
 )
 
+// patience is how long commands wait for NATS; `run` waits for ever.
+const patience = 20 * time.Second
+
 // connectStream connects to JetStream.
 func (p *program) connectStream(ctx context.Context, log *slog.Logger) (*stream.Client, error) {
-	return stream.Connect(ctx, stream.Config{URL: string(p.cfg.NATSURL), Creds: string(p.cfg.NATSCreds),
+	return p.connectWithin(ctx, log, patience)
+}
+
+func (p *program) connectWithin(ctx context.Context, log *slog.Logger, patience time.Duration) (*stream.Client, error) {
+	return stream.Connect(ctx, stream.Config{Patience: patience,
+		URL: string(p.cfg.NATSURL), Creds: string(p.cfg.NATSCreds),
 		CA: string(p.cfg.NATSCA), Stream: string(p.cfg.Stream), Name: "projector",
 		ReadAhead: min(16<<20, int(p.cfg.MemoryLimit)/32), Logger: log})
 }

@@ -30,7 +30,7 @@ func (p *program) run() *cobra.Command {
 
 func (p *program) follow(ctx context.Context) error {
 	log := p.cfg.Logger(p.err)
-	client, err := p.connectStream(ctx, log)
+	client, err := p.connectWithin(ctx, log, 0)
 	if err != nil {
 		return err
 	}

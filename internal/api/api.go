@@ -77,8 +77,9 @@ func New(c Config) http.Handler {
 	c = c.withDefaults()
 	m := newMetrics(c.Registry)
 	router := mux.NewRouter().SkipClean(true) // a path that is not clean is another path
-	router.Handle(exportPath, &exportHandler{Config: c, metrics: m, encoders: newEncoders(c.Encoders),
-		limit: newLimiter[events.UUID]("account", c.AccountRate)}).Methods(http.MethodGet, http.MethodHead)
+	export := &exportHandler{Config: c, metrics: m, encoders: newEncoders(c.Encoders),
+		limit: newLimiter[events.UUID]("account", c.AccountRate)}
+	router.Handle(exportPath, export).Methods(http.MethodGet, http.MethodHead)
 	router.Handle(descriptionPath, description()).Methods(http.MethodGet, http.MethodHead)
 	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		write(w, problemNoSuchPath)
@@ -87,7 +88,7 @@ func New(c Config) http.Handler {
 		w.Header().Set("Allow", "GET, HEAD") // of each resource there is
 		write(w, problemMethodNotAllowed)
 	})
-	var next http.Handler = router
+	var next http.Handler = straight(export, router)
 	if c.AddressRate != (Rate{}) {
 		next = limitAddresses(newLimiter[netip.Prefix]("address", c.AddressRate), c.Proxies, next)
 	}
@@ -95,6 +96,18 @@ func New(c Config) http.Handler {
 		next = crossOrigin(c.Origins, next)
 	}
 	return &instrumented{next: next, metrics: m, log: c.Logger}
+}
+
+// straight has what nearly all requests are go past the router, which copies a
+// request twice to keep in it what nobody asks for.
+func straight(export, router http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == exportPath {
+			export.ServeHTTP(w, r)
+			return
+		}
+		router.ServeHTTP(w, r)
+	})
 }
 
 func limitAddresses(l *limiter[netip.Prefix], proxies []netip.Prefix, next http.Handler) http.Handler {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -29,6 +30,7 @@ type heldConn struct {
 	answered bool // and nothing was read since; only for the one goroutine that reads
 	mu       sync.Mutex
 	held     []byte
+	until    time.Time // what is written now may wait, at least
 }
 
 // Write sends p after what is held, or holds it where it is a full buffer. An
@@ -41,7 +43,8 @@ func (c *heldConn) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	before := len(c.held)
-	parts := net.Buffers{c.held, p}
+	both := [...][]byte{c.held, p}
+	parts := net.Buffers(both[:])
 	if before == 0 {
 		parts = parts[1:]
 	}
@@ -51,14 +54,18 @@ func (c *heldConn) Write(p []byte) (int, error) {
 }
 
 // push writes at the client's pace. It is cut off when it takes nothing for as
-// long as it may, or a quarter more.
+// long as it may, or a quarter more. A deadline that comes sooner, since it was
+// set for an answer before, only has it look sooner.
 func (c *heldConn) push(parts net.Buffers) (n int64, err error) {
 	took := time.Now()
-	for {
-		if err := c.SetWriteDeadline(time.Now().Add(c.patience / 4)); err != nil {
-			return n, err
+	for now := took; ; now = time.Now() {
+		if c.until.Sub(now) < c.patience/8 {
+			c.until = now.Add(c.patience / 4)
+			if err := c.SetWriteDeadline(c.until); err != nil {
+				return n, err
+			}
 		}
-		some, err := parts.WriteTo(c.Conn)
+		some, err := writeTo(c.Conn, &parts)
 		if n += some; some > 0 {
 			took = time.Now()
 		}
@@ -66,6 +73,16 @@ func (c *heldConn) push(parts net.Buffers) (n int64, err error) {
 			return n, err
 		}
 	}
+}
+
+// writeTo is parts.WriteTo, which for a single part takes longer than a write.
+func writeTo(w io.Writer, parts *net.Buffers) (int64, error) {
+	if len(*parts) != 1 {
+		return parts.WriteTo(w)
+	}
+	n, err := w.Write((*parts)[0])
+	(*parts)[0] = (*parts)[0][n:]
+	return int64(n), err
 }
 
 func (c *heldConn) flush() error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +25,11 @@ type exportHandler struct {
 
 func (e *exportHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h["Vary"] = append(h["Vary"], vary...) // of every answer, since every answer depends on it
+	if h["Vary"] == nil { // of every answer, since every answer depends on it
+		h["Vary"] = vary
+	} else {
+		h["Vary"] = append(h["Vary"], vary...)
+	}
 	err := e.serve(w, r)
 	if err == nil {
 		return
@@ -36,8 +41,8 @@ func (e *exportHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	write(w, p)
 }
 
-// vary is never changed.
-var vary = []string{"Authorization, Accept-Encoding"}
+// vary is never changed, nor appended to.
+var vary = slices.Clip([]string{"Authorization, Accept-Encoding"})
 
 // serve answers, or returns why it did not begin to.
 func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {

@@ -2,10 +2,10 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -39,7 +39,8 @@ type shape struct {
 // the same size that selects the same bytes by key: one row up to a megabyte,
 // and beyond it rows of 256 kB that it sends as they come. It tells how many
 // were refused, which is to be nobody, and from one size to the next how much
-// more a byte takes. BENCH=short takes a few of them.
+// more a byte takes. BENCH=short takes a few of them, and BENCH=small those that
+// one statement reads, with the database near.
 func BenchmarkCurve(b *testing.B) {
 	shapes := []*shape{{bytes: 1000, accounts: 100}, {bytes: 3000, accounts: 100}, {bytes: 6000, accounts: 100}, {bytes: 7000, accounts: 100},
 		{bytes: 10_000, accounts: 100}, {bytes: 30_000, accounts: 100}, {bytes: 100_000, accounts: 30}, {bytes: 300_000, accounts: 20},
@@ -50,6 +51,10 @@ func BenchmarkCurve(b *testing.B) {
 	if os.Getenv("BENCH") == "short" || testing.Short() {
 		shapes = []*shape{shapes[1], shapes[4], shapes[7], shapes[9]}
 		clients, delays, turns = []int{1, 64}, []time.Duration{0, 5 * time.Millisecond}, 2
+	}
+	if os.Getenv("BENCH") == "small" {
+		shapes = []*shape{shapes[1], shapes[4], shapes[6], shapes[7]}
+		clients, delays, turns = []int{1, 8, 64}, []time.Duration{0}, 6
 	}
 	s := newCurve(b, shapes)
 	for b.Loop() {
@@ -253,8 +258,9 @@ func (p *pressed) add(q pressed) {
 }
 
 // press is [load] for answers of any length, which may be refusals.
-func press(b *testing.B, clients []client, requests []string, d time.Duration) (p pressed) {
+func press(b *testing.B, clients []client, asking []string, d time.Duration) (p pressed) {
 	b.Helper()
+	requests := ready(asking)
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	began := time.Now()
@@ -263,7 +269,7 @@ func press(b *testing.B, clients []client, requests []string, d time.Duration) (
 			var mine pressed
 			for ; len(mine.times) == 0 || time.Since(began) < d; i++ {
 				asked := time.Now()
-				if _, err := io.WriteString(c, requests[i%len(requests)]); err != nil {
+				if _, err := c.Write(requests[i%len(requests)]); err != nil {
 					b.Error(err)
 					return
 				}
@@ -295,15 +301,15 @@ func taken(in *bufio.Reader) (ok bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		text := strings.TrimSpace(string(line))
+		text := bytes.TrimRight(line, "\r\n")
 		if first {
-			ok = strings.HasPrefix(text, "HTTP/1.1 200")
+			ok = bytes.HasPrefix(text, []byte("HTTP/1.1 200"))
 		}
-		if text == "" {
+		if len(text) == 0 {
 			break
 		}
-		if v, found := strings.CutPrefix(text, "Content-Length: "); found {
-			if length, err = strconv.Atoi(v); err != nil {
+		if v, found := bytes.CutPrefix(text, []byte("Content-Length: ")); found {
+			if length, err = strconv.Atoi(string(v)); err != nil {
 				return false, err
 			}
 		}

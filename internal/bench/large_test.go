@@ -165,14 +165,19 @@ func BenchmarkSlowReaders(b *testing.B) {
 				p.forget(b)
 				load(b, kept, requests, turn)
 				usualPeak := p.memory(b)
-				var without, with []time.Duration
+				var without, with, commitsWithout, commitsWith []time.Duration
 				var served, refused, held int
+				var dead, deadWith int64
 				for range turns {
 					without = append(without, load(b, kept, requests, turn)...)
+					commitsWithout = append(commitsWithout, commits(b, s)...)
+					dead = max(dead, deadAfterVacuum(b, s))
 					crowd := slowly(b, p.HTTP, readers, getExport(b, large, "Accept-Encoding: "+coding))
 					served, refused = crowd.served, crowd.refused
 					held = p.connections(b)
 					with = append(with, load(b, kept, requests, turn)...)
+					commitsWith = append(commitsWith, commits(b, s)...)
+					deadWith = max(deadWith, deadAfterVacuum(b, s))
 					crowd.leave()
 				}
 				peak := p.memory(b)
@@ -184,10 +189,39 @@ func BenchmarkSlowReaders(b *testing.B) {
 				share := float64(len(with)) / float64(len(without))
 				tail := percentile(with, 0.99).Seconds() / percentile(without, 0.99).Seconds()
 				row(b, "  usual GETs meanwhile", fmt.Sprintf("%.0f %%", share*100), fmt.Sprintf("p99 × %.2f", tail))
+				row(b, "  commits of checkpoints meanwhile", fmt.Sprintf("p99 × %.2f", percentile(commitsWith, 0.99).Seconds()/percentile(commitsWithout, 0.99).Seconds()),
+					fmt.Sprintf("%d rows dead after a vacuum, %d without", deadWith, dead))
 				b.ReportMetric(share, fmt.Sprintf("gets-%d-%s", pool, coding))
 			}
 		}
 	}
+}
+
+// commits are how long commits take that move the checkpoint of a partition.
+func commits(b *testing.B, s *stack) (took []time.Duration) {
+	b.Helper()
+	for range 1000 {
+		began := time.Now()
+		if _, err := s.pool.Exec(b.Context(), `
+UPDATE export.checkpoints SET position = position + 1, as_of = now()
+WHERE partition = 0 AND generation = (SELECT generation FROM export.generations WHERE state = 'live')`); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(began))
+	}
+	return took
+}
+
+// deadAfterVacuum is how many dead rows of checkpoints a vacuum has to leave.
+func deadAfterVacuum(b *testing.B, s *stack) (dead int64) {
+	b.Helper()
+	if _, err := s.pool.Exec(b.Context(), `VACUUM export.checkpoints`); err != nil {
+		b.Fatal(err)
+	}
+	if err := s.pool.QueryRow(b.Context(), `SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'export.checkpoints'::regclass`).Scan(&dead); err != nil {
+		b.Fatal(err)
+	}
+	return dead
 }
 
 // program is cmd/api, running.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -171,5 +172,32 @@ func TestAuditAdvisesNoLoss(t *testing.T) {
 	}
 	if now := served(); now != before {
 		t.Errorf("served is %s, and was %s", now, before)
+	}
+}
+
+// TestMissingPermissionsAreNamed: a command whose NATS user lacks a permission
+// names the subject, and does not say that time has run out.
+func TestMissingPermissionsAreNamed(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	for denied, named := range map[string]string{
+		"$JS.API.STREAM.INFO.*":       "no permission to publish on $JS.API.STREAM.INFO.CONTROL_PLANE",
+		"$JS.API.STREAM.MSG.GET.*":    "no permission to publish on $JS.API.STREAM.MSG.GET.CONTROL_PLANE",
+		"$JS.API.CONSUMER.CREATE.>":   "no permission to publish on $JS.API.CONSUMER.CREATE.CONTROL_PLANE",
+		"$JS.API.CONSUMER.MSG.NEXT.>": "no permission to publish on $JS.API.CONSUMER.MSG.NEXT.CONTROL_PLANE",
+	} {
+		if err := s.nats.Restrict(t.Context(), denied); err != nil {
+			t.Fatal(err)
+		}
+		restricted := maps.Clone(s.settings)
+		restricted["NATS_URL"] = strings.Replace(s.nats.URL(), "nats://", "nats://restricted:restricted@", 1)
+		for _, args := range [][]string{{"erase", "--account", someone, "--dry-run"}, {"verify", "--account", someone}} {
+			if out, status := command(t, "projector", restricted, args...); status != 1 || !strings.Contains(lastLines(out), named) {
+				t.Errorf("%s, %v: exit %d: %s", denied, args, status, out)
+			}
+		}
 	}
 }

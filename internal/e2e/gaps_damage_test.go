@@ -246,4 +246,3 @@ func TestRebuildReportsWhatIsLost(t *testing.T) {
 	s.noGap(t)
 	s.says(t, 0, " 0 of them differ", "rebuild")
 }
-

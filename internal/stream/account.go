@@ -59,7 +59,7 @@ func (c *Client) readSubject(ctx context.Context, published string, upTo uint64,
 func (c *Client) storedSubjects(ctx context.Context, published string) (subjects []string, last uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	s, err := c.js.Stream(ctx, c.cfg.Stream)
+	s, err := c.stream(ctx)
 	if err != nil {
 		return nil, 0, c.explain(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,6 +26,9 @@ type Config struct {
 	Name      string       // of this connection, for people
 	ReadAhead int          // bytes that a reader has the server send before they are wanted; default, and most that pays, 16 MiB
 	Logger    *slog.Logger // default: slog.Default()
+
+	// Patience is how long the first connection is waited for; default: for ever.
+	Patience time.Duration
 }
 
 // Client reads, publishes to and provisions one stream.
@@ -41,7 +46,8 @@ type Client struct {
 const requestTimeout = 5 * time.Second
 
 // Connect connects, and reconnects for ever when the connection is lost. A
-// server that cannot be reached now is an error only once ctx ends.
+// server that cannot be reached now is an error once Config.Patience is over, or
+// ctx ends.
 func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Stream == "" {
 		cfg.Stream = "CONTROL_PLANE"
@@ -89,24 +95,48 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		nc.Close()
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
+	if err := c.connected(ctx); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// connected waits until the first connection stands.
+func (c *Client) connected(ctx context.Context) error {
 	began, say := time.Now(), time.Second
-	for !nc.IsConnected() {
-		if time.Since(began) >= say {
-			c.log.Warn("waiting for NATS", "error", nc.LastError())
+	for !c.nc.IsConnected() {
+		why := "no server has answered yet"
+		if last := c.nc.LastError(); last != nil {
+			why = last.Error()
+		}
+		waited := time.Since(began)
+		if waited >= say {
+			c.log.Warn("waiting for NATS", "servers", c.servers(), "error", why)
 			say *= 2
+		}
+		if c.cfg.Patience > 0 && waited >= c.cfg.Patience {
+			return fmt.Errorf("connect to NATS at %s: not within %v: %s: is it running, and NATS_URL right?", c.servers(), c.cfg.Patience, why)
 		}
 		select {
 		case <-ctx.Done():
-			last := nc.LastError() // nil where no server was tried to its end
-			nc.Close()
-			if last != nil {
-				return nil, fmt.Errorf("connect to NATS: %w: %w", ctx.Err(), last)
-			}
-			return nil, fmt.Errorf("connect to NATS: %w", ctx.Err())
+			return fmt.Errorf("connect to NATS at %s: %w: %s", c.servers(), ctx.Err(), why)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return c, nil
+	return nil
+}
+
+// servers are those of the configuration, without passwords.
+func (c *Client) servers() string {
+	var out []string
+	for _, server := range c.nc.Servers() {
+		if u, err := url.Parse(server); err == nil {
+			server = u.Redacted()
+		}
+		out = append(out, server)
+	}
+	return strings.Join(out, ", ")
 }
 
 // reconnectDelay is how long to wait after every server was tried so often.
@@ -129,13 +159,22 @@ func (c *Client) Connections() uint64 { return 1 + c.nc.Stats().Reconnects }
 // or another one, the stream is refused, and what else it says of itself is
 // returned all the same.
 func (c *Client) Info(ctx context.Context) (projections.StreamInfo, error) {
-	limit, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	s, err := c.js.Stream(limit, c.cfg.Stream) // asks the server, and keeps the answer
-	if c.asked(ctx, limit, err) != nil {
+	s, err := c.stream(ctx)
+	if err != nil {
 		return projections.StreamInfo{}, c.explain(err)
 	}
 	return c.infoOf(s.CachedInfo())
+}
+
+// stream asks the server, and keeps the answer.
+func (c *Client) stream(ctx context.Context) (s jetstream.Stream, err error) {
+	limit, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	err = c.permitted(limit, "$JS.API.STREAM.INFO."+c.cfg.Stream, func(limit context.Context) (err error) {
+		s, err = c.js.Stream(limit, c.cfg.Stream)
+		return err
+	})
+	return s, c.asked(ctx, limit, err)
 }
 
 func (c *Client) infoOf(info *jetstream.StreamInfo) (out projections.StreamInfo, err error) {
@@ -242,14 +281,12 @@ type getRequest struct {
 // the stream allows direct access, and a replica may not have the newest
 // messages yet: what it does not find may be there all the same.
 func (c *Client) get(ctx context.Context, req getRequest) (m projections.Message, err error) {
-	limit, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	body, err := json.Marshal(req)
 	if err != nil {
 		return m, err
 	}
-	msg, err := c.nc.RequestWithContext(limit, "$JS.API.STREAM.MSG.GET."+c.cfg.Stream, body)
-	if c.asked(ctx, limit, err) != nil {
+	msg, err := c.request(ctx, &nats.Msg{Subject: "$JS.API.STREAM.MSG.GET." + c.cfg.Stream, Data: body})
+	if err != nil {
 		return m, err
 	}
 	var resp struct {

@@ -27,13 +27,11 @@ func newID() string { return strings.ToLower(rand.Text()) }
 
 // Exists tells whether there is a stream of the name.
 func (c *Client) Exists(ctx context.Context) (bool, error) {
-	limit, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	_, err := c.js.Stream(limit, c.cfg.Stream)
+	_, err := c.stream(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return false, nil
 	}
-	if c.asked(ctx, limit, err) != nil {
+	if err != nil {
 		return false, c.explain(err)
 	}
 	return true, nil

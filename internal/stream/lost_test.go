@@ -2,10 +2,14 @@ package stream
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"accountexport/internal/local/natsserver"
+	"accountexport/internal/local/port"
 	"accountexport/internal/local/tcpproxy"
 )
 
@@ -50,5 +54,20 @@ func TestLostConnectionIsMadeAnew(t *testing.T) {
 			publishNotes(ctx, t, c, 6, 9)
 			readUpTo(ctx, t, open(ctx, t, c, 5), 9)
 		})
+	}
+}
+
+// TestConnectingEnds: who waits for a server only so long is told for which, and
+// why it does not answer.
+func TestConnectingEnds(t *testing.T) {
+	n, err := port.Free()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Connect(t.Context(), Config{URL: fmt.Sprintf("nats://me:secret@127.0.0.1:%d", n), Patience: 300 * time.Millisecond,
+		Logger: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("127.0.0.1:%d", n)) || !strings.Contains(err.Error(), "NATS_URL") ||
+		strings.Contains(err.Error(), "secret") {
+		t.Errorf("%v", err)
 	}
 }

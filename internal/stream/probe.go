@@ -27,10 +27,8 @@ func (c *Client) CanErase(ctx context.Context, account events.UUID) (missing []e
 // CanRemove says all that would keep messages from being found in the stream
 // and removed from it.
 func (c *Client) CanRemove(ctx context.Context) (missing []error) {
-	limit, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	s, err := c.js.Stream(limit, c.cfg.Stream)
-	if c.asked(ctx, limit, err) != nil {
+	s, err := c.stream(ctx)
+	if err != nil {
 		return []error{c.explain(err)}
 	}
 	cfg := s.CachedInfo().Config

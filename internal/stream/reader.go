@@ -36,6 +36,8 @@ type reader struct {
 	sub      *nats.Subscription
 	msgs     chan *nats.Msg
 	states   chan nats.Status // of the connection, when it is lost
+	denied   <-chan struct{}  // closed once it may not ask for messages
+	undeny   func()
 	done     chan struct{}
 	once     sync.Once
 	flow     flow
@@ -65,14 +67,19 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 		done:   make(chan struct{}),
 		from:   after,
 	}
-	cons, err := c.js.CreateConsumer(limit, c.cfg.Stream, jetstream.ConsumerConfig{
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       after + 1,
-		AckPolicy:         jetstream.AckNonePolicy,
-		FilterSubjects:    filters,
-		MemoryStorage:     true,
-		Replicas:          1,
-		InactiveThreshold: inactiveAfter,
+	r.denied, r.undeny = c.denials.watch(r.asksOn())
+	var cons jetstream.Consumer
+	err := c.permitted(limit, "$JS.API.CONSUMER.CREATE."+c.cfg.Stream+".", func(limit context.Context) (err error) {
+		cons, err = c.js.CreateConsumer(limit, c.cfg.Stream, jetstream.ConsumerConfig{
+			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq:       after + 1,
+			AckPolicy:         jetstream.AckNonePolicy,
+			FilterSubjects:    filters,
+			MemoryStorage:     true,
+			Replicas:          1,
+			InactiveThreshold: inactiveAfter,
+		})
+		return err
 	})
 	if c.asked(ctx, limit, err) != nil {
 		r.Close()
@@ -84,7 +91,7 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 	r.consumer = cons.CachedInfo().Name
 	inbox := c.nc.NewInbox()
 	r.flow = flow{inbox: inbox + ".", budget: budget(c.cfg.ReadAhead, c.nc.MaxPayload()), request: func(reply string, body []byte) error {
-		return c.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+c.cfg.Stream+"."+r.consumer, reply, body)
+		return c.nc.PublishRequest(r.asksOn()+r.consumer, reply, body)
 	}}
 	if r.sub, err = c.nc.ChanSubscribe(inbox+".*", r.msgs); err == nil {
 		err = r.flow.fill()
@@ -96,6 +103,9 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 	return r, nil
 }
 
+// asksOn is how the subjects begin on which the server is asked for messages.
+func (r *reader) asksOn() string { return "$JS.API.CONSUMER.MSG.NEXT." + r.client.cfg.Stream + "." }
+
 // errMaxConsumers is what the server says where there are as many consumers as
 // may be.
 const errMaxConsumers jetstream.ErrorCode = 10026
@@ -104,6 +114,7 @@ const errMaxConsumers jetstream.ErrorCode = 10026
 func (r *reader) Close() {
 	r.once.Do(func() {
 		close(r.done)
+		r.undeny()
 		r.client.nc.RemoveStatusListener(r.states)
 		// Both are mere tidiness: the server drops an idle consumer by itself.
 		if r.sub != nil {
@@ -184,6 +195,8 @@ func (r *reader) take(ctx context.Context, wait bool) (*nats.Msg, error) {
 		return nil, ErrReaderClosed
 	case <-r.states:
 		return nil, ErrConnectionLost
+	case <-r.denied:
+		return nil, fmt.Errorf("%w to publish on %s*", ErrPermission, r.asksOn())
 	case <-alarm.C:
 		r.client.doubt()
 		return nil, fmt.Errorf("%w for %v", ErrReaderStalled, silence)

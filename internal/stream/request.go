@@ -21,7 +21,7 @@ var ErrPermission = errors.New("the NATS user has no permission")
 // particular, and answers nothing.
 type denials struct {
 	mu      sync.Mutex
-	waiting map[string]map[chan struct{}]bool // by subject, in lower case
+	waiting map[string]map[chan struct{}]bool // by how the subject begins, in lower case
 }
 
 var deniedSubject = regexp.MustCompile(`(?i)publish to "([^"]+)"`)
@@ -38,14 +38,18 @@ func (d *denials) heard(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	subject := strings.ToLower(m[1])
-	for ch := range d.waiting[subject] {
-		close(ch)
+	for prefix, all := range d.waiting {
+		if strings.HasPrefix(subject, prefix) {
+			for ch := range all {
+				close(ch)
+			}
+			delete(d.waiting, prefix)
+		}
 	}
-	delete(d.waiting, subject)
 }
 
-// watch gives a channel that is closed once publishing on the subject is
-// refused.
+// watch gives a channel that is closed once publishing on the subject, or one
+// that begins like that, is refused.
 func (d *denials) watch(subject string) (denied <-chan struct{}, end func()) {
 	subject = strings.ToLower(subject)
 	ch := make(chan struct{})
@@ -65,30 +69,45 @@ func (d *denials) watch(subject string) (denied <-chan struct{}, end func()) {
 	}
 }
 
+// permitted does what asks JetStream on a subject that begins like this; where
+// that is refused, it ends at once, with [ErrPermission].
+func (c *Client) permitted(ctx context.Context, subject string, do func(ctx context.Context) error) error {
+	denied, end := c.denials.watch(subject)
+	defer end()
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-denied:
+			cancel()
+		case <-asking.Done():
+		}
+	}()
+	err := do(asking)
+	cancel()
+	<-done
+	select {
+	case <-denied:
+		return fmt.Errorf("%w to publish on %s", ErrPermission, strings.TrimSuffix(subject, "."))
+	default:
+		return err
+	}
+}
+
 // request sends a message and waits for the answer, no longer than a request may
 // take; [ErrPermission] where it is refused.
 func (c *Client) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	denied, end := c.denials.watch(m.Subject)
-	defer end()
-	refused := make(chan struct{})
-	answered := make(chan struct{})
-	go func() {
-		defer close(refused)
-		select {
-		case <-denied:
-			cancel()
-		case <-answered:
-		}
-	}()
-	answer, err := c.nc.RequestMsgWithContext(limit, m)
-	close(answered)
-	<-refused
-	select {
-	case <-denied:
-		return nil, fmt.Errorf("%w to publish on %s", ErrPermission, m.Subject)
-	default:
+	var answer *nats.Msg
+	err := c.permitted(limit, m.Subject, func(limit context.Context) (err error) {
+		answer, err = c.nc.RequestMsgWithContext(limit, m)
+		return err
+	})
+	if errors.Is(err, ErrPermission) {
+		return nil, err
 	}
 	if c.asked(ctx, limit, err) != nil {
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
