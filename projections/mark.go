@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Mark tells a message from any other that may come to be at its position.
@@ -72,12 +74,11 @@ func (l *lastMark) get() Mark {
 // was folded of a partition was: it has lost its end, and has grown again since,
 // maybe while nobody looked.
 func CheckLast(ctx context.Context, source Source, checkpoints []Checkpoint) error {
+	g, ctx := errgroup.WithContext(ctx) // at once: the server may be far
 	for _, c := range checkpoints {
-		if err := c.Last.check(ctx, source); err != nil {
-			return err
-		}
+		g.Go(func() error { return c.Last.check(ctx, source) })
 	}
-	return nil
+	return g.Wait()
 }
 
 // check refuses a stream that holds another message in its place: it has lost

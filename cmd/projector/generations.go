@@ -37,6 +37,11 @@ func (p *program) cutover() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// By another stream it would be given up, and one begun from that.
+			on := targetOf(r.client, r.pool)
+			if err := on.CheckGeneration(ctx, generation); err != nil {
+				return fmt.Errorf("generation %d cannot be cut over to: %w", generation, err)
+			}
 			if end > position+100_000 {
 				return fmt.Errorf("generation %d is at %d of %d: let `projector rebuild --cutover=manual` bring it nearer", generation, position, end)
 			}

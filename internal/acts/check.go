@@ -60,8 +60,11 @@ func (t Target) Refused(ctx context.Context) (projections.StreamInfo, error) {
 	return t.forSure(ctx, func(ctx context.Context) (readmodel.Generation, error) { return readmodel.Live(ctx, t.Pool) })
 }
 
-// CheckGeneration is [Target.Check] for a generation that is not the live one.
+// CheckGeneration is [Target.Check] for a generation that is not the live one, by
+// its identity, bounds and last messages alone: one that is being built is a way
+// out for a stream that has lost others.
 func (t Target) CheckGeneration(ctx context.Context, number int64) error {
+	t.Judge = nil
 	_, err := t.forSure(ctx, func(ctx context.Context) (readmodel.Generation, error) {
 		return readmodel.FindGeneration(ctx, t.Pool, number)
 	})

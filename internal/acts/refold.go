@@ -76,8 +76,10 @@ func (f *Refolding) RetryDue(ctx context.Context, begins func(generation int64, 
 }
 
 func (f *Refolding) each(ctx context.Context, r readmodel.Retriable) error {
-	if err := f.Check(ctx); err != nil {
-		return err
+	if len(r.Tiers) > 0 || len(r.Accounts) == 0 {
+		if err := f.Check(ctx); err != nil {
+			return err
+		}
 	}
 	for _, subject := range r.Tiers {
 		what := "tier " + events.ParseSubject(subject).Tier

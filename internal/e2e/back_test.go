@@ -100,3 +100,24 @@ func TestGoingBackIsNamed(t *testing.T) {
 	s.says(t, 0, "is live", "rebuild", "--accept-differences")
 	s.says(t, 0, "", "status")
 }
+
+// TestErasedDoesNotReturnByACutOver: the stream was restored from before an
+// erasure, as another one. That the account would return is said by the rebuild,
+// and the cut-over erases it in the new stream before it is made live.
+func TestErasedDoesNotReturnByACutOver(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 3)
+	s.marked(t, another, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	before := s.messages(t)
+	s.erase(t, someone, 0, nothingLeft)
+	projector.signal(syscall.SIGTERM)
+	projector.wait()
+	s.putMessages(t, before)
+	s.says(t, 0, "1 that are erased and are not so in generation 2 are erased in it anew", "rebuild", "--cutover=manual")
+	s.says(t, 0, "1 erasures were carried out anew", "cutover")
+	s.mustBeErased(t, someone)
+	s.says(t, 0, " 0 differ", "verify", "--all")
+}

@@ -186,8 +186,9 @@ func TestNoErasureByAMirror(t *testing.T) {
 	}
 }
 
-// TestRollBackIsByTheGenerationsStream: a roll-back with another stream carries
-// out there what the ledger knows of this one; it is refused before.
+// TestRollBackIsByTheGenerationsStream: a roll-back with another stream would
+// carry out there what the ledger knows of this one, and a cut-over give up what
+// was built and begin anew from that; both are refused before.
 func TestRollBackIsByTheGenerationsStream(t *testing.T) {
 	t.Parallel()
 	production, staging := newSystem(t), newSystem(t)
@@ -203,4 +204,10 @@ func TestRollBackIsByTheGenerationsStream(t *testing.T) {
 		t.Errorf("exit %d, and the other stream had %s, and has %s: %s", status, messages, staging.held(t), out)
 	}
 	production.says(t, 0, "generation 1 is live", "rollback")
+	production.says(t, 0, "generation 3 is ready", "rebuild", "--cutover=manual")
+	out, status = command(t, "projector", withStreamOf(production, staging), "cutover")
+	if status != 12 || staging.held(t) != messages {
+		t.Errorf("exit %d, and the other stream had %s, and has %s: %s", status, messages, staging.held(t), out)
+	}
+	production.says(t, 0, "generation 3 is live", "cutover")
 }
