@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/readmodel"
 )
@@ -38,7 +39,7 @@ func (p *program) cutover() *cobra.Command {
 				return err
 			}
 			// By another stream it would be given up, and one begun from that.
-			on := targetOf(r.client, r.pool)
+			on := acts.NewTarget(r.client, r.pool)
 			if err := on.CheckGeneration(ctx, generation); err != nil {
 				return fmt.Errorf("generation %d cannot be cut over to: %w", generation, err)
 			}
@@ -77,7 +78,7 @@ func (p *program) rollback() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			on := targetOf(r.client, r.pool)
+			on := acts.NewTarget(r.client, r.pool)
 			if err := on.CheckGeneration(ctx, before); err != nil {
 				return fmt.Errorf("generation %d cannot be rolled back to: %w", before, err)
 			}

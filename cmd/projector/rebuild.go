@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/internal/stream"
 	"accountexport/projections"
@@ -29,7 +30,7 @@ type rebuilding struct {
 	log     *slog.Logger
 	source  *stream.Reconciled // for building
 	passed  projections.Ranges // over, by the server, that it counts as there
-	seen    lost               // before both generations were compared
+	seen    acts.Lost          // before both generations were compared
 	accept  bool               // cut over in spite of differences
 	restart bool               // give up what is being built
 	yes     bool               // do not ask, and accept that nobody is left, too
@@ -59,7 +60,7 @@ func (p *program) rebuilding(cmd *cobra.Command) (r *rebuilding, err error) {
 		fmt.Fprintln(r.err, "a rebuild, cut-over or roll-back is running already, as `projector status` tells: this one begins when that has ended")
 	}
 	r.exports = readmodel.NewExports(r.pool)
-	r.source = (&gaps{client: r.client, pool: r.pool}).source(func(_ context.Context, _ projections.StreamInfo, those projections.Ranges) error {
+	r.source = r.gaps().Source(func(_ context.Context, _ projections.StreamInfo, those projections.Ranges) error {
 		r.passed = r.passed.Union(those) // the comparison decides
 		return nil
 	})
@@ -69,6 +70,8 @@ func (p *program) rebuilding(cmd *cobra.Command) (r *rebuilding, err error) {
 	}
 	return r, nil
 }
+
+func (r *rebuilding) gaps() acts.Gaps { return acts.Gaps{Target: acts.NewTarget(r.client, r.pool)} }
 
 func (r *rebuilding) close() {
 	r.client.Close()
@@ -361,7 +364,7 @@ func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live r
 	if r.seen, err = r.lost(ctx); err != nil {
 		return err
 	}
-	r.seen.say(r.out)
+	sayLost(r.out, &r.seen)
 	c, err := readmodel.Compare(ctx, r.pool, live.Number, generation, func(ctx context.Context) (uint64, error) {
 		info, err := r.client.Info(ctx)
 		return info.Last, err
@@ -410,17 +413,17 @@ func (r *rebuilding) compare(ctx context.Context, store *readmodel.Store, live r
 
 // lost is what the stream has lost that nobody has explained, or that was
 // passed over when it was read.
-func (r *rebuilding) lost(ctx context.Context) (lost, error) {
+func (r *rebuilding) lost(ctx context.Context) (acts.Lost, error) {
 	info, err := r.client.Info(ctx)
 	if err != nil {
-		return lost{}, err
+		return acts.Lost{}, err
 	}
-	g := &gaps{client: r.client, pool: r.pool}
-	l, err := g.look(ctx, info)
+	g := r.gaps()
+	l, err := g.Look(ctx, info)
 	if errors.Is(err, readmodel.ErrNotFound) { // then nothing is, but what was passed over
-		err = g.takeOn(ctx)
+		err = g.TakeOn(ctx)
 	}
-	l.undelivered = l.undelivered.Union(r.passed)
+	l.Undelivered = l.Undelivered.Union(r.passed)
 	return l, err
 }
 
@@ -428,19 +431,23 @@ func (r *rebuilding) lost(ctx context.Context) (lost, error) {
 // out the erasures that the ledger knows and the stream lacks: by now the stream
 // is accepted.
 func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, to int64) error {
-	those, err := unfinished(ctx, r.client, r.pool)
+	on := acts.NewTarget(r.client, r.pool)
+	those, err := on.Unfinished(ctx)
 	if err != nil {
 		return err
 	}
-	again := &anew{client: r.client, pool: r.pool, out: r.out, those: those}
+	again := &acts.Anew{Target: on, Those: those}
 	if len(those) > 0 {
-		again.say()
-		if err := sayServed(ctx, r.pool, r.out, those); err != nil {
+		served, err := again.Served(ctx)
+		if err != nil {
 			return err
 		}
-		if err := again.carryOut(ctx); err != nil {
+		sayUnfinished(r.out, r.client.Stream(), those)
+		sayServed(r.out, served)
+		if err := again.CarryOut(ctx); err != nil {
 			return err
 		}
+		sayAnew(r.out, len(those), r.client.Stream())
 	}
 	engine := r.engine(r.source, store, nil)
 	defer engine.Close()
@@ -460,10 +467,10 @@ func (r *rebuilding) cutOver(ctx context.Context, store *readmodel.Store, from, 
 	fmt.Fprintf(r.out, "generation %d is live; generation %d is kept until `projector generations drop %d`\n", to, from, from)
 	// What was lost before is no difference, or an accepted one; and a stream
 	// that was restored may hold what had been removed.
-	if r.seen.err() != nil || r.seen.differ {
-		if err := (&gaps{client: r.client, pool: r.pool}).accept(ctx, r.seen); err != nil {
+	if r.seen.Err() != nil || r.seen.Differ {
+		if err := r.gaps().Accept(ctx, r.seen); err != nil {
 			return err
 		}
 	}
-	return again.left()
+	return again.Left()
 }

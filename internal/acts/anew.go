@@ -1,10 +1,9 @@
-package main
+package acts
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,34 +16,32 @@ import (
 	"accountexport/readmodel"
 )
 
-// anew carries erasures of the ledger out in a stream that lacks them, or holds
+// Anew carries erasures of the ledger out in a stream that lacks them, or holds
 // messages of those accounts still, since it was restored from before or is a
 // copy that nobody has purged, and in a database that was restored. It needs no
 // projector: the tables are cleared here, and the event is folded by whoever
 // comes by it. What is to be done is noted first and taken off once it is proven,
 // so that whoever is cut off is gone on with.
-type anew struct {
-	client *stream.Client
-	pool   *pgxpool.Pool
-	out    io.Writer
-	those  []readmodel.Erasure
+type Anew struct {
+	Target
+	Those  []readmodel.Erasure // [Target.Unfinished]
+	Copies []string            // of the stream, that were left as they are; known once it is carried out
 
 	needles map[events.UUID]*needles
 	strays  map[events.UUID]*found
-	copies  []string // that were left as they are
 }
 
-// unfinished lists those erasures on the ledger of which the stream lacks the
+// Unfinished lists those erasures on the ledger of which the stream lacks the
 // event; of which it holds messages from before the event that a receipt says
 // were removed; and those that are owed here, and not done. It reads the stream
 // once.
-func unfinished(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) (those []readmodel.Erasure, err error) {
-	ledger, err := wholeLedger(ctx, pool)
+func (t Target) Unfinished(ctx context.Context) (those []readmodel.Erasure, err error) {
+	ledger, err := wholeLedger(ctx, t.Pool)
 	if err != nil || len(ledger) == 0 {
 		return nil, err
 	}
 	owed := map[events.UUID]bool{}
-	all, err := readmodel.OwedErasures(ctx, pool, true)
+	all, err := readmodel.OwedErasures(ctx, t.Pool, true)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +52,7 @@ func unfinished(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) 
 		}
 	}
 	erased, others := map[events.UUID]bool{}, map[events.UUID]bool{}
-	err = client.ReadAll(ctx, func(m projections.Message) error {
+	err = t.Stream.ReadAll(ctx, func(m projections.Message) error {
 		to := events.ParseSubject(m.Subject)
 		if to.Kind == events.SubjectUnsound {
 			eachID(func(id events.UUID) { others[id] = others[id] || owed[id] }, []byte(m.Subject), m.Data)
@@ -84,14 +81,14 @@ func unfinished(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) 
 			settled = append(settled, account)
 		}
 	}
-	traced, err := readmodel.Traced(ctx, pool, settled)
+	traced, err := readmodel.Traced(ctx, t.Pool, settled)
 	if err != nil {
 		return nil, err
 	}
 	for _, account := range settled {
 		if traced[account] {
 			those = append(those, ledger[account])
-		} else if err := readmodel.EndErasure(ctx, pool, account, ""); err != nil { // there is nothing of it
+		} else if err := readmodel.EndErasure(ctx, t.Pool, account, ""); err != nil { // there is nothing of it
 			return nil, err
 		}
 	}
@@ -127,27 +124,25 @@ func eachID(do func(events.UUID), parts ...[]byte) {
 	}
 }
 
-// say names those accounts.
-func (a *anew) say() {
-	fmt.Fprintf(a.out, "%d erasures that the ledger knows are not done, in whole or in part, in stream %s and in this database:\n", len(a.those), a.client.Stream())
-	const most = 20
-	for i, e := range a.those {
-		if i == most {
-			fmt.Fprintf(a.out, "  and %d more\n", len(a.those)-most)
-			break
-		}
-		fmt.Fprintf(a.out, "  account %s, erased %s\n", e.Account, e.ErasedAt.UTC())
+// Served are those that are served, and that were never erased in this database:
+// it was restored from before, or they are on the ledger by mistake, and then
+// erasing them anew would take good documents.
+func (a *Anew) Served(ctx context.Context) ([]events.UUID, error) {
+	ids := make([]events.UUID, len(a.Those))
+	for i, e := range a.Those {
+		ids[i] = e.Account
 	}
+	return readmodel.NeverErasedHere(ctx, a.Pool, ids)
 }
 
-// carryOut erases them, all or, where it ends with an error, those that it has
+// CarryOut erases them, all or, where it ends with an error, those that it has
 // come by: it may be repeated.
-func (a *anew) carryOut(ctx context.Context) error {
-	if len(a.those) == 0 {
+func (a *Anew) CarryOut(ctx context.Context) error {
+	if len(a.Those) == 0 {
 		return nil
 	}
-	missing := a.client.CanErase(ctx, a.those[0].Account)
-	if err := readmodel.CanErase(ctx, a.pool); err != nil {
+	missing := a.Stream.CanErase(ctx, a.Those[0].Account)
+	if err := readmodel.CanErase(ctx, a.Pool); err != nil {
 		missing = append(missing, err)
 	}
 	if len(missing) > 0 {
@@ -156,7 +151,7 @@ func (a *anew) carryOut(ctx context.Context) error {
 	if err := a.look(ctx); err != nil {
 		return err
 	}
-	for _, e := range a.those {
+	for _, e := range a.Those {
 		if err := a.one(ctx, e); err != nil {
 			return fmt.Errorf("erase account %s anew: %w", e.Account, err)
 		}
@@ -164,36 +159,35 @@ func (a *anew) carryOut(ctx context.Context) error {
 	if err := a.prove(ctx); err != nil {
 		return err
 	}
-	for _, e := range a.those {
-		if err := readmodel.EndErasure(ctx, a.pool, e.Account, ""); err != nil {
+	for _, e := range a.Those {
+		if err := readmodel.EndErasure(ctx, a.Pool, e.Account, ""); err != nil {
 			return err
 		}
 	}
-	copies, err := a.client.Copies(ctx)
+	copies, err := a.Stream.Copies(ctx)
 	if err != nil {
 		return err
 	}
-	a.copies = copies
-	fmt.Fprintf(a.out, "%d erasures were carried out anew in stream %s\n", len(a.those), a.client.Stream())
+	a.Copies = copies
 	return nil
 }
 
-// left says what keeps the erasures from being whole; nil where nothing does.
-func (a *anew) left() error {
-	if len(a.copies) == 0 {
+// Left says what keeps the erasures from being whole; nil where nothing does.
+func (a *Anew) Left() error {
+	if len(a.Copies) == 0 {
 		return nil
 	}
-	names := strings.Join(a.copies, ",")
+	names := strings.Join(a.Copies, ",")
 	return fmt.Errorf("the erasures are carried out here, and copies of the stream keep what they have of %d accounts, such as %s: "+
 		"`projector erase --account %s --purge-copies %s`, for each of them, removes it there, too",
-		len(a.those), a.those[0].Account, a.those[0].Account, names)
+		len(a.Those), a.Those[0].Account, a.Those[0].Account, names)
 }
 
 // look notes what is about to be done, with the e-mail addresses that are known,
 // and then, once through the stream, finds the strays of all.
-func (a *anew) look(ctx context.Context) error {
+func (a *Anew) look(ctx context.Context) error {
 	a.needles, a.strays = map[events.UUID]*needles{}, map[events.UUID]*found{}
-	owed, err := readmodel.OwedErasures(ctx, a.pool, false)
+	owed, err := readmodel.OwedErasures(ctx, a.Pool, false)
 	if err != nil {
 		return err
 	}
@@ -201,9 +195,9 @@ func (a *anew) look(ctx context.Context) error {
 	for _, o := range owed {
 		known[o.Account] = o.Emails
 	}
-	for _, e := range a.those {
+	for _, e := range a.Those {
 		n := needlesOf(e.Account, known[e.Account]...)
-		err := a.client.ReadAccount(ctx, e.Account, 0, func(m projections.Message) error {
+		err := a.Stream.ReadAccount(ctx, e.Account, 0, func(m projections.Message) error {
 			d, err := projections.Decode(m)
 			if err == nil {
 				n.read(&d)
@@ -213,19 +207,19 @@ func (a *anew) look(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rows, err := readmodel.LookFor(ctx, a.pool, e.Account, nil)
+		rows, err := readmodel.LookFor(ctx, a.Pool, e.Account, nil)
 		if err != nil {
 			return err
 		}
 		for _, address := range rows.Emails {
 			n.email(address)
 		}
-		if err := readmodel.OweErasure(ctx, a.pool, e.Account, n.emails(), true); err != nil {
+		if err := readmodel.OweErasure(ctx, a.Pool, e.Account, n.emails(), true); err != nil {
 			return err
 		}
 		a.needles[e.Account], a.strays[e.Account] = &n, &found{}
 	}
-	return a.client.ReadAll(ctx, func(m projections.Message) error {
+	return a.Stream.ReadAll(ctx, func(m projections.Message) error {
 		to := events.ParseSubject(m.Subject)
 		if to.Kind == events.SubjectAccount || to.Kind == events.SubjectTier && !unsound(m) {
 			return nil
@@ -241,45 +235,45 @@ func (a *anew) look(ctx context.Context) error {
 }
 
 // one publishes the same event, with the time that it had, and removes all else.
-func (a *anew) one(ctx context.Context, e readmodel.Erasure) error {
-	first, err := a.client.PublishErased(ctx, e.Account, e.ErasedAt)
+func (a *Anew) one(ctx context.Context, e readmodel.Erasure) error {
+	first, err := a.Stream.PublishErased(ctx, e.Account, e.ErasedAt)
 	if err != nil {
 		return err
 	}
-	gaps := &gaps{client: a.client, pool: a.pool}
+	gaps := Gaps{a.Target}
 	if err := gaps.book(ctx, a.strays[e.Account].strays); err != nil {
 		return err
 	}
 	for _, position := range a.strays[e.Account].strays {
-		if _, err := a.client.Remove(ctx, position); err != nil {
+		if _, err := a.Stream.Remove(ctx, position); err != nil {
 			return err
 		}
 	}
-	if _, err := a.client.RemoveAccount(ctx, e.Account, first.Position, gaps.book); err != nil {
+	if _, err := a.Stream.RemoveAccount(ctx, e.Account, first.Position, gaps.book); err != nil {
 		return err
 	}
-	info, err := a.client.Info(ctx)
+	info, err := a.Stream.Info(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := readmodel.FailBuilding(ctx, a.pool, info.First); err != nil {
+	if _, err := readmodel.FailBuilding(ctx, a.Pool, info.First); err != nil {
 		return err
 	}
-	_, err = readmodel.Clear(ctx, a.pool, readmodel.Clearing{Account: e.Account, At: first.At, Tomb: first.Position, Stream: info,
+	_, err = readmodel.Clear(ctx, a.Pool, readmodel.Clearing{Account: e.Account, At: first.At, Tomb: first.Position, Stream: info,
 		Strays: a.strays[e.Account].subjects, Mention: a.needles[e.Account].in, Everybody: true})
 	return err
 }
 
 // prove looks once through the stream, and as often through the tables as there
 // are accounts, that nothing of them is left.
-func (a *anew) prove(ctx context.Context) error {
+func (a *Anew) prove(ctx context.Context) error {
 	left, erased := 0, map[events.UUID]bool{}
 	read := 0
-	info, err := a.client.Info(ctx)
+	info, err := a.Stream.Info(ctx)
 	if err != nil {
 		return err
 	}
-	err = a.client.ReadTo(ctx, info.Last, func(m projections.Message) error {
+	err = a.Stream.ReadTo(ctx, info.Last, func(m projections.Message) error {
 		read++
 		to := events.ParseSubject(m.Subject)
 		if n := a.needles[to.Account]; n != nil && to.Kind == events.SubjectAccount {
@@ -303,20 +297,20 @@ func (a *anew) prove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := counted(ctx, a.client, a.pool, info, read); err != nil {
+	if _, err := counted(ctx, a.Stream, a.Pool, info, read); err != nil {
 		return err
 	}
 	rows := int64(0)
-	for _, e := range a.those {
-		t, err := readmodel.LookFor(ctx, a.pool, e.Account, a.needles[e.Account].in)
+	for _, e := range a.Those {
+		t, err := readmodel.LookFor(ctx, a.Pool, e.Account, a.needles[e.Account].in)
 		if err != nil {
 			return err
 		}
 		rows += t.Rows
 	}
-	if left > 0 || rows > 0 || len(erased) < len(a.those) {
+	if left > 0 || rows > 0 || len(erased) < len(a.Those) {
 		err = fmt.Errorf("%d messages and %d rows of accounts that were erased anew are left, and %d of %d erasures are in the stream: run the same command again",
-			left, rows, len(erased), len(a.those))
+			left, rows, len(erased), len(a.Those))
 	}
 	return err
 }

@@ -1,14 +1,11 @@
-package main
+package acts
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
 	"accountexport/internal/stream"
@@ -16,48 +13,51 @@ import (
 	"accountexport/readmodel"
 )
 
-// erasing is one erasure: look, test, publish, wait until it is projected, and
-// then remove, fence, clear and prove, in rounds until nothing is left. What each
-// step leaves behind, the same command takes up again.
-type erasing struct {
-	client      *stream.Client
-	pool        *pgxpool.Pool
-	account     events.UUID
-	purgeCopies []string
-	takeover    time.Duration // a projector that was silent for so long counts as dead
-	sure        func() error  // asks whoever started it
-	say         io.Writer     // what is waited for
+// Erasing is one erasure: [Erasing.Look], [Erasing.Test], and then either
+// [Erasing.Plan] or [Erasing.CarryOut], in this order. What is carried out is to
+// publish, wait until it is projected, and then remove, fence, clear and prove, in
+// rounds until nothing is left. What each step leaves behind, another erasing of
+// the same account takes up again.
+type Erasing struct {
+	Target
+	Account     events.UUID
+	PurgeCopies []string                                        // streams that copy from this one, to remove the account from, too
+	Takeover    time.Duration                                   // a projector that was silent for so long counts as dead
+	Waiting     func(generation int64, position, erased uint64) // told now and then of the live generation while it is behind the event; default: nobody
 
-	first   stream.Erased // the first erased event in the stream; its position is 0 where there is none
-	before  stream.Erased // the same before anything was done
-	others  int           // messages beside that one
-	rows    readmodel.Traces
+	// What Look has found.
+	Messages int              // in the stream, beside the first erased event
+	Rows     readmodel.Traces // in the tables
+
+	first   stream.Erased     // the first erased event in the stream; its position is 0 where there is none
+	before  stream.Erased     // the same before anything was done
 	ledger  readmodel.Erasure // the account's entry, where it has one
 	owed    bool              // the erasure was begun before, and cut off
 	copies  []string
 	needles needles
 }
 
-// look reads what stream, tables and ledger know of the account, and what has to
-// be known of its messages before they go.
-func (e *erasing) look(ctx context.Context) (heard bool, err error) {
-	e.needles = needlesOf(e.account)
-	e.first, e.others = stream.Erased{}, 0
+// Look reads what stream, tables and ledger know of the account, and what has to
+// be known of its messages before they go. heard is false where nothing knows the
+// account: then there is nothing to erase.
+func (e *Erasing) Look(ctx context.Context) (heard bool, err error) {
+	e.needles = needlesOf(e.Account)
+	e.first, e.Messages = stream.Erased{}, 0
 	if e.owed, err = e.noted(ctx); err != nil {
 		return false, err
 	}
-	err = e.client.ReadAccount(ctx, e.account, 0, func(m projections.Message) error {
+	err = e.Stream.ReadAccount(ctx, e.Account, 0, func(m projections.Message) error {
 		heard = true
 		d, err := projections.Decode(m)
 		if err != nil {
 			return err
 		}
-		if at, erases := stream.Erases(m, e.account); erases && e.first.Position == 0 {
+		if at, erases := stream.Erases(m, e.Account); erases && e.first.Position == 0 {
 			e.first = stream.Erased{Position: m.Position, At: at}
 			return nil
 		}
 		e.needles.read(&d)
-		e.others++
+		e.Messages++
 		return nil
 	})
 	if err != nil {
@@ -65,34 +65,34 @@ func (e *erasing) look(ctx context.Context) (heard bool, err error) {
 	}
 	e.before = e.first
 	// Messages may have been removed by hand, and rows be all that is left.
-	if e.rows, err = readmodel.LookFor(ctx, e.pool, e.account, nil); err != nil {
+	if e.Rows, err = readmodel.LookFor(ctx, e.Pool, e.Account, nil); err != nil {
 		return false, err
 	}
-	for _, address := range e.rows.Emails {
+	for _, address := range e.Rows.Emails {
 		e.needles.email(address)
 	}
-	e.ledger, err = readmodel.FindErasure(ctx, e.pool, e.account)
+	e.ledger, err = readmodel.FindErasure(ctx, e.Pool, e.Account)
 	if err != nil && !errors.Is(err, readmodel.ErrNotFound) {
 		return false, err
 	}
-	if heard || e.owed || e.rows.Rows > 0 || e.rows.Erased || err == nil {
+	if heard || e.owed || e.Rows.Rows > 0 || e.Rows.Erased || err == nil {
 		return true, nil
 	}
 	// All there is of it may be on mistyped subjects.
-	f, err := search(ctx, e.client, e.account, e.needles, 0)
+	f, err := search(ctx, e.Stream, e.Account, e.needles, 0)
 	if err != nil || f.left() > 0 {
 		return true, err
 	}
-	e.rows, err = readmodel.LookFor(ctx, e.pool, e.account, e.needles.in)
-	return e.rows.Rows > 0, err
+	e.Rows, err = readmodel.LookFor(ctx, e.Pool, e.Account, e.needles.in)
+	return e.Rows.Rows > 0, err
 }
 
 // noted tells whether the erasure was begun before, and takes on the addresses
 // that were known then: the messages that told them may be gone.
-func (e *erasing) noted(ctx context.Context) (begun bool, err error) {
-	all, err := readmodel.OwedErasures(ctx, e.pool, false)
+func (e *Erasing) noted(ctx context.Context) (begun bool, err error) {
+	all, err := readmodel.OwedErasures(ctx, e.Pool, false)
 	for _, o := range all {
-		if o.Account == e.account {
+		if o.Account == e.Account {
 			begun = true
 			for _, address := range o.Emails {
 				e.needles.email(address)
@@ -104,8 +104,8 @@ func (e *erasing) noted(ctx context.Context) (begun bool, err error) {
 
 // collect reads once more by which addresses the account is found, which may
 // have changed since, and has them noted before any of its messages goes.
-func (e *erasing) collect(ctx context.Context) error {
-	if err := e.client.ReadAccount(ctx, e.account, 0, func(m projections.Message) error {
+func (e *Erasing) collect(ctx context.Context) error {
+	if err := e.Stream.ReadAccount(ctx, e.Account, 0, func(m projections.Message) error {
 		d, err := projections.Decode(m)
 		if err == nil {
 			e.needles.read(&d)
@@ -114,69 +114,64 @@ func (e *erasing) collect(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	rows, err := readmodel.LookFor(ctx, e.pool, e.account, nil)
+	rows, err := readmodel.LookFor(ctx, e.Pool, e.Account, nil)
 	if err != nil {
 		return err
 	}
 	for _, address := range rows.Emails {
 		e.needles.email(address)
 	}
-	return readmodel.OweErasure(ctx, e.pool, e.account, e.needles.emails(), false)
+	return readmodel.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false)
 }
 
-// test names all that would keep the erasure from being done, before anything is.
-func (e *erasing) test(ctx context.Context) (err error) {
-	missing := e.client.CanErase(ctx, e.account)
-	if e.copies, err = e.client.Copies(ctx); err != nil {
+// Test names all that would keep the erasure from being done, before anything is.
+func (e *Erasing) Test(ctx context.Context) (err error) {
+	missing := e.Stream.CanErase(ctx, e.Account)
+	if e.copies, err = e.Stream.Copies(ctx); err != nil {
 		missing = append(missing, err)
 	}
-	for _, name := range e.purgeCopies {
+	for _, name := range e.PurgeCopies {
 		if err == nil && !slices.Contains(e.copies, name) {
-			missing = append(missing, fmt.Errorf("--purge-copies: stream %s is no copy of stream %s that this connection can see", name, e.client.Stream()))
+			missing = append(missing, fmt.Errorf("--purge-copies: stream %s is no copy of stream %s that this connection can see", name, e.Stream.Stream()))
 			continue
 		}
-		missing = append(missing, e.client.On(name).CanRemove(ctx)...)
+		missing = append(missing, e.Stream.On(name).CanRemove(ctx)...)
 	}
-	if err := readmodel.CanErase(ctx, e.pool); err != nil {
+	if err := readmodel.CanErase(ctx, e.Pool); err != nil {
 		missing = append(missing, err)
 	}
-	if info, err := e.client.Info(ctx); err == nil {
-		if _, err := readmodel.FindMissing(ctx, e.pool, info); errors.Is(err, readmodel.ErrSchema) {
+	if info, err := e.Stream.Info(ctx); err == nil {
+		if _, err := readmodel.FindMissing(ctx, e.Pool, info); errors.Is(err, readmodel.ErrSchema) {
 			missing = append(missing, err)
 		}
 	}
-	if err := readmodel.CheckPaused(ctx, e.pool); errors.Is(err, projections.ErrPaused) {
+	if err := readmodel.CheckPaused(ctx, e.Pool); errors.Is(err, projections.ErrPaused) {
 		missing = append(missing, err)
 	} else if err != nil {
 		return err
 	}
-	st, err := readmodel.Inspect(ctx, e.pool)
+	st, err := readmodel.Inspect(ctx, e.Pool)
 	switch {
 	case errors.Is(err, readmodel.ErrNoGeneration):
 		missing = append(missing, errors.New("nothing has been projected yet: start `projector run`, which has to fold the erasure"))
 	case err != nil:
 		return err
-	case !slices.ContainsFunc(st.Members, func(m readmodel.Member) bool { return m.Silent < e.takeover }):
+	case !slices.ContainsFunc(st.Members, func(m readmodel.Member) bool { return m.Silent < e.Takeover }):
 		missing = append(missing, errors.New("no projector runs: start `projector run`, which has to fold the erasure; where it refuses, it says what to do first"))
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("account %s cannot be erased, and nothing was changed: %w", e.account, errors.Join(missing...))
+		return fmt.Errorf("account %s cannot be erased, and nothing was changed: %w", e.Account, errors.Join(missing...))
 	}
 	return nil
-}
-
-func (e *erasing) question() string {
-	return fmt.Sprintf("Account %s goes from stream %s and from the read model, for ever: %d messages, %d rows.", e.account, e.client.Stream(),
-		e.others, e.rows.Rows)
 }
 
 // rounds are how often it is looked for what has come meanwhile.
 const rounds = 3
 
-// carryOut erases. Before anything is done it is noted that it is to be, until it
-// is proven.
-func (e *erasing) carryOut(ctx context.Context) (*receipt, error) {
-	if err := readmodel.OweErasure(ctx, e.pool, e.account, e.needles.emails(), false); err != nil {
+// CarryOut erases. Before anything is done it is noted that it is to be, until it
+// is proven. A receipt says by [Receipt.Left] whether anything is left.
+func (e *Erasing) CarryOut(ctx context.Context) (*Receipt, error) {
+	if err := readmodel.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {
 		return nil, err
 	}
 	if err := e.publish(ctx); err != nil {
@@ -185,7 +180,7 @@ func (e *erasing) carryOut(ctx context.Context) (*receipt, error) {
 	if err := e.projected(ctx); err != nil {
 		return nil, err
 	}
-	r := &receipt{Account: e.account.String(), ErasedAt: e.first.Position, Failed: []int64{}, Copies: []copyReceipt{},
+	r := &Receipt{Account: e.Account.String(), ErasedAt: e.first.Position, Failed: []int64{}, Copies: []CopyReceipt{},
 		Searched: searchedAll, NotSeen: notSeen}
 	for range rounds {
 		if err := e.round(ctx, r); err != nil {
@@ -208,18 +203,18 @@ func (e *erasing) carryOut(ctx context.Context) (*receipt, error) {
 		return r, nil
 	}
 	digest := ""
-	if r.left() == nil { // a receipt of what copies keep is none
+	if r.Left() == nil { // a receipt of what copies keep is none
 		var err error
 		if digest, err = r.digest(); err != nil {
 			return nil, err
 		}
 	}
-	return r, readmodel.EndErasure(ctx, e.pool, e.account, digest)
+	return r, readmodel.EndErasure(ctx, e.Pool, e.Account, digest)
 }
 
 // publish makes sure that the stream holds the event, with the time that it had
 // where the account was erased before.
-func (e *erasing) publish(ctx context.Context) (err error) {
+func (e *Erasing) publish(ctx context.Context) (err error) {
 	if e.first.Position > 0 {
 		return nil
 	}
@@ -227,7 +222,7 @@ func (e *erasing) publish(ctx context.Context) (err error) {
 	if !e.ledger.ErasedAt.IsZero() {
 		at = e.ledger.ErasedAt
 	}
-	e.first, err = e.client.PublishErased(ctx, e.account, at)
+	e.first, err = e.Stream.PublishErased(ctx, e.Account, at)
 	return err
 }
 
@@ -237,20 +232,20 @@ const noProgress = 30 * time.Second
 // projected waits until the live generation has the erasure, and all partitions
 // have come so far: what is removed must not move the stream's beginning past a
 // checkpoint, for the guard to see.
-func (e *erasing) projected(ctx context.Context) error {
-	exports := readmodel.NewExports(e.pool)
+func (e *Erasing) projected(ctx context.Context) error {
+	exports := readmodel.NewExports(e.Pool)
 	var best uint64
 	moved, said := time.Now(), time.Now()
 	for {
-		g, err := readmodel.Live(ctx, e.pool)
+		g, err := readmodel.Live(ctx, e.Pool)
 		if err != nil {
 			return err
 		}
-		lowest, err := readmodel.Lowest(ctx, e.pool, g.Number)
+		lowest, err := readmodel.Lowest(ctx, e.Pool, g.Number)
 		if err != nil {
 			return err
 		}
-		m, err := exports.Meta(ctx, e.account)
+		m, err := exports.Meta(ctx, e.Account)
 		if err != nil {
 			return err
 		}
@@ -260,9 +255,9 @@ func (e *erasing) projected(ctx context.Context) error {
 			return nil
 		default: // waiting longer helps nobody
 			return fmt.Errorf("account.erased is published at position %d of stream %s, and generation %d, which stands at %d, has not erased the account by it: "+
-				"does `projector run` follow that stream? Nothing is removed", e.first.Position, e.client.Stream(), g.Number, lowest)
+				"does `projector run` follow that stream? Nothing is removed", e.first.Position, e.Stream.Stream(), g.Number, lowest)
 		}
-		if err := readmodel.CheckPaused(ctx, e.pool); err != nil {
+		if err := readmodel.CheckPaused(ctx, e.Pool); err != nil {
 			return fmt.Errorf("account.erased is published at position %d, and not projected: %w. Nothing is removed yet; run the same command "+
 				"again then", e.first.Position, err)
 		}
@@ -273,9 +268,9 @@ func (e *erasing) projected(ctx context.Context) error {
 			return fmt.Errorf("account.erased is published at position %d, and generation %d stands at %d for %v: is `projector run` running? "+
 				"Nothing is removed yet; run the same command again", e.first.Position, g.Number, lowest, noProgress)
 		}
-		if time.Since(said) > 2*time.Second {
+		if time.Since(said) > 2*time.Second && e.Waiting != nil {
 			said = time.Now()
-			fmt.Fprintf(e.say, "waiting until generation %d, at %d, has projected position %d\n", g.Number, lowest, e.first.Position)
+			e.Waiting(g.Number, lowest, e.first.Position)
 		}
 		select {
 		case <-ctx.Done():
@@ -287,49 +282,49 @@ func (e *erasing) projected(ctx context.Context) error {
 
 // round removes from the stream, fences who has read it already, clears the
 // tables, and searches for what is left.
-func (e *erasing) round(ctx context.Context, r *receipt) error {
+func (e *Erasing) round(ctx context.Context, r *Receipt) error {
 	if err := e.collect(ctx); err != nil {
 		return err
 	}
-	f, err := search(ctx, e.client, e.account, e.needles, e.first.Position)
+	f, err := search(ctx, e.Stream, e.Account, e.needles, e.first.Position)
 	if err != nil {
 		return err
 	}
-	gaps := &gaps{client: e.client, pool: e.pool}
+	gaps := Gaps{e.Target}
 	if err := gaps.book(ctx, f.strays); err != nil {
 		return err
 	}
-	n, err := e.remove(ctx, e.client, f.strays)
+	n, err := e.remove(ctx, e.Stream, f.strays)
 	if r.StraysRemoved += n; err != nil {
 		return err
 	}
-	n, err = e.client.RemoveAccount(ctx, e.account, e.first.Position, gaps.book)
+	n, err = e.Stream.RemoveAccount(ctx, e.Account, e.first.Position, gaps.book)
 	if r.MessagesRemoved += n; err != nil {
 		return err
 	}
-	info, err := e.client.Info(ctx)
+	info, err := e.Stream.Info(ctx)
 	if err != nil {
 		return err
 	}
-	failed, err := readmodel.FailBuilding(ctx, e.pool, info.First)
+	failed, err := readmodel.FailBuilding(ctx, e.Pool, info.First)
 	if r.Failed = append(r.Failed, failed...); err != nil {
 		return err
 	}
-	rows, err := readmodel.Clear(ctx, e.pool, readmodel.Clearing{Account: e.account, At: e.first.At, Tomb: e.first.Position, Stream: info,
+	rows, err := readmodel.Clear(ctx, e.Pool, readmodel.Clearing{Account: e.Account, At: e.first.At, Tomb: e.first.Position, Stream: info,
 		Strays: f.subjects, Mention: e.needles.in, Everybody: e.owed})
 	if r.RowsRemoved += rows; err != nil {
 		return err
 	}
-	if f, err = searchAll(ctx, e.client, e.pool, e.account, e.needles, e.first.Position); err != nil {
+	if f, err = searchAll(ctx, e.Stream, e.Pool, e.Account, e.needles, e.first.Position); err != nil {
 		return err
 	}
 	r.MessagesSearched, r.MessagesLeft, r.ElsewhereAt, r.Unreadable = f.searched, f.left(), f.elsewhere, f.unreadable
-	left, err := readmodel.LookFor(ctx, e.pool, e.account, e.needles.in)
+	left, err := readmodel.LookFor(ctx, e.Pool, e.Account, e.needles.in)
 	r.RowsLeft = left.Rows
 	return err
 }
 
-func (e *erasing) remove(ctx context.Context, from *stream.Client, positions []uint64) (removed int, err error) {
+func (e *Erasing) remove(ctx context.Context, from *stream.Client, positions []uint64) (removed int, err error) {
 	for _, position := range positions {
 		gone, err := from.Remove(ctx, position)
 		if err != nil {
@@ -344,12 +339,12 @@ func (e *erasing) remove(ctx context.Context, from *stream.Client, positions []u
 
 // purgeCopy does in a copy, where it was asked for, what was done in the stream.
 // Its positions may be others, and its subjects, too.
-func (e *erasing) purgeCopy(ctx context.Context, name string) (c copyReceipt, err error) {
-	c = copyReceipt{Stream: name, Purged: slices.Contains(e.purgeCopies, name)}
+func (e *Erasing) purgeCopy(ctx context.Context, name string) (c CopyReceipt, err error) {
+	c = CopyReceipt{Stream: name, Purged: slices.Contains(e.PurgeCopies, name)}
 	if !c.Purged {
 		return c, nil
 	}
-	from := e.client.On(name)
+	from := e.Stream.On(name)
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("copy %s: %w", name, err)
@@ -357,11 +352,11 @@ func (e *erasing) purgeCopy(ctx context.Context, name string) (c copyReceipt, er
 	}()
 	for range rounds {
 		// Where it has no erased event of its own, nothing has to stay.
-		first, err := from.FirstErased(ctx, e.account)
+		first, err := from.FirstErased(ctx, e.Account)
 		if err != nil {
 			return c, err
 		}
-		f, err := search(ctx, from, e.account, e.needles, first.Position)
+		f, err := search(ctx, from, e.Account, e.needles, first.Position)
 		if err != nil {
 			return c, err
 		}
@@ -369,11 +364,11 @@ func (e *erasing) purgeCopy(ctx context.Context, name string) (c copyReceipt, er
 		if c.Removed += n; err != nil {
 			return c, err
 		}
-		n, err = from.RemoveAccount(ctx, e.account, first.Position, nil)
+		n, err = from.RemoveAccount(ctx, e.Account, first.Position, nil)
 		if c.Removed += n; err != nil {
 			return c, err
 		}
-		if f, err = searchAll(ctx, from, e.pool, e.account, e.needles, first.Position); err != nil {
+		if f, err = searchAll(ctx, from, e.Pool, e.Account, e.needles, first.Position); err != nil {
 			return c, err
 		}
 		if c.Searched, c.Left = f.searched, f.left(); c.Left == 0 {
