@@ -49,6 +49,7 @@ type Verifying struct {
 	Each func(Verdict) error // every verdict
 
 	Verified
+	mend  mending
 	named map[string]bool      // tiers, by what was folded
 	lost  map[events.UUID]bool // accounts that were found to have no row
 }
@@ -68,8 +69,12 @@ func (v *Verifying) tell(out Verdict) error {
 	if !out.Same() {
 		v.Differ++
 	}
+	v.mend.see(out)
 	return v.Each(out)
 }
+
+// Advice says how many differ, and what mends them without a loss.
+func (v *Verifying) Advice() string { return v.mend.advice() }
 
 // Account verifies one account, and its tier. One that neither the stream nor
 // the read model knows is a difference: it never was.
