@@ -35,12 +35,6 @@ func (p *program) connectWithin(ctx context.Context, log *slog.Logger, patience 
 		ReadAhead: min(16<<20, int(p.cfg.MemoryLimit)/32), Logger: log})
 }
 
-// targetOf is what acts are done to, judged as `projector run` judges it.
-func targetOf(client *stream.Client, pool *pgxpool.Pool) acts.Target {
-	g := &gaps{client: client, pool: pool}
-	return acts.Target{Stream: client, Pool: pool, Judge: g.judge}
-}
-
 // target connects to both, and gives what ends the connections.
 func (p *program) target(ctx context.Context) (on acts.Target, done func(), err error) {
 	client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
@@ -52,7 +46,7 @@ func (p *program) target(ctx context.Context) (on acts.Target, done func(), err 
 		client.Close()
 		return on, nil, err
 	}
-	return targetOf(client, pool), func() {
+	return acts.NewTarget(client, pool), func() {
 		pool.Close()
 		client.Close()
 	}, nil

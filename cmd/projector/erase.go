@@ -16,12 +16,13 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/readmodel"
 )
 
 func (p *program) erase() *cobra.Command {
-	e := &erasing{}
+	e := &acts.Erasing{}
 	var asJSON, yes, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "erase --account ID [--dry-run] [--yes] [--purge-copies NAMES] [--json]",
@@ -33,63 +34,58 @@ func (p *program) erase() *cobra.Command {
 			"Mirrors of the stream and streams that source from it keep what they have: they are named, and the exit status is 1,\n" +
 			"unless --purge-copies names each of them. Copies in other NATS accounts cannot be seen.\n\n" +
 			"On a terminal it asks first; elsewhere it goes on unasked.",
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			if e.client, err = p.connectStream(ctx, p.cfg.Logger(p.err)); err != nil {
-				return err
-			}
-			defer e.client.Close()
-			if e.pool, err = p.connectDatabase(ctx); err != nil {
-				return err
-			}
-			defer e.pool.Close()
-			e.say, e.takeover = p.err, time.Duration(p.cfg.TakeoverAfter)
-			sure := p.asking(cmd)
-			e.sure = func() error {
-				if yes {
-					return nil
-				}
-				return sure(ctx, e.question())
-			}
-			// What another stream holds says nothing of this account.
-			on := targetOf(e.client, e.pool)
-			if err := on.Check(ctx); err != nil && !errors.Is(err, readmodel.ErrNoGeneration) {
-				return fmt.Errorf("account %s cannot be erased: %w", e.account, err)
-			}
-			switch heard, err := e.look(ctx); {
-			case err != nil:
-				return err
-			case !heard && asJSON:
-				return json.NewEncoder(p.out).Encode(map[string]any{"account": e.account.String(), "heard_of": false})
-			case !heard:
-				_, err := fmt.Fprintf(p.out, "account %s was never heard of: there is nothing to erase\n", e.account)
-				return err
-			}
-			if err := e.test(ctx); err != nil {
-				return err
-			}
-			if dryRun {
-				plan, err := e.plan(ctx)
-				if err != nil {
-					return err
-				}
-				return plan.print(p.out, asJSON)
-			}
-			if err := e.sure(); err != nil {
-				return err
-			}
-			r, err := e.carryOut(ctx)
+			on, done, err := p.target(ctx)
 			if err != nil {
 				return err
 			}
-			if err := r.print(p.out, asJSON); err != nil {
+			defer done()
+			e.Target, e.Takeover = on, time.Duration(p.cfg.TakeoverAfter)
+			e.Waiting = func(generation int64, position, erased uint64) {
+				fmt.Fprintf(p.err, "waiting until generation %d, at %d, has projected position %d\n", generation, position, erased)
+			}
+			sure := p.asking(cmd)
+			// What another stream holds says nothing of this account.
+			if err := on.Check(ctx); err != nil && !errors.Is(err, readmodel.ErrNoGeneration) {
+				return fmt.Errorf("account %s cannot be erased: %w", e.Account, err)
+			}
+			switch heard, err := e.Look(ctx); {
+			case err != nil:
+				return err
+			case !heard && asJSON:
+				return json.NewEncoder(p.out).Encode(map[string]any{"account": e.Account.String(), "heard_of": false})
+			case !heard:
+				_, err := fmt.Fprintf(p.out, "account %s was never heard of: there is nothing to erase\n", e.Account)
 				return err
 			}
-			return r.left()
+			if err := e.Test(ctx); err != nil {
+				return err
+			}
+			if dryRun {
+				plan, err := e.Plan(ctx)
+				if err != nil {
+					return err
+				}
+				return printPlan(p.out, plan, asJSON)
+			}
+			if !yes {
+				if err := sure(ctx, question(e)); err != nil {
+					return err
+				}
+			}
+			r, err := e.CarryOut(ctx)
+			if err != nil {
+				return err
+			}
+			if err := printReceipt(p.out, r, asJSON); err != nil {
+				return err
+			}
+			return r.Left()
 		},
 	}
-	cli.Required(cmd.Flags(), &e.account, "account", accountKind(), "the account's UUID")
-	cli.Flag(cmd.Flags(), &e.purgeCopies, "purge-copies", streamsKind(), "remove the account from these copies of the stream, too")
+	cli.Required(cmd.Flags(), &e.Account, "account", accountKind(), "the account's UUID")
+	cli.Flag(cmd.Flags(), &e.PurgeCopies, "purge-copies", streamsKind(), "remove the account from these copies of the stream, too")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "test, look, say what would be done, and change nothing")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the receipt, or what --dry-run says, as JSON")

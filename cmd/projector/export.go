@@ -7,13 +7,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/events"
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/projections"
 )
 
 func (p *program) export() *cobra.Command {
 	var account events.UUID
-	var at moment
+	var at acts.Moment
 	cmd := &cobra.Command{
 		Use:   "export --account ID [--at POSITION|TIME]",
 		Short: "Print an account's document, folded from the stream alone",
@@ -27,41 +28,20 @@ func (p *program) export() *cobra.Command {
 				return err
 			}
 			defer client.Close()
-			fold := projections.NewFold()
-			add := func(m projections.Message) error {
-				if at.before(m) {
-					return nil
-				}
-				_, _, err := fold.Apply(m)
+			d, heard, err := acts.LookBack(ctx, client, account, at)
+			if err != nil {
 				return err
 			}
-			if err := client.ReadAccount(ctx, account, at.position, add); err != nil {
-				return err
-			}
-			a := fold.Account(account)
-			if a == nil {
+			if !heard {
 				return fmt.Errorf("account %s was never heard of on stream %s%s", account, p.cfg.Stream, at)
 			}
-			tier, err := a.Tier()
-			if err != nil {
-				return err
-			}
-			if events.SoundTier(tier) {
-				if err := client.ReadTier(ctx, tier, at.position, add); err != nil {
-					return err
-				}
-			}
-			doc, missing, err := fold.Document(account)
-			if err != nil {
-				return err
-			}
-			switch a.State(missing) {
+			switch d.State {
 			case projections.Erased:
-				return fmt.Errorf("account %s was erased at position %d", account, a.Position())
+				return fmt.Errorf("account %s was erased at position %d", account, d.Position)
 			case projections.Incomplete:
-				return fmt.Errorf("account %s is not complete at position %d: it lacks %s", account, a.Position(), strings.Join(missing, ", "))
+				return fmt.Errorf("account %s is not complete at position %d: it lacks %s", account, d.Position, strings.Join(d.Missing, ", "))
 			}
-			_, err = fmt.Fprintf(p.out, "%s\n", doc)
+			_, err = fmt.Fprintf(p.out, "%s\n", d.Body)
 			return err
 		},
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/events"
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/projections"
 )
@@ -26,16 +27,8 @@ func (p *program) history() *cobra.Command {
 				return err
 			}
 			defer client.Close()
-			h, n := projections.NewHistory(account), 0
-			err = client.ReadAccount(ctx, account, 0, func(m projections.Message) error {
-				n++
-				e, err := h.Apply(m)
-				if err != nil {
-					return err
-				}
-				return p.printEntry(e)
-			})
-			if err == nil && n == 0 {
+			heard, err := acts.History(ctx, client, account, p.printEntry)
+			if err == nil && !heard {
 				return fmt.Errorf("account %s was never heard of on stream %s", account, p.cfg.Stream)
 			}
 			return err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"accountexport/events"
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 )
 
@@ -35,14 +36,14 @@ func generationKind() cli.Kind[int64] {
 }
 
 // momentKind is a position, or a time by the stream's own timestamps.
-func momentKind() cli.Kind[moment] {
-	return cli.Kind[moment]{Name: "POSITION|TIME", Right: "a position of the stream, such as 1234, or a time, such as 2026-03-25T07:11:48Z",
-		Parse: func(s string) (moment, error) {
+func momentKind() cli.Kind[acts.Moment] {
+	return cli.Kind[acts.Moment]{Name: "POSITION|TIME", Right: "a position of the stream, such as 1234, or a time, such as 2026-03-25T07:11:48Z",
+		Parse: func(s string) (acts.Moment, error) {
 			if n, err := positionKind().Parse(s); err == nil {
-				return moment{position: n}, nil
+				return acts.Moment{Position: n}, nil
 			}
 			t, err := time.Parse(time.RFC3339Nano, s)
-			return moment{time: t}, err
+			return acts.Moment{Time: t}, err
 		}}
 }
 

@@ -80,7 +80,7 @@ func (p *program) provision() *cobra.Command {
 // projection version and messages that are missing are no matter of who it is, and
 // a restored database is brought to this schema first.
 func (p *program) strange(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) error {
-	err := targetOf(client, pool).Check(ctx)
+	err := acts.NewTarget(client, pool).Check(ctx)
 	for _, other := range []error{readmodel.ErrNoGeneration, projections.ErrVersion, projections.ErrPartitions, stream.ErrHistoryLost, stream.ErrMissing} {
 		if errors.Is(err, other) {
 			return nil

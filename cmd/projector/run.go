@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/ops"
 	"accountexport/internal/stream"
 	"accountexport/internal/telemetry"
@@ -62,11 +63,11 @@ func (p *program) follow(ctx context.Context) error {
 		Help: "How much of the stream the generation being built has, 0 to 1; 0 where none is being built."})
 	reg.MustRegister(parked, differences, progress)
 	ledger := newLedgerGauges(reg)
-	on := targetOf(client, pool)
+	on := acts.NewTarget(client, pool)
 
-	missing := &gapGuard{gaps: gaps{client: client, pool: pool}, log: log}
+	missing := &gapGuard{Gaps: acts.Gaps{Target: on}, log: log}
 	compare := &ledgerGuard{ctx: ctx, on: on, log: log, gaps: missing}
-	engine := projections.New(missing.source(missing.refuse), store, projections.Options{
+	engine := projections.New(missing.Source(missing.Refuse), store, projections.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
 		Drain: p.cfg.ShutdownTimeout * 3 / 4, // the rest is for handing over
 		Share: store.Takeover / 10, Guard: compare.guard, Observer: watch, Logger: log,

@@ -137,7 +137,7 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 		return nil, err
 	}
 	defer pool.Close()
-	on := targetOf(client, pool)
+	on := acts.NewTarget(client, pool)
 	info, refused := on.Refused(ctx)
 	if refused != nil && !errors.Is(refused, projections.ErrRefused) && !errors.Is(refused, readmodel.ErrNoGeneration) {
 		return nil, refused

@@ -41,11 +41,7 @@ func (p *program) verify() *cobra.Command {
 			if refused != nil && !acts.IsRefusal(refused) {
 				return refused
 			}
-			var mend mending
-			v := &acts.Verifying{Target: on, Each: func(res acts.Verdict) error {
-				mend.see(res)
-				return p.printVerdict(res, asJSON)
-			}}
+			v := &acts.Verifying{Target: on, Each: func(res acts.Verdict) error { return p.printVerdict(res, asJSON) }}
 			switch {
 			case account != nil:
 				err = v.Account(ctx, *account)
@@ -69,7 +65,7 @@ func (p *program) verify() *cobra.Command {
 			case v.Differ == 0:
 				return nil
 			}
-			return errors.New(mend.advice())
+			return errors.New(v.Advice())
 		},
 	}
 	cli.Flag(cmd.Flags(), &sample, "sample", cli.Whole("N", 1, math.MaxInt32), "so many accounts, at random, half of them drawn from the stream")

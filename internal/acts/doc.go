@@ -1,6 +1,6 @@
 // Package acts holds what operators do to a stream and the read model that was
 // folded from it, as values with typed results: progress is told by callbacks,
-// and nothing is printed. cmd/projector is one front end of it.
+// and nothing is printed or asked. cmd/projector is one front end of it.
 //
 // Every act may be cut off anywhere and done again, and several at once, of one
 // kind or of several, do no harm.
@@ -23,4 +23,11 @@ type Target struct {
 	// Judge is what `projector run` holds an answer of the stream against, beside
 	// what is its identity, its bounds and its last messages; default: nothing.
 	Judge func(ctx context.Context, info projections.StreamInfo) error
+}
+
+// NewTarget is a target whose stream is judged as `projector run` judges it.
+func NewTarget(client *stream.Client, pool *pgxpool.Pool) Target {
+	t := Target{Stream: client, Pool: pool}
+	t.Judge = Gaps{t}.judge
+	return t
 }

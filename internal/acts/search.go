@@ -1,4 +1,4 @@
-package main
+package acts
 
 import (
 	"context"
@@ -72,7 +72,7 @@ func searchAll(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, a
 		}
 	}
 	// Which they are is looked for, and noted, so that somebody can decide.
-	g := &gaps{client: client, pool: pool}
+	g := Gaps{Target{Stream: client, Pool: pool}}
 	passed, lookErr := g.unread(ctx, 0)
 	if lookErr != nil || len(passed) == 0 {
 		return f, errors.Join(err, lookErr)

@@ -1,16 +1,16 @@
-package main
+package acts
 
 import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 )
 
-// receipt is what `projector erase` prints.
-type receipt struct {
+// Receipt says what an erasure has done, and what it has looked at since. Its JSON
+// is a contract, and what the ledger holds the digest of.
+type Receipt struct {
 	Account          string        `json:"account"`
 	ErasedAt         uint64        `json:"erased_at_position"` // of the event that stays in the stream
 	Already          bool          `json:"erased_already"`
@@ -23,14 +23,14 @@ type receipt struct {
 	MessagesLeft     int           `json:"messages_left"`       // 0
 	Unreadable       uint64        `json:"messages_unreadable"` // that the server counts and cannot give to anybody, accepted as lost
 	ElsewhereAt      []uint64      `json:"mentioned_elsewhere_at,omitempty"`
-	Copies           []copyReceipt `json:"copies"` // mirrors of the stream and streams that source from it
+	Copies           []CopyReceipt `json:"copies"` // mirrors of the stream and streams that source from it
 	Searched         string        `json:"searched"`
 	NotSeen          string        `json:"not_seen"`
 	Done             time.Time     `json:"done"`
 }
 
-// copyReceipt says what became of a copy of the stream.
-type copyReceipt struct {
+// CopyReceipt says what became of a copy of the stream.
+type CopyReceipt struct {
 	Stream   string `json:"stream"`
 	Purged   bool   `json:"purged"` // by --purge-copies; otherwise it was left alone, and not looked into
 	Removed  int    `json:"messages_removed"`
@@ -43,21 +43,21 @@ const (
 	notSeen     = "copies of the stream in other NATS accounts; backups; what the servers' disks keep until it is overwritten"
 )
 
-// json is what --json prints.
-func (r receipt) json() ([]byte, error) {
+// JSON is what --json prints.
+func (r Receipt) JSON() ([]byte, error) {
 	b, err := json.MarshalIndent(r, "", "  ")
 	return append(b, '\n'), err
 }
 
 // digest is what the ledger holds of it.
-func (r receipt) digest() (string, error) {
-	b, err := r.json()
+func (r Receipt) digest() (string, error) {
+	b, err := r.JSON()
 	return fmt.Sprintf("sha256:%x", sha256.Sum256(b)), err
 }
 
-// left says what keeps the account from being erased wholly; nil where nothing
+// Left says what keeps the account from being erased wholly; nil where nothing
 // does.
-func (r receipt) left() error {
+func (r Receipt) Left() error {
 	if r.MessagesLeft > 0 || r.RowsLeft > 0 {
 		return fmt.Errorf("%d messages and %d rows of account %s are left: new ones come; stop who publishes them, and run the same command again",
 			r.MessagesLeft, r.RowsLeft, r.Account)
@@ -74,46 +74,6 @@ func (r receipt) left() error {
 	if len(whole) > 0 {
 		return fmt.Errorf("account %s is erased here, and copies of the stream keep its messages: --purge-copies %s removes them there, too",
 			r.Account, strings.Join(whole, ","))
-	}
-	return nil
-}
-
-func (r receipt) print(out io.Writer, asJSON bool) error {
-	if asJSON {
-		b, err := r.json()
-		if err == nil {
-			_, err = out.Write(b)
-		}
-		return err
-	}
-	if r.Already {
-		fmt.Fprintf(out, "account %s was erased already, at position %d\n", r.Account, r.ErasedAt)
-	}
-	fmt.Fprintf(out, `account            %s
-erased at          position %d, the one message of it that stays
-messages removed   %d of the account, %d on mistyped subjects
-rows removed       %d beside those that folding the event removed
-`, r.Account, r.ErasedAt, r.MessagesRemoved, r.StraysRemoved, r.RowsRemoved)
-	for _, g := range r.Failed {
-		fmt.Fprintf(out, "given up           generation %d, which was being built; the next %s starts anew\n", g, "`projector rebuild`")
-	}
-	for _, c := range r.Copies {
-		if c.Purged {
-			fmt.Fprintf(out, "copy               stream %s: %d messages removed, %d searched, %d left\n", c.Stream, c.Removed, c.Searched, c.Left)
-			continue
-		}
-		fmt.Fprintf(out, "copy               stream %s KEEPS the account's messages\n", c.Stream)
-	}
-	fmt.Fprintf(out, `searched           %d messages, and every table of every generation
-left               %d messages, %d rows
-not seen           %s
-done               %s
-`, r.MessagesSearched, r.MessagesLeft, r.RowsLeft, r.NotSeen, r.Done.Format(time.RFC3339))
-	if r.Unreadable > 0 {
-		fmt.Fprintf(out, "unreadable         %d messages that the server counts and can give to nobody, whoseever they were, as was accepted before\n", r.Unreadable)
-	}
-	if len(r.ElsewhereAt) > 0 {
-		fmt.Fprintf(out, "mentioned          in messages of other accounts, which are theirs: positions %v\n", r.ElsewhereAt)
 	}
 	return nil
 }

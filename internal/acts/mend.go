@@ -1,10 +1,8 @@
-package main
+package acts
 
 import (
 	"fmt"
 	"strings"
-
-	"accountexport/internal/acts"
 )
 
 // mending counts differences by what mends them.
@@ -18,7 +16,7 @@ type mending struct {
 	never   int
 }
 
-func (m *mending) see(v acts.Verdict) {
+func (m *mending) see(v Verdict) {
 	if v.Same() {
 		return
 	}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"accountexport/events"
+	"accountexport/internal/acts"
+	"accountexport/internal/cli"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// rebuilding is a rebuild, cut-over or roll-back, and what is said of it.
+type rebuilding struct {
+	*acts.Rebuilding
+	*program
+	sure func(ctx context.Context, question string) error // asks, where somebody can be asked
+}
+
+func (p *program) rebuilding(cmd *cobra.Command) (_ *rebuilding, err error) {
+	ctx, log := cmd.Context(), p.cfg.Logger(p.err)
+	r := &rebuilding{program: p, sure: p.asking(cmd), Rebuilding: &acts.Rebuilding{Command: cmd.Name(), Owner: replicaName()}}
+	client, err := p.connectStream(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := p.connectDatabase(ctx)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	r.Target = acts.NewTarget(client, pool)
+	waits, err := r.Ready(ctx)
+	if err != nil {
+		r.close(ctx)
+		return nil, err
+	}
+	if waits {
+		fmt.Fprintln(p.err, "a rebuild, cut-over or roll-back is running already, as `projector status` tells: this one begins when that has ended")
+	}
+	if r.Builder, err = readmodel.BuilderPool(ctx, string(p.cfg.DatabaseURL)); err != nil {
+		r.close(ctx)
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	lanes := runtime.NumCPU() // commits cost the database little here
+	if p.cfg.Lanes > 0 {
+		lanes = int(p.cfg.Lanes)
+	}
+	batch := p.batch(lanes)
+	batch.Events *= 5
+	r.Engine = projections.Options{Lanes: lanes, CacheBytes: int(p.cfg.StateCacheBytes), Batch: batch, Read: p.read(), Logger: log}
+	name := client.Stream()
+	r.ErasesAnew = func(those []readmodel.Erasure, served []events.UUID) {
+		sayUnfinished(p.out, name, those)
+		sayServed(p.out, served)
+	}
+	r.ErasedAnew = func(erasures int) { sayAnew(p.out, erasures, name) }
+	r.CameLive = func(from, to int64) {
+		fmt.Fprintf(p.out, "generation %d is live; generation %d is kept until `projector generations drop %d`\n", to, from, from)
+	}
+	return r, nil
+}
+
+func (r *rebuilding) close(ctx context.Context) {
+	r.Close(ctx)
+	r.Stream.Close()
+	for _, pool := range []*pgxpool.Pool{r.Pool, r.Builder} {
+		if pool != nil {
+			pool.Close()
+		}
+	}
+}
+
+func (p *program) rebuild() *cobra.Command {
+	cutover, maxRate := "auto", 0
+	var restart, accept, yes bool
+	cmd := &cobra.Command{
+		Use:   "rebuild [--cutover auto|manual] [--max-rate N] [--restart] [--accept-differences] [--yes]",
+		Short: "Fold the stream from its start into a new generation, verify it, and cut over to it",
+		Long: "The live generation is served and kept current by `projector run` meanwhile. Interrupted, whatever the moment, a\n" +
+			"rebuild goes on where it was. Before the cut-over both generations are compared; where they differ although\n" +
+			"this program folded both, it refuses. --accept-differences cuts over all the same: it says how many accounts would\n" +
+			"answer 404 or go back, and on a terminal asks.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			r, err := p.rebuilding(cmd)
+			if err != nil {
+				return err
+			}
+			defer r.close(ctx)
+			r.Accept, r.Restart, r.Yes, r.MaxRate = accept, restart, yes, maxRate
+			if err := r.Begin(ctx); err != nil {
+				return err
+			}
+			show := newProgress(p.err)
+			r.Reached = show.at
+			err = r.Build(ctx)
+			show.end(err == nil)
+			if err != nil {
+				return err
+			}
+			if err := r.decide(ctx); err != nil {
+				return err
+			}
+			if cutover == "manual" {
+				fmt.Fprintf(p.out, "generation %d is ready; `projector cutover` makes it live\n", r.Generation)
+				return nil
+			}
+			return r.CutOver(ctx)
+		},
+	}
+	cli.Flag(cmd.Flags(), &cutover, "cutover", cli.OneOf("auto", "manual"), "manual stops before it")
+	cli.Flag(cmd.Flags(), &maxRate, "max-rate", cli.Whole("N", 0, math.MaxInt32), "messages a second at most; 0 for no limit")
+	cmd.Flags().BoolVar(&restart, "restart", false, "give up a generation that is being built, and begin anew")
+	cmd.Flags().BoolVar(&accept, "accept-differences", false, "cut over although the generations differ")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; with --accept-differences also where no account would be left")
+	return cmd
+}
+
+func (p *program) cutover() *cobra.Command {
+	var accept, yes bool
+	cmd := &cobra.Command{
+		Use:   "cutover [--accept-differences] [--yes]",
+		Short: "Make the generation that `rebuild --cutover=manual` has built the live one",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			r, err := p.rebuilding(cmd)
+			if err != nil {
+				return err
+			}
+			defer r.close(ctx)
+			r.Accept, r.Yes = accept, yes
+			if err := r.FindBuilt(ctx); err != nil {
+				return err
+			}
+			if err := r.decide(ctx); err != nil {
+				return err
+			}
+			return r.CutOver(ctx)
+		},
+	}
+	cmd.Flags().BoolVar(&accept, "accept-differences", false, "cut over although the generations differ")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; with --accept-differences also where no account would be left")
+	return cmd
+}
+
+func (p *program) rollback() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rollback",
+		Short: "Bring the generation that was live before to the stream's end, and cut back to it",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			r, err := p.rebuilding(cmd)
+			if err != nil {
+				return err
+			}
+			defer r.close(ctx)
+			return r.RollBack(ctx)
+		},
+	}
+}
+
+// decide says how the generation differs from the live one, and asks where
+// cutting over to it takes something from people.
+func (r *rebuilding) decide(ctx context.Context) error {
+	c, err := r.Compare(ctx)
+	sayLost(r.out, &c.Lost)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(r.out, "compared with generation %d: %d accounts, %d of them differ; %d missing, %d new, %d on their way; %d tiers differ\n",
+		c.Live, c.Compared, c.Different, c.Missing, c.New, c.Moving, c.Tiers)
+	for section, n := range c.Sections {
+		fmt.Fprintf(r.out, "  %s differs in %d accounts\n", section, n)
+	}
+	for _, d := range c.Sample {
+		fmt.Fprintf(r.out, "  account %s: %s\n", d.Account, d.What)
+	}
+	if c.Again > 0 {
+		fmt.Fprintf(r.out, "  %d that are erased and are not so in generation %d are erased in it anew before it is cut over to\n", c.Again, c.Generation)
+	}
+	cost, err := r.Decide(c)
+	if cost != "" {
+		fmt.Fprintf(r.out, "accepting the differences: %s\n", cost)
+	}
+	if err != nil || cost == "" || r.Yes {
+		return err
+	}
+	return r.sure(ctx, fmt.Sprintf("Cutting over to generation %d: %s.", c.Generation, cost))
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"accountexport/events"
+	"accountexport/internal/acts"
+	"accountexport/readmodel"
+)
+
+// sayLost says what is lost.
+func sayLost(out io.Writer, l *acts.Lost) {
+	if l.N > 0 {
+		fmt.Fprintf(out, "Stream %s has lost %d messages that no erasure removed, at positions %v.\n", l.Info.Name, l.N, l.Those)
+	}
+	if len(l.Undelivered) > 0 {
+		fmt.Fprintf(out, "Stream %s counts %d messages as there that its server cannot give, at positions %v.\n", l.Info.Name,
+			l.Undelivered.Count(), l.Undelivered)
+	}
+}
+
+// sayUnfinished names those accounts.
+func sayUnfinished(out io.Writer, stream string, those []readmodel.Erasure) {
+	fmt.Fprintf(out, "%d erasures that the ledger knows are not done, in whole or in part, in stream %s and in this database:\n", len(those), stream)
+	const most = 20
+	for i, e := range those {
+		if i == most {
+			fmt.Fprintf(out, "  and %d more\n", len(those)-most)
+			break
+		}
+		fmt.Fprintf(out, "  account %s, erased %s\n", e.Account, e.ErasedAt.UTC())
+	}
+}
+
+// sayAnew says that they were carried out.
+func sayAnew(out io.Writer, erasures int, stream string) {
+	fmt.Fprintf(out, "%d erasures were carried out anew in stream %s\n", erasures, stream)
+}
+
+// sayServed names those of [acts.Anew.Served].
+func sayServed(out io.Writer, served []events.UUID) {
+	if len(served) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "%d of them are served, and no generation here has ever had them erased. That is as it should be where the database was\n"+
+		"restored from before; where it was not, they came onto the ledger by mistake, and `projector erasures remove --account ID`\n"+
+		"takes them off it before anything is erased:\n", len(served))
+	const most = 10
+	for i, id := range served {
+		if i == most {
+			fmt.Fprintf(out, "  and %d more\n", len(served)-i)
+			break
+		}
+		fmt.Fprintf(out, "  account %s is served\n", id)
+	}
+}

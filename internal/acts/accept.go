@@ -1,0 +1,195 @@
+package acts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"accountexport/events"
+	"accountexport/internal/stream"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// Accepting lets the live generation go on with a stream that `projector run`
+// refuses, where that is sound. Each thing that is to be accepted is told before
+// it is; without Yes that is all that is done, and it ends with [ErrUnsaid].
+type Accepting struct {
+	Target
+	Yes   bool                   // do it
+	Found func(Acceptance) error // told what is to be accepted; an error ends it, and that is not accepted
+	Done  func(Acceptance) error // told that it was
+
+	g               readmodel.Generation
+	checkpoints     []projections.Checkpoint // its
+	lowest, highest uint64
+}
+
+// Acceptance is one thing that is accepted.
+type Acceptance struct {
+	What       Acceptable
+	Generation readmodel.Generation   // that goes on, as it was
+	Info       projections.StreamInfo // of the stream that it goes on with
+
+	Lowest   uint64              // where it begins too late: the lowest checkpoint
+	Lost     Lost                // where messages are missing
+	Compared int                 // where it is another stream: accounts, that all fold to what is stored
+	Erasures []readmodel.Erasure // that are carried out anew
+	Served   []events.UUID       // of them: [Anew.Served]
+}
+
+// Acceptable is what there may be to accept.
+type Acceptable int
+
+const (
+	AcceptMissing  Acceptable = iota + 1 // messages are missing that nobody removed, or its server cannot give some
+	AcceptLoss                           // the stream begins after the checkpoint
+	AcceptStream                         // another stream, which holds the same messages at the same positions
+	AcceptErasures                       // it lacks erasures that the ledger knows
+)
+
+// Accepted says what there was to accept.
+type Accepted struct {
+	Generation int64
+	Stream     string
+	Things     int // that were accepted; 0: generation and stream belong together
+}
+
+// Accept accepts what there is. What it ends with an error at is not accepted, and
+// what it has told to be done before, is.
+func (a *Accepting) Accept(ctx context.Context) (Accepted, error) {
+	out := Accepted{Stream: a.Stream.Stream()}
+	err := a.accept(ctx, &out)
+	out.Generation = a.g.Number
+	return out, err
+}
+
+func (a *Accepting) accept(ctx context.Context, out *Accepted) error {
+	st, err := readmodel.Inspect(ctx, a.Pool)
+	if err != nil {
+		return err
+	}
+	a.g, a.checkpoints, a.lowest, a.highest = st.Generation, nil, ^uint64(0), 0
+	for _, c := range st.Partitions {
+		a.checkpoints = append(a.checkpoints, c.Checkpoint)
+		a.lowest, a.highest = min(a.lowest, c.Position), max(a.highest, c.Position)
+	}
+	info, err := a.Stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	refused := Guard(ctx, a.Pool, info, a.g.Stream, a.lowest, a.highest)
+	if refused == nil || errors.Is(refused, stream.ErrHistoryLost) {
+		if err := projections.CheckLast(ctx, a.Stream, a.checkpoints); errors.Is(err, projections.ErrReplaced) {
+			refused = err
+		} else if err != nil {
+			return err
+		}
+	}
+	if a.Yes && refused != nil {
+		if err := readmodel.CheckPaused(ctx, a.Pool); err != nil {
+			return err
+		}
+	}
+	switch {
+	case refused == nil:
+		if err := a.gaps(ctx, info, out); err != nil {
+			return err
+		}
+		return a.erasures(ctx, info, out)
+	case errors.Is(refused, stream.ErrHistoryLost):
+		if err := a.loss(ctx, info, out); err != nil {
+			return err
+		}
+		return a.erasures(ctx, info, out)
+	case errors.Is(refused, stream.ErrOtherStream), errors.Is(refused, stream.ErrRecreated):
+		if err := a.identity(ctx, info, refused, out); err != nil {
+			return err
+		}
+		return a.erasures(ctx, info, out)
+	}
+	return fmt.Errorf("this cannot be accepted: %w", refused)
+}
+
+// found tells what is to be accepted, and ends with [ErrUnsaid] where it is not
+// to be done.
+func (a *Accepting) found(it Acceptance) error {
+	if err := a.Found(it); err != nil || a.Yes {
+		return err
+	}
+	return ErrUnsaid
+}
+
+func (a *Accepting) done(it Acceptance, out *Accepted) error {
+	out.Things++
+	return a.Done(it)
+}
+
+// erasures carries out anew what the ledger knows and the stream lacks, once the
+// stream itself is accepted. Another stream may hold the erased events and all
+// else as well, as a mirror does.
+func (a *Accepting) erasures(ctx context.Context, info projections.StreamInfo, out *Accepted) error {
+	those, err := a.Unfinished(ctx)
+	if err != nil || len(those) == 0 {
+		return err
+	}
+	again := &Anew{Target: a.Target, Those: those}
+	it := Acceptance{What: AcceptErasures, Generation: a.g, Info: info, Erasures: those}
+	if it.Served, err = again.Served(ctx); err != nil {
+		return err
+	}
+	if err := a.found(it); err != nil {
+		return err
+	}
+	if err := again.CarryOut(ctx); err != nil {
+		return err
+	}
+	if err := a.done(it, out); err != nil {
+		return err
+	}
+	return again.Left()
+}
+
+// gaps takes messages for lost that nobody removed, where there are any.
+func (a *Accepting) gaps(ctx context.Context, info projections.StreamInfo, out *Accepted) error {
+	g := Gaps{a.Target}
+	l, err := g.Look(ctx, info)
+	if errors.Is(err, readmodel.ErrNotFound) || err == nil && l.Err() == nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(l.Undelivered) > 0 {
+		more, err := g.unread(ctx, a.lowest)
+		if err != nil {
+			return err
+		}
+		l.Undelivered = l.Undelivered.Union(more)
+	}
+	it := Acceptance{What: AcceptMissing, Generation: a.g, Info: info, Lost: l}
+	if err := a.found(it); err != nil {
+		return err
+	}
+	if err := g.Accept(ctx, l); err != nil {
+		return err
+	}
+	return a.done(it, out)
+}
+
+func (a *Accepting) loss(ctx context.Context, info projections.StreamInfo, out *Accepted) error {
+	it := Acceptance{What: AcceptLoss, Generation: a.g, Info: info, Lowest: a.lowest}
+	if err := a.found(it); err != nil {
+		return err
+	}
+	if err := readmodel.AcceptLoss(ctx, a.Pool, a.g, info.First); err != nil {
+		return err
+	}
+	if err := (Gaps{a.Target}).acceptAll(ctx); err != nil {
+		return err
+	}
+	return a.done(it, out)
+}
+
+// ErrUnsaid means that somebody has to say that what was found is to be accepted.
+var ErrUnsaid = errors.New("nothing was changed: `projector accept --yes` does it")

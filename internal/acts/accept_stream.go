@@ -1,0 +1,110 @@
+package acts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"accountexport/internal/stream"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+func (a *Accepting) identity(ctx context.Context, info projections.StreamInfo, refused error, out *Accepted) error {
+	unsound := func(why string) error {
+		return fmt.Errorf("this cannot be accepted, since the stream does not hold what generation %d was folded from (%s): "+
+			"`projector rebuild --accept-differences` is the accepting way: %w", a.g.Number, why, refused)
+	}
+	as := a.g.Stream
+	as.Name, as.Created, as.ID = info.Name, info.Created, info.ID
+	if err := stream.Guard(info, as, a.lowest, a.highest); err != nil {
+		return unsound(fmt.Sprintf("it holds %d to %d, and the checkpoints are from %d to %d, of %d partitions", info.First, info.Last,
+			a.lowest, a.highest, a.g.Partitions))
+	}
+	last, why, err := a.last(ctx)
+	compared := 0
+	if err == nil && why == "" {
+		compared, why, err = a.compare(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		return unsound(why)
+	}
+	it := Acceptance{What: AcceptStream, Generation: a.g, Info: info, Compared: compared}
+	if err := a.found(it); err != nil {
+		return err
+	}
+	if err := readmodel.AcceptStream(ctx, a.Pool, a.g, info, last); err != nil {
+		return err
+	}
+	if err := (Gaps{a.Target}).acceptAll(ctx); err != nil {
+		return err
+	}
+	return a.done(it, out)
+}
+
+// last holds the stream against the last message folded of each partition, by
+// its content, and gives the times that they have in this stream. One that was
+// removed says nothing.
+func (a *Accepting) last(ctx context.Context) (at map[int]time.Time, why string, err error) {
+	at = map[int]time.Time{}
+	for _, c := range a.checkpoints {
+		if c.Last.Position == 0 {
+			continue
+		}
+		m, there, err := a.Stream.At(ctx, c.Last.Position)
+		switch {
+		case err != nil:
+			return nil, "", err
+		case there && projections.MarkOf(&m).Digest != c.Last.Digest:
+			return nil, fmt.Sprintf("message %d is not the one that was folded last of partition %d", c.Last.Position, c.Partition), nil
+		case there:
+			at[c.Partition] = m.Time
+		}
+	}
+	return at, "", nil
+}
+
+// namedAtOnce is how many accounts are named.
+const namedAtOnce = 10
+
+// compare holds every account and tier, of the read model and of the stream,
+// against each other. why names those that differ, and is empty where there are
+// none.
+func (a *Accepting) compare(ctx context.Context) (compared int, why string, err error) {
+	var named []string
+	v := &Verifying{Target: a.Target, Each: func(v Verdict) error {
+		if !v.Same() && len(named) < namedAtOnce {
+			named = append(named, whatOf(v))
+		}
+		return nil
+	}}
+	if err := v.All(ctx); err != nil && !errors.Is(err, ErrNothing) {
+		return 0, "", err
+	}
+	if v.Differ > len(named) {
+		named = append(named, fmt.Sprintf("and %d more", v.Differ-len(named)))
+	}
+	return v.Accounts, strings.Join(named, "; "), nil
+}
+
+// whatOf says what accepting would make of an account that differs.
+func whatOf(v Verdict) string {
+	switch {
+	case v.Tier != "":
+		return fmt.Sprintf("tier %s: %s", v.Tier, v.Differences[0])
+	case v.Position == 0:
+		return fmt.Sprintf("account %s is in the stream, up to %d, and was never heard of", v.Account, v.Folded)
+	case v.Folded == 0:
+		return fmt.Sprintf("account %s is at %d, and would be lost", v.Account, v.Position)
+	case v.Folded < v.Position:
+		return fmt.Sprintf("account %s is at %d, and would go back to %d", v.Account, v.Position, v.Folded)
+	case v.Folded > v.Position:
+		return fmt.Sprintf("account %s is at %d, and the stream holds a message of it at %d", v.Account, v.Position, v.Folded)
+	}
+	return fmt.Sprintf("account %s: %s", v.Account, v.Differences[0])
+}

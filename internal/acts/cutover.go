@@ -1,0 +1,201 @@
+package acts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// tooFar is how far from the end a generation is built on by a rebuild alone.
+const tooFar = 100_000
+
+// FindBuilt finds the generation that was built and not cut over to.
+func (r *Rebuilding) FindBuilt(ctx context.Context) (err error) {
+	if r.Live, err = readmodel.Live(ctx, r.Pool); err != nil {
+		return err
+	}
+	generation, position, end, err := r.reached(ctx)
+	if errors.Is(err, readmodel.ErrNotFound) {
+		return errors.New("no generation is being built; `projector rebuild --cutover=manual` builds one")
+	}
+	if err != nil {
+		return err
+	}
+	// By another stream it would be given up, and one begun from that.
+	if err := r.CheckGeneration(ctx, generation); err != nil {
+		return fmt.Errorf("generation %d cannot be cut over to: %w", generation, err)
+	}
+	if end > position+tooFar {
+		return fmt.Errorf("generation %d is at %d of %d: let `projector rebuild --cutover=manual` bring it nearer", generation, position, end)
+	}
+	r.Generation = generation
+	r.store = readmodel.NewBuilder(r.Builder, r.Owner, false, r.Engine.Logger)
+	return nil
+}
+
+// Comparison is how a generation that was built differs from the live one.
+type Comparison struct {
+	readmodel.Comparison
+	Live, Generation int64
+	Lost             Lost // what the stream has lost, or that was passed over when it was read
+}
+
+// Compare brings the new generation to the end, since accounts that one of the
+// two has yet to hear of cannot be compared; and tells how it differs from the
+// live one. Where it ends with an error, what was lost may be known by then.
+func (r *Rebuilding) Compare(ctx context.Context) (c Comparison, err error) {
+	engine := r.engine(r.source, nil)
+	defer engine.Close()
+	if err := r.toEnd(ctx, engine, r.Generation); err != nil {
+		return c, fmt.Errorf("bring generation %d to the end: %w", r.Generation, err)
+	}
+	if r.seen, err = r.lost(ctx); err != nil {
+		return c, err
+	}
+	c.Live, c.Generation, c.Lost = r.Live.Number, r.Generation, r.seen
+	c.Comparison, err = readmodel.Compare(ctx, r.Pool, r.Live.Number, r.Generation, func(ctx context.Context) (uint64, error) {
+		info, err := r.Stream.Info(ctx)
+		return info.Last, err
+	})
+	return c, err
+}
+
+// Decide refuses where the generations should not differ as they do. cost is what
+// accepting the differences takes from people, who is to be asked whether that is
+// meant; empty where it takes nothing.
+func (r *Rebuilding) Decide(c Comparison) (cost string, err error) {
+	expected := r.Live.Major != projections.VersionMajor || r.Live.Minor != projections.VersionMinor || r.Live.Refolded < r.Live.Minor
+	cost = c.Cost()
+	if c.Equal() || r.Accept && cost == "" || expected && c.Explained() {
+		return "", nil
+	}
+	if !r.Accept {
+		if cost != "" {
+			cost = " (" + cost + ")"
+		}
+		why := "although the same projection version folded both"
+		if expected {
+			why = "by more than another projection version explains"
+		}
+		return "", fmt.Errorf("the generations differ %s: nothing was cut over. "+
+			"`projector %s --accept-differences` does so all the same%s; the accounts named above tell why they differ (`projector verify --account ID`)",
+			why, r.Command, cost)
+	}
+	if !r.Yes && c.Compared+c.Moving-c.Again+c.New == 0 {
+		return cost, fmt.Errorf("nothing was cut over: generation %d holds no account, so all %d would answer 404. Is stream %s the right one, and whole? "+
+			"Restore it from a backup; `projector %s --accept-differences --yes` goes on without them", c.Generation, c.Missing, r.Stream.Stream(), r.Command)
+	}
+	return cost, nil
+}
+
+// lost is what the stream has lost that nobody has explained, or that was
+// passed over when it was read.
+func (r *Rebuilding) lost(ctx context.Context) (Lost, error) {
+	info, err := r.Stream.Info(ctx)
+	if err != nil {
+		return Lost{}, err
+	}
+	g := r.gaps()
+	l, err := g.Look(ctx, info)
+	if errors.Is(err, readmodel.ErrNotFound) { // then nothing is, but what was passed over
+		err = g.TakeOn(ctx)
+	}
+	l.Undelivered = l.Undelivered.Union(r.passed)
+	return l, err
+}
+
+// CutOver brings the generation to the end and makes it live. Before, it carries
+// out the erasures that the ledger knows and the stream lacks: by now the stream
+// is accepted. An error of copies of the stream that keep what they have, or of
+// gaps, comes after that.
+func (r *Rebuilding) CutOver(ctx context.Context) error {
+	return r.cutOver(ctx, r.Live.Number, r.Generation)
+}
+
+func (r *Rebuilding) cutOver(ctx context.Context, from, to int64) error {
+	those, err := r.Target.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	again := &Anew{Target: r.Target, Those: those}
+	if len(those) > 0 {
+		served, err := again.Served(ctx)
+		if err != nil {
+			return err
+		}
+		r.ErasesAnew(those, served)
+		if err := again.CarryOut(ctx); err != nil {
+			return err
+		}
+		r.ErasedAnew(len(those))
+	}
+	engine := r.engine(r.source, nil)
+	defer engine.Close()
+	toEnd := func(ctx context.Context) error { return r.toEnd(ctx, engine, to) }
+	if err := toEnd(ctx); err != nil { // most of the way, before anybody has to wait
+		return fmt.Errorf("cut over: %w", err)
+	}
+	if err := readmodel.Cutover(ctx, r.Pool, from, to, r.Accept, toEnd); errors.Is(err, readmodel.ErrBack) {
+		command := r.Command
+		if command == "rollback" { // which takes nothing from anybody
+			command = "rebuild"
+		}
+		return fmt.Errorf("%w. Has the stream lost its end? Ways out: restore it from a backup; `projector %s --accept-differences`, which says who goes back", err, command)
+	} else if err != nil {
+		return err
+	}
+	r.CameLive(from, to)
+	// What was lost before is no difference, or an accepted one; and a stream
+	// that was restored may hold what had been removed.
+	if r.seen.Err() != nil || r.seen.Differ {
+		if err := r.gaps().Accept(ctx, r.seen); err != nil {
+			return err
+		}
+	}
+	return again.Left()
+}
+
+// RollBack brings the generation that was live before to the end of the stream, as
+// far as the stream is not refused for it, and makes it live. Where it ends with an
+// error before, that generation is retired as it was.
+func (r *Rebuilding) RollBack(ctx context.Context) (err error) {
+	if r.Live, err = readmodel.Live(ctx, r.Pool); err != nil {
+		return err
+	}
+	before, err := r.lastRetired(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.CheckGeneration(ctx, before); err != nil {
+		return fmt.Errorf("generation %d cannot be rolled back to: %w", before, err)
+	}
+	r.store = readmodel.NewReviver(r.Builder, r.Owner, before, r.Engine.Logger)
+	if err := r.cutOver(ctx, r.Live.Number, before); err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return errors.Join(err, readmodel.Retire(ctx, r.Pool, before))
+	}
+	return nil
+}
+
+// lastRetired is the generation that was live last.
+func (r *Rebuilding) lastRetired(ctx context.Context) (int64, error) {
+	all, err := readmodel.Generations(ctx, r.Pool)
+	if err != nil {
+		return 0, err
+	}
+	var last *readmodel.Generation
+	for i, g := range all {
+		if (g.State == readmodel.StateRetired || g.Reviving()) && (last == nil || g.Finished.After(*last.Finished)) {
+			last = &all[i]
+		}
+	}
+	if last == nil {
+		return 0, errors.New("no generation is retired, so there is none to go back to")
+	}
+	return last.Number, nil
+}

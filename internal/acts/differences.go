@@ -1,0 +1,109 @@
+package acts
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"accountexport/events"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// explain tells, section by section, how what is stored of an account differs.
+func (v *Verifying) explain(ctx context.Context, id events.UUID, stored readmodel.HeldAccount, sum readmodel.Sum, h *readmodel.Held) (differences []string, err error) {
+	differ := func(format string, args ...any) { differences = append(differences, fmt.Sprintf(format, args...)) }
+	if stored.Position != sum.Position {
+		differ("position: stored %d, folded %d", stored.Position, sum.Position)
+	}
+	fold := projections.NewFold()
+	if err := v.Stream.ReadAccount(ctx, id, sum.Position, func(m projections.Message) error {
+		if m.Position > h.UpTo(&m) {
+			return nil
+		}
+		_, _, err := fold.Apply(m)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if a := fold.Account(id); a != nil {
+		if a.Parked() != stored.Parked {
+			differ("parked: stored %d, folded %d", stored.Parked, a.Parked())
+		}
+		more, err := v.documents(ctx, id, fold, stored.Position)
+		if err != nil {
+			return nil, err
+		}
+		differences = append(differences, more...)
+	}
+	if says := stored.Says; says.Messages > 0 {
+		if says.Messages != sum.Messages {
+			differ("messages: counted %d, folded %d", says.Messages, sum.Messages)
+		}
+		if says.Digest != stored.Digest {
+			differ("digest: the row says %s, what is stored has %s", says.Digest, stored.Digest)
+		}
+	}
+	if differences == nil {
+		differ("what waits or is parked, or the layout of what is stored, differs")
+	}
+	return differences, nil
+}
+
+// documents compares the document as it is served with that of a fold. Where
+// the account has moved on meanwhile, it says nothing.
+func (v *Verifying) documents(ctx context.Context, id events.UUID, fold *projections.Fold, position uint64) ([]string, error) {
+	d, err := readmodel.NewExports(v.Pool).Open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	if d.Position != position {
+		return nil, nil
+	}
+	var body bytes.Buffer
+	if d.State == readmodel.Complete {
+		if _, err := d.WriteTo(&body); err != nil {
+			return nil, fmt.Errorf("account %s: %w", id, err)
+		}
+	}
+	a := fold.Account(id)
+	tier, err := a.Tier()
+	if err != nil {
+		return nil, err
+	}
+	if events.SoundTier(tier) && d.TierPosition > 0 {
+		if err := v.Stream.ReadTier(ctx, tier, d.TierPosition, func(m projections.Message) error {
+			_, _, err := fold.Apply(m)
+			return err
+		}); err != nil {
+			return nil, err
+		}
+	}
+	doc, missing, err := fold.Document(id)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	if state, want := stateOf(d.State), a.State(missing).String(); state != want {
+		out = append(out, fmt.Sprintf("state: stored %s, folded %s", state, want))
+	} else if !slices.Equal(missing, d.Missing) {
+		out = append(out, fmt.Sprintf("missing: stored %v, folded %v", d.Missing, missing))
+	}
+	if !bytes.Equal(body.Bytes(), doc) {
+		out = append(out, projections.CompareDocuments(body.Bytes(), doc)...)
+	}
+	return out, nil
+}
+
+func stateOf(s readmodel.State) string {
+	return [...]string{"never heard of", "incomplete", "complete", "erased"}[s]
+}
+
+func erasedOrNot(erased bool) string {
+	if erased {
+		return "erased"
+	}
+	return "not erased"
+}

@@ -1,0 +1,241 @@
+package acts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"accountexport/internal/stream"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// Gaps hold what the stream is missing against what our own erasures removed,
+// and what was missing before they were first looked at.
+type Gaps struct{ Target }
+
+// book notes, before they are removed, that messages are about to be.
+func (g Gaps) book(ctx context.Context, positions []uint64) error {
+	if len(positions) == 0 {
+		return nil
+	}
+	info, err := g.Stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := readmodel.FindMissing(ctx, g.Pool, info); errors.Is(err, readmodel.ErrNotFound) {
+		err = g.TakeOn(ctx)
+		if err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	return readmodel.BookRemovals(ctx, g.Pool, info, positions)
+}
+
+// TakeOn notes what the stream is missing at first sight.
+func (g Gaps) TakeOn(ctx context.Context) error {
+	info, gone, err := g.Stream.Gone(ctx)
+	if err != nil {
+		return err
+	}
+	return readmodel.TakeOn(ctx, g.Pool, info, gone)
+}
+
+// Lost is what a stream is missing that nobody has explained.
+type Lost struct {
+	Info        projections.StreamInfo
+	N           uint64             // messages that the server counts as gone and nobody has removed
+	Those       projections.Ranges // their positions, as far as it says
+	Undelivered projections.Ranges // that it counts as there and cannot give
+	Differ      bool               // another number is missing than is explained
+
+	gone projections.Ranges // all that is, of the same answer as Info; empty where counts agree
+}
+
+// Err is the refusal, nil where nothing is lost.
+func (l *Lost) Err() error {
+	switch {
+	case l.N > 0:
+		return stream.MissingMessages(l.Info.Name, l.N, l.Those)
+	case len(l.Undelivered) > 0:
+		return stream.UndeliveredMessages(l.Info.Name, l.Undelivered)
+	}
+	return nil
+}
+
+// Look holds a stream's answer against the database. The answer is of before, so
+// what was removed by then was noted by then. A stream that was not looked at
+// before ([readmodel.ErrNotFound]) has nothing to be held against.
+func (g Gaps) Look(ctx context.Context, info projections.StreamInfo) (l Lost, err error) {
+	l.Info = info
+	have, err := readmodel.FindMissing(ctx, g.Pool, info)
+	if err != nil {
+		return l, err
+	}
+	if l.Undelivered, err = g.undelivered(ctx, info, have); err != nil {
+		return l, err
+	}
+	if info.Missing() == have.Explained {
+		return l, nil
+	}
+	// Where an erasure has noted more than it has removed, fewer are missing.
+	l.Differ = true
+	if l.Info, l.gone, err = g.Stream.Gone(ctx); err != nil {
+		return l, err
+	}
+	if l.Those, err = readmodel.Unexplained(ctx, g.Pool, l.Info, l.gone); err != nil {
+		return l, err
+	}
+	if have, err = readmodel.FindMissing(ctx, g.Pool, l.Info); err != nil {
+		return l, err
+	}
+	missing := l.Info.Missing()
+	switch l.N = l.Those.Count(); {
+	case l.N > 0 || missing <= have.Explained:
+	case l.gone.Count() >= missing: // each is accounted for
+		return l, readmodel.NoteExplained(ctx, g.Pool, l.Info)
+	default:
+		l.N = missing - have.Explained
+	}
+	return l, nil
+}
+
+// undelivered are the positions that were found not to be delivered, or that the
+// server itself says it has lost, and that it still cannot give.
+func (g Gaps) undelivered(ctx context.Context, info projections.StreamInfo, have readmodel.Missing) (projections.Ranges, error) {
+	those := have.Undelivered.Union(projections.RangesOf(info.Lost...))
+	if len(those) == 0 {
+		return nil, nil
+	}
+	known, err := readmodel.Known(ctx, g.Pool, info)
+	if err != nil {
+		return nil, err
+	}
+	info, gone, err := g.Stream.Gone(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// What is gone by now is a matter of counts.
+	return g.Stream.Absent(ctx, those.Without(known).Without(gone))
+}
+
+// Accept takes what was seen to be lost for lost. What went missing since is to
+// be seen first.
+func (g Gaps) Accept(ctx context.Context, l Lost) error {
+	info, gone, err := g.Stream.Gone(ctx)
+	if err != nil {
+		return err
+	}
+	more, err := readmodel.Unexplained(ctx, g.Pool, info, gone)
+	if err != nil {
+		return err
+	}
+	if more = more.Without(l.Those); len(more) > 0 {
+		return fmt.Errorf("more messages went missing meanwhile, at positions %v: nothing was changed, look again", more)
+	}
+	return g.settle(ctx, info, gone, l.Undelivered, l.Those.Union(l.Undelivered))
+}
+
+// acceptAll takes the stream as it is.
+func (g Gaps) acceptAll(ctx context.Context) error {
+	info, gone, err := g.Stream.Gone(ctx)
+	if err != nil {
+		return err
+	}
+	return g.settle(ctx, info, gone, nil, nil)
+}
+
+func (g Gaps) settle(ctx context.Context, info projections.StreamInfo, gone, undelivered, lost projections.Ranges) error {
+	known, err := readmodel.Known(ctx, g.Pool, info)
+	if err != nil {
+		return err
+	}
+	accepted, err := g.Stream.Absent(ctx, known.Without(gone)) // before, and counted as there still
+	if err != nil {
+		return err
+	}
+	return readmodel.AcceptMissing(ctx, g.Pool, info, gone, undelivered.Union(accepted), lost)
+}
+
+// unread are all that the server counts as there and passes over, after a
+// position: who accepts one is told of all.
+func (g Gaps) unread(ctx context.Context, after uint64) (passed projections.Ranges, err error) {
+	source := g.Source(func(_ context.Context, _ projections.StreamInfo, those projections.Ranges) error {
+		passed = passed.Union(those)
+		return nil
+	})
+	info, err := g.Stream.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := source.Open(ctx, after)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	var buf []projections.Message
+	for nothing := 0; after < info.Last; nothing++ {
+		if _, more, err := source.First(ctx, after); err != nil || !more {
+			return passed, err
+		}
+		limit, cancel := context.WithTimeout(ctx, time.Second) // what was there may be removed meanwhile
+		buf, err = reader.Next(limit, buf[:0], projections.Bound{Events: 4096, Bytes: 4 << 20})
+		cancel()
+		if err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
+			return nil, err
+		}
+		if len(buf) > 0 {
+			after, nothing = buf[len(buf)-1].Position, 0
+		}
+		if nothing > 30 {
+			return nil, fmt.Errorf("%w, after %d: restart the NATS server, and look again", stream.ErrUndelivered, after)
+		}
+	}
+	return passed, nil
+}
+
+// Source is the stream as a projector reads it. Of what the server counts as
+// there and passes over, told is told, once for what is not accepted as lost.
+func (g Gaps) Source(told func(ctx context.Context, info projections.StreamInfo, those projections.Ranges) error) *stream.Reconciled {
+	return &stream.Reconciled{Client: g.Stream, Undelivered: func(ctx context.Context, those projections.Ranges) error {
+		info, err := g.Stream.Info(ctx)
+		if err != nil {
+			return err
+		}
+		known, err := readmodel.Known(ctx, g.Pool, info)
+		if err != nil {
+			return err
+		}
+		if those = those.Without(known); len(those) == 0 {
+			return nil
+		}
+		return told(ctx, info, those)
+	}}
+}
+
+// Refuse ends the reading, and notes why for `status` and `accept`.
+func (g Gaps) Refuse(ctx context.Context, info projections.StreamInfo, those projections.Ranges) error {
+	if err := readmodel.NoteUndelivered(ctx, g.Pool, info, those); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", projections.ErrRefused, stream.UndeliveredMessages(info.Name, those))
+}
+
+// judge is the refusal of a stream that has lost messages, as far as it was looked
+// at before.
+func (g Gaps) judge(ctx context.Context, info projections.StreamInfo) error {
+	l, err := g.Look(ctx, info)
+	if errors.Is(err, readmodel.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = l.Err()
+	}
+	if errors.Is(err, stream.ErrMissing) {
+		err = fmt.Errorf("%w: %w", projections.ErrRefused, err)
+	}
+	return err
+}

@@ -1,0 +1,70 @@
+package acts
+
+import (
+	"context"
+
+	"accountexport/events"
+	"accountexport/internal/stream"
+	"accountexport/projections"
+)
+
+// History tells each of an account's messages in the stream, and what it changed.
+// heard is false where the stream holds none. No database is asked.
+func History(ctx context.Context, client *stream.Client, account events.UUID, each func(projections.Entry) error) (heard bool, err error) {
+	h := projections.NewHistory(account)
+	err = client.ReadAccount(ctx, account, 0, func(m projections.Message) error {
+		heard = true
+		e, err := h.Apply(m)
+		if err != nil {
+			return err
+		}
+		return each(e)
+	})
+	return heard, err
+}
+
+// Document is an account's document as the stream alone has it.
+type Document struct {
+	State    projections.State
+	Position uint64   // of its last message
+	Missing  []string // what it lacks to be complete
+	Body     []byte   // where it is complete
+}
+
+// LookBack folds an account's own messages, and its tier's, up to a moment. heard
+// is false where the stream holds none of it. No database is asked.
+func LookBack(ctx context.Context, client *stream.Client, account events.UUID, at Moment) (d Document, heard bool, err error) {
+	fold := projections.NewFold()
+	add := func(m projections.Message) error {
+		if at.before(m) {
+			return nil
+		}
+		_, _, err := fold.Apply(m)
+		return err
+	}
+	if err := client.ReadAccount(ctx, account, at.Position, add); err != nil {
+		return d, false, err
+	}
+	a := fold.Account(account)
+	if a == nil {
+		return d, false, nil
+	}
+	tier, err := a.Tier()
+	if err != nil {
+		return d, true, err
+	}
+	if events.SoundTier(tier) {
+		if err := client.ReadTier(ctx, tier, at.Position, add); err != nil {
+			return d, true, err
+		}
+	}
+	doc, missing, err := fold.Document(account)
+	if err != nil {
+		return d, true, err
+	}
+	d = Document{State: a.State(missing), Position: a.Position(), Missing: missing}
+	if d.State == projections.Complete {
+		d.Body = doc
+	}
+	return d, true, nil
+}

@@ -1,0 +1,44 @@
+package acts
+
+import (
+	"context"
+	"slices"
+
+	"accountexport/readmodel"
+)
+
+// Plan says what an erasure would do. Its JSON is what `projector erase --dry-run
+// --json` prints.
+type Plan struct {
+	Account  string   `json:"account"`
+	Erased   uint64   `json:"erased_at_position"` // 0: account.erased would be published
+	Messages int      `json:"messages"`           // of the account, that would be removed
+	Strays   int      `json:"strays"`             // on mistyped subjects
+	Rows     int64    `json:"rows"`
+	Purged   []string `json:"copies_purged"` // copies of the stream that would lose its messages, too
+	Kept     []string `json:"copies_kept"`   // and that would keep them
+
+	Stream string `json:"-"` // the stream that the account is erased from
+}
+
+// Plan looks for what would be removed, and changes nothing.
+func (e *Erasing) Plan(ctx context.Context) (*Plan, error) {
+	f, err := search(ctx, e.Stream, e.Account, e.needles, e.first.Position)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := readmodel.LookFor(ctx, e.Pool, e.Account, e.needles.in)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Account: e.Account.String(), Erased: e.first.Position, Messages: len(f.own), Strays: len(f.strays), Rows: rows.Rows,
+		Purged: []string{}, Kept: []string{}, Stream: e.Stream.Stream()}
+	for _, name := range e.copies {
+		if slices.Contains(e.PurgeCopies, name) {
+			p.Purged = append(p.Purged, name)
+		} else {
+			p.Kept = append(p.Kept, name)
+		}
+	}
+	return p, nil
+}

@@ -1,0 +1,108 @@
+package acts
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/internal/stream"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// Unfinished lists those erasures on the ledger of which the stream lacks the
+// event; of which it holds messages from before the event that a receipt says
+// were removed; and those that are owed here, and not done. It reads the stream
+// once.
+func (t Target) Unfinished(ctx context.Context) (those []readmodel.Erasure, err error) {
+	ledger, err := wholeLedger(ctx, t.Pool)
+	if err != nil || len(ledger) == 0 {
+		return nil, err
+	}
+	owed := map[events.UUID]bool{}
+	all, err := readmodel.OwedErasures(ctx, t.Pool, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range all {
+		if owed[o.Account] = true; len(o.Emails) > 0 { // somebody had begun
+			those = append(those, ledger[o.Account])
+			delete(ledger, o.Account)
+		}
+	}
+	erased, others := map[events.UUID]bool{}, map[events.UUID]bool{}
+	err = t.Stream.ReadAll(ctx, func(m projections.Message) error {
+		to := events.ParseSubject(m.Subject)
+		if to.Kind == events.SubjectUnsound {
+			eachID(func(id events.UUID) { others[id] = others[id] || owed[id] }, []byte(m.Subject), m.Data)
+			return nil
+		}
+		e, ok := ledger[to.Account]
+		if !ok || to.Kind != events.SubjectAccount {
+			return nil
+		}
+		if _, erases := stream.Erases(m, to.Account); erases && !erased[to.Account] {
+			erased[to.Account] = true
+		} else if owed[to.Account] || e.Receipt != "" && !erased[to.Account] {
+			others[to.Account] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var settled []events.UUID
+	for account, e := range ledger {
+		switch {
+		case !erased[account] || others[account]:
+			those = append(those, e)
+		case owed[account]:
+			settled = append(settled, account)
+		}
+	}
+	traced, err := readmodel.Traced(ctx, t.Pool, settled)
+	if err != nil {
+		return nil, err
+	}
+	for _, account := range settled {
+		if traced[account] {
+			those = append(those, ledger[account])
+		} else if err := readmodel.EndErasure(ctx, t.Pool, account, ""); err != nil { // there is nothing of it
+			return nil, err
+		}
+	}
+	slices.SortFunc(those, func(a, b readmodel.Erasure) int { return strings.Compare(a.Account.String(), b.Account.String()) })
+	return those, nil
+}
+
+func wholeLedger(ctx context.Context, pool *pgxpool.Pool) (map[events.UUID]readmodel.Erasure, error) {
+	ledger := map[events.UUID]readmodel.Erasure{}
+	var after *events.UUID
+	for {
+		some, err := readmodel.Erasures(ctx, pool, after, 1000)
+		if err != nil || len(some) == 0 {
+			return ledger, err
+		}
+		for _, e := range some {
+			ledger[e.Account] = e
+		}
+		after = &some[len(some)-1].Account
+	}
+}
+
+var anyID = regexp.MustCompile(`(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+
+// eachID calls do with every account id in a text.
+func eachID(do func(events.UUID), parts ...[]byte) {
+	for _, p := range parts {
+		for _, text := range anyID.FindAll(p, -1) {
+			if id, err := events.ParseUUID(strings.ToLower(string(text))); err == nil {
+				do(id)
+			}
+		}
+	}
+}
