@@ -31,6 +31,7 @@ func (a *Auditing) Look(ctx context.Context) (*Finding, error) {
 		return nil, err
 	}
 	a.turn++
+	a.brief = true
 	id, drawn, err := a.draw(ctx, a.turn)
 	if err != nil || !drawn {
 		return nil, err

@@ -189,6 +189,7 @@ func (v *Verifying) judgeAll(ctx context.Context, ids []events.UUID, accounts ma
 // difference, or has not seen it.
 func (v *Verifying) judgeTaken(ctx context.Context, id events.UUID, a *taken) (Verdict, readmodel.Sum, error) {
 	if a != nil {
+		defer a.fold.close()
 		if err := v.name(a.fold); err != nil {
 			return Verdict{}, readmodel.Sum{}, err
 		}
@@ -207,8 +208,8 @@ func (v *Verifying) judgeTaken(ctx context.Context, id events.UUID, a *taken) (V
 // orphansNamed is how many are named.
 const orphansNamed = 1000
 
-// orphans tells what is stored beside rows that neither are there nor were. What is written
-// while it looks has its row by the second look.
+// orphans tells what is stored beside rows that neither are there nor were. What
+// is written while it looks has its row by the second look.
 func (v *Verifying) orphans(ctx context.Context) error {
 	found, err := readmodel.Orphans(ctx, v.Pool, orphansNamed)
 	if err != nil || len(found) == 0 {

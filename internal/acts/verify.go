@@ -49,6 +49,7 @@ type Verifying struct {
 
 	Verified
 	mend  mending
+	brief bool                 // whether that an account differs is enough
 	named map[string]bool      // tiers, by what was folded
 	lost  map[events.UUID]bool // accounts that were found to have no row
 }
@@ -178,6 +179,7 @@ func (v *Verifying) Judge(ctx context.Context, id events.UUID) (Verdict, error) 
 		return out, err
 	}
 	f, err := v.foldAccount(ctx, id, &h, v.Pace)
+	defer f.close()
 	if err != nil {
 		return out, err
 	}

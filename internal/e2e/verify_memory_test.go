@@ -1,0 +1,68 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/local/testrun"
+)
+
+// TestVerifyingALargeAccountIsBounded: `verify` and the audit of `run` stay
+// within the least MEMORY_LIMIT, whatever one account holds; and the audit comes
+// by it: a damaged byte is found.
+func TestVerifyingALargeAccountIsBounded(t *testing.T) {
+	t.Parallel()
+	items := 700 // of 60 kB
+	if testrun.Long() {
+		items = 1500
+	}
+	s := newSystem(t)
+	settings := maps.Clone(s.settings)
+	settings["AUDIT_RATE"], settings["MEMORY_LIMIT"] = "0", "128MiB"
+	projector := launch(t, "projector", settings, "run")
+	id := uuid(t, someone)
+	s.makeSomeone(t, id)
+	notes := strings.Repeat("n", 60_000)
+	s.publishEach(t, items, func(i int) (events.Message, error) {
+		return events.NewSandboxCreated(events.Meta{ID: fmt.Sprint("v", i), Source: "/t", Time: events.TimeOf(time.Now())}, id,
+			events.SandboxCreated{ID: fmt.Sprint("sbx", i), Template: "base", Metadata: fmt.Appendf(nil, `{"i":%d,"n":"%s"}`, i, notes)})
+	})
+	eventually(t, "everything projected", 2*time.Minute, s.caughtUp)
+	projector.signal(syscall.SIGTERM)
+	projector.wait()
+	const limit = 128 << 20
+	for _, args := range [][]string{{"verify", "--account", someone}, {"verify", "--all"}} {
+		verify := launch(t, "projector", settings, args...)
+		if status := verify.wait(); status != 0 {
+			t.Errorf("%v: exit %d: %s", args, status, verify.out.tail(1000))
+		}
+		most := verify.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+		if t.Logf("%v: at most %d of %d MiB", args, most>>20, limit>>20); most > limit {
+			t.Errorf("%v: %d bytes, %d too many", args, most, most-limit)
+		}
+	}
+	if _, err := s.pool.Exec(t.Context(), `
+UPDATE export_g1.account_export_pages SET body = set_byte(body, 100, get_byte(body, 100) # 1)
+WHERE (account_id, section, page_key) = (SELECT account_id, section, page_key FROM export_g1.account_export_pages LIMIT 1)`); err != nil {
+		t.Fatal(err)
+	}
+	settings["AUDIT_RATE"], settings["AUDIT_BYTES"] = "10000000", "1GiB"
+	projector = launch(t, "projector", settings, "run")
+	eventually(t, "the audit to come by it", time.Minute, func(context.Context) error {
+		if !strings.Contains(projector.out.tail(1<<20), "differs from a fold") {
+			return errors.New("it says nothing")
+		}
+		return nil
+	})
+	most, err := projector.mostMemory()
+	if t.Logf("run with its audit: at most %d of %d MiB", most>>20, limit>>20); err != nil || most > limit {
+		t.Errorf("run with its audit: %d bytes, %v", most, err)
+	}
+}
