@@ -100,6 +100,9 @@ func NewReviver(pool *pgxpool.Pool, owner string, generation int64, log *slog.Lo
 			if g.State != StateRetired && g.State != StateBuilding {
 				return g, fmt.Errorf("%w: generation %d is %s, not retired", projections.ErrRefused, generation, g.State)
 			}
+			if g.State == StateBuilding { // whoever cuts over to it holds its row
+				return g, nil
+			}
 			return g, setState(ctx, tx, generation, StateBuilding)
 		}}
 }

@@ -26,7 +26,8 @@ import (
 type Comparison struct {
 	Compared  int64            // accounts that both have as far as they go
 	Moving    int64            // accounts on their way
-	Again     int64            // those of them that the stream lacks the erasure of, so that it is made anew
+	Again     int64            // those of them that are erased in the first alone: made anew where the stream lacks the erasure
+	Alive     []events.UUID    // which they are; where the stream holds the erasure, they are a difference
 	Missing   int64            // accounts of the first that the second lacks
 	New       int64            // accounts of the second that the first lacks
 	Different int64            // accounts compared that differ
@@ -286,6 +287,7 @@ func (o *comparing) count(id events.UUID, what string) {
 	case "again":
 		o.Moving++
 		o.Again++
+		o.Alive = append(o.Alive, id)
 		return
 	case "gone":
 		what = "erased"

@@ -28,8 +28,9 @@ type HeldAccount struct {
 	Position uint64
 	Digest   projections.Digest // of all that is stored
 	Says     Sum                // what the row says; Messages is 0 where it says nothing
-	Parked   int                // messages
-	Minor    int                // version that folded it last
+	Facts    Facts
+	Parked   int // messages
+	Minor    int // version that folded it last
 	Erased   bool
 	Bytes    int // of the document's parts, about
 }
@@ -41,7 +42,7 @@ func Hold(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) (h He
 		sums, err := sumUp(ctx, tx, generation, accounts)
 		h.Accounts = make(map[events.UUID]HeldAccount, len(sums))
 		for id, s := range sums {
-			a := HeldAccount{Position: s.position, Digest: s.digest, Says: s.says, Parked: s.parked, Minor: s.minor, Erased: s.erased}
+			a := HeldAccount{Position: s.position, Digest: s.digest, Says: s.says, Facts: s.facts, Parked: s.parked, Minor: s.minor, Erased: s.erased}
 			for _, n := range s.extent.Bytes {
 				a.Bytes += n
 			}
@@ -167,4 +168,17 @@ func HoldTiers(ctx context.Context, pool *pgxpool.Pool) (tiers []Tier, h Held, e
 		return nil, h, fmt.Errorf("read tiers: %w", err)
 	}
 	return tiers, h, nil
+}
+
+// HoldNobodys counts the parked messages that are no account's, and adds up their
+// positions.
+func HoldNobodys(ctx context.Context, pool *pgxpool.Pool) (n, sum uint64, h Held, err error) {
+	err = hold(ctx, pool, &h, func(tx pgx.Tx, generation int64) error {
+		return tx.QueryRow(ctx, inSchema(generation, `
+SELECT count(*), coalesce(sum(position), 0)::bigint FROM {schema}.parked WHERE account_id IS NULL`)).Scan(&n, &sum)
+	})
+	if err != nil {
+		return 0, 0, h, fmt.Errorf("count parked messages: %w", err)
+	}
+	return n, sum, h, nil
 }

@@ -227,8 +227,13 @@ func (s *swap) run(ctx context.Context, tx pgx.Tx, ids []events.UUID) error {
 		return err
 	}
 	for _, id := range ids {
-		if was[id] == nil {
-			if was[id] = (&stored{}); s.folded[id] == nil || s.folded[id].change.Messages == 0 {
+		if was[id] == nil { // its row was lost, or never was
+			if s.folded[id] == nil {
+				if s.folded[id], err = s.refold(ctx, id, at.From); err != nil {
+					return err
+				}
+			}
+			if was[id] = (&stored{}); s.folded[id].change.Messages == 0 {
 				return fmt.Errorf("account %s: %w", id, ErrNotFound)
 			}
 		}
@@ -280,6 +285,10 @@ func (s *swap) one(ctx context.Context, id events.UUID, was *stored, b *projecti
 // difference.
 func (w *stored) differs(c *projections.Change) bool {
 	says := Sum{Position: c.Row.Position, Messages: c.Messages, Digest: c.Digest}
+	var facts Facts
+	if facts.Flushed(c); c.Row.ErasedAt == nil && facts != w.facts {
+		return true
+	}
 	return w.digest != c.Digest || w.position != c.Row.Position || w.parked != c.Row.Parked || w.erased != (c.Row.ErasedAt != nil) ||
 		w.says.Messages > 0 && w.says != says
 }

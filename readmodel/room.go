@@ -176,6 +176,7 @@ func (r *room) fit(size int64) (grant, bool) {
 			return grant{}, false
 		}
 		r.memory, r.files = r.memory+g.memory, r.files+g.files
+		r.count(g, -g.memory-g.files)
 	}
 }
 

@@ -3,6 +3,7 @@ package readmodel
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -136,8 +137,34 @@ type stored struct {
 	erased   bool
 	digest   projections.Digest // of what is stored
 	says     Sum                // what the row says itself
+	facts    Facts
 	extent   projections.Extent
 	at       []uint64 // positions of parked messages
+}
+
+// Facts is what is stored of an account that its digest is not of: what reading
+// and folding it go by.
+type Facts struct {
+	Tier                                        string // that the row names
+	UsagePages, KeyPages, SandboxPages, Waiting int    // as the row counts them
+	Items                                       uint64 // a sum over the directory of items
+}
+
+// Flushed takes on what a flush of the account has changed.
+func (f *Facts) Flushed(c *projections.Change) {
+	if c.New || c.Wiped { // then it is all there is
+		f.Items = 0
+	}
+	f.Tier, f.UsagePages, f.KeyPages, f.SandboxPages, f.Waiting = c.Row.QuotaTierID, c.Row.UsagePages, c.Row.KeyPages, c.Row.SandboxPages, c.Row.Waiting
+	for _, i := range c.Sealed {
+		f.Items += itemSum(i.Section, i.Item, i.Page)
+	}
+}
+
+func itemSum(section projections.SectionKind, item, page string) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %q %q", section, item, page)
+	return h.Sum64()
 }
 
 // sumUp reads all that a generation stores of some accounts, page by page. It
@@ -153,14 +180,15 @@ func sumUp(ctx context.Context, tx pgx.Tx, generation int64, accounts []events.U
 	var erased *time.Time
 	var says, messages, high, low *int64
 	var minor int
+	var facts Facts
 	u.each(`
 SELECT account_id, position, parked, version_minor, erased_at, usage_low, user_json, team_json, usage_tail, keys_tail, sandboxes_tail,
-    counted_at, messages, digest_high, digest_low
+    counted_at, messages, digest_high, digest_low, coalesce(quota_tier_id, ''), usage_pages, key_pages, sandbox_pages, waiting
 FROM {schema}.account_export WHERE account_id = ANY($1)`,
 		[]any{&id, &r.Position, &r.Parked, &minor, &erased, &r.UsageLow, &r.User, &r.Team, &r.Usage, &r.Keys, &r.Sandboxes,
-			&says, &messages, &high, &low},
+			&says, &messages, &high, &low, &facts.Tier, &facts.UsagePages, &facts.KeyPages, &facts.SandboxPages, &facts.Waiting},
 		func() error {
-			s := &stored{position: r.Position, parked: r.Parked, minor: minor, erased: erased != nil}
+			s := &stored{position: r.Position, parked: r.Parked, minor: minor, erased: erased != nil, facts: facts}
 			if r.ErasedAt = nil; erased != nil {
 				at := events.TimeOf(*erased)
 				r.ErasedAt = &at
@@ -183,6 +211,14 @@ FROM {schema}.account_export WHERE account_id = ANY($1)`,
 			}
 			s.digest = s.digest.Plus(projections.DigestPage(projections.SectionKind(section), key, body))
 			s.extent.AddPage(projections.SectionKind(section), body)
+			return nil
+		})
+	var page string
+	u.each(`SELECT account_id, section, item, page_key FROM {schema}.account_export_items WHERE account_id = ANY($1)`,
+		[]any{&id, &section, &key, &page}, func() error {
+			if s := out[id]; s != nil {
+				s.facts.Items += itemSum(projections.SectionKind(section), key, page)
+			}
 			return nil
 		})
 	u.each(`SELECT account_id, entity, entity_id, patch FROM {schema}.account_waiting WHERE account_id = ANY($1)`,

@@ -81,8 +81,11 @@ func (p *program) printVerdict(v acts.Verdict, asJSON bool) error {
 		return json.NewEncoder(p.out).Encode(v)
 	}
 	what := "account " + v.Account
-	if v.Tier != "" {
+	switch {
+	case v.Tier != "":
 		what = "tier " + v.Tier
+	case v.Account == "":
+		what = "messages of nobody"
 	}
 	for _, d := range v.Differences {
 		if _, err := fmt.Fprintf(p.out, "%s at %d: %s\n", what, v.Position, d); err != nil {

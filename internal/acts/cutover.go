@@ -61,7 +61,38 @@ func (r *Rebuilding) Compare(ctx context.Context) (c Comparison, err error) {
 		info, err := r.Stream.Info(ctx)
 		return info.Last, err
 	})
-	return c, err
+	if err != nil {
+		return c, err
+	}
+	return c, r.notAgain(ctx, &c)
+}
+
+// notAgain counts those as different that are erased in the live generation
+// alone although the stream holds their erasure: nobody would erase them anew.
+func (r *Rebuilding) notAgain(ctx context.Context, c *Comparison) error {
+	if len(c.Alive) == 0 {
+		return nil
+	}
+	info, err := r.Stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	those, err := readmodel.FindErasures(ctx, r.Pool, c.Alive)
+	if err != nil {
+		return err
+	}
+	for _, e := range those {
+		has, err := r.holds(ctx, e, info.Partitions)
+		if err != nil {
+			return err
+		}
+		if has {
+			c.Again, c.Moving, c.Different = c.Again-1, c.Moving-1, c.Different+1
+			c.Sections["erased"]++
+			c.Sample = append(c.Sample, readmodel.Difference{Account: e.Account, What: "erased"})
+		}
+	}
+	return nil
 }
 
 // Decide refuses where the generations should not differ as they do. cost is what

@@ -16,10 +16,22 @@ import (
 const explainBytes = 8 << 20
 
 // explain tells, section by section, how what is stored of an account differs.
-func (v *Verifying) explain(ctx context.Context, id events.UUID, stored readmodel.HeldAccount, sum readmodel.Sum, h *readmodel.Held) (differences []string, err error) {
+func (v *Verifying) explain(ctx context.Context, id events.UUID, stored readmodel.HeldAccount, sum readmodel.Sum, facts readmodel.Facts, h *readmodel.Held) (differences []string, err error) {
 	differ := func(format string, args ...any) { differences = append(differences, fmt.Sprintf(format, args...)) }
 	if stored.Position != sum.Position {
 		differ("position: stored %d, folded %d", stored.Position, sum.Position)
+	}
+	if was := stored.Facts; was.Tier != facts.Tier {
+		differ("tier: the row names %q, folded %q", was.Tier, facts.Tier)
+	} else if was.Items = facts.Items; was != facts {
+		differ("counts: the row has %d, %d and %d pages and %d that wait, folded %d, %d, %d and %d", was.UsagePages, was.KeyPages, was.SandboxPages,
+			was.Waiting, facts.UsagePages, facts.KeyPages, facts.SandboxPages, facts.Waiting)
+	}
+	if stored.Facts.Items != facts.Items {
+		differ("items: the directory of which page each is in differs")
+	}
+	if stored.Digest == sum.Digest && len(differences) > 0 {
+		return differences, nil // all that is read by them is as it should be
 	}
 	if v.brief || stored.Bytes > explainBytes {
 		differ("digest: stored %s, folded %s", stored.Digest, sum.Digest)

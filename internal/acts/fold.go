@@ -19,8 +19,9 @@ type fold struct {
 	state    *projections.Account
 	messages int
 	total    readmodel.Sum // of what was flushed
-	spill    *spill        // nil until memory has no room
-	most     int           // [spillAt]
+	facts    readmodel.Facts
+	spill    *spill // nil until memory has no room
+	most     int    // [spillAt]
 }
 
 func newFold(id events.UUID) *fold { return &fold{state: projections.NewAccount(id), most: spillAt} }
@@ -92,6 +93,7 @@ func (f *fold) letGo() (err error) {
 func (f *fold) flush() (projections.Change, error) {
 	c, err := f.state.Flush()
 	f.total.Position = c.Row.Position
+	f.facts.Flushed(&c)
 	if c.New || c.Wiped { // then it is all there is
 		f.total.Messages, f.total.Digest = c.Messages, c.Digest
 	} else {

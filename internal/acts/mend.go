@@ -12,7 +12,7 @@ type mending struct {
 	refolds int
 	less    int // accounts of which the stream holds less than was folded
 	tiers   int // that differ
-	beside  int // accounts without a row that have something beside it
+	beside  int // accounts without a row that have something beside it, and what is parked of nobody
 	never   int
 }
 
@@ -43,7 +43,7 @@ func (m *mending) advice() string {
 		out = append(out, fmt.Sprintf("`projector refold --account ID` mends %d of them, such as %s", m.refolds, m.refold))
 	}
 	if m.beside > 0 {
-		out = append(out, "`projector rebuild` makes a generation without what has no row")
+		out = append(out, "`projector rebuild` makes a generation without what has no row, and with what is parked of nobody")
 	}
 	if m.tiers > 0 {
 		out = append(out, fmt.Sprintf("`projector rebuild --accept-differences` makes a generation with tiers as the stream has them, of which %d differ", m.tiers))

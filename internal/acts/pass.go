@@ -73,6 +73,9 @@ func (v *Verifying) All(ctx context.Context) error {
 		err = v.orphans(ctx)
 	}
 	if err == nil {
+		err = v.nobodys(ctx)
+	}
+	if err == nil {
 		err = v.tiers(ctx, true)
 	}
 	if err != nil {
@@ -197,7 +200,7 @@ func (v *Verifying) judgeTaken(ctx context.Context, id events.UUID, a *taken) (V
 		if err != nil {
 			return Verdict{}, sum, err
 		}
-		if same(a.stored, true, sum) {
+		if same(a.stored, true, sum, a.fold.facts) {
 			return Verdict{Account: id.String(), Position: sum.Position, Folded: sum.Position, Differences: []string{}}, sum, nil
 		}
 	}

@@ -11,7 +11,8 @@ import (
 	"accountexport/readmodel"
 )
 
-// Verdict is what became of holding an account, or a tier, against the stream.
+// Verdict is what became of holding an account, or a tier, against the stream; of
+// neither where it is about what is parked of nobody.
 type Verdict struct {
 	Account     string   `json:"account,omitempty"`
 	Tier        string   `json:"tier,omitempty"`
@@ -55,7 +56,8 @@ type Verifying struct {
 }
 
 func (v *Verifying) tell(out Verdict) error {
-	if out.Account != "" {
+	switch {
+	case out.Account != "":
 		v.Accounts++
 		if out.Position > 0 {
 			v.Rows++
@@ -63,7 +65,7 @@ func (v *Verifying) tell(out Verdict) error {
 		if out.Folded > 0 {
 			v.InStream++
 		}
-	} else {
+	case out.Tier != "":
 		v.Tiers++
 	}
 	if !out.Same() {
@@ -194,7 +196,7 @@ func (v *Verifying) Judge(ctx context.Context, id events.UUID) (Verdict, error) 
 	}
 	out.Position, out.Folded = stored.Position, position
 	out.Due = stored.Parked > 0 && stored.Minor < projections.VersionMinor
-	if same(stored, there, sum) {
+	if same(stored, there, sum, f.facts) {
 		return out, v.note(ctx, map[events.UUID]readmodel.Sum{id: sum}, h)
 	}
 	out.Less = sum.Position < stored.Position || stored.Says.Messages > sum.Messages
@@ -209,16 +211,16 @@ func (v *Verifying) Judge(ctx context.Context, id events.UUID) (Verdict, error) 
 		out.Differences = append(out.Differences, fmt.Sprintf("state: stored %s, folded %s", erasedOrNot(stored.Erased), erasedOrNot(erased)))
 		out.Less = out.Less || !erased
 	default:
-		out.Differences, err = v.explain(ctx, id, stored, sum, &h)
+		out.Differences, err = v.explain(ctx, id, stored, sum, f.facts, &h)
 	}
 	return out, err
 }
 
 // same tells whether all that is stored is what the fold has come to, and the
 // row says so, or nothing.
-func same(stored readmodel.HeldAccount, there bool, sum readmodel.Sum) bool {
+func same(stored readmodel.HeldAccount, there bool, sum readmodel.Sum, facts readmodel.Facts) bool {
 	return there && stored.Position == sum.Position && stored.Digest == sum.Digest &&
-		(stored.Says.Messages == 0 || stored.Says == sum)
+		(stored.Says.Messages == 0 || stored.Says == sum) && (stored.Erased || stored.Facts == facts)
 }
 
 // note has rows that say nothing of what went into them say it, where they are
