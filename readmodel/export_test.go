@@ -2,6 +2,7 @@ package readmodel
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"time"
 
@@ -97,4 +98,11 @@ func Reverse(x *Exports) {
 		*sql = strings.TrimSpace(pages) + " UNION ALL " + strings.TrimSpace(rows)
 	}
 	x.live.Store(q)
+}
+
+// Wholes is what accounts count as having of the room for large documents.
+func Wholes(x *Exports) map[events.UUID]int64 {
+	x.far.room.mu.Lock()
+	defer x.far.room.mu.Unlock()
+	return maps.Clone(x.far.room.wholes)
 }

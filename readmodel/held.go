@@ -32,7 +32,7 @@ type HeldAccount struct {
 	Parked   int // messages
 	Minor    int // version that folded it last
 	Erased   bool
-	Bytes    int // of the document's parts, about
+	Bytes    int // of all that is stored, about
 }
 
 // Hold sums up what the live generation holds of some accounts, page by page;
@@ -42,7 +42,7 @@ func Hold(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) (h He
 		sums, err := sumUp(ctx, tx, generation, accounts)
 		h.Accounts = make(map[events.UUID]HeldAccount, len(sums))
 		for id, s := range sums {
-			a := HeldAccount{Position: s.position, Digest: s.digest, Says: s.says, Facts: s.facts, Parked: s.parked, Minor: s.minor, Erased: s.erased}
+			a := HeldAccount{Position: s.position, Digest: s.digest, Says: s.says, Facts: s.facts, Parked: s.parked, Minor: s.minor, Erased: s.erased, Bytes: s.beside}
 			for _, n := range s.extent.Bytes {
 				a.Bytes += n
 			}

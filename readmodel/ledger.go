@@ -284,7 +284,8 @@ WHERE e.exported_at < excluded.exported_at`, n)
 }
 
 // ImportErasures enters what the ledger lacks, all or nothing, and notes that
-// those are owed here; what it has stays, but for a receipt that it had not. It returns how many were new.
+// those are owed here, and those of which it knows another receipt: they were
+// erased again since. What it has stays, but for the receipt. It returns how many were new.
 func ImportErasures(ctx context.Context, pool *pgxpool.Pool, those []Erasure) (entered int64, err error) {
 	those = slices.Clone(those)
 	slices.SortFunc(those, func(a, b Erasure) int { return bytes.Compare(a.Account[:], b.Account[:]) })
@@ -305,9 +306,14 @@ WITH entered AS (
     SELECT u.id, u.at, u.p, u.s, u.c, nullif(u.r, '')
     FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[]) AS u (id, at, p, s, c, r)
     ORDER BY u.id
-    ON CONFLICT (account_id) DO UPDATE SET receipt = coalesce(e.receipt, excluded.receipt)
+    ON CONFLICT (account_id) DO UPDATE SET receipt = coalesce(excluded.receipt, e.receipt)
     RETURNING account_id, xmax = 0 AS fresh),
-owed AS (INSERT INTO export.erasures_owed (account_id, anew) SELECT account_id, true FROM entered WHERE fresh ON CONFLICT DO NOTHING)
+owed AS (
+    INSERT INTO export.erasures_owed (account_id, anew)
+    SELECT n.account_id, true FROM entered n JOIN unnest($1::uuid[], $6::text[]) AS u (id, r) ON u.id = n.account_id
+    LEFT JOIN export.erasures was ON was.account_id = n.account_id -- as it was before this statement
+    WHERE n.fresh OR u.r <> '' AND was.receipt IS DISTINCT FROM u.r
+    ON CONFLICT DO NOTHING)
 SELECT count(*) FILTER (WHERE fresh) FROM entered`, ids, times, positions, streams, created, receipts).Scan(&fresh)
 			if err != nil {
 				return err

@@ -133,7 +133,11 @@ func Unexplained(ctx context.Context, pool *pgxpool.Pool, info projections.Strea
 	if err != nil {
 		return nil, err
 	}
-	left := gone.Without(known)
+	return NotRemoved(ctx, pool, info, gone.Without(known))
+}
+
+// NotRemoved are those of the positions that no erasure has noted.
+func NotRemoved(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, left projections.Ranges) (projections.Ranges, error) {
 	if len(left) == 0 {
 		return nil, nil
 	}
@@ -182,13 +186,14 @@ UPDATE export.missing SET undelivered = `+multirange("$3", "$4")+` WHERE stream_
 }
 
 // attempted is more than an erasure takes from noting to removing.
-const attempted = 24 * time.Hour
+const attempted = 10 * time.Minute
 
 // AcceptMissing accepts what a stream is missing now, gone, of the same answer
-// of the server as info, and what it does not deliver. From then on it is known.
-// What an erasure has yet to remove stays noted, but for what nobody has removed
-// for a day. lost, where not empty, goes on record as given up by the live generation.
-func AcceptMissing(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, gone, undelivered, lost projections.Ranges) error {
+// of the server as info, and what it does not deliver. From then on it is known,
+// and so many may be missing, beside what an erasure has yet to remove.
+// That stays noted, but for what nobody has removed for ten minutes: its position
+// may have been given out again by then. lost, where not empty, goes on record as given up by the live generation.
+func AcceptMissing(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, missing uint64, gone, undelivered, lost projections.Ranges) error {
 	first, last := bounds(gone.Union(undelivered))
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		var stream int32
@@ -208,7 +213,7 @@ WHERE m.stream = $1 AND r.stream = $1 AND (m.known @> r.position OR r.position >
 		}
 		_, err = tx.Exec(ctx, `
 UPDATE export.missing SET explained = $2 + (SELECT count(*) FROM export.removals WHERE stream = $1) WHERE stream = $1`,
-			stream, int64(info.Missing()))
+			stream, int64(missing))
 		if err != nil || len(lost) == 0 {
 			return err
 		}

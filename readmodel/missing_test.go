@@ -110,7 +110,7 @@ func TestWhatIsAcceptedIsKnown(t *testing.T) {
 	}
 	info.Messages = 97 // 1 and 2 were removed by then, and 50 is lost
 	gone := projections.RangesOf(1, 2, 50)
-	if err := readmodel.AcceptMissing(ctx, pool, info, gone, projections.RangesOf(90), projections.RangesOf(50, 90)); err != nil {
+	if err := readmodel.AcceptMissing(ctx, pool, info, info.Missing(), gone, projections.RangesOf(90), projections.RangesOf(50, 90)); err != nil {
 		t.Fatal(err)
 	}
 	if m := missing(t, pool, info); m.Explained != 4 || len(m.Undelivered) > 0 {

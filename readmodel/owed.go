@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
@@ -41,6 +42,9 @@ func OweErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID, em
 func CanErase(ctx context.Context, pool *pgxpool.Pool) error {
 	changed := errors.New("nothing")
 	err := inTransaction(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = '%ds'`, int(clearWait.Seconds()))); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, owe, [16]byte{}, []string{}, false); err != nil {
 			return err
 		}
@@ -63,6 +67,10 @@ func CanErase(ctx context.Context, pool *pgxpool.Pool) error {
 	if errors.Is(err, changed) {
 		return nil
 	}
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "55P03" {
+		return fmt.Errorf("a cut-over, or somebody else's transaction, has held the generations for %v: %w", clearWait, err)
+	}
 	return fmt.Errorf("the database cannot be written: %w", err)
 }
 
@@ -81,6 +89,15 @@ func EndErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID, re
 	})
 	if err != nil {
 		return fmt.Errorf("note on the ledger that account %s is erased: %w", account, err)
+	}
+	return nil
+}
+
+// DoneHere notes that an account is erased here, and that something else keeps
+// what it has of it: the entry stays, and nothing has to be carried out anew.
+func DoneHere(ctx context.Context, pool *pgxpool.Pool, account events.UUID) error {
+	if _, err := pool.Exec(ctx, `UPDATE export.erasures_owed SET anew = false WHERE account_id = $1`, [16]byte(account)); err != nil {
+		return fmt.Errorf("note that account %s is erased here: %w", account, err)
 	}
 	return nil
 }

@@ -24,13 +24,14 @@ import (
 // taken for too large for one statement.
 //
 // The few pages of a document of up to shortMost bytes are an array all the
-// same: beginning to look for them in a second part takes longer.
+// same: beginning to look for them in a second part takes longer. One that has
+// grown beyond them is read as what is large.
 const (
 	shortMost = 32 << 10
 
 	arrayColumn = `,
-    CASE WHEN a.usage_pages + a.key_pages + a.sandbox_pages BETWEEN 1 AND 256
-        THEN ARRAY(SELECT body FROM {schema}.account_export_pages WHERE account_id = a.account_id ORDER BY section, page_key LIMIT 256)
+    CASE WHEN a.usage_pages + a.key_pages + a.sandbox_pages BETWEEN 1 AND 16
+        THEN ARRAY(SELECT body FROM {schema}.account_export_pages WHERE account_id = a.account_id ORDER BY section, page_key LIMIT 16)
     END`
 
 	noRow      = `NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL` // of rowColumns
@@ -63,8 +64,9 @@ type pageRows struct {
 
 func newPageRows(rows pgx.Rows) *pageRows {
 	p := &pageRows{Rows: rows}
-	p.text = columnsOf(rows).text
-	p.next()
+	if p.next(); p.more { // before its first row, what was lost has no columns
+		p.text = columnsOf(rows).text
+	}
 	return p
 }
 

@@ -106,6 +106,7 @@ type swap struct {
 type folded struct {
 	*projections.Refold
 	change projections.Change
+	upTo   uint64
 }
 
 // refold folds an account up to a position.
@@ -118,7 +119,7 @@ func (s *swap) refold(ctx context.Context, id events.UUID, upTo uint64) (*folded
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAccount, err)
 	}
-	return &folded{r, change}, nil
+	return &folded{r, change, upTo}, nil
 }
 
 // all swaps the accounts, each by itself where one of them cannot be swapped.
@@ -255,7 +256,7 @@ func (s *swap) run(ctx context.Context, tx pgx.Tx, ids []events.UUID) error {
 func (s *swap) one(ctx context.Context, id events.UUID, was *stored, b *projections.Batch, at *projections.Advance) (err error) {
 	f := s.folded[id]
 	delete(s.folded, id) // a transaction that is tried again folds again
-	if f == nil || f.change.Row.Position != was.position {
+	if f == nil || f.upTo != at.From && (was.position == 0 || f.change.Row.Position != was.position) {
 		if f, err = s.refold(ctx, id, at.From); err != nil {
 			return err
 		}

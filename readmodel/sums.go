@@ -139,6 +139,7 @@ type stored struct {
 	says     Sum                // what the row says itself
 	facts    Facts
 	extent   projections.Extent
+	beside   int      // bytes of what waits and is parked
 	at       []uint64 // positions of parked messages
 }
 
@@ -225,6 +226,7 @@ FROM {schema}.account_export WHERE account_id = ANY($1)`,
 		[]any{&id, &entity, &key, &body}, func() error {
 			if s := out[id]; s != nil {
 				s.digest = s.digest.Plus(projections.DigestWaiting(projections.EntityKind(entity), key, body))
+				s.beside += len(body)
 			}
 			return nil
 		})
@@ -233,6 +235,7 @@ FROM {schema}.account_export WHERE account_id = ANY($1)`,
 		[]any{&id, &position, &body}, func() error {
 			if s := out[id]; s != nil {
 				s.digest = s.digest.Plus(projections.DigestParked(position, body))
+				s.beside += len(body)
 				s.at = append(s.at, position)
 			}
 			return nil

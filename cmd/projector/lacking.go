@@ -67,7 +67,14 @@ func (l *ledgerGuard) guard(info projections.StreamInfo, have projections.Stream
 func (l *ledgerGuard) ledger(now seenStream) error {
 	if l.compare == nil || !l.at.same(now) {
 		l.at, l.told, l.compared = now, time.Now(), 0
-		l.compare = (&acts.ComparingLedger{Target: l.on, Each: l.tell}).Check
+		comparing := &acts.ComparingLedger{Target: l.on, Each: l.tell}
+		l.compare = func(ctx context.Context) error {
+			// A stream that has lost its end, and has grown again, is refused for that.
+			if _, err := l.on.Refused(ctx); acts.IsRefusal(err) {
+				return err
+			}
+			return comparing.Check(ctx)
+		}
 	}
 	within := l.within
 	if within == 0 {
@@ -81,7 +88,7 @@ func (l *ledgerGuard) ledger(now seenStream) error {
 			l.checked, l.compare = l.at, nil
 			return nil
 		}
-		if errors.Is(err, acts.ErrErasuresLacking) {
+		if acts.IsRefusal(err) {
 			return err
 		}
 		select {

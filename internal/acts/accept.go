@@ -185,7 +185,7 @@ func (a *Accepting) loss(ctx context.Context, info projections.StreamInfo, out *
 	if err := readmodel.AcceptLoss(ctx, a.Pool, a.g, info.First); err != nil {
 		return err
 	}
-	if err := (Gaps{a.Target}).acceptAll(ctx); err != nil {
+	if err := (Gaps{a.Target}).acceptBeginning(ctx); err != nil {
 		return err
 	}
 	return a.done(it, out)

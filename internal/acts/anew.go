@@ -23,6 +23,7 @@ type Anew struct {
 	Those  []readmodel.Erasure // [Target.Unfinished]
 	Copies []string            // of the stream, that were left as they are; known once it is carried out
 
+	upTo    uint64 // the stream's end as it was looked for them
 	needles map[events.UUID]*needles
 	strays  map[events.UUID]*found
 }
@@ -59,19 +60,22 @@ func (a *Anew) CarryOut(ctx context.Context) error {
 			return fmt.Errorf("erase account %s anew: %w", e.Account, err)
 		}
 	}
+	var err error
+	if a.Copies, err = a.Stream.Copies(ctx); err != nil {
+		return err
+	}
 	if err := a.prove(ctx); err != nil {
 		return err
 	}
 	for _, e := range a.Those {
-		if err := readmodel.EndErasure(ctx, a.Pool, e.Account, ""); err != nil {
+		end := func() error { return readmodel.EndErasure(ctx, a.Pool, e.Account, "") }
+		if len(a.Copies) > 0 { // what they keep may come back, and is found by what is noted
+			end = func() error { return readmodel.DoneHere(ctx, a.Pool, e.Account) }
+		}
+		if err := end(); err != nil {
 			return err
 		}
 	}
-	copies, err := a.Stream.Copies(ctx)
-	if err != nil {
-		return err
-	}
-	a.Copies = copies
 	return nil
 }
 
@@ -122,7 +126,12 @@ func (a *Anew) look(ctx context.Context) error {
 		}
 		a.needles[e.Account], a.strays[e.Account] = &n, &found{}
 	}
-	return a.Stream.ReadAll(ctx, func(m projections.Message) error {
+	info, err := a.Stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	a.upTo = info.Last
+	return a.Stream.ReadTo(ctx, a.upTo, func(m projections.Message) error {
 		to := events.ParseSubject(m.Subject)
 		if to.Kind == events.SubjectAccount || to.Kind == events.SubjectTier && !unsound(m) {
 			return nil
@@ -182,9 +191,12 @@ func (a *Anew) prove(ctx context.Context) error {
 		if n := a.needles[to.Account]; n != nil && to.Kind == events.SubjectAccount {
 			if _, erases := stream.Erases(m, to.Account); erases && !erased[to.Account] {
 				erased[to.Account] = true
-			} else {
-				left++
+			} else if m.Position <= a.upTo || !erased[to.Account] {
+				left++ // what comes later is no part of any document, and is erased by `projector erase`
 			}
+			return nil
+		}
+		if m.Position > a.upTo {
 			return nil
 		}
 		if to.Kind == events.SubjectAccount || to.Kind == events.SubjectTier && !unsound(m) {

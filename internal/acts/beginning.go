@@ -20,7 +20,7 @@ func Guard(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo,
 	if !errors.Is(err, stream.ErrHistoryLost) {
 		return err
 	}
-	gone, lookErr := readmodel.Unexplained(ctx, pool, info, projections.Ranges{{First: lowest + 1, Last: info.First - 1}})
+	gone, lookErr := readmodel.NotRemoved(ctx, pool, info, projections.Ranges{{First: lowest + 1, Last: info.First - 1}})
 	if lookErr != nil || len(gone) > 0 {
 		return err // it is asked again
 	}

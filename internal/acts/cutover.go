@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/readmodel"
 )
@@ -42,6 +43,7 @@ type Comparison struct {
 	readmodel.Comparison
 	Live, Generation int64
 	Lost             Lost // what the stream has lost, or that was passed over when it was read
+	StandsStill      bool // whether the live generation cannot go on with the stream
 }
 
 // Compare brings the new generation to the end, since accounts that one of the
@@ -64,7 +66,49 @@ func (r *Rebuilding) Compare(ctx context.Context) (c Comparison, err error) {
 	if err != nil {
 		return c, err
 	}
-	return c, r.notAgain(ctx, &c)
+	if err := r.notAgain(ctx, &c); err != nil {
+		return c, err
+	}
+	return c, r.standsStill(ctx, &c)
+}
+
+// standsStill tells whether the live generation cannot go on with the stream, by
+// what that has lost or is: then it is not behind for being slow, and whoever has
+// newer messages cannot be told from whoever has lost some.
+func (r *Rebuilding) standsStill(ctx context.Context, c *Comparison) error {
+	_, err := r.Refused(ctx)
+	if err != nil && !IsRefusal(err) {
+		return err
+	}
+	for _, lost := range []error{stream.ErrOtherStream, stream.ErrRecreated, projections.ErrBehind, stream.ErrHistoryLost, projections.ErrReplaced,
+		stream.ErrMissing} {
+		c.StandsStill = c.StandsStill || errors.Is(err, lost)
+	}
+	c.StandsStill = c.StandsStill || c.Lost.Err() != nil
+	return nil
+}
+
+// unknown counts the accounts that may have lost by it, and nobody knows.
+func (c Comparison) unknown() int64 {
+	if !c.StandsStill {
+		return 0
+	}
+	return c.Moving - c.Again
+}
+
+// Equal tells whether nothing was found that needs an explanation.
+func (c Comparison) Equal() bool { return c.Comparison.Equal() && c.unknown() == 0 }
+
+// Cost says what cutting over takes from people; empty where it takes nothing.
+func (c Comparison) Cost() string {
+	cost := c.Comparison.Cost()
+	if n := c.unknown(); n > 0 {
+		if cost != "" {
+			cost += ", "
+		}
+		cost += fmt.Sprintf("%d have newer messages, and what they have lost is not known", n)
+	}
+	return cost
 }
 
 // notAgain counts those as different that are erased in the live generation
@@ -101,7 +145,7 @@ func (r *Rebuilding) notAgain(ctx context.Context, c *Comparison) error {
 func (r *Rebuilding) Decide(c Comparison) (cost string, err error) {
 	expected := r.Live.Major != projections.VersionMajor || r.Live.Minor != projections.VersionMinor || r.Live.Refolded < r.Live.Minor
 	cost = c.Cost()
-	if c.Equal() || r.Accept && cost == "" || expected && c.Explained() {
+	if c.Equal() || r.Accept && cost == "" || expected && c.Explained() && c.unknown() == 0 {
 		return "", nil
 	}
 	if !r.Accept {
@@ -132,8 +176,8 @@ func (r *Rebuilding) lost(ctx context.Context) (Lost, error) {
 	}
 	g := r.gaps()
 	l, err := g.Look(ctx, info)
-	if errors.Is(err, readmodel.ErrNotFound) { // then nothing is, but what was passed over
-		err = g.TakeOn(ctx)
+	if r.unseen = errors.Is(err, readmodel.ErrNotFound); r.unseen { // then nothing is, but what was passed over
+		err = nil
 	}
 	l.Undelivered = l.Undelivered.Union(r.passed)
 	return l, err
@@ -182,6 +226,11 @@ func (r *Rebuilding) cutOver(ctx context.Context, from, to int64) error {
 	r.CameLive(from, to)
 	// What was lost before is no difference, or an accepted one; and a stream
 	// that was restored may hold what had been removed.
+	if r.unseen {
+		if err := r.gaps().TakeOn(ctx); err != nil {
+			return err
+		}
+	}
 	if r.seen.Err() != nil || r.seen.Differ {
 		if err := r.gaps().Accept(ctx, r.seen); err != nil {
 			return err

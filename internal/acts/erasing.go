@@ -68,12 +68,12 @@ func (e *Erasing) CarryOut(ctx context.Context) (*Receipt, error) {
 	if r.MessagesLeft > 0 || r.RowsLeft > 0 {
 		return r, nil
 	}
-	digest := ""
-	if r.Left() == nil { // a receipt of what copies keep is none
-		var err error
-		if digest, err = r.digest(); err != nil {
-			return nil, err
-		}
+	if r.Left() != nil { // what copies keep may come back, and is found by what is noted
+		return r, nil
+	}
+	digest, err := r.digest()
+	if err != nil {
+		return nil, err
 	}
 	return r, readmodel.EndErasure(ctx, e.Pool, e.Account, digest)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"accountexport/internal/stream"
+	"accountexport/projections"
 	"accountexport/readmodel"
 )
 
@@ -83,6 +84,19 @@ func (e *Erasing) purgeCopy(ctx context.Context, name string) (c CopyReceipt, er
 		}
 	}()
 	for range rounds {
+		// It may know addresses that nobody else does any more.
+		if err := from.ReadAccount(ctx, e.Account, 0, func(m projections.Message) error {
+			d, err := projections.Decode(m)
+			if err == nil {
+				e.needles.read(&d)
+			}
+			return err
+		}); err != nil {
+			return c, err
+		}
+		if err := readmodel.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {
+			return c, err
+		}
 		// Where it has no erased event of its own, nothing has to stay.
 		first, err := from.FirstErased(ctx, e.Account)
 		if err != nil {

@@ -157,7 +157,30 @@ func (g Gaps) settle(ctx context.Context, info projections.StreamInfo, gone, und
 	if err != nil {
 		return err
 	}
-	return readmodel.AcceptMissing(ctx, g.Pool, info, gone, undelivered.Union(accepted), lost)
+	return readmodel.AcceptMissing(ctx, g.Pool, info, info.Missing(), gone, undelivered.Union(accepted), lost)
+}
+
+// acceptBeginning takes what the stream's beginning is missing for lost, and
+// nothing else.
+func (g Gaps) acceptBeginning(ctx context.Context) error {
+	info, gone, err := g.Stream.Gone(ctx)
+	if err != nil {
+		return err
+	}
+	known, err := readmodel.Known(ctx, g.Pool, info)
+	if err != nil && !errors.Is(err, readmodel.ErrNotFound) {
+		return err
+	}
+	accepted, err := g.Stream.Absent(ctx, known.Without(gone)) // counted as there still
+	if err != nil {
+		return err
+	}
+	var beginning projections.Ranges
+	if info.First > 1 {
+		beginning = projections.Ranges{{First: 1, Last: info.First - 1}}
+	}
+	missing := gone.Without(gone.Without(known.Union(beginning))) // what of it was known, or is before the beginning
+	return readmodel.AcceptMissing(ctx, g.Pool, info, missing.Count(), missing, accepted, beginning)
 }
 
 // unread are all that the server counts as there and passes over, after a

@@ -204,7 +204,7 @@ func (v *Verifying) judgeTaken(ctx context.Context, id events.UUID, a *taken) (V
 			return Verdict{Account: id.String(), Position: sum.Position, Folded: sum.Position, Differences: []string{}}, sum, nil
 		}
 	}
-	out, err := v.Judge(ctx, id)
+	out, err := v.Judged(ctx, id)
 	return out, readmodel.Sum{}, err
 }
 

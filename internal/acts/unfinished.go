@@ -16,22 +16,29 @@ import (
 
 // Unfinished lists those erasures on the ledger of which the stream lacks the
 // event; of which it holds messages from before the event that a receipt says
-// were removed; and those that are owed here, and not done. It reads the stream
-// once.
+// were removed, or that somebody has begun to remove; and those that are owed
+// here, and not done. It reads the stream once.
 func (t Target) Unfinished(ctx context.Context) (those []readmodel.Erasure, err error) {
 	ledger, err := wholeLedger(ctx, t.Pool)
 	if err != nil || len(ledger) == 0 {
 		return nil, err
 	}
-	owed := map[events.UUID]bool{}
-	all, err := readmodel.OwedErasures(ctx, t.Pool, true)
+	owed, begun := map[events.UUID]bool{}, map[events.UUID]bool{}
+	all, err := readmodel.OwedErasures(ctx, t.Pool, false)
 	if err != nil {
 		return nil, err
 	}
 	for _, o := range all {
-		if owed[o.Account] = true; len(o.Emails) > 0 { // somebody had begun
-			those = append(those, ledger[o.Account])
+		e, there := ledger[o.Account]
+		switch {
+		case !there: // taken off meanwhile, or not yet published
+		case !o.Anew: // cut off, or done here while copies keep theirs
+			begun[o.Account] = true
+		case len(o.Emails) > 0: // somebody had begun
+			those = append(those, e)
 			delete(ledger, o.Account)
+		default:
+			owed[o.Account] = true
 		}
 	}
 	erased, others := map[events.UUID]bool{}, map[events.UUID]bool{}
@@ -47,7 +54,7 @@ func (t Target) Unfinished(ctx context.Context) (those []readmodel.Erasure, err 
 		}
 		if _, erases := stream.Erases(m, to.Account); erases && !erased[to.Account] {
 			erased[to.Account] = true
-		} else if owed[to.Account] || e.Receipt != "" && !erased[to.Account] {
+		} else if owed[to.Account] || (e.Receipt != "" || begun[to.Account]) && !erased[to.Account] {
 			others[to.Account] = true
 		}
 		return nil
