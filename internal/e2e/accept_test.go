@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"accountexport/events"
+	"accountexport/internal/acts"
 	"accountexport/internal/workload"
 	"accountexport/projections"
 )
@@ -184,5 +186,43 @@ func TestPartitionsAreRebuilt(t *testing.T) {
 		if out, status := command(t, "projector", s.settings, "refold", "--account", someone); status != 0 || !strings.Contains(out, "0 have changed") {
 			t.Errorf("refold: exit %d: %s", status, out)
 		}
+	}
+}
+
+// TestAcceptingAsksWhoeverCallsIt: what accepting gives up is told before it is
+// done, whatever front end there is; where that says no, nothing is changed.
+func TestAcceptingAsksWhoeverCallsIt(t *testing.T) {
+	t.Parallel()
+	s, _ := newWithSomeone(t)
+	projector := launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.loseTheMiddle(t)
+	if status := projector.wait(); status != 14 {
+		t.Fatalf("exit %d", status)
+	}
+	errNo := errors.New("no")
+	accept := func(yes bool, answer error) (found, done []acts.Acceptance, accepted acts.Accepted, err error) {
+		a := acts.Accepting{Target: acts.NewTarget(s.client, s.pool), Yes: yes,
+			Found: func(it acts.Acceptance) error { found = append(found, it); return answer },
+			Done:  func(it acts.Acceptance) error { done = append(done, it); return nil }}
+		accepted, err = a.Accept(t.Context())
+		return found, done, accepted, err
+	}
+	for name, c := range map[string]struct {
+		yes          bool
+		answer, want error
+	}{"nobody says yes": {false, nil, acts.ErrUnsaid}, "somebody says no": {true, errNo, errNo}} {
+		found, done, accepted, err := accept(c.yes, c.answer)
+		if !errors.Is(err, c.want) || len(done) > 0 || accepted.Things != 0 || len(found) != 1 || found[0].What != acts.AcceptLoss ||
+			found[0].Lowest != 303 || found[0].Info.First != 394 {
+			t.Errorf("%s: %v; told %+v, done %+v, %+v", name, err, found, done, accepted)
+		}
+		s.says(t, 14, "begins after the checkpoint", "run")
+	}
+	if found, done, accepted, err := accept(true, nil); err != nil || len(found) != 1 || len(done) != 1 || accepted.Things != 1 {
+		t.Fatalf("%v: told %+v, done %+v, %+v", err, found, done, accepted)
+	}
+	if found, done, accepted, err := accept(true, nil); err != nil || len(found)+len(done) > 0 || accepted.Things != 0 {
+		t.Errorf("nothing to accept: %v: told %+v, done %+v, %+v", err, found, done, accepted)
 	}
 }
