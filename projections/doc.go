@@ -81,7 +81,8 @@
 // what the others have had is dropped before decoding. A partition that
 // somebody has touched, as a refold and an erasure do, is refused by the next
 // commit, which is made once more without it: its states are dropped, and it is
-// read again from its checkpoint, while the others go on. One that somebody else
+// read again from its checkpoint, while the others go on. Touched while it is
+// given up, it is given up where it stands. One that somebody else
 // has taken, since this replica was silent for too long, ends the session with
 // [ErrFenced]: all states in memory are dropped, and ownership is acquired anew.
 //
