@@ -175,8 +175,10 @@ func (r *releases) take() []int {
 }
 
 // move takes partitions in and gives partitions up. Those that stay are not
-// interrupted but for the moment in which reading begins anew, where a new one
-// is behind: a lane that is not concerned does not notice.
+// interrupted but for the moment in which reading begins anew for new ones: a
+// lane that is not concerned does not notice. That is so also where a new one is
+// not behind: what was read ahead of it may have been erased from the stream
+// before it came.
 func (s *session) move(ctx context.Context, m move) error {
 	for _, n := range m.lost {
 		p := s.parts[n]
@@ -185,13 +187,10 @@ func (s *session) move(ctx context.Context, m move) error {
 			return err
 		}
 	}
-	read := s.read.Load()
-	back := s.feed == nil
 	s.passBy()
 	for _, c := range m.gained {
 		l := s.smallest()
 		s.parts[c.Partition] = &part{l, c.Position, c.Last, c.Epoch}
-		back = back || c.Position < read
 		if err := s.send(ctx, l, work{gained: &c}); err != nil {
 			return err
 		}
@@ -199,8 +198,8 @@ func (s *session) move(ctx context.Context, m move) error {
 	s.owned.Store(int64(len(s.parts)))
 	s.p.opt.Logger.Info("partitions have moved", "generation", s.own.Generation, "gained", len(m.gained), "given_up", len(m.lost),
 		"partitions", len(s.parts))
-	if !back && len(s.parts) > 0 {
-		return s.checkLast(ctx)
+	if len(m.gained) == 0 && len(s.parts) > 0 {
+		return nil
 	}
 	info, err := s.p.source.Info(ctx)
 	if err != nil {
