@@ -90,8 +90,8 @@ func (u *unruly) Release(ctx context.Context, generation int64, c Checkpoint) er
 }
 
 func (u *unruly) Commit(ctx context.Context, b *Batch) error {
-	if u.now(busyCommit, 15) {
-		<-time.After(time.Duration(u.random.IntN(4000)) * time.Millisecond)
+	if u.now(busyCommit, 6) {
+		<-time.After(time.Duration(u.random.IntN(6000)) * time.Millisecond)
 	}
 	if len(b.Advances) > 0 && u.now(touchedBeforeCommit, 8) {
 		u.touch(b.Advances[u.random.IntN(len(b.Advances))].Partition)
@@ -164,7 +164,7 @@ func interleave(t *testing.T, seed uint64, lanes int, seen *[interruptions]atomi
 			<-time.After(time.Duration(random.IntN(2000)) * time.Millisecond)
 			rs.setPaused(nil)
 		}
-		<-time.After(time.Duration(random.IntN(2500)) * time.Millisecond)
+		<-time.After(time.Duration(random.IntN(1200)) * time.Millisecond)
 	}
 	calm.Store(true)
 	rs.settled(messages, len(live))
