@@ -77,11 +77,12 @@
 // which those are; it gives up what is more than its fair part, the highest
 // numbers first, once all that it has read of them is committed, and takes in
 // what is free. Lanes that a move does not concern do not notice it. A new
-// partition that is behind makes reading begin anew where that one is, and
-// what the others have had is dropped before decoding. A partition that
+// partition makes reading begin anew where the one that is furthest behind is,
+// and what the others have had is dropped before decoding. A partition that
 // somebody has touched, as a refold and an erasure do, is refused by the next
 // commit, which is made once more without it: its states are dropped, and it is
-// read again from its checkpoint, while the others go on. One that somebody else
+// read again from its checkpoint, while the others go on. Touched while it is
+// given up, it is given up where it stands. One that somebody else
 // has taken, since this replica was silent for too long, ends the session with
 // [ErrFenced]: all states in memory are dropped, and ownership is acquired anew.
 //

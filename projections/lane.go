@@ -17,7 +17,7 @@ type work struct {
 	upTo     uint64 // every message of the lane's partitions up to here was handed over
 	all      bool   // move every partition's checkpoint on to upTo
 	gained   *Checkpoint
-	lost     *handover
+	lost     *int
 	asOf     time.Time // with all: the stream held nothing more at this time
 }
 
@@ -34,6 +34,7 @@ type lane struct {
 	observe    func(*committedBatch)
 	linger     func() time.Duration // how long a batch may grow that nothing waits for
 	renew      func([]Checkpoint)   // is told where to read partitions again that were fenced; nil: that ends the session
+	released   func(partition int)  // is told what was given up
 
 	ahead    int // messages that are looked up together; see adapt
 	seq      uint64
@@ -60,7 +61,7 @@ type committedBatch struct {
 
 func newLane(s Store, own Ownership, checkpoints []Checkpoint, bound Bound, cacheBytes int) *lane {
 	l := &lane{store: s, generation: own.Generation, bound: bound, cache: newCache(cacheBytes),
-		at: map[int]*Checkpoint{}, away: map[int]Checkpoint{}, done: make(chan error, 1), observe: func(*committedBatch) {},
+		at: map[int]*Checkpoint{}, away: map[int]Checkpoint{}, done: make(chan error, 1), observe: func(*committedBatch) {}, released: func(int) {},
 		linger: func() time.Duration { return 0 }, ahead: leastAhead}
 	for i, c := range checkpoints {
 		l.at[c.Partition] = &c
@@ -256,19 +257,33 @@ func (l *lane) gain(c Checkpoint) {
 	delete(l.away, c.Partition)
 }
 
-// lose gives a partition up, with all that is in memory of it: in the epoch that
-// the other replicas were told of, which need not be the one that it was folded
-// in. What there was to write of it is written, or refused.
-func (l *lane) lose(ctx context.Context, h handover) error {
-	c, away := l.away[h.partition]
+// lose gives a partition up, with all that is in memory of it. What there was to
+// write of it is written, or refused since it was touched; that may also happen
+// between there and here, and then it is given up in the epoch that it is in
+// now. One that somebody else has meanwhile ends the session.
+func (l *lane) lose(ctx context.Context, partition int) error {
+	c, away := l.away[partition]
 	if !away {
-		c = *l.at[h.partition]
+		c = *l.at[partition]
 	}
-	delete(l.away, h.partition)
-	delete(l.at, h.partition)
-	l.cache.forget(h.partition)
-	c.Epoch = h.epoch
-	return l.store.Release(ctx, l.generation, c)
+	delete(l.away, partition)
+	delete(l.at, partition)
+	l.cache.forget(partition)
+	for {
+		err := l.store.Release(ctx, l.generation, c)
+		if err == nil {
+			l.released(partition)
+			return nil
+		}
+		if !errors.Is(err, ErrFenced) {
+			return err
+		}
+		now, ownedErr := l.store.Owned(ctx, l.generation, []int{partition})
+		if ownedErr != nil || len(now) == 0 || now[0].Epoch <= c.Epoch {
+			return errors.Join(err, ownedErr)
+		}
+		c = now[0]
+	}
 }
 
 // fold adds the messages to the current batch, and commits it on the way

@@ -27,9 +27,9 @@ func (l *lane) without(ctx context.Context, f *flight, refused error) error {
 	for _, a := range f.batch.Advances {
 		i := slices.IndexFunc(now, func(c Checkpoint) bool { return c.Partition == a.Partition })
 		switch {
-		case i < 0, now[i].Epoch == a.Epoch && now[i].Position != a.From:
+		case i < 0, now[i].Epoch < a.Epoch, now[i].Epoch == a.Epoch && now[i].Position != a.From:
 			return fmt.Errorf("commit: %w", refused)
-		case now[i].Epoch != a.Epoch:
+		case now[i].Epoch > a.Epoch:
 			fenced = append(fenced, now[i])
 		}
 	}

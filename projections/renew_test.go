@@ -1,7 +1,9 @@
 package projections
 
 import (
-	"slices"
+	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,56 +75,139 @@ func TestOnlyTheTouchedPartitionBeginsAgain(t *testing.T) {
 	})
 }
 
-// TestErasedIsNotFoldedFromWhatWasReadAhead: messages that were read ahead, and
-// wait for a store that is slow, are removed from the stream, and the partition
-// is touched, as an erasure does: they leave nothing in the tables.
-func TestErasedIsNotFoldedFromWhatWasReadAhead(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
-		for lanes := 1; lanes <= 2; lanes++ {
-			synctest.Test(t, func(t *testing.T) {
-				messages := newGenerator(seed, 8).stream(600)
-				source, rs := newMemorySource(messages[:300]), newReplicas(t)
-				s := rs.start(source, Options{Lanes: lanes, Read: Bound{10, 1 << 20}, Batch: Bound{20, 1 << 20}})
-				rs.wait(messages[299].Position)
-				s.freeze()
-				source.add(messages[300:]...)
-				synctest.Wait()
-				rs.mu.Lock()
-				reached := rs.lowest()
-				rs.mu.Unlock()
-				stays := slices.Clone(messages)
-				for n := range testPartitions { // an account of each, all but the last message of the stream
-					subject := ""
-					for i := range messages[300:] {
-						if m := &messages[300+i]; m.Partition == n && m.Position > reached {
-							subject = m.Subject
-							break
-						}
-					}
-					stays = slices.DeleteFunc(stays, func(m Message) bool {
-						return m.Subject == subject && m.Position > reached && m.Position < messages[599].Position
-					})
-				}
-				if gone := len(messages) - len(stays); gone < 10 {
-					t.Fatalf("%d messages are removed: the test removes little", gone)
-				}
-				source.mu.Lock()
-				source.messages = slices.Clone(stays)
-				source.mu.Unlock()
-				for n := range testPartitions {
-					rs.touch(n)
-				}
-				s.thaw()
-				rs.wait(source.info.Last)
-				s.stop()
-				if err := <-s.ended; err != nil {
-					t.Error(err)
-				}
-				if r := s.watch.reasons(); len(r) > 0 {
-					t.Errorf("restarts %v", r)
-				}
-				foldWhole(t, stays).check(t, rs.memoryStore)
-			})
+// touchedOnRelease is a replica's store. The first partition that is given up is
+// touched between the look at who owns what and the giving up.
+type touchedOnRelease struct {
+	*replica
+	done atomic.Bool
+}
+
+func (r *touchedOnRelease) Release(ctx context.Context, generation int64, c Checkpoint) error {
+	if !r.done.Swap(true) {
+		r.touch(c.Partition)
+	}
+	return r.replica.Release(ctx, generation, c)
+}
+
+// TestTouchedWhileGivenUp: a partition that is touched just before it is released
+// to a second replica is released all the same, by a session that goes on.
+func TestTouchedWhileGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		messages := newGenerator(9, 8).stream(600)
+		source, rs := newMemorySource(messages[:300]), newReplicas(t)
+		var store *touchedOnRelease
+		first := rs.startAs(source, Options{}, func(r *replica) Store {
+			store = &touchedOnRelease{replica: r}
+			return store
+		})
+		rs.wait(messages[299].Position)
+		second := rs.start(source, Options{})
+		<-time.After(2 * deadAfter)
+		if !store.done.Load() {
+			t.Error("nothing was given up")
 		}
+		source.add(messages[300:]...)
+		rs.settled(messages, 2)
+		rs.end(first, second)
 	})
+}
+
+// gatedCommits is a replica's store whose commits wait while the gate is closed.
+type gatedCommits struct {
+	*replica
+	gate atomic.Pointer[chan struct{}]
+}
+
+func (r *gatedCommits) Commit(ctx context.Context, b *Batch) error {
+	if g := r.gate.Load(); g != nil {
+		<-*g
+	}
+	return r.replica.Commit(ctx, b)
+}
+
+// TestTouchedWhileAMoveWaits: a replica is to give partitions up, but its lane is
+// busy, so the move waits; each of its partitions in turn is touched meanwhile.
+// Whatever the replica found while the move waited, none stands still after.
+func TestTouchedWhileAMoveWaits(t *testing.T) {
+	for touched := range testPartitions {
+		synctest.Test(t, func(t *testing.T) {
+			messages := newGenerator(9, 8).stream(900)
+			source, rs := newMemorySource(messages[:300]), newReplicas(t)
+			var store *gatedCommits
+			first := rs.startAs(source, Options{Lanes: 1, Read: Bound{10, 1 << 20}, Batch: Bound{20, 1 << 20}}, func(r *replica) Store {
+				store = &gatedCommits{replica: r}
+				return store
+			})
+			rs.wait(messages[299].Position)
+			closed := make(chan struct{})
+			store.gate.Store(&closed)
+			source.add(messages[300:600]...) // the pump comes to wait for its lane
+			<-time.After(time.Second)
+			second := rs.start(source, Options{})
+			<-time.After(2500 * time.Millisecond) // the move is known, and waits
+			rs.touch(touched)
+			<-time.After(5 * time.Second)
+			store.gate.Store(nil)
+			close(closed)
+			<-time.After(10 * time.Second)
+			source.add(messages[600:]...)
+			rs.settled(messages, 2)
+			rs.end(first, second)
+		})
+	}
+}
+
+// settled requires that within a minute all messages are folded and so many
+// replicas have their fair parts.
+func (rs *replicas) settled(messages []Message, live int) {
+	rs.t.Helper()
+	<-time.After(time.Minute)
+	if err := rs.balanced(live); err != nil {
+		rs.t.Error(err)
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	last := messages[len(messages)-1].Position
+	for p, c := range rs.checkpoints {
+		if c.Position < last {
+			rs.t.Errorf("partition %d stands at %d for a minute, and the stream ends at %d", p, c.Position, last)
+		}
+	}
+	foldWhole(rs.t, messages).check(rs.t, rs.memoryStore)
+}
+
+// end ends replicas that have nothing left to do, of which none began anew.
+func (rs *replicas) end(all ...*started) {
+	rs.t.Helper()
+	for _, s := range all {
+		s.stop()
+		if err := <-s.ended; err != nil {
+			rs.t.Error(err)
+		}
+		if r := s.watch.reasons(); len(r) > 0 {
+			rs.t.Errorf("restarts of replica %d: %v", s.rank, r)
+		}
+	}
+}
+
+// TestTouchedBetweenBatches: who folds batch by batch, and has nobody to read a
+// partition again, is told that one was touched, and begins again with the next
+// call; it does not come to the end without it.
+func TestTouchedBetweenBatches(t *testing.T) {
+	messages := newGenerator(9, 8).stream(400)
+	source, rs := newMemorySource(messages[:200]), newReplicas(t)
+	p := New(source, rs.join(), Options{Batch: Bound{50, 1 << 20}})
+	defer p.Close()
+	if err := p.RunToEnd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	source.add(messages[200:]...)
+	rs.touch(1)
+	if err := p.RunToEnd(t.Context()); !errors.Is(err, ErrFenced) {
+		t.Errorf("after the touch: %v", err)
+	}
+	if err := p.RunToEnd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	foldWhole(t, messages).check(t, rs.memoryStore)
 }

@@ -27,6 +27,7 @@ type session struct {
 	moves    chan move
 	looks    chan look
 	renewals *renewals
+	released releases
 
 	readAt time.Time     // the stream's timestamp of the last message read
 	read   atomic.Uint64 // everything up to here was handed to the lanes
@@ -101,9 +102,7 @@ func (s *session) newLane(checkpoints []Checkpoint, of int) *lane {
 			return 0
 		}
 	}
-	if s.own.Shared {
-		l.renew = func(fenced []Checkpoint) { s.renewals.add(l, fenced) }
-	}
+	l.released = s.released.add
 	l.observe = func(b *committedBatch) {
 		for _, t := range b.touched {
 			s.p.folded.move(t.last)
@@ -301,6 +300,9 @@ func (p *Projector) follow(ctx context.Context) error {
 
 	var lanes sync.WaitGroup
 	for _, l := range s.lanes {
+		if s.own.Shared { // and there is a pump to read again, which others than follow have not
+			l.renew = func(fenced []Checkpoint) { s.renewals.add(l, fenced) }
+		}
 		lanes.Add(1)
 		g.Go(func() error {
 			defer lanes.Done()

@@ -4,24 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 )
 
 // move is a change of the partitions that this replica owns.
 type move struct {
 	gained []Checkpoint
-	lost   []handover
-}
-
-// handover is a partition that is given up on purpose, once all that was read of
-// it is committed, and the epoch that it is known to be in.
-type handover struct {
-	partition int
-	epoch     int64
+	lost   []int // given up on purpose, once all that was read of them is committed
 }
 
 func (m move) none() bool { return len(m.gained) == 0 && len(m.lost) == 0 }
+
+// standing is what was made of the partitions that this replica owns: what it
+// owns and what stands in neither set is still to be gained. A partition comes
+// to held with the move that gains it, goes from there to leaving with the one
+// that gives it up, and leaves when its lane tells that it was released: what is
+// owned of those is not yet given up, or it was, and taken again, which is seen
+// once that is told. Epochs do not count: a refold moves them on, too.
+type standing struct {
+	held, leaving map[int]bool
+}
 
 // share keeps this replica among the live ones, until ctx ends, takes
 // partitions that are free and gives up what is more than its fair part, as
@@ -29,12 +34,11 @@ func (m move) none() bool { return len(m.gained) == 0 && len(m.lost) == 0 }
 // yet, since a lane is busy, does not keep this replica from telling that it
 // lives.
 func (s *session) share(ctx, reading context.Context) error {
-	held := map[int]int64{} // epoch by partition
+	now := standing{held: map[int]bool{}, leaving: map[int]bool{}}
 	for _, c := range s.own.Checkpoints {
-		held[c.Partition] = c.Epoch
+		now.held[c.Partition] = true
 	}
-	leaving := map[int]int64{} // not given up yet
-	s.shared(held)
+	s.shared(now.held)
 	var next move
 	last := time.Now()
 	ctx, end := context.WithCancel(ctx)
@@ -56,6 +60,9 @@ func (s *session) share(ctx, reading context.Context) error {
 		}
 		waits := !next.none() // one move after the other
 		began := time.Now()
+		for _, p := range s.released.take() { // before the store is asked, which then knows
+			delete(now.leaving, p)
+		}
 		got, err := s.p.store.Share(ctx, s.own.Generation, reading.Err() == nil && !waits)
 		switch {
 		case ctx.Err() != nil:
@@ -68,17 +75,13 @@ func (s *session) share(ctx, reading context.Context) error {
 			return fmt.Errorf("tell the other replicas: %w", err)
 		case err == nil:
 			last = time.Now()
-			if waits {
-				got.Due = len(held)
-			}
-			m, err := compare(held, leaving, got)
-			if err != nil {
+			if err := now.check(got); err != nil {
 				return err
 			}
-			s.shared(held)
-			if !waits {
-				next = m
+			if !waits { // else what is found would be told to nobody
+				next = now.compare(got)
 			}
+			s.shared(now.held)
 		}
 		due = s.due(ctx, time.Since(began))
 	}
@@ -106,7 +109,7 @@ func (s *session) due(ctx context.Context, took time.Duration) <-chan struct{} {
 	return due
 }
 
-func (s *session) shared(held map[int]int64) {
+func (s *session) shared(held map[int]bool) {
 	partitions := make([]int, 0, len(held))
 	for p := range held {
 		partitions = append(partitions, p)
@@ -115,67 +118,79 @@ func (s *session) shared(held map[int]int64) {
 	s.p.opt.Observer.Shared(s.own.Generation, partitions)
 }
 
-// compare brings held and leaving up to what is owned now, and says what there
-// is to do. A partition that somebody else has taken is lost without a word, and
-// with it the states in memory: [ErrFenced]. That one was only touched its lane
-// finds by itself: it can commit nothing of it.
-func compare(held, leaving map[int]int64, now Share) (m move, err error) {
+// check says [ErrFenced] where somebody else has taken a partition that this
+// replica did not give up: it is lost without a word, and with it the states in
+// memory. That one was only touched its lane finds by itself: it can commit
+// nothing of it.
+func (n standing) check(got Share) error {
 	owned := map[int]bool{}
-	for _, c := range now.Owned {
+	for _, c := range got.Owned {
 		owned[c.Partition] = true
-		epoch, there := held[c.Partition]
-		was, going := leaving[c.Partition]
-		switch {
-		case there:
-			held[c.Partition] = max(epoch, c.Epoch)
-			continue
-		case going && was == c.Epoch:
-			continue
-		}
-		delete(leaving, c.Partition) // given up, and taken again
-		held[c.Partition] = c.Epoch
-		m.gained = append(m.gained, c)
 	}
-	for p := range held {
+	for p := range n.held {
 		if !owned[p] {
-			return m, fmt.Errorf("%w: partition %d", ErrFenced, p)
+			return fmt.Errorf("%w: partition %d", ErrFenced, p)
 		}
 	}
-	for p := range leaving {
-		if !owned[p] {
-			delete(leaving, p)
+	return nil
+}
+
+// compare says what there is to do about what is owned now, and takes it for
+// told. What is gained is given up with a later move at the earliest.
+func (n standing) compare(got Share) (m move) {
+	for _, c := range got.Owned {
+		if !n.held[c.Partition] && !n.leaving[c.Partition] {
+			n.held[c.Partition] = true
+			m.gained = append(m.gained, c)
 		}
 	}
-	for len(held) > now.Due {
-		p := 0
-		for q := range held {
-			p = max(p, q)
-		}
-		leaving[p] = held[p]
-		delete(held, p)
-		m.lost = append(m.lost, handover{p, leaving[p]})
+	for len(m.gained) == 0 && len(n.held) > got.Due {
+		p := slices.Max(slices.Collect(maps.Keys(n.held)))
+		delete(n.held, p)
+		n.leaving[p] = true
+		m.lost = append(m.lost, p)
 	}
-	return m, nil
+	return m
+}
+
+// releases are partitions that lanes have given up, for share to learn of: each
+// that a move gives up is told once, unless the session ends.
+type releases struct {
+	mu  sync.Mutex
+	all []int
+}
+
+func (r *releases) add(partition int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, partition)
+}
+
+func (r *releases) take() []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.all
+	r.all = nil
+	return all
 }
 
 // move takes partitions in and gives partitions up. Those that stay are not
-// interrupted but for the moment in which reading begins anew, where a new one
-// is behind: a lane that is not concerned does not notice.
+// interrupted but for the moment in which reading begins anew for new ones: a
+// lane that is not concerned does not notice. That is so also where a new one is
+// not behind: what was read ahead of it may have been erased from the stream
+// before it came.
 func (s *session) move(ctx context.Context, m move) error {
-	for _, h := range m.lost {
-		p := s.parts[h.partition]
-		delete(s.parts, h.partition)
-		if err := s.send(ctx, p.lane, work{lost: &h}); err != nil {
+	for _, n := range m.lost {
+		p := s.parts[n]
+		delete(s.parts, n)
+		if err := s.send(ctx, p.lane, work{lost: &n}); err != nil {
 			return err
 		}
 	}
-	read := s.read.Load()
-	back := s.feed == nil
 	s.passBy()
 	for _, c := range m.gained {
 		l := s.smallest()
 		s.parts[c.Partition] = &part{l, c.Position, c.Last, c.Epoch}
-		back = back || c.Position < read
 		if err := s.send(ctx, l, work{gained: &c}); err != nil {
 			return err
 		}
@@ -183,8 +198,8 @@ func (s *session) move(ctx context.Context, m move) error {
 	s.owned.Store(int64(len(s.parts)))
 	s.p.opt.Logger.Info("partitions have moved", "generation", s.own.Generation, "gained", len(m.gained), "given_up", len(m.lost),
 		"partitions", len(s.parts))
-	if !back && len(s.parts) > 0 {
-		return s.checkLast(ctx)
+	if len(m.gained) == 0 && len(s.parts) > 0 {
+		return nil
 	}
 	info, err := s.p.source.Info(ctx)
 	if err != nil {

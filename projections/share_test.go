@@ -179,14 +179,15 @@ func (r *replica) Release(_ context.Context, _ int64, c Checkpoint) error {
 	r.awake()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.owners[c.Partition] == r && r.checkpoints[c.Partition].Epoch == c.Epoch {
-		if r.checkpoints[c.Partition].Position != c.Position {
-			r.t.Errorf("partition %d is given up at %d, and stored at %d", c.Partition, c.Position, r.checkpoints[c.Partition].Position)
-		}
-		r.tell()
-		r.owners[c.Partition] = nil
-		r.checkpoints[c.Partition].Epoch++
+	if r.owners[c.Partition] != r || r.checkpoints[c.Partition].Epoch != c.Epoch {
+		return ErrFenced
 	}
+	if r.checkpoints[c.Partition].Position != c.Position {
+		r.t.Errorf("partition %d is given up at %d, and stored at %d", c.Partition, c.Position, r.checkpoints[c.Partition].Position)
+	}
+	r.tell()
+	r.owners[c.Partition] = nil
+	r.checkpoints[c.Partition].Epoch++
 	return nil
 }
 
@@ -240,10 +241,16 @@ type started struct {
 }
 
 func (rs *replicas) start(source Source, opt Options) *started {
+	return rs.startAs(source, opt, func(r *replica) Store { return r })
+}
+
+// startAs starts a projector with a store made of the replica's.
+func (rs *replicas) startAs(source Source, opt Options, as func(*replica) Store) *started {
 	ctx, cancel := context.WithCancel(rs.t.Context())
 	s := &started{replica: rs.join(), watch: newObserver(), stop: cancel, ended: make(chan error, 1)}
 	opt.Observer, opt.Logger = s.watch, slog.New(slog.DiscardHandler)
-	go func() { s.ended <- New(source, s.replica, opt).Run(ctx) }()
+	store := as(s.replica)
+	go func() { s.ended <- New(source, store, opt).Run(ctx) }()
 	return s
 }
 
@@ -417,49 +424,56 @@ func TestPartitionsMoveWithoutStopping(t *testing.T) {
 	})
 }
 
-// TestCompare: what a replica has to do about what it owns now.
+// TestCompare: what a replica has to do about what it owns now. What it finds is
+// told once: asked again at once, there is nothing.
 func TestCompare(t *testing.T) {
-	own := func(cs ...Checkpoint) []Checkpoint { return cs }
+	own := func(partitions ...int) (cs []Checkpoint) {
+		for _, p := range partitions {
+			cs = append(cs, Checkpoint{Partition: p, Epoch: 5})
+		}
+		return cs
+	}
 	for _, tc := range []struct {
 		name          string
-		held, leaving map[int]int64
+		held, leaving []int
 		now           Share
 		gained, lost  []int
 		fenced        bool
 	}{
-		{name: "nothing new", held: map[int]int64{1: 5}, now: Share{own(Checkpoint{Partition: 1, Epoch: 5}), 1}},
-		{name: "one more", held: map[int]int64{1: 5}, now: Share{own(Checkpoint{Partition: 1, Epoch: 5}, Checkpoint{Partition: 2, Epoch: 9}), 2}, gained: []int{2}},
-		{name: "too many", held: map[int]int64{1: 5, 2: 5, 3: 5},
-			now:  Share{own(Checkpoint{Partition: 1, Epoch: 5}, Checkpoint{Partition: 2, Epoch: 5}, Checkpoint{Partition: 3, Epoch: 5}), 1},
-			lost: []int{3, 2}},
-		{name: "giving up", held: map[int]int64{1: 5}, leaving: map[int]int64{2: 5}, now: Share{own(Checkpoint{Partition: 1, Epoch: 5}, Checkpoint{Partition: 2, Epoch: 5}), 1}},
-		{name: "given up", held: map[int]int64{1: 5}, leaving: map[int]int64{2: 5}, now: Share{own(Checkpoint{Partition: 1, Epoch: 5}), 1}},
-		{name: "given up and taken again", held: map[int]int64{1: 5}, leaving: map[int]int64{2: 5},
-			now: Share{own(Checkpoint{Partition: 1, Epoch: 5}, Checkpoint{Partition: 2, Epoch: 7}), 2}, gained: []int{2}},
-		{name: "taken away", held: map[int]int64{1: 5, 2: 5}, now: Share{own(Checkpoint{Partition: 1, Epoch: 5}), 2}, fenced: true},
-		{name: "touched", held: map[int]int64{1: 5}, now: Share{own(Checkpoint{Partition: 1, Epoch: 6}), 1}},
+		{name: "nothing new", held: []int{1}, now: Share{own(1), 1}},
+		{name: "one more", held: []int{1}, now: Share{own(1, 2), 2}, gained: []int{2}},
+		{name: "too many", held: []int{1, 2, 3}, now: Share{own(1, 2, 3), 1}, lost: []int{3, 2}},
+		{name: "giving up", held: []int{1}, leaving: []int{2}, now: Share{own(1, 2), 1}},
+		{name: "given up, and not told yet", held: []int{1}, leaving: []int{2}, now: Share{own(1), 1}},
+		{name: "given up and taken again", held: []int{1}, now: Share{own(1, 2), 2}, gained: []int{2}},
+		{name: "taken, and too many since: one after the other", held: []int{1}, now: Share{own(1, 2), 1}, gained: []int{2}},
+		{name: "taken away", held: []int{1, 2}, now: Share{own(1), 2}, fenced: true},
+		{name: "taken away while given up", held: []int{1}, leaving: []int{2}, now: Share{own(1), 2}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if tc.leaving == nil {
-				tc.leaving = map[int]int64{}
+			n := standing{map[int]bool{}, map[int]bool{}}
+			for _, p := range tc.held {
+				n.held[p] = true
 			}
-			m, err := compare(tc.held, tc.leaving, tc.now)
-			if errors.Is(err, ErrFenced) != tc.fenced || err != nil && !tc.fenced {
+			for _, p := range tc.leaving {
+				n.leaving[p] = true
+			}
+			if err := n.check(tc.now); errors.Is(err, ErrFenced) != tc.fenced || err != nil && !tc.fenced {
 				t.Fatal(err)
 			}
+			if tc.fenced {
+				return
+			}
+			m := n.compare(tc.now)
 			var gained []int
 			for _, c := range m.gained {
 				gained = append(gained, c.Partition)
 			}
-			var lost []int
-			for _, h := range m.lost {
-				lost = append(lost, h.partition)
-				if tc.leaving[h.partition] != h.epoch {
-					t.Errorf("gives up %+v, in another epoch than it is known to be in", h)
-				}
+			if !slices.Equal(gained, tc.gained) || !slices.Equal(m.lost, tc.lost) {
+				t.Errorf("gained %v, gives up %v; want %v, %v", gained, m.lost, tc.gained, tc.lost)
 			}
-			if !slices.Equal(gained, tc.gained) || !slices.Equal(lost, tc.lost) {
-				t.Errorf("gained %v, gives up %v; want %v, %v", gained, lost, tc.gained, tc.lost)
+			if m := n.compare(Share{tc.now.Owned, len(n.held)}); !m.none() {
+				t.Errorf("it finds once more %+v", m)
 			}
 		})
 	}

@@ -99,7 +99,8 @@ type Store interface {
 	// until ctx ends. It is not called while Share is.
 	Moved(ctx context.Context) error
 	// Release gives a partition up for others to take. All that was folded of
-	// it must be committed.
+	// it must be committed. [ErrFenced] where this replica does not own it in the
+	// checkpoint's epoch: nothing has changed then.
 	Release(ctx context.Context, generation int64, c Checkpoint) error
 	// Owned is where those of the partitions stand that this replica owns; it is
 	// not told from Share, which may be at work. [ErrFenced] where the generation

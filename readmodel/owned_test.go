@@ -36,3 +36,27 @@ UPDATE export.checkpoints SET owner = 'another' WHERE partition = 2`); err != ni
 		t.Errorf("on another stream: %v", err)
 	}
 }
+
+// TestReleaseTellsWhetherItDid: a partition that was touched is not given up in
+// the epoch before, and who gives it up is told, rather than that it stays with
+// nobody at work on it.
+func TestReleaseTellsWhetherItDid(t *testing.T) {
+	pool, s := open(t)
+	c := acquire(t, s).Checkpoints[1]
+	if _, err := pool.Exec(t.Context(), `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE partition = 1`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Release(t.Context(), 1, c); !errors.Is(err, projections.ErrFenced) {
+		t.Errorf("in an epoch that is over: %v", err)
+	}
+	own, err := s.Owned(t.Context(), 1, []int{1})
+	if err != nil || len(own) != 1 {
+		t.Fatalf("%+v, %v", own, err)
+	}
+	if err := s.Release(t.Context(), 1, own[0]); err != nil {
+		t.Error(err)
+	}
+	if own, err := s.Owned(t.Context(), 1, []int{1}); err != nil || len(own) != 0 {
+		t.Errorf("released, it owns %+v, %v", own, err)
+	}
+}

@@ -184,13 +184,21 @@ func (s *Store) Moved(ctx context.Context) error {
 // Release implements [projections.Store].
 func (s *Store) Release(ctx context.Context, generation int64, c projections.Checkpoint) error {
 	q := &pgx.Batch{}
+	var released bool
 	q.Queue(`
 UPDATE export.checkpoints SET owner = NULL, epoch = epoch + 1
-WHERE generation = $1 AND partition = $2 AND epoch = $3 AND owner = $4`, generation, c.Partition, c.Epoch, s.owner)
+WHERE generation = $1 AND partition = $2 AND epoch = $3 AND owner = $4`, generation, c.Partition, c.Epoch, s.owner).
+		Exec(func(tag pgconn.CommandTag) error {
+			released = tag.RowsAffected() == 1
+			return nil
+		})
 	q.Queue(told)
 	err := s.patience.with(ctx, func(ctx context.Context) error { return s.pool.SendBatch(ctx, q).Close() })
 	if err != nil {
 		return fmt.Errorf("release partition %d: %w", c.Partition, err)
+	}
+	if !released {
+		return fmt.Errorf("release partition %d: %w", c.Partition, projections.ErrFenced)
 	}
 	return nil
 }
