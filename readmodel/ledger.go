@@ -141,11 +141,12 @@ func RemoveErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID)
 					ErrErased, g.Number, g.Number)
 			}
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM export.erasures_owed WHERE account_id = $1`, [16]byte(account)); err != nil {
+		owed, err := tx.Exec(ctx, `DELETE FROM export.erasures_owed WHERE account_id = $1`, [16]byte(account))
+		if err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, `DELETE FROM export.erasures WHERE account_id = $1`, [16]byte(account))
-		if err == nil && tag.RowsAffected() == 0 {
+		if err == nil && tag.RowsAffected()+owed.RowsAffected() == 0 {
 			err = ErrNotFound
 		}
 		return err

@@ -206,8 +206,8 @@ RETURNING stream`, info.Name, info.Created, first, last).Scan(&stream)
 		}
 		_, err = tx.Exec(ctx, `
 DELETE FROM export.removals r USING export.missing m
-WHERE m.stream = $1 AND r.stream = $1 AND (m.known @> r.position OR r.position > $3 OR r.booked_at < now() - $2::interval)`,
-			stream, attempted, int64(info.Last))
+WHERE m.stream = $1 AND r.stream = $1 AND (m.known @> r.position OR r.booked_at < now() - $2::interval)`,
+			stream, attempted)
 		if err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ type Owed struct {
 	Account events.UUID
 	Emails  []string // by which what is left of the person is found
 	Anew    bool     // for `projector accept` or a rebuild to carry out: nothing may be folded before
+	Done    bool     // here: copies of the stream keep what they have
 	Began   time.Time
 }
 
@@ -96,7 +97,7 @@ func EndErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID, re
 // DoneHere notes that an account is erased here, and that something else keeps
 // what it has of it: the entry stays, and nothing has to be carried out anew.
 func DoneHere(ctx context.Context, pool *pgxpool.Pool, account events.UUID) error {
-	if _, err := pool.Exec(ctx, `UPDATE export.erasures_owed SET anew = false WHERE account_id = $1`, [16]byte(account)); err != nil {
+	if _, err := pool.Exec(ctx, `UPDATE export.erasures_owed SET anew = false, done = true WHERE account_id = $1`, [16]byte(account)); err != nil {
 		return fmt.Errorf("note that account %s is erased here: %w", account, err)
 	}
 	return nil
@@ -105,11 +106,11 @@ func DoneHere(ctx context.Context, pool *pgxpool.Pool, account events.UUID) erro
 // OwedErasures lists what is owed; those to be carried out anew alone where anew
 // is set.
 func OwedErasures(ctx context.Context, pool *pgxpool.Pool, anew bool) ([]Owed, error) {
-	rows, err := pool.Query(ctx, `SELECT account_id, emails, anew, began_at FROM export.erasures_owed WHERE anew OR NOT $1 ORDER BY account_id`, anew)
+	rows, err := pool.Query(ctx, `SELECT account_id, emails, anew, done, began_at FROM export.erasures_owed WHERE anew OR NOT $1 ORDER BY account_id`, anew)
 	if err == nil {
 		var out []Owed
 		if out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (o Owed, err error) {
-			err = r.Scan((*[16]byte)(&o.Account), &o.Emails, &o.Anew, &o.Began)
+			err = r.Scan((*[16]byte)(&o.Account), &o.Emails, &o.Anew, &o.Done, &o.Began)
 			return o, err
 		}); err == nil {
 			return out, nil

@@ -149,18 +149,28 @@ func (p *program) erasuresRemove() *cobra.Command {
 			"first; elsewhere it goes on unasked.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			pool, err := p.connectDatabase(ctx)
+			on, done, err := p.target(ctx)
 			if err != nil {
 				return err
 			}
-			defer pool.Close()
-			e, err := readmodel.FindErasure(ctx, pool, account)
-			if err == nil && !yes {
+			defer done()
+			first, err := on.Stream.FirstErased(ctx, account)
+			if err == nil && first.Position > 0 {
+				err = fmt.Errorf("stream %s holds account.erased of account %s, at position %d: whoever folds it erases the account, and it stays on the ledger",
+					on.Stream.Stream(), account, first.Position)
+			}
+			if err != nil {
+				return err
+			}
+			e, err := readmodel.FindErasure(ctx, on.Pool, account)
+			if errors.Is(err, readmodel.ErrNotFound) { // it may have been begun, and not published
+				err = nil
+			} else if err == nil && !yes {
 				err = p.asking(cmd)(ctx, fmt.Sprintf("Account %s, erased %s by stream %s, goes off the ledger: where it was erased, it returns with a "+
 					"restored stream.", account, e.ErasedAt.UTC().Format(time.RFC3339), e.Stream))
 			}
 			if err == nil {
-				err = readmodel.RemoveErasure(ctx, pool, account)
+				err = readmodel.RemoveErasure(ctx, on.Pool, account)
 			}
 			if errors.Is(err, readmodel.ErrNotFound) {
 				return fmt.Errorf("account %s is not on the ledger; `projector erasures list` shows who is", account)

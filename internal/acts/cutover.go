@@ -253,7 +253,17 @@ func (r *Rebuilding) RollBack(ctx context.Context) (err error) {
 	if err := r.CheckGeneration(ctx, before); err != nil {
 		return fmt.Errorf("generation %d cannot be rolled back to: %w", before, err)
 	}
-	r.store = readmodel.NewReviver(r.Builder, r.Owner, before, r.Engine.Logger)
+	r.Generation, r.store = before, readmodel.NewReviver(r.Builder, r.Owner, before, r.Engine.Logger)
+	c, err := r.Compare(ctx)
+	if err == nil && c.Cost() != "" {
+		err = fmt.Errorf("rolling back to generation %d would take from people, and nothing was changed: %s. Messages may have been lost since it was "+
+			"retired; `projector rebuild` makes a generation of what the stream holds", before, c.Cost())
+	}
+	if err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return errors.Join(err, readmodel.Retire(ctx, r.Pool, before))
+	}
 	if err := r.cutOver(ctx, r.Live.Number, before); err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()

@@ -72,7 +72,7 @@ func (v *Verifying) All(ctx context.Context) error {
 	if err == nil {
 		err = v.orphans(ctx)
 	}
-	if err == nil {
+	if err == nil && v.Nobodys {
 		err = v.nobodys(ctx)
 	}
 	if err == nil {

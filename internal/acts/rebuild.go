@@ -49,7 +49,7 @@ type Rebuilding struct {
 	source  *stream.Reconciled // for building
 	passed  projections.Ranges // over, by the server, that it counts as there
 	seen    Lost               // before both generations were compared
-	unseen bool // the stream was not looked at before
+	unseen  bool               // the stream was not looked at before
 	reads   slowness
 }
 

@@ -78,6 +78,9 @@ func searchAll(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, a
 		return f, errors.Join(err, lookErr)
 	}
 	info, lookErr := client.Info(ctx)
+	if lookErr == nil && client.IsCopy() {
+		return f, fmt.Errorf("%w. Its server cannot give those at %v, whoseever they are: remove that copy, and make it anew", err, passed)
+	}
 	if lookErr == nil {
 		lookErr = readmodel.NoteUndelivered(ctx, pool, info, passed)
 	}

@@ -2,9 +2,11 @@ package acts
 
 import (
 	"context"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -32,8 +34,8 @@ func (t Target) Unfinished(ctx context.Context) (those []readmodel.Erasure, err 
 		e, there := ledger[o.Account]
 		switch {
 		case !there: // taken off meanwhile, or not yet published
-		case !o.Anew: // cut off, or done here while copies keep theirs
-			begun[o.Account] = true
+		case !o.Anew: // cut off, or done here while copies keep theirs; or somebody is at it
+			begun[o.Account] = o.Done || time.Since(o.Began) > atIt
 		case len(o.Emails) > 0: // somebody had begun
 			those = append(those, e)
 			delete(ledger, o.Account)
@@ -42,6 +44,7 @@ func (t Target) Unfinished(ctx context.Context) (those []readmodel.Erasure, err 
 		}
 	}
 	erased, others := map[events.UUID]bool{}, map[events.UUID]bool{}
+	later := map[uint64]events.UUID{} // messages after the event, which may have been removed once
 	err = t.Stream.ReadAll(ctx, func(m projections.Message) error {
 		to := events.ParseSubject(m.Subject)
 		if to.Kind == events.SubjectUnsound {
@@ -56,10 +59,15 @@ func (t Target) Unfinished(ctx context.Context) (those []readmodel.Erasure, err 
 			erased[to.Account] = true
 		} else if owed[to.Account] || (e.Receipt != "" || begun[to.Account]) && !erased[to.Account] {
 			others[to.Account] = true
+		} else if e.Receipt != "" && len(later) < laterMost {
+			later[m.Position] = to.Account
 		}
 		return nil
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := t.removedBefore(ctx, later, others); err != nil {
 		return nil, err
 	}
 	var settled []events.UUID
@@ -84,6 +92,34 @@ func (t Target) Unfinished(ctx context.Context) (those []readmodel.Erasure, err 
 	}
 	slices.SortFunc(those, func(a, b readmodel.Erasure) int { return strings.Compare(a.Account.String(), b.Account.String()) })
 	return those, nil
+}
+
+const (
+	atIt      = time.Minute // an erasure takes no longer, and is not taken for cut off
+	laterMost = 100_000
+)
+
+// removedBefore notes the accounts of which the stream holds a message at a position
+// that an erasure of them removed: it was restored from before that.
+func (t Target) removedBefore(ctx context.Context, later map[uint64]events.UUID, others map[events.UUID]bool) error {
+	if len(later) == 0 {
+		return nil
+	}
+	info, err := t.Stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	those := projections.RangesOf(slices.Collect(maps.Keys(later))...)
+	kept, err := readmodel.NotRemoved(ctx, t.Pool, info, those)
+	if err != nil {
+		return err
+	}
+	for _, x := range those.Without(kept) {
+		for position := x.First; position <= x.Last; position++ {
+			others[later[position]] = true
+		}
+	}
+	return nil
 }
 
 func wholeLedger(ctx context.Context, pool *pgxpool.Pool) (map[events.UUID]readmodel.Erasure, error) {

@@ -48,6 +48,8 @@ type Verifying struct {
 	Pace Pace
 	Each func(Verdict) error // every verdict
 
+	Nobodys bool // whether [Verifying.All] looks at what is parked of no account, too
+
 	Verified
 	mend  mending
 	brief bool                 // whether that an account differs is enough

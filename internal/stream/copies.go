@@ -17,6 +17,9 @@ func (c *Client) On(stream string) *Client {
 	return &other
 }
 
+// IsCopy tells whether the client is of a copy; see [Client.On].
+func (c *Client) IsCopy() bool { return c.copy }
+
 // Stream is the name of the client's stream.
 func (c *Client) Stream() string { return c.cfg.Stream }
 

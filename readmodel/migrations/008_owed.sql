@@ -6,5 +6,6 @@ CREATE TABLE export.erasures_owed (
     account_id uuid PRIMARY KEY,
     emails     text[] NOT NULL DEFAULT '{}',
     anew       boolean NOT NULL,              -- `projector accept` carries it out, and until then nothing is folded
+    done       boolean NOT NULL DEFAULT false, -- here; copies of the stream keep what they have
     began_at   timestamptz NOT NULL DEFAULT now()
 );

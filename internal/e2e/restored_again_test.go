@@ -1,0 +1,146 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/local/postgres"
+	"accountexport/projections"
+)
+
+// TestLossOnItsWayIsAsked: 18 says that `projector rebuild` cuts over only where no
+// document would change. While `run` refuses, the live generation stands still, and
+// whoever has new messages is "on its way": the document that lost an item is cut
+// over to, without --accept-differences.
+func TestLossOnItsWayIsAsked(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, another, 3)
+	s.marked(t, someone, 5)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	var last uint64
+	if err := s.client.ReadAccount(t.Context(), uuid(t, someone), 0, func(m projections.Message) error {
+		last = m.Position
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	st, err := jetStream(t, s.nats.URL()).Stream(t.Context(), "CONTROL_PLANE")
+	if err == nil {
+		err = st.DeleteMsg(t.Context(), last-1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status := projector.wait(); status != 18 {
+		t.Fatalf("exit %d", status)
+	}
+	for i := range 2 {
+		m, err := events.NewSandboxCreated(events.Meta{ID: fmt.Sprint("more", i), Source: "/test", Time: events.TimeOf(time.Now())}, uuid(t, []string{someone, another}[i]),
+			events.SandboxCreated{ID: fmt.Sprint("more", i), Template: "x"})
+		if err == nil {
+			_, err = s.client.PublishRaw(t.Context(), m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.says(t, 18, "cuts over only where no document would change", "run")
+	out, status := command(t, "projector", s.settings, "rebuild")
+	t.Logf("rebuild: exit %d: %s", status, out)
+	if status == 0 || strings.Contains(out, "is live") {
+		t.Errorf("it was cut over to, and a sandbox of %s is gone: exit %d", someone, status)
+	}
+}
+
+// TestLateMessagesRestored: an account is erased, late messages and a stray
+// of it come, and it is erased again. The stream is restored from in between: what
+// the second erasure has proven to be gone is back, and nobody says so.
+func TestLateMessagesRestored(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 5)
+	s.publishSome(t)
+	s.erase(t, someone, 0, nothingLeft)
+	s.marked(t, someone, 3)
+	s.stray(t, someone)
+	s.publishSome(t)
+	restore := s.backUp(t)
+	eventually(t, "the account to be erased", time.Minute, func(context.Context) error {
+		if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 {
+			return fmt.Errorf("exit %d: %s", status, out)
+		}
+		return nil
+	})
+	s.noTraces(t)
+	s.publishSome(t)
+	restore()
+	if status := projector.wait(); status != 13 {
+		t.Fatalf("exit %d", status)
+	}
+	out, status := command(t, "projector", s.settings, "rebuild", "--accept-differences")
+	t.Logf("rebuild: exit %d: %s", status, out)
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.says(t, 0, "", "status")
+	s.says(t, 0, "nothing to accept", "accept")
+	s.noTraces(t)
+}
+
+// TestSecondErasureAndRestoredDatabase: an account is erased, a stray of it
+// comes and it is erased again. The database is restored from in between, and the
+// ledger imported: the entry is there already, so nothing is owed, and the stray
+// stays in the tables.
+func TestSecondErasureAndRestoredDatabase(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 5)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.erase(t, someone, 0, nothingLeft)
+	s.stray(t, someone)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	binaries, err := postgres.Binaries()
+	postgres.Check(t, err)
+	backup := filepath.Join(t.TempDir(), "backup.sql")
+	if out, err := exec.Command(filepath.Join(binaries, "pg_dump"), "-f", backup, s.database).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	s.erase(t, someone, 0, nothingLeft)
+	s.noTraces(t)
+	ledger := filepath.Join(t.TempDir(), "ledger")
+	if err := os.WriteFile(ledger, []byte(s.says(t, 0, someone, "erasures", "export")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	projector.signal(syscall.SIGKILL)
+	projector.wait()
+	s.database = postgres.TestDatabase(t)
+	s.settings["DATABASE_URL"] = s.database
+	if out, err := exec.Command(filepath.Join(binaries, "psql"), "-q", "-v", "ON_ERROR_STOP=1", "-f", backup, s.database).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	s.says(t, 0, "", "provision")
+	s.says(t, 0, "", "erasures", "import", ledger)
+	out, status := command(t, "projector", s.settings, "status")
+	t.Logf("status: exit %d: %.300s", status, out)
+	out, status = command(t, "projector", s.settings, "accept", "--yes")
+	t.Logf("accept --yes: exit %d: %s", status, out)
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "status to exit 0", time.Minute, func(context.Context) error {
+		if out, status := command(t, "projector", s.settings, "status"); status != 0 {
+			return fmt.Errorf("exit %d: %s", status, out)
+		}
+		return nil
+	})
+	s.noTraces(t)
+}

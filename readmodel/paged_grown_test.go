@@ -1,0 +1,47 @@
+package readmodel_test
+
+import (
+	"io"
+	"runtime"
+	"testing"
+
+	"accountexport/readmodel"
+)
+
+// TestGrownDocumentIsHeldWhole: a document that was short when it was read
+// last has grown to 16 MB, in pages that are few and long, as metadata of 64 kB
+// make them. The statement for short ones has no limit of bytes, so all of it is
+// in memory at once, twice, beside what is counted.
+func TestGrownDocumentIsHeldWhole(t *testing.T) {
+	const most = 8 << 20
+	pool, s := open(t)
+	a := largeAccount(t, pool, s, 4) // 16 kB
+	x := readmodel.NewExports(pool, readmodel.Limits{Memory: 1, Dir: t.TempDir()})
+	get := func() (took uint64) {
+		t.Helper()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		d, err := x.Open(t.Context(), a.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := d.WriteTo(io.Discard); err != nil || n != d.Size() {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		d.Close()
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	get()
+	get() // known to be short
+	nothing(t, pool, `UPDATE export_g1.account_export_pages SET body = ('"' || repeat(md5(page_key), 2000) || '"')::bytea`)
+	nothing(t, pool, `INSERT INTO export_g1.account_export_pages SELECT account_id, section, 'x' || to_char(i, 'FM0000000'), body
+FROM export_g1.account_export_pages, generate_series(1, 250) i WHERE section = 3 AND page_key = '0000004'`)
+	nothing(t, pool, `UPDATE export_g1.account_export SET sandbox_pages = sandbox_pages + 250, position = position + 1`)
+	first := get()
+	then := get()
+	t.Logf("%d bytes of memory for the first read, %d for the next", first, then)
+	if first > most {
+		t.Errorf("the read of a document that has grown takes %d bytes of memory, and where it is known to be long %d", first, then)
+	}
+}

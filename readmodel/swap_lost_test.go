@@ -1,0 +1,39 @@
+package readmodel_test
+
+import (
+	"context"
+	"testing"
+
+	"accountexport/events"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// TestLostRowIsFoldedUnderTheLock: nobody writes, so what was folded of a
+// lost row before its partition was locked is what there is. It is folded once
+// more, while the partition's commits wait, however many messages it has.
+func TestLostRowIsFoldedUnderTheLock(t *testing.T) {
+	log := newBusyLog(8, 300, workload.Config{Accounts: 4})
+	pool, s := open(t)
+	log.into(t, s, projections.Options{})
+	var some events.UUID
+	for id := range log.consumed(t) {
+		some = id
+	}
+	nothing(t, pool, `DELETE FROM export_g1.account_export WHERE account_id = '`+some.String()+`'`)
+	locked := 0
+	fold := func(ctx context.Context, id events.UUID, upTo uint64) (*projections.Refold, error) {
+		if _, err := pool.Exec(ctx, `SELECT FROM export.checkpoints WHERE generation = 1 FOR UPDATE NOWAIT`); err != nil {
+			locked++
+		}
+		return log.fold(ctx, id, upTo)
+	}
+	done, err := readmodel.SwapAccounts(t.Context(), pool, []events.UUID{some}, false, fold)
+	if err != nil || len(done.Changed) != 1 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if locked > 0 {
+		t.Errorf("%d folds were made while the partition was locked", locked)
+	}
+}
