@@ -101,12 +101,12 @@ func TestRestoredFromTheMiddleBesideACopy(t *testing.T) {
 	projector.wait()
 	s.putMessages(t, kept)
 	s.says(t, 12, "projector accept", "run")
-	out, status := command(t, "projector", s.settings, "rebuild", "--accept-differences")
-	t.Logf("rebuild: exit %d: %s", status, out)
+	s.says(t, 1, "--purge-copies MIRROR", "rebuild", "--accept-differences") // made live, and the copy keeps what it has
 	launch(t, "projector", s.settings, "run")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	out, status = command(t, "projector", s.settings, "status")
-	t.Logf("status: exit %d: %.300s", status, out)
+	s.mustBeErased(t, someone)
+	s.says(t, 0, "the erasure of account "+someone+" is not finished", "status")
+	s.erase(t, someone, 0, nothingLeft, "--purge-copies", "MIRROR")
 	s.noTraces(t)
 }
 

@@ -46,7 +46,7 @@ func TestMistakenEntryIsTakenBack(t *testing.T) {
 	s.says(t, 1, "account "+someone+" is served", "accept")
 	s.says(t, 0, "no longer on the ledger", "erasures", "remove", "--account", someone)
 	s.says(t, 1, "is not on the ledger", "erasures", "remove", "--account", someone)
-	s.says(t, 1, "erased in generation 1, which is live", "erasures", "remove", "--account", another)
+	s.says(t, 1, "and it stays on the ledger", "erasures", "remove", "--account", another)
 	s.says(t, 0, another, "erasures", "list")
 	s.says(t, 0, "", "status")
 	s.says(t, 0, "0 have changed", "refold", "--account", someone)

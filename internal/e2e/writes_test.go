@@ -45,6 +45,8 @@ func TestReadYourOwnWrites(t *testing.T) {
 		return at
 	}
 	publish(events.NewQuotaTierDefined(meta(), events.QuotaTierDefined{ID: "free", DisplayName: "Free"}))
+	// The tier is of another partition, which nobody waits for.
+	eventually(t, "the tier to be projected", time.Minute, s.caughtUp)
 	var all sync.WaitGroup
 	for i := range clients {
 		all.Go(func() {
