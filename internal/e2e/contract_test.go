@@ -152,6 +152,7 @@ func TestAuditAdvisesNoLoss(t *testing.T) {
 	t.Parallel()
 	s, served := newWithSomeone(t)
 	s.settings["AUDIT_RATE"] = "50000"
+	s.settings["AUDIT_BYTES"] = "1GiB"
 	projector := launch(t, "projector", s.settings, "run")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	before := served()

@@ -18,6 +18,7 @@ func TestRefoldRacesSafely(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	s.settings["AUDIT_RATE"] = "20000"
+	s.settings["AUDIT_BYTES"] = "1GiB"
 	projector := launch(t, "projector", s.settings, "run")
 	g := workload.New(11, workload.Config{Accounts: 6, HostileShare: 0.2, ErasureShare: 0.001})
 	if err := s.publish(t.Context(), g, 2000, 0); err != nil {
@@ -37,7 +38,9 @@ func TestRefoldRacesSafely(t *testing.T) {
 		default:
 		}
 		// A row that says what went into it, and is right, is left alone.
-		if _, err := s.pool.Exec(t.Context(), `UPDATE export_g1.account_export SET counted_at = NULL`); err != nil {
+		if _, err := s.pool.Exec(t.Context(), `
+UPDATE export_g1.account_export SET counted_at = NULL
+WHERE account_id IN (SELECT account_id FROM export_g1.account_export ORDER BY account_id FOR UPDATE)`); err != nil {
 			t.Fatal(err)
 		}
 		if out, status := command(t, "projector", s.settings, "parked", "retry", "--all"); status != 0 || !strings.Contains(out, " 0 have changed") {

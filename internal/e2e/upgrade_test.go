@@ -174,6 +174,7 @@ func TestAuditCountsRows(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	s.settings["AUDIT_RATE"] = "64000"
+	s.settings["AUDIT_BYTES"] = "1GiB"
 	if err := s.publish(t.Context(), workload.New(82, workload.Config{Accounts: 10, HostileShare: 0.05}), 600, 0); err != nil {
 		t.Fatal(err)
 	}

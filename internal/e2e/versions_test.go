@@ -80,6 +80,7 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 	s := newSystem(t)
 	newer := otherProjector(t, moreOf(0, 1), change{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
 	s.settings["AUDIT_RATE"] = "50000"
+	s.settings["AUDIT_BYTES"] = "1GiB"
 	old := launch(t, "projector", s.settings, "run")
 	g := workload.New(21, workload.Config{Accounts: 40})
 	if err := s.publish(t.Context(), g, 2000, 0); err != nil {
