@@ -104,22 +104,8 @@ func (a *Anew) look(ctx context.Context) error {
 	}
 	for _, e := range a.Those {
 		n := needlesOf(e.Account, known[e.Account]...)
-		err := a.Stream.ReadAccount(ctx, e.Account, 0, func(m projections.Message) error {
-			d, err := projections.Decode(m)
-			if err == nil {
-				n.read(&d)
-			}
+		if err := n.collect(ctx, a.Stream, a.Pool, e.Account); err != nil {
 			return err
-		})
-		if err != nil {
-			return err
-		}
-		rows, err := readmodel.LookFor(ctx, a.Pool, e.Account, nil)
-		if err != nil {
-			return err
-		}
-		for _, address := range rows.Emails {
-			n.email(address)
 		}
 		if err := readmodel.OweErasure(ctx, a.Pool, e.Account, n.emails(), true); err != nil {
 			return err
@@ -133,11 +119,11 @@ func (a *Anew) look(ctx context.Context) error {
 	a.upTo = info.Last
 	return a.Stream.ReadTo(ctx, a.upTo, func(m projections.Message) error {
 		to := events.ParseSubject(m.Subject)
-		if to.Kind == events.SubjectAccount || to.Kind == events.SubjectTier && !unsound(m) {
+		if !ofNobody(to, m) {
 			return nil
 		}
 		for account, n := range a.needles {
-			if (to.Kind == events.SubjectUnsound || to.Tier == account.String()) && n.inMessage(m) {
+			if mayMean(to, account) && n.inMessage(m) {
 				f := a.strays[account]
 				f.strays, f.subjects = append(f.strays, m.Position), append(f.subjects, m.Subject)
 			}
@@ -196,14 +182,11 @@ func (a *Anew) prove(ctx context.Context) error {
 			}
 			return nil
 		}
-		if m.Position > a.upTo {
-			return nil
-		}
-		if to.Kind == events.SubjectAccount || to.Kind == events.SubjectTier && !unsound(m) {
+		if m.Position > a.upTo || !ofNobody(to, m) {
 			return nil
 		}
 		for account, n := range a.needles {
-			if (to.Kind == events.SubjectUnsound || to.Tier == account.String()) && n.inMessage(m) {
+			if mayMean(to, account) && n.inMessage(m) {
 				left++
 			}
 		}

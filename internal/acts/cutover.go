@@ -259,12 +259,10 @@ func (r *Rebuilding) RollBack(ctx context.Context) (err error) {
 		err = fmt.Errorf("rolling back to generation %d would take from people, and nothing was changed: %s. Messages may have been lost since it was "+
 			"retired; `projector rebuild` makes a generation of what the stream holds", before, c.Cost())
 	}
-	if err != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		return errors.Join(err, readmodel.Retire(ctx, r.Pool, before))
+	if err == nil {
+		err = r.cutOver(ctx, r.Live.Number, before)
 	}
-	if err := r.cutOver(ctx, r.Live.Number, before); err != nil {
+	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		return errors.Join(err, readmodel.Retire(ctx, r.Pool, before))

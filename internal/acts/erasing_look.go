@@ -79,21 +79,8 @@ func (e *Erasing) noted(ctx context.Context) (begun bool, err error) {
 // collect reads once more by which addresses the account is found, which may
 // have changed since, and has them noted before any of its messages goes.
 func (e *Erasing) collect(ctx context.Context) error {
-	if err := e.Stream.ReadAccount(ctx, e.Account, 0, func(m projections.Message) error {
-		d, err := projections.Decode(m)
-		if err == nil {
-			e.needles.read(&d)
-		}
+	if err := e.needles.collect(ctx, e.Stream, e.Pool, e.Account); err != nil {
 		return err
-	}); err != nil {
-		return err
-	}
-	rows, err := readmodel.LookFor(ctx, e.Pool, e.Account, nil)
-	if err != nil {
-		return err
-	}
-	for _, address := range rows.Emails {
-		e.needles.email(address)
 	}
 	return readmodel.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false)
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"accountexport/internal/stream"
-	"accountexport/projections"
 	"accountexport/readmodel"
 )
 
@@ -85,13 +84,7 @@ func (e *Erasing) purgeCopy(ctx context.Context, name string) (c CopyReceipt, er
 	}()
 	for range rounds {
 		// It may know addresses that nobody else does any more.
-		if err := from.ReadAccount(ctx, e.Account, 0, func(m projections.Message) error {
-			d, err := projections.Decode(m)
-			if err == nil {
-				e.needles.read(&d)
-			}
-			return err
-		}); err != nil {
+		if err := e.needles.readAll(ctx, from, e.Account); err != nil {
 			return c, err
 		}
 		if err := readmodel.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {

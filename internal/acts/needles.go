@@ -2,6 +2,7 @@ package acts
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/url"
 	"regexp"
@@ -10,8 +11,12 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"accountexport/events"
+	"accountexport/internal/stream"
 	"accountexport/projections"
+	"accountexport/readmodel"
 )
 
 // needles are what tells that a text speaks of an account: its id and its e-mail
@@ -43,6 +48,32 @@ func (n needles) emails() (out []string) {
 		out = append(out, string(needle))
 	}
 	return out
+}
+
+// collect adds the addresses that a stream and the tables know of the account.
+func (n *needles) collect(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, account events.UUID) error {
+	if err := n.readAll(ctx, client, account); err != nil {
+		return err
+	}
+	rows, err := readmodel.LookFor(ctx, pool, account, nil)
+	if err != nil {
+		return err
+	}
+	for _, address := range rows.Emails {
+		n.email(address)
+	}
+	return nil
+}
+
+// readAll adds the addresses that the account's messages in a stream hold.
+func (n *needles) readAll(ctx context.Context, client *stream.Client, account events.UUID) error {
+	return client.ReadAccount(ctx, account, 0, func(m projections.Message) error {
+		d, err := projections.Decode(m)
+		if err == nil {
+			n.read(&d)
+		}
+		return err
+	})
 }
 
 // read adds the addresses that a message of the account holds, sound or not.

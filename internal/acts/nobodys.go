@@ -24,7 +24,7 @@ func (v *Verifying) nobodys(ctx context.Context) error {
 			if m.Position > h.UpTo(&m) {
 				return nil
 			}
-			if to := events.ParseSubject(m.Subject); to.Kind == events.SubjectUnsound || to.Kind == events.SubjectTier && unsound(m) {
+			if ofNobody(events.ParseSubject(m.Subject), m) {
 				there, want = there+1, want+m.Position
 			}
 			return nil

@@ -46,17 +46,27 @@ func (f *found) see(m projections.Message, account events.UUID, n needles, keep 
 	case own:
 		f.own = append(f.own, m.Position)
 	case !n.inMessage(m):
-	case to.Kind == events.SubjectUnsound || to.Tier == account.String() && unsound(m):
+	case mayMean(to, account) && ofNobody(to, m):
 		f.strays, f.subjects = append(f.strays, m.Position), append(f.subjects, m.Subject)
 	default:
 		f.elsewhere = append(f.elsewhere, m.Position)
 	}
 }
 
-// unsound tells whether a message is parked for its own sake.
-func unsound(m projections.Message) bool {
+// ofNobody tells whether a message is no account's and no tier's: it is on a
+// subject of neither kind, or on a tier's, and no tier accepts it.
+func ofNobody(to events.Subject, m projections.Message) bool {
+	if to.Kind != events.SubjectTier {
+		return to.Kind == events.SubjectUnsound
+	}
 	d, err := projections.Decode(m)
 	return err != nil || d.Invalid != nil
+}
+
+// mayMean tells whether what is of nobody can have been meant for an account: a
+// tier's subject can only where it has the account's id.
+func mayMean(to events.Subject, account events.UUID) bool {
+	return to.Kind == events.SubjectUnsound || to.Tier == account.String()
 }
 
 // searches is how often a search is made whose count is not what it should be.
