@@ -69,7 +69,7 @@ func wait(ctx context.Context, d time.Duration) {
 // idle says whether a server process is gone or waits for its client. What
 // cannot be learned in time, or not at all, is not so.
 func (m *membership) idle(ctx context.Context, backend uint32) bool {
-	cfg := m.pool.Config().ConnConfig.Copy()
+	cfg := m.direct()
 	cfg.RuntimeParams["application_name"] = "accountexport heartbeat"
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {

@@ -21,6 +21,7 @@ func BuilderPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 		return nil, err
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport rebuild"
+	cfg.AfterConnect = KnowTypes
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 

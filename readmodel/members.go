@@ -36,6 +36,7 @@ const DefaultTakeover = 5 * time.Second
 // heartbeat that takes no partition, and begins no epoch, need not be on disk.
 type membership struct {
 	pool     *pgxpool.Pool
+	direct   func() *pgx.ConnConfig // of conn
 	name     string
 	takeover time.Duration
 	log      *slog.Logger
@@ -58,7 +59,7 @@ func (m *membership) connected(ctx context.Context) (*pgx.Conn, error) {
 		return m.conn, nil
 	}
 	m.backend.Store(0)
-	cfg := m.pool.Config().ConnConfig.Copy()
+	cfg := m.direct()
 	cfg.RuntimeParams["application_name"] = ApplicationName(m.name)
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {

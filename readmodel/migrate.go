@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/tern/v2/migrate"
 )
 
@@ -31,11 +32,22 @@ const (
 // beforehand.
 func Migrate(ctx context.Context, url string) error { return migrateTo(ctx, url, newest) }
 
+// MigrateBy does the same over a connection of this configuration.
+func MigrateBy(ctx context.Context, cfg *pgx.ConnConfig) error { return migrateOver(ctx, cfg, newest) }
+
 // newest stands for the last version of the schema.
 const newest = -1
 
 func migrateTo(ctx context.Context, url string, version int32) error {
-	conn, err := pgx.Connect(ctx, url)
+	cfg, err := pgxpool.ParseConfig(url) // which may say how many connections there are to be
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return migrateOver(ctx, cfg.ConnConfig, version)
+}
+
+func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error {
+	conn, err := pgx.ConnectConfig(ctx, cfg.Copy())
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

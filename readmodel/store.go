@@ -33,6 +33,11 @@ type Store struct {
 	// at most; the same for all replicas. Default [DefaultTakeover].
 	Takeover time.Duration
 
+	// Direct is how what needs a session of its own connects: membership, and the
+	// lock of what one replica does at a time. A pooler of transactions gives
+	// none. Default: as the pool does.
+	Direct *pgx.ConnConfig
+
 	pool     *pgxpool.Pool
 	owner    string
 	log      *slog.Logger
@@ -57,7 +62,7 @@ type chooser func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo)
 // names this replica, and no other one, in at most 49 characters of ASCII; the
 // pool's connections should have its [ApplicationName].
 func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
-	return &Store{pool: pool, owner: owner, log: log, members: &membership{pool: pool, name: owner, log: log},
+	s := &Store{pool: pool, owner: owner, log: log,
 		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
 			g, err := liveGeneration(ctx, tx)
 			if errors.Is(err, ErrNoGeneration) {
@@ -65,6 +70,8 @@ func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
 			}
 			return g, err
 		}}
+	s.members = &membership{pool: pool, direct: s.session, name: owner, log: log}
+	return s
 }
 
 // Close hands over what the store owns.
@@ -203,6 +210,14 @@ WHERE generation = $1 AND partition = $2 AND epoch = $3 AND owner = $4`, generat
 	return nil
 }
 
+// session is how to connect for a session of one's own.
+func (s *Store) session() *pgx.ConnConfig {
+	if s.Direct != nil {
+		return s.Direct.Copy()
+	}
+	return s.pool.Config().ConnConfig.Copy()
+}
+
 // exclude waits until this is the one replica that projects.
 func (s *Store) exclude(ctx context.Context) error {
 	if s.lock != nil && (s.lock.IsClosed() || s.lock.Ping(ctx) != nil) {
@@ -211,7 +226,7 @@ func (s *Store) exclude(ctx context.Context) error {
 	if s.lock != nil {
 		return nil
 	}
-	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig.Copy())
+	conn, err := pgx.ConnectConfig(ctx, s.session())
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/acts"
@@ -52,13 +54,47 @@ func (p *program) target(ctx context.Context) (on acts.Target, done func(), err 
 	}, nil
 }
 
-// connectDatabase opens a pool; it connects when first used.
-func (p *program) connectDatabase(ctx context.Context, with ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
+// connectDatabase opens a pool for what needs no session of its own; it connects
+// when first used. Where the database can be reached and what is in between does
+// not go with the settings, the error is [readmodel.ErrUnfit].
+func (p *program) connectDatabase(ctx context.Context) (*pgxpool.Pool, error) {
+	db, err := p.database("accountexport projector")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := db.link.Check(ctx); errors.Is(err, readmodel.ErrUnfit) {
+		return nil, err
+	}
+	return db.open(ctx)
+}
+
+// connectSessions does the same where sessions are needed beside; direct is how
+// to connect for one.
+func (p *program) connectSessions(ctx context.Context) (pool *pgxpool.Pool, direct *pgx.ConnConfig, err error) {
+	db, err := p.database("accountexport projector")
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := db.sessions(ctx, p.cfg.Logger(p.err)); errors.Is(err, readmodel.ErrUnfit) {
+		return nil, nil, err
+	}
+	pool, err = db.open(ctx)
+	return pool, db.direct(), err
+}
+
+// database is how the program comes to it.
+type database struct {
+	cfg  *pgxpool.Config
+	link readmodel.Link
+}
+
+// database has the server know the connections by the name.
+func (p *program) database(name string) (*database, error) {
 	cfg, err := pgxpool.ParseConfig(string(p.cfg.DatabaseURL))
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+		return nil, errors.New("DATABASE_URL is not right") // as the settings have found it to be
 	}
-	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport projector"
+	cfg.ConnConfig.RuntimeParams["application_name"] = name
 	if !strings.Contains(string(p.cfg.DatabaseURL), "pool_max_conns") {
 		cfg.MaxConns = int32(2*p.lanes() + 4) // a lane commits and loads; audit, metrics and refolding want some
 	}
@@ -66,14 +102,51 @@ func (p *program) connectDatabase(ctx context.Context, with ...func(*pgxpool.Con
 	cfg.PingTimeout = 2 * time.Second
 	cfg.ConnConfig.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
-	for _, change := range with {
-		change(cfg)
+	cfg.AfterConnect = readmodel.KnowTypes
+	db := &database{cfg: cfg, link: readmodel.Link{Pool: cfg.ConnConfig}}
+	if p.cfg.DatabaseDirect != "" {
+		past, err := pgxpool.ParseConfig(string(p.cfg.DatabaseDirect))
+		if err != nil {
+			return nil, errors.New("DATABASE_DIRECT_URL is not right")
+		}
+		db.link.Direct = past.ConnConfig
+		db.link.Direct.RuntimeParams["application_name"] = name
+		db.link.Direct.DialFunc = cfg.ConnConfig.DialFunc
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	return db, nil
+}
+
+// open opens the pool.
+func (db *database) open(ctx context.Context) (*pgxpool.Pool, error) {
+	pool, err := pgxpool.NewWithConfig(ctx, db.cfg)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	return pool, nil
+}
+
+// sessions is [readmodel.ErrUnfit] where there are no sessions to be had, and
+// another error where the database cannot be reached.
+func (db *database) sessions(ctx context.Context, log *slog.Logger) error {
+	found, err := db.link.Check(ctx)
+	if err == nil {
+		err = db.settled(found, log)
+	}
+	return err
+}
+
+// settled says what is in doubt, and refuses what cannot go on.
+func (db *database) settled(found readmodel.Found, log *slog.Logger) error {
+	db.link.Doubts(log, found)
+	return db.link.NeedSessions(found)
+}
+
+// direct is how to connect for a session.
+func (db *database) direct() *pgx.ConnConfig {
+	if db.link.Direct != nil {
+		return db.link.Direct
+	}
+	return db.link.Pool
 }
 
 // bound keeps the process within MEMORY_LIMIT: the collector works harder when
@@ -116,11 +189,4 @@ func replicaName() string {
 		return r
 	}, host)
 	return fmt.Sprintf("%.24s/%d-%s", host, os.Getpid(), strings.ToLower(rand.Text()[:6]))
-}
-
-// as has the server know the connections by the replica's name.
-func as(replica string) func(*pgxpool.Config) {
-	return func(cfg *pgxpool.Config) {
-		cfg.ConnConfig.RuntimeParams["application_name"] = readmodel.ApplicationName(replica)
-	}
 }

@@ -31,14 +31,14 @@ func (p *program) provision() *cobra.Command {
 				return err
 			}
 			defer client.Close()
-			if err := readmodel.Migrate(ctx, string(p.cfg.DatabaseURL)); err != nil {
-				return err
-			}
-			pool, err := p.connectDatabase(ctx)
+			pool, direct, err := p.connectSessions(ctx)
 			if err != nil {
 				return err
 			}
 			defer pool.Close()
+			if err := readmodel.MigrateBy(ctx, direct); err != nil {
+				return err
+			}
 			if err := p.enterTombstones(ctx, pool); err != nil {
 				return err
 			}

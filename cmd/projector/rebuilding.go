@@ -30,12 +30,13 @@ func (p *program) rebuilding(cmd *cobra.Command) (_ *rebuilding, err error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, err := p.connectDatabase(ctx)
+	pool, direct, err := p.connectSessions(ctx)
 	if err != nil {
 		client.Close()
 		return nil, err
 	}
 	r.Target = acts.NewTarget(client, pool)
+	r.Direct = direct
 	waits, err := r.Ready(ctx)
 	if err != nil {
 		r.close(ctx)

@@ -37,7 +37,15 @@ func (p *program) follow(ctx context.Context) error {
 	}
 	defer client.Close()
 	replica := replicaName()
-	pool, err := p.connectDatabase(ctx, as(replica))
+	db, err := p.database(readmodel.ApplicationName(replica))
+	if err != nil {
+		return err
+	}
+	away := db.sessions(ctx, log)
+	if errors.Is(away, readmodel.ErrUnfit) {
+		return away
+	}
+	pool, err := db.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -46,6 +54,7 @@ func (p *program) follow(ctx context.Context) error {
 	defer readmodel.ClosePool(last, pool)
 	store := readmodel.NewStore(pool, replica, log)
 	store.Takeover = time.Duration(p.cfg.TakeoverAfter)
+	store.Direct = db.direct()
 	defer func() {
 		ctx, cancel := context.WithTimeout(last, 5*time.Second)
 		defer cancel()
@@ -85,6 +94,15 @@ func (p *program) follow(ctx context.Context) error {
 		defer stopAdmin()
 		return engine.Run(gctx)
 	})
+	if away != nil {
+		g.Go(func() error {
+			found, err := db.link.Await(gctx)
+			if err == nil {
+				err = db.settled(found, log)
+			}
+			return err
+		})
+	}
 	g.Go(func() error {
 		steadily(actx, 5*time.Second, aMoment, func(ctx context.Context) error { return countParked(ctx, pool, parked) }, nil)
 		return nil

@@ -87,6 +87,7 @@ func (r *Rebuilding) Begin(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: there is nothing to rebuild; start `projector run`", err)
 	}
 	r.store = readmodel.NewBuilder(r.Builder, r.Owner, r.Restart, r.Engine.Logger)
+	r.store.Direct = r.Direct
 	return nil
 }
 
