@@ -14,14 +14,14 @@ import (
 	"accountexport/projections"
 )
 
-// BuilderPool is a pool for building.
-func BuilderPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+// BuilderPool is a pool for building, by the link's way.
+func BuilderPool(ctx context.Context, url string, link *Link) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport rebuild"
-	cfg.AfterConnect = KnowTypes
+	cfg.AfterConnect = link.AfterConnect
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 

@@ -61,9 +61,9 @@ func (m *membership) connected(ctx context.Context) (*pgx.Conn, error) {
 	m.backend.Store(0)
 	cfg := m.direct()
 	cfg.RuntimeParams["application_name"] = ApplicationName(m.name)
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	conn, err := connect(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, err
 	}
 	// A member that freezes while it joins must not keep others from joining.
 	// The settings are made when connected, which a pooler of sessions passes

@@ -47,7 +47,7 @@ func migrateTo(ctx context.Context, url string, version int32) error {
 }
 
 func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error {
-	conn, err := pgx.ConnectConfig(ctx, cfg.Copy())
+	conn, err := connect(ctx, cfg.Copy())
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
@@ -66,14 +66,27 @@ func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error 
 	if err := m.LoadMigrations(files); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	// A migration that waits for a lock has all readers behind it.
-	if _, err := conn.Exec(ctx, `SET lock_timeout = '50ms'`); err != nil {
-		return fmt.Errorf("migrate: %w", err)
+	// A migration that waits for a lock has all readers behind it. Each one ends
+	// with all settings being reset.
+	var unsettled error
+	settings := func() {
+		if unsettled = settle(ctx, conn, true); unsettled == nil {
+			_, unsettled = conn.Exec(ctx, `SET lock_timeout = '50ms'`)
+		}
+	}
+	m.OnStart = func(int32, string, string, string) { settings() }
+	if settings(); unsettled != nil {
+		return fmt.Errorf("migrate: %w", unsettled)
 	}
 	if version == newest {
 		version = int32(len(m.Migrations))
 	}
-	if err := untilUnlocked(ctx, func() error { return m.MigrateTo(ctx, version) }); err != nil {
+	err = untilUnlocked(ctx, func() error {
+		unsettled = nil
+		err := m.MigrateTo(ctx, version)
+		return errors.Join(err, unsettled)
+	})
+	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	if version < int32(len(m.Migrations)) {

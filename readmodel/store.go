@@ -226,9 +226,9 @@ func (s *Store) exclude(ctx context.Context) error {
 	if s.lock != nil {
 		return nil
 	}
-	conn, err := pgx.ConnectConfig(ctx, s.session())
+	conn, err := connect(ctx, s.session())
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return err
 	}
 	for said := false; ; said = true {
 		var got bool

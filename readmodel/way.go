@@ -44,46 +44,50 @@ const (
 	wayTimeout = 3 * time.Second
 )
 
-// FindWay connects as it is told and finds out what is in between. PostgreSQL
+// findWay connects as it is told and finds out what is in between, and how the
+// database is set up. PostgreSQL
 // tells a client its server process when it connects, and a pooler makes one up.
 // A pooler that pools transactions gives itself away when one connection has the
 // server process that another one had, while that is still there.
 //
 // An [ErrUnfit] means that nothing can go this way; another one that the server
 // cannot be reached.
-func FindWay(ctx context.Context, cfg *pgx.ConnConfig) (Way, error) {
+func findWay(ctx context.Context, cfg *pgx.ConnConfig) (way Way, s Setup, err error) {
 	ctx, cancel := context.WithTimeout(ctx, wayTimeout)
 	defer cancel()
 	one, err := pgx.ConnectConfig(ctx, cfg.Copy())
 	if err != nil {
-		return Unsure, fmt.Errorf("connect: %w", err)
+		return Unsure, s, fmt.Errorf("connect: %w", err)
 	}
 	defer closeSoon(ctx, one)
+	if s, err = look(ctx, one); err != nil {
+		return Unsure, s, err
+	}
 	was, err := processOf(ctx, one)
 	switch {
 	case err != nil:
-		return Unsure, err
+		return Unsure, s, err
 	case was == one.PgConn().PID():
-		return Straight, nil
+		return Straight, s, nil
 	}
 	other, err := pgx.ConnectConfig(ctx, cfg.Copy())
 	if err != nil {
-		return Unsure, nil
+		return Unsure, s, nil
 	}
 	defer closeSoon(ctx, other)
 	for range wayRounds {
 		changed, err := changes(ctx, one, other, was)
 		switch {
 		case statementsOnly(err):
-			return Unsure, unfit("a pooler is in between that pools statements, through which there are no transactions: " +
+			return Unsure, s, unfit("a pooler is in between that pools statements, through which there are no transactions: " +
 				"pool_mode = session or transaction would do")
 		case err != nil:
-			return Unsure, nil
+			return Unsure, s, nil
 		case changed:
-			return Transactions, nil
+			return Transactions, s, nil
 		}
 	}
-	return Sessions, nil
+	return Sessions, s, nil
 }
 
 // changes tells whether a connection has lost its server process while another
@@ -169,9 +173,9 @@ func preparedStays(ctx context.Context, cfg *pgx.ConnConfig) (bool, error) {
 	return true, nil // it has always had the same one: nobody else is here
 }
 
-// CheckMode is an [ErrUnfit] where statements cannot be sent the way that the
+// checkMode is an [ErrUnfit] where statements cannot be sent the way that the
 // URL's default_query_exec_mode says.
-func CheckMode(ctx context.Context, cfg *pgx.ConnConfig, way Way) error {
+func checkMode(ctx context.Context, cfg *pgx.ConnConfig, way Way) error {
 	if way != Transactions {
 		return nil
 	}

@@ -16,7 +16,7 @@ import (
 // it starts.
 type database struct {
 	pool  *pgxpool.Pool
-	link  readmodel.Link
+	link  *readmodel.Link
 	log   *slog.Logger
 	found *readmodel.Found // where it was there
 	known chan struct{}    // closed once it is
@@ -25,15 +25,15 @@ type database struct {
 // newDatabase opens the pool. Where the database is there and what is in between
 // does not go with the settings, the error is [readmodel.ErrUnfit].
 func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*database, error) {
-	pool, err := readmodel.OpenPool(ctx, string(s.DatabaseURL))
+	cfg, err := readmodel.PoolConfig(string(s.DatabaseURL))
 	if err != nil {
 		return nil, errors.New("DATABASE_URL is not right") // as the settings have found it to be
 	}
-	d := &database{pool: pool, log: log, known: make(chan struct{}), link: readmodel.Link{Pool: pool.Config().ConnConfig}}
+	d := &database{log: log, known: make(chan struct{}), link: &readmodel.Link{For: readmodel.Reading, Pool: cfg.ConnConfig}}
+	cfg.AfterConnect = d.link.AfterConnect
 	if s.DatabaseDirect != "" {
 		past, err := readmodel.PoolConfig(string(s.DatabaseDirect))
 		if err != nil {
-			pool.Close()
 			return nil, errors.New("DATABASE_DIRECT_URL is not right")
 		}
 		d.link.Direct = past.ConnConfig
@@ -41,10 +41,12 @@ func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*databa
 	found, err := d.link.Check(ctx)
 	switch {
 	case errors.Is(err, readmodel.ErrUnfit):
-		pool.Close()
 		return nil, err
 	case err == nil:
 		d.settle(found)
+	}
+	if d.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
 	}
 	return d, nil
 }

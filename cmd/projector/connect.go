@@ -58,38 +58,34 @@ func (p *program) target(ctx context.Context) (on acts.Target, done func(), err 
 // when first used. Where the database can be reached and what is in between does
 // not go with the settings, the error is [readmodel.ErrUnfit].
 func (p *program) connectDatabase(ctx context.Context) (*pgxpool.Pool, error) {
-	db, err := p.database("accountexport projector")
+	db, err := p.connect(ctx, readmodel.Looking)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := db.link.Check(ctx); errors.Is(err, readmodel.ErrUnfit) {
-		return nil, err
-	}
-	return db.open(ctx)
+	return db.pool, nil
 }
 
-// connectSessions does the same where sessions are needed beside; direct is how
-// to connect for one.
-func (p *program) connectSessions(ctx context.Context) (pool *pgxpool.Pool, direct *pgx.ConnConfig, err error) {
-	db, err := p.database("accountexport projector")
+// connect does the same for more than looking.
+func (p *program) connect(ctx context.Context, purpose readmodel.Purpose) (*database, error) {
+	db, err := p.database("accountexport projector", purpose)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if err := db.sessions(ctx, p.cfg.Logger(p.err)); errors.Is(err, readmodel.ErrUnfit) {
-		return nil, nil, err
+	if err := db.check(ctx, p.cfg.Logger(p.err)); errors.Is(err, readmodel.ErrUnfit) {
+		return nil, err
 	}
-	pool, err = db.open(ctx)
-	return pool, db.direct(), err
+	return db, db.open(ctx)
 }
 
 // database is how the program comes to it.
 type database struct {
 	cfg  *pgxpool.Config
-	link readmodel.Link
+	link *readmodel.Link
+	pool *pgxpool.Pool // once it was opened
 }
 
 // database has the server know the connections by the name.
-func (p *program) database(name string) (*database, error) {
+func (p *program) database(name string, purpose readmodel.Purpose) (*database, error) {
 	cfg, err := pgxpool.ParseConfig(string(p.cfg.DatabaseURL))
 	if err != nil {
 		return nil, errors.New("DATABASE_URL is not right") // as the settings have found it to be
@@ -102,8 +98,8 @@ func (p *program) database(name string) (*database, error) {
 	cfg.PingTimeout = 2 * time.Second
 	cfg.ConnConfig.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
-	cfg.AfterConnect = readmodel.KnowTypes
-	db := &database{cfg: cfg, link: readmodel.Link{Pool: cfg.ConnConfig}}
+	db := &database{cfg: cfg, link: &readmodel.Link{For: purpose, Pool: cfg.ConnConfig}}
+	cfg.AfterConnect = db.link.AfterConnect
 	if p.cfg.DatabaseDirect != "" {
 		past, err := pgxpool.ParseConfig(string(p.cfg.DatabaseDirect))
 		if err != nil {
@@ -117,28 +113,30 @@ func (p *program) database(name string) (*database, error) {
 }
 
 // open opens the pool.
-func (db *database) open(ctx context.Context) (*pgxpool.Pool, error) {
-	pool, err := pgxpool.NewWithConfig(ctx, db.cfg)
-	if err != nil {
-		return nil, fmt.Errorf("database: %w", err)
+func (db *database) open(ctx context.Context) (err error) {
+	if db.pool, err = pgxpool.NewWithConfig(ctx, db.cfg); err != nil {
+		return fmt.Errorf("database: %w", err)
 	}
-	return pool, nil
+	return nil
 }
 
-// sessions is [readmodel.ErrUnfit] where there are no sessions to be had, and
-// another error where the database cannot be reached.
-func (db *database) sessions(ctx context.Context, log *slog.Logger) error {
+// check is [readmodel.ErrUnfit] where the database cannot be used so, and another
+// error where it cannot be reached.
+func (db *database) check(ctx context.Context, log *slog.Logger) error {
 	found, err := db.link.Check(ctx)
 	if err == nil {
-		err = db.settled(found, log)
+		db.link.Doubts(log, found)
 	}
 	return err
 }
 
-// settled says what is in doubt, and refuses what cannot go on.
-func (db *database) settled(found readmodel.Found, log *slog.Logger) error {
-	db.link.Doubts(log, found)
-	return db.link.NeedSessions(found)
+// await does so once the database is there.
+func (db *database) await(ctx context.Context, log *slog.Logger) error {
+	found, err := db.link.Await(ctx)
+	if err == nil {
+		db.link.Doubts(log, found)
+	}
+	return err
 }
 
 // direct is how to connect for a session.

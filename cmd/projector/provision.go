@@ -31,12 +31,13 @@ func (p *program) provision() *cobra.Command {
 				return err
 			}
 			defer client.Close()
-			pool, direct, err := p.connectSessions(ctx)
+			db, err := p.connect(ctx, readmodel.Migrating)
 			if err != nil {
 				return err
 			}
+			pool := db.pool
 			defer pool.Close()
-			if err := readmodel.MigrateBy(ctx, direct); err != nil {
+			if err := readmodel.MigrateBy(ctx, db.direct()); err != nil {
 				return err
 			}
 			if err := p.enterTombstones(ctx, pool); err != nil {

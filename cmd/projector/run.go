@@ -37,18 +37,18 @@ func (p *program) follow(ctx context.Context) error {
 	}
 	defer client.Close()
 	replica := replicaName()
-	db, err := p.database(readmodel.ApplicationName(replica))
+	db, err := p.database(readmodel.ApplicationName(replica), readmodel.Writing)
 	if err != nil {
 		return err
 	}
-	away := db.sessions(ctx, log)
+	away := db.check(ctx, log)
 	if errors.Is(away, readmodel.ErrUnfit) {
 		return away
 	}
-	pool, err := db.open(ctx)
-	if err != nil {
+	if err := db.open(ctx); err != nil {
 		return err
 	}
+	pool := db.pool
 	last, end := outlasting(ctx, p.cfg.ShutdownTimeout)
 	defer end()
 	defer readmodel.ClosePool(last, pool)
@@ -95,13 +95,7 @@ func (p *program) follow(ctx context.Context) error {
 		return engine.Run(gctx)
 	})
 	if away != nil {
-		g.Go(func() error {
-			found, err := db.link.Await(gctx)
-			if err == nil {
-				err = db.settled(found, log)
-			}
-			return err
-		})
+		g.Go(func() error { return db.await(gctx, log) })
 	}
 	g.Go(func() error {
 		steadily(actx, 5*time.Second, aMoment, func(ctx context.Context) error { return countParked(ctx, pool, parked) }, nil)

@@ -39,7 +39,7 @@ func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 		{"prepared statements", transactions, s.database, "api", nil, "default_query_exec_mode=exec or cache_describe", ""},
 		{"described elsewhere", transactions + "&default_query_exec_mode=describe_exec", s.database, "projector", []string{"run"}, "describe_exec would run", ""},
 		{"described elsewhere", transactions + "&default_query_exec_mode=describe_exec", "", "api", nil, "describe_exec would run", ""},
-		{"no session", transactions + exec, "", "projector", []string{"run"}, "DATABASE_URL: a pooler of transactions is in between, and this needs a session of its own beside: DATABASE_DIRECT_URL has to name", ""},
+		{"no session", transactions + exec, "", "projector", []string{"run"}, "DATABASE_URL: a pooler of transactions is in between, and this needs a session of its own: DATABASE_DIRECT_URL has to name", ""},
 		{"no session", transactions + exec, "", "projector", []string{"rebuild"}, "DATABASE_DIRECT_URL has to name", ""},
 		{"no session", transactions + exec, "", "projector", []string{"provision"}, "DATABASE_DIRECT_URL has to name", ""},
 		{"no session past it", transactions + exec, transactions + exec, "projector", []string{"run"}, "DATABASE_DIRECT_URL: a pooler of transactions", ""},

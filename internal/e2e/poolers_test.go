@@ -137,20 +137,8 @@ func large(t *testing.T, s *system, sandboxes int) {
 func (s *system) serves(t *testing.T) {
 	t.Helper()
 	serve := freeAddr(t)
-	settings := map[string]string{"HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0", "JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret,
-		"DATABASE_URL": s.settings["DATABASE_URL"], "DATABASE_DIRECT_URL": s.settings["DATABASE_DIRECT_URL"]}
-	api := launch(t, "api", settings)
-	ask := func(ctx context.Context, id, query string) (int, http.Header, []byte, error) {
-		account, err := events.ParseUUID(id)
-		if err != nil {
-			return 0, nil, nil, err
-		}
-		token, err := authtest.Mint(jwtSecret, issuer, account, "someone@example.org", time.Hour)
-		if err != nil {
-			return 0, nil, nil, err
-		}
-		return get(ctx, "http://"+serve+"/v1/account/export"+query, token)
-	}
+	api := launch(t, "api", s.ofAPI(serve))
+	ask := asking(serve)
 	eventually(t, "the API to serve", 20*time.Second, func(ctx context.Context) error {
 		status, _, body, err := ask(ctx, someone, "")
 		if err == nil && status != http.StatusOK {
@@ -181,6 +169,27 @@ func (s *system) serves(t *testing.T) {
 	api.signal(syscall.SIGTERM)
 	if status := api.wait(); status != 0 {
 		t.Errorf("asked to end, the API exits %d", status)
+	}
+}
+
+// ofAPI are the settings of an API that comes to the database as the projector does.
+func (s *system) ofAPI(serve string) map[string]string {
+	return map[string]string{"HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0", "JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret,
+		"DATABASE_URL": s.settings["DATABASE_URL"], "DATABASE_DIRECT_URL": s.settings["DATABASE_DIRECT_URL"]}
+}
+
+// asking asks an API for an account's document.
+func asking(serve string) func(ctx context.Context, id, query string) (int, http.Header, []byte, error) {
+	return func(ctx context.Context, id, query string) (int, http.Header, []byte, error) {
+		account, err := events.ParseUUID(id)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		token, err := authtest.Mint(jwtSecret, issuer, account, "someone@example.org", time.Hour)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		return get(ctx, "http://"+serve+"/v1/account/export"+query, token)
 	}
 }
 

@@ -55,6 +55,16 @@ func provisioned(t testing.TB, s *system) *system {
 
 func provisionedBy(t testing.TB, s *system, projector string) *system {
 	t.Helper()
+	s.connect(t)
+	if out, status := commandFile(t, projector, s.settings, "provision"); status != 0 {
+		t.Fatalf("provision: exit %d: %s", status, out)
+	}
+	return s
+}
+
+// connect starts the NATS server, and says where all is.
+func (s *system) connect(t testing.TB) {
+	t.Helper()
 	ctx := t.Context()
 	s.nats = natsserver.ProcessForTest(t, binary(t, "natsd"))
 	var err error
@@ -62,15 +72,17 @@ func provisionedBy(t testing.TB, s *system, projector string) *system {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.client.Close)
-	if s.pool, err = pgxpool.New(ctx, s.database); err != nil {
+	s.openPool(t)
+	s.settings = map[string]string{"NATS_URL": s.nats.URL(), "DATABASE_URL": s.database, "ADMIN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "text"}
+}
+
+func (s *system) openPool(t testing.TB) {
+	t.Helper()
+	var err error
+	if s.pool, err = pgxpool.New(t.Context(), s.database); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.closePool)
-	s.settings = map[string]string{"NATS_URL": s.nats.URL(), "DATABASE_URL": s.database, "ADMIN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "text"}
-	if out, status := commandFile(t, projector, s.settings, "provision"); status != 0 {
-		t.Fatalf("provision: exit %d: %s", status, out)
-	}
-	return s
 }
 
 // databaseAddr is where PostgreSQL listens.
