@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -30,6 +31,7 @@ type Link struct {
 	Direct *pgx.ConnConfig // of DATABASE_DIRECT_URL; nil: as Pool
 
 	sessions atomic.Bool // by Pool
+	straight bool        // as far as is known
 }
 
 // AfterConnect is for the pool: whatever is usual on the server and for the
@@ -75,6 +77,7 @@ func (l *Link) Check(ctx context.Context) (f Found, err error) {
 		return f, named("DATABASE_URL", err)
 	}
 	l.sessions.Store(f.Way == Sessions)
+	l.straight = f.Way == Straight
 	sessions, setup, setting := f.Way, f.Setup, "DATABASE_URL"
 	if l.Direct != nil {
 		setting = "DATABASE_DIRECT_URL"
@@ -107,20 +110,19 @@ func (l *Link) Doubts(log *slog.Logger, f Found) {
 	}
 }
 
-// checkAgain is how long after the last try a server is asked that could not be
-// reached.
-const checkAgain = time.Second
-
-// Await checks until the server has been reached or ctx ends, which is no error.
+// Await checks again and again, where the server could not be reached, until it
+// is or ctx ends, which is no error.
 func (l *Link) Await(ctx context.Context) (f Found, err error) {
+	retry := backoff.NewExponentialBackOff()
+	retry.InitialInterval, retry.MaxInterval = 4*time.Second, 10*time.Second
 	for {
+		wait(ctx, retry.NextBackOff())
+		if ctx.Err() != nil {
+			return Found{Way: Unsure, Sessions: true}, nil
+		}
 		f, err = l.Check(ctx)
 		if err == nil || errors.Is(err, ErrUnfit) {
 			return f, err
-		}
-		wait(ctx, checkAgain)
-		if ctx.Err() != nil {
-			return Found{Way: Unsure, Sessions: true}, nil
 		}
 	}
 }

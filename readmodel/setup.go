@@ -25,13 +25,13 @@ type Setup struct {
 	isolation string
 	timeout   time.Duration // of a statement; 0: none
 	bytea     string
-	room      Room
+	connections
 }
 
 // look asks the server, which answers any user.
 func look(ctx context.Context, conn *pgx.Conn) (s Setup, err error) {
 	var timeout int64
-	r := &s.room
+	r := &s.connections
 	err = conn.QueryRow(ctx, `
 WITH sessions AS (
     SELECT datid, usesysid FROM pg_stat_activity

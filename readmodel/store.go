@@ -44,6 +44,7 @@ type Store struct {
 	patience patience // of what is read
 	commits  patience // by itself: that reading is quick says nothing of writing
 
+	joins   int         // how often it was tried
 	members *membership // shares the live generation; nil: all of another generation
 	choose  chooser
 	copies  bool      // many rows are new: COPY those
@@ -131,7 +132,9 @@ func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own pr
 	defer cancel()
 	m := s.members
 	m.keep(s.Takeover)
-	s.pool.Reset() // where one connection has fallen silent, others may have, too
+	if s.joins++; s.joins > 1 {
+		s.pool.Reset() // where one connection has fallen silent, others may have, too
+	}
 	conn, err := m.connected(ctx)
 	if err != nil {
 		return own, err

@@ -53,13 +53,15 @@ const (
 // An [ErrUnfit] means that nothing can go this way; another one that the server
 // cannot be reached.
 func findWay(ctx context.Context, cfg *pgx.ConnConfig) (way Way, s Setup, err error) {
-	ctx, cancel := context.WithTimeout(ctx, wayTimeout)
+	first, cancel := context.WithTimeout(ctx, wayTimeout+roomWait)
 	defer cancel()
-	one, err := pgx.ConnectConfig(ctx, cfg.Copy())
+	one, err := whenThereIsRoom(first, cfg)
 	if err != nil {
-		return Unsure, s, fmt.Errorf("connect: %w", err)
+		return Unsure, s, err
 	}
 	defer closeSoon(ctx, one)
+	ctx, cancel = context.WithTimeout(ctx, wayTimeout)
+	defer cancel()
 	if s, err = look(ctx, one); err != nil {
 		return Unsure, s, err
 	}

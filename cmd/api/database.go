@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -45,10 +46,16 @@ func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*databa
 	case err == nil:
 		d.settle(found)
 	}
-	if d.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
-		return nil, fmt.Errorf("database: %w", err)
+	listens := 1
+	if d.link.Direct != nil {
+		listens = 0
 	}
-	return d, nil
+	d.pool, err = d.link.OpenPool(ctx, cfg, readmodel.Claim{Wanted: int(cfg.MaxConns), Least: 2, Beside: listens,
+		Told: strings.Contains(string(s.DatabaseURL), "pool_max_conns")}, log)
+	if err != nil && !errors.Is(err, readmodel.ErrUnfit) {
+		err = fmt.Errorf("database: %w", err)
+	}
+	return d, err
 }
 
 // settle notes what the database has turned out to be, and says what that means.

@@ -74,12 +74,16 @@ func (p *program) connect(ctx context.Context, purpose readmodel.Purpose) (*data
 	if err := db.check(ctx, p.cfg.Logger(p.err)); errors.Is(err, readmodel.ErrUnfit) {
 		return nil, err
 	}
+	if purpose == readmodel.Writing { // a rebuild's, which has a pool of its own beside
+		return db, db.claim(ctx, readmodel.Claim{Least: 3}, p.cfg.Logger(p.err))
+	}
 	return db, db.open(ctx)
 }
 
 // database is how the program comes to it.
 type database struct {
 	cfg  *pgxpool.Config
+	told bool // how many connections the pool has at most
 	link *readmodel.Link
 	pool *pgxpool.Pool // once it was opened
 }
@@ -91,14 +95,15 @@ func (p *program) database(name string, purpose readmodel.Purpose) (*database, e
 		return nil, errors.New("DATABASE_URL is not right") // as the settings have found it to be
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = name
-	if !strings.Contains(string(p.cfg.DatabaseURL), "pool_max_conns") {
+	told := strings.Contains(string(p.cfg.DatabaseURL), "pool_max_conns")
+	if !told {
 		cfg.MaxConns = int32(2*p.lanes() + 4) // a lane commits and loads; audit, metrics and refolding want some
 	}
 	// A connection that has fallen silent is not waited on for ever.
 	cfg.PingTimeout = 2 * time.Second
 	cfg.ConnConfig.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
-	db := &database{cfg: cfg, link: &readmodel.Link{For: purpose, Pool: cfg.ConnConfig}}
+	db := &database{cfg: cfg, told: told, link: &readmodel.Link{For: purpose, Pool: cfg.ConnConfig}}
 	cfg.AfterConnect = db.link.AfterConnect
 	if p.cfg.DatabaseDirect != "" {
 		past, err := pgxpool.ParseConfig(string(p.cfg.DatabaseDirect))
@@ -118,6 +123,15 @@ func (db *database) open(ctx context.Context) (err error) {
 		return fmt.Errorf("database: %w", err)
 	}
 	return nil
+}
+
+// claim opens the pool with as many connections as there is room for.
+func (db *database) claim(ctx context.Context, c readmodel.Claim, log *slog.Logger) (err error) {
+	c.Wanted, c.Told = int(db.cfg.MaxConns), db.told
+	if db.pool, err = db.link.OpenPool(ctx, db.cfg, c, log); err != nil && !errors.Is(err, readmodel.ErrUnfit) {
+		err = fmt.Errorf("database: %w", err)
+	}
+	return err
 }
 
 // check is [readmodel.ErrUnfit] where the database cannot be used so, and another

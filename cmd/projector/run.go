@@ -45,7 +45,7 @@ func (p *program) follow(ctx context.Context) error {
 	if errors.Is(away, readmodel.ErrUnfit) {
 		return away
 	}
-	if err := db.open(ctx); err != nil {
+	if err := db.claim(ctx, readmodel.Claim{Least: 3, Beside: 1}, log); err != nil {
 		return err
 	}
 	pool := db.pool

@@ -47,7 +47,6 @@ func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 		{"statements", statements, s.database, "api", nil, "pool_mode = session or transaction would do", ""},
 		{"no session", transactions + exec, "", "projector", []string{"status"}, "", ""},
 		{"no session", transactions + exec, "", "api", nil, "", "told up to 100 ms later than with DATABASE_DIRECT_URL"},
-		{"one connection alone", single, s.database, "projector", []string{"run"}, "", "following the stream"},
 		{"one connection alone", single, "", "api", nil, "", "whether it pools sessions"},
 	} {
 		t.Run(test.what+" "+test.program+strings.Join(test.args, " "), func(t *testing.T) {
