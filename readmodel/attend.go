@@ -82,9 +82,16 @@ SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND coalesce(stat
 	return err == nil && idle
 }
 
-// closeSoon closes a connection, and waits for no server that does not answer.
+// closeSoon closes a connection, and waits for no server that does not answer. One
+// that was broken off has the server asked to give up what is under way: the
+// answer is waited for, since a program that ends before takes PgBouncer 1.18 with
+// it (its issue 801).
 func closeSoon(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)
+	select {
+	case <-conn.PgConn().CleanupDone():
+	case <-ctx.Done():
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,7 @@ type membership struct {
 	takeover time.Duration
 	log      *slog.Logger
 	conn     *pgx.Conn
+	broken   []*pgx.Conn   // those before it that may yet be ending
 	backend  atomic.Uint32 // the server's process of conn; 0: none
 	joined   bool
 }
@@ -58,7 +60,7 @@ func (m *membership) connected(ctx context.Context) (*pgx.Conn, error) {
 	if m.conn != nil && !m.conn.IsClosed() {
 		return m.conn, nil
 	}
-	m.backend.Store(0)
+	m.disconnect(ctx)
 	cfg := m.direct()
 	cfg.RuntimeParams["application_name"] = ApplicationName(m.name)
 	conn, err := connect(ctx, cfg)
@@ -101,8 +103,18 @@ func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseco
 func (m *membership) disconnect(ctx context.Context) {
 	if m.conn != nil {
 		m.conn.Close(ctx)
+		m.broken = append(slices.DeleteFunc(m.broken, ended), m.conn) // it may yet be ending
 		m.conn = nil
-		m.backend.Store(0)
+	}
+	m.backend.Store(0)
+}
+
+func ended(conn *pgx.Conn) bool {
+	select {
+	case <-conn.PgConn().CleanupDone():
+		return true
+	default:
+		return false
 	}
 }
 
@@ -279,7 +291,17 @@ WHERE application_name = ANY($1) AND usename = current_user AND datname = curren
 
 // leave gives up all partitions and the membership.
 func (m *membership) leave(ctx context.Context) {
-	defer m.disconnect(ctx)
+	defer func() {
+		m.disconnect(ctx)
+		soon, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		for _, conn := range m.broken { // see closeSoon
+			select {
+			case <-conn.PgConn().CleanupDone():
+			case <-soon.Done():
+			}
+		}
+	}()
 	if !m.joined {
 		return
 	}

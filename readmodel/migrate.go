@@ -51,7 +51,7 @@ func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error 
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer closeSoon(ctx, conn)
 	if err := prepare(ctx, conn); err != nil {
 		return fmt.Errorf("migrate: roles and schema: %w", err)
 	}

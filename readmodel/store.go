@@ -81,7 +81,7 @@ func (s *Store) Close(ctx context.Context) {
 		s.members.leave(ctx)
 	}
 	if s.lock != nil {
-		s.lock.Close(ctx)
+		closeSoon(ctx, s.lock)
 		s.lock = nil
 	}
 }
@@ -237,7 +237,7 @@ func (s *Store) exclude(ctx context.Context) error {
 		var got bool
 		err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('accountexport ' || $1))`, s.role).Scan(&got)
 		if err != nil {
-			conn.Close(context.WithoutCancel(ctx))
+			closeSoon(ctx, conn)
 			return fmt.Errorf("lock: %w", err)
 		}
 		if got {
@@ -249,7 +249,7 @@ func (s *Store) exclude(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			conn.Close(context.WithoutCancel(ctx))
+			closeSoon(ctx, conn)
 			return ctx.Err()
 		case <-time.After(500 * time.Millisecond):
 		}

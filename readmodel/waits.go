@@ -284,11 +284,7 @@ func (w *Waits) listenOnce(ctx context.Context, connected func()) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
+	defer closeSoon(ctx, conn)
 	if _, err := conn.Exec(ctx, `LISTEN export_checkpoints`); err != nil {
 		return err
 	}

@@ -1,12 +1,17 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"maps"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"accountexport/internal/local/pgbouncer"
+	"accountexport/internal/local/port"
 )
 
 // TestAPoolerThatCannotWorkIsRefused: at start, with status 2 and what would do,
@@ -70,4 +75,53 @@ func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAPoolerThatComesLaterIsRefused: who begins before the database can be
+// reached is told the same once it can, and who can work with it does.
+func TestAPoolerThatComesLaterIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	listen, err := port.Free()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(s.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = fmt.Sprint("127.0.0.1:", listen)
+	settings := maps.Clone(s.settings)
+	settings["DATABASE_URL"], settings["DATABASE_DIRECT_URL"] = u.String(), s.database
+	wrong := map[string]*process{"projector": launch(t, "projector", settings, "run"), "api": nil}
+	serve := freeAddr(t)
+	api := s.ofAPI("127.0.0.1:0")
+	api["DATABASE_URL"] = u.String()
+	wrong["api"] = launch(t, "api", api)
+	api["DATABASE_URL"], api["HTTP_ADDR"] = u.String()+"&default_query_exec_mode=exec", serve
+	right := launch(t, "api", api)
+	ask := asking(serve)
+	eventually(t, "it to serve without a database", 20*time.Second, func(ctx context.Context) error {
+		status, _, body, err := ask(ctx, someone, "")
+		if err == nil && status != http.StatusServiceUnavailable {
+			err = fmt.Errorf("status %d: %s", status, body)
+		}
+		return err
+	})
+	eventually(t, "the projector to begin", 20*time.Second, says(wrong["projector"], "starting again"))
+	pgbouncer.ForTest(t, pgbouncer.Options{URL: s.database, Port: listen, Settings: map[string]string{"pool_mode": "transaction"}})
+	for name, p := range wrong {
+		if status := p.wait(); status != 2 || !strings.Contains(p.out.tail(2000), "default_query_exec_mode=exec or cache_describe in the URL would do") {
+			t.Errorf("%s: exit %d: %s", name, status, p.out.tail(2000))
+		}
+	}
+	eventually(t, "it to say that nobody tells it", 20*time.Second, says(right, "told up to 100 ms later"))
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "it to read", 20*time.Second, func(ctx context.Context) error {
+		status, _, body, err := ask(ctx, someone, "")
+		if err == nil && status != http.StatusNotFound {
+			err = fmt.Errorf("status %d: %s", status, body)
+		}
+		return err
+	})
 }

@@ -232,6 +232,7 @@ func (s *system) waited(t *testing.T, ask func(context.Context, string, string) 
 func (s *system) erases(t *testing.T) {
 	t.Helper()
 	projector := launch(t, "projector", s.settings, "run")
+	eventually(t, "the projector to follow", 20*time.Second, says(projector, "following the stream"))
 	if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 ||
 		!strings.Contains(out, "left               0 messages, 0 rows") {
 		t.Errorf("exit %d: %s", status, out)
@@ -246,6 +247,7 @@ func (s *system) erases(t *testing.T) {
 func (s *system) rebuilds(t *testing.T) {
 	t.Helper()
 	projector := launch(t, "projector", s.settings, "run")
+	eventually(t, "the projector to follow", 20*time.Second, says(projector, "following the stream"))
 	for _, args := range [][]string{{"rebuild"}, {"rollback"}, {"generations", "drop", "2"}, {"rebuild", "--cutover=manual"}, {"cutover"}} {
 		if out, status := command(t, "projector", s.settings, args...); status != 0 {
 			t.Fatalf("%v: exit %d: %s", args, status, out)

@@ -30,6 +30,7 @@ import (
 // Options say how to start one.
 type Options struct {
 	URL      string            // of the database that it is in front of
+	Port     int               // default: a free one
 	Users    []string          // who may log in, all without a password; default: the user of URL
 	Settings map[string]string // that differ from its own defaults, pool_mode among them
 }
@@ -40,7 +41,10 @@ type Server struct {
 	dir   string
 	proc  *os.Process
 	ended chan struct{}
-	said  *bytes.Buffer // to be read once it has ended
+
+	how     error // it ended, once it has
+	stopped bool
+	said    *bytes.Buffer // to be read once it has ended
 }
 
 // ForTest starts one that ends with the test. Where PgBouncer is not installed
@@ -55,7 +59,16 @@ func ForTest(t testing.TB, opt Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Stop)
+	t.Cleanup(func() {
+		select {
+		case <-s.ended:
+			if !s.stopped {
+				t.Errorf("pgbouncer ended by itself, %v: %s", s.how, s.said)
+			}
+		default:
+		}
+		s.Stop()
+	})
 	return s
 }
 
@@ -73,9 +86,11 @@ func (s *Server) start(ctx context.Context, program string, opt Options) (err er
 	if err != nil {
 		return err
 	}
-	listen, err := port.Free()
-	if err != nil {
-		return err
+	listen := opt.Port
+	if listen == 0 {
+		if listen, err = port.Free(); err != nil {
+			return err
+		}
 	}
 	owner, err := postgres.ServerUser() // it refuses root, as PostgreSQL does
 	if err != nil {
@@ -141,7 +156,7 @@ func (s *Server) run(program, ini string, owner *syscall.Credential) error {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait()
+			s.how = cmd.Wait()
 		}
 	}()
 	if err := <-started; err != nil {
@@ -160,7 +175,7 @@ func (s *Server) await(ctx context.Context) error {
 		select {
 		case <-s.ended:
 			os.RemoveAll(s.dir)
-			return fmt.Errorf("it ended at its start: %s", s.said)
+			return fmt.Errorf("it ended at its start, %w: %s", s.how, s.said)
 		case <-ctx.Done():
 			s.Stop()
 			return errors.Join(ctx.Err(), err)
@@ -184,6 +199,7 @@ func (s *Server) URLAs(user string, parameters ...string) string {
 
 // Stop ends it at once.
 func (s *Server) Stop() {
+	s.stopped = true
 	_ = s.proc.Kill()
 	<-s.ended
 	os.RemoveAll(s.dir)
