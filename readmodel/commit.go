@@ -288,7 +288,19 @@ func queueParked(q statement, b *projections.Batch) {
 INSERT INTO {schema}.parked (position, partition, account_id, sent_at, subject, type, reason, headers, payload)
 SELECT * FROM unnest($1::bigint[], $2::integer[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::bytea[])`),
 		positions, partitions, accounts, sent, subjects, types, reasons, headers, payloads)
-	// What was dismissed already does not count in this generation either.
+	queueDismissed(q, b)
+}
+
+// queueDismissed has what was dismissed already not count in this generation
+// either.
+func queueDismissed(q statement, b *projections.Batch) {
+	if len(b.Parked) == 0 {
+		return
+	}
+	positions := make([]int64, len(b.Parked))
+	for i, m := range b.Parked {
+		positions[i] = int64(m.Position)
+	}
 	q(inSchema(b.Generation, `
 UPDATE {schema}.account_export a SET dismissed = a.dismissed + d.n
 FROM (SELECT d.account_id, count(*) AS n FROM export.dismissals d
