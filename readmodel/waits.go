@@ -275,7 +275,7 @@ func (w *Waits) listenOnce(ctx context.Context, connected func()) error {
 		defer cancel()
 		_ = conn.Close(ctx)
 	}()
-	if _, err := conn.Exec(ctx, `LISTEN export_checkpoints`); err != nil {
+	if _, err := conn.Exec(ctx, `LISTEN `+movedOn); err != nil {
 		return err
 	}
 	connected()
