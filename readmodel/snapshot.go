@@ -131,27 +131,39 @@ func (s *snapshot) write(put func([]byte) error) (err error) {
 		return err
 	}
 	defer rows.Close()
-	next := func() bool {
-		s.lease.limit()
-		return rows.Next()
-	}
 	keep := func(e error) {
 		if err == nil {
 			err = e
 		}
 	}
+	// What ends too early is not gone on with: nothing is put that belongs further
+	// on.
+	add := func(piece []byte) {
+		if err == nil {
+			keep(put(piece))
+		}
+	}
+	next := func() bool {
+		s.lease.limit()
+		more := rows.Next()
+		if !more {
+			keep(rows.Err())
+		}
+		return more
+	}
 	had := next()
-	s.sections.compose(func(piece []byte) { keep(put(piece)) }, func(section int) (some bool) {
+	s.sections.compose(add, func(section int) (some bool) {
 		for ; had && err == nil; had = next() {
 			c := columnsOf(rows)
 			if c.int(0) != int64(section+1) {
 				break
 			}
 			if some {
-				keep(put(comma))
+				add(comma)
 			}
-			keep(put(c.bytes(1)))
+			body := c.bytes(1)
 			keep(c.err)
+			add(body)
 			some = true
 		}
 		return some

@@ -188,6 +188,35 @@ func (p *spool) begin(m Meta, size int64, g grant) error {
 	return nil
 }
 
+// writes tells, to who writes it, whether it has begun.
+func (p *spool) writes() bool {
+	select {
+	case <-p.begun:
+		return true
+	default:
+		return false
+	}
+}
+
+// errAnother means that a document that was cut off cannot be gone on with.
+var errAnother = errors.New("the document has become another")
+
+// goOn puts what is not there yet of a document that is read from its beginning
+// once more. It has to be the same version.
+func (p *spool) goOn(m Meta, size int64) (put func([]byte) error, err error) {
+	if m.State != Complete || m.ETag() != p.meta.ETag() || size != p.size {
+		return nil, errAnother
+	}
+	there := p.at
+	return func(b []byte) error {
+		n := min(there, int64(len(b)))
+		if there, b = there-n, b[n:]; len(b) == 0 {
+			return nil
+		}
+		return p.put(b)
+	}, nil
+}
+
 // errGivenUp means that nobody reads the document any more.
 var errGivenUp = errors.New("nobody reads the document")
 
