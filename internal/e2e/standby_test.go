@@ -238,3 +238,63 @@ func (s *system) sandbox(t *testing.T, account events.UUID, i int, what string) 
 	}
 	return position
 }
+
+// TestBetweenTwoStandbys: a client that is sent to another API, whose standby is
+// behind, may see its document go back; not if it asks for the position that it
+// has seen: then it waits, or is told how far that is.
+func TestBetweenTwoStandbys(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, postgres.Options{})
+	launch(t, "projector", s.settings, "run")
+	if err := s.publish(t.Context(), workload.New(72, workload.Config{Accounts: 5}), 200, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	one := s.complete(t)[0]
+	before := s.profile(t, one, "before")
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	behind, ahead := s.standby(t, "behind", "", postgres.Options{}), s.standby(t, "ahead", "", postgres.Options{})
+	old, _ := apiOn(t, map[string]string{"DATABASE_URL": behind.URL()})
+	fresh, _ := apiOn(t, map[string]string{"DATABASE_URL": ahead.URL()})
+	token := tokenOf(t, one)
+	asks := func(url string, position uint64, wantStatus int, wantAt uint64) {
+		t.Helper()
+		status, header, body, err := waitFor(t.Context(), url, token, position, 1)
+		if err != nil || status != wantStatus || status == http.StatusOK && header.Get("Export-Position") != fmt.Sprint(wantAt) {
+			t.Errorf("%d, %v, at %s, want %d at %d: %.300s", status, err, header.Get("Export-Position"), wantStatus, wantAt, body)
+		}
+	}
+	eventually(t, "both to have it", 20*time.Second, func(ctx context.Context) error {
+		status, _, _, err := waitFor(ctx, old, token, before, 1)
+		if err == nil && status != http.StatusOK {
+			err = fmt.Errorf("%d", status)
+		}
+		return err
+	})
+	stopped := connectTo(t, behind.URL())
+	if _, err := stopped.Exec(t.Context(), `SELECT pg_wal_replay_pause()`); err != nil {
+		t.Fatal(err)
+	}
+	after := s.profile(t, one, "after")
+	eventually(t, "the fresh one to have it", 20*time.Second, func(ctx context.Context) error {
+		status, _, _, err := waitFor(ctx, fresh, token, after, 1)
+		if err == nil && status != http.StatusOK {
+			err = fmt.Errorf("%d", status)
+		}
+		return err
+	})
+	asks(fresh, after, http.StatusOK, after)
+	asks(old, 0, http.StatusOK, before) // back, as is said
+	asks(old, after, http.StatusServiceUnavailable, 0)
+	if _, err := stopped.Exec(t.Context(), `SELECT pg_wal_replay_resume()`); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other one to have it", 20*time.Second, func(ctx context.Context) error {
+		status, _, _, err := waitFor(ctx, old, token, after, 10)
+		if err == nil && status != http.StatusOK {
+			err = fmt.Errorf("%d", status)
+		}
+		return err
+	})
+	asks(old, after, http.StatusOK, after)
+}
