@@ -1,49 +1,53 @@
 package e2e
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"accountexport/events"
 )
 
-// act is something that an operator does.
+// act is something that an operator does, or that befalls one.
 type act struct {
-	name string
-	do   func()
+	name    string
+	do      func()
+	refused int // the exit status that `run` refuses with after it, for sure; 0: it may not refuse at all
 }
 
 func (p *crowd) acts() []act {
 	return []act{
-		{"erase", func() { p.erase(p.leaves()) }},
-		{"erase several at once", p.eraseSeveral},
-		{"erase during a rebuild", p.eraseDuringRebuild},
-		{"rebuild", func() { p.must("rebuild") }},
-		{"rebuild, killed", p.rebuildKilled},
-		{"rebuild, anew", func() { p.must("rebuild", "--restart") }},
-		{"rebuilds at once", p.rebuildsAtOnce},
-		{"cut over by hand", p.cutOver},
-		{"roll back", p.rollBack},
-		{"drop", p.drop},
-		{"refold", func() { p.must("refold", "--account", p.anybody().id.String()) }},
-		{"retry", func() { p.must("parked", "retry", "--all") }},
-		{"verify", func() { p.must("verify", "--all") }},
-		{"provision", func() { p.must("provision") }},
-		{"accept nothing", func() { p.must("accept") }},
-		{"back up the stream", p.backUpStream},
-		{"restore the stream", p.restoreStream},
-		{"back up the database", p.backUpDatabase},
-		{"restore the database", p.restoreDatabase},
-		{"purge by hand", p.purgeByHand},
-		{"transform off", p.transformOff},
-		{"promote a mirror", p.promoteMirror},
-		{"pause", p.pause},
-		{"kill the projector", func() { p.projector.kill(); p.run() }},
+		{"erase", func() { p.erase(p.leaves()) }, 0},
+		{"erase several at once", p.eraseSeveral, 0},
+		{"erase during a rebuild", p.eraseDuringRebuild, 0},
+		{"rebuild", func() { p.must("rebuild") }, 0},
+		{"rebuild, killed", p.rebuildKilled, 0},
+		{"rebuild, anew", func() { p.must("rebuild", "--restart") }, 0},
+		{"rebuilds at once", p.rebuildsAtOnce, 0},
+		{"cut over by hand", p.cutOver, 0},
+		{"roll back", p.rollBack, 0},
+		{"drop", p.drop, 0},
+		{"refold", func() { p.must("refold", "--account", p.anybody().id.String()) }, 0},
+		{"retry", func() { p.must("parked", "retry", "--all") }, 0},
+		{"verify", func() { p.must("verify", "--all") }, 0},
+		{"provision", func() { p.must("provision") }, 0},
+		{"accept nothing", func() { p.must("accept") }, 0},
+		{"back up the stream", p.backUpStream, 0},
+		{"restore the stream", p.restoreStream, 0},
+		{"back up the database", p.backUpDatabase, 0},
+		{"restore the database", p.restoreDatabase, 0},
+		{"restore both", p.restoreBoth, 17},
+		{"purge by hand", p.purgeByHand, 18},
+		{"transform off for a while", p.transformOff, 0},
+		{"partitions off", p.partitionsOff, 15},
+		{"promote a mirror", p.promoteMirror, 11},
+		{"recreate the stream", p.recreateStream, 12},
+		{"lose the end", p.loseTheEnd, 13},
+		{"lose the end unseen", p.loseTheEndUnseen, 16},
+		{"lose the beginning", p.loseTheBeginning, 14},
+		{"another program", p.anotherProgram, 10},
+		{"pause", p.pause, 0},
+		{"kill the projector", func() { p.projector.kill(); p.run() }, 0},
 	}
 }
 
@@ -62,9 +66,14 @@ func (p *crowd) erase(who ...*person) {
 			p.stray(h)
 		}
 		all.Go(func() {
-			if out, status := p.operate("erase", "--account", h.id.String()); status != 0 {
+			out, status := p.operate("erase", "--account", h.id.String())
+			if status != 0 {
 				p.t.Errorf("erase %s: exit %d: %s", h.id, status, out)
+				return
 			}
+			p.receipts.Lock()
+			defer p.receipts.Unlock()
+			p.receipts.of = append(p.receipts.of, h)
 		})
 	}
 	all.Wait()
@@ -155,148 +164,11 @@ func (p *crowd) drop() {
 	}
 }
 
-func (p *crowd) backUpStream() {
-	p.withoutTraffic(func() {
-		p.streamBackup = p.t.TempDir()
-		p.nats.Halt()
-		p.must2(os.CopyFS(p.streamBackup, os.DirFS(p.nats.Dir())))
-		p.must2(p.nats.Restart(p.t.Context()))
-	})
-}
-
 func (p *crowd) must2(err error) {
 	p.t.Helper()
 	if err != nil {
 		p.t.Fatal(err)
 	}
-}
-
-// restoreStream puts the stream back to where it was, and the erased with it.
-func (p *crowd) restoreStream() {
-	if p.streamBackup == "" {
-		p.backUpStream()
-		p.erase(p.leaves())
-	}
-	p.withoutTraffic(func() {
-		p.nats.Halt()
-		p.must2(os.RemoveAll(p.nats.Dir()))
-		p.must2(os.CopyFS(p.nats.Dir(), os.DirFS(p.streamBackup)))
-		p.must2(p.nats.Restart(p.t.Context()))
-	})
-}
-
-func (p *crowd) backUpDatabase() {
-	p.databaseBackup = filepath.Join(p.t.TempDir(), "dump")
-	if out, err := p.pg15("pg_dump", "-Fc", "-f", p.databaseBackup, p.database).CombinedOutput(); err != nil {
-		p.t.Fatalf("pg_dump: %v: %s", err, out)
-	}
-}
-
-// restoreDatabase does what the README says: the API is kept stopped, the ledger
-// is imported, and whatever is said is done before it starts again.
-func (p *crowd) restoreDatabase() {
-	if p.databaseBackup == "" {
-		p.backUpDatabase()
-		p.erase(p.leaves())
-	}
-	p.exportLedger()
-	p.projector.kill()
-	p.api.kill()
-	if _, err := p.pool.Exec(p.t.Context(), `
-DO $$ DECLARE s text; BEGIN
-    FOR s IN SELECT nspname FROM pg_namespace WHERE nspname ~ '^export' LOOP EXECUTE format('DROP SCHEMA %I CASCADE', s); END LOOP;
-END $$`); err != nil {
-		p.t.Fatal(err)
-	}
-	if out, err := p.pg15("pg_restore", "-d", p.database, p.databaseBackup).CombinedOutput(); err != nil {
-		p.t.Fatalf("pg_restore: %v: %s", err, out)
-	}
-	p.pool.Reset()
-	file := filepath.Join(p.t.TempDir(), "ledger")
-	p.must2(os.WriteFile(file, []byte(p.ledger), 0o600))
-	if out, status := p.operate("provision"); status != 0 && status < 10 { // it migrates whatever it says of the stream
-		p.t.Errorf("provision: exit %d: %s", status, lastLines(out))
-	}
-	p.must("erasures", "import", file)
-	p.run()
-	p.heal()
-	p.startAPI()
-}
-
-// purgeByHand removes an account's messages with NATS's own means, and then
-// erases it.
-func (p *crowd) purgeByHand() {
-	h := p.leaves()
-	st, err := jetStream(p.t, p.nats.URL()).Stream(p.t.Context(), p.streamName())
-	p.must2(err)
-	p.must2(st.Purge(p.t.Context(), jetstream.WithPurgeSubject("controlplane.*.account."+h.id.String())))
-	p.heal()
-	p.erase(h)
-}
-
-func (p *crowd) configure(change func(*jetstream.StreamConfig)) {
-	p.t.Helper()
-	js := jetStream(p.t, p.nats.URL())
-	st, err := js.Stream(p.t.Context(), p.streamName())
-	p.must2(err)
-	cfg := st.CachedInfo().Config
-	change(&cfg)
-	_, err = js.UpdateStream(p.t.Context(), cfg)
-	p.must2(err)
-}
-
-var partitioned = &jetstream.SubjectTransformConfig{Source: "controlplane.*.*",
-	Destination: "controlplane.{{partition(16,2)}}.{{wildcard(1)}}.{{wildcard(2)}}"}
-
-func (p *crowd) restoreTransform() {
-	p.t.Helper()
-	p.configure(func(c *jetstream.StreamConfig) { c.SubjectTransform = partitioned })
-}
-
-// transformOff has messages stored without a partition, for a while.
-func (p *crowd) transformOff() {
-	p.configure(func(c *jetstream.StreamConfig) { c.SubjectTransform = nil })
-	time.Sleep(time.Duration(p.rng.IntN(1500)) * time.Millisecond)
-	select {
-	case err := <-p.projector.done: // it has seen it: whoever reads what it says mends it
-		p.projector.done <- err
-	default:
-		p.restoreTransform()
-	}
-}
-
-// promoteMirror has a mirror take the stream's place, under a name of its own.
-func (p *crowd) promoteMirror() {
-	js := jetStream(p.t, p.nats.URL())
-	name, was := "MIRROR_A", p.streamName()
-	if was == name {
-		name = "MIRROR_B"
-	}
-	p.withoutTraffic(func() {
-		info, err := p.client.Info(p.t.Context())
-		p.must2(err)
-		st, err := js.Stream(p.t.Context(), was)
-		p.must2(err)
-		cfg := st.CachedInfo().Config
-		mirror, err := js.CreateStream(p.t.Context(), jetstream.StreamConfig{Name: name, Mirror: &jetstream.StreamSource{Name: was},
-			AllowDirect: cfg.AllowDirect, MirrorDirect: cfg.AllowDirect, Metadata: cfg.Metadata})
-		p.must2(err)
-		for state := mirror.CachedInfo().State; state.LastSeq < info.Last; {
-			time.Sleep(20 * time.Millisecond)
-			now, err := mirror.Info(p.t.Context())
-			p.must2(err)
-			state = now.State
-		}
-		p.must2(js.DeleteStream(p.t.Context(), was))
-		cfg.Name, cfg.Mirror, cfg.MirrorDirect = name, nil, false
-		_, err = js.UpdateStream(p.t.Context(), cfg)
-		p.must2(err)
-		p.settings["STREAM"] = name
-		p.connect()
-	})
-	p.projector.kill()
-	p.run()
-	p.streamBackup = "" // of the stream that was
 }
 
 // pause has nobody project for a while; who would wait for it is told so, and

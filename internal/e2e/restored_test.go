@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -14,39 +13,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"accountexport/events"
 	"accountexport/internal/auth/authtest"
-	"accountexport/internal/local/postgres"
 	"accountexport/internal/workload"
-	"accountexport/projections"
 )
-
-// backUp takes a copy of all that the NATS server has on disk; restore puts it
-// back, whatever there is by then.
-func (s *system) backUp(t *testing.T) (restore func()) {
-	t.Helper()
-	backup := t.TempDir()
-	s.nats.Halt()
-	if err := os.CopyFS(backup, os.DirFS(s.nats.Dir())); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.nats.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		t.Helper()
-		s.nats.Halt()
-		if err := os.RemoveAll(s.nats.Dir()); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.CopyFS(s.nats.Dir(), os.DirFS(backup)); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.nats.Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 // answers tells with which status the API answers someone.
 func (s *system) answers(t *testing.T) func() int {
@@ -209,38 +178,6 @@ func (s *system) importLedger(t *testing.T, account, at string) {
 	s.says(t, 0, "1 of them were not", "erasures", "import", ledger)
 }
 
-// putMessages makes the stream anew with these messages: a backup's restore that
-// the server gives another time of creation.
-func (s *system) putMessages(t *testing.T, messages []events.Message) {
-	t.Helper()
-	js := jetStream(t, s.nats.URL())
-	st, err := js.Stream(t.Context(), "CONTROL_PLANE")
-	if err != nil {
-		t.Fatal(err)
-	}
-	deleteStream(t, s.nats.URL())
-	if _, err := js.CreateStream(t.Context(), st.CachedInfo().Config); err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range messages {
-		if _, err := s.client.PublishRaw(t.Context(), m); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// messages are all that the stream holds.
-func (s *system) messages(t *testing.T) (all []events.Message) {
-	t.Helper()
-	if err := s.client.ReadAll(t.Context(), func(m projections.Message) error {
-		all = append(all, m.Message)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
 // TestDatabaseRestored follows the README after a database was restored from
 // before an erasure: nothing is served that was erased, by then or on the way,
 // and nothing is left in any generation.
@@ -255,24 +192,12 @@ func TestDatabaseRestored(t *testing.T) {
 	s.erase(t, another, 0, nothingLeft)
 	s.says(t, 0, "is live", "rebuild")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	binaries, err := postgres.Binaries()
-	postgres.Check(t, err)
-	backup := filepath.Join(t.TempDir(), "backup.sql")
-	if out, err := exec.Command(filepath.Join(binaries, "pg_dump"), "-f", backup, s.database).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	backup := s.dump(t)
 	s.erase(t, someone, 0, nothingLeft)
 	s.noTraces(t)
-	ledger := filepath.Join(t.TempDir(), "ledger")
-	if err := os.WriteFile(ledger, []byte(s.says(t, 0, someone, "erasures", "export")), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ledger := s.ledgerFile(t, someone)
 	projector.kill()
-	s.database = postgres.TestDatabase(t)
-	s.settings["DATABASE_URL"] = s.database
-	if out, err := exec.Command(filepath.Join(binaries, "psql"), "-q", "-v", "ON_ERROR_STOP=1", "-f", backup, s.database).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	s.undump(t, backup)
 	s.says(t, 0, "", "provision")
 	s.says(t, 0, "", "erasures", "import", ledger)
 	// It knows nothing of what was removed since, either.
