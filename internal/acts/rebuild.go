@@ -86,8 +86,31 @@ func (r *Rebuilding) Begin(ctx context.Context) (err error) {
 	if r.Live, err = readmodel.Live(ctx, r.Pool); err != nil {
 		return fmt.Errorf("%w: there is nothing to rebuild; start `projector run`", err)
 	}
+	if err := r.giveUpLost(ctx); err != nil {
+		return err
+	}
 	r.store = readmodel.NewBuilder(r.Builder, r.Owner, r.Restart, r.Engine.Logger)
 	return nil
+}
+
+// giveUpLost gives up a generation that was being built from what the stream has
+// lost since: nobody can go on with it, and a rebuild is what is advised where the
+// live one is refused for the same.
+func (r *Rebuilding) giveUpLost(ctx context.Context) error {
+	g, err := readmodel.Building(ctx, r.Pool)
+	if errors.Is(err, readmodel.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	lost := r.CheckGeneration(ctx, g.Number)
+	if !errors.Is(lost, projections.ErrBehind) && !errors.Is(lost, projections.ErrReplaced) && !errors.Is(lost, stream.ErrHistoryLost) {
+		return nil // whatever else keeps it from being gone on with is found when it is tried
+	}
+	r.Engine.Logger.Warn("what was being built is given up, since the stream has lost what it was folded from; a new generation is begun",
+		"generation", g.Number, "error", lost)
+	return readmodel.GiveUp(ctx, r.Pool, g.Number)
 }
 
 // Build folds the stream into a generation beside the live one, until that is near
