@@ -210,7 +210,7 @@ func (p *crowd) settle() (status int, out string) {
 	p.t.Helper()
 	var last error
 	target := uint64(math.MaxUint64)
-	for began := time.Now(); time.Since(began) < 90*time.Second; {
+	for began := time.Now(); time.Since(began) < patience(90*time.Second); {
 		select {
 		case err := <-p.projector.done:
 			p.projector.done <- err
@@ -247,7 +247,7 @@ func (p *crowd) operate(args ...string) (out string, status int) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	hung := time.AfterFunc(2*time.Minute, func() { cmd.signal(syscall.SIGQUIT) })
+	hung := time.AfterFunc(patience(2*time.Minute), func() { cmd.signal(syscall.SIGQUIT) })
 	status = cmd.wait()
 	if !hung.Stop() {
 		p.t.Fatalf("%v did not end: %s", args, cmd.out.tail(1<<16))
