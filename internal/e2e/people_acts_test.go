@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ func (p *crowd) acts() []act {
 		{"roll back", p.rollBack, 0},
 		{"drop", p.drop, 0},
 		{"refold", func() { p.must("refold", "--account", p.anybody().id.String()) }, 0},
+		{"lose a row", p.loseRow, 0},
 		{"retry", func() { p.must("parked", "retry", "--all") }, 0},
 		{"verify", func() { p.must("verify", "--all") }, 0},
 		{"provision", func() { p.must("provision") }, 0},
@@ -105,6 +107,7 @@ func (p *crowd) eraseSeveral() {
 // and says so.
 func (p *crowd) eraseDuringRebuild() {
 	h := p.leaves()
+	p.stray(h)
 	rebuild := launch(p.t, "projector", p.settings, "rebuild", "--max-rate", "400")
 	time.Sleep(time.Duration(p.rng.IntN(700)) * time.Millisecond)
 	p.erase(h)
@@ -154,6 +157,21 @@ func (p *crowd) generations(state string) (out []string) {
 func (p *crowd) rollBack() {
 	p.must("rebuild")
 	p.must("rollback")
+}
+
+// loseRow has a row of the live generation lost, beside traffic, which may bring it
+// back by itself; otherwise what `verify` names mends it.
+func (p *crowd) loseRow() {
+	h, live := p.anybody(), p.generations("live")[0]
+	_, err := p.pool.Exec(p.t.Context(), `DELETE FROM export_g`+live+`.account_export WHERE account_id = $1`, [16]byte(h.id))
+	p.must2(err)
+	if out, status := p.operate("verify", "--account", h.id.String()); status != 0 {
+		if !strings.Contains(out, "`projector refold --account ID`") || !strings.Contains(out, "such as "+h.id.String()) {
+			p.t.Errorf("verify: exit %d, and no refold is named: %s", status, lastLines(out))
+		}
+		p.must("refold", "--account", h.id.String())
+	}
+	p.must("verify", "--account", h.id.String())
 }
 
 func (p *crowd) drop() {
