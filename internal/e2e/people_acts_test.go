@@ -1,12 +1,11 @@
 package e2e
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"sync"
 	"time"
-
-	"accountexport/events"
 )
 
 // act is something that an operator does, or that befalls one.
@@ -90,9 +89,8 @@ func (p *crowd) exportLedger() {
 // stray publishes a message of an account on a mistyped subject.
 func (p *crowd) stray(h *person) {
 	p.t.Helper()
-	m := events.Message{Subject: "controlplane.account.x" + h.id.String(), Data: []byte(`{"email":"` + h.email() + `"}`)}
 	p.withoutTraffic(func() {
-		if _, err := p.publisher.PublishRaw(p.t.Context(), m); err != nil {
+		if _, err := p.publisher.PublishRaw(p.t.Context(), h.mistyped()); err != nil {
 			p.t.Error(err)
 		}
 	})
@@ -107,9 +105,8 @@ func (p *crowd) eraseSeveral() {
 // and says so.
 func (p *crowd) eraseDuringRebuild() {
 	h := p.leaves()
-	p.stray(h)
-	rebuild := launch(p.t, "projector", p.settings, "rebuild", "--max-rate", "400")
-	time.Sleep(time.Duration(p.rng.IntN(700)) * time.Millisecond)
+	rebuild := launch(p.t, "projector", p.settings, "rebuild", "--max-rate", fmt.Sprint(p.last()/2+100))
+	time.Sleep(time.Duration(p.rng.IntN(2000)) * time.Millisecond)
 	p.erase(h)
 	if rebuild.wait() != 0 {
 		p.follow(rebuild.out.tail(1 << 16))

@@ -63,7 +63,7 @@ func (p *crowd) forget(h *person) {
 // them is served, whatever is being done.
 func (p *crowd) watch(ctx context.Context) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for pause(ctx, 20*time.Millisecond) == nil {
+	for pause(ctx, 5*time.Millisecond) == nil {
 		p.receipts.Lock()
 		var h *person
 		if n := len(p.receipts.of); n > 0 {

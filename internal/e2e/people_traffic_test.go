@@ -25,6 +25,11 @@ type person struct {
 
 func (h *person) email() string { return h.marker + "@people.example" }
 
+// mistyped is a message of it on a subject that is nobody's.
+func (h *person) mistyped() events.Message {
+	return events.Message{Subject: "controlplane.account.x" + h.id.String(), Data: []byte(`{"email":"` + h.email() + `"}`)}
+}
+
 func (p *crowd) publishTiers() {
 	p.t.Helper()
 	m, err := events.NewQuotaTierDefined(p.meta("tier"), events.QuotaTierDefined{ID: "free", DisplayName: "Free"})
@@ -72,6 +77,10 @@ func (p *crowd) join() *person {
 		if _, err := p.publisher.PublishRaw(p.t.Context(), m); err != nil {
 			p.t.Fatal(err)
 		}
+	}
+	// What is mistyped may be long before the rest.
+	if _, err := p.publisher.PublishRaw(p.t.Context(), h.mistyped()); err != nil {
+		p.t.Fatal(err)
 	}
 	p.everybody = append(p.everybody, h)
 	return h
