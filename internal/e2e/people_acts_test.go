@@ -42,6 +42,7 @@ func (p *crowd) acts() []act {
 		{"transform off for a while", p.transformOff, 0},
 		{"partitions off", p.partitionsOff, 15},
 		{"promote a mirror", p.promoteMirror, 11},
+		{"copy the stream", p.copyStream, 12},
 		{"recreate the stream", p.recreateStream, 12},
 		{"lose the end", p.loseTheEnd, 13},
 		{"lose the end unseen", p.loseTheEndUnseen, 16},

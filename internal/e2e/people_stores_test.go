@@ -25,6 +25,7 @@ func (p *crowd) loseTheEnd() {
 	gone := p.leaves()
 	p.backUpStream()
 	p.erase(gone)
+	p.must("rebuild", "--cutover=manual") // and nobody cuts over
 	p.withoutTraffic(func() {
 		p.restoreBackup()
 		p.heal()
@@ -37,6 +38,9 @@ func (p *crowd) loseTheEndUnseen() {
 	gone := p.leaves()
 	p.backUpStream()
 	p.erase(gone)
+	if p.rng.IntN(2) == 0 {
+		p.must("rebuild", "--cutover=manual")
+	}
 	p.stop()
 	had := p.last()
 	p.withoutTraffic(p.restoreBackup)

@@ -74,18 +74,28 @@ func (p *crowd) promoteMirror() {
 	p.restoreBackup = nil // of the stream that was
 }
 
-// recreateStream puts another stream in the place of the one that was, under its
-// name: one that holds the same at the same positions, or one without what is
-// missing there.
+// copyStream puts another stream in the place of the one that was, under its name,
+// which holds the same at the same positions.
+func (p *crowd) copyStream() {
+	p.stop()
+	p.withoutTraffic(func() {
+		was := p.streamName()
+		p.moveStream("MEANWHILE")
+		p.moveStream(was)
+	})
+	p.run()
+}
+
+// recreateStream puts a stream in its place that holds the same at other positions,
+// but the first message, and has come as far as the other one.
 func (p *crowd) recreateStream() {
 	p.stop()
 	p.withoutTraffic(func() {
-		if p.rng.IntN(2) == 0 {
-			was := p.streamName()
-			p.moveStream("MEANWHILE")
-			p.moveStream(was)
-		} else {
-			p.putMessages(p.t, p.messages(p.t))
+		had := p.last()
+		p.putMessages(p.t, p.messages(p.t)[1:])
+		p.publishTiers() // the first message may have been that
+		for p.last() <= had {
+			p.must2(p.lives(p.t.Context(), p.anybody()))
 		}
 	})
 	p.run()

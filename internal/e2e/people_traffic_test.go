@@ -93,21 +93,26 @@ func (p *crowd) traffic(ctx context.Context) {
 	for ctx.Err() == nil {
 		p.mu.Lock()
 		if living := p.living(); len(living) > 0 && p.publisher.Connected() {
-			h := living[rng.IntN(len(living))]
-			h.seq++
-			m, err := events.NewSandboxCreated(p.meta("s"), h.id, events.SandboxCreated{ID: fmt.Sprint("sbx-", h.seq%40), Template: h.marker})
-			if h.seq%3 == 0 && err == nil {
-				m, err = events.NewUserProfileUpdated(p.meta("p"), h.id, events.UserProfileUpdated{Name: events.Some(fmt.Sprint(h.marker, h.seq))})
-			}
-			if err == nil {
-				limit, cancel := context.WithTimeout(ctx, 2*time.Second)
-				_, _ = p.publisher.PublishRaw(limit, m)
-				cancel()
-			}
+			limit, cancel := context.WithTimeout(ctx, 2*time.Second)
+			_ = p.lives(limit, living[rng.IntN(len(living))])
+			cancel()
 		}
 		p.mu.Unlock()
 		_ = pause(ctx, 15*time.Millisecond)
 	}
+}
+
+// lives publishes what somebody does.
+func (p *crowd) lives(ctx context.Context, h *person) error {
+	h.seq++
+	m, err := events.NewSandboxCreated(p.meta("s"), h.id, events.SandboxCreated{ID: fmt.Sprint("sbx-", h.seq%40), Template: h.marker})
+	if h.seq%3 == 0 && err == nil {
+		m, err = events.NewUserProfileUpdated(p.meta("p"), h.id, events.UserProfileUpdated{Name: events.Some(fmt.Sprint(h.marker, h.seq))})
+	}
+	if err == nil {
+		_, err = p.publisher.PublishRaw(ctx, m)
+	}
+	return err
 }
 
 // living are those of whom something is published.
