@@ -12,34 +12,40 @@ import (
 type act struct {
 	name    string
 	do      func()
-	refused int // the exit status that `run` refuses with after it, for sure; 0: it may not refuse at all
+	refused int // the exit status that `run` refuses with after it, for sure; or one of these
 }
+
+const (
+	never = 0  // it has no reason to refuse
+	maybe = -1 // whether it refuses depends on what was before
+)
 
 func (p *crowd) acts() []act {
 	return []act{
-		{"erase", func() { p.erase(p.leaves()) }, 0},
-		{"erase several at once", p.eraseSeveral, 0},
-		{"erase during a rebuild", p.eraseDuringRebuild, 0},
-		{"rebuild", func() { p.must("rebuild") }, 0},
-		{"rebuild, killed", p.rebuildKilled, 0},
-		{"rebuild, anew", func() { p.must("rebuild", "--restart") }, 0},
-		{"rebuilds at once", p.rebuildsAtOnce, 0},
-		{"cut over by hand", p.cutOver, 0},
-		{"roll back", p.rollBack, 0},
-		{"drop", p.drop, 0},
-		{"refold", func() { p.must("refold", "--account", p.anybody().id.String()) }, 0},
-		{"lose a row", p.loseRow, 0},
-		{"retry", func() { p.must("parked", "retry", "--all") }, 0},
-		{"verify", func() { p.must("verify", "--all") }, 0},
-		{"provision", func() { p.must("provision") }, 0},
-		{"accept nothing", func() { p.must("accept") }, 0},
-		{"back up the stream", p.backUpStream, 0},
-		{"restore the stream", p.restoreStream, 0},
-		{"back up the database", p.backUpDatabase, 0},
-		{"restore the database", p.restoreDatabase, 0},
+		{"erase", func() { p.erase(p.leaves()) }, never},
+		{"erase several at once", p.eraseSeveral, never},
+		{"erase during a rebuild", p.eraseDuringRebuild, never},
+		{"erase elsewhere", p.eraseElsewhere, never},
+		{"rebuild", func() { p.must("rebuild") }, never},
+		{"rebuild, killed", p.rebuildKilled, never},
+		{"rebuild, anew", func() { p.must("rebuild", "--restart") }, never},
+		{"rebuilds at once", p.rebuildsAtOnce, never},
+		{"cut over by hand", p.cutOver, never},
+		{"roll back", p.rollBack, never},
+		{"drop", p.drop, never},
+		{"refold", func() { p.must("refold", "--account", p.anybody().id.String()) }, never},
+		{"lose a row", p.loseRow, never},
+		{"retry", func() { p.must("parked", "retry", "--all") }, never},
+		{"verify", func() { p.must("verify", "--all") }, never},
+		{"provision", func() { p.must("provision") }, never},
+		{"accept nothing", func() { p.must("accept") }, never},
+		{"back up the stream", p.backUpStream, never},
+		{"restore the stream", p.restoreStream, maybe},
+		{"back up the database", p.backUpDatabase, never},
+		{"restore the database", p.restoreDatabase, maybe},
 		{"restore both", p.restoreBoth, 17},
 		{"purge by hand", p.purgeByHand, 18},
-		{"transform off for a while", p.transformOff, 0},
+		{"transform off for a while", p.transformOff, maybe},
 		{"partitions off", p.partitionsOff, 15},
 		{"promote a mirror", p.promoteMirror, 11},
 		{"copy the stream", p.copyStream, 12},
@@ -48,8 +54,8 @@ func (p *crowd) acts() []act {
 		{"lose the end unseen", p.loseTheEndUnseen, 16},
 		{"lose the beginning", p.loseTheBeginning, 14},
 		{"another program", p.anotherProgram, 10},
-		{"pause", p.pause, 0},
-		{"kill the projector", func() { p.projector.kill(); p.run() }, 0},
+		{"pause", p.pause, never},
+		{"kill the projector", func() { p.projector.kill(); p.run() }, never},
 	}
 }
 
@@ -100,6 +106,23 @@ func (p *crowd) stray(h *person) {
 func (p *crowd) eraseSeveral() {
 	h := p.leaves()
 	p.erase(h, h, p.leaves())
+}
+
+// eraseElsewhere: the control plane publishes the erasure, and a rebuild comes by it
+// before the live generation does. It is on the ledger all the same; what else
+// there is of the account is removed by `erase`.
+func (p *crowd) eraseElsewhere() {
+	h := p.leaves()
+	p.stop()
+	_, err := p.client.PublishErased(p.t.Context(), h.id, time.Now())
+	p.must2(err)
+	p.must("rebuild")
+	if p.exportLedger(); !strings.Contains(p.ledger, h.id.String()) {
+		p.t.Errorf("%s was erased by the control plane, and is not on the ledger", h.id)
+	}
+	p.run()
+	p.heal()
+	p.erase(h)
 }
 
 // eraseDuringRebuild: the rebuild goes on, or has been given up by the erasure,

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -172,13 +173,16 @@ func (p *crowd) startAPI() {
 // does lets an act be done, and holds what has to hold after it.
 func (p *crowd) does(i int, a act) {
 	p.t.Helper()
-	began, before := time.Now(), p.refused[a.refused]
+	began, before := time.Now(), maps.Clone(p.refused)
 	a.do()
 	done := time.Since(began)
 	p.done[a.name]++
 	p.heal()
 	healed := time.Since(began)
-	if a.refused != 0 && p.refused[a.refused] == before {
+	switch {
+	case a.refused == never && !maps.Equal(p.refused, before):
+		p.t.Errorf("%s is no reason to refuse: %v, and before %v", a.name, p.refused, before)
+	case a.refused > 0 && p.refused[a.refused] == before[a.refused]:
 		p.t.Errorf("%s was not refused with %d", a.name, a.refused)
 	}
 	p.check()
