@@ -12,7 +12,7 @@ import (
 type act struct {
 	name    string
 	do      func()
-	refused int // the exit status that `run` refuses with after it, for sure; or one of these
+	refused int // the exit status that `run` refuses with after it, once, and with no other; or one of these
 }
 
 const (
