@@ -34,7 +34,7 @@ func TestPeople(t *testing.T) {
 	acts, order := p.order()
 	inTime := p.doAll(order)
 	p.end()
-	t.Logf("SEED=%d: %d acts, %v; refusals by exit status %v; advice followed %v; %d accounts, %d of them erased",
+	t.Logf("SEED=%d: of %d acts %v; refusals by exit status %v; advice followed %v; %d accounts, %d of them erased",
 		seed, len(order), p.done, p.refused, p.followed, len(p.everybody), p.erasedCount())
 	if !inTime {
 		t.Errorf("time has run out: go test -timeout has to be longer for %d acts", len(order))

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"syscall"
@@ -66,12 +65,7 @@ func TestLateMessagesRestored(t *testing.T) {
 	s.stray(t, someone)
 	s.publishSome(t)
 	restore := s.backUp(t)
-	eventually(t, "the account to be erased", time.Minute, func(context.Context) error {
-		if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 {
-			return fmt.Errorf("exit %d: %s", status, out)
-		}
-		return nil
-	})
+	s.inTheEndErased(t, someone)
 	s.noTraces(t)
 	s.publishSome(t)
 	restore()
@@ -113,12 +107,6 @@ func TestSecondErasureAndRestoredDatabase(t *testing.T) {
 	t.Logf("status: exit %d: %.300s", status, out)
 	out, status = command(t, "projector", s.settings, "accept", "--yes")
 	t.Logf("accept --yes: exit %d: %s", status, out)
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "status to exit 0", time.Minute, func(context.Context) error {
-		if out, status := command(t, "projector", s.settings, "status"); status != 0 {
-			return fmt.Errorf("exit %d: %s", status, out)
-		}
-		return nil
-	})
+	s.runs(t)
 	s.noTraces(t)
 }

@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"context"
-	"fmt"
 	"net/http"
 	"strings"
 	"syscall"
@@ -84,12 +82,7 @@ func bothRestored(t *testing.T) (s *system, before, ledger string) {
 	before = s.documents(t)
 	dump := s.dump(t)
 	restore := s.backUp(t)
-	eventually(t, "the account to be erased", time.Minute, func(context.Context) error {
-		if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 {
-			return fmt.Errorf("exit %d: %s", status, out)
-		}
-		return nil
-	})
+	s.inTheEndErased(t, someone)
 	s.noTraces(t)
 	ledger = s.ledgerFile(t, someone)
 	projector.signal(syscall.SIGTERM)
@@ -97,19 +90,4 @@ func bothRestored(t *testing.T) (s *system, before, ledger string) {
 	restore()
 	s.undump(t, dump)
 	return s, before, ledger
-}
-
-// runs starts `projector run`, and waits until all is well.
-func (s *system) runs(t *testing.T) {
-	t.Helper()
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "status to exit 0", time.Minute, func(ctx context.Context) error {
-		if err := s.caughtUp(ctx); err != nil {
-			return err
-		}
-		if out, status := command(t, "projector", s.settings, "status"); status != 0 {
-			return fmt.Errorf("exit %d: %s", status, out)
-		}
-		return nil
-	})
 }

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,8 +9,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/internal/auth/authtest"
 	"accountexport/internal/workload"
@@ -64,12 +61,7 @@ func TestErasureOutlivesTheStream(t *testing.T) {
 	if status := answer(); status != http.StatusOK {
 		t.Fatalf("before: status %d", status)
 	}
-	eventually(t, "the account to be erased", time.Minute, func(context.Context) error {
-		if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 {
-			return fmt.Errorf("exit %d: %s", status, out)
-		}
-		return nil
-	})
+	s.inTheEndErased(t, someone)
 	if status := answer(); status != http.StatusGone {
 		t.Fatalf("erased: status %d", status)
 	}
@@ -205,13 +197,7 @@ func TestDatabaseRestored(t *testing.T) {
 	s.says(t, 18, "1 accounts on the ledger of erasures are served still", "status")
 	s.says(t, 1, "projector accept --yes", "accept")
 	s.says(t, 0, "carried out anew", "accept", "--yes")
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "status to exit 0", time.Minute, func(context.Context) error {
-		if out, status := command(t, "projector", s.settings, "status"); status != 0 {
-			return fmt.Errorf("exit %d: %s", status, out)
-		}
-		return nil
-	})
+	s.runs(t)
 	s.noTraces(t)
 }
 
@@ -253,18 +239,7 @@ func TestCopiesOfWhatIsErasedAnew(t *testing.T) {
 	s.marked(t, someone, 3)
 	s.marked(t, another, 3)
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	js := jetStream(t, s.nats.URL())
-	mirror, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "MIRROR", Mirror: &jetstream.StreamSource{Name: "CONTROL_PLANE"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything mirrored", time.Minute, func(ctx context.Context) error {
-		info, err := mirror.Info(ctx)
-		if err == nil && info.State.Msgs < 6 {
-			err = fmt.Errorf("%d messages are", info.State.Msgs)
-		}
-		return err
-	})
+	s.mirrored(t, "MIRROR")
 	s.erase(t, another, 1, "KEEPS")
 	if out := s.says(t, 0, another, "erasures", "list"); strings.Contains(out, "sha256:") {
 		t.Errorf("a receipt is noted: %s", out)

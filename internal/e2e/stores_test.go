@@ -192,3 +192,18 @@ func (s *system) ledgerFile(t *testing.T, account string) (file string) {
 	}
 	return file
 }
+
+// runs starts `projector run`, and waits until all is well.
+func (s *system) runs(t *testing.T) {
+	t.Helper()
+	launch(t, "projector", s.settings, "run")
+	eventually(t, "status to exit 0", time.Minute, func(ctx context.Context) error {
+		if err := s.caughtUp(ctx); err != nil {
+			return err
+		}
+		if out, status := command(t, "projector", s.settings, "status"); status != 0 {
+			return fmt.Errorf("exit %d: %s", status, out)
+		}
+		return nil
+	})
+}
