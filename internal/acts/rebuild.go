@@ -117,7 +117,7 @@ func (r *Rebuilding) giveUpLost(ctx context.Context) error {
 // the end. It goes on with one that was cut off.
 func (r *Rebuilding) Build(ctx context.Context) (err error) {
 	if r.Generation, err = r.build(ctx); err != nil {
-		return fmt.Errorf("%w; the live generation is untouched, and the same command goes on from here", err)
+		return fmt.Errorf("%w; the live generation is untouched, and `projector rebuild` goes on from here", err)
 	}
 	return nil
 }
@@ -178,12 +178,12 @@ func (r *Rebuilding) toEnd(ctx context.Context, engine *projections.Projector, g
 			return findErr
 		}
 		if g.State != readmodel.StateBuilding {
-			return fmt.Errorf("generation %d was given up, by an erasure: run the same command again", generation)
+			return fmt.Errorf("generation %d was given up, by an erasure: `projector rebuild` begins another", generation)
 		}
 		err = engine.RunToEnd(ctx)
 	}
 	if err == nil && r.store.Acquired() != generation {
-		err = fmt.Errorf("generation %d was given up, by an erasure: run the same command again", generation)
+		err = fmt.Errorf("generation %d was given up, by an erasure: `projector rebuild` begins another", generation)
 	}
 	return err
 }
