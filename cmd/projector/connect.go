@@ -30,8 +30,10 @@ func (p *program) connectStream(ctx context.Context, log *slog.Logger) (*stream.
 
 func (p *program) connectWithin(ctx context.Context, log *slog.Logger, patience time.Duration) (*stream.Client, error) {
 	return stream.Connect(ctx, stream.Config{Patience: patience,
-		URL: string(p.cfg.NATSURL), Creds: string(p.cfg.NATSCreds),
-		CA: string(p.cfg.NATSCA), Stream: string(p.cfg.Stream), Name: "projector",
+		URL: string(p.cfg.NATSURL), Stream: string(p.cfg.Stream), Name: "accountexport " + p.command,
+		Creds: string(p.cfg.NATSCreds), NKey: string(p.cfg.NATSNKey), User: string(p.cfg.NATSUser), Password: string(p.cfg.NATSPassword),
+		Token: string(p.cfg.NATSToken), CA: string(p.cfg.NATSCA), Cert: string(p.cfg.NATSCert), Key: string(p.cfg.NATSKey),
+		TLSFirst: p.cfg.TLSFirst, Domain: string(p.cfg.NATSJSDomain), Prefix: string(p.cfg.NATSJSPrefix), InboxPrefix: p.cfg.InboxPrefix,
 		ReadAhead: min(16<<20, int(p.cfg.MemoryLimit)/32), Logger: log})
 }
 

@@ -27,11 +27,11 @@ func (c *Client) CanErase(ctx context.Context, account events.UUID) (missing []e
 // CanRemove says all that would keep messages from being found in the stream
 // and removed from it.
 func (c *Client) CanRemove(ctx context.Context) (missing []error) {
-	s, err := c.stream(ctx)
+	info, err := c.stream(ctx)
 	if err != nil {
 		return []error{c.explain(err)}
 	}
-	cfg := s.CachedInfo().Config
+	cfg := info.Config
 	for _, denied := range []struct {
 		is   bool
 		what string

@@ -149,13 +149,13 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	d.heard(errors.New("something else"))
 	d.heard(permissionViolation("$JS.API.STREAM.PURGE.OTHER"))
 	select {
-	case <-denied:
+	case <-denied.done:
 		t.Error("another subject was refused")
 	default:
 	}
 	d.heard(permissionViolation("$js.api.stream.purge.s"))
 	select {
-	case <-denied:
+	case <-denied.done:
 	case <-time.After(time.Minute):
 		t.Error("refused, and not told")
 	}

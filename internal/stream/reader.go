@@ -36,7 +36,7 @@ type reader struct {
 	sub      *nats.Subscription
 	msgs     chan *nats.Msg
 	states   chan nats.Status // of the connection, when it is lost
-	denied   <-chan struct{}  // closed once it may not ask for messages
+	denied   *denial          // once it may not ask for messages
 	undeny   func()
 	done     chan struct{}
 	once     sync.Once
@@ -68,31 +68,21 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 		from:   after,
 	}
 	r.denied, r.undeny = c.denials.watch(r.asksOn())
+	err := c.mayEnd(limit)
 	var cons jetstream.Consumer
-	err := c.permitted(limit, "$JS.API.CONSUMER.CREATE."+c.cfg.Stream+".", func(limit context.Context) (err error) {
-		cons, err = c.js.CreateConsumer(limit, c.cfg.Stream, jetstream.ConsumerConfig{
-			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-			OptStartSeq:       after + 1,
-			AckPolicy:         jetstream.AckNonePolicy,
-			FilterSubjects:    filters,
-			MemoryStorage:     true,
-			Replicas:          1,
-			InactiveThreshold: inactiveAfter,
-		})
-		return err
-	})
+	if err == nil {
+		cons, err = c.consumer(limit, after, filters)
+	}
 	if c.asked(ctx, limit, err) != nil {
 		r.Close()
-		if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) && refused.ErrorCode == errMaxConsumers {
-			err = fmt.Errorf("it has as many consumers as max_consumers lets it, or the account, have, and every reading takes one more: %w", err)
-		}
-		return nil, fmt.Errorf("consumer after %d: %w", after, c.explain(err))
+		return nil, fmt.Errorf("consumer after %d: %w", after, c.explain(limited(err)))
 	}
 	r.consumer = cons.CachedInfo().Name
 	inbox := c.nc.NewInbox()
 	r.flow = flow{inbox: inbox + ".", budget: budget(c.cfg.ReadAhead, c.nc.MaxPayload()), request: func(reply string, body []byte) error {
 		return c.nc.PublishRequest(r.asksOn()+r.consumer, reply, body)
 	}}
+	r.flow.within(allowed(cons.CachedInfo().Config), c.nc.MaxPayload())
 	if r.sub, err = c.nc.ChanSubscribe(inbox+".*", r.msgs); err == nil {
 		err = r.flow.fill()
 	}
@@ -103,12 +93,78 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 	return r, nil
 }
 
-// asksOn is how the subjects begin on which the server is asked for messages.
-func (r *reader) asksOn() string { return "$JS.API.CONSUMER.MSG.NEXT." + r.client.cfg.Stream + "." }
+// consumer makes what a reader reads through. What it does not ask for, the
+// server fills in from its limits; a stream whose inactive_threshold is lower
+// than what is asked for has its own.
+func (c *Client) consumer(ctx context.Context, after uint64, filters []string) (cons jetstream.Consumer, err error) {
+	cfg := jetstream.ConsumerConfig{
+		Description:       c.description(),
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       after + 1,
+		AckPolicy:         jetstream.AckNonePolicy,
+		FilterSubjects:    filters,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: inactiveAfter,
+	}
+	create := func(ctx context.Context) (err error) {
+		cons, err = c.js.CreateConsumer(ctx, c.cfg.Stream, cfg)
+		return err
+	}
+	subject := c.prefix + "CONSUMER.CREATE." + c.cfg.Stream + "."
+	err = c.permitted(ctx, subject, create)
+	if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) && refused.ErrorCode == errInactiveThreshold {
+		cfg.InactiveThreshold = 0 // the stream's
+		err = c.permitted(ctx, subject, create)
+		if err == nil && cons.CachedInfo().Config.InactiveThreshold < leastInactive {
+			c.drop(cons.CachedInfo().Name)
+			return nil, tooShort(cons.CachedInfo().Config.InactiveThreshold)
+		}
+	}
+	return cons, err
+}
 
-// errMaxConsumers is what the server says where there are as many consumers as
-// may be.
-const errMaxConsumers jetstream.ErrorCode = 10026
+// description says to whoever lists consumers who has made one.
+func (c *Client) description() string {
+	name := c.cfg.Name
+	if name == "" {
+		name = "accountexport"
+	}
+	return "Reads the stream for " + name + "; gone by itself when it is done with"
+}
+
+// mayEnd asks once whether consumers may be removed again, of one that is not
+// there: where they may not, each reading would leave one behind, and the server
+// tells nobody in particular.
+func (c *Client) mayEnd(ctx context.Context) error {
+	if _, known := c.ends.Load(c.cfg.Stream); known {
+		return nil
+	}
+	err := c.api(ctx, "CONSUMER.DELETE."+c.cfg.Stream+".accountexport-may-it-be-removed", nil, nil)
+	if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) && !errors.Is(err, ErrNoJetStream) {
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return err
+		}
+		err = nil
+	}
+	if errors.Is(err, ErrPermission) {
+		return fmt.Errorf("remove consumers that are done with: %w", err)
+	}
+	if err == nil {
+		c.ends.Store(c.cfg.Stream, true)
+	}
+	return err
+}
+
+// drop removes a consumer, unless it is gone already. Nothing is waited for.
+func (c *Client) drop(consumer string) {
+	_ = c.nc.Publish(c.prefix+"CONSUMER.DELETE."+c.cfg.Stream+"."+consumer, nil)
+}
+
+// asksOn is how the subjects begin on which the server is asked for messages.
+func (r *reader) asksOn() string {
+	return r.client.prefix + "CONSUMER.MSG.NEXT." + r.client.cfg.Stream + "."
+}
 
 // Close implements [projections.Reader].
 func (r *reader) Close() {
@@ -121,7 +177,7 @@ func (r *reader) Close() {
 			_ = r.sub.Unsubscribe()
 		}
 		if r.consumer != "" {
-			_ = r.client.nc.Publish("$JS.API.CONSUMER.DELETE."+r.client.cfg.Stream+"."+r.consumer, nil)
+			r.client.drop(r.consumer)
 		}
 	})
 }
@@ -195,8 +251,8 @@ func (r *reader) take(ctx context.Context, wait bool) (*nats.Msg, error) {
 		return nil, ErrReaderClosed
 	case <-r.states:
 		return nil, ErrConnectionLost
-	case <-r.denied:
-		return nil, fmt.Errorf("%w to publish on %s*", ErrPermission, r.asksOn())
+	case <-r.denied.done:
+		return nil, r.denied.publishing(r.asksOn())
 	case <-alarm.C:
 		r.client.doubt()
 		return nil, fmt.Errorf("%w for %v", ErrReaderStalled, silence)
