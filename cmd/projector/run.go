@@ -36,6 +36,10 @@ func (p *program) follow(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
+	// What time does not mend; the rest is waited for.
+	if err := client.CanRead(ctx); errors.Is(err, stream.ErrPermission) || errors.Is(err, stream.ErrNoReader) {
+		return err
+	}
 	replica := replicaName()
 	pool, err := p.connectDatabase(ctx, as(replica))
 	if err != nil {

@@ -36,6 +36,7 @@ type status struct {
 	Partitions  []partition      `json:"partitions"`
 	Paused      *pauseStatus     `json:"paused"`       // null where projecting goes on
 	Refused     *refusal         `json:"refused"`      // null where `run` goes on
+	Unreadable  string           `json:"unreadable"`   // what keeps one more reader from the stream; empty where nothing does
 	Building    *buildingStatus  `json:"building"`     // null where no generation is
 	Off         []offContract    `json:"off_contract"` // settings of the stream that have cost nothing yet
 
@@ -114,7 +115,7 @@ func (p *program) status() *cobra.Command {
 			switch {
 			case st.refused != nil:
 				return cli.Status(exitCode(st.refused))
-			case st.Lag > 0 && !st.Progressing && st.Paused == nil, st.Ledger.Served > 0:
+			case st.Lag > 0 && !st.Progressing && st.Paused == nil, st.Ledger.Served > 0, st.Unreadable != "" && len(st.Members) == 0:
 				return cli.Status(1)
 			}
 			return nil
@@ -142,10 +143,18 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 	if refused != nil && !errors.Is(refused, projections.ErrRefused) && !errors.Is(refused, readmodel.ErrNoGeneration) {
 		return nil, refused
 	}
+	unreadable := ""
+	if err := client.CanRead(ctx); err != nil && (refused == nil || errors.Is(refused, readmodel.ErrNoGeneration)) {
+		unreadable = err.Error()
+	}
 	st, err := look(ctx, pool, info)
+	if errors.Is(err, readmodel.ErrNoGeneration) && unreadable != "" {
+		return nil, fmt.Errorf("%w, which could not read the stream: %s", err, unreadable)
+	}
 	if err != nil {
 		return nil, err
 	}
+	st.Unreadable = unreadable
 	for _, d := range info.Off {
 		st.Off = append(st.Off, offContract{d.What, d.Have, d.Want})
 	}
@@ -164,7 +173,7 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 			return nil, err
 		}
 		st.Progressing = st.Lag == 0 || st.Position > before.Position
-		st.Off = before.Off
+		st.Off, st.Unreadable = before.Off, before.Unreadable
 	}
 	st.StreamEnd = max(st.StreamEnd, st.Position) // it may have grown since it was asked
 	if err = on.CheckLedger(ctx); errors.Is(err, acts.ErrErasuresLacking) {
@@ -266,6 +275,9 @@ func (p *program) printStatus(st *status) {
 	}
 	if st.Refused != nil {
 		fmt.Fprintf(p.out, "`projector run` would end with exit status %d: %s\n", st.Refused.Exit, st.Refused.Why)
+	}
+	if st.Unreadable != "" {
+		fmt.Fprintf(p.out, "one more `projector run` could not read it: %s\n", st.Unreadable)
 	}
 	for _, d := range st.Off {
 		fmt.Fprintf(p.out, "the stream's %s is %s, want %s; nothing is lost by it yet\n", d.What, d.Is, d.Want)

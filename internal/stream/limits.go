@@ -70,8 +70,11 @@ func allowed(cfg jetstream.ConsumerConfig) allowance {
 // consumer is gone sooner than its first request comes over a slow network.
 const leastInactive = time.Second
 
+// ErrNoReader means that a limit lets nobody read the stream, now or later.
+var ErrNoReader = errors.New("nobody can read the stream")
+
 // tooShort refuses an inactive_threshold of the stream that lets no reader live.
 func tooShort(of time.Duration) error {
-	return fmt.Errorf("its consumer_limits have inactive_threshold %v, and a consumer that lives for less than %v is gone before it is read from: "+
-		"raise it (`nats stream edit --limit-consumer-inactive=5m`)", of, leastInactive)
+	return fmt.Errorf("%w: its consumer_limits have inactive_threshold %v, and a consumer that lives for less than %v is gone before it is read from: "+
+		"raise it, to 5m for example", ErrNoReader, of, leastInactive)
 }

@@ -67,7 +67,7 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 		done:   make(chan struct{}),
 		from:   after,
 	}
-	r.denied, r.undeny = c.denials.watch(r.asksOn())
+	r.denied, r.undeny = c.denials.watch(c.asksOn())
 	err := c.mayEnd(limit)
 	var cons jetstream.Consumer
 	if err == nil {
@@ -80,7 +80,7 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 	r.consumer = cons.CachedInfo().Name
 	inbox := c.nc.NewInbox()
 	r.flow = flow{inbox: inbox + ".", budget: budget(c.cfg.ReadAhead, c.nc.MaxPayload()), request: func(reply string, body []byte) error {
-		return c.nc.PublishRequest(r.asksOn()+r.consumer, reply, body)
+		return c.nc.PublishRequest(c.asksOn()+r.consumer, reply, body)
 	}}
 	r.flow.within(allowed(cons.CachedInfo().Config), c.nc.MaxPayload())
 	if r.sub, err = c.nc.ChanSubscribe(inbox+".*", r.msgs); err == nil {
@@ -162,9 +162,7 @@ func (c *Client) drop(consumer string) {
 }
 
 // asksOn is how the subjects begin on which the server is asked for messages.
-func (r *reader) asksOn() string {
-	return r.client.prefix + "CONSUMER.MSG.NEXT." + r.client.cfg.Stream + "."
-}
+func (c *Client) asksOn() string { return c.prefix + "CONSUMER.MSG.NEXT." + c.cfg.Stream + "." }
 
 // Close implements [projections.Reader].
 func (r *reader) Close() {
@@ -252,7 +250,7 @@ func (r *reader) take(ctx context.Context, wait bool) (*nats.Msg, error) {
 	case <-r.states:
 		return nil, ErrConnectionLost
 	case <-r.denied.done:
-		return nil, r.denied.publishing(r.asksOn())
+		return nil, r.denied.publishing(r.client.asksOn())
 	case <-alarm.C:
 		r.client.doubt()
 		return nil, fmt.Errorf("%w for %v", ErrReaderStalled, silence)

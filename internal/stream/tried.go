@@ -39,7 +39,7 @@ func (c *Client) tried(ctx context.Context) (why []string, final bool) {
 }
 
 // tryTimeout is how long a server may take to say that it is one.
-const tryTimeout = 3 * time.Second
+const tryTimeout = 2 * time.Second
 
 func (c *Client) try(ctx context.Context, server string) (why string, final bool) {
 	opts, err := c.cfg.identity()
@@ -106,6 +106,10 @@ func (c *Client) judged(err error) (why string, final bool) {
 		return fmt.Sprintf("it wants a client certificate (%v): NATS_CERT and NATS_KEY have to name one", err), true
 	case strings.Contains(text, "unknown certificate authority"), strings.Contains(text, "bad certificate"), strings.Contains(text, "certificate unknown"):
 		return fmt.Sprintf("it does not take the client certificate (%v): NATS_CERT has to be of an authority that the server knows", err), true
+	case strings.Contains(text, "after tls handshake") && c.cfg.Cert != "":
+		return fmt.Sprintf("it does not take the client certificate, or has just ended (%v): NATS_CERT has to be of an authority that the server knows", err), false
+	case strings.Contains(text, "after tls handshake"):
+		return fmt.Sprintf("it wants a client certificate, or has just ended (%v): NATS_CERT and NATS_KEY have to name one", err), false
 	case errors.Is(err, nats.ErrNkeysNotSupported):
 		return "it knows no nkeys: NATS_NKEY and NATS_CREDS are for servers that do", true
 	case strings.Contains(text, "expired"):
