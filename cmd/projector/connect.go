@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -28,6 +29,25 @@ func (p *program) connectStream(ctx context.Context, log *slog.Logger) (*stream.
 	return p.connectWithin(ctx, log, patience)
 }
 
+// connectReader connects to JetStream, and fails where what reading takes is not
+// there and waiting does not mend it. What else keeps the stream from being read
+// is told by who reads.
+func (p *program) connectReader(ctx context.Context, log *slog.Logger) (*stream.Client, error) {
+	client, err := p.connectStream(ctx, log)
+	if err == nil {
+		err = p.mayRead(ctx, client)
+	}
+	return client, err
+}
+
+func (p *program) mayRead(ctx context.Context, client *stream.Client) error {
+	if err := client.CanRead(ctx); errors.Is(err, stream.ErrPermission) || errors.Is(err, stream.ErrNoReader) {
+		client.Close()
+		return err
+	}
+	return nil
+}
+
 func (p *program) connectWithin(ctx context.Context, log *slog.Logger, patience time.Duration) (*stream.Client, error) {
 	return stream.Connect(ctx, stream.Config{Patience: patience,
 		URL: string(p.cfg.NATSURL), Stream: string(p.cfg.Stream), Name: "accountexport " + p.command,
@@ -39,7 +59,7 @@ func (p *program) connectWithin(ctx context.Context, log *slog.Logger, patience 
 
 // target connects to both, and gives what ends the connections.
 func (p *program) target(ctx context.Context) (on acts.Target, done func(), err error) {
-	client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
+	client, err := p.connectReader(ctx, p.cfg.Logger(p.err))
 	if err != nil {
 		return on, nil, err
 	}

@@ -36,8 +36,7 @@ func (p *program) follow(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	// What time does not mend; the rest is waited for.
-	if err := client.CanRead(ctx); errors.Is(err, stream.ErrPermission) || errors.Is(err, stream.ErrNoReader) {
+	if err := p.mayRead(ctx, client); err != nil {
 		return err
 	}
 	replica := replicaName()

@@ -14,6 +14,7 @@ import (
 
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
+	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/readmodel"
 )
@@ -41,6 +42,7 @@ type status struct {
 	Off         []offContract    `json:"off_contract"` // settings of the stream that have cost nothing yet
 
 	refused error
+	reading error // why it is unreadable
 	paused  *projections.Pause
 }
 
@@ -115,7 +117,7 @@ func (p *program) status() *cobra.Command {
 			switch {
 			case st.refused != nil:
 				return cli.Status(exitCode(st.refused))
-			case st.Lag > 0 && !st.Progressing && st.Paused == nil, st.Ledger.Served > 0, st.Unreadable != "" && len(st.Members) == 0:
+			case st.Lag > 0 && !st.Progressing && st.Paused == nil, st.Ledger.Served > 0, st.unreadable():
 				return cli.Status(1)
 			}
 			return nil
@@ -143,18 +145,20 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 	if refused != nil && !errors.Is(refused, projections.ErrRefused) && !errors.Is(refused, readmodel.ErrNoGeneration) {
 		return nil, refused
 	}
-	unreadable := ""
-	if err := client.CanRead(ctx); err != nil && (refused == nil || errors.Is(refused, readmodel.ErrNoGeneration)) {
-		unreadable = err.Error()
+	var reading error
+	if refused == nil || errors.Is(refused, readmodel.ErrNoGeneration) {
+		reading = client.CanRead(ctx)
 	}
 	st, err := look(ctx, pool, info)
-	if errors.Is(err, readmodel.ErrNoGeneration) && unreadable != "" {
-		return nil, fmt.Errorf("%w, which could not read the stream: %s", err, unreadable)
+	if errors.Is(err, readmodel.ErrNoGeneration) && reading != nil {
+		return nil, fmt.Errorf("%w, which could not read the stream: %w", err, reading)
 	}
 	if err != nil {
 		return nil, err
 	}
-	st.Unreadable = unreadable
+	if reading != nil {
+		st.Unreadable, st.reading = reading.Error(), reading
+	}
 	for _, d := range info.Off {
 		st.Off = append(st.Off, offContract{d.What, d.Have, d.Want})
 	}
@@ -173,7 +177,7 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 			return nil, err
 		}
 		st.Progressing = st.Lag == 0 || st.Position > before.Position
-		st.Off, st.Unreadable = before.Off, before.Unreadable
+		st.Off, st.Unreadable, st.reading = before.Off, before.Unreadable, before.reading
 	}
 	st.StreamEnd = max(st.StreamEnd, st.Position) // it may have grown since it was asked
 	if err = on.CheckLedger(ctx); errors.Is(err, acts.ErrErasuresLacking) {
@@ -181,6 +185,12 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 		return st, nil
 	}
 	return st, err
+}
+
+// unreadable tells whether `run` could not read the stream. Where only as many
+// read it as may, and replicas live, those are they.
+func (st *status) unreadable() bool {
+	return st.reading != nil && !(errors.Is(st.reading, stream.ErrMaxConsumers) && len(st.Members) > 0)
 }
 
 func (st *status) refuse(err error) {

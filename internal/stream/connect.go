@@ -98,6 +98,9 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		cfg.Logger = slog.Default()
 	}
 	c := &Client{cfg: cfg, prefix: cfg.api(), log: cfg.Logger, denials: &denials{}, ends: &sync.Map{}}
+	if cfg.Domain != "" {
+		c.denials.domain = c.prefix
+	}
 	identity, err := cfg.identity()
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)

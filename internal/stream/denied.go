@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ErrPermission means that the NATS user may not publish on a subject, or not
@@ -18,6 +19,10 @@ var ErrPermission = errors.New("the NATS user has no permission")
 // denials tells requests that the server refused them: it says so to nobody in
 // particular, and answers nothing.
 type denials struct {
+	// How subjects begin that a server of its own domain takes for those of
+	// $JS.API, and judges and names as such; empty: none.
+	domain string
+
 	mu      sync.Mutex
 	waiting map[string]map[*denial]bool // by how the subject begins, in lower case
 	deaf    error                       // why no answer comes on this connection
@@ -60,10 +65,21 @@ func (d *denials) heard(err error) {
 	}
 	subject := strings.ToLower(m[1])
 	for prefix := range d.waiting {
-		if strings.HasPrefix(subject, prefix) {
+		switch {
+		case strings.HasPrefix(subject, prefix):
 			d.end(prefix, nil)
+		case strings.HasPrefix(subject, strings.ToLower(d.taken(prefix))):
+			d.end(prefix, errTaken)
 		}
 	}
+}
+
+// taken is what a server of the domain takes a subject for.
+func (d *denials) taken(subject string) string {
+	if n := len(d.domain); n > 0 && len(subject) >= n && strings.EqualFold(subject[:n], d.domain) {
+		return jetstream.DefaultAPIPrefix + subject[n:]
+	}
+	return subject
 }
 
 // end denies all that wait with this prefix.
@@ -106,11 +122,17 @@ func (d *denials) watch(subject string) (denied *denial, end func()) {
 	}
 }
 
-// publishing is the denial's error, of publishing on a subject; one that ends
-// in a dot stands for all that begin like it.
-func (d *denial) publishing(subject string) error {
-	if d.err != nil {
-		return d.err
+// errTaken is a denial of what the server took the subject for.
+var errTaken = errors.New("taken for another")
+
+// denied is the error of publishing on a subject, where that is denied; one that
+// ends in a dot stands for all that begin like it.
+func (d *denials) denied(by *denial, subject string) error {
+	switch {
+	case by.err == errTaken:
+		subject = d.taken(subject)
+	case by.err != nil:
+		return by.err
 	}
 	if strings.HasSuffix(subject, ".") {
 		subject += ">"
@@ -139,7 +161,7 @@ func (c *Client) permitted(ctx context.Context, subject string, do func(ctx cont
 	<-done
 	select {
 	case <-denied.done:
-		return denied.publishing(subject)
+		return c.denials.denied(denied, subject)
 	default:
 		return c.available(subject, err)
 	}

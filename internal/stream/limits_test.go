@@ -78,7 +78,9 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 		says                  string
 	}{
 		{"max_bytes_required", "", "max_bytes_required: true", nil, "max_bytes_required"},
-		{"max_streams", "", "max_streams: 1", func(c *jetstream.StreamConfig) { c.Name, c.Subjects, c.SubjectTransform = "OTHER", []string{"other"}, nil }, "max_streams"},
+		{"max_streams", "", "max_streams: 1", func(c *jetstream.StreamConfig) {
+			c.Name, c.Subjects, c.SubjectTransform = "OTHER", []string{"other"}, nil
+		}, "max_streams"},
 		{"max_file", "", "max_file: 0", nil, "max_file"},
 		{"max_consumers of the stream", "", "", func(c *jetstream.StreamConfig) { c.MaxConsumers = 1 }, "max_consumers"},
 		{"max_consumers of the account", "", "max_consumers: 1", func(*jetstream.StreamConfig) {}, "max_consumers"},

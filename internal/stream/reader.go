@@ -140,7 +140,10 @@ func (c *Client) mayEnd(ctx context.Context) error {
 	if _, known := c.ends.Load(c.cfg.Stream); known {
 		return nil
 	}
-	err := c.api(ctx, "CONSUMER.DELETE."+c.cfg.Stream+".accountexport-may-it-be-removed", nil, nil)
+	subject := "CONSUMER.DELETE." + c.cfg.Stream + "."
+	err := c.permitted(ctx, c.prefix+subject, func(ctx context.Context) error {
+		return c.api(ctx, subject+"accountexport-may-it-be-removed", nil, nil)
+	})
 	if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) && !errors.Is(err, ErrNoJetStream) {
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			return err
@@ -250,7 +253,7 @@ func (r *reader) take(ctx context.Context, wait bool) (*nats.Msg, error) {
 	case <-r.states:
 		return nil, ErrConnectionLost
 	case <-r.denied.done:
-		return nil, r.denied.publishing(r.client.asksOn())
+		return nil, r.client.denials.denied(r.denied, r.client.asksOn())
 	case <-alarm.C:
 		r.client.doubt()
 		return nil, fmt.Errorf("%w for %v", ErrReaderStalled, silence)
