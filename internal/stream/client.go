@@ -78,7 +78,7 @@ func (c *Client) infoOf(info *jetstream.StreamInfo) (out projections.StreamInfo,
 		out.Lost = info.State.Lost.Msgs
 	}
 	if out.Partitions, err = partitionCount(info.Config.SubjectTransform); err != nil && !c.copy {
-		return out, noTransform(c.cfg.Stream, err)
+		return out, noTransform(info.Config, err)
 	}
 	return out, nil
 }
