@@ -23,7 +23,7 @@ func (p *program) provision() *cobra.Command {
 		Long: "Brings the database to this program's schema, and creates the stream or checks that it is as it must be; one that does\n" +
 			"not say which stream it is gets an id. May be repeated. A stream that differs is refused, naming each difference; another\n" +
 			"partition count is none. Where the database holds checkpoints and there is no such stream, none is made unless told\n" +
-			"--new-stream: an empty one would be another than what was folded.",
+			"--new-stream: an empty one would be another than what was folded. Ends with 1 where `projector run` could not read it.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))

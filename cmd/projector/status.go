@@ -97,8 +97,8 @@ func (p *program) status() *cobra.Command {
 		Use:   "status [--json]",
 		Short: "Show how far the read model is; exit 1 when it is behind and not progressing",
 		Long: "Shows how far the read model is, what of the stream is not as the contract wants it, how the\n" +
-			"ledger of erasures is kept, and whether `projector run` would\n" +
-			"refuse the stream: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing,\n" +
+			"ledger of erasures is kept, whether one more `projector run` could read the stream, and whether it would\n" +
+			"refuse it: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing,\n" +
 			"unless that is since projecting is paused, which it says, and while accounts on the ledger are served still.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := p.inspect(cmd.Context())

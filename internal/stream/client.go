@@ -24,6 +24,7 @@ type Client struct {
 	log    *slog.Logger
 
 	denials *denials
+	away    *away
 	ends    *sync.Map // streams whose consumers may be removed
 	copy    bool      // of the stream that is projected
 }
@@ -91,7 +92,7 @@ const answerTimeout = 2 * time.Second
 // connection's own pings would take longer to notice.
 func (c *Client) doubt() {
 	if c.nc.IsConnected() && errors.Is(c.nc.FlushTimeout(answerTimeout), nats.ErrTimeout) {
-		c.log.Warn("NATS does not answer; connecting anew", "server", c.nc.ConnectedUrlRedacted())
+		c.log.Warn("NATS does not answer; connecting anew", "server", redacted(c.nc.ConnectedUrl()))
 		_ = c.nc.ForceReconnect() // fails for a closed connection
 	}
 }

@@ -97,7 +97,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	c := &Client{cfg: cfg, prefix: cfg.api(), log: cfg.Logger, denials: &denials{}, ends: &sync.Map{}}
+	c := &Client{cfg: cfg, prefix: cfg.api(), log: cfg.Logger, denials: &denials{}, ends: &sync.Map{}, away: &away{}}
 	if cfg.Domain != "" {
 		c.denials.domain = c.prefix
 	}
@@ -120,7 +120,13 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			c.denials.anew()
-			c.log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted())
+			c.away.over()
+			c.log.Info("connected to NATS again", "server", redacted(nc.ConnectedUrl()))
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if c.away.say() {
+				c.log.Warn("waiting for NATS", "servers", c.servers(), "error", err)
+			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			c.denials.heard(err)
@@ -140,7 +146,43 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		c.nc.Close()
 		return nil, err
 	}
+	c.away.over()
 	return c, nil
+}
+
+// away is how long the connection has been lost, so that it is said now and then;
+// until it stood first, whoever waits for that says so.
+type away struct {
+	mu    sync.Mutex
+	stood bool
+	since time.Time // zero while it stands
+	next  time.Time // when to say so
+}
+
+// say tells whether to say now that it is away: after a second, and twice as long
+// each time.
+func (a *away) say() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	switch {
+	case !a.stood:
+		return false
+	case a.since.IsZero():
+		a.since, a.next = now, now.Add(time.Second)
+		return false
+	case now.Before(a.next):
+		return false
+	}
+	a.next = now.Add(now.Sub(a.since))
+	return true
+}
+
+// over is told that the connection stands.
+func (a *away) over() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stood, a.since = true, time.Time{}
 }
 
 func (c *Client) jetStream(opts ...jetstream.JetStreamOpt) (jetstream.JetStream, error) {

@@ -188,6 +188,46 @@ func TestRefusedAtOnce(t *testing.T) {
 	}
 }
 
+// TestLostServerIsSaid: who has lost the server says which it waits for, and why,
+// and shows no token that is in a URL.
+func TestLostServerIsSaid(t *testing.T) {
+	t.Parallel()
+	srv := natsserver.ForTestWith(t, `authorization { token: hunter2 }`)
+	lines := make(chan string, 1000)
+	c, err := Connect(deadline(t), Config{URL: strings.Replace(srv.URL(), "nats://", "nats://hunter2@", 1), Logger: slog.New(slog.NewJSONHandler(telling(lines), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	srv.Halt()
+	wait := func(what string) string {
+		for line := range lines {
+			if strings.Contains(line, "hunter2") || strings.Contains(line, "null") {
+				t.Errorf("it says %s", line)
+			}
+			if strings.Contains(line, what) {
+				return line
+			}
+		}
+		return ""
+	}
+	if line := wait("waiting for NATS"); !strings.Contains(line, "connection refused") || strings.Count(line, strings.TrimPrefix(srv.URL(), "nats://")) != 2 {
+		t.Errorf("it says %s", line)
+	}
+	if err := srv.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	wait("connected to NATS again")
+}
+
+// telling hands on what is written, line by line.
+type telling chan<- string
+
+func (w telling) Write(p []byte) (int, error) {
+	w <- string(p)
+	return len(p), nil
+}
+
 // counting tells of each line that is logged of waiting.
 type counting struct {
 	slog.Handler
