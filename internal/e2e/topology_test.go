@@ -57,6 +57,11 @@ func TestUpgradedServer(t *testing.T) {
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	s.verify(t)
+	for _, never := range []string{"%!", "<nil>", "null"} {
+		if out := projector.out.tail(1 << 20); strings.Contains(out, never) {
+			t.Errorf("%s in what it says: %s", never, out)
+		}
+	}
 }
 
 // TestLeafNode: a projector at a leaf node projects from the hub's domain; the

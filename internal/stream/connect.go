@@ -124,7 +124,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 			c.log.Info("connected to NATS again", "server", redacted(nc.ConnectedUrl()))
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			if c.away.say() {
+			if err != nil && c.away.say() {
 				c.log.Warn("waiting for NATS", "servers", c.servers(), "error", err)
 			}
 		}),

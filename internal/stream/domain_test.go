@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -98,6 +99,62 @@ func TestJetStreamElsewhere(t *testing.T) {
 			n := 0
 			if err := c.ReadAll(ctx, func(projections.Message) error { n++; return nil }); err != nil || n != 196 {
 				t.Errorf("read %d messages: %v", n, err)
+			}
+		})
+	}
+}
+
+// TestPermissionsElsewhere: under a domain's subjects and a prefix, what is missing
+// is named as the server that is connected to judges it.
+func TestPermissionsElsewhere(t *testing.T) {
+	t.Parallel()
+	users := func(prefix string) string {
+		may := fmt.Sprintf(`"%[1]s.STREAM.*.CONTROL_PLANE", "%[1]s.STREAM.MSG.GET.CONTROL_PLANE", "%[1]s.CONSUMER.CREATE.CONTROL_PLANE.>", "%[1]s.CONSUMER.DELETE.CONTROL_PLANE.>"`, prefix)
+		return fmt.Sprintf(`[ { user: whole, password: p, permissions: { publish: [ %[1]s, "%[2]s.CONSUMER.MSG.NEXT.CONTROL_PLANE.>" ], subscribe: "_INBOX.>" } }
+			{ user: lacking, password: p, permissions: { publish: [ %[1]s ], subscribe: "_INBOX.>" } } ]`, may, prefix)
+	}
+	for _, tc := range []struct {
+		name, url string
+		cfg       Config
+		judged    string // the prefix of what is judged
+	}{
+		{"the server's own domain", natsserver.ForTestWith(t, "jetstream { domain: hub }\nauthorization { users: "+users("$JS.API")+" }").URL(), Config{Domain: "hub"}, "$JS.API"},
+		{"a hub's domain", leaf(t, "authorization { users: "+users("$JS.hub.API")+" }"), Config{Domain: "hub"}, "$JS.hub.API"},
+		{"another account", natsserver.ForTestWith(t, `jetstream: enabled
+			accounts {
+				OWNER { jetstream: enabled, users: [ { user: owner, password: owner } ], exports: [ { service: "$JS.API.>", response_type: stream } ] }
+				READER { users: `+users("JS.owner.API")+`, imports: [ { service: { account: OWNER, subject: "$JS.API.>" }, to: "JS.owner.API.>" } ] }
+			}`).URL(), Config{Prefix: "JS.owner.API"}, "JS.owner.API"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			ctx := deadline(t)
+			as := func(user string) *Client {
+				cfg := tc.cfg
+				cfg.URL, cfg.User, cfg.Password, cfg.Patience = tc.url, user, "p", time.Minute
+				c, err := Connect(ctx, cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(c.Close)
+				return c
+			}
+			whole := as("whole")
+			reaches(ctx, t, whole)
+			if _, err := whole.Provision(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := whole.CanRead(ctx); err != nil {
+				t.Error(err)
+			}
+			lacking := as("lacking")
+			want := "no permission to publish on " + tc.judged + ".CONSUMER.MSG.NEXT.CONTROL_PLANE.>"
+			if err := lacking.CanRead(ctx); err == nil || !errors.Is(err, ErrPermission) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v; want %q in it", err, want)
+			}
+			r := open(ctx, t, lacking, 0)
+			if _, err := r.Next(ctx, nil, bound); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("reading: %v; want %q in it", err, want)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"accountexport/events"
 	"accountexport/internal/local/natsserver"
 )
 
@@ -65,6 +67,60 @@ func TestLimitsAreTakenFromTheServer(t *testing.T) {
 				t.Errorf("consumers are %+v", those)
 			}
 		})
+	}
+}
+
+// TestLimitsOfAConsumer: what a consumer lets a request ask for at most, in
+// messages, bytes and time, is asked for; a message that no request may have room
+// for ends the reading, and says so.
+func TestLimitsOfAConsumer(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	c, _ := provisioned(t)
+	const n = 3000
+	publishNotes(ctx, t, c, 1, n)
+	read := func(limits jetstream.ConsumerConfig) *reader {
+		t.Helper()
+		limits.DeliverPolicy, limits.AckPolicy = jetstream.DeliverAllPolicy, jetstream.AckNonePolicy
+		cons, err := c.js.CreateConsumer(ctx, "CONTROL_PLANE", limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.through(cons.CachedInfo(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.Close)
+		return r
+	}
+	for _, limits := range []jetstream.ConsumerConfig{
+		{MaxRequestBatch: 7},
+		{MaxRequestMaxBytes: 10_000},
+		{MaxRequestExpires: 300 * time.Millisecond},
+		{MaxRequestBatch: 100, MaxRequestMaxBytes: 5000, MaxRequestExpires: time.Second},
+	} {
+		r := read(limits)
+		if all := readUpTo(ctx, t, r, n); len(all) != n {
+			t.Errorf("%+v: read %d messages", limits, len(all))
+		}
+		// Requests that have expired are sent anew, and say nothing.
+		waiting, cancel := context.WithTimeout(ctx, 3*limits.MaxRequestExpires)
+		if _, err := r.Next(waiting, nil, bound); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%+v: waiting ended with %v", limits, err)
+		}
+		cancel()
+	}
+	if _, err := c.PublishRaw(ctx, events.Message{Subject: note(1).Subject, Data: repeat(50_000)}); err != nil {
+		t.Fatal(err)
+	}
+	r := read(jetstream.ConsumerConfig{MaxRequestMaxBytes: 10_000})
+	for {
+		if _, err := r.Next(ctx, nil, bound); err != nil {
+			if !errors.Is(err, ErrConsumerGone) || !strings.Contains(err.Error(), "larger than max_bytes of the consumer, 10000") {
+				t.Error(err)
+			}
+			break
+		}
 	}
 }
 

@@ -60,29 +60,33 @@ func (c *Client) Open(ctx context.Context, after uint64) (projections.Reader, er
 func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*reader, error) {
 	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	r := &reader{
-		client: c,
-		msgs:   make(chan *nats.Msg, maxInFlight+statusRoom),
-		states: c.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED),
-		done:   make(chan struct{}),
-		from:   after,
-	}
-	r.denied, r.undeny = c.denials.watch(c.asksOn())
 	err := c.mayEnd(limit)
 	var cons jetstream.Consumer
 	if err == nil {
 		cons, err = c.consumer(limit, after, filters)
 	}
 	if c.asked(ctx, limit, err) != nil {
-		r.Close()
 		return nil, fmt.Errorf("consumer after %d: %w", after, c.explain(limited(err)))
 	}
-	r.consumer = cons.CachedInfo().Name
+	return c.through(cons.CachedInfo(), after)
+}
+
+// through reads through a consumer, which it removes when it is closed.
+func (c *Client) through(cons *jetstream.ConsumerInfo, after uint64) (_ *reader, err error) {
+	r := &reader{
+		client:   c,
+		consumer: cons.Name,
+		msgs:     make(chan *nats.Msg, maxInFlight+statusRoom),
+		states:   c.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED),
+		done:     make(chan struct{}),
+		from:     after,
+	}
+	r.denied, r.undeny = c.denials.watch(c.asksOn())
 	inbox := c.nc.NewInbox()
 	r.flow = flow{inbox: inbox + ".", budget: budget(c.cfg.ReadAhead, c.nc.MaxPayload()), request: func(reply string, body []byte) error {
 		return c.nc.PublishRequest(c.asksOn()+r.consumer, reply, body)
 	}}
-	r.flow.within(allowed(cons.CachedInfo().Config), c.nc.MaxPayload())
+	r.flow.within(allowed(cons.Config), c.nc.MaxPayload())
 	if r.sub, err = c.nc.ChanSubscribe(inbox+".*", r.msgs); err == nil {
 		err = r.flow.fill()
 	}
@@ -177,9 +181,7 @@ func (r *reader) Close() {
 		if r.sub != nil {
 			_ = r.sub.Unsubscribe()
 		}
-		if r.consumer != "" {
-			r.client.drop(r.consumer)
-		}
+		r.client.drop(r.consumer)
 	})
 }
 
