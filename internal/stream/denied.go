@@ -16,6 +16,11 @@ import (
 // subscribe to where answers come, which the error names.
 var ErrPermission = errors.New("the NATS user has no permission")
 
+// ErrMaxSubscriptions means that the server lets the connection, or its account,
+// hear no more answers.
+var ErrMaxSubscriptions = errors.New("the server lets this connection, or its account, have no more subscriptions: raise max_subscriptions, " +
+	"or the account's limit; every reading takes one, and asking takes one more")
+
 // denials tells requests that the server refused them: it says so to nobody in
 // particular, and answers nothing.
 type denials struct {
@@ -46,6 +51,14 @@ var (
 
 // heard is told of every error of the connection.
 func (d *denials) heard(err error) {
+	if errors.Is(err, nats.ErrMaxSubscriptionsExceeded) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for prefix := range d.waiting { // for whose answers it was, it does not say
+			d.end(prefix, ErrMaxSubscriptions)
+		}
+		return
+	}
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return
 	}

@@ -185,6 +185,26 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 	}
 }
 
+// TestLimitsOfTheConnection: where the server lets a connection have too few
+// subscriptions, or takes no more connections, that is said, and not waited for.
+func TestLimitsOfTheConnection(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	srv := natsserver.ForTestWith(t, "jetstream: enabled\nmax_subscriptions: 1\nmax_connections: 1")
+	c := connect(t, srv)
+	if _, err := c.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	r := open(ctx, t, c, 0) // one more than that of its requests
+	if _, err := r.Next(ctx, nil, bound); !errors.Is(err, ErrMaxSubscriptions) {
+		t.Errorf("reading: %v", err)
+	}
+	_, err := Connect(ctx, Config{URL: srv.URL(), Patience: 300 * time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), "max_connections") { // which it says, or is gone before
+		t.Errorf("connecting: %v", err)
+	}
+}
+
 // TestConsumersSayWhoMadeThem.
 func TestConsumersSayWhoMadeThem(t *testing.T) {
 	t.Parallel()

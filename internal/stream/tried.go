@@ -110,6 +110,8 @@ func (c *Client) judged(err error) (why string, final bool) {
 		return fmt.Sprintf("it does not take the client certificate, or has just ended (%v): NATS_CERT has to be of an authority that the server knows", err), false
 	case strings.Contains(text, "after tls handshake"):
 		return fmt.Sprintf("it wants a client certificate, or has just ended (%v): NATS_CERT and NATS_KEY have to name one", err), false
+	case errors.Is(err, nats.ErrMaxConnectionsExceeded), errors.Is(err, nats.ErrMaxAccountConnectionsExceeded):
+		return fmt.Sprintf("it has as many connections as max_connections, its own or the account's, lets it have (%v): raise that, or end others", err), false
 	case errors.Is(err, nats.ErrNkeysNotSupported):
 		return "it knows no nkeys: NATS_NKEY and NATS_CREDS are for servers that do", true
 	case strings.Contains(text, "expired"):
@@ -120,8 +122,8 @@ func (c *Client) judged(err error) (why string, final bool) {
 		return fmt.Sprintf("what answers there is no NATS server (%v): is NATS_URL right?", err), true
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Sprintf("it accepts connections, and says nothing for %v: is it a NATS server, and NATS_URL right?", tryTimeout), false
-	case strings.Contains(text, "eof"), errors.Is(err, syscall.ECONNRESET):
-		return fmt.Sprintf("it ends the connection at once (%v): is it a NATS server, and NATS_URL right?", err), false
+	case strings.Contains(text, "eof"), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return fmt.Sprintf("it ends the connection at once (%v): is it a NATS server, and NATS_URL right, and does it take more connections (max_connections)?", err), false
 	}
 	return err.Error(), false
 }
