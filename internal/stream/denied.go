@@ -28,15 +28,17 @@ type denials struct {
 	// $JS.API, and judges and names as such; empty: none.
 	domain string
 
-	mu      sync.Mutex
-	waiting map[string]map[*denial]bool // by how the subject begins, in lower case
-	deaf    error                       // why no answer comes on this connection
+	mu       sync.Mutex
+	waiting  map[string]map[*denial]bool // by how the subject begins, in lower case
+	answered bool                        // a request was, on this connection: its answers are heard
+	deaf     error                       // why none is
 }
 
-// denial is of one request.
+// denial is of one request, or of one reader.
 type denial struct {
-	done chan struct{} // closed once it is denied
-	err  error         // why, then; nil: it may not publish
+	done  chan struct{} // closed once it is denied
+	err   error         // why, then; nil: it may not publish
+	hears bool          // what comes for it is heard: no subscription that is refused is its own
 }
 
 func (d *denial) deny(why error) {
@@ -51,25 +53,22 @@ var (
 
 // heard is told of every error of the connection.
 func (d *denials) heard(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if errors.Is(err, nats.ErrMaxSubscriptionsExceeded) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		for prefix := range d.waiting { // for whose answers it was, it does not say
-			d.end(prefix, ErrMaxSubscriptions)
-		}
+		d.unheard(ErrMaxSubscriptions)
 		return
 	}
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		return
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if m := deniedInbox.FindStringSubmatch(err.Error()); m != nil {
 		root, _, _ := strings.Cut(m[1], ".")
-		d.deaf = fmt.Errorf("%w to subscribe to %s.>, where answers come", ErrPermission, root)
-		for prefix := range d.waiting {
-			d.end(prefix, d.deaf)
+		why := fmt.Errorf("%w to subscribe to %s.>, where answers come", ErrPermission, root)
+		if !d.answered {
+			d.deaf = why
 		}
+		d.unheard(why)
 		return
 	}
 	m := deniedSubject.FindStringSubmatch(err.Error())
@@ -103,20 +102,47 @@ func (d *denials) end(prefix string, why error) {
 	delete(d.waiting, prefix)
 }
 
+// unheard denies all for which nothing has come yet: whose subscription was
+// refused, the server does not say.
+func (d *denials) unheard(why error) {
+	for _, those := range d.waiting {
+		for w := range those {
+			if !w.hears {
+				w.deny(why)
+				delete(those, w)
+			}
+		}
+	}
+}
+
 // anew is told that the connection is another one.
 func (d *denials) anew() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.deaf = nil
+	d.deaf, d.answered = nil, false
+}
+
+// answer is told that a request was answered.
+func (d *denials) answer() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.answered = true
+}
+
+// hear is told that something has come for a reader.
+func (d *denials) hear(by *denial) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	by.hears = true
 }
 
 // watch gives what is denied once publishing on the subject, or one that begins
-// like that, is refused.
-func (d *denials) watch(subject string) (denied *denial, end func()) {
+// like that, is refused. A reader has a subscription of its own.
+func (d *denials) watch(subject string, reader bool) (denied *denial, end func()) {
 	prefix := strings.ToLower(subject)
-	denied = &denial{done: make(chan struct{})}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	denied = &denial{done: make(chan struct{}), hears: d.answered && !reader}
 	if d.deaf != nil {
 		denied.deny(d.deaf)
 		return denied, func() {}
@@ -156,7 +182,7 @@ func (d *denials) denied(by *denial, subject string) error {
 // permitted does what publishes on a subject, or on one that begins like it;
 // where that is refused, it ends at once, with [ErrPermission].
 func (c *Client) permitted(ctx context.Context, subject string, do func(ctx context.Context) error) error {
-	denied, end := c.denials.watch(subject)
+	denied, end := c.denials.watch(subject, false)
 	defer end()
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -172,6 +198,9 @@ func (c *Client) permitted(ctx context.Context, subject string, do func(ctx cont
 	err := do(asking)
 	cancel()
 	<-done
+	if refused := (*jetstream.APIError)(nil); err == nil || errors.As(err, &refused) {
+		c.denials.answer()
+	}
 	select {
 	case <-denied.done:
 		return c.denials.denied(denied, subject)

@@ -69,6 +69,7 @@ func (c *Client) publishAll(ctx context.Context, next func() (events.Message, bo
 	if err != nil {
 		return 0, fmt.Errorf("publish: %w", err)
 	}
+	defer js.CleanupPublisher() // its subscription
 	var futures []jetstream.PubAckFuture
 	settle := func(keep int) error {
 		for len(futures) > keep {

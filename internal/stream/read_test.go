@@ -144,7 +144,7 @@ func TestOneReadingOfAnAccount(t *testing.T) {
 func TestRequestsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	d := &denials{}
-	denied, end := d.watch("$JS.API.STREAM.PURGE.S")
+	denied, end := d.watch("$JS.API.STREAM.PURGE.S", false)
 	defer end()
 	d.heard(errors.New("something else"))
 	d.heard(permissionViolation("$JS.API.STREAM.PURGE.OTHER"))

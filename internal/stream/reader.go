@@ -36,7 +36,8 @@ type reader struct {
 	sub      *nats.Subscription
 	msgs     chan *nats.Msg
 	states   chan nats.Status // of the connection, when it is lost
-	denied   *denial          // once it may not ask for messages
+	denied   *denial          // once it may not ask for messages, or hear them
+	heard    bool             // that some came, or a sign of life
 	undeny   func()
 	done     chan struct{}
 	once     sync.Once
@@ -81,7 +82,7 @@ func (c *Client) through(cons *jetstream.ConsumerInfo, after uint64) (_ *reader,
 		done:     make(chan struct{}),
 		from:     after,
 	}
-	r.denied, r.undeny = c.denials.watch(c.asksOn())
+	r.denied, r.undeny = c.denials.watch(c.asksOn(), true)
 	inbox := c.nc.NewInbox()
 	r.flow = flow{inbox: inbox + ".", budget: budget(c.cfg.ReadAhead, c.nc.MaxPayload()), request: func(reply string, body []byte) error {
 		return c.nc.PublishRequest(c.asksOn()+r.consumer, reply, body)
@@ -96,80 +97,6 @@ func (c *Client) through(cons *jetstream.ConsumerInfo, after uint64) (_ *reader,
 	}
 	return r, nil
 }
-
-// consumer makes what a reader reads through. What it does not ask for, the
-// server fills in from its limits; a stream whose inactive_threshold is lower
-// than what is asked for has its own.
-func (c *Client) consumer(ctx context.Context, after uint64, filters []string) (cons jetstream.Consumer, err error) {
-	cfg := jetstream.ConsumerConfig{
-		Description:       c.description(),
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       after + 1,
-		AckPolicy:         jetstream.AckNonePolicy,
-		FilterSubjects:    filters,
-		MemoryStorage:     true,
-		Replicas:          1,
-		InactiveThreshold: inactiveAfter,
-	}
-	create := func(ctx context.Context) (err error) {
-		cons, err = c.js.CreateConsumer(ctx, c.cfg.Stream, cfg)
-		return err
-	}
-	subject := c.prefix + "CONSUMER.CREATE." + c.cfg.Stream + "."
-	err = c.permitted(ctx, subject, create)
-	if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) && refused.ErrorCode == errInactiveThreshold {
-		cfg.InactiveThreshold = 0 // the stream's
-		err = c.permitted(ctx, subject, create)
-		if err == nil && cons.CachedInfo().Config.InactiveThreshold < leastInactive {
-			c.drop(cons.CachedInfo().Name)
-			return nil, tooShort(cons.CachedInfo().Config.InactiveThreshold)
-		}
-	}
-	return cons, err
-}
-
-// description says to whoever lists consumers who has made one.
-func (c *Client) description() string {
-	name := c.cfg.Name
-	if name == "" {
-		name = "accountexport"
-	}
-	return "Reads the stream for " + name + "; gone by itself when it is done with"
-}
-
-// mayEnd asks once whether consumers may be removed again, of one that is not
-// there: where they may not, each reading would leave one behind, and the server
-// tells nobody in particular.
-func (c *Client) mayEnd(ctx context.Context) error {
-	if _, known := c.ends.Load(c.cfg.Stream); known {
-		return nil
-	}
-	subject := "CONSUMER.DELETE." + c.cfg.Stream + "."
-	err := c.permitted(ctx, c.prefix+subject, func(ctx context.Context) error {
-		return c.api(ctx, subject+"accountexport-may-it-be-removed", nil, nil)
-	})
-	if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) && !errors.Is(err, ErrNoJetStream) {
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return err
-		}
-		err = nil
-	}
-	if errors.Is(err, ErrPermission) {
-		return fmt.Errorf("remove consumers that are done with: %w", err)
-	}
-	if err == nil {
-		c.ends.Store(c.cfg.Stream, true)
-	}
-	return err
-}
-
-// drop removes a consumer, unless it is gone already. Nothing is waited for.
-func (c *Client) drop(consumer string) {
-	_ = c.nc.Publish(c.prefix+"CONSUMER.DELETE."+c.cfg.Stream+"."+consumer, nil)
-}
-
-// asksOn is how the subjects begin on which the server is asked for messages.
-func (c *Client) asksOn() string { return c.prefix + "CONSUMER.MSG.NEXT." + c.cfg.Stream + "." }
 
 // Close implements [projections.Reader].
 func (r *reader) Close() {
@@ -272,6 +199,10 @@ func taken(raw *nats.Msg, ok bool) (*nats.Msg, error) {
 // accept checks that nothing is missing before what was delivered. ok is false
 // where it is a status, or at or before the position that reading began at.
 func (r *reader) accept(raw *nats.Msg) (m projections.Message, ok bool, err error) {
+	if !r.heard {
+		r.heard = true
+		r.client.denials.hear(r.denied)
+	}
 	// Told apart by the reply subject: a message may carry any header, also
 	// those of a status.
 	if raw.Reply == "" {
