@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/events"
@@ -182,6 +183,25 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 				t.Error("a consumer was left behind")
 			}
 		})
+	}
+}
+
+// TestLimitsByTiers: an account that may have three replicas alone is told so where
+// one is asked for.
+func TestLimitsByTiers(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	creds, config := natsserver.CredsForTest(t, func(a *jwt.AccountClaims) {
+		tier := a.Limits.JetStreamLimits
+		a.Limits.JetStreamLimits, a.Limits.JetStreamTieredLimits = jwt.JetStreamLimits{}, jwt.JetStreamTieredLimits{"R3": tier}
+	})
+	c, err := Connect(ctx, Config{URL: natsserver.ForTestWith(t, config).URL(), Creds: creds, Patience: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if _, err := c.Provision(ctx); err == nil || !strings.Contains(err.Error(), "other numbers of replicas") {
+		t.Errorf("provisioning: %v", err)
 	}
 }
 

@@ -110,7 +110,7 @@ func (c *Client) judged(err error) (why string, final bool) {
 		return fmt.Sprintf("it does not take the client certificate, or has just ended (%v): NATS_CERT has to be of an authority that the server knows", err), false
 	case strings.Contains(text, "after tls handshake"):
 		return fmt.Sprintf("it wants a client certificate, or has just ended (%v): NATS_CERT and NATS_KEY have to name one", err), false
-	case errors.Is(err, nats.ErrMaxConnectionsExceeded), errors.Is(err, nats.ErrMaxAccountConnectionsExceeded):
+	case strings.Contains(text, "connections exceeded"):
 		return fmt.Sprintf("it has as many connections as max_connections, its own or the account's, lets it have (%v): raise that, or end others", err), false
 	case errors.Is(err, nats.ErrNkeysNotSupported):
 		return "it knows no nkeys: NATS_NKEY and NATS_CREDS are for servers that do", true

@@ -66,13 +66,16 @@ func NKeyForTest(t testing.TB) (seedFile, public string) {
 }
 
 // CredsForTest makes a credentials file, and the configuration of a server that
-// knows its user, with JetStream.
-func CredsForTest(t testing.TB) (path, config string) {
+// knows its user, with JetStream; change is made to the user's account.
+func CredsForTest(t testing.TB, change ...func(*jwt.AccountClaims)) (path, config string) {
 	t.Helper()
 	operator, system, account, user := must(nkeys.CreateOperator())(t), must(nkeys.CreateAccount())(t), must(nkeys.CreateAccount())(t), must(nkeys.CreateUser())(t)
 	public := func(k nkeys.KeyPair) string { return must(k.PublicKey())(t) }
 	a := jwt.NewAccountClaims(public(account))
 	a.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit}
+	for _, c := range change {
+		c(a)
+	}
 	accountJWT := must(a.Encode(operator))(t)
 	systemJWT := must(jwt.NewAccountClaims(public(system)).Encode(operator))(t)
 	o := jwt.NewOperatorClaims(public(operator))
