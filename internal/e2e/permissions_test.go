@@ -112,6 +112,7 @@ func TestPermissionsOfEachCommand(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(ids)) {
 		s.marked(t, ids[name], 3)
 	}
+	ids["nobody"] = "90c90c3c-0000-4000-8000-000000000000"
 	if _, err := s.client.PublishRaw(t.Context(), events.Message{Subject: "controlplane.account." + ids["kept"], Data: []byte("{}")}); err != nil {
 		t.Fatal(err) // to be parked
 	}
@@ -177,6 +178,7 @@ func TestPermissionsOfEachCommand(t *testing.T) {
 		{row: "publish", args: publishAccount, only: "account"},
 		{row: "publish", args: publishTier, only: "tier"},
 		{row: "erase", args: []string{"erase", "--account", ids["erased"]}},
+		{row: "erasures remove", before: owed("nobody"), args: []string{"erasures", "remove", "--account", ids["nobody"], "--yes"}},
 		{row: "accept that erases anew", before: owed("anew"), args: []string{"accept", "--yes"}},
 		{row: "rebuild that erases anew", before: owed("anew too"), args: []string{"rebuild"}},
 		{row: "erase --purge-copies", before: func(t *testing.T) { s.mirrored(t, "MIRROR") }, args: []string{"erase", "--account", ids["copied"], "--purge-copies", "MIRROR"}},
@@ -227,6 +229,13 @@ func TestPermissionsOfEachCommand(t *testing.T) {
 	for row := range table {
 		if !slices.ContainsFunc(acts, func(a permittedAct) bool { return a.row == row }) && !strings.HasPrefix(row, "provision") {
 			t.Errorf("row %q is not tried", row)
+		}
+	}
+	alone := maps.Clone(s.settings)
+	alone["NATS_URL"] = "nats://127.0.0.1:1" // where nobody is
+	for _, args := range []string{"parked list", "generations list", "erasures list", "erasures export", "pause", "resume", "generations drop 1"} {
+		if out, status := command(t, "projector", alone, strings.Fields(args)...); status != 0 && !strings.Contains(out, "generation 1 is ") {
+			t.Errorf("%s asks NATS, and has no row: exit %d: %s", args, status, out)
 		}
 	}
 	// Who may not hear answers is told that.

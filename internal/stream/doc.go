@@ -40,6 +40,7 @@
 //	rebuild that erases anew        ERASE
 //	erase                           ERASE
 //	erase --purge-copies            ERASE  READ/C  REMOVE/C
+//	erasures remove                 READ
 //	publish                         controlplane.account.*  controlplane.quota_tier.*
 //
 // A producer publishes as `publish` does, and on nothing else.

@@ -11,6 +11,7 @@ import (
 // What a server says where a limit is reached that a stream or a consumer runs
 // into.
 const (
+	errAccountExceeded   jetstream.ErrorCode = 10002
 	errStorageExceeded   jetstream.ErrorCode = 10047
 	errNoPeers           jetstream.ErrorCode = 10005
 	errMaxConsumers      jetstream.ErrorCode = 10026
@@ -38,6 +39,8 @@ func limited(err error) error {
 		why = "the account has max_bytes_required (max_stream_bytes), and an event store is without a limit of its own: take it off the account"
 	case errMaxStreams:
 		why = "the account has as many streams as its max_streams allows: raise that, or delete a stream"
+	case errAccountExceeded:
+		why = "the account's max_file is used up: raise it, since an event store only grows"
 	case errStorageExceeded:
 		why = "the account's max_file, or the server's max_file_store, has no room for another stream: raise it"
 	case errMaxConsumers:

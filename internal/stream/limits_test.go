@@ -186,6 +186,26 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 	}
 }
 
+// TestLimitReachedByPublishing: an account that is full is named, by every message
+// that it does not take.
+func TestLimitReachedByPublishing(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	c := limitedTo(t, "", "max_file: 2MB")
+	if _, err := c.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if _, err := c.PublishRaw(ctx, events.Message{Subject: note(1).Subject, Data: repeat(500_000)}); err != nil {
+			if !strings.Contains(err.Error(), "the account's max_file is used up") {
+				t.Error(err)
+			}
+			return
+		}
+	}
+	t.Error("more was taken than may be")
+}
+
 // TestLimitsByTiers: an account that may have three replicas alone is told so where
 // one is asked for.
 func TestLimitsByTiers(t *testing.T) {

@@ -41,7 +41,7 @@ func (c *Client) publishMsg(ctx context.Context, m *nats.Msg, how ...jetstream.P
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
 		err = fmt.Errorf("no stream takes it: is JetStream on, and has `projector provision` been run here? (%w)", err)
 	}
-	return ack, err
+	return ack, limited(err)
 }
 
 // PublishRaw publishes a message as it is, without an id to deduplicate by.
