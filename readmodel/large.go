@@ -69,11 +69,16 @@ func (x *Exports) fill(ctx context.Context, wait time.Duration, account events.U
 	return x.withRoom(ctx, wait, account, int64(pages)*usualPage+usualRest, false, func(room *grant) error {
 		return x.goingOn(ctx, p, func() error {
 			return x.inSnapshot(ctx, account, func(b *pgx.Batch, q *queries) {
+				b.Queue(q.written, uuid(account))
 				b.Queue(q.sums, uuid(account))
 				b.Queue(q.pages, uuid(account))
 			}, func(s *snapshot) error {
 				if s.meta.State != Complete && !p.writes() {
 					return p.begin(s.meta, 0, grant{})
+				}
+				by, err := s.written()
+				if err != nil {
+					return err
 				}
 				extents, err := s.sums()
 				if err != nil {
@@ -89,7 +94,7 @@ func (x *Exports) fill(ctx context.Context, wait time.Duration, account events.U
 						return err
 					}
 				}
-				put, err := p.goOn(s.meta, size)
+				put, err := p.goOn(by, size)
 				if err != nil {
 					return err
 				}
@@ -215,8 +220,13 @@ func (x *Exports) fillSome(ctx context.Context, key version, p *spool, choose fu
 		var c chosen
 		err := x.goingOn(ctx, p, func() error {
 			return x.inSnapshot(ctx, key.account, func(b *pgx.Batch, q *queries) {
+				b.Queue(q.written, uuid(key.account))
 				b.Queue(q.extents, uuid(key.account))
 			}, func(s *snapshot) error {
+				by, err := s.written()
+				if err != nil {
+					return err
+				}
 				pages, extents, err := s.extents()
 				if err != nil {
 					return err
@@ -245,7 +255,7 @@ func (x *Exports) fillSome(ctx context.Context, key version, p *spool, choose fu
 						return err
 					}
 				}
-				put, err := p.goOn(s.meta, c.to-c.from)
+				put, err := p.goOn(by, c.to-c.from)
 				if err != nil {
 					return err
 				}

@@ -3,6 +3,7 @@ package readmodel
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -83,6 +84,20 @@ func (s *snapshot) row(times *asOfTimes) (live bool, err error) {
 		err = c.err
 	}
 	return live, errors.Join(err, rows.Err())
+}
+
+// written is by what the row was written, in which generation. Who has the same
+// has the same bytes: pages are written with their row. The entity tag alone does
+// not say so much: a row that is mended keeps it.
+func (s *snapshot) written() (by string, err error) {
+	rows, err := s.results.Query()
+	if err != nil {
+		return "", err
+	}
+	if by, err = pgx.CollectOneRow(rows, pgx.RowTo[string]); errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return fmt.Sprint(s.queries.generation, "/", by, "/", s.meta.ETag()), err
 }
 
 // sums is how much each section's pages are.

@@ -64,8 +64,9 @@ type spool struct {
 
 	memory []byte   // what it is in: this, or a file; set before begun is closed
 	file   *os.File // of which what was put and is not shown is in piece
-	at     int64    // how much was put; the writer's own, as is piece
+	at     int64    // how much was put; the writer's own, as are these
 	piece  []byte
+	by     string // snapshot.written
 
 	mu     sync.Mutex
 	filled int64         // how much may be read
@@ -202,9 +203,12 @@ func (p *spool) writes() bool {
 var errAnother = errors.New("the document has become another")
 
 // goOn puts what is not there yet of a document that is read from its beginning
-// once more. It has to be the same version.
-func (p *spool) goOn(m Meta, size int64) (put func([]byte) error, err error) {
-	if m.State != Complete || m.ETag() != p.meta.ETag() || size != p.size {
+// once more. It has to be what was written by the same.
+func (p *spool) goOn(by string, size int64) (put func([]byte) error, err error) {
+	if p.by == "" {
+		p.by = by
+	}
+	if by != p.by || size != p.size {
 		return nil, errAnother
 	}
 	there := p.at
