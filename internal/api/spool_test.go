@@ -364,6 +364,32 @@ func TestDocumentGoesOnOverALostConnection(t *testing.T) {
 	}
 }
 
+// TestMendedRowIsNotMixedIn: where a row and its pages were written anew in
+// between, at the same position and as long as before, what was begun is broken off.
+func TestMendedRowIsNotMixedIn(t *testing.T) {
+	direct := database(t)
+	network, pool := through(t, direct)
+	a := start(t, readmodel.NewExports(pool))
+	network.Set(tcpproxy.Shape{BytesPerSecond: 300_000})
+	resp := a.begin(t, parked)
+	if _, err := io.ReadFull(resp.Body, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	network.Refuse(true)
+	network.Cut()
+	if tag, err := direct.Exec(t.Context(), `
+WITH pages AS (UPDATE export_g1.account_export_pages SET body = overlay(body placing 'mended' from octet_length(body) - 20) WHERE account_id = $1 RETURNING 1)
+UPDATE export_g1.account_export SET position = position WHERE account_id = $1 AND EXISTS (SELECT FROM pages)`, [16]byte(parked)); err != nil || tag.RowsAffected() != 1 {
+		t.Fatal(tag, err)
+	}
+	network.Refuse(false)
+	network.Set(tcpproxy.Shape{})
+	n, err := io.Copy(io.Discard, resp.Body)
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("after %d more bytes: got %v, want an unexpected end", n, err)
+	}
+}
+
 // TestFullSpoolDisk: where a document fits neither in memory nor on the disk,
 // who asks for it is told to come again, nobody gets a part that looks whole,
 // and others are served.
