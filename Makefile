@@ -39,16 +39,16 @@ test-long: ## all tests at their greatest length, from new seeds, which it print
 	LONG=1 $(GO) test -race -shuffle=on -count=1 -v -timeout 2h ./...
 
 .PHONY: chaos
-chaos: ## let every part fail at random for CHAOS (10m), and hold the result against a plain fold, and a million waiting events, too; SEED repeats a run
-	LONG=1 CHAOS=$${CHAOS:-10m} $(GO) test -race -count=1 -v -timeout 60m -run '^Test(Chaos|HostileStreams)' ./internal/e2e
+chaos: ## let every part fail at random for CHAOS (10m), and hold the result against a plain fold, a million waiting events, and people at work, too; SEED repeats a run
+	LONG=1 CHAOS=$${CHAOS:-10m} $(GO) test -race -count=1 -v -timeout 90m -run '^Test(Chaos|HostileStreams|People)' ./internal/e2e
 
 .PHONY: bench
-bench: ## measure catching up, live latency, GET, large documents; prints a table of ratios
+bench: ## measure catching up, live latency, acts beside it, GET, large documents; prints a table of ratios
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 90m -v ./internal/bench
 
 .PHONY: bench-short
 bench-short: ## the main ones with less of everything, below three minutes: what is broken, and roughly what is slow
-	$(GO) test -short -run '^$$' -bench '^Benchmark(CatchUp|Curve|Get|Live|Moves|Notify|Past|Rebuild)$$' -benchtime 1x -timeout 10m -v ./internal/bench
+	$(GO) test -short -run '^$$' -bench '^Benchmark(Beside|CatchUp|Curve|Get|Live|Moves|Notify|Past|Rebuild)$$' -benchtime 1x -timeout 10m -v ./internal/bench
 
 .PHONY: fuzz
 fuzz: ## fuzz the decoding of messages for a minute a target

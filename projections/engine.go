@@ -163,7 +163,8 @@ func (p *Projector) Follow(ctx context.Context) error {
 // Run follows the stream until ctx ends, and then returns nil once the batch
 // at hand is committed or its time is over. Any error but [ErrRefused] makes
 // it drop what is in memory, wait with growing and random pauses, and begin
-// again at the stored checkpoint, for ever. Paused, it stands by, and goes on at
+// again at the stored checkpoint, for ever; fenced after a second's work or more,
+// as at a cut-over, it does so at once. Paused, it stands by, and goes on at
 // the stored checkpoint.
 func (p *Projector) Run(ctx context.Context) error {
 	pause := backoff.NewExponentialBackOff()
@@ -194,6 +195,9 @@ func (p *Projector) Run(ctx context.Context) error {
 			pause.Reset() // fenced is nothing wrong, and taking over waits for its turn
 		}
 		wait := pause.NextBackOff()
+		if errors.Is(err, ErrFenced) && time.Since(began) > time.Second {
+			wait = 0 // another generation is live, and who reads waits for it
+		}
 		reason := restartReason(err)
 		p.opt.Observer.Restarted(reason)
 		p.opt.Logger.Warn("starting again from the checkpoint", "reason", reason, "error", err, "wait", wait)

@@ -56,7 +56,7 @@ WHERE generation = $1`, g.Number, partitions, times)
 // its checkpoints are lower: the messages between are gone. Its accounts are
 // not refolded any more.
 func AcceptLoss(ctx context.Context, pool *pgxpool.Pool, g Generation, first uint64) error {
-	return accept(ctx, pool, g, func(tx pgx.Tx) error {
+	err := accept(ctx, pool, g, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 INSERT INTO export.acceptances (generation, what, lost_from, lost_to)
 SELECT $1, 'messages gone unread', min(position) + 1, $2 FROM export.checkpoints WHERE generation = $1 AND position < $2`, g.Number, first-1)
@@ -65,11 +65,12 @@ SELECT $1, 'messages gone unread', min(position) + 1, $2 FROM export.checkpoints
 		}
 		_, err = tx.Exec(ctx, `
 UPDATE export.checkpoints SET position = $2, epoch = epoch + 1 WHERE generation = $1 AND position < $2`, g.Number, first-1)
-		if err == nil {
-			_, err = tx.Exec(ctx, `NOTIFY export_checkpoints`)
-		}
 		return err
 	})
+	if err == nil {
+		notifyAfter(ctx, pool, movedOn)
+	}
+	return err
 }
 
 func accept(ctx context.Context, pool *pgxpool.Pool, g Generation, write func(pgx.Tx) error) error {

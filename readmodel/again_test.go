@@ -48,7 +48,7 @@ func TestWhatIsEndedForOthersIsTriedAgain(t *testing.T) {
 		if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET parked = parked + 1 WHERE account_id = $1`, [16]byte(some)); err != nil {
 			t.Fatal(err)
 		}
-		_, err := readmodel.SwapAccounts(t.Context(), pool, []events.UUID{some}, false, log.fold)
+		_, err := readmodel.SwapAccounts(t.Context(), pool, []events.UUID{some}, false, log.read)
 		return err
 	}
 	clear := func() error {

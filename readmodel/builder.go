@@ -79,6 +79,24 @@ SELECT EXISTS (SELECT FROM pg_locks, (SELECT hashtext('accountexport rebuild')::
 	return atWork, nil
 }
 
+// GiveUp gives up a generation that is being built: whoever builds it is fenced,
+// and begins another.
+func GiveUp(ctx context.Context, pool *pgxpool.Pool, number int64) error {
+	return inTransaction(ctx, pool, func(tx pgx.Tx) error {
+		g, err := FindGeneration(ctx, tx, number)
+		if err != nil || g.State != StateBuilding || g.Reviving() {
+			return err
+		}
+		if err := setState(ctx, tx, number, StateFailed); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1`, number); err != nil {
+			return fmt.Errorf("give up generation %d: %w", number, err)
+		}
+		return nil
+	})
+}
+
 // Retire gives up reviving a generation.
 func Retire(ctx context.Context, pool *pgxpool.Pool, number int64) error {
 	return inTransaction(ctx, pool, func(tx pgx.Tx) error {

@@ -33,9 +33,14 @@ type statement func(sql string, args ...any)
 // themselves. A large one is a transaction of several round trips. The fence
 // comes first, so that a replica that has lost a partition waits for no row
 // lock of its successor. What is not live need not reach the disk at once:
-// documents and checkpoint are lost or kept together.
+// documents and checkpoint are lost or kept together. Who waits for positions is
+// notified afterwards.
 func (s *Store) Commit(ctx context.Context, b *projections.Batch) error {
-	return s.commits.with(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
+	err := s.commits.with(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
+	if err == nil && s.members != nil { // nobody waits for another generation
+		s.notices.due()
+	}
+	return err
 }
 
 func (s *Store) commit(ctx context.Context, b *projections.Batch) error {
@@ -91,7 +96,7 @@ func queueAdvances(q statement, b *projections.Batch) {
 			lastPositions[i], lastTimes[i], lastDigests[i] = &position, &a.Last.Time, a.Last.Digest[:]
 		}
 	}
-	q(`SELECT export.advance($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`, b.Generation, partitions, from, to,
+	q(`SELECT export.advance_checkpoints($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`, b.Generation, partitions, from, to,
 		epochs, asOf, tallies[0], tallies[1], tallies[2], tallies[3], tallies[4], lastPositions, lastTimes, lastDigests, FormatWritten)
 }
 
@@ -288,7 +293,19 @@ func queueParked(q statement, b *projections.Batch) {
 INSERT INTO {schema}.parked (position, partition, account_id, sent_at, subject, type, reason, headers, payload)
 SELECT * FROM unnest($1::bigint[], $2::integer[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::bytea[])`),
 		positions, partitions, accounts, sent, subjects, types, reasons, headers, payloads)
-	// What was dismissed already does not count in this generation either.
+	queueDismissed(q, b)
+}
+
+// queueDismissed has what was dismissed already not count in this generation
+// either.
+func queueDismissed(q statement, b *projections.Batch) {
+	if len(b.Parked) == 0 {
+		return
+	}
+	positions := make([]int64, len(b.Parked))
+	for i, m := range b.Parked {
+		positions[i] = int64(m.Position)
+	}
 	q(inSchema(b.Generation, `
 UPDATE {schema}.account_export a SET dismissed = a.dismissed + d.n
 FROM (SELECT d.account_id, count(*) AS n FROM export.dismissals d

@@ -15,7 +15,7 @@ import (
 // The fence comes first here, too, so that no other writer can have made the
 // rows.
 func copyNew(ctx context.Context, tx pgx.Tx, b *projections.Batch) error {
-	c := copier{ctx: ctx, tx: tx, generation: b.Generation}
+	c := copier{ctx: ctx, tx: tx, schema: schema(b.Generation)}
 	c.exec(byKeys)
 	queueAdvances(c.exec, b)
 	queueWipes(c.exec, b)
@@ -43,10 +43,11 @@ func copyNew(ctx context.Context, tx pgx.Tx, b *projections.Batch) error {
 
 // copier writes until the first error.
 type copier struct {
-	ctx        context.Context
-	tx         pgx.Tx
-	generation int64
-	err        error
+	ctx    context.Context
+	tx     pgx.Tx
+	schema string
+	prefix string // of the tables' names
+	err    error
 }
 
 func (c *copier) exec(sql string, args ...any) {
@@ -59,7 +60,7 @@ func (c *copier) copy(table string, columns []string, rows [][]any) {
 	if c.err != nil || len(rows) == 0 {
 		return
 	}
-	_, err := c.tx.CopyFrom(c.ctx, pgx.Identifier{schema(c.generation), table}, columns, pgx.CopyFromRows(rows))
+	_, err := c.tx.CopyFrom(c.ctx, pgx.Identifier{c.schema, c.prefix + table}, columns, pgx.CopyFromRows(rows))
 	if err != nil {
 		c.err = fmt.Errorf("copy into %s: %w", table, err)
 	}
@@ -95,7 +96,7 @@ func (c *copier) pages(changes []projections.Change) {
 			rows = append(rows, []any{[16]byte(changes[i].Row.ID), int16(p.Section), p.Key, p.Body})
 		}
 	}
-	c.copy("account_export_pages", []string{"account_id", "section", "page_key", "body"}, rows)
+	c.copy("account_export_pages", pageColumns, rows)
 }
 
 func (c *copier) items(changes []projections.Change) {
@@ -105,5 +106,27 @@ func (c *copier) items(changes []projections.Change) {
 			rows = append(rows, []any{[16]byte(changes[i].Row.ID), int16(it.Section), it.Item, it.Page})
 		}
 	}
-	c.copy("account_export_items", []string{"account_id", "section", "item", "page_key"}, rows)
+	c.copy("account_export_items", itemColumns, rows)
+}
+
+// waiting copies what waits; what has been applied is none of it.
+func (c *copier) waiting(changes []projections.Change) {
+	var rows [][]any
+	for i := range changes {
+		for _, w := range changes[i].Waiting {
+			if w.Body != nil {
+				rows = append(rows, []any{[16]byte(changes[i].Row.ID), int16(w.Entity), w.ID, w.Body})
+			}
+		}
+	}
+	c.copy("account_waiting", waitingColumns, rows)
+}
+
+func (c *copier) parked(messages []projections.ParkedMessage) {
+	rows := make([][]any, 0, len(messages))
+	for _, m := range messages {
+		rows = append(rows, []any{int64(m.Position), int32(m.Partition), (*[16]byte)(m.Account), m.Time, printable(m.Subject), printable(m.Type),
+			printable(m.Reason), headerLines(m.Header), append([]byte{}, m.Payload...)})
+	}
+	c.copy("parked", parkedColumns, rows)
 }

@@ -83,6 +83,7 @@ SELECT count(*) FROM (SELECT FROM export.generations
 	if err != nil {
 		return fmt.Errorf("cut over from generation %d to %d: %w", from, to, err)
 	}
+	notifyAfter(ctx, pool, movedOn)
 	return nil
 }
 

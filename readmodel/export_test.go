@@ -106,3 +106,9 @@ func Wholes(x *Exports) map[events.UUID]int64 {
 	defer x.far.room.mu.Unlock()
 	return maps.Clone(x.far.room.wholes)
 }
+
+// Notified waits until all notices that are due are sent.
+func (s *Store) Notified(ctx context.Context) {
+	s.notices.wait(ctx)
+	s.members.notices.wait(ctx)
+}

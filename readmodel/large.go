@@ -67,28 +67,55 @@ func (e errMore) Error() string { return fmt.Sprintf("the document has %d bytes"
 // room for it, which is waited for so long, and then it is read from one snapshot, at the database's speed.
 func (x *Exports) fill(ctx context.Context, wait time.Duration, account events.UUID, pages int, p *spool) error {
 	return x.withRoom(ctx, wait, account, int64(pages)*usualPage+usualRest, false, func(room *grant) error {
-		return x.inSnapshot(ctx, account, func(b *pgx.Batch, q *queries) {
-			b.Queue(q.sums, uuid(account))
-			b.Queue(q.pages, uuid(account))
-		}, func(s *snapshot) error {
-			if s.meta.State != Complete {
-				return p.begin(s.meta, 0, grant{})
-			}
-			extents, err := s.sums()
-			if err != nil {
-				return err
-			}
-			size := s.sections.size(extents)
-			if !p.of.room.resize(room, size) {
-				return errMore{size}
-			}
-			x.learn(account, found{meta: s.meta, size: int(size), pages: s.pages})
-			if err := p.begin(s.meta, size, take(room)); err != nil {
-				return err
-			}
-			return s.write(p.put)
+		return x.goingOn(ctx, p, func() error {
+			return x.inSnapshot(ctx, account, func(b *pgx.Batch, q *queries) {
+				b.Queue(q.written, uuid(account))
+				b.Queue(q.sums, uuid(account))
+				b.Queue(q.pages, uuid(account))
+			}, func(s *snapshot) error {
+				if s.meta.State != Complete && !p.writes() {
+					return p.begin(s.meta, 0, grant{})
+				}
+				by, err := s.written()
+				if err != nil {
+					return err
+				}
+				extents, err := s.sums()
+				if err != nil {
+					return err
+				}
+				size := s.sections.size(extents)
+				if !p.writes() {
+					if !p.of.room.resize(room, size) {
+						return errMore{size}
+					}
+					x.learn(account, found{meta: s.meta, size: int(size), pages: s.pages})
+					if err := p.begin(s.meta, size, take(room)); err != nil {
+						return err
+					}
+				}
+				put, err := p.goOn(by, size)
+				if err != nil {
+					return err
+				}
+				return s.write(put)
+			})
 		})
 	})
+}
+
+// goingOn reads a document, and goes on where that was cut off after its readers
+// had some of it: as long as it is the same version, what is left is the same.
+func (x *Exports) goingOn(ctx context.Context, p *spool, read func() error) error {
+	t := x.try()
+	err := read()
+	for err != nil && p.writes() && t.again(ctx, err) {
+		was := err
+		if err = read(); errors.Is(err, errAnother) {
+			return was
+		}
+	}
+	return err
 }
 
 // take is what was granted, for somebody else to give back.
@@ -190,36 +217,50 @@ func (x *Exports) openSome(ctx context.Context, key version, choose Choice) (*Do
 func (x *Exports) fillSome(ctx context.Context, key version, p *spool, choose func(d *Document) (chosen, error)) error {
 	return x.withRoom(ctx, turnTimeout, key.account, 1, true, func(room *grant) error {
 		var not error // what ends the snapshot in good order
-		err := x.inSnapshot(ctx, key.account, func(b *pgx.Batch, q *queries) {
-			b.Queue(q.extents, uuid(key.account))
-		}, func(s *snapshot) error {
-			pages, extents, err := s.extents()
-			if err != nil {
-				return err
-			}
-			if s.meta.State != Complete || s.meta.ETag() != key.tag {
-				not = errWhole
-				return nil
-			}
-			whole := s.sections.size(extents)
-			c, err := choose(&Document{Meta: s.meta, size: whole})
-			size := c.to - c.from
-			switch {
-			case err != nil:
-				return err
-			case size == 0:
-				return p.begin(s.meta, 0, grant{})
-			case size > whole/2:
-				not = errWhole
-				return nil
-			case !x.far.room.resize(room, size):
-				not = errMore{size}
-				return nil
-			}
-			if err := p.begin(s.meta, size, take(room)); err != nil {
-				return err
-			}
-			return s.writeSome(c.from, c.to, pages, p.put)
+		var c chosen
+		err := x.goingOn(ctx, p, func() error {
+			return x.inSnapshot(ctx, key.account, func(b *pgx.Batch, q *queries) {
+				b.Queue(q.written, uuid(key.account))
+				b.Queue(q.extents, uuid(key.account))
+			}, func(s *snapshot) error {
+				by, err := s.written()
+				if err != nil {
+					return err
+				}
+				pages, extents, err := s.extents()
+				if err != nil {
+					return err
+				}
+				whole := s.sections.size(extents)
+				if !p.writes() {
+					if s.meta.State != Complete || s.meta.ETag() != key.tag {
+						not = errWhole
+						return nil
+					}
+					c, err = choose(&Document{Meta: s.meta, size: whole})
+					size := c.to - c.from
+					switch {
+					case err != nil:
+						return err
+					case size == 0:
+						return p.begin(s.meta, 0, grant{})
+					case size > whole/2:
+						not = errWhole
+						return nil
+					case !x.far.room.resize(room, size):
+						not = errMore{size}
+						return nil
+					}
+					if err := p.begin(s.meta, size, take(room)); err != nil {
+						return err
+					}
+				}
+				put, err := p.goOn(by, c.to-c.from)
+				if err != nil {
+					return err
+				}
+				return s.writeSome(c.from, c.to, pages, put)
+			})
 		})
 		if err == nil {
 			err = not

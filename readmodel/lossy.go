@@ -29,33 +29,33 @@ type Unchanged struct {
 // at least. A row that counts its messages is held to that: a fold that saw
 // fewer of them is no better than the row. One that does not must not shrink.
 // An account that the stream says is erased loses nothing by it.
-func loss(was *stored, r *projections.Refold, c *projections.Change) error {
-	folded := r.State.Position()
+func loss(was *stored, f *refold) error {
+	folded := f.sum.Position
 	switch {
-	case c.Row.ErasedAt != nil:
+	case f.row().ErasedAt != nil:
 		return nil
 	case was.erased:
 		return fmt.Errorf("%w: it is erased, and of its erasure the stream knows nothing", ErrLoss)
-	case c.Messages == 0:
+	case f.sum.Messages == 0:
 		return fmt.Errorf("%w: the stream holds no message of it; `projector erase` removes what is stored", ErrLoss)
 	case was.says.Messages > 0:
-		if c.Messages < was.says.Messages {
-			return fmt.Errorf("%w: the row counts %d messages, and the stream holds %d of them", ErrLoss, was.says.Messages, c.Messages)
+		if f.sum.Messages < was.says.Messages {
+			return fmt.Errorf("%w: the row counts %d messages, and the stream holds %d of them", ErrLoss, was.says.Messages, f.sum.Messages)
 		}
 		return nil
 	case folded < was.position:
 		return fmt.Errorf("%w: the row is at position %d, and the last message that the stream holds is at %d", ErrLoss, was.position, folded)
 	}
 	for _, position := range was.at {
-		if _, there := r.Outcomes[position]; !there {
+		if _, there := f.Outcomes[position]; !there {
 			return fmt.Errorf("%w: message %d is parked, and the stream no longer holds it", ErrLoss, position)
 		}
 	}
 	// What was parked and is accepted may make a text shorter.
 	bytes := was.parked == 0 || was.minor == projections.VersionMinor
-	if part := projections.ExtentOfChange(c).Less(was.extent, bytes); part != "" {
+	if part := projections.ExtentOfChange(&f.whole).Less(was.extent, bytes); part != "" {
 		return fmt.Errorf("%w, as far as can be told, since the row does not count its messages: of %s there would be less "+
-			"(the stream holds %d messages; `projector verify` counts those of rows that are right)", ErrLoss, part, c.Messages)
+			"(the stream holds %d messages; `projector verify` counts those of rows that are right)", ErrLoss, part, f.sum.Messages)
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ func TestLostConnectionsAreNotWaitedForEver(t *testing.T) {
 	if err := a.commit(); err != nil {
 		t.Fatal(err)
 	}
+	s.Notified(t.Context())
 	if n := network.Lose(); n < 2 {
 		t.Fatalf("lost %d connections, want the member's and the pool's", n)
 	}

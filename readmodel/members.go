@@ -41,6 +41,7 @@ type membership struct {
 	name     string
 	takeover time.Duration
 	log      *slog.Logger
+	notices  *notices // has the other members look at once
 	conn     *pgx.Conn
 	broken   []*pgx.Conn   // those before it that may yet be ending
 	backend  atomic.Uint32 // the server's process of conn; 0: none
@@ -74,7 +75,7 @@ func (m *membership) connected(ctx context.Context) (*pgx.Conn, error) {
 	q := &pgx.Batch{}
 	q.Queue(`SELECT set_config('idle_in_transaction_session_timeout', $1, false), set_config('lock_timeout', $1, false)`, milliseconds(m.takeover/2))
 	q.Queue(`SELECT pg_backend_pid()`).QueryRow(func(row pgx.Row) error { return row.Scan(&backend) })
-	q.Queue(`LISTEN export_members`)
+	q.Queue(`LISTEN ` + changed)
 	if err := conn.SendBatch(ctx, q).Close(); err != nil {
 		closeSoon(ctx, conn)
 		return nil, fmt.Errorf("connect: %w", err)
@@ -83,10 +84,6 @@ func (m *membership) connected(ctx context.Context) (*pgx.Conn, error) {
 	m.backend.Store(backend)
 	return conn, nil
 }
-
-// told has the other members look at once: partitions are free, or are to be
-// given up.
-const told = `NOTIFY export_members`
 
 // moved waits until somebody tells that partitions may change hands.
 func (m *membership) moved(ctx context.Context) error {
@@ -147,9 +144,6 @@ func (m *membership) join(ctx context.Context, tx pgx.Tx, generation int64) erro
 	_, err := tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND owner = $2`, generation, m.name)
 	if err != nil {
 		return fmt.Errorf("take own checkpoints anew: %w", err)
-	}
-	if _, err := tx.Exec(ctx, told); err != nil {
-		return fmt.Errorf("join: %w", err)
 	}
 	return nil
 }
@@ -311,8 +305,11 @@ func (m *membership) leave(ctx context.Context) {
 		q := &pgx.Batch{}
 		q.Queue(`UPDATE export.checkpoints SET owner = NULL, epoch = epoch + 1 WHERE owner = $1`, m.name)
 		q.Queue(`DELETE FROM export.members WHERE member = $1`, m.name)
-		q.Queue(told)
 		err = conn.SendBatch(ctx, q).Close()
+	}
+	if err == nil {
+		m.notices.due()
+		m.notices.wait(ctx)
 	}
 	if err != nil {
 		m.log.Warn("cannot hand partitions over; the others take them when they miss this replica", "error", err)

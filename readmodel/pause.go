@@ -46,6 +46,7 @@ func StandStill(ctx context.Context, pool *pgxpool.Pool, by, note string) (p pro
 	if err != nil {
 		return p, false, fmt.Errorf("pause, nothing was changed: %w", beforePause(err))
 	}
+	notifyAfter(ctx, pool, changed)
 	return p, already, nil
 }
 
@@ -69,8 +70,7 @@ RETURNING paused_at, paused_by, note, xmax <> 0`, by, note).Scan(&p.Since, &p.By
 	if _, err := tx.Exec(ctx, `SELECT FROM export.checkpoints ORDER BY generation, partition FOR UPDATE`); err != nil {
 		return p, false, err
 	}
-	_, err = tx.Exec(ctx, told)
-	return p, already, err
+	return p, already, nil
 }
 
 // GoOn ends the pause, and says which it was; nil where there was none.
@@ -82,14 +82,12 @@ func GoOn(ctx context.Context, pool *pgxpool.Pool) (was *projections.Pause, err 
 			was = nil
 			return nil
 		}
-		if err == nil {
-			_, err = tx.Exec(ctx, told)
-		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("resume: %w", beforePause(err))
 	}
+	notifyAfter(ctx, pool, changed)
 	return was, nil
 }
 

@@ -40,6 +40,7 @@ type queries struct {
 	pages      string // all of them
 	extents    string // how long each is
 	some       string // those from one to another
+	written    string // by which transaction the row was written, and its pages
 	asOf       asOf
 }
 
@@ -114,6 +115,7 @@ func newQueries(g Generation) *queries {
 SELECT section, count(*), sum(octet_length(body)) FROM {schema}.account_export_pages WHERE account_id = $1 GROUP BY section`),
 		pages:   sql(`SELECT section, body FROM {schema}.account_export_pages WHERE account_id = $1 ORDER BY section, page_key`),
 		extents: sql(`SELECT section, page_key, octet_length(body) FROM {schema}.account_export_pages WHERE account_id = $1 ORDER BY section, page_key`),
+		written: sql(`SELECT xmin::text FROM {schema}.account_export WHERE account_id = $1`),
 		some: sql(`
 SELECT body FROM {schema}.account_export_pages
 WHERE account_id = $1 AND (section, page_key) >= ($2, $3) AND (section, page_key) <= ($4, $5) ORDER BY section, page_key`),

@@ -70,7 +70,7 @@ func TestLostRowEndedForAnother(t *testing.T) {
 	}
 	nothing(t, pool, `DELETE FROM export_g1.account_export WHERE account_id = '`+some.String()+`'`)
 	endForAnother(t, pool, "export.checkpoints", "40P01", 1)
-	done, err := readmodel.SwapAccounts(t.Context(), pool, []events.UUID{some}, false, log.fold)
+	done, err := readmodel.SwapAccounts(t.Context(), pool, []events.UUID{some}, false, log.read)
 	if err != nil || len(done.Changed) != 1 {
 		t.Errorf("%+v, %v", done, err)
 	}

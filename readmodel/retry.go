@@ -40,27 +40,29 @@ func (x *Exports) try() tries { return tries{of: x, began: time.Now()} }
 // little before all but the first. Where a connection was lost others may have
 // been as well, so that none from before is used again. Where there is none to
 // be had, the server is waited for only as long as it may be coming back from
-// what ended those before.
+// what ended those before. A standby ends a read that stands in the way of what
+// it has to take on from its primary: that read alone, and the next one sees it.
 func (t *tries) again(ctx context.Context, err error) bool {
 	var connecting *pgconn.ConnectError
-	gone := lost(err)
+	gone, ended := lost(err), endedForAnother(err)
 	switch {
 	case ctx.Err() != nil:
 		return false
+	case ended:
 	case gone:
 		t.of.renew(t.began)
 	case !errors.As(err, &connecting):
 		return false
 	}
 	if t.lost.IsZero() {
-		if t.lost = t.of.renewed.last(); gone {
+		if t.lost = t.of.renewed.last(); gone || ended {
 			t.lost = time.Now()
 		}
 	}
 	if time.Since(t.lost) > t.of.comeBack {
 		return false
 	}
-	if t.n > 0 || !gone {
+	if t.n > 0 || !gone && !ended {
 		pause := time.NewTimer(min(10*time.Millisecond<<t.n, 200*time.Millisecond))
 		defer pause.Stop()
 		select {

@@ -3,6 +3,7 @@ package readmodel
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -85,6 +86,20 @@ func (s *snapshot) row(times *asOfTimes) (live bool, err error) {
 	return live, errors.Join(err, rows.Err())
 }
 
+// written is by what the row was written, in which generation. Who has the same
+// has the same bytes: pages are written with their row. The entity tag alone does
+// not say so much: a row that is mended keeps it.
+func (s *snapshot) written() (by string, err error) {
+	rows, err := s.results.Query()
+	if err != nil {
+		return "", err
+	}
+	if by, err = pgx.CollectOneRow(rows, pgx.RowTo[string]); errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return fmt.Sprint(s.queries.generation, "/", by, "/", s.meta.ETag()), err
+}
+
 // sums is how much each section's pages are.
 func (s *snapshot) sums() (extents [3]extent, err error) {
 	rows, err := s.results.Query()
@@ -131,27 +146,39 @@ func (s *snapshot) write(put func([]byte) error) (err error) {
 		return err
 	}
 	defer rows.Close()
-	next := func() bool {
-		s.lease.limit()
-		return rows.Next()
-	}
 	keep := func(e error) {
 		if err == nil {
 			err = e
 		}
 	}
+	// What ends too early is not gone on with: nothing is put that belongs further
+	// on.
+	add := func(piece []byte) {
+		if err == nil {
+			keep(put(piece))
+		}
+	}
+	next := func() bool {
+		s.lease.limit()
+		more := rows.Next()
+		if !more {
+			keep(rows.Err())
+		}
+		return more
+	}
 	had := next()
-	s.sections.compose(func(piece []byte) { keep(put(piece)) }, func(section int) (some bool) {
+	s.sections.compose(add, func(section int) (some bool) {
 		for ; had && err == nil; had = next() {
 			c := columnsOf(rows)
 			if c.int(0) != int64(section+1) {
 				break
 			}
 			if some {
-				keep(put(comma))
+				add(comma)
 			}
-			keep(put(c.bytes(1)))
+			body := c.bytes(1)
 			keep(c.err)
+			add(body)
 			some = true
 		}
 		return some

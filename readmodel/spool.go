@@ -64,8 +64,9 @@ type spool struct {
 
 	memory []byte   // what it is in: this, or a file; set before begun is closed
 	file   *os.File // of which what was put and is not shown is in piece
-	at     int64    // how much was put; the writer's own, as is piece
+	at     int64    // how much was put; the writer's own, as are these
 	piece  []byte
+	by     string // snapshot.written
 
 	mu     sync.Mutex
 	filled int64         // how much may be read
@@ -186,6 +187,38 @@ func (p *spool) begin(m Meta, size int64, g grant) error {
 	p.of.know(p, m)
 	close(p.begun)
 	return nil
+}
+
+// writes tells, to who writes it, whether it has begun.
+func (p *spool) writes() bool {
+	select {
+	case <-p.begun:
+		return true
+	default:
+		return false
+	}
+}
+
+// errAnother means that a document that was cut off cannot be gone on with.
+var errAnother = errors.New("the document has become another")
+
+// goOn puts what is not there yet of a document that is read from its beginning
+// once more. It has to be what was written by the same.
+func (p *spool) goOn(by string, size int64) (put func([]byte) error, err error) {
+	if p.by == "" {
+		p.by = by
+	}
+	if by != p.by || size != p.size {
+		return nil, errAnother
+	}
+	there := p.at
+	return func(b []byte) error {
+		n := min(there, int64(len(b)))
+		if there, b = there-n, b[n:]; len(b) == 0 {
+			return nil
+		}
+		return p.put(b)
+	}, nil
 }
 
 // errGivenUp means that nobody reads the document any more.

@@ -20,7 +20,7 @@ import (
 //go:embed generation.sql
 var generationSQL string
 
-// fencedCode is the SQLSTATE of export.advance.
+// fencedCode is the SQLSTATE of export.advance_checkpoints.
 const fencedCode = "AE001"
 
 // joinTimeout is more than joining takes.
@@ -43,6 +43,7 @@ type Store struct {
 	log      *slog.Logger
 	patience patience // of what is read
 	commits  patience // by itself: that reading is quick says nothing of writing
+	notices  *notices
 
 	joins   int         // how often it was tried
 	members *membership // shares the live generation; nil: all of another generation
@@ -63,7 +64,7 @@ type chooser func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo)
 // names this replica, and no other one, in at most 49 characters of ASCII; the
 // pool's connections should have its [ApplicationName].
 func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
-	s := &Store{pool: pool, owner: owner, log: log,
+	s := &Store{pool: pool, owner: owner, log: log, notices: newNotices(pool, movedOn, log),
 		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
 			g, err := liveGeneration(ctx, tx)
 			if errors.Is(err, ErrNoGeneration) {
@@ -71,12 +72,15 @@ func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
 			}
 			return g, err
 		}}
-	s.members = &membership{pool: pool, direct: s.session, name: owner, log: log}
+	s.members = &membership{pool: pool, direct: s.session, name: owner, log: log, notices: newNotices(pool, changed, log)}
 	return s
 }
 
 // Close hands over what the store owns.
 func (s *Store) Close(ctx context.Context) {
+	if s.notices != nil {
+		s.notices.wait(ctx)
+	}
 	if s.members != nil {
 		s.members.leave(ctx)
 	}
@@ -158,6 +162,7 @@ func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own pr
 	})
 	if err == nil {
 		m.joined = true
+		m.notices.due()
 		var share projections.Share
 		share, err = m.share(ctx, own.Generation, true)
 		own.Checkpoints = share.Owned
@@ -202,7 +207,6 @@ WHERE generation = $1 AND partition = $2 AND epoch = $3 AND owner = $4`, generat
 			released = tag.RowsAffected() == 1
 			return nil
 		})
-	q.Queue(told)
 	err := s.patience.with(ctx, func(ctx context.Context) error { return s.pool.SendBatch(ctx, q).Close() })
 	if err != nil {
 		return fmt.Errorf("release partition %d: %w", c.Partition, err)
@@ -210,6 +214,7 @@ WHERE generation = $1 AND partition = $2 AND epoch = $3 AND owner = $4`, generat
 	if !released {
 		return fmt.Errorf("release partition %d: %w", c.Partition, projections.ErrFenced)
 	}
+	s.members.notices.due()
 	return nil
 }
 

@@ -57,6 +57,16 @@ func (s Sum) says(messages, high, low *int64) Sum {
 	return s
 }
 
+// Flushed takes on what a flush of the account says of it.
+func (s *Sum) Flushed(c *projections.Change) {
+	s.Position = c.Row.Position
+	if c.New || c.Wiped { // then it is all there is
+		s.Messages, s.Digest = c.Messages, c.Digest
+	} else {
+		s.Messages, s.Digest = s.Messages+c.Messages, s.Digest.Plus(c.Digest)
+	}
+}
+
 // countedLive is the live generation, with room in its rows for a count.
 func countedLive(ctx context.Context, pool *pgxpool.Pool) (Generation, error) {
 	g, err := liveGeneration(ctx, pool)

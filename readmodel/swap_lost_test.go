@@ -23,13 +23,13 @@ func TestLostRowIsFoldedUnderTheLock(t *testing.T) {
 	}
 	nothing(t, pool, `DELETE FROM export_g1.account_export WHERE account_id = '`+some.String()+`'`)
 	locked := 0
-	fold := func(ctx context.Context, id events.UUID, upTo uint64) (*projections.Refold, error) {
+	read := func(ctx context.Context, id events.UUID, after, upTo uint64, each func(projections.Message) error) error {
 		if _, err := pool.Exec(ctx, `SELECT FROM export.checkpoints WHERE generation = 1 FOR UPDATE NOWAIT`); err != nil {
 			locked++
 		}
-		return log.fold(ctx, id, upTo)
+		return log.read(ctx, id, after, upTo, each)
 	}
-	done, err := readmodel.SwapAccounts(t.Context(), pool, []events.UUID{some}, false, fold)
+	done, err := readmodel.SwapAccounts(t.Context(), pool, []events.UUID{some}, false, read)
 	if err != nil || len(done.Changed) != 1 {
 		t.Errorf("%+v, %v", done, err)
 	}

@@ -20,19 +20,23 @@ import (
 	"accountexport/readmodel"
 )
 
-// fold folds one account's messages up to a position; it is a
-// [readmodel.FoldAccount].
-func (l messageLog) fold(_ context.Context, id events.UUID, upTo uint64) (*projections.Refold, error) {
-	r := projections.NewRefold(id)
+// read is a [readmodel.ReadAccount].
+func (l messageLog) read(_ context.Context, id events.UUID, after, upTo uint64, each func(projections.Message) error) error {
 	for _, m := range l {
-		if to := events.ParseSubject(m.Subject); to.Kind != events.SubjectAccount || to.Account != id || m.Position > upTo {
+		if to := events.ParseSubject(m.Subject); to.Kind != events.SubjectAccount || to.Account != id || m.Position <= after || m.Position > upTo {
 			continue
 		}
-		if err := r.Apply(m); err != nil {
-			return nil, err
+		if err := each(m); err != nil {
+			return err
 		}
 	}
-	return r, nil
+	return nil
+}
+
+// fold folds one account's messages up to a position.
+func (l messageLog) fold(ctx context.Context, id events.UUID, upTo uint64) (*projections.Refold, error) {
+	r := projections.NewRefold(id)
+	return r, l.read(ctx, id, 0, upTo, r.Apply)
 }
 
 // without leaves messages out.
@@ -109,7 +113,7 @@ func TestRefoldOfLessChangesNothing(t *testing.T) {
 			}
 			rest := log.without(c.lost)
 			for range 2 { // the first may give rows a count
-				done, err := readmodel.SwapAccounts(t.Context(), pool, ids, false, rest.fold)
+				done, err := readmodel.SwapAccounts(t.Context(), pool, ids, false, rest.read)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -162,7 +166,7 @@ func TestRefoldOfLessChangesNothing(t *testing.T) {
 // that are erased, and those of which there is nothing.
 func acceptsLoss(t *testing.T, pool *pgxpool.Pool, rest messageLog, all map[events.UUID]uint64, upTo uint64) {
 	t.Helper()
-	done, err := readmodel.SwapAccounts(t.Context(), pool, slices.Collect(maps.Keys(all)), true, rest.fold)
+	done, err := readmodel.SwapAccounts(t.Context(), pool, slices.Collect(maps.Keys(all)), true, rest.read)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,11 +205,11 @@ func TestAccountThatCannotBeFoldedStopsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad := ids[2]
-	done, err := readmodel.SwapAccounts(t.Context(), pool, ids, false, func(ctx context.Context, id events.UUID, upTo uint64) (*projections.Refold, error) {
+	done, err := readmodel.SwapAccounts(t.Context(), pool, ids, false, func(ctx context.Context, id events.UUID, after, upTo uint64, each func(projections.Message) error) error {
 		if id == bad {
-			return nil, fmt.Errorf("%w: by this test", readmodel.ErrAccount)
+			return fmt.Errorf("%w: by this test", readmodel.ErrAccount)
 		}
-		return log.fold(ctx, id, upTo)
+		return log.read(ctx, id, after, upTo, each)
 	})
 	if err != nil || len(done.Unchanged) != 1 || done.Unchanged[0].Account != bad || !errors.Is(done.Unchanged[0].Err, readmodel.ErrAccount) {
 		t.Fatalf("%+v, %v; want all but %s", done, err, bad)
@@ -217,7 +221,7 @@ func TestAccountThatCannotBeFoldedStopsNobody(t *testing.T) {
 		}
 	}
 	away := errors.New("the servers are away")
-	done, err = readmodel.SwapAccounts(t.Context(), pool, ids, false, func(context.Context, events.UUID, uint64) (*projections.Refold, error) { return nil, away })
+	done, err = readmodel.SwapAccounts(t.Context(), pool, ids, false, func(context.Context, events.UUID, uint64, uint64, func(projections.Message) error) error { return away })
 	if !errors.Is(err, away) || len(done.Unchanged) > 0 {
 		t.Errorf("%+v, %v; want an error that is no account's", done, err)
 	}
@@ -240,14 +244,13 @@ func TestTierKeepsItsDefinition(t *testing.T) {
 	log.into(t, s, projections.Options{})
 	for _, first := range []uint64{1, 3} { // of those that are left, the one in force is none
 		rest := log.without(func(m projections.Message) bool { return m.Position < first || m.Position == 2 })
-		_, err := readmodel.SwapTier(t.Context(), pool, log[0].Subject, func(_ context.Context, upTo uint64) (*projections.TierRefold, error) {
-			r := &projections.TierRefold{}
+		_, err := readmodel.SwapTier(t.Context(), pool, log[0].Subject, func(_ context.Context, _ string, _, _ uint64, each func(projections.Message) error) error {
 			for _, m := range rest {
-				if err := r.Apply(m); err != nil {
-					return nil, err
+				if err := each(m); err != nil {
+					return err
 				}
 			}
-			return r, nil
+			return nil
 		})
 		if !errors.Is(err, readmodel.ErrLoss) {
 			t.Errorf("%d messages are left: %v, want a loss", len(rest), err)
@@ -283,7 +286,7 @@ func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `SELECT FROM export.checkpoints FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
-	done, err := readmodel.SwapAccounts(t.Context(), pool, ids, false, log.fold)
+	done, err := readmodel.SwapAccounts(t.Context(), pool, ids, false, log.read)
 	if err != nil || len(done.Changed)+len(done.Unchanged) > 0 {
 		t.Errorf("refolded: %+v, %v", done, err)
 	}
@@ -309,13 +312,13 @@ func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	if _, err := readmodel.SwapAccounts(t.Context(), other, []events.UUID{damaged}, false, log.fold); err == nil {
+	if _, err := readmodel.SwapAccounts(t.Context(), other, []events.UUID{damaged}, false, log.read); err == nil {
 		t.Error("refolded although somebody holds the checkpoint")
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	done, err = readmodel.SwapAccounts(t.Context(), other, ids, false, log.fold)
+	done, err = readmodel.SwapAccounts(t.Context(), other, ids, false, log.read)
 	if err != nil || len(done.Changed) != 1 || done.Changed[0] != damaged {
 		t.Errorf("refolded: %+v, %v", done, err)
 	}
@@ -335,7 +338,7 @@ func TestLostRowIsMadeAgain(t *testing.T) {
 		if _, err := pool.Exec(t.Context(), `DELETE FROM export_g1.account_export WHERE account_id = $1`, [16]byte(id)); err != nil {
 			t.Fatal(err)
 		}
-		if done, err := readmodel.SwapAccounts(t.Context(), pool, []events.UUID{id}, false, log.fold); err != nil || len(done.Changed) != 1 {
+		if done, err := readmodel.SwapAccounts(t.Context(), pool, []events.UUID{id}, false, log.read); err != nil || len(done.Changed) != 1 {
 			t.Errorf("account %s: %+v, %v", id, done, err)
 		}
 	}

@@ -30,16 +30,37 @@ func (p *program) connectStream(ctx context.Context, log *slog.Logger) (*stream.
 	return p.connectWithin(ctx, log, patience)
 }
 
+// connectReader connects to JetStream, and fails where what reading takes is not
+// there and waiting does not mend it. What else keeps the stream from being read
+// is told by who reads.
+func (p *program) connectReader(ctx context.Context, log *slog.Logger) (*stream.Client, error) {
+	client, err := p.connectStream(ctx, log)
+	if err == nil {
+		err = p.mayRead(ctx, client)
+	}
+	return client, err
+}
+
+func (p *program) mayRead(ctx context.Context, client *stream.Client) error {
+	if err := client.CanRead(ctx); errors.Is(err, stream.ErrPermission) || errors.Is(err, stream.ErrNoReader) {
+		client.Close()
+		return err
+	}
+	return nil
+}
+
 func (p *program) connectWithin(ctx context.Context, log *slog.Logger, patience time.Duration) (*stream.Client, error) {
 	return stream.Connect(ctx, stream.Config{Patience: patience,
-		URL: string(p.cfg.NATSURL), Creds: string(p.cfg.NATSCreds),
-		CA: string(p.cfg.NATSCA), Stream: string(p.cfg.Stream), Name: "projector",
+		URL: string(p.cfg.NATSURL), Stream: string(p.cfg.Stream), Name: "accountexport " + p.command,
+		Creds: string(p.cfg.NATSCreds), NKey: string(p.cfg.NATSNKey), User: string(p.cfg.NATSUser), Password: string(p.cfg.NATSPassword),
+		Token: string(p.cfg.NATSToken), CA: string(p.cfg.NATSCA), Cert: string(p.cfg.NATSCert), Key: string(p.cfg.NATSKey),
+		TLSFirst: p.cfg.TLSFirst, Domain: string(p.cfg.NATSJSDomain), Prefix: string(p.cfg.NATSJSPrefix), InboxPrefix: p.cfg.InboxPrefix,
 		ReadAhead: min(16<<20, int(p.cfg.MemoryLimit)/32), Logger: log})
 }
 
 // target connects to both, and gives what ends the connections.
 func (p *program) target(ctx context.Context) (on acts.Target, done func(), err error) {
-	client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
+	client, err := p.connectReader(ctx, p.cfg.Logger(p.err))
 	if err != nil {
 		return on, nil, err
 	}

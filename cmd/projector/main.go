@@ -33,6 +33,8 @@ type program struct {
 	out io.Writer
 	err io.Writer
 	cfg settings.Projector
+
+	command string // that runs, as in `projector run`
 }
 
 func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
@@ -54,7 +56,7 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 			if cmd.Annotations[streamOnly] != "" {
 				load = settings.LoadStream
 			}
-			p.out = cmd.OutOrStdout()
+			p.out, p.command = cmd.OutOrStdout(), cmd.CommandPath()
 			if p.cfg, err = load(cmd.Flags(), environ); err == nil {
 				p.bound()
 			}

@@ -23,7 +23,7 @@ func (p *program) provision() *cobra.Command {
 		Long: "Brings the database to this program's schema, and creates the stream or checks that it is as it must be; one that does\n" +
 			"not say which stream it is gets an id. May be repeated. A stream that differs is refused, naming each difference; another\n" +
 			"partition count is none. Where the database holds checkpoints and there is no such stream, none is made unless told\n" +
-			"--new-stream: an empty one would be another than what was folded.",
+			"--new-stream: an empty one would be another than what was folded. Ends with 1 where `projector run` could not read it.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
@@ -69,11 +69,27 @@ func (p *program) provision() *cobra.Command {
 				verb = "created"
 			}
 			fmt.Fprintf(p.out, "stream %s %s, id %s, %d partitions; database migrated\n", p.cfg.Stream, verb, res.ID, res.Partitions)
-			return nil
+			return p.readable(ctx, client, pool)
 		},
 	}
 	cmd.Flags().BoolVar(&newStream, "new-stream", false, "make a new, empty stream although the database holds checkpoints of one")
 	return cmd
+}
+
+// readable is what would keep `projector run` from reading the stream. Where that
+// is only that as many read as may, and replicas live, they are those.
+func (p *program) readable(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) error {
+	err := client.CanRead(ctx)
+	if errors.Is(err, stream.ErrMaxConsumers) {
+		if st, inspecting := readmodel.Inspect(ctx, pool); inspecting == nil && len(st.Members) > 0 {
+			fmt.Fprintf(p.out, "%v; %d replicas of `projector run` read it\n", err, len(st.Members))
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("`projector run` could not read it: %w", err)
+	}
+	return nil
 }
 
 // strange is why the stream that is there is not the one that was folded, or not

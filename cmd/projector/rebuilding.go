@@ -26,7 +26,7 @@ type rebuilding struct {
 func (p *program) rebuilding(cmd *cobra.Command) (_ *rebuilding, err error) {
 	ctx, log := cmd.Context(), p.cfg.Logger(p.err)
 	r := &rebuilding{program: p, sure: p.asking(cmd), Rebuilding: &acts.Rebuilding{Command: cmd.Name(), Owner: replicaName()}}
-	client, err := p.connectStream(ctx, log)
+	client, err := p.connectReader(ctx, log)
 	if err != nil {
 		return nil, err
 	}

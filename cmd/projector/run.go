@@ -36,6 +36,9 @@ func (p *program) follow(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
+	if err := p.mayRead(ctx, client); err != nil {
+		return err
+	}
 	replica := replicaName()
 	db, err := p.database(readmodel.ApplicationName(replica), readmodel.Writing)
 	if err != nil {

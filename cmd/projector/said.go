@@ -44,8 +44,8 @@ func sayServed(out io.Writer, served []events.UUID) {
 		return
 	}
 	fmt.Fprintf(out, "%d of them are served, and no generation here has ever had them erased. That is as it should be where the database was\n"+
-		"restored from before; where it was not, they came onto the ledger by mistake, and `projector erasures remove --account ID`\n"+
-		"takes them off it before anything is erased:\n", len(served))
+		"restored from before; where it was not, they came onto the ledger by mistake, and `projector erasures remove --account %s`\n"+
+		"takes the first of them off it before anything is erased:\n", len(served), served[0])
 	const most = 10
 	for i, id := range served {
 		if i == most {

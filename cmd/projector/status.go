@@ -14,6 +14,7 @@ import (
 
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
+	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/readmodel"
 )
@@ -36,10 +37,12 @@ type status struct {
 	Partitions  []partition      `json:"partitions"`
 	Paused      *pauseStatus     `json:"paused"`       // null where projecting goes on
 	Refused     *refusal         `json:"refused"`      // null where `run` goes on
+	Unreadable  string           `json:"unreadable"`   // what keeps one more reader from the stream; empty where nothing does
 	Building    *buildingStatus  `json:"building"`     // null where no generation is
 	Off         []offContract    `json:"off_contract"` // settings of the stream that have cost nothing yet
 
 	refused error
+	reading error // why it is unreadable
 	paused  *projections.Pause
 }
 
@@ -94,8 +97,8 @@ func (p *program) status() *cobra.Command {
 		Use:   "status [--json]",
 		Short: "Show how far the read model is; exit 1 when it is behind and not progressing",
 		Long: "Shows how far the read model is, what of the stream is not as the contract wants it, how the\n" +
-			"ledger of erasures is kept, and whether `projector run` would\n" +
-			"refuse the stream: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing,\n" +
+			"ledger of erasures is kept, whether one more `projector run` could read the stream, and whether it would\n" +
+			"refuse it: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing,\n" +
 			"unless that is since projecting is paused, which it says, and while accounts on the ledger are served still.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := p.inspect(cmd.Context())
@@ -114,7 +117,7 @@ func (p *program) status() *cobra.Command {
 			switch {
 			case st.refused != nil:
 				return cli.Status(exitCode(st.refused))
-			case st.Lag > 0 && !st.Progressing && st.Paused == nil, st.Ledger.Served > 0:
+			case st.Lag > 0 && !st.Progressing && st.Paused == nil, st.Ledger.Served > 0, st.unreadable():
 				return cli.Status(1)
 			}
 			return nil
@@ -142,9 +145,19 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 	if refused != nil && !errors.Is(refused, projections.ErrRefused) && !errors.Is(refused, readmodel.ErrNoGeneration) {
 		return nil, refused
 	}
+	var reading error
+	if refused == nil || errors.Is(refused, readmodel.ErrNoGeneration) {
+		reading = client.CanRead(ctx)
+	}
 	st, err := look(ctx, pool, info)
+	if errors.Is(err, readmodel.ErrNoGeneration) && reading != nil {
+		return nil, fmt.Errorf("%w, which could not read the stream: %w", err, reading)
+	}
 	if err != nil {
 		return nil, err
+	}
+	if reading != nil {
+		st.Unreadable, st.reading = reading.Error(), reading
 	}
 	for _, d := range info.Off {
 		st.Off = append(st.Off, offContract{d.What, d.Have, d.Want})
@@ -164,7 +177,7 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 			return nil, err
 		}
 		st.Progressing = st.Lag == 0 || st.Position > before.Position
-		st.Off = before.Off
+		st.Off, st.Unreadable, st.reading = before.Off, before.Unreadable, before.reading
 	}
 	st.StreamEnd = max(st.StreamEnd, st.Position) // it may have grown since it was asked
 	if err = on.CheckLedger(ctx); errors.Is(err, acts.ErrErasuresLacking) {
@@ -172,6 +185,12 @@ func (p *program) inspect(ctx context.Context) (*status, error) {
 		return st, nil
 	}
 	return st, err
+}
+
+// unreadable tells whether `run` could not read the stream. Where only as many
+// read it as may, and replicas live, those are they.
+func (st *status) unreadable() bool {
+	return st.reading != nil && !(errors.Is(st.reading, stream.ErrMaxConsumers) && len(st.Members) > 0)
 }
 
 func (st *status) refuse(err error) {
@@ -266,6 +285,9 @@ func (p *program) printStatus(st *status) {
 	}
 	if st.Refused != nil {
 		fmt.Fprintf(p.out, "`projector run` would end with exit status %d: %s\n", st.Refused.Exit, st.Refused.Why)
+	}
+	if st.Unreadable != "" {
+		fmt.Fprintf(p.out, "one more `projector run` could not read it: %s\n", st.Unreadable)
 	}
 	for _, d := range st.Off {
 		fmt.Fprintf(p.out, "the stream's %s is %s, want %s; nothing is lost by it yet\n", d.What, d.Is, d.Want)

@@ -133,7 +133,7 @@ func (a *Accepting) erasures(ctx context.Context, info projections.StreamInfo, o
 	if err != nil || len(those) == 0 {
 		return err
 	}
-	again := &Anew{Target: a.Target, Those: those}
+	again := &Anew{Target: a.Target, Those: those, Command: "accept --yes"}
 	it := Acceptance{What: AcceptErasures, Generation: a.g, Info: info, Erasures: those}
 	if it.Served, err = again.Served(ctx); err != nil {
 		return err

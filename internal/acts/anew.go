@@ -20,8 +20,9 @@ import (
 // so that whoever is cut off is gone on with.
 type Anew struct {
 	Target
-	Those  []readmodel.Erasure // [Target.Unfinished]
-	Copies []string            // of the stream, that were left as they are; known once it is carried out
+	Those   []readmodel.Erasure // [Target.Unfinished]
+	Command string              // that goes on where it was cut off
+	Copies  []string            // of the stream, that were left as they are; known once it is carried out
 
 	upTo    uint64 // the stream's end as it was looked for them
 	needles map[events.UUID]*needles
@@ -207,8 +208,8 @@ func (a *Anew) prove(ctx context.Context) error {
 		rows += t.Rows
 	}
 	if left > 0 || rows > 0 || len(erased) < len(a.Those) {
-		err = fmt.Errorf("%d messages and %d rows of accounts that were erased anew are left, and %d of %d erasures are in the stream: run the same command again",
-			left, rows, len(erased), len(a.Those))
+		err = fmt.Errorf("%d messages and %d rows of accounts that were erased anew are left, and %d of %d erasures are in the stream: `projector %s` goes on",
+			left, rows, len(erased), len(a.Those), a.Command)
 	}
 	return err
 }

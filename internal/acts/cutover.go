@@ -157,9 +157,11 @@ func (r *Rebuilding) Decide(c Comparison) (cost string, err error) {
 		if expected {
 			why = "by more than another projection version explains"
 		}
-		return "", fmt.Errorf("the generations differ %s: nothing was cut over. "+
-			"`projector %s --accept-differences` does so all the same%s; the accounts named above tell why they differ (`projector verify --account ID`)",
-			why, r.Command, cost)
+		err := fmt.Errorf("the generations differ %s: nothing was cut over. `projector %s --accept-differences` does so all the same%s", why, r.Command, cost)
+		if len(c.Sample) > 0 {
+			err = fmt.Errorf("%w; why they differ the accounts named above tell, such as `projector verify --account %s`", err, c.Sample[0].Account)
+		}
+		return "", err
 	}
 	if !r.Yes && c.Compared+c.Moving-c.Again+c.New == 0 {
 		return cost, fmt.Errorf("nothing was cut over: generation %d holds no account, so all %d would answer 404. Is stream %s the right one, and whole? "+
@@ -197,7 +199,7 @@ func (r *Rebuilding) cutOver(ctx context.Context, from, to int64) error {
 	if err != nil {
 		return err
 	}
-	again := &Anew{Target: r.Target, Those: those}
+	again := &Anew{Target: r.Target, Those: those, Command: r.again()}
 	if len(those) > 0 {
 		served, err := again.Served(ctx)
 		if err != nil {
@@ -238,6 +240,14 @@ func (r *Rebuilding) cutOver(ctx context.Context, from, to int64) error {
 		}
 	}
 	return again.Left()
+}
+
+// again is the command that goes on with this.
+func (r *Rebuilding) again() string {
+	if r.Accept {
+		return r.Command + " --accept-differences"
+	}
+	return r.Command
 }
 
 // RollBack brings the generation that was live before to the end of the stream, as

@@ -124,15 +124,14 @@ func (e *Erasing) projected(ctx context.Context) error {
 				"does `projector run` follow that stream? Nothing is removed", e.first.Position, e.Stream.Stream(), g.Number, lowest)
 		}
 		if err := readmodel.CheckPaused(ctx, e.Pool); err != nil {
-			return fmt.Errorf("account.erased is published at position %d, and not projected: %w. Nothing is removed yet; run the same command "+
-				"again then", e.first.Position, err)
+			return fmt.Errorf("account.erased is published at position %d, and not projected: %w. Nothing is removed yet; `projector erase --account %s` goes on then", e.first.Position, err, e.Account)
 		}
 		if lowest > best {
 			best, moved = lowest, time.Now()
 		}
 		if time.Since(moved) > noProgress {
 			return fmt.Errorf("account.erased is published at position %d, and generation %d stands at %d for %v: is `projector run` running? "+
-				"Nothing is removed yet; run the same command again", e.first.Position, g.Number, lowest, noProgress)
+				"Nothing is removed yet; `projector erase --account %s` goes on", e.first.Position, g.Number, lowest, noProgress, e.Account)
 		}
 		if time.Since(said) > 2*time.Second && e.Waiting != nil {
 			said = time.Now()

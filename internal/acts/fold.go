@@ -92,13 +92,8 @@ func (f *fold) letGo() (err error) {
 
 func (f *fold) flush() (projections.Change, error) {
 	c, err := f.state.Flush()
-	f.total.Position = c.Row.Position
+	f.total.Flushed(&c)
 	f.facts.Flushed(&c)
-	if c.New || c.Wiped { // then it is all there is
-		f.total.Messages, f.total.Digest = c.Messages, c.Digest
-	} else {
-		f.total.Messages, f.total.Digest = f.total.Messages+c.Messages, f.total.Digest.Plus(c.Digest)
-	}
 	return c, err
 }
 

@@ -120,6 +120,6 @@ func refuseLacking(e readmodel.Erasure, stream string) error {
 	return fmt.Errorf("%w: account %s was erased at %s, and that is not done in stream %s, or not in this database (there may be more): one of them was "+
 		"restored from before. Nothing was changed, and what is there is still served. Ways out: restore a later backup; `projector accept`, which says "+
 		"who they are and, told --yes, erases them anew; `projector rebuild`, which does so before it cuts over; or, for an account that nobody has "+
-		"erased and that came onto the ledger by mistake, `projector erasures remove --account ID`",
+		"erased and that came onto the ledger by mistake, `projector erasures remove --account %[2]s`",
 		ErrErasuresLacking, e.Account, e.ErasedAt.UTC().Format(time.RFC3339), stream)
 }

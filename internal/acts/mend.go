@@ -10,7 +10,8 @@ type mending struct {
 	all     int
 	refold  string // an account that a refold mends
 	refolds int
-	less    int // accounts of which the stream holds less than was folded
+	lesser  string // an account of which the stream holds less than was folded
+	less    int
 	tiers   int // that differ
 	beside  int // accounts without a row that have something beside it, and what is parked of nobody
 	never   int
@@ -25,6 +26,7 @@ func (m *mending) see(v Verdict) {
 	case v.NeverHeard:
 		m.never++
 	case v.Less:
+		m.lesser = v.Account
 		m.less++
 	case v.Tier != "":
 		m.tiers++
@@ -40,7 +42,7 @@ func (m *mending) see(v Verdict) {
 func (m *mending) advice() string {
 	var out []string
 	if m.refolds > 0 {
-		out = append(out, fmt.Sprintf("`projector refold --account ID` mends %d of them, such as %s", m.refolds, m.refold))
+		out = append(out, fmt.Sprintf("`projector refold --account %s` mends that one%s", m.refold, alike(m.refolds)))
 	}
 	if m.beside > 0 {
 		out = append(out, "`projector rebuild` makes a generation without what has no row, and with what is parked of nobody")
@@ -49,11 +51,19 @@ func (m *mending) advice() string {
 		out = append(out, fmt.Sprintf("`projector rebuild --accept-differences` makes a generation with tiers as the stream has them, of which %d differ", m.tiers))
 	}
 	if m.less > 0 {
-		out = append(out, fmt.Sprintf("of %d the stream holds less than was folded: do not refold them, `projector history --account ID` shows what "+
-			"there is, and with a backup of the stream that holds the rest, what is stored is right", m.less))
+		out = append(out, fmt.Sprintf("of %d the stream holds less than was folded: do not refold them, `projector history --account %s` shows what "+
+			"there is of one, and with a backup of the stream that holds the rest, what is stored is right", m.less, m.lesser))
 	}
 	if m.never > 0 {
 		out = append(out, "one that was never heard of needs nothing")
 	}
 	return fmt.Sprintf("%d differ: %s", m.all, strings.Join(out, "; "))
+}
+
+// alike says that there are others like the one that is named.
+func alike(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return fmt.Sprintf(", and so with the %d others", n-1)
 }

@@ -86,16 +86,39 @@ func (r *Rebuilding) Begin(ctx context.Context) (err error) {
 	if r.Live, err = readmodel.Live(ctx, r.Pool); err != nil {
 		return fmt.Errorf("%w: there is nothing to rebuild; start `projector run`", err)
 	}
+	if err := r.giveUpLost(ctx); err != nil {
+		return err
+	}
 	r.store = readmodel.NewBuilder(r.Builder, r.Owner, r.Restart, r.Engine.Logger)
 	r.store.Direct = r.Direct
 	return nil
+}
+
+// giveUpLost gives up a generation that was being built from what the stream has
+// lost since: nobody can go on with it, and a rebuild is what is advised where the
+// live one is refused for the same.
+func (r *Rebuilding) giveUpLost(ctx context.Context) error {
+	g, err := readmodel.Building(ctx, r.Pool)
+	if errors.Is(err, readmodel.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	lost := r.CheckGeneration(ctx, g.Number)
+	if !errors.Is(lost, projections.ErrBehind) && !errors.Is(lost, projections.ErrReplaced) && !errors.Is(lost, stream.ErrHistoryLost) {
+		return nil // whatever else keeps it from being gone on with is found when it is tried
+	}
+	r.Engine.Logger.Warn("what was being built is given up, since the stream has lost what it was folded from; a new generation is begun",
+		"generation", g.Number, "error", lost)
+	return readmodel.GiveUp(ctx, r.Pool, g.Number)
 }
 
 // Build folds the stream into a generation beside the live one, until that is near
 // the end. It goes on with one that was cut off.
 func (r *Rebuilding) Build(ctx context.Context) (err error) {
 	if r.Generation, err = r.build(ctx); err != nil {
-		return fmt.Errorf("%w; the live generation is untouched, and the same command goes on from here", err)
+		return fmt.Errorf("%w; the live generation is untouched, and `projector rebuild` goes on from here", err)
 	}
 	return nil
 }
@@ -156,12 +179,12 @@ func (r *Rebuilding) toEnd(ctx context.Context, engine *projections.Projector, g
 			return findErr
 		}
 		if g.State != readmodel.StateBuilding {
-			return fmt.Errorf("generation %d was given up, by an erasure: run the same command again", generation)
+			return fmt.Errorf("generation %d was given up, by an erasure: `projector rebuild` begins another", generation)
 		}
 		err = engine.RunToEnd(ctx)
 	}
 	if err == nil && r.store.Acquired() != generation {
-		err = fmt.Errorf("generation %d was given up, by an erasure: run the same command again", generation)
+		err = fmt.Errorf("generation %d was given up, by an erasure: `projector rebuild` begins another", generation)
 	}
 	return err
 }

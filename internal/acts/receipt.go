@@ -59,20 +59,21 @@ func (r Receipt) digest() (string, error) {
 // does.
 func (r Receipt) Left() error {
 	if r.MessagesLeft > 0 || r.RowsLeft > 0 {
-		return fmt.Errorf("%d messages and %d rows of account %s are left: new ones come; stop who publishes them, and run the same command again",
+		return fmt.Errorf("%d messages and %d rows of account %s are left: new ones come; stop who publishes them, and `projector erase --account %[3]s` goes on",
 			r.MessagesLeft, r.RowsLeft, r.Account)
 	}
 	var whole []string
 	for _, c := range r.Copies {
 		if c.Left > 0 {
-			return fmt.Errorf("%d messages of account %s are left in stream %s, a copy: run the same command again", c.Left, r.Account, c.Stream)
+			return fmt.Errorf("%d messages of account %s are left in stream %s, a copy: `projector erase --account %[2]s --purge-copies %[3]s` goes on", c.Left, r.Account, c.Stream)
 		}
 		if !c.Purged {
 			whole = append(whole, c.Stream)
 		}
 	}
 	if len(whole) > 0 {
-		return fmt.Errorf("account %s is erased here, and copies of the stream keep its messages: --purge-copies %s removes them there, too",
+		return fmt.Errorf("account %s is erased here, and copies of the stream keep its messages: `projector erase --account %[1]s --purge-copies %[2]s` "+
+			"removes them there, too",
 			r.Account, strings.Join(whole, ","))
 	}
 	return nil

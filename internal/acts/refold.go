@@ -3,12 +3,10 @@ package acts
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"accountexport/events"
-	"accountexport/projections"
 	"accountexport/readmodel"
 )
 
@@ -83,7 +81,7 @@ func (f *Refolding) each(ctx context.Context, r readmodel.Retriable) error {
 	}
 	for _, subject := range r.Tiers {
 		what := "tier " + events.ParseSubject(subject).Tier
-		different, err := readmodel.SwapTier(ctx, f.Pool, subject, f.tier(subject))
+		different, err := readmodel.SwapTier(ctx, f.Pool, subject, f.Stream.ReadTierAfter)
 		switch {
 		case errors.Is(err, readmodel.ErrLoss):
 			f.left(what, err)
@@ -99,7 +97,7 @@ func (f *Refolding) each(ctx context.Context, r readmodel.Retriable) error {
 		if err := f.Check(ctx, ids...); err != nil {
 			return err
 		}
-		done, err := readmodel.SwapAccounts(ctx, f.Pool, ids, f.AcceptLoss, f.account)
+		done, err := readmodel.SwapAccounts(ctx, f.Pool, ids, f.AcceptLoss, f.Stream.ReadAccountAfter)
 		for _, id := range done.Changed {
 			f.changed("account " + id.String())
 		}
@@ -130,33 +128,4 @@ func (f *Refolding) changed(what string) {
 func (f *Refolding) left(what string, why error) {
 	f.Refolded.Left++
 	f.Left(what, why)
-}
-
-// account is a [readmodel.FoldAccount].
-func (f *Refolding) account(ctx context.Context, id events.UUID, upTo uint64) (*projections.Refold, error) {
-	r := projections.NewRefold(id)
-	if upTo == 0 {
-		return r, nil // nothing was read
-	}
-	return r, f.Stream.ReadAccount(ctx, id, upTo, func(m projections.Message) error {
-		if m.Position > upTo {
-			return nil
-		}
-		if err := r.Apply(m); err != nil {
-			return fmt.Errorf("%w: position %d: %w", readmodel.ErrAccount, m.Position, err)
-		}
-		return nil
-	})
-}
-
-func (f *Refolding) tier(subject string) func(ctx context.Context, upTo uint64) (*projections.TierRefold, error) {
-	return func(ctx context.Context, upTo uint64) (*projections.TierRefold, error) {
-		r := &projections.TierRefold{}
-		return r, f.Stream.ReadTier(ctx, events.ParseSubject(subject).Tier, upTo, func(m projections.Message) error {
-			if m.Position > upTo {
-				return nil
-			}
-			return r.Apply(m)
-		})
-	}
 }

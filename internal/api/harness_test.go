@@ -197,13 +197,16 @@ func (a *api) ask(t *testing.T, method, path string, headers ...string) answer {
 }
 
 // begin asks for an account's document, and leaves its body to the caller.
-func (a *api) begin(t *testing.T, account events.UUID) *http.Response {
+func (a *api) begin(t *testing.T, account events.UUID, header ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", a.url+exportPath, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", bearer(t, account))
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
 	resp, err := plain.Do(r)
 	if err != nil {
 		t.Fatal(err)

@@ -295,11 +295,13 @@ func TestLostDatabaseNeverLooksWhole(t *testing.T) {
 	if _, err := io.ReadFull(resp.Body, make([]byte, 1000)); err != nil {
 		t.Fatal(err)
 	}
+	network.Refuse(true)
 	network.Cut()
 	n, err := io.Copy(io.Discard, resp.Body)
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("after %d more bytes: got %v, want an unexpected end", n, err)
 	}
+	network.Refuse(false)
 	network.Set(tcpproxy.Shape{BytesPerSecond: 20_000}) // nothing is sent before there are 128 KiB
 	early := make(chan answer)
 	go func() { early <- a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)) }()
@@ -309,6 +311,7 @@ func TestLostDatabaseNeverLooksWhole(t *testing.T) {
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%SELECT section, body%' AND state = 'active'`).Scan(&n)
 		return err == nil && n > 0
 	})
+	network.Refuse(true)
 	network.Cut()
 	got := <-early
 	checkProblem(t, got, 503, "unavailable")
@@ -317,11 +320,74 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND que
 			t.Errorf("%s of a document that does not come: %s", name, got.header.Get(name))
 		}
 	}
+	network.Refuse(false)
 	network.Set(tcpproxy.Shape{})
 	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)); got.status != 200 {
 		t.Errorf("afterwards: %d", got.status)
 	}
 	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
+}
+
+// TestDocumentGoesOnOverALostConnection: a document that was begun to be sent when
+// the connection to the database was lost is whole all the same, where the
+// database is there and the account has not changed; so is a part of one.
+func TestDocumentGoesOnOverALostConnection(t *testing.T) {
+	direct := database(t)
+	network, pool := through(t, direct)
+	whole := start(t, readmodel.NewExports(pool)).ask(t, "GET", exportPath, "Authorization", bearer(t, parked))
+	if whole.status != 200 {
+		t.Fatal(whole.status)
+	}
+	from := len(whole.body) * 3 / 5
+	for what, c := range map[string]struct {
+		header []string
+		want   string
+	}{
+		"whole": {nil, whole.body},
+		"part":  {[]string{"Range", fmt.Sprintf("bytes=%d-", from)}, whole.body[from:]},
+	} {
+		a := start(t, readmodel.NewExports(pool)) // which has read nothing yet
+		network.Set(tcpproxy.Shape{BytesPerSecond: 300_000})
+		resp := a.begin(t, parked, c.header...)
+		first := make([]byte, 1000)
+		if _, err := io.ReadFull(resp.Body, first); err != nil {
+			t.Fatal(err)
+		}
+		if n := network.Cut(); n == 0 {
+			t.Fatal("no connection was cut")
+		}
+		network.Set(tcpproxy.Shape{})
+		rest, err := io.ReadAll(resp.Body)
+		if got := string(first) + string(rest); err != nil || got != c.want {
+			t.Errorf("%s: %d bytes, %v, want %d", what, len(got), err, len(c.want))
+		}
+	}
+}
+
+// TestMendedRowIsNotMixedIn: where a row and its pages were written anew in
+// between, at the same position and as long as before, what was begun is broken off.
+func TestMendedRowIsNotMixedIn(t *testing.T) {
+	direct := database(t)
+	network, pool := through(t, direct)
+	a := start(t, readmodel.NewExports(pool))
+	network.Set(tcpproxy.Shape{BytesPerSecond: 300_000})
+	resp := a.begin(t, parked)
+	if _, err := io.ReadFull(resp.Body, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	network.Refuse(true)
+	network.Cut()
+	if tag, err := direct.Exec(t.Context(), `
+WITH pages AS (UPDATE export_g1.account_export_pages SET body = overlay(body placing 'mended' from octet_length(body) - 20) WHERE account_id = $1 RETURNING 1)
+UPDATE export_g1.account_export SET position = position WHERE account_id = $1 AND EXISTS (SELECT FROM pages)`, [16]byte(parked)); err != nil || tag.RowsAffected() != 1 {
+		t.Fatal(tag, err)
+	}
+	network.Refuse(false)
+	network.Set(tcpproxy.Shape{})
+	n, err := io.Copy(io.Discard, resp.Body)
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("after %d more bytes: got %v, want an unexpected end", n, err)
+	}
 }
 
 // TestFullSpoolDisk: where a document fits neither in memory nor on the disk,

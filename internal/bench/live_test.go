@@ -86,7 +86,11 @@ func watch(b *testing.B, s *stack) *watcher {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			rows, err := s.pool.Query(ctx, `SELECT account_id, position FROM export_g1.account_export`)
+			live, err := readmodel.Live(ctx, s.pool)
+			if err != nil {
+				continue
+			}
+			rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT account_id, position FROM export_g%d.account_export`, live.Number))
 			if err != nil {
 				continue
 			}

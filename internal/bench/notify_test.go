@@ -3,20 +3,101 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"accountexport/events"
 	"accountexport/projections"
 	"accountexport/readmodel"
 )
 
-// BenchmarkNotify measures what the live path pays for telling the API of
-// every commit: the time from acknowledged to visible at 500 events a second,
-// in turns with and without, while one API listens and a request waits.
+// BenchmarkNotify measures what it costs to tell who waits of every commit: how
+// many commits of a row 1, 4 and 8 connections get done without, with NOTIFY in
+// each, and with one notifier beside them; and how long a request with
+// min_position waits, from the publisher's acknowledgement on, told by the
+// commits themselves and afterwards.
 func BenchmarkNotify(b *testing.B) {
-	perSecond, turns, seconds := 500, size(6, 2), 2
 	s := newStack(b)
+	for b.Loop() {
+		committers(b, s)
+		waits(b, s)
+	}
+}
+
+func committers(b *testing.B, s *stack) {
+	if _, err := s.pool.Exec(b.Context(), `
+DROP TABLE IF EXISTS committed; CREATE TABLE committed (id integer PRIMARY KEY, n bigint NOT NULL); INSERT INTO committed SELECT generate_series(0, 7), 0`); err != nil {
+		b.Fatal(err)
+	}
+	span := time.Duration(size(2000, 500)) * time.Millisecond
+	const alone, within = `UPDATE committed SET n = n + 1 WHERE id = $1`, `WITH moved AS (UPDATE committed SET n = n + 1 WHERE id = $1 RETURNING 1) SELECT pg_notify('bench', '') FROM moved`
+	for _, n := range []int{1, 4, 8} {
+		var done [3]int
+		for range 3 { // in turns
+			done[0] += commitsOf(b, s, n, span, alone, false)
+			done[1] += commitsOf(b, s, n, span, within, false)
+			done[2] += commitsOf(b, s, n, span, alone, true)
+		}
+		of := func(i int) string { return fmt.Sprintf("%.0f %%", 100*float64(done[i])/float64(done[0])) }
+		row(b, fmt.Sprintf("commits, %d committers", n), rate(done[0], 3*span)+" unnotified", "NOTIFY in each "+of(1), "one notifier beside "+of(2))
+		b.ReportMetric(float64(done[2])/float64(done[0]), fmt.Sprintf("of-unnotified-%d", n))
+	}
+}
+
+// commitsOf counts what so many connections commit in a span of time.
+func commitsOf(b *testing.B, s *stack, n int, span time.Duration, sql string, beside bool) (total int) {
+	b.Helper()
+	due := make(chan struct{}, 1)
+	var notifier, all sync.WaitGroup
+	if beside {
+		notifier.Go(func() {
+			for range due {
+				q := &pgx.Batch{}
+				q.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
+				q.Queue(`NOTIFY bench`)
+				if err := s.pool.SendBatch(b.Context(), q).Close(); err != nil {
+					b.Error(err)
+				}
+				time.Sleep(2 * time.Millisecond)
+			}
+		})
+	}
+	counts := make([]int, n)
+	until := time.Now().Add(span)
+	for i := range n {
+		all.Go(func() {
+			for time.Now().Before(until) {
+				if _, err := s.pool.Exec(b.Context(), sql, i); err != nil {
+					b.Error(err)
+					return
+				}
+				counts[i]++
+				if beside {
+					select {
+					case due <- struct{}{}:
+					default:
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(due)
+	notifier.Wait()
+	for _, c := range counts {
+		total += c
+	}
+	return total
+}
+
+// waits measures min_position.
+func waits(b *testing.B, s *stack) {
+	perSecond, turns, seconds := 200, size(5, 2), 2
 	ids := publishAccounts(b, s, 200)
 	stop := s.run(b, projections.Options{})
 	defer stop()
@@ -25,40 +106,54 @@ func BenchmarkNotify(b *testing.B) {
 		b.Fatal(err)
 	}
 	s.reached(b, info.Last)
-	var notifying string
-	// The one that this program calls, which has the most arguments.
-	if err := s.pool.QueryRow(b.Context(), `
-SELECT pg_get_functiondef(oid) FROM pg_proc
-WHERE proname = 'advance' AND pronamespace = 'export'::regnamespace ORDER BY pronargs DESC LIMIT 1`).Scan(&notifying); err != nil {
+	var after string
+	if err := s.pool.QueryRow(b.Context(), `SELECT pg_get_functiondef('export.advance_checkpoints'::regproc)`).Scan(&after); err != nil {
 		b.Fatal(err)
 	}
-	silent := strings.Replace(notifying, "NOTIFY export_checkpoints;", "", 1)
-	if silent == notifying {
-		b.Fatal("export.advance notifies nobody")
+	end := strings.LastIndex(after, "END\n")
+	if end < 0 {
+		b.Fatal("export.advance_checkpoints has another end")
 	}
-	waits := readmodel.NewWaits(s.pool, quiet())
+	within := after[:end] + "NOTIFY export_checkpoints;\n" + after[end:]
+	w := readmodel.NewWaits(s.pool, quiet())
 	ctx, cancel := context.WithCancel(b.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = w.Run(ctx) })
+	defer running.Wait()
 	defer cancel()
-	go func() { _ = waits.Run(ctx) }()
-	go func() { _, _, _ = waits.For(ctx, ids[0], 1<<60, time.Hour) }()
-	w := watch(b, s)
 	measure := func(function string) []time.Duration {
 		if _, err := s.pool.Exec(b.Context(), function); err != nil {
 			b.Fatal(err)
 		}
-		return pace(perSecond, perSecond*seconds, func(i int) time.Duration { return visible(b, s, w, ids[i%len(ids)], i) })
+		return pace(perSecond, perSecond*seconds, func(i int) time.Duration { return waited(b, s, w, ids[i%len(ids)], i) })
 	}
-	for b.Loop() {
-		var with, without []time.Duration
-		for range turns {
-			without = append(without, measure(silent)...)
-			with = append(with, measure(notifying)...)
-		}
-		row(b, "visible, nobody notified", "p50 "+percentile(without, 0.5).String(), "p99 "+percentile(without, 0.99).String())
-		row(b, "visible, every commit notifies", "p50 "+percentile(with, 0.5).String(), "p99 "+percentile(with, 0.99).String())
-		p50 := percentile(with, 0.5).Seconds() / percentile(without, 0.5).Seconds()
-		p99 := percentile(with, 0.99).Seconds() / percentile(without, 0.99).Seconds()
-		row(b, "  multiple", fmt.Sprintf("p50 × %.2f", p50), fmt.Sprintf("p99 × %.2f", p99))
-		b.ReportMetric(p50, "p50-of-silent")
+	var told, toldAfter []time.Duration
+	for range turns {
+		told = append(told, measure(within)...)
+		toldAfter = append(toldAfter, measure(after)...)
 	}
+	for what, d := range map[string][]time.Duration{"min_position, told by the commit": told, "min_position, told afterwards": toldAfter} {
+		row(b, what, "p50 "+percentile(d, 0.5).String(), "p99 "+percentile(d, 0.99).String(), "longest "+slices.Max(d).String())
+	}
+	b.ReportMetric(percentile(toldAfter, 0.5).Seconds()/percentile(told, 0.5).Seconds(), "wait-p50-of-before")
+}
+
+// waited is how long a request that asks for what was just acknowledged waits.
+func waited(b *testing.B, s *stack, w *readmodel.Waits, account events.UUID, i int) time.Duration {
+	m, err := events.NewUserProfileUpdated(events.Meta{ID: fmt.Sprintf("wait-%d-%d", time.Now().UnixNano(), i), Source: "/bench",
+		Time: events.TimeOf(time.Now())}, account, events.UserProfileUpdated{Name: events.Some(fmt.Sprintf("name %d", i))})
+	if err != nil {
+		b.Error(err)
+		return 0
+	}
+	position, _, err := s.client.Publish(b.Context(), m)
+	if err != nil {
+		b.Error(err)
+		return 0
+	}
+	acked := time.Now()
+	if _, reached, err := w.For(b.Context(), account, position, time.Minute); err != nil || !reached {
+		b.Errorf("position %d: reached %t, %v", position, reached, err)
+	}
+	return time.Since(acked)
 }

@@ -20,10 +20,7 @@ import (
 // with few accounts and with many.
 func BenchmarkRebuild(b *testing.B) {
 	total, fewAccounts, manyAccounts := size(1_200_000, 150_000), size(10_000, 2_000), size(300_000, 40_000)
-	program := filepath.Join(b.TempDir(), "projector")
-	if out, err := exec.Command("go", "build", "-o", program, "accountexport/cmd/projector").CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
+	program := buildProjector(b)
 	for b.Loop() {
 		few, fewTook, raw := rebuild(b, program, fewAccounts, total)
 		many, manyTook, _ := rebuild(b, program, manyAccounts, total)
@@ -38,6 +35,15 @@ func BenchmarkRebuild(b *testing.B) {
 		b.ReportMetric(raw.Seconds()/fewTook.Seconds(), "of-raw")
 		b.ReportMetric(float64(many)/float64(few), "memory-ratio")
 	}
+}
+
+func buildProjector(b *testing.B) (program string) {
+	b.Helper()
+	program = filepath.Join(b.TempDir(), "projector")
+	if out, err := exec.Command("go", "build", "-o", program, "accountexport/cmd/projector").CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	return program
 }
 
 // rebuild gives the most memory that a rebuild held, in bytes, how long it

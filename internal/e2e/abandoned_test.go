@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,5 +53,48 @@ func TestAbandonedGenerationIsTold(t *testing.T) {
 	s.says(t, 0, "generation 3 is dropped", "generations", "drop", "3")
 	if out := s.says(t, 0, "", "status"); strings.Contains(out, "builds it") {
 		t.Errorf("status: %s", out)
+	}
+}
+
+// TestWhatWasBuiltFromALossIsGivenUp: a generation was built and not cut over to
+// when the stream lost what it was folded from. The advice of the refusal arrives
+// all the same: the rebuild begins another one.
+func TestWhatWasBuiltFromALossIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		lose   func(s *system, t *testing.T, restore func())
+		status int
+	}{
+		{"end", func(_ *system, _ *testing.T, restore func()) { restore() }, 13},
+		{"end, and it has grown again", func(s *system, t *testing.T, restore func()) {
+			restore()
+			s.marked(t, another, 20)
+		}, 16},
+		{"beginning", func(s *system, t *testing.T, _ func()) {
+			s.marked(t, someone, 20)
+			purge(t, jetStream(t, s.nats.URL()), 20)
+		}, 14},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSystem(t)
+			projector := launch(t, "projector", s.settings, "run")
+			s.marked(t, another, 3)
+			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			restore := s.backUp(t)
+			s.marked(t, someone, 5)
+			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			s.says(t, 0, "generation 2 is ready", "rebuild", "--cutover=manual")
+			projector.signal(syscall.SIGTERM)
+			projector.wait()
+			c.lose(s, t, restore)
+			s.says(t, c.status, "`projector rebuild --accept-differences`", "run")
+			s.says(t, 0, "generation 3 is live", "rebuild", "--accept-differences")
+			launch(t, "projector", s.settings, "run")
+			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			s.says(t, 0, "", "status")
+			s.verify(t)
+		})
 	}
 }

@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"context"
-	"fmt"
 	"regexp"
 	"strings"
 	"syscall"
@@ -22,12 +20,7 @@ func TestAdviceOf17Arrives(t *testing.T) {
 	restore := s.backUp(t)
 	s.marked(t, someone, 5)
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	eventually(t, "the account to be erased", time.Minute, func(context.Context) error {
-		if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 {
-			return fmt.Errorf("exit %d: %s", status, out)
-		}
-		return nil
-	})
+	s.inTheEndErased(t, someone)
 	projector.signal(syscall.SIGTERM)
 	projector.wait()
 	restore()

@@ -3,8 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,14 +83,8 @@ func TestLossHidesNoLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	purge(t, jetStream(t, s.nats.URL()), before.Last+11)
-	st, err := jetStream(t, s.nats.URL()).Stream(t.Context(), "CONTROL_PLANE")
-	if err != nil {
-		t.Fatal(err)
-	}
 	lost := before.Last + 100
-	if err := st.DeleteMsg(t.Context(), lost); err != nil {
-		t.Fatal(err)
-	}
+	s.deleteMessage(t, lost)
 	s.says(t, 14, "begins after the checkpoint", "run")
 	out, status := command(t, "projector", s.settings, "accept")
 	t.Logf("accept: exit %d: %s", status, out)
@@ -153,10 +145,7 @@ func TestNewDatabaseAndItsLedger(t *testing.T) {
 		s.stray(t, someone)
 		eventually(t, "everything projected", time.Minute, s.caughtUp)
 		s.erase(t, someone, 0, nothingLeft)
-		ledger := filepath.Join(t.TempDir(), "ledger")
-		if err := os.WriteFile(ledger, []byte(s.says(t, 0, someone, "erasures", "export")), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		ledger := s.ledgerFile(t, someone)
 		projector.kill()
 		s.database = postgres.TestDatabase(t)
 		s.settings["DATABASE_URL"] = s.database
@@ -198,13 +187,7 @@ func TestLostUnreadIsAsked(t *testing.T) {
 	projector.signal(syscall.SIGTERM)
 	projector.wait()
 	s.marked(t, someone, 5)
-	st, err := jetStream(t, s.nats.URL()).Stream(t.Context(), "CONTROL_PLANE")
-	if err == nil {
-		err = st.DeleteMsg(t.Context(), 4) // that someone is registered
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.deleteMessage(t, 4) // that someone is registered
 	s.says(t, 18, "at positions 4", "run")
 	out, status := command(t, "projector", s.settings, "rebuild")
 	t.Logf("rebuild: exit %d: %s", status, out)

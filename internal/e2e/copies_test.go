@@ -2,43 +2,12 @@ package e2e
 
 import (
 	"bytes"
-	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
-
-// mirrored makes a mirror and waits until it has all.
-func (s *system) mirrored(t *testing.T, name string) {
-	t.Helper()
-	js := jetStream(t, s.nats.URL())
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Storage: jetstream.FileStorage,
-		Mirror: &jetstream.StreamSource{Name: "CONTROL_PLANE"}}); err != nil {
-		t.Fatal(err)
-	}
-	s.mirrorHas(t, name)
-}
-
-func (s *system) mirrorHas(t *testing.T, name string) {
-	t.Helper()
-	js := jetStream(t, s.nats.URL())
-	eventually(t, "all to be mirrored", time.Minute, func(ctx context.Context) error {
-		info, err := s.client.Info(ctx)
-		if err != nil {
-			return err
-		}
-		mirror, err := js.Stream(ctx, name)
-		if err == nil && mirror.CachedInfo().State.LastSeq != info.Last {
-			err = fmt.Errorf("it is at %d of %d", mirror.CachedInfo().State.LastSeq, info.Last)
-		}
-		return err
-	})
-}
 
 // TestPromotedMirrorIsFinished: a mirror exists while an account is
 // erased; `erase` names it and ends with 1. Then the origin is lost and the
@@ -56,19 +25,7 @@ func TestPromotedMirrorIsFinished(t *testing.T) {
 	s.mirrorHas(t, "PROMOTED")
 	projector.signal(syscall.SIGTERM)
 	projector.wait()
-	js := jetStream(t, s.nats.URL())
-	origin, err := js.Stream(t.Context(), "CONTROL_PLANE")
-	if err != nil {
-		t.Fatal(err)
-	}
-	promoted := origin.CachedInfo().Config
-	promoted.Name = "PROMOTED"
-	deleteStream(t, s.nats.URL())
-	if _, err := js.UpdateStream(t.Context(), promoted); err != nil {
-		t.Fatal(err)
-	}
-	s.settings["STREAM"] = "PROMOTED"
-	s.client = s.client.On("PROMOTED")
+	s.promote(t, "PROMOTED")
 	out, status := command(t, "projector", s.settings, "accept", "--yes")
 	t.Logf("accept: exit %d: %s", status, out)
 	launch(t, "projector", s.settings, "run")

@@ -68,6 +68,18 @@ func (s *system) erase(t *testing.T, account string, want int, says string, more
 	return out
 }
 
+// inTheEndErased erases an account as soon as that can be done: a projector has to
+// follow, and the servers to be back.
+func (s *system) inTheEndErased(t *testing.T, account string) {
+	t.Helper()
+	eventually(t, "the account to be erased", time.Minute, func(context.Context) error {
+		if out, status := command(t, "projector", s.settings, "erase", "--account", account); status != 0 {
+			return fmt.Errorf("exit %d: %s", status, out)
+		}
+		return nil
+	})
+}
+
 const nothingLeft = "left               0 messages, 0 rows"
 
 func (s *system) noTraces(t *testing.T) {

@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"accountexport/events"
-	"accountexport/internal/local/postgres"
 	"accountexport/internal/workload"
 	"accountexport/projections"
 )
@@ -163,13 +160,7 @@ func (s *system) traces(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	binaries, err := postgres.Binaries()
-	postgres.Check(t, err)
-	dump := exec.Command(filepath.Join(binaries, "pg_dump"), "--inserts", s.database)
-	out, err := dump.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := s.pg15(t, "pg_dump", "--inserts", s.database)
 	// bytea is dumped as hex digits.
 	for _, text := range []string{marker, strings.ToUpper(marker)} {
 		if bytes.Contains(out, []byte(text)) || bytes.Contains(out, fmt.Appendf(nil, "%x", text)) {

@@ -1,14 +1,11 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
@@ -267,36 +264,10 @@ func TestPromotedMirrorIsTakenOn(t *testing.T) {
 	s.marked(t, someone, 5)
 	s.publishSome(t)
 	s.erase(t, someone, 0, nothingLeft)
-	js := jetStream(t, s.nats.URL())
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "PROMOTED", Storage: jetstream.FileStorage,
-		Mirror: &jetstream.StreamSource{Name: "CONTROL_PLANE"}}); err != nil {
-		t.Fatal(err)
-	}
-	origin, err := js.Stream(t.Context(), "CONTROL_PLANE")
-	if err != nil {
-		t.Fatal(err)
-	}
-	was := origin.CachedInfo()
-	eventually(t, "all to be mirrored", time.Minute, func(ctx context.Context) error {
-		mirror, err := js.Stream(ctx, "PROMOTED")
-		if err != nil {
-			return err
-		}
-		if at := mirror.CachedInfo().State; at.LastSeq != was.State.LastSeq || at.Msgs != was.State.Msgs {
-			return fmt.Errorf("it has %d up to %d", at.Msgs, at.LastSeq)
-		}
-		return nil
-	})
+	s.mirrored(t, "PROMOTED")
 	projector.signal(syscall.SIGTERM)
 	projector.wait()
-	deleteStream(t, s.nats.URL())
-	promoted := was.Config
-	promoted.Name = "PROMOTED"
-	if _, err := js.UpdateStream(t.Context(), promoted); err != nil {
-		t.Fatal(err)
-	}
-	s.settings["STREAM"] = "PROMOTED"
-	s.client = s.client.On("PROMOTED")
+	s.promote(t, "PROMOTED")
 	s.says(t, 11, "this is another stream", "run")
 	s.says(t, 0, "goes on with stream PROMOTED", "accept", "--yes")
 	s.noGap(t)

@@ -39,7 +39,7 @@ func TestMistakenEntryIsTakenBack(t *testing.T) {
 	projector.wait()
 	rows := s.stored(t)
 	s.entered(t, someone)
-	s.says(t, 17, "`projector erasures remove --account ID`", "run")
+	s.says(t, 17, "`projector erasures remove --account "+someone+"`", "run")
 	for _, args := range [][]string{{"refold", "--account", someone}, {"parked", "retry", "--account", someone}, {"verify", "--account", someone}, {"verify", "--all"}} {
 		s.says(t, 17, "account "+someone+" was erased at", args...)
 	}

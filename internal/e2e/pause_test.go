@@ -132,7 +132,7 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 	}
 	before := s.checkpoints(t)
 	if status, out := rebuild.wait(), rebuild.out.tail(2000); status != 1 || !strings.Contains(out, "`projector resume` ends that") ||
-		!strings.Contains(out, "the same command goes on from here") {
+		!strings.Contains(out, "`projector rebuild` goes on from here") {
 		t.Errorf("the rebuild: exit %d: %s", status, out)
 	}
 	still := func(what string) {

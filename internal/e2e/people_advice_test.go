@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -35,14 +36,10 @@ func (p *crowd) follow(out string) {
 		}
 		p.followed[strings.Join(args, " ")]++
 		if args[0] == "nats" {
-			p.restoreTransform()
+			p.transform(partitioned(16))
 			return
 		}
-		for _, arg := range args {
-			if arg == "--yes" || arg == "--accept-differences" {
-				p.loose = true
-			}
-		}
+		p.loose = p.loose || slices.Contains(args, "--accept-differences")
 		var status int
 		out, status = p.operate(args...)
 		if p.t.Logf("as advised, %v: exit %d: %s", args, status, lastLines(out)); status == 0 {

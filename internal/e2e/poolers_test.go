@@ -58,7 +58,7 @@ func TestEveryWayToPostgres(t *testing.T) {
 			for _, what := range []struct {
 				name string
 				does func(*testing.T)
-			}{{"provision", s.provisions}, {"run", s.runs}, {"API", s.serves}, {"erase", s.erases}, {"rebuild", s.rebuilds}, {"take-over", s.takesOver}} {
+			}{{"provision", s.provisions}, {"run", s.runsAll}, {"API", s.serves}, {"erase", s.erases}, {"rebuild", s.rebuilds}, {"take-over", s.takesOver}} {
 				what.does(t)
 				if t.Failed() {
 					t.Fatalf("%s does not work", what.name)
@@ -77,8 +77,8 @@ func (s *system) provisions(t *testing.T) {
 	}
 }
 
-// runs also makes a document that takes more than one statement to read.
-func (s *system) runs(t *testing.T) {
+// runsAll also makes a document that takes more than one statement to read.
+func (s *system) runsAll(t *testing.T) {
 	t.Helper()
 	projector := launch(t, "projector", s.settings, "run")
 	large(t, s, 3000)

@@ -145,12 +145,19 @@ func freeAddr(t testing.TB) string {
 	return fmt.Sprint("127.0.0.1:", n)
 }
 
-// eventually waits until the condition holds, at length four times as long.
+// patience is four times as long at length: there is more of everything, side by
+// side.
+func patience(limit time.Duration) time.Duration {
+	if testrun.Long() {
+		limit *= 4
+	}
+	return limit
+}
+
+// eventually waits until the condition holds, for this long with [patience].
 func eventually(t testing.TB, what string, limit time.Duration, holds func(ctx context.Context) error) {
 	t.Helper()
-	if testrun.Long() {
-		limit *= 4 // there is more of everything, side by side
-	}
+	limit = patience(limit)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	ticker := time.NewTicker(50 * time.Millisecond)

@@ -303,7 +303,7 @@ WHERE g.state = 'building' GROUP BY 1 HAVING max(c.position) > 0`).Scan(&generat
 	fails := func(p *process, want ...string) {
 		t.Helper()
 		status, out := p.wait(), p.out.tail(2000)
-		for _, w := range append(want, "the live generation is untouched, and the same command goes on from here") {
+		for _, w := range append(want, "the live generation is untouched, and `projector rebuild` goes on from here") {
 			if status != 1 || !strings.Contains(out, w) {
 				t.Errorf("rebuild: exit %d, and it does not say %q: %s", status, w, out)
 			}

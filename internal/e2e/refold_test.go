@@ -25,18 +25,22 @@ func TestRefoldRacesSafely(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	published := make(chan error, 1)
-	go func() { published <- s.publish(t.Context(), g, 2000, 3*time.Second) }()
-	rounds := 0
-	for done := false; !done; rounds++ {
-		select {
-		case err := <-published:
-			if err != nil {
-				t.Fatal(err)
+	raced, published := make(chan struct{}), make(chan error, 1)
+	go func() { // for as long as there are rounds
+		for {
+			select {
+			case <-raced:
+				published <- nil
+				return
+			default:
 			}
-			done = true
-		default:
+			if err := s.publish(t.Context(), g, 200, 300*time.Millisecond); err != nil {
+				published <- err
+				return
+			}
 		}
+	}()
+	for range 4 {
 		// A row that says what went into it, and is right, is left alone.
 		if _, err := s.pool.Exec(t.Context(), `
 UPDATE export_g1.account_export SET counted_at = NULL
@@ -47,8 +51,9 @@ WHERE account_id IN (SELECT account_id FROM export_g1.account_export ORDER BY ac
 			t.Fatalf("retry: exit %d: %s", status, out)
 		}
 	}
-	if rounds < 3 {
-		t.Errorf("%d rounds: the test races little", rounds)
+	close(raced)
+	if err := <-published; err != nil {
+		t.Fatal(err)
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	s.verify(t)

@@ -1,18 +1,13 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"accountexport/events"
-	"accountexport/internal/local/postgres"
 	"accountexport/projections"
 )
 
@@ -34,13 +29,7 @@ func TestLossOnItsWayIsAsked(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	st, err := jetStream(t, s.nats.URL()).Stream(t.Context(), "CONTROL_PLANE")
-	if err == nil {
-		err = st.DeleteMsg(t.Context(), last-1)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.deleteMessage(t, last-1)
 	if status := projector.wait(); status != 18 {
 		t.Fatalf("exit %d", status)
 	}
@@ -76,12 +65,7 @@ func TestLateMessagesRestored(t *testing.T) {
 	s.stray(t, someone)
 	s.publishSome(t)
 	restore := s.backUp(t)
-	eventually(t, "the account to be erased", time.Minute, func(context.Context) error {
-		if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 {
-			return fmt.Errorf("exit %d: %s", status, out)
-		}
-		return nil
-	})
+	s.inTheEndErased(t, someone)
 	s.noTraces(t)
 	s.publishSome(t)
 	restore()
@@ -110,37 +94,19 @@ func TestSecondErasureAndRestoredDatabase(t *testing.T) {
 	s.erase(t, someone, 0, nothingLeft)
 	s.stray(t, someone)
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	binaries, err := postgres.Binaries()
-	postgres.Check(t, err)
-	backup := filepath.Join(t.TempDir(), "backup.sql")
-	if out, err := exec.Command(filepath.Join(binaries, "pg_dump"), "-f", backup, s.database).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	backup := s.dump(t)
 	s.erase(t, someone, 0, nothingLeft)
 	s.noTraces(t)
-	ledger := filepath.Join(t.TempDir(), "ledger")
-	if err := os.WriteFile(ledger, []byte(s.says(t, 0, someone, "erasures", "export")), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ledger := s.ledgerFile(t, someone)
 	projector.signal(syscall.SIGKILL)
 	projector.wait()
-	s.database = postgres.TestDatabase(t)
-	s.settings["DATABASE_URL"] = s.database
-	if out, err := exec.Command(filepath.Join(binaries, "psql"), "-q", "-v", "ON_ERROR_STOP=1", "-f", backup, s.database).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	s.undump(t, backup)
 	s.says(t, 0, "", "provision")
 	s.says(t, 0, "", "erasures", "import", ledger)
 	out, status := command(t, "projector", s.settings, "status")
 	t.Logf("status: exit %d: %.300s", status, out)
 	out, status = command(t, "projector", s.settings, "accept", "--yes")
 	t.Logf("accept --yes: exit %d: %s", status, out)
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "status to exit 0", time.Minute, func(context.Context) error {
-		if out, status := command(t, "projector", s.settings, "status"); status != 0 {
-			return fmt.Errorf("exit %d: %s", status, out)
-		}
-		return nil
-	})
+	s.runs(t)
 	s.noTraces(t)
 }

@@ -2,51 +2,17 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
-	"accountexport/events"
 	"accountexport/internal/auth/authtest"
-	"accountexport/internal/local/postgres"
 	"accountexport/internal/workload"
-	"accountexport/projections"
 )
-
-// backUp takes a copy of all that the NATS server has on disk; restore puts it
-// back, whatever there is by then.
-func (s *system) backUp(t *testing.T) (restore func()) {
-	t.Helper()
-	backup := t.TempDir()
-	s.nats.Halt()
-	if err := os.CopyFS(backup, os.DirFS(s.nats.Dir())); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.nats.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		t.Helper()
-		s.nats.Halt()
-		if err := os.RemoveAll(s.nats.Dir()); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.CopyFS(s.nats.Dir(), os.DirFS(backup)); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.nats.Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 // answers tells with which status the API answers someone.
 func (s *system) answers(t *testing.T) func() int {
@@ -95,12 +61,7 @@ func TestErasureOutlivesTheStream(t *testing.T) {
 	if status := answer(); status != http.StatusOK {
 		t.Fatalf("before: status %d", status)
 	}
-	eventually(t, "the account to be erased", time.Minute, func(context.Context) error {
-		if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 {
-			return fmt.Errorf("exit %d: %s", status, out)
-		}
-		return nil
-	})
+	s.inTheEndErased(t, someone)
 	if status := answer(); status != http.StatusGone {
 		t.Fatalf("erased: status %d", status)
 	}
@@ -209,38 +170,6 @@ func (s *system) importLedger(t *testing.T, account, at string) {
 	s.says(t, 0, "1 of them were not", "erasures", "import", ledger)
 }
 
-// putMessages makes the stream anew with these messages: a backup's restore that
-// the server gives another time of creation.
-func (s *system) putMessages(t *testing.T, messages []events.Message) {
-	t.Helper()
-	js := jetStream(t, s.nats.URL())
-	st, err := js.Stream(t.Context(), "CONTROL_PLANE")
-	if err != nil {
-		t.Fatal(err)
-	}
-	deleteStream(t, s.nats.URL())
-	if _, err := js.CreateStream(t.Context(), st.CachedInfo().Config); err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range messages {
-		if _, err := s.client.PublishRaw(t.Context(), m); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// messages are all that the stream holds.
-func (s *system) messages(t *testing.T) (all []events.Message) {
-	t.Helper()
-	if err := s.client.ReadAll(t.Context(), func(m projections.Message) error {
-		all = append(all, m.Message)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
 // TestDatabaseRestored follows the README after a database was restored from
 // before an erasure: nothing is served that was erased, by then or on the way,
 // and nothing is left in any generation.
@@ -255,24 +184,12 @@ func TestDatabaseRestored(t *testing.T) {
 	s.erase(t, another, 0, nothingLeft)
 	s.says(t, 0, "is live", "rebuild")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	binaries, err := postgres.Binaries()
-	postgres.Check(t, err)
-	backup := filepath.Join(t.TempDir(), "backup.sql")
-	if out, err := exec.Command(filepath.Join(binaries, "pg_dump"), "-f", backup, s.database).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	backup := s.dump(t)
 	s.erase(t, someone, 0, nothingLeft)
 	s.noTraces(t)
-	ledger := filepath.Join(t.TempDir(), "ledger")
-	if err := os.WriteFile(ledger, []byte(s.says(t, 0, someone, "erasures", "export")), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ledger := s.ledgerFile(t, someone)
 	projector.kill()
-	s.database = postgres.TestDatabase(t)
-	s.settings["DATABASE_URL"] = s.database
-	if out, err := exec.Command(filepath.Join(binaries, "psql"), "-q", "-v", "ON_ERROR_STOP=1", "-f", backup, s.database).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	s.undump(t, backup)
 	s.says(t, 0, "", "provision")
 	s.says(t, 0, "", "erasures", "import", ledger)
 	// It knows nothing of what was removed since, either.
@@ -280,13 +197,7 @@ func TestDatabaseRestored(t *testing.T) {
 	s.says(t, 18, "1 accounts on the ledger of erasures are served still", "status")
 	s.says(t, 1, "projector accept --yes", "accept")
 	s.says(t, 0, "carried out anew", "accept", "--yes")
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "status to exit 0", time.Minute, func(context.Context) error {
-		if out, status := command(t, "projector", s.settings, "status"); status != 0 {
-			return fmt.Errorf("exit %d: %s", status, out)
-		}
-		return nil
-	})
+	s.runs(t)
 	s.noTraces(t)
 }
 
@@ -328,18 +239,7 @@ func TestCopiesOfWhatIsErasedAnew(t *testing.T) {
 	s.marked(t, someone, 3)
 	s.marked(t, another, 3)
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	js := jetStream(t, s.nats.URL())
-	mirror, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "MIRROR", Mirror: &jetstream.StreamSource{Name: "CONTROL_PLANE"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything mirrored", time.Minute, func(ctx context.Context) error {
-		info, err := mirror.Info(ctx)
-		if err == nil && info.State.Msgs < 6 {
-			err = fmt.Errorf("%d messages are", info.State.Msgs)
-		}
-		return err
-	})
+	s.mirrored(t, "MIRROR")
 	s.erase(t, another, 1, "KEEPS")
 	if out := s.says(t, 0, another, "erasures", "list"); strings.Contains(out, "sha256:") {
 		t.Errorf("a receipt is noted: %s", out)

@@ -39,13 +39,7 @@ func TestRollBackOverALossIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := jetStream(t, s.nats.URL()).Stream(t.Context(), "CONTROL_PLANE")
-	if err == nil {
-		err = st.DeleteMsg(t.Context(), at)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.deleteMessage(t, at)
 	if status := projector.wait(); status != 18 {
 		t.Fatalf("exit %d", status)
 	}

@@ -15,8 +15,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"accountexport/internal/local/natsserver"
 	"accountexport/internal/local/pgbouncer"
 	"accountexport/internal/local/postgres"
+	"accountexport/internal/stream"
 	"accountexport/internal/workload"
 )
 
@@ -85,7 +87,7 @@ func TestDatabasesSetUpOtherwise(t *testing.T) {
 			}
 			// The test's own connections do with whatever there is.
 			s := &system{database: databaseOf(t, pg, name, "") + "&idle_session_timeout=0&lock_timeout=0&statement_timeout=0"}
-			s.connect(t)
+			s.unprovisioned(t)
 			s.settings["DATABASE_URL"] = databaseOf(t, pg, name, test.as)
 			if test.refused != "" {
 				out, status := command(t, "projector", s.settings, "provision")
@@ -103,6 +105,13 @@ func TestDatabasesSetUpOtherwise(t *testing.T) {
 		})
 	}
 	t.Run("restored elsewhere", func(t *testing.T) { testRestoredElsewhere(t, pg) })
+}
+
+// unprovisioned has a NATS server, and nothing on it.
+func (s *system) unprovisioned(t *testing.T) {
+	t.Helper()
+	s.nats = natsserver.ProcessForTest(t, binary(t, "natsd"))
+	s.connect(t, stream.Config{URL: s.nats.URL()})
 }
 
 // databaseOf is the URL of a server's database, as a user.
@@ -215,7 +224,7 @@ func testRestoredElsewhere(t *testing.T, pg *postgres.Server) {
 	}
 	execute(t, pg.URL(), `CREATE DATABASE moved`)
 	s := &system{database: databaseOf(t, pg, "moved", "")}
-	s.connect(t)
+	s.unprovisioned(t)
 	s.works(t, setup{})
 	dump := filepath.Join(t.TempDir(), "dump.sql")
 	run("pg_dump", "-f", dump, s.database)

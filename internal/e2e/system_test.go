@@ -55,25 +55,34 @@ func provisioned(t testing.TB, s *system) *system {
 
 func provisionedBy(t testing.TB, s *system, projector string) *system {
 	t.Helper()
-	s.connect(t)
-	if out, status := commandFile(t, projector, s.settings, "provision"); status != 0 {
-		t.Fatalf("provision: exit %d: %s", status, out)
-	}
+	s.nats = natsserver.ProcessForTest(t, binary(t, "natsd"))
+	return provisionedAt(t, s, projector, stream.Config{URL: s.nats.URL()})
+}
+
+// provisionedAt has its stream where such a client finds it.
+func provisionedAt(t testing.TB, s *system, projector string, at stream.Config) *system {
+	t.Helper()
+	s.connect(t, at)
+	eventually(t, "provisioning", time.Minute, func(context.Context) error { // servers find each other by and by
+		if out, status := commandFile(t, projector, s.settings, "provision"); status != 0 {
+			return fmt.Errorf("exit %d: %s", status, out)
+		}
+		return nil
+	})
 	return s
 }
 
-// connect starts the NATS server, and says where all is.
-func (s *system) connect(t testing.TB) {
+// connect says where all is.
+func (s *system) connect(t testing.TB, at stream.Config) {
 	t.Helper()
-	ctx := t.Context()
-	s.nats = natsserver.ProcessForTest(t, binary(t, "natsd"))
+	at.Logger = slog.New(slog.DiscardHandler)
 	var err error
-	if s.client, err = stream.Connect(ctx, stream.Config{URL: s.nats.URL(), Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	if s.client, err = stream.Connect(t.Context(), at); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.client.Close)
 	s.openPool(t)
-	s.settings = map[string]string{"NATS_URL": s.nats.URL(), "DATABASE_URL": s.database, "ADMIN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "text"}
+	s.settings = map[string]string{"NATS_URL": at.URL, "NATS_JS_DOMAIN": at.Domain, "DATABASE_URL": s.database, "ADMIN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "text"}
 }
 
 func (s *system) openPool(t testing.TB) {

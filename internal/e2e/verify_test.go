@@ -55,7 +55,7 @@ ORDER BY position DESC LIMIT 1`).Scan(&account); err != nil {
 	exec(`DELETE FROM export_g1.account_export WHERE account_id = $1`, account)
 	for _, args := range [][]string{{"--all"}, {"--account", account}, {"--sample", "1000"}} {
 		out := s.says(t, 1, "lost: the stream holds", append([]string{"verify"}, args...)...)
-		if !strings.Contains(out, "`projector refold --account ID` mends 1 of them, such as "+account) {
+		if !strings.Contains(out, "`projector refold --account "+account+"` mends that one") {
 			t.Errorf("%v: %s", args, out)
 		}
 	}

@@ -61,6 +61,16 @@ func (s Secret) GoString() string { return secret.Hidden }
 func (s Secret) LogValue() slog.Value { return slog.StringValue(secret.Hidden) }
 
 // String hides the password from whoever prints settings; the value itself is
+// string(p).
+func (p Password) String() string { return secret.Hidden }
+
+// GoString hides the password from %#v.
+func (p Password) GoString() string { return secret.Hidden }
+
+// LogValue hides the password from logs.
+func (p Password) LogValue() slog.Value { return slog.StringValue(secret.Hidden) }
+
+// String hides the password from whoever prints settings; the value itself is
 // string(u).
 func (u DatabaseURL) String() string { return secret.QuoteURL(string(u)) }
 
@@ -80,6 +90,10 @@ func parsers() map[reflect.Type]env.ParserFunc {
 		reflect.TypeFor[Folder]():        kind(parseFolder),
 		reflect.TypeFor[StreamName]():    kind(parseStreamName),
 		reflect.TypeFor[Secret]():        kind(parseSecret),
+		reflect.TypeFor[Line]():          kind(parseLine),
+		reflect.TypeFor[Password]():      kind(parsePassword),
+		reflect.TypeFor[JSDomain]():      kind(parseJSDomain),
+		reflect.TypeFor[JSPrefix]():      kind(parseJSPrefix),
 		reflect.TypeFor[LogFormat]():     kind(parseLogFormat),
 		reflect.TypeFor[Origin]():        kind(parseOrigin),
 		reflect.TypeFor[Rate]():          kind(parseRate),

@@ -109,7 +109,18 @@ func loadProjector(flags *pflag.FlagSet, environ []string, optional ...string) (
 	values, problems := collect(flags, environ, ForProjector)
 	problems = append(problems, parse(&s, values, ForProjector, optional...)...)
 	problems = append(problems, s.settleMemory(values)...)
+	problems = append(problems, s.settleNATS(values, variables(environ))...)
 	return s, problems
+}
+
+// variables is an environment, of which the last value counts.
+func variables(environ []string) map[string]string {
+	out := map[string]string{}
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		out[name] = value
+	}
+	return out
 }
 
 // LoadStream reads the settings of the projector's commands that look at the

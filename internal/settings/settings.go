@@ -49,6 +49,15 @@ type Projector struct {
 	NATSURL         NATSURL       `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"`
 	NATSCreds       File          `env:"NATS_CREDS"`
 	NATSCA          File          `env:"NATS_CA"`
+	NATSCert        File          `env:"NATS_CERT"` // with NATSKey, or neither
+	NATSKey         File          `env:"NATS_KEY"`
+	NATSNKey        File          `env:"NATS_NKEY"`
+	NATSUser        Line          `env:"NATS_USER"` // with NATSPassword, or neither
+	NATSPassword    Password      `env:"NATS_PASSWORD"`
+	NATSToken       Password      `env:"NATS_TOKEN"`
+	NATSContext     string        `env:"NATS_CONTEXT"` // what it says is in the other fields already
+	NATSJSDomain    JSDomain      `env:"NATS_JS_DOMAIN"`
+	NATSJSPrefix    JSPrefix      `env:"NATS_JS_PREFIX"` // without a dot at its end; not beside a domain
 	Stream          StreamName    `env:"STREAM" envDefault:"CONTROL_PLANE"`
 	AdminAddr       Addr          `env:"ADMIN_ADDR" envDefault:":9091"`
 	Lanes           Count         `env:"LANES" envDefault:"0"`
@@ -62,4 +71,8 @@ type Projector struct {
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`
+
+	// What only a context of the `nats` program says.
+	InboxPrefix string // of subjects on which answers come; default _INBOX
+	TLSFirst    bool   // the server does not speak before TLS
 }

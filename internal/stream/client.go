@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net/url"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,133 +15,22 @@ import (
 	"accountexport/projections"
 )
 
-// Config says where the stream is.
-type Config struct {
-	URL       string       // of the NATS servers, comma-separated
-	Creds     string       // file with credentials; default: none
-	CA        string       // file with certificate authorities; default: the system's
-	Stream    string       // default CONTROL_PLANE
-	Name      string       // of this connection, for people
-	ReadAhead int          // bytes that a reader has the server send before they are wanted; default, and most that pays, 16 MiB
-	Logger    *slog.Logger // default: slog.Default()
-
-	// Patience is how long the first connection is waited for; default: for ever.
-	Patience time.Duration
-}
-
 // Client reads, publishes to and provisions one stream.
 type Client struct {
-	cfg Config
-	nc  *nats.Conn
-	js  jetstream.JetStream
-	log *slog.Logger
+	cfg    Config
+	prefix string // of the subjects of JetStream's API, with a dot at its end
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	log    *slog.Logger
 
 	denials *denials
-	copy    bool // of the stream that is projected
+	away    *away
+	ends    *sync.Map // streams whose consumers may be removed
+	copy    bool      // of the stream that is projected
 }
 
 // requestTimeout bounds one request to the server.
 const requestTimeout = 5 * time.Second
-
-// Connect connects, and reconnects for ever when the connection is lost. A
-// server that cannot be reached now is an error once Config.Patience is over, or
-// ctx ends.
-func Connect(ctx context.Context, cfg Config) (*Client, error) {
-	if cfg.Stream == "" {
-		cfg.Stream = "CONTROL_PLANE"
-	}
-	if cfg.ReadAhead == 0 {
-		cfg.ReadAhead = 16 << 20
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	c := &Client{cfg: cfg, log: cfg.Logger, denials: &denials{}}
-	opts := []nats.Option{
-		nats.Name(cfg.Name),
-		nats.MaxReconnects(-1),
-		nats.CustomReconnectDelay(reconnectDelay),
-		nats.RetryOnFailedConnect(true),
-		nats.PingInterval(10 * time.Second),
-		nats.MaxPingsOutstanding(2),
-		nats.IgnoreAuthErrorAbort(), // credentials may be mended meanwhile
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil { // nil where the client was closed
-				c.log.Warn("disconnected from NATS", "error", err)
-			}
-		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { c.log.Info("connected to NATS again", "server", nc.ConnectedUrlRedacted()) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			c.denials.heard(err)
-			if !errors.Is(err, nats.ErrBadHeaderMsg) { // that message's own fault; it comes without headers
-				c.log.Warn("NATS", "error", err)
-			}
-		}),
-	}
-	if cfg.Creds != "" {
-		opts = append(opts, nats.UserCredentials(cfg.Creds))
-	}
-	if cfg.CA != "" {
-		opts = append(opts, nats.RootCAs(cfg.CA))
-	}
-	nc, err := nats.Connect(cfg.URL, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("connect to NATS: %w", err)
-	}
-	c.nc = nc
-	if c.js, err = jetstream.New(nc); err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("connect to NATS: %w", err)
-	}
-	if err := c.connected(ctx); err != nil {
-		nc.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-// connected waits until the first connection stands.
-func (c *Client) connected(ctx context.Context) error {
-	began, say := time.Now(), time.Second
-	for !c.nc.IsConnected() {
-		why := "no server has answered yet"
-		if last := c.nc.LastError(); last != nil {
-			why = last.Error()
-		}
-		waited := time.Since(began)
-		if waited >= say {
-			c.log.Warn("waiting for NATS", "servers", c.servers(), "error", why)
-			say *= 2
-		}
-		if c.cfg.Patience > 0 && waited >= c.cfg.Patience {
-			return fmt.Errorf("connect to NATS at %s: not within %v: %s: is it running, and NATS_URL right?", c.servers(), c.cfg.Patience, why)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("connect to NATS at %s: %w: %s", c.servers(), ctx.Err(), why)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	return nil
-}
-
-// servers are those of the configuration, without passwords.
-func (c *Client) servers() string {
-	var out []string
-	for _, server := range c.nc.Servers() {
-		if u, err := url.Parse(server); err == nil {
-			server = u.Redacted()
-		}
-		out = append(out, server)
-	}
-	return strings.Join(out, ", ")
-}
-
-// reconnectDelay is how long to wait after every server was tried so often.
-func reconnectDelay(rounds int) time.Duration {
-	longest := min(250*time.Millisecond<<min(rounds, 10), 2*time.Second)
-	return longest/2 + rand.N(longest/2)
-}
 
 // Close closes the connection.
 func (c *Client) Close() { c.nc.Close() }
@@ -159,22 +46,25 @@ func (c *Client) Connections() uint64 { return 1 + c.nc.Stats().Reconnects }
 // or another one, the stream is refused, and what else it says of itself is
 // returned all the same.
 func (c *Client) Info(ctx context.Context) (projections.StreamInfo, error) {
-	s, err := c.stream(ctx)
+	info, err := c.stream(ctx)
 	if err != nil {
 		return projections.StreamInfo{}, c.explain(err)
 	}
-	return c.infoOf(s.CachedInfo())
+	return c.infoOf(info)
 }
 
-// stream asks the server, and keeps the answer.
-func (c *Client) stream(ctx context.Context) (s jetstream.Stream, err error) {
-	limit, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	err = c.permitted(limit, "$JS.API.STREAM.INFO."+c.cfg.Stream, func(limit context.Context) (err error) {
-		s, err = c.js.Stream(limit, c.cfg.Stream)
-		return err
-	})
-	return s, c.asked(ctx, limit, err)
+// stream asks the server about the stream.
+func (c *Client) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
+	return c.streamWith(ctx, nil)
+}
+
+// streamWith asks for more than is told unasked.
+func (c *Client) streamWith(ctx context.Context, question any) (*jetstream.StreamInfo, error) {
+	var info jetstream.StreamInfo
+	if err := c.api(ctx, "STREAM.INFO."+c.cfg.Stream, question, &info); err != nil {
+		return nil, err
+	}
+	return &info, nil
 }
 
 func (c *Client) infoOf(info *jetstream.StreamInfo) (out projections.StreamInfo, err error) {
@@ -189,7 +79,7 @@ func (c *Client) infoOf(info *jetstream.StreamInfo) (out projections.StreamInfo,
 		out.Lost = info.State.Lost.Msgs
 	}
 	if out.Partitions, err = partitionCount(info.Config.SubjectTransform); err != nil && !c.copy {
-		return out, noTransform(c.cfg.Stream, err)
+		return out, noTransform(info.Config, err)
 	}
 	return out, nil
 }
@@ -202,7 +92,7 @@ const answerTimeout = 2 * time.Second
 // connection's own pings would take longer to notice.
 func (c *Client) doubt() {
 	if c.nc.IsConnected() && errors.Is(c.nc.FlushTimeout(answerTimeout), nats.ErrTimeout) {
-		c.log.Warn("NATS does not answer; connecting anew", "server", c.nc.ConnectedUrlRedacted())
+		c.log.Warn("NATS does not answer; connecting anew", "server", redacted(c.nc.ConnectedUrl()))
 		_ = c.nc.ForceReconnect() // fails for a closed connection
 	}
 }
@@ -285,7 +175,7 @@ func (c *Client) get(ctx context.Context, req getRequest) (m projections.Message
 	if err != nil {
 		return m, err
 	}
-	msg, err := c.request(ctx, &nats.Msg{Subject: "$JS.API.STREAM.MSG.GET." + c.cfg.Stream, Data: body})
+	msg, err := c.request(ctx, &nats.Msg{Subject: c.prefix + "STREAM.MSG.GET." + c.cfg.Stream, Data: body})
 	if err != nil {
 		return m, err
 	}

@@ -57,8 +57,15 @@ func deviations(have jetstream.StreamConfig) []projections.Deviation {
 }
 
 // noTransform refuses a stream whose subject transform is missing or another
-// one: to which partition its messages belong is not known.
-func noTransform(stream string, why error) error {
+// one: to which partition its messages belong is not known. A mirror has none.
+func noTransform(cfg jetstream.StreamConfig, why error) error {
+	stream := cfg.Name
+	if cfg.Mirror != nil {
+		return fmt.Errorf("%w: %w: stream %s is a mirror of stream %s, and has no subject transform. Nothing was changed, and what is there is still "+
+			"served. Ways out: set STREAM to %s, where that is there; or where it is lost, have the mirror take its place (`nats stream edit` without "+
+			"its mirror, with subjects '%s' and the subject transform from '%s' to '%s', with the number of partitions that the other had)",
+			projections.ErrRefused, projections.ErrPartitions, stream, cfg.Mirror.Name, cfg.Mirror.Name, published, published, destination(DefaultPartitions))
+	}
 	return fmt.Errorf("%w: %w: stream %s: %w. Nothing was changed, and what is there is still served. Way out: restore the stream's subject "+
 		"transform (`nats stream edit %s --transform-source='%s' --transform-destination='%s'`, with the number of partitions that it had); "+
 		"what was stored without it meanwhile is folded in its place. `projector rebuild` needs it, too, and there is nothing to accept",

@@ -7,18 +7,41 @@
 // an error, and reading begins anew. A message that its server counts as there
 // and cannot give is passed over by a plain reader; [Reconciled] tells of it.
 //
-// NATS permissions, where the server restricts them (S is the stream, and
-// replies come on _INBOX.>, which every client subscribes to):
+// # NATS permissions
 //
-//   - a reader publishes on $JS.API.STREAM.INFO.S, $JS.API.STREAM.MSG.GET.S,
-//     $JS.API.CONSUMER.CREATE.S.>, $JS.API.CONSUMER.MSG.NEXT.S.> and
-//     $JS.API.CONSUMER.DELETE.S.>
-//   - provisioning also publishes on $JS.API.STREAM.CREATE.S and, where the
-//     stream has no id, on $JS.API.STREAM.UPDATE.S
-//   - erasing, and accepting or rebuilding where erasures are carried out anew,
-//     also publishes on $JS.API.STREAM.PURGE.S, $JS.API.STREAM.MSG.DELETE.S,
-//     $JS.API.STREAM.LIST and controlplane.account.*; for each copy C that is to
-//     be purged what a reader publishes on, and the first two, with C for S
-//   - a producer publishes on controlplane.account.* and
-//     controlplane.quota_tier.*, and on nothing else
+// Where the server restricts them, the user of each command publishes on these
+// subjects, and subscribes to _INBOX.>, where answers come. S is the stream, C a
+// copy that is to be purged, and READ/C what READ is of it. API is NATS_JS_PREFIX,
+// where that is set, $JS.<NATS_JS_DOMAIN>.API, where the server is in another
+// domain, and else $JS.API. What is missing is named at once. A command that is
+// not here asks NATS nothing. `internal/e2e` runs each on a server that grants exactly
+// these, and with each of them taken away.
+//
+//	READ                            API.STREAM.INFO.S  API.STREAM.MSG.GET.S  API.CONSUMER.CREATE.S.>
+//	                                API.CONSUMER.MSG.NEXT.S.>  API.CONSUMER.DELETE.S.>
+//	REMOVE                          API.STREAM.PURGE.S  API.STREAM.MSG.DELETE.S
+//	ERASE                           READ  REMOVE  API.STREAM.LIST  controlplane.account.*
+//
+//	provision                       READ
+//	provision of a new stream       READ  API.STREAM.CREATE.S
+//	provision of one without an id  READ  API.STREAM.UPDATE.S
+//	run                             READ
+//	status                          READ
+//	verify                          READ
+//	export                          READ
+//	history                         READ
+//	refold                          READ
+//	parked retry                    READ
+//	rebuild                         READ
+//	cutover                         READ
+//	rollback                        READ
+//	accept                          READ
+//	accept that erases anew         ERASE
+//	rebuild that erases anew        ERASE
+//	erase                           ERASE
+//	erase --purge-copies            ERASE  READ/C  REMOVE/C
+//	erasures remove                 READ
+//	publish                         controlplane.account.*  controlplane.quota_tier.*
+//
+// A producer publishes as `publish` does, and on nothing else.
 package stream

@@ -13,7 +13,8 @@ import (
 
 // What a reader holds at most that was not yet handed out, beside
 // Config.ReadAhead: half of it is what one request asks for, and two requests
-// are under way at a time.
+// are under way at a time; more and smaller ones where the server allows no more
+// (flow.within).
 const (
 	maxInFlight = 32 << 10 // messages
 	statusRoom  = 1 << 10  // for heartbeats and ends of requests, which stop once requests expire
@@ -37,9 +38,11 @@ type flow struct {
 	budget   int
 	request  func(reply string, body []byte) error
 	open     []asked // requests whose end is not known
-	larger   int     // what half of the budget is while a message comes that is larger; 0: none does
-	sent     int     // requests so far
-	messages int     // asked for and not yet taken
+	allowed  allowance
+	most     int // requests under way at a time; 0: two
+	larger   int // what half of the budget is while a message comes that is larger; 0: none does
+	sent     int // requests so far
+	messages int // asked for and not yet taken
 	bytes    int
 }
 
@@ -49,8 +52,48 @@ type asked struct {
 	bytes int
 }
 
+// within keeps requests inside what the consumer allows. Where that is few
+// messages, more requests are under way, so that a far server is not waited for
+// after each; each still has room for the largest message.
+func (f *flow) within(a allowance, maxPayload int64) {
+	f.allowed = a
+	f.most = 2
+	if a.batch > 0 && a.batch < maxInFlight/2 {
+		f.most = max(2, min(maxInFlight/a.batch, f.budget/(int(maxPayload)+1<<19), mostRequests))
+	}
+}
+
+// mostRequests is far below what a consumer lets wait (max_waiting, 512).
+const mostRequests = 32
+
+// under is how many requests are under way at a time.
+func (f *flow) under() int { return max(f.most, 2) }
+
 // each is how many bytes one request asks for.
-func (f *flow) each() int { return max(f.budget/2, f.larger) }
+func (f *flow) each() int {
+	n := max(f.budget/f.under(), f.larger)
+	if f.allowed.bytes > 0 {
+		n = min(n, f.allowed.bytes)
+	}
+	return n
+}
+
+// batch is how many messages one request asks for.
+func (f *flow) batch() int {
+	n := maxInFlight / f.under()
+	if f.allowed.batch > 0 {
+		n = min(n, f.allowed.batch)
+	}
+	return n
+}
+
+// expires is after which time a request ends.
+func (f *flow) expires() time.Duration {
+	if f.allowed.expires > 0 {
+		return min(requestExpires, f.allowed.expires)
+	}
+	return requestExpires
+}
 
 type pullRequest struct {
 	Expires   time.Duration `json:"expires"`
@@ -59,12 +102,12 @@ type pullRequest struct {
 	Heartbeat time.Duration `json:"idle_heartbeat"`
 }
 
-// fill sends requests until two are under way.
+// fill sends requests until as many are under way as may be.
 func (f *flow) fill() error {
-	for len(f.open) < 2 {
-		req := pullRequest{Expires: requestExpires, Batch: maxInFlight / 2, MaxBytes: f.each(), Heartbeat: heartbeat}
-		if f.sent == 0 {
-			req.Batch /= 2 // the server serves requests in turns: these two must not end together
+	for len(f.open) < f.under() {
+		req := pullRequest{Expires: f.expires(), Batch: f.batch(), MaxBytes: f.each(), Heartbeat: min(heartbeat, f.expires()/2)}
+		if f.sent < f.under()-1 { // the server serves requests in turns: the first must not end together
+			req.Batch = max(1, req.Batch*(f.sent+1)/f.under())
 		}
 		body, err := json.Marshal(req)
 		if err != nil {
@@ -129,7 +172,9 @@ func (f *flow) status(raw *nats.Msg, delivered uint64) error {
 	// A message that a whole request has no room for, since it was stored when
 	// the server took larger ones: the next one has twice as much.
 	if code == "409" && strings.HasPrefix(text, tooLarge) && bytes >= f.each() {
-		f.larger = 2 * f.each()
+		if f.larger = 2 * f.each(); f.allowed.bytes > 0 && f.each() == f.allowed.bytes {
+			return fmt.Errorf("%w: a message is larger than max_bytes of the consumer, %d, lets a request ask for", ErrConsumerGone, f.allowed.bytes)
+		}
 	}
 	f.open = slices.Delete(f.open, at, at+1)
 	f.messages -= messages

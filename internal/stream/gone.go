@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"accountexport/projections"
 )
 
@@ -17,14 +15,14 @@ import (
 // before the first one, and what it counts as deleted. The answer may be large,
 // so it is asked for only where counts disagree. info is of the same answer.
 func (c *Client) Gone(ctx context.Context) (info projections.StreamInfo, gone projections.Ranges, err error) {
-	var answer jetstream.StreamInfo
 	question := struct {
 		Details bool `json:"deleted_details"`
 	}{true}
-	if err := c.api(ctx, "STREAM.INFO."+c.cfg.Stream, question, &answer); err != nil {
+	answer, err := c.streamWith(ctx, question)
+	if err != nil {
 		return info, nil, c.explain(err)
 	}
-	if info, err = c.infoOf(&answer); err != nil {
+	if info, err = c.infoOf(answer); err != nil {
 		return info, nil, err
 	}
 	gone = make(projections.Ranges, 0, len(answer.State.Deleted)+1)

@@ -27,11 +27,11 @@ func (c *Client) CanErase(ctx context.Context, account events.UUID) (missing []e
 // CanRemove says all that would keep messages from being found in the stream
 // and removed from it.
 func (c *Client) CanRemove(ctx context.Context) (missing []error) {
-	s, err := c.stream(ctx)
+	info, err := c.stream(ctx)
 	if err != nil {
 		return []error{c.explain(err)}
 	}
-	cfg := s.CachedInfo().Config
+	cfg := info.Config
 	for _, denied := range []struct {
 		is   bool
 		what string
@@ -61,19 +61,43 @@ func (c *Client) CanRemove(ctx context.Context) (missing []error) {
 	if refused := (*jetstream.APIError)(nil); err != nil && !errors.As(err, &refused) {
 		missing = append(missing, fmt.Errorf("remove messages from stream %s: %w", c.cfg.Stream, err))
 	}
-	if err := c.canRead(ctx); err != nil {
+	if err := c.CanRead(ctx); err != nil {
 		missing = append(missing, err)
 	}
 	return missing
 }
 
-// canRead begins to read, beyond the end of any stream.
-func (c *Client) canRead(ctx context.Context) error {
-	r, err := c.open(ctx, math.MaxInt64-1)
-	if err != nil {
-		return fmt.Errorf("read stream %s: %w", c.cfg.Stream, err)
+// CanRead does once whatever reading takes, beyond the end of any stream, and says
+// what keeps the stream from being read: permissions, and limits of stream,
+// account and server. Where that is [ErrMaxConsumers] it may be only now. It
+// changes nothing.
+func (c *Client) CanRead(ctx context.Context) error {
+	failed := func(err error) error { return fmt.Errorf("read stream %s: %w", c.cfg.Stream, err) }
+	if _, err := c.stream(ctx); err != nil {
+		return c.explain(err)
 	}
-	r.Close()
+	const beyond = math.MaxInt64 - 1
+	if _, err := c.get(ctx, getRequest{Seq: beyond}); err != nil && !errors.Is(err, ErrNoMessage) {
+		return failed(err)
+	}
+	if err := c.mayEnd(ctx); err != nil {
+		return failed(err)
+	}
+	limit, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	cons, err := c.consumer(limit, beyond, nil)
+	if c.asked(ctx, limit, err) != nil {
+		return failed(limited(err))
+	}
+	defer c.drop(cons.CachedInfo().Name)
+	now := []byte(`{"batch":1,"no_wait":true}`) // which says that there is none
+	err = c.permitted(limit, c.asksOn(), func(limit context.Context) error {
+		_, err := c.nc.RequestWithContext(limit, c.asksOn()+cons.CachedInfo().Name, now)
+		return err
+	})
+	if c.asked(ctx, limit, err) != nil {
+		return failed(err)
+	}
 	return nil
 }
 

@@ -27,6 +27,8 @@ type Result struct {
 // §1 wants it.
 var ErrDiffers = errors.New("the stream differs from what the contract wants")
 
+// wanted is the stream that Provision creates. The window for duplicates is the
+// server's: two minutes, or less where it allows no more.
 func wanted(name string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              name,
@@ -41,7 +43,6 @@ func wanted(name string) jetstream.StreamConfig {
 		MaxAge:            0,
 		MaxMsgsPerSubject: -1,
 		MaxMsgSize:        -1,
-		Duplicates:        2 * time.Minute,
 		AllowDirect:       true,
 	}
 }
@@ -56,20 +57,20 @@ func (c *Client) Provision(ctx context.Context, known ...projections.StreamIdent
 	defer cancel()
 	want := wanted(c.cfg.Stream)
 	want.Metadata = map[string]string{idKey: newID()}
-	s, err := c.js.Stream(ctx, want.Name)
+	info, err := c.stream(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if err = c.create(ctx, want); err == nil {
 			return Result{Created: true, ID: want.Metadata[idKey], Partitions: DefaultPartitions}, nil
 		}
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return Result{}, fmt.Errorf("create stream %s: %w", want.Name, err)
+			return Result{}, fmt.Errorf("create stream %s: %w", want.Name, limited(err))
 		}
-		s, err = c.js.Stream(ctx, want.Name) // somebody else was faster
+		info, err = c.stream(ctx) // somebody else was faster
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("look up stream %s: %w", want.Name, err)
 	}
-	have := s.CachedInfo().Config
+	have := info.Config
 	n, err := partitionCount(have.SubjectTransform)
 	var diffs []string
 	for _, d := range differences(have, want) {
@@ -92,7 +93,10 @@ const errStoreFailed jetstream.ErrorCode = 10049
 // create creates the stream. What may pass within a second is tried again.
 func (c *Client) create(ctx context.Context, want jetstream.StreamConfig) (err error) {
 	for range 5 {
-		_, err = c.js.CreateStream(ctx, want)
+		err = c.permitted(ctx, c.prefix+"STREAM.CREATE."+want.Name, func(ctx context.Context) error {
+			_, err := c.js.CreateStream(ctx, want)
+			return err
+		})
 		var refused *jetstream.APIError
 		if !errors.As(err, &refused) || refused.ErrorCode != errStoreFailed {
 			return err

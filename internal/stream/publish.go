@@ -26,16 +26,27 @@ func (c *Client) publishHere(ctx context.Context, m events.Message) error {
 }
 
 func (c *Client) publish(ctx context.Context, m events.Message, how ...jetstream.PublishOpt) (position uint64, duplicate bool, err error) {
-	ack, err := c.js.PublishMsg(ctx, wire(m, m.EventID()), how...)
+	ack, err := c.publishMsg(ctx, wire(m, m.EventID()), how...)
 	if err != nil {
 		return 0, false, fmt.Errorf("publish on %s: %w", m.Subject, err)
 	}
 	return ack.Sequence, ack.Duplicate, nil
 }
 
+func (c *Client) publishMsg(ctx context.Context, m *nats.Msg, how ...jetstream.PublishOpt) (ack *jetstream.PubAck, err error) {
+	err = c.permitted(ctx, m.Subject, func(ctx context.Context) (err error) {
+		ack, err = c.js.PublishMsg(ctx, m, how...)
+		return err
+	})
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		err = fmt.Errorf("no stream takes it: is JetStream on, and has `projector provision` been run here? (%w)", err)
+	}
+	return ack, limited(err)
+}
+
 // PublishRaw publishes a message as it is, without an id to deduplicate by.
 func (c *Client) PublishRaw(ctx context.Context, m events.Message) (position uint64, err error) {
-	ack, err := c.js.PublishMsg(ctx, wire(m, ""))
+	ack, err := c.publishMsg(ctx, wire(m, ""))
 	if err != nil {
 		return 0, fmt.Errorf("publish on %s: %w", m.Subject, err)
 	}
@@ -46,10 +57,19 @@ func (c *Client) PublishRaw(ctx context.Context, m events.Message) (position uin
 // at once, and waits until the server has them all. next returns false at the
 // end.
 func (c *Client) PublishAll(ctx context.Context, next func() (events.Message, bool)) (n int, err error) {
-	js, err := jetstream.New(c.nc, jetstream.WithPublishAsyncMaxPending(4096))
+	err = c.permitted(ctx, subjectRoot, func(ctx context.Context) (err error) {
+		n, err = c.publishAll(ctx, next)
+		return err
+	})
+	return n, err
+}
+
+func (c *Client) publishAll(ctx context.Context, next func() (events.Message, bool)) (n int, err error) {
+	js, err := c.jetStream(jetstream.WithPublishAsyncMaxPending(4096))
 	if err != nil {
 		return 0, fmt.Errorf("publish: %w", err)
 	}
+	defer js.CleanupPublisher() // its subscription
 	var futures []jetstream.PubAckFuture
 	settle := func(keep int) error {
 		for len(futures) > keep {

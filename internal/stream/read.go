@@ -34,17 +34,17 @@ func (c *Client) ReadAll(ctx context.Context, each func(projections.Message) err
 // position that was given out, in order. It ends there whatever disappears
 // meanwhile, the message at that position too.
 func (c *Client) ReadTo(ctx context.Context, end uint64, each func(projections.Message) error) error {
-	return c.read(ctx, nil, end, each)
+	return c.read(ctx, nil, 0, end, each)
 }
 
-// read is the one way in which messages are read up to a given end: those on
-// the subjects, or all where subjects is nil. What is waited for and was
+// read is the one way in which messages are read up to a given end: those after
+// a position on the subjects, or on any where subjects is nil. What is waited for and was
 // removed meanwhile ends it.
-func (c *Client) read(ctx context.Context, subjects []string, end uint64, each func(projections.Message) error) error {
-	if end == 0 {
+func (c *Client) read(ctx context.Context, subjects []string, after, end uint64, each func(projections.Message) error) error {
+	if end <= after {
 		return nil
 	}
-	r, err := c.open(ctx, 0, subjects...)
+	r, err := c.open(ctx, after, subjects...)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (c *Client) read(ctx context.Context, subjects []string, end uint64, each f
 	bound := projections.Bound{Events: 4096, Bytes: 8 << 20}
 	var buf []projections.Message
 	var nothing wait
-	for at := uint64(0); at < end; {
+	for at := after; at < end; {
 		limit, cancel := context.WithTimeout(ctx, recheck)
 		buf, err = r.Next(limit, buf[:0], bound)
 		cancel()

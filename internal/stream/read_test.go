@@ -144,18 +144,18 @@ func TestOneReadingOfAnAccount(t *testing.T) {
 func TestRequestsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	d := &denials{}
-	denied, end := d.watch("$JS.API.STREAM.PURGE.S")
+	denied, end := d.watch("$JS.API.STREAM.PURGE.S", false)
 	defer end()
 	d.heard(errors.New("something else"))
 	d.heard(permissionViolation("$JS.API.STREAM.PURGE.OTHER"))
 	select {
-	case <-denied:
+	case <-denied.done:
 		t.Error("another subject was refused")
 	default:
 	}
 	d.heard(permissionViolation("$js.api.stream.purge.s"))
 	select {
-	case <-denied:
+	case <-denied.done:
 	case <-time.After(time.Minute):
 		t.Error("refused, and not told")
 	}

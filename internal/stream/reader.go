@@ -36,7 +36,8 @@ type reader struct {
 	sub      *nats.Subscription
 	msgs     chan *nats.Msg
 	states   chan nats.Status // of the connection, when it is lost
-	denied   <-chan struct{}  // closed once it may not ask for messages
+	denied   *denial          // once it may not ask for messages, or hear them
+	heard    bool             // that some came, or a sign of life
 	undeny   func()
 	done     chan struct{}
 	once     sync.Once
@@ -60,39 +61,33 @@ func (c *Client) Open(ctx context.Context, after uint64) (projections.Reader, er
 func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*reader, error) {
 	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	r := &reader{
-		client: c,
-		msgs:   make(chan *nats.Msg, maxInFlight+statusRoom),
-		states: c.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED),
-		done:   make(chan struct{}),
-		from:   after,
-	}
-	r.denied, r.undeny = c.denials.watch(r.asksOn())
+	err := c.mayEnd(limit)
 	var cons jetstream.Consumer
-	err := c.permitted(limit, "$JS.API.CONSUMER.CREATE."+c.cfg.Stream+".", func(limit context.Context) (err error) {
-		cons, err = c.js.CreateConsumer(limit, c.cfg.Stream, jetstream.ConsumerConfig{
-			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-			OptStartSeq:       after + 1,
-			AckPolicy:         jetstream.AckNonePolicy,
-			FilterSubjects:    filters,
-			MemoryStorage:     true,
-			Replicas:          1,
-			InactiveThreshold: inactiveAfter,
-		})
-		return err
-	})
-	if c.asked(ctx, limit, err) != nil {
-		r.Close()
-		if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) && refused.ErrorCode == errMaxConsumers {
-			err = fmt.Errorf("it has as many consumers as max_consumers lets it, or the account, have, and every reading takes one more: %w", err)
-		}
-		return nil, fmt.Errorf("consumer after %d: %w", after, c.explain(err))
+	if err == nil {
+		cons, err = c.consumer(limit, after, filters)
 	}
-	r.consumer = cons.CachedInfo().Name
+	if c.asked(ctx, limit, err) != nil {
+		return nil, fmt.Errorf("consumer after %d: %w", after, c.explain(limited(err)))
+	}
+	return c.through(cons.CachedInfo(), after)
+}
+
+// through reads through a consumer, which it removes when it is closed.
+func (c *Client) through(cons *jetstream.ConsumerInfo, after uint64) (_ *reader, err error) {
+	r := &reader{
+		client:   c,
+		consumer: cons.Name,
+		msgs:     make(chan *nats.Msg, maxInFlight+statusRoom),
+		states:   c.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED),
+		done:     make(chan struct{}),
+		from:     after,
+	}
+	r.denied, r.undeny = c.denials.watch(c.asksOn(), true)
 	inbox := c.nc.NewInbox()
 	r.flow = flow{inbox: inbox + ".", budget: budget(c.cfg.ReadAhead, c.nc.MaxPayload()), request: func(reply string, body []byte) error {
-		return c.nc.PublishRequest(r.asksOn()+r.consumer, reply, body)
+		return c.nc.PublishRequest(c.asksOn()+r.consumer, reply, body)
 	}}
+	r.flow.within(allowed(cons.Config), c.nc.MaxPayload())
 	if r.sub, err = c.nc.ChanSubscribe(inbox+".*", r.msgs); err == nil {
 		err = r.flow.fill()
 	}
@@ -102,13 +97,6 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 	}
 	return r, nil
 }
-
-// asksOn is how the subjects begin on which the server is asked for messages.
-func (r *reader) asksOn() string { return "$JS.API.CONSUMER.MSG.NEXT." + r.client.cfg.Stream + "." }
-
-// errMaxConsumers is what the server says where there are as many consumers as
-// may be.
-const errMaxConsumers jetstream.ErrorCode = 10026
 
 // Close implements [projections.Reader].
 func (r *reader) Close() {
@@ -120,9 +108,7 @@ func (r *reader) Close() {
 		if r.sub != nil {
 			_ = r.sub.Unsubscribe()
 		}
-		if r.consumer != "" {
-			_ = r.client.nc.Publish("$JS.API.CONSUMER.DELETE."+r.client.cfg.Stream+"."+r.consumer, nil)
-		}
+		r.client.drop(r.consumer)
 	})
 }
 
@@ -195,8 +181,8 @@ func (r *reader) take(ctx context.Context, wait bool) (*nats.Msg, error) {
 		return nil, ErrReaderClosed
 	case <-r.states:
 		return nil, ErrConnectionLost
-	case <-r.denied:
-		return nil, fmt.Errorf("%w to publish on %s*", ErrPermission, r.asksOn())
+	case <-r.denied.done:
+		return nil, r.client.denials.denied(r.denied, r.client.asksOn())
 	case <-alarm.C:
 		r.client.doubt()
 		return nil, fmt.Errorf("%w for %v", ErrReaderStalled, silence)
@@ -213,6 +199,10 @@ func taken(raw *nats.Msg, ok bool) (*nats.Msg, error) {
 // accept checks that nothing is missing before what was delivered. ok is false
 // where it is a status, or at or before the position that reading began at.
 func (r *reader) accept(raw *nats.Msg) (m projections.Message, ok bool, err error) {
+	if !r.heard {
+		r.heard = true
+		r.client.denials.hear(r.denied)
+	}
 	// Told apart by the reply subject: a message may carry any header, also
 	// those of a status.
 	if raw.Reply == "" {

@@ -5,95 +5,41 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrPermission means that the NATS user may not publish on a subject, which the
-// error names.
-var ErrPermission = errors.New("the NATS user has no permission")
+// ErrNoJetStream means that there is no JetStream where it is asked for.
+var ErrNoJetStream = errors.New("there is no JetStream")
 
-// denials tells requests that the server refused them: it says so to nobody in
-// particular, and answers nothing.
-type denials struct {
-	mu      sync.Mutex
-	waiting map[string]map[chan struct{}]bool // by how the subject begins, in lower case
-}
+// What a server says that has no JetStream, or none for the account.
+const (
+	errNoJetStream        jetstream.ErrorCode = 10076
+	errNoJetStreamAccount jetstream.ErrorCode = 10039
+)
 
-var deniedSubject = regexp.MustCompile(`(?i)publish to "([^"]+)"`)
-
-// heard is told of every error of the connection.
-func (d *denials) heard(err error) {
-	if !errors.Is(err, nats.ErrPermissionViolation) {
-		return
-	}
-	m := deniedSubject.FindStringSubmatch(err.Error())
-	if m == nil {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	subject := strings.ToLower(m[1])
-	for prefix, all := range d.waiting {
-		if strings.HasPrefix(subject, prefix) {
-			for ch := range all {
-				close(ch)
-			}
-			delete(d.waiting, prefix)
+// available explains where JetStream is off, or elsewhere; other errors stay.
+func (c *Client) available(subject string, err error) error {
+	refused := (*jetstream.APIError)(nil)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders) && strings.HasPrefix(subject, c.prefix):
+		why := "JetStream is off on this server, or begins only now, or is in a domain that NATS_JS_DOMAIN has to name"
+		switch {
+		case c.cfg.Domain != "":
+			why = fmt.Sprintf("is NATS_JS_DOMAIN, %s, right, JetStream on there, and that server connected with this one?", c.cfg.Domain)
+		case c.cfg.Prefix != "":
+			why = fmt.Sprintf("is NATS_JS_PREFIX, %s, right, and imported by this account?", c.cfg.Prefix)
 		}
+		return fmt.Errorf("%w: nobody answers on %s: %s", ErrNoJetStream, subject, why)
+	case errors.As(err, &refused) && refused.ErrorCode == errNoJetStreamAccount:
+		return fmt.Errorf("%w for the account of this user, on a server that has it: %w: enable it for the account, or connect as a user of one that has it",
+			ErrNoJetStream, err)
+	case errors.As(err, &refused) && refused.ErrorCode == errNoJetStream:
+		return fmt.Errorf("%w: it is off on this server: %w", ErrNoJetStream, err)
 	}
-}
-
-// watch gives a channel that is closed once publishing on the subject, or one
-// that begins like that, is refused.
-func (d *denials) watch(subject string) (denied <-chan struct{}, end func()) {
-	subject = strings.ToLower(subject)
-	ch := make(chan struct{})
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.waiting == nil {
-		d.waiting = map[string]map[chan struct{}]bool{}
-	}
-	if d.waiting[subject] == nil {
-		d.waiting[subject] = map[chan struct{}]bool{}
-	}
-	d.waiting[subject][ch] = true
-	return ch, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.waiting[subject], ch)
-	}
-}
-
-// permitted does what asks JetStream on a subject that begins like this; where
-// that is refused, it ends at once, with [ErrPermission].
-func (c *Client) permitted(ctx context.Context, subject string, do func(ctx context.Context) error) error {
-	denied, end := c.denials.watch(subject)
-	defer end()
-	asking, cancel := context.WithCancel(ctx)
-	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-denied:
-			cancel()
-		case <-asking.Done():
-		}
-	}()
-	err := do(asking)
-	cancel()
-	<-done
-	select {
-	case <-denied:
-		return fmt.Errorf("%w to publish on %s", ErrPermission, strings.TrimSuffix(subject, "."))
-	default:
-		return err
-	}
+	return err
 }
 
 // request sends a message and waits for the answer, no longer than a request may
@@ -106,7 +52,7 @@ func (c *Client) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 		answer, err = c.nc.RequestMsgWithContext(limit, m)
 		return err
 	})
-	if errors.Is(err, ErrPermission) {
+	if errors.Is(err, ErrPermission) || errors.Is(err, ErrNoJetStream) {
 		return nil, err
 	}
 	if c.asked(ctx, limit, err) != nil {
@@ -121,7 +67,7 @@ func (c *Client) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 // api asks JetStream; answer may be nil. What it refuses is a
 // [jetstream.APIError].
 func (c *Client) api(ctx context.Context, subject string, question, answer any) error {
-	m := &nats.Msg{Subject: "$JS.API." + subject}
+	m := &nats.Msg{Subject: c.prefix + subject}
 	if question != nil {
 		var err error
 		if m.Data, err = json.Marshal(question); err != nil {
@@ -139,7 +85,7 @@ func (c *Client) api(ctx context.Context, subject string, question, answer any) 
 		return fmt.Errorf("answer of the server on %s: %w", subject, err)
 	}
 	if refusal.Error != nil {
-		return refusal.Error
+		return c.available(m.Subject, refusal.Error)
 	}
 	if answer == nil {
 		return nil

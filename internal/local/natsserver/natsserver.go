@@ -23,6 +23,11 @@ type Options struct {
 	SyncAlways bool   // acknowledged means on disk, as an event store wants; default: every two minutes
 	Program    string // of a [Process]; default: this same program
 
+	// A server's configuration, as its file has it, for what the other options
+	// do not say: accounts, users, limits, TLS, leaf nodes. Whether there is
+	// JetStream is then its matter, too.
+	Config string
+
 	// Subjects on which the user "restricted", whose password is the same, may
 	// not publish; anybody else may, and needs no name.
 	Denied []string
@@ -62,8 +67,20 @@ func Start(opt Options) (*Server, error) {
 }
 
 func (s *Server) options() (*server.Options, error) {
-	opt := &server.Options{Host: "127.0.0.1", Port: s.opt.Port, JetStream: true, StoreDir: s.dir,
-		MaxPayload: int32(s.opt.MaxPayload), SyncAlways: s.opt.SyncAlways, ServerName: s.opt.Name, NoSigs: true, NoLog: true}
+	opt := &server.Options{JetStream: true}
+	if s.opt.Config != "" {
+		opt.JetStream = false
+		if err := opt.ProcessConfigString(s.opt.Config); err != nil {
+			return nil, fmt.Errorf("nats: configuration: %w", err)
+		}
+	}
+	opt.Host, opt.Port, opt.StoreDir, opt.SyncAlways, opt.NoSigs, opt.NoLog = "127.0.0.1", s.opt.Port, s.dir, s.opt.SyncAlways, true, true
+	if s.opt.MaxPayload > 0 {
+		opt.MaxPayload = int32(s.opt.MaxPayload)
+	}
+	if s.opt.Name != "" {
+		opt.ServerName = s.opt.Name
+	}
 	if len(s.opt.Denied) > 0 {
 		opt.NoAuthUser = "anybody"
 		opt.Users = []*server.User{{Username: "anybody", Password: "anybody"}, {Username: "restricted", Password: "restricted",
@@ -138,10 +155,23 @@ func (s *Server) remove() {
 	}
 }
 
+// Reconfigure starts a halted server with another [Options.Config].
+func (s *Server) Reconfigure(config string) error {
+	s.opt.Config = config
+	return s.start()
+}
+
 // ForTest starts a server that ends with the test.
 func ForTest(t testing.TB) *Server {
 	t.Helper()
-	s, err := Start(Options{Dir: t.TempDir()})
+	return ForTestWith(t, "")
+}
+
+// ForTestWith starts a server with such an [Options.Config] that ends with the
+// test.
+func ForTestWith(t testing.TB, config string) *Server {
+	t.Helper()
+	s, err := Start(Options{Dir: t.TempDir(), Config: config})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,6 +121,13 @@ func (p *Process) Restrict(ctx context.Context, denied ...string) error {
 	return p.Restart(ctx)
 }
 
+// Reconfigure starts the process anew with another [Options.Config].
+func (p *Process) Reconfigure(ctx context.Context, config string) error {
+	p.Halt()
+	p.opt.Config = config
+	return p.Restart(ctx)
+}
+
 // Restart starts the process anew on the same ports and data.
 func (p *Process) Restart(ctx context.Context) error {
 	p.Kill()

@@ -29,6 +29,7 @@ type Proxy struct {
 	shape  Shape
 	flows  chan struct{} // closed while bytes are forwarded
 	links  map[*link]bool
+	away   bool
 	closed bool
 }
 
@@ -113,6 +114,14 @@ func (p *Proxy) Cut() int {
 	return n
 }
 
+// Refuse resets new connections at once, until it is told otherwise, as where
+// the server is away.
+func (p *Proxy) Refuse(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = on
+}
+
 // Close ends the proxy and waits until nothing of it is left.
 func (p *Proxy) Close() {
 	p.mu.Lock()
@@ -144,7 +153,7 @@ func (p *Proxy) serve(client *net.TCPConn) {
 	}
 	l := &link{client: client, server: conn.(*net.TCPConn), cut: make(chan struct{})}
 	p.mu.Lock()
-	if p.closed {
+	if p.closed || p.away {
 		l.reset()
 	}
 	p.links[l] = true

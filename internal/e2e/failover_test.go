@@ -1,0 +1,276 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/local/postgres"
+	"accountexport/internal/local/tcpproxy"
+	"accountexport/internal/workload"
+)
+
+// couple is a primary with a standby that is to take its place. All programs name
+// both, and want the one that can be written.
+type couple struct {
+	*system
+	standby *postgres.Server
+	between *tcpproxy.Proxy // from the standby to the primary
+	url     string
+	export  string // where the API has exports
+}
+
+func newCouple(t *testing.T) *couple {
+	t.Helper()
+	p := &couple{system: newServer(t, postgres.Options{Durable: true})}
+	p.between = tcpproxy.ForTest(t, p.databaseAddr())
+	p.standby = p.system.standby(t, "next", p.between.Addr(), postgres.Options{Durable: true})
+	port := func(s *postgres.Server) string {
+		c := connectTo(t, s.URL()).Config().ConnConfig
+		return fmt.Sprintf("%s:%d", c.Host, c.Port)
+	}
+	p.url = fmt.Sprintf("postgres://postgres@%s,%s/postgres?sslmode=disable&target_session_attrs=read-write", port(p.pg), port(p.standby))
+	p.settings["DATABASE_URL"] = p.url
+	p.export, _ = apiOn(t, map[string]string{"DATABASE_URL": p.url})
+	return p
+}
+
+// synchronous has commits wait for the standby from now on.
+func (p *couple) synchronous(t *testing.T) {
+	t.Helper()
+	for _, sql := range []string{`ALTER SYSTEM SET synchronous_standby_names = '*'`, `SELECT pg_reload_conf()`} {
+		if _, err := p.pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the standby to be synchronous", 20*time.Second, func(ctx context.Context) error {
+		var n int
+		if err := p.pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'`).Scan(&n); err != nil || n == 1 {
+			return err
+		}
+		return fmt.Errorf("%d are", n)
+	})
+}
+
+// failOver kills the primary hard, and makes the standby the primary.
+func (p *couple) failOver(t *testing.T) {
+	t.Helper()
+	if err := p.pg.StopImmediate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.standby.Promote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.pool, p.database = connectTo(t, p.standby.URL()), p.standby.URL()
+}
+
+// views are what clients see of accounts, one after the other.
+type views struct {
+	mu       sync.Mutex
+	highest  map[events.UUID]uint64
+	back     map[events.UUID]uint64 // how far those have gone back that did
+	statuses map[int]int
+}
+
+// look reads accounts in turns until the returned function is called.
+func (p *couple) look(t *testing.T, ids []events.UUID) (v *views, end func()) {
+	t.Helper()
+	v = &views{highest: map[events.UUID]uint64{}, back: map[events.UUID]uint64{}, statuses: map[int]int{}}
+	tokens := map[events.UUID]string{}
+	for _, id := range ids {
+		tokens[id] = tokenOf(t, id)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			id := ids[n%len(ids)]
+			status, header, body, err := get(ctx, p.export, tokens[id])
+			if ctx.Err() != nil {
+				return
+			}
+			position, _ := strconv.ParseUint(header.Get("Export-Position"), 10, 64)
+			v.mu.Lock()
+			v.statuses[status]++
+			if status == http.StatusOK {
+				if high := v.highest[id]; position < high {
+					v.back[id] = max(v.back[id], high-position)
+				}
+				v.highest[id] = max(v.highest[id], position)
+			}
+			v.mu.Unlock()
+			if err != nil || status != http.StatusOK && status != http.StatusServiceUnavailable && status != http.StatusGone {
+				t.Errorf("account %s: %d, %v: %.200s", id, status, err, body)
+				return
+			}
+		}
+	})
+	return v, func() {
+		stop()
+		all.Wait()
+	}
+}
+
+// TestFailoverLosesNothing: the primary is killed hard under load, and a
+// synchronous standby takes its place. Nobody sees a document go back, projector
+// and API go on by themselves, and in the end all is what an independent fold gives.
+func TestFailoverLosesNothing(t *testing.T) {
+	t.Parallel()
+	p := newCouple(t)
+	projector := launch(t, "projector", p.settings, "run")
+	g := workload.New(81, workload.Config{Accounts: 40, HostileShare: 0.05})
+	if err := p.publish(t.Context(), g, 1500, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, p.caughtUp)
+	p.synchronous(t)
+	v, end := p.look(t, p.complete(t))
+	published := make(chan error, 1)
+	go func() { published <- p.publish(t.Context(), g, 1500, 3*time.Second) }()
+	eventually(t, "some of it projected", time.Minute, func(ctx context.Context) error { return p.reached(ctx, 2000) })
+	began := time.Now()
+	p.failOver(t)
+	promoted := time.Since(began)
+	if err := <-published; err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, p.caughtUp)
+	t.Logf("promoted after %.1f s, all projected after %.1f s", promoted.Seconds(), time.Since(began).Seconds())
+	end()
+	if len(v.back) > 0 {
+		t.Errorf("documents went back by so many positions: %v", v.back)
+	}
+	if v.statuses[http.StatusOK] == 0 {
+		t.Error("nobody was served")
+	}
+	t.Logf("answers %v", v.statuses)
+	p.verify(t)
+	if out := projector.out.tail(1 << 20); !strings.Contains(out, "starting again from the checkpoint") {
+		t.Errorf("the projector did not notice: %s", out)
+	}
+}
+
+// TestFailoverThatLosesTransactions: the standby had not received the last
+// transactions. What is served goes back to them, which who asks for a position
+// does not see, and comes forward again: the stream has it all, and the projector
+// folds it once more from the checkpoints that are there. Nothing is folded twice.
+func TestFailoverThatLosesTransactions(t *testing.T) {
+	t.Parallel()
+	p := newCouple(t)
+	launch(t, "projector", p.settings, "run")
+	g := workload.New(82, workload.Config{Accounts: 40, HostileShare: 0.05})
+	if err := p.publish(t.Context(), g, 1500, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, p.caughtUp)
+	p.received(t)
+	p.between.Stall()
+	v, end := p.look(t, p.complete(t))
+	if err := p.publish(t.Context(), g, 800, 0); err != nil {
+		t.Fatal(err)
+	}
+	one := p.complete(t)[0]
+	position := p.profile(t, one, "the last that was seen")
+	eventually(t, "everything projected", time.Minute, p.caughtUp)
+	if status, _, body, err := waitFor(t.Context(), p.export, tokenOf(t, one), position, 10); status != http.StatusOK || err != nil {
+		t.Fatal(status, err, string(body))
+	}
+	began := time.Now()
+	p.failOver(t)
+	for status := 0; status != http.StatusOK; { // who asks for a position gets that or later
+		var header http.Header
+		var err error
+		if status, header, _, err = waitFor(t.Context(), p.export, tokenOf(t, one), position, 5); err != nil {
+			t.Fatal(err)
+		}
+		if at, _ := strconv.ParseUint(header.Get("Export-Position"), 10, 64); status == http.StatusOK && at < position {
+			t.Errorf("who asked for %d was given %d", position, at)
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatal(status)
+		}
+	}
+	eventually(t, "everything projected", time.Minute, p.caughtUp)
+	t.Logf("all projected again after %.1f s", time.Since(began).Seconds())
+	end()
+	most := uint64(0)
+	for _, by := range v.back {
+		most = max(most, by)
+	}
+	t.Logf("%d of %d documents were seen going back, by %d positions at most; answers %v", len(v.back), len(v.highest), most, v.statuses)
+	p.verify(t)
+	if out, status := command(t, "projector", p.settings, "status"); status != 0 {
+		t.Errorf("status: exit %d: %s", status, out)
+	}
+	if out, status := command(t, "projector", p.settings, "verify", "--all"); status != 0 {
+		t.Errorf("verify: exit %d: %s", status, out)
+	}
+}
+
+// received waits until the standby has all that the primary has written.
+func (p *couple) received(t *testing.T) {
+	t.Helper()
+	eventually(t, "the standby to have it all", 20*time.Second, func(ctx context.Context) error {
+		var behind float64
+		err := p.pool.QueryRow(ctx, `SELECT coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)), $1) FROM pg_stat_replication`,
+			float64(math.MaxInt32)).Scan(&behind)
+		if err == nil && behind > 0 {
+			err = fmt.Errorf("%.0f bytes are to come", behind)
+		}
+		return err
+	})
+}
+
+// TestFailoverThatLosesAnErasure: an erasure was complete, and the standby knows
+// nothing of it. What it had removed from the stream is missing there now without
+// a reason, so the projector refuses (18) and names the command that ends it;
+// followed, the account is erased again, since the stream holds that.
+func TestFailoverThatLosesAnErasure(t *testing.T) {
+	t.Parallel()
+	p := newCouple(t)
+	projector := launch(t, "projector", p.settings, "run")
+	if err := p.publish(t.Context(), workload.New(83, workload.Config{Accounts: 10}), 600, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, p.caughtUp)
+	erased := p.complete(t)[0]
+	p.received(t)
+	p.between.Stall()
+	if out, status := command(t, "projector", p.settings, "erase", "--account", erased.String()); status != 0 {
+		t.Fatalf("erase: exit %d: %s", status, out)
+	}
+	p.failOver(t)
+	if status := projector.wait(); status != 18 {
+		t.Fatalf("run: exit %d: %s", status, projector.out.tail(2000))
+	}
+	out := projector.out.tail(1 << 16)
+	for range 3 {
+		args := advice(out)
+		if args == nil {
+			t.Fatalf("this names no command that ends it: %s", out)
+		}
+		var status int
+		if out, status = command(t, "projector", p.settings, args...); status == 0 {
+			break
+		}
+	}
+	launch(t, "projector", p.settings, "run")
+	eventually(t, "everything projected", time.Minute, p.caughtUp)
+	eventually(t, "the erased account to be gone", 20*time.Second, func(ctx context.Context) error {
+		status, _, body, err := get(ctx, p.export, tokenOf(t, erased))
+		if err == nil && status != http.StatusGone {
+			err = fmt.Errorf("%d: %.100s", status, body)
+		}
+		return err
+	})
+	if out, status := command(t, "projector", p.settings, "verify", "--all"); status != 0 {
+		t.Errorf("verify: exit %d: %s", status, out)
+	}
+}

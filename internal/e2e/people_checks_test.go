@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"accountexport/projections"
+)
+
+// check holds what has to hold at all times.
+func (p *crowd) check() {
+	p.t.Helper()
+	p.checkAnswers()
+	p.checkTraces()
+	p.loose = false
+}
+
+// checkAnswers: the erased get 410, and nobody else's complete document grows
+// worse.
+func (p *crowd) checkAnswers() {
+	p.t.Helper()
+	for _, h := range slices.Clone(p.everybody) {
+		var status int
+		var header http.Header
+		eventually(p.t, "an answer", 20*time.Second, func(ctx context.Context) (err error) {
+			status, header, _, err = get(ctx, "http://"+p.serve+"/v1/account/export", h.token)
+			if err == nil && (status == http.StatusBadGateway || status == http.StatusServiceUnavailable && h.complete && !h.erased && !p.loose) {
+				err = fmt.Errorf("status %d", status)
+			}
+			return err
+		})
+		position, _ := strconv.ParseUint(header.Get("Export-Position"), 10, 64)
+		switch {
+		case h.erased && status != http.StatusGone && status != http.StatusNotFound:
+			p.t.Errorf("%s was erased, and gets %d", h.id, status)
+		case h.erased:
+		case h.complete && status != http.StatusOK && !p.loose:
+			p.t.Errorf("%s had a document, and gets %d", h.id, status)
+		case h.complete && position < h.position && !p.loose:
+			p.t.Errorf("the document of %s was at %d, and is at %d", h.id, h.position, position)
+		case status != http.StatusOK && p.loose:
+			p.forget(h) // of whom the stream has lost too much
+		default:
+			h.complete, h.position = h.complete || status == http.StatusOK, position
+		}
+	}
+}
+
+// forget leaves an account alone that was lost, as somebody has accepted.
+func (p *crowd) forget(h *person) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.everybody = slices.DeleteFunc(p.everybody, func(x *person) bool { return x == h })
+}
+
+// watch asks for those who were erased, all the time: after the receipt nobody of
+// them is served, whatever is being done.
+func (p *crowd) watch(ctx context.Context) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for pause(ctx, 5*time.Millisecond) == nil {
+		p.receipts.Lock()
+		var h *person
+		if n := len(p.receipts.of); n > 0 {
+			h = p.receipts.of[rng.IntN(n)]
+		}
+		p.receipts.Unlock()
+		if h == nil {
+			continue
+		}
+		// Where nobody answers, nobody is served.
+		if status, _, _, err := get(ctx, "http://"+p.serve+"/v1/account/export", h.token); err == nil && status == http.StatusOK {
+			p.t.Errorf("%s has a receipt, and is served", h.id)
+			return
+		}
+	}
+}
+
+// checkTraces: neither the stream nor a dump of the database holds the marker
+// of somebody who was erased.
+func (p *crowd) checkTraces() {
+	p.t.Helper()
+	var gone []*person
+	for _, h := range p.everybody {
+		if h.erased {
+			gone = append(gone, h)
+		}
+	}
+	if gone == nil {
+		return
+	}
+	found := func(where string, in []byte) {
+		for _, h := range gone {
+			if bytes.Contains(in, []byte(h.marker)) || bytes.Contains(in, fmt.Appendf(nil, "%x", h.marker)) {
+				p.t.Errorf("%s was erased, and is in %s", h.id, where)
+			}
+		}
+	}
+	if err := p.client.ReadAll(p.t.Context(), func(m projections.Message) error {
+		found(fmt.Sprintf("message %d of the stream", m.Position), m.Data)
+		return nil
+	}); err != nil {
+		p.t.Fatal(err)
+	}
+	found("the database", p.pg15(p.t, "pg_dump", "--inserts", p.database))
+}
+
+// end holds what is served against the stream; and then, since counts of what was
+// erased or lost go by what a generation has read, a new one against the oracle.
+func (p *crowd) end() {
+	if p.t.Failed() {
+		return
+	}
+	p.mu.Lock() // nothing is published any more
+	defer p.mu.Unlock()
+	p.must("verify", "--all")
+	p.must("rebuild")
+	if status, out := p.settle(); status != 0 {
+		p.t.Fatalf("exit %d: %s", status, out)
+	}
+	p.must("verify", "--all")
+	accounts, messages := p.verify(p.t)
+	p.t.Logf("%d accounts of %d messages are what the oracle folds", accounts, messages)
+}

@@ -1,0 +1,164 @@
+package settings
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+)
+
+// Kinds of values of the settings for NATS.
+type (
+	Line     string // text without control characters
+	Password string // such a text that is never printed
+	JSDomain string // of JetStream: one token of a subject
+	JSPrefix string // of JetStream's API: tokens of a subject
+)
+
+func parseLine(v string) (Line, error) {
+	if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", errNotRight
+	}
+	return Line(v), nil
+}
+
+func parsePassword(v string) (Password, error) {
+	line, err := parseLine(v)
+	return Password(line), err
+}
+
+// The characters of connection strings are left out, since both are in messages.
+var (
+	domainForm = regexp.MustCompile(`^[^\s.*>@=/\\:\x00-\x1f]+$`)
+	prefixForm = regexp.MustCompile(`^[^\s.*>@=/\\:\x00-\x1f]+(\.[^\s.*>@=/\\:\x00-\x1f]+)*\.?$`)
+)
+
+func parseJSDomain(v string) (JSDomain, error) {
+	if !domainForm.MatchString(v) {
+		return "", errNotRight
+	}
+	return JSDomain(v), nil
+}
+
+func parseJSPrefix(v string) (JSPrefix, error) {
+	if !prefixForm.MatchString(v) {
+		return "", errNotRight
+	}
+	return JSPrefix(strings.TrimSuffix(v, ".")), nil
+}
+
+// settleNATS fills in what NATS_CONTEXT says and no setting does, and holds the
+// settings against each other and against the files that they name.
+func (s *Projector) settleNATS(values, environ map[string]string) (problems []error) {
+	explicit := whoIs(values)
+	switch {
+	case len(explicit) > 1:
+		problems = append(problems, fmt.Errorf("%s are set: each says who the projector is to NATS, and only one may; leave out the others",
+			strings.Join(explicit, " and ")))
+	case values["NATS_USER"] != "" && values["NATS_PASSWORD"] == "":
+		problems = append(problems, errors.New("NATS_USER is set, and NATS_PASSWORD is not: a user has a password; set it, or leave out the user"))
+	case values["NATS_USER"] == "" && values["NATS_PASSWORD"] != "":
+		problems = append(problems, errors.New("NATS_PASSWORD is set, and NATS_USER is not: say whose password it is, or leave it out"))
+	}
+	for _, pair := range [][2]string{{"NATS_CERT", "NATS_KEY"}, {"NATS_KEY", "NATS_CERT"}} {
+		if values[pair[0]] != "" && values[pair[1]] == "" {
+			problems = append(problems, fmt.Errorf("%s is set, and %s is not: a client certificate and its private key go together; set both, or neither",
+				pair[0], pair[1]))
+		}
+	}
+	if values["NATS_JS_DOMAIN"] != "" && values["NATS_JS_PREFIX"] != "" {
+		problems = append(problems, errors.New("NATS_JS_DOMAIN and NATS_JS_PREFIX are both set: a domain stands for the prefix $JS.<domain>.API; leave out one"))
+	}
+	problems = append(problems, s.natsFiles(values)...)
+	if values["NATS_CONTEXT"] != "" {
+		problems = append(problems, s.useContext(values, environ)...)
+	}
+	return problems
+}
+
+// whoIs names the settings that say who the projector is to NATS.
+func whoIs(values map[string]string) (names []string) {
+	for _, name := range []string{"NATS_CREDS", "NATS_NKEY", "NATS_USER", "NATS_TOKEN"} {
+		if values[name] != "" {
+			names = append(names, name)
+		}
+	}
+	for server := range strings.SplitSeq(values["NATS_URL"], ",") {
+		if u, err := url.Parse(strings.TrimSpace(server)); err == nil && u.User != nil {
+			return append(names, "a user in NATS_URL")
+		}
+	}
+	return names
+}
+
+// natsFiles looks into the files; those that could not be opened were told of.
+func (s *Projector) natsFiles(values map[string]string) (problems []error) {
+	for _, f := range []struct {
+		name string
+		path File
+		look func(File) error
+	}{{"NATS_CREDS", s.NATSCreds, lookIntoCreds}, {"NATS_NKEY", s.NATSNKey, lookIntoSeed}, {"NATS_CA", s.NATSCA, lookIntoCA}} {
+		if f.path == "" {
+			continue
+		}
+		if err := f.look(f.path); err != nil {
+			problems = append(problems, problem(ForProjector, f.name, values, err))
+		}
+	}
+	if s.NATSCert != "" && s.NATSKey != "" {
+		if err := lookIntoPair(s.NATSCert, s.NATSKey); err != nil {
+			problems = append(problems, fmt.Errorf("NATS_CERT and NATS_KEY cannot be used together: %w: they have to be a certificate and its "+
+				"unencrypted private key, both PEM", err))
+		}
+	}
+	return problems
+}
+
+var (
+	userSeed = regexp.MustCompile(`(?m)^\s*SU[A-Z2-7]{40,}\s*$`)
+	userJWT  = regexp.MustCompile(`(?m)^\s*eyJ[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\s*$`)
+)
+
+func lookIntoCreds(path File) error {
+	b, err := os.ReadFile(string(path))
+	switch {
+	case err != nil:
+		return errors.New("it cannot be read")
+	case !userJWT.Match(b):
+		return errors.New("it holds no user's JWT")
+	case !userSeed.Match(b):
+		return errors.New("it holds no user's seed, which begins with SU")
+	}
+	return nil
+}
+
+func lookIntoSeed(path File) error {
+	b, err := os.ReadFile(string(path))
+	switch {
+	case err != nil:
+		return errors.New("it cannot be read")
+	case !userSeed.Match(b):
+		return errors.New("it holds no user's seed, which begins with SU")
+	}
+	return nil
+}
+
+func lookIntoCA(path File) error {
+	b, err := os.ReadFile(string(path))
+	switch {
+	case err != nil:
+		return errors.New("it cannot be read")
+	case !x509.NewCertPool().AppendCertsFromPEM(b):
+		return errors.New("it holds no certificate")
+	}
+	return nil
+}
+
+func lookIntoPair(cert, key File) error {
+	_, err := tls.LoadX509KeyPair(string(cert), string(key))
+	return err
+}

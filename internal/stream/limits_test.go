@@ -1,0 +1,322 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"accountexport/events"
+	"accountexport/internal/local/natsserver"
+)
+
+// TestLimitsAreTakenFromTheServer: whatever it limits, a stream is made, written
+// and read there, in order and whole, and no more is asked for than it allows.
+func TestLimitsAreTakenFromTheServer(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, server, account string // of the configuration's jetstream blocks
+		stream                func(*jetstream.StreamConfig)
+		consumer              func(jetstream.ConsumerConfig) bool // what has to be true of a reader's
+	}{
+		{"max_request_batch 1", `limits { max_request_batch: 1 }`, "", nil, func(c jetstream.ConsumerConfig) bool { return c.MaxRequestBatch == 1 }},
+		{"max_request_batch 100", `limits { max_request_batch: 100 }`, "", nil, func(c jetstream.ConsumerConfig) bool { return c.MaxRequestBatch == 100 }},
+		{"max_request_batch beyond what is asked for", `limits { max_request_batch: 100000 }`, "", nil, func(c jetstream.ConsumerConfig) bool { return c.MaxRequestBatch == 100000 }},
+		{"max_ack_pending", `limits { max_ack_pending: 1 }`, `max_ack_pending: 1`, nil, nil},
+		{"duplicate_window", `limits { duplicate_window: "1s" }`, "", nil, nil},
+		{"consumer_limits, inactive_threshold", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = 10 * time.Second },
+			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == 10*time.Second }},
+		{"consumer_limits, the least inactive_threshold", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = leastInactive },
+			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == leastInactive }},
+		{"consumer_limits, max_ack_pending", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.MaxAckPending = 1 },
+			func(c jetstream.ConsumerConfig) bool { return c.MaxAckPending == 1 }},
+		{"consumer_limits beyond what is asked for", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = time.Hour },
+			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == inactiveAfter }},
+		{"no memory for the account", "", `max_mem: 0`, nil, nil},
+		{"max_consumers with room", `limits { default_max_consumers: 2 }`, `max_consumers: 2`, nil, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			ctx := deadline(t)
+			c := limitedTo(t, tc.server, tc.account)
+			if tc.stream != nil {
+				cfg := wanted("CONTROL_PLANE")
+				tc.stream(&cfg)
+				if _, err := c.js.CreateStream(ctx, cfg); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := c.Provision(ctx); err != nil {
+				t.Fatal(err)
+			}
+			const n = 2000
+			publishNotes(ctx, t, c, 1, n)
+			r := open(ctx, t, c, 0)
+			all := readUpTo(ctx, t, r, n)
+			publishNotes(ctx, t, c, n+1, 2*n) // while it waits for more
+			if all = append(all, readUpTo(ctx, t, r, 2*n)...); len(all) != 2*n {
+				t.Errorf("read %d messages", len(all))
+			}
+			those := consumers(t, c)
+			if len(those) != 1 || tc.consumer != nil && !tc.consumer(those[0]) {
+				t.Errorf("consumers are %+v", those)
+			}
+		})
+	}
+}
+
+// TestLimitsOfAConsumer: what a consumer lets a request ask for at most, in
+// messages, bytes and time, is asked for; a message that no request may have room
+// for ends the reading, and says so.
+func TestLimitsOfAConsumer(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	c, _ := provisioned(t)
+	const n = 3000
+	publishNotes(ctx, t, c, 1, n)
+	read := func(limits jetstream.ConsumerConfig) *reader {
+		t.Helper()
+		limits.DeliverPolicy, limits.AckPolicy = jetstream.DeliverAllPolicy, jetstream.AckNonePolicy
+		cons, err := c.js.CreateConsumer(ctx, "CONTROL_PLANE", limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.through(cons.CachedInfo(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.Close)
+		return r
+	}
+	for _, limits := range []jetstream.ConsumerConfig{
+		{MaxRequestBatch: 7},
+		{MaxRequestMaxBytes: 10_000},
+		{MaxRequestExpires: 300 * time.Millisecond},
+		{MaxRequestBatch: 100, MaxRequestMaxBytes: 5000, MaxRequestExpires: time.Second},
+	} {
+		r := read(limits)
+		if all := readUpTo(ctx, t, r, n); len(all) != n {
+			t.Errorf("%+v: read %d messages", limits, len(all))
+		}
+		// Requests that have expired are sent anew, and say nothing.
+		waiting, cancel := context.WithTimeout(ctx, 3*limits.MaxRequestExpires)
+		if _, err := r.Next(waiting, nil, bound); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%+v: waiting ended with %v", limits, err)
+		}
+		cancel()
+	}
+	if _, err := c.PublishRaw(ctx, events.Message{Subject: note(1).Subject, Data: repeat(50_000)}); err != nil {
+		t.Fatal(err)
+	}
+	r := read(jetstream.ConsumerConfig{MaxRequestMaxBytes: 10_000})
+	for {
+		if _, err := r.Next(ctx, nil, bound); err != nil {
+			if !errors.Is(err, ErrConsumerGone) || !strings.Contains(err.Error(), "larger than max_bytes of the consumer, 10000") {
+				t.Error(err)
+			}
+			break
+		}
+	}
+}
+
+// TestLimitsThatLeaveNoRoom are refused at once, naming the limit and what would
+// be right, by who provisions as by who reads.
+func TestLimitsThatLeaveNoRoom(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, server, account string
+		stream                func(*jetstream.StreamConfig)
+		says                  string
+	}{
+		{"max_bytes_required", "", "max_bytes_required: true", nil, "max_bytes_required"},
+		{"max_streams", "", "max_streams: 1", func(c *jetstream.StreamConfig) {
+			c.Name, c.Subjects, c.SubjectTransform = "OTHER", []string{"other"}, nil
+		}, "max_streams"},
+		{"max_file", "", "max_file: 0", nil, "max_file"},
+		{"max_consumers of the stream", "", "", func(c *jetstream.StreamConfig) { c.MaxConsumers = 1 }, "max_consumers"},
+		{"max_consumers of the account", "", "max_consumers: 1", func(*jetstream.StreamConfig) {}, "max_consumers"},
+		{"default_max_consumers", "limits { default_max_consumers: 1 }", "", func(*jetstream.StreamConfig) {}, "default_max_consumers"},
+		{"inactive_threshold", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = 100 * time.Millisecond }, "consumer_limits have inactive_threshold 100ms"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			ctx := deadline(t)
+			c := limitedTo(t, tc.server, tc.account)
+			if tc.stream != nil {
+				cfg := wanted("CONTROL_PLANE")
+				tc.stream(&cfg)
+				if _, err := c.js.CreateStream(ctx, cfg); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if strings.Contains(tc.says, "max_consumers") { // somebody else's
+				if _, err := c.js.CreateConsumer(ctx, "CONTROL_PLANE", jetstream.ConsumerConfig{Durable: "other", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, provisioning := c.Provision(ctx)
+			if provisioning == nil {
+				provisioning = c.CanRead(ctx)
+			}
+			if provisioning == nil || !strings.Contains(provisioning.Error(), tc.says) {
+				t.Errorf("provisioning: %v; want %q in it", provisioning, tc.says)
+			}
+			if strings.Contains(tc.says, "max_consumers") != errors.Is(provisioning, ErrMaxConsumers) {
+				t.Errorf("%v is ErrMaxConsumers, or is not", provisioning)
+			}
+			if _, err := c.Info(ctx); err != nil {
+				return // there is no stream
+			}
+			if _, err := c.Open(ctx, 0); err == nil || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("reading: %v; want %q in it", err, tc.says)
+			}
+			for ctx.Err() == nil && slices.ContainsFunc(consumers(t, c), func(c jetstream.ConsumerConfig) bool { return c.Durable == "" }) {
+				time.Sleep(10 * time.Millisecond) // it is removed without an answer
+			}
+			if ctx.Err() != nil {
+				t.Error("a consumer was left behind")
+			}
+		})
+	}
+}
+
+// TestLimitReachedByPublishing: an account that is full is named, by every message
+// that it does not take.
+func TestLimitReachedByPublishing(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	c := limitedTo(t, "", "max_file: 2MB")
+	if _, err := c.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if _, err := c.PublishRaw(ctx, events.Message{Subject: note(1).Subject, Data: repeat(500_000)}); err != nil {
+			if !strings.Contains(err.Error(), "the account's max_file is used up") {
+				t.Error(err)
+			}
+			return
+		}
+	}
+	t.Error("more was taken than may be")
+}
+
+// TestLimitsByTiers: an account that may have three replicas alone is told so where
+// one is asked for.
+func TestLimitsByTiers(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	creds, config := natsserver.CredsForTest(t, func(a *jwt.AccountClaims) {
+		tier := a.Limits.JetStreamLimits
+		a.Limits.JetStreamLimits, a.Limits.JetStreamTieredLimits = jwt.JetStreamLimits{}, jwt.JetStreamTieredLimits{"R3": tier}
+	})
+	c, err := Connect(ctx, Config{URL: natsserver.ForTestWith(t, config).URL(), Creds: creds, Patience: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if _, err := c.Provision(ctx); err == nil || !strings.Contains(err.Error(), "other numbers of replicas") {
+		t.Errorf("provisioning: %v", err)
+	}
+}
+
+// TestLimitsOfTheConnection: where the server lets a connection have too few
+// subscriptions, or takes no more connections, that is said, and not waited for.
+func TestLimitsOfTheConnection(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	srv := natsserver.ForTestWith(t, "jetstream: enabled\nmax_subscriptions: 1\nmax_connections: 1")
+	c := connect(t, srv)
+	if _, err := c.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	r := open(ctx, t, c, 0) // one more than that of its requests
+	if _, err := r.Next(ctx, nil, bound); !errors.Is(err, ErrMaxSubscriptions) {
+		t.Errorf("reading: %v", err)
+	}
+	if _, err := c.Info(ctx); err != nil {
+		t.Errorf("what is heard still fails: %v", err)
+	}
+	_, err := Connect(ctx, Config{URL: srv.URL(), Patience: 300 * time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), "max_connections") { // which it says, or is gone before
+		t.Errorf("connecting: %v", err)
+	}
+}
+
+// TestOneReaderMoreThanSubscriptions: a reader for which the connection has no
+// subscription left ends with that, and takes no other with it.
+func TestOneReaderMoreThanSubscriptions(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	srv := natsserver.ForTestWith(t, "jetstream: enabled\nmax_subscriptions: 2")
+	c, publisher := connect(t, srv), connect(t, srv)
+	if _, err := c.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	publishNotes(ctx, t, publisher, 1, 10)
+	first := open(ctx, t, c, 0)
+	readUpTo(ctx, t, first, 10)
+	second := open(ctx, t, c, 0)
+	if _, err := second.Next(ctx, nil, bound); !errors.Is(err, ErrMaxSubscriptions) {
+		t.Errorf("one more reads: %v", err)
+	}
+	publishNotes(ctx, t, publisher, 11, 20)
+	readUpTo(ctx, t, first, 20)
+}
+
+// TestConsumersSayWhoMadeThem.
+func TestConsumersSayWhoMadeThem(t *testing.T) {
+	t.Parallel()
+	ctx := deadline(t)
+	srv := natsserver.ForTest(t)
+	c, err := Connect(ctx, Config{URL: srv.URL(), Name: "accountexport projector run"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	if _, err := c.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	open(ctx, t, c, 0)
+	if those := consumers(t, c); len(those) != 1 || !strings.Contains(those[0].Description, "accountexport projector run") {
+		t.Errorf("consumers are %+v", those)
+	}
+}
+
+// limitedTo is a client of an account on a server of its own, both with such
+// JetStream limits.
+func limitedTo(t *testing.T, server, account string) *Client {
+	t.Helper()
+	if account == "" {
+		account = "max_streams: -1"
+	}
+	srv := natsserver.ForTestWith(t, fmt.Sprintf("jetstream { enabled: true, %s }\naccounts { A { jetstream { %s }, users: [ { user: u, password: p } ] } }", server, account))
+	c, err := Connect(deadline(t), Config{URL: srv.URL(), User: "u", Password: "p", Name: t.Name()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func consumers(t *testing.T, c *Client) (those []jetstream.ConsumerConfig) {
+	t.Helper()
+	ctx := deadline(t)
+	s, err := c.js.Stream(ctx, c.cfg.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := s.ListConsumers(ctx)
+	for info := range list.Info() {
+		those = append(those, info.Config)
+	}
+	if list.Err() != nil {
+		t.Fatal(list.Err())
+	}
+	return those
+}

@@ -1,0 +1,117 @@
+package readmodel
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// noticeTimeout is more than a notice takes; who waits for a position looks by
+// itself within a second.
+const noticeTimeout = 3 * time.Second
+
+// What is listened for: that the live generation's checkpoints have moved, by who
+// waits for positions; and that partitions are free or to be given up, by the
+// members.
+const (
+	movedOn = "export_checkpoints"
+	changed = "export_members"
+)
+
+// notices tells others of what was committed: after commits, never in them,
+// since NOTIFY takes a lock of the whole server until its transaction is on disk.
+// There is one at a time, and what is committed meanwhile has one together. One
+// that is lost, as with a replica that is killed before it, costs who listens a
+// second at most, since they look by themselves ([Waits], [Store.Moved]).
+type notices struct {
+	pool *pgxpool.Pool
+	of   string
+	log  *slog.Logger
+
+	mu     sync.Mutex
+	wanted bool          // since the last one began
+	ended  chan struct{} // nil while none is under way
+	failed bool
+}
+
+func newNotices(pool *pgxpool.Pool, of string, log *slog.Logger) *notices {
+	return &notices{pool: pool, of: of, log: log}
+}
+
+// due has a notice sent, and does not wait for it.
+func (n *notices) due() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.wanted = true
+	if n.ended == nil {
+		n.ended = make(chan struct{})
+		go n.send(n.ended)
+	}
+}
+
+// wait waits until all that was due is sent, or ctx ends.
+func (n *notices) wait(ctx context.Context) {
+	n.mu.Lock()
+	ended := n.ended
+	n.mu.Unlock()
+	if ended == nil {
+		return
+	}
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+}
+
+// send sends notices until none is due.
+func (n *notices) send(ended chan struct{}) {
+	defer close(ended)
+	for again := false; ; again = true {
+		if again {
+			time.Sleep(roundsApart) // who listens looks no more often
+		}
+		n.mu.Lock()
+		if !n.wanted {
+			n.ended = nil
+			n.mu.Unlock()
+			return
+		}
+		n.wanted = false
+		n.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), noticeTimeout)
+		err := notify(ctx, n.pool, n.of)
+		cancel()
+		if failed := err != nil; failed != n.failed { // of this goroutine alone
+			if n.failed = failed; failed {
+				n.log.Warn("cannot notify others, who look by themselves a little later", "of", n.of, "error", err)
+			} else {
+				n.log.Info("others are notified again", "of", n.of)
+			}
+		}
+	}
+}
+
+// notify does not wait for the disk: the lock that it takes is free again at
+// once.
+func notify(ctx context.Context, pool *pgxpool.Pool, of string) error {
+	q := &pgx.Batch{}
+	q.Queue(atEase)
+	q.Queue(`NOTIFY ` + of)
+	if err := pool.SendBatch(ctx, q).Close(); err != nil {
+		return fmt.Errorf("notify: %w", err)
+	}
+	return nil
+}
+
+// notifyAfter notifies after what is committed, come what may: who listens looks
+// by itself otherwise.
+func notifyAfter(ctx context.Context, pool *pgxpool.Pool, of string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
+	defer cancel()
+	_ = notify(ctx, pool, of)
+}

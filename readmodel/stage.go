@@ -1,0 +1,128 @@
+package readmodel
+
+import (
+	"context"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"accountexport/projections"
+)
+
+// staging brings what accounts are to be replaced with into temporary tables of a
+// transaction, and tells from what is stored there what has to be removed and
+// what to be added, all without a lock; [staging.apply] does no more than that,
+// in one round trip.
+type staging struct {
+	ctx        context.Context
+	tx         pgx.Tx
+	generation int64
+	made       bool
+	err        error // the first one
+}
+
+// stagedTable is a table that holds what an account has beside its row.
+type stagedTable struct {
+	of, key, columns string // comma-separated
+}
+
+var (
+	pageColumns    = []string{"account_id", "section", "page_key", "body"}
+	itemColumns    = []string{"account_id", "section", "item", "page_key"}
+	waitingColumns = []string{"account_id", "entity", "entity_id", "patch"}
+	parkedColumns  = []string{"position", "partition", "account_id", "sent_at", "subject", "type", "reason", "headers", "payload"}
+)
+
+// tables are all of those.
+func (s *staging) tables() []stagedTable {
+	return []stagedTable{
+		{"account_export_pages", "account_id, section, page_key", strings.Join(pageColumns, ", ")},
+		{"account_export_items", "account_id, section, item", strings.Join(itemColumns, ", ")},
+		{"account_waiting", "account_id, entity, entity_id", strings.Join(waitingColumns, ", ")},
+		{"parked", "position", strings.Join(parkedColumns, ", ")},
+	}
+}
+
+// each adds a statement for every table, with its names put in.
+func (s *staging) each(q statement, sql string, args ...any) {
+	row := func(table, columns string) string {
+		return "(" + table + "." + strings.ReplaceAll(columns, ", ", ", "+table+".") + ")"
+	}
+	for _, t := range s.tables() {
+		q(inSchema(s.generation, strings.NewReplacer(
+			"{staged}", "pg_temp.staged_"+t.of, "{gone}", "pg_temp.gone_"+t.of, "{fresh}", "pg_temp.fresh_"+t.of, "{stored}", "{schema}."+t.of,
+			"{columns}", t.columns, "{key}", t.key, "{same key}", row("s", t.key)+" = "+row("t", t.key),
+			"{same}", row("s", t.columns)+" IS NOT DISTINCT FROM "+row("t", t.columns)).Replace(sql)), args...)
+	}
+}
+
+// send sends statements in one round trip.
+func (s *staging) send(queue func(q statement)) {
+	if s.err != nil {
+		return
+	}
+	batch := &pgx.Batch{}
+	queue(func(sql string, args ...any) { batch.Queue(sql, args...) })
+	s.err = s.tx.SendBatch(s.ctx, batch).Close()
+}
+
+// put stages what the accounts have beside their rows, in the place of what was
+// staged before.
+func (s *staging) put(b *projections.Batch) {
+	s.send(func(q statement) {
+		if s.made {
+			s.each(q, `TRUNCATE {staged}`)
+			return
+		}
+		s.each(q, `CREATE TEMPORARY TABLE {staged} (LIKE {stored}) ON COMMIT DROP`)
+		s.each(q, `CREATE TEMPORARY TABLE {fresh} (LIKE {stored}) ON COMMIT DROP`)
+		s.each(q, `CREATE TEMPORARY TABLE {gone} ON COMMIT DROP AS SELECT {key} FROM {stored} WITH NO DATA`)
+	})
+	if s.made = true; s.err != nil {
+		return
+	}
+	c := copier{ctx: s.ctx, tx: s.tx, schema: "pg_temp", prefix: "staged_"}
+	c.pages(b.Changes)
+	c.items(b.Changes)
+	c.waiting(b.Changes)
+	c.parked(b.Parked)
+	s.err = c.err
+	s.send(func(q statement) { s.each(q, `ANALYZE {staged}`) })
+}
+
+// compare finds what has to be removed and added to make what is stored of some
+// accounts what is staged.
+func (s *staging) compare(accounts [][16]byte) {
+	s.send(func(q statement) {
+		s.each(q, `TRUNCATE {gone}, {fresh}`)
+		s.each(q, `
+INSERT INTO {gone} SELECT {key} FROM {stored} t WHERE t.account_id = ANY($1)
+    AND NOT EXISTS (SELECT FROM {staged} s WHERE {same key} AND {same})`, accounts)
+		s.each(q, `
+INSERT INTO {fresh} SELECT {columns} FROM {staged} s WHERE s.account_id = ANY($1)
+    AND NOT EXISTS (SELECT FROM {stored} t WHERE t.account_id = ANY($1) AND {same key} AND {same})`, accounts)
+		s.each(q, `ANALYZE {gone}`)
+	})
+}
+
+// apply makes what is stored what is staged, with the accounts' rows, advances,
+// and fences the partition's projector.
+func (s *staging) apply(b *projections.Batch, partition int) {
+	s.send(func(q statement) {
+		queueAdvances(q, b)
+		s.each(q, `DELETE FROM {stored} t USING {gone} s WHERE {same key}`)
+		s.each(q, `INSERT INTO {stored} ({columns}) SELECT {columns} FROM {fresh}`)
+		ids := make([][16]byte, len(b.Changes))
+		for i := range b.Changes {
+			ids[i] = b.Changes[i].Row.ID
+		}
+		q(inSchema(b.Generation, `DELETE FROM {schema}.account_export WHERE account_id = ANY($1)`), ids)
+		if gone := erasedAccounts(b); gone != nil {
+			q(`DELETE FROM export.dismissals WHERE account_id = ANY($1)`, gone)
+		}
+		queueLedger(q, b)
+		queueRows(q, b.Generation, b.Changes)
+		queueDismissed(q, b)
+		queueFence(q, b.Generation, partition)
+	})
+}
