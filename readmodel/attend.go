@@ -69,7 +69,7 @@ func wait(ctx context.Context, d time.Duration) {
 // idle says whether a server process is gone or waits for its client. What
 // cannot be learned in time, or not at all, is not so.
 func (m *membership) idle(ctx context.Context, backend uint32) bool {
-	cfg := m.pool.Config().ConnConfig.Copy()
+	cfg := m.direct()
 	cfg.RuntimeParams["application_name"] = "accountexport heartbeat"
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
@@ -82,9 +82,16 @@ SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND coalesce(stat
 	return err == nil && idle
 }
 
-// closeSoon closes a connection, and waits for no server that does not answer.
+// closeSoon closes a connection, and waits for no server that does not answer. One
+// that was broken off has the server asked to give up what is under way: the
+// answer is waited for, since a program that ends before takes PgBouncer 1.18 with
+// it (its issue 801).
 func closeSoon(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)
+	select {
+	case <-conn.PgConn().CleanupDone():
+	case <-ctx.Done():
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,14 +15,15 @@ import (
 	"accountexport/projections"
 )
 
-// BuilderPool is a pool for building.
-func BuilderPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+// BuilderPool is a pool for building, by the link's way: see [Link.OpenPool].
+func BuilderPool(ctx context.Context, url string, link *Link, log *slog.Logger) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport rebuild"
-	return pgxpool.NewWithConfig(ctx, cfg)
+	cfg.AfterConnect = link.AfterConnect
+	return link.OpenPool(ctx, cfg, Claim{Wanted: int(cfg.MaxConns), Least: 2, Beside: 1, Told: strings.Contains(url, "pool_max_conns")}, log)
 }
 
 // NewBuilder writes a generation beside the live one: the one that is being

@@ -22,6 +22,12 @@
 //     In a generation of [FormatCounted] every row has them. [SwapAccounts]
 //     leaves a row as it is that counts more than a fold has seen.
 //
+// However a program comes to the database, and however that is set up, a [Link]
+// finds out at start whether it goes with what the program was told
+// ([ErrUnfit]), makes the settings of each session, and opens a pool of as many
+// connections as there is room for. What needs a session of its own, a [Store]
+// and [Waits], may go another way than the pool.
+//
 // Sections are stored as the JSON that is sent, in bytea compressed by lz4; a
 // read copies bytes. Two roles come with the migrations, [ProjectorRole] and
 // [ReaderRole].

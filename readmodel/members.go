@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -36,11 +37,13 @@ const DefaultTakeover = 5 * time.Second
 // heartbeat that takes no partition, and begins no epoch, need not be on disk.
 type membership struct {
 	pool     *pgxpool.Pool
+	direct   func() *pgx.ConnConfig // of conn
 	name     string
 	takeover time.Duration
 	log      *slog.Logger
 	notices  *notices // has the other members look at once
 	conn     *pgx.Conn
+	broken   []*pgx.Conn   // those before it that may yet be ending
 	backend  atomic.Uint32 // the server's process of conn; 0: none
 	joined   bool
 }
@@ -58,12 +61,12 @@ func (m *membership) connected(ctx context.Context) (*pgx.Conn, error) {
 	if m.conn != nil && !m.conn.IsClosed() {
 		return m.conn, nil
 	}
-	m.backend.Store(0)
-	cfg := m.pool.Config().ConnConfig.Copy()
+	m.disconnect(ctx)
+	cfg := m.direct()
 	cfg.RuntimeParams["application_name"] = ApplicationName(m.name)
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	conn, err := connect(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, err
 	}
 	// A member that freezes while it joins must not keep others from joining.
 	// The settings are made when connected, which a pooler of sessions passes
@@ -97,8 +100,18 @@ func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseco
 func (m *membership) disconnect(ctx context.Context) {
 	if m.conn != nil {
 		m.conn.Close(ctx)
+		m.broken = append(slices.DeleteFunc(m.broken, ended), m.conn) // it may yet be ending
 		m.conn = nil
-		m.backend.Store(0)
+	}
+	m.backend.Store(0)
+}
+
+func ended(conn *pgx.Conn) bool {
+	select {
+	case <-conn.PgConn().CleanupDone():
+		return true
+	default:
+		return false
 	}
 }
 
@@ -272,7 +285,17 @@ WHERE application_name = ANY($1) AND usename = current_user AND datname = curren
 
 // leave gives up all partitions and the membership.
 func (m *membership) leave(ctx context.Context) {
-	defer m.disconnect(ctx)
+	defer func() {
+		m.disconnect(ctx)
+		soon, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		for _, conn := range m.broken { // see closeSoon
+			select {
+			case <-conn.PgConn().CleanupDone():
+			case <-soon.Done():
+			}
+		}
+	}()
 	if !m.joined {
 		return
 	}

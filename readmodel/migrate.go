@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/tern/v2/migrate"
 )
 
@@ -31,15 +32,26 @@ const (
 // beforehand.
 func Migrate(ctx context.Context, url string) error { return migrateTo(ctx, url, newest) }
 
+// MigrateBy does the same over a connection of this configuration.
+func MigrateBy(ctx context.Context, cfg *pgx.ConnConfig) error { return migrateOver(ctx, cfg, newest) }
+
 // newest stands for the last version of the schema.
 const newest = -1
 
 func migrateTo(ctx context.Context, url string, version int32) error {
-	conn, err := pgx.Connect(ctx, url)
+	cfg, err := pgxpool.ParseConfig(url) // which may say how many connections there are to be
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	return migrateOver(ctx, cfg.ConnConfig, version)
+}
+
+func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error {
+	conn, err := connect(ctx, cfg.Copy())
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	defer closeSoon(ctx, conn)
 	if err := prepare(ctx, conn); err != nil {
 		return fmt.Errorf("migrate: roles and schema: %w", err)
 	}
@@ -54,14 +66,27 @@ func migrateTo(ctx context.Context, url string, version int32) error {
 	if err := m.LoadMigrations(files); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	// A migration that waits for a lock has all readers behind it.
-	if _, err := conn.Exec(ctx, `SET lock_timeout = '50ms'`); err != nil {
-		return fmt.Errorf("migrate: %w", err)
+	// A migration that waits for a lock has all readers behind it. Each one ends
+	// with all settings being reset.
+	var unsettled error
+	settings := func() {
+		if unsettled = settle(ctx, conn, true); unsettled == nil {
+			_, unsettled = conn.Exec(ctx, `SET lock_timeout = '50ms'`)
+		}
+	}
+	m.OnStart = func(int32, string, string, string) { settings() }
+	if settings(); unsettled != nil {
+		return fmt.Errorf("migrate: %w", unsettled)
 	}
 	if version == newest {
 		version = int32(len(m.Migrations))
 	}
-	if err := untilUnlocked(ctx, func() error { return m.MigrateTo(ctx, version) }); err != nil {
+	err = untilUnlocked(ctx, func() error {
+		unsettled = nil
+		err := m.MigrateTo(ctx, version)
+		return errors.Join(err, unsettled)
+	})
+	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	if version < int32(len(m.Migrations)) {

@@ -28,6 +28,15 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interv
 // connect_timeout, pool_ping_timeout and pool_max_conns in the URL are kept to;
 // without the last it has [usualConns].
 func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	cfg, err := PoolConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
+
+// PoolConfig is how the pool of [OpenPool], or a connection beside it, connects.
+func PoolConfig(url string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
@@ -43,7 +52,8 @@ func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	}
 	dialer := &net.Dialer{Timeout: cfg.ConnConfig.ConnectTimeout, KeepAliveConfig: keepAlive}
 	cfg.ConnConfig.DialFunc = dialer.DialContext
-	return pgxpool.NewWithConfig(ctx, cfg)
+	cfg.AfterConnect = KnowTypes
+	return cfg, nil
 }
 
 // usualConns suits reads that share statements: half of them for those, of which

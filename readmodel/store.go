@@ -33,6 +33,11 @@ type Store struct {
 	// at most; the same for all replicas. Default [DefaultTakeover].
 	Takeover time.Duration
 
+	// Direct is how what needs a session of its own connects: membership, and the
+	// lock of what one replica does at a time. A pooler of transactions gives
+	// none. Default: as the pool does.
+	Direct *pgx.ConnConfig
+
 	pool     *pgxpool.Pool
 	owner    string
 	log      *slog.Logger
@@ -40,6 +45,7 @@ type Store struct {
 	commits  patience // by itself: that reading is quick says nothing of writing
 	notices  *notices
 
+	joins   int         // how often it was tried
 	members *membership // shares the live generation; nil: all of another generation
 	choose  chooser
 	copies  bool      // many rows are new: COPY those
@@ -58,8 +64,7 @@ type chooser func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo)
 // names this replica, and no other one, in at most 49 characters of ASCII; the
 // pool's connections should have its [ApplicationName].
 func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
-	return &Store{pool: pool, owner: owner, log: log, notices: newNotices(pool, movedOn, log),
-		members: &membership{pool: pool, name: owner, log: log, notices: newNotices(pool, changed, log)},
+	s := &Store{pool: pool, owner: owner, log: log, notices: newNotices(pool, movedOn, log),
 		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
 			g, err := liveGeneration(ctx, tx)
 			if errors.Is(err, ErrNoGeneration) {
@@ -67,6 +72,8 @@ func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
 			}
 			return g, err
 		}}
+	s.members = &membership{pool: pool, direct: s.session, name: owner, log: log, notices: newNotices(pool, changed, log)}
+	return s
 }
 
 // Close hands over what the store owns.
@@ -78,7 +85,7 @@ func (s *Store) Close(ctx context.Context) {
 		s.members.leave(ctx)
 	}
 	if s.lock != nil {
-		s.lock.Close(ctx)
+		closeSoon(ctx, s.lock)
 		s.lock = nil
 	}
 }
@@ -129,7 +136,9 @@ func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own pr
 	defer cancel()
 	m := s.members
 	m.keep(s.Takeover)
-	s.pool.Reset() // where one connection has fallen silent, others may have, too
+	if s.joins++; s.joins > 1 {
+		s.pool.Reset() // where one connection has fallen silent, others may have, too
+	}
 	conn, err := m.connected(ctx)
 	if err != nil {
 		return own, err
@@ -209,6 +218,14 @@ WHERE generation = $1 AND partition = $2 AND epoch = $3 AND owner = $4`, generat
 	return nil
 }
 
+// session is how to connect for a session of one's own.
+func (s *Store) session() *pgx.ConnConfig {
+	if s.Direct != nil {
+		return s.Direct.Copy()
+	}
+	return s.pool.Config().ConnConfig.Copy()
+}
+
 // exclude waits until this is the one replica that projects.
 func (s *Store) exclude(ctx context.Context) error {
 	if s.lock != nil && (s.lock.IsClosed() || s.lock.Ping(ctx) != nil) {
@@ -217,15 +234,15 @@ func (s *Store) exclude(ctx context.Context) error {
 	if s.lock != nil {
 		return nil
 	}
-	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig.Copy())
+	conn, err := connect(ctx, s.session())
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return err
 	}
 	for said := false; ; said = true {
 		var got bool
 		err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('accountexport ' || $1))`, s.role).Scan(&got)
 		if err != nil {
-			conn.Close(context.WithoutCancel(ctx))
+			closeSoon(ctx, conn)
 			return fmt.Errorf("lock: %w", err)
 		}
 		if got {
@@ -237,7 +254,7 @@ func (s *Store) exclude(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			conn.Close(context.WithoutCancel(ctx))
+			closeSoon(ctx, conn)
 			return ctx.Err()
 		case <-time.After(500 * time.Millisecond):
 		}

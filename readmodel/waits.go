@@ -33,6 +33,13 @@ const (
 // position, over one connection that listens and one statement for all of them
 // whenever checkpoints have moved on. It is safe for concurrent use.
 type Waits struct {
+	// Direct is how to connect for listening, which needs a session of its own.
+	// Default: as the pool does.
+	Direct *pgx.ConnConfig
+	// Sessions tells whether one is to be had, once that is known; where none is
+	// nobody listens. Default: it is.
+	Sessions func(ctx context.Context) bool
+
 	pool *pgxpool.Pool
 	log  *slog.Logger
 
@@ -124,7 +131,11 @@ func (w *Waits) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	defer close(w.ended)
-	parts.Go(func() { w.listen(ctx) })
+	parts.Go(func() {
+		if w.Sessions == nil || w.Sessions(ctx) {
+			w.listen(ctx)
+		}
+	})
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -287,16 +298,15 @@ func (w *Waits) tell(told bool) {
 
 func (w *Waits) listenOnce(ctx context.Context, connected func()) error {
 	cfg := w.pool.Config().ConnConfig.Copy()
+	if w.Direct != nil {
+		cfg = w.Direct.Copy()
+	}
 	cfg.ConnectTimeout = lookTimeout
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
+	defer closeSoon(ctx, conn)
 	if _, err := conn.Exec(ctx, `LISTEN `+movedOn); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"accountexport/internal/cli"
 	"accountexport/internal/settings"
 	"accountexport/projections"
+	"accountexport/readmodel"
 )
 
 func main() { cli.Main(run, os.Interrupt, syscall.SIGTERM) }
@@ -22,6 +24,14 @@ func main() { cli.Main(run, os.Interrupt, syscall.SIGTERM) }
 // requests at hand. It returns the exit status.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	return commands(environ, stdout, stderr).Run(ctx, args)
+}
+
+// exitCode is the status that the program ends with on an error.
+func exitCode(err error) int {
+	if errors.Is(err, readmodel.ErrUnfit) {
+		return cli.Wrong
+	}
+	return cli.Failed
 }
 
 func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
@@ -42,7 +52,7 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 	settings.AddFlags(root.PersistentFlags(), settings.ForAPI)
 	root.AddCommand(&cobra.Command{Use: "run", Short: "Serve, as without a command", Long: root.Long, RunE: serve})
 	return cli.New(root, cli.Options{
-		Stdout: stdout, Stderr: stderr,
+		Stdout: stdout, Stderr: stderr, Code: exitCode,
 		Version: cli.Version("api", fmt.Sprintf("projection version %d.%d", projections.VersionMajor, projections.VersionMinor)),
 		Load: func(cmd *cobra.Command) (err error) {
 			s, err = settings.LoadAPI(cmd.Flags(), environ)

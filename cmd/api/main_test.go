@@ -35,6 +35,7 @@ func theProgram() clitest.Program {
 		Name: settings.ForAPI, Root: func() *cobra.Command { return commands(nil, io.Discard, io.Discard).Root }, Run: run,
 		Settings: map[string]clitest.Values{
 			"DATABASE_URL":         {Right: "postgres://127.0.0.1:1/x", Wrong: "postgres://u:hunter2@127.0.0.1:port/x"},
+			"DATABASE_DIRECT_URL":  {Right: "postgres://127.0.0.1:1/x", Wrong: "postgres://u:hunter2@127.0.0.1:port/x"},
 			"HTTP_ADDR":            {Right: "127.0.0.1:0", Wrong: "8080"},
 			"ADMIN_ADDR":           {Right: "127.0.0.1:0", Wrong: "9092"},
 			"SUPABASE_URL":         {Right: "http://127.0.0.1:1", Wrong: "project"},

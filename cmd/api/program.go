@@ -25,6 +25,7 @@ import (
 type program struct {
 	log         *slog.Logger
 	pool        *pgxpool.Pool
+	database    *database
 	verifier    *auth.Verifier
 	waits       *readmodel.Waits
 	api         *http.Server
@@ -51,10 +52,11 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	if err != nil {
 		return nil, err
 	}
-	pool, err := readmodel.OpenPool(ctx, string(s.DatabaseURL))
+	db, err := newDatabase(ctx, s, log)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+		return nil, err
 	}
+	pool := db.pool
 	if err := readmodel.CheckSpool(string(s.SpoolDir)); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("API_SPOOL_DIR: %w: it has to be a folder that can be written", err)
@@ -69,10 +71,11 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	}
 	exports := readmodel.NewExports(pool, readmodel.Limits{Memory: s.SpoolMemory(), Dir: string(s.SpoolDir), Files: int64(s.SpoolLimit)})
 	waits := readmodel.NewWaits(pool, log)
+	waits.Direct, waits.Sessions = db.link.Direct, db.sessions
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "export_waiting_requests",
 		Help: "Requests that wait for a position."}, func() float64 { return float64(waits.Waiting()) }), spoolCollector{exports})
-	p := &program{log: log, pool: pool, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
+	p := &program{log: log, pool: pool, database: db, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
 		connections: int(s.MaxConnections), patience: s.WriteTimeout,
 		waits: waits,
 		api: api.NewServer(api.New(api.Config{Exports: exports, Waits: waits, Verifier: verifier, Origins: origins,
@@ -116,6 +119,13 @@ func (p *program) serve(ctx context.Context) error {
 	})
 	var parts errgroup.Group
 	parts.Go(func() error { return p.verifier.Run(last) })
+	parts.Go(func() error {
+		err := p.database.check(serving)
+		if err != nil {
+			stop()
+		}
+		return err
+	})
 	parts.Go(func() error { return p.waits.Run(serving) }) // who waits is told at once that the program ends
 	parts.Go(func() error {
 		defer stop()

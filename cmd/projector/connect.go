@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/acts"
@@ -74,28 +75,111 @@ func (p *program) target(ctx context.Context) (on acts.Target, done func(), err 
 	}, nil
 }
 
-// connectDatabase opens a pool; it connects when first used.
-func (p *program) connectDatabase(ctx context.Context, with ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
+// connectDatabase opens a pool for what needs no session of its own; it connects
+// when first used. Where the database can be reached and what is in between does
+// not go with the settings, the error is [readmodel.ErrUnfit].
+func (p *program) connectDatabase(ctx context.Context) (*pgxpool.Pool, error) {
+	db, err := p.connect(ctx, readmodel.Looking)
+	if err != nil {
+		return nil, err
+	}
+	return db.pool, nil
+}
+
+// connect does the same for more than looking.
+func (p *program) connect(ctx context.Context, purpose readmodel.Purpose) (*database, error) {
+	db, err := p.database("accountexport projector", purpose)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.check(ctx, p.cfg.Logger(p.err)); errors.Is(err, readmodel.ErrUnfit) {
+		return nil, err
+	}
+	if purpose == readmodel.Writing { // a rebuild's, which has a pool of its own beside
+		return db, db.claim(ctx, readmodel.Claim{Least: 3}, p.cfg.Logger(p.err))
+	}
+	return db, db.open(ctx)
+}
+
+// database is how the program comes to it.
+type database struct {
+	cfg  *pgxpool.Config
+	told bool // how many connections the pool has at most
+	link *readmodel.Link
+	pool *pgxpool.Pool // once it was opened
+}
+
+// database has the server know the connections by the name.
+func (p *program) database(name string, purpose readmodel.Purpose) (*database, error) {
 	cfg, err := pgxpool.ParseConfig(string(p.cfg.DatabaseURL))
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+		return nil, errors.New("DATABASE_URL is not right") // as the settings have found it to be
 	}
-	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport projector"
-	if !strings.Contains(string(p.cfg.DatabaseURL), "pool_max_conns") {
+	cfg.ConnConfig.RuntimeParams["application_name"] = name
+	told := strings.Contains(string(p.cfg.DatabaseURL), "pool_max_conns")
+	if !told {
 		cfg.MaxConns = int32(2*p.lanes() + 4) // a lane commits and loads; audit, metrics and refolding want some
 	}
 	// A connection that has fallen silent is not waited on for ever.
 	cfg.PingTimeout = 2 * time.Second
 	cfg.ConnConfig.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
-	for _, change := range with {
-		change(cfg)
+	db := &database{cfg: cfg, told: told, link: &readmodel.Link{For: purpose, Pool: cfg.ConnConfig}}
+	cfg.AfterConnect = db.link.AfterConnect
+	if p.cfg.DatabaseDirect != "" {
+		past, err := pgxpool.ParseConfig(string(p.cfg.DatabaseDirect))
+		if err != nil {
+			return nil, errors.New("DATABASE_DIRECT_URL is not right")
+		}
+		db.link.Direct = past.ConnConfig
+		db.link.Direct.RuntimeParams["application_name"] = name
+		db.link.Direct.DialFunc = cfg.ConnConfig.DialFunc
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("database: %w", err)
+	return db, nil
+}
+
+// open opens the pool.
+func (db *database) open(ctx context.Context) (err error) {
+	if db.pool, err = pgxpool.NewWithConfig(ctx, db.cfg); err != nil {
+		return fmt.Errorf("database: %w", err)
 	}
-	return pool, nil
+	return nil
+}
+
+// claim opens the pool with as many connections as there is room for.
+func (db *database) claim(ctx context.Context, c readmodel.Claim, log *slog.Logger) (err error) {
+	c.Wanted, c.Told = int(db.cfg.MaxConns), db.told
+	if db.pool, err = db.link.OpenPool(ctx, db.cfg, c, log); err != nil && !errors.Is(err, readmodel.ErrUnfit) {
+		err = fmt.Errorf("database: %w", err)
+	}
+	return err
+}
+
+// check is [readmodel.ErrUnfit] where the database cannot be used so, and another
+// error where it cannot be reached.
+func (db *database) check(ctx context.Context, log *slog.Logger) error {
+	found, err := db.link.Check(ctx)
+	if err == nil {
+		db.link.Doubts(log, found)
+	}
+	return err
+}
+
+// await does so once the database is there.
+func (db *database) await(ctx context.Context, log *slog.Logger) error {
+	found, err := db.link.Await(ctx)
+	if err == nil {
+		db.link.Doubts(log, found)
+	}
+	return err
+}
+
+// direct is how to connect for a session.
+func (db *database) direct() *pgx.ConnConfig {
+	if db.link.Direct != nil {
+		return db.link.Direct
+	}
+	return db.link.Pool
 }
 
 // bound keeps the process within MEMORY_LIMIT: the collector works harder when
@@ -138,11 +222,4 @@ func replicaName() string {
 		return r
 	}, host)
 	return fmt.Sprintf("%.24s/%d-%s", host, os.Getpid(), strings.ToLower(rand.Text()[:6]))
-}
-
-// as has the server know the connections by the replica's name.
-func as(replica string) func(*pgxpool.Config) {
-	return func(cfg *pgxpool.Config) {
-		cfg.ConnConfig.RuntimeParams["application_name"] = readmodel.ApplicationName(replica)
-	}
 }

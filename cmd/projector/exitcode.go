@@ -9,6 +9,7 @@ import (
 	"accountexport/internal/cli"
 	"accountexport/internal/stream"
 	"accountexport/projections"
+	"accountexport/readmodel"
 )
 
 // refusals are the errors that only a person can end, each with an exit status
@@ -34,6 +35,9 @@ func exitCode(err error) int {
 		if errors.Is(err, r.err) {
 			return r.code
 		}
+	}
+	if errors.Is(err, readmodel.ErrUnfit) {
+		return cli.Wrong
 	}
 	return cli.Failed
 }

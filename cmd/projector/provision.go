@@ -31,14 +31,15 @@ func (p *program) provision() *cobra.Command {
 				return err
 			}
 			defer client.Close()
-			if err := readmodel.Migrate(ctx, string(p.cfg.DatabaseURL)); err != nil {
-				return err
-			}
-			pool, err := p.connectDatabase(ctx)
+			db, err := p.connect(ctx, readmodel.Migrating)
 			if err != nil {
 				return err
 			}
+			pool := db.pool
 			defer pool.Close()
+			if err := readmodel.MigrateBy(ctx, db.direct()); err != nil {
+				return err
+			}
 			if err := p.enterTombstones(ctx, pool); err != nil {
 				return err
 			}

@@ -30,12 +30,13 @@ func (p *program) rebuilding(cmd *cobra.Command) (_ *rebuilding, err error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, err := p.connectDatabase(ctx)
+	db, err := p.connect(ctx, readmodel.Writing)
 	if err != nil {
 		client.Close()
 		return nil, err
 	}
-	r.Target = acts.NewTarget(client, pool)
+	r.Target = acts.NewTarget(client, db.pool)
+	r.Direct = db.direct()
 	waits, err := r.Ready(ctx)
 	if err != nil {
 		r.close(ctx)
@@ -44,9 +45,9 @@ func (p *program) rebuilding(cmd *cobra.Command) (_ *rebuilding, err error) {
 	if waits {
 		fmt.Fprintln(p.err, "a rebuild, cut-over or roll-back is running already, as `projector status` tells: this one begins when that has ended")
 	}
-	if r.Builder, err = readmodel.BuilderPool(ctx, string(p.cfg.DatabaseURL)); err != nil {
+	if r.Builder, err = readmodel.BuilderPool(ctx, string(p.cfg.DatabaseURL), db.link, log); err != nil {
 		r.close(ctx)
-		return nil, fmt.Errorf("database: %w", err)
+		return nil, err
 	}
 	lanes := runtime.NumCPU() // commits cost the database little here
 	if p.cfg.Lanes > 0 {

@@ -40,15 +40,24 @@ func (p *program) follow(ctx context.Context) error {
 		return err
 	}
 	replica := replicaName()
-	pool, err := p.connectDatabase(ctx, as(replica))
+	db, err := p.database(readmodel.ApplicationName(replica), readmodel.Writing)
 	if err != nil {
 		return err
 	}
+	away := db.check(ctx, log)
+	if errors.Is(away, readmodel.ErrUnfit) {
+		return away
+	}
+	if err := db.claim(ctx, readmodel.Claim{Least: 3, Beside: 1}, log); err != nil {
+		return err
+	}
+	pool := db.pool
 	last, end := outlasting(ctx, p.cfg.ShutdownTimeout)
 	defer end()
 	defer readmodel.ClosePool(last, pool)
 	store := readmodel.NewStore(pool, replica, log)
 	store.Takeover = time.Duration(p.cfg.TakeoverAfter)
+	store.Direct = db.direct()
 	defer func() {
 		ctx, cancel := context.WithTimeout(last, 5*time.Second)
 		defer cancel()
@@ -88,6 +97,9 @@ func (p *program) follow(ctx context.Context) error {
 		defer stopAdmin()
 		return engine.Run(gctx)
 	})
+	if away != nil {
+		g.Go(func() error { return db.await(gctx, log) })
+	}
 	g.Go(func() error {
 		steadily(actx, 5*time.Second, aMoment, func(ctx context.Context) error { return countParked(ctx, pool, parked) }, nil)
 		return nil

@@ -35,6 +35,7 @@ func (r *Rebuilding) FindBuilt(ctx context.Context) (err error) {
 	}
 	r.Generation = generation
 	r.store = readmodel.NewBuilder(r.Builder, r.Owner, false, r.Engine.Logger)
+	r.store.Direct = r.Direct
 	return nil
 }
 
@@ -264,6 +265,7 @@ func (r *Rebuilding) RollBack(ctx context.Context) (err error) {
 		return fmt.Errorf("generation %d cannot be rolled back to: %w", before, err)
 	}
 	r.Generation, r.store = before, readmodel.NewReviver(r.Builder, r.Owner, before, r.Engine.Logger)
+	r.store.Direct = r.Direct
 	c, err := r.Compare(ctx)
 	if err == nil && c.Cost() != "" {
 		err = fmt.Errorf("rolling back to generation %d would take from people, and nothing was changed: %s. Messages may have been lost since it was "+

@@ -9,6 +9,7 @@ package acts
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/stream"
@@ -19,6 +20,10 @@ import (
 type Target struct {
 	Stream *stream.Client
 	Pool   *pgxpool.Pool
+
+	// Direct is how what needs a session of its own connects, see
+	// [readmodel.Store]. Default: as Pool does.
+	Direct *pgx.ConnConfig
 
 	// Judge is what `projector run` holds an answer of the stream against, beside
 	// what is its identity, its bounds and its last messages; default: nothing.

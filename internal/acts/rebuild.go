@@ -90,6 +90,7 @@ func (r *Rebuilding) Begin(ctx context.Context) (err error) {
 		return err
 	}
 	r.store = readmodel.NewBuilder(r.Builder, r.Owner, r.Restart, r.Engine.Logger)
+	r.store.Direct = r.Direct
 	return nil
 }
 

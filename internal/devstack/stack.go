@@ -148,10 +148,10 @@ func (s *stack) startPrograms(ctx context.Context, projector, api string) (err e
 // given are the settings that the programs are started with, on top of the
 // environment: the user's own for another NATS or another issuer stay out.
 func given(database, nats, secret, apiAddr string, watchAddrs [2]string) (projector, api []string) {
-	return []string{"DATABASE_URL=" + database, "NATS_URL=" + nats, "NATS_CREDS=", "NATS_CA=", "NATS_CERT=", "NATS_KEY=", "NATS_NKEY=",
+	return []string{"DATABASE_URL=" + database, "DATABASE_DIRECT_URL=", "NATS_URL=" + nats, "NATS_CREDS=", "NATS_CA=", "NATS_CERT=", "NATS_KEY=", "NATS_NKEY=",
 			"NATS_USER=", "NATS_PASSWORD=", "NATS_TOKEN=", "NATS_CONTEXT=", "NATS_JS_DOMAIN=", "NATS_JS_PREFIX=", "STREAM=CONTROL_PLANE", "LOG_FORMAT=text",
 			"ADMIN_ADDR=" + watchAddrs[0]},
-		[]string{"DATABASE_URL=" + database, "LOG_FORMAT=text", "HTTP_ADDR=" + apiAddr, "ADMIN_ADDR=" + watchAddrs[1],
+		[]string{"DATABASE_URL=" + database, "DATABASE_DIRECT_URL=", "LOG_FORMAT=text", "HTTP_ADDR=" + apiAddr, "ADMIN_ADDR=" + watchAddrs[1],
 			"JWT_ISSUER=" + issuer, "JWT_SECRET=" + secret, "JWT_AUDIENCE=", "SUPABASE_URL=", "JWT_JWKS_URL="}
 }
 

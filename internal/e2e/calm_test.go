@@ -80,7 +80,7 @@ func TestFailuresStayCalm(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	calm("connections to a PostgreSQL that hangs up", int(tries.Load()), 90)
+	calm("connections to a PostgreSQL that hangs up", int(tries.Load()), 100) // with those that look what is in between
 	calm("lines without PostgreSQL", lines(noDatabase), 30)
 	calm("connections to a NATS that hangs up", int(natsTries.Load()), 60)
 	calm("lines without NATS", lines(noNATS), 30)

@@ -62,18 +62,7 @@ func provisionedBy(t testing.TB, s *system, projector string) *system {
 // provisionedAt has its stream where such a client finds it.
 func provisionedAt(t testing.TB, s *system, projector string, at stream.Config) *system {
 	t.Helper()
-	ctx := t.Context()
-	at.Logger = slog.New(slog.DiscardHandler)
-	var err error
-	if s.client, err = stream.Connect(ctx, at); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.client.Close)
-	if s.pool, err = pgxpool.New(ctx, s.database); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.closePool)
-	s.settings = map[string]string{"NATS_URL": at.URL, "NATS_JS_DOMAIN": at.Domain, "DATABASE_URL": s.database, "ADMIN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "text"}
+	s.connect(t, at)
 	eventually(t, "provisioning", time.Minute, func(context.Context) error { // servers find each other by and by
 		if out, status := commandFile(t, projector, s.settings, "provision"); status != 0 {
 			return fmt.Errorf("exit %d: %s", status, out)
@@ -81,6 +70,28 @@ func provisionedAt(t testing.TB, s *system, projector string, at stream.Config) 
 		return nil
 	})
 	return s
+}
+
+// connect says where all is.
+func (s *system) connect(t testing.TB, at stream.Config) {
+	t.Helper()
+	at.Logger = slog.New(slog.DiscardHandler)
+	var err error
+	if s.client, err = stream.Connect(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.client.Close)
+	s.openPool(t)
+	s.settings = map[string]string{"NATS_URL": at.URL, "NATS_JS_DOMAIN": at.Domain, "DATABASE_URL": s.database, "ADMIN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "text"}
+}
+
+func (s *system) openPool(t testing.TB) {
+	t.Helper()
+	var err error
+	if s.pool, err = pgxpool.New(t.Context(), s.database); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.closePool)
 }
 
 // databaseAddr is where PostgreSQL listens.

@@ -27,6 +27,8 @@ func Docs() []Doc {
 	return []Doc{
 		{"DATABASE_URL", "required", both, "the read model's PostgreSQL",
 			rightDatabase, true},
+		{"DATABASE_DIRECT_URL", "<DATABASE_URL>", both, "the same database for what needs a session of its own, past a pooler of transactions",
+			rightDatabase, true},
 		{"DATABASE_URL", "–", devstack, "a PostgreSQL to make a database of its own on, instead of starting one", rightDatabase, true},
 		{"NATS_URL", "nats://127.0.0.1:4222", projector, "NATS servers, separated by commas",
 			"nats://, tls://, ws:// or wss:// and a host, several separated by commas", true},

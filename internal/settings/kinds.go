@@ -116,12 +116,30 @@ var errNotRight = errors.New("not right")
 
 func parseDatabaseURL(v string) (DatabaseURL, error) {
 	if _, err := pgxpool.ParseConfig(v); err != nil {
+		if name := wrongParameter(err); name != "" {
+			return "", fmt.Errorf("its %s is not right", name)
+		}
 		return "", besideLibpq() // pgx's error may repeat the password
 	}
 	if u, err := url.Parse(v); err == nil && cutShort(u) {
 		return "", errNotRight
 	}
 	return DatabaseURL(v), nil
+}
+
+// wrongParameter is the parameter of a connection string that pgx takes offence
+// at. Its error repeats the string, so only what is known by name is taken of it.
+func wrongParameter(err error) string {
+	text := err.Error()
+	reason := text[strings.LastIndex(text, "`: ")+1:]
+	for _, name := range []string{"default_query_exec_mode", "sslmode", "connect_timeout", "target_session_attrs", "statement_cache_capacity",
+		"description_cache_capacity", "pool_max_conns", "pool_min_conns", "pool_max_conn_lifetime", "pool_max_conn_idle_time",
+		"pool_health_check_period", "pool_ping_timeout", "channel_binding", "sslnegotiation", "min_protocol_version", "max_protocol_version"} {
+		if strings.Contains(reason, name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // besideLibpq names the variables of PostgreSQL's own programs that are set: the

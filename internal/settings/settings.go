@@ -12,6 +12,7 @@ import "time"
 // API is what cmd/api is told.
 type API struct {
 	DatabaseURL     DatabaseURL   `env:"DATABASE_URL,required"`
+	DatabaseDirect  DatabaseURL   `env:"DATABASE_DIRECT_URL"` // empty: DatabaseURL
 	HTTPAddr        Addr          `env:"HTTP_ADDR" envDefault:":8080"`
 	AdminAddr       Addr          `env:"ADMIN_ADDR" envDefault:":9092"`
 	SupabaseURL     HTTPURL       `env:"SUPABASE_URL"`
@@ -44,6 +45,7 @@ type Devstack struct {
 // Projector is what cmd/projector is told.
 type Projector struct {
 	DatabaseURL     DatabaseURL   `env:"DATABASE_URL,required"`
+	DatabaseDirect  DatabaseURL   `env:"DATABASE_DIRECT_URL"` // empty: DatabaseURL
 	NATSURL         NATSURL       `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"`
 	NATSCreds       File          `env:"NATS_CREDS"`
 	NATSCA          File          `env:"NATS_CA"`

@@ -78,7 +78,7 @@ func (s *Server) prepare(ctx context.Context) (err error) {
 	if s.bin, err = binaries(); err != nil {
 		return err
 	}
-	if s.owner, err = serverUser(); err != nil {
+	if s.owner, err = ServerUser(); err != nil {
 		return err
 	}
 	if s.port == 0 {
@@ -293,8 +293,9 @@ func fetchBinaries() (string, error) {
 	return filepath.Join(dir, "bin"), nil
 }
 
-// serverUser is who the server runs as: PostgreSQL refuses root.
-func serverUser() (*syscall.Credential, error) {
+// ServerUser is who the server runs as: PostgreSQL refuses root. It is nil for who
+// runs this program.
+func ServerUser() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}

@@ -80,7 +80,9 @@ func sharedURL(t testing.TB) string {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil && shared.err == nil {
-		shared.server, shared.err = Start(context.Background(), Options{})
+		// Of several tests side by side each has as many programs as a server
+		// usually has, which take the connections that there are.
+		shared.server, shared.err = Start(context.Background(), Options{Settings: map[string]string{"max_connections": "400"}})
 	}
 	Check(t, shared.err)
 	return shared.server.URL()

@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountexport/internal/local/postgres"
+	"accountexport/internal/workload"
+)
+
+// TestProgramsShareTheConnectionsThereAre: on a server that lets users have 30
+// connections, four replicas and two APIs that would have 62 start at once, take
+// what there is, and say so; none of them is ever refused one, under load. Who
+// finds no room is told how many it needs, and is let in once there is.
+func TestProgramsShareTheConnectionsThereAre(t *testing.T) {
+	t.Parallel()
+	const allowed = 30
+	s := newServer(t, postgres.Options{Settings: map[string]string{"max_connections": fmt.Sprint(allowed + 3), // those of superusers
+		"log_min_messages": "warning"}})
+	execute(t, s.database, `CREATE ROLE projector LOGIN IN ROLE accountexport_projector; CREATE ROLE api LOGIN IN ROLE accountexport_reader`)
+	settings := maps.Clone(s.settings)
+	settings["DATABASE_URL"], settings["LANES"] = databaseOf(t, s.pg, "postgres", "projector"), "3"
+	var programs []*process
+	for range 4 {
+		programs = append(programs, launch(t, "projector", settings, "run"))
+	}
+	var asks []func(context.Context, string, string) (int, http.Header, []byte, error)
+	for range 2 {
+		serve := freeAddr(t)
+		ofAPI := s.ofAPI(serve)
+		ofAPI["DATABASE_URL"] = databaseOf(t, s.pg, "postgres", "api")
+		programs, asks = append(programs, launch(t, "api", ofAPI)), append(asks, asking(serve))
+	}
+	large(t, s, 300)
+	published := make(chan error, 1)
+	go func() {
+		published <- s.publish(t.Context(), workload.New(21, workload.Config{Accounts: 300, LargeShare: 0.01}), 8000, 3*time.Second)
+	}()
+	eventually(t, "four to share", time.Minute, s.evenly(4, 4, 4, 4))
+	for i := range 200 {
+		eventually(t, "a document", 20*time.Second, func(ctx context.Context) error {
+			status, _, body, err := asks[i%2](ctx, someone, "")
+			if err == nil && status != http.StatusOK {
+				err = fmt.Errorf("status %d: %.200s", status, body)
+			}
+			return err
+		})
+	}
+	if err := <-published; err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	said := 0
+	for _, p := range programs {
+		out := p.out.tail(1 << 20)
+		if strings.Contains(out, "53300") {
+			t.Errorf("it was refused a connection: %s", out)
+		}
+		said += strings.Count(out, "room for fewer connections")
+	}
+	if said == 0 {
+		t.Error("nobody says that it has fewer connections than it would have")
+	}
+	taken := func(ctx context.Context) (n int) {
+		err := s.pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE usename IN ('projector', 'api')`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	t.Logf("%d of %d connections are taken, %d of 6 programs have fewer than they would", taken(t.Context()), allowed, said)
+	if out, status := command(t, "projector", settings, "status"); status != 0 {
+		t.Errorf("status: exit %d: %s", status, out)
+	}
+
+	// As many more as there is room for, and one.
+	var refused *process
+	for range 10 {
+		p := launch(t, "projector", settings, "run")
+		eventually(t, "another to begin or to be refused", 30*time.Second, func(ctx context.Context) error {
+			select {
+			case err := <-p.done:
+				p.done <- err
+				refused = p
+				return nil
+			default:
+				return says(p, "following the stream")(ctx)
+			}
+		})
+		if refused != nil {
+			break
+		}
+		programs = append(programs, p)
+	}
+	if refused == nil {
+		t.Fatal("nobody is refused")
+	}
+	if out := refused.out.tail(4000); refused.wait() != 2 || !strings.Contains(out, "there is no room for this program's connections") {
+		t.Errorf("without room: exit %d: %s", refused.wait(), out)
+	}
+	t.Logf("%d replicas have begun; the next said: %s", len(programs)-2, refused.out.tail(500))
+	for _, p := range programs {
+		p.signal(syscall.SIGTERM)
+		if status := p.wait(); status != 0 {
+			t.Errorf("asked to end: exit %d: %s", status, p.out.tail(2000))
+		}
+	}
+	again := launch(t, "projector", settings, "run")
+	eventually(t, "it to begin once there is room", 30*time.Second, says(again, "following the stream"))
+	s.verify(t)
+}
