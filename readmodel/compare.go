@@ -33,7 +33,7 @@ type Comparison struct {
 	Different int64            // accounts compared that differ
 	Sections  map[string]int64 // differing accounts, by section
 	Tiers     int64            // tier definitions that differ, or that one of them lacks, although it has come as far
-	Sample    []Difference     // some of those that are missing, new or different
+	Sample    []Difference     // some of those that are missing, new or different; all are told to each
 }
 
 // Difference is one account that is not the same in both.
@@ -109,8 +109,10 @@ const erasedElsewhere = `(NOT $3 AND a.erased_at IS NULL AND a.account_id IS NOT
 // compared; what lies beside them, pages above all, is looked into where the
 // rows' digests differ or one of them has none, an account at a time. streamEnd
 // asks for the end of the second generation's stream, once the snapshot is taken:
-// the first may have read on by then.
-func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64, streamEnd func(context.Context) (uint64, error)) (Comparison, error) {
+// the first may have read on by then. each is told of every account that is
+// missing, new or different, again where the snapshot has to be taken once more.
+func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64, streamEnd func(context.Context) (uint64, error),
+	each func(Difference) error) (Comparison, error) {
 	c := Comparison{Sections: map[string]int64{}}
 	for _, number := range []int64{first, second} {
 		g, err := FindGeneration(ctx, pool, number)
@@ -123,7 +125,7 @@ func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64, strea
 			}
 		}
 	}
-	o := comparing{Comparison: &c, replace: strings.NewReplacer("{a}", schema(first), "{b}", schema(second)), sampled: map[string]int{}}
+	o := comparing{Comparison: &c, replace: strings.NewReplacer("{a}", schema(first), "{b}", schema(second)), sampled: map[string]int{}, each: each}
 	err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		behind, ahead, same, err := horizons(ctx, tx, first, second)
 		if err != nil {
@@ -135,6 +137,9 @@ func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64, strea
 		}
 		if err := o.accounts(ctx, tx, behind, ahead, same, end); err != nil {
 			return err
+		}
+		if o.failed != nil {
+			return o.failed
 		}
 		return tx.QueryRow(ctx, o.replace.Replace(`
 SELECT count(*) FROM {a}.quota_tiers a FULL JOIN {b}.quota_tiers b USING (id)
@@ -165,6 +170,8 @@ type comparing struct {
 	*Comparison
 	replace *strings.Replacer
 	sampled map[string]int
+	each    func(Difference) error // nil: nobody
+	failed  error                  // of each
 }
 
 // accounts compares the rows, and what lies beside them where that is needed.
@@ -309,5 +316,8 @@ func (o *comparing) count(id events.UUID, what string) {
 	}
 	if o.sampled[what]++; o.sampled[what] <= samples {
 		o.Sample = append(o.Sample, Difference{id, what})
+	}
+	if o.each != nil && o.failed == nil {
+		o.failed = o.each(Difference{id, what})
 	}
 }

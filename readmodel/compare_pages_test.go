@@ -27,7 +27,7 @@ func TestComparisonLooksWhereDigestsDiffer(t *testing.T) {
 	all := int64(len(log.consumed(t)))
 	check := func(when string, want map[string]int64) {
 		t.Helper()
-		got, err := readmodel.Compare(t.Context(), pool, 1, 2, endless)
+		got, err := readmodel.Compare(t.Context(), pool, 1, 2, endless, nil)
 		different := int64(0)
 		for _, n := range want {
 			different = max(different, n)
@@ -129,14 +129,14 @@ SELECT $1, 3, to_char(n, 'FM00000000'), convert_to('{"id":"' || repeat('x', 1048
 	if len(digests) != 1 {
 		t.Errorf("digests of the same: %v", maps.Keys(digests))
 	}
-	if c, err := readmodel.Compare(t.Context(), pool, 1, 2, endless); err != nil || !c.Equal() || c.Compared != 1 {
+	if c, err := readmodel.Compare(t.Context(), pool, 1, 2, endless, nil); err != nil || !c.Equal() || c.Compared != 1 {
 		t.Errorf("the same: %+v, %v", c, err)
 	}
 	if _, err := pool.Exec(t.Context(), `
 UPDATE export_g2.account_export_pages SET body = set_byte(body, 9, 33) WHERE page_key = '00000699'`); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := readmodel.Compare(t.Context(), pool, 1, 2, endless); err != nil || c.Different != 1 || c.Sections["sandboxes"] != 1 {
+	if c, err := readmodel.Compare(t.Context(), pool, 1, 2, endless, nil); err != nil || c.Different != 1 || c.Sections["sandboxes"] != 1 {
 		t.Errorf("a byte differs: %+v, %v", c, err)
 	}
 }

@@ -31,7 +31,7 @@ func TestWhatOneHasYetToHearOfIsNoDifference(t *testing.T) {
 	}
 	check := func(when string, want readmodel.Comparison) {
 		t.Helper()
-		got, err := readmodel.Compare(t.Context(), pool, 1, 2, endless)
+		got, err := readmodel.Compare(t.Context(), pool, 1, 2, endless, nil)
 		if err != nil || got.Missing != want.Missing || got.New != want.New || got.Moving != want.Moving || got.Tiers != want.Tiers {
 			t.Errorf("%s: %+v, %v; want %+v", when, got, err, want)
 		}
@@ -70,7 +70,7 @@ func TestLaggingIsNoDifference(t *testing.T) {
 	}
 	check := func(when string, moving, different int64) {
 		t.Helper()
-		got, err := readmodel.Compare(t.Context(), pool, 1, 2, endless)
+		got, err := readmodel.Compare(t.Context(), pool, 1, 2, endless, nil)
 		if err != nil || got.Moving != moving || got.Different != different || got.Sections["position"] != different {
 			t.Errorf("%s: %+v, %v; want %d moving, %d different", when, got, err, moving, different)
 		}
@@ -114,7 +114,7 @@ func TestWhatTheStreamCannotBringIsADifference(t *testing.T) {
 	}
 	check := func(when string, end uint64, want readmodel.Comparison, cost string) {
 		t.Helper()
-		got, err := readmodel.Compare(t.Context(), pool, 1, 2, func(context.Context) (uint64, error) { return end, nil })
+		got, err := readmodel.Compare(t.Context(), pool, 1, 2, func(context.Context) (uint64, error) { return end, nil }, nil)
 		if err != nil || got.Missing != want.Missing || got.Moving != want.Moving || got.Again != want.Again || got.Different != want.Different || got.Cost() != cost {
 			t.Errorf("%s: %+v, %v, %q; want %+v", when, got, err, got.Cost(), want)
 		}

@@ -179,7 +179,7 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 	if err := b.RunToEnd(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c, err := readmodel.Compare(t.Context(), pool, 1, 2, endless)
+	c, err := readmodel.Compare(t.Context(), pool, 1, 2, endless, nil)
 	if err != nil || !c.Equal() || c.Compared != int64(len(sums)) {
 		t.Errorf("compared with a new generation: %+v, %v", c, err)
 	}

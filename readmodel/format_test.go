@@ -96,7 +96,7 @@ func TestFirstFormatIsTakenOn(t *testing.T) {
 	if n := len(says(t, pool, 2)); n != len(all) {
 		t.Errorf("%d of %d rows of the new generation say what went into them", n, len(all))
 	}
-	c, err := readmodel.Compare(t.Context(), pool, 1, 2, endless)
+	c, err := readmodel.Compare(t.Context(), pool, 1, 2, endless, nil)
 	if err != nil || !c.Equal() || c.Compared != int64(len(all)) {
 		t.Errorf("compared: %+v, %v", c, err)
 	}

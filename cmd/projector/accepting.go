@@ -49,8 +49,12 @@ func (p *program) sayAcceptance(it acts.Acceptance) error {
 	switch it.What {
 	case acts.AcceptMissing:
 		sayLost(p.out, &it.Lost)
-		fmt.Fprintf(p.out, "Accepting takes them for lost: documents stay as they are, without what of these was never read; `projector refold` leaves\n"+
-			"accounts alone whose messages they were, and `projector verify --all` names those.\n")
+		unread := "all of them were folded before they went missing, and nothing is lost to the documents"
+		if it.Unread > 0 {
+			unread = fmt.Sprintf("%d of them at most were never read, and what they changed is missing there", it.Unread)
+		}
+		fmt.Fprintf(p.out, "Accepting takes them for lost. Documents stay as they are: %s. From then on\n"+
+			"`projector refold` leaves accounts alone whose messages they were, and `projector verify --all` names those.\n", unread)
 	case acts.AcceptLoss:
 		fmt.Fprintf(p.out, "Stream %s begins at %d, and generation %d has read it up to %d. Accepting gives up messages %d to %d: what they\n"+
 			"changed will be missing from the documents, which stay as they are. From then on `refold` and `parked retry` refuse, nothing is\n"+

@@ -29,7 +29,8 @@ func (p *program) history() *cobra.Command {
 			defer client.Close()
 			heard, err := acts.History(ctx, client, account, p.printEntry)
 			if err == nil && !heard {
-				return fmt.Errorf("account %s was never heard of on stream %s", account, p.cfg.Stream)
+				return fmt.Errorf("stream %s holds no message of account %s: it was never heard of there, or its messages are gone "+
+					"(`projector verify --account %[2]s` tells whether the read model has it)", p.cfg.Stream, account)
 			}
 			return err
 		},

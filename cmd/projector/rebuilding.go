@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"os"
 	"runtime"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -20,6 +23,7 @@ import (
 type rebuilding struct {
 	*acts.Rebuilding
 	*program
+	list *os.File                                         // where all accounts that differ are written; nil: nowhere
 	sure func(ctx context.Context, question string) error // asks, where somebody can be asked
 }
 
@@ -79,10 +83,10 @@ func (r *rebuilding) close(ctx context.Context) {
 }
 
 func (p *program) rebuild() *cobra.Command {
-	cutover, maxRate := "auto", 0
+	cutover, list, maxRate := "auto", "", 0
 	var restart, accept, yes bool
 	cmd := &cobra.Command{
-		Use:   "rebuild [--cutover auto|manual] [--max-rate N] [--restart] [--accept-differences] [--yes]",
+		Use:   "rebuild [--cutover auto|manual] [--max-rate N] [--restart] [--accept-differences] [--yes] [--list FILE]",
 		Short: "Fold the stream from its start into a new generation, verify it, and cut over to it",
 		Long: "The live generation is served and kept current by `projector run` meanwhile. Interrupted, whatever the moment, a\n" +
 			"rebuild goes on where it was. Before the cut-over both generations are compared; where they differ although\n" +
@@ -96,6 +100,9 @@ func (p *program) rebuild() *cobra.Command {
 			}
 			defer r.close(ctx)
 			r.Accept, r.Restart, r.Yes, r.MaxRate = accept, restart, yes, maxRate
+			if err := r.openList(list); err != nil {
+				return err
+			}
 			if err := r.Begin(ctx); err != nil {
 				return err
 			}
@@ -121,13 +128,17 @@ func (p *program) rebuild() *cobra.Command {
 	cmd.Flags().BoolVar(&restart, "restart", false, "give up a generation that is being built, and begin anew")
 	cmd.Flags().BoolVar(&accept, "accept-differences", false, "cut over although the generations differ")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; with --accept-differences also where no account would be left")
+	cmd.Flags().StringVar(&list, "list", "", listUsage)
 	return cmd
 }
 
+const listUsage = "write every account that differs to this file, with what differs, a line each"
+
 func (p *program) cutover() *cobra.Command {
 	var accept, yes bool
+	var list string
 	cmd := &cobra.Command{
-		Use:   "cutover [--accept-differences] [--yes]",
+		Use:   "cutover [--accept-differences] [--yes] [--list FILE]",
 		Short: "Make the generation that `rebuild --cutover=manual` has built the live one",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -137,6 +148,9 @@ func (p *program) cutover() *cobra.Command {
 			}
 			defer r.close(ctx)
 			r.Accept, r.Yes = accept, yes
+			if err := r.openList(list); err != nil {
+				return err
+			}
 			if err := r.FindBuilt(ctx); err != nil {
 				return err
 			}
@@ -148,6 +162,7 @@ func (p *program) cutover() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&accept, "accept-differences", false, "cut over although the generations differ")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; with --accept-differences also where no account would be left")
+	cmd.Flags().StringVar(&list, "list", "", listUsage)
 	return cmd
 }
 
@@ -167,10 +182,38 @@ func (p *program) rollback() *cobra.Command {
 	}
 }
 
+// openList opens it before anything is done.
+func (r *rebuilding) openList(name string) (err error) {
+	if name == "" {
+		return nil
+	}
+	if r.list, err = os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600); err != nil {
+		return fmt.Errorf("--list: %w", err)
+	}
+	return nil
+}
+
+// compare has all accounts that differ written to the list.
+func (r *rebuilding) compare(ctx context.Context) (c acts.Comparison, err error) {
+	if r.list == nil {
+		return r.Compare(ctx)
+	}
+	w := bufio.NewWriter(r.list)
+	r.Differs = func(d readmodel.Difference) error {
+		_, err := fmt.Fprintf(w, "%s\t%s\n", d.Account, d.What)
+		return err
+	}
+	c, err = r.Compare(ctx)
+	if written := errors.Join(w.Flush(), r.list.Close()); written != nil && err == nil {
+		err = fmt.Errorf("--list: %w", written)
+	}
+	return c, err
+}
+
 // decide says how the generation differs from the live one, and asks where
 // cutting over to it takes something from people.
 func (r *rebuilding) decide(ctx context.Context) error {
-	c, err := r.Compare(ctx)
+	c, err := r.compare(ctx)
 	sayLost(r.out, &c.Lost)
 	if err != nil {
 		return err
@@ -182,6 +225,11 @@ func (r *rebuilding) decide(ctx context.Context) error {
 	}
 	for _, d := range c.Sample {
 		fmt.Fprintf(r.out, "  account %s: %s\n", d.Account, d.What)
+	}
+	if all := c.Different + c.Missing + c.New; r.list != nil {
+		fmt.Fprintf(r.out, "  all %d are in %s\n", all, r.list.Name())
+	} else if all > int64(len(c.Sample)) {
+		fmt.Fprintf(r.out, "  and %d more; --list FILE writes all of them\n", all-int64(len(c.Sample)))
 	}
 	if c.Again > 0 {
 		fmt.Fprintf(r.out, "  %d that are erased and are not so in generation %d are erased in it anew before it is cut over to\n", c.Again, c.Generation)

@@ -33,6 +33,7 @@ type Acceptance struct {
 
 	Lowest   uint64              // where it begins too late: the lowest checkpoint
 	Lost     Lost                // where messages are missing
+	Unread   uint64              // of those, so many at most were not folded before
 	Compared int                 // where it is another stream: accounts, that all fold to what is stored
 	Erasures []readmodel.Erasure // that are carried out anew
 	Served   []events.UUID       // of them: [Anew.Served]
@@ -93,22 +94,22 @@ func (a *Accepting) accept(ctx context.Context, out *Accepted) error {
 	}
 	switch {
 	case refused == nil:
-		if err := a.gaps(ctx, info, out); err != nil {
-			return err
-		}
-		return a.erasures(ctx, info, out)
+		err = a.gaps(ctx, info, out)
 	case errors.Is(refused, stream.ErrHistoryLost):
-		if err := a.loss(ctx, info, out); err != nil {
-			return err
-		}
-		return a.erasures(ctx, info, out)
+		err = a.loss(ctx, info, out)
 	case errors.Is(refused, stream.ErrOtherStream), errors.Is(refused, stream.ErrRecreated):
-		if err := a.identity(ctx, info, refused, out); err != nil {
-			return err
-		}
-		return a.erasures(ctx, info, out)
+		err = a.identity(ctx, info, refused, out)
+	default:
+		return fmt.Errorf("this cannot be accepted: %w", refused)
 	}
-	return fmt.Errorf("this cannot be accepted: %w", refused)
+	if err != nil && !errors.Is(err, ErrUnsaid) {
+		return err
+	}
+	// Who is only told is told of these as well.
+	if more := a.erasures(ctx, info, out); more != nil {
+		return more
+	}
+	return err
 }
 
 // found tells what is to be accepted, and ends with [ErrUnsaid] where it is not
@@ -167,7 +168,7 @@ func (a *Accepting) gaps(ctx context.Context, info projections.StreamInfo, out *
 		}
 		l.Undelivered = l.Undelivered.Union(more)
 	}
-	it := Acceptance{What: AcceptMissing, Generation: a.g, Info: info, Lost: l}
+	it := Acceptance{What: AcceptMissing, Generation: a.g, Info: info, Lost: l, Unread: l.after(a.lowest)}
 	if err := a.found(it); err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (r *Rebuilding) Compare(ctx context.Context) (c Comparison, err error) {
 	c.Comparison, err = readmodel.Compare(ctx, r.Pool, r.Live.Number, r.Generation, func(ctx context.Context) (uint64, error) {
 		info, err := r.Stream.Info(ctx)
 		return info.Last, err
-	})
+	}, r.Differs)
 	if err != nil {
 		return c, err
 	}
@@ -134,7 +134,12 @@ func (r *Rebuilding) notAgain(ctx context.Context, c *Comparison) error {
 		if has {
 			c.Again, c.Moving, c.Different = c.Again-1, c.Moving-1, c.Different+1
 			c.Sections["erased"]++
-			c.Sample = append(c.Sample, readmodel.Difference{Account: e.Account, What: "erased"})
+			d := readmodel.Difference{Account: e.Account, What: "erased"}
+			if c.Sample = append(c.Sample, d); r.Differs != nil {
+				if err := r.Differs(d); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil

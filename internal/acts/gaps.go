@@ -66,6 +66,12 @@ func (l *Lost) Err() error {
 	return nil
 }
 
+// after is how many of them at most are after a position.
+func (l *Lost) after(position uint64) uint64 {
+	unplaced := l.N - min(l.N, l.Those.Count())
+	return unplaced + l.Those.Union(l.Undelivered).Without(projections.Ranges{{First: 1, Last: position}}).Count()
+}
+
 // Look holds a stream's answer against the database. The answer is of before, so
 // what was removed by then was noted by then. A stream that was not looked at
 // before ([readmodel.ErrNotFound]) has nothing to be held against.

@@ -38,6 +38,7 @@ type Rebuilding struct {
 	Reached    func(position, end uint64)                            // told how far building is
 	ErasesAnew func(those []readmodel.Erasure, served []events.UUID) // told of erasures that are about to be carried out anew: [Target.Unfinished], [Anew.Served]
 	ErasedAnew func(erasures int)                                    // told that they were
+	Differs    func(readmodel.Difference) error                      // told of every account that is not the same in both; default: nobody
 	CameLive   func(from, to int64)                                  // told that a generation has become live
 
 	// Known once it has begun, or what was built is found.

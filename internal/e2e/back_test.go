@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,7 +71,12 @@ func TestNewMajorVersionTakesNobodyBack(t *testing.T) {
 		t.Errorf("why is not said: %s", out)
 	}
 	s.says(t, 10, "", "status") // generation 1 is still live
-	s.says(t, 0, "is live", "rebuild", "--accept-differences")
+	list := filepath.Join(t.TempDir(), "differ")
+	s.says(t, 1, "--list: open", "rebuild", "--list", filepath.Join(list, "of no folder"))
+	s.says(t, 0, "are in "+list, "rebuild", "--accept-differences", "--list", list)
+	if all, err := os.ReadFile(list); err != nil || string(all) != someone+"\tposition\n" {
+		t.Errorf("%q, %v", all, err)
+	}
 }
 
 // TestGoingBackIsNamed: only messages of nobody are lost with the stream's end, so

@@ -107,7 +107,7 @@ func TestMissingTransform(t *testing.T) {
 	before := served()
 	var transform *jetstream.SubjectTransformConfig
 	s.edit(t, func(c *jetstream.StreamConfig) { transform, c.SubjectTransform = c.SubjectTransform, nil })
-	advice := fmt.Sprintf("nats stream edit CONTROL_PLANE --transform-source='%s' --transform-destination='%s'", transform.Source, transform.Destination)
+	advice := fmt.Sprintf("nats stream edit CONTROL_PLANE --force --transform-source='%s' --transform-destination='%s'", transform.Source, transform.Destination)
 	refused := func(status int, out string) {
 		t.Helper()
 		for _, want := range []string{"it has no subject transform", "still served", advice} {

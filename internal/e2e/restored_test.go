@@ -193,9 +193,14 @@ func TestDatabaseRestored(t *testing.T) {
 	s.says(t, 0, "", "provision")
 	s.says(t, 0, "", "erasures", "import", ledger)
 	// It knows nothing of what was removed since, either.
-	s.says(t, 18, "projector accept", "run")
+	s.says(t, 18, "import the newest export of the ledger first", "run")
 	s.says(t, 18, "1 accounts on the ledger of erasures are served still", "status")
-	s.says(t, 1, "projector accept --yes", "accept")
+	out := s.says(t, 1, "projector accept --yes", "accept")
+	for _, all := range []string{"has lost", "were folded before", "Accepting erases them anew", "account " + someone + " is served"} {
+		if !strings.Contains(out, all) {
+			t.Errorf("what is to be accepted lacks %q: %s", all, out)
+		}
+	}
 	s.says(t, 0, "carried out anew", "accept", "--yes")
 	s.runs(t)
 	s.noTraces(t)

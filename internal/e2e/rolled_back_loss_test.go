@@ -44,7 +44,7 @@ func TestRollBackOverALossIsRefused(t *testing.T) {
 		t.Fatalf("exit %d", status)
 	}
 	s.says(t, 1, "would take from people", "rollback")
-	s.says(t, 0, "documents stay as they are", "accept", "--yes")
+	s.says(t, 0, "Documents stay as they are: all of them were folded before they went missing", "accept", "--yes")
 	launch(t, "projector", s.settings, "run")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	out, status := command(t, "projector", s.settings, "rollback")

@@ -67,7 +67,8 @@ func noTransform(cfg jetstream.StreamConfig, why error) error {
 			projections.ErrRefused, projections.ErrPartitions, stream, cfg.Mirror.Name, cfg.Mirror.Name, published, published, destination(DefaultPartitions))
 	}
 	return fmt.Errorf("%w: %w: stream %s: %w. Nothing was changed, and what is there is still served. Way out: restore the stream's subject "+
-		"transform (`nats stream edit %s --transform-source='%s' --transform-destination='%s'`, with the number of partitions that it had); "+
+		"transform (`nats stream edit %s --force --transform-source='%s' --transform-destination='%s'`, with the number of partitions that it had, which"+
+		" `projector status` lists); "+
 		"what was stored without it meanwhile is folded in its place. `projector rebuild` needs it, too, and there is nothing to accept",
 		projections.ErrRefused, projections.ErrPartitions, stream, why, stream, published, destination(DefaultPartitions))
 }
