@@ -83,6 +83,10 @@ SELECT EXISTS (SELECT FROM pg_locks, (SELECT hashtext('accountexport rebuild')::
 // and begins another.
 func GiveUp(ctx context.Context, pool *pgxpool.Pool, number int64) error {
 	return inTransaction(ctx, pool, func(tx pgx.Tx) error {
+		// It may be about to be live.
+		if _, err := tx.Exec(ctx, `SELECT FROM export.generations WHERE generation = $1 FOR UPDATE`, number); err != nil {
+			return fmt.Errorf("give up generation %d: %w", number, err)
+		}
 		g, err := FindGeneration(ctx, tx, number)
 		if err != nil || g.State != StateBuilding || g.Reviving() {
 			return err

@@ -109,7 +109,13 @@ func (x *Exports) fill(ctx context.Context, wait time.Duration, account events.U
 func (x *Exports) goingOn(ctx context.Context, p *spool, read func() error) error {
 	t := x.try()
 	err := read()
-	for err != nil && p.writes() && t.again(ctx, err) {
+	for there := p.at; err != nil && p.writes(); {
+		if p.at > there { // a loss by itself, and not the one before
+			t, there = x.try(), p.at
+		}
+		if !t.again(ctx, err) {
+			return err
+		}
 		was := err
 		if err = read(); errors.Is(err, errAnother) {
 			return was

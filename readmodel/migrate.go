@@ -144,8 +144,9 @@ BEGIN
         EXECUTE format('GRANT accountexport_projector TO %I', current_user);
     EXCEPTION WHEN insufficient_privilege THEN -- somebody else has granted it, or SET ROLE says so
     END;
-    IF NOT has_database_privilege('accountexport_projector', current_database(), 'CREATE') THEN
-        EXECUTE format('GRANT CREATE ON DATABASE %I TO accountexport_projector', current_database());
+    IF NOT has_database_privilege('accountexport_projector', current_database(), 'CREATE')
+        OR NOT has_database_privilege('accountexport_projector', current_database(), 'TEMPORARY') THEN
+        EXECUTE format('GRANT CREATE, TEMPORARY ON DATABASE %I TO accountexport_projector', current_database());
     END IF;
 END
 $$;

@@ -43,8 +43,8 @@ func heard(t *testing.T, url string) <-chan struct{} {
 
 // TestCommitsDoNotWaitForNotices: somebody's commit with a NOTIFY in it, in the
 // same server, is waited for by every other such, for as long as its own wait for
-// a standby lasts. The projector's commits are none; who waits for a position is
-// told once it is over.
+// a standby lasts. The projector's commits are none, nor is its handing over as it
+// ends; who waits for a position is told again once it is over.
 func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	ctx := t.Context()
 	server, err := postgres.Start(ctx, postgres.Options{})
@@ -96,10 +96,17 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	}
 	limit, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	p := projections.New(log, s, projections.Options{Logger: quiet})
+	p := projections.New(log[:300], s, projections.Options{Logger: quiet})
 	defer p.Close()
 	if err := p.RunToEnd(limit); err != nil {
 		t.Errorf("commits wait for somebody else's notice: %v", err)
+	}
+	last, end := context.WithTimeout(ctx, 5*time.Second)
+	defer end()
+	s.Close(last) // hands over, though nobody can be told
+	var owned int
+	if err := pool.QueryRow(ctx, `SELECT count(*) FROM export.checkpoints WHERE owner IS NOT NULL`).Scan(&owned); err != nil || owned > 0 {
+		t.Errorf("%d partitions were not handed over, %v", owned, err)
 	}
 	var held int
 	if err := pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep'`, int32(pid)).Scan(&held); err != nil || held != 1 {
@@ -111,6 +118,7 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	if _, err := pool.Exec(ctx, `SELECT pg_cancel_backend($1)`, int32(pid)); err != nil {
 		t.Fatal(err)
 	}
+	log.into(t, readmodel.NewStore(pool, "two", quiet), projections.Options{})
 	select {
 	case <-notices:
 	case <-time.After(20 * time.Second):

@@ -18,7 +18,7 @@ type Setup struct {
 	OwnsDatabase             bool
 	HasProjector, HasReader  bool   // the roles are there
 	Member                   bool   // the user is a member of ProjectorRole
-	CreatesSchemas           bool   // ProjectorRole may
+	CreatesSchemas           bool   // ProjectorRole may, and temporary tables
 	Owner                    string // of the schema export; "" where there is none
 	Reads                    bool   // the user may read what is there
 
@@ -39,7 +39,7 @@ WITH sessions AS (
 SELECT d.datname::text, u.rolname::text, pg_encoding_to_char(d.encoding)::text,
     pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on', u.rolsuper, u.rolcreaterole,
     pg_has_role(d.datdba, 'MEMBER'), p.oid IS NOT NULL, EXISTS (SELECT FROM pg_roles WHERE rolname = 'accountexport_reader'),
-    coalesce(pg_has_role(p.oid, 'MEMBER'), false), coalesce(has_database_privilege(p.oid, d.oid, 'CREATE'), false),
+    coalesce(pg_has_role(p.oid, 'MEMBER'), false), coalesce(has_database_privilege(p.oid, d.oid, 'CREATE') AND has_database_privilege(p.oid, d.oid, 'TEMPORARY'), false),
     coalesce(pg_get_userbyid(n.nspowner)::text, ''), coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(g.oid, 'SELECT'), true),
     current_setting('default_transaction_isolation'), (SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'),
     current_setting('bytea_output'),
@@ -106,7 +106,7 @@ func (s Setup) ForMigrating() error {
 			do = append(do, "GRANT "+ProjectorRole+" TO "+s.User)
 		}
 		if !s.CreatesSchemas && !s.OwnsDatabase {
-			do = append(do, "GRANT CREATE ON DATABASE "+s.Database+" TO "+ProjectorRole)
+			do = append(do, "GRANT CREATE, TEMPORARY ON DATABASE "+s.Database+" TO "+ProjectorRole)
 		}
 	}
 	switch {

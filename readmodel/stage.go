@@ -74,8 +74,8 @@ func (s *staging) put(b *projections.Batch) {
 			s.each(q, `TRUNCATE {staged}`)
 			return
 		}
-		s.each(q, `CREATE TEMPORARY TABLE {staged} (LIKE {stored}) ON COMMIT DROP`)
-		s.each(q, `CREATE TEMPORARY TABLE {fresh} (LIKE {stored}) ON COMMIT DROP`)
+		s.each(q, `CREATE TEMPORARY TABLE {staged} (LIKE {stored} INCLUDING COMPRESSION) ON COMMIT DROP`)
+		s.each(q, `CREATE TEMPORARY TABLE {fresh} (LIKE {stored} INCLUDING COMPRESSION) ON COMMIT DROP`)
 		s.each(q, `CREATE TEMPORARY TABLE {gone} ON COMMIT DROP AS SELECT {key} FROM {stored} WITH NO DATA`)
 	})
 	if s.made = true; s.err != nil {

@@ -78,11 +78,9 @@ func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
 
 // Close hands over what the store owns.
 func (s *Store) Close(ctx context.Context) {
-	if s.notices != nil {
-		s.notices.wait(ctx)
-	}
 	if s.members != nil {
 		s.members.leave(ctx)
+		s.notices.wait(ctx) // of what is handed over by now
 	}
 	if s.lock != nil {
 		closeSoon(ctx, s.lock)

@@ -34,7 +34,8 @@ type Swapped struct {
 // read and folded, the rows are brought into the database and compared with
 // those that are stored. Under it only what differs is written, and what the
 // projector has committed since is read, folded and compared. No lock is taken,
-// and nobody fenced, for accounts of which exactly this is stored already.
+// and nobody fenced, for accounts of which exactly this is stored already. What
+// somebody changes by hand, and not with its row, between the comparison and the lock is not seen.
 // [ErrNotFound] where neither a row nor the stream knows an account.
 //
 // An account that would lose by it is left as it is, unless acceptLoss is set
@@ -210,12 +211,20 @@ func (s *swap) run(ctx context.Context, tx pgx.Tx, ids []events.UUID) error {
 	if err := s.fold(ctx, ids); err != nil { // again, where the transaction was tried before
 		return err
 	}
+	// What is locked has moved on since the first statement.
+	if _, err := tx.Exec(ctx, `SET TRANSACTION ISOLATION LEVEL READ COMMITTED`); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, byKeys); err != nil {
 		return err
 	}
 	st := staging{ctx: ctx, tx: tx, generation: s.g.Number}
 	st.put(s.whole(ids))
 	st.compare(uuids(ids))
+	if denied := (*pgconn.PgError)(nil); errors.As(st.err, &denied) && denied.Code == "42501" {
+		return fmt.Errorf("%w: a refold takes temporary tables; GRANT TEMPORARY ON DATABASE … TO %s, or `projector provision` by the database's owner, would do",
+			st.err, ProjectorRole)
+	}
 	if st.err != nil {
 		return fmt.Errorf("stage: %w", st.err)
 	}
@@ -234,7 +243,7 @@ func (s *swap) run(ctx context.Context, tx pgx.Tx, ids []events.UUID) error {
 	if again {
 		st.put(s.whole(those))
 	}
-	if moved || len(those) < len(ids) {
+	if moved || again || len(those) < len(ids) {
 		st.compare(uuids(those))
 	}
 	return s.write(&st, those, at)
@@ -285,6 +294,7 @@ func (s *swap) decide(ctx context.Context, ids []events.UUID, was map[events.UUI
 			}
 			another, err := f.goOn(ctx, s.read, at.From)
 			if err != nil {
+				clear(s.folds) // what was gone on with would lose that the next time
 				return nil, false, err
 			}
 			whole = whole || another

@@ -46,6 +46,7 @@ type Waits struct {
 	mu      sync.Mutex
 	waiting map[*Wait]struct{}
 	told    bool // the listening connection is there
+	standby bool // what is looked at is one, which may have later what was told of
 	wake    chan struct{}
 	ended   chan struct{} // closed when Run ends
 }
@@ -148,7 +149,7 @@ func (w *Waits) Run(ctx context.Context) error {
 		w.look(ctx)
 		w.mu.Lock()
 		next := lookWhileUntold
-		if w.told {
+		if w.told && !w.standby {
 			next = lookWhileTold
 		}
 		w.mu.Unlock()
@@ -202,19 +203,20 @@ func (w *Waits) look(ctx context.Context) {
 // positions are the checkpoints that concern the waiting.
 func (w *Waits) positions(ctx context.Context, all []*Wait) ([]uint64, error) {
 	var g Generation
+	var standby bool
 	checkpoints := map[int32]uint64{}
 	partitions := map[events.UUID]int32{}
 	err := pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
 		if g, err = liveGeneration(ctx, tx); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `SELECT partition, position FROM export.checkpoints WHERE generation = $1`, g.Number)
+		rows, err := tx.Query(ctx, `SELECT partition, position, pg_is_in_recovery() FROM export.checkpoints WHERE generation = $1`, g.Number)
 		if err != nil {
 			return err
 		}
 		var partition int32
 		var position uint64
-		if _, err = pgx.ForEachRow(rows, []any{&partition, &position}, func() error {
+		if _, err = pgx.ForEachRow(rows, []any{&partition, &position, &standby}, func() error {
 			checkpoints[partition] = position
 			return nil
 		}); err != nil {
@@ -238,6 +240,9 @@ SELECT account_id, partition FROM {schema}.account_export WHERE account_id = ANY
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoints: %w", err)
 	}
+	w.mu.Lock()
+	w.standby = standby
+	w.mu.Unlock()
 	least := uint64(0)
 	if len(checkpoints) > 0 {
 		least = slices.Min(slices.Collect(maps.Values(checkpoints)))

@@ -25,6 +25,27 @@ type gapGuard struct {
 	lost    int       // so many it says itself it has lost, and they are accounted for
 }
 
+// forget has the next look be made whatever the stream is missing: the database
+// may be another one, or have lost what it knew.
+func (g *gapGuard) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.created = time.Time{}
+}
+
+// anew is an observer that has what is believed of the database forgotten when the
+// projector begins again.
+type anew struct {
+	projections.Observer
+	forget func()
+}
+
+// Restarted implements [projections.Observer].
+func (o anew) Restarted(reason string) {
+	o.forget()
+	o.Observer.Restarted(reason)
+}
+
 // lookWithin bounds a look; where it takes longer, the servers are away, which
 // readiness tells, and the next look is made.
 const lookWithin = 10 * time.Second

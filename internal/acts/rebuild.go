@@ -51,6 +51,7 @@ type Rebuilding struct {
 	passed  projections.Ranges // over, by the server, that it counts as there
 	seen    Lost               // before both generations were compared
 	unseen  bool               // the stream was not looked at before
+	atWork  bool               // another one was when this was made ready
 	reads   slowness
 }
 
@@ -61,8 +62,7 @@ func (r *Rebuilding) Ready(ctx context.Context) (waits bool, err error) {
 	if err := readmodel.CheckPaused(ctx, r.Pool); err != nil {
 		return false, err
 	}
-	atWork, err := readmodel.AtWork(ctx, r.Pool)
-	if err != nil {
+	if r.atWork, err = readmodel.AtWork(ctx, r.Pool); err != nil {
 		return false, err
 	}
 	r.exports = readmodel.NewExports(r.Pool)
@@ -70,7 +70,7 @@ func (r *Rebuilding) Ready(ctx context.Context) (waits bool, err error) {
 		r.passed = r.passed.Union(those) // the comparison decides
 		return nil
 	})
-	return atWork, nil
+	return r.atWork, nil
 }
 
 func (r *Rebuilding) gaps() Gaps { return Gaps{r.Target} }
@@ -87,8 +87,10 @@ func (r *Rebuilding) Begin(ctx context.Context) (err error) {
 	if r.Live, err = readmodel.Live(ctx, r.Pool); err != nil {
 		return fmt.Errorf("%w: there is nothing to rebuild; start `projector run`", err)
 	}
-	if err := r.giveUpLost(ctx); err != nil {
-		return err
+	if !r.atWork { // who is at work knows what from
+		if err := r.giveUpLost(ctx); err != nil {
+			return err
+		}
 	}
 	r.store = readmodel.NewBuilder(r.Builder, r.Owner, r.Restart, r.Engine.Logger)
 	r.store.Direct = r.Direct

@@ -235,6 +235,7 @@ func (p *couple) received(t *testing.T) {
 func TestFailoverThatLosesAnErasure(t *testing.T) {
 	t.Parallel()
 	p := newCouple(t)
+	p.settings["ADMIN_ADDR"] = freeAddr(t)
 	projector := launch(t, "projector", p.settings, "run")
 	if err := p.publish(t.Context(), workload.New(83, workload.Config{Accounts: 10}), 600, 0); err != nil {
 		t.Fatal(err)
@@ -246,6 +247,18 @@ func TestFailoverThatLosesAnErasure(t *testing.T) {
 	if out, status := command(t, "projector", p.settings, "erase", "--account", erased.String()); status != 0 {
 		t.Fatalf("erase: exit %d: %s", status, out)
 	}
+	// The projector has seen that all that is missing is explained.
+	erasedAt := time.Now()
+	eventually(t, "the projector to look again", 30*time.Second, func(ctx context.Context) error {
+		_, _, body, err := get(ctx, "http://"+p.settings["ADMIN_ADDR"]+"/metrics", "")
+		_, beat, found := strings.Cut(string(body), "\nprojector_last_progress_timestamp_seconds ")
+		beat, _, _ = strings.Cut(beat, "\n")
+		at, parsed := strconv.ParseFloat(beat, 64)
+		if err == nil && (!found || parsed != nil || at < float64(erasedAt.Unix()+3)) {
+			err = fmt.Errorf("it has looked at %s", beat)
+		}
+		return err
+	})
 	p.failOver(t)
 	if status := projector.wait(); status != 18 {
 		t.Fatalf("run: exit %d: %s", status, projector.out.tail(2000))

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,11 @@ var ways = []struct {
 	{"transaction pooler, exec", throughTransactions("exec")},
 	{"transaction pooler, cache_describe", throughTransactions("cache_describe")},
 	{"transaction pooler, simple_protocol", throughTransactions("simple_protocol")},
+	// The projector writes to the primary, the API reads a standby and is notified by the primary.
+	{"standby", func(t *testing.T, s *system) map[string]string {
+		s.reads = s.standby(t, "reading", "", postgres.Options{}).URL()
+		return map[string]string{"DATABASE_URL": s.database, "DATABASE_DIRECT_URL": s.database}
+	}},
 }
 
 func throughTransactions(mode string) func(t *testing.T, s *system) map[string]string {
@@ -175,7 +181,7 @@ func (s *system) serves(t *testing.T) {
 // ofAPI are the settings of an API that comes to the database as the projector does.
 func (s *system) ofAPI(serve string) map[string]string {
 	return map[string]string{"HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0", "JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret,
-		"DATABASE_URL": s.settings["DATABASE_URL"], "DATABASE_DIRECT_URL": s.settings["DATABASE_DIRECT_URL"]}
+		"DATABASE_URL": cmp.Or(s.reads, s.settings["DATABASE_URL"]), "DATABASE_DIRECT_URL": s.settings["DATABASE_DIRECT_URL"]}
 }
 
 // asking asks an API for an account's document.

@@ -27,6 +27,7 @@ type system struct {
 	nats     *natsserver.Process
 	pg       *postgres.Server // only of a system with a server of its own
 	database string           // its URL
+	reads    string           // where the API reads, where that is another
 	client   *stream.Client
 	pool     *pgxpool.Pool
 	settings map[string]string
