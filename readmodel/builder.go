@@ -68,8 +68,8 @@ func (g Generation) Reviving() bool { return g.State == StateBuilding && g.Finis
 // AtWork tells whether anybody builds, cuts over or rolls back, by the lock that
 // whoever does so holds: where there is a generation that is being built and
 // nobody at work, it was abandoned.
-func AtWork(ctx context.Context, pool *pgxpool.Pool) (atWork bool, err error) {
-	err = pool.QueryRow(ctx, `
+func AtWork(ctx context.Context, db querier) (atWork bool, err error) {
+	err = db.QueryRow(ctx, `
 SELECT EXISTS (SELECT FROM pg_locks, (SELECT hashtext('accountexport rebuild')::bigint AS key) k
     WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND classid::bigint = (k.key >> 32) & 4294967295 AND objid::bigint = k.key & 4294967295)`).Scan(&atWork)
@@ -195,8 +195,8 @@ func Mean(ctx context.Context, pool *pgxpool.Pool, generation int64) (position u
 }
 
 // Lowest is the lowest checkpoint of a generation.
-func Lowest(ctx context.Context, pool *pgxpool.Pool, generation int64) (position uint64, err error) {
-	err = pool.QueryRow(ctx, `SELECT coalesce(min(position), 0) FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
+func Lowest(ctx context.Context, db querier, generation int64) (position uint64, err error) {
+	err = db.QueryRow(ctx, `SELECT coalesce(min(position), 0) FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
 	if err != nil {
 		return 0, fmt.Errorf("read checkpoints: %w", err)
 	}
@@ -205,8 +205,8 @@ func Lowest(ctx context.Context, pool *pgxpool.Pool, generation int64) (position
 
 // Building is the generation that a rebuild is at work on; [ErrNotFound] where
 // there is none.
-func Building(ctx context.Context, pool *pgxpool.Pool) (Generation, error) {
-	all, err := generations(ctx, pool, `WHERE state = 'building' AND finished_at IS NULL`)
+func Building(ctx context.Context, db querier) (Generation, error) {
+	all, err := generations(ctx, db, `WHERE state = 'building' AND finished_at IS NULL`)
 	if err != nil {
 		return Generation{}, err
 	}

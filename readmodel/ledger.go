@@ -337,9 +337,9 @@ type Ledger struct {
 }
 
 // LookAtLedger reads how the ledger is kept, by the database's clock.
-func LookAtLedger(ctx context.Context, pool *pgxpool.Pool) (l Ledger, err error) {
+func LookAtLedger(ctx context.Context, db querier) (l Ledger, err error) {
 	var seconds float64
-	err = pool.QueryRow(ctx, `
+	err = db.QueryRow(ctx, `
 SELECT l.n, x.exported_at, CASE WHEN l.n = 0 THEN 0 ELSE extract(epoch FROM now() - coalesce(x.exported_at, l.first))::float8 END
 FROM (SELECT count(*) AS n, min(entered_at) AS first FROM export.erasures) l LEFT JOIN export.erasures_exported x ON true`).
 		Scan(&l.Erasures, &l.Exported, &seconds)

@@ -105,8 +105,8 @@ func DoneHere(ctx context.Context, pool *pgxpool.Pool, account events.UUID) erro
 
 // OwedErasures lists what is owed; those to be carried out anew alone where anew
 // is set.
-func OwedErasures(ctx context.Context, pool *pgxpool.Pool, anew bool) ([]Owed, error) {
-	rows, err := pool.Query(ctx, `SELECT account_id, emails, anew, done, began_at FROM export.erasures_owed WHERE anew OR NOT $1 ORDER BY account_id`, anew)
+func OwedErasures(ctx context.Context, db querier, anew bool) ([]Owed, error) {
+	rows, err := db.Query(ctx, `SELECT account_id, emails, anew, done, began_at FROM export.erasures_owed WHERE anew OR NOT $1 ORDER BY account_id`, anew)
 	if err == nil {
 		var out []Owed
 		if out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (o Owed, err error) {
@@ -121,13 +121,13 @@ func OwedErasures(ctx context.Context, pool *pgxpool.Pool, anew bool) ([]Owed, e
 
 // ServedThoughErased counts accounts of the ledger that the live generation does
 // not have as erased: they are served.
-func ServedThoughErased(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
-	g, err := liveGeneration(ctx, pool)
+func ServedThoughErased(ctx context.Context, db querier) (n int64, err error) {
+	g, err := liveGeneration(ctx, db)
 	if errors.Is(err, ErrNoGeneration) {
 		return 0, nil
 	}
 	if err == nil {
-		err = pool.QueryRow(ctx, inSchema(g.Number, `
+		err = db.QueryRow(ctx, inSchema(g.Number, `
 SELECT count(*) FROM export.erasures e JOIN {schema}.account_export a USING (account_id) WHERE a.erased_at IS NULL`)).Scan(&n)
 	}
 	if err != nil {

@@ -33,14 +33,14 @@ type PartitionStatus struct {
 }
 
 // Inspect reads the status of the live generation.
-func Inspect(ctx context.Context, pool *pgxpool.Pool) (Status, error) {
+func Inspect(ctx context.Context, db querier) (Status, error) {
 	var st Status
-	g, err := liveGeneration(ctx, pool)
+	g, err := liveGeneration(ctx, db)
 	if err != nil {
 		return st, err
 	}
 	st.Generation = g
-	rows, err := pool.Query(ctx, `
+	rows, err := db.Query(ctx, `
 SELECT partition, position, epoch, as_of, coalesce(owner, ''), applied, duplicate, deferred, ignored, parked,
     last_position, last_at, last_digest
 FROM export.checkpoints WHERE generation = $1 ORDER BY partition`, g.Number)
@@ -60,16 +60,16 @@ FROM export.checkpoints WHERE generation = $1 ORDER BY partition`, g.Number)
 	if err != nil {
 		return st, fmt.Errorf("read checkpoints: %w", err)
 	}
-	if st.Members, err = listMembers(ctx, pool, g.Number); err != nil {
+	if st.Members, err = listMembers(ctx, db, g.Number); err != nil {
 		return st, err
 	}
-	err = pool.QueryRow(ctx, inSchema(g.Number, `
+	err = db.QueryRow(ctx, inSchema(g.Number, `
 SELECT (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{schema}.account_export'::regclass),
     (SELECT count(*) FROM {schema}.parked)`)).Scan(&st.Accounts, &st.Parked)
 	if err != nil {
 		return st, fmt.Errorf("count: %w", err)
 	}
-	if st.Dismissed, err = countDismissed(ctx, pool, g); err != nil {
+	if st.Dismissed, err = countDismissed(ctx, db, g); err != nil {
 		return st, err
 	}
 	st.Parked -= st.Dismissed
@@ -92,8 +92,8 @@ type Parked struct {
 	Note        string
 }
 
-func countDismissed(ctx context.Context, pool *pgxpool.Pool, g Generation) (n int64, err error) {
-	err = pool.QueryRow(ctx, inSchema(g.Number, `
+func countDismissed(ctx context.Context, db querier, g Generation) (n int64, err error) {
+	err = db.QueryRow(ctx, inSchema(g.Number, `
 SELECT count(*) FROM export.dismissals d JOIN {schema}.parked p ON p.position = d.position
 WHERE d.stream_name = $1 AND d.stream_created = $2`), g.Stream.Name, g.Stream.Created).Scan(&n)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -45,6 +46,17 @@ func momentKind() cli.Kind[acts.Moment] {
 			t, err := time.Parse(time.RFC3339Nano, s)
 			return acts.Moment{Time: t}, err
 		}}
+}
+
+// durationKind is a duration of at least so long.
+func durationKind(least time.Duration) cli.Kind[time.Duration] {
+	return cli.Kind[time.Duration]{Name: "DURATION", Right: fmt.Sprintf("a duration of at least %v, such as 5s", least), Parse: func(s string) (time.Duration, error) {
+		d, err := time.ParseDuration(s)
+		if err == nil && d < least {
+			err = errors.New("it is too short")
+		}
+		return d, err
+	}}
 }
 
 // maybe is a kind of values that are nil where none is given.

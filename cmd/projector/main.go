@@ -34,11 +34,12 @@ type program struct {
 	err io.Writer
 	cfg settings.Projector
 
-	command string // that runs, as in `projector run`
+	command  string // that runs, as in `projector run`
+	terminal bool   // whether out is one
 }
 
 func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
-	p := &program{err: stderr}
+	p := &program{err: stderr, terminal: isTerminal(stdout)}
 	root := &cobra.Command{
 		Use:   "projector",
 		Short: "Fold the control plane's events into account exports",

@@ -5,8 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-
-	"text/tabwriter"
+	"io"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -15,317 +14,198 @@ import (
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/internal/stream"
-	"accountexport/projections"
 	"accountexport/readmodel"
 )
 
-// status is what `projector status --json` prints.
-type status struct {
-	Generation  int64            `json:"generation"`
-	State       string           `json:"state"`
-	Version     string           `json:"version"`
-	Stream      string           `json:"stream"`
-	StreamEnd   uint64           `json:"stream_end"`
-	Position    uint64           `json:"position"` // the lowest checkpoint
-	Lag         uint64           `json:"lag_events"`
-	Progressing bool             `json:"progressing"`
-	Parked      int64            `json:"parked"`    // that count
-	Dismissed   int64            `json:"dismissed"` // parked messages that do not
-	Outcomes    map[string]int64 `json:"outcomes"`
-	Ledger      ledgerStatus     `json:"erasures"`
-	Members     []member         `json:"members"` // live replicas
-	Partitions  []partition      `json:"partitions"`
-	Paused      *pauseStatus     `json:"paused"`       // null where projecting goes on
-	Refused     *refusal         `json:"refused"`      // null where `run` goes on
-	Unreadable  string           `json:"unreadable"`   // what keeps one more reader from the stream; empty where nothing does
-	Building    *buildingStatus  `json:"building"`     // null where no generation is
-	Off         []offContract    `json:"off_contract"` // settings of the stream that have cost nothing yet
+// looks is a call of `projector status`.
+type looks struct {
+	p        *program
+	asJSON   bool
+	watch    bool
+	interval time.Duration
+	limit    time.Duration
 
-	refused error
-	reading error // why it is unreadable
-	paused  *projections.Pause
-}
-
-// refusal is why `projector run` would refuse the stream.
-type refusal struct {
-	Exit int    `json:"exit"` // status that it would end with
-	Why  string `json:"why"`
-}
-
-// buildingStatus is a generation that is being built.
-type buildingStatus struct {
-	Generation int64  `json:"generation"`
-	Position   uint64 `json:"position"`
-	AtWork     bool   `json:"at_work"` // whether anybody is; false: it was abandoned
-}
-
-// offContract is a setting of the stream that is not as the contract wants it.
-type offContract struct {
-	What string `json:"what"`
-	Is   string `json:"is"`
-	Want string `json:"want"`
-}
-
-// ledgerStatus is how the ledger of erasures is kept.
-type ledgerStatus struct {
-	Entries  int64      `json:"entries"`
-	Exported *time.Time `json:"exported_at"` // last; null: never
-	Due      bool       `json:"export_due"`  // that is, or the first entry where there is none, more than a day old
-	Begun    []string   `json:"unfinished"`  // accounts whose erasure was begun and cut off; the same command takes it up again
-	Served   int64      `json:"served"`      // accounts on it that the live generation has as alive
-}
-
-type member struct {
-	Name       string    `json:"name"`
-	Partitions int       `json:"partitions"`
-	JoinedAt   time.Time `json:"joined_at"`
-	Silent     float64   `json:"silent_seconds"`
-}
-
-type partition struct {
-	Partition int       `json:"partition"`
-	Position  uint64    `json:"position"`
-	Lag       uint64    `json:"lag_events"`
-	Epoch     int64     `json:"epoch"`
-	AsOf      time.Time `json:"as_of"`
-	Owner     string    `json:"owner"`
+	client *stream.Client // nil: not connected
+	pool   *pgxpool.Pool
+	on     *acts.Looking
 }
 
 func (p *program) status() *cobra.Command {
-	var asJSON bool
+	l := looks{p: p, interval: 2 * time.Second, limit: 10 * time.Second}
 	cmd := &cobra.Command{
-		Use:   "status [--json]",
+		Use:   "status [--json] [--watch] [--interval DURATION] [--timeout DURATION]",
 		Short: "Show how far the read model is; exit 1 when it is behind and not progressing",
-		Long: "Shows how far the read model is, what of the stream is not as the contract wants it, how the\n" +
-			"ledger of erasures is kept, whether one more `projector run` could read the stream, and whether it would\n" +
-			"refuse it: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing,\n" +
-			"unless that is since projecting is paused, which it says, and while accounts on the ledger are served still.",
+		Long: "Shows how far the read model is, how fast it goes on where it is behind, what of the stream is not as the contract\n" +
+			"wants it, how the ledger of erasures is kept, whether one more `projector run` could read the stream, and whether it\n" +
+			"would refuse it: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing,\n" +
+			"unless that is since projecting is paused, which it says; where nobody could read the stream; and while accounts on\n" +
+			"the ledger are served still. What is only told leaves 0: a pause, settings of the stream that have cost nothing yet,\n" +
+			"a ledger that was not exported, a generation that nobody builds any more.\n\n" +
+			"All figures of the read model are of one moment, and the stream's end is of one after it. Where a server does not\n" +
+			"answer it says on standard error for what it waits, and ends with 1 after --timeout.\n\n" +
+			"With --watch it looks again and again until SIGINT or SIGTERM, and then ends with the status of the last look: on a\n" +
+			"terminal in place, elsewhere with an empty line between looks, with --json one object a line. A look that fails is\n" +
+			"told, and does not end it.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("interval") && !l.watch {
+				return errors.Join(cli.NoArgs(cmd, args), errors.New("--interval goes with --watch"))
+			}
+			return cli.NoArgs(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			st, err := p.inspect(cmd.Context())
-			if err != nil {
-				return err
+			defer l.close()
+			if l.watch {
+				return l.again(cmd.Context())
 			}
-			if asJSON {
-				enc := json.NewEncoder(p.out)
-				enc.SetIndent("", "  ")
-				if err := enc.Encode(st); err != nil {
-					return err
-				}
-			} else {
-				p.printStatus(st)
+			st, err := l.look(cmd.Context())
+			if err == nil {
+				err = l.show(st)
 			}
-			switch {
-			case st.refused != nil:
-				return cli.Status(exitCode(st.refused))
-			case st.Lag > 0 && !st.Progressing && st.Paused == nil, st.Ledger.Served > 0, st.unreadable():
-				return cli.Status(1)
+			if err == nil && exitOf(st) != 0 {
+				err = cli.Status(exitOf(st))
 			}
-			return nil
+			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&l.asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&l.watch, "watch", false, "look again and again")
+	cli.Flag(cmd.Flags(), &l.interval, "interval", durationKind(100*time.Millisecond), "between two looks of --watch")
+	cli.Flag(cmd.Flags(), &l.limit, "timeout", durationKind(time.Second), "how long one look may wait for servers that do not answer")
 	return cmd
 }
 
-// inspect looks at the stream and at the checkpoints; where the model is
-// behind it looks again for some seconds to see whether it moves.
-func (p *program) inspect(ctx context.Context) (*status, error) {
-	client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
-	if err != nil {
-		return nil, err
+// exitOf is the status that a look ends with.
+func exitOf(st *acts.Status) int {
+	switch {
+	case st.Refused != nil:
+		return exitCode(st.Refused)
+	case st.Wrong():
+		return cli.Failed
 	}
-	defer client.Close()
-	pool, err := p.connectDatabase(ctx)
-	if err != nil {
-		return nil, err
+	return 0
+}
+
+// look looks once, within the limit.
+func (l *looks) look(ctx context.Context) (*acts.Status, error) {
+	ctx, w, end := await(ctx, l.limit, l.p.err)
+	defer end()
+	if err := l.connect(ctx, w); err != nil {
+		return nil, w.explain(ctx, err)
 	}
-	defer pool.Close()
-	on := acts.NewTarget(client, pool)
-	info, refused := on.Refused(ctx)
-	if refused != nil && !errors.Is(refused, projections.ErrRefused) && !errors.Is(refused, readmodel.ErrNoGeneration) {
-		return nil, refused
+	l.on.Waits, l.on.Goes = w.waits, w.goes
+	st, err := l.on.Look(ctx)
+	return st, w.explain(ctx, err)
+}
+
+// connect connects to both where that was not done.
+func (l *looks) connect(ctx context.Context, w *waiting) (err error) {
+	if l.client == nil {
+		w.waits("NATS at " + stream.Redacted(string(l.p.cfg.NATSURL)))
+		// What is then said of each server takes some seconds, too.
+		if l.client, err = l.p.connectWithin(ctx, l.p.cfg.Logger(l.p.err), l.limit/2); err != nil {
+			l.client = nil
+			return err
+		}
 	}
-	var reading error
-	if refused == nil || errors.Is(refused, readmodel.ErrNoGeneration) {
-		reading = client.CanRead(ctx)
+	if l.pool == nil {
+		if l.pool, err = l.p.connectDatabase(context.WithoutCancel(ctx)); err != nil {
+			l.pool = nil
+			return err
+		}
+		l.on = &acts.Looking{Target: acts.NewTarget(l.client, l.pool)}
 	}
-	st, err := look(ctx, pool, info)
-	if errors.Is(err, readmodel.ErrNoGeneration) && reading != nil {
-		return nil, fmt.Errorf("%w, which could not read the stream: %w", err, reading)
+	return nil
+}
+
+// close does not wait for a server that does not answer.
+func (l *looks) close() {
+	if l.pool != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		defer cancel()
+		readmodel.ClosePool(ctx, l.pool)
 	}
-	if err != nil {
-		return nil, err
+	if l.client != nil {
+		l.client.Close()
 	}
-	if reading != nil {
-		st.Unreadable, st.reading = reading.Error(), reading
+}
+
+// show prints a look.
+func (l *looks) show(st *acts.Status) error {
+	if !l.asJSON {
+		return printStatus(l.p.out, st)
 	}
-	for _, d := range info.Off {
-		st.Off = append(st.Off, offContract{d.What, d.Have, d.Want})
+	enc := json.NewEncoder(l.p.out)
+	if !l.watch {
+		enc.SetIndent("", "  ")
 	}
-	if refused != nil {
-		st.refuse(refused)
-		return st, nil
-	}
-	before := *st
-	for deadline := time.Now().Add(5 * time.Second); st.Lag > 0 && !st.Progressing && st.Paused == nil && time.Now().Before(deadline); {
+	return enc.Encode(statusOf(st))
+}
+
+// again looks until ctx ends.
+func (l *looks) again(ctx context.Context) error {
+	ticker := time.NewTicker(l.interval)
+	defer ticker.Stop()
+	last := cli.Failed // of no look
+	for first := true; ; first = false {
+		st, err := l.look(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			last = exitCode(err)
+			err = l.showFailure(err, first)
+		} else {
+			last = exitOf(st)
+			err = l.showNext(st, first)
+		}
+		if err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(250 * time.Millisecond):
+		case <-ticker.C:
+			continue
 		}
-		if st, err = look(ctx, pool, info); err != nil {
-			return nil, err
-		}
-		st.Progressing = st.Lag == 0 || st.Position > before.Position
-		st.Off, st.Unreadable, st.reading = before.Off, before.Unreadable, before.reading
+		break
 	}
-	st.StreamEnd = max(st.StreamEnd, st.Position) // it may have grown since it was asked
-	if err = on.CheckLedger(ctx); errors.Is(err, acts.ErrErasuresLacking) {
-		st.refuse(err)
-		return st, nil
+	if last != 0 {
+		return cli.Status(last)
 	}
-	return st, err
+	return nil
 }
 
-// unreadable tells whether `run` could not read the stream. Where only as many
-// read it as may, and replicas live, those are they.
-func (st *status) unreadable() bool {
-	return st.reading != nil && !(errors.Is(st.reading, stream.ErrMaxConsumers) && len(st.Members) > 0)
+// showNext prints a look in the place of the one before, or below it.
+func (l *looks) showNext(st *acts.Status, first bool) error {
+	switch {
+	case l.asJSON:
+		return l.show(st)
+	case l.p.terminal:
+		return inPlace(l.p.out, func(w io.Writer) error { return printStatus(w, st) })
+	case !first:
+		if _, err := fmt.Fprintln(l.p.out); err != nil {
+			return err
+		}
+	}
+	return l.show(st)
 }
 
-func (st *status) refuse(err error) {
-	st.refused, st.Refused = err, &refusal{exitCode(err), err.Error()}
-}
-
-func look(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) (*status, error) {
-	s, err := readmodel.Inspect(ctx, pool)
-	if errors.Is(err, readmodel.ErrNoGeneration) {
-		return nil, fmt.Errorf("%w: nothing has been projected yet; start `projector run`", err)
+// showFailure tells of a look that failed: what was seen before it is not taken
+// for what is.
+func (l *looks) showFailure(failed error, first bool) error {
+	if l.asJSON {
+		return json.NewEncoder(l.p.out).Encode(map[string]string{"error": failed.Error()})
 	}
-	if err != nil {
-		return nil, err
+	tell := func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "this look failed: %v\n", failed)
+		return err
 	}
-	st := &status{Generation: s.Generation.Number, State: s.Generation.State, Version: s.Generation.Version(),
-		Stream: info.Name, StreamEnd: info.Last, Parked: s.Parked, Dismissed: s.Dismissed, Outcomes: map[string]int64{}, Members: []member{},
-		Off: []offContract{}}
-	for _, m := range s.Members {
-		st.Members = append(st.Members, member{m.Name, m.Partitions, m.JoinedAt, m.Silent.Seconds()})
+	if l.p.terminal {
+		return inPlace(l.p.out, tell)
 	}
-	for i, c := range s.Partitions {
-		behind := info.Last - min(info.Last, c.Position)
-		st.Partitions = append(st.Partitions, partition{c.Partition, c.Position, behind, c.Epoch, c.AsOf, c.Owner})
-		if i == 0 || c.Position < st.Position {
-			st.Position = c.Position
-		}
-		for _, o := range projections.Outcomes() {
-			st.Outcomes[o.String()] += c.Tally[o]
+	if !first {
+		if _, err := fmt.Fprintln(l.p.out); err != nil {
+			return err
 		}
 	}
-	ledger, err := readmodel.LookAtLedger(ctx, pool)
-	if err != nil {
-		return nil, err
-	}
-	st.Ledger = ledgerStatus{Entries: ledger.Erasures, Exported: ledger.Exported, Due: ledger.Age > exportDue, Begun: []string{}}
-	owed, err := readmodel.OwedErasures(ctx, pool, false)
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range owed {
-		if !o.Anew {
-			st.Ledger.Begun = append(st.Ledger.Begun, o.Account.String())
-		}
-	}
-	if st.Ledger.Served, err = readmodel.ServedThoughErased(ctx, pool); err != nil {
-		return nil, err
-	}
-	pause, err := readmodel.FindPause(ctx, pool)
-	if err != nil {
-		return nil, err
-	}
-	if pause != nil {
-		st.Paused = &pauseStatus{pause.Since, pause.By, pause.Note}
-		st.paused = pause
-	}
-	st.Lag = info.Last - min(info.Last, st.Position)
-	st.Progressing = st.Lag == 0
-	st.Building, err = building(ctx, pool)
-	return st, err
-}
-
-func building(ctx context.Context, pool *pgxpool.Pool) (*buildingStatus, error) {
-	g, err := readmodel.Building(ctx, pool)
-	if errors.Is(err, readmodel.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	b := &buildingStatus{Generation: g.Number}
-	if b.Position, err = readmodel.Lowest(ctx, pool, g.Number); err != nil {
-		return nil, err
-	}
-	b.AtWork, err = readmodel.AtWork(ctx, pool)
-	return b, err
-}
-
-func (p *program) printStatus(st *status) {
-	fmt.Fprintf(p.out, "generation %d (%s), projection version %s, stream %s\n", st.Generation, st.State, st.Version, st.Stream)
-	moving := ""
-	if st.Lag > 0 {
-		moving = ", progressing"
-		switch {
-		case st.paused != nil:
-			moving = ", paused"
-		case !st.Progressing:
-			moving = ", NOT progressing"
-		}
-	}
-	if st.paused != nil {
-		fmt.Fprintf(p.out, "paused %s: no checkpoint moves until `projector resume`\n", st.paused)
-	}
-	if st.Refused != nil {
-		fmt.Fprintf(p.out, "`projector run` would end with exit status %d: %s\n", st.Refused.Exit, st.Refused.Why)
-	}
-	if st.Unreadable != "" {
-		fmt.Fprintf(p.out, "one more `projector run` could not read it: %s\n", st.Unreadable)
-	}
-	for _, d := range st.Off {
-		fmt.Fprintf(p.out, "the stream's %s is %s, want %s; nothing is lost by it yet\n", d.What, d.Is, d.Want)
-	}
-	fmt.Fprintf(p.out, "position %d of %d, %d behind%s; %d parked\n", st.Position, st.StreamEnd, st.Lag, moving, st.Parked)
-	for _, o := range projections.Outcomes() {
-		fmt.Fprintf(p.out, "%s %d  ", o, st.Outcomes[o.String()])
-	}
-	fmt.Fprintln(p.out)
-	if st.Ledger.Due {
-		last := "was never exported"
-		if st.Ledger.Exported != nil {
-			last = "was exported last " + st.Ledger.Exported.UTC().Format(time.RFC3339)
-		}
-		fmt.Fprintf(p.out, "the ledger of %d erasures %s: `projector erasures export`, once a day, to where the database's loss does not reach\n",
-			st.Ledger.Entries, last)
-	}
-	if b := st.Building; b != nil && b.AtWork {
-		fmt.Fprintf(p.out, "generation %d is being built, at %d\n", b.Generation, b.Position)
-	} else if b != nil {
-		fmt.Fprintf(p.out, "generation %d is at %d, and nobody builds it: `projector rebuild` goes on with it, `projector generations drop %d` gives it up\n",
-			b.Generation, b.Position, b.Generation)
-	}
-	if st.Ledger.Served > 0 {
-		fmt.Fprintf(p.out, "%d accounts on the ledger of erasures are served still: keep the API stopped until this line is gone\n", st.Ledger.Served)
-	}
-	for _, account := range st.Ledger.Begun {
-		fmt.Fprintf(p.out, "the erasure of account %s is not finished: `projector erase --account %s` goes on with it\n", account, account)
-	}
-	w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "MEMBER\tPARTITIONS\tJOINED\tSEEN")
-	for _, m := range st.Members {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%.1f s ago\n", m.Name, m.Partitions, m.JoinedAt.UTC().Format(time.RFC3339), m.Silent)
-	}
-	w.Flush()
-	fmt.Fprintln(w, "PARTITION\tPOSITION\tBEHIND\tEPOCH\tAS OF\tOWNER")
-	for _, c := range st.Partitions {
-		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%s\t%s\n", c.Partition, c.Position, c.Lag, c.Epoch, c.AsOf.UTC().Format(time.RFC3339), c.Owner)
-	}
-	w.Flush()
+	return tell(l.p.out)
 }

@@ -78,6 +78,7 @@ func TestRefusals(t *testing.T) {
 				if out, status := command(t, "projector", s.settings, "status"); status != c.status || !strings.Contains(out, c.says[0]) {
 					t.Errorf("%s: status ends with %d, want %d and %q: %s", when, status, c.status, c.says[0], out)
 				}
+				s.saysWithoutContradiction(t, c.status)
 				if now := s.documents(t); now != documents {
 					t.Errorf("%s: documents were touched", when)
 				}
@@ -103,10 +104,25 @@ func TestRefusals(t *testing.T) {
 		if status != 11 || !strings.Contains(out, "this is another stream: it is OTHER, and the documents were folded from CONTROL_PLANE") {
 			t.Errorf("exit %d: %s", status, out)
 		}
+		s.saysWithoutContradiction(t, 11)
 		if now := before(); now != served {
 			t.Errorf("served is %s, and was %s", now, served)
 		}
 	})
+}
+
+// saysWithoutContradiction: `status --json` of a stream that is refused ends with
+// the same status, and has no position beyond the end that it tells.
+func (s *system) saysWithoutContradiction(t *testing.T, want int) {
+	t.Helper()
+	out, status := command(t, "projector", s.settings, "status", "--json")
+	l, err := lookIn(out)
+	if err != nil || status != want || l.agrees() != nil {
+		t.Errorf("status --json: exit %d, want %d; %v, %v: %s", status, want, err, l.agrees(), out)
+	}
+	if unlike := want == 11 || want == 12 || want == 13 || want == 16; unlike != (l.StreamEnd == nil) {
+		t.Errorf("status --json: the end of a stream that is refused with %d: %s", want, out)
+	}
 }
 
 // TestBeginningMovesOn: a stream that begins late since its first messages were
@@ -234,6 +250,7 @@ func TestReplacedEndIsRefused(t *testing.T) {
 			t.Errorf("%q is not said: %s", want, out)
 		}
 	}
+	s.saysWithoutContradiction(t, 16)
 	if s.documents(t) != documents || before() != served {
 		t.Error("documents were touched")
 	}

@@ -125,7 +125,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil && c.away.say() {
-				c.log.Warn("waiting for NATS", "servers", c.servers(), "error", err)
+				c.log.Warn("waiting for NATS", "servers", c.Servers(), "error", err)
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -172,11 +172,11 @@ func (c *Client) connected(ctx context.Context) error {
 			case over:
 				return fmt.Errorf("connect to NATS: not within %v: %s", c.cfg.Patience, strings.Join(append(why, c.answersNow(why)...), "; "))
 			}
-			c.log.Warn("waiting for NATS", "servers", c.servers(), "error", strings.Join(why, "; "))
+			c.log.Warn("waiting for NATS", "servers", c.Servers(), "error", strings.Join(why, "; "))
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("connect to NATS at %s: %w before a server had answered", c.servers(), ctx.Err())
+			return fmt.Errorf("connect to NATS at %s: %w before a server had answered", c.Servers(), ctx.Err())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -188,14 +188,23 @@ func (c *Client) answersNow(why []string) []string {
 	if len(why) > 0 {
 		return nil
 	}
-	return []string{c.servers() + " answers only now: try again"}
+	return []string{c.Servers() + " answers only now: try again"}
 }
 
-// servers are those of the configuration, without passwords.
-func (c *Client) servers() string {
+// Servers are those that there are to connect to, without passwords.
+func (c *Client) Servers() string {
 	var out []string
 	for _, server := range c.nc.Servers() {
 		out = append(out, redacted(server))
+	}
+	return strings.Join(out, ", ")
+}
+
+// Redacted are servers, separated by commas, without user, password and token.
+func Redacted(servers string) string {
+	var out []string
+	for server := range strings.SplitSeq(servers, ",") {
+		out = append(out, redacted(strings.TrimSpace(server)))
 	}
 	return strings.Join(out, ", ")
 }

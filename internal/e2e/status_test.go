@@ -1,0 +1,234 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountexport/internal/local/tcpproxy"
+	"accountexport/internal/workload"
+)
+
+// statusLook is what one look of `status --json` says.
+type statusLook struct {
+	StreamEnd         *uint64 `json:"stream_end"`
+	Position          uint64
+	Lag               *uint64 `json:"lag_events"`
+	Parked, Dismissed int64
+	Progressing       bool
+	Outcomes          map[string]int64
+	Partitions        []struct {
+		Position uint64
+		Lag      *uint64 `json:"lag_events"`
+	}
+	Error string
+}
+
+// lookIn is what `status --json` has printed, beside what it said on standard
+// error: for what it waits.
+func lookIn(out string) (l statusLook, err error) {
+	err = json.Unmarshal([]byte(out[max(0, strings.Index(out, "{")):]), &l)
+	return l, err
+}
+
+// agrees says which two of its figures cannot both be true.
+func (l statusLook) agrees() error {
+	if (l.StreamEnd == nil) != (l.Lag == nil) {
+		return errors.New("one of stream_end and lag_events is null")
+	}
+	if l.StreamEnd == nil {
+		return nil
+	}
+	if l.Position > *l.StreamEnd || *l.Lag != *l.StreamEnd-l.Position {
+		return fmt.Errorf("position %d of %d, and %d behind", l.Position, *l.StreamEnd, *l.Lag)
+	}
+	lowest := *l.StreamEnd
+	for i, p := range l.Partitions {
+		if lowest = min(lowest, p.Position); p.Position > *l.StreamEnd || *p.Lag != *l.StreamEnd-p.Position {
+			return fmt.Errorf("partition %d is at %d of %d, and %d behind", i, p.Position, *l.StreamEnd, *p.Lag)
+		}
+	}
+	if lowest != l.Position || len(l.Partitions) != 16 {
+		return fmt.Errorf("the lowest of %d partitions is %d, and the position %d", len(l.Partitions), lowest, l.Position)
+	}
+	if l.Parked+l.Dismissed != l.Outcomes["parked"] {
+		return fmt.Errorf("%d are parked and %d dismissed, and %d were", l.Parked, l.Dismissed, l.Outcomes["parked"])
+	}
+	return nil
+}
+
+// TestStatusUnderTraffic: while messages come and are projected, many of them
+// parked, no look has a position beyond the end, or two counts that disagree.
+func TestStatusUnderTraffic(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	g := workload.New(181, workload.Config{Accounts: 40, HostileShare: 0.3})
+	if err := s.publish(t.Context(), g, 200, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	watch := launch(t, "projector", s.settings, "status", "--watch", "--interval", "100ms", "--json")
+	ctx, stop := context.WithCancel(t.Context())
+	published := make(chan error, 1)
+	go func() {
+		var err error
+		for ctx.Err() == nil && err == nil {
+			err = s.publish(t.Context(), g, 400, 300*time.Millisecond)
+		}
+		published <- err
+	}()
+	for _, args := range [][]string{{"status", "--json"}, {"status", "--json"}, {"status", "--json"}} {
+		out, status := command(t, "projector", s.settings, args...)
+		l, err := lookIn(out)
+		if err != nil || status != 0 || l.agrees() != nil {
+			t.Errorf("exit %d, %v, %v: %s", status, err, l.agrees(), out)
+		}
+	}
+	eventually(t, "twenty looks", time.Minute, func(context.Context) error {
+		if n := strings.Count(watch.out.tail(1<<24), "\n{"); n < 20 {
+			return fmt.Errorf("%d", n)
+		}
+		return nil
+	})
+	stop()
+	if err := <-published; err != nil {
+		t.Fatal(err)
+	}
+	watch.signal(syscall.SIGTERM)
+	if status := watch.wait(); status != 0 {
+		t.Errorf("watched, it ends with %d", status)
+	}
+	looks, ends := 0, map[uint64]bool{}
+	for lines := bufio.NewScanner(strings.NewReader(watch.out.tail(1 << 24))); lines.Scan(); {
+		if !strings.HasPrefix(lines.Text(), "{") {
+			continue
+		}
+		var l statusLook
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil || l.Error != "" || l.agrees() != nil {
+			t.Errorf("%v, %v: %s", err, l.agrees(), lines.Text())
+			continue
+		}
+		looks++
+		ends[*l.StreamEnd] = true
+	}
+	if len(ends) < 5 {
+		t.Errorf("in %d looks the stream had %d ends: nothing was published meanwhile", looks, len(ends))
+	}
+	t.Logf("%d looks, %d ends", looks, len(ends))
+}
+
+// TestStatusSaysWhatItWaitsFor: where the database, or NATS, has fallen silent,
+// status says what it waits for, and ends with 1 saying so; watched, it tells of
+// the looks that failed, and goes on when the server does.
+func TestStatusSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	for _, c := range []struct {
+		server  string
+		setting string
+		network *tcpproxy.Proxy
+		waits   string // %s: the address
+		gaveUp  string
+		watched string
+	}{
+		{"database", "DATABASE_URL", tcpproxy.ForTest(t, s.databaseAddr()), "waiting for the database at %s, for at most ",
+			"gave up after 10s of waiting for the database at %s", "this look failed: gave up after 3s of waiting for the database at %s"},
+		{"NATS", "NATS_URL", tcpproxy.ForTest(t, s.nats.Addr()), "waiting for NATS at nats://%s, for at most 10s",
+			"connect to NATS: not within 5s: nats://%s: it accepts connections, and says nothing for 2s",
+			"this look failed: gave up after 3s of waiting for NATS at nats://%s"},
+	} {
+		t.Run(c.server, func(t *testing.T) {
+			t.Parallel()
+			settings := maps.Clone(s.settings)
+			settings["DATABASE_URL"] = s.database
+			if c.setting == "NATS_URL" {
+				settings[c.setting] = "nats://" + c.network.Addr()
+			} else {
+				settings[c.setting] = s.through(t, c.network)
+			}
+			at := func(text string) string { return strings.ReplaceAll(text, "%s", c.network.Addr()) }
+			watch := launch(t, "projector", settings, "status", "--watch", "--interval", "200ms", "--timeout", "3s")
+			eventually(t, "a look", time.Minute, says(watch, "position 3 of 3, 0 behind"))
+			c.network.Stall()
+			out, status := command(t, "projector", settings, "status")
+			if status != 1 || !strings.Contains(out, at(c.waits)) || !strings.Contains(out, at(c.gaveUp)) {
+				t.Errorf("exit %d: %s", status, out)
+			}
+			eventually(t, "the watch to say so", time.Minute, says(watch, at(c.watched)))
+			failed := len(watch.out.tail(1 << 24))
+			c.network.Resume()
+			eventually(t, "another look", time.Minute, func(context.Context) error {
+				if out := watch.out.tail(1 << 24); !strings.Contains(out[failed:], "position 3 of 3, 0 behind") {
+					return errors.New(out[failed:])
+				}
+				return nil
+			})
+			watch.signal(syscall.SIGINT)
+			if status := watch.wait(); status != 0 {
+				t.Errorf("the last look was fine, and the watch ends with %d", status)
+			}
+		})
+	}
+}
+
+// TestStatusWatchEndsAsItsLastLook: in blocks, with an empty line between; what
+// was behind and not progressing at the last look is the exit status.
+func TestStatusWatchEndsAsItsLastLook(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := launch(t, "projector", s.settings, "run")
+	s.marked(t, someone, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	watch := launch(t, "projector", s.settings, "status", "--watch", "--interval", "100ms")
+	eventually(t, "two looks", time.Minute, says(watch, "\n\ngeneration 1 (live)"))
+	projector.kill()
+	s.marked(t, someone, 2)
+	eventually(t, "it to be behind", time.Minute, says(watch, "position 3 of 5, 2 behind, NOT progressing; 0 parked"))
+	watch.signal(syscall.SIGTERM)
+	if status := watch.wait(); status != 1 {
+		t.Errorf("exit %d", status)
+	}
+	recreate(t, s.nats.URL())
+	watch = launch(t, "projector", s.settings, "status", "--watch", "--interval", "100ms", "--json")
+	eventually(t, "the refusal", time.Minute, says(watch, `"refused":{"exit":12,`))
+	watch.signal(syscall.SIGTERM)
+	if status := watch.wait(); status != 12 {
+		t.Errorf("exit %d", status)
+	}
+}
+
+// TestStatusTellsRateAndTimeLeft: behind and at work, it says how fast that goes
+// and how long it will take, and ends with 0.
+func TestStatusTellsRateAndTimeLeft(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	if err := s.publish(t.Context(), workload.New(182, workload.Config{Accounts: 50}), 20_000, 0); err != nil {
+		t.Fatal(err)
+	}
+	slow := maps.Clone(s.settings)
+	slow["DATABASE_URL"], slow["BATCH_EVENTS"] = s.slowly(t, 200_000), "100"
+	launch(t, "projector", slow, "run")
+	moving := regexp.MustCompile(`position \d+ of 20000, \d+ behind, progressing by [1-9]\d* a second, time left (\d+[hms])+; `)
+	eventually(t, "rate and time left", time.Minute, func(context.Context) error {
+		out, status := command(t, "projector", s.settings, "status")
+		if !moving.MatchString(out) {
+			return fmt.Errorf("exit %d: %s", status, out)
+		}
+		if status != 0 {
+			t.Fatalf("exit %d: %s", status, out)
+		}
+		return nil
+	})
+}
