@@ -103,18 +103,26 @@ WHERE d.stream_name = $1 AND d.stream_created = $2`), g.Stream.Name, g.Stream.Cr
 }
 
 // CountParked counts the parked messages of the live generation that were not
-// dismissed.
-func CountParked(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
+// dismissed, of the partitions that this replica owns. Those of partitions that no
+// live replica owns are its, too, where it has been one for longest: so all
+// replicas' counts add up to all there are.
+func CountParked(ctx context.Context, pool *pgxpool.Pool, replica string) (n int64, err error) {
 	g, err := liveGeneration(ctx, pool)
 	if err != nil {
 		return 0, err
 	}
-	err = pool.QueryRow(ctx, inSchema(g.Number, `SELECT count(*) FROM {schema}.parked`)).Scan(&n)
+	err = pool.QueryRow(ctx, inSchema(g.Number, `
+SELECT count(*) FROM {schema}.parked p
+WHERE p.partition IN (
+        SELECT c.partition FROM export.checkpoints c LEFT JOIN export.members m ON m.member = c.owner
+        WHERE c.generation = $1 AND (c.owner = $2
+            OR m.member IS NULL AND $2 = (SELECT member FROM export.members ORDER BY joined_at, member LIMIT 1)))
+    AND NOT EXISTS (SELECT FROM export.dismissals d WHERE d.stream_name = $3 AND d.stream_created = $4 AND d.position = p.position)`),
+		g.Number, replica, g.Stream.Name, g.Stream.Created).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count parked messages: %w", err)
 	}
-	dismissed, err := countDismissed(ctx, pool, g)
-	return n - dismissed, err
+	return n, nil
 }
 
 // ListParked calls each with the parked messages of the live generation after

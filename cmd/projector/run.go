@@ -66,9 +66,9 @@ func (p *program) follow(ctx context.Context) error {
 
 	reg := ops.Registry()
 	reg.MustRegister(ops.PoolCollector(pool))
-	watch := telemetry.NewProjector(reg, 15*time.Second)
-	parked := prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_parked_events",
-		Help: "Parked messages on record in the live generation."})
+	watch := telemetry.NewProjector(reg, 15*time.Second, max(3*time.Second, 3*store.Takeover/10))
+	parked := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "projector_parked_events",
+		Help: "Parked messages on record in the live generation, of the partitions that this replica owns; over all replicas they add up to all."}, nil)
 	differences := prometheus.NewCounter(prometheus.CounterOpts{Name: "projector_verify_differences_total",
 		Help: "Accounts that the audit found to differ from a fold of their messages."})
 	progress := prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_rebuild_progress_ratio",
@@ -101,7 +101,7 @@ func (p *program) follow(ctx context.Context) error {
 		g.Go(func() error { return db.await(gctx, log) })
 	}
 	g.Go(func() error {
-		steadily(actx, 5*time.Second, aMoment, func(ctx context.Context) error { return countParked(ctx, pool, parked) }, nil)
+		steadily(actx, 5*time.Second, aMoment, func(ctx context.Context) error { return countParked(ctx, pool, replica, parked) }, nil)
 		return nil
 	})
 	g.Go(func() error {
@@ -141,14 +141,17 @@ func outlasting(ctx context.Context, by time.Duration) (context.Context, context
 // aMoment is more than looking something up takes.
 const aMoment = 20 * time.Second
 
-// countParked keeps the gauge of parked messages current. That the database is
-// away is told by readiness.
-func countParked(ctx context.Context, pool *pgxpool.Pool, gauge prometheus.Gauge) error {
-	n, err := readmodel.CountParked(ctx, pool)
-	if err == nil {
-		gauge.Set(float64(n))
+// countParked keeps the gauge of parked messages current. Where they cannot be
+// counted there is none: another replica may have taken them over, and a sum would
+// have them twice. That the database is away is told by readiness.
+func countParked(ctx context.Context, pool *pgxpool.Pool, replica string, gauge *prometheus.GaugeVec) error {
+	n, err := readmodel.CountParked(ctx, pool, replica)
+	if err != nil {
+		gauge.Reset()
+		return err
 	}
-	return err
+	gauge.WithLabelValues().Set(float64(n))
+	return nil
 }
 
 // rebuilt is how much of the stream a generation that is being built has.

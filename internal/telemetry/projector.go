@@ -22,8 +22,6 @@ import (
 type Projector struct {
 	events     *prometheus.CounterVec
 	position   *prometheus.GaugeVec
-	lag        prometheus.Gauge
-	lagTime    prometheus.Gauge
 	batch      prometheus.Histogram
 	took       prometheus.Histogram
 	toCommit   prometheus.Histogram
@@ -31,27 +29,21 @@ type Projector struct {
 	restarts   *prometheus.CounterVec
 	progress   prometheus.Gauge
 	partitions prometheus.Gauge
+	all        prometheus.Gauge
 	off        *prometheus.GaugeVec
 	paused     prometheus.Gauge
 	patience   time.Duration
-	mu         sync.Mutex
-	last       time.Time // of progress
-	end        projections.StreamInfo
-	reached    map[int]reached
-	generation int64
-	owned      map[int]bool // partitions; nil: all of them
-	behind     uint64       // the lag that is shown
-	pause      *projections.Pause
-}
 
-type reached struct {
-	position uint64
-	asOf     time.Time
+	mu         sync.Mutex
+	lag        lag
+	generation int64
+	owned      map[int]bool // partitions; nil: not known yet
 }
 
 // NewProjector registers the metrics. Without progress for patience a
-// projector is not ready.
-func NewProjector(reg prometheus.Registerer, patience time.Duration) *Projector {
+// projector is not ready. What is known of stream and checkpoints may be as old as
+// grace, a bit more than the engine takes between two looks.
+func NewProjector(reg prometheus.Registerer, patience, grace time.Duration) *Projector {
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets,
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100})
@@ -62,10 +54,6 @@ func NewProjector(reg prometheus.Registerer, patience time.Duration) *Projector 
 			Help: "Messages committed, by event type (without controlplane.) and outcome."}, []string{"type", "outcome"}),
 		position: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "projector_position",
 			Help: "Stream sequence up to which a partition's messages are committed."}, []string{"partition"}),
-		lag: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_lag_events",
-			Help: "The stream's last sequence less the lowest checkpoint of the partitions that this replica owns; while projecting is paused, of all."}),
-		lagTime: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_lag_seconds",
-			Help: "How far the read model is behind the stream in time; 0 where nothing waits."}),
 		batch: histogram("projector_batch_events", "Messages in a committed batch.", prometheus.ExponentialBuckets(1, 4, 10)),
 		took:  histogram("projector_batch_duration_seconds", "Time from the start to the end of a batch's transaction.", seconds),
 		toCommit: histogram("projector_event_to_commit_seconds",
@@ -77,19 +65,40 @@ func NewProjector(reg prometheus.Registerer, patience time.Duration) *Projector 
 		progress: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_last_progress_timestamp_seconds",
 			Help: "When a checkpoint was last written; beats while the stream is idle or projecting is paused, too."}),
 		partitions: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_partitions",
-			Help: "Partitions that this replica owns; over all replicas they add up to the stream's."}),
+			Help: "Partitions that this replica owns; over all replicas they add up to projector_stream_partitions."}),
+		all: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_stream_partitions",
+			Help: "Partitions of the stream, by its subject transform."}),
 		off: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "projector_stream_off_contract",
 			Help: "1 for each setting of the stream that is not as the contract wants it, though nothing is lost by it yet."}, []string{"what"}),
 		paused: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_paused",
 			Help: "1 while projecting is paused, by projector pause: no checkpoint moves until projector resume."}),
-		patience: patience, reached: map[int]reached{},
+		patience: patience, lag: lag{grace: grace, reached: map[int]reached{}, owned: -1, began: time.Now()},
 	}
-	reg.MustRegister(p.events, p.position, p.lag, p.lagTime, p.batch, p.took, p.toCommit, p.info, p.restarts, p.progress,
-		p.partitions, p.off, p.paused)
+	reg.MustRegister(p, p.events, p.position, p.batch, p.took, p.toCommit, p.info, p.restarts, p.progress,
+		p.partitions, p.all, p.off, p.paused)
 	for _, reason := range []string{"fenced", "stalled", "source", "store"} {
 		p.restarts.WithLabelValues(reason)
 	}
 	return p
+}
+
+// Describe implements [prometheus.Collector].
+func (p *Projector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- lagEvents
+	ch <- lagSeconds
+	ch <- lagKnown
+}
+
+// Collect implements [prometheus.Collector], for what depends on when it is asked.
+func (p *Projector) Collect(ch chan<- prometheus.Metric) {
+	p.mu.Lock()
+	f := p.lag.figures(time.Now())
+	p.mu.Unlock()
+	ch <- prometheus.MustNewConstMetric(lagSeconds, prometheus.GaugeValue, f.seconds)
+	if f.known {
+		ch <- prometheus.MustNewConstMetric(lagEvents, prometheus.GaugeValue, f.events)
+		ch <- prometheus.MustNewConstMetric(lagKnown, prometheus.GaugeValue, float64(f.since.UnixMilli())/1000)
+	}
 }
 
 // Committed implements [projections.Observer].
@@ -109,16 +118,18 @@ func (p *Projector) Committed(s projections.Stats) {
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last = now
+	p.lag.written = now
 	p.of(s.Generation)
 	for _, a := range s.Advances {
 		if p.owned != nil && !p.owned[a.Partition] {
 			continue // given up meanwhile
 		}
 		p.position.WithLabelValues(strconv.Itoa(a.Partition)).Set(float64(a.To))
-		p.reached[a.Partition] = reached{a.To, a.AsOf}
+		p.lag.reached[a.Partition] = reached{a.To, a.AsOf}
 	}
-	p.measure(true)
+	if p.owned != nil {
+		p.lag.owns(len(p.owned))
+	}
 }
 
 // of makes the figures those of a generation.
@@ -128,7 +139,7 @@ func (p *Projector) of(generation int64) {
 	}
 	p.info.Reset()
 	p.position.Reset()
-	clear(p.reached)
+	clear(p.lag.reached)
 	p.generation = generation
 	p.info.WithLabelValues(strconv.FormatInt(generation, 10),
 		fmt.Sprintf("%d.%d", projections.VersionMajor, projections.VersionMinor)).Set(1)
@@ -144,18 +155,16 @@ func (p *Projector) Shared(generation int64, partitions []int) {
 	for _, n := range partitions {
 		p.owned[n] = true
 	}
-	for n := range p.reached {
+	for n := range p.lag.reached {
 		if !p.owned[n] {
-			delete(p.reached, n)
+			delete(p.lag.reached, n)
 			p.position.DeleteLabelValues(strconv.Itoa(n))
 		}
 	}
+	p.lag.owns(len(partitions))
 	if len(partitions) == 0 { // nothing to write: to be there is all there is to do
-		p.last = time.Now()
+		p.lag.written = time.Now()
 		p.progress.SetToCurrentTime()
-		p.behind = 0
-		p.lag.Set(0)
-		p.lagTime.Set(0)
 	}
 }
 
@@ -163,16 +172,20 @@ func (p *Projector) Shared(generation int64, partitions []int) {
 func (p *Projector) Looked(info projections.StreamInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.measure(false)
 	for _, d := range info.Off {
 		p.off.WithLabelValues(d.What).Set(1)
 	}
-	for _, d := range p.end.Off {
+	for _, d := range p.lag.end.Off {
 		if !slices.ContainsFunc(info.Off, func(now projections.Deviation) bool { return now.What == d.What }) {
 			p.off.DeleteLabelValues(d.What)
 		}
 	}
-	p.end = info
+	p.learned(info)
+}
+
+func (p *Projector) learned(info projections.StreamInfo) {
+	p.lag.learned(info)
+	p.all.Set(float64(info.Partitions))
 }
 
 // Paused implements [projections.Observer]. What is behind is told for the whole
@@ -181,21 +194,16 @@ func (p *Projector) Looked(info projections.StreamInfo) {
 func (p *Projector) Paused(pause *projections.Pause, info projections.StreamInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pause = pause; pause == nil {
+	if p.lag.pause = pause; pause == nil {
 		p.paused.Set(0)
 		return
 	}
 	p.paused.Set(1)
-	p.last = time.Now()
+	p.lag.written = time.Now()
 	p.progress.SetToCurrentTime()
-	if info.Name == "" {
-		return // as it was, and readiness does not depend on it
-	}
-	p.behind = info.Last - min(info.Last, pause.Lowest)
-	p.lag.Set(float64(p.behind))
-	p.lagTime.Set(0)
-	if p.behind > 0 && !pause.AsOf.IsZero() {
-		p.lagTime.Set(max(0, info.Time.Sub(pause.AsOf).Seconds()))
+	if info.Name != "" { // else the end is as it was, and readiness does not depend on it
+		info.Off = p.lag.end.Off // what is told of them is so, until the next look
+		p.learned(info)
 	}
 }
 
@@ -204,45 +212,14 @@ func (p *Projector) Paused(pause *projections.Pause, info projections.StreamInfo
 func (p *Projector) State() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pause == nil {
+	if p.lag.pause == nil {
 		return ""
 	}
-	return "paused " + p.pause.String() + ": `projector resume` ends that"
+	return "paused " + p.lag.pause.String() + ": `projector resume` ends that"
 }
 
 // Restarted implements [projections.Observer].
 func (p *Projector) Restarted(reason string) { p.restarts.WithLabelValues(reason).Inc() }
-
-// measure sets the lag behind the end that the stream had at the last look.
-// Partitions without a message are moved on only after a look, so a lag is
-// raised no sooner than at the look after: until then it is one by name only.
-func (p *Projector) measure(onlyLower bool) {
-	owned := p.end.Partitions
-	if p.owned != nil {
-		owned = len(p.owned)
-	}
-	if len(p.reached) < owned || owned == 0 {
-		return // not all partitions have reported yet
-	}
-	first := true
-	var low reached
-	for _, r := range p.reached {
-		if first || r.position < low.position {
-			low, first = r, false
-		}
-	}
-	if low.position >= p.end.Last {
-		p.behind = 0
-		p.lag.Set(0)
-		p.lagTime.Set(0)
-		return
-	}
-	if lag := p.end.Last - low.position; !onlyLower || lag < p.behind {
-		p.behind = lag
-		p.lag.Set(float64(lag))
-		p.lagTime.Set(max(0, p.end.Time.Sub(low.asOf).Seconds()))
-	}
-}
 
 // Ready fails while no checkpoint is written: those of idle partitions are
 // every second, so silence means that nothing moves, whatever the reason. A
@@ -251,8 +228,8 @@ func (p *Projector) measure(onlyLower bool) {
 func (p *Projector) Ready() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch since := time.Since(p.last); {
-	case p.last.IsZero():
+	switch since := time.Since(p.lag.written); {
+	case p.lag.written.IsZero():
 		return fmt.Errorf("no checkpoint written yet")
 	case since > p.patience:
 		return fmt.Errorf("no checkpoint written for %s", since.Round(time.Second))

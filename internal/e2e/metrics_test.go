@@ -1,0 +1,197 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"accountexport/internal/local/tcpproxy"
+	"accountexport/internal/workload"
+	"accountexport/readmodel"
+)
+
+// watchedThrough is a replica that reaches one of its servers by way of a network.
+func (s *system) watchedThrough(t *testing.T, setting string, network *tcpproxy.Proxy) watched {
+	t.Helper()
+	other := &system{settings: maps.Clone(s.settings)}
+	if setting == "NATS_URL" {
+		other.settings[setting] = "nats://" + network.Addr()
+	} else {
+		other.settings[setting] = s.through(t, network)
+	}
+	return other.watched(t)
+}
+
+// TestLagWhileServersStand: while the database, or NATS, stands still, the lag in
+// seconds grows from scrape to scrape, what it is known by does not get younger,
+// and in the end the projector is not ready; when the server goes on, all falls
+// back to what it was.
+func TestLagWhileServersStand(t *testing.T) {
+	t.Parallel()
+	for _, setting := range []string{"DATABASE_URL", "NATS_URL"} {
+		t.Run(setting, func(t *testing.T) {
+			t.Parallel()
+			s := newSystem(t)
+			at := s.databaseAddr()
+			if setting == "NATS_URL" {
+				at = s.nats.Addr()
+			}
+			network := tcpproxy.ForTest(t, at)
+			w := s.watchedThrough(t, setting, network)
+			s.marked(t, someone, 3)
+			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			calm := []string{"projector_lag_seconds 0\n", "projector_lag_events 0\n", "projector_stream_partitions 16\n", "projector_partitions 16\n"}
+			w.tells(t, "ok", calm...)
+			if lag := w.metric(t, "projector_lag_known_timestamp_seconds"); time.Since(time.Unix(int64(lag), 0)) > time.Minute {
+				t.Errorf("known at %v", lag)
+			}
+
+			network.Stall()
+			s.marked(t, someone, 5)
+			grown := func(what string, than float64) (seconds float64) {
+				t.Helper()
+				eventually(t, what, time.Minute, func(context.Context) error {
+					if seconds = w.metric(t, "projector_lag_seconds"); seconds <= than {
+						return fmt.Errorf("%v s", seconds)
+					}
+					return nil
+				})
+				return seconds
+			}
+			first := grown("a lag", 3)
+			known := w.metric(t, "projector_lag_known_timestamp_seconds")
+			second := grown("the lag to grow", first+2)
+			grown("the lag to grow on", second+2)
+			if now := w.metric(t, "projector_lag_known_timestamp_seconds"); now > known {
+				t.Errorf("known at %v, and then at %v, with the server standing still", known, now)
+			}
+			eventually(t, "it not to be ready", time.Minute, func(ctx context.Context) error {
+				if status, _, body, err := get(ctx, "http://"+w.addr+"/readyz", ""); err != nil || status != http.StatusServiceUnavailable {
+					return fmt.Errorf("%d, %v: %s", status, err, body)
+				}
+				return nil
+			})
+			if lag := w.metric(t, "projector_lag_seconds"); lag < 15 {
+				t.Errorf("not ready, and the lag is %v s", lag)
+			}
+
+			network.Resume()
+			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			w.tells(t, "ok", calm...)
+		})
+	}
+}
+
+// TestLagOfARefusedStream: a projector that refuses the stream ends, and with it
+// its metrics: nothing goes on saying that all is well.
+func TestLagOfARefusedStream(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	w := s.watched(t)
+	s.marked(t, someone, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	w.tells(t, "ok", "projector_lag_seconds 0\n")
+	recreate(t, s.nats.URL())
+	if status := w.wait(); status != 12 {
+		t.Errorf("exit %d: %s", status, w.out.tail(2000))
+	}
+	if status, _, body, err := get(t.Context(), "http://"+w.addr+"/metrics", ""); err == nil {
+		t.Errorf("metrics are still served: %d: %s", status, body)
+	}
+}
+
+// TestSumsOverReplicas: parked messages and partitions add up over replicas to
+// what there is, while some die, some come, and projecting is paused.
+func TestSumsOverReplicas(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	first, second := s.watched(t), s.watched(t)
+	if err := s.publish(t.Context(), workload.New(183, workload.Config{Accounts: 40, HostileShare: 0.3}), 1000, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	eventually(t, "two to share", time.Minute, s.evenly(8, 8))
+	sums := func(when string, replicas ...watched) {
+		t.Helper()
+		st, err := readmodel.Inspect(t.Context(), s.pool)
+		if err != nil || st.Parked < 20 {
+			t.Fatalf("%d parked, %v", st.Parked, err)
+		}
+		eventually(t, when, time.Minute, func(context.Context) error {
+			var parked, partitions float64
+			for _, w := range replicas {
+				if !strings.Contains(w.scrape(t), "\nprojector_parked_events ") {
+					return errors.New("a replica has not counted yet")
+				}
+				parked, partitions = parked+w.metric(t, "projector_parked_events"), partitions+w.metric(t, "projector_partitions")
+			}
+			if parked != float64(st.Parked) || partitions != replicas[0].metric(t, "projector_stream_partitions") {
+				return fmt.Errorf("%v parked of %d, %v partitions of %v", parked, st.Parked, partitions, replicas[0].metric(t, "projector_stream_partitions"))
+			}
+			return nil
+		})
+	}
+	sums("two replicas", first, second)
+	for _, w := range []watched{first, second} {
+		if w.metric(t, "projector_parked_events") == 0 {
+			t.Error("one of two replicas counts all")
+		}
+	}
+	second.kill()
+	sums("one that is left", first)
+	if out, status := command(t, "projector", s.settings, "pause"); status != 0 {
+		t.Fatalf("pause: exit %d: %s", status, out)
+	}
+	third := s.watched(t)
+	third.tells(t, "paused since ")
+	first.kill()
+	st, err := readmodel.Inspect(t.Context(), s.pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "who came while paused to count all", time.Minute, func(context.Context) error {
+		if n := third.metric(t, "projector_parked_events"); n != float64(st.Parked) {
+			return fmt.Errorf("%v of %d", n, st.Parked)
+		}
+		return nil
+	})
+	if out, status := command(t, "projector", s.settings, "resume"); status != 0 {
+		t.Fatalf("resume: exit %d: %s", status, out)
+	}
+	sums("it alone", third)
+}
+
+// TestMetricsOfTheProjectorPassLint: names, units and helps are as Prometheus
+// wants them, as the program serves them.
+func TestMetricsOfTheProjectorPassLint(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	w := s.watched(t)
+	s.marked(t, someone, 3)
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	w.tells(t, "ok", "projector_parked_events 0\n", "projector_lag_events 0\n")
+	problems, err := promlint.New(bytes.NewReader([]byte(w.scrape(t)))).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func (w watched) scrape(t *testing.T) string {
+	t.Helper()
+	_, _, body, err := get(t.Context(), "http://"+w.addr+"/metrics", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}

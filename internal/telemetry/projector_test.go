@@ -1,0 +1,202 @@
+package telemetry
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"accountexport/projections"
+)
+
+// watched is a projector of two partitions whose stream and checkpoints a test
+// moves; clocks are those of a bubble.
+type watched struct {
+	*Projector
+	reg *prometheus.Registry
+}
+
+func watch() watched {
+	w := watched{reg: prometheus.NewRegistry()}
+	w.Projector = NewProjector(w.reg, 15*time.Second, 3*time.Second)
+	return w
+}
+
+// looks is a look at the stream that ends at a position, and commits is what the
+// projector then does about both partitions.
+func (w watched) looks(end uint64) {
+	w.Looked(projections.StreamInfo{Name: "S", Last: end, Time: time.Now(), Partitions: 2})
+}
+
+func (w watched) commits(to ...uint64) {
+	s := projections.Stats{Generation: 1}
+	for i, p := range to {
+		s.Advances = append(s.Advances, projections.Advance{Partition: i, To: p, AsOf: time.Now()})
+	}
+	w.Committed(s)
+}
+
+// says are lag in events and in seconds, and how old what is known is; -1 where
+// that is not told.
+func (w watched) says(t *testing.T) [3]float64 {
+	t.Helper()
+	out := [3]float64{-1, -1, -1}
+	all, err := w.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all {
+		v := m.GetMetric()[0].GetGauge().GetValue()
+		switch m.GetName() {
+		case "projector_lag_events":
+			out[0] = v
+		case "projector_lag_seconds":
+			out[1] = v
+		case "projector_lag_known_timestamp_seconds":
+			out[2] = float64(time.Now().UnixMilli())/1000 - v
+		}
+	}
+	return out
+}
+
+func (w watched) want(t *testing.T, when string, want ...float64) {
+	t.Helper()
+	got := w.says(t)
+	for i := range want {
+		if d := got[i] - want[i]; d > 0.01 || d < -0.01 {
+			t.Errorf("%s: lag in events, in seconds, and age are %v, want %v", when, got, want)
+			return
+		}
+	}
+}
+
+// follows has the projector follow an idle stream for so many seconds.
+func (w watched) follows(end uint64, seconds int) {
+	for range seconds {
+		w.looks(end)
+		w.commits(end, end)
+		time.Sleep(time.Second)
+	}
+}
+
+func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
+	t.Run("nothing is known at first", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := watch()
+			w.want(t, "at start", -1, 0, -1)
+			time.Sleep(10 * time.Second)
+			w.want(t, "without any answer", -1, 10, -1)
+			w.Shared(1, []int{0, 1})
+			w.looks(100)
+			w.want(t, "without a checkpoint", -1, 10, -1)
+			w.commits(40)
+			time.Sleep(time.Second)
+			w.looks(100)
+			w.want(t, "one partition has told", 60, 1, 1)
+			w.commits(100, 100)
+			w.want(t, "both are there", 0, 0, 0)
+		})
+	})
+	t.Run("idle", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := watch()
+			w.Shared(1, []int{0, 1})
+			w.follows(7, 5)
+			w.want(t, "followed", 0, 0, 1)
+			time.Sleep(29 * time.Second) // neither is heard of
+			w.want(t, "the stream cannot be asked", 0, 30, 30)
+			for range 10 {
+				w.looks(7)
+				time.Sleep(time.Second)
+			}
+			w.want(t, "it can be, and no checkpoint can be written", 0, 40, 40)
+			w.follows(7, 1)
+			w.want(t, "all is well again", 0, 0, 1)
+		})
+	})
+	t.Run("messages wait", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := watch()
+			w.Shared(1, []int{0, 1})
+			w.follows(7, 5)
+			w.looks(20)
+			w.want(t, "behind by name", 0, 0)
+			time.Sleep(time.Second)
+			w.looks(30)
+			w.want(t, "behind", 23, 2)
+			w.commits(30, 30)
+			w.want(t, "caught up", 0, 0)
+			w.looks(50)
+			time.Sleep(33 * time.Second)
+			w.want(t, "the servers stand", 20, 33)
+			time.Sleep(time.Second)
+			w.want(t, "and a second later", 20, 34)
+		})
+	})
+	t.Run("without partitions", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := watch()
+			for range 3 {
+				w.Shared(1, nil)
+				w.looks(7)
+				time.Sleep(time.Second)
+			}
+			w.want(t, "a member", 0, 0, 1)
+			time.Sleep(20 * time.Second)
+			w.want(t, "cut off", 0, 21, 21)
+		})
+	})
+	t.Run("paused", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := watch()
+			pause := &projections.Pause{Since: time.Now(), Generation: 1, Lowest: 5, AsOf: time.Now()}
+			for range 8 {
+				w.Paused(pause, projections.StreamInfo{Name: "S", Last: 9, Time: time.Now(), Partitions: 2})
+				time.Sleep(time.Second)
+			}
+			w.want(t, "of all partitions", 4, 8, 1)
+			for range 10 {
+				w.Paused(pause, projections.StreamInfo{})
+				time.Sleep(time.Second)
+			}
+			w.want(t, "without the stream", 4, 18, 11)
+			if err := w.Ready(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+// TestReadinessGoesWithTheLag: where it is not ready since nothing is written, the
+// lag is at least as long.
+func TestReadinessGoesWithTheLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		w.Shared(1, []int{0, 1})
+		w.follows(7, 2)
+		if err := w.Ready(); err != nil {
+			t.Error(err)
+		}
+		for range 20 {
+			w.looks(7)
+			time.Sleep(time.Second)
+			if lag := w.says(t)[1]; (w.Ready() != nil) != (lag > 15) {
+				t.Errorf("ready: %v, and the lag is %v s", w.Ready(), lag)
+			}
+		}
+	})
+}
+
+func TestMetricsPassLint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		w.Shared(1, []int{0, 1})
+		w.follows(7, 2)
+		problems, err := testutil.GatherAndLint(w.reg)
+		if err != nil || len(problems) > 0 {
+			t.Errorf("%v, %v", problems, err)
+		}
+	})
+}
