@@ -132,7 +132,7 @@ func (s *system) owned(t *testing.T) map[string][]int {
 		}
 	}
 	out, _ := command(t, "projector", s.settings, "status", "--json")
-	if err := json.Unmarshal([]byte(out), &st); err != nil {
+	if err := json.Unmarshal(printed(out), &st); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	owned := map[string][]int{}

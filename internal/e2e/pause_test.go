@@ -227,7 +227,7 @@ func (s *system) standsStill(t *testing.T) {
 		}
 	}
 	out, status := command(t, "projector", s.settings, "status", "--json")
-	if err := json.Unmarshal([]byte(out), &st); err != nil || status != 0 || st.Lag == 0 || st.Paused == nil ||
+	if err := json.Unmarshal(printed(out), &st); err != nil || status != 0 || st.Lag == 0 || st.Paused == nil ||
 		st.Paused.Since.IsZero() || !strings.Contains(st.Paused.By, "@") || st.Paused.Note != "a new disk" {
 		t.Errorf("status: exit %d, %v: %s", status, err, out)
 	}

@@ -174,7 +174,7 @@ func (s *system) checkStatus(t *testing.T, last int) {
 	}
 	eventually(t, "status without lag", 10*time.Second, func(context.Context) error {
 		out, status := command(t, "projector", s.settings, "status", "--json")
-		if err := json.Unmarshal([]byte(out), &st); err != nil || status != 0 {
+		if err := json.Unmarshal(printed(out), &st); err != nil || status != 0 {
 			return fmt.Errorf("exit %d, %v: %s", status, err, out)
 		}
 		if st.Lag != 0 {

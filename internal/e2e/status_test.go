@@ -32,10 +32,12 @@ type statusLook struct {
 	Error string
 }
 
-// lookIn is what `status --json` has printed, beside what it said on standard
-// error: for what it waits.
+// printed is the JSON of `status --json`, without what it said on standard error:
+// for what it waits.
+func printed(out string) []byte { return []byte(out[max(0, strings.Index(out, "{")):]) }
+
 func lookIn(out string) (l statusLook, err error) {
-	err = json.Unmarshal([]byte(out[max(0, strings.Index(out, "{")):]), &l)
+	err = json.Unmarshal(printed(out), &l)
 	return l, err
 }
 
@@ -113,7 +115,7 @@ func TestStatusUnderTraffic(t *testing.T) {
 			continue
 		}
 		var l statusLook
-		if err := json.Unmarshal(lines.Bytes(), &l); err != nil || l.Error != "" || l.agrees() != nil {
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil || l.Error != "" || l.StreamEnd == nil || l.agrees() != nil {
 			t.Errorf("%v, %v: %s", err, l.agrees(), lines.Text())
 			continue
 		}
