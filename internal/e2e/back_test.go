@@ -71,6 +71,7 @@ func TestNewMajorVersionTakesNobodyBack(t *testing.T) {
 		t.Errorf("why is not said: %s", out)
 	}
 	s.says(t, 10, "", "status") // generation 1 is still live
+	s.saysWithoutContradiction(t, 10)
 	list := filepath.Join(t.TempDir(), "differ")
 	s.says(t, 1, "--list: open", "rebuild", "--list", filepath.Join(list, "of no folder"))
 	s.says(t, 0, "are in "+list, "rebuild", "--accept-differences", "--list", list)

@@ -102,6 +102,7 @@ func TestErasingAnewGoesOn(t *testing.T) {
 		projector.kill()
 		s.importLedger(t, someone, "2026-03-25T07:11:48Z")
 		s.says(t, 17, someone, "status")
+		s.saysWithoutContradiction(t, 17)
 		if published {
 			if _, err := s.client.PublishErased(t.Context(), uuid(t, someone), time.Now()); err != nil {
 				t.Fatal(err)
