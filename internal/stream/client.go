@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,6 +25,7 @@ type Client struct {
 	log    *slog.Logger
 
 	denials *denials
+	deaf    *atomic.Bool // the connection is about to be made anew for that
 	away    *away
 	ends    *sync.Map // streams whose consumers may be removed
 	copy    bool      // of the stream that is projected
@@ -82,6 +84,22 @@ func (c *Client) infoOf(info *jetstream.StreamInfo) (out projections.StreamInfo,
 		return out, noTransform(info.Config, err)
 	}
 	return out, nil
+}
+
+// listenAgain has the connection made anew in a moment: the server has taken the
+// subscription to answers away, and the client library does not make it again, not
+// even once it may. Where it still may not, that is told again, and so on.
+func (c *Client) listenAgain() {
+	if c.deaf.Swap(true) {
+		return
+	}
+	time.AfterFunc(answerTimeout, func() {
+		c.deaf.Store(false)
+		if c.nc != nil && c.nc.IsConnected() {
+			c.log.Warn("the NATS user may not subscribe to where answers come; connecting anew", "server", redacted(c.nc.ConnectedUrl()))
+			_ = c.nc.ForceReconnect() // fails for a closed connection
+		}
+	})
 }
 
 // answerTimeout is more than a server that lives takes to answer a ping.

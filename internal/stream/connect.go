@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -97,7 +98,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	c := &Client{cfg: cfg, prefix: cfg.api(), log: cfg.Logger, denials: &denials{}, ends: &sync.Map{}, away: &away{}}
+	c := &Client{cfg: cfg, prefix: cfg.api(), log: cfg.Logger, denials: &denials{}, deaf: &atomic.Bool{}, ends: &sync.Map{}, away: &away{}}
 	if cfg.Domain != "" {
 		c.denials.domain = c.prefix
 	}
@@ -129,7 +130,9 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			c.denials.heard(err)
+			if c.denials.heard(err) {
+				c.listenAgain()
+			}
 			if !errors.Is(err, nats.ErrBadHeaderMsg) { // that message's own fault; it comes without headers
 				c.log.Warn("NATS", "error", err)
 			}

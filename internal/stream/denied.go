@@ -51,16 +51,17 @@ var (
 	deniedInbox   = regexp.MustCompile(`(?i)subscription to "([^"]+)"`)
 )
 
-// heard is told of every error of the connection.
-func (d *denials) heard(err error) {
+// heard is told of every error of the connection, and tells whether by it answers
+// are not heard any more.
+func (d *denials) heard(err error) (deaf bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if errors.Is(err, nats.ErrMaxSubscriptionsExceeded) {
 		d.unheard(ErrMaxSubscriptions)
-		return
+		return false
 	}
 	if !errors.Is(err, nats.ErrPermissionViolation) {
-		return
+		return false
 	}
 	if m := deniedInbox.FindStringSubmatch(err.Error()); m != nil {
 		root, _, _ := strings.Cut(m[1], ".")
@@ -69,11 +70,11 @@ func (d *denials) heard(err error) {
 			d.deaf = why
 		}
 		d.unheard(why)
-		return
+		return true
 	}
 	m := deniedSubject.FindStringSubmatch(err.Error())
 	if m == nil {
-		return
+		return false
 	}
 	subject := strings.ToLower(m[1])
 	for prefix := range d.waiting {
@@ -84,6 +85,7 @@ func (d *denials) heard(err error) {
 			d.end(prefix, errTaken)
 		}
 	}
+	return false
 }
 
 // taken is what a server of the domain takes a subject for.
