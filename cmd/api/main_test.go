@@ -39,7 +39,7 @@ func theProgram() clitest.Program {
 			"ADMIN_ADDR":           {Right: "127.0.0.1:0", Wrong: "9092"},
 			"SUPABASE_URL":         {Right: "http://127.0.0.1:1", Wrong: "project"},
 			"JWT_ISSUER":           {Right: "http://127.0.0.1:1/auth/v1", Wrong: "/auth/v1"},
-			"JWT_JWKS_URL":         {Right: "", Wrong: "keys"}, // with a secret there are none
+			"JWT_JWKS_URL":         {Right: "http://127.0.0.1:1/keys", Wrong: "keys"},
 			"JWT_SECRET":           {Right: secret, Wrong: "hunter2"},
 			"JWT_AUDIENCE":         {Right: "authenticated"},
 			"ALLOW_OAUTH_CLIENTS":  {Right: "a", Wrong: "a,,b"},
