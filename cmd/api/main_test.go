@@ -44,6 +44,7 @@ func theProgram() clitest.Program {
 			"JWT_AUDIENCE":         {Right: "authenticated"},
 			"ALLOW_OAUTH_CLIENTS":  {Right: "a", Wrong: "a,,b"},
 			"CORS_ALLOWED_ORIGINS": {Right: "https://app.example.com", Wrong: "app.example.com"},
+			"CORS_ALLOWED_HEADERS": {Right: "X-Tenant", Wrong: "X Tenant"},
 			"RATE_LIMIT":           {Right: "1", Wrong: "0"},
 			"ADDRESS_RATE_LIMIT":   {Right: "1:5", Wrong: "1:0"},
 			"TRUSTED_PROXIES":      {Right: "10.0.0.0/8", Wrong: "10.0.0.1/8"},

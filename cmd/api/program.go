@@ -64,6 +64,10 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	for i, o := range s.Origins {
 		origins[i] = string(o)
 	}
+	headers := make([]string, len(s.Headers))
+	for i, h := range s.Headers {
+		headers[i] = string(h)
+	}
 	for i, n := range s.TrustedProxies {
 		proxies[i] = netip.Prefix(n)
 	}
@@ -75,7 +79,7 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	p := &program{log: log, pool: pool, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
 		connections: int(s.MaxConnections), patience: s.WriteTimeout,
 		waits: waits,
-		api: api.NewServer(api.New(api.Config{Exports: exports, Waits: waits, Verifier: verifier, Origins: origins,
+		api: api.NewServer(api.New(api.Config{Exports: exports, Waits: waits, Verifier: verifier, Origins: origins, Headers: headers,
 			AccountRate: api.Rate(s.RateLimit), AddressRate: api.Rate(s.AddressRate), Proxies: proxies,
 			Encoders: int(max(2, s.MemoryLimit/(16<<20))), Registry: registry, Logger: log}), log),
 		admin: ops.NewServer(registry, log, ops.Check{Name: "database", Ready: exports.Ready},

@@ -47,6 +47,8 @@ func Docs() []Doc {
 			"client ids separated by commas", false},
 		{"CORS_ALLOWED_ORIGINS", "–", api, "origins of web pages that may read answers, or *",
 			"origins such as https://app.example.com, in lower case and without a path, separated by commas, or *", false},
+		{"CORS_ALLOWED_HEADERS", "–", api, "headers that such pages may send, beside those that SDKs send",
+			"names of headers such as X-Tenant, separated by commas", false},
 		{"RATE_LIMIT", "–", api, "requests a second for each account, and after a colon how many at once", rightRate, false},
 		{"ADDRESS_RATE_LIMIT", "–", api, "the same for each address (of IPv6: each /64)", rightRate, false},
 		{"TRUSTED_PROXIES", "–", api, "proxies whose X-Forwarded-For is believed",

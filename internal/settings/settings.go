@@ -21,6 +21,7 @@ type API struct {
 	Audience        string        `env:"JWT_AUDIENCE" envDefault:"authenticated"`
 	OAuthClients    []string      `env:"ALLOW_OAUTH_CLIENTS" envSeparator:","`
 	Origins         []Origin      `env:"CORS_ALLOWED_ORIGINS" envSeparator:","`
+	Headers         []HeaderName  `env:"CORS_ALLOWED_HEADERS" envSeparator:","`
 	RateLimit       Rate          `env:"RATE_LIMIT"`
 	AddressRate     Rate          `env:"ADDRESS_RATE_LIMIT"`
 	TrustedProxies  []Network     `env:"TRUSTED_PROXIES" envSeparator:","`
