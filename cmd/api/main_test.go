@@ -154,7 +154,7 @@ func testServing(t *testing.T, args []string) {
 		t.Errorf("without a generation: %d %s", status, body)
 	}
 	_, body := get(t, "http://"+said.Admin+"/metrics", "")
-	for _, name := range []string{`export_requests_total{code="503"} `, "pgxpool_max_connections ", "export_waiting_requests 0",
+	for _, name := range []string{`export_requests_total{code="503",reason="database"} `, `export_requests_total{code="503",reason="incomplete"} 0`, "export_time_to_first_byte_seconds_count ", "pgxpool_max_connections ", "export_waiting_requests 0",
 		`export_spool_bytes{documents="large",state="held",where="files"} 0`, `export_spool_bytes{documents="medium",state="free",where="memory"} `,
 		`export_spool_waiting_reads{documents="large"} 0`, "go_goroutines "} {
 		if !strings.Contains(body, "\n"+name) {

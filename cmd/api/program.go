@@ -27,6 +27,7 @@ type program struct {
 	pool        *pgxpool.Pool
 	verifier    *auth.Verifier
 	waits       *readmodel.Waits
+	view        *view
 	api         *http.Server
 	admin       *ops.Server
 	http, watch net.Listener
@@ -73,12 +74,14 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	}
 	exports := readmodel.NewExports(pool, readmodel.Limits{Memory: s.SpoolMemory(), Dir: string(s.SpoolDir), Files: int64(s.SpoolLimit)})
 	waits := readmodel.NewWaits(pool, log)
+	waits.Beside(exports)
+	view := newView(exports, log)
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "export_waiting_requests",
-		Help: "Requests that wait for a position."}, func() float64 { return float64(waits.Waiting()) }), spoolCollector{exports})
+		Help: "Requests that wait for a position."}, func() float64 { return float64(waits.Waiting()) }), spoolCollector{exports}, view.gauge())
 	p := &program{log: log, pool: pool, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
 		connections: int(s.MaxConnections), patience: s.WriteTimeout,
-		waits: waits,
+		waits: waits, view: view,
 		api: api.NewServer(api.New(api.Config{Exports: exports, Waits: waits, Verifier: verifier, Origins: origins, Headers: headers,
 			AccountRate: api.Rate(s.RateLimit), AddressRate: api.Rate(s.AddressRate), Proxies: proxies,
 			Encoders: int(max(2, s.MemoryLimit/(16<<20))), Registry: registry, Logger: log}), log),
@@ -120,6 +123,7 @@ func (p *program) serve(ctx context.Context) error {
 	})
 	var parts errgroup.Group
 	parts.Go(func() error { return p.verifier.Run(last) })
+	parts.Go(func() error { return p.view.run(serving) })
 	parts.Go(func() error { return p.waits.Run(serving) }) // who waits is told at once that the program ends
 	parts.Go(func() error {
 		defer stop()

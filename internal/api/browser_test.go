@@ -122,7 +122,9 @@ func TestBrowserReadsFromAnotherOrigin(t *testing.T) {
 			t.Errorf("the page cannot read %s: %v", name, got.Headers)
 		}
 	}
-	with := func(header string) string { return `{cache: 'no-store', headers: {Authorization: '` + token + `', ` + header + `}}` }
+	with := func(header string) string {
+		return `{cache: 'no-store', headers: {Authorization: '` + token + `', ` + header + `}}`
+	}
 	if again := b.fetch(t, url, with(`'If-None-Match': '`+got.Headers["etag"]+`'`)); again.Status != 304 {
 		t.Errorf("its tag: %+v; the browser says %q", again, b.log)
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -34,9 +35,15 @@ func (e *exportHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		return
 	}
+	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		panic(errLeft) // who has left hears no answer, and it would say nothing of us
+	}
 	p := problemOf(err)
-	if p == problemUnavailable && r.Context().Err() == nil {
+	switch p {
+	case problemUnavailable, problemNotSetUp, problemNoRoom:
 		e.Logger.Error("cannot read an export", "error", err, "request", requestID(w))
+	case problemBusy:
+		e.Logger.Warn("too busy for an export", "error", err, "request", requestID(w))
 	}
 	write(w, p)
 }
