@@ -49,6 +49,22 @@ func loadAPI(flags *pflag.FlagSet, environ []string) (s API, problems []error) {
 	return s, problems
 }
 
+// LoadAdmin reads ADMIN_ADDR alone, for whoever asks the program that runs; see
+// [LoadAPI]. The others may be wrong, or not there.
+func LoadAdmin(flags *pflag.FlagSet, environ []string, program Program) (Addr, error) {
+	values, problems := collect(flags, environ, program)
+	value := values["ADMIN_ADDR"]
+	if value == "" {
+		d, _ := find(program, "ADMIN_ADDR")
+		value = d.Default
+	}
+	addr, err := parseAddr(value)
+	if err != nil {
+		problems = append(problems, problem(program, "ADMIN_ADDR", values, err))
+	}
+	return addr, join(problems)
+}
+
 // LoadDevstack reads devstack's settings; see [LoadAPI]. It judges as well what
 // projector and API, which it starts, will find in the environment: there the
 // given settings, in its form, count first.
@@ -160,6 +176,10 @@ func (s *API) settleIssuer(values map[string]string) (problems []error) {
 			"tokens; set it, or JWT_ISSUER with JWT_JWKS_URL or JWT_SECRET"))
 	case values["SUPABASE_URL"] == "" && values["JWT_JWKS_URL"] == "" && values["JWT_SECRET"] == "":
 		problems = append(problems, errors.New("JWT_ISSUER is set, but not where its keys are: set JWT_JWKS_URL or JWT_SECRET as well"))
+	}
+	if strings.HasSuffix(string(s.Issuer), authPath+authPath) || strings.Contains(strings.TrimPrefix(strings.TrimPrefix(string(s.Issuer), "https://"), "http://"), "//") {
+		problems = append(problems, fmt.Errorf("JWT_ISSUER is %s, and has a part twice: tokens name their issuer as the project's address and %s, "+
+			"such as https://project.supabase.co%s", secret.QuoteURL(string(s.Issuer)), authPath, authPath))
 	}
 	// A project with a secret may come to sign with keys of its own any day. Where
 	// only its issuer is named, who has named it for the secret alone is not asked
