@@ -277,7 +277,10 @@ func samples(t *testing.T, a *api) map[string]uint64 {
 }
 
 // counted is how many requests were answered 503 for the reason.
-func (a *api) counted(t *testing.T, why reason) (n int) {
+func (a *api) counted(t *testing.T, why reason) int { return a.answered(t, "503", why) }
+
+// answered is how many requests were answered so.
+func (a *api) answered(t *testing.T, code string, why reason) (n int) {
 	t.Helper()
 	families, err := a.reg.Gather()
 	if err != nil {
@@ -292,7 +295,7 @@ func (a *api) counted(t *testing.T, why reason) (n int) {
 			for _, l := range m.GetLabel() {
 				labels[l.GetName()] = l.GetValue()
 			}
-			if labels["code"] == "503" && labels["reason"] == string(why) {
+			if labels["code"] == code && labels["reason"] == string(why) {
 				n += int(m.GetCounter().GetValue())
 			}
 		}
