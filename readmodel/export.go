@@ -289,14 +289,15 @@ func (x *Exports) Ready(ctx context.Context) error {
 
 // Heard is nil where exports could be read since then, by whomever, or can be now.
 // So it asks nothing of a database that others read from, and takes none that is
-// busy for one that is away.
+// busy, or that ended this read alone, for one that is away.
 func (x *Exports) Heard(ctx context.Context, then time.Time) error {
-	if x.pulse.since(then) {
-		return nil
+	for t := x.try(); !x.pulse.since(then); {
+		if err := x.Ready(ctx); err == nil || !t.again(ctx, err) {
+			if x.pulse.since(then) {
+				return nil
+			}
+			return err
+		}
 	}
-	err := x.Ready(ctx)
-	if err != nil && x.pulse.since(then) {
-		return nil
-	}
-	return err
+	return nil
 }

@@ -49,6 +49,10 @@ func TroubleOf(err error) Trouble {
 	return Away
 }
 
+// Passing tells that an error is of one read, whose connection was lost or which the
+// server ended for the sake of another: the next may well succeed.
+func Passing(err error) bool { return lost(err) || endedForAnother(err) }
+
 // pulse is when the database answered last. A turn that does not come is another's
 // fault, and not the database's, only where that answered somebody meanwhile: a
 // database that has fallen silent keeps all connections to it in use.

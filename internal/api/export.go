@@ -85,7 +85,20 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 	}
-	doc, err := e.Exports.OpenPart(r.Context(), id.Account, p.choice())
+	for tries := 1; ; tries++ {
+		if err = e.document(w, r, p, id.Account); err == nil || tries == mostTries || r.Context().Err() != nil || !readmodel.Passing(err) {
+			return err
+		}
+	}
+}
+
+// mostTries is how often a document is opened of which nothing could be sent, since
+// it has become another while its reading was cut off.
+const mostTries = 3
+
+// document opens the document and sends it, or returns why it did not begin to.
+func (e *exportHandler) document(w http.ResponseWriter, r *http.Request, p *part, account events.UUID) error {
+	doc, err := e.Exports.OpenPart(r.Context(), account, p.choice())
 	if err != nil {
 		return err
 	}
@@ -96,11 +109,11 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 	if !p.codings.any {
 		return problemNotAcceptable
 	}
-	if len(match) > 0 && !anyMatches(match, doc.ETag(), strongly) { // it has changed since
+	if match := r.Header["If-Match"]; len(match) > 0 && !anyMatches(match, doc.ETag(), strongly) { // it has changed since
 		return problemPrecondition
 	}
 	p.decide(&doc.Meta, doc.Size())
-	return e.send(w, r, doc, p, id.Account)
+	return e.send(w, r, doc, p, account)
 }
 
 // await waits for min_position, as long as the client prefers to.
