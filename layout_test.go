@@ -1,6 +1,7 @@
 package accountexport_test
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -99,10 +100,17 @@ type compose struct {
 	Services map[string]struct {
 		Image       string
 		Build       any
+		Entrypoint  []string
 		Command     []string
 		Environment map[string]string
 		Volumes     []string
+		Ports       []string
+		ExtraHosts  []string                              `yaml:"extra_hosts"`
 		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
+		Healthcheck struct {
+			Test    []string
+			Disable bool
+		}
 	}
 	Volumes map[string]any
 }
@@ -143,7 +151,7 @@ func TestComposeIsInStepWithTheSettings(t *testing.T) {
 			if !known[k] {
 				t.Errorf("service %s sets %s, which is no setting of %s", name, k, program)
 			}
-			environ = append(environ, k+"="+substitute(v))
+			environ = append(environ, k+"="+substitute(v, nil))
 		}
 		flags := pflag.NewFlagSet(name, pflag.ContinueOnError)
 		settings.AddFlags(flags, program)
@@ -174,25 +182,99 @@ func TestComposeIsInStepWithTheSettings(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"nats", "postgres", "provision", "projector", "api", "prometheus"} {
+	for _, want := range []string{"nats", "postgres", "provision", "logins", "projector", "api", "prometheus"} {
 		if _, ok := c.Services[want]; !ok {
 			t.Errorf("service %s is missing", want)
 		}
 	}
 }
 
-// substitute does what docker compose does with ${NAME:-default}, where no
-// variable is set.
-func substitute(v string) string {
-	for {
-		start := strings.Index(v, "${")
-		if start < 0 {
-			return v
+// TestComposeFollowsTheReadme: each program logs in as itself, in the role that
+// the README gives it; what listens is what others ask; images without a shell ask
+// themselves whether they live; a local Supabase project can be reached.
+func TestComposeFollowsTheReadme(t *testing.T) {
+	c := readCompose(t)
+	logins := read(t, "deploy/logins.sql")
+	for program, role := range map[string]string{"projector": "accountexport_projector", "api": "accountexport_reader"} {
+		service := c.Services[program]
+		u, err := url.Parse(substitute(service.Environment["DATABASE_URL"], nil))
+		if err != nil || u.User.Username() != program || u.Host != "postgres:5432" {
+			t.Errorf("service %s logs in as %v on %s (%v)", program, u.User.Username(), u.Host, err)
 		}
-		end := start + strings.IndexByte(v[start:], '}')
-		_, def, _ := strings.Cut(v[start+2:end], ":-")
-		v = v[:start] + def + v[end+1:]
+		for _, sql := range []string{"CREATE ROLE " + program + " LOGIN'", "GRANT " + role + " TO " + program + ";"} {
+			if !strings.Contains(logins, sql) {
+				t.Errorf("deploy/logins.sql has no %s", sql)
+			}
+		}
+		variable := strings.ToUpper(program) + "_PASSWORD"
+		password, _ := u.User.Password()
+		if got := substitute(c.Services["logins"].Environment[variable], nil); got != password || !strings.Contains(logins, variable) {
+			t.Errorf("service logins gives %s the password %q, and %s has %q", program, got, program, password)
+		}
+		_, port, _ := strings.Cut(service.Environment["ADMIN_ADDR"], ":")
+		if target := `"` + program + ":" + port + `"`; !strings.Contains(read(t, "deploy/prometheus.yml"), target) {
+			t.Errorf("deploy/prometheus.yml has no target %s", target)
+		}
+		if !slices.Equal(service.Healthcheck.Test, []string{"CMD", "/program", "--healthcheck"}) {
+			t.Errorf("service %s is healthy by %q", program, service.Healthcheck.Test)
+		}
+		if service.DependsOn["logins"].Condition != "service_completed_successfully" {
+			t.Errorf("service %s does not wait for its login", program)
+		}
 	}
+	if text := read(t, "deploy/Dockerfile"); !strings.Contains(text, `CMD ["/program", "--healthcheck"]`) {
+		t.Error("deploy/Dockerfile has no health check")
+	}
+	api := c.Services["api"]
+	if _, port, _ := strings.Cut(api.Environment["HTTP_ADDR"], ":"); !slices.Contains(api.Ports, "127.0.0.1:8080:"+port) {
+		t.Errorf("the API listens on %s, and %q are published", port, api.Ports)
+	}
+	for _, name := range []string{"CORS_ALLOWED_ORIGINS", "CORS_ALLOWED_HEADERS", "JWT_SECRET"} {
+		if got := substitute(api.Environment[name], map[string]string{name: "given"}); got != "given" {
+			t.Errorf("%s is not passed to the API: %q", name, got)
+		}
+	}
+	if !slices.Contains(api.ExtraHosts, "host.docker.internal:host-gateway") {
+		t.Errorf("the API cannot reach this machine: %q", api.ExtraHosts)
+	}
+	for _, test := range []struct {
+		given        map[string]string
+		issuer, keys string
+	}{
+		{nil, "http://127.0.0.1:54321/auth/v1", "http://host.docker.internal:54321/auth/v1/.well-known/jwks.json"},
+		{map[string]string{"SUPABASE_URL": "https://p.supabase.co"}, "https://p.supabase.co/auth/v1", "https://p.supabase.co/auth/v1/.well-known/jwks.json"},
+		{map[string]string{"JWT_ISSUER": "https://i", "JWT_JWKS_URL": "https://k"}, "https://i", "https://k"},
+	} {
+		issuer, keys := substitute(api.Environment["JWT_ISSUER"], test.given), substitute(api.Environment["JWT_JWKS_URL"], test.given)
+		if issuer != test.issuer || keys != test.keys {
+			t.Errorf("with %v tokens are of %s, by the keys at %s", test.given, issuer, keys)
+		}
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// substitute does what docker compose does with ${NAME:-default}, in which a
+// default may have such as well, where these variables are set.
+func substitute(v string, given map[string]string) string {
+	innermost := regexp.MustCompile(`\$\{([A-Z_]+):-([^${}]*)\}`)
+	for innermost.MatchString(v) {
+		v = innermost.ReplaceAllStringFunc(v, func(one string) string {
+			m := innermost.FindStringSubmatch(one)
+			if value := given[m[1]]; value != "" {
+				return value
+			}
+			return m[2]
+		})
+	}
+	return v
 }
 
 // TestReadmeNamesEverySetting holds the README's table against the settings.

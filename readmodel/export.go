@@ -100,6 +100,7 @@ type Exports struct {
 	far    *spools // of larger ones
 	fills  *room   // connections for those
 
+	pulse    *pulse
 	renewed  renewal
 	comeBack time.Duration // see [comeBack]
 }
@@ -132,7 +133,7 @@ const knownSizes = 1 << 15
 func NewExports(pool *pgxpool.Pool, limits ...Limits) *Exports {
 	l := append(limits, Limits{})[0].withDefaults()
 	most := int(pool.Config().MaxConns)
-	x := &Exports{pool: pool, comeBack: comeBack, fills: newRoom(int64(max(1, most/2)), 0)}
+	x := &Exports{pool: pool, comeBack: comeBack, pulse: newPulse(), fills: newRoom(int64(max(1, most/2)), 0)}
 	x.sizes, _ = lru.New[events.UUID, int](knownSizes) // fails only for a size below one
 	x.near = newSpools(Limits{Memory: l.Memory / 2, Dir: l.Dir, Files: l.Files / 8}, 0)
 	pieces := min(l.Memory/2, x.fills.all.memory*pieceMost) // of those who write to files
@@ -186,8 +187,9 @@ func dropped(err error) bool {
 // Meta reads what there is to know of the account but its document. Errors
 // are those of [Exports.Open].
 func (x *Exports) Meta(ctx context.Context, account events.UUID) (Meta, error) {
+	began := time.Now()
 	f, err := x.gather.get(ctx, request{account: account})
-	return f.meta, err
+	return f.meta, x.pulse.turned(err, began)
 }
 
 // Choice says which bytes of a document are wanted, once it is known of which
@@ -197,7 +199,8 @@ type Choice func(m *Meta, size int64) (from, to int64)
 // Open reads the account's document, all of it from one snapshot. The caller
 // closes what is returned; where State is not Complete it has no body. A read
 // waits for its turn; where it has not come within five seconds the error is
-// [ErrBusy], and where the database then takes more than five, [ErrSlow].
+// [ErrBusy], and where the database then takes more than five, or has answered
+// nobody while the turn was waited for, [ErrSlow].
 func (x *Exports) Open(ctx context.Context, account events.UUID) (*Document, error) {
 	return x.OpenPart(ctx, account, nil)
 }
@@ -262,12 +265,12 @@ func (x *Exports) whenThereIsRoom(ctx context.Context, account events.UUID, size
 
 // get is the account's row and, where one statement reads it, its document.
 func (x *Exports) get(ctx context.Context, account events.UUID) (found, error) {
-	r := x.expect(account)
+	r, began := x.expect(account), time.Now()
 	f, err := x.gather.get(ctx, r)
 	if !r.whole && f.meta.State == Complete && f.body == nil {
 		f.size = large
 	}
-	return f, err
+	return f, x.pulse.turned(err, began)
 }
 
 // Ready says whether a live generation can be read. It waits for a connection
@@ -279,6 +282,22 @@ func (x *Exports) Ready(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("read export: %w", err)
+	}
+	x.pulse.beat()
+	return nil
+}
+
+// Heard is nil where exports could be read since then, by whomever, or can be now.
+// So it asks nothing of a database that others read from, and takes none that is
+// busy, or that ended this read alone, for one that is away.
+func (x *Exports) Heard(ctx context.Context, then time.Time) error {
+	for t := x.try(); !x.pulse.since(then); {
+		if err := x.Ready(ctx); err == nil || !t.again(ctx, err) {
+			if x.pulse.since(then) {
+				return nil
+			}
+			return err
+		}
 	}
 	return nil
 }

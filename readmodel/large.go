@@ -134,10 +134,11 @@ func take(room *grant) grant {
 // withRoom does what needs room for so many bytes, or, as it may say itself,
 // for more. What it does not take it need not give back.
 func (x *Exports) withRoom(ctx context.Context, wait time.Duration, account events.UUID, size int64, part bool, do func(room *grant) error) error {
+	began := time.Now().Add(wait - turnTimeout) // who waits for less has waited for another's turn before
 	waiting, cancel := context.WithTimeoutCause(ctx, wait, ErrBusy)
 	defer cancel()
 	for {
-		err := x.once(waiting, account, size, part, do)
+		err := x.once(waiting, began, account, size, part, do)
 		var more errMore
 		if !errors.As(err, &more) {
 			return err
@@ -146,15 +147,15 @@ func (x *Exports) withRoom(ctx context.Context, wait time.Duration, account even
 	}
 }
 
-func (x *Exports) once(waiting context.Context, account events.UUID, size int64, part bool, do func(room *grant) error) error {
+func (x *Exports) once(waiting context.Context, began time.Time, account events.UUID, size int64, part bool, do func(room *grant) error) error {
 	room, err := x.far.room.takeFor(waiting, account, size, part)
 	if err != nil {
 		return err
 	}
 	defer func() { x.far.room.give(room) }()
 	slot, err := x.fills.take(waiting, account, 1)
-	if err != nil {
-		return err
+	if err != nil { // room is held by clients, but connections by those who read
+		return x.pulse.turned(err, began)
 	}
 	defer x.fills.give(slot)
 	return do(&room)

@@ -22,10 +22,11 @@ type lease struct {
 	conn   *pgxpool.Conn
 	timer  *time.Timer // one for both limits, since it is a part of what a read costs
 	late   atomic.Bool
+	pulse  *pulse
 }
 
 func (x *Exports) acquire(ctx context.Context) (*lease, error) {
-	l := &lease{}
+	l, began := &lease{pulse: x.pulse}, time.Now()
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	l.timer = time.AfterFunc(turnTimeout, func() {
 		l.late.Store(true)
@@ -35,17 +36,21 @@ func (x *Exports) acquire(ctx context.Context) (*lease, error) {
 	if err != nil {
 		defer l.release()
 		if l.late.Load() {
-			return nil, ErrBusy
+			return nil, x.pulse.late(began)
 		}
 		return nil, fmt.Errorf("read export: %w", err)
 	}
 	l.conn = conn
-	l.limit()
+	l.timer.Reset(readTimeout)
 	return l, nil
 }
 
-// limit gives what is read next the time that a read has.
-func (l *lease) limit() { l.timer.Reset(readTimeout) }
+// limit gives what is read next the time that a read has: the database has
+// answered.
+func (l *lease) limit() {
+	l.pulse.beat()
+	l.timer.Reset(readTimeout)
+}
 
 // failed is the error of a read that met err.
 func (l *lease) failed(err error) error {

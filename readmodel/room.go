@@ -57,7 +57,7 @@ func (r *room) takeFor(ctx context.Context, account events.UUID, size int64, par
 	r.mu.Lock()
 	if most := max(r.all.memory, r.all.files); size > most {
 		r.mu.Unlock()
-		return grant{}, fmt.Errorf("the document has some %d bytes, and there is never room for more than %d: raise API_SPOOL_LIMIT", size, most)
+		return grant{}, fmt.Errorf("%w: the document has some %d bytes, and there is never room for more than %d: raise API_SPOOL_LIMIT", ErrSpool, size, most)
 	}
 	t := &turn{size: size, part: part, taken: make(chan grant, 1)}
 	if r.waiting[account] == nil {

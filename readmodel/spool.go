@@ -110,6 +110,9 @@ func (s *spools) alone(key version) *spool {
 	return &spool{of: s, key: key, readers: 1, begun: make(chan struct{}), grown: make(chan struct{}), cancel: func() {}}
 }
 
+// ErrSpool means that files of documents cannot be made, written or read.
+var ErrSpool = errors.New("spool")
+
 // errNoRoom means that there is none at once.
 var errNoRoom = errors.New("no room for the document")
 
@@ -253,11 +256,11 @@ func (s *spools) know(p *spool, m Meta) {
 func createSpool(dir string, size int64) (*os.File, error) {
 	f, err := os.CreateTemp(dir, "accountexport-spool-") // mode 0600
 	if err != nil {
-		return nil, fmt.Errorf("spool: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrSpool, err)
 	}
 	if err := errors.Join(os.Remove(f.Name()), allocate(f, size)); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("spool %d bytes: %w", size, err)
+		return nil, fmt.Errorf("%w %d bytes: %w", ErrSpool, size, err)
 	}
 	return f, nil
 }
@@ -301,7 +304,7 @@ func (p *spool) store(b []byte) error {
 	last := p.at+int64(len(b)) == p.size
 	if len(b) > pieceMost || last && len(p.piece) == 0 {
 		if _, err := p.file.WriteAt(b, p.at); err != nil {
-			return fmt.Errorf("spool: %w", err)
+			return fmt.Errorf("%w: %w", ErrSpool, err)
 		}
 		p.at += int64(len(b))
 		p.show(nil)
@@ -326,7 +329,7 @@ func (p *spool) flush() error {
 		return nil
 	}
 	if _, err := p.file.WriteAt(p.piece, p.at-int64(len(p.piece))); err != nil {
-		return fmt.Errorf("spool: %w", err)
+		return fmt.Errorf("%w: %w", ErrSpool, err)
 	}
 	p.piece = p.piece[:0]
 	p.show(nil)
@@ -437,7 +440,7 @@ func (p *spool) copy(w io.Writer, from, to int64) (int, error) {
 	defer fileBuffers.Put(b)
 	piece := (*b)[:min(to-from, fromFile)]
 	if _, err := p.file.ReadAt(piece, from); err != nil {
-		return 0, fmt.Errorf("spool: %w", err)
+		return 0, fmt.Errorf("%w: %w", ErrSpool, err)
 	}
 	return w.Write(piece)
 }

@@ -64,6 +64,7 @@ func (x *Exports) readOnce(ctx context.Context, of []request) (all []found, err 
 	if err != nil {
 		return nil, l.failed(err)
 	}
+	x.pulse.beat()
 	for i, r := range of {
 		if r.whole {
 			x.learn(r.account, all[i])

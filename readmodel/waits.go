@@ -40,8 +40,9 @@ type Waits struct {
 	// nobody listens. Default: it is.
 	Sessions func(ctx context.Context) bool
 
-	pool *pgxpool.Pool
-	log  *slog.Logger
+	pool  *pgxpool.Pool
+	log   *slog.Logger
+	pulse *pulse
 
 	mu      sync.Mutex
 	waiting map[*Wait]struct{}
@@ -53,8 +54,13 @@ type Waits struct {
 
 // NewWaits looks through the pool. Nobody is woken until Run runs.
 func NewWaits(pool *pgxpool.Pool, log *slog.Logger) *Waits {
-	return &Waits{pool: pool, log: log, waiting: map[*Wait]struct{}{}, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	return &Waits{pool: pool, log: log, pulse: newPulse(), waiting: map[*Wait]struct{}{}, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 }
+
+// Beside tells that x reads through the same pool: where no connection comes free
+// since those reads have them all, [Waits.For] fails with [ErrBusy]. To be called
+// before Run.
+func (w *Waits) Beside(x *Exports) { w.pulse = x.pulse }
 
 // Wait is one caller's wait.
 type Wait struct {
@@ -170,11 +176,15 @@ func (w *Waits) look(ctx context.Context) {
 	if len(all) == 0 {
 		return
 	}
+	running := ctx
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	at, err := w.positions(ctx, all)
 	for tries := 1; endedForAnother(err) && tries < againAtMost; tries++ { // by a standby that takes on what this stands in the way of
 		at, err = w.positions(ctx, all)
+	}
+	if err != nil && running.Err() != nil {
+		err = errEnded
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -206,7 +216,16 @@ func (w *Waits) positions(ctx context.Context, all []*Wait) ([]uint64, error) {
 	var standby bool
 	checkpoints := map[int32]uint64{}
 	partitions := map[events.UUID]int32{}
-	err := pgx.BeginTxFunc(ctx, w.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+	began := time.Now()
+	conn, err := w.pool.Acquire(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, fmt.Errorf("read checkpoints: %w", w.pulse.late(began))
+	case err != nil:
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	defer conn.Release()
+	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
 		if g, err = liveGeneration(ctx, tx); err != nil {
 			return err
 		}
@@ -237,12 +256,16 @@ SELECT account_id, partition FROM {schema}.account_export WHERE account_id = ANY
 		})
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, fmt.Errorf("read checkpoints: %w", ErrSlow)
+	case err != nil:
 		return nil, fmt.Errorf("read checkpoints: %w", err)
 	}
 	w.mu.Lock()
 	w.standby = standby
 	w.mu.Unlock()
+	w.pulse.beat()
 	least := uint64(0)
 	if len(checkpoints) > 0 {
 		least = slices.Min(slices.Collect(maps.Values(checkpoints)))

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/internal/cli"
+	"accountexport/internal/ops"
 	"accountexport/internal/settings"
 	"accountexport/projections"
 	"accountexport/readmodel"
@@ -54,6 +55,10 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 	return cli.New(root, cli.Options{
 		Stdout: stdout, Stderr: stderr, Code: exitCode,
 		Version: cli.Version("api", fmt.Sprintf("projection version %d.%d", projections.VersionMajor, projections.VersionMinor)),
+		Health: func(cmd *cobra.Command) (func(context.Context) error, error) {
+			addr, err := settings.LoadAdmin(cmd.Flags(), environ, settings.ForAPI)
+			return func(ctx context.Context) error { return ops.Healthcheck(ctx, string(addr)) }, err
+		},
 		Load: func(cmd *cobra.Command) (err error) {
 			s, err = settings.LoadAPI(cmd.Flags(), environ)
 			return err

@@ -40,11 +40,12 @@ func theProgram() clitest.Program {
 			"ADMIN_ADDR":           {Right: "127.0.0.1:0", Wrong: "9092"},
 			"SUPABASE_URL":         {Right: "http://127.0.0.1:1", Wrong: "project"},
 			"JWT_ISSUER":           {Right: "http://127.0.0.1:1/auth/v1", Wrong: "/auth/v1"},
-			"JWT_JWKS_URL":         {Right: "", Wrong: "keys"}, // with a secret there are none
+			"JWT_JWKS_URL":         {Right: "http://127.0.0.1:1/keys", Wrong: "keys"},
 			"JWT_SECRET":           {Right: secret, Wrong: "hunter2"},
 			"JWT_AUDIENCE":         {Right: "authenticated"},
 			"ALLOW_OAUTH_CLIENTS":  {Right: "a", Wrong: "a,,b"},
 			"CORS_ALLOWED_ORIGINS": {Right: "https://app.example.com", Wrong: "app.example.com"},
+			"CORS_ALLOWED_HEADERS": {Right: "X-Tenant", Wrong: "X Tenant"},
 			"RATE_LIMIT":           {Right: "1", Wrong: "0"},
 			"ADDRESS_RATE_LIMIT":   {Right: "1:5", Wrong: "1:0"},
 			"TRUSTED_PROXIES":      {Right: "10.0.0.0/8", Wrong: "10.0.0.1/8"},
@@ -154,7 +155,7 @@ func testServing(t *testing.T, args []string) {
 		t.Errorf("without a generation: %d %s", status, body)
 	}
 	_, body := get(t, "http://"+said.Admin+"/metrics", "")
-	for _, name := range []string{`export_requests_total{code="503"} `, "pgxpool_max_connections ", "export_waiting_requests 0",
+	for _, name := range []string{`export_requests_total{code="503",reason="database"} `, `export_requests_total{code="503",reason="incomplete"} 0`, "export_time_to_first_byte_seconds_count ", "pgxpool_max_connections ", "export_waiting_requests 0",
 		`export_spool_bytes{documents="large",state="held",where="files"} 0`, `export_spool_bytes{documents="medium",state="free",where="memory"} `,
 		`export_spool_waiting_reads{documents="large"} 0`, "go_goroutines "} {
 		if !strings.Contains(body, "\n"+name) {

@@ -28,6 +28,7 @@ type program struct {
 	database    *database
 	verifier    *auth.Verifier
 	waits       *readmodel.Waits
+	view        *view
 	api         *http.Server
 	admin       *ops.Server
 	http, watch net.Listener
@@ -66,19 +67,25 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	for i, o := range s.Origins {
 		origins[i] = string(o)
 	}
+	headers := make([]string, len(s.Headers))
+	for i, h := range s.Headers {
+		headers[i] = string(h)
+	}
 	for i, n := range s.TrustedProxies {
 		proxies[i] = netip.Prefix(n)
 	}
 	exports := readmodel.NewExports(pool, readmodel.Limits{Memory: s.SpoolMemory(), Dir: string(s.SpoolDir), Files: int64(s.SpoolLimit)})
 	waits := readmodel.NewWaits(pool, log)
 	waits.Direct, waits.Sessions = db.link.Direct, db.sessions
+	waits.Beside(exports)
+	view := newView(exports, log)
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "export_waiting_requests",
-		Help: "Requests that wait for a position."}, func() float64 { return float64(waits.Waiting()) }), spoolCollector{exports})
+		Help: "Requests that wait for a position."}, func() float64 { return float64(waits.Waiting()) }), spoolCollector{exports}, view.gauge())
 	p := &program{log: log, pool: pool, database: db, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
 		connections: int(s.MaxConnections), patience: s.WriteTimeout,
-		waits: waits,
-		api: api.NewServer(api.New(api.Config{Exports: exports, Waits: waits, Verifier: verifier, Origins: origins,
+		waits: waits, view: view,
+		api: api.NewServer(api.New(api.Config{Exports: exports, Waits: waits, Verifier: verifier, Origins: origins, Headers: headers,
 			AccountRate: api.Rate(s.RateLimit), AddressRate: api.Rate(s.AddressRate), Proxies: proxies,
 			Encoders: int(max(2, s.MemoryLimit/(16<<20))), Registry: registry, Logger: log}), log),
 		admin: ops.NewServer(registry, log, ops.Check{Name: "database", Ready: exports.Ready},
@@ -126,6 +133,7 @@ func (p *program) serve(ctx context.Context) error {
 		}
 		return err
 	})
+	parts.Go(func() error { return p.view.run(serving) })
 	parts.Go(func() error { return p.waits.Run(serving) }) // who waits is told at once that the program ends
 	parts.Go(func() error {
 		defer stop()

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/internal/cli"
+	"accountexport/internal/ops"
 	"accountexport/internal/settings"
 	"accountexport/projections"
 )
@@ -52,6 +53,10 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 	return cli.New(root, cli.Options{
 		Stdout: stdout, Stderr: stderr, Code: exitCode,
 		Version: cli.Version("projector", fmt.Sprintf("projection version %d.%d", projections.VersionMajor, projections.VersionMinor)),
+		Health: func(cmd *cobra.Command) (func(context.Context) error, error) {
+			addr, err := settings.LoadAdmin(cmd.Flags(), environ, settings.ForProjector)
+			return func(ctx context.Context) error { return ops.Healthcheck(ctx, string(addr)) }, err
+		},
 		Load: func(cmd *cobra.Command) (err error) {
 			load := settings.LoadProjector
 			if cmd.Annotations[streamOnly] != "" {

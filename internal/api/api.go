@@ -15,7 +15,6 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/cors"
 
 	"accountexport/events"
 	"accountexport/internal/auth"
@@ -46,6 +45,7 @@ type Config struct {
 	Verifier verifier
 
 	Origins     []string       // of web pages that may read answers, or "*"; default none
+	Headers     []string       // that those pages may send beside the usual ones; default none
 	AccountRate Rate           // for each account; default no limit
 	AddressRate Rate           // for each address, before a token is looked at; default no limit
 	Proxies     []netip.Prefix // whose X-Forwarded-For is believed; default none
@@ -93,7 +93,7 @@ func New(c Config) http.Handler {
 		next = limitAddresses(newLimiter[netip.Prefix]("address", c.AddressRate), c.Proxies, next)
 	}
 	if len(c.Origins) > 0 {
-		next = crossOrigin(c.Origins, next)
+		next = crossOrigin(c.Origins, c.Headers, next)
 	}
 	return &instrumented{next: next, metrics: m, log: c.Logger}
 }
@@ -118,20 +118,6 @@ func limitAddresses(l *limiter[netip.Prefix], proxies []netip.Prefix, next http.
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// crossOrigin lets pages of these origins read answers (Fetch standard, CORS).
-// Tokens travel in a header that a page sets itself, never in cookies, so
-// credentials are not allowed.
-func crossOrigin(origins []string, next http.Handler) http.Handler {
-	return cors.New(cors.Options{
-		AllowedOrigins: origins,
-		AllowedMethods: []string{http.MethodGet, http.MethodHead},
-		AllowedHeaders: []string{"Authorization", "If-Match", "If-None-Match", "If-Range", "Prefer", "Range", "X-Request-Id"},
-		ExposedHeaders: []string{"Accept-Ranges", "Content-Range", "ETag", "Export-Position", "Export-As-Of", "Export-Parked", "Content-Disposition", "Preference-Applied",
-			"RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id"},
-		MaxAge: 600, // seconds
-	}).Handler(next)
 }
 
 // headerTimeout is how long a client has for a request's header.

@@ -264,29 +264,34 @@ func TestMetrics(t *testing.T) {
 		return samples(t, a)["export_request_duration_seconds"] == 6
 	})
 	want := `
-# HELP export_requests_total Requests answered, by status.
+# HELP export_requests_total Requests answered, by status, 499 where the client left before; where that is 503 by reason: incomplete, position, busy, database or other. Only the last three are an outage.
 # TYPE export_requests_total counter
-export_requests_total{code="200"} 4
-export_requests_total{code="204"} 0
-export_requests_total{code="206"} 0
-export_requests_total{code="304"} 0
-export_requests_total{code="400"} 0
-export_requests_total{code="401"} 2
-export_requests_total{code="403"} 0
-export_requests_total{code="404"} 0
-export_requests_total{code="405"} 0
-export_requests_total{code="406"} 0
-export_requests_total{code="410"} 0
-export_requests_total{code="412"} 0
-export_requests_total{code="416"} 0
-export_requests_total{code="429"} 0
-export_requests_total{code="500"} 0
-export_requests_total{code="503"} 0
+export_requests_total{code="200",reason=""} 4
+export_requests_total{code="204",reason=""} 0
+export_requests_total{code="206",reason=""} 0
+export_requests_total{code="304",reason=""} 0
+export_requests_total{code="400",reason=""} 0
+export_requests_total{code="401",reason=""} 2
+export_requests_total{code="403",reason=""} 0
+export_requests_total{code="404",reason=""} 0
+export_requests_total{code="405",reason=""} 0
+export_requests_total{code="406",reason=""} 0
+export_requests_total{code="410",reason=""} 0
+export_requests_total{code="412",reason=""} 0
+export_requests_total{code="416",reason=""} 0
+export_requests_total{code="429",reason=""} 0
+export_requests_total{code="499",reason=""} 0
+export_requests_total{code="500",reason=""} 0
+export_requests_total{code="503",reason="busy"} 0
+export_requests_total{code="503",reason="database"} 0
+export_requests_total{code="503",reason="incomplete"} 0
+export_requests_total{code="503",reason="other"} 0
+export_requests_total{code="503",reason="position"} 0
 `
 	if err := testutil.GatherAndCompare(a.reg, strings.NewReader(want), "export_requests_total"); err != nil {
 		t.Error(err)
 	}
-	if d := cmp.Diff(map[string]uint64{"export_token_failures_total malformed": 1, "export_request_duration_seconds": 6, "export_response_bytes": 3}, samples(t, a)); d != "" {
+	if d := cmp.Diff(map[string]uint64{"export_token_failures_total malformed": 1, "export_request_duration_seconds": 6, "export_time_to_first_byte_seconds": 6, "export_response_bytes": 3}, samples(t, a)); d != "" {
 		t.Error(d)
 	}
 	if problems, err := testutil.GatherAndLint(a.reg); err != nil || len(problems) > 0 {

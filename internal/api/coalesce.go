@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -42,6 +43,10 @@ func (c *heldConn) Write(p []byte) (int, error) {
 		c.held = append(c.held, p...)
 		return len(p), nil
 	}
+	whole := len(p)
+	if bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {
+		p = unread(p)
+	}
 	before := len(c.held)
 	both := [...][]byte{c.held, p}
 	parts := net.Buffers(both[:])
@@ -50,7 +55,10 @@ func (c *heldConn) Write(p []byte) (int, error) {
 	}
 	n, err := c.push(parts)
 	c.forget()
-	return max(0, int(n)-before), err
+	if err == nil {
+		return whole, nil
+	}
+	return min(whole, max(0, int(n)-before)), err
 }
 
 // push writes at the client's pace. It is cut off when it takes nothing for as

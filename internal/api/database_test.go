@@ -121,6 +121,31 @@ func TestStoredDocumentIsTheBody(t *testing.T) {
 	}
 }
 
+// TestFirstByteComesBeforeTheLast: the time to it is that of the header, and not
+// of the document.
+func TestFirstByteComesBeforeTheLast(t *testing.T) {
+	a := start(t, readmodel.NewExports(database(t)))
+	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)); got.status != 200 || len(got.body) < largePages*pageBytes {
+		t.Fatalf("%d, %d bytes", got.status, len(got.body))
+	}
+	sums := map[string]float64{}
+	waitFor(t, "it is counted", func() bool {
+		families, err := a.reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if h := f.GetMetric()[0].GetHistogram(); h != nil && h.GetSampleCount() == 1 {
+				sums[f.GetName()] = h.GetSampleSum()
+			}
+		}
+		return sums["export_request_duration_seconds"] > 0
+	})
+	if first, whole := sums["export_time_to_first_byte_seconds"], sums["export_request_duration_seconds"]; first <= 0 || first >= whole {
+		t.Errorf("the first byte came after %v s, the last after %v s", first, whole)
+	}
+}
+
 func TestLargeDocumentIsStreamedWhole(t *testing.T) {
 	pool := database(t)
 	a := start(t, readmodel.NewExports(pool))
@@ -189,6 +214,12 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wai
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+	waitFor(t, "it is counted as one whose client left", func() bool { return a.answered(t, "499", reasonNone) == 1 })
+	for _, why := range reasons() {
+		if n := a.counted(t, why); n > 0 {
+			t.Errorf("%d requests count as an outage: %s", n, why)
+		}
 	}
 	began := time.Now()
 	waitFor(t, "the query is cancelled", func() bool { return waiting() == 0 })

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -34,9 +35,15 @@ func (e *exportHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		return
 	}
+	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		panic(errLeft) // who has left hears no answer, and it would say nothing of us
+	}
 	p := problemOf(err)
-	if p == problemUnavailable && r.Context().Err() == nil {
+	switch p {
+	case problemUnavailable, problemNotSetUp, problemNoRoom:
 		e.Logger.Error("cannot read an export", "error", err, "request", requestID(w))
+	case problemBusy:
+		e.Logger.Warn("too busy for an export", "error", err, "request", requestID(w))
 	}
 	write(w, p)
 }
@@ -78,7 +85,20 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 	}
-	doc, err := e.Exports.OpenPart(r.Context(), id.Account, p.choice())
+	for tries := 1; ; tries++ {
+		if err = e.document(w, r, p, id.Account); err == nil || tries == mostTries || r.Context().Err() != nil || !readmodel.Passing(err) {
+			return err
+		}
+	}
+}
+
+// mostTries is how often a document is opened of which nothing could be sent, since
+// it has become another while its reading was cut off.
+const mostTries = 3
+
+// document opens the document and sends it, or returns why it did not begin to.
+func (e *exportHandler) document(w http.ResponseWriter, r *http.Request, p *part, account events.UUID) error {
+	doc, err := e.Exports.OpenPart(r.Context(), account, p.choice())
 	if err != nil {
 		return err
 	}
@@ -89,11 +109,11 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 	if !p.codings.any {
 		return problemNotAcceptable
 	}
-	if len(match) > 0 && !anyMatches(match, doc.ETag(), strongly) { // it has changed since
+	if match := r.Header["If-Match"]; len(match) > 0 && !anyMatches(match, doc.ETag(), strongly) { // it has changed since
 		return problemPrecondition
 	}
 	p.decide(&doc.Meta, doc.Size())
-	return e.send(w, r, doc, p, id.Account)
+	return e.send(w, r, doc, p, account)
 }
 
 // await waits for min_position, as long as the client prefers to.

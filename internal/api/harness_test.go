@@ -196,14 +196,21 @@ func (a *api) ask(t *testing.T, method, path string, headers ...string) answer {
 	return answer{resp.StatusCode, resp.Header, string(body)}
 }
 
-// begin asks for an account's document, and leaves its body to the caller.
-func (a *api) begin(t *testing.T, account events.UUID, header ...string) *http.Response {
+// request asks for an account's document.
+func (a *api) request(t *testing.T, account events.UUID) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", a.url+exportPath, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", bearer(t, account))
+	return r
+}
+
+// begin asks for an account's document, and leaves its body to the caller.
+func (a *api) begin(t *testing.T, account events.UUID, header ...string) *http.Response {
+	t.Helper()
+	r := a.request(t, account)
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
@@ -267,6 +274,33 @@ func samples(t *testing.T, a *api) map[string]uint64 {
 		}
 	}
 	return counts
+}
+
+// counted is how many requests were answered 503 for the reason.
+func (a *api) counted(t *testing.T, why reason) int { return a.answered(t, "503", why) }
+
+// answered is how many requests were answered so.
+func (a *api) answered(t *testing.T, code string, why reason) (n int) {
+	t.Helper()
+	families, err := a.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() != "export_requests_total" {
+				continue
+			}
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if labels["code"] == code && labels["reason"] == string(why) {
+				n += int(m.GetCounter().GetValue())
+			}
+		}
+	}
+	return n
 }
 
 // waitFor waits until the condition holds, or fails after 20 s.

@@ -35,23 +35,23 @@ func TestHostileRequests(t *testing.T) {
 		{"a token in the apikey header", get("apikey: " + bearer(t, complete)[7:] + "\r\n"), 401, "no-credentials"},
 		{"proxy's credentials", get("Proxy-Authorization: " + bearer(t, complete) + "\r\n"), 401, "no-credentials"},
 		{"a folded header", get("Authorization: Bearer\r\n " + bearer(t, complete)[7:] + "\r\n"), 200, ""}, // as RFC 9112 §5.2 allows
-		{"a NUL in a header", get(user + "X-Y: a\x00b\r\n"), 400, ""},
-		{"a carriage return in a header", get(user + "X-Y: a\rb\r\n"), 400, ""},
-		{"a space before the colon", get("Authorization : " + bearer(t, complete) + "\r\n"), 400, ""},
-		{"no colon", get(user + "nonsense\r\n"), 400, ""},
+		{"a NUL in a header", get(user + "X-Y: a\x00b\r\n"), 400, "malformed-request"},
+		{"a carriage return in a header", get(user + "X-Y: a\rb\r\n"), 400, "malformed-request"},
+		{"a space before the colon", get("Authorization : " + bearer(t, complete) + "\r\n"), 400, "malformed-request"},
+		{"no colon", get(user + "nonsense\r\n"), 400, "malformed-request"},
 		{"bytes beyond ASCII in a header", get(user + "X-Y: \xff\xfe\r\n"), 200, ""},
-		{"a header too large", get(user + "X-Y: " + strings.Repeat("a", 64<<10) + "\r\n"), 431, ""},
-		{"headers too many", get(user + strings.Repeat("X-Y: a\r\n", 20_000)), 431, ""},
-		{"no host", "GET " + exportPath + " HTTP/1.1\r\n" + user + "\r\n", 400, ""},
-		{"two hosts", get("Host: y\r\n" + user), 400, ""},
-		{"a host of nonsense", "GET " + exportPath + " HTTP/1.1\r\nHost: a b\r\n" + user + "\r\n", 400, ""},
+		{"a header too large", get(user + "X-Y: " + strings.Repeat("a", 64<<10) + "\r\n"), 431, "header-too-large"},
+		{"headers too many", get(user + strings.Repeat("X-Y: a\r\n", 20_000)), 431, "header-too-large"},
+		{"no host", "GET " + exportPath + " HTTP/1.1\r\n" + user + "\r\n", 400, "malformed-request"},
+		{"two hosts", get("Host: y\r\n" + user), 400, "malformed-request"},
+		{"a host of nonsense", "GET " + exportPath + " HTTP/1.1\r\nHost: a b\r\n" + user + "\r\n", 400, "malformed-request"},
 		{"HTTP/1.0", "GET " + exportPath + " HTTP/1.0\r\n" + user + "\r\n", 200, ""},
-		{"HTTP/0.9", "GET " + exportPath + "\r\n", 400, ""},
-		{"HTTP/3.0", "GET " + exportPath + " HTTP/3.0\r\nHost: x\r\n" + user + "\r\n", 505, ""},
+		{"HTTP/0.9", "GET " + exportPath + "\r\n", 400, "malformed-request"},
+		{"HTTP/3.0", "GET " + exportPath + " HTTP/3.0\r\nHost: x\r\n" + user + "\r\n", 505, "http-version"},
 		{"the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 404, "no-such-path"},
-		{"a TLS hello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, ""},
+		{"a TLS hello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "malformed-request"},
 		{"a method in lower case", "get " + exportPath + " HTTP/1.1\r\nHost: x\r\n" + user + "\r\n", 405, "method-not-allowed"},
-		{"a method with a space", "G T " + exportPath + " HTTP/1.1\r\nHost: x\r\n\r\n", 400, ""},
+		{"a method with a space", "G T " + exportPath + " HTTP/1.1\r\nHost: x\r\n\r\n", 400, "malformed-request"},
 		{"TRACE", "TRACE " + exportPath + " HTTP/1.1\r\nHost: x\r\n" + user + "\r\n", 405, "method-not-allowed"},
 		{"CONNECT", "CONNECT x:80 HTTP/1.1\r\nHost: x:80\r\n\r\n", 404, "no-such-path"},
 		{"OPTIONS of everything", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404, "no-such-path"},
@@ -59,14 +59,14 @@ func TestHostileRequests(t *testing.T) {
 		{"a path in percent code", "GET /v1/account/%65xport HTTP/1.1\r\nHost: x\r\n" + user + "\r\n", 200, ""},
 		{"a slash in percent code", "GET /v1%2faccount/export HTTP/1.1\r\nHost: x\r\n" + user + "\r\n", 200, ""},
 		{"a NUL in the path", "GET /v1/account/export%00 HTTP/1.1\r\nHost: x\r\n" + user + "\r\n", 404, "no-such-path"},
-		{"percent code of nothing", "GET /v1/account/%zz HTTP/1.1\r\nHost: x\r\n" + user + "\r\n", 400, ""},
+		{"percent code of nothing", "GET /v1/account/%zz HTTP/1.1\r\nHost: x\r\n" + user + "\r\n", 400, "malformed-request"},
 		{"another case of the path", "GET /V1/account/export HTTP/1.1\r\nHost: x\r\n" + user + "\r\n", 404, "no-such-path"},
 		{"a path for a file", "GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404, "no-such-path"},
-		{"a path too long", "GET /" + strings.Repeat("a", 64<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", 431, ""},
-		{"two lengths", get(user + "Content-Length: 1\r\nContent-Length: 2\r\n"), 400, ""},
-		{"a negative length", get(user + "Content-Length: -1\r\n"), 400, ""},
+		{"a path too long", "GET /" + strings.Repeat("a", 64<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", 431, "header-too-large"},
+		{"two lengths", get(user + "Content-Length: 1\r\nContent-Length: 2\r\n"), 400, "malformed-request"},
+		{"a negative length", get(user + "Content-Length: -1\r\n"), 400, "malformed-request"},
 		{"a length and chunks", get(user+"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n", 200, ""},
-		{"another transfer coding", get(user + "Transfer-Encoding: gzip\r\n"), 501, ""},
+		{"another transfer coding", get(user + "Transfer-Encoding: gzip\r\n"), 501, "transfer-coding"},
 		{"a chunked body", get(user+"Transfer-Encoding: chunked\r\n") + "3\r\nabc\r\n0\r\n\r\n", 200, ""},
 		{"a body", get(user+"Content-Length: 3\r\n") + "abc", 200, ""},
 		{"a body that is promised", get(user + "Expect: 100-continue\r\nContent-Length: 1000000000\r\n"), 200, ""},
@@ -84,7 +84,7 @@ func TestHostileRequests(t *testing.T) {
 		{"a request id that breaks the line", get(user + "X-Request-Id: a%0d%0aSet-Cookie: b\r\n"), 200, ""},
 		{"a position in another notation", strings.Replace(get(user), exportPath, exportPath+"?min_position=0x10", 1), 400, "invalid-min-position"},
 		{"a semicolon in the query", strings.Replace(get(user), exportPath, exportPath+"?a=1;min_position=5", 1), 400, "invalid-query"},
-		{"nothing but line ends", "\r\n\r\n", 400, ""},
+		{"nothing but line ends", "\r\n\r\n", 400, "malformed-request"},
 		{"nothing, and gone", "", closed, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -100,6 +100,13 @@ func TestHostileRequests(t *testing.T) {
 	if log := a.log.String(); strings.Contains(log, "panic") || strings.Contains(log, "eyJ") {
 		t.Errorf("the log has %s", log)
 	}
+}
+
+// kindOf is the last word of a problem's type.
+func kindOf(body string) string {
+	_, kind, _ := strings.Cut(body, problemType)
+	kind, _, _ = strings.Cut(kind, `"`)
+	return kind
 }
 
 // raw sends bytes and reads the first answer; 0 stands for a connection that
@@ -126,6 +133,9 @@ func raw(t *testing.T, a *api, request string) (status int, body string) {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
 		t.Logf("the body ends with %v", err)
+	}
+	if resp.StatusCode >= 400 && resp.StatusCode != http.StatusExpectationFailed { // which has no body
+		checkProblem(t, answer{resp.StatusCode, resp.Header, string(text)}, resp.StatusCode, kindOf(string(text)))
 	}
 	return resp.StatusCode, string(text)
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -16,8 +17,10 @@ import (
 
 type metrics struct {
 	requests      *prometheus.CounterVec
-	byCode        map[int]prometheus.Counter // of requests, those that are expected
+	byCode        map[int]prometheus.Counter    // of requests without a reason, those that are expected
+	byReason      map[reason]prometheus.Counter // of those that were answered 503
 	duration      prometheus.Histogram
+	firstByte     prometheus.Histogram
 	bytes         prometheus.Histogram
 	tokenFailures *prometheus.CounterVec
 	panics        prometheus.Counter
@@ -30,8 +33,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "export_requests_total",
-			Help: "Requests answered, by status."}, []string{"code"}),
-		byCode: map[int]prometheus.Counter{},
+			Help: "Requests answered, by status, 499 where the client left before; where that is 503 by reason: " +
+				"incomplete, position, busy, database or other. Only the last three are an outage."}, []string{"code", "reason"}),
+		byCode: map[int]prometheus.Counter{}, byReason: map[reason]prometheus.Counter{},
+		firstByte: histogram("export_time_to_first_byte_seconds", "Time from a request's header to the first byte of its answer.",
+			prometheus.ExponentialBuckets(0.00025, 2, 16)),
 		duration: histogram("export_request_duration_seconds", "Time from a request's header to the end of its answer.",
 			prometheus.ExponentialBuckets(0.00025, 2, 16)),
 		bytes: histogram("export_response_bytes", "Size of the documents sent, before any content coding.",
@@ -41,23 +47,40 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "export_panics_total",
 			Help: "Requests that ended in a defect of the program."}),
 	}
-	for _, code := range []int{200, 204, 206, 304, 400, 401, 403, 404, 405, 406, 410, 412, 416, 429, 500, 503} {
-		m.byCode[code] = m.requests.WithLabelValues(strconv.Itoa(code))
+	for _, code := range []int{200, 204, 206, 304, 400, 401, 403, 404, 405, 406, 410, 412, 416, 429, clientLeft, 500} {
+		m.byCode[code] = m.requests.WithLabelValues(strconv.Itoa(code), string(reasonNone))
+	}
+	for _, r := range reasons() {
+		m.byReason[r] = m.requests.WithLabelValues("503", string(r))
 	}
 	for _, reason := range auth.Reasons() {
 		m.tokenFailures.WithLabelValues(reason)
 	}
-	reg.MustRegister(m.requests, m.duration, m.bytes, m.tokenFailures, m.panics)
+	reg.MustRegister(m.requests, m.duration, m.firstByte, m.bytes, m.tokenFailures, m.panics)
 	return m
 }
 
-func (m *metrics) answered(code int, took time.Duration) {
+// clientLeft counts requests whose client left before there was an answer, which
+// is no outage of ours. It is never sent.
+const clientLeft = 499
+
+// errLeft is what a handler panics with whose client has left.
+var errLeft = errors.New("the client has left")
+
+func (m *metrics) answered(w *response, took time.Duration) {
+	code := w.code()
 	c := m.byCode[code]
+	if w.reason != reasonNone {
+		c = m.byReason[w.reason]
+	}
 	if c == nil {
-		c = m.requests.WithLabelValues(strconv.Itoa(code))
+		c = m.requests.WithLabelValues(strconv.Itoa(code), string(w.reason))
 	}
 	c.Inc()
 	m.duration.Observe(took.Seconds())
+	if !w.first.IsZero() {
+		m.firstByte.Observe(w.first.Sub(w.began).Seconds())
+	}
 }
 
 // instrumented is around every request, those of no route included.
@@ -81,13 +104,14 @@ func (i *instrumented) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["Content-Security-Policy"] = noContent
 	h["Referrer-Policy"] = noReferrer
 	h["X-Request-Id"] = []string{takeRequestID(r)}
-	answer := &response{ResponseWriter: w}
+	answer := &response{ResponseWriter: w, began: start}
 	defer func() {
 		if thrown := recover(); thrown != nil {
+			answer.left = thrown == errLeft
 			defer i.rescue(answer, thrown)
 		}
 		took := time.Since(start)
-		i.metrics.answered(answer.code(), took)
+		i.metrics.answered(answer, took)
 		i.line(r, answer, took)
 	}()
 	i.next.ServeHTTP(answer, r)
@@ -123,6 +147,9 @@ func knownMethod(m string) string {
 // rescue answers for a handler that panicked, or breaks the connection where
 // an answer has begun.
 func (i *instrumented) rescue(w *response, thrown any) {
+	if thrown == errLeft {
+		thrown = http.ErrAbortHandler
+	}
 	if thrown != http.ErrAbortHandler {
 		i.metrics.panics.Inc()
 		i.log.Error("panic", "panic", fmt.Sprint(thrown), "stack", string(debug.Stack()), "request", requestID(w))
@@ -136,20 +163,23 @@ func (i *instrumented) rescue(w *response, thrown any) {
 // response notes what was sent.
 type response struct {
 	http.ResponseWriter
-	status int   // 0: nothing was sent yet
-	sent   int64 // bytes of the body
+	began, first time.Time // of the request, and of the answer
+	status       int       // 0: nothing was sent yet
+	reason       reason
+	left         bool  // the client has
+	sent         int64 // bytes of the body
 }
 
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 {
-		w.status = status
+		w.status, w.first = status, time.Now()
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
-		w.status = http.StatusOK
+		w.status, w.first = http.StatusOK, time.Now()
 	}
 	n, err := w.ResponseWriter.Write(b)
 	w.sent += int64(n)
@@ -160,6 +190,9 @@ func (w *response) Write(b []byte) (int, error) {
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *response) code() int {
+	if w.left {
+		return clientLeft
+	}
 	if w.status == 0 {
 		return http.StatusInternalServerError // nothing was sent: a panic
 	}

@@ -61,6 +61,26 @@ func (a *api) describes(t *testing.T, r *http.Request, resp *http.Response, body
 	}
 }
 
+// describedHeaders are the names of all headers that answers may have.
+func describedHeaders(t *testing.T) map[string]bool {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(openAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, path := range doc.Paths.Map() {
+		for _, operation := range path.Operations() {
+			for _, response := range operation.Responses.Map() {
+				for name := range response.Value.Headers {
+					names[name] = true
+				}
+			}
+		}
+	}
+	return names
+}
+
 // largePagesIn tells the synthetic document of [database], whose pages are no
 // sandboxes.
 func largePagesIn(body []byte) bool { return len(body) > 1<<20 }

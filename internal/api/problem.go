@@ -25,6 +25,25 @@ type problem struct {
 
 	retryAfter int    // seconds; 0: do not say
 	challenge  string // WWW-Authenticate (RFC 6750)
+	reason     reason // why, where it is a 503
+}
+
+// reason tells apart, for whoever looks at a graph, why there was no document
+// although nothing is wrong with the request: the label of export_requests_total.
+type reason string
+
+// The reasons of 503. Every other answer has none.
+const (
+	reasonNone       reason = ""
+	reasonIncomplete reason = "incomplete" // of the account, parts have not come yet
+	reasonPosition   reason = "position"   // min_position is not reached
+	reasonBusy       reason = "busy"       // more was asked for than can be read, or held, at once
+	reasonDatabase   reason = "database"   // which is away, silent, or not as this program needs it
+	reasonOther      reason = "other"      // the issuer's keys, this machine's disk, the end of the program
+)
+
+func reasons() []reason {
+	return []reason{reasonIncomplete, reasonPosition, reasonBusy, reasonDatabase, reasonOther}
 }
 
 const problemType = "urn:account-export:problem:"
@@ -58,18 +77,32 @@ var (
 		Detail: "the document ends before the range: Content-Range says how long it is"}
 	problemTooMany = &problem{Type: problemType + "too-many-requests", Title: "Too many requests", Status: 429,
 		Detail: "more requests than are allowed: ask again after Retry-After", retryAfter: 1}
+	problemMalformed = &problem{Type: problemType + "malformed-request", Title: "Malformed request", Status: 400,
+		Detail: "the request is no valid HTTP/1.1"}
+	problemTransferCoding = &problem{Type: problemType + "transfer-coding", Title: "Unknown transfer coding", Status: 501,
+		Detail: "a body, which nothing here needs, may be chunked, and in no other transfer coding"}
+	problemHTTPVersion = &problem{Type: problemType + "http-version", Title: "Another version of HTTP", Status: 505,
+		Detail: "use HTTP/1.1"}
+	problemHeaderTooLarge = &problem{Type: problemType + "header-too-large", Title: "Request header too large", Status: 431,
+		Detail: "a request's line and header may have 32 KiB together"}
 	problemInternal = &problem{Type: problemType + "internal", Title: "Internal error", Status: 500,
 		Detail: "this is a defect; it was recorded"}
 	problemIncomplete = &problem{Type: problemType + "account-incomplete", Title: "Account not complete yet", Status: 503,
-		Detail: "parts of the account have not arrived yet", retryAfter: 5}
+		Detail: "parts of the account have not arrived yet", retryAfter: 5, reason: reasonIncomplete}
 	problemNotReached = &problem{Type: problemType + "position-not-reached", Title: "Position not reached yet", Status: 503,
-		Detail: "the projector has not come to min_position yet", retryAfter: 1}
+		Detail: "the projector has not come to min_position yet", retryAfter: 1, reason: reasonPosition}
 	problemBusy = &problem{Type: problemType + "busy", Title: "Busy", Status: 503,
-		Detail: "more exports are being read than can be at once", retryAfter: 2}
-	problemUnavailable = &problem{Type: problemType + "unavailable", Title: "Unavailable", Status: 503,
-		Detail: "exports cannot be read at the moment", retryAfter: 2}
-	problemNoKeys = &problem{Type: problemType + "keys-unavailable", Title: "Unavailable", Status: 503,
-		Detail: "tokens cannot be checked at the moment", retryAfter: 5}
+		Detail: "more exports are being read than can be at once", retryAfter: 2, reason: reasonBusy}
+	problemUnavailable = &problem{Type: problemType + "unavailable", Title: "Database away", Status: 503,
+		Detail: "the database cannot be reached, or does not answer", retryAfter: 2, reason: reasonDatabase}
+	problemNotSetUp = &problem{Type: problemType + "not-set-up", Title: "Not set up", Status: 503,
+		Detail: "the database holds no exports yet, or not for this program: its operator has to see to it", retryAfter: 30, reason: reasonDatabase}
+	problemNoRoom = &problem{Type: problemType + "no-room", Title: "No room", Status: 503,
+		Detail: "the document does not fit where documents are kept while they are sent: the operator has to see to it", retryAfter: 30, reason: reasonOther}
+	problemEnding = &problem{Type: problemType + "ending", Title: "Ending", Status: 503,
+		Detail: "this server is ending: ask again, another may answer", retryAfter: 1, reason: reasonOther}
+	problemNoKeys = &problem{Type: problemType + "keys-unavailable", Title: "Issuer's keys away", Status: 503,
+		Detail: "tokens cannot be checked at the moment", retryAfter: 5, reason: reasonOther}
 )
 
 // Error lets a problem be returned as an error.
@@ -89,8 +122,6 @@ func problemOf(err error) *problem {
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.Is(err, readmodel.ErrBusy):
-		return problemBusy
 	case errors.As(err, &token):
 		text := token.Error()
 		switch token.Kind {
@@ -103,6 +134,16 @@ func problemOf(err error) *problem {
 			p.Detail = text
 			p.challenge = `Bearer error="invalid_token", error_description="` + text + `"`
 		})
+	}
+	switch readmodel.TroubleOf(err) {
+	case readmodel.Busy:
+		return problemBusy
+	case readmodel.NotSetUp:
+		return problemNotSetUp
+	case readmodel.NoRoom:
+		return problemNoRoom
+	case readmodel.Ending:
+		return problemEnding
 	}
 	return problemUnavailable
 }
@@ -125,6 +166,9 @@ func write(w http.ResponseWriter, p *problem) {
 	body, err := json.Marshal(p)
 	if err != nil { // a struct of texts and a number
 		body = []byte("{}")
+	}
+	if answer, ours := w.(*response); ours {
+		answer.reason = p.reason
 	}
 	h := w.Header()
 	h["Content-Type"] = []string{"application/problem+json"}

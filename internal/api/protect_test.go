@@ -4,9 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,33 +61,6 @@ func TestRateLimits(t *testing.T) {
 	}
 	if got := ask(incomplete, "192.0.2.2"); got.status != 503 {
 		t.Errorf("another address: %d", got.status)
-	}
-}
-
-func TestCrossOrigin(t *testing.T) {
-	const origin = "https://app.example.com"
-	a := startWith(t, newMemory(), sharedVerifier(t), func(c *Config) { c.Origins = []string{origin} })
-	pre := a.ask(t, "OPTIONS", exportPath, "Origin", origin, "Access-Control-Request-Method", "GET",
-		"Access-Control-Request-Headers", "authorization")
-	if pre.status != 204 || pre.header.Get("Access-Control-Allow-Origin") != origin || pre.header.Get("Access-Control-Allow-Headers") != "authorization" {
-		t.Errorf("preflight: %d %v", pre.status, pre.header)
-	}
-	got := a.ask(t, "GET", exportPath, "Origin", origin) // a problem is readable, too
-	if got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != origin || got.header.Get("Access-Control-Allow-Credentials") != "" {
-		t.Errorf("%d %v", got.status, got.header)
-	}
-	exposed := strings.Split(strings.ToLower(strings.ReplaceAll(got.header.Get("Access-Control-Expose-Headers"), " ", "")), ",")
-	for _, name := range []string{"etag", "export-position", "export-as-of", "export-parked", "retry-after", "x-request-id"} {
-		if !slices.Contains(exposed, name) {
-			t.Errorf("%s is not exposed: %v", name, exposed)
-		}
-	}
-	if got := a.ask(t, "GET", exportPath, "Origin", "https://evil.example"); got.header.Get("Access-Control-Allow-Origin") != "" {
-		t.Errorf("another origin: %v", got.header)
-	}
-	none := start(t, newMemory())
-	if got := none.ask(t, "OPTIONS", exportPath, "Origin", origin, "Access-Control-Request-Method", "GET"); got.status != 405 {
-		t.Errorf("no origins: %d", got.status)
 	}
 }
 

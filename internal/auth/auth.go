@@ -34,8 +34,8 @@ const (
 type Config struct {
 	Issuer       string   // claim iss, exactly
 	Audience     string   // among claim aud
-	JWKSURL      string   // where the issuer's public keys are; or
-	Secret       string   // the HS256 secret that issuer and API share
+	JWKSURL      string   // where the issuer's public keys are
+	Secret       string   // the HS256 secret that issuer and API share; one of the two, or, while a project migrates, both
 	OAuthClients []string // third-party clients (claim client_id) whose tokens are accepted; default none
 
 	Now func() time.Time // default time.Now
@@ -72,16 +72,18 @@ type keys interface {
 	methods() []string
 }
 
-// New makes a verifier. With a JWKS URL it has no keys until Run fetches them.
+// New makes a verifier. Of a JWKS URL it has no keys until Run fetches them. With
+// a secret as well it is ready without them: tokens of HS256 are the secret's,
+// all others the key set's.
 func New(c Config, log *slog.Logger) (*Verifier, error) {
-	if c.Issuer == "" || c.Audience == "" || (c.JWKSURL == "") == (c.Secret == "") {
-		return nil, errors.New("verifier: needs an issuer, an audience, and either a JWKS URL or a secret")
+	if c.Issuer == "" || c.Audience == "" || c.JWKSURL == "" && c.Secret == "" {
+		return nil, errors.New("verifier: needs an issuer, an audience, and a JWKS URL or a secret")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	v := &Verifier{config: c}
-	if c.Secret != "" {
+	if c.JWKSURL == "" {
 		v.keys = secret(c.Secret)
 	} else {
 		if _, err := url.ParseRequestURI(c.JWKSURL); err != nil {
@@ -92,6 +94,10 @@ func New(c Config, log *slog.Logger) (*Verifier, error) {
 			return nil, fmt.Errorf("verifier: %w", err)
 		}
 		v.keys = k
+		if c.Secret != "" {
+			k.beside = true
+			v.keys = both{k, secret(c.Secret)}
+		}
 	}
 	// Claims are judged after the signature, by the validator: a service key
 	// with a good signature is told apart from a forged one.
@@ -110,7 +116,7 @@ func New(c Config, log *slog.Logger) (*Verifier, error) {
 // every 30 seconds. While the issuer cannot be reached the last keys stay.
 func (v *Verifier) Run(ctx context.Context) error { return v.keys.run(ctx) }
 
-// Ready is false until there are keys.
+// Ready is false until there are keys, or a secret.
 func (v *Verifier) Ready() bool { return v.keys.ready() == nil }
 
 // Check is nil where there are keys, and says why not otherwise.

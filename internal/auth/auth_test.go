@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,12 @@ func TestClaims(t *testing.T) {
 		{"exp missing", without("exp"), "malformed"},
 		{"exp null", set("exp", nil), "malformed"},
 		{"exp no number", set("exp", "soon"), "malformed"},
+		{"exp a number as text", set("exp", strconv.FormatInt(at(time.Hour), 10)), "malformed"},
+		{"exp a number as text, expired", set("exp", "1"), "malformed"},
+		{"exp a list", set("exp", []int64{at(time.Hour)}), "malformed"},
+		{"exp true", set("exp", true), "malformed"},
+		{"exp with a fraction", set("exp", float64(at(time.Hour))+0.5), "ok"},
+		{"nbf a number as text", set("nbf", strconv.FormatInt(at(0), 10)), "malformed"},
 		{"exp negative", set("exp", -1), "expired"},
 		{"nbf within the leeway", set("nbf", at(59*time.Second)), "ok"},
 		{"nbf beyond the leeway", set("nbf", at(62*time.Second)), "not_yet_valid"},

@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"errors"
+
 	"github.com/go-json-experiment/json"
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -11,10 +13,30 @@ type claims struct {
 	Issuer    string           `json:"iss"`
 	Subject   string           `json:"sub"`
 	Audience  jwt.ClaimStrings `json:"aud"`
-	Expires   *jwt.NumericDate `json:"exp"`
-	NotBefore *jwt.NumericDate `json:"nbf"`
+	Expires   *date            `json:"exp"`
+	NotBefore *date            `json:"nbf"`
 	Role      string           `json:"role"`
 	ClientID  *string          `json:"client_id"` // of the third party that the token was given to
+}
+
+// date is a NumericDate, which is a number (RFC 7519 §2): the library also takes
+// one that is written as text.
+type date struct{ jwt.NumericDate }
+
+// UnmarshalJSON refuses what is no number.
+func (d *date) UnmarshalJSON(b []byte) error {
+	if len(b) == 0 || b[0] != '-' && (b[0] < '0' || b[0] > '9') {
+		return errors.New("a time in a token is a number of seconds")
+	}
+	return d.NumericDate.UnmarshalJSON(b)
+}
+
+// numeric is d as the library has it.
+func (d *date) numeric() *jwt.NumericDate {
+	if d == nil {
+		return nil
+	}
+	return &d.NumericDate
 }
 
 // UnmarshalJSON reads names exactly, and refuses one given twice: the standard
@@ -26,8 +48,8 @@ func (c *claims) UnmarshalJSON(b []byte) error {
 
 // These implement jwt.Claims.
 
-func (c *claims) GetExpirationTime() (*jwt.NumericDate, error) { return c.Expires, nil }
-func (c *claims) GetNotBefore() (*jwt.NumericDate, error)      { return c.NotBefore, nil }
+func (c *claims) GetExpirationTime() (*jwt.NumericDate, error) { return c.Expires.numeric(), nil }
+func (c *claims) GetNotBefore() (*jwt.NumericDate, error)      { return c.NotBefore.numeric(), nil }
 func (c *claims) GetIssuedAt() (*jwt.NumericDate, error)       { return nil, nil }
 func (c *claims) GetIssuer() (string, error)                   { return c.Issuer, nil }
 func (c *claims) GetSubject() (string, error)                  { return c.Subject, nil }

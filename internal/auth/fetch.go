@@ -13,9 +13,13 @@ import (
 )
 
 // refresh replaces the keys by those that are published now. After an error
-// the keys are as before; a set without a usable key is an error.
+// the keys are as before; a set without a usable key is an error, unless there
+// is a secret and was no key before.
 func (p *published) refresh(ctx context.Context) error {
 	set, err := p.fetch(ctx)
+	if errors.Is(err, errNoKeys) && p.beside && !p.have.Load() {
+		set, err = nil, nil // a project that has not begun to migrate: whatever is no HS256 is by a key that is unknown
+	}
 	if err != nil {
 		return err
 	}
@@ -72,6 +76,8 @@ func (p *published) fetch(ctx context.Context) ([]jwkset.JWK, error) {
 	return usable(body)
 }
 
+var errNoKeys = errors.New("the key set has no key that signs tokens (a project with a shared secret? then set JWT_SECRET)")
+
 // usable parses a JWK set and leaves out what signs no tokens here: keys of
 // other kinds, for encryption, or that do not parse.
 func usable(body []byte) ([]jwkset.JWK, error) {
@@ -93,7 +99,7 @@ func usable(body []byte) ([]jwkset.JWK, error) {
 		set = append(set, k)
 	}
 	if len(set) == 0 {
-		return nil, errors.New("the key set has no key that signs tokens (a project with a shared secret? then set JWT_SECRET)")
+		return nil, errNoKeys
 	}
 	return set, nil
 }

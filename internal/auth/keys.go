@@ -34,6 +34,28 @@ func (secret) run(ctx context.Context) error {
 	return nil
 }
 
+// both are those of a project that migrates from a secret to keys of its own. The
+// algorithm says only which of the two may have signed a token, not what it is
+// checked with: HS256, with or without a key id, is checked with the secret,
+// whatever key the token names, and all else with a key of the set, whose kind
+// pins the algorithm. So no public key is ever taken for a secret.
+type both struct {
+	*published
+	secret
+}
+
+func (b both) find(ctx context.Context, token *jwt.Token) (any, error) {
+	if slices.Contains(b.secret.methods(), token.Method.Alg()) {
+		return b.secret.find(ctx, token)
+	}
+	return b.published.find(ctx, token)
+}
+
+func (b both) epoch() uint64                 { return b.published.epoch() }
+func (b both) ready() error                  { return b.secret.ready() } // tokens of the key set are answered 503 until it is there
+func (b both) run(ctx context.Context) error { return b.published.run(ctx) }
+func (b both) methods() []string             { return slices.Concat(b.secret.methods(), b.published.methods()) }
+
 // How often keys are fetched.
 const (
 	refreshEvery   = 10 * time.Minute
@@ -55,11 +77,13 @@ type published struct {
 	url            string
 	client         *http.Client
 	log            *slog.Logger
+	beside         bool // a secret: the issuer may publish no keys yet, and need not be there
 	lookup         keyfunc.Keyfunc
 	limiter        *rate.Limiter
 	wake           chan struct{}
 	withdrawn      atomic.Uint64
 	have           atomic.Bool
+	complained     bool // only for the one goroutine that fetches
 
 	mu      sync.Mutex
 	pending chan struct{} // closed after the fetch that was asked for; nil where none was
@@ -165,15 +189,29 @@ func (p *published) answered() {
 	p.pending = nil
 }
 
+// complain says that keys could not be fetched; where there is a secret, which
+// may be all that is needed, once until they could be.
+func (p *published) complain(err error, wait time.Duration) {
+	level := slog.LevelWarn
+	if p.beside {
+		if p.complained {
+			level = slog.LevelDebug
+		}
+		p.complained = true
+	}
+	p.log.Log(context.Background(), level, "cannot fetch the issuer's keys", "url", p.url, "error", err, "have_keys", p.have.Load(),
+		"have_secret", p.beside, "retry_in", wait.String())
+}
+
 func (p *published) run(ctx context.Context) error {
 	retry := firstRetry
 	for asked := false; ; {
 		wait := refreshEvery
 		if err := p.refresh(ctx); err == nil {
-			retry = firstRetry
+			retry, p.complained = firstRetry, false
 		} else if ctx.Err() == nil {
 			wait, retry = retry, min(2*retry, lastRetry)
-			p.log.Warn("cannot fetch the issuer's keys", "url", p.url, "error", err, "have_keys", p.have.Load(), "retry_in", wait.String())
+			p.complain(err, wait)
 		}
 		if asked {
 			p.answered()

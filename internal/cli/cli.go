@@ -66,6 +66,10 @@ type Options struct {
 	// to run. Its error is one of settings. Help and completion do without.
 	Load func(cmd *cobra.Command) error
 
+	// Health reads for --healthcheck what it needs of the settings, and returns what
+	// asks the running program. Default: there is no such flag.
+	Health func(cmd *cobra.Command) (ask func(context.Context) error, err error)
+
 	Code    func(error) int // exit status of a command's error; default: always Failed
 	Version string          // what --version prints, see [Version]
 }
@@ -79,7 +83,9 @@ type Program struct {
 	free     []*cobra.Command // those that need no settings
 	problems []error          // of the arguments
 	version  bool             // what was asked for
-	began    bool             // the command itself runs: errors are no longer the caller's
+	health   bool             // or this
+	ask      func(context.Context) error
+	began    bool // the command itself runs: errors are no longer the caller's
 }
 
 // New makes a program of its commands. Those that only hold others need no more than a
@@ -92,6 +98,9 @@ func New(root *cobra.Command, opt Options) *Program {
 	root.SetUsageFunc(p.usage)
 	root.SetFlagErrorFunc(flagError)
 	root.Flags().BoolVar(&p.version, "version", false, "print the version")
+	if opt.Health != nil {
+		root.Flags().BoolVar(&p.health, "healthcheck", false, "ask the program that runs with these settings whether it lives: exit 0 or 1")
+	}
 	shown := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		if given := cmd.Flags().Args(); cmd.HasAvailableSubCommands() && len(given) > 0 {
@@ -119,7 +128,7 @@ func (p *Program) adopt(cmd *cobra.Command) {
 	switch {
 	case cmd.HasSubCommands():
 		args = func(cmd *cobra.Command, given []string) error {
-			if len(given) == 0 && (runs || p.version) {
+			if len(given) == 0 && (runs || p.version || p.health) {
 				return nil
 			}
 			return choose(cmd, given)
@@ -144,6 +153,9 @@ func (p *Program) adopt(cmd *cobra.Command) {
 			return err
 		}
 		p.began = true
+		if p.health {
+			return p.ask(cmd.Context())
+		}
 		if runE != nil {
 			return runE(cmd, args)
 		}
@@ -167,6 +179,11 @@ func (p *Program) judge(cmd *cobra.Command, _ []string) error {
 		problems = append(problems, err)
 	}
 	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	if p.health && !p.version {
+		ask, err := p.opt.Health(cmd)
+		p.ask = ask
 		return err
 	}
 	if p.version || p.opt.Load == nil || slices.Contains(p.free, cmd) {

@@ -193,8 +193,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	case errors.As(err, &unknown):
 		name := unknown.GetSpecifiedName()
 		switch {
-		case name == "version":
-			return fmt.Errorf("--version goes without a command: `%s --version`", cmd.Root().Name())
+		case name == "version", name == "healthcheck" && cmd.Root().Flags().Lookup(name) != nil:
+			return fmt.Errorf("--%s goes without a command: `%s --%s`", name, cmd.Root().Name(), name)
 		case cmd.HasSubCommands() && knows(cmd, name):
 			return fmt.Errorf("%s is a flag of a command, and has to come behind its name", named("--"+name))
 		}

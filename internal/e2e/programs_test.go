@@ -195,7 +195,7 @@ func (s *system) checkMetrics(t *testing.T, projector, api string) {
 			"projector_batch_duration_seconds_count", "projector_event_to_commit_seconds_count", "projector_parked_events 1",
 			`projector_generation_info{generation="1",version="1.0"} 1`, `projector_restarts_total{reason="store"} 0`,
 			"projector_last_progress_timestamp_seconds", "pgxpool_", "go_goroutines", "process_cpu_seconds_total"},
-		api: {`export_requests_total{code="200"}`, `export_requests_total{code="404"}`, "export_request_duration_seconds_count",
+		api: {`export_requests_total{code="200",reason=""}`, `export_requests_total{code="404",reason=""}`, "export_request_duration_seconds_count",
 			"export_response_bytes_count", `export_token_failures_total{reason="expired"} 0`, "pgxpool_"},
 	} {
 		for _, path := range []string{"/livez", "/readyz"} {

@@ -29,10 +29,11 @@ type Check struct {
 
 const checkTimeout = 3 * time.Second
 
-// Registry makes a registry with the collectors of Go and of the process.
+// Registry makes a registry with the collectors of Go and of the process, and with
+// what the program was built from.
 func Registry() *prometheus.Registry {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build())
 	return reg
 }
 
@@ -49,7 +50,7 @@ type Server struct {
 func NewServer(reg *prometheus.Registry, log *slog.Logger, checks ...Check) *Server {
 	s := &Server{checks: checks, state: func() string { return "" }}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg,
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg, EnableOpenMetrics: true, // where the scraper asks for it
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.ready)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -83,6 +84,38 @@ func TestMetricsAreServed(t *testing.T) {
 	for _, name := range []string{"go_goroutines", "process_open_fds"} {
 		if !strings.Contains(body, "\n"+name+" ") {
 			t.Errorf("%s is missing", name)
+		}
+	}
+	if build := regexp.MustCompile(`(?m)^accountexport_build_info\{goversion="go1[^"]*",program="[^"]+",revision="[^"]+",version="[^"]+"\} 1$`); !build.MatchString(body) {
+		t.Errorf("what it was built from is not in %s", body)
+	}
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOpenMetricsWhereAskedFor, and the older format otherwise.
+func TestOpenMetricsWhereAskedFor(t *testing.T) {
+	url, end := serve(t, NewServer(Registry(), quiet()))
+	for accept, want := range map[string]string{
+		"": "text/plain; version=0.0.4",
+		"application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5": "application/openmetrics-text; version=1.0.0",
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", url+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if accept != "" {
+			r.Header.Set("Accept", accept)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !strings.HasPrefix(resp.Header.Get("Content-Type"), want) || strings.HasSuffix(string(body), "# EOF\n") != (accept != "") {
+			t.Errorf("Accept: %s: %s, %v", accept, resp.Header.Get("Content-Type"), err)
 		}
 	}
 	if err := end(); err != nil {

@@ -51,16 +51,18 @@ func Docs() []Doc {
 		{"HTTP_ADDR", ":8080", api, "where the API listens", rightAddr, false},
 		{"ADMIN_ADDR", ":9091", projector, "where metrics and health are served", rightAddr, false},
 		{"ADMIN_ADDR", ":9092", api, "where metrics and health are served", rightAddr, false},
-		{"SUPABASE_URL", "–", api, "the Supabase project; issuer and keys follow from it", rightURL, false},
+		{"SUPABASE_URL", "–", api, "the Supabase project; issuer and keys follow from it", rightProject, false},
 		{"JWT_ISSUER", "<SUPABASE_URL>/auth/v1", api, "issuer of access tokens", rightURL, false},
 		{"JWT_JWKS_URL", "<JWT_ISSUER>/.well-known/jwks.json", api, "where the issuer's keys are", rightURL, false},
-		{"JWT_SECRET", "–", api, "shared secret of an older Supabase project: tokens are HS256",
+		{"JWT_SECRET", "–", api, "shared secret of an older Supabase project, for tokens of HS256; all others are by the issuer's keys",
 			"at least 32 bytes, as the Supabase project shows it", true},
 		{"JWT_AUDIENCE", "authenticated", api, "audience of access tokens", "any text", false},
 		{"ALLOW_OAUTH_CLIENTS", "–", api, "third-party OAuth clients whose tokens are accepted",
 			"client ids separated by commas", false},
 		{"CORS_ALLOWED_ORIGINS", "–", api, "origins of web pages that may read answers, or *",
 			"origins such as https://app.example.com, in lower case and without a path, separated by commas, or *", false},
+		{"CORS_ALLOWED_HEADERS", "–", api, "headers that such pages may send, beside those that SDKs send",
+			"names of headers such as X-Tenant, separated by commas", false},
 		{"RATE_LIMIT", "–", api, "requests a second for each account, and after a colon how many at once", rightRate, false},
 		{"ADDRESS_RATE_LIMIT", "–", api, "the same for each address (of IPv6: each /64)", rightRate, false},
 		{"TRUSTED_PROXIES", "–", api, "proxies whose X-Forwarded-For is believed",
@@ -95,6 +97,7 @@ const (
 	rightDatabase = "a PostgreSQL connection string such as postgres://user:password@host:5432/database"
 	rightAddr     = "host:port or :port, such as 127.0.0.1:8080, with a port from 0 to 65535"
 	rightURL      = "an absolute http:// or https:// URL without query or fragment, such as https://project.supabase.co"
+	rightProject  = "the project's address such as https://project.supabase.co, http:// or https://, without query or fragment"
 	rightBytes    = "a size such as 64MiB, 512MB or 1048576, of at least 1MiB"
 	rightRate     = "a number from 0.001 to 1000000, such as 5 or 0.5, or with the burst, such as 0.5:10"
 	rightDuration = "a time above zero such as 500ms, 10s or 1m30s"

@@ -39,6 +39,7 @@ type (
 	PositiveCount int           // 1 to 10,000,000
 	Takeover      time.Duration // 1 s to 5 min
 	Origin        string        // of a web page, as browsers send it, or "*"
+	HeaderName    string        // of an HTTP header
 )
 
 // Rate is a number of requests a second, and how many may come at once. The
@@ -96,6 +97,7 @@ func parsers() map[reflect.Type]env.ParserFunc {
 		reflect.TypeFor[JSPrefix]():      kind(parseJSPrefix),
 		reflect.TypeFor[LogFormat]():     kind(parseLogFormat),
 		reflect.TypeFor[Origin]():        kind(parseOrigin),
+		reflect.TypeFor[HeaderName]():    kind(parseHeaderName),
 		reflect.TypeFor[Rate]():          kind(parseRate),
 		reflect.TypeFor[Network]():       kind(parseNetwork),
 		reflect.TypeFor[Bytes]():         kind(parseBytes),
@@ -286,6 +288,21 @@ func parseOrigin(v string) (Origin, error) {
 		return "", errNotRight
 	}
 	return Origin(v), nil
+}
+
+// parseHeaderName takes what a header may be named (RFC 9110 §5.6.2) but "*", which
+// browsers take for all headers but Authorization.
+func parseHeaderName(v string) (HeaderName, error) {
+	v = strings.TrimSpace(v)
+	for _, c := range []byte(v) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'+-.^_`|~", c) >= 0) {
+			return "", errNotRight
+		}
+	}
+	if v == "" {
+		return "", errNotRight
+	}
+	return HeaderName(v), nil
 }
 
 func parseRate(v string) (Rate, error) {

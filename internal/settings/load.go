@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -46,6 +47,22 @@ func loadAPI(flags *pflag.FlagSet, environ []string) (s API, problems []error) {
 		}
 	}
 	return s, problems
+}
+
+// LoadAdmin reads ADMIN_ADDR alone, for whoever asks the program that runs; see
+// [LoadAPI]. The others may be wrong, or not there.
+func LoadAdmin(flags *pflag.FlagSet, environ []string, program Program) (Addr, error) {
+	values, problems := collect(flags, environ, program)
+	value := values["ADMIN_ADDR"]
+	if value == "" {
+		d, _ := find(program, "ADMIN_ADDR")
+		value = d.Default
+	}
+	addr, err := parseAddr(value)
+	if err != nil {
+		problems = append(problems, problem(program, "ADMIN_ADDR", values, err))
+	}
+	return addr, join(problems)
 }
 
 // LoadDevstack reads devstack's settings; see [LoadAPI]. It judges as well what
@@ -158,8 +175,11 @@ func (s *Projector) settleMemory(values map[string]string) []error {
 
 // settleIssuer derives what SUPABASE_URL says where it is not overridden.
 func (s *API) settleIssuer(values map[string]string) (problems []error) {
+	if err := supabaseOwn(s.SupabaseURL); err != nil {
+		problems = append(problems, err)
+	}
 	if s.Issuer == "" && s.SupabaseURL != "" {
-		s.Issuer = below(s.SupabaseURL, "/auth/v1")
+		s.Issuer = below(s.SupabaseURL, authPath)
 	}
 	switch {
 	case values["SUPABASE_URL"] == "" && values["JWT_ISSUER"] == "":
@@ -168,17 +188,50 @@ func (s *API) settleIssuer(values map[string]string) (problems []error) {
 	case values["SUPABASE_URL"] == "" && values["JWT_JWKS_URL"] == "" && values["JWT_SECRET"] == "":
 		problems = append(problems, errors.New("JWT_ISSUER is set, but not where its keys are: set JWT_JWKS_URL or JWT_SECRET as well"))
 	}
-	switch {
-	case values["JWT_SECRET"] == "" && s.JWKSURL == "" && s.Issuer != "":
+	if strings.HasSuffix(string(s.Issuer), authPath+authPath) || strings.Contains(strings.TrimPrefix(strings.TrimPrefix(string(s.Issuer), "https://"), "http://"), "//") {
+		problems = append(problems, fmt.Errorf("JWT_ISSUER is %s, and has a part twice: tokens name their issuer as the project's address and %s, "+
+			"such as https://project.supabase.co%s", secret.QuoteURL(string(s.Issuer)), authPath, authPath))
+	}
+	// A project with a secret may come to sign with keys of its own any day. Where
+	// only its issuer is named, who has named it for the secret alone is not asked
+	// for more.
+	if s.JWKSURL == "" && s.Issuer != "" && (values["JWT_SECRET"] == "" || s.SupabaseURL != "") {
 		s.JWKSURL = below(s.Issuer, "/.well-known/jwks.json")
-	case values["JWT_SECRET"] != "" && values["JWT_JWKS_URL"] != "":
-		problems = append(problems, errors.New("JWT_SECRET and JWT_JWKS_URL are both set: keys come from one of them, leave out the other"))
 	}
 	return problems
 }
 
+// authPath is where a project's issuer is.
+const authPath = "/auth/v1"
+
+// below is an address of the project or issuer u; where u is a project's issuer
+// already, which is what people copy, its path is not put there twice.
 func below(u HTTPURL, path string) HTTPURL {
-	return HTTPURL(strings.TrimRight(string(u), "/") + path)
+	base := strings.TrimRight(string(u), "/")
+	if path == authPath {
+		base = strings.TrimRight(strings.TrimSuffix(base, authPath), "/")
+	}
+	return HTTPURL(base + path)
+}
+
+// supabaseOwn tells an address of one of the project's other services, or of its
+// page in the dashboard, from the project's own.
+func supabaseOwn(u HTTPURL) error {
+	own, err := url.Parse(string(u))
+	if err != nil || u == "" {
+		return nil // not right, as was said
+	}
+	path := strings.TrimRight(own.Path, "/")
+	for _, wrong := range []string{"/rest/v1", "/storage/v1", "/functions/v1", "/realtime/v1", "/graphql/v1", authPath + "/.well-known/jwks.json"} {
+		if strings.HasSuffix(path, wrong) {
+			return fmt.Errorf("SUPABASE_URL is %s and ends in %s: it has to be %s, which is what comes before that",
+				secret.QuoteURL(string(u)), wrong, rightProject)
+		}
+	}
+	if strings.HasPrefix(path, "/dashboard/") {
+		return fmt.Errorf("SUPABASE_URL is %s, a page of the dashboard: it has to be %s", secret.QuoteURL(string(u)), rightProject)
+	}
+	return nil
 }
 
 func flagName(setting string) string {

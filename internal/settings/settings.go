@@ -17,11 +17,12 @@ type API struct {
 	AdminAddr       Addr          `env:"ADMIN_ADDR" envDefault:":9092"`
 	SupabaseURL     HTTPURL       `env:"SUPABASE_URL"`
 	Issuer          HTTPURL       `env:"JWT_ISSUER"`   // from SUPABASE_URL where not given
-	JWKSURL         HTTPURL       `env:"JWT_JWKS_URL"` // empty where JWTSecret is given
+	JWKSURL         HTTPURL       `env:"JWT_JWKS_URL"` // from the issuer where not given; empty where a secret is and no SupabaseURL
 	JWTSecret       Secret        `env:"JWT_SECRET"`
 	Audience        string        `env:"JWT_AUDIENCE" envDefault:"authenticated"`
 	OAuthClients    []string      `env:"ALLOW_OAUTH_CLIENTS" envSeparator:","`
 	Origins         []Origin      `env:"CORS_ALLOWED_ORIGINS" envSeparator:","`
+	Headers         []HeaderName  `env:"CORS_ALLOWED_HEADERS" envSeparator:","`
 	RateLimit       Rate          `env:"RATE_LIMIT"`
 	AddressRate     Rate          `env:"ADDRESS_RATE_LIMIT"`
 	TrustedProxies  []Network     `env:"TRUSTED_PROXIES" envSeparator:","`

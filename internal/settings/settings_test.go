@@ -43,6 +43,31 @@ func TestAPIDefaultsFollowFromSupabaseURL(t *testing.T) {
 	}
 }
 
+// TestKeysFollowFromTheIssuer: what people copy for SUPABASE_URL names one issuer,
+// and a project with a secret has a key set beside it, unless only JWT_ISSUER
+// says who issues tokens.
+func TestKeysFollowFromTheIssuer(t *testing.T) {
+	secret := "JWT_SECRET=" + strings.Repeat("s", 32)
+	for _, test := range []struct {
+		environ      []string
+		issuer, keys HTTPURL
+	}{
+		{[]string{"SUPABASE_URL=https://p.supabase.co/auth/v1"}, "https://p.supabase.co/auth/v1", "https://p.supabase.co/auth/v1/.well-known/jwks.json"},
+		{[]string{"SUPABASE_URL=https://p.supabase.co//auth/v1//"}, "https://p.supabase.co/auth/v1", "https://p.supabase.co/auth/v1/.well-known/jwks.json"},
+		{[]string{"SUPABASE_URL=https://x/supa/"}, "https://x/supa/auth/v1", "https://x/supa/auth/v1/.well-known/jwks.json"},
+		{[]string{"SUPABASE_URL=https://p.supabase.co", secret}, "https://p.supabase.co/auth/v1", "https://p.supabase.co/auth/v1/.well-known/jwks.json"},
+		{[]string{"SUPABASE_URL=https://p.supabase.co", secret, "JWT_JWKS_URL=https://k"}, "https://p.supabase.co/auth/v1", "https://k"},
+		{[]string{"JWT_ISSUER=https://i", secret}, "https://i", ""},
+		{[]string{"JWT_ISSUER=https://i", secret, "JWT_JWKS_URL=https://k"}, "https://i", "https://k"},
+		{[]string{"SUPABASE_URL=http://kong:8000", "JWT_ISSUER=http://127.0.0.1:54321/auth/v1"}, "http://127.0.0.1:54321/auth/v1", "http://127.0.0.1:54321/auth/v1/.well-known/jwks.json"},
+	} {
+		got, err := LoadAPI(flagSet(t, ForAPI), append([]string{db}, test.environ...))
+		if err != nil || got.Issuer != test.issuer || got.JWKSURL != test.keys {
+			t.Errorf("%v: issuer %s, keys %s, %v", test.environ[0], got.Issuer, got.JWKSURL, err)
+		}
+	}
+}
+
 func TestAPIOverrides(t *testing.T) {
 	secret := strings.Repeat("s", 32)
 	got, err := LoadAPI(flagSet(t, ForAPI, "--http-addr=127.0.0.1:1", "--log-format", "json"), []string{db, "HTTP_ADDR=:2",
@@ -191,10 +216,17 @@ func TestBadSettingsAreNamedWithWhatWouldBeRight(t *testing.T) {
 		{ForAPI, []string{"SUPABASE_URL=https://p"}, "DATABASE_URL is not set: it has to be a PostgreSQL"},
 		{ForAPI, []string{db}, "SUPABASE_URL is not set"},
 		{ForAPI, []string{db, "JWT_ISSUER=https://i"}, "set JWT_JWKS_URL or JWT_SECRET"},
-		{ForAPI, append(api, "JWT_SECRET="+strings.Repeat("x", 40), "JWT_JWKS_URL=https://k"), "both set"},
+		{ForAPI, append(api, "JWT_SECRET="+strings.Repeat("x", 40), "JWT_JWKS_URL=https://k"), ""},
+		{ForAPI, []string{db, "SUPABASE_URL=https://p.supabase.co/rest/v1/"}, `and ends in /rest/v1: it has to be the project's address such as https://project.supabase.co`},
+		{ForAPI, []string{db, "SUPABASE_URL=https://x/supa/auth/v1/.well-known/jwks.json"}, `and ends in /auth/v1/.well-known/jwks.json: it has to be the project's address`},
+		{ForAPI, []string{db, "SUPABASE_URL=https://supabase.com/dashboard/project/p"}, `a page of the dashboard: it has to be the project's address`},
+		{ForAPI, []string{db, "SUPABASE_URL=p.supabase.co"}, `SUPABASE_URL is "p.supabase.co": it has to be the project's address such as https://`},
 		{ForAPI, append(api, "JWT_SECRET=short"), "JWT_SECRET is (hidden), and it has 5 bytes: it has to be at least 32"},
 		{ForAPI, append(api, "JWT_ISSUER=ftp://i"), `JWT_ISSUER is "ftp://i": it has to be an absolute http://`},
 		{ForAPI, append(api, "JWT_JWKS_URL=/keys"), `JWT_JWKS_URL is "/keys"`},
+		{ForAPI, append(api, "CORS_ALLOWED_HEADERS=X-Tenant, x-other"), ""},
+		{ForAPI, append(api, "CORS_ALLOWED_HEADERS=X-Tenant,*"), `CORS_ALLOWED_HEADERS is "X-Tenant,*": it has to be names of headers`},
+		{ForAPI, append(api, "CORS_ALLOWED_HEADERS=X-Tenant,,b"), `CORS_ALLOWED_HEADERS is`},
 		{ForAPI, append(api, "HTTP_ADDR=8080"), `HTTP_ADDR is "8080": it has to be host:port`},
 		{ForAPI, append(api, "HTTP_ADDR=:65536"), `HTTP_ADDR is ":65536"`},
 		{ForAPI, append(api, "ADMIN_ADDR=:http"), `ADMIN_ADDR is ":http"`},
