@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,9 +28,10 @@ import (
 //
 //	servers NAME…                a database and a NATS server each: $NAME_DATABASE_URL and $NAME_NATS_URL
 //	park NAME STREAM ACCOUNT     publishes a message of the account that no fold accepts
+//	raw NAME STREAM SUBJECT FILE publishes what the file holds, on a subject that Go would read between quotes
 //	dump NAME STREAM FILE        writes all that the database and the stream hold
 func TestScripts(t *testing.T) {
-	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "dump": dump})
+	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "raw": raw, "dump": dump})
 }
 
 func TestScriptsShowEveryCommand(t *testing.T) { clitest.Covered(t, tree()) }
@@ -67,6 +69,15 @@ func park(ts *testscript.TestScript, _ bool, args []string) {
 	c := connect(ts, args[0], args[1])
 	defer c.Close()
 	_, err := c.PublishRaw(clitest.Test(ts).Context(), events.Message{Subject: "controlplane.account." + args[2], Data: []byte("hello")})
+	ts.Check(err)
+}
+
+func raw(ts *testscript.TestScript, _ bool, args []string) {
+	c := connect(ts, args[0], args[1])
+	defer c.Close()
+	subject, err := strconv.Unquote(`"` + args[2] + `"`)
+	ts.Check(err)
+	_, err = c.PublishRaw(clitest.Test(ts).Context(), events.Message{Subject: subject, Data: []byte(ts.ReadFile(args[3]))})
 	ts.Check(err)
 }
 

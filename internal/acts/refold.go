@@ -47,6 +47,15 @@ func (f *Refolding) Retry(ctx context.Context) error {
 	return f.each(ctx, r)
 }
 
+// RetryThose refolds the accounts and tiers of parked messages.
+func (f *Refolding) RetryThose(ctx context.Context, c *readmodel.ParkedChoice) error {
+	r := c.Retriable()
+	if len(r.Accounts) == 0 && len(r.Tiers) == 0 {
+		return nil
+	}
+	return f.each(ctx, r)
+}
+
 // RetryDue refolds what an older minor version has parked, where that has not
 // been done and no other replica is at it; begins is told of how many.
 func (f *Refolding) RetryDue(ctx context.Context, begins func(generation int64, accounts, tiers int)) (done bool, err error) {
