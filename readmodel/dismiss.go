@@ -105,6 +105,9 @@ func (c *ParkedChoice) note(ctx context.Context, pool *pgxpool.Pool, add int,
 // lock keeps everybody from parking messages of a partition, in any generation of
 // the stream, and gives the live one and all of those.
 func (c *ParkedChoice) lock(ctx context.Context, tx pgx.Tx, partition int) (live Generation, all []Generation, err error) {
+	if _, err := tx.Exec(ctx, byKeys); err != nil {
+		return live, nil, err
+	}
 	// In one order with cut-overs.
 	if _, err := tx.Exec(ctx, `SELECT FROM export.generations ORDER BY generation FOR UPDATE`); err != nil {
 		return live, nil, err
