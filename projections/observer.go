@@ -1,6 +1,11 @@
 package projections
 
-import "time"
+import (
+	"strings"
+	"time"
+
+	"accountexport/events"
+)
 
 // Stats describe one committed batch.
 type Stats struct {
@@ -10,6 +15,14 @@ type Stats struct {
 	Counts     map[TypeOutcome]int64
 	Advances   []Advance
 	Times      []time.Time // the stream's timestamp of each event
+	Parked     map[ParkedKind]int64
+}
+
+// ParkedKind is what messages that were parked have in common: nothing that tells
+// of anybody.
+type ParkedKind struct {
+	Type   string // as the message has it, without controlplane.
+	Reason string // masked, see [events.MaskReason]
 }
 
 func (b *committedBatch) stats(generation int64) Stats {
@@ -19,6 +32,12 @@ func (b *committedBatch) stats(generation int64) Stats {
 			s.Counts[k] += n
 		}
 		s.Times = append(s.Times, t.times...)
+	}
+	if len(b.parked) > 0 {
+		s.Parked = map[ParkedKind]int64{}
+	}
+	for _, m := range b.parked {
+		s.Parked[ParkedKind{strings.TrimPrefix(m.Type, "controlplane."), events.MaskReason(m.Reason)}]++
 	}
 	return s
 }

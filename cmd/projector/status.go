@@ -262,7 +262,7 @@ func (p *program) printStatus(st *status) {
 		}
 	}
 	if st.paused != nil {
-		fmt.Fprintf(p.out, "paused %s: no checkpoint moves until `projector resume`\n", st.paused)
+		fmt.Fprintf(p.out, "paused %s: no checkpoint moves until `projector resume`\n", cli.Printable(st.paused.String()))
 	}
 	if st.Refused != nil {
 		fmt.Fprintf(p.out, "`projector run` would end with exit status %d: %s\n", st.Refused.Exit, st.Refused.Why)
