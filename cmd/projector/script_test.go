@@ -29,9 +29,10 @@ import (
 //	servers NAME…                a database and a NATS server each: $NAME_DATABASE_URL and $NAME_NATS_URL
 //	park NAME STREAM ACCOUNT     publishes a message of the account that no fold accepts
 //	raw NAME STREAM SUBJECT FILE publishes what the file holds, on a subject that Go would read between quotes
+//	documented HEADING           holds what was printed last against doc/json.md
 //	dump NAME STREAM FILE        writes all that the database and the stream hold
 func TestScripts(t *testing.T) {
-	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "raw": raw, "dump": dump})
+	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "raw": raw, "dump": dump, "documented": documented})
 }
 
 func TestScriptsShowEveryCommand(t *testing.T) { clitest.Covered(t, tree()) }
