@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,9 +31,10 @@ import (
 //	park NAME STREAM ACCOUNT     publishes a message of the account that no fold accepts
 //	raw NAME STREAM SUBJECT FILE publishes what the file holds, on a subject that Go would read between quotes
 //	documented HEADING           holds what was printed last against doc/json.md
+//	clean                        nothing that was printed last commands a terminal
 //	dump NAME STREAM FILE        writes all that the database and the stream hold
 func TestScripts(t *testing.T) {
-	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "raw": raw, "dump": dump, "documented": documented})
+	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "raw": raw, "dump": dump, "documented": documented, "clean": clean})
 }
 
 func TestScriptsShowEveryCommand(t *testing.T) { clitest.Covered(t, tree()) }
@@ -80,6 +82,20 @@ func raw(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	_, err = c.PublishRaw(clitest.Test(ts).Context(), events.Message{Subject: subject, Data: []byte(ts.ReadFile(args[3]))})
 	ts.Check(err)
+}
+
+func clean(ts *testscript.TestScript, _ bool, _ []string) {
+	said := ts.ReadFile("stdout") + ts.ReadFile("stderr")
+	if said == "" {
+		ts.Fatalf("nothing was printed")
+	}
+	at := strings.IndexFunc(said, func(c rune) bool { return !strconv.IsPrint(c) && c != '\n' && c != '\t' || c == utf8.RuneError })
+	if at >= 0 {
+		ts.Fatalf("it prints %q", said[max(0, at-40):min(len(said), at+40)])
+	}
+	if strings.Contains(said, "\nMADE UP") {
+		ts.Fatalf("it prints a line that came out of a message")
+	}
 }
 
 func dump(ts *testscript.TestScript, _ bool, args []string) {
