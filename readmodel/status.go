@@ -99,6 +99,16 @@ func CountParked(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
 	return n - dismissed, err
 }
 
+// CountDismissed counts the parked messages of the live generation that were
+// dismissed.
+func CountDismissed(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
+	g, err := liveGeneration(ctx, pool)
+	if err != nil {
+		return 0, err
+	}
+	return countDismissed(ctx, pool, g)
+}
+
 // CountAccounts counts the accounts of the live generation that were heard of
 // and not erased. It reads all of them.
 func CountAccounts(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -10,7 +11,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"accountexport/projections"
+	"accountexport/readmodel"
 )
 
 // parkingLog logs what is parked: at most a line a second, whatever is parked
@@ -75,4 +79,22 @@ func (l *parkingLog) say() {
 	l.log.Warn("messages were parked; `projector parked list --group-by reason` shows them", "generation", l.generation, "messages", n,
 		"kinds", len(all), "most", most)
 	l.kinds, l.last = nil, time.Now()
+}
+
+// logDismissals logs, every five seconds at most, that messages were dismissed, or
+// dismissals taken back, whoever did it; `projector parked list --dismissed` has
+// the notes. Each replica logs it.
+func logDismissals(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {
+	known := int64(-1)
+	steadily(ctx, 5*time.Second, aMoment, func(ctx context.Context) error {
+		n, err := readmodel.CountDismissed(ctx, pool)
+		if err != nil {
+			return err
+		}
+		if known >= 0 && n != known {
+			log.Info("parked messages were dismissed, or dismissals taken back", "dismissed", n, "before", known)
+		}
+		known = n
+		return nil
+	}, nil)
 }

@@ -98,6 +98,10 @@ func (p *program) follow(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
+		logDismissals(actx, pool, log)
+		return nil
+	})
+	g.Go(func() error {
 		steadily(actx, time.Minute, aMoment, func(ctx context.Context) error { return ledger.look(ctx, pool) }, nil)
 		return nil
 	})

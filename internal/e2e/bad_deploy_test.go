@@ -178,13 +178,21 @@ func TestABadDeploy(t *testing.T) {
 
 	// Some were dismissed too much.
 	run(newer, 0, fmt.Sprintf("%d of %d parked messages are no longer dismissed", half, half), "parked", "undismiss", "--all", "--note", "they were others")
+	eventually(t, "the newer one to tell of the dismissals", time.Minute, says(next, "parked messages were dismissed, or dismissals taken back"))
 	run(newer, 0, fmt.Sprintf("; %d parked", half), "status")
 	run(newer, 0, fmt.Sprintf("%d of %d parked messages are dismissed", half, half), "parked", "dismiss", "--type", "user.email_changed.v1", "--note", "they were not")
 	run(newer, 0, "is live", "rebuild")
 	eventually(t, "everything projected", 2*time.Minute, s.caughtUp)
 	run(newer, 0, "; 0 parked", "status")
-	if out := next.out.tail(1 << 20); strings.Contains(out, "hunter") {
-		t.Error("what was found in the messages was logged")
+	eventually(t, "the older one to have told", time.Minute, says(old, "messages were parked; `projector parked list --group-by reason` shows them"))
+	for _, p := range []*process{old, next} {
+		out := p.out.tail(1 << 20)
+		if strings.Contains(out, "hunter") || strings.Contains(out, "after1@") {
+			t.Error("what was found in the messages was logged")
+		}
+		if lines := strings.Count(out, "messages were parked"); lines > 30 {
+			t.Errorf("%d lines tell of what was parked", lines)
+		}
 	}
 }
 
