@@ -28,7 +28,8 @@ SELECT count(*) FROM export_g%d.account_export a WHERE a.dismissed <> (
     SELECT count(*) FROM export_g%[1]d.parked p JOIN export.generations g ON g.generation = %[1]d
     JOIN export.dismissals d ON d.stream_name = g.stream_name AND d.stream_created = g.stream_created AND d.position = p.position
     WHERE p.account_id = a.account_id)
-AND NOT EXISTS (SELECT FROM export_g%[2]d.account_export e WHERE e.account_id = a.account_id AND e.erased_at IS NOT NULL)`, generation, other)).Scan(&n)
+AND NOT EXISTS (SELECT FROM export_g%[2]d.account_export e WHERE e.account_id = a.account_id AND e.erased_at IS NOT NULL)
+AND NOT EXISTS (SELECT FROM export_g1.account_export e WHERE e.account_id = a.account_id AND e.erased_at IS NOT NULL)`, generation, other)).Scan(&n)
 	return n, err
 }
 
@@ -189,7 +190,10 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 		go1(i, func(r *rand.Rand) (n int) {
 			f := readmodel.ParkedFilter{From: 1 + r.Uint64N(2000)}
 			f.To = f.From + r.Uint64N(1000)
-			within, cancel := context.WithTimeout(ctx, time.Duration(r.IntN(60))*time.Millisecond)
+			within, cancel := context.WithCancel(ctx)
+			if r.IntN(2) == 0 {
+				within, cancel = context.WithTimeout(ctx, time.Duration(r.IntN(60))*time.Millisecond)
+			}
 			defer cancel()
 			c, err := readmodel.ChooseParked(within, pool, f)
 			if err != nil {
@@ -204,9 +208,13 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 		})
 	}
 	// One refolds, which fences who projects.
-	go1(8, func(r *rand.Rand) int {
+	go1(8, func(*rand.Rand) int {
 		for id := range heard {
-			_, _ = readmodel.SwapAccounts(ctx, pool, []events.UUID{id}, false, log.read)
+			// A row that says what went into it, and is right, is left alone.
+			_, _ = pool.Exec(ctx, `UPDATE export_g1.account_export SET counted_at = NULL WHERE account_id = $1`, [16]byte(id))
+			if _, err := readmodel.SwapAccounts(ctx, pool, []events.UUID{id}, false, log.read); err == nil {
+				return 1
+			}
 			break
 		}
 		return 0
@@ -248,7 +256,7 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 	if n, err := readmodel.CountParked(t.Context(), pool); n != 0 || err != nil {
 		t.Errorf("%d count though all are dismissed: %v", n, err)
 	}
-	if did[0]+did[2]+did[4]+did[6] == 0 || did[1]+did[3]+did[5]+did[7] == 0 {
+	if did[8] == 0 || did[0]+did[2]+did[4]+did[6] == 0 || did[1]+did[3]+did[5]+did[7] == 0 {
 		t.Errorf("too little was done: %v", did)
 	}
 	t.Logf("%d parked; dismissed and taken back %v", c.Of, did)
