@@ -21,6 +21,9 @@
 //     both as of counted_at; at another position of the row they say nothing.
 //     In a generation of [FormatCounted] every row has them. [SwapAccounts]
 //     leaves a row as it is that counts more than a fold has seen.
+//   - A row counts those of its messages that are parked and dismissed, at every
+//     moment and in every generation: whoever parks a message, or dismisses one
+//     ([ParkedChoice.Dismiss]), holds the checkpoint of its partition.
 //
 // Sections are stored as the JSON that is sent, in bytea compressed by lz4; a
 // read copies bytes. Two roles come with the migrations, [ProjectorRole] and

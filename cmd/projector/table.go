@@ -14,6 +14,7 @@ import (
 // long for its column is cut, and ends in …. Numbers and times are never cut.
 type table struct {
 	out     io.Writer
+	width   int // of a line
 	columns []column
 	begun   bool
 }
@@ -25,12 +26,7 @@ type column struct {
 }
 
 func newTable(out io.Writer, columns ...column) *table {
-	left := cli.Width(out)
-	for _, c := range columns[:len(columns)-1] {
-		left -= c.width + 2
-	}
-	columns[len(columns)-1].width = max(10, left)
-	return &table{out: out, columns: columns}
+	return &table{out: out, width: cli.Width(out), columns: columns}
 }
 
 // line prints a line, with the titles above the first one.
@@ -48,6 +44,9 @@ func (t *table) line(cells ...string) error {
 	var b strings.Builder
 	for i, cell := range cells {
 		width := t.columns[i].width
+		if i == len(cells)-1 { // a number before it may have been too long for its column
+			width = max(10, t.width-uniseg.StringWidth(b.String()))
+		}
 		cell = cut(cli.Printable(cell), width)
 		if b.WriteString(cell); i < len(cells)-1 {
 			b.WriteString(strings.Repeat(" ", max(0, width-uniseg.StringWidth(cell))+2))
