@@ -1,7 +1,6 @@
 package projections
 
 import (
-	"strings"
 	"time"
 
 	"accountexport/events"
@@ -21,7 +20,7 @@ type Stats struct {
 // ParkedKind is what messages that were parked have in common: nothing that tells
 // of anybody.
 type ParkedKind struct {
-	Type   string // as the message has it, without controlplane.
+	Type   string // a known one, without controlplane., or "other"
 	Reason string // masked, see [events.MaskReason]
 }
 
@@ -37,7 +36,11 @@ func (b *committedBatch) stats(generation int64) Stats {
 		s.Parked = map[ParkedKind]int64{}
 	}
 	for _, m := range b.parked {
-		s.Parked[ParkedKind{strings.TrimPrefix(m.Type, "controlplane."), events.MaskReason(m.Reason)}]++
+		kind := ParkedKind{otherType, events.MaskReason(m.Reason)}
+		if events.Known(m.Type) { // there is no end to those that messages may have
+			kind.Type = events.ShortType(m.Type)
+		}
+		s.Parked[kind]++
 	}
 	return s
 }
