@@ -8,7 +8,8 @@
 // of §3) and never panics. It ends in one of three ways:
 //
 //   - an [*Invalid]: the message is to be parked. It says which field, what was
-//     found there (shortened, printable), and what would be right.
+//     found there (shortened, printable), and what would be right; [Invalid.Masked]
+//     says it without anything that came out of the message.
 //   - no error and no Data: the envelope is sound and the type unknown.
 //   - no error and Data: every rule of the table holds for it.
 //

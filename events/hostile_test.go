@@ -71,6 +71,7 @@ func checkReason(t *testing.T, reason *events.Invalid) {
 		strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		t.Errorf("the reason does not read well: %q", line)
 	}
+	checkMasked(t, reason)
 }
 
 func readHostile(t testing.TB) []hostile {

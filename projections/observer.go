@@ -1,6 +1,10 @@
 package projections
 
-import "time"
+import (
+	"time"
+
+	"accountexport/events"
+)
 
 // Stats describe one committed batch.
 type Stats struct {
@@ -10,6 +14,14 @@ type Stats struct {
 	Counts     map[TypeOutcome]int64
 	Advances   []Advance
 	Times      []time.Time // the stream's timestamp of each event
+	Parked     map[ParkedKind]int64
+}
+
+// ParkedKind is what messages that were parked have in common: nothing that tells
+// of anybody.
+type ParkedKind struct {
+	Type   string // a known one, without controlplane., or "other"
+	Reason string // masked, see [events.MaskReason]
 }
 
 func (b *committedBatch) stats(generation int64) Stats {
@@ -19,6 +31,16 @@ func (b *committedBatch) stats(generation int64) Stats {
 			s.Counts[k] += n
 		}
 		s.Times = append(s.Times, t.times...)
+	}
+	if len(b.parked) > 0 {
+		s.Parked = map[ParkedKind]int64{}
+	}
+	for _, m := range b.parked {
+		kind := ParkedKind{otherType, events.MaskReason(m.Reason)}
+		if events.Known(m.Type) { // there is no end to those that messages may have
+			kind.Type = events.ShortType(m.Type)
+		}
+		s.Parked[kind]++
 	}
 	return s
 }

@@ -86,8 +86,11 @@ func (p *Projector) open(ctx context.Context) (*session, error) {
 	if err := s.resume(ctx, info); err != nil {
 		return nil, err
 	}
-	p.opt.Logger.Info("following the stream", "stream", info.Name, "generation", own.Generation,
-		"position", s.read.Load(), "end", info.Last, "partitions", len(s.parts), "lanes", n)
+	where := []any{"stream", info.Name, "generation", own.Generation, "end", info.Last, "partitions", len(s.parts), "lanes", n}
+	if len(s.parts) > 0 { // who has none yet says where it is once it has
+		where = append(where, "position", s.read.Load())
+	}
+	p.opt.Logger.Info("following the stream", where...)
 	return s, nil
 }
 

@@ -196,16 +196,22 @@ func (s *session) move(ctx context.Context, m move) error {
 		}
 	}
 	s.owned.Store(int64(len(s.parts)))
-	s.p.opt.Logger.Info("partitions have moved", "generation", s.own.Generation, "gained", len(m.gained), "given_up", len(m.lost),
-		"partitions", len(s.parts))
+	moved := []any{"generation", s.own.Generation, "gained", len(m.gained), "given_up", len(m.lost), "partitions", len(s.parts)}
 	if len(m.gained) == 0 && len(s.parts) > 0 {
+		s.p.opt.Logger.Info("partitions have moved", moved...)
 		return nil
 	}
 	info, err := s.p.source.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("stream info: %w: %w", errRead, err)
+	if err == nil {
+		err = s.resume(ctx, info)
+	} else {
+		err = fmt.Errorf("stream info: %w: %w", errRead, err)
 	}
-	return s.resume(ctx, info)
+	if err == nil && len(s.parts) > 0 { // from where they are read
+		moved = append(moved, "position", s.read.Load(), "end", info.Last)
+	}
+	s.p.opt.Logger.Info("partitions have moved", moved...)
+	return err
 }
 
 // smallest is the lane with the fewest partitions.

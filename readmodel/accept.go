@@ -28,11 +28,12 @@ func AcceptStream(ctx context.Context, pool *pgxpool.Pool, g Generation, stream 
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `
-UPDATE export.dismissals SET stream_name = $3, stream_created = $4 WHERE stream_name = $1 AND stream_created = $2`,
-			g.Stream.Name, g.Stream.Created, stream.Name, stream.Created)
-		if err != nil {
-			return err
+		for _, table := range dismissalTables {
+			_, err = tx.Exec(ctx, `UPDATE export.`+table+` SET stream_name = $3, stream_created = $4 WHERE stream_name = $1 AND stream_created = $2`,
+				g.Stream.Name, g.Stream.Created, stream.Name, stream.Created)
+			if err != nil {
+				return err
+			}
 		}
 		var partitions []int32
 		var times []time.Time

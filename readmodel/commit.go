@@ -115,7 +115,9 @@ func queueWipes(q statement, b *projections.Batch) {
 		q(inSchema(b.Generation, `DELETE FROM {schema}.`+table+` WHERE account_id = ANY($1)`), ids)
 	}
 	if gone := erasedAccounts(b); gone != nil {
-		q(`DELETE FROM export.dismissals WHERE account_id = ANY($1)`, gone)
+		for _, table := range dismissalTables {
+			q(`DELETE FROM export.`+table+` WHERE account_id = ANY($1)`, gone)
+		}
 	}
 }
 

@@ -21,6 +21,9 @@
 //     both as of counted_at; at another position of the row they say nothing.
 //     In a generation of [FormatCounted] every row has them. [SwapAccounts]
 //     leaves a row as it is that counts more than a fold has seen.
+//   - A row counts those of its messages that are parked and dismissed, at every
+//     moment and in every generation: whoever parks a message, or dismisses one
+//     ([ParkedChoice.Dismiss]), holds the checkpoint of its partition.
 //
 // However a program comes to the database, and however that is set up, a [Link]
 // finds out at start whether it goes with what the program was told

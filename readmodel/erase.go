@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,6 +19,9 @@ import (
 )
 
 var accountTables = []string{"account_export", "account_export_pages", "account_export_items", "account_waiting", "parked"}
+
+// dismissalTables tell of parked messages outside generations.
+var dismissalTables = []string{"dismissals", "undismissals"}
 
 // noTombstone is the condition for a row that is more than a tombstone.
 const noTombstone = `(erased_at IS NULL OR coalesce(user_json, team_json, usage_tail, keys_tail, sandboxes_tail) IS NOT NULL)`
@@ -175,28 +179,39 @@ func (c *Clearing) clearStrays(ctx context.Context, tx pgx.Tx, g Generation) (re
 	if err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(ctx, `DELETE FROM export.dismissals WHERE stream_name = $1 AND stream_created = $2 AND position = ANY($3)`,
-		g.Stream.Name, g.Stream.Created, positions)
-	return tag.RowsAffected(), err
+	for _, table := range dismissalTables {
+		_, err = tx.Exec(ctx, `DELETE FROM export.`+table+` WHERE stream_name = $1 AND stream_created = $2 AND position = ANY($3)`,
+			g.Stream.Name, g.Stream.Created, positions)
+		if err != nil {
+			return 0, err
+		}
+	}
+	return tag.RowsAffected(), nil
 }
 
 // clearDismissals removes the notes on the account's messages, and the words of
 // those on others' that speak of it.
 func (c *Clearing) clearDismissals(ctx context.Context, tx pgx.Tx) (removed int64, err error) {
-	tag, err := tx.Exec(ctx, `DELETE FROM export.dismissals WHERE account_id = $1`, [16]byte(c.Account))
-	if err != nil {
-		return 0, err
+	for _, table := range dismissalTables {
+		tag, err := tx.Exec(ctx, `DELETE FROM export.`+table+` WHERE account_id = $1`, [16]byte(c.Account))
+		if err != nil {
+			return 0, err
+		}
+		removed += tag.RowsAffected()
 	}
 	notes, err := notes(ctx, tx, c.Mention)
 	if err != nil {
 		return 0, err
 	}
 	for _, note := range notes {
-		if _, err := tx.Exec(ctx, `UPDATE export.dismissals SET note = $2 WHERE note = $1`, note, "removed by an erasure"); err != nil {
-			return 0, err
+		for _, column := range []string{"dismissals SET note", "undismissals SET note", "undismissals SET dismissal_note"} {
+			_, words, _ := strings.Cut(column, " SET ")
+			if _, err := tx.Exec(ctx, `UPDATE export.`+column+` = $2 WHERE `+words+` = $1`, note, "removed by an erasure"); err != nil {
+				return 0, err
+			}
 		}
 	}
-	return tag.RowsAffected() + int64(len(notes)), nil
+	return removed + int64(len(notes)), nil
 }
 
 func partitionOf(g Generation, subject string) int {
@@ -225,9 +240,10 @@ SELECT position, subject, reason, headers, payload FROM {schema}.parked WHERE ac
 	return positions, err
 }
 
-// notes are those of dismissals that speak of somebody.
+// notes are those of dismissals, taken back or not, that speak of somebody.
 func notes(ctx context.Context, db querier, mention func(parts ...[]byte) bool) (out []string, err error) {
-	rows, err := db.Query(ctx, `SELECT DISTINCT note FROM export.dismissals`)
+	rows, err := db.Query(ctx, `
+SELECT note FROM export.dismissals UNION SELECT note FROM export.undismissals UNION SELECT dismissal_note FROM export.undismissals`)
 	if err != nil {
 		return nil, err
 	}
@@ -268,11 +284,13 @@ func LookFor(ctx context.Context, pool *pgxpool.Pool, account events.UUID, menti
 			return t, fmt.Errorf("look into generation %d: %w", g.Number, err)
 		}
 	}
-	var n int64
-	if err := pool.QueryRow(ctx, `SELECT count(*) FROM export.dismissals WHERE account_id = $1`, [16]byte(account)).Scan(&n); err != nil {
-		return t, fmt.Errorf("look into dismissals: %w", err)
+	for _, table := range dismissalTables {
+		var n int64
+		if err := pool.QueryRow(ctx, `SELECT count(*) FROM export.`+table+` WHERE account_id = $1`, [16]byte(account)).Scan(&n); err != nil {
+			return t, fmt.Errorf("look into dismissals: %w", err)
+		}
+		t.Rows += n
 	}
-	t.Rows += n
 	if mention == nil {
 		return t, nil
 	}

@@ -175,5 +175,6 @@ WHERE p.account_id IS NULL`)); err != nil {
 			return nil, fmt.Errorf("look into generation %d: %w", g.Number, err)
 		}
 	}
-	return traced, ask(`SELECT DISTINCT account_id FROM export.dismissals WHERE account_id = ANY($1)`)
+	return traced, ask(`
+SELECT account_id FROM export.dismissals WHERE account_id = ANY($1) UNION SELECT account_id FROM export.undismissals WHERE account_id = ANY($1)`)
 }

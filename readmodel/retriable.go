@@ -14,7 +14,7 @@ import (
 
 // Retriable is what messages are parked of in the live generation.
 type Retriable struct {
-	Accounts []events.UUID // in the order of their ids
+	Accounts []events.UUID // by partition, in the order of their ids
 	Tiers    []string      // subjects, as published
 }
 
@@ -27,7 +27,7 @@ func FindRetriable(ctx context.Context, pool *pgxpool.Pool, olderOnly bool) (r R
 		return r, err
 	}
 	rows, err := pool.Query(ctx, inSchema(g.Number, `
-SELECT account_id FROM {schema}.account_export WHERE parked > 0 AND (NOT $1 OR version_minor < $2) ORDER BY account_id`),
+SELECT account_id FROM {schema}.account_export WHERE parked > 0 AND (NOT $1 OR version_minor < $2) ORDER BY partition, account_id`),
 		olderOnly, projections.VersionMinor)
 	if err != nil {
 		return r, fmt.Errorf("list accounts with parked messages: %w", err)

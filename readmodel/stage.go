@@ -118,7 +118,9 @@ func (s *staging) apply(b *projections.Batch, partition int) {
 		}
 		q(inSchema(b.Generation, `DELETE FROM {schema}.account_export WHERE account_id = ANY($1)`), ids)
 		if gone := erasedAccounts(b); gone != nil {
-			q(`DELETE FROM export.dismissals WHERE account_id = ANY($1)`, gone)
+			for _, table := range dismissalTables {
+				q(`DELETE FROM export.`+table+` WHERE account_id = ANY($1)`, gone)
+			}
 		}
 		queueLedger(q, b)
 		queueRows(q, b.Generation, b.Changes)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"accountexport/events"
 	"accountexport/projections"
 )
 
@@ -76,22 +74,6 @@ SELECT (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{schema
 	return st, nil
 }
 
-// Parked is a parked message as it is stored.
-type Parked struct {
-	Position  uint64
-	Partition int
-	Account   *events.UUID
-	SentAt    time.Time
-	Subject   string
-	Type      string
-	Reason    string
-	Headers   string
-	Payload   []byte
-
-	DismissedAt *time.Time // where it no longer counts
-	Note        string
-}
-
 func countDismissed(ctx context.Context, db querier, g Generation) (n int64, err error) {
 	err = db.QueryRow(ctx, inSchema(g.Number, `
 SELECT count(*) FROM export.dismissals d JOIN {schema}.parked p ON p.position = d.position
@@ -125,60 +107,14 @@ WHERE p.partition IN (
 	return n, nil
 }
 
-// ListParked calls each with the parked messages of the live generation after
-// a position, in stream order, without headers and payload, at most limit of
-// them. account nil lists those of every account and of none.
-func ListParked(ctx context.Context, pool *pgxpool.Pool, account *events.UUID, after uint64, limit int, each func(Parked) error) error {
+// CountDismissed counts the parked messages of the live generation that were
+// dismissed.
+func CountDismissed(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
 	g, err := liveGeneration(ctx, pool)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	rows, err := pool.Query(ctx, inSchema(g.Number, `
-SELECT p.position, p.partition, p.account_id, p.sent_at, p.subject, p.type, p.reason, d.dismissed_at, coalesce(d.note, '')
-FROM {schema}.parked p LEFT JOIN export.dismissals d ON d.stream_name = $4 AND d.stream_created = $5 AND d.position = p.position
-WHERE p.position > $1 AND ($2::uuid IS NULL OR p.account_id = $2) ORDER BY p.position LIMIT $3`),
-		int64(after), (*[16]byte)(account), limit, g.Stream.Name, g.Stream.Created)
-	if err != nil {
-		return fmt.Errorf("list parked messages: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var p Parked
-		var id *[16]byte
-		if err := rows.Scan(&p.Position, &p.Partition, &id, &p.SentAt, &p.Subject, &p.Type, &p.Reason, &p.DismissedAt, &p.Note); err != nil {
-			return fmt.Errorf("list parked messages: %w", err)
-		}
-		p.Account = (*events.UUID)(id)
-		if err := each(p); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// FindParked reads one parked message of the live generation, whole;
-// [ErrNotFound] where none is parked at the position.
-func FindParked(ctx context.Context, pool *pgxpool.Pool, position uint64) (Parked, error) {
-	p := Parked{Position: position}
-	g, err := liveGeneration(ctx, pool)
-	if err != nil {
-		return p, err
-	}
-	var id *[16]byte
-	var headers []byte
-	err = pool.QueryRow(ctx, inSchema(g.Number, `
-SELECT p.partition, p.account_id, p.sent_at, p.subject, p.type, p.reason, p.headers, p.payload, d.dismissed_at, coalesce(d.note, '')
-FROM {schema}.parked p LEFT JOIN export.dismissals d ON d.stream_name = $2 AND d.stream_created = $3 AND d.position = p.position
-WHERE p.position = $1`), int64(position), g.Stream.Name, g.Stream.Created).
-		Scan(&p.Partition, &id, &p.SentAt, &p.Subject, &p.Type, &p.Reason, &headers, &p.Payload, &p.DismissedAt, &p.Note)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return p, fmt.Errorf("parked message %d: %w", position, ErrNotFound)
-	}
-	if err != nil {
-		return p, fmt.Errorf("parked message %d: %w", position, err)
-	}
-	p.Account, p.Headers = (*events.UUID)(id), string(headers)
-	return p, nil
+	return countDismissed(ctx, pool, g)
 }
 
 // CountAccounts counts the accounts of the live generation that were heard of

@@ -51,21 +51,9 @@ func SwapAccounts(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUI
 			return done, err
 		}
 	}
-	byPartition := map[int][]events.UUID{}
-	for _, id := range accounts {
-		var partition int
-		err := pool.QueryRow(ctx, inSchema(g.Number, `SELECT partition FROM {schema}.account_export WHERE account_id = $1`), [16]byte(id)).Scan(&partition)
-		if errors.Is(err, pgx.ErrNoRows) && g.Stream.Partitions > 0 {
-			err = nil // its row may be lost, and the stream tell what was in it
-			partition = g.Stream.Partition(&projections.Message{Message: events.Message{Subject: events.AccountSubject(id)}})
-		}
-		if errors.Is(err, pgx.ErrNoRows) {
-			return done, fmt.Errorf("account %s: %w", id, ErrNotFound)
-		}
-		if err != nil {
-			return done, fmt.Errorf("account %s: %w", id, err)
-		}
-		byPartition[partition] = append(byPartition[partition], id)
+	byPartition, err := partitionsOf(ctx, pool, g, accounts)
+	if err != nil {
+		return done, err
 	}
 	for partition, ids := range byPartition {
 		sortAccounts(ids)
@@ -77,6 +65,36 @@ func SwapAccounts(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUI
 		}
 	}
 	return done, nil
+}
+
+// partitionsOf puts accounts together by the partition that their rows say.
+func partitionsOf(ctx context.Context, pool *pgxpool.Pool, g Generation, accounts []events.UUID) (map[int][]events.UUID, error) {
+	rows, err := pool.Query(ctx, inSchema(g.Number, `SELECT account_id, partition FROM {schema}.account_export WHERE account_id = ANY($1)`), uuids(accounts))
+	if err != nil {
+		return nil, fmt.Errorf("find partitions of accounts: %w", err)
+	}
+	known := map[events.UUID]int{}
+	var id [16]byte
+	var partition int
+	if _, err := pgx.ForEachRow(rows, []any{&id, &partition}, func() error {
+		known[id] = partition
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("find partitions of accounts: %w", err)
+	}
+	out := map[int][]events.UUID{}
+	for _, id := range accounts {
+		partition, there := known[id]
+		switch {
+		case there:
+		case g.Stream.Partitions > 0: // its row may be lost, and the stream tell what was in it
+			partition = partitionOf(g, events.AccountSubject(id))
+		default:
+			return nil, fmt.Errorf("account %s: %w", id, ErrNotFound)
+		}
+		out[partition] = append(out[partition], id)
+	}
+	return out, nil
 }
 
 // swappable is the live generation, where this program may write into it.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -9,9 +11,9 @@ import (
 )
 
 func (p *program) accept() *cobra.Command {
-	var yes bool
+	var yes, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "accept [--yes]",
+		Use:   "accept [--yes] [--json]",
 		Short: "Let the live generation go on with a stream that `run` refuses, where that is sound",
 		Long: "Says what `projector run` refuses and what accepting it gives up, and does so only with --yes.\n\n" +
 			"A stream that begins after the checkpoint: what is gone unread is given up; documents stay as they are, and are no longer\n" +
@@ -31,8 +33,19 @@ func (p *program) accept() *cobra.Command {
 				return err
 			}
 			defer done()
-			a := &acts.Accepting{Target: on, Yes: yes, Found: p.sayAcceptance, Done: p.sayAccepted}
+			out, found := p.out, []string{}
+			if asJSON {
+				out = p.err
+			}
+			a := &acts.Accepting{Target: on, Yes: yes, Done: func(it acts.Acceptance) error { return sayAccepted(out, it) },
+				Found: func(it acts.Acceptance) error {
+					found = append(found, acceptedWords(it))
+					return sayAcceptance(out, it)
+				}}
 			accepted, err := a.Accept(ctx)
+			if asJSON && (err == nil || len(found) > 0) {
+				return errors.Join(p.printJSON(acceptedLine{accepted.Generation, accepted.Stream, found, err == nil && len(found) > 0}), err)
+			}
 			if err == nil && accepted.Things == 0 {
 				_, err = fmt.Fprintf(p.out, "generation %d and stream %s belong together: there is nothing to accept\n", accepted.Generation, accepted.Stream)
 			}
@@ -40,49 +53,70 @@ func (p *program) accept() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON, and all else on standard error")
 	return cmd
 }
 
+// acceptedLine is the result as JSON.
+type acceptedLine struct {
+	Generation int64    `json:"generation"`
+	Stream     string   `json:"stream"`
+	Found      []string `json:"found"`    // that `run` refuses: missing, loss, stream, erasures
+	Accepted   bool     `json:"accepted"` // with --yes, where there is any
+}
+
+func acceptedWords(it acts.Acceptance) string {
+	switch it.What {
+	case acts.AcceptMissing:
+		return "missing"
+	case acts.AcceptLoss:
+		return "loss"
+	case acts.AcceptStream:
+		return "stream"
+	}
+	return "erasures"
+}
+
 // sayAcceptance says what accepting gives up.
-func (p *program) sayAcceptance(it acts.Acceptance) error {
+func sayAcceptance(out io.Writer, it acts.Acceptance) error {
 	number, info := it.Generation.Number, it.Info
 	switch it.What {
 	case acts.AcceptMissing:
-		sayLost(p.out, &it.Lost)
+		sayLost(out, &it.Lost)
 		unread := "all of them were folded before they went missing, and nothing is lost to the documents"
 		if it.Unread > 0 {
 			unread = fmt.Sprintf("%d of them at most were never read, and what they changed is missing there", it.Unread)
 		}
-		fmt.Fprintf(p.out, "Accepting takes them for lost. Documents stay as they are: %s. From then on\n"+
+		fmt.Fprintf(out, "Accepting takes them for lost. Documents stay as they are: %s. From then on\n"+
 			"`projector refold` leaves accounts alone whose messages they were, and `projector verify --all` names those.\n", unread)
 	case acts.AcceptLoss:
-		fmt.Fprintf(p.out, "Stream %s begins at %d, and generation %d has read it up to %d. Accepting gives up messages %d to %d: what they\n"+
+		fmt.Fprintf(out, "Stream %s begins at %d, and generation %d has read it up to %d. Accepting gives up messages %d to %d: what they\n"+
 			"changed will be missing from the documents, which stay as they are. From then on `refold` and `parked retry` refuse, nothing is\n"+
 			"audited, and `verify` names the accounts whose messages are gone, until `projector rebuild` has made a generation of what there is.\n",
 			info.Name, info.First, number, it.Lowest, it.Lowest+1, info.First-1)
 	case acts.AcceptStream:
-		fmt.Fprintf(p.out, "Stream %s, created %s, holds the same messages at the same positions as stream %s, created %s, did: all of %d accounts\n"+
+		fmt.Fprintf(out, "Stream %s, created %s, holds the same messages at the same positions as stream %s, created %s, did: all of %d accounts\n"+
 			"fold to what is stored. Accepting gives up nothing.\n", info.Name, info.Created.UTC(), it.Generation.Stream.Name, it.Generation.Stream.Created.UTC(), it.Compared)
 	case acts.AcceptErasures:
-		sayUnfinished(p.out, info.Name, it.Erasures)
-		sayServed(p.out, it.Served)
-		fmt.Fprintf(p.out, "Accepting erases them anew: the same event is published where it lacks, and what else stream and tables hold of them is removed.\n")
+		sayUnfinished(out, info.Name, it.Erasures)
+		sayServed(out, it.Served)
+		fmt.Fprintf(out, "Accepting erases them anew: the same event is published where it lacks, and what else stream and tables hold of them is removed.\n")
 	}
 	return nil
 }
 
 // sayAccepted says that it was accepted.
-func (p *program) sayAccepted(it acts.Acceptance) (err error) {
+func sayAccepted(out io.Writer, it acts.Acceptance) (err error) {
 	number := it.Generation.Number
 	switch it.What {
 	case acts.AcceptMissing:
-		_, err = fmt.Fprintf(p.out, "accepted: generation %d goes on without them\n", number)
+		_, err = fmt.Fprintf(out, "accepted: generation %d goes on without them\n", number)
 	case acts.AcceptLoss:
-		_, err = fmt.Fprintf(p.out, "accepted: generation %d goes on at %d\n", number, it.Info.First)
+		_, err = fmt.Fprintf(out, "accepted: generation %d goes on at %d\n", number, it.Info.First)
 	case acts.AcceptStream:
-		_, err = fmt.Fprintf(p.out, "accepted: generation %d goes on with stream %s\n", number, it.Info.Name)
+		_, err = fmt.Fprintf(out, "accepted: generation %d goes on with stream %s\n", number, it.Info.Name)
 	case acts.AcceptErasures:
-		sayAnew(p.out, len(it.Erasures), it.Info.Name)
+		sayAnew(out, len(it.Erasures), it.Info.Name)
 	}
 	return err
 }

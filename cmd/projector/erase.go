@@ -122,7 +122,7 @@ var errNotAsked = errors.New("nothing was changed")
 
 // ask asks on a terminal. Anything but yes is a no.
 func ask(ctx context.Context, in io.Reader, out io.Writer, question string) error {
-	fmt.Fprint(out, question+" Type yes: ")
+	fmt.Fprint(out, cli.Printable(question)+" Type yes: ")
 	answered := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(in).ReadString('\n') // an end without a line is a no

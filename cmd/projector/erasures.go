@@ -56,7 +56,7 @@ func (p *program) erasuresList() *cobra.Command {
 				if receipt == "" {
 					receipt = "–"
 				}
-				_, err := fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", e.Account, e.ErasedAt.UTC().Format(time.RFC3339), e.Position, e.Stream, receipt)
+				_, err := fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", e.Account, e.ErasedAt.UTC().Format(time.RFC3339), e.Position, cli.Printable(e.Stream), receipt)
 				return err
 			}
 			if asJSON {
@@ -106,9 +106,16 @@ func (p *program) erasuresExport() *cobra.Command {
 	}
 }
 
+// importedLine is the result as JSON.
+type importedLine struct {
+	Read    int   `json:"read"`
+	Entered int64 `json:"entered"` // that were not on the ledger
+}
+
 func (p *program) erasuresImport() *cobra.Command {
-	return &cobra.Command{
-		Use:   "import [FILE]",
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "import [FILE] [--json]",
 		Short: "Enter into the ledger what `projector erasures export` has printed; repeatable",
 		Long: "Reads JSON lines from a file or standard input, and enters those accounts that the ledger lacks: all of them, or, where a\n" +
 			"line cannot be read, none. `projector run` compares the ledger with the stream when it starts.",
@@ -132,17 +139,27 @@ func (p *program) erasuresImport() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return p.printJSON(importedLine{len(those), int64(entered)})
+			}
 			_, err = fmt.Fprintf(p.out, "%d erasures read, %d of them were not on the ledger\n", len(those), entered)
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	return cmd
+}
+
+// removedLine is the result as JSON.
+type removedLine struct {
+	Removed string `json:"removed"` // the account
 }
 
 func (p *program) erasuresRemove() *cobra.Command {
 	var account events.UUID
-	var yes bool
+	var yes, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "remove --account ID [--yes]",
+		Use:   "remove --account ID [--yes] [--json]",
 		Short: "Take an account off the ledger that nobody has erased",
 		Long: "For an account that came onto the ledger by mistake, by another deployment's export, say: `projector accept` and `rebuild`\n" +
 			"would erase it. One that is erased in a generation that is live or was live stays on the ledger. On a terminal it asks\n" +
@@ -178,12 +195,16 @@ func (p *program) erasuresRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return p.printJSON(removedLine{account.String()})
+			}
 			_, err = fmt.Fprintf(p.out, "account %s is no longer on the ledger of erasures; remove it from exports as well, or it comes back by them\n", account)
 			return err
 		},
 	}
 	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return cmd
 }
 

@@ -41,7 +41,7 @@ func (p *program) export() *cobra.Command {
 			case projections.Incomplete:
 				return fmt.Errorf("account %s is not complete at position %d: it lacks %s", account, d.Position, strings.Join(d.Missing, ", "))
 			}
-			_, err = fmt.Fprintf(p.out, "%s\n", d.Body)
+			_, err = fmt.Fprintf(cli.Exact(p.out), "%s\n", d.Body)
 			return err
 		},
 	}

@@ -3,70 +3,28 @@ package main
 import (
 	"errors"
 	"fmt"
-	"math"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"accountexport/events"
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/readmodel"
 )
 
 func (p *program) parked() *cobra.Command {
-	cmd := &cobra.Command{Use: "parked", Short: "See the messages that no fold accepts"}
-	cmd.AddCommand(p.parkedList(), p.parkedShow(), p.parkedRetry(), p.parkedDismiss())
-	return cmd
-}
-
-func (p *program) parkedList() *cobra.Command {
-	var account *events.UUID
-	limit := 1000
-	cmd := &cobra.Command{
-		Use:   "list [--account ID] [--limit N]",
-		Short: "List parked messages in stream order",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit == 0 {
-				limit = math.MaxInt32
-			}
-			pool, err := p.connectDatabase(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer pool.Close()
-			w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
-			fmt.Fprintln(w, "POSITION\tSENT\tSUBJECT\tTYPE\tREASON\tDISMISSED")
-			n := 0
-			err = readmodel.ListParked(cmd.Context(), pool, account, 0, limit, func(m readmodel.Parked) error {
-				n++
-				_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", m.Position, m.SentAt.UTC().Format(time.RFC3339), m.Subject, m.Type, m.Reason, m.Note)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			if err := w.Flush(); err != nil {
-				return err
-			}
-			if n == limit {
-				fmt.Fprintf(p.out, "… the first %d; --limit 0 lists all\n", n)
-			}
-			return nil
-		},
-	}
-	cli.Flag(cmd.Flags(), &account, "account", maybe(accountKind()), "only this account's")
-	cli.Flag(cmd.Flags(), &limit, "limit", cli.Whole("N", 0, math.MaxInt32), "at most so many; 0 for all")
+	cmd := &cobra.Command{Use: "parked", Short: "See the messages that no fold accepts, and mend what they cost"}
+	cmd.AddCommand(p.parkedList(), p.parkedShow(), p.parkedRetry(), p.parkedDismiss(), p.parkedUndismiss())
 	return cmd
 }
 
 func (p *program) parkedShow() *cobra.Command {
-	var payload bool
+	var payload, found, asJSON bool
 	var position uint64
 	cmd := &cobra.Command{
-		Use:   "show POSITION [--payload]",
-		Short: "Show one parked message; its headers and payload only with --payload, they may hold secrets",
+		Use:   "show POSITION [--found] [--payload] [--json]",
+		Short: "Show one parked message; what was found and its headers and payload only when asked for, they may hold secrets",
 		Args:  cli.Arg(&position, positionKind()),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			pool, err := p.connectDatabase(cmd.Context())
@@ -76,59 +34,89 @@ func (p *program) parkedShow() *cobra.Command {
 			defer pool.Close()
 			m, err := readmodel.FindParked(cmd.Context(), pool, position)
 			if errors.Is(err, readmodel.ErrNotFound) {
-				return fmt.Errorf("no message is parked at position %d; `projector parked list` shows those that are", position)
+				return notParkedAt(position)
 			}
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return p.printJSON(shownMessage(m, found || payload, payload))
+			}
 			fmt.Fprintf(p.out, "position   %d\npartition  %d\nsent       %s\nsubject    %s\n", m.Position, m.Partition,
-				m.SentAt.UTC().Format(time.RFC3339Nano), m.Subject)
+				m.SentAt.UTC().Format(time.RFC3339Nano), cli.Printable(m.Subject))
 			if m.Account != nil {
 				fmt.Fprintf(p.out, "account    %s\n", m.Account)
 			}
-			fmt.Fprintf(p.out, "type       %s\nreason     %s\n", m.Type, m.Reason)
+			fmt.Fprintf(p.out, "type       %s\nreason     %s\n", cli.Printable(m.Type), shownReason(m.Reason, found || payload))
+			for _, u := range m.Undismissed {
+				fmt.Fprintf(p.out, "dismissed  %s: %s\nundone     %s: %s\n", u.DismissedAt.UTC().Format(time.RFC3339), cli.Printable(u.Dismissal),
+					u.At.UTC().Format(time.RFC3339), cli.Printable(u.Note))
+			}
 			if m.DismissedAt != nil {
-				fmt.Fprintf(p.out, "dismissed  %s: %s\n", m.DismissedAt.UTC().Format(time.RFC3339), m.Note)
+				fmt.Fprintf(p.out, "dismissed  %s: %s\n", m.DismissedAt.UTC().Format(time.RFC3339), cli.Printable(m.Note))
 			}
 			if !payload {
-				fmt.Fprintf(p.out, "headers    %d bytes, payload %d bytes, masked: --payload shows them\n", len(m.Headers), len(m.Payload))
-				return nil
+				_, err := fmt.Fprintf(p.out, "headers    %d bytes, payload %d bytes, masked: --payload shows them, --found what was found\n",
+					len(m.Headers), len(m.Payload))
+				return err
 			}
-			fmt.Fprintf(p.out, "headers\n%spayload\n%s\n", m.Headers, m.Payload)
-			return nil
+			_, err = fmt.Fprintf(cli.Exact(p.out), "headers\n%spayload\n%s\n", m.Headers, m.Payload)
+			return err
 		},
 	}
-	cmd.Flags().BoolVar(&payload, "payload", false, "print headers and payload")
+	cmd.Flags().BoolVar(&found, "found", false, "print what was found in the message where something else was wanted")
+	cmd.Flags().BoolVar(&payload, "payload", false, "print that, headers and payload")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+func notParkedAt(position uint64) error {
+	return fmt.Errorf("no message is parked at position %d; `projector parked list` shows those that are", position)
+}
+
+// shownReason masks what was found in the message, unless that is asked for.
+func shownReason(reason string, found bool) string {
+	if found {
+		return cli.Printable(reason)
+	}
+	return events.MaskReason(reason)
 }
 
 func (p *program) parkedDismiss() *cobra.Command {
 	var note string
-	var position uint64
-	cmd := &cobra.Command{
-		Use:   "dismiss POSITION --note TEXT",
-		Short: "Stop counting a parked message whose meaning was published anew",
-		Long: "The message stays on record with the note, in every generation folded from this stream, and no longer counts in\n" +
-			"Export-Parked and projector_parked_events. A newer program that accepts it applies it all the same: a document\n" +
-			"follows from the stream alone.",
-		Args: cli.Arg(&position, positionKind()),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			pool, err := p.connectDatabase(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer pool.Close()
-			err = readmodel.Dismiss(cmd.Context(), pool, position, strings.TrimSpace(note))
-			if errors.Is(err, readmodel.ErrNotFound) {
-				return fmt.Errorf("no message is parked at position %d; `projector parked list` shows those that are", position)
-			}
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(p.out, "message %d is dismissed: it stays on record, and no longer counts\n", position)
-			return err
+	return p.parkedAct(&parkedAct{
+		use:   "dismiss (POSITION|FILTER|--all) --note TEXT [--yes] [--json]",
+		short: "Stop counting parked messages whose meaning was published anew",
+		long: "The messages stay on record with the note, in every generation folded from this stream, and no longer count in\n" +
+			"Export-Parked and projector_parked_events. A newer program that accepts them applies them all the same: a document\n" +
+			"follows from the stream alone. By POSITION a dismissal that is there gets the new note; by filters it keeps its own.\n\n" +
+			"On a terminal it asks before it dismisses more than one; elsewhere it goes on unasked. Cut off, the same call dismisses\n" +
+			"the rest.",
+		note: &note, noteUsage: `a text that says why, such as "published again at 1234"`,
+		question: func(c *acts.Parked) string {
+			return fmt.Sprintf("%d of %d parked messages no longer count.", len(c.Those)-c.Dismissed(), c.Of)
 		},
-	}
-	cli.Required(cmd.Flags(), &note, "note", cli.Text("TEXT", `a text that says why, such as "published again at 1234"`), "why")
-	return cmd
+		act: func(cmd *cobra.Command, c *acts.Parked, one bool) (int, error) {
+			return c.Dismiss(cmd.Context(), note, one)
+		},
+		done: "is dismissed: it stays on record, and no longer counts", dones: "are dismissed: they stay on record, and no longer count",
+		already: func(c *acts.Parked) int { return c.Dismissed() }, were: "dismissed already",
+	})
+}
+
+func (p *program) parkedUndismiss() *cobra.Command {
+	var note string
+	return p.parkedAct(&parkedAct{
+		use:   "undismiss (POSITION|FILTER|--all) --note TEXT [--yes] [--json]",
+		short: "Have parked messages count again that were dismissed",
+		long: "The dismissal and the note stay on record, in every generation folded from this stream. On a terminal it asks before it\n" +
+			"takes back more than one; elsewhere it goes on unasked.",
+		note: &note, noteUsage: `a text that says why, such as "it was another event"`,
+		question: func(c *acts.Parked) string {
+			return fmt.Sprintf("%d of %d parked messages count again.", c.Dismissed(), c.Of)
+		},
+		act:  func(cmd *cobra.Command, c *acts.Parked, _ bool) (int, error) { return c.Undismiss(cmd.Context(), note) },
+		done: "is no longer dismissed, and counts again", dones: "are no longer dismissed, and count again",
+		already: func(c *acts.Parked) int { return len(c.Those) - c.Dismissed() }, were: "not dismissed",
+	})
 }

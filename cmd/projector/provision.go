@@ -16,9 +16,9 @@ import (
 )
 
 func (p *program) provision() *cobra.Command {
-	var newStream bool
+	var newStream, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "provision [--new-stream]",
+		Use:   "provision [--new-stream] [--json]",
 		Short: "Create or check the stream, and migrate the database",
 		Long: "Brings the database to this program's schema, and creates the stream or checks that it is as it must be; one that does\n" +
 			"not say which stream it is gets an id. May be repeated. A stream that differs is refused, naming each difference; another\n" +
@@ -40,8 +40,12 @@ func (p *program) provision() *cobra.Command {
 			if err := readmodel.MigrateBy(ctx, db.direct()); err != nil {
 				return err
 			}
-			if err := p.enterTombstones(ctx, pool); err != nil {
+			entered, err := readmodel.EnterTombstones(ctx, pool)
+			if err != nil {
 				return err
+			}
+			if entered > 0 && !asJSON {
+				fmt.Fprintf(p.out, "%d accounts that were erased before are entered into the ledger of erasures\n", entered)
 			}
 			folded, err := readmodel.Folded(ctx, pool)
 			if err != nil {
@@ -64,6 +68,9 @@ func (p *program) provision() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("provision stream %s: %w", p.cfg.Stream, err)
 			}
+			if asJSON {
+				return p.printJSON(provisioned{string(p.cfg.Stream), res.Created, res.ID, res.Partitions, entered})
+			}
 			verb := "checked"
 			if res.Created {
 				verb = "created"
@@ -72,6 +79,7 @@ func (p *program) provision() *cobra.Command {
 			return p.readable(ctx, client, pool)
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	cmd.Flags().BoolVar(&newStream, "new-stream", false, "make a new, empty stream although the database holds checkpoints of one")
 	return cmd
 }
@@ -126,12 +134,11 @@ func (p *program) noNewStream(ctx context.Context, pool *pgxpool.Pool, folded pr
 		"`projector provision --new-stream` makes an empty one all the same", p.cfg.Stream, folded.Name, folded.Created.UTC().Format(time.RFC3339), at)
 }
 
-// enterTombstones enters into the ledger of erasures who was erased before there
-// was one, or by an older program beside this one.
-func (p *program) enterTombstones(ctx context.Context, pool *pgxpool.Pool) error {
-	entered, err := readmodel.EnterTombstones(ctx, pool)
-	if err == nil && entered > 0 {
-		fmt.Fprintf(p.out, "%d accounts that were erased before are entered into the ledger of erasures\n", entered)
-	}
-	return err
+// provisioned is the result as JSON.
+type provisioned struct {
+	Stream     string `json:"stream"`
+	Created    bool   `json:"created"`
+	ID         string `json:"id"`
+	Partitions int    `json:"partitions"`
+	Entered    int64  `json:"erasures_entered"` // of before there was a ledger, or by an older program beside this one
 }

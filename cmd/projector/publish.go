@@ -14,9 +14,16 @@ import (
 	"accountexport/internal/secret"
 )
 
+// publishedLine is the result as JSON.
+type publishedLine struct {
+	Position  uint64 `json:"position"`
+	Duplicate bool   `json:"duplicate"` // an event with this id was published a short time ago
+}
+
 func (p *program) publish() *cobra.Command {
-	return &cobra.Command{
-		Use:   "publish [FILE]",
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "publish [FILE] [--json]",
 		Short: "Publish one structured CloudEvent, from a file or standard input, to try things out",
 		Long: "Reads one JSON CloudEvent. Its partitionkey names the account, or the tier of a quota_tier event.\n" +
 			"An event that the projector would park is refused. Prints the position.",
@@ -46,6 +53,9 @@ func (p *program) publish() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return p.printJSON(publishedLine{position, duplicate})
+			}
 			if duplicate {
 				fmt.Fprintf(p.out, "position %d, a duplicate: an event with this id was published a short time ago\n", position)
 				return nil
@@ -54,6 +64,8 @@ func (p *program) publish() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	return cmd
 }
 
 // quoted is an error about a file whose name, which may have been meant for

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"runtime"
@@ -25,11 +26,23 @@ type rebuilding struct {
 	*program
 	list *os.File                                         // where all accounts that differ are written; nil: nowhere
 	sure func(ctx context.Context, question string) error // asks, where somebody can be asked
+	say  io.Writer                                        // for people: standard output, unless that is for JSON
+	json *rebuiltLine                                     // nil: not wanted
 }
 
-func (p *program) rebuilding(cmd *cobra.Command) (_ *rebuilding, err error) {
+// rebuiltLine is the result as JSON.
+type rebuiltLine struct {
+	Generation int64 `json:"generation"`
+	Live       bool  `json:"live"`     // or it is ready to be cut over to
+	Replaced   int64 `json:"replaced"` // that was live before; 0: none was replaced
+}
+
+func (p *program) rebuilding(cmd *cobra.Command, asJSON bool) (_ *rebuilding, err error) {
 	ctx, log := cmd.Context(), p.cfg.Logger(p.err)
 	r := &rebuilding{program: p, sure: p.asking(cmd), Rebuilding: &acts.Rebuilding{Command: cmd.Name(), Owner: replicaName()}}
+	if r.say = p.out; asJSON {
+		r.say, r.json = p.err, &rebuiltLine{}
+	}
 	client, err := p.connectReader(ctx, log)
 	if err != nil {
 		return nil, err
@@ -62,11 +75,16 @@ func (p *program) rebuilding(cmd *cobra.Command) (_ *rebuilding, err error) {
 	r.Engine = projections.Options{Lanes: lanes, CacheBytes: int(p.cfg.StateCacheBytes), Batch: batch, Read: p.read(), Logger: log}
 	name := client.Stream()
 	r.ErasesAnew = func(those []readmodel.Erasure, served []events.UUID) {
-		sayUnfinished(p.out, name, those)
-		sayServed(p.out, served)
+		sayUnfinished(r.say, name, those)
+		sayServed(r.say, served)
 	}
-	r.ErasedAnew = func(erasures int) { sayAnew(p.out, erasures, name) }
+	r.ErasedAnew = func(erasures int) { sayAnew(r.say, erasures, name) }
 	r.CameLive = func(from, to int64) {
+		if r.json != nil {
+			*r.json = rebuiltLine{to, true, from}
+			_ = p.printJSON(r.json) // output keeps the error
+			return
+		}
 		fmt.Fprintf(p.out, "generation %d is live; generation %d is kept until `projector generations drop %d`\n", to, from, from)
 	}
 	return r, nil
@@ -84,9 +102,9 @@ func (r *rebuilding) close(ctx context.Context) {
 
 func (p *program) rebuild() *cobra.Command {
 	cutover, list, maxRate := "auto", "", 0
-	var restart, accept, yes bool
+	var restart, accept, yes, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "rebuild [--cutover auto|manual] [--max-rate N] [--restart] [--accept-differences] [--yes] [--list FILE]",
+		Use:   "rebuild [--cutover auto|manual] [--max-rate N] [--restart] [--accept-differences] [--yes] [--list FILE] [--json]",
 		Short: "Fold the stream from its start into a new generation, verify it, and cut over to it",
 		Long: "The live generation is served and kept current by `projector run` meanwhile. Interrupted, whatever the moment, a\n" +
 			"rebuild goes on where it was. Before the cut-over both generations are compared; where they differ although\n" +
@@ -94,7 +112,7 @@ func (p *program) rebuild() *cobra.Command {
 			"answer 404 or go back, and on a terminal asks.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			r, err := p.rebuilding(cmd)
+			r, err := p.rebuilding(cmd, asJSON)
 			if err != nil {
 				return err
 			}
@@ -117,6 +135,9 @@ func (p *program) rebuild() *cobra.Command {
 				return err
 			}
 			if cutover == "manual" {
+				if asJSON {
+					return p.printJSON(rebuiltLine{Generation: r.Generation})
+				}
 				fmt.Fprintf(p.out, "generation %d is ready; `projector cutover` makes it live\n", r.Generation)
 				return nil
 			}
@@ -129,20 +150,21 @@ func (p *program) rebuild() *cobra.Command {
 	cmd.Flags().BoolVar(&accept, "accept-differences", false, "cut over although the generations differ")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; with --accept-differences also where no account would be left")
 	cmd.Flags().StringVar(&list, "list", "", listUsage)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON, and all else on standard error")
 	return cmd
 }
 
 const listUsage = "write every account that differs to this file, with what differs, a line each"
 
 func (p *program) cutover() *cobra.Command {
-	var accept, yes bool
+	var accept, yes, asJSON bool
 	var list string
 	cmd := &cobra.Command{
-		Use:   "cutover [--accept-differences] [--yes] [--list FILE]",
+		Use:   "cutover [--accept-differences] [--yes] [--list FILE] [--json]",
 		Short: "Make the generation that `rebuild --cutover=manual` has built the live one",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			r, err := p.rebuilding(cmd)
+			r, err := p.rebuilding(cmd, asJSON)
 			if err != nil {
 				return err
 			}
@@ -163,16 +185,18 @@ func (p *program) cutover() *cobra.Command {
 	cmd.Flags().BoolVar(&accept, "accept-differences", false, "cut over although the generations differ")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; with --accept-differences also where no account would be left")
 	cmd.Flags().StringVar(&list, "list", "", listUsage)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON, and all else on standard error")
 	return cmd
 }
 
 func (p *program) rollback() *cobra.Command {
-	return &cobra.Command{
-		Use:   "rollback",
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "rollback [--json]",
 		Short: "Bring the generation that was live before to the stream's end, and cut back to it",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			r, err := p.rebuilding(cmd)
+			r, err := p.rebuilding(cmd, asJSON)
 			if err != nil {
 				return err
 			}
@@ -180,6 +204,8 @@ func (p *program) rollback() *cobra.Command {
 			return r.RollBack(ctx)
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON, and all else on standard error")
+	return cmd
 }
 
 // openList opens it before anything is done.
@@ -214,29 +240,29 @@ func (r *rebuilding) compare(ctx context.Context) (c acts.Comparison, err error)
 // cutting over to it takes something from people.
 func (r *rebuilding) decide(ctx context.Context) error {
 	c, err := r.compare(ctx)
-	sayLost(r.out, &c.Lost)
+	sayLost(r.say, &c.Lost)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(r.out, "compared with generation %d: %d accounts, %d of them differ; %d missing, %d new, %d on their way; %d tiers differ\n",
+	fmt.Fprintf(r.say, "compared with generation %d: %d accounts, %d of them differ; %d missing, %d new, %d on their way; %d tiers differ\n",
 		c.Live, c.Compared, c.Different, c.Missing, c.New, c.Moving, c.Tiers)
 	for section, n := range c.Sections {
-		fmt.Fprintf(r.out, "  %s differs in %d accounts\n", section, n)
+		fmt.Fprintf(r.say, "  %s differs in %d accounts\n", section, n)
 	}
 	for _, d := range c.Sample {
-		fmt.Fprintf(r.out, "  account %s: %s\n", d.Account, d.What)
+		fmt.Fprintf(r.say, "  account %s: %s\n", d.Account, d.What)
 	}
 	if all := c.Different + c.Missing + c.New; r.list != nil {
-		fmt.Fprintf(r.out, "  all %d are in %s\n", all, r.list.Name())
+		fmt.Fprintf(r.say, "  all %d are in %s\n", all, r.list.Name())
 	} else if all > int64(len(c.Sample)) {
-		fmt.Fprintf(r.out, "  and %d more; --list FILE writes all of them\n", all-int64(len(c.Sample)))
+		fmt.Fprintf(r.say, "  and %d more; --list FILE writes all of them\n", all-int64(len(c.Sample)))
 	}
 	if c.Again > 0 {
-		fmt.Fprintf(r.out, "  %d that are erased and are not so in generation %d are erased in it anew before it is cut over to\n", c.Again, c.Generation)
+		fmt.Fprintf(r.say, "  %d that are erased and are not so in generation %d are erased in it anew before it is cut over to\n", c.Again, c.Generation)
 	}
 	cost, err := r.Decide(c)
 	if cost != "" {
-		fmt.Fprintf(r.out, "accepting the differences: %s\n", cost)
+		fmt.Fprintf(r.say, "accepting the differences: %s\n", cost)
 	}
 	if err != nil || cost == "" || r.Yes {
 		return err

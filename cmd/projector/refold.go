@@ -18,74 +18,124 @@ import (
 
 func (p *program) refold() *cobra.Command {
 	var account events.UUID
-	var acceptLoss bool
+	var acceptLoss, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "refold --account ID [--accept-loss]",
+		Use:   "refold --account ID [--accept-loss] [--json]",
 		Short: "Replace an account's row with a fold of its own messages by this program",
 		Long: "A row counts the messages that it was made of. Where the stream holds fewer of them by now, the row is left as\n" +
 			"it is, both numbers are told, and the exit status is 1; --accept-loss replaces it all the same. A row from before\n" +
 			"rows counted, which no verification has found right since, must not become smaller.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.refoldThose(cmd.Context(), &account, acceptLoss)
+			return p.refoldOne(cmd.Context(), account, acceptLoss, asJSON)
 		},
 	}
 	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
 	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "also where the stream no longer holds all that the row was made of")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return cmd
 }
 
 func (p *program) parkedRetry() *cobra.Command {
-	var account *events.UUID
-	var all bool
+	m := &parkedFilters{}
+	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "retry (--account ID|--all)",
-		Short: "Refold the accounts with parked messages by this program",
+		Use:   "retry (POSITION|FILTER|--all) [--json]",
+		Short: "Refold the accounts and tiers of parked messages by this program",
 		Long: "The fold is pure: within one projection version a retry changes nothing, and says so. It is for a newer program,\n" +
 			"which accepts what an older one parked. What the stream has lost messages of is left as it is and named, and the\n" +
-			"exit status is 1.",
-		Args: func(cmd *cobra.Command, given []string) error {
-			if cmd.Flags().Changed("all") && !all {
-				return errors.New("--all is false: it has to be left out, or given without a value")
+			"exit status is 1." + parkedFilterHelp,
+		Args: m.one,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			on, done, err := p.target(ctx)
+			if err != nil {
+				return err
 			}
-			return cli.NoArgs(cmd, given)
+			defer done()
+			if err := on.Check(ctx); err != nil {
+				return err
+			}
+			f := p.refolding(on, asJSON)
+			if m.all {
+				return p.sayRefolded(f, f.Retry(ctx), asJSON)
+			}
+			c := &acts.Parked{Pool: on.Pool, Filter: m.ParkedFilter}
+			if err := p.choose(cmd, m, c); err != nil {
+				return err
+			}
+			r := c.Retriable()
+			if !asJSON && len(r.Accounts)+len(r.Tiers) > 1 {
+				fmt.Fprintf(p.err, "refolding %d accounts and %d tiers of %d parked messages\n", len(r.Accounts), len(r.Tiers), len(c.Those))
+			}
+			return p.sayRefolded(f, f.RetryThose(ctx, &c.ParkedChoice), asJSON)
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return p.refoldThose(cmd.Context(), account, false) },
 	}
-	cli.Flag(cmd.Flags(), &account, "account", maybe(accountKind()), "this account")
-	cmd.Flags().BoolVar(&all, "all", false, "every account with parked messages")
-	cmd.MarkFlagsMutuallyExclusive("account", "all")
-	cmd.MarkFlagsOneRequired("account", "all")
+	m.flags(cmd)
+	cmd.Flags().BoolVar(&m.all, "all", false, "everything with parked messages")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return cmd
 }
 
-// refoldThose refolds the account, or all with parked messages.
-func (p *program) refoldThose(ctx context.Context, account *events.UUID, acceptLoss bool) error {
+// refoldOne refolds the account.
+func (p *program) refoldOne(ctx context.Context, account events.UUID, acceptLoss, asJSON bool) error {
 	on, done, err := p.target(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	f := &acts.Refolding{Target: on, AcceptLoss: acceptLoss,
-		Changed: func(what string) { fmt.Fprintf(p.out, "%s has changed\n", what) },
-		Left:    func(what string, why error) { fmt.Fprintf(p.out, "%s is left as it is: %v\n", what, why) },
-	}
-	if account == nil {
-		err = f.Retry(ctx)
-	} else {
-		err = f.Account(ctx, *account)
-	}
+	f := p.refolding(on, asJSON)
+	f.AcceptLoss = acceptLoss
+	err = f.Account(ctx, account)
 	if errors.Is(err, readmodel.ErrNotFound) {
 		return fmt.Errorf("account %s was never heard of", account)
 	}
+	return p.sayRefolded(f, err, asJSON)
+}
+
+// refoldLine is the result as JSON.
+type refoldLine struct {
+	Version  string `json:"version"`
+	Accounts int    `json:"accounts"`
+	Tiers    int    `json:"tiers"`
+	Changed  int    `json:"changed"`
+	Left     int    `json:"left"`
+}
+
+// mostNamed accounts are named of those that have changed.
+const mostNamed = 100
+
+func (p *program) refolding(on acts.Target, asJSON bool) *acts.Refolding {
+	out := p.out
+	if asJSON {
+		out = p.err
+	}
+	named := 0
+	return &acts.Refolding{Target: on,
+		Changed: func(what string) {
+			if named++; named <= mostNamed {
+				fmt.Fprintf(out, "%s has changed\n", what)
+			} else if named == mostNamed+1 {
+				fmt.Fprintln(out, "and others have")
+			}
+		},
+		Left: func(what string, why error) { fmt.Fprintf(out, "%s is left as it is: %v\n", what, why) },
+	}
+}
+
+func (p *program) sayRefolded(f *acts.Refolding, err error, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	tiers := ""
-	if f.Tiers > 0 {
-		tiers = fmt.Sprintf(" and %d tiers", f.Tiers)
+	version := fmt.Sprintf("%d.%d", projections.VersionMajor, projections.VersionMinor)
+	if asJSON {
+		err = p.printJSON(refoldLine{version, f.Accounts, f.Tiers, f.Refolded.Changed, f.Refolded.Left})
+	} else {
+		tiers := ""
+		if f.Tiers > 0 {
+			tiers = fmt.Sprintf(" and %d tiers", f.Tiers)
+		}
+		_, err = fmt.Fprintf(p.out, "%d accounts%s refolded by projection version %s, %d have changed\n", f.Accounts, tiers, version, f.Refolded.Changed)
 	}
-	_, err = fmt.Fprintf(p.out, "%d accounts%s refolded by projection version %d.%d, %d have changed\n", f.Accounts, tiers,
-		projections.VersionMajor, projections.VersionMinor, f.Refolded.Changed)
 	if err == nil && f.Refolded.Left > 0 {
 		return fmt.Errorf("%d accounts or tiers could not be refolded and are left as they are", f.Refolded.Left)
 	}

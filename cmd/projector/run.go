@@ -25,7 +25,13 @@ func (p *program) run() *cobra.Command {
 		Use:   "run",
 		Short: "Follow the stream until SIGTERM or SIGINT",
 		Long:  "Follows the stream and keeps the live generation current, until SIGTERM or SIGINT; a second signal ends it at once.\n\n" + exitCodes(),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return p.follow(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := p.follow(cmd.Context())
+			if err != nil { // beside the plain text, for those who keep records alone
+				p.cfg.Logger(p.err).Error("the projector ends, and does not begin again by itself", "error", err, "exit", exitCode(err))
+			}
+			return err
+		},
 	}
 }
 
@@ -79,10 +85,12 @@ func (p *program) follow(ctx context.Context) error {
 
 	missing := &gapGuard{Gaps: acts.Gaps{Target: on}, log: log}
 	compare := &ledgerGuard{ctx: ctx, on: on, log: log, gaps: missing}
+	parking := &parkingLog{Observer: watch, log: log}
+	defer parking.say()
 	engine := projections.New(missing.Source(missing.Refuse), store, projections.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
 		Drain: p.cfg.ShutdownTimeout * 3 / 4, // the rest is for handing over
-		Share: store.Takeover / 10, Guard: compare.guard, Observer: anew{watch, missing.forget}, Logger: log,
+		Share: store.Takeover / 10, Guard: compare.guard, Observer: anew{parking, missing.forget}, Logger: log,
 	})
 	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})
 	admin.Tell(watch.State)
@@ -102,6 +110,10 @@ func (p *program) follow(ctx context.Context) error {
 	}
 	g.Go(func() error {
 		steadily(actx, 5*time.Second, aMoment, func(ctx context.Context) error { return countParked(ctx, pool, replica, parked) }, nil)
+		return nil
+	})
+	g.Go(func() error {
+		logDismissals(actx, pool, log)
 		return nil
 	})
 	g.Go(func() error {

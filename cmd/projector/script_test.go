@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -27,9 +29,12 @@ import (
 //
 //	servers NAME…                a database and a NATS server each: $NAME_DATABASE_URL and $NAME_NATS_URL
 //	park NAME STREAM ACCOUNT     publishes a message of the account that no fold accepts
+//	raw NAME STREAM SUBJECT FILE publishes what the file holds, on a subject that Go would read between quotes
+//	documented HEADING           holds what was printed last against doc/json.md
+//	clean                        nothing that was printed last commands a terminal
 //	dump NAME STREAM FILE        writes all that the database and the stream hold
 func TestScripts(t *testing.T) {
-	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "dump": dump})
+	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "raw": raw, "dump": dump, "documented": documented, "clean": clean})
 }
 
 func TestScriptsShowEveryCommand(t *testing.T) { clitest.Covered(t, tree()) }
@@ -68,6 +73,29 @@ func park(ts *testscript.TestScript, _ bool, args []string) {
 	defer c.Close()
 	_, err := c.PublishRaw(clitest.Test(ts).Context(), events.Message{Subject: "controlplane.account." + args[2], Data: []byte("hello")})
 	ts.Check(err)
+}
+
+func raw(ts *testscript.TestScript, _ bool, args []string) {
+	c := connect(ts, args[0], args[1])
+	defer c.Close()
+	subject, err := strconv.Unquote(`"` + args[2] + `"`)
+	ts.Check(err)
+	_, err = c.PublishRaw(clitest.Test(ts).Context(), events.Message{Subject: subject, Data: []byte(ts.ReadFile(args[3]))})
+	ts.Check(err)
+}
+
+func clean(ts *testscript.TestScript, _ bool, _ []string) {
+	said := ts.ReadFile("stdout") + ts.ReadFile("stderr")
+	if said == "" {
+		ts.Fatalf("nothing was printed")
+	}
+	at := strings.IndexFunc(said, func(c rune) bool { return !strconv.IsPrint(c) && c != '\n' && c != '\t' || c == utf8.RuneError })
+	if at >= 0 {
+		ts.Fatalf("it prints %q", said[max(0, at-40):min(len(said), at+40)])
+	}
+	if strings.Contains(said, "\nMADE UP") {
+		ts.Fatalf("it prints a line that came out of a message")
+	}
 }
 
 func dump(ts *testscript.TestScript, _ bool, args []string) {

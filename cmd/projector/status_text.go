@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"accountexport/internal/acts"
+	"accountexport/internal/cli"
 	"accountexport/projections"
 )
 
@@ -17,7 +18,7 @@ func printStatus(out io.Writer, st *acts.Status) error {
 	fmt.Fprintf(&b, "generation %d (%s), projection version %s, stream %s\n", st.Generation.Number, st.Generation.State,
 		st.Generation.Version(), st.Stream.Name)
 	if st.Pause != nil {
-		fmt.Fprintf(&b, "paused %s: no checkpoint moves until `projector resume`\n", st.Pause)
+		fmt.Fprintf(&b, "paused %s: no checkpoint moves until `projector resume`\n", cli.Printable(st.Pause.String()))
 	}
 	if st.Refused != nil {
 		fmt.Fprintf(&b, "`projector run` would end with exit status %d: %s\n", exitCode(st.Refused), st.Refused)

@@ -88,7 +88,7 @@ func (p *program) printVerdict(v acts.Verdict, asJSON bool) error {
 		what = "messages of nobody"
 	}
 	for _, d := range v.Differences {
-		if _, err := fmt.Fprintf(p.out, "%s at %d: %s\n", what, v.Position, d); err != nil {
+		if _, err := fmt.Fprintf(p.out, "%s at %d: %s\n", what, v.Position, cli.Printable(d)); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"accountexport/events"
 	"accountexport/readmodel"
@@ -18,9 +21,11 @@ type Refolding struct {
 	AcceptLoss bool          // also where the stream no longer holds all that a row was made of
 	Pause      time.Duration // between two transactions: each makes the live projector load anew
 
+	// Called by one at a time.
 	Changed func(what string)            // "account ID" or "tier ID", of which anything stored has changed
 	Left    func(what string, why error) // that was left as it is: [readmodel.ErrLoss] or [readmodel.ErrAccount]
 
+	mu sync.Mutex
 	Refolded
 }
 
@@ -31,6 +36,9 @@ type Refolded struct {
 
 // accountsAtOnce are swapped in one transaction.
 const accountsAtOnce = 50
+
+// refoldersAtOnce are at work where nobody is to be spared.
+const refoldersAtOnce = 4
 
 // Account refolds one account. [readmodel.ErrNotFound] where neither the stream
 // nor the read model knows it.
@@ -43,6 +51,15 @@ func (f *Refolding) Retry(ctx context.Context) error {
 	r, err := readmodel.FindRetriable(ctx, f.Pool, false)
 	if err != nil {
 		return err
+	}
+	return f.each(ctx, r)
+}
+
+// RetryThose refolds the accounts and tiers of parked messages.
+func (f *Refolding) RetryThose(ctx context.Context, c *readmodel.ParkedChoice) error {
+	r := c.Retriable()
+	if len(r.Accounts) == 0 && len(r.Tiers) == 0 {
+		return nil
 	}
 	return f.each(ctx, r)
 }
@@ -93,21 +110,31 @@ func (f *Refolding) each(ctx context.Context, r readmodel.Retriable) error {
 		}
 		f.Tiers++
 	}
-	for ids := range slices.Chunk(r.Accounts, accountsAtOnce) {
+	// Accounts of one partition lie together, so that those at work at once mostly
+	// wait for nobody: a swap is mostly reading, one account after the other.
+	workers := refoldersAtOnce
+	if f.Pause > 0 {
+		workers = 1
+	}
+	part := max(accountsAtOnce, (len(r.Accounts)+workers-1)/workers)
+	all, ctx := errgroup.WithContext(ctx)
+	for accounts := range slices.Chunk(r.Accounts, part) {
+		all.Go(func() error { return f.accounts(ctx, accounts) })
+	}
+	return all.Wait()
+}
+
+// accounts refolds accounts, some at a time.
+func (f *Refolding) accounts(ctx context.Context, all []events.UUID) error {
+	for ids := range slices.Chunk(all, accountsAtOnce) {
 		if err := f.Check(ctx, ids...); err != nil {
 			return err
 		}
 		done, err := readmodel.SwapAccounts(ctx, f.Pool, ids, f.AcceptLoss, f.Stream.ReadAccountAfter)
-		for _, id := range done.Changed {
-			f.changed("account " + id.String())
-		}
-		for _, u := range done.Unchanged {
-			f.left("account "+u.Account.String(), u.Err)
-		}
+		f.tell(ids, done, err)
 		if err != nil {
 			return err
 		}
-		f.Accounts += len(ids) - len(done.Unchanged)
 		if f.Pause == 0 {
 			continue
 		}
@@ -118,6 +145,21 @@ func (f *Refolding) each(ctx context.Context, r readmodel.Retriable) error {
 		}
 	}
 	return nil
+}
+
+// tell is called by several at once.
+func (f *Refolding) tell(ids []events.UUID, done readmodel.Swapped, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range done.Changed {
+		f.changed("account " + id.String())
+	}
+	for _, u := range done.Unchanged {
+		f.left("account "+u.Account.String(), u.Err)
+	}
+	if err == nil {
+		f.Accounts += len(ids) - len(done.Unchanged)
+	}
 }
 
 func (f *Refolding) changed(what string) {

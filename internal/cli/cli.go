@@ -199,6 +199,7 @@ func (p *Program) Run(ctx context.Context, args []string) int {
 	if err == nil {
 		err = errors.Join(p.problems...) // with help, which cobra takes for a success
 	}
+	p.out.end()
 	if p.out.err != nil && (err == nil || errors.Is(err, p.out.err)) {
 		p.say(fmt.Errorf("standard output: %w", p.out.err))
 		return Failed
@@ -231,19 +232,5 @@ func (p *Program) say(err error) {
 	if !p.began {
 		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", len(p.Root.Name())+2))
 	}
-	fmt.Fprintf(p.opt.Stderr, "%s: %s\n", p.Root.Name(), text)
-}
-
-// output keeps the first error, for whoever prints without looking.
-type output struct {
-	w   io.Writer
-	err error
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	n, err := o.w.Write(b)
-	if err != nil && o.err == nil {
-		o.err = err
-	}
-	return n, err
+	fmt.Fprintf(p.opt.Stderr, "%s: %s\n", p.Root.Name(), appendPrintable(nil, []byte(text), layout))
 }

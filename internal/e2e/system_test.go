@@ -307,7 +307,7 @@ func (s *system) verifyParked(t testing.TB, want *oracle.Fold) {
 	for _, p := range want.ParkedMessages() {
 		parked[p.Position] = p.Account
 	}
-	err := readmodel.ListParked(t.Context(), s.pool, nil, 0, 1<<30, func(m readmodel.Parked) error {
+	err := readmodel.ListParked(t.Context(), s.pool, readmodel.ParkedFilter{}, 1<<30, func(m readmodel.Parked) error {
 		account, there := parked[m.Position]
 		if delete(parked, m.Position); !there {
 			t.Errorf("message %d is parked (%s), and by the oracle it is not", m.Position, m.Reason)

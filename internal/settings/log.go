@@ -15,11 +15,19 @@ func (s API) Logger(w io.Writer) *slog.Logger { return logger(w, s.LogLevel, s.L
 func (s Projector) Logger(w io.Writer) *slog.Logger { return logger(w, s.LogLevel, s.LogFormat) }
 
 func logger(w io.Writer, level LogLevel, format LogFormat) *slog.Logger {
-	options := &slog.HandlerOptions{Level: slog.Level(level)}
+	options := &slog.HandlerOptions{Level: slog.Level(level), ReplaceAttr: durationsAsText}
 	if format == "text" || format == "" && terminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// durationsAsText has JSON say 1.5s where it would say 1500000000.
+func durationsAsText(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 func terminal(w io.Writer) bool {

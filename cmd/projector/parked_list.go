@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"accountexport/internal/acts"
+	"accountexport/internal/cli"
+	"accountexport/readmodel"
+)
+
+func (p *program) parkedList() *cobra.Command {
+	f := &parkedFilters{}
+	limit := 1000
+	var groupBy string
+	var asJSON, found bool
+	cmd := &cobra.Command{
+		Use:   "list [FILTER] [--dismissed] [--group-by type|reason|account] [--limit N] [--found] [--json]",
+		Short: "List parked messages in stream order, or put them into groups, the largest first",
+		Long: "Reasons are shown without what was found in the message, which may be a secret: with the field, the kind of what was\n" +
+			"found, and what would be right. --found shows it. By reason, messages are in one group whose masked reasons are the\n" +
+			"same. Long texts are cut with …, --json cuts nothing. Where filters take nothing, the exit status is 1." + parkedFilterHelp,
+		Args: func(cmd *cobra.Command, given []string) error {
+			if err := cli.NoArgs(cmd, given); err != nil {
+				return err
+			}
+			return f.judge()
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit == 0 {
+				limit = math.MaxInt
+			}
+			pool, err := p.connectDatabase(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer pool.Close()
+			n := 0
+			if groupBy != "" {
+				n, err = p.printGroups(cmd.Context(), pool, f.ParkedFilter, groupBy, limit, asJSON)
+			} else {
+				n, err = p.printParked(cmd.Context(), pool, f.ParkedFilter, limit, found, asJSON)
+			}
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				return nil
+			}
+			all, err := readmodel.ChooseParked(cmd.Context(), pool, readmodel.ParkedFilter{From: math.MaxInt64})
+			if err == nil {
+				err = f.nothing(&acts.NoneParked{Of: all.Of})
+			}
+			if err == nil && !asJSON {
+				_, err = fmt.Fprintln(p.out, "no message is parked")
+			}
+			return err
+		},
+	}
+	f.flags(cmd)
+	cmd.Flags().BoolVar(&f.Dismissed, "dismissed", false, "only those that were dismissed, and no longer count")
+	cli.Flag(cmd.Flags(), &groupBy, "group-by", cli.OneOf(readmodel.ByType, readmodel.ByReason, readmodel.ByAccount), "count those that are alike")
+	cli.Flag(cmd.Flags(), &limit, "limit", cli.Whole("N", 0, math.MaxInt32), "at most so many lines; 0 for all")
+	cmd.Flags().BoolVar(&found, "found", false, "print what was found in messages where something else was wanted")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON line for each message or group")
+	return cmd
+}
+
+// printParked prints a line for each message.
+func (p *program) printParked(ctx context.Context, pool *pgxpool.Pool, f readmodel.ParkedFilter, limit int, found, asJSON bool) (n int, err error) {
+	columns, narrow := []column{{"POSITION", 9}, {"SENT", 20}, {"ACCOUNT", 9}, {"TYPE", 26}, {"REASON", 0}}, cli.Width(p.out) < 110
+	if narrow {
+		columns = []column{{"POSITION", 9}, {"SENT", 20}, {"TYPE", 20}, {"REASON", 0}}
+	}
+	t := newTable(p.out, columns...)
+	enc := json.NewEncoder(p.out)
+	err = readmodel.ListParked(ctx, pool, f, limit, func(m readmodel.Parked) error {
+		n++
+		if asJSON {
+			return enc.Encode(lineOfParked(m, found))
+		}
+		account := "–"
+		if m.Account != nil {
+			account = m.Account.String()
+		}
+		reason := shownReason(m.Reason, found)
+		if m.DismissedAt != nil {
+			reason = "dismissed, " + m.Note + ": " + reason
+		}
+		cells := []string{fmt.Sprint(m.Position), m.SentAt.UTC().Format(time.RFC3339), account, shortParkedType(m.Type), reason}
+		if narrow {
+			cells = slices.Delete(cells, 2, 3)
+		}
+		return t.line(cells...)
+	})
+	if err == nil && n == limit && !asJSON {
+		_, err = fmt.Fprintf(p.out, "… the first %d; --limit 0 lists all, --group-by counts them\n", n)
+	}
+	return n, err
+}
+
+func shortParkedType(t string) string {
+	if t = strings.TrimPrefix(t, "controlplane."); t == "" {
+		return "–"
+	}
+	return t
+}
+
+// groupLine is a group of parked messages as JSON; one of the first three is
+// there, and which follows from the call.
+type groupLine struct {
+	Type      *string   `json:"type,omitempty"`
+	Reason    *string   `json:"reason,omitempty"`
+	Account   *string   `json:"account,omitempty"`
+	Messages  int64     `json:"messages"`
+	Dismissed int64     `json:"dismissed"`
+	Accounts  int64     `json:"accounts"`
+	From      uint64    `json:"from"`
+	To        uint64    `json:"to"`
+	Since     time.Time `json:"since"`
+	Until     time.Time `json:"until"`
+}
+
+func (p *program) printGroups(ctx context.Context, pool *pgxpool.Pool, f readmodel.ParkedFilter, by string, limit int, asJSON bool) (int, error) {
+	groups, err := readmodel.GroupParked(ctx, pool, f, by)
+	if err != nil || len(groups) == 0 {
+		return 0, err
+	}
+	t := newTable(p.out, column{"MESSAGES", 9}, column{"DISMISSED", 9}, column{"ACCOUNTS", 8}, column{"FROM", 9}, column{"TO", 9},
+		column{strings.ToUpper(by), 0})
+	enc := json.NewEncoder(p.out)
+	for i, g := range groups {
+		if i == limit {
+			if !asJSON {
+				fmt.Fprintf(p.out, "… the first %d of %d groups; --limit 0 lists all\n", limit, len(groups))
+			}
+			break
+		}
+		if asJSON {
+			l := groupLine{Messages: g.Messages, Dismissed: g.Dismissed, Accounts: g.Accounts, From: g.First, To: g.Last,
+				Since: g.Since.UTC(), Until: g.Until.UTC()}
+			*map[string]**string{readmodel.ByType: &l.Type, readmodel.ByReason: &l.Reason, readmodel.ByAccount: &l.Account}[by] = &g.Key
+			if err := enc.Encode(l); err != nil {
+				return i, err
+			}
+			continue
+		}
+		key := g.Key
+		if key == "" {
+			key = "–"
+		}
+		if err := t.line(fmt.Sprint(g.Messages), fmt.Sprint(g.Dismissed), fmt.Sprint(g.Accounts), fmt.Sprint(g.First), fmt.Sprint(g.Last), key); err != nil {
+			return i, err
+		}
+	}
+	return len(groups), nil
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/projections"
+	"accountexport/readmodel"
+)
+
+// parkingLog logs what is parked: at most a line a second, whatever is parked
+// meanwhile, with how many messages were and of which kinds the most. Nothing
+// that a message held is in it but its type.
+type parkingLog struct {
+	projections.Observer
+	log *slog.Logger
+
+	mu         sync.Mutex
+	generation int64
+	kinds      map[projections.ParkedKind]int64 // since the last line
+	last       time.Time                        // when that was
+	due        *time.Timer
+}
+
+const (
+	betweenParkingLines = time.Second
+	kindsInALine        = 3
+)
+
+// Committed implements [projections.Observer].
+func (l *parkingLog) Committed(s projections.Stats) {
+	l.Observer.Committed(s)
+	if len(s.Parked) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kinds == nil {
+		l.kinds = map[projections.ParkedKind]int64{}
+	}
+	l.generation = s.Generation
+	for k, n := range s.Parked {
+		l.kinds[k] += n
+	}
+	if wait := betweenParkingLines - time.Since(l.last); l.due == nil {
+		l.due = time.AfterFunc(max(0, wait), l.say)
+	}
+}
+
+// say logs what is to be said, if anything is.
+func (l *parkingLog) say() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.due != nil {
+		l.due.Stop()
+		l.due = nil
+	}
+	if len(l.kinds) == 0 {
+		return
+	}
+	all, n := slices.SortedFunc(maps.Keys(l.kinds), func(a, b projections.ParkedKind) int {
+		return cmp.Or(cmp.Compare(l.kinds[b], l.kinds[a]), strings.Compare(a.Type, b.Type), strings.Compare(a.Reason, b.Reason))
+	}), int64(0)
+	var most []string
+	for i, k := range all {
+		if n += l.kinds[k]; i < kindsInALine {
+			most = append(most, fmt.Sprintf("%d of %s, %s", l.kinds[k], cut(shortParkedType(k.Type), 64), k.Reason))
+		}
+	}
+	l.log.Warn("messages were parked; `projector parked list --group-by reason` shows them", "generation", l.generation, "messages", n,
+		"kinds", len(all), "most", most)
+	l.kinds, l.last = nil, time.Now()
+}
+
+// logDismissals logs, every five seconds at most, that messages were dismissed, or
+// dismissals taken back, whoever did it; `projector parked list --dismissed` has
+// the notes. Each replica logs it.
+func logDismissals(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {
+	known := int64(-1)
+	steadily(ctx, 5*time.Second, aMoment, func(ctx context.Context) error {
+		n, err := readmodel.CountDismissed(ctx, pool)
+		if err != nil {
+			return err
+		}
+		if known >= 0 && n != known {
+			log.Info("parked messages were dismissed, or dismissals taken back", "dismissed", n, "before", known)
+		}
+		known = n
+		return nil
+	}, nil)
+}

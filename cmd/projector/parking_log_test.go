@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/projections"
+)
+
+type nobody struct{ projections.Observer }
+
+func (nobody) Committed(projections.Stats) {}
+
+// TestParkingIsLogged: however many batches park messages, a line a second tells
+// of all of them, with the most frequent kinds, and none is left untold.
+func TestParkingIsLogged(t *testing.T) {
+	var out bytes.Buffer
+	l := &parkingLog{Observer: nobody{}, log: slog.New(slog.NewJSONHandler(&out, nil))}
+	l.last = time.Now().Add(time.Hour) // so that nothing is due while the test lasts
+	for i := range 1000 {
+		l.Committed(projections.Stats{Generation: 7, Parked: map[projections.ParkedKind]int64{
+			{Type: "user.email_changed.v1", Reason: "data.email: found an object, want a text"}: 20,
+			{Type: fmt.Sprint("strange\x1b", i%100), Reason: "masked"}:                          1}})
+		l.Committed(projections.Stats{Generation: 7}) // that parks nothing
+	}
+	if out.Len() > 0 {
+		t.Fatalf("too early: %s", &out)
+	}
+	l.say()
+	l.say() // nothing more
+	var line struct {
+		Level           string
+		Messages, Kinds int64
+		Generation      int64
+		Most            []string
+	}
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatalf("%s: %v", &out, err)
+	}
+	if line.Level != "WARN" || line.Messages != 21000 || line.Kinds != 101 || line.Generation != 7 || len(line.Most) != 3 ||
+		line.Most[0] != "20000 of user.email_changed.v1, data.email: found an object, want a text" || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("%s", &out)
+	}
+}

@@ -1,0 +1,51 @@
+package acts
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/readmodel"
+)
+
+// Parked is what is done to parked messages in bulk: first [Parked.Choose], which
+// changes nothing and tells how many are meant, then one of the others, to those
+// and no others. Cut off, a repetition does the rest.
+type Parked struct {
+	Pool   *pgxpool.Pool
+	Filter readmodel.ParkedFilter
+
+	readmodel.ParkedChoice
+}
+
+// NoneParked means that none of the parked messages is meant.
+type NoneParked struct{ Of int64 }
+
+func (e *NoneParked) Error() string {
+	if e.Of == 0 {
+		return "no message is parked"
+	}
+	return fmt.Sprintf("none of the %d parked messages is meant", e.Of)
+}
+
+// Choose finds what the filter means; [*NoneParked] where that is nothing.
+func (p *Parked) Choose(ctx context.Context) (err error) {
+	if p.ParkedChoice, err = readmodel.ChooseParked(ctx, p.Pool, p.Filter); err != nil {
+		return err
+	}
+	if len(p.Those) == 0 {
+		return &NoneParked{p.Of}
+	}
+	return nil
+}
+
+// Dismiss is [readmodel.ParkedChoice.Dismiss] of what was chosen.
+func (p *Parked) Dismiss(ctx context.Context, note string, renote bool) (n int, err error) {
+	return p.ParkedChoice.Dismiss(ctx, p.Pool, note, renote)
+}
+
+// Undismiss is [readmodel.ParkedChoice.Undismiss] of what was chosen.
+func (p *Parked) Undismiss(ctx context.Context, note string) (n int, err error) {
+	return p.ParkedChoice.Undismiss(ctx, p.Pool, note)
+}

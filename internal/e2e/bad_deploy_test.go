@@ -1,0 +1,223 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/internal/local/testrun"
+	"accountexport/readmodel"
+)
+
+// deploy is a control plane that made two mistakes at once in everybody's
+// e-mail address: one half too long for this projector, and one half an object
+// that holds a password.
+type deploy struct {
+	*system
+	accounts []events.UUID
+	n        int // of events so far
+}
+
+func (d *deploy) meta() events.Meta {
+	d.n++
+	return events.Meta{ID: fmt.Sprint("deploy-", d.n), Source: "/test", Time: events.TimeOf(time.Now())}
+}
+
+// all publishes an event of each account that is wanted, changed as it goes out.
+func (d *deploy) all(t *testing.T, wanted func(i int) bool, each func(i int, id events.UUID) (events.Message, error), change func(i int, data string) string) {
+	t.Helper()
+	i := 0
+	var failed error
+	n, err := d.client.PublishAll(t.Context(), func() (events.Message, bool) {
+		for i < len(d.accounts) && !wanted(i) {
+			i++
+		}
+		if i == len(d.accounts) || failed != nil {
+			return events.Message{}, false
+		}
+		m, err := each(i, d.accounts[i])
+		if failed = err; change != nil {
+			m.Data = []byte(change(i, string(m.Data)))
+		}
+		i++
+		return m, err == nil
+	})
+	if err != nil || failed != nil || n == 0 {
+		t.Fatal(n, err, failed)
+	}
+}
+
+func all(int) bool    { return true }
+func even(i int) bool { return i%2 == 0 }
+func odd(i int) bool  { return i%2 == 1 }
+
+// TestABadDeploy: one bad deploy of the control plane parks a message of every
+// account. The operator sees what it was without seeing anybody's password, has
+// the meaning of the one half published anew and dismisses it, has a newer
+// projector accept the other half, and in the end every document is whole and
+// says so; what was dismissed too much is taken back. Every step is one call.
+func TestABadDeploy(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	newer := otherProjector(t, moreOf(0, 1), change{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
+	old := launch(t, "projector", s.settings, "run")
+	many := 2000
+	if testrun.Long() {
+		many = 20000
+	}
+	d := &deploy{system: s}
+	for i := range many {
+		id, err := events.ParseUUID(fmt.Sprintf("%08x-0000-4000-8000-000000000000", i+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.accounts = append(d.accounts, id)
+	}
+	m, err := events.NewQuotaTierDefined(d.meta(), events.QuotaTierDefined{ID: "free", DisplayName: "Free"})
+	if err == nil {
+		_, err = s.client.PublishRaw(t.Context(), m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.all(t, all, func(i int, id events.UUID) (events.Message, error) {
+		return events.NewUserRegistered(d.meta(), id, events.UserRegistered{Email: fmt.Sprintf("before%d@example.org", i), Tier: "free", QuotaTierID: "free"})
+	}, nil)
+	d.all(t, all, func(_ int, id events.UUID) (events.Message, error) {
+		return events.NewTeamCreated(d.meta(), id, events.TeamCreated{ID: id, Name: "T", Slug: "t", QuotaTierID: "free"})
+	}, nil)
+	email := func(text func(i int) string) func(i int, id events.UUID) (events.Message, error) {
+		return func(i int, id events.UUID) (events.Message, error) {
+			return events.NewUserEmailChanged(d.meta(), id, events.UserEmailChanged{Email: text(i)})
+		}
+	}
+	long := strings.Repeat("x", 1500)
+	d.all(t, all, email(func(int) string { return "WRONG" }), func(i int, data string) string {
+		if even(i) {
+			return strings.Replace(data, `"WRONG"`, fmt.Sprintf(`{"addr":"after%d@example.org","pw":"hunter%[1]d"}`, i), 1)
+		}
+		return strings.Replace(data, "WRONG", fmt.Sprint(long, i), 1)
+	})
+	eventually(t, "everything projected", 2*time.Minute, s.caughtUp)
+
+	said := ""
+	run := func(file string, want int, wanted string, args ...string) string {
+		t.Helper()
+		began := time.Now()
+		out, status := commandFile(t, file, s.settings, args...)
+		t.Logf("%v: %v", args, time.Since(began).Round(time.Millisecond))
+		if status != want || !strings.Contains(out, wanted) {
+			t.Fatalf("%v: exit %d: %.2000s; want %d with %q", args, status, out, want, wanted)
+		}
+		said += out
+		return out
+	}
+	projector := binary(t, "projector")
+	half := many / 2
+
+	// The first look.
+	run(projector, 0, fmt.Sprintf("; %d parked", many), "status")
+	groups := groupsOf(t, run(projector, 0, "", "parked", "list", "--group-by", "reason", "--json"))
+	for _, kind := range []string{"an object", "a text"} {
+		reason := "data.email: found " + kind + ", want a text of 1 to 1024 characters, none of them U+0000"
+		if groups[reason] != half || len(groups) != 2 {
+			t.Fatalf("in groups: %v, want %d of %q", groups, half, reason)
+		}
+	}
+	run(projector, 0, "… the first 1000", "parked", "list")
+	run(projector, 0, "data.email: found a", "parked", "show", fmt.Sprint(3*many))
+	if strings.Contains(said, "hunter") || strings.Contains(said, "after") {
+		t.Error("what was found in the messages was printed")
+	}
+
+	// What never was an address is published anew, and dismissed.
+	d.all(t, even, email(func(i int) string { return fmt.Sprintf("after%d@example.org", i) }), nil)
+	run(projector, 0, fmt.Sprintf("%d of %d parked messages are dismissed", half, many), "parked", "dismiss", "--reason", "found an object",
+		"--note", "published again")
+	run(projector, 0, fmt.Sprintf("0 of %d parked messages are dismissed", many), "parked", "dismiss", "--reason", "found an object", "--note", "published again")
+	run(projector, 0, " 0 have changed", "parked", "retry", "--reason", "found a text", "--to", fmt.Sprint(2*many+21)) // not by this version
+	eventually(t, "everything projected", 2*time.Minute, s.caughtUp)
+	run(projector, 0, fmt.Sprintf("; %d parked", half), "status")
+
+	// A newer program accepts the rest: it takes the generation on, and is asked to
+	// retry now rather than in the background.
+	next := launchFile(t, newer, s.settings, "run")
+	old.wait()
+	run(newer, 0, fmt.Sprintf("%d accounts refolded by projection version 1.1", half), "parked", "retry", "--reason", "found a text")
+	eventually(t, "nothing to count any more", 2*time.Minute, func(ctx context.Context) error {
+		n, err := counting(ctx, s.pool)
+		if err == nil && n > 0 {
+			err = fmt.Errorf("%d count", n)
+		}
+		return err
+	})
+	run(newer, 1, "none is with \"found a text\"", "parked", "retry", "--reason", "found a text")
+	exports := readmodel.NewExports(s.pool)
+	for i, id := range d.accounts {
+		doc, err := exports.Open(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var body writer
+		_, err = doc.WriteTo(&body)
+		doc.Close()
+		want := fmt.Sprintf(`"email":"after%d@example.org"`, i)
+		if odd(i) {
+			want = fmt.Sprintf(`"email":"%s%d"`, long, i)
+		}
+		if err != nil || !strings.Contains(string(body), want) || doc.Parked != doc.Dismissed {
+			t.Fatalf("account %d: %d parked, %d dismissed, %v: %.300s", i, doc.Parked, doc.Dismissed, err, body)
+		}
+	}
+	run(newer, 0, " 0 differ", "verify", "--all")
+
+	// Some were dismissed too much.
+	run(newer, 0, fmt.Sprintf("%d of %d parked messages are no longer dismissed", half, half), "parked", "undismiss", "--all", "--note", "they were others")
+	eventually(t, "the newer one to tell of the dismissals", time.Minute, says(next, "parked messages were dismissed, or dismissals taken back"))
+	run(newer, 0, fmt.Sprintf("; %d parked", half), "status")
+	run(newer, 0, fmt.Sprintf("%d of %d parked messages are dismissed", half, half), "parked", "dismiss", "--type", "user.email_changed.v1", "--note", "they were not")
+	run(newer, 0, "is live", "rebuild")
+	eventually(t, "everything projected", 2*time.Minute, s.caughtUp)
+	run(newer, 0, "; 0 parked", "status")
+	eventually(t, "the older one to have told", time.Minute, says(old, "messages were parked; `projector parked list --group-by reason` shows them"))
+	for _, p := range []*process{old, next} {
+		out := p.out.tail(1 << 20)
+		if strings.Contains(out, "hunter") || strings.Contains(out, "after1@") {
+			t.Error("what was found in the messages was logged")
+		}
+		if lines := strings.Count(out, "messages were parked"); lines > 30 {
+			t.Errorf("%d lines tell of what was parked", lines)
+		}
+	}
+}
+
+// groupsOf reads what `parked list --group-by reason --json` prints.
+func groupsOf(t *testing.T, out string) map[string]int {
+	t.Helper()
+	groups := map[string]int{}
+	for lines := bufio.NewScanner(strings.NewReader(out)); lines.Scan(); {
+		var g struct {
+			Reason   string
+			Messages int
+			Accounts int
+		}
+		if err := json.Unmarshal(lines.Bytes(), &g); err != nil || g.Messages != g.Accounts {
+			t.Fatalf("%s: %v", lines.Bytes(), err)
+		}
+		groups[g.Reason] = g.Messages
+	}
+	return groups
+}
+
+// counting are the parked messages that count.
+func counting(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
+	st, err := readmodel.Inspect(ctx, pool)
+	return st.Parked, err
+}

@@ -1,0 +1,33 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/internal/workload"
+)
+
+// TestWhoJoinsSaysNoPosition: a replica that has no partition yet has no position,
+// and says none; where its partitions are read from it says when it has them.
+func TestWhoJoinsSaysNoPosition(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	launch(t, "projector", s.settings, "run")
+	if err := s.publish(t.Context(), workload.New(8, workload.Config{Accounts: 50}), 500, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	second := launch(t, "projector", s.settings, "run")
+	eventually(t, "the second one to have partitions", time.Minute, says(second, " position="))
+	said := second.out.tail(1 << 20)
+	if strings.Contains(said, "position=0") {
+		t.Errorf("it says a position that it is not at: %s", said)
+	}
+	for line := range strings.Lines(said) {
+		if strings.Contains(line, "following the stream") && strings.Contains(line, "position=") != !strings.Contains(line, "partitions=0") ||
+			strings.Contains(line, "partitions have moved") && !strings.Contains(line, " position=") {
+			t.Errorf("it says %s", line)
+		}
+	}
+}
