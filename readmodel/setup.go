@@ -3,6 +3,7 @@ package readmodel
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -18,6 +19,8 @@ type Setup struct {
 	OwnsDatabase             bool
 	HasProjector, HasReader  bool   // the roles are there
 	Member                   bool   // the user is a member of ProjectorRole
+	Inherits                 bool   // and has its rights by that
+	InheritsNothing          bool   // the user is a member of ReaderRole or the other, and does not inherit
 	CreatesSchemas           bool   // ProjectorRole may, and temporary tables
 	Owner                    string // of the schema export; "" where there is none
 	Reads                    bool   // the user may read what is there
@@ -39,7 +42,8 @@ WITH sessions AS (
 SELECT d.datname::text, u.rolname::text, pg_encoding_to_char(d.encoding)::text,
     pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on', u.rolsuper, u.rolcreaterole,
     pg_has_role(d.datdba, 'MEMBER'), p.oid IS NOT NULL, EXISTS (SELECT FROM pg_roles WHERE rolname = 'accountexport_reader'),
-    coalesce(pg_has_role(p.oid, 'MEMBER'), false), coalesce(has_database_privilege(p.oid, d.oid, 'CREATE') AND has_database_privilege(p.oid, d.oid, 'TEMPORARY'), false),
+    coalesce(pg_has_role(p.oid, 'MEMBER'), false), coalesce(pg_has_role(p.oid, 'USAGE'), false),
+    NOT u.rolinherit AND coalesce((SELECT bool_or(pg_has_role(r.oid, 'MEMBER')) FROM pg_roles r WHERE r.rolname IN ('accountexport_reader', 'accountexport_projector')), false), coalesce(has_database_privilege(p.oid, d.oid, 'CREATE') AND has_database_privilege(p.oid, d.oid, 'TEMPORARY'), false),
     coalesce(pg_get_userbyid(n.nspowner)::text, ''), coalesce(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(g.oid, 'SELECT'), true),
     current_setting('default_transaction_isolation'), (SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'),
     current_setting('bytea_output'),
@@ -52,7 +56,7 @@ LEFT JOIN pg_roles p ON p.rolname = 'accountexport_projector'
 LEFT JOIN pg_namespace n ON n.nspname = 'export'
 LEFT JOIN pg_class g ON g.relnamespace = n.oid AND g.relname = 'generations'
 WHERE d.datname = current_database()`, pgx.QueryExecModeExec).Scan(&s.Database, &s.User, &s.Encoding, &s.ReadOnly, &s.Superuser, &s.CreatesRoles,
-		&s.OwnsDatabase, &s.HasProjector, &s.HasReader, &s.Member, &s.CreatesSchemas, &s.Owner, &s.Reads, &s.isolation, &timeout, &s.bytea,
+		&s.OwnsDatabase, &s.HasProjector, &s.HasReader, &s.Member, &s.Inherits, &s.InheritsNothing, &s.CreatesSchemas, &s.Owner, &s.Reads, &s.isolation, &timeout, &s.bytea,
 		&r.server, &r.serverUsed, &r.database, &r.databaseUsed, &r.user, &r.userUsed)
 	if err != nil {
 		return s, fmt.Errorf("ask how the database is set up: %w", err)
@@ -72,9 +76,16 @@ func (s Setup) ForWriting() error {
 			"CREATE ROLE %[3]s NOLOGIN and CREATE ROLE %[4]s NOLOGIN, and the dump restored again to an empty database, would do",
 			s.Database, s.Owner, ProjectorRole, ReaderRole))
 	case s.Owner != "" && !s.Member && !s.Superuser:
-		return unfit(fmt.Sprintf("user %s may not write the tables: GRANT %s TO %[1]s would do", s.User, ProjectorRole))
+		return unfit(fmt.Sprintf("user %s may not write the tables: GRANT %s TO %[1]s would do", quoted(s.User), ProjectorRole))
+	case s.Owner != "" && !s.Inherits && !s.Superuser:
+		return s.notInheriting(ProjectorRole)
 	}
 	return nil
+}
+
+func (s Setup) notInheriting(role string) error {
+	return unfit(fmt.Sprintf("user %s is a member of %s, and does not have its rights by that (NOINHERIT): ALTER ROLE %[1]s INHERIT would do",
+		quoted(s.User), role))
 }
 
 // ForReading is an [ErrUnfit] where no API can read here.
@@ -82,8 +93,11 @@ func (s Setup) ForReading() error {
 	if s.Reads {
 		return nil
 	}
+	if s.InheritsNothing {
+		return s.notInheriting(ReaderRole)
+	}
 	return unfit(fmt.Sprintf("user %s may not read the tables: GRANT %s TO %[1]s would do, and where a dump was restored to a server without "+
-		"that role, the dump restored again now that it is there", s.User, ReaderRole))
+		"that role, the dump restored again now that it is there", quoted(s.User), ReaderRole))
 }
 
 // ForMigrating is an [ErrUnfit] where the user cannot bring this database to the
@@ -91,6 +105,9 @@ func (s Setup) ForReading() error {
 func (s Setup) ForMigrating() error {
 	if err := s.ForWriting(); err != nil && !(s.CreatesRoles && !s.Member && s.Owner == ProjectorRole) { // who will be a member
 		return err
+	}
+	if s.HasProjector && s.Member && !s.Inherits && !s.Superuser {
+		return s.notInheriting(ProjectorRole)
 	}
 	var do []string
 	if !s.Superuser {
@@ -103,20 +120,26 @@ func (s Setup) ForMigrating() error {
 			}
 		}
 		if !s.Member && !s.CreatesRoles {
-			do = append(do, "GRANT "+ProjectorRole+" TO "+s.User)
+			do = append(do, "GRANT "+ProjectorRole+" TO "+quoted(s.User))
 		}
 		if !s.CreatesSchemas && !s.OwnsDatabase {
-			do = append(do, "GRANT CREATE, TEMPORARY ON DATABASE "+s.Database+" TO "+ProjectorRole)
+			do = append(do, "GRANT CREATE, TEMPORARY ON DATABASE "+quoted(s.Database)+" TO "+ProjectorRole)
 		}
 	}
-	switch {
-	case do != nil:
+	if do != nil {
 		return unfit(fmt.Sprintf("user %s lacks rights to set database %s up: %s, by somebody who may, would do", s.User, s.Database, strings.Join(do, " and ")))
-	case s.ReadOnly:
-		return unfit(fmt.Sprintf("database %s takes no writes: it is a standby, or default_transaction_read_only is set for it or for user %s, "+
-			"which ALTER DATABASE or ALTER ROLE … RESET default_transaction_read_only ends", s.Database, s.User))
 	}
-	return nil
+	return s.ForWritingNow()
+}
+
+// ForWritingNow is an [ErrUnfit] where nothing can be written at present, which a
+// program that goes on waits out.
+func (s Setup) ForWritingNow() error {
+	if !s.ReadOnly {
+		return nil
+	}
+	return unfit(fmt.Sprintf("database %s takes no writes: it is a standby, or default_transaction_read_only is set for it or for user %s, "+
+		"which ALTER DATABASE or ALTER ROLE … RESET default_transaction_read_only ends", quoted(s.Database), quoted(s.User)))
 }
 
 // forTransactions is an [ErrUnfit] where a setting would have to be another one
@@ -134,8 +157,18 @@ func (s Setup) forTransactions(most time.Duration) error {
 	default:
 		return nil
 	}
-	return unfit(fmt.Sprintf("a pooler of transactions is in between, through which settings cannot be made, and this needs another one: ALTER ROLE %s SET %s would do", s.User, set))
+	return unfit(fmt.Sprintf("a pooler of transactions is in between, through which settings cannot be made, and this needs another one: ALTER ROLE %s SET %s would do", quoted(s.User), set))
 }
+
+// quoted is a name as SQL takes it.
+func quoted(name string) string {
+	if plainName.MatchString(name) {
+		return name
+	}
+	return pgx.Identifier{name}.Sanitize()
+}
+
+var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
 
 // settleSQL makes the settings that the programs' statements rely on: those of
 // one role or database may be others. They are made for the session where that

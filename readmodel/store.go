@@ -83,6 +83,8 @@ func (s *Store) Close(ctx context.Context) {
 		s.notices.wait(ctx) // of what is handed over by now
 	}
 	if s.lock != nil {
+		// A pooler may give the session to somebody else as it is.
+		_, _ = s.lock.Exec(ctx, `SELECT pg_advisory_unlock_all()`)
 		closeSoon(ctx, s.lock)
 		s.lock = nil
 	}
@@ -137,6 +139,12 @@ func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own pr
 	if s.joins++; s.joins > 1 {
 		s.pool.Reset() // where one connection has fallen silent, others may have, too
 	}
+	// Where the pool does not answer, though the member's own connection may, as
+	// where a pooler stands still, others do better with the partitions.
+	if err := s.answers(ctx); err != nil {
+		m.leave(ctx)
+		return own, err
+	}
 	conn, err := m.connected(ctx)
 	if err != nil {
 		return own, err
@@ -170,6 +178,17 @@ func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own pr
 		m.disconnect(context.WithoutCancel(ctx))
 	}
 	return own, err
+}
+
+// answers tells whether the pool does within the time after which a replica is
+// taken over.
+func (s *Store) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.members.takeover)
+	defer cancel()
+	if err := s.pool.Ping(ctx); err != nil {
+		return fmt.Errorf("the database does not answer: %w", err)
+	}
+	return nil
 }
 
 // Share implements [projections.Store].

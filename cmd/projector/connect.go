@@ -92,8 +92,18 @@ func (p *program) connect(ctx context.Context, purpose readmodel.Purpose) (*data
 	if err != nil {
 		return nil, err
 	}
-	if err := db.check(ctx, p.cfg.Logger(p.err)); errors.Is(err, readmodel.ErrUnfit) {
+	found, err := db.link.Check(ctx)
+	switch {
+	case errors.Is(err, readmodel.ErrUnfit):
 		return nil, err
+	case err == nil:
+		db.link.Doubts(p.cfg.Logger(p.err), found)
+		if purpose == readmodel.Writing {
+			err = found.ForWritingNow()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("DATABASE_URL: %w", err)
+		}
 	}
 	if purpose == readmodel.Writing { // a rebuild's, which has a pool of its own beside
 		return db, db.claim(ctx, readmodel.Claim{Least: 3}, p.cfg.Logger(p.err))

@@ -38,6 +38,9 @@ func (p *program) run() *cobra.Command {
 func (p *program) follow(ctx context.Context) error {
 	log := p.cfg.Logger(p.err)
 	client, err := p.connectWithin(ctx, log, 0)
+	if err != nil && ctx.Err() != nil { // asked to end while it waited
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -67,10 +67,14 @@ func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 				return
 			}
 			out, status := command(t, test.program, settings, test.args...)
+			more := 0
+			if len(test.args) > 0 && test.args[0] == "run" && test.program == "projector" {
+				more = 1 // a record says so, too
+			}
 			switch {
 			case test.refused == "" && status == 2:
 				t.Errorf("exit %d: %s", status, out)
-			case test.refused != "" && (status != 2 || !strings.Contains(out, test.refused) || strings.Count(strings.TrimSpace(out), "\n") > 0):
+			case test.refused != "" && (status != 2 || !strings.Contains(out, test.refused) || strings.Count(strings.TrimSpace(out), "\n") > more):
 				t.Errorf("exit %d, want 2 and one line that says %q: %s", status, test.refused, out)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -283,6 +284,13 @@ func TestBetweenTwoStandbys(t *testing.T) {
 		}
 		return err
 	})
+	onStandby := maps.Clone(s.settings)
+	onStandby["DATABASE_URL"] = ahead.URL()
+	for _, act := range []string{"provision", "rebuild", "rollback"} {
+		if out, status := command(t, "projector", onStandby, act); status != 2 || !strings.Contains(out, "takes no writes: it is a standby") {
+			t.Errorf("%s on a standby: exit %d, want 2: %s", act, status, out)
+		}
+	}
 	asks(fresh, after, http.StatusOK, after)
 	asks(old, 0, http.StatusOK, before) // back, as is said
 	asks(old, after, http.StatusServiceUnavailable, 0)

@@ -134,7 +134,7 @@ func parseDatabaseURL(v string) (DatabaseURL, error) {
 func wrongParameter(err error) string {
 	text := err.Error()
 	reason := text[strings.LastIndex(text, "`: ")+1:]
-	for _, name := range []string{"default_query_exec_mode", "sslmode", "connect_timeout", "target_session_attrs", "statement_cache_capacity",
+	for _, name := range []string{"default_query_exec_mode", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "connect_timeout", "target_session_attrs", "statement_cache_capacity",
 		"description_cache_capacity", "pool_max_conns", "pool_min_conns", "pool_max_conn_lifetime", "pool_max_conn_idle_time",
 		"pool_health_check_period", "pool_ping_timeout", "channel_binding", "sslnegotiation", "min_protocol_version", "max_protocol_version"} {
 		if strings.Contains(reason, name) {
@@ -204,7 +204,7 @@ func cutShort(u *url.URL) bool {
 		key, _, _ := strings.Cut(pair, "=")
 		rest += key
 	}
-	return u.Host != "" && strings.Contains(rest, "@")
+	return (u.Host != "" || u.User != nil) && strings.Contains(rest, "@")
 }
 
 func parseFile(v string) (File, error) {

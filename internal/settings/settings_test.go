@@ -242,6 +242,7 @@ func TestBadSettingsAreNamedWithWhatWouldBeRight(t *testing.T) {
 		{ForAPI, append(api, "LOG_FORMAT=xml"), `LOG_FORMAT is "xml": it has to be text or json`},
 		{ForAPI, []string{"DATABASE_URL=postgres://u:hunter2@db:port/app"}, `DATABASE_URL is (hidden): it has to be`},
 		{ForAPI, []string{"DATABASE_URL=postgres://u:hunter2@db:5432/app?sslmode=maybe"}, `DATABASE_URL is "postgres://db:5432" (the rest`},
+		{ForAPI, []string{"DATABASE_URL=postgres://u:hun@/ter2@db:5432/app"}, `DATABASE_URL is (hidden): it has to be`},
 		{ForAPI, []string{"DATABASE_URL=postgres://u:hunter2@db:5432/app?sslmode=maybe"}, "its sslmode is not right"},
 		{ForAPI, []string{"DATABASE_URL=postgres://u:hunter2@db:5432/app?default_query_exec_mode=fast"}, "its default_query_exec_mode is not right"},
 		{ForAPI, []string{"DATABASE_URL=host=db password=hunter2 pool_max_conns=many"}, "its pool_max_conns is not right"},

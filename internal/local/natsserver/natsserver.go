@@ -161,6 +161,20 @@ func (s *Server) Reconfigure(config string) error {
 	return s.start()
 }
 
+// Reload has the running server take on another [Options.Config], as its own
+// program does when it is told to: who logs in, and what they may.
+func (s *Server) Reload(config string) error {
+	s.opt.Config = config
+	opt, err := s.options()
+	if err != nil {
+		return err
+	}
+	if err := s.srv.ReloadOptions(opt); err != nil {
+		return fmt.Errorf("nats: reload: %w", err)
+	}
+	return nil
+}
+
 // ForTest starts a server that ends with the test.
 func ForTest(t testing.TB) *Server {
 	t.Helper()
