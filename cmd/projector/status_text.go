@@ -113,14 +113,11 @@ func printTables(b *bytes.Buffer, st *acts.Status) {
 	w.Flush()
 }
 
-// inPlace prints in the place of what is on the terminal: each line clears what is
-// left of the one before it, and the end all that is below.
+// inPlace prints in the place of what is on the terminal.
 func inPlace(out io.Writer, show func(io.Writer) error) error {
 	var b bytes.Buffer
 	if err := show(&b); err != nil {
 		return err
 	}
-	text := bytes.ReplaceAll(b.Bytes(), []byte("\n"), []byte("\x1b[K\n"))
-	_, err := fmt.Fprintf(out, "\x1b[H%s\x1b[J", text)
-	return err
+	return cli.InPlace(out, b.Bytes())
 }

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -113,6 +115,21 @@ func Exact(out io.Writer) io.Writer {
 		return out
 	}
 	return exact{o}
+}
+
+// InPlace prints text in the place of what is on the terminal: each line clears
+// what is left of the one before it, and the end all that is below. What the text
+// itself would have the terminal do is escaped as ever.
+func InPlace(out io.Writer, text []byte) error {
+	text = appendPrintable(nil, text, layout)
+	text = bytes.ReplaceAll(text, []byte("\n"), []byte("\x1b[K\n"))
+	text = slices.Concat([]byte("\x1b[H"), text, []byte("\x1b[J"))
+	if o, ours := out.(*output); ours {
+		o.end()
+		return o.put(text)
+	}
+	_, err := out.Write(text)
+	return err
 }
 
 // OnTerminal tells whether it is a terminal that is written to.
