@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -93,6 +94,10 @@ func (c *ParkedChoice) note(ctx context.Context, pool *pgxpool.Pool, add int,
 				}
 				return recountDismissed(ctx, tx, of, changed, add)
 			})
+			var refused *pgconn.PgError
+			if errors.As(err, &refused) && refused.Code == "55P03" {
+				err = fmt.Errorf("a cut-over, or somebody else's transaction, has held the checkpoints for %v, and the same call goes on where this one was: %w", clearWait, err)
+			}
 			if err != nil {
 				return n, err
 			}
@@ -106,6 +111,10 @@ func (c *ParkedChoice) note(ctx context.Context, pool *pgxpool.Pool, add int,
 // the stream, and gives the live one and all of those.
 func (c *ParkedChoice) lock(ctx context.Context, tx pgx.Tx, partition int) (live Generation, all []Generation, err error) {
 	if _, err := tx.Exec(ctx, byKeys); err != nil {
+		return live, nil, err
+	}
+	// While it waits others wait behind it.
+	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, milliseconds(clearWait)); err != nil {
 		return live, nil, err
 	}
 	// In one order with cut-overs.

@@ -76,9 +76,11 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 		t.Fatal(err)
 	}
 	waits := make(chan error, 1)
+	notifying, stop := context.WithCancel(ctx)
+	defer stop()
 	go func() {
 		for { // until the setting has come through
-			if _, err := elsewhere.Exec(ctx, `NOTIFY somebody_elses`); err != nil {
+			if _, err := elsewhere.Exec(notifying, `NOTIFY somebody_elses`); err != nil {
 				waits <- err
 				return
 			}
@@ -124,8 +126,9 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Error("nobody was told that checkpoints have moved")
 	}
-	_ = elsewhere.Close(context.Background())
+	stop()
 	<-waits
+	_ = elsewhere.Close(context.Background())
 }
 
 // TestWhoNotifies: a batch of the live generation is notified of once it can be

@@ -60,11 +60,14 @@ func moving(st *acts.Status) string {
 	case st.Rate == 0:
 		return ", progressing"
 	}
-	left := "the end does not draw nearer"
-	if st.Left > 0 {
-		left = "time left " + max(time.Second, st.Left.Round(time.Second)).String()
+	moving := fmt.Sprintf(", progressing by %.0f a second", st.Rate)
+	switch {
+	case st.Left > 0:
+		moving += ", time left " + max(time.Second, st.Left.Round(time.Second)).String()
+	case float64(st.Lag) > 2*st.Rate: // or it is what has just come
+		moving += ", the end does not draw nearer"
 	}
-	return fmt.Sprintf(", progressing by %.0f a second, %s", st.Rate, left)
+	return moving
 }
 
 func printErasures(b *bytes.Buffer, st *acts.Status) {
