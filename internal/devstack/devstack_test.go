@@ -71,7 +71,8 @@ var curl = regexp.MustCompile(`^curl -s -H 'Authorization: Bearer ([^']+)' (\S+)
 
 // run starts devstack and reads until it has told how to try it. Temporary
 // folders of its own are in tmp, or where they are for the test if that is
-// empty.
+// empty. One after the other: between looking for free ports and its programs'
+// listening another one would find the same.
 func run(t *testing.T, dir, tmp string, args ...string) *running {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(dir, "devstack"), args...)
@@ -200,7 +201,6 @@ func (r *running) get(t *testing.T) document {
 // TestNewcomer does what the README says: the printed curl line gives a
 // document, the printed line changes it, and Ctrl-C ends every process.
 func TestNewcomer(t *testing.T) {
-	t.Parallel()
 	bin := build(t)
 	r := run(t, bin, "", "--accounts", "5", "--rate", "20")
 	if d := r.get(t); d.User.Email != "user0@example.org" {
@@ -232,7 +232,6 @@ func TestNewcomer(t *testing.T) {
 // TestKilledHardAndRunAgain: when devstack is killed hard, everything that it
 // started ends too, and on kept data the next run goes on.
 func TestKilledHardAndRunAgain(t *testing.T) {
-	t.Parallel()
 	bin := build(t)
 	dir := openFolder(t)
 	r := run(t, bin, "", "--accounts", "3", "--keep", "--dir", dir)

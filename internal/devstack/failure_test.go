@@ -71,7 +71,6 @@ func TestAPartThatEndsIsNamed(t *testing.T) {
 	}
 	for part, want := range parts {
 		t.Run(part, func(t *testing.T) {
-			t.Parallel()
 			tmp, kept := openFolder(t), openFolder(t)
 			args := []string{"--accounts", "3"}
 			if part == "api" {
@@ -115,7 +114,6 @@ func TestAPartThatEndsIsNamed(t *testing.T) {
 // TestAKilledRunsFolderIsSwept: a temporary folder outlives a run that was
 // killed hard until the next one, and a living run's is left alone.
 func TestAKilledRunsFolderIsSwept(t *testing.T) {
-	t.Parallel()
 	bin, tmp := build(t), openFolder(t)
 	folders := func() string {
 		found, err := filepath.Glob(filepath.Join(tmp, "accountexport-devstack-*"))
