@@ -40,8 +40,8 @@ func (l *logged) after(mark string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, rest, _ := strings.Cut(l.text.String(), mark)
-	value, _, _ := strings.Cut(rest, " ")
-	return strings.TrimSpace(value)
+	end := strings.IndexAny(rest, " \n") // whatever is said next
+	return rest[:max(0, end)]
 }
 
 func eventually(t *testing.T, what string, holds func() bool) {
