@@ -84,7 +84,9 @@ func (s *Store) Close(ctx context.Context) {
 	}
 	if s.lock != nil {
 		// A pooler may give the session to somebody else as it is.
-		_, _ = s.lock.Exec(ctx, `SELECT pg_advisory_unlock_all()`)
+		soon, cancel := context.WithTimeout(ctx, time.Second)
+		_, _ = s.lock.Exec(soon, `SELECT pg_advisory_unlock_all()`)
+		cancel()
 		closeSoon(ctx, s.lock)
 		s.lock = nil
 	}

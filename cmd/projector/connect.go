@@ -92,16 +92,12 @@ func (p *program) connect(ctx context.Context, purpose readmodel.Purpose) (*data
 	if err != nil {
 		return nil, err
 	}
-	found, err := db.link.Check(ctx)
-	switch {
-	case errors.Is(err, readmodel.ErrUnfit):
+	found, err := db.check(ctx, p.cfg.Logger(p.err))
+	if errors.Is(err, readmodel.ErrUnfit) {
 		return nil, err
-	case err == nil:
-		db.link.Doubts(p.cfg.Logger(p.err), found)
-		if purpose == readmodel.Writing {
-			err = found.ForWritingNow()
-		}
-		if err != nil {
+	}
+	if err == nil && purpose == readmodel.Writing {
+		if err := found.ForWritingNow(); err != nil {
 			return nil, fmt.Errorf("DATABASE_URL: %w", err)
 		}
 	}
@@ -167,12 +163,11 @@ func (db *database) claim(ctx context.Context, c readmodel.Claim, log *slog.Logg
 
 // check is [readmodel.ErrUnfit] where the database cannot be used so, and another
 // error where it cannot be reached.
-func (db *database) check(ctx context.Context, log *slog.Logger) error {
-	found, err := db.link.Check(ctx)
-	if err == nil {
+func (db *database) check(ctx context.Context, log *slog.Logger) (found readmodel.Found, err error) {
+	if found, err = db.link.Check(ctx); err == nil {
 		db.link.Doubts(log, found)
 	}
-	return err
+	return found, err
 }
 
 // await does so once the database is there.

@@ -53,7 +53,7 @@ func (p *program) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	away := db.check(ctx, log)
+	_, away := db.check(ctx, log)
 	if errors.Is(away, readmodel.ErrUnfit) {
 		return away
 	}
