@@ -38,6 +38,18 @@ type Account struct {
 	teamSum  Digest
 }
 
+// ID is whose state it is.
+func (a *Account) ID() events.UUID { return a.id }
+
+// Partition is that of the account's last message.
+func (a *Account) Partition() int { return a.partition }
+
+// Erased tells whether it is a tombstone.
+func (a *Account) Erased() bool { return a.erased }
+
+// Wiped tells whether it was erased since the last [Account.Flush].
+func (a *Account) Wiped() bool { return a.wiped }
+
 // EntityKind names what an event can wait for.
 type EntityKind int16
 
@@ -223,8 +235,8 @@ func (a *Account) release(k waitKey) any {
 	return p
 }
 
-// whole tells whether all of the account is in memory.
-func (a *Account) whole() bool {
+// Whole tells whether all of the account is in memory.
+func (a *Account) Whole() bool {
 	return a.waitingComplete && a.usage.complete && a.keys.complete && a.sandboxes.complete
 }
 

@@ -43,7 +43,7 @@ func (c *cache) get(id events.UUID) *cached {
 func (c *cache) add(a *Account) *cached {
 	e := &cached{Account: a, size: a.Size()}
 	e.element = c.lru.PushFront(e)
-	c.byID[a.id] = e
+	c.byID[a.ID()] = e
 	c.size += e.size
 	return e
 }
@@ -70,7 +70,7 @@ func (c *cache) committed(batch uint64, accounts []*cached) {
 		e, prev := el.Value.(*cached), el.Prev()
 		if !e.dirty && e.inFlight == 0 {
 			c.lru.Remove(el)
-			delete(c.byID, e.id)
+			delete(c.byID, e.ID())
 			c.size -= e.size
 		}
 		el = prev
@@ -80,7 +80,7 @@ func (c *cache) committed(batch uint64, accounts []*cached) {
 // forget lets go the accounts of a partition, all of which are stored.
 func (c *cache) forget(partition int) {
 	for id, e := range c.byID {
-		if e.partition == partition {
+		if e.Partition() == partition {
 			c.lru.Remove(e.element)
 			delete(c.byID, id)
 			c.size -= e.size

@@ -1,17 +1,16 @@
 package projections
 
 import (
+	"accountexport/projections/internal/script"
 	"fmt"
-	"math/rand/v2"
 	"testing"
+	"time"
 
 	"accountexport/events"
 )
 
 func accountOf(n int) *Account {
-	a := NewAccount(events.UUID{byte(n >> 8), byte(n)})
-	a.stored = true
-	return a
+	return LoadAccount(&AccountRow{ID: events.UUID{byte(n >> 8), byte(n)}})
 }
 
 // TestCacheStaysWithinItsBound evicts what was least recently used, and counts
@@ -30,12 +29,12 @@ func TestCacheStaysWithinItsBound(t *testing.T) {
 		t.Errorf("%d accounts in the list and %d by id, want 10", c.lru.Len(), len(c.byID))
 	}
 	for _, n := range []int{0, 91, 99} {
-		if c.get(accountOf(n).id) == nil {
+		if c.get(accountOf(n).ID()) == nil {
 			t.Errorf("account %d is gone", n)
 		}
 	}
 	for _, n := range []int{1, 90} {
-		if c.get(accountOf(n).id) != nil {
+		if c.get(accountOf(n).ID()) != nil {
 			t.Errorf("account %d is still there", n)
 		}
 	}
@@ -56,8 +55,8 @@ func TestCacheKeepsWhatIsNotStored(t *testing.T) {
 			t.Errorf("%d accounts are left, want %d", len(c.byID), len(want))
 		}
 		for _, e := range want {
-			if c.byID[e.id] != e {
-				t.Errorf("account %s is gone", e.id)
+			if c.byID[e.ID()] != e {
+				t.Errorf("account %s is gone", e.ID())
 			}
 		}
 	}
@@ -80,95 +79,58 @@ func TestCacheKeepsWhatIsNotStored(t *testing.T) {
 // TestCacheTrimsLongAccounts lets the pages of an account go once they are
 // stored, and not before.
 func TestCacheTrimsLongAccounts(t *testing.T) {
-	s := newStage(t)
+	stored, id := NewTables(), events.UUID{1}
+	a := NewAccount(id)
+	at := uint64(0)
+	apply := func(data events.Payload) Outcome {
+		at++
+		d := &Decoded{Message: Message{Position: at}, To: events.Subject{Kind: events.SubjectAccount, Account: id},
+			Event: events.Event{Type: data.Type(), Time: events.TimeOf(script.Start.Add(time.Duration(at) * time.Second)), Data: data, Sound: true}}
+		for {
+			needs, err := a.Needs(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(needs) == 0 {
+				break
+			}
+			for _, n := range needs {
+				answer := stored.Lookup(n)
+				if err := a.Supply(&answer); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		out, err := a.Apply(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	sandbox := func(n int) string { return fmt.Sprintf("sandbox-%07d", n) }
 	for n := range 1000 {
-		s.apply(sandbox(n))
+		apply(&events.SandboxCreated{ID: sandbox(n), Template: "base", Metadata: []byte(`{"owner":"somebody"}`)})
 	}
 	c := newCache(1 << 30)
-	e := c.add(s.a)
+	e := c.add(a)
 	e.dirty = true
 	c.committed(1, []*cached{e})
 	if e.Overlay() <= overlayMax {
 		t.Fatal("pages that are not stored are gone, or the account is too short")
 	}
-	s.flush()
+	change, err := a.Flush()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stored.Apply(&change); err != nil {
+		t.Fatal(err)
+	}
 	e.dirty, e.inFlight = false, 2
 	c.committed(2, []*cached{e})
 	if e.Overlay() > 0 || c.size != e.Size() {
 		t.Errorf("%d bytes of pages are kept, %d bytes counted of %d", e.Overlay(), c.size, e.Size())
 	}
-	if out := s.apply(&events.SandboxStarted{ID: sandbox(3).ID}); out != Applied {
+	if out := apply(&events.SandboxStarted{ID: sandbox(3)}); out != Applied {
 		t.Errorf("an old sandbox, then: %s, want applied", out)
 	}
-}
-
-// TestSizeFollowsTheAccount holds the estimate of an account's memory against
-// what is in it: it grows and shrinks with the sections.
-func TestSizeFollowsTheAccount(t *testing.T) {
-	s := newStage(t)
-	last := s.a.Size()
-	for n := range 20 {
-		s.apply(sandbox(n))
-		if size := s.a.Size(); size < last+100 {
-			t.Fatalf("%d bytes after sandbox %d, %d before", size, n, last)
-		} else {
-			last = size
-		}
-	}
-	s.apply(&events.SandboxStarted{ID: "waits"})
-	if size := s.a.Size(); size < last+100 {
-		t.Errorf("%d bytes with a waiting event, %d before", size, last)
-	}
-	s.apply(&events.AccountErased{})
-	if size := s.a.Size(); size > 1000 {
-		t.Errorf("%d bytes of a tombstone", size)
-	}
-}
-
-// TestFlagsKeepTheirOrder sets and removes hundreds of flags at random, beside
-// a plain list that does the same.
-func TestFlagsKeepTheirOrder(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
-		r := rand.New(rand.NewPCG(seed, 3))
-		var f flags
-		var plain []string
-		for step := range 5000 {
-			name, value := fmt.Sprint("f", r.IntN(300)), []byte(fmt.Sprint(step))
-			at := -1
-			for i, p := range plain {
-				if p == name {
-					at = i
-				}
-			}
-			switch remove := r.IntN(2) == 0; {
-			case remove:
-				value = nil
-				if at >= 0 {
-					plain = append(plain[:at], plain[at+1:]...)
-				}
-			case at < 0:
-				plain = append(plain, name)
-			}
-			f.set(name, value)
-			if step%500 == 0 { // as it is after it was stored
-				text := f.appendJSON(nil)
-				f = flags{}
-				if err := f.read(text); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		var got []string
-		for _, m := range f.list {
-			if m.Value != nil {
-				got = append(got, m.Name)
-			}
-		}
-		if fmt.Sprint(got) != fmt.Sprint(plain) {
-			t.Errorf("flags %v\nwant  %v", got, plain)
-		}
-		if len(f.list) > 2*len(plain)+17 {
-			t.Errorf("%d places for %d flags", len(f.list), len(plain))
-		}
-	})
 }

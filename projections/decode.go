@@ -26,14 +26,14 @@ func Decode(m Message) (Decoded, error) {
 	return d, nil
 }
 
-// otherType counts what is no known type, has no sound envelope, or belongs to
+// OtherType counts what is no known type, has no sound envelope, or belongs to
 // an erased account.
-const otherType = "other"
+const OtherType = "other"
 
-// typeLabel is the message's type in metrics.
-func (d *Decoded) typeLabel() string {
+// TypeLabel is the message's type in metrics.
+func (d *Decoded) TypeLabel() string {
 	if d.Event.Sound && events.Known(d.Event.Type) {
 		return events.ShortType(d.Event.Type)
 	}
-	return otherType
+	return OtherType
 }

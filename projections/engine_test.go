@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"accountexport/projections/internal/script"
 	"context"
 	"errors"
 	"log/slog"
@@ -75,7 +76,7 @@ func TestIdleStreamIsNotStalled(t *testing.T) {
 		stop := e.run(t)
 		e.store.wait(e.source.info.Last)
 		e.source.mu.Lock()
-		e.source.info.Time = startOfTime.Add(240 * time.Hour)
+		e.source.info.Time = script.Start.Add(240 * time.Hour)
 		e.source.mu.Unlock()
 		<-time.After(time.Hour)
 		if err := stop(); err != nil {
@@ -161,7 +162,7 @@ func TestGuardRefuses(t *testing.T) {
 		if err := e.projector().RunToEnd(t.Context()); !errors.Is(err, ErrRefused) {
 			t.Errorf("RunToEnd: error %v, want %v", err, ErrRefused)
 		}
-		if len(e.store.rows) > 0 || e.store.lowest() > 0 {
+		if len(e.store.Rows) > 0 || e.store.lowest() > 0 {
 			t.Error("something was written")
 		}
 	})
@@ -169,7 +170,7 @@ func TestGuardRefuses(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			messages := newGenerator(1, 2).stream(50)
 			e := newEngine(t, messages)
-			recreated := startOfTime.Add(time.Hour)
+			recreated := script.Start.Add(time.Hour)
 			e.opt.Guard = func(now StreamInfo, was StreamIdentity, lowest, highest uint64) error {
 				if lowest > highest || highest > now.Last {
 					t.Errorf("bounds %d to %d of a stream that ends at %d", lowest, highest, now.Last)

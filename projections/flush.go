@@ -190,7 +190,7 @@ func (a *Account) Document(tier []byte) (doc []byte, missing []string, err error
 	names := [...]string{`,"quota_usage":[`, `,"api_keys":[`, `,"sandboxes":[`}
 	for i, s := range a.sections() {
 		if !s.complete {
-			return nil, nil, fmt.Errorf("account %s: %w", a.id, errUnknown)
+			return nil, nil, fmt.Errorf("account %s: %w", a.id, ErrUnknown)
 		}
 		doc = append(doc, names[i]...)
 		doc = s.appendAll(doc)

@@ -7,8 +7,8 @@ import (
 	"accountexport/events"
 )
 
-// errUnknown says that the store has to be asked first, see [Account.Needs].
-var errUnknown = errors.New("not in memory")
+// ErrUnknown says that the store has to be asked first, see [Account.Needs].
+var ErrUnknown = errors.New("not in memory")
 
 // Apply folds one message of the account, following contract §3 to the letter.
 // The error is the reason for Parked, an [*events.Invalid]. Any other error
@@ -78,7 +78,7 @@ func (a *Account) registerUser(d *events.UserRegistered, at events.Time) (Outcom
 	}
 	k := waitKey{UserEntity, ""}
 	if _, ok := a.waiter(k); !ok {
-		return Applied, errUnknown
+		return Applied, ErrUnknown
 	}
 	a.user = &User{ID: a.id, Email: d.Email, Tier: d.Tier, QuotaTierID: d.QuotaTierID, IsOperator: d.IsOperator,
 		CreatedAt: at, UpdatedAt: at, Name: d.Name, DisplayName: d.DisplayName, AvatarURL: d.AvatarURL}
@@ -121,7 +121,7 @@ func (a *Account) createTeam(d *events.TeamCreated, at events.Time) (Outcome, er
 	}
 	k := waitKey{TeamEntity, d.ID.String()}
 	if _, ok := a.waiter(k); !ok {
-		return Applied, errUnknown
+		return Applied, ErrUnknown
 	}
 	owner := a.id
 	if d.OwnerUserID != nil {
@@ -166,7 +166,7 @@ func (a *Account) recordUsage(d *events.QuotaUsage, at events.Time, add bool) (O
 	}
 	switch found {
 	case unknown:
-		return Applied, errUnknown
+		return Applied, ErrUnknown
 	case absent:
 		a.usage.insert(p, key, &UsageDay{TeamID: d.TeamID, UsageDate: d.UsageDate,
 			SandboxCreates: d.SandboxCreates, GBHours: d.GBHours, UpdatedAt: at})
@@ -241,12 +241,12 @@ func (a *Account) create(s *section, k waitKey, build func(waiting any) entity) 
 	}
 	switch found {
 	case unknown:
-		return Applied, errUnknown
+		return Applied, ErrUnknown
 	case present:
 		return Duplicate, nil
 	}
 	if _, ok := a.waiter(k); !ok {
-		return Applied, errUnknown
+		return Applied, ErrUnknown
 	}
 	s.insert(p, k.id, build(a.release(k)))
 	return Applied, nil
@@ -282,7 +282,7 @@ func (a *Account) patchItem(s *section, k waitKey, apply func(entity), wait func
 	}
 	switch found {
 	case unknown:
-		return Applied, errUnknown
+		return Applied, ErrUnknown
 	case absent:
 		return a.postpone(k, wait)
 	}
@@ -297,7 +297,7 @@ func (a *Account) patchItem(s *section, k waitKey, apply func(entity), wait func
 
 func (a *Account) postpone(k waitKey, patch func(waiting any) any) (Outcome, error) {
 	if _, ok := a.waiter(k); !ok {
-		return Deferred, errUnknown
+		return Deferred, ErrUnknown
 	}
 	a.wait(k, patch)
 	return Deferred, nil

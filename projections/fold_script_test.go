@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"accountexport/events"
+	"accountexport/projections/internal/script"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/fold")
@@ -39,10 +40,6 @@ func TestFoldScripts(t *testing.T) {
 			} else if diff := cmp.Diff(strings.Split(string(text), "\n"), strings.Split(s.out.String(), "\n")); diff != "" {
 				t.Errorf("-update rewrites it (-want +got):\n%s", diff)
 			}
-			// The same stream through the engine, every account saved and
-			// loaded again between any two messages.
-			w := foldWhole(t, s.messages)
-			w.check(t, runToEnd(t, s.messages, Options{Batch: Bound{1, 1 << 20}, CacheBytes: 1}))
 		})
 	}
 }
@@ -89,38 +86,35 @@ func scripts(t *testing.T) []string {
 	return paths
 }
 
-// script is one script while it runs.
-type script struct {
+// running is one script while it runs.
+type running struct {
 	fold     *Fold
 	out      strings.Builder
 	messages []Message
-	names    names
+	names    script.Names
 	seen     map[TypeOutcome]bool
 }
 
-func runScript(t *testing.T, text string) *script {
+func runScript(t *testing.T, text string) *running {
 	t.Helper()
-	s := &script{fold: NewFold(), names: names{}, seen: map[TypeOutcome]bool{}}
-	for n, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
-		if strings.HasPrefix(line, "    ") {
-			continue // what the script printed before
-		}
+	s := &running{fold: NewFold(), names: script.Names{}, seen: map[TypeOutcome]bool{}}
+	for n, line := range script.Lines(text) {
 		fmt.Fprintln(&s.out, line)
-		if line == "" || strings.HasPrefix(line, "#") {
+		if script.IsComment(line) {
 			continue
 		}
 		result, err := s.run(line)
 		if err != nil {
-			t.Fatalf("line %d: %s: %v", n+1, line, err)
+			t.Fatalf("line %d: %s: %v", n, line, err)
 		}
 		for _, l := range result {
-			fmt.Fprintln(&s.out, "    "+s.names.shorten(l))
+			fmt.Fprintln(&s.out, "    "+s.names.Shorten(l))
 		}
 	}
 	return s
 }
 
-func (s *script) run(line string) ([]string, error) {
+func (s *running) run(line string) ([]string, error) {
 	command, rest, _ := strings.Cut(line, " ")
 	if show := map[string]func(*Account) ([]string, error){
 		"state": s.state, "doc": s.document, "user": user, "team": team,
@@ -128,7 +122,7 @@ func (s *script) run(line string) ([]string, error) {
 		"keys":      func(a *Account) ([]string, error) { return items(&a.keys), nil },
 		"sandboxes": func(a *Account) ([]string, error) { return items(&a.sandboxes), nil },
 	}[command]; show != nil {
-		a := s.fold.Account(s.names.uuid(rest))
+		a := s.fold.Account(s.names.UUID(rest))
 		if a == nil {
 			return []string{"never heard of"}, nil
 		}
@@ -141,10 +135,11 @@ func (s *script) run(line string) ([]string, error) {
 		}
 		return []string{fmt.Sprintf("%s at position %d", d.Body, d.Position)}, nil
 	}
-	m, err := s.names.message(line, uint64(len(s.messages)+1))
+	said, err := s.names.Message(line, uint64(len(s.messages)+1))
 	if err != nil {
 		return nil, err
 	}
+	m := Message{Position: said.Position, Time: said.Time, Message: said.Message}
 	s.messages = append(s.messages, m)
 	out, reason, err := s.fold.Apply(m)
 	if err != nil {
@@ -161,7 +156,7 @@ func (s *script) run(line string) ([]string, error) {
 	return []string{fmt.Sprintf("%d %s", m.Position, out)}, nil
 }
 
-func (s *script) state(a *Account) ([]string, error) {
+func (s *running) state(a *Account) ([]string, error) {
 	_, missing, err := s.fold.Document(a.id)
 	line := a.State(missing).String()
 	if missing != nil {
@@ -190,7 +185,7 @@ func (s *script) state(a *Account) ([]string, error) {
 }
 
 // document prints a section a line, and its items a line each.
-func (s *script) document(a *Account) ([]string, error) {
+func (s *running) document(a *Account) ([]string, error) {
 	doc, missing, err := s.fold.Document(a.id)
 	if err != nil || doc == nil {
 		return []string{"none: " + a.State(missing).String()}, err

@@ -16,8 +16,17 @@ func FuzzLoadAccount(f *testing.F) {
 			messages = append(messages, d.Message)
 		}
 	}
-	w := foldWhole(f, messages)
-	r := w.stored.rows[events.UUID{1}]
+	fold := NewFold()
+	for _, m := range messages {
+		if _, _, err := fold.Apply(m); err != nil {
+			f.Fatal(err)
+		}
+	}
+	whole, err := fold.Account(events.UUID{1}).Flush()
+	if err != nil {
+		f.Fatal(err)
+	}
+	r := whole.Row
 	patch, err := encodePatch(&sandboxPatch{At: 1, Status: events.Some("x"), Metadata: []byte("{}")})
 	if err != nil {
 		f.Fatal(err)

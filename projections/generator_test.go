@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"accountexport/projections/internal/script"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -55,7 +56,7 @@ func (g *generator) pick(of ...string) string { return of[g.IntN(len(of))] }
 // subject that is neither.
 func (g *generator) message() Message {
 	g.position += 1 + uint64(g.IntN(3))
-	m := Message{Position: g.position, Time: startOfTime.Add(time.Duration(g.position) * time.Second)}
+	m := Message{Position: g.position, Time: script.Start.Add(time.Duration(g.position) * time.Second)}
 	n := min(g.IntN(len(g.accounts)+3), len(g.accounts)-1) // the last one has most
 	a := g.accounts[n]
 	m.Partition, m.Subject = n%testPartitions, events.AccountSubject(a.id)
@@ -83,7 +84,7 @@ func (g *generator) message() Message {
 }
 
 func (g *generator) time() string {
-	return startOfTime.Add(time.Duration(g.IntN(40_000_000)) * 37 * time.Millisecond).Format(time.RFC3339Nano)
+	return script.Start.Add(time.Duration(g.IntN(40_000_000)) * 37 * time.Millisecond).Format(time.RFC3339Nano)
 }
 
 // event is one of an account's: of an entity that is there, will be, or never.

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"accountexport/internal/local/testrun"
 	"context"
 	"fmt"
 	"slices"
@@ -112,9 +113,9 @@ func (u *unruly) Commit(ctx context.Context, b *Batch) error {
 // every partition comes to the end of the stream, whoever lives has a fair part,
 // and the documents are what one fold makes of the stream.
 func TestNoInterleavingStandsStill(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
+	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		seen := &[interruptions]atomic.Int64{}
-		for round := range uint64(long(40, 400)) {
+		for round := range uint64(testrun.AtLength(40, 400)) {
 			t.Run(fmt.Sprint("round=", round), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { interleave(t, seed*100_000+round, 1+int(round%3), seen) })
 			})

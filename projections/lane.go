@@ -368,10 +368,10 @@ func (l *lane) foldOne(ctx context.Context, d *Decoded) error {
 		if out == Parked {
 			l.cur.park(d, nil, d.Invalid)
 		}
-		l.cur.count(&d.Message, d.typeLabel(), out)
+		l.cur.count(&d.Message, d.TypeLabel(), out)
 	default:
 		l.cur.park(d, nil, d.Invalid)
-		l.cur.count(&d.Message, d.typeLabel(), Parked)
+		l.cur.count(&d.Message, d.TypeLabel(), Parked)
 	}
 	return nil
 }
@@ -379,21 +379,21 @@ func (l *lane) foldOne(ctx context.Context, d *Decoded) error {
 func (l *lane) foldAccount(ctx context.Context, d *Decoded) error {
 	e := l.cache.get(d.To.Account)
 	if e == nil {
-		return fmt.Errorf("account %s at position %d: %w", d.To.Account, d.Position, errUnknown)
+		return fmt.Errorf("account %s at position %d: %w", d.To.Account, d.Position, ErrUnknown)
 	}
-	label := d.typeLabel()
-	gone := e.erased
+	label := d.TypeLabel()
+	gone := e.Erased()
 	if gone {
-		label = otherType
+		label = OtherType
 	}
 	out, err := e.Apply(d)
-	for err != nil && out != Parked && errors.Is(err, errUnknown) {
+	for err != nil && out != Parked && errors.Is(err, ErrUnknown) {
 		var asked bool
 		if asked, _, err = l.ask(ctx, []*Decoded{d}); err != nil {
 			return err
 		}
 		if !asked {
-			return fmt.Errorf("account %s at position %d: %w, and nothing to ask for", d.To.Account, d.Position, errUnknown)
+			return fmt.Errorf("account %s at position %d: %w, and nothing to ask for", d.To.Account, d.Position, ErrUnknown)
 		}
 		out, err = e.Apply(d)
 	}
@@ -403,7 +403,7 @@ func (l *lane) foldAccount(ctx context.Context, d *Decoded) error {
 	case err != nil:
 		return err
 	}
-	if e.wiped {
+	if e.Wiped() {
 		l.cur.erase(d.To.Account)
 	}
 	if !gone {
@@ -446,7 +446,7 @@ func (l *lane) load(ctx context.Context, decoded []Decoded) (bytes int, err erro
 	var partial []*Decoded
 	for i := range decoded {
 		d := &decoded[i]
-		if d.To.Kind == events.SubjectAccount && !l.cache.byID[d.To.Account].whole() {
+		if d.To.Kind == events.SubjectAccount && !l.cache.byID[d.To.Account].Whole() {
 			partial = append(partial, d)
 		}
 	}

@@ -51,69 +51,6 @@ func (f *Fold) Apply(m Message) (out Outcome, reason, err error) {
 	return Parked, d.Invalid, nil
 }
 
-// Refold folds an account's messages anew, one after the other; it is what a
-// row is replaced with.
-type Refold struct {
-	State    *Account
-	Parked   []ParkedMessage
-	Outcomes map[uint64]Outcome // by position
-}
-
-// NewRefold begins at an account that was never heard of.
-func NewRefold(account events.UUID) *Refold {
-	return &Refold{State: NewAccount(account), Outcomes: map[uint64]Outcome{}}
-}
-
-// Apply folds the account's next message.
-func (r *Refold) Apply(m Message) error {
-	d, err := Decode(m)
-	if err != nil {
-		return err
-	}
-	out, err := r.State.Apply(&d)
-	if err != nil && out != Parked {
-		return err
-	}
-	p := pending{parked: r.Parked}
-	if out == Parked {
-		p.park(&d, &d.To.Account, err)
-	}
-	if r.State.wiped {
-		p.erase(d.To.Account)
-	}
-	r.Parked, r.Outcomes[m.Position] = p.parked, out
-	return nil
-}
-
-// TierRefold folds a tier's messages anew.
-type TierRefold struct {
-	Definition *TierDefinition // in force; nil where there is none
-	Parked     []ParkedMessage
-	Outcomes   map[uint64]Outcome // by position
-}
-
-// Apply folds the tier's next message.
-func (r *TierRefold) Apply(m Message) error {
-	d, err := Decode(m)
-	if err != nil {
-		return err
-	}
-	t, out := DefineTier(&d)
-	if t != nil {
-		r.Definition = t
-	}
-	if out == Parked {
-		p := pending{parked: r.Parked}
-		p.park(&d, nil, d.Invalid)
-		r.Parked = p.parked
-	}
-	if r.Outcomes == nil {
-		r.Outcomes = map[uint64]Outcome{}
-	}
-	r.Outcomes[m.Position] = out
-	return nil
-}
-
 // Accounts lists the accounts heard of.
 func (f *Fold) Accounts() []events.UUID {
 	out := make([]events.UUID, 0, len(f.accounts))
@@ -129,6 +66,9 @@ func (f *Fold) Account(id events.UUID) *Account { return f.accounts[id] }
 
 // Tier is a tier's definition in force, nil where it is not defined.
 func (f *Fold) Tier(id string) *TierDefinition { return f.tiers[id] }
+
+// Tiers are all definitions in force, by id.
+func (f *Fold) Tiers() map[string]*TierDefinition { return f.tiers }
 
 // Document is the account's export, or what it lacks.
 func (f *Fold) Document(id events.UUID) (doc []byte, missing []string, err error) {

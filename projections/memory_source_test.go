@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"accountexport/projections/internal/script"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -26,7 +27,7 @@ type memorySource struct {
 const testPartitions = 4
 
 func newMemorySource(messages []Message) *memorySource {
-	s := &memorySource{grown: make(chan struct{}), info: StreamInfo{Name: "TEST", Created: startOfTime, First: 1,
+	s := &memorySource{grown: make(chan struct{}), info: StreamInfo{Name: "TEST", Created: script.Start, First: 1,
 		Partitions: testPartitions}}
 	s.add(messages...)
 	return s

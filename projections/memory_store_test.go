@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -26,38 +25,13 @@ type memoryStore struct {
 	checkpoints []Checkpoint
 	pause       *Pause
 	stream      StreamIdentity
-	rows        map[events.UUID]AccountRow
-	pages       map[sectionKey][]byte
-	items       map[sectionKey]string
-	waiting     map[waitingKey][]byte
-	tiers       map[string]TierDefinition
-	parked      map[uint64]ParkedMessage
-	sums        map[events.UUID]sum
-	looked      int           // needs answered
-	written     chan struct{} // closed after a commit
-}
-
-// sum is a row's count and digest.
-type sum struct {
-	messages uint64
-	digest   Digest
-}
-
-type sectionKey struct {
-	account events.UUID
-	section SectionKind
-	key     string
-}
-
-type waitingKey struct {
-	account events.UUID
-	waitKey
+	*Tables
+	looked  int           // needs answered
+	written chan struct{} // closed after a commit
 }
 
 func newMemoryStore(t testing.TB) *memoryStore {
-	return &memoryStore{t: t, rows: map[events.UUID]AccountRow{}, pages: map[sectionKey][]byte{},
-		items: map[sectionKey]string{}, waiting: map[waitingKey][]byte{}, tiers: map[string]TierDefinition{},
-		parked: map[uint64]ParkedMessage{}, sums: map[events.UUID]sum{}, written: make(chan struct{})}
+	return &memoryStore{t: t, Tables: NewTables(), written: make(chan struct{})}
 }
 
 func (s *memoryStore) Acquire(_ context.Context, info StreamInfo) (Ownership, error) {
@@ -125,8 +99,8 @@ func (s *memoryStore) Load(_ context.Context, _ int64, accounts []events.UUID) (
 	defer s.mu.Unlock()
 	var out []AccountRow
 	for _, id := range accounts {
-		if r, ok := s.rows[id]; ok {
-			out = append(out, cloneRow(r))
+		if r, ok := s.Row(id); ok {
+			out = append(out, r)
 		}
 	}
 	return out, nil
@@ -141,24 +115,7 @@ func (s *memoryStore) Lookup(_ context.Context, _ int64, needs []Need) ([]Answer
 	s.looked += len(needs)
 	var out []Answer
 	for _, n := range needs {
-		a := Answer{Need: n}
-		switch {
-		case n.Entity != 0:
-			a.Body, a.Found = s.waiting[waitingKey{n.Account, waitKey{n.Entity, n.Key}}]
-		case n.Section == UsageSection:
-			for k := range s.pages {
-				if k.account == n.Account && k.section == n.Section && k.key <= n.Key && (!a.Found || k.key > a.Page) {
-					a.Found, a.Page = true, k.key
-				}
-			}
-		default:
-			a.Page, a.Found = s.items[sectionKey{n.Account, n.Section, n.Key}]
-		}
-		if n.Section != 0 && a.Found {
-			a.Body = s.pages[sectionKey{n.Account, n.Section, a.Page}]
-		}
-		a.Body = bytes.Clone(a.Body)
-		out = append(out, a)
+		out = append(out, s.Tables.Lookup(n))
 	}
 	return out, nil
 }
@@ -209,8 +166,7 @@ func (s *memoryStore) Commit(ctx context.Context, b *Batch) error {
 		s.apply(&b.Changes[i])
 	}
 	for _, t := range b.Tiers {
-		t.Body = bytes.Clone(t.Body)
-		s.tiers[t.ID] = t
+		s.Define(t)
 	}
 	for _, m := range b.Parked {
 		s.park(m)
@@ -244,61 +200,15 @@ func (s *memoryStore) lowest() uint64 {
 	return lowest
 }
 
+// park and apply hold what is written against what a database would refuse.
 func (s *memoryStore) park(m ParkedMessage) {
-	if _, ok := s.parked[m.Position]; ok {
-		s.t.Errorf("message %d is parked twice", m.Position)
+	if err := s.Park(m); err != nil {
+		s.t.Error(err)
 	}
-	m.Payload = bytes.Clone(m.Payload)
-	s.parked[m.Position] = m
 }
 
-// apply writes a change as readmodel's statements do.
 func (s *memoryStore) apply(c *Change) {
-	id := c.Row.ID
-	old, there := s.rows[id]
-	if c.New == there {
-		s.t.Errorf("account %s: row there %t, change says new %t", id, there, c.New)
+	if err := s.Apply(c); err != nil {
+		s.t.Error(err)
 	}
-	if c.Wiped {
-		old = AccountRow{}
-		delete(s.sums, id)
-		maps.DeleteFunc(s.pages, func(k sectionKey, _ []byte) bool { return k.account == id })
-		maps.DeleteFunc(s.items, func(k sectionKey, _ string) bool { return k.account == id })
-		maps.DeleteFunc(s.waiting, func(k waitingKey, _ []byte) bool { return k.account == id })
-		maps.DeleteFunc(s.parked, func(_ uint64, m ParkedMessage) bool { return m.Account != nil && *m.Account == id })
-	}
-	r := cloneRow(c.Row)
-	for _, f := range [][2]*[]byte{{&r.User, &old.User}, {&r.Team, &old.Team}, {&r.Usage, &old.Usage}, {&r.Keys, &old.Keys},
-		{&r.Sandboxes, &old.Sandboxes}} {
-		if *f[0] == nil {
-			*f[0] = *f[1]
-		}
-	}
-	s.rows[id] = r
-	s.sums[id] = sum{s.sums[id].messages + c.Messages, s.sums[id].digest.Plus(c.Digest)}
-	for _, p := range c.Pages {
-		s.pages[sectionKey{id, p.Section, p.Key}] = bytes.Clone(p.Body)
-	}
-	for _, it := range c.Sealed {
-		k := sectionKey{id, it.Section, it.Item}
-		if p, ok := s.items[k]; ok {
-			s.t.Errorf("account %s: item %q is in page %s and in page %s", id, it.Item, p, it.Page)
-		}
-		s.items[k] = it.Page
-	}
-	for _, w := range c.Waiting {
-		k := waitingKey{id, waitKey{w.Entity, w.ID}}
-		if w.Body == nil {
-			delete(s.waiting, k)
-		} else {
-			s.waiting[k] = bytes.Clone(w.Body)
-		}
-	}
-}
-
-func cloneRow(r AccountRow) AccountRow {
-	for _, f := range []*[]byte{&r.User, &r.Team, &r.Usage, &r.Keys, &r.Sandboxes} {
-		*f = bytes.Clone(*f)
-	}
-	return r
 }

@@ -36,7 +36,7 @@ func (b *committedBatch) stats(generation int64) Stats {
 		s.Parked = map[ParkedKind]int64{}
 	}
 	for _, m := range b.parked {
-		kind := ParkedKind{otherType, events.MaskReason(m.Reason)}
+		kind := ParkedKind{OtherType, events.MaskReason(m.Reason)}
 		if events.Known(m.Type) { // there is no end to those that messages may have
 			kind.Type = events.ShortType(m.Type)
 		}

@@ -34,10 +34,8 @@ func (t Tally) Total() int64 {
 	return n
 }
 
-// Version is the projection version of this program, see design §4: Minor
-// goes up when the only change is that messages which were parked are now
-// accepted, Major for whatever else folds the same stream to other bytes.
-const (
-	VersionMajor = 1
-	VersionMinor = 0
-)
+// TypeOutcome is what messages are counted by.
+type TypeOutcome struct {
+	Type    string // without the controlplane. prefix, or "other"
+	Outcome Outcome
+}

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"accountexport/internal/local/testrun"
 	"math/rand/v2"
 	"testing"
 
@@ -13,9 +14,9 @@ import (
 // and r to an entity just created is to apply the one patch that they make
 // together, also where that was stored and read back in between.
 func TestPatchesCompose(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
+	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		g := &patches{rand.New(rand.NewPCG(seed, 2))}
-		for range long(500, 5000) {
+		for range testrun.AtLength(500, 5000) {
 			composes(t, UserEntity, g.user, (*userPatch).then, func() *User {
 				return &User{Email: g.text(), UpdatedAt: g.time(), Name: g.textPtr(), SoftDeletedAt: nil}
 			}, (*userPatch).apply)

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"accountexport/projections/internal/script"
 	"context"
 	"testing"
 	"testing/synctest"
@@ -27,7 +28,7 @@ func TestPausedProjectorsStandBy(t *testing.T) {
 		rs.wait(messages[299].Position)
 		<-time.After(3 * time.Second)
 		for round := 1; round <= 2; round++ {
-			rs.setPaused(&Pause{Since: startOfTime, By: "somebody"})
+			rs.setPaused(&Pause{Since: script.Start, By: "somebody"})
 			rs.mu.Lock()
 			before := rs.positions()
 			rs.mu.Unlock()

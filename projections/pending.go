@@ -11,12 +11,6 @@ import (
 	"accountexport/events"
 )
 
-// TypeOutcome is what messages are counted by.
-type TypeOutcome struct {
-	Type    string // without the controlplane. prefix, or "other"
-	Outcome Outcome
-}
-
 // pending is a batch while it is folded: all that is to be committed at once.
 type pending struct {
 	seq     uint64
@@ -70,7 +64,7 @@ func (p *pending) drop(partition int) {
 	if p.events == 0 {
 		p.bytes = 0 // so that there is room for what comes
 	}
-	p.dirty = slices.DeleteFunc(p.dirty, func(e *cached) bool { return e.partition == partition })
+	p.dirty = slices.DeleteFunc(p.dirty, func(e *cached) bool { return e.Partition() == partition })
 	p.parked = slices.DeleteFunc(p.parked, func(m ParkedMessage) bool { return m.Partition == partition })
 	maps.DeleteFunc(p.tiers, func(_ string, t *TierDefinition) bool { return t.Partition == partition })
 }
@@ -89,15 +83,12 @@ func (p *pending) note(decoded []Decoded) {
 
 // park records a message; account is nil where its subject names none.
 func (p *pending) park(d *Decoded, account *events.UUID, reason error) {
-	p.parked = append(p.parked, ParkedMessage{Position: d.Position, Partition: d.Partition, Account: account,
-		Time: d.Time, Subject: d.Subject, Type: d.Event.Type, Reason: reason.Error(), Header: d.Header, Payload: d.Data})
+	p.parked = append(p.parked, d.Park(account, reason))
 	p.bytes += d.Size() + 256
 }
 
 // erase forgets what was to be parked of the account.
-func (p *pending) erase(id events.UUID) {
-	p.parked = slices.DeleteFunc(p.parked, func(m ParkedMessage) bool { return m.Account != nil && *m.Account == id })
-}
+func (p *pending) erase(id events.UUID) { p.parked = Unpark(p.parked, id) }
 
 // mark notes that a message of so many bytes may have changed the account, and
 // may have made it grow as much.

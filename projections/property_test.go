@@ -1,55 +1,28 @@
 package projections
 
 import (
+	"accountexport/internal/local/testrun"
 	"context"
-	"flag"
 	"fmt"
 	"log/slog"
-	"os"
 	"testing"
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
 	"accountexport/events"
-	"accountexport/internal/local/testrun"
 )
-
-var seedFlag = flag.Uint64("seed", 0, "the one seed of the random tests; 0: SEED, or else 1 and, at length, new ones")
-
-// seeds are what a random test runs with: a fixed one, and new ones at length;
-// -seed or SEED repeats a run. The test's name holds it, so a failure says it.
-func seeds(t *testing.T, test func(t *testing.T, seed uint64)) {
-	list := []uint64{*seedFlag}
-	if *seedFlag == 0 {
-		list[0] = testrun.Seed(t)
-		if testrun.Long() && os.Getenv("SEED") == "" {
-			list = []uint64{1, list[0], list[0] + 1, list[0] + 2}
-		}
-	}
-	for _, seed := range list {
-		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { test(t, seed) })
-	}
-}
-
-// long is how much a test takes: more at length.
-func long(usual, atLength int) int {
-	if testrun.Long() {
-		return atLength
-	}
-	return usual
-}
 
 // TestEngineAgreesWithFold folds random streams by RunToEnd in batches of many
 // sizes and with caches of many sizes, so that accounts are trimmed, evicted
 // and loaded again between any two. What is stored must be the same to the
 // byte, and what the fold says.
 func TestEngineAgreesWithFold(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
+	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		g := newGenerator(seed, 4)
-		messages := g.stream(long(3000, 10_000))
+		messages := g.stream(testrun.AtLength(3000, 10_000))
 		w := foldWhole(t, messages)
-		if n := len(w.stored.pages); n < 10 {
+		if n := len(w.stored.Pages); n < 10 {
 			t.Fatalf("only %d pages: the streams are too short to say anything", n)
 		}
 		for _, o := range []Options{
@@ -77,10 +50,10 @@ func TestEngineAgreesWithFold(t *testing.T) {
 // TestRunAgreesWithFold follows random streams that grow while they are read,
 // commits overlapping the folding.
 func TestRunAgreesWithFold(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
+	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		for lanes := 1; lanes <= 3; lanes++ {
 			synctest.Test(t, func(t *testing.T) {
-				messages := newGenerator(seed, 5).stream(long(1500, 5000))
+				messages := newGenerator(seed, 5).stream(testrun.AtLength(1500, 5000))
 				s, watch := newMemoryStore(t), newObserver()
 				run(t, seed, messages, s, nil, Options{Lanes: lanes, CacheBytes: 100 << 10, Observer: watch,
 					Read: Bound{50, 1 << 20}, Batch: Bound{120, 1 << 20}})
@@ -99,10 +72,10 @@ func TestRunAgreesWithFold(t *testing.T) {
 // random, commits also after they took effect, and has another replica fence
 // one off. The outcome is the same, and every message is counted once.
 func TestRunSurvivesFaults(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
+	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		for lanes := 1; lanes <= 2; lanes++ {
 			synctest.Test(t, func(t *testing.T) {
-				messages := newGenerator(seed, 5).stream(long(1500, 5000))
+				messages := newGenerator(seed, 5).stream(testrun.AtLength(1500, 5000))
 				watch := newObserver()
 				f := newFaults(newRandom(seed), 10, 80)
 				s := newMemoryStore(t)
@@ -154,7 +127,7 @@ func run(t *testing.T, seed uint64, messages []Message, s *memoryStore, f *fault
 // TestOrderBetweenAccounts folds the same messages in another order between
 // accounts: each account and tier comes out the same.
 func TestOrderBetweenAccounts(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
+	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		messages := newGenerator(seed, 6).stream(2000)
 		g := newGenerator(seed+1, 1)
 		bySubject := map[string][]Message{}

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"accountexport/internal/local/testrun"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,7 +11,7 @@ import (
 // wait for a store that is slow, are removed from the stream, and the partition
 // is touched, as an erasure does: they leave nothing in the tables.
 func TestErasedIsNotFoldedFromWhatWasReadAhead(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
+	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		for lanes := 1; lanes <= 2; lanes++ {
 			synctest.Test(t, func(t *testing.T) {
 				messages := newGenerator(seed, 8).stream(600)

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"accountexport/internal/local/testrun"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -23,7 +24,7 @@ func (rs *replicas) touch(partition int) {
 // ends, the other partitions stay in their epochs, and every message is
 // committed and counted once.
 func TestOnlyTheTouchedPartitionBeginsAgain(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
+	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		for lanes := 1; lanes <= 3; lanes++ {
 			synctest.Test(t, func(t *testing.T) {
 				random := newRandom(seed)

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"accountexport/projections/internal/script"
 	"errors"
 	"fmt"
 	"testing"
@@ -13,12 +14,12 @@ import (
 type stage struct {
 	t     *testing.T
 	a     *Account
-	store *memoryStore
+	store *Tables
 	at    uint64
 }
 
 func newStage(t *testing.T) *stage {
-	s := &stage{t: t, store: newMemoryStore(t)}
+	s := &stage{t: t, store: NewTables()}
 	s.a = NewAccount(events.UUID{1})
 	return s
 }
@@ -27,7 +28,7 @@ func (s *stage) event(data events.Payload) *Decoded {
 	s.at++
 	return &Decoded{Message: Message{Position: s.at},
 		To:    events.Subject{Kind: events.SubjectAccount, Account: s.a.id},
-		Event: events.Event{Type: data.Type(), Time: events.TimeOf(startOfTime.Add(time.Duration(s.at) * time.Second)), Data: data, Sound: true}}
+		Event: events.Event{Type: data.Type(), Time: events.TimeOf(script.Start.Add(time.Duration(s.at) * time.Second)), Data: data, Sound: true}}
 }
 
 func (s *stage) apply(data events.Payload) Outcome {
@@ -41,12 +42,9 @@ func (s *stage) apply(data events.Payload) Outcome {
 		if len(needs) == 0 {
 			break
 		}
-		answers, err := s.store.Lookup(s.t.Context(), 1, needs)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		for i := range answers {
-			if err := s.a.Supply(&answers[i]); err != nil {
+		for _, n := range needs {
+			answer := s.store.Lookup(n)
+			if err := s.a.Supply(&answer); err != nil {
 				s.t.Fatal(err)
 			}
 		}
@@ -65,7 +63,9 @@ func (s *stage) flush() int {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.store.apply(&c)
+	if err := s.store.Apply(&c); err != nil {
+		s.t.Fatal(err)
+	}
 	r := &c.Row
 	n := 100 + len(r.User) + len(r.Team) + len(r.Usage) + len(r.Keys) + len(r.Sandboxes)
 	for _, p := range c.Pages {
@@ -82,8 +82,7 @@ func (s *stage) flush() int {
 
 // reload loads the account as it is stored.
 func (s *stage) reload() {
-	r := s.store.rows[s.a.id]
-	r = cloneRow(r)
+	r, _ := s.store.Row(s.a.id)
 	s.a = LoadAccount(&r)
 }
 
@@ -165,7 +164,7 @@ func TestTailAndPagesAreBounded(t *testing.T) {
 		s.apply(&events.QuotaUsageRecorded{QuotaUsage: events.QuotaUsage{TeamID: events.UUID{3}, UsageDate: d, SandboxCreates: int64(n)}})
 		if n%100 == 0 {
 			s.flush()
-			r := s.store.rows[s.a.id]
+			r := s.store.Rows[s.a.id]
 			for _, tail := range [][]byte{r.Usage, r.Keys, r.Sandboxes} {
 				if len(tail) > tailMax+tailMax/100 { // and the commas
 					t.Fatalf("a tail of %d bytes after %d items", len(tail), n)
@@ -176,14 +175,14 @@ func TestTailAndPagesAreBounded(t *testing.T) {
 	}
 	s.flush()
 	pages := map[SectionKind]int{}
-	for k, body := range s.store.pages {
-		pages[k.section]++
+	for k, body := range s.store.Pages {
+		pages[k.Section]++
 		low, high := pageFill, pageFill+600
-		if k.section == UsageSection {
+		if k.Section == UsageSection {
 			low, high = 0, pageSplit+pageSplit/100
 		}
 		if len(body) < low || len(body) > high {
-			t.Errorf("section %d: page %s has %d bytes, want %d to %d", k.section, k.key, len(body), low, high)
+			t.Errorf("section %d: page %s has %d bytes, want %d to %d", k.Section, k.Key, len(body), low, high)
 		}
 	}
 	for kind, n := range pages {
@@ -194,7 +193,7 @@ func TestTailAndPagesAreBounded(t *testing.T) {
 	if len(pages) != 3 {
 		t.Errorf("pages in %d sections, want 3", len(pages))
 	}
-	r := s.store.rows[s.a.id]
+	r := s.store.Rows[s.a.id]
 	if got := [3]int{r.UsagePages, r.KeyPages, r.SandboxPages}; got != [3]int{pages[UsageSection], pages[KeySection], pages[SandboxSection]} {
 		t.Errorf("the row counts %v pages, there are %v", got, pages)
 	}
@@ -210,12 +209,12 @@ func TestItemsLongerThanAPage(t *testing.T) {
 		s.apply(big)
 	}
 	s.flush()
-	for k, body := range s.store.pages {
+	for k, body := range s.store.Pages {
 		if len(body) > 61_000 {
-			t.Errorf("page %s has %d bytes, which is more than one item", k.key, len(body))
+			t.Errorf("page %s has %d bytes, which is more than one item", k.Key, len(body))
 		}
 	}
-	if n := len(s.store.pages); n != 19 {
+	if n := len(s.store.Pages); n != 19 {
 		t.Errorf("%d pages, want 19", n)
 	}
 }
@@ -230,8 +229,8 @@ func TestUnknownIsAsked(t *testing.T) {
 	s.flush()
 	s.reload()
 	m := s.event(&events.SandboxStarted{ID: sandbox(0).ID})
-	if _, err := s.a.Apply(m); !errors.Is(err, errUnknown) {
-		t.Fatalf("error %v, want %v", err, errUnknown)
+	if _, err := s.a.Apply(m); !errors.Is(err, ErrUnknown) {
+		t.Fatalf("error %v, want %v", err, ErrUnknown)
 	}
 	if s.a.Position() == m.Position {
 		t.Error("the position moved on")

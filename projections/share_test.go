@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"accountexport/internal/local/testrun"
 	"context"
 	"errors"
 	"fmt"
@@ -259,11 +260,11 @@ func (rs *replicas) startAs(source Source, opt Options, as func(*replica) Store)
 // are in the end what one fold makes of the stream, and every message was
 // committed once.
 func TestReplicasShareAStream(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
+	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		for lanes := 1; lanes <= 2; lanes++ {
 			synctest.Test(t, func(t *testing.T) {
 				random := newRandom(seed)
-				messages := newGenerator(seed, 8).stream(long(2000, 6000))
+				messages := newGenerator(seed, 8).stream(testrun.AtLength(2000, 6000))
 				source := newMemorySource(nil)
 				source.random = random
 				rs := newReplicas(t)

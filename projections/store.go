@@ -3,7 +3,6 @@ package projections
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"accountexport/events"
@@ -41,19 +40,6 @@ type StreamIdentity struct {
 	Created    time.Time
 	ID         string // empty: not known
 	Partitions int    // that the generation was folded with; 0: not known
-}
-
-// ParkedMessage is a message that no fold accepts, as it is recorded.
-type ParkedMessage struct {
-	Position  uint64
-	Partition int
-	Account   *events.UUID // nil where the subject names none
-	Time      time.Time    // the stream's timestamp
-	Subject   string       // as published
-	Type      string       // where it could be read
-	Reason    string
-	Header    http.Header
-	Payload   []byte
 }
 
 // Advance moves one partition's checkpoint on.

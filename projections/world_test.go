@@ -36,7 +36,7 @@ func foldWhole(t testing.TB, messages []Message) *world {
 		if d.To.Kind == events.SubjectAccount {
 			account = &d.To.Account
 			a := w.fold.Account(*account)
-			gone = a != nil && a.erased
+			gone = a != nil && a.Erased()
 		}
 		out, reason, err := w.fold.Apply(m)
 		if err != nil {
@@ -45,16 +45,16 @@ func foldWhole(t testing.TB, messages []Message) *world {
 		if account != nil && !gone {
 			w.consumed[*account]++
 		}
-		if account != nil && w.fold.Account(*account).erased {
+		if account != nil && w.fold.Account(*account).Erased() {
 			w.consumed[*account] = 1
 		}
 		m.Partition = max(m.Partition, 0)
 		tally := w.tally[m.Partition]
 		tally[out]++
 		w.tally[m.Partition] = tally
-		label := d.typeLabel()
+		label := d.TypeLabel()
 		if gone {
-			label = otherType
+			label = OtherType
 		}
 		w.counts[TypeOutcome{label, out}]++
 		if out == Parked {
@@ -71,8 +71,8 @@ func foldWhole(t testing.TB, messages []Message) *world {
 		c.Wiped = c.Row.ErasedAt != nil
 		w.stored.apply(&c)
 	}
-	for id, d := range w.fold.tiers {
-		w.stored.tiers[id] = *d
+	for _, d := range w.fold.Tiers() {
+		w.stored.Define(*d)
 	}
 	return w
 }
@@ -89,19 +89,19 @@ func (w *world) check(t testing.TB, s *memoryStore) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, gotMissing := s.document(id)
-		if diff := cmp.Diff(string(doc), got); diff != "" {
+		got, gotMissing := s.Document(id)
+		if diff := cmp.Diff(string(doc), string(got)); diff != "" {
 			t.Errorf("document of %s (-fold +engine):\n%.2000s", id, diff)
 		}
 		if diff := cmp.Diff(missing, gotMissing); diff != "" {
 			t.Errorf("missing of %s (-fold +engine):\n%s", id, diff)
 		}
-		if a, r := w.fold.Account(id), s.rows[id]; a.Position() != r.Position || a.Parked() != r.Parked {
+		if a, r := w.fold.Account(id), s.Rows[id]; a.Position() != r.Position || a.Parked() != r.Parked {
 			t.Errorf("account %s: at %d with %d parked, want %d with %d", id, r.Position, r.Parked, a.Position(), a.Parked())
 		}
-		if got, want := s.sums[id], (sum{w.consumed[id], s.digest(id)}); got != want {
-			t.Errorf("account %s counts %d messages, digest %s; want %d, and of what is stored %s", id, got.messages, got.digest,
-				want.messages, want.digest)
+		if got, want := s.Sums[id], (RowSum{w.consumed[id], s.DigestOf(id)}); got != want {
+			t.Errorf("account %s counts %d messages, digest %s; want %d, and of what is stored %s", id, got.Messages, got.Digest,
+				want.Messages, want.Digest)
 		}
 	}
 	got := map[int]Tally{}

@@ -7,6 +7,7 @@
 package testrun
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -33,6 +34,28 @@ func Seed(t testing.TB) uint64 {
 	}
 	t.Logf("SEED=%d", seed)
 	return seed
+}
+
+// Seeds runs a random test with its seed, and at length, unless SEED names one,
+// with four. The name of the subtest holds the seed, so a failure says it.
+func Seeds(t *testing.T, test func(t *testing.T, seed uint64)) {
+	t.Helper()
+	seed := Seed(t)
+	list := []uint64{seed}
+	if Long() && os.Getenv("SEED") == "" {
+		list = []uint64{1, seed, seed + 1, seed + 2}
+	}
+	for _, seed := range list {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { test(t, seed) })
+	}
+}
+
+// AtLength is how much a test takes: usually, or at length.
+func AtLength(usually, atLength int) int {
+	if Long() {
+		return atLength
+	}
+	return usually
 }
 
 // Tool is the path of a program that a test needs. Where it is missing the test

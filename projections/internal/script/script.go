@@ -1,22 +1,69 @@
-package projections
+// Package script reads the scripts in projections/testdata/fold, for the tests
+// of the fold and of the engine. Their lines are described in the README there.
+package script
 
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"accountexport/events"
 )
 
-// names are the UUIDs of a script, by the names that it gives them.
-type names map[string]events.UUID
+// Message is a message of a script.
+type Message struct {
+	events.Message
+	Position uint64
+	Time     time.Time // the stream's timestamp
+}
+
+// Questions are the commands that ask what messages have made; all other lines
+// that are neither empty nor a comment nor output are messages.
+var Questions = []string{"state", "doc", "user", "team", "usage", "keys", "sandboxes", "tier"}
+
+// Lines yields the lines of a script that are not what it printed before, by
+// number.
+func Lines(text string) iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		for n, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+			if !strings.HasPrefix(line, "    ") && !yield(n+1, line) {
+				return
+			}
+		}
+	}
+}
+
+// IsComment tells whether a line neither says nor asks anything.
+func IsComment(line string) bool { return line == "" || strings.HasPrefix(line, "#") }
+
+// Messages are those of a script.
+func Messages(text string) (all []Message, err error) {
+	names := Names{}
+	for n, line := range Lines(text) {
+		command, _, _ := strings.Cut(line, " ")
+		if IsComment(line) || slices.Contains(Questions, command) {
+			continue
+		}
+		m, err := names.Message(line, uint64(len(all)+1))
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %s: %w", n, line, err)
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// Names are the UUIDs of a script, by the names that it gives them.
+type Names map[string]events.UUID
 
 var nameInQuotes = regexp.MustCompile(`"@(\w+)"`)
 
-// uuid is a UUID that depends on the name alone.
-func (n names) uuid(name string) events.UUID {
+// UUID is a UUID that depends on the name alone.
+func (n Names) UUID(name string) events.UUID {
 	var id events.UUID
 	copy(id[:], name)
 	id[6], id[8] = 0x40, 0x80
@@ -24,25 +71,27 @@ func (n names) uuid(name string) events.UUID {
 	return id
 }
 
-func (n names) expand(text string) string {
+func (n Names) expand(text string) string {
 	return nameInQuotes.ReplaceAllStringFunc(text, func(m string) string {
-		return `"` + n.uuid(m[2:len(m)-1]).String() + `"`
+		return `"` + n.UUID(m[2:len(m)-1]).String() + `"`
 	})
 }
 
-func (n names) shorten(text string) string {
+// Shorten puts the names back.
+func (n Names) Shorten(text string) string {
 	for name, id := range n {
 		text = strings.ReplaceAll(text, id.String(), "@"+name)
 	}
 	return text
 }
 
-var startOfTime = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// Start is the time before a script's first message.
+var Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// message reads the line of a message: whom it is about, its type, changes to
+// Message reads the line of a message: whom it is about, its type, changes to
 // the envelope, and its data.
-func (n names) message(line string, position uint64) (Message, error) {
-	m := Message{Position: position, Partition: 0, Time: startOfTime.Add(time.Duration(position) * time.Minute)}
+func (n Names) Message(line string, position uint64) (Message, error) {
+	m := Message{Position: position, Time: Start.Add(time.Duration(position) * time.Minute)}
 	who, rest, _ := strings.Cut(line, " ")
 	switch kind, id, _ := strings.Cut(who, ":"); {
 	case kind == "subject":
@@ -50,7 +99,7 @@ func (n names) message(line string, position uint64) (Message, error) {
 	case kind == "tier":
 		m.Subject = events.TierSubject(id)
 	case len(who) == 1 && who >= "A" && who <= "Z":
-		m.Subject = events.AccountSubject(n.uuid(who))
+		m.Subject = events.AccountSubject(n.UUID(who))
 	default:
 		return m, fmt.Errorf("%q is no account, no command", who)
 	}
