@@ -1,6 +1,8 @@
 package accountexport_test
 
 import (
+	"go/ast"
+	gotypes "go/types"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -28,16 +30,17 @@ var mayImport = map[string]struct {
 }{
 	"events":             {},
 	"projections":        {own: []string{"events"}},
-	"readmodel":          {own: []string{"events", "projections"}, pgx: true},
-	"internal/stream":    {own: []string{"events", "projections"}, nats: true},
-	"internal/acts":      {own: []string{"events", "projections", "readmodel", "internal/stream"}, pgx: true},
+	"projections/engine": {own: []string{"events", "projections"}},
+	"readmodel":          {own: []string{"events", "projections", "projections/engine"}, pgx: true},
+	"internal/stream":    {own: []string{"events", "projections", "projections/engine"}, nats: true},
+	"internal/acts":      {own: []string{"events", "projections", "projections/engine", "readmodel", "internal/stream"}, pgx: true},
 	"internal/api":       {own: []string{"events", "readmodel", "internal/auth"}, mux: true},
 	"internal/auth":      {own: []string{"events"}},
 	"internal/cli":       {own: []string{"internal/secret"}},
 	"internal/ops":       {pgx: true},
 	"internal/secret":    {},
 	"internal/settings":  {own: []string{"internal/secret"}, pgx: true},
-	"internal/telemetry": {own: []string{"projections"}},
+	"internal/telemetry": {own: []string{"projections", "projections/engine"}},
 	"internal/oracle":    {},
 	"internal/workload":  {},
 }
@@ -72,6 +75,44 @@ func TestImportsFollowTheDesign(t *testing.T) {
 	}
 	if seen != len(mayImport) {
 		t.Errorf("%d of the table's %d packages were found", seen, len(mayImport))
+	}
+}
+
+// TestTheFoldIsPure: the fold has no context, no clock, no randomness, no I/O and
+// no goroutine, by what it imports and by what it says.
+func TestTheFoldIsPure(t *testing.T) {
+	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedSyntax |
+		packages.NeedTypes | packages.NeedTypesInfo}, "./projections")
+	if err != nil || len(pkgs) != 1 || len(pkgs[0].Syntax) == 0 {
+		t.Fatal(pkgs, err)
+	}
+	// net/http is there for the type of headers alone.
+	may := []string{module + "events", "bytes", "cmp", "crypto/sha256", "encoding/binary", "errors", "fmt", "maps", "net/http", "slices", "sort",
+		"strconv", "strings", "time"}
+	for path := range pkgs[0].Imports {
+		if !slices.Contains(may, path) && !strings.HasPrefix(path, "github.com/go-json-experiment/json") {
+			t.Errorf("the fold imports %s", path)
+		}
+	}
+	types := regexp.MustCompile(`^(Time|Duration|Month|Nanosecond|Microsecond|Millisecond|Second|Minute|Hour|RFC3339Nano|UTC|Date|Unix|UnixMicro|UnixMilli|Parse|Header)$`)
+	for _, file := range pkgs[0].Syntax {
+		ast.Inspect(file, func(n ast.Node) bool {
+			at := pkgs[0].Fset.Position(file.Pos()).Filename
+			switch n := n.(type) {
+			case *ast.GoStmt, *ast.SelectStmt, *ast.SendStmt, *ast.ChanType:
+				t.Errorf("%s:%d: a goroutine or a channel", at, pkgs[0].Fset.Position(n.Pos()).Line)
+			case *ast.SelectorExpr:
+				x, _ := n.X.(*ast.Ident)
+				if x == nil {
+					return true
+				}
+				if p, ok := pkgs[0].TypesInfo.Uses[x].(*gotypes.PkgName); ok && (p.Imported().Path() == "time" || p.Imported().Path() == "net/http") &&
+					!types.MatchString(n.Sel.Name) {
+					t.Errorf("%s:%d: %s.%s", at, pkgs[0].Fset.Position(n.Pos()).Line, x.Name, n.Sel.Name)
+				}
+			}
+			return true
+		})
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // ErrHistoryGone means that messages which the live generation never saw, or
@@ -21,7 +21,7 @@ var ErrHistoryGone = errors.New("the stream no longer holds what the live genera
 // caller has made sure that it holds the same messages at the same positions;
 // last are the times that the last messages of partitions have in it. What was
 // dismissed stays so.
-func AcceptStream(ctx context.Context, pool *pgxpool.Pool, g Generation, stream projections.StreamInfo, last map[int]time.Time) error {
+func AcceptStream(ctx context.Context, pool *pgxpool.Pool, g Generation, stream engine.StreamInfo, last map[int]time.Time) error {
 	return accept(ctx, pool, g, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE export.generations SET stream_name = $2, stream_created = $3, stream_id = nullif($4, '') WHERE generation = $1`,
 			g.Number, stream.Name, stream.Created, stream.ID)

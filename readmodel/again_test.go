@@ -8,7 +8,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/workload"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -39,7 +39,7 @@ CREATE TRIGGER ended BEFORE INSERT OR UPDATE OR DELETE ON %[3]s FOR EACH STATEME
 func TestWhatIsEndedForOthersIsTriedAgain(t *testing.T) {
 	log := newBusyLog(8, 300, workload.Config{Accounts: 4})
 	pool, s := open(t)
-	log.into(t, s, projections.Options{})
+	log.into(t, s, engine.Options{})
 	var some events.UUID
 	for id := range log.consumed(t) {
 		some = id

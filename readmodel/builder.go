@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // BuilderPool is a pool for building, by the link's way: see [Link.OpenPool].
@@ -31,13 +32,13 @@ func BuilderPool(ctx context.Context, url string, link *Link, log *slog.Logger) 
 // One builder works at a time.
 func NewBuilder(pool *pgxpool.Pool, owner string, restart bool, log *slog.Logger) *Store {
 	s := &Store{pool: pool, owner: owner, log: log, role: "rebuild", copies: true}
-	s.choose = func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
+	s.choose = func(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) (Generation, error) {
 		return building(ctx, tx, stream, restart && s.Acquired() == 0) // once
 	}
 	return s
 }
 
-func building(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, restart bool) (Generation, error) {
+func building(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, restart bool) (Generation, error) {
 	all, err := generations(ctx, tx, `WHERE state = 'building'`)
 	if err != nil {
 		return Generation{}, err
@@ -116,13 +117,13 @@ func Retire(ctx context.Context, pool *pgxpool.Pool, number int64) error {
 // end before a roll-back. Until then its state is building.
 func NewReviver(pool *pgxpool.Pool, owner string, generation int64, log *slog.Logger) *Store {
 	return &Store{pool: pool, owner: owner, log: log, role: "rebuild",
-		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
+		choose: func(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) (Generation, error) {
 			g, err := FindGeneration(ctx, tx, generation)
 			if err != nil {
 				return g, err
 			}
 			if g.State != StateRetired && g.State != StateBuilding {
-				return g, fmt.Errorf("%w: generation %d is %s, not retired", projections.ErrRefused, generation, g.State)
+				return g, fmt.Errorf("%w: generation %d is %s, not retired", engine.ErrRefused, generation, g.State)
 			}
 			if g.State == StateBuilding { // whoever cuts over to it holds its row
 				return g, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // Rows of one statement. A statement holds a copy of what it writes, and the
@@ -28,14 +29,14 @@ const (
 // statement adds one statement to a commit.
 type statement func(sql string, args ...any)
 
-// Commit implements [projections.Store]. A small batch is one round trip: the
+// Commit implements [engine.Store]. A small batch is one round trip: the
 // statements of a pgx batch outside a transaction block are one transaction by
 // themselves. A large one is a transaction of several round trips. The fence
 // comes first, so that a replica that has lost a partition waits for no row
 // lock of its successor. What is not live need not reach the disk at once:
 // documents and checkpoint are lost or kept together. Who waits for positions is
 // notified afterwards.
-func (s *Store) Commit(ctx context.Context, b *projections.Batch) error {
+func (s *Store) Commit(ctx context.Context, b *engine.Batch) error {
 	err := s.commits.with(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
 	if err == nil && s.members != nil { // nobody waits for another generation
 		s.notices.due()
@@ -43,7 +44,7 @@ func (s *Store) Commit(ctx context.Context, b *projections.Batch) error {
 	return err
 }
 
-func (s *Store) commit(ctx context.Context, b *projections.Batch) error {
+func (s *Store) commit(ctx context.Context, b *engine.Batch) error {
 	if len(b.Changes) <= rowsAtOnce {
 		q := &pgx.Batch{}
 		if s.members == nil {
@@ -66,7 +67,7 @@ func (s *Store) commit(ctx context.Context, b *projections.Batch) error {
 }
 
 // write makes the statements that write the batch, one after the other.
-func write(b *projections.Batch, q statement) {
+func write(b *engine.Batch, q statement) {
 	q(byKeys)
 	queueAdvances(q, b)
 	queueWipes(q, b)
@@ -81,7 +82,7 @@ func write(b *projections.Batch, q statement) {
 	queueParked(q, b)
 }
 
-func queueAdvances(q statement, b *projections.Batch) {
+func queueAdvances(q statement, b *engine.Batch) {
 	n := len(b.Advances)
 	partitions, from, to, epochs, asOf := make([]int32, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]time.Time, n)
 	lastPositions, lastTimes, lastDigests := make([]*int64, n), make([]*time.Time, n), make([][]byte, n)
@@ -101,7 +102,7 @@ func queueAdvances(q statement, b *projections.Batch) {
 }
 
 // queueWipes removes all there is of the accounts that were erased.
-func queueWipes(q statement, b *projections.Batch) {
+func queueWipes(q statement, b *engine.Batch) {
 	var ids [][16]byte
 	for i := range b.Changes {
 		if b.Changes[i].Wiped {
@@ -121,7 +122,7 @@ func queueWipes(q statement, b *projections.Batch) {
 	}
 }
 
-func erasedAccounts(b *projections.Batch) (ids [][16]byte) {
+func erasedAccounts(b *engine.Batch) (ids [][16]byte) {
 	for i := range b.Changes {
 		if b.Changes[i].Wiped && b.Changes[i].Row.ErasedAt != nil {
 			ids = append(ids, b.Changes[i].Row.ID)
@@ -209,7 +210,7 @@ ON CONFLICT (account_id, section, page_key) DO UPDATE SET body = excluded.body`)
 	}
 }
 
-func queueItems(q statement, b *projections.Batch) {
+func queueItems(q statement, b *engine.Batch) {
 	var ids [][16]byte
 	var sections []int16
 	var items, pages []string
@@ -228,7 +229,7 @@ SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[])`), ids[
 	}
 }
 
-func queueWaiting(q statement, b *projections.Batch) {
+func queueWaiting(q statement, b *engine.Batch) {
 	type rows struct {
 		ids      [][16]byte
 		entities []int16
@@ -259,7 +260,7 @@ ON CONFLICT (account_id, entity, entity_id) DO UPDATE SET patch = excluded.patch
 	}
 }
 
-func queueTiers(q statement, b *projections.Batch) {
+func queueTiers(q statement, b *engine.Batch) {
 	if len(b.Tiers) == 0 {
 		return
 	}
@@ -275,7 +276,7 @@ ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, position = exclud
 		ids, partitions, positions, bodies)
 }
 
-func queueParked(q statement, b *projections.Batch) {
+func queueParked(q statement, b *engine.Batch) {
 	if len(b.Parked) == 0 {
 		return
 	}
@@ -300,7 +301,7 @@ SELECT * FROM unnest($1::bigint[], $2::integer[], $3::uuid[], $4::timestamptz[],
 
 // queueDismissed has what was dismissed already not count in this generation
 // either.
-func queueDismissed(q statement, b *projections.Batch) {
+func queueDismissed(q statement, b *engine.Batch) {
 	if len(b.Parked) == 0 {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/workload"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -20,10 +21,10 @@ import (
 func TestComparisonLooksWhereDigestsDiffer(t *testing.T) {
 	pool, live := open(t)
 	log := newBusyLog(8, 1500, workload.Config{Accounts: 6, HostileShare: 0.1})
-	log.into(t, live, projections.Options{})
+	log.into(t, live, engine.Options{})
 	builder := readmodel.NewBuilder(pool, "builder", false, quiet)
 	t.Cleanup(func() { builder.Close(t.Context()) })
-	log.into(t, builder, projections.Options{})
+	log.into(t, builder, engine.Options{})
 	all := int64(len(log.consumed(t)))
 	check := func(when string, want map[string]int64) {
 		t.Helper()

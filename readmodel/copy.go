@@ -8,13 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // copyNew does what write does, with COPY for the rows that are new: those of
 // accounts that the store has no row of, and every item, which is sealed once.
 // The fence comes first here, too, so that no other writer can have made the
 // rows.
-func copyNew(ctx context.Context, tx pgx.Tx, b *projections.Batch) error {
+func copyNew(ctx context.Context, tx pgx.Tx, b *engine.Batch) error {
 	c := copier{ctx: ctx, tx: tx, schema: schema(b.Generation)}
 	c.exec(byKeys)
 	queueAdvances(c.exec, b)

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // ErrBack means that positions would go back by a cut-over.
@@ -33,7 +33,7 @@ SELECT count(*) FROM (SELECT FROM export.generations
 			return err
 		}
 		if states != 2 {
-			return fmt.Errorf("%w: generation %d is not live, or %d is not ready", projections.ErrRefused, from, to)
+			return fmt.Errorf("%w: generation %d is not live, or %d is not ready", engine.ErrRefused, from, to)
 		}
 		// A pause waits for these rows, too.
 		if err := CheckPaused(ctx, tx); err != nil {
@@ -66,7 +66,7 @@ SELECT count(*) FROM (SELECT FROM export.generations
 			}
 			if back = true; same && !accept {
 				return fmt.Errorf("%w: %w: partition %d of generation %d is at %d, and of the live one at %d: readers would go back",
-					projections.ErrRefused, ErrBack, partition, to, reached[partition], position)
+					engine.ErrRefused, ErrBack, partition, to, reached[partition], position)
 			}
 		}
 		if err := enterLedger(ctx, tx, to); err != nil {

@@ -10,7 +10,7 @@
 //
 //   - [Store.Commit] writes a batch whole or not at all: documents, parked
 //     messages and checkpoints in one transaction, fenced by each partition's
-//     position and epoch ([accountexport/projections.ErrFenced]).
+//     position and epoch ([accountexport/projections/engine.ErrFenced]).
 //   - [Exports.Open] returns a document from one snapshot, with the shared tier
 //     as it was in that snapshot, and however long it is it holds one page at a
 //     time in memory. One with sealed pages keeps its connection until closed.

@@ -17,6 +17,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/local/postgres"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -76,10 +77,10 @@ func restored(t *testing.T) string {
 // dumpedLog is the stream that the dump was made of, and what came after.
 type dumpedLog struct {
 	messageLog
-	identity projections.StreamIdentity
+	identity engine.StreamIdentity
 }
 
-func (l dumpedLog) Info(ctx context.Context) (projections.StreamInfo, error) {
+func (l dumpedLog) Info(ctx context.Context) (engine.StreamInfo, error) {
 	info, err := l.messageLog.Info(ctx)
 	info.Name, info.Created, info.Partitions = l.identity.Name, l.identity.Created, l.identity.Partitions
 	return info, err
@@ -160,7 +161,7 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 	}
 	s := readmodel.NewStore(pool, "one", quiet)
 	t.Cleanup(func() { s.Close(context.Background()) })
-	p := projections.New(log, s, projections.Options{Logger: quiet, CacheBytes: 1, Batch: projections.Bound{Events: 50, Bytes: 1 << 20}})
+	p := engine.New(log, s, engine.Options{Logger: quiet, CacheBytes: 1, Batch: engine.Bound{Events: 50, Bytes: 1 << 20}})
 	defer p.Close()
 	if err := p.RunToEnd(t.Context()); err != nil {
 		t.Fatal(err)
@@ -174,7 +175,7 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 	}
 	builder := readmodel.NewBuilder(pool, "builder", false, quiet)
 	t.Cleanup(func() { builder.Close(context.Background()) })
-	b := projections.New(log, builder, projections.Options{Logger: quiet})
+	b := engine.New(log, builder, engine.Options{Logger: quiet})
 	defer b.Close()
 	if err := b.RunToEnd(t.Context()); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 var accountTables = []string{"account_export", "account_export_pages", "account_export_items", "account_waiting", "parked"}
@@ -34,7 +35,7 @@ type Clearing struct {
 	Account events.UUID
 	At      time.Time                  // by the event
 	Tomb    uint64                     // the event's position
-	Stream  projections.StreamInfo     // that holds it
+	Stream  engine.StreamInfo          // that holds it
 	Strays  []string                   // subjects of messages of the account that belonged to none, and were removed
 	Mention func(parts ...[]byte) bool // whether a text speaks of the account
 

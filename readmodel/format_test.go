@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/workload"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -65,7 +65,7 @@ ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = exclude
 		t.Fatal(err)
 	}
 	s.Close(t.Context())
-	if _, err := s.Acquire(t.Context(), stream); !errors.Is(err, projections.ErrVersion) || !strings.Contains(err.Error(), "storage format 3") {
+	if _, err := s.Acquire(t.Context(), stream); !errors.Is(err, engine.ErrVersion) || !strings.Contains(err.Error(), "storage format 3") {
 		t.Errorf("a generation of a newer format: %v", err)
 	}
 }
@@ -77,7 +77,7 @@ func TestFirstFormatIsTakenOn(t *testing.T) {
 	pool, s := open(t)
 	log := newLog(3, 3000, workload.Config{Accounts: 12})
 	some := log[:2500]
-	opt := projections.Options{Batch: projections.Bound{Events: 100, Bytes: 1 << 20}}
+	opt := engine.Options{Batch: engine.Bound{Events: 100, Bytes: 1 << 20}}
 	some.into(t, s, opt)
 	s.Close(t.Context())
 	known := some.consumed(t)
@@ -92,7 +92,7 @@ func TestFirstFormatIsTakenOn(t *testing.T) {
 	}
 	builder := readmodel.NewBuilder(pool, "builder", false, quiet)
 	t.Cleanup(func() { builder.Close(t.Context()) })
-	log.into(t, builder, projections.Options{})
+	log.into(t, builder, engine.Options{})
 	if n := len(says(t, pool, 2)); n != len(all) {
 		t.Errorf("%d of %d rows of the new generation say what went into them", n, len(all))
 	}

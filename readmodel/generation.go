@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // ErrNoGeneration means that no generation is live: nothing was projected yet.
@@ -30,7 +31,7 @@ type Generation struct {
 	State        string // building, live, retired or failed
 	Major, Minor int    // projection version
 	Refolded     int    // minor version that has tried what was parked
-	Stream       projections.StreamIdentity
+	Stream       engine.StreamIdentity
 	Partitions   int
 	Format       int // of storage
 	History      int // goes up where positions came to mean other messages
@@ -102,9 +103,9 @@ FROM export.generations `+where+` ORDER BY generation`, args...)
 
 // createGeneration makes the tables of a new generation, with a checkpoint at
 // 0 for each partition of the stream.
-func createGeneration(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo, state string) (Generation, error) {
+func createGeneration(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, state string) (Generation, error) {
 	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor, Refolded: projections.VersionMinor, Format: FormatWritten,
-		Stream: projections.StreamIdentity{Name: stream.Name, Created: stream.Created, ID: stream.ID, Partitions: stream.Partitions}, Partitions: stream.Partitions}
+		Stream: engine.StreamIdentity{Name: stream.Name, Created: stream.Created, ID: stream.ID, Partitions: stream.Partitions}, Partitions: stream.Partitions}
 	err := tx.QueryRow(ctx, `
 INSERT INTO export.generations (generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions, stream_id, format)
 SELECT coalesce(max(generation), 0) + 1, $1, $2, $3, $3, $4, $5, $6, nullif($7, ''), $8 FROM export.generations
@@ -139,14 +140,14 @@ SELECT CASE WHEN 'lz4' = ANY (enumvals) THEN 'lz4' ELSE 'pglz' END FROM pg_setti
 
 // Accepts refuses to go on with a generation that this program, on this
 // stream, would fold differently.
-func (g Generation) Accepts(stream projections.StreamInfo) error {
+func (g Generation) Accepts(stream engine.StreamInfo) error {
 	switch {
 	case g.Format > FormatWritten:
 		return fmt.Errorf("%w: %w: generation %d is in storage format %d, and this program writes %d: run the newer program",
-			projections.ErrRefused, projections.ErrVersion, g.Number, g.Format, FormatWritten)
+			engine.ErrRefused, engine.ErrVersion, g.Number, g.Format, FormatWritten)
 	case g.Major != projections.VersionMajor || g.Minor > projections.VersionMinor:
 		return fmt.Errorf("%w: %w: generation %d was folded by projection version %s, and this program is %d.%d: "+
-			"run the program that made it, or `projector rebuild`", projections.ErrRefused, projections.ErrVersion, g.Number, g.Version(),
+			"run the program that made it, or `projector rebuild`", engine.ErrRefused, engine.ErrVersion, g.Number, g.Version(),
 			projections.VersionMajor, projections.VersionMinor)
 	}
 	// Another stream with another number is another stream above all, and the
@@ -154,8 +155,8 @@ func (g Generation) Accepts(stream projections.StreamInfo) error {
 	if !g.onStream(stream) {
 		return nil
 	}
-	if err := projections.CheckPartitions(stream.Name, stream.Partitions, g.Partitions); err != nil {
-		return fmt.Errorf("%w: %w", projections.ErrRefused, err)
+	if err := engine.CheckPartitions(stream.Name, stream.Partitions, g.Partitions); err != nil {
+		return fmt.Errorf("%w: %w", engine.ErrRefused, err)
 	}
 	return nil
 }

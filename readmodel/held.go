@@ -10,13 +10,14 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // Held is what the live generation holds of some accounts and up to where it
 // has read the stream, in one snapshot.
 type Held struct {
-	Stream      projections.StreamIdentity // that it was folded from
-	Checkpoints map[int]uint64             // positions, by partition
+	Stream      engine.StreamIdentity // that it was folded from
+	Checkpoints map[int]uint64        // positions, by partition
 	Accounts    map[events.UUID]HeldAccount
 }
 

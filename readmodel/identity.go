@@ -9,19 +9,19 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // onStream tells whether the generation was folded from the stream, as far as a
 // stream says who it is.
-func (g Generation) onStream(stream projections.StreamInfo) bool {
+func (g Generation) onStream(stream engine.StreamInfo) bool {
 	return g.Stream.Name == stream.Name && g.Stream.Created.Equal(stream.Created.Truncate(time.Microsecond)) &&
 		(g.Stream.ID == "" || stream.ID == "" || g.Stream.ID == stream.ID)
 }
 
 // learn notes the stream's id for a generation that was folded before it had
 // one.
-func (g *Generation) learn(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) error {
+func (g *Generation) learn(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) error {
 	if g.Stream.ID != "" || stream.ID == "" || !g.onStream(stream) {
 		return nil
 	}
@@ -35,12 +35,12 @@ func (g *Generation) learn(ctx context.Context, tx pgx.Tx, stream projections.St
 
 // Folded lists the streams that the generations were folded from, that of the
 // live one first.
-func Folded(ctx context.Context, pool *pgxpool.Pool) ([]projections.StreamIdentity, error) {
+func Folded(ctx context.Context, pool *pgxpool.Pool) ([]engine.StreamIdentity, error) {
 	all, err := generations(ctx, pool, "")
 	if err != nil {
 		return nil, err
 	}
-	var out []projections.StreamIdentity
+	var out []engine.StreamIdentity
 	for _, g := range all {
 		out = append(out, g.Stream)
 		if g.State == StateLive {
@@ -52,7 +52,7 @@ func Folded(ctx context.Context, pool *pgxpool.Pool) ([]projections.StreamIdenti
 
 // Checkpoints are how far each partition of a generation is, and the last message
 // that was folded of it.
-func Checkpoints(ctx context.Context, pool *pgxpool.Pool, generation int64) ([]projections.Checkpoint, error) {
+func Checkpoints(ctx context.Context, pool *pgxpool.Pool, generation int64) ([]engine.Checkpoint, error) {
 	rows, err := pool.Query(ctx, `
 SELECT partition, position, epoch, as_of, last_position, last_at, last_digest FROM export.checkpoints WHERE generation = $1 ORDER BY partition`, generation)
 	if err != nil {
@@ -66,7 +66,7 @@ SELECT partition, position, epoch, as_of, last_position, last_at, last_digest FR
 }
 
 // scanCheckpoint reads partition, position, epoch, as_of and the last message.
-func scanCheckpoint(r pgx.CollectableRow) (c projections.Checkpoint, err error) {
+func scanCheckpoint(r pgx.CollectableRow) (c engine.Checkpoint, err error) {
 	var last lastMessage
 	err = r.Scan(&c.Partition, &c.Position, &c.Epoch, &c.AsOf, &last.position, &last.at, &last.digest)
 	if err == nil {
@@ -82,12 +82,12 @@ type lastMessage struct {
 	digest   []byte
 }
 
-func (l lastMessage) mark() (m projections.Mark, err error) {
+func (l lastMessage) mark() (m engine.Mark, err error) {
 	if l.position == nil {
 		return m, nil
 	}
 	if l.at == nil || len(l.digest) != len(m.Digest) {
 		return m, errors.New("a checkpoint's last message has no time or digest")
 	}
-	return projections.Mark{Position: uint64(*l.position), Time: *l.at, Digest: [16]byte(l.digest)}, nil
+	return engine.Mark{Position: uint64(*l.position), Time: *l.at, Digest: [16]byte(l.digest)}, nil
 }

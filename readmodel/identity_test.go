@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // TestLastMessagesAreKept: a checkpoint keeps the last message of its partition,
@@ -14,15 +14,15 @@ func TestLastMessagesAreKept(t *testing.T) {
 	pool, s := open(t)
 	own := acquire(t, s)
 	c := own.Checkpoints[1]
-	mark := projections.Mark{Position: 5, Time: noon.Add(time.Microsecond), Digest: [16]byte{1, 15: 2}}
-	if c.Last != (projections.Mark{}) {
+	mark := engine.Mark{Position: 5, Time: noon.Add(time.Microsecond), Digest: [16]byte{1, 15: 2}}
+	if c.Last != (engine.Mark{}) {
 		t.Errorf("last %+v, and nothing was folded", c.Last)
 	}
-	for _, a := range []projections.Advance{
+	for _, a := range []engine.Advance{
 		{Partition: 1, To: 6, Epoch: c.Epoch, AsOf: noon, Last: mark},
 		{Partition: 1, From: 6, To: 7, Epoch: c.Epoch, AsOf: noon},
 	} {
-		if err := s.Commit(t.Context(), &projections.Batch{Generation: 1, Advances: []projections.Advance{a}}); err != nil {
+		if err := s.Commit(t.Context(), &engine.Batch{Generation: 1, Advances: []engine.Advance{a}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -39,7 +39,7 @@ SELECT export.advance(1, '{1}'::integer[], '{7}'::bigint[], '{9}'::bigint[], ARR
 	for _, c := range acquire(t, s).Checkpoints {
 		switch {
 		case c.Partition != 1:
-			if c.Position != 0 || c.Last != (projections.Mark{}) {
+			if c.Position != 0 || c.Last != (engine.Mark{}) {
 				t.Errorf("partition %d: %+v", c.Partition, c)
 			}
 		case c.Position != 9, c.Last.Position != mark.Position, !c.Last.Time.Equal(mark.Time), c.Last.Digest != mark.Digest:

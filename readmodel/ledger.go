@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // Erasure is an entry of the ledger, one for each account that was ever erased:
@@ -32,7 +32,7 @@ type Erasure struct {
 // has erased is entered when it goes live, and not before: its stream may not be
 // the one of who is served. A position that the ledger has of another stream, or
 // of an event that is gone, is replaced.
-func queueLedger(q statement, b *projections.Batch) {
+func queueLedger(q statement, b *engine.Batch) {
 	var ids [][16]byte
 	var times []time.Time
 	var positions []int64

@@ -11,7 +11,7 @@ import (
 	"accountexport/projections"
 )
 
-// Load implements [projections.Store].
+// Load implements [engine.Store].
 func (s *Store) Load(ctx context.Context, generation int64, accounts []events.UUID) (rows []projections.AccountRow, err error) {
 	err = s.patience.with(ctx, func(ctx context.Context) error {
 		rows, err = s.load(ctx, generation, accounts)
@@ -49,7 +49,7 @@ func scanAccount(row pgx.CollectableRow) (r projections.AccountRow, err error) {
 	return r, err
 }
 
-// Lookup implements [projections.Store].
+// Lookup implements [engine.Store].
 func (s *Store) Lookup(ctx context.Context, generation int64, needs []projections.Need) ([]projections.Answer, error) {
 	answers := make([]projections.Answer, len(needs))
 	for i, n := range needs {

@@ -10,6 +10,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/workload"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // messageLog is a stream in memory that does not grow.
@@ -44,7 +45,7 @@ func logOf(n int, next func() workload.Message) messageLog {
 	return l
 }
 
-func (l messageLog) Info(context.Context) (projections.StreamInfo, error) {
+func (l messageLog) Info(context.Context) (engine.StreamInfo, error) {
 	info := stream
 	info.First, info.Last, info.Time = l[0].Position, l[len(l)-1].Position, noon
 	return info, nil
@@ -72,13 +73,13 @@ func (l messageLog) At(_ context.Context, position uint64) (projections.Message,
 	return projections.Message{}, false, nil
 }
 
-func (l messageLog) Open(_ context.Context, after uint64) (projections.Reader, error) {
+func (l messageLog) Open(_ context.Context, after uint64) (engine.Reader, error) {
 	return &logReader{l.after(after)}, nil
 }
 
 type logReader struct{ rest messageLog }
 
-func (r *logReader) Next(ctx context.Context, buf []projections.Message, bound projections.Bound) ([]projections.Message, error) {
+func (r *logReader) Next(ctx context.Context, buf []projections.Message, bound engine.Bound) ([]projections.Message, error) {
 	if len(r.rest) == 0 {
 		<-ctx.Done()
 		return buf, ctx.Err()
@@ -91,10 +92,10 @@ func (r *logReader) Next(ctx context.Context, buf []projections.Message, bound p
 func (r *logReader) Close() {}
 
 // into folds all of the log into a store.
-func (l messageLog) into(t *testing.T, s projections.Store, opt projections.Options) {
+func (l messageLog) into(t *testing.T, s engine.Store, opt engine.Options) {
 	t.Helper()
 	opt.Logger = quiet
-	p := projections.New(l, s, opt)
+	p := engine.New(l, s, opt)
 	defer p.Close()
 	if err := p.RunToEnd(t.Context()); err != nil {
 		t.Fatal(err)

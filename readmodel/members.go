@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // DefaultTakeover is how long a replica that has gone silent keeps its
@@ -160,7 +161,7 @@ func (m *membership) stuck(ctx context.Context, err error) {
 // share tells the others that this replica lives, removes members that are
 // dead, and, where take is set, takes its share of the partitions that nobody
 // owns.
-func (m *membership) share(ctx context.Context, generation int64, take bool) (projections.Share, error) {
+func (m *membership) share(ctx context.Context, generation int64, take bool) (engine.Share, error) {
 	t, err := m.tell(ctx, generation, take)
 	switch {
 	case err != nil:
@@ -173,16 +174,16 @@ func (m *membership) share(ctx context.Context, generation int64, take bool) (pr
 	}
 	switch {
 	case !t.member:
-		return t.Share, fmt.Errorf("%w: this replica was silent for so long that the others took it for dead", projections.ErrFenced)
+		return t.Share, fmt.Errorf("%w: this replica was silent for so long that the others took it for dead", engine.ErrFenced)
 	case !t.current:
-		return t.Share, fmt.Errorf("%w: generation %d is no longer what this program projects", projections.ErrFenced, generation)
+		return t.Share, fmt.Errorf("%w: generation %d is no longer what this program projects", engine.ErrFenced, generation)
 	}
 	return t.Share, nil
 }
 
 // toldBack is what telling the others has come to.
 type toldBack struct {
-	projections.Share
+	engine.Share
 	member, current, paused bool
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/local/postgres"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -25,7 +25,7 @@ func member(t *testing.T, pool *pgxpool.Pool, name string) *readmodel.Store {
 }
 
 // owns has the replica share until it owns so many partitions, in generation 1.
-func owns(t *testing.T, s *readmodel.Store, n int) projections.Ownership {
+func owns(t *testing.T, s *readmodel.Store, n int) engine.Ownership {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
@@ -34,7 +34,7 @@ func owns(t *testing.T, s *readmodel.Store, n int) projections.Ownership {
 			t.Fatal(err)
 		}
 		if len(got.Owned) == n {
-			return projections.Ownership{Generation: 1, Checkpoints: got.Owned}
+			return engine.Ownership{Generation: 1, Checkpoints: got.Owned}
 		}
 		select {
 		case <-deadline:
@@ -45,7 +45,7 @@ func owns(t *testing.T, s *readmodel.Store, n int) projections.Ownership {
 }
 
 // share tells that the replica lives, once.
-func share(t *testing.T, s *readmodel.Store) projections.Share {
+func share(t *testing.T, s *readmodel.Store) engine.Share {
 	t.Helper()
 	got, err := s.Share(t.Context(), 1, true)
 	if err != nil {
@@ -85,7 +85,7 @@ func TestReplicasShareEvenly(t *testing.T) {
 	if len(got.Owned) != 2 || got.Owned[0].Partition != 2 || got.Owned[1].Partition != 3 || got.Owned[0].Epoch <= own.Checkpoints[2].Epoch {
 		t.Errorf("the second takes %+v", got)
 	}
-	if err := one.Release(t.Context(), 1, own.Checkpoints[2]); !errors.Is(err, projections.ErrFenced) { // not its own any more
+	if err := one.Release(t.Context(), 1, own.Checkpoints[2]); !errors.Is(err, engine.ErrFenced) { // not its own any more
 		t.Error(err)
 	}
 	if got := share(t, two); len(got.Owned) != 2 {
@@ -356,7 +356,7 @@ func TestMembersOfAnotherGenerationAreFenced(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range []*readmodel.Store{one, two} {
-		if _, err := s.Share(t.Context(), 1, true); !errors.Is(err, projections.ErrFenced) {
+		if _, err := s.Share(t.Context(), 1, true); !errors.Is(err, engine.ErrFenced) {
 			t.Errorf("%v, want fenced", err)
 		}
 	}

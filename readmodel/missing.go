@@ -10,21 +10,21 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // Missing is what a stream has to be missing, as the database keeps it for a
 // stream of one name and time of creation.
 type Missing struct {
-	Explained   uint64             // so many messages may be missing, those that erasures are about to remove among them
-	Undelivered projections.Ranges // counted by the server as there, and not delivered; nobody has accepted that yet
+	Explained   uint64        // so many messages may be missing, those that erasures are about to remove among them
+	Undelivered engine.Ranges // counted by the server as there, and not delivered; nobody has accepted that yet
 }
 
 // ErrSchema means that the database was not migrated for this program.
 var ErrSchema = errors.New("the database's schema is older than this program: `projector provision` brings it up to date")
 
 // FindMissing reads it; [ErrNotFound] where the stream was not taken on yet.
-func FindMissing(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) (m Missing, err error) {
+func FindMissing(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo) (m Missing, err error) {
 	err = pool.QueryRow(ctx, `SELECT explained FROM export.missing WHERE stream_name = $1 AND stream_created = $2`,
 		info.Name, info.Created).Scan(&m.Explained)
 	if err == nil {
@@ -43,14 +43,14 @@ func FindMissing(ctx context.Context, pool *pgxpool.Pool, info projections.Strea
 }
 
 // readRanges reads a column of positions.
-func readRanges(ctx context.Context, db querier, info projections.StreamInfo, column string) (out projections.Ranges, err error) {
+func readRanges(ctx context.Context, db querier, info engine.StreamInfo, column string) (out engine.Ranges, err error) {
 	rows, err := db.Query(ctx, `
 SELECT lower(r), upper(r) - 1 FROM export.missing, unnest(`+column+`) AS r WHERE stream_name = $1 AND stream_created = $2 ORDER BY 1`,
 		info.Name, info.Created)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (x projections.Range, err error) {
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (x engine.Range, err error) {
 		err = r.Scan(&x.First, &x.Last)
 		return x, err
 	})
@@ -58,7 +58,7 @@ SELECT lower(r), upper(r) - 1 FROM export.missing, unnest(`+column+`) AS r WHERE
 
 // Known are the positions that were missing when the stream was taken on, or
 // were accepted as lost, whether the server counts those as gone or not.
-func Known(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) (projections.Ranges, error) {
+func Known(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo) (engine.Ranges, error) {
 	known, err := readRanges(ctx, pool, info, "known")
 	if err != nil {
 		return nil, fmt.Errorf("read what stream %s is missing: %w", info.Name, err)
@@ -71,7 +71,7 @@ func multirange(first, last string) string {
 	return `coalesce((SELECT range_agg(int8range(f, l, '[]')) FROM unnest(` + first + `::bigint[], ` + last + `::bigint[]) AS u (f, l)), '{}')`
 }
 
-func bounds(r projections.Ranges) (first, last []int64) {
+func bounds(r engine.Ranges) (first, last []int64) {
 	first, last = make([]int64, len(r)), make([]int64, len(r))
 	for i, x := range r {
 		first[i], last[i] = int64(x.First), int64(x.Last)
@@ -81,7 +81,7 @@ func bounds(r projections.Ranges) (first, last []int64) {
 
 // TakeOn notes what a stream is missing that was not looked at before: gone, of
 // the same answer of the server as info. Of several who do so the first counts.
-func TakeOn(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, gone projections.Ranges) error {
+func TakeOn(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, gone engine.Ranges) error {
 	first, last := bounds(gone)
 	_, err := pool.Exec(ctx, `
 INSERT INTO export.missing (stream_name, stream_created, explained, known) VALUES ($1, $2, $3, `+multirange("$4", "$5")+`)
@@ -96,7 +96,7 @@ ON CONFLICT DO NOTHING`, info.Name, info.Created, int64(info.Missing()), first, 
 // removed, all of them: to be called before, and committed when it returns. What
 // somebody has noted already counts once. Whoever is killed then has explained
 // messages that are still there, until somebody removes them.
-func BookRemovals(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, positions []uint64) error {
+func BookRemovals(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, positions []uint64) error {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		var stream int32
 		err := tx.QueryRow(ctx, `
@@ -128,7 +128,7 @@ INSERT INTO export.removals (stream, position) SELECT $1, unnest($2::bigint[]) O
 
 // Unexplained are those of the positions that are neither known to be missing,
 // or accepted as lost, nor an erasure's. The server's answer is of before.
-func Unexplained(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, gone projections.Ranges) (projections.Ranges, error) {
+func Unexplained(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, gone engine.Ranges) (engine.Ranges, error) {
 	known, err := Known(ctx, pool, info)
 	if err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func Unexplained(ctx context.Context, pool *pgxpool.Pool, info projections.Strea
 }
 
 // NotRemoved are those of the positions that no erasure has noted.
-func NotRemoved(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, left projections.Ranges) (projections.Ranges, error) {
+func NotRemoved(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, left engine.Ranges) (engine.Ranges, error) {
 	if len(left) == 0 {
 		return nil, nil
 	}
@@ -152,9 +152,9 @@ WHERE stream_name = $1 AND stream_created = $2 AND position BETWEEN $3 AND $4 OR
 	if err != nil {
 		return nil, fmt.Errorf("read what was removed from stream %s: %w", info.Name, err)
 	}
-	ours := make(projections.Ranges, 0, len(removed))
+	ours := make(engine.Ranges, 0, len(removed))
 	for _, p := range removed {
-		ours = append(ours, projections.Range{First: uint64(p), Last: uint64(p)})
+		ours = append(ours, engine.Range{First: uint64(p), Last: uint64(p)})
 	}
 	return left.Without(ours.Union(nil)), nil
 }
@@ -162,7 +162,7 @@ WHERE stream_name = $1 AND stream_created = $2 AND position BETWEEN $3 AND $4 OR
 // NoteExplained raises how many messages may be missing, where each of them is
 // accounted for: some that the server counted as there were accepted as lost,
 // and it counts them as gone by now.
-func NoteExplained(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo) error {
+func NoteExplained(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo) error {
 	_, err := pool.Exec(ctx, `
 UPDATE export.missing SET explained = greatest(explained, $3) WHERE stream_name = $1 AND stream_created = $2`,
 		info.Name, info.Created, int64(info.Missing()))
@@ -174,7 +174,7 @@ UPDATE export.missing SET explained = greatest(explained, $3) WHERE stream_name 
 
 // NoteUndelivered notes the positions that the server counts as there and does
 // not deliver, in the place of those that were noted before.
-func NoteUndelivered(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, those projections.Ranges) error {
+func NoteUndelivered(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, those engine.Ranges) error {
 	first, last := bounds(those)
 	_, err := pool.Exec(ctx, `
 UPDATE export.missing SET undelivered = `+multirange("$3", "$4")+` WHERE stream_name = $1 AND stream_created = $2`,
@@ -193,7 +193,7 @@ const attempted = 10 * time.Minute
 // and so many may be missing, beside what an erasure has yet to remove.
 // That stays noted, but for what nobody has removed for ten minutes: its position
 // may have been given out again by then. lost, where not empty, goes on record as given up by the live generation.
-func AcceptMissing(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, missing uint64, gone, undelivered, lost projections.Ranges) error {
+func AcceptMissing(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, missing uint64, gone, undelivered, lost engine.Ranges) error {
 	first, last := bounds(gone.Union(undelivered))
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		var stream int32

@@ -9,12 +9,12 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
 // missing is what the database says of a stream, which has to be taken on.
-func missing(t *testing.T, pool *pgxpool.Pool, info projections.StreamInfo) readmodel.Missing {
+func missing(t *testing.T, pool *pgxpool.Pool, info engine.StreamInfo) readmodel.Missing {
 	t.Helper()
 	m, err := readmodel.FindMissing(t.Context(), pool, info)
 	if err != nil {
@@ -23,7 +23,7 @@ func missing(t *testing.T, pool *pgxpool.Pool, info projections.StreamInfo) read
 	return m
 }
 
-func unexplained(t *testing.T, pool *pgxpool.Pool, info projections.StreamInfo, gone projections.Ranges) string {
+func unexplained(t *testing.T, pool *pgxpool.Pool, info engine.StreamInfo, gone engine.Ranges) string {
 	t.Helper()
 	those, err := readmodel.Unexplained(t.Context(), pool, info, gone)
 	if err != nil {
@@ -39,8 +39,8 @@ func TestRemovalsAreNotedOnce(t *testing.T) {
 	ctx := t.Context()
 	pool, _ := open(t)
 	created := time.Date(2026, 3, 1, 0, 0, 0, 123456789, time.UTC)
-	info := projections.StreamInfo{Name: "S", Created: created, First: 11, Last: 100, Messages: 85}
-	gone := projections.RangesOf(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21, 30, 40, 50)
+	info := engine.StreamInfo{Name: "S", Created: created, First: 11, Last: 100, Messages: 85}
+	gone := engine.RangesOf(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21, 30, 40, 50)
 	if _, err := readmodel.FindMissing(ctx, pool, info); !errors.Is(err, readmodel.ErrNotFound) {
 		t.Fatalf("before: %v", err)
 	}
@@ -53,7 +53,7 @@ func TestRemovalsAreNotedOnce(t *testing.T) {
 		}
 		info.Messages, gone = 0, nil // who comes later does not count
 	}
-	info.Messages, gone = 85, projections.RangesOf(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21, 30, 40, 50)
+	info.Messages, gone = 85, engine.RangesOf(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21, 30, 40, 50)
 	if m := missing(t, pool, info); m.Explained != 15 {
 		t.Errorf("%d are explained, want 15", m.Explained)
 	}
@@ -73,7 +73,7 @@ func TestRemovalsAreNotedOnce(t *testing.T) {
 	if m := missing(t, pool, info); m.Explained != 15+17 {
 		t.Errorf("%d are explained, want 32", m.Explained)
 	}
-	if those := unexplained(t, pool, info, gone.Union(projections.Ranges{{First: 58, Last: 80}})); those != "58–59, 77–80" {
+	if those := unexplained(t, pool, info, gone.Union(engine.Ranges{{First: 58, Last: 80}})); those != "58–59, 77–80" {
 		t.Errorf("unexplained are %s", those)
 	}
 	other := info
@@ -81,7 +81,7 @@ func TestRemovalsAreNotedOnce(t *testing.T) {
 	if err := readmodel.TakeOn(ctx, pool, other, nil); err != nil {
 		t.Fatal(err)
 	}
-	if those := unexplained(t, pool, other, projections.RangesOf(60, 61)); those != "60–61" {
+	if those := unexplained(t, pool, other, engine.RangesOf(60, 61)); those != "60–61" {
 		t.Errorf("of another stream unexplained are %s", those)
 	}
 }
@@ -92,7 +92,7 @@ func TestRemovalsAreNotedOnce(t *testing.T) {
 func TestWhatIsAcceptedIsKnown(t *testing.T) {
 	ctx := t.Context()
 	pool, _ := open(t)
-	info := projections.StreamInfo{Name: "S", Created: time.Now(), First: 1, Last: 100, Messages: 100}
+	info := engine.StreamInfo{Name: "S", Created: time.Now(), First: 1, Last: 100, Messages: 100}
 	if err := readmodel.TakeOn(ctx, pool, info, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -102,15 +102,15 @@ func TestWhatIsAcceptedIsKnown(t *testing.T) {
 	if _, err := pool.Exec(ctx, `UPDATE export.removals SET booked_at = now() - interval '2 days' WHERE position = 4`); err != nil {
 		t.Fatal(err)
 	}
-	if err := readmodel.NoteUndelivered(ctx, pool, info, projections.RangesOf(90)); err != nil {
+	if err := readmodel.NoteUndelivered(ctx, pool, info, engine.RangesOf(90)); err != nil {
 		t.Fatal(err)
 	}
 	if m := missing(t, pool, info); m.Explained != 4 || m.Undelivered.String() != "90" {
 		t.Errorf("before: %+v", m)
 	}
 	info.Messages = 97 // 1 and 2 were removed by then, and 50 is lost
-	gone := projections.RangesOf(1, 2, 50)
-	if err := readmodel.AcceptMissing(ctx, pool, info, info.Missing(), gone, projections.RangesOf(90), projections.RangesOf(50, 90)); err != nil {
+	gone := engine.RangesOf(1, 2, 50)
+	if err := readmodel.AcceptMissing(ctx, pool, info, info.Missing(), gone, engine.RangesOf(90), engine.RangesOf(50, 90)); err != nil {
 		t.Fatal(err)
 	}
 	if m := missing(t, pool, info); m.Explained != 4 || len(m.Undelivered) > 0 {
@@ -120,7 +120,7 @@ func TestWhatIsAcceptedIsKnown(t *testing.T) {
 	if err != nil || known.String() != "1–2, 50, 90" {
 		t.Errorf("known are %v, %v", known, err)
 	}
-	if those := unexplained(t, pool, info, projections.RangesOf(1, 2, 3, 4, 50, 90)); those != "4" {
+	if those := unexplained(t, pool, info, engine.RangesOf(1, 2, 3, 4, 50, 90)); those != "4" {
 		t.Errorf("unexplained are %s", those)
 	}
 	if err := readmodel.BookRemovals(ctx, pool, info, []uint64{3, 4}); err != nil {
@@ -138,7 +138,7 @@ func TestWhatIsAcceptedIsKnown(t *testing.T) {
 	if err != nil || noted != "3,4" {
 		t.Errorf("noted are %s, %v", noted, err)
 	}
-	if s := fmt.Sprint(projections.Ranges(nil)); s != "" {
+	if s := fmt.Sprint(engine.Ranges(nil)); s != "" {
 		t.Errorf("none are %q", s)
 	}
 }

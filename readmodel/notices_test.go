@@ -10,7 +10,7 @@ import (
 
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/workload"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -65,7 +65,7 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	defer pool.Close()
 	log := newLog(3, 400, workload.Config{Accounts: 5})
 	s := readmodel.NewStore(pool, "one", quiet)
-	log[:100].into(t, s, projections.Options{})
+	log[:100].into(t, s, engine.Options{})
 	notices := heard(t, server.URL())
 
 	for _, sql := range []string{`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`, `SELECT pg_reload_conf()`} {
@@ -98,7 +98,7 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	}
 	limit, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	p := projections.New(log[:300], s, projections.Options{Logger: quiet})
+	p := engine.New(log[:300], s, engine.Options{Logger: quiet})
 	defer p.Close()
 	if err := p.RunToEnd(limit); err != nil {
 		t.Errorf("commits wait for somebody else's notice: %v", err)
@@ -120,7 +120,7 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	if _, err := pool.Exec(ctx, `SELECT pg_cancel_backend($1)`, int32(pid)); err != nil {
 		t.Fatal(err)
 	}
-	log.into(t, readmodel.NewStore(pool, "two", quiet), projections.Options{})
+	log.into(t, readmodel.NewStore(pool, "two", quiet), engine.Options{})
 	select {
 	case <-notices:
 	case <-time.After(20 * time.Second):
@@ -146,14 +146,14 @@ func TestWhoNotifies(t *testing.T) {
 			t.Errorf("%s: nobody was told", what)
 		}
 	}
-	log[:100].into(t, s, projections.Options{})
+	log[:100].into(t, s, engine.Options{})
 	told("live")
 	s.Close(t.Context()) // all that was due is sent then
 	for len(notices) > 0 {
 		<-notices
 	}
 	b := readmodel.NewBuilder(pool, "builder", false, quiet)
-	log.into(t, b, projections.Options{})
+	log.into(t, b, engine.Options{})
 	b.Close(t.Context())
 	// What was sent before this comes before it.
 	if _, err := pool.Exec(t.Context(), `SELECT export.advance(1, ARRAY[0], ARRAY[c.position], ARRAY[c.position], ARRAY[c.epoch], ARRAY[now()],

@@ -7,10 +7,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
-// Owned implements [projections.Store].
-func (s *Store) Owned(ctx context.Context, generation int64, partitions []int) (own []projections.Checkpoint, err error) {
+// Owned implements [engine.Store].
+func (s *Store) Owned(ctx context.Context, generation int64, partitions []int) (own []engine.Checkpoint, err error) {
 	var current bool
 	q := &pgx.Batch{}
 	q.Queue(`
@@ -28,7 +29,7 @@ FROM export.checkpoints WHERE generation = $1 AND owner = $2 AND partition = ANY
 		return nil, fmt.Errorf("look where partitions stand: %w", err)
 	}
 	if !current {
-		return nil, fmt.Errorf("%w: generation %d is no longer what this program projects", projections.ErrFenced, generation)
+		return nil, fmt.Errorf("%w: generation %d is no longer what this program projects", engine.ErrFenced, generation)
 	}
 	return own, nil
 }

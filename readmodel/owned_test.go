@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -32,7 +32,7 @@ UPDATE export.checkpoints SET owner = 'another' WHERE partition = 2`); err != ni
 	if err := readmodel.AcceptStream(t.Context(), pool, g, other, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Owned(t.Context(), 1, []int{0}); !errors.Is(err, projections.ErrFenced) {
+	if _, err := s.Owned(t.Context(), 1, []int{0}); !errors.Is(err, engine.ErrFenced) {
 		t.Errorf("on another stream: %v", err)
 	}
 }
@@ -46,7 +46,7 @@ func TestReleaseTellsWhetherItDid(t *testing.T) {
 	if _, err := pool.Exec(t.Context(), `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE partition = 1`); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Release(t.Context(), 1, c); !errors.Is(err, projections.ErrFenced) {
+	if err := s.Release(t.Context(), 1, c); !errors.Is(err, engine.ErrFenced) {
 		t.Errorf("in an epoch that is over: %v", err)
 	}
 	own, err := s.Owned(t.Context(), 1, []int{1})

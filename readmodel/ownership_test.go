@@ -11,6 +11,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/local/postgres"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -30,7 +31,7 @@ func TestTwoOwnersNeverBothCommit(t *testing.T) {
 	b.at = a.at
 
 	a.apply(events.NewUserEmailChanged(a.meta(), a.id, events.UserEmailChanged{Email: "old-owner@example.org"}))
-	if err := a.commit(); !errors.Is(err, projections.ErrFenced) {
+	if err := a.commit(); !errors.Is(err, engine.ErrFenced) {
 		t.Fatalf("the old owner's commit: %v, want fenced", err)
 	}
 	b.reload(mustMessage(t)(events.NewUserEmailChanged(b.meta(), b.id, events.UserEmailChanged{Email: "new-owner@example.org"})))
@@ -41,7 +42,7 @@ func TestTwoOwnersNeverBothCommit(t *testing.T) {
 	if _, err := s.Share(t.Context(), 1, true); err == nil { // its connection was ended
 		t.Error("the old owner is still a member")
 	}
-	if _, err := s.Share(t.Context(), 1, true); !errors.Is(err, projections.ErrFenced) {
+	if _, err := s.Share(t.Context(), 1, true); !errors.Is(err, engine.ErrFenced) {
 		t.Errorf("the old owner tells that it lives: %v, want fenced", err)
 	}
 }
@@ -67,18 +68,18 @@ func TestFencedBatchWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	epoch := a.own.Checkpoints[1].Epoch
-	for name, bad := range map[string]projections.Advance{
+	for name, bad := range map[string]engine.Advance{
 		"position behind": {Partition: 1, From: 5, To: 6, Epoch: epoch},
 		"epoch before":    {Partition: 1, To: 6, Epoch: epoch - 1},
 		"epoch after":     {Partition: 1, To: 6, Epoch: epoch + 1},
 		"no partition":    {Partition: 99, To: 6, Epoch: epoch},
 	} {
 		bad.AsOf = noon
-		err := s.Commit(t.Context(), &projections.Batch{Generation: 1, Changes: []projections.Change{ch},
+		err := s.Commit(t.Context(), &engine.Batch{Generation: 1, Changes: []projections.Change{ch},
 			Tiers:    []projections.TierDefinition{freeTier},
 			Parked:   []projections.ParkedMessage{{Position: 1, Account: &a.id, Time: noon, Payload: []byte("x")}},
-			Advances: []projections.Advance{{Partition: 0, To: 6, Epoch: epoch, AsOf: noon}, bad}})
-		if !errors.Is(err, projections.ErrFenced) {
+			Advances: []engine.Advance{{Partition: 0, To: 6, Epoch: epoch, AsOf: noon}, bad}})
+		if !errors.Is(err, engine.ErrFenced) {
 			t.Errorf("%s: %v, want fenced", name, err)
 		}
 	}
@@ -102,7 +103,7 @@ func TestForeignGenerationsAreRefused(t *testing.T) {
 			if _, err := pool.Exec(t.Context(), change); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.Acquire(t.Context(), stream); !errors.Is(err, projections.ErrRefused) {
+			if _, err := s.Acquire(t.Context(), stream); !errors.Is(err, engine.ErrRefused) {
 				t.Errorf("%v, want refused", err)
 			}
 		})

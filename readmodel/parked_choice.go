@@ -11,14 +11,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // ParkedChoice is what a [ParkedFilter] means at one time.
 type ParkedChoice struct {
 	Of     int64 // messages that were parked, of which these were chosen
 	Those  []ChosenParked
-	Stream projections.StreamIdentity // that their positions are of
+	Stream engine.StreamIdentity // that their positions are of
 }
 
 // ChosenParked is one of those.

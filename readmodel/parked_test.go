@@ -15,7 +15,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -170,7 +170,7 @@ func TestDismissalsCountWhateverGoesOn(t *testing.T) {
 func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 	log := newLog(seed+300, 2000, workload.Config{Accounts: 12, HostileShare: 0.4, ErasureShare: 0.001})
 	pool, s := open(t)
-	log[:1400].into(t, s, projections.Options{})
+	log[:1400].into(t, s, engine.Options{})
 	heard := log[:1400].consumed(t)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -225,14 +225,14 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 	}
 	built := make(chan error, 1)
 	go func() {
-		p := projections.New(log, readmodel.NewBuilder(pool, "builder", false, quiet), projections.Options{Logger: quiet,
-			Batch: projections.Bound{Events: 8, Bytes: 1 << 20}})
+		p := engine.New(log, readmodel.NewBuilder(pool, "builder", false, quiet), engine.Options{Logger: quiet,
+			Batch: engine.Bound{Events: 8, Bytes: 1 << 20}})
 		defer p.Close()
 		built <- p.RunToEnd(ctx)
 	}()
 	for n := 1500; n <= len(log); n += 100 {
 		for again := true; again; {
-			p := projections.New(log[:n], s, projections.Options{Logger: quiet, Batch: projections.Bound{Events: 40, Bytes: 1 << 20}})
+			p := engine.New(log[:n], s, engine.Options{Logger: quiet, Batch: engine.Bound{Events: 40, Bytes: 1 << 20}})
 			again = p.RunToEnd(ctx) != nil && ctx.Err() == nil // it was fenced
 			p.Close()
 		}

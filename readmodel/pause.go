@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // pausedCode is the SQLSTATE of export.stand_still.
@@ -24,7 +24,7 @@ const standStillWithin = 30 * time.Second
 // the transactions at hand. Where it is paused already, since when and by whom
 // stays, and so does the note unless there is another one. On an error nothing
 // has changed.
-func StandStill(ctx context.Context, pool *pgxpool.Pool, by, note string) (p projections.Pause, already bool, err error) {
+func StandStill(ctx context.Context, pool *pgxpool.Pool, by, note string) (p engine.Pause, already bool, err error) {
 	began := time.Now()
 	for {
 		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -50,7 +50,7 @@ func StandStill(ctx context.Context, pool *pgxpool.Pool, by, note string) (p pro
 	return p, already, nil
 }
 
-func standStill(ctx context.Context, tx pgx.Tx, by, note string) (p projections.Pause, already bool, err error) {
+func standStill(ctx context.Context, tx pgx.Tx, by, note string) (p engine.Pause, already bool, err error) {
 	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, milliseconds(standStillWithin)); err != nil {
 		return p, false, err
 	}
@@ -74,9 +74,9 @@ RETURNING paused_at, paused_by, note, xmax <> 0`, by, note).Scan(&p.Since, &p.By
 }
 
 // GoOn ends the pause, and says which it was; nil where there was none.
-func GoOn(ctx context.Context, pool *pgxpool.Pool) (was *projections.Pause, err error) {
+func GoOn(ctx context.Context, pool *pgxpool.Pool) (was *engine.Pause, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		was = &projections.Pause{}
+		was = &engine.Pause{}
 		err := tx.QueryRow(ctx, `DELETE FROM export.pause RETURNING paused_at, paused_by, note`).Scan(&was.Since, &was.By, &was.Note)
 		if errors.Is(err, pgx.ErrNoRows) {
 			was = nil
@@ -93,8 +93,8 @@ func GoOn(ctx context.Context, pool *pgxpool.Pool) (was *projections.Pause, err 
 
 // FindPause is the pause there is, and how far the live generation stands; nil
 // where projecting is not paused.
-func FindPause(ctx context.Context, db querier) (*projections.Pause, error) {
-	p := &projections.Pause{}
+func FindPause(ctx context.Context, db querier) (*engine.Pause, error) {
+	p := &engine.Pause{}
 	var asOf *time.Time
 	err := db.QueryRow(ctx, `
 SELECT p.paused_at, p.paused_by, p.note, coalesce(c.generation, 0), coalesce(c.position, 0), c.as_of
@@ -113,7 +113,7 @@ FROM export.pause p LEFT JOIN LATERAL (
 	return p, nil
 }
 
-// CheckPaused is [projections.ErrPaused], with what ends it, while projecting is
+// CheckPaused is [engine.ErrPaused], with what ends it, while projecting is
 // paused.
 func CheckPaused(ctx context.Context, db querier) error {
 	p, err := FindPause(ctx, db)
@@ -131,8 +131,8 @@ func beforePause(err error) error {
 	return err
 }
 
-// Paused implements [projections.Store].
-func (s *Store) Paused(ctx context.Context) (*projections.Pause, error) {
+// Paused implements [engine.Store].
+func (s *Store) Paused(ctx context.Context) (*engine.Pause, error) {
 	if s.members != nil {
 		s.members.keep(s.Takeover)
 		attended, end := s.members.attended(ctx)
@@ -144,7 +144,7 @@ func (s *Store) Paused(ctx context.Context) (*projections.Pause, error) {
 			return nil, err
 		}
 	}
-	var p *projections.Pause
+	var p *engine.Pause
 	err := s.patience.with(ctx, func(ctx context.Context) (err error) {
 		p, err = FindPause(ctx, s.pool)
 		return err

@@ -12,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -50,7 +50,7 @@ func TestNoCheckpointMovesOncePaused(t *testing.T) {
 	builder := readmodel.NewBuilder(pool, "builder", false, quiet)
 	t.Cleanup(func() { builder.Close(context.Background()) })
 	stores := []*readmodel.Store{live, builder}
-	var owned []projections.Ownership
+	var owned []engine.Ownership
 	for _, s := range stores {
 		owned = append(owned, acquire(t, s))
 	}
@@ -63,13 +63,13 @@ func TestNoCheckpointMovesOncePaused(t *testing.T) {
 				c := &owned[i].Checkpoints[p]
 				writers.Go(func() {
 					for ctx.Err() == nil {
-						a := projections.Advance{Partition: c.Partition, From: c.Position, To: c.Position + 1, Epoch: c.Epoch, AsOf: noon}
-						err := s.Commit(t.Context(), &projections.Batch{Generation: owned[i].Generation, Advances: []projections.Advance{a}})
+						a := engine.Advance{Partition: c.Partition, From: c.Position, To: c.Position + 1, Epoch: c.Epoch, AsOf: noon}
+						err := s.Commit(t.Context(), &engine.Batch{Generation: owned[i].Generation, Advances: []engine.Advance{a}})
 						switch {
 						case err == nil:
 							c.Position++
 							moved.Add(1)
-						case errors.Is(err, projections.ErrPaused):
+						case errors.Is(err, engine.ErrPaused):
 							refused.Add(1)
 						default:
 							t.Error(err)
@@ -120,13 +120,13 @@ func TestPausedNothingMovesThem(t *testing.T) {
 	before := where(t, pool)
 	for what, act := range map[string]func() error{
 		"a commit": func() error {
-			return live.Commit(t.Context(), &projections.Batch{Generation: 1, Advances: []projections.Advance{{Partition: 1, To: 5, Epoch: own.Checkpoints[1].Epoch, AsOf: noon}}})
+			return live.Commit(t.Context(), &engine.Batch{Generation: 1, Advances: []engine.Advance{{Partition: 1, To: 5, Epoch: own.Checkpoints[1].Epoch, AsOf: noon}}})
 		},
 		"an older program's commit": func() error {
 			_, err := pool.Exec(t.Context(), `SELECT export.advance(1, '{1}', '{0}', '{5}', ARRAY[$1::bigint], '{now}', '{5}', '{0}', '{0}', '{0}', '{0}')`,
 				own.Checkpoints[1].Epoch)
 			if err != nil && strings.Contains(err.Error(), "AE003") {
-				return projections.PausedError("")
+				return engine.PausedError("")
 			}
 			return err
 		},
@@ -152,7 +152,7 @@ func TestPausedNothingMovesThem(t *testing.T) {
 			return readmodel.AcceptStream(t.Context(), pool, g, stream, map[int]time.Time{1: noon})
 		},
 	} {
-		if err := act(); !errors.Is(err, projections.ErrPaused) || !strings.Contains(err.Error(), "`projector resume` ends that") {
+		if err := act(); !errors.Is(err, engine.ErrPaused) || !strings.Contains(err.Error(), "`projector resume` ends that") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

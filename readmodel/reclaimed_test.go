@@ -13,6 +13,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/workload"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -63,7 +64,7 @@ func nothing(t *testing.T, pool *pgxpool.Pool, sql string) {
 func TestLostRowEndedForAnother(t *testing.T) {
 	log := newBusyLog(8, 300, workload.Config{Accounts: 4})
 	pool, s := open(t)
-	log.into(t, s, projections.Options{})
+	log.into(t, s, engine.Options{})
 	var some events.UUID
 	for id := range log.consumed(t) {
 		some = id
@@ -85,9 +86,9 @@ func TestRollbackWaitsForItself(t *testing.T) {
 	whole := newBusyLog(8, 400, workload.Config{Accounts: 6})
 	log := whole[:300]
 	pool, live := open(t)
-	log.into(t, live, projections.Options{})
+	log.into(t, live, engine.Options{})
 	builder := readmodel.NewBuilder(pool, "builder", false, quiet)
-	log.into(t, builder, projections.Options{})
+	log.into(t, builder, engine.Options{})
 	builder.Close(t.Context())
 	if err := readmodel.Cutover(t.Context(), pool, 1, 2, false, func(context.Context) error { return nil }); err != nil {
 		t.Fatal(err)
@@ -95,11 +96,11 @@ func TestRollbackWaitsForItself(t *testing.T) {
 	reviver := readmodel.NewReviver(pool, "reviver", 1, quiet)
 	defer reviver.Close(context.Background())
 	source := &growing{messageLog: log}
-	p := projections.New(source, reviver, projections.Options{Logger: quiet})
+	p := engine.New(source, reviver, engine.Options{Logger: quiet})
 	defer p.Close()
 	toEnd := func(ctx context.Context) error { // of cmd/projector/rebuild.go
 		err := p.RunToEnd(ctx)
-		for errors.Is(err, projections.ErrFenced) && ctx.Err() == nil {
+		for errors.Is(err, engine.ErrFenced) && ctx.Err() == nil {
 			err = p.RunToEnd(ctx)
 		}
 		return err
@@ -129,7 +130,7 @@ func TestRollbackWaitsForItself(t *testing.T) {
 // growing is a log that is replaced.
 type growing struct{ messageLog }
 
-func (g *growing) Open(_ context.Context, after uint64) (projections.Reader, error) {
+func (g *growing) Open(_ context.Context, after uint64) (engine.Reader, error) {
 	return &growingReader{g, after}, nil
 }
 
@@ -140,7 +141,7 @@ type growingReader struct {
 
 func (r *growingReader) Close() {}
 
-func (r *growingReader) Next(ctx context.Context, buf []projections.Message, bound projections.Bound) ([]projections.Message, error) {
+func (r *growingReader) Next(ctx context.Context, buf []projections.Message, bound engine.Bound) ([]projections.Message, error) {
 	rest := r.of.after(r.after)
 	if len(rest) == 0 {
 		<-ctx.Done()

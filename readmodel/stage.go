@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // staging brings what accounts are to be replaced with into temporary tables of a
@@ -68,7 +68,7 @@ func (s *staging) send(queue func(q statement)) {
 
 // put stages what the accounts have beside their rows, in the place of what was
 // staged before.
-func (s *staging) put(b *projections.Batch) {
+func (s *staging) put(b *engine.Batch) {
 	s.send(func(q statement) {
 		if s.made {
 			s.each(q, `TRUNCATE {staged}`)
@@ -107,7 +107,7 @@ INSERT INTO {fresh} SELECT {columns} FROM {staged} s WHERE s.account_id = ANY($1
 
 // apply makes what is stored what is staged, with the accounts' rows, advances,
 // and fences the partition's projector.
-func (s *staging) apply(b *projections.Batch, partition int) {
+func (s *staging) apply(b *engine.Batch, partition int) {
 	s.send(func(q statement) {
 		queueAdvances(q, b)
 		s.each(q, `DELETE FROM {stored} t USING {gone} s WHERE {same key}`)

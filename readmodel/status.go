@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // ErrNotFound means that there is nothing under the given key.
@@ -26,7 +27,7 @@ type Status struct {
 
 // PartitionStatus is one partition's checkpoint.
 type PartitionStatus struct {
-	projections.Checkpoint
+	engine.Checkpoint
 	Owner string
 }
 

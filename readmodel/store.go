@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 //go:embed generation.sql
@@ -27,7 +28,7 @@ const fencedCode = "AE001"
 const joinTimeout = 30 * time.Second
 
 // Store is the read model as a projector writes it; it implements
-// [projections.Store]. A Store is used by one projector at a time.
+// [engine.Store]. A Store is used by one projector at a time.
 type Store struct {
 	// Takeover is how long a replica that has gone silent keeps its partitions
 	// at most; the same for all replicas. Default [DefaultTakeover].
@@ -52,12 +53,12 @@ type Store struct {
 	role    string    // without members: what one replica at a time does; names the lock
 	lock    *pgx.Conn // holds it
 
-	acquired atomic.Int64               // generation, without members
-	stream   projections.StreamIdentity // that the generation was folded from when it was joined
+	acquired atomic.Int64          // generation, without members
+	stream   engine.StreamIdentity // that the generation was folded from when it was joined
 }
 
 // chooser finds or makes the generation to write.
-type chooser func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error)
+type chooser func(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) (Generation, error)
 
 // NewStore writes the live generation through the pool, and the first one where
 // there is none. It shares the partitions with all other such stores. owner
@@ -65,7 +66,7 @@ type chooser func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo)
 // pool's connections should have its [ApplicationName].
 func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
 	s := &Store{pool: pool, owner: owner, log: log, notices: newNotices(pool, movedOn, log),
-		choose: func(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
+		choose: func(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) (Generation, error) {
 			g, err := liveGeneration(ctx, tx)
 			if errors.Is(err, ErrNoGeneration) {
 				g, err = createGeneration(ctx, tx, stream, StateLive)
@@ -94,9 +95,9 @@ func (s *Store) Close(ctx context.Context) {
 
 func schema(generation int64) string { return fmt.Sprintf("export_g%d", generation) }
 
-// Acquire implements [projections.Store]. Safety does not rest on who owns
+// Acquire implements [engine.Store]. Safety does not rest on who owns
 // what but on the epochs, which every change of owner moves on.
-func (s *Store) Acquire(ctx context.Context, stream projections.StreamInfo) (own projections.Ownership, err error) {
+func (s *Store) Acquire(ctx context.Context, stream engine.StreamInfo) (own engine.Ownership, err error) {
 	if s.members != nil {
 		return s.join(ctx, stream)
 	}
@@ -127,13 +128,13 @@ func (s *Store) Acquire(ctx context.Context, stream projections.StreamInfo) (own
 // first Acquire has succeeded.
 func (s *Store) Acquired() int64 { return s.acquired.Load() }
 
-func ownership(g Generation) projections.Ownership {
-	return projections.Ownership{Generation: g.Number, Stream: g.Stream}
+func ownership(g Generation) engine.Ownership {
+	return engine.Ownership{Generation: g.Number, Stream: g.Stream}
 }
 
 // join makes this replica a member, and takes its share of the partitions that
 // are free.
-func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own projections.Ownership, err error) {
+func (s *Store) join(ctx context.Context, stream engine.StreamInfo) (own engine.Ownership, err error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	m := s.members
@@ -171,7 +172,7 @@ func (s *Store) join(ctx context.Context, stream projections.StreamInfo) (own pr
 	if err == nil {
 		m.joined = true
 		m.notices.due()
-		var share projections.Share
+		var share engine.Share
 		share, err = m.share(ctx, own.Generation, true)
 		own.Checkpoints = share.Owned
 	}
@@ -193,10 +194,10 @@ func (s *Store) answers(ctx context.Context) error {
 	return nil
 }
 
-// Share implements [projections.Store].
-func (s *Store) Share(ctx context.Context, generation int64, take bool) (projections.Share, error) {
+// Share implements [engine.Store].
+func (s *Store) Share(ctx context.Context, generation int64, take bool) (engine.Share, error) {
 	if s.members == nil {
-		return projections.Share{}, errors.New("this store shares no partitions")
+		return engine.Share{}, errors.New("this store shares no partitions")
 	}
 	ctx, end := s.members.attended(ctx)
 	defer end()
@@ -207,7 +208,7 @@ func (s *Store) Share(ctx context.Context, generation int64, take bool) (project
 	return share, err
 }
 
-// Moved implements [projections.Store].
+// Moved implements [engine.Store].
 func (s *Store) Moved(ctx context.Context) error {
 	if s.members == nil {
 		return errors.New("this store shares no partitions")
@@ -215,8 +216,8 @@ func (s *Store) Moved(ctx context.Context) error {
 	return s.members.moved(ctx)
 }
 
-// Release implements [projections.Store].
-func (s *Store) Release(ctx context.Context, generation int64, c projections.Checkpoint) error {
+// Release implements [engine.Store].
+func (s *Store) Release(ctx context.Context, generation int64, c engine.Checkpoint) error {
 	q := &pgx.Batch{}
 	var released bool
 	q.Queue(`
@@ -231,7 +232,7 @@ WHERE generation = $1 AND partition = $2 AND epoch = $3 AND owner = $4`, generat
 		return fmt.Errorf("release partition %d: %w", c.Partition, err)
 	}
 	if !released {
-		return fmt.Errorf("release partition %d: %w", c.Partition, projections.ErrFenced)
+		return fmt.Errorf("release partition %d: %w", c.Partition, engine.ErrFenced)
 	}
 	s.members.notices.due()
 	return nil
@@ -281,7 +282,7 @@ func (s *Store) exclude(ctx context.Context) error {
 }
 
 // generation is the one to write, where this program may write it.
-func (s *Store) generation(ctx context.Context, tx pgx.Tx, stream projections.StreamInfo) (Generation, error) {
+func (s *Store) generation(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) (Generation, error) {
 	g, err := s.choose(ctx, tx, stream)
 	if err != nil {
 		return g, err
@@ -306,7 +307,7 @@ func (s *Store) generation(ctx context.Context, tx pgx.Tx, stream projections.St
 	return g, nil
 }
 
-func takeCheckpoints(ctx context.Context, tx pgx.Tx, generation int64, owner string) ([]projections.Checkpoint, error) {
+func takeCheckpoints(ctx context.Context, tx pgx.Tx, generation int64, owner string) ([]engine.Checkpoint, error) {
 	rows, err := tx.Query(ctx, `
 WITH taken AS (
     UPDATE export.checkpoints SET epoch = epoch + 1, owner = $2 WHERE generation = $1
@@ -326,10 +327,10 @@ SELECT partition, position, epoch, as_of, last_position, last_at, last_digest FR
 func fenced(err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == fencedCode {
-		return fmt.Errorf("%w: %s", projections.ErrFenced, pg.Message)
+		return fmt.Errorf("%w: %s", engine.ErrFenced, pg.Message)
 	}
 	if pg != nil && pg.Code == pausedCode {
-		return projections.PausedError(pg.Message)
+		return engine.PausedError(pg.Message)
 	}
 	return err
 }

@@ -15,11 +15,12 @@ import (
 	"accountexport/events"
 	"accountexport/internal/local/postgres"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
 var (
-	stream = projections.StreamInfo{Name: "S", Created: time.Date(2026, 1, 1, 0, 0, 0, 123456000, time.UTC), Partitions: 4}
+	stream = engine.StreamInfo{Name: "S", Created: time.Date(2026, 1, 1, 0, 0, 0, 123456000, time.UTC), Partitions: 4}
 	noon   = time.Date(2026, 3, 25, 12, 0, 0, 0, time.UTC)
 	quiet  = slog.New(slog.DiscardHandler)
 )
@@ -40,7 +41,7 @@ func open(t *testing.T) (*pgxpool.Pool, *readmodel.Store) {
 	return pool, s
 }
 
-func acquire(t *testing.T, s *readmodel.Store) projections.Ownership {
+func acquire(t *testing.T, s *readmodel.Store) engine.Ownership {
 	t.Helper()
 	own, err := s.Acquire(t.Context(), stream)
 	if err != nil {
@@ -53,13 +54,13 @@ func acquire(t *testing.T, s *readmodel.Store) projections.Ownership {
 type account struct {
 	t     *testing.T
 	store *readmodel.Store
-	own   projections.Ownership
+	own   engine.Ownership
 	id    events.UUID
 	state *projections.Account
 	at    uint64
 }
 
-func newAccount(t *testing.T, s *readmodel.Store, own projections.Ownership, id string) *account {
+func newAccount(t *testing.T, s *readmodel.Store, own engine.Ownership, id string) *account {
 	t.Helper()
 	u, err := events.ParseUUID(id)
 	if err != nil {
@@ -96,8 +97,8 @@ func (a *account) commit(tiers ...projections.TierDefinition) error {
 		a.t.Fatal(err)
 	}
 	cp := &a.own.Checkpoints[1]
-	err = a.store.Commit(a.t.Context(), &projections.Batch{Generation: a.own.Generation, Changes: []projections.Change{ch}, Tiers: tiers,
-		Advances: []projections.Advance{{Partition: 1, From: cp.Position, To: a.at, Epoch: cp.Epoch, AsOf: noon,
+	err = a.store.Commit(a.t.Context(), &engine.Batch{Generation: a.own.Generation, Changes: []projections.Change{ch}, Tiers: tiers,
+		Advances: []engine.Advance{{Partition: 1, From: cp.Position, To: a.at, Epoch: cp.Epoch, AsOf: noon,
 			Tally: projections.Tally{1}}}})
 	if err == nil {
 		cp.Position = a.at

@@ -13,6 +13,7 @@ import (
 	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -24,10 +25,10 @@ var hostile = workload.Config{Accounts: 5, HostileShare: 0.1, ErasureShare: 0.00
 func TestRowsSayWhatWentIntoThem(t *testing.T) {
 	log := newBusyLog(testrun.Seed(t), 2000, hostile)
 	pool, live := open(t)
-	log.into(t, live, projections.Options{CacheBytes: 1, Lanes: 2, Batch: projections.Bound{Events: 60, Bytes: 1 << 20}})
+	log.into(t, live, engine.Options{CacheBytes: 1, Lanes: 2, Batch: engine.Bound{Events: 60, Bytes: 1 << 20}})
 	builder := readmodel.NewBuilder(pool, "builder", false, quiet)
 	t.Cleanup(func() { builder.Close(t.Context()) })
-	log.into(t, builder, projections.Options{CacheBytes: 1 << 20, Batch: projections.Bound{Events: 100_000, Bytes: 1 << 30}})
+	log.into(t, builder, engine.Options{CacheBytes: 1 << 20, Batch: engine.Bound{Events: 100_000, Bytes: 1 << 30}})
 	want := log.consumed(t)
 	ids := slices.Collect(maps.Keys(want))
 	one, other := says(t, pool, 1), says(t, pool, 2)

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // Survey is all that there is to say of how the read model is doing, as of one
@@ -18,11 +18,11 @@ import (
 type Survey struct {
 	Status
 	Ledger     Ledger
-	Unfinished []events.UUID      // accounts whose erasure was begun here and is not proven
-	Served     int64              // accounts on the ledger that the live generation has as alive
-	Pause      *projections.Pause // nil where projecting goes on
-	Building   *Unbuilt           // nil where no generation is being built
-	At         time.Time          // this program's clock, before it was read
+	Unfinished []events.UUID // accounts whose erasure was begun here and is not proven
+	Served     int64         // accounts on the ledger that the live generation has as alive
+	Pause      *engine.Pause // nil where projecting goes on
+	Building   *Unbuilt      // nil where no generation is being built
+	At         time.Time     // this program's clock, before it was read
 }
 
 // Unbuilt is a generation that is being built.

@@ -11,6 +11,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // ReadAccount calls each with an account's messages after a position, up to and
@@ -105,7 +106,7 @@ func swappable(ctx context.Context, db querier) (Generation, error) {
 	}
 	if g.Major != projections.VersionMajor || g.Minor > projections.VersionMinor {
 		return g, fmt.Errorf("%w: %w: generation %d was folded by projection version %s, and this program is %d.%d: `projector rebuild` instead",
-			projections.ErrRefused, projections.ErrVersion, g.Number, g.Version(), projections.VersionMajor, projections.VersionMinor)
+			engine.ErrRefused, engine.ErrVersion, g.Number, g.Version(), projections.VersionMajor, projections.VersionMinor)
 	}
 	gone, err := historyGone(ctx, db, g.Number)
 	if gone {
@@ -123,7 +124,7 @@ type swap struct {
 
 	// Before the lock, and right for as long as the partition's epoch and the
 	// accounts' positions are what they were then.
-	at    projections.Advance
+	at    engine.Advance
 	folds map[events.UUID]*refold
 	was   map[events.UUID]*stored // nil: no row
 
@@ -269,7 +270,7 @@ func (s *swap) run(ctx context.Context, tx pgx.Tx, ids []events.UUID) error {
 
 // since is what is stored of the accounts now that nobody else writes, and
 // whether that may differ from what was stored before.
-func (s *swap) since(ctx context.Context, tx pgx.Tx, ids []events.UUID, at projections.Advance) (was map[events.UUID]*stored, moved bool, err error) {
+func (s *swap) since(ctx context.Context, tx pgx.Tx, ids []events.UUID, at engine.Advance) (was map[events.UUID]*stored, moved bool, err error) {
 	rows, err := tx.Query(ctx, inSchema(s.g.Number, `SELECT account_id, position FROM {schema}.account_export WHERE account_id = ANY($1)`), uuids(ids))
 	if err != nil {
 		return nil, false, err
@@ -299,7 +300,7 @@ func (s *swap) since(ctx context.Context, tx pgx.Tx, ids []events.UUID, at proje
 // decide has the folds go on to where the partition is, and gives the accounts
 // that are to be replaced, with their outcomes moved; whole tells whether any is
 // another whole than was staged.
-func (s *swap) decide(ctx context.Context, ids []events.UUID, was map[events.UUID]*stored, at *projections.Advance) (those []events.UUID, whole bool, err error) {
+func (s *swap) decide(ctx context.Context, ids []events.UUID, was map[events.UUID]*stored, at *engine.Advance) (those []events.UUID, whole bool, err error) {
 	for _, id := range ids {
 		f, w := s.folds[id], was[id]
 		if w == nil { // its row was lost, or never was
@@ -334,8 +335,8 @@ func (s *swap) decide(ctx context.Context, ids []events.UUID, was map[events.UUI
 
 // whole are the accounts as they were first folded, in the generation's
 // partition, which the stream's tokens need not be.
-func (s *swap) whole(ids []events.UUID) *projections.Batch {
-	b := &projections.Batch{Generation: s.g.Number}
+func (s *swap) whole(ids []events.UUID) *engine.Batch {
+	b := &engine.Batch{Generation: s.g.Number}
 	for _, id := range ids {
 		f := s.folds[id]
 		f.whole.Row.Partition = s.partition
@@ -349,9 +350,9 @@ func (s *swap) whole(ids []events.UUID) *projections.Batch {
 
 // write replaces the accounts with what was staged of them and has come since,
 // and fences the partition's projector.
-func (s *swap) write(st *staging, those []events.UUID, at projections.Advance) error {
-	b, since := s.whole(those), &projections.Batch{Generation: s.g.Number}
-	b.Advances = []projections.Advance{at}
+func (s *swap) write(st *staging, those []events.UUID, at engine.Advance) error {
+	b, since := s.whole(those), &engine.Batch{Generation: s.g.Number}
+	b.Advances = []engine.Advance{at}
 	for _, id := range those {
 		f := s.folds[id]
 		delete(s.folds, id) // a transaction that is tried again folds again
@@ -383,7 +384,7 @@ func (w *stored) differs(f *refold) bool {
 }
 
 // recount moves messages that were parked to what became of them.
-func recount(at *projections.Advance, was []uint64, now map[uint64]projections.Outcome) {
+func recount(at *engine.Advance, was []uint64, now map[uint64]projections.Outcome) {
 	for _, position := range was {
 		if out, there := now[position]; there && out != projections.Parked {
 			at.Tally[projections.Parked]--

@@ -19,6 +19,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/workload"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -31,7 +32,7 @@ func TestFoldedOnTwice(t *testing.T) {
 			log := newBusyLog(seed, 900, workload.Config{Accounts: 30})
 			upToNow := len(log) / 2
 			pool, s := open(t)
-			log[:upToNow].into(t, s, projections.Options{})
+			log[:upToNow].into(t, s, engine.Options{})
 			ids := slices.SortedFunc(maps.Keys(log[:upToNow].consumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
 			s.Close(t.Context())
 			var most int
@@ -47,7 +48,7 @@ func TestFoldedOnTwice(t *testing.T) {
 			})
 			nothing(t, pool, `UPDATE export_g1.account_export SET digest_low = digest_low # 5 WHERE partition = `+fmt.Sprint(most))
 			clean, cs := open(t)
-			log.into(t, cs, projections.Options{})
+			log.into(t, cs, engine.Options{})
 			goesOn := readmodel.NewStore(pool, "goes on", quiet)
 			bad := ids[len(ids)-1] // the last one
 			calls := map[events.UUID]int{}
@@ -70,7 +71,7 @@ func TestFoldedOnTwice(t *testing.T) {
 				if first && id == bad && after == 0 { // all are folded
 					first = false
 					upToNow = len(log) * 3 / 4
-					log[:upToNow].into(t, goesOn, projections.Options{})
+					log[:upToNow].into(t, goesOn, engine.Options{})
 				}
 				return err
 			}
@@ -90,7 +91,7 @@ func TestFoldedOnTwice(t *testing.T) {
 					mu.Unlock()
 					if f && upToNow < len(log) {
 						upToNow = min(upToNow+3, len(log))
-						p := projections.New(log[:upToNow], goesOn, projections.Options{Logger: quiet})
+						p := engine.New(log[:upToNow], goesOn, engine.Options{Logger: quiet})
 						_ = p.RunToEnd(t.Context())
 						p.Close()
 					}
@@ -103,7 +104,7 @@ func TestFoldedOnTwice(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("%d changed, %d left %v; up to %d of %d", len(done.Changed), len(done.Unchanged), done.Unchanged, upToNow, len(log))
-			log.into(t, goesOn, projections.Options{})
+			log.into(t, goesOn, engine.Options{})
 			_ = clean
 			// What the digests say of what is stored.
 			got, want := contents(t, pool), contents(t, clean)
@@ -131,7 +132,7 @@ func TestRefoldsUnderAnotherIsolation(t *testing.T) {
 		t.Run(level, func(t *testing.T) {
 			pool, s := open(t)
 			log := newBusyLog(8, 3000, workload.Config{Accounts: 4})
-			log.into(t, s, projections.Options{})
+			log.into(t, s, engine.Options{})
 			cfg := pool.Config()
 			cfg.ConnConfig.RuntimeParams["default_transaction_isolation"] = level
 			as, err := pgxpool.NewWithConfig(t.Context(), cfg)
@@ -177,7 +178,7 @@ func TestRefoldsUnderAnotherIsolation(t *testing.T) {
 func TestRefoldCompressesAlike(t *testing.T) {
 	pool, s := open(t)
 	log := newBusyLog(8, 6000, workload.Config{Accounts: 4, HostileShare: 0.05})
-	log.into(t, s, projections.Options{})
+	log.into(t, s, engine.Options{})
 	show := func() string {
 		var out string
 		if err := pool.QueryRow(t.Context(), `SELECT coalesce(string_agg(c || ': ' || n, ', '), '') FROM (
@@ -207,7 +208,7 @@ SELECT coalesce(pg_column_compression(body), 'plain') c, count(*) n FROM export_
 func TestRefoldNamesWhatItMayNot(t *testing.T) {
 	pool, s := open(t)
 	log := newBusyLog(8, 300, workload.Config{Accounts: 4})
-	log.into(t, s, projections.Options{})
+	log.into(t, s, engine.Options{})
 	var some events.UUID
 	for id := range log.consumed(t) {
 		some = id
@@ -251,9 +252,9 @@ func TestRefoldNamesWhatItMayNot(t *testing.T) {
 func TestGivenUpDuringACutover(t *testing.T) {
 	pool, s := open(t)
 	log := newLog(3, 200, workload.Config{Accounts: 5})
-	log.into(t, s, projections.Options{})
+	log.into(t, s, engine.Options{})
 	b := readmodel.NewBuilder(pool, "builder", false, quiet)
-	log.into(t, b, projections.Options{})
+	log.into(t, b, engine.Options{})
 	b.Close(t.Context())
 	gave := make(chan error, 1)
 	err := readmodel.Cutover(t.Context(), pool, 1, 2, true, func(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/workload"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -16,7 +17,7 @@ import (
 func TestLostRowIsFoldedUnderTheLock(t *testing.T) {
 	log := newBusyLog(8, 300, workload.Config{Accounts: 4})
 	pool, s := open(t)
-	log.into(t, s, projections.Options{})
+	log.into(t, s, engine.Options{})
 	var some events.UUID
 	for id := range log.consumed(t) {
 		some = id

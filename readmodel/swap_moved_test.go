@@ -15,6 +15,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/workload"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -41,9 +42,9 @@ INSERT INTO export_g1.account_waiting SELECT account_id, 4, 'zzz', '{}' FROM exp
 				log := newBusyLog(seed, 700, workload.Config{Accounts: 5, HostileShare: 0.05, ErasureShare: 0.002})
 				before := log[:len(log)*3/4]
 				clean, s := open(t)
-				log.into(t, s, projections.Options{})
+				log.into(t, s, engine.Options{})
 				pool, s := open(t)
-				before.into(t, s, projections.Options{})
+				before.into(t, s, engine.Options{})
 				ids := slices.SortedFunc(maps.Keys(before.consumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
 				s.Close(t.Context())
 				if damage != "" {
@@ -51,11 +52,11 @@ INSERT INTO export_g1.account_waiting SELECT account_id, 4, 'zzz', '{}' FROM exp
 				}
 				// One session, so that no epoch moves by its beginning anew.
 				source := &growing{messageLog: before}
-				p := projections.New(source, readmodel.NewStore(pool, "goes on", quiet), projections.Options{Logger: quiet})
+				p := engine.New(source, readmodel.NewStore(pool, "goes on", quiet), engine.Options{Logger: quiet})
 				defer p.Close()
 				goOn := func(upTo int) {
 					source.messageLog = log[:upTo]
-					if err := p.RunToEnd(t.Context()); err != nil && !errors.Is(err, projections.ErrFenced) { // by the refold of a partition before
+					if err := p.RunToEnd(t.Context()); err != nil && !errors.Is(err, engine.ErrFenced) { // by the refold of a partition before
 						t.Error(err)
 					} else if err != nil {
 						if err := p.RunToEnd(t.Context()); err != nil {

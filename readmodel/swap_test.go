@@ -17,6 +17,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/workload"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -105,7 +106,7 @@ func TestRefoldOfLessChangesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pool, s := open(t)
-			log.into(t, s, projections.Options{Batch: projections.Bound{Events: 300, Bytes: 1 << 20}})
+			log.into(t, s, engine.Options{Batch: engine.Bound{Events: 300, Bytes: 1 << 20}})
 			all, before := log.consumed(t), contents(t, pool)
 			ids := slices.Collect(maps.Keys(all))
 			if !c.counted {
@@ -198,7 +199,7 @@ func acceptsLoss(t *testing.T, pool *pgxpool.Pool, rest messageLog, all map[even
 func TestAccountThatCannotBeFoldedStopsNobody(t *testing.T) {
 	pool, s := open(t)
 	log := newLog(6, 600, workload.Config{Accounts: 8})
-	log.into(t, s, projections.Options{})
+	log.into(t, s, engine.Options{})
 	ids := slices.SortedFunc(maps.Keys(log.consumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
 	before := contents(t, pool)
 	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET user_json = '{}' WHERE user_json IS NOT NULL`); err != nil {
@@ -241,7 +242,7 @@ func TestTierKeepsItsDefinition(t *testing.T) {
 		}
 		log = append(log, projections.Message{Position: uint64(i + 1), Time: noon, Partition: 1, Message: m})
 	}
-	log.into(t, s, projections.Options{})
+	log.into(t, s, engine.Options{})
 	for _, first := range []uint64{1, 3} { // of those that are left, the one in force is none
 		rest := log.without(func(m projections.Message) bool { return m.Position < first || m.Position == 2 })
 		_, err := readmodel.SwapTier(t.Context(), pool, log[0].Subject, func(_ context.Context, _ string, _, _ uint64, each func(projections.Message) error) error {
@@ -268,7 +269,7 @@ func TestTierKeepsItsDefinition(t *testing.T) {
 func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 	log := newBusyLog(6, 800, workload.Config{Accounts: 6, HostileShare: 0.05})
 	pool, s := open(t)
-	log.into(t, s, projections.Options{})
+	log.into(t, s, engine.Options{})
 	ids := slices.Collect(maps.Keys(log.consumed(t)))
 	epochs := func() (sum int64) {
 		t.Helper()
@@ -332,7 +333,7 @@ func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 func TestLostRowIsMadeAgain(t *testing.T) {
 	log := newBusyLog(7, 800, workload.Config{Accounts: 6, HostileShare: 0.05, ErasureShare: 0.002})
 	pool, s := open(t)
-	log.into(t, s, projections.Options{})
+	log.into(t, s, engine.Options{})
 	stored := contents(t, pool)
 	for id := range log.consumed(t) {
 		if _, err := pool.Exec(t.Context(), `DELETE FROM export_g1.account_export WHERE account_id = $1`, [16]byte(id)); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // ReadTier does for a quota tier what [ReadAccount] does for an account.
@@ -101,7 +102,7 @@ func (s *tierSwap) run(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, inSchema(s.g.Number, `DELETE FROM {schema}.parked WHERE subject = $1 AND account_id IS NULL`), s.subject); err != nil {
 		return err
 	}
-	b := &projections.Batch{Generation: s.g.Number, Advances: []projections.Advance{at}}
+	b := &engine.Batch{Generation: s.g.Number, Advances: []engine.Advance{at}}
 	for _, m := range s.fold.Parked {
 		m.Partition = s.partition
 		b.Parked = append(b.Parked, m)

@@ -14,7 +14,7 @@ import (
 
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/local/tcpproxy"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -99,7 +99,7 @@ func TestDatabaseIsLostAndFound(t *testing.T) {
 		t.Errorf("without a generation: %s", log.text.String())
 	}
 	store := readmodel.NewStore(pool, "test", slog.New(slog.DiscardHandler))
-	if _, err := store.Acquire(t.Context(), projections.StreamInfo{Name: "S", Created: time.Now(), Partitions: 1}); err != nil {
+	if _, err := store.Acquire(t.Context(), engine.StreamInfo{Name: "S", Created: time.Now(), Partitions: 1}); err != nil {
 		t.Fatal(err)
 	}
 	store.Close(t.Context())

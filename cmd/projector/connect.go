@@ -18,7 +18,7 @@ import (
 
 	"accountexport/internal/acts"
 	"accountexport/internal/stream"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -195,14 +195,14 @@ func (p *program) bound() {
 }
 
 // batch is the bound of a batch in each of so many lanes.
-func (p *program) batch(lanes int) projections.Bound {
-	return projections.Bound{Events: int(p.cfg.BatchEvents), Bytes: int(p.cfg.BatchBytes) / lanes}
+func (p *program) batch(lanes int) engine.Bound {
+	return engine.Bound{Events: int(p.cfg.BatchEvents), Bytes: int(p.cfg.BatchBytes) / lanes}
 }
 
 // read is the bound of one read, of which five are held where the database is
 // slow: read, handed over, two waiting for a lane, and one being folded.
-func (p *program) read() projections.Bound {
-	return projections.Bound{Events: 4096, Bytes: min(4<<20, int(p.cfg.MemoryLimit)/128)}
+func (p *program) read() engine.Bound {
+	return engine.Bound{Events: 4096, Bytes: min(4<<20, int(p.cfg.MemoryLimit)/128)}
 }
 
 // lanes follows the cores where it is not set: PostgreSQL and NATS want some.

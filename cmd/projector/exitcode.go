@@ -8,7 +8,7 @@ import (
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/internal/stream"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -18,13 +18,13 @@ var refusals = []struct {
 	err  error
 	code int
 }{
-	{projections.ErrVersion, 10},
+	{engine.ErrVersion, 10},
 	{stream.ErrOtherStream, 11},
 	{stream.ErrRecreated, 12},
-	{projections.ErrBehind, 13},
+	{engine.ErrBehind, 13},
 	{stream.ErrHistoryLost, 14},
-	{projections.ErrPartitions, 15},
-	{projections.ErrReplaced, 16},
+	{engine.ErrPartitions, 15},
+	{engine.ErrReplaced, 16},
 	{acts.ErrErasuresLacking, 17},
 	{stream.ErrMissing, 18},
 }

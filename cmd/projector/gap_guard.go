@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"accountexport/internal/acts"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -36,11 +36,11 @@ func (g *gapGuard) forget() {
 // anew is an observer that has what is believed of the database forgotten when the
 // projector begins again.
 type anew struct {
-	projections.Observer
+	engine.Observer
 	forget func()
 }
 
-// Restarted implements [projections.Observer].
+// Restarted implements [engine.Observer].
 func (o anew) Restarted(reason string) {
 	o.forget()
 	o.Observer.Restarted(reason)
@@ -50,7 +50,7 @@ func (o anew) Restarted(reason string) {
 // readiness tells, and the next look is made.
 const lookWithin = 10 * time.Second
 
-func (g *gapGuard) guard(ctx context.Context, info projections.StreamInfo) error {
+func (g *gapGuard) guard(ctx context.Context, info engine.StreamInfo) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.created.Equal(info.Created) && info.Missing() == g.fine && len(info.Lost) == g.lost {
@@ -69,7 +69,7 @@ func (g *gapGuard) guard(ctx context.Context, info projections.StreamInfo) error
 	}
 	if err != nil {
 		if !g.created.Equal(info.Created) { // nothing is known of it, so nothing is folded
-			return fmt.Errorf("%w: what the stream is missing: %w", projections.ErrNotYet, err)
+			return fmt.Errorf("%w: what the stream is missing: %w", engine.ErrNotYet, err)
 		}
 		g.log.Warn("what the stream is missing is not looked at yet", "error", err)
 		return nil

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"accountexport/internal/acts"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
-// ledgerGuard is a [projections.Guard] that also holds the ledger of erasures
+// ledgerGuard is a [engine.Guard] that also holds the ledger of erasures
 // against the stream: at start, before anything is folded, and whenever the
 // connection was made anew or the stream is another or has lost its end, since
 // it may have been restored meanwhile. Until that is done nothing is folded.
@@ -42,7 +42,7 @@ func (s seenStream) same(now seenStream) bool {
 	return s.connections == now.connections && s.created.Equal(now.created) && s.last <= now.last
 }
 
-func (l *ledgerGuard) guard(info projections.StreamInfo, have projections.StreamIdentity, lowest, highest uint64) error {
+func (l *ledgerGuard) guard(info engine.StreamInfo, have engine.StreamIdentity, lowest, highest uint64) error {
 	// Who has to accept the stream does that first.
 	if err := acts.Guard(l.ctx, l.on.Pool, info, have, lowest, highest); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (l *ledgerGuard) guard(info projections.StreamInfo, have projections.Stream
 	return l.ledger(now)
 }
 
-// ledger compares for a while, and ends with [projections.ErrNotYet] where that
+// ledger compares for a while, and ends with [engine.ErrNotYet] where that
 // is not enough: the next call goes on where this one was, on the same stream.
 func (l *ledgerGuard) ledger(now seenStream) error {
 	if l.compare == nil || !l.at.same(now) {
@@ -93,7 +93,7 @@ func (l *ledgerGuard) ledger(now seenStream) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %d entries of the ledger of erasures are compared with stream %s: %w", projections.ErrNotYet, l.compared,
+			return fmt.Errorf("%w: %d entries of the ledger of erasures are compared with stream %s: %w", engine.ErrNotYet, l.compared,
 				l.on.Stream.Stream(), errors.Join(l.ctx.Err(), err))
 		case <-time.After(wait):
 		}

@@ -10,7 +10,7 @@ import (
 	"accountexport/internal/acts"
 	"accountexport/internal/local/natsserver"
 	"accountexport/internal/stream"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // TestLedgerThatIsNotComparedFoldsNothing: as long as the ledger cannot be
@@ -23,8 +23,8 @@ func TestLedgerThatIsNotComparedFoldsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	info := projections.StreamInfo{Name: "CONTROL_PLANE", Created: time.Unix(1, 0), First: 1, Last: 10, Partitions: 16}
-	have := projections.StreamIdentity{Name: info.Name, Created: info.Created, Partitions: 16}
+	info := engine.StreamInfo{Name: "CONTROL_PLANE", Created: time.Unix(1, 0), First: 1, Last: 10, Partitions: 16}
+	have := engine.StreamIdentity{Name: info.Name, Created: info.Created, Partitions: 16}
 	var result error
 	asked := 0
 	l := &ledgerGuard{ctx: t.Context(), on: acts.Target{Stream: client}, log: slog.New(slog.DiscardHandler), within: time.Millisecond}
@@ -38,12 +38,12 @@ func TestLedgerThatIsNotComparedFoldsNothing(t *testing.T) {
 	result = errors.New("the server is away")
 	for n := range 5 {
 		info.Last++
-		if err := guard(); !errors.Is(err, projections.ErrNotYet) || errors.Is(err, projections.ErrRefused) || asked <= n {
+		if err := guard(); !errors.Is(err, engine.ErrNotYet) || errors.Is(err, engine.ErrRefused) || asked <= n {
 			t.Fatalf("not compared: %v, asked %d times", err, asked)
 		}
 	}
 	result = acts.ErrErasuresLacking
-	if err := guard(); !errors.Is(err, acts.ErrErasuresLacking) || errors.Is(err, projections.ErrNotYet) {
+	if err := guard(); !errors.Is(err, acts.ErrErasuresLacking) || errors.Is(err, engine.ErrNotYet) {
 		t.Errorf("one is lacking: %v", err)
 	}
 	result = nil
@@ -55,7 +55,7 @@ func TestLedgerThatIsNotComparedFoldsNothing(t *testing.T) {
 		t.Errorf("compared already: %v, asked %d times", err, asked)
 	}
 	info.Last -= 5
-	if err := guard(); !errors.Is(err, projections.ErrNotYet) {
+	if err := guard(); !errors.Is(err, engine.ErrNotYet) {
 		t.Errorf("it has lost its end: %v", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -21,13 +21,13 @@ import (
 // meanwhile, with how many messages were and of which kinds the most. Nothing
 // that a message held is in it but its type.
 type parkingLog struct {
-	projections.Observer
+	engine.Observer
 	log *slog.Logger
 
 	mu         sync.Mutex
 	generation int64
-	kinds      map[projections.ParkedKind]int64 // since the last line
-	last       time.Time                        // when that was
+	kinds      map[engine.ParkedKind]int64 // since the last line
+	last       time.Time                   // when that was
 	due        *time.Timer
 }
 
@@ -36,8 +36,8 @@ const (
 	kindsInALine        = 3
 )
 
-// Committed implements [projections.Observer].
-func (l *parkingLog) Committed(s projections.Stats) {
+// Committed implements [engine.Observer].
+func (l *parkingLog) Committed(s engine.Stats) {
 	l.Observer.Committed(s)
 	if len(s.Parked) == 0 {
 		return
@@ -45,7 +45,7 @@ func (l *parkingLog) Committed(s projections.Stats) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.kinds == nil {
-		l.kinds = map[projections.ParkedKind]int64{}
+		l.kinds = map[engine.ParkedKind]int64{}
 	}
 	l.generation = s.Generation
 	for k, n := range s.Parked {
@@ -67,7 +67,7 @@ func (l *parkingLog) say() {
 	if len(l.kinds) == 0 {
 		return
 	}
-	all, n := slices.SortedFunc(maps.Keys(l.kinds), func(a, b projections.ParkedKind) int {
+	all, n := slices.SortedFunc(maps.Keys(l.kinds), func(a, b engine.ParkedKind) int {
 		return cmp.Or(cmp.Compare(l.kinds[b], l.kinds[a]), strings.Compare(a.Type, b.Type), strings.Compare(a.Reason, b.Reason))
 	}), int64(0)
 	var most []string

@@ -11,7 +11,7 @@ import (
 
 	"accountexport/internal/acts"
 	"accountexport/internal/stream"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -106,7 +106,7 @@ func (p *program) readable(ctx context.Context, client *stream.Client, pool *pgx
 // a restored database is brought to this schema first.
 func (p *program) strange(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) error {
 	err := acts.NewTarget(client, pool).Check(ctx)
-	for _, other := range []error{readmodel.ErrNoGeneration, projections.ErrVersion, projections.ErrPartitions, stream.ErrHistoryLost, stream.ErrMissing} {
+	for _, other := range []error{readmodel.ErrNoGeneration, engine.ErrVersion, engine.ErrPartitions, stream.ErrHistoryLost, stream.ErrMissing} {
 		if errors.Is(err, other) {
 			return nil
 		}
@@ -119,7 +119,7 @@ func (p *program) strange(ctx context.Context, client *stream.Client, pool *pgxp
 
 // noNewStream says what to look at before a new stream is made beside
 // checkpoints of another.
-func (p *program) noNewStream(ctx context.Context, pool *pgxpool.Pool, folded projections.StreamIdentity) error {
+func (p *program) noNewStream(ctx context.Context, pool *pgxpool.Pool, folded engine.StreamIdentity) error {
 	at := ""
 	if st, err := readmodel.Inspect(ctx, pool); err == nil {
 		highest := uint64(0)

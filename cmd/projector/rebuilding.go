@@ -16,7 +16,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -72,7 +72,7 @@ func (p *program) rebuilding(cmd *cobra.Command, asJSON bool) (_ *rebuilding, er
 	}
 	batch := p.batch(lanes)
 	batch.Events *= 5
-	r.Engine = projections.Options{Lanes: lanes, CacheBytes: int(p.cfg.StateCacheBytes), Batch: batch, Read: p.read(), Logger: log}
+	r.Engine = engine.Options{Lanes: lanes, CacheBytes: int(p.cfg.StateCacheBytes), Batch: batch, Read: p.read(), Logger: log}
 	name := client.Stream()
 	r.ErasesAnew = func(those []readmodel.Erasure, served []events.UUID) {
 		sayUnfinished(r.say, name, those)

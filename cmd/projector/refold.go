@@ -13,6 +13,7 @@ import (
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -164,7 +165,7 @@ func retryAfterNewMinor(ctx context.Context, on acts.Target, log *slog.Logger) {
 		}
 		return nil
 	}, func(err error, wait time.Duration) {
-		if errors.Is(err, projections.ErrPaused) {
+		if errors.Is(err, engine.ErrPaused) {
 			return // the engine has said so
 		}
 		log.Warn("refolding what was parked goes on later", "error", err, "wait", wait)

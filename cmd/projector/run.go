@@ -16,7 +16,7 @@ import (
 	"accountexport/internal/ops"
 	"accountexport/internal/stream"
 	"accountexport/internal/telemetry"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -90,7 +90,7 @@ func (p *program) follow(ctx context.Context) error {
 	compare := &ledgerGuard{ctx: ctx, on: on, log: log, gaps: missing}
 	parking := &parkingLog{Observer: watch, log: log}
 	defer parking.say()
-	engine := projections.New(missing.Source(missing.Refuse), store, projections.Options{
+	engine := engine.New(missing.Source(missing.Refuse), store, engine.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
 		Drain: p.cfg.ShutdownTimeout * 3 / 4, // the rest is for handing over
 		Share: store.Takeover / 10, Guard: compare.guard, Observer: anew{parking, missing.forget}, Logger: log,

@@ -7,7 +7,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/stream"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -21,15 +21,15 @@ type Accepting struct {
 	Done  func(Acceptance) error // told that it was
 
 	g               readmodel.Generation
-	checkpoints     []projections.Checkpoint // its
+	checkpoints     []engine.Checkpoint // its
 	lowest, highest uint64
 }
 
 // Acceptance is one thing that is accepted.
 type Acceptance struct {
 	What       Acceptable
-	Generation readmodel.Generation   // that goes on, as it was
-	Info       projections.StreamInfo // of the stream that it goes on with
+	Generation readmodel.Generation // that goes on, as it was
+	Info       engine.StreamInfo    // of the stream that it goes on with
 
 	Lowest   uint64              // where it begins too late: the lowest checkpoint
 	Lost     Lost                // where messages are missing
@@ -81,7 +81,7 @@ func (a *Accepting) accept(ctx context.Context, out *Accepted) error {
 	}
 	refused := Guard(ctx, a.Pool, info, a.g.Stream, a.lowest, a.highest)
 	if refused == nil || errors.Is(refused, stream.ErrHistoryLost) {
-		if err := projections.CheckLast(ctx, a.Stream, a.checkpoints); errors.Is(err, projections.ErrReplaced) {
+		if err := engine.CheckLast(ctx, a.Stream, a.checkpoints); errors.Is(err, engine.ErrReplaced) {
 			refused = err
 		} else if err != nil {
 			return err
@@ -129,7 +129,7 @@ func (a *Accepting) done(it Acceptance, out *Accepted) error {
 // erasures carries out anew what the ledger knows and the stream lacks, once the
 // stream itself is accepted. Another stream may hold the erased events and all
 // else as well, as a mirror does.
-func (a *Accepting) erasures(ctx context.Context, info projections.StreamInfo, out *Accepted) error {
+func (a *Accepting) erasures(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
 	those, err := a.Unfinished(ctx)
 	if err != nil || len(those) == 0 {
 		return err
@@ -152,7 +152,7 @@ func (a *Accepting) erasures(ctx context.Context, info projections.StreamInfo, o
 }
 
 // gaps takes messages for lost that nobody removed, where there are any.
-func (a *Accepting) gaps(ctx context.Context, info projections.StreamInfo, out *Accepted) error {
+func (a *Accepting) gaps(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
 	g := Gaps{a.Target}
 	l, err := g.Look(ctx, info)
 	if errors.Is(err, readmodel.ErrNotFound) || err == nil && l.Err() == nil {
@@ -178,7 +178,7 @@ func (a *Accepting) gaps(ctx context.Context, info projections.StreamInfo, out *
 	return a.done(it, out)
 }
 
-func (a *Accepting) loss(ctx context.Context, info projections.StreamInfo, out *Accepted) error {
+func (a *Accepting) loss(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
 	it := Acceptance{What: AcceptLoss, Generation: a.g, Info: info, Lowest: a.lowest}
 	if err := a.found(it); err != nil {
 		return err

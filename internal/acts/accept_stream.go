@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"accountexport/internal/stream"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
-func (a *Accepting) identity(ctx context.Context, info projections.StreamInfo, refused error, out *Accepted) error {
+func (a *Accepting) identity(ctx context.Context, info engine.StreamInfo, refused error, out *Accepted) error {
 	unsound := func(why string) error {
 		return fmt.Errorf("this cannot be accepted, since the stream does not hold what generation %d was folded from (%s): "+
 			"`projector rebuild --accept-differences` is the accepting way: %w", a.g.Number, why, refused)
@@ -60,7 +60,7 @@ func (a *Accepting) last(ctx context.Context) (at map[int]time.Time, why string,
 		switch {
 		case err != nil:
 			return nil, "", err
-		case there && projections.MarkOf(&m).Digest != c.Last.Digest:
+		case there && engine.MarkOf(&m).Digest != c.Last.Digest:
 			return nil, fmt.Sprintf("message %d is not the one that was folded last of partition %d", c.Last.Position, c.Partition), nil
 		case there:
 			at[c.Partition] = m.Time

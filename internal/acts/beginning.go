@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/stream"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -15,12 +15,12 @@ import (
 // for one that has lost history, but for one thing: where all that is gone
 // between was removed by our own erasures, as when one was carried out anew
 // before anybody has folded so far, nothing is lost.
-func Guard(ctx context.Context, pool *pgxpool.Pool, info projections.StreamInfo, have projections.StreamIdentity, lowest, highest uint64) error {
+func Guard(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, have engine.StreamIdentity, lowest, highest uint64) error {
 	err := stream.Guard(info, have, lowest, highest)
 	if !errors.Is(err, stream.ErrHistoryLost) {
 		return err
 	}
-	gone, lookErr := readmodel.NotRemoved(ctx, pool, info, projections.Ranges{{First: lowest + 1, Last: info.First - 1}})
+	gone, lookErr := readmodel.NotRemoved(ctx, pool, info, engine.Ranges{{First: lowest + 1, Last: info.First - 1}})
 	if lookErr != nil || len(gone) > 0 {
 		return err // it is asked again
 	}

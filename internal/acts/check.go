@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"accountexport/events"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -56,7 +56,7 @@ func (t Target) CheckAll(ctx context.Context) error {
 // Refused is [Target.Check], and what was seen of the stream. What may pass is
 // asked again: a leader that lags, for as long as `run` asks, and once whatever
 // else a checkpoint may have moved past meanwhile.
-func (t Target) Refused(ctx context.Context) (projections.StreamInfo, error) {
+func (t Target) Refused(ctx context.Context) (engine.StreamInfo, error) {
 	return t.forSure(ctx, func(ctx context.Context) (readmodel.Generation, error) { return readmodel.Live(ctx, t.Pool) })
 }
 
@@ -71,11 +71,11 @@ func (t Target) CheckGeneration(ctx context.Context, number int64) error {
 	return err
 }
 
-func (t Target) forSure(ctx context.Context, which func(context.Context) (readmodel.Generation, error)) (info projections.StreamInfo, err error) {
+func (t Target) forSure(ctx context.Context, which func(context.Context) (readmodel.Generation, error)) (info engine.StreamInfo, err error) {
 	const doubt = 5 * time.Second
 	for began, n := time.Now(), 0; ; n++ {
 		info, err = t.refused(ctx, which)
-		if !errors.Is(err, projections.ErrRefused) || n > 0 && !errors.Is(err, projections.ErrBehind) || time.Since(began) > doubt {
+		if !errors.Is(err, engine.ErrRefused) || n > 0 && !errors.Is(err, engine.ErrBehind) || time.Since(began) > doubt {
 			return info, err
 		}
 		select {
@@ -86,7 +86,7 @@ func (t Target) forSure(ctx context.Context, which func(context.Context) (readmo
 	}
 }
 
-func (t Target) refused(ctx context.Context, which func(context.Context) (readmodel.Generation, error)) (info projections.StreamInfo, err error) {
+func (t Target) refused(ctx context.Context, which func(context.Context) (readmodel.Generation, error)) (info engine.StreamInfo, err error) {
 	g, err := which(ctx) // before the stream, which may have grown since
 	if err != nil {
 		return info, err
@@ -106,9 +106,9 @@ func (t Target) refused(ctx context.Context, which func(context.Context) (readmo
 		lowest, highest = min(lowest, c.Position), max(highest, c.Position)
 	}
 	if err := Guard(ctx, t.Pool, info, g.Stream, lowest, highest); err != nil {
-		return info, fmt.Errorf("%w: %w", projections.ErrRefused, err)
+		return info, fmt.Errorf("%w: %w", engine.ErrRefused, err)
 	}
-	if err := projections.CheckLast(ctx, t.Stream, checkpoints); err != nil || t.Judge == nil {
+	if err := engine.CheckLast(ctx, t.Stream, checkpoints); err != nil || t.Judge == nil {
 		return info, err
 	}
 	return info, t.Judge(ctx, info)
@@ -117,5 +117,5 @@ func (t Target) refused(ctx context.Context, which func(context.Context) (readmo
 // IsRefusal tells whether an error is a refusal of the stream, and not that it
 // could not be asked.
 func IsRefusal(err error) bool {
-	return errors.Is(err, projections.ErrRefused) || errors.Is(err, ErrErasuresLacking)
+	return errors.Is(err, engine.ErrRefused) || errors.Is(err, ErrErasuresLacking)
 }

@@ -8,6 +8,7 @@ import (
 
 	"accountexport/internal/stream"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -81,7 +82,7 @@ func (r *Rebuilding) standsStill(ctx context.Context, c *Comparison) error {
 	if err != nil && !IsRefusal(err) {
 		return err
 	}
-	for _, lost := range []error{stream.ErrOtherStream, stream.ErrRecreated, projections.ErrBehind, stream.ErrHistoryLost, projections.ErrReplaced,
+	for _, lost := range []error{stream.ErrOtherStream, stream.ErrRecreated, engine.ErrBehind, stream.ErrHistoryLost, engine.ErrReplaced,
 		stream.ErrMissing} {
 		c.StandsStill = c.StandsStill || errors.Is(err, lost)
 	}

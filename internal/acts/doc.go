@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/stream"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // Target is what an act is done to: a stream, and the read model folded from it.
@@ -27,7 +27,7 @@ type Target struct {
 
 	// Judge is what `projector run` holds an answer of the stream against, beside
 	// what is its identity, its bounds and its last messages; default: nothing.
-	Judge func(ctx context.Context, info projections.StreamInfo) error
+	Judge func(ctx context.Context, info engine.StreamInfo) error
 }
 
 // NewTarget is a target whose stream is judged as `projector run` judges it.

@@ -8,6 +8,7 @@ import (
 
 	"accountexport/internal/stream"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -106,7 +107,7 @@ func (e *Erasing) Test(ctx context.Context) (err error) {
 			missing = append(missing, err)
 		}
 	}
-	if err := readmodel.CheckPaused(ctx, e.Pool); errors.Is(err, projections.ErrPaused) {
+	if err := readmodel.CheckPaused(ctx, e.Pool); errors.Is(err, engine.ErrPaused) {
 		missing = append(missing, err)
 	} else if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"accountexport/internal/stream"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -46,13 +47,13 @@ func (g Gaps) TakeOn(ctx context.Context) error {
 
 // Lost is what a stream is missing that nobody has explained.
 type Lost struct {
-	Info        projections.StreamInfo
-	N           uint64             // messages that the server counts as gone and nobody has removed
-	Those       projections.Ranges // their positions, as far as it says
-	Undelivered projections.Ranges // that it counts as there and cannot give
-	Differ      bool               // another number is missing than is explained
+	Info        engine.StreamInfo
+	N           uint64        // messages that the server counts as gone and nobody has removed
+	Those       engine.Ranges // their positions, as far as it says
+	Undelivered engine.Ranges // that it counts as there and cannot give
+	Differ      bool          // another number is missing than is explained
 
-	gone projections.Ranges // all that is, of the same answer as Info; empty where counts agree
+	gone engine.Ranges // all that is, of the same answer as Info; empty where counts agree
 }
 
 // Err is the refusal, nil where nothing is lost.
@@ -69,13 +70,13 @@ func (l *Lost) Err() error {
 // after is how many of them at most are after a position.
 func (l *Lost) after(position uint64) uint64 {
 	unplaced := l.N - min(l.N, l.Those.Count())
-	return unplaced + l.Those.Union(l.Undelivered).Without(projections.Ranges{{First: 1, Last: position}}).Count()
+	return unplaced + l.Those.Union(l.Undelivered).Without(engine.Ranges{{First: 1, Last: position}}).Count()
 }
 
 // Look holds a stream's answer against the database. The answer is of before, so
 // what was removed by then was noted by then. A stream that was not looked at
 // before ([readmodel.ErrNotFound]) has nothing to be held against.
-func (g Gaps) Look(ctx context.Context, info projections.StreamInfo) (l Lost, err error) {
+func (g Gaps) Look(ctx context.Context, info engine.StreamInfo) (l Lost, err error) {
 	l.Info = info
 	have, err := readmodel.FindMissing(ctx, g.Pool, info)
 	if err != nil {
@@ -111,8 +112,8 @@ func (g Gaps) Look(ctx context.Context, info projections.StreamInfo) (l Lost, er
 
 // undelivered are the positions that were found not to be delivered, or that the
 // server itself says it has lost, and that it still cannot give.
-func (g Gaps) undelivered(ctx context.Context, info projections.StreamInfo, have readmodel.Missing) (projections.Ranges, error) {
-	those := have.Undelivered.Union(projections.RangesOf(info.Lost...))
+func (g Gaps) undelivered(ctx context.Context, info engine.StreamInfo, have readmodel.Missing) (engine.Ranges, error) {
+	those := have.Undelivered.Union(engine.RangesOf(info.Lost...))
 	if len(those) == 0 {
 		return nil, nil
 	}
@@ -154,7 +155,7 @@ func (g Gaps) acceptAll(ctx context.Context) error {
 	return g.settle(ctx, info, gone, nil, nil)
 }
 
-func (g Gaps) settle(ctx context.Context, info projections.StreamInfo, gone, undelivered, lost projections.Ranges) error {
+func (g Gaps) settle(ctx context.Context, info engine.StreamInfo, gone, undelivered, lost engine.Ranges) error {
 	known, err := readmodel.Known(ctx, g.Pool, info)
 	if err != nil {
 		return err
@@ -181,9 +182,9 @@ func (g Gaps) acceptBeginning(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var beginning projections.Ranges
+	var beginning engine.Ranges
 	if info.First > 1 {
-		beginning = projections.Ranges{{First: 1, Last: info.First - 1}}
+		beginning = engine.Ranges{{First: 1, Last: info.First - 1}}
 	}
 	missing := gone.Without(gone.Without(known.Union(beginning))) // what of it was known, or is before the beginning
 	return readmodel.AcceptMissing(ctx, g.Pool, info, missing.Count(), missing, accepted, beginning)
@@ -191,8 +192,8 @@ func (g Gaps) acceptBeginning(ctx context.Context) error {
 
 // unread are all that the server counts as there and passes over, after a
 // position: who accepts one is told of all.
-func (g Gaps) unread(ctx context.Context, after uint64) (passed projections.Ranges, err error) {
-	source := g.Source(func(_ context.Context, _ projections.StreamInfo, those projections.Ranges) error {
+func (g Gaps) unread(ctx context.Context, after uint64) (passed engine.Ranges, err error) {
+	source := g.Source(func(_ context.Context, _ engine.StreamInfo, those engine.Ranges) error {
 		passed = passed.Union(those)
 		return nil
 	})
@@ -211,7 +212,7 @@ func (g Gaps) unread(ctx context.Context, after uint64) (passed projections.Rang
 			return passed, err
 		}
 		limit, cancel := context.WithTimeout(ctx, time.Second) // what was there may be removed meanwhile
-		buf, err = reader.Next(limit, buf[:0], projections.Bound{Events: 4096, Bytes: 4 << 20})
+		buf, err = reader.Next(limit, buf[:0], engine.Bound{Events: 4096, Bytes: 4 << 20})
 		cancel()
 		if err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
 			return nil, err
@@ -228,8 +229,8 @@ func (g Gaps) unread(ctx context.Context, after uint64) (passed projections.Rang
 
 // Source is the stream as a projector reads it. Of what the server counts as
 // there and passes over, told is told, once for what is not accepted as lost.
-func (g Gaps) Source(told func(ctx context.Context, info projections.StreamInfo, those projections.Ranges) error) *stream.Reconciled {
-	return &stream.Reconciled{Client: g.Stream, Undelivered: func(ctx context.Context, those projections.Ranges) error {
+func (g Gaps) Source(told func(ctx context.Context, info engine.StreamInfo, those engine.Ranges) error) *stream.Reconciled {
+	return &stream.Reconciled{Client: g.Stream, Undelivered: func(ctx context.Context, those engine.Ranges) error {
 		info, err := g.Stream.Info(ctx)
 		if err != nil {
 			return err
@@ -246,16 +247,16 @@ func (g Gaps) Source(told func(ctx context.Context, info projections.StreamInfo,
 }
 
 // Refuse ends the reading, and notes why for `status` and `accept`.
-func (g Gaps) Refuse(ctx context.Context, info projections.StreamInfo, those projections.Ranges) error {
+func (g Gaps) Refuse(ctx context.Context, info engine.StreamInfo, those engine.Ranges) error {
 	if err := readmodel.NoteUndelivered(ctx, g.Pool, info, those); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %w", projections.ErrRefused, stream.UndeliveredMessages(info.Name, those))
+	return fmt.Errorf("%w: %w", engine.ErrRefused, stream.UndeliveredMessages(info.Name, those))
 }
 
 // judge is the refusal of a stream that has lost messages, as far as it was looked
 // at before.
-func (g Gaps) judge(ctx context.Context, info projections.StreamInfo) error {
+func (g Gaps) judge(ctx context.Context, info engine.StreamInfo) error {
 	l, err := g.Look(ctx, info)
 	if errors.Is(err, readmodel.ErrNotFound) {
 		return nil
@@ -264,7 +265,7 @@ func (g Gaps) judge(ctx context.Context, info projections.StreamInfo) error {
 		err = l.Err()
 	}
 	if errors.Is(err, stream.ErrMissing) {
-		err = fmt.Errorf("%w: %w", projections.ErrRefused, err)
+		err = fmt.Errorf("%w: %w", engine.ErrRefused, err)
 	}
 	return err
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"accountexport/internal/stream"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -173,8 +173,8 @@ func (l *Looking) waits(format string, args ...any) {
 
 // unlike tells whether a stream is another than was folded, or has lost of it:
 // positions of the one say nothing of the other.
-func unlike(info projections.StreamInfo, have projections.StreamIdentity, highest uint64, refused error) bool {
+func unlike(info engine.StreamInfo, have engine.StreamIdentity, highest uint64, refused error) bool {
 	err := stream.Guard(info, have, 0, highest)
-	return errors.Is(err, stream.ErrOtherStream) || errors.Is(err, stream.ErrRecreated) || errors.Is(refused, projections.ErrReplaced) ||
+	return errors.Is(err, stream.ErrOtherStream) || errors.Is(err, stream.ErrRecreated) || errors.Is(refused, engine.ErrReplaced) ||
 		info.Last < highest
 }

@@ -10,7 +10,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/stream"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -25,15 +25,15 @@ import (
 // Until it is cut over, the live generation is untouched. What is cut off is gone
 // on with by another. It is to be closed in any case.
 type Rebuilding struct {
-	Target                      // for looking
-	Builder *pgxpool.Pool       // for building: [readmodel.BuilderPool]
-	Engine  projections.Options // of the engine that builds: lanes, cache, bounds and logger
-	Owner   string              // names this run, and no other
-	Command string              // how it is called, for what is advised: rebuild, cutover, rollback
-	Accept  bool                // cut over in spite of differences
-	Restart bool                // give up what is being built
-	Yes     bool                // accept that nobody is left, too
-	MaxRate int                 // messages a second that are read at most while building; default: no limit
+	Target                 // for looking
+	Builder *pgxpool.Pool  // for building: [readmodel.BuilderPool]
+	Engine  engine.Options // of the engine that builds: lanes, cache, bounds and logger
+	Owner   string         // names this run, and no other
+	Command string         // how it is called, for what is advised: rebuild, cutover, rollback
+	Accept  bool           // cut over in spite of differences
+	Restart bool           // give up what is being built
+	Yes     bool           // accept that nobody is left, too
+	MaxRate int            // messages a second that are read at most while building; default: no limit
 
 	Reached    func(position, end uint64)                            // told how far building is
 	ErasesAnew func(those []readmodel.Erasure, served []events.UUID) // told of erasures that are about to be carried out anew: [Target.Unfinished], [Anew.Served]
@@ -48,14 +48,14 @@ type Rebuilding struct {
 	store   *readmodel.Store
 	exports *readmodel.Exports
 	source  *stream.Reconciled // for building
-	passed  projections.Ranges // over, by the server, that it counts as there
+	passed  engine.Ranges      // over, by the server, that it counts as there
 	seen    Lost               // before both generations were compared
 	unseen  bool               // the stream was not looked at before
 	atWork  bool               // another one was when this was made ready
 	reads   slowness
 }
 
-// Ready ends with [projections.ErrPaused] while projecting is paused, and tells
+// Ready ends with [engine.ErrPaused] while projecting is paused, and tells
 // whether another rebuild, cut-over or roll-back is at work: this one begins when
 // that has ended.
 func (r *Rebuilding) Ready(ctx context.Context) (waits bool, err error) {
@@ -66,7 +66,7 @@ func (r *Rebuilding) Ready(ctx context.Context) (waits bool, err error) {
 		return false, err
 	}
 	r.exports = readmodel.NewExports(r.Pool)
-	r.source = r.gaps().Source(func(_ context.Context, _ projections.StreamInfo, those projections.Ranges) error {
+	r.source = r.gaps().Source(func(_ context.Context, _ engine.StreamInfo, those engine.Ranges) error {
 		r.passed = r.passed.Union(those) // the comparison decides
 		return nil
 	})
@@ -109,7 +109,7 @@ func (r *Rebuilding) giveUpLost(ctx context.Context) error {
 		return err
 	}
 	lost := r.CheckGeneration(ctx, g.Number)
-	if !errors.Is(lost, projections.ErrBehind) && !errors.Is(lost, projections.ErrReplaced) && !errors.Is(lost, stream.ErrHistoryLost) {
+	if !errors.Is(lost, engine.ErrBehind) && !errors.Is(lost, engine.ErrReplaced) && !errors.Is(lost, stream.ErrHistoryLost) {
 		return nil // whatever else keeps it from being gone on with is found when it is tried
 	}
 	r.Engine.Logger.Warn("what was being built is given up, since the stream has lost what it was folded from; a new generation is begun",
@@ -134,10 +134,10 @@ func closeStore(ctx context.Context, s *readmodel.Store) {
 
 // engine folds into a generation beside the live one; only: nil for all
 // partitions.
-func (r *Rebuilding) engine(source projections.Source, only func(int) bool) *projections.Projector {
+func (r *Rebuilding) engine(source engine.Source, only func(int) bool) *engine.Projector {
 	opts := r.Engine
 	opts.Linger, opts.Only, opts.Guard = linger, only, stream.Guard
-	return projections.New(source, r.store, opts)
+	return engine.New(source, r.store, opts)
 }
 
 // build folds until the new generation is near the end of the stream. Where the
@@ -166,7 +166,7 @@ func (r *Rebuilding) build(ctx context.Context) (int64, error) {
 // an erasure does that to whoever may have read the account ahead. Where it gave
 // the generation up, too, the next attempt makes another.
 func (r *Rebuilding) fenced(ctx context.Context, err error) bool {
-	if !errors.Is(err, projections.ErrFenced) || ctx.Err() != nil {
+	if !errors.Is(err, engine.ErrFenced) || ctx.Err() != nil {
 		return false
 	}
 	r.Engine.Logger.Warn("fenced, by an erasure or a refold; going on at the checkpoint", "error", err)
@@ -174,7 +174,7 @@ func (r *Rebuilding) fenced(ctx context.Context, err error) bool {
 }
 
 // toEnd brings the generation to the end of the stream.
-func (r *Rebuilding) toEnd(ctx context.Context, engine *projections.Projector, generation int64) error {
+func (r *Rebuilding) toEnd(ctx context.Context, engine *engine.Projector, generation int64) error {
 	err := engine.RunToEnd(ctx)
 	for r.fenced(ctx, err) {
 		g, findErr := readmodel.FindGeneration(ctx, r.Pool, generation)

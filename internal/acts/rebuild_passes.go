@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -56,7 +56,7 @@ func (r *Rebuilding) pass(ctx context.Context) (func(partition int) bool, error)
 
 // stateSize is about how many bytes the states of all accounts take in memory:
 // they grow with the account's messages up to the bound of the live tails.
-func stateSize(info projections.StreamInfo) float64 {
+func stateSize(info engine.StreamInfo) float64 {
 	if info.Subjects == 0 {
 		return 0
 	}
@@ -65,7 +65,7 @@ func stateSize(info projections.StreamInfo) float64 {
 }
 
 // follow runs the engine until the partitions are near the end of the stream.
-func (r *Rebuilding) follow(ctx context.Context, engine *projections.Projector, only func(int) bool) (int64, error) {
+func (r *Rebuilding) follow(ctx context.Context, engine *engine.Projector, only func(int) bool) (int64, error) {
 	following, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)

@@ -10,6 +10,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/stream"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -118,7 +119,7 @@ func searchOnce(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, 
 // how many it said that it held before, less those that were removed meanwhile.
 // Those that its server counts as there and cannot give to anybody, which
 // somebody has accepted as lost, are not read; it returns how many they are.
-func counted(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, before projections.StreamInfo, read int) (unreadable uint64, err error) {
+func counted(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, before engine.StreamInfo, read int) (unreadable uint64, err error) {
 	after, err := client.Info(ctx)
 	if err != nil {
 		return 0, err

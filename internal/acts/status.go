@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"accountexport/internal/stream"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -13,7 +13,7 @@ import (
 // model is as of one moment, and the stream as of one after it.
 type Status struct {
 	readmodel.Survey
-	Stream     projections.StreamInfo
+	Stream     engine.StreamInfo
 	Refused    error // why `projector run` would refuse the stream; nil where it would go on
 	Unreadable error // what keeps one more reader from the stream
 
@@ -44,7 +44,7 @@ func (s *Status) place() {
 }
 
 // Behind is how many positions of the stream are beyond a checkpoint.
-func (s *Status) Behind(c projections.Checkpoint) uint64 {
+func (s *Status) Behind(c engine.Checkpoint) uint64 {
 	if !s.Comparable {
 		return 0
 	}

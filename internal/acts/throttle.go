@@ -7,17 +7,18 @@ import (
 	"golang.org/x/time/rate"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // throttle is a source that is read at a bounded rate, and not at all while
 // somebody else suffers.
 type throttle struct {
-	projections.Source
+	engine.Source
 	limit   *rate.Limiter // nil: none
 	suffers func() bool
 }
 
-func newThrottle(s projections.Source, perSecond int, suffers func() bool) *throttle {
+func newThrottle(s engine.Source, perSecond int, suffers func() bool) *throttle {
 	t := &throttle{Source: s, suffers: suffers}
 	if perSecond > 0 {
 		t.limit = rate.NewLimiter(rate.Limit(perSecond), max(1, perSecond/10))
@@ -25,8 +26,8 @@ func newThrottle(s projections.Source, perSecond int, suffers func() bool) *thro
 	return t
 }
 
-// Open implements [projections.Source].
-func (t *throttle) Open(ctx context.Context, after uint64) (projections.Reader, error) {
+// Open implements [engine.Source].
+func (t *throttle) Open(ctx context.Context, after uint64) (engine.Reader, error) {
 	r, err := t.Source.Open(ctx, after)
 	return &throttled{Reader: r, throttle: t}, err
 }
@@ -35,13 +36,13 @@ func (t *throttle) Open(ctx context.Context, after uint64) (projections.Reader, 
 const giveWayAtMost = 10 * time.Second
 
 type throttled struct {
-	projections.Reader
+	engine.Reader
 	*throttle
 	looked time.Time
 }
 
-// Next implements [projections.Reader].
-func (r *throttled) Next(ctx context.Context, buf []projections.Message, bound projections.Bound) ([]projections.Message, error) {
+// Next implements [engine.Reader].
+func (r *throttled) Next(ctx context.Context, buf []projections.Message, bound engine.Bound) ([]projections.Message, error) {
 	// Not for ever: who suffers may do so for another reason.
 	for began := time.Now(); time.Since(r.looked) > time.Second && time.Since(began) < giveWayAtMost && r.suffers(); {
 		select {

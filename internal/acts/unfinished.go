@@ -13,6 +13,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/stream"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -109,7 +110,7 @@ func (t Target) removedBefore(ctx context.Context, later map[uint64]events.UUID,
 	if err != nil {
 		return err
 	}
-	those := projections.RangesOf(slices.Collect(maps.Keys(later))...)
+	those := engine.RangesOf(slices.Collect(maps.Keys(later))...)
 	kept, err := readmodel.NotRemoved(ctx, t.Pool, info, those)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/auth"
 	"accountexport/internal/local/postgres"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -61,7 +61,7 @@ func database(t testing.TB) *pgxpool.Pool {
 	}
 	t.Cleanup(pool.Close)
 	store := readmodel.NewStore(pool, "test", slog.New(slog.DiscardHandler))
-	if _, err := store.Acquire(ctx, projections.StreamInfo{Name: "S", Created: time.Now(), Partitions: 1}); err != nil {
+	if _, err := store.Acquire(ctx, engine.StreamInfo{Name: "S", Created: time.Now(), Partitions: 1}); err != nil {
 		t.Fatal(err)
 	}
 	store.Close(ctx)

@@ -17,7 +17,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/local/tcpproxy"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -219,7 +219,7 @@ func rebuilt(t *testing.T, pool *pgxpool.Pool) {
 		t.Fatal(err)
 	}
 	builder := readmodel.NewBuilder(pool, "builder", false, slog.New(slog.DiscardHandler))
-	own, err := builder.Acquire(t.Context(), projections.StreamInfo{Name: "S", Created: created, Partitions: 1})
+	own, err := builder.Acquire(t.Context(), engine.StreamInfo{Name: "S", Created: created, Partitions: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"accountexport/internal/local/natsserver"
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/stream"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -67,19 +67,19 @@ func size(whole, short int) int {
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // run follows the stream until the returned function is called.
-func (s *stack) run(b *testing.B, opt projections.Options) (stop func()) {
+func (s *stack) run(b *testing.B, opt engine.Options) (stop func()) {
 	b.Helper()
 	return s.runAs(b, "bench", opt)
 }
 
 // runAs is run for one of several replicas.
-func (s *stack) runAs(b *testing.B, name string, opt projections.Options) (stop func()) {
+func (s *stack) runAs(b *testing.B, name string, opt engine.Options) (stop func()) {
 	b.Helper()
 	store := readmodel.NewStore(s.pool, name, quiet())
 	opt.Logger, opt.Guard = quiet(), stream.Guard
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
-	go func() { done <- projections.New(s.client, store, opt).Run(ctx) }()
+	go func() { done <- engine.New(s.client, store, opt).Run(ctx) }()
 	return func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -10,7 +10,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/acts"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -32,7 +32,7 @@ func BenchmarkBeside(b *testing.B) {
 		return events.NewTeamCreated(events.Meta{ID: fmt.Sprint("second-", i), Source: "/bench", Time: events.TimeOf(time.Now())}, parked,
 			events.TeamCreated{ID: events.UUID{9}, Name: "second", Slug: "s", QuotaTierID: "free"})
 	})
-	stop := s.run(b, projections.Options{Lanes: 2})
+	stop := s.run(b, engine.Options{Lanes: 2})
 	defer stop()
 	info, err := s.client.Info(b.Context())
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/workload"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // BenchmarkCatchUp measures how fast a projector folds a backlog of 500,000
@@ -26,7 +27,7 @@ func BenchmarkCatchUp(b *testing.B) {
 	for b.Loop() {
 		raw := readAll(b, s, n)
 		began := time.Now()
-		stop := s.run(b, projections.Options{})
+		stop := s.run(b, engine.Options{})
 		s.reached(b, uint64(n))
 		took := time.Since(began)
 		stop()
@@ -48,7 +49,7 @@ func readAll(b *testing.B, s *stack, n int) time.Duration {
 	defer r.Close()
 	buf := make([]projections.Message, 0, 8192)
 	for read := 0; read < n; {
-		if buf, err = r.Next(b.Context(), buf[:0], projections.Bound{Events: 8192, Bytes: 8 << 20}); err != nil {
+		if buf, err = r.Next(b.Context(), buf[:0], engine.Bound{Events: 8192, Bytes: 8 << 20}); err != nil {
 			b.Fatal(err)
 		}
 		read += len(buf)

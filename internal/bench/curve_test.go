@@ -22,7 +22,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/local/tcpproxy"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -105,7 +105,7 @@ func newCurve(b *testing.B, shapes []*shape) *curve {
 	}
 	defer pool.Close()
 	store := readmodel.NewStore(pool, "bench", quiet())
-	if _, err := store.Acquire(ctx, projections.StreamInfo{Name: "S", Created: time.Now(), Partitions: 16}); err != nil {
+	if _, err := store.Acquire(ctx, engine.StreamInfo{Name: "S", Created: time.Now(), Partitions: 16}); err != nil {
 		b.Fatal(err)
 	}
 	store.Close(ctx)

@@ -18,7 +18,7 @@ import (
 	"accountexport/internal/api"
 	"accountexport/internal/auth"
 	"accountexport/internal/auth/authtest"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -36,7 +36,7 @@ func BenchmarkGet(b *testing.B) {
 	turns := size(16, 4)
 	s := newStack(b)
 	ids := publishAccounts(b, s, accounts)
-	stop := s.run(b, projections.Options{})
+	stop := s.run(b, engine.Options{})
 	info, err := s.client.Info(b.Context())
 	if err != nil {
 		b.Fatal(err)

@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"accountexport/events"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -34,7 +34,7 @@ func newLargeStack(b *testing.B) (s *stack, usual []events.UUID, large events.UU
 	usual = publishAccounts(b, s, 200)
 	large, _ = events.ParseUUID("3c90c3cc-0d44-4b50-9999-000000000000")
 	publishLarge(b, s, large, 100_000)
-	stop := s.run(b, projections.Options{})
+	stop := s.run(b, engine.Options{})
 	info, err := s.client.Info(b.Context())
 	if err != nil {
 		b.Fatal(err)

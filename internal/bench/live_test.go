@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"accountexport/events"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -24,7 +24,7 @@ func BenchmarkLive(b *testing.B) {
 	perSecond, seconds := 500, size(10, 4)
 	s := newStack(b)
 	ids := publishAccounts(b, s, 200)
-	stop := s.run(b, projections.Options{})
+	stop := s.run(b, engine.Options{})
 	defer stop()
 	info, err := s.client.Info(b.Context())
 	if err != nil {

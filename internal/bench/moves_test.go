@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // BenchmarkMoves measures the time from acknowledged to visible, at 300 events
@@ -16,7 +16,7 @@ func BenchmarkMoves(b *testing.B) {
 	perSecond, seconds := 300, size(12, 6)
 	s := newStack(b)
 	ids := publishAccounts(b, s, 200)
-	stop := s.run(b, projections.Options{})
+	stop := s.run(b, engine.Options{})
 	defer stop()
 	info, err := s.client.Info(b.Context())
 	if err != nil {
@@ -47,7 +47,7 @@ func BenchmarkMoves(b *testing.B) {
 				}
 				moves++
 				if leave == nil {
-					leave = s.runAs(b, fmt.Sprint("second ", i), projections.Options{})
+					leave = s.runAs(b, fmt.Sprint("second ", i), engine.Options{})
 				} else {
 					leave()
 					leave = nil

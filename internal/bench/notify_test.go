@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"accountexport/events"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -99,7 +99,7 @@ func commitsOf(b *testing.B, s *stack, n int, span time.Duration, sql string, be
 func waits(b *testing.B, s *stack) {
 	perSecond, turns, seconds := 200, size(5, 2), 2
 	ids := publishAccounts(b, s, 200)
-	stop := s.run(b, projections.Options{})
+	stop := s.run(b, engine.Options{})
 	defer stop()
 	info, err := s.client.Info(b.Context())
 	if err != nil {

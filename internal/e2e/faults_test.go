@@ -14,7 +14,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/workload"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -35,8 +35,8 @@ func TestManyLanesAndNoCache(t *testing.T) {
 	}
 	store := readmodel.NewStore(s.pool, "test", slog.New(slog.DiscardHandler))
 	defer store.Close(context.Background())
-	p := projections.New(s.client, store, projections.Options{Lanes: 4, CacheBytes: 1, Tick: 20 * time.Millisecond,
-		Batch: projections.Bound{Events: 9, Bytes: 1 << 20}, Read: projections.Bound{Events: 40, Bytes: 1 << 20},
+	p := engine.New(s.client, store, engine.Options{Lanes: 4, CacheBytes: 1, Tick: 20 * time.Millisecond,
+		Batch: engine.Bound{Events: 9, Bytes: 1 << 20}, Read: engine.Bound{Events: 40, Bytes: 1 << 20},
 		Logger: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -16,7 +16,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // padded publishes messages of a type that nobody knows, of a size that four of them
@@ -70,7 +70,7 @@ func TestRemovedBlockIsRefusedOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var gone projections.Ranges
+			var gone engine.Ranges
 			eventually(t, "the server to notice", time.Minute, func(ctx context.Context) (err error) {
 				_, _ = s.client.Get(ctx, 16) // it does when it is asked for one of them
 				if _, gone, err = s.client.Gone(ctx); err == nil && len(gone) == 0 {

@@ -12,6 +12,7 @@ import (
 	"accountexport/internal/oracle"
 	"accountexport/internal/workload"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
 
@@ -95,7 +96,7 @@ func TestCountsAgreeWithOracle(t *testing.T) {
 	store := readmodel.NewStore(s.pool, "test", slog.New(slog.DiscardHandler))
 	defer store.Close(context.Background())
 	got := counts{}
-	p := projections.New(s.client, store, projections.Options{Observer: got, Batch: projections.Bound{Events: 97, Bytes: 1 << 20}})
+	p := engine.New(s.client, store, engine.Options{Observer: got, Batch: engine.Bound{Events: 97, Bytes: 1 << 20}})
 	defer p.Close()
 	if err := p.RunToEnd(t.Context()); err != nil {
 		t.Fatal(err)
@@ -116,13 +117,13 @@ func TestCountsAgreeWithOracle(t *testing.T) {
 // counts observes what a projector counts.
 type counts map[string]int64
 
-func (c counts) Committed(s projections.Stats) {
+func (c counts) Committed(s engine.Stats) {
 	for k, n := range s.Counts {
 		c[k.Type+" "+k.Outcome.String()] += n
 	}
 }
-func (counts) Looked(projections.StreamInfo) {}
-func (counts) Shared(int64, []int)           {}
-func (counts) Restarted(string)              {}
+func (counts) Looked(engine.StreamInfo) {}
+func (counts) Shared(int64, []int)      {}
+func (counts) Restarted(string)         {}
 
-func (counts) Paused(*projections.Pause, projections.StreamInfo) {}
+func (counts) Paused(*engine.Pause, engine.StreamInfo) {}

@@ -8,6 +8,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // BenchmarkRead reads a stream of 300-byte messages from its start: by this
@@ -65,7 +66,7 @@ func BenchmarkRead(b *testing.B) {
 			defer r.Close()
 			var buf []projections.Message
 			for read := 0; read < n; read += len(buf) {
-				if buf, err = r.Next(ctx, buf[:0], projections.Bound{Events: 4096, Bytes: 4 << 20}); err != nil {
+				if buf, err = r.Next(ctx, buf[:0], engine.Bound{Events: 4096, Bytes: 4 << 20}); err != nil {
 					return err
 				}
 			}

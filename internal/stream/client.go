@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // Client reads, publishes to and provisions one stream.
@@ -44,13 +45,13 @@ func (c *Client) Connected() bool { return c.nc.IsConnected() }
 // and then knows whether the server may have been another meanwhile.
 func (c *Client) Connections() uint64 { return 1 + c.nc.Stats().Reconnects }
 
-// Info implements [projections.Source]. Where the subject transform is missing
+// Info implements [engine.Source]. Where the subject transform is missing
 // or another one, the stream is refused, and what else it says of itself is
 // returned all the same.
-func (c *Client) Info(ctx context.Context) (projections.StreamInfo, error) {
+func (c *Client) Info(ctx context.Context) (engine.StreamInfo, error) {
 	info, err := c.stream(ctx)
 	if err != nil {
-		return projections.StreamInfo{}, c.explain(err)
+		return engine.StreamInfo{}, c.explain(err)
 	}
 	return c.infoOf(info)
 }
@@ -69,12 +70,12 @@ func (c *Client) streamWith(ctx context.Context, question any) (*jetstream.Strea
 	return &info, nil
 }
 
-func (c *Client) infoOf(info *jetstream.StreamInfo) (out projections.StreamInfo, err error) {
+func (c *Client) infoOf(info *jetstream.StreamInfo) (out engine.StreamInfo, err error) {
 	at := info.TimeStamp
 	if at.IsZero() {
 		at = time.Now()
 	}
-	out = projections.StreamInfo{Name: info.Config.Name, Created: info.Created, ID: info.Config.Metadata[idKey], First: info.State.FirstSeq,
+	out = engine.StreamInfo{Name: info.Config.Name, Created: info.Created, ID: info.Config.Metadata[idKey], First: info.State.FirstSeq,
 		Last: info.State.LastSeq, Time: at, Messages: info.State.Msgs, Subjects: info.State.NumSubjects,
 		Off: deviations(info.Config)}
 	if info.State.Lost != nil {
@@ -131,7 +132,7 @@ func (c *Client) explain(err error) error {
 	return fmt.Errorf("stream %s: %w", c.cfg.Stream, err)
 }
 
-// First implements [projections.Source].
+// First implements [engine.Source].
 func (c *Client) First(ctx context.Context, after uint64) (uint64, bool, error) {
 	m, err := c.get(ctx, getRequest{Seq: after + 1, NextFor: ">"})
 	if errors.Is(err, ErrNoMessage) {
@@ -143,7 +144,7 @@ func (c *Client) First(ctx context.Context, after uint64) (uint64, bool, error) 
 	return m.Position, true, nil
 }
 
-// At implements [projections.Source].
+// At implements [engine.Source].
 func (c *Client) At(ctx context.Context, position uint64) (projections.Message, bool, error) {
 	m, err := c.Get(ctx, position)
 	if errors.Is(err, ErrNoMessage) {

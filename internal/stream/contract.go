@@ -6,15 +6,15 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // differences are those that Provision refuses.
-func differences(have, want jetstream.StreamConfig) []projections.Deviation {
-	var out []projections.Deviation
+func differences(have, want jetstream.StreamConfig) []engine.Deviation {
+	var out []engine.Deviation
 	differ := func(what string, same bool, have, want any) {
 		if !same {
-			out = append(out, projections.Deviation{What: what, Have: fmt.Sprint(have), Want: fmt.Sprint(want)})
+			out = append(out, engine.Deviation{What: what, Have: fmt.Sprint(have), Want: fmt.Sprint(want)})
 		}
 	}
 	unlimited := func(n int64) bool { return n <= 0 }
@@ -42,15 +42,15 @@ func differences(have, want jetstream.StreamConfig) []projections.Deviation {
 // deviations are what of a stream's settings could cost history, or keep
 // somebody from working, although nothing is lost by it yet. To discard old
 // messages does nothing while there is no limit, so Provision does not mind.
-func deviations(have jetstream.StreamConfig) []projections.Deviation {
+func deviations(have jetstream.StreamConfig) []engine.Deviation {
 	want := wanted(have.Name)
 	out := differences(have, want)
 	if have.Discard != want.Discard {
-		out = append(out, projections.Deviation{What: "discard", Have: have.Discard.String(),
+		out = append(out, engine.Deviation{What: "discard", Have: have.Discard.String(),
 			Want: want.Discard.String() + ": a limit is to refuse what is new, not to remove history"})
 	}
 	if have.Metadata[idKey] == "" {
-		out = append(out, projections.Deviation{What: idSetting, Have: "missing",
+		out = append(out, engine.Deviation{What: idSetting, Have: "missing",
 			Want: "one in its metadata, so that it can be told from another; `projector provision` writes it"})
 	}
 	return out
@@ -64,11 +64,11 @@ func noTransform(cfg jetstream.StreamConfig, why error) error {
 		return fmt.Errorf("%w: %w: stream %s is a mirror of stream %s, and has no subject transform. Nothing was changed, and what is there is still "+
 			"served. Ways out: set STREAM to %s, where that is there; or where it is lost, have the mirror take its place (`nats stream edit` without "+
 			"its mirror, with subjects '%s' and the subject transform from '%s' to '%s', with the number of partitions that the other had)",
-			projections.ErrRefused, projections.ErrPartitions, stream, cfg.Mirror.Name, cfg.Mirror.Name, published, published, destination(DefaultPartitions))
+			engine.ErrRefused, engine.ErrPartitions, stream, cfg.Mirror.Name, cfg.Mirror.Name, published, published, destination(DefaultPartitions))
 	}
 	return fmt.Errorf("%w: %w: stream %s: %w. Nothing was changed, and what is there is still served. Way out: restore the stream's subject "+
 		"transform (`nats stream edit %s --force --transform-source='%s' --transform-destination='%s'`, with the number of partitions that it had, which"+
 		" `projector status` lists); "+
 		"what was stored without it meanwhile is folded in its place. `projector rebuild` needs it, too, and there is nothing to accept",
-		projections.ErrRefused, projections.ErrPartitions, stream, why, stream, published, destination(DefaultPartitions))
+		engine.ErrRefused, engine.ErrPartitions, stream, why, stream, published, destination(DefaultPartitions))
 }

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // Gone asks the server which positions hold no message any more: what lies
 // before the first one, and what it counts as deleted. The answer may be large,
 // so it is asked for only where counts disagree. info is of the same answer.
-func (c *Client) Gone(ctx context.Context) (info projections.StreamInfo, gone projections.Ranges, err error) {
+func (c *Client) Gone(ctx context.Context) (info engine.StreamInfo, gone engine.Ranges, err error) {
 	question := struct {
 		Details bool `json:"deleted_details"`
 	}{true}
@@ -25,13 +26,13 @@ func (c *Client) Gone(ctx context.Context) (info projections.StreamInfo, gone pr
 	if info, err = c.infoOf(answer); err != nil {
 		return info, nil, err
 	}
-	gone = make(projections.Ranges, 0, len(answer.State.Deleted)+1)
+	gone = make(engine.Ranges, 0, len(answer.State.Deleted)+1)
 	if info.First > 1 {
-		gone = append(gone, projections.Range{First: 1, Last: min(info.First-1, info.Last)})
+		gone = append(gone, engine.Range{First: 1, Last: min(info.First-1, info.Last)})
 	}
 	for _, p := range answer.State.Deleted {
 		if p >= info.First && 0 < p && p <= info.Last { // of an empty stream it says 0
-			gone = append(gone, projections.Range{First: p, Last: p})
+			gone = append(gone, engine.Range{First: p, Last: p})
 		}
 	}
 	return info, gone.Union(nil), nil
@@ -43,10 +44,10 @@ const absentAsked = 256
 // Absent are those of the positions that hold no message that the server could
 // give. Of a long range only some are asked for, its ends among them; where one of
 // those is there, none of the range is said to be absent.
-func (c *Client) Absent(ctx context.Context, those projections.Ranges) (absent projections.Ranges, err error) {
+func (c *Client) Absent(ctx context.Context, those engine.Ranges) (absent engine.Ranges, err error) {
 	for _, x := range those {
 		step := (x.Last-x.First)/absentAsked + 1
-		var asked projections.Ranges
+		var asked engine.Ranges
 		there := 0
 		for p := x.First; ; p = min(p+step, x.Last) {
 			_, err := c.Get(ctx, p)
@@ -54,7 +55,7 @@ func (c *Client) Absent(ctx context.Context, those projections.Ranges) (absent p
 			case err == nil:
 				there++
 			case errors.Is(err, ErrNoMessage):
-				asked = append(asked, projections.Range{First: p, Last: p})
+				asked = append(asked, engine.Range{First: p, Last: p})
 			default:
 				return nil, err
 			}
@@ -78,13 +79,13 @@ func (c *Client) Absent(ctx context.Context, those projections.Ranges) (absent p
 // with that, right before, and otherwise goes on.
 type Reconciled struct {
 	*Client
-	Undelivered func(ctx context.Context, those projections.Ranges) error
+	Undelivered func(ctx context.Context, those engine.Ranges) error
 
 	pause time.Duration // between looks; default 200 ms
 
 	mu   sync.Mutex
-	gone projections.Ranges // as the server said last
-	told projections.Ranges // of those it is gone on without
+	gone engine.Ranges // as the server said last
+	told engine.Ranges // of those it is gone on without
 }
 
 const (
@@ -96,10 +97,10 @@ const (
 // follower may deliver before its leader has removed as much, so it is asked
 // several times. The error is [ErrMessagesLost] where a message is there after
 // all: reading has to begin anew.
-func (r *Reconciled) judge(ctx context.Context, x projections.Range) error {
+func (r *Reconciled) judge(ctx context.Context, x engine.Range) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	left := projections.Ranges{x}.Without(r.told)
+	left := engine.Ranges{x}.Without(r.told)
 	if len(left.Without(r.gone)) == 0 {
 		return nil
 	}
@@ -134,7 +135,7 @@ func (r *Reconciled) judge(ctx context.Context, x projections.Range) error {
 	return nil
 }
 
-// First implements [projections.Source]. That there is none is believed only
+// First implements [engine.Source]. That there is none is believed only
 // where the server says of all that follows that it is deleted.
 func (r *Reconciled) First(ctx context.Context, after uint64) (uint64, bool, error) {
 	position, ok, err := r.Client.First(ctx, after)
@@ -149,15 +150,15 @@ func (r *Reconciled) First(ctx context.Context, after uint64) (uint64, bool, err
 	if position, ok, err = r.Client.First(ctx, after); ok || err != nil {
 		return position, ok, err
 	}
-	err = r.judge(ctx, projections.Range{First: after + 1, Last: info.Last})
+	err = r.judge(ctx, engine.Range{First: after + 1, Last: info.Last})
 	if errors.Is(err, ErrMessagesLost) {
 		return info.Last, true, nil // it waits, and the server does not come by it
 	}
 	return 0, false, err
 }
 
-// Open implements [projections.Source].
-func (r *Reconciled) Open(ctx context.Context, after uint64) (projections.Reader, error) {
+// Open implements [engine.Source].
+func (r *Reconciled) Open(ctx context.Context, after uint64) (engine.Reader, error) {
 	in, err := r.Client.Open(ctx, after)
 	if err != nil {
 		return nil, err
@@ -169,7 +170,7 @@ func (r *Reconciled) Open(ctx context.Context, after uint64) (projections.Reader
 
 // reconciledReader judges each jump before what follows it is handed out.
 type reconciledReader struct {
-	projections.Reader
+	engine.Reader
 	of   *Reconciled
 	ctx  context.Context // until it is closed: judging takes longer than a Next may
 	end  context.CancelFunc
@@ -179,14 +180,14 @@ type reconciledReader struct {
 	err  error
 }
 
-// Close implements [projections.Reader].
+// Close implements [engine.Reader].
 func (r *reconciledReader) Close() {
 	r.end()
 	r.Reader.Close()
 }
 
-// Next implements [projections.Reader].
-func (r *reconciledReader) Next(ctx context.Context, buf []projections.Message, bound projections.Bound) ([]projections.Message, error) {
+// Next implements [engine.Reader].
+func (r *reconciledReader) Next(ctx context.Context, buf []projections.Message, bound engine.Bound) ([]projections.Message, error) {
 	if r.err != nil {
 		return buf, r.err
 	}
@@ -221,7 +222,7 @@ func (r *reconciledReader) Next(ctx context.Context, buf []projections.Message, 
 // the next call goes on waiting.
 func (r *reconciledReader) judge(ctx context.Context) error {
 	if r.word == nil {
-		word, jump := make(chan error, 1), projections.Range{First: r.last + 1, Last: r.held[0].Position - 1}
+		word, jump := make(chan error, 1), engine.Range{First: r.last + 1, Last: r.held[0].Position - 1}
 		go func() { word <- r.of.judge(r.ctx, jump) }()
 		r.word = word
 	}

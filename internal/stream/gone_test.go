@@ -15,6 +15,7 @@ import (
 
 	"accountexport/internal/local/natsserver"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // restarted ends the server, does something to its files, and starts it again.
@@ -121,8 +122,8 @@ func TestReadAndGoneMakeUpTheSpan(t *testing.T) {
 	})
 	for _, when := range []string{"after one restart", "after another"} {
 		for _, after := range []uint64{0, 99, 299} {
-			var told projections.Ranges
-			r := &Reconciled{Client: c, pause: time.Millisecond, Undelivered: func(_ context.Context, those projections.Ranges) error {
+			var told engine.Ranges
+			r := &Reconciled{Client: c, pause: time.Millisecond, Undelivered: func(_ context.Context, those engine.Ranges) error {
 				told = told.Union(those)
 				return nil
 			}}
@@ -131,7 +132,7 @@ func TestReadAndGoneMakeUpTheSpan(t *testing.T) {
 				t.Fatal(err)
 			}
 			read := readAll(ctx, t, r, after)
-			span := projections.Ranges{{First: after + 1, Last: info.Last}}
+			span := engine.Ranges{{First: after + 1, Last: info.Last}}
 			if left := span.Without(read).Without(gone).Without(told); len(left) > 0 {
 				t.Errorf("%s, after %d: %v are not accounted for", when, after, left)
 			}
@@ -147,7 +148,7 @@ func TestReadAndGoneMakeUpTheSpan(t *testing.T) {
 }
 
 // readAll reads as the engine does: until the source says that nothing is left.
-func readAll(ctx context.Context, t *testing.T, source projections.Source, after uint64) projections.Ranges {
+func readAll(ctx context.Context, t *testing.T, source engine.Source, after uint64) engine.Ranges {
 	t.Helper()
 	reader, err := source.Open(ctx, after)
 	if err != nil {
@@ -161,7 +162,7 @@ func readAll(ctx context.Context, t *testing.T, source projections.Source, after
 			t.Fatal(err)
 		}
 		if !more {
-			return projections.RangesOf(positions...)
+			return engine.RangesOf(positions...)
 		}
 		got, err := reader.Next(ctx, nil, bound)
 		if err != nil {
@@ -184,7 +185,7 @@ func TestReadingEndsBeforeWhatIsNotDelivered(t *testing.T) {
 	refused := errors.New("refused")
 	patient, end := context.WithCancel(ctx)
 	asked, ended := 0, make(chan struct{})
-	r := &Reconciled{Client: c, pause: time.Millisecond, Undelivered: func(ctx context.Context, those projections.Ranges) error {
+	r := &Reconciled{Client: c, pause: time.Millisecond, Undelivered: func(ctx context.Context, those engine.Ranges) error {
 		asked++
 		end()
 		<-ended
@@ -222,7 +223,7 @@ func TestReadingEndsBeforeWhatIsNotDelivered(t *testing.T) {
 		t.Errorf("asked %d times: -want +got:\n%s", asked, diff)
 	}
 
-	r = &Reconciled{Client: c, pause: time.Millisecond, Undelivered: func(context.Context, projections.Ranges) error { return refused }}
+	r = &Reconciled{Client: c, pause: time.Millisecond, Undelivered: func(context.Context, engine.Ranges) error { return refused }}
 	if reader, err = r.Open(ctx, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // Ways in which a stream can have lost what was folded from it; others are
-// [projections.ErrBehind] and [projections.ErrPartitions].
+// [engine.ErrBehind] and [engine.ErrPartitions].
 var (
 	ErrOtherStream = errors.New("this is another stream")
 	ErrRecreated   = errors.New("the stream was recreated")
@@ -45,7 +45,7 @@ const missingWays = untouched + "Ways out: restore the stream from a backup that
 
 // MissingMessages is the refusal of a stream of which messages are gone that no
 // erasure has removed: so many, at these positions as far as the server says.
-func MissingMessages(stream string, n uint64, gone projections.Ranges) error {
+func MissingMessages(stream string, n uint64, gone engine.Ranges) error {
 	where := "the server does not say at which positions"
 	if len(gone) > 0 {
 		where = "at positions " + gone.String()
@@ -56,7 +56,7 @@ func MissingMessages(stream string, n uint64, gone projections.Ranges) error {
 
 // UndeliveredMessages is the refusal of a stream that counts messages as there
 // and does not deliver them.
-func UndeliveredMessages(stream string, those projections.Ranges) error {
+func UndeliveredMessages(stream string, those engine.Ranges) error {
 	return fmt.Errorf("%w: stream %s counts %d messages as there that its server cannot give, at positions %v: what it has stored is damaged, "+
 		"and its log may say more. %s", ErrMissing, stream, those.Count(), those, missingWays)
 }
@@ -73,9 +73,9 @@ func claims(id, folded string) string {
 }
 
 // Guard holds a stream against the checkpoints of what was folded from it; it
-// is a [projections.Guard]. A new generation, with nothing folded yet, accepts
+// is a [engine.Guard]. A new generation, with nothing folded yet, accepts
 // any beginning; gaps inside are a matter of counts ([Client.Gone], [Reconciled]).
-func Guard(info projections.StreamInfo, have projections.StreamIdentity, lowest, highest uint64) error {
+func Guard(info engine.StreamInfo, have engine.StreamIdentity, lowest, highest uint64) error {
 	switch {
 	case info.Name != have.Name:
 		return fmt.Errorf("%w: it is %s, and the documents were folded from %s%s. %s", ErrOtherStream, info.Name, have.Name,
@@ -86,12 +86,12 @@ func Guard(info projections.StreamInfo, have projections.StreamIdentity, lowest,
 	case info.ID != "" && have.ID != "" && info.ID != have.ID:
 		return fmt.Errorf("%w: %s, created %s%s. %s", ErrOtherStream, info.Name, stamp(info.Created), claims(info.ID, have.ID), otherWays)
 	}
-	if err := projections.CheckPartitions(info.Name, info.Partitions, have.Partitions); err != nil {
+	if err := engine.CheckPartitions(info.Name, info.Partitions, have.Partitions); err != nil {
 		return err
 	}
 	switch {
 	case info.Last < highest:
-		return fmt.Errorf("%w: stream %s ends at %d, and the checkpoint is %d. %s", projections.ErrBehind, info.Name, info.Last, highest, behindWays)
+		return fmt.Errorf("%w: stream %s ends at %d, and the checkpoint is %d. %s", engine.ErrBehind, info.Name, info.Last, highest, behindWays)
 	case lowest > 0 && info.First > lowest+1:
 		return fmt.Errorf("%w: stream %s begins at %d, and the checkpoint is %d. %s", ErrHistoryLost, info.Name, info.First, lowest, lostWays)
 	}

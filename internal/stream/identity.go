@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // idKey is where a stream's metadata says which stream it claims to be. A
@@ -42,7 +42,7 @@ func (c *Client) Exists(ctx context.Context) (bool, error) {
 // stream has then, which is empty where the server keeps no metadata.
 //
 // Settings that this program does not know are sent back as they are.
-func (c *Client) identify(ctx context.Context, known []projections.StreamIdentity) (string, error) {
+func (c *Client) identify(ctx context.Context, known []engine.StreamIdentity) (string, error) {
 	var info struct {
 		Config  map[string]json.RawMessage `json:"config"`
 		Created time.Time                  `json:"created"`

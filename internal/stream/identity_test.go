@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/internal/local/natsserver"
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // TestProvisionIdentifiesAStream: a stream without an id is off the contract
@@ -31,7 +31,7 @@ func TestProvisionIdentifiesAStream(t *testing.T) {
 	if err != nil || first.ID == "" {
 		t.Fatalf("%+v, %v", first, err)
 	}
-	again, err := c.Provision(ctx, projections.StreamIdentity{Name: "CONTROL_PLANE", Created: before.Created, ID: "another"})
+	again, err := c.Provision(ctx, engine.StreamIdentity{Name: "CONTROL_PLANE", Created: before.Created, ID: "another"})
 	if diff := cmp.Diff(first, again); err != nil || diff != "" {
 		t.Errorf("%v; -want +got:\n%s", err, diff)
 	}
@@ -52,7 +52,7 @@ func TestProvisionIdentifiesAStream(t *testing.T) {
 	if _, err := c.js.UpdateStream(ctx, now); err != nil {
 		t.Fatal(err)
 	}
-	known := []projections.StreamIdentity{
+	known := []engine.StreamIdentity{
 		{Name: "CONTROL_PLANE", Created: before.Created.Add(time.Second), ID: "of one before"},
 		{Name: "OTHER", Created: before.Created, ID: "of another"},
 		{Name: "CONTROL_PLANE", Created: before.Created.Truncate(time.Microsecond), ID: "its own"},

@@ -3,7 +3,7 @@ package stream
 import (
 	"testing"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // TestPartitionsAreTheServers: the partition that a message's subject tells is
@@ -24,7 +24,7 @@ func TestPartitionsAreTheServers(t *testing.T) {
 		publish(subject)
 	}
 	seen := map[int]bool{}
-	stream := projections.StreamIdentity{Partitions: DefaultPartitions}
+	stream := engine.StreamIdentity{Partitions: DefaultPartitions}
 	for _, m := range readUpTo(ctx, t, open(ctx, t, c, 0), 54) {
 		if got := stream.Partition(&m); got != m.Partition {
 			t.Errorf("%s: partition %d, the server has %d", m.Subject, got, m.Partition)

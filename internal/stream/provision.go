@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // DefaultPartitions is the number of partitions of a stream that Provision
@@ -52,7 +52,7 @@ func wanted(name string) jetstream.StreamConfig {
 // difference. Another number of partitions, replicas or subjects' duplicate
 // window is no difference. A stream that says not which one it is gets an id: its
 // own, where it is one of those that are known.
-func (c *Client) Provision(ctx context.Context, known ...projections.StreamIdentity) (Result, error) {
+func (c *Client) Provision(ctx context.Context, known ...engine.StreamIdentity) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	want := wanted(c.cfg.Stream)

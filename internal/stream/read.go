@@ -9,6 +9,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // ErrUndelivered means that the stream says it holds a message, and that none
@@ -49,7 +50,7 @@ func (c *Client) read(ctx context.Context, subjects []string, after, end uint64,
 		return err
 	}
 	defer r.Close()
-	bound := projections.Bound{Events: 4096, Bytes: 8 << 20}
+	bound := engine.Bound{Events: 4096, Bytes: 8 << 20}
 	var buf []projections.Message
 	var nothing wait
 	for at := after; at < end; {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // Why a reader ended. Whatever the reason, one that is opened after the last
@@ -50,11 +51,11 @@ type reader struct {
 	err    error                // why it ended
 }
 
-// Open implements [projections.Source]. The reader is for one goroutine, but
+// Open implements [engine.Source]. The reader is for one goroutine, but
 // for Close, and holds at most 32,768 messages and Config.ReadAhead (or twice
 // the server's largest message) that were not handed out yet. A Next that its
 // context ends loses nothing and may be called again.
-func (c *Client) Open(ctx context.Context, after uint64) (projections.Reader, error) {
+func (c *Client) Open(ctx context.Context, after uint64) (engine.Reader, error) {
 	return c.open(ctx, after)
 }
 
@@ -98,7 +99,7 @@ func (c *Client) through(cons *jetstream.ConsumerInfo, after uint64) (_ *reader,
 	return r, nil
 }
 
-// Close implements [projections.Reader].
+// Close implements [engine.Reader].
 func (r *reader) Close() {
 	r.once.Do(func() {
 		close(r.done)
@@ -112,8 +113,8 @@ func (r *reader) Close() {
 	})
 }
 
-// Next implements [projections.Reader].
-func (r *reader) Next(ctx context.Context, buf []projections.Message, bound projections.Bound) ([]projections.Message, error) {
+// Next implements [engine.Reader].
+func (r *reader) Next(ctx context.Context, buf []projections.Message, bound engine.Bound) ([]projections.Message, error) {
 	if r.err != nil {
 		return buf, r.err
 	}

@@ -12,6 +12,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/local/testrun"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 func TestReadingIsInOrderAndCompleteWhilePublishingGoesOn(t *testing.T) {
@@ -66,12 +67,12 @@ func TestBounds(t *testing.T) {
 	size := (&projections.Message{Message: note(1)}).Size()
 	for _, tc := range []struct {
 		name  string
-		bound projections.Bound
+		bound engine.Bound
 		most  int
 	}{
-		{"events", projections.Bound{Events: 7, Bytes: 1 << 20}, 7},
-		{"bytes", projections.Bound{Events: 1000, Bytes: 3 * size}, 3},
-		{"at least one", projections.Bound{}, 1},
+		{"events", engine.Bound{Events: 7, Bytes: 1 << 20}, 7},
+		{"bytes", engine.Bound{Events: 1000, Bytes: 3 * size}, 3},
+		{"at least one", engine.Bound{}, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := open(ctx, t, c, 0)
@@ -170,11 +171,11 @@ func TestCloseAndContextEndNext(t *testing.T) {
 	c, _ := provisioned(t)
 	for _, tc := range []struct {
 		name string
-		end  func(r projections.Reader, cancel func())
+		end  func(r engine.Reader, cancel func())
 		want func(error) bool
 	}{
-		{"close", func(r projections.Reader, _ func()) { r.Close() }, func(err error) bool { return err != nil }},
-		{"context", func(_ projections.Reader, cancel func()) { cancel() }, func(err error) bool { return errors.Is(err, context.Canceled) }},
+		{"close", func(r engine.Reader, _ func()) { r.Close() }, func(err error) bool { return err != nil }},
+		{"context", func(_ engine.Reader, cancel func()) { cancel() }, func(err error) bool { return errors.Is(err, context.Canceled) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := open(ctx, t, c, 0)
@@ -238,7 +239,7 @@ func TestAServerRestartNeitherSkipsNorRepeats(t *testing.T) {
 			continue // the server is away
 		}
 		for last() < n {
-			batch, err := r.Next(ctx, nil, projections.Bound{Events: 100, Bytes: 1 << 20})
+			batch, err := r.Next(ctx, nil, engine.Bound{Events: 100, Bytes: 1 << 20})
 			all = append(all, positions(batch)...)
 			if err != nil {
 				if ctx.Err() != nil {

@@ -10,6 +10,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/local/natsserver"
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // deadline ends a test that waits for what does not come.
@@ -67,7 +68,7 @@ func publishNotes(ctx context.Context, t testing.TB, c *Client, first, last int)
 	}
 }
 
-func open(ctx context.Context, t testing.TB, c *Client, after uint64) projections.Reader {
+func open(ctx context.Context, t testing.TB, c *Client, after uint64) engine.Reader {
 	t.Helper()
 	r, err := c.Open(ctx, after)
 	if err != nil {
@@ -77,10 +78,10 @@ func open(ctx context.Context, t testing.TB, c *Client, after uint64) projection
 	return r
 }
 
-var bound = projections.Bound{Events: 1000, Bytes: 1 << 20}
+var bound = engine.Bound{Events: 1000, Bytes: 1 << 20}
 
 // readUpTo reads until a position is reached, and requires ascending positions.
-func readUpTo(ctx context.Context, t testing.TB, r projections.Reader, position uint64) []projections.Message {
+func readUpTo(ctx context.Context, t testing.TB, r engine.Reader, position uint64) []projections.Message {
 	t.Helper()
 	var all []projections.Message
 	for len(all) == 0 || all[len(all)-1].Position < position {

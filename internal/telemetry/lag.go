@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // lag is how far behind the stream this replica is. It is worked out when it is
@@ -16,14 +16,14 @@ type lag struct {
 	grace time.Duration // so old what is known may be; a look at the stream takes place every second
 	began time.Time
 
-	end     projections.StreamInfo // as it was learned last
-	due     projections.StreamInfo // and before: the checkpoints are there by now, or messages wait
-	looked  time.Time              // when it was learned; zero: never
-	written time.Time              // when a checkpoint was learned last, by writing it or, paused, by reading it; zero: never
-	reached map[int]reached        // checkpoints of owned partitions
-	owned   int                    // partitions; -1: not known yet
-	lacking time.Time              // since when a partition has not told where it is; zero: all have
-	pause   *projections.Pause     // that holds all of them up
+	end     engine.StreamInfo // as it was learned last
+	due     engine.StreamInfo // and before: the checkpoints are there by now, or messages wait
+	looked  time.Time         // when it was learned; zero: never
+	written time.Time         // when a checkpoint was learned last, by writing it or, paused, by reading it; zero: never
+	reached map[int]reached   // checkpoints of owned partitions
+	owned   int               // partitions; -1: not known yet
+	lacking time.Time         // since when a partition has not told where it is; zero: all have
+	pause   *engine.Pause     // that holds all of them up
 }
 
 type reached struct {
@@ -40,7 +40,7 @@ type figures struct {
 }
 
 // learned is told of the stream's end.
-func (l *lag) learned(info projections.StreamInfo) {
+func (l *lag) learned(info engine.StreamInfo) {
 	l.due, l.end, l.looked = l.end, info, time.Now()
 }
 

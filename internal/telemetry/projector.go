@@ -12,9 +12,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
-// Projector observes a projector; it implements [projections.Observer].
+// Projector observes a projector; it implements [engine.Observer].
 //
 // Messages are counted when their batch is committed, so within one life of
 // the program each is counted in exactly one outcome. The totals over all
@@ -101,8 +102,8 @@ func (p *Projector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// Committed implements [projections.Observer].
-func (p *Projector) Committed(s projections.Stats) {
+// Committed implements [engine.Observer].
+func (p *Projector) Committed(s engine.Stats) {
 	now := time.Now()
 	for k, n := range s.Counts {
 		p.events.WithLabelValues(k.Type, k.Outcome.String()).Add(float64(n))
@@ -145,7 +146,7 @@ func (p *Projector) of(generation int64) {
 		fmt.Sprintf("%d.%d", projections.VersionMajor, projections.VersionMinor)).Set(1)
 }
 
-// Shared implements [projections.Observer].
+// Shared implements [engine.Observer].
 func (p *Projector) Shared(generation int64, partitions []int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -168,30 +169,30 @@ func (p *Projector) Shared(generation int64, partitions []int) {
 	}
 }
 
-// Looked implements [projections.Observer].
-func (p *Projector) Looked(info projections.StreamInfo) {
+// Looked implements [engine.Observer].
+func (p *Projector) Looked(info engine.StreamInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, d := range info.Off {
 		p.off.WithLabelValues(d.What).Set(1)
 	}
 	for _, d := range p.lag.end.Off {
-		if !slices.ContainsFunc(info.Off, func(now projections.Deviation) bool { return now.What == d.What }) {
+		if !slices.ContainsFunc(info.Off, func(now engine.Deviation) bool { return now.What == d.What }) {
 			p.off.DeleteLabelValues(d.What)
 		}
 	}
 	p.learned(info)
 }
 
-func (p *Projector) learned(info projections.StreamInfo) {
+func (p *Projector) learned(info engine.StreamInfo) {
 	p.lag.learned(info)
 	p.all.Set(float64(info.Partitions))
 }
 
-// Paused implements [projections.Observer]. What is behind is told for the whole
+// Paused implements [engine.Observer]. What is behind is told for the whole
 // generation: a replica that was started since owns nothing, and what was owned
 // by one that has ended is nobody's until this is over.
-func (p *Projector) Paused(pause *projections.Pause, info projections.StreamInfo) {
+func (p *Projector) Paused(pause *engine.Pause, info engine.StreamInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lag.pause = pause; pause == nil {
@@ -218,7 +219,7 @@ func (p *Projector) State() string {
 	return "paused " + p.lag.pause.String() + ": `projector resume` ends that"
 }
 
-// Restarted implements [projections.Observer].
+// Restarted implements [engine.Observer].
 func (p *Projector) Restarted(reason string) { p.restarts.WithLabelValues(reason).Inc() }
 
 // Ready fails while no checkpoint is written: those of idle partitions are

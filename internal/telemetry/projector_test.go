@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"accountexport/projections"
+	"accountexport/projections/engine"
 )
 
 // watched is a projector of two partitions whose stream and checkpoints a test
@@ -27,13 +27,13 @@ func watch() watched {
 // looks is a look at the stream that ends at a position, and commits is what the
 // projector then does about both partitions.
 func (w watched) looks(end uint64) {
-	w.Looked(projections.StreamInfo{Name: "S", Last: end, Time: time.Now(), Partitions: 2})
+	w.Looked(engine.StreamInfo{Name: "S", Last: end, Time: time.Now(), Partitions: 2})
 }
 
 func (w watched) commits(to ...uint64) {
-	s := projections.Stats{Generation: 1}
+	s := engine.Stats{Generation: 1}
 	for i, p := range to {
-		s.Advances = append(s.Advances, projections.Advance{Partition: i, To: p, AsOf: time.Now()})
+		s.Advances = append(s.Advances, engine.Advance{Partition: i, To: p, AsOf: time.Now()})
 	}
 	w.Committed(s)
 }
@@ -151,14 +151,14 @@ func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
 	t.Run("paused", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := watch()
-			pause := &projections.Pause{Since: time.Now(), Generation: 1, Lowest: 5, AsOf: time.Now()}
+			pause := &engine.Pause{Since: time.Now(), Generation: 1, Lowest: 5, AsOf: time.Now()}
 			for range 8 {
-				w.Paused(pause, projections.StreamInfo{Name: "S", Last: 9, Time: time.Now(), Partitions: 2})
+				w.Paused(pause, engine.StreamInfo{Name: "S", Last: 9, Time: time.Now(), Partitions: 2})
 				time.Sleep(time.Second)
 			}
 			w.want(t, "of all partitions", 4, 8, 1)
 			for range 10 {
-				w.Paused(pause, projections.StreamInfo{})
+				w.Paused(pause, engine.StreamInfo{})
 				time.Sleep(time.Second)
 			}
 			w.want(t, "without the stream", 4, 18, 11)

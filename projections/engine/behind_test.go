@@ -1,0 +1,165 @@
+package engine
+
+import (
+	"accountexport/projections"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// endsTooEarly is the part of a guard that is about the stream's end.
+func endsTooEarly(info StreamInfo, _ StreamIdentity, _, highest uint64) error {
+	if info.Last < highest {
+		return fmt.Errorf("%w: %d, %d", ErrBehind, info.Last, highest)
+	}
+	return nil
+}
+
+// sayLast has the source say that it ends there; 0: where it does.
+func (s *memorySource) sayLast(position uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if position == 0 {
+		position = s.messages[len(s.messages)-1].Position
+	}
+	s.info.Last = position
+}
+
+// replaceEnd has other messages follow the first n.
+func (s *memorySource) replaceEnd(n int, others []projections.Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.messages = slices.Clone(s.messages[:n])
+	for _, m := range others {
+		m.Time = m.Time.Add(time.Hour)
+		s.messages = append(s.messages, m)
+	}
+	s.info.Last = s.messages[len(s.messages)-1].Position
+}
+
+// cut ends every reader with an error.
+func (s *memorySource) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.readers {
+		r.Close()
+	}
+}
+
+// TestLaggingLeaderIsNotRefused: who leads a replicated stream may for a moment
+// know less of it than was delivered.
+func TestLaggingLeaderIsNotRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		messages := newGenerator(1, 2).stream(50)
+		e := newEngine(t, messages[:40])
+		e.opt.Guard = endsTooEarly
+		stop := e.run(t)
+		e.store.wait(messages[39].Position)
+		e.source.sayLast(messages[30].Position)
+		<-time.After(e.projector().opt.Doubt - time.Second)
+		e.source.sayLast(0)
+		e.source.add(messages[40:]...)
+		e.store.wait(messages[49].Position)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if reasons := e.watch.reasons(); len(reasons) > 0 {
+			t.Errorf("started again: %v", reasons)
+		}
+		foldWhole(t, messages).check(t, e.store)
+	})
+}
+
+// TestLostEndIsRefused: a stream that has lost its end stays refused, while
+// running and at start.
+func TestLostEndIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		messages := newGenerator(1, 2).stream(50)
+		e := newEngine(t, messages)
+		e.opt.Guard = endsTooEarly
+		e.run(t)
+		e.store.wait(messages[49].Position)
+		e.source.sayLast(messages[48].Position)
+		if err := <-e.ended; !errors.Is(err, ErrRefused) || !errors.Is(err, ErrBehind) {
+			t.Errorf("while running: error %v, want %v because %v", err, ErrRefused, ErrBehind)
+		}
+		if err := e.projector().Run(t.Context()); !errors.Is(err, ErrRefused) || !errors.Is(err, ErrBehind) {
+			t.Errorf("at start: error %v, want %v because %v", err, ErrRefused, ErrBehind)
+		}
+		foldWhole(t, messages).check(t, e.store)
+	})
+}
+
+// TestReplacedEndIsRefusedAtStart: the same where it happened while nobody
+// looked: the store knows the last message of each partition. One that was
+// removed says nothing, and neither does a position alone.
+func TestReplacedEndIsRefusedAtStart(t *testing.T) {
+	for name, change := range map[string]func(m *projections.Message){
+		"other times":                      func(m *projections.Message) { m.Time = m.Time.Add(time.Hour) },
+		"another payload at the same time": func(m *projections.Message) { m.Data = append([]byte(" "), m.Data...) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			messages := newGenerator(1, 2).stream(60)
+			s := newMemoryStore(t)
+			first := New(newMemorySource(messages[:40]), s, Options{})
+			if err := first.RunToEnd(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			first.Close()
+			replaced := slices.Clone(messages)
+			for i := 20; i < len(replaced); i++ {
+				change(&replaced[i])
+			}
+			err := New(newMemorySource(replaced), s, Options{}).RunToEnd(t.Context())
+			if !errors.Is(err, ErrRefused) || !errors.Is(err, ErrReplaced) {
+				t.Errorf("error %v, want %v because %v", err, ErrRefused, ErrReplaced)
+			}
+			foldWhole(t, messages[:40]).check(t, s)
+			var left []projections.Message // without what is at the marks
+			for _, m := range messages {
+				if !slices.ContainsFunc(s.checkpoints, func(c Checkpoint) bool { return c.Last.Position == m.Position }) {
+					left = append(left, m)
+				}
+			}
+			if len(left) == len(messages) {
+				t.Fatal("no partition has a last message")
+			}
+			again := New(newMemorySource(left), s, Options{})
+			defer again.Close()
+			if err := again.RunToEnd(t.Context()); err != nil {
+				t.Errorf("with the last messages removed: %v", err)
+			}
+			foldWhole(t, messages).check(t, s)
+		})
+	}
+}
+
+// TestReplacedEndIsRefused: a stream that has lost its end, and grows beyond the
+// checkpoint before anybody looks, does not go unnoticed.
+func TestReplacedEndIsRefused(t *testing.T) {
+	for _, how := range []string{"reading began anew", "it was seen to end too early"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				messages := newGenerator(1, 2).stream(60)
+				e := newEngine(t, messages[:40])
+				e.opt.Guard = endsTooEarly
+				e.run(t)
+				e.store.wait(messages[39].Position)
+				if how == "it was seen to end too early" {
+					e.source.sayLast(20)
+					<-time.After(2 * time.Second)
+				}
+				e.source.replaceEnd(20, messages[20:])
+				if how == "reading began anew" {
+					e.source.cut()
+				}
+				if err := <-e.ended; !errors.Is(err, ErrRefused) || !errors.Is(err, ErrReplaced) {
+					t.Errorf("error %v, want %v because %v", err, ErrRefused, ErrReplaced)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,481 @@
+package engine
+
+import (
+	"accountexport/internal/local/testrun"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// deadAfter is how long a replica of the tests may be silent.
+const deadAfter = 3 * time.Second
+
+// replicas share a store's partitions by the rules of the database's.
+type replicas struct {
+	*memoryStore
+	rank   int
+	owners map[int]*replica
+	live   map[*replica]time.Time // last seen
+	moved  chan struct{}          // closed when partitions may change hands
+}
+
+// tell wakes all who wait for it; the lock is held.
+func (rs *replicas) tell() {
+	close(rs.moved)
+	rs.moved = make(chan struct{})
+}
+
+// replica is the store as one projector has it.
+type replica struct {
+	*replicas
+	rank int
+
+	state  sync.Mutex
+	frozen chan struct{} // nil: it is not; closed when it thaws
+}
+
+func newReplicas(t testing.TB) *replicas {
+	return &replicas{memoryStore: newMemoryStore(t), owners: map[int]*replica{}, live: map[*replica]time.Time{},
+		moved: make(chan struct{})}
+}
+
+func (rs *replicas) join() *replica {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.rank++
+	return &replica{replicas: rs, rank: rs.rank}
+}
+
+// freeze has every call of the replica wait; the one before it may still act.
+func (r *replica) freeze() {
+	r.state.Lock()
+	defer r.state.Unlock()
+	r.frozen = make(chan struct{})
+}
+
+func (r *replica) thaw() {
+	r.state.Lock()
+	defer r.state.Unlock()
+	if r.frozen != nil {
+		close(r.frozen)
+		r.frozen = nil
+	}
+}
+
+func (r *replica) awake() {
+	r.state.Lock()
+	frozen := r.frozen
+	r.state.Unlock()
+	if frozen != nil {
+		<-frozen // a process that is stopped does not notice that its context ends
+	}
+}
+
+func (r *replica) Acquire(ctx context.Context, info StreamInfo) (Ownership, error) {
+	r.awake()
+	if r.checkpointsMissing() {
+		if _, err := r.memoryStore.Acquire(ctx, info); err != nil {
+			return Ownership{}, err
+		}
+	}
+	r.mu.Lock()
+	if err := r.refuse(); err != nil {
+		r.mu.Unlock()
+		return Ownership{}, err
+	}
+	r.tell()
+	r.live[r] = time.Now()
+	for p, owner := range r.owners {
+		if owner == r {
+			r.checkpoints[p].Epoch++
+		}
+	}
+	r.mu.Unlock()
+	s, err := r.Share(ctx, 1, true)
+	return Ownership{Generation: 1, Stream: r.stream, Checkpoints: s.Owned, Shared: true}, err
+}
+
+func (rs *replicas) checkpointsMissing() bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.checkpoints == nil
+}
+
+func (r *replica) Share(_ context.Context, _ int64, take bool) (s Share, err error) {
+	r.awake()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, there := r.live[r]; !there {
+		return s, ErrFenced
+	}
+	r.live[r] = time.Now()
+	if err := r.refuse(); err != nil {
+		return s, err
+	}
+	maps.DeleteFunc(r.live, func(_ *replica, seen time.Time) bool { return time.Since(seen) > deadAfter })
+	ranked := slices.SortedFunc(maps.Keys(r.live), func(a, b *replica) int { return a.rank - b.rank })
+	s.Due = len(r.checkpoints) / len(ranked)
+	if slices.Index(ranked, r) < len(r.checkpoints)%len(ranked) {
+		s.Due++
+	}
+	mine := 0
+	for _, owner := range r.owners {
+		if owner == r {
+			mine++
+		}
+	}
+	for p := range r.checkpoints {
+		if _, taken := r.live[r.owners[p]]; take && !taken && mine < s.Due {
+			r.owners[p] = r
+			r.checkpoints[p].Epoch++
+			mine++
+		}
+		if r.owners[p] == r {
+			s.Owned = append(s.Owned, r.checkpoints[p])
+		}
+	}
+	return s, nil
+}
+
+func (r *replica) Owned(_ context.Context, _ int64, partitions []int) (own []Checkpoint, err error) {
+	r.awake()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range partitions {
+		if r.owners[p] == r {
+			own = append(own, r.checkpoints[p])
+		}
+	}
+	return own, nil
+}
+
+func (r *replica) Paused(ctx context.Context) (*Pause, error) {
+	r.awake()
+	r.mu.Lock()
+	r.live[r] = time.Now()
+	r.mu.Unlock()
+	return r.memoryStore.Paused(ctx)
+}
+
+func (r *replica) Moved(ctx context.Context) error {
+	r.mu.Lock()
+	moved := r.moved
+	r.mu.Unlock()
+	select {
+	case <-moved:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (r *replica) Release(_ context.Context, _ int64, c Checkpoint) error {
+	r.awake()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.owners[c.Partition] != r || r.checkpoints[c.Partition].Epoch != c.Epoch {
+		return ErrFenced
+	}
+	if r.checkpoints[c.Partition].Position != c.Position {
+		r.t.Errorf("partition %d is given up at %d, and stored at %d", c.Partition, c.Position, r.checkpoints[c.Partition].Position)
+	}
+	r.tell()
+	r.owners[c.Partition] = nil
+	r.checkpoints[c.Partition].Epoch++
+	return nil
+}
+
+func (r *replica) Commit(ctx context.Context, b *Batch) error {
+	r.awake()
+	return r.memoryStore.Commit(ctx, b)
+}
+
+// leave is what closing the store does.
+func (r *replica) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tell()
+	delete(r.live, r)
+	for p, owner := range r.owners {
+		if owner == r {
+			r.owners[p] = nil
+			r.checkpoints[p].Epoch++
+		}
+	}
+}
+
+// balanced says what keeps the live replicas from having their fair parts.
+func (rs *replicas) balanced(n int) error {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	have := map[*replica]int{}
+	for p := range rs.checkpoints {
+		if _, live := rs.live[rs.owners[p]]; !live {
+			return fmt.Errorf("partition %d is nobody's", p)
+		}
+		have[rs.owners[p]]++
+	}
+	if len(rs.live) != n {
+		return fmt.Errorf("%d live replicas, want %d", len(rs.live), n)
+	}
+	for r := range rs.live {
+		if least := len(rs.checkpoints) / n; have[r] < least || have[r] > least+1 {
+			return fmt.Errorf("replica %d has %d partitions of %d among %d", r.rank, have[r], len(rs.checkpoints), n)
+		}
+	}
+	return nil
+}
+
+// started is a projector at work.
+type started struct {
+	*replica
+	watch *observer
+	stop  context.CancelFunc
+	ended chan error
+}
+
+func (rs *replicas) start(source Source, opt Options) *started {
+	return rs.startAs(source, opt, func(r *replica) Store { return r })
+}
+
+// startAs starts a projector with a store made of the replica's.
+func (rs *replicas) startAs(source Source, opt Options, as func(*replica) Store) *started {
+	ctx, cancel := context.WithCancel(rs.t.Context())
+	s := &started{replica: rs.join(), watch: newObserver(), stop: cancel, ended: make(chan error, 1)}
+	opt.Observer, opt.Logger = s.watch, slog.New(slog.DiscardHandler)
+	store := as(s.replica)
+	go func() { s.ended <- New(source, store, opt).Run(ctx) }()
+	return s
+}
+
+// TestReplicasShareAStream has replicas join, leave, freeze and thaw, and
+// partitions touched, at random while the stream grows: whoever lives has a fair part soon after, the tables
+// are in the end what one fold makes of the stream, and every message was
+// committed once.
+func TestReplicasShareAStream(t *testing.T) {
+	testrun.Seeds(t, func(t *testing.T, seed uint64) {
+		for lanes := 1; lanes <= 2; lanes++ {
+			synctest.Test(t, func(t *testing.T) {
+				random := newRandom(seed)
+				messages := newGenerator(seed, 8).stream(testrun.AtLength(2000, 6000))
+				source := newMemorySource(nil)
+				source.random = random
+				rs := newReplicas(t)
+				rs.slow = random
+				opt := Options{Lanes: lanes, CacheBytes: 100 << 10, Read: Bound{30, 1 << 20}, Batch: Bound{80, 1 << 20}}
+				var all, live []*started
+				start := func() {
+					s := rs.start(source, opt)
+					all, live = append(all, s), append(live, s)
+				}
+				start()
+				for i := 0; i < len(messages); i += 100 {
+					source.add(messages[i : i+100]...)
+					pick := random.IntN(len(live))
+					switch random.IntN(6) {
+					case 0:
+						if len(live) < 4 {
+							start()
+						}
+					case 1:
+						if len(live) > 1 {
+							s := live[pick]
+							live = slices.Delete(live, pick, pick+1)
+							s.stop()
+							if err := <-s.ended; err != nil {
+								t.Error(err)
+							}
+							s.leave()
+						}
+					case 2:
+						s := live[pick]
+						s.freeze()
+						<-time.After(time.Duration(random.IntN(8000)) * time.Millisecond)
+						s.thaw()
+					case 3:
+						for range random.IntN(5) {
+							rs.touch(random.IntN(testPartitions))
+							<-time.After(time.Duration(random.IntN(40)) * time.Millisecond)
+						}
+					}
+					<-time.After(time.Duration(random.IntN(1500)) * time.Millisecond)
+				}
+				rs.wait(source.info.Last)
+				<-time.After(2 * deadAfter)
+				if err := rs.balanced(len(live)); err != nil {
+					t.Error(err)
+				}
+				counted, fenced := 0, 0
+				for _, s := range live {
+					s.stop()
+					if err := <-s.ended; err != nil {
+						t.Error(err)
+					}
+				}
+				for _, s := range all {
+					counted += s.watch.events
+					fenced += s.watch.reasons()["fenced"]
+				}
+				// A commit that came through although its session was over by
+				// then is told to nobody; the tallies have it.
+				if counted > len(messages) {
+					t.Errorf("%d messages were committed, want %d", counted, len(messages))
+				}
+				t.Logf("%d replicas, fenced %d times", len(all), fenced)
+				foldWhole(t, messages).check(t, rs.memoryStore)
+			})
+		}
+	})
+}
+
+// TestFrozenReplicaIsFenced freezes a replica in the middle of its work for
+// longer than the others wait: its partitions are taken over while it is
+// frozen, what it had under way is refused when it thaws, and it has a part
+// again after.
+func TestFrozenReplicaIsFenced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		messages := newGenerator(7, 8).stream(1000)
+		source, rs := newMemorySource(messages[:500]), newReplicas(t)
+		first, second := rs.start(source, Options{}), rs.start(source, Options{})
+		rs.wait(messages[499].Position)
+		<-time.After(3 * time.Second)
+		if err := rs.balanced(2); err != nil {
+			t.Fatal(err)
+		}
+		first.freeze()
+		source.add(messages[500:]...)
+		rs.wait(messages[999].Position) // though it is frozen
+		if rs.balanced(1) != nil {
+			t.Error(rs.balanced(1))
+		}
+		first.thaw()
+		<-time.After(3 * time.Second)
+		if err := rs.balanced(2); err != nil {
+			t.Error(err)
+		}
+		if first.watch.reasons()["fenced"] == 0 || len(second.watch.reasons()) > 0 {
+			t.Errorf("restarts of the frozen one: %v, of the other: %v", first.watch.reasons(), second.watch.reasons())
+		}
+		for _, s := range []*started{first, second} {
+			s.stop()
+			if err := <-s.ended; err != nil {
+				t.Error(err)
+			}
+		}
+		if n := first.watch.events + second.watch.events; n != len(messages) {
+			t.Errorf("%d messages were committed, want %d", n, len(messages))
+		}
+		foldWhole(t, messages).check(t, rs.memoryStore)
+	})
+}
+
+// TestPartitionsMoveWithoutStopping: while a second replica joins and leaves,
+// no replica begins anew, and the partitions that stay go on.
+func TestPartitionsMoveWithoutStopping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		messages := newGenerator(9, 8).stream(1200)
+		source, rs := newMemorySource(messages[:300]), newReplicas(t)
+		first := rs.start(source, Options{Lanes: 3})
+		rs.wait(messages[299].Position)
+		epoch := func() int64 {
+			rs.mu.Lock()
+			defer rs.mu.Unlock()
+			return rs.checkpoints[0].Epoch
+		}
+		before := epoch()
+		for i := 300; i < 1200; i += 300 {
+			second := rs.start(source, Options{})
+			<-time.After(2 * time.Second)
+			if err := rs.balanced(2); err != nil {
+				t.Error(err)
+			}
+			source.add(messages[i : i+300]...)
+			rs.wait(messages[i+299].Position)
+			second.stop()
+			if err := <-second.ended; err != nil {
+				t.Error(err)
+			}
+			second.leave()
+			<-time.After(2 * time.Second)
+			if err := rs.balanced(1); err != nil {
+				t.Error(err)
+			}
+			if r := second.watch.reasons(); len(r) > 0 {
+				t.Errorf("the second began anew: %v", r)
+			}
+		}
+		if r := first.watch.reasons(); len(r) > 0 {
+			t.Errorf("the first began anew: %v", r)
+		}
+		if epoch() != before {
+			t.Error("the lowest partition has moved, though it had no need to")
+		}
+		first.stop()
+		if err := <-first.ended; err != nil {
+			t.Error(err)
+		}
+		foldWhole(t, messages).check(t, rs.memoryStore)
+	})
+}
+
+// TestCompare: what a replica has to do about what it owns now. What it finds is
+// told once: asked again at once, there is nothing.
+func TestCompare(t *testing.T) {
+	own := func(partitions ...int) (cs []Checkpoint) {
+		for _, p := range partitions {
+			cs = append(cs, Checkpoint{Partition: p, Epoch: 5})
+		}
+		return cs
+	}
+	for _, tc := range []struct {
+		name          string
+		held, leaving []int
+		now           Share
+		gained, lost  []int
+		fenced        bool
+	}{
+		{name: "nothing new", held: []int{1}, now: Share{own(1), 1}},
+		{name: "one more", held: []int{1}, now: Share{own(1, 2), 2}, gained: []int{2}},
+		{name: "too many", held: []int{1, 2, 3}, now: Share{own(1, 2, 3), 1}, lost: []int{3, 2}},
+		{name: "giving up", held: []int{1}, leaving: []int{2}, now: Share{own(1, 2), 1}},
+		{name: "given up, and not told yet", held: []int{1}, leaving: []int{2}, now: Share{own(1), 1}},
+		{name: "given up and taken again", held: []int{1}, now: Share{own(1, 2), 2}, gained: []int{2}},
+		{name: "taken, and too many since: one after the other", held: []int{1}, now: Share{own(1, 2), 1}, gained: []int{2}},
+		{name: "taken away", held: []int{1, 2}, now: Share{own(1), 2}, fenced: true},
+		{name: "taken away while given up", held: []int{1}, leaving: []int{2}, now: Share{own(1), 2}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := standing{map[int]bool{}, map[int]bool{}}
+			for _, p := range tc.held {
+				n.held[p] = true
+			}
+			for _, p := range tc.leaving {
+				n.leaving[p] = true
+			}
+			if err := n.check(tc.now); errors.Is(err, ErrFenced) != tc.fenced || err != nil && !tc.fenced {
+				t.Fatal(err)
+			}
+			if tc.fenced {
+				return
+			}
+			m := n.compare(tc.now)
+			var gained []int
+			for _, c := range m.gained {
+				gained = append(gained, c.Partition)
+			}
+			if !slices.Equal(gained, tc.gained) || !slices.Equal(m.lost, tc.lost) {
+				t.Errorf("gained %v, gives up %v; want %v, %v", gained, m.lost, tc.gained, tc.lost)
+			}
+			if m := n.compare(Share{tc.now.Owned, len(n.held)}); !m.none() {
+				t.Errorf("it finds once more %+v", m)
+			}
+		})
+	}
+}
