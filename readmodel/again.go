@@ -35,3 +35,20 @@ func endedForAnother(err error) bool {
 	var refused *pgconn.PgError
 	return errors.As(err, &refused) && (refused.Code == "40001" || refused.Code == "40P01")
 }
+
+// untilUnlocked does what may find something locked, or stand in a circle of
+// those that wait, and is undone then, again until it finds nothing.
+func untilUnlocked(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != "55P03" && refused.Code != "40P01" { // lock_not_available, deadlock_detected
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(300*time.Millisecond + rand.N(400*time.Millisecond)):
+		}
+	}
+}

@@ -4,34 +4,11 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"accountexport/events"
 	"accountexport/internal/workload"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
-
-// endForAnother has the server end the next few transactions that write a table,
-// as it does for the sake of others.
-func endForAnother(t *testing.T, pool *pgxpool.Pool, table, code string, times int) {
-	t.Helper()
-	if _, err := pool.Exec(t.Context(), fmt.Sprintf(`
-DROP SEQUENCE IF EXISTS ended CASCADE;
-CREATE SEQUENCE ended; -- a roll-back does not reach it
-CREATE OR REPLACE FUNCTION end_for_another() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF nextval('ended') <= %d THEN
-        RAISE EXCEPTION 'ended for another' USING ERRCODE = '%s';
-    END IF;
-    RETURN NULL;
-END
-$$;
-DROP TRIGGER IF EXISTS ended ON %[3]s;
-CREATE TRIGGER ended BEFORE INSERT OR UPDATE OR DELETE ON %[3]s FOR EACH STATEMENT EXECUTE FUNCTION end_for_another()`, times, code, table)); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // TestWhatIsEndedForOthersIsTriedAgain: the acts of operators outlive
 // serialization failures and deadlocks, some in a row, and tell of them where

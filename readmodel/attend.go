@@ -57,15 +57,6 @@ func (m *membership) unanswered(ctx context.Context, half time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
 // idle says whether a server process is gone or waits for its client. What
 // cannot be learned in time, or not at all, is not so.
 func (m *membership) idle(ctx context.Context, backend uint32) bool {
@@ -80,18 +71,4 @@ func (m *membership) idle(ctx context.Context, backend uint32) bool {
 	err = conn.QueryRow(ctx, `
 SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND coalesce(state, '') NOT LIKE 'idle%')`, int32(backend)).Scan(&idle)
 	return err == nil && idle
-}
-
-// closeSoon closes a connection, and waits for no server that does not answer. One
-// that was broken off has the server asked to give up what is under way: the
-// answer is waited for, since a program that ends before takes PgBouncer 1.18 with
-// it (its issue 801).
-func closeSoon(ctx context.Context, conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	_ = conn.Close(ctx)
-	select {
-	case <-conn.PgConn().CleanupDone():
-	case <-ctx.Done():
-	}
 }

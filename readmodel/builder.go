@@ -2,12 +2,9 @@ package readmodel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -63,56 +60,6 @@ func building(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, restart 
 	return createGeneration(ctx, tx, stream, StateBuilding)
 }
 
-// Reviving tells whether a roll-back was bringing the generation to the end.
-func (g Generation) Reviving() bool { return g.State == StateBuilding && g.Finished != nil }
-
-// AtWork tells whether anybody builds, cuts over or rolls back, by the lock that
-// whoever does so holds: where there is a generation that is being built and
-// nobody at work, it was abandoned.
-func AtWork(ctx context.Context, db querier) (atWork bool, err error) {
-	err = db.QueryRow(ctx, `
-SELECT EXISTS (SELECT FROM pg_locks, (SELECT hashtext('accountexport rebuild')::bigint AS key) k
-    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND classid::bigint = (k.key >> 32) & 4294967295 AND objid::bigint = k.key & 4294967295)`).Scan(&atWork)
-	if err != nil {
-		return false, fmt.Errorf("look for a rebuild: %w", err)
-	}
-	return atWork, nil
-}
-
-// GiveUp gives up a generation that is being built: whoever builds it is fenced,
-// and begins another.
-func GiveUp(ctx context.Context, pool *pgxpool.Pool, number int64) error {
-	return inTransaction(ctx, pool, func(tx pgx.Tx) error {
-		// It may be about to be live.
-		if _, err := tx.Exec(ctx, `SELECT FROM export.generations WHERE generation = $1 FOR UPDATE`, number); err != nil {
-			return fmt.Errorf("give up generation %d: %w", number, err)
-		}
-		g, err := FindGeneration(ctx, tx, number)
-		if err != nil || g.State != StateBuilding || g.Reviving() {
-			return err
-		}
-		if err := setState(ctx, tx, number, StateFailed); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1`, number); err != nil {
-			return fmt.Errorf("give up generation %d: %w", number, err)
-		}
-		return nil
-	})
-}
-
-// Retire gives up reviving a generation.
-func Retire(ctx context.Context, pool *pgxpool.Pool, number int64) error {
-	return inTransaction(ctx, pool, func(tx pgx.Tx) error {
-		g, err := FindGeneration(ctx, tx, number)
-		if err != nil || !g.Reviving() {
-			return err
-		}
-		return setState(ctx, tx, number, StateRetired)
-	})
-}
-
 // NewReviver writes a retired generation again, to bring it to the stream's
 // end before a roll-back. Until then its state is building.
 func NewReviver(pool *pgxpool.Pool, owner string, generation int64, log *slog.Logger) *Store {
@@ -130,103 +77,4 @@ func NewReviver(pool *pgxpool.Pool, owner string, generation int64, log *slog.Lo
 			}
 			return g, setState(ctx, tx, generation, StateBuilding)
 		}}
-}
-
-func setState(ctx context.Context, tx pgx.Tx, generation int64, state string) error {
-	_, err := tx.Exec(ctx, `
-UPDATE export.generations SET state = $2, finished_at = CASE
-    WHEN $2 = 'building' THEN finished_at
-    WHEN $2 = 'live' OR state = 'live' THEN now()
-    ELSE coalesce(finished_at, now()) END
-WHERE generation = $1`, generation, state)
-	if err != nil {
-		return fmt.Errorf("set generation %d to %s: %w", generation, state, err)
-	}
-	return nil
-}
-
-// Generations lists all generations that were not dropped.
-func Generations(ctx context.Context, pool *pgxpool.Pool) ([]Generation, error) {
-	return generations(ctx, pool, "")
-}
-
-// Live is the generation that is served; [ErrNoGeneration] where there is none.
-func Live(ctx context.Context, pool *pgxpool.Pool) (Generation, error) {
-	return liveGeneration(ctx, pool)
-}
-
-// FindGeneration is one generation; [ErrNotFound] where it is not there.
-func FindGeneration(ctx context.Context, db querier, number int64) (Generation, error) {
-	all, err := generations(ctx, db, "")
-	if err != nil {
-		return Generation{}, err
-	}
-	i := slices.IndexFunc(all, func(g Generation) bool { return g.Number == number })
-	if i < 0 {
-		return Generation{}, fmt.Errorf("generation %d: %w", number, ErrNotFound)
-	}
-	return all[i], nil
-}
-
-// Positions are the checkpoints of a generation, by partition.
-func Positions(ctx context.Context, pool *pgxpool.Pool, generation int64) (map[int]uint64, error) {
-	rows, err := pool.Query(ctx, `SELECT partition, position FROM export.checkpoints WHERE generation = $1`, generation)
-	if err != nil {
-		return nil, fmt.Errorf("read checkpoints: %w", err)
-	}
-	out := map[int]uint64{}
-	var partition int
-	var position uint64
-	if _, err := pgx.ForEachRow(rows, []any{&partition, &position}, func() error {
-		out[partition] = position
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("read checkpoints: %w", err)
-	}
-	return out, nil
-}
-
-// Mean is the mean checkpoint of a generation.
-func Mean(ctx context.Context, pool *pgxpool.Pool, generation int64) (position uint64, err error) {
-	err = pool.QueryRow(ctx, `SELECT coalesce(avg(position), 0)::bigint FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
-	if err != nil {
-		return 0, fmt.Errorf("read checkpoints: %w", err)
-	}
-	return position, nil
-}
-
-// Lowest is the lowest checkpoint of a generation.
-func Lowest(ctx context.Context, db querier, generation int64) (position uint64, err error) {
-	err = db.QueryRow(ctx, `SELECT coalesce(min(position), 0) FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
-	if err != nil {
-		return 0, fmt.Errorf("read checkpoints: %w", err)
-	}
-	return position, nil
-}
-
-// Building is the generation that a rebuild is at work on; [ErrNotFound] where
-// there is none.
-func Building(ctx context.Context, db querier) (Generation, error) {
-	all, err := generations(ctx, db, `WHERE state = 'building' AND finished_at IS NULL`)
-	if err != nil {
-		return Generation{}, err
-	}
-	if len(all) == 0 {
-		return Generation{}, fmt.Errorf("generation being built: %w", ErrNotFound)
-	}
-	return all[0], nil
-}
-
-// ErrLive means that what is asked for cannot be done to the live generation.
-var ErrLive = errors.New("the generation is live")
-
-// Age is how long ago the oldest of a generation's as-of times is.
-func Age(ctx context.Context, pool *pgxpool.Pool, generation int64) (time.Duration, error) {
-	var seconds float64
-	err := pool.QueryRow(ctx, `
-SELECT coalesce(extract(epoch FROM now() - min(as_of)), 0)::float8 FROM export.checkpoints WHERE generation = $1`, generation).Scan(&seconds)
-	if err != nil {
-		return 0, fmt.Errorf("read checkpoints: %w", err)
-	}
-	return time.Duration(seconds * float64(time.Second)), nil
 }

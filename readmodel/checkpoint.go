@@ -2,9 +2,13 @@ package readmodel
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/projections/engine"
 )
@@ -23,17 +27,106 @@ SELECT position, epoch, as_of FROM export.checkpoints WHERE generation = $1 AND 
 	return at, nil
 }
 
-// queueFence fences the partition's projector.
-func queueFence(q statement, generation int64, partition int) {
-	q(`UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND partition = $2`, generation, partition)
+// Checkpoints are how far each partition of a generation is, and the last message
+// that was folded of it.
+func Checkpoints(ctx context.Context, pool *pgxpool.Pool, generation int64) ([]engine.Checkpoint, error) {
+	rows, err := pool.Query(ctx, `
+SELECT partition, position, epoch, as_of, last_position, last_at, last_digest FROM export.checkpoints WHERE generation = $1 ORDER BY partition`, generation)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, scanCheckpoint)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	return out, nil
 }
 
-// execute writes a batch, statement by statement.
-func execute(ctx context.Context, tx pgx.Tx, b *engine.Batch) (err error) {
-	write(b, func(sql string, args ...any) {
-		if err == nil {
-			_, err = tx.Exec(ctx, sql, args...)
-		}
-	})
+// scanCheckpoint reads partition, position, epoch, as_of and the last message.
+func scanCheckpoint(r pgx.CollectableRow) (c engine.Checkpoint, err error) {
+	var last lastMessage
+	err = r.Scan(&c.Partition, &c.Position, &c.Epoch, &c.AsOf, &last.position, &last.at, &last.digest)
+	if err == nil {
+		c.Last, err = last.mark()
+	}
+	return c, err
+}
+
+// lastMessage is a checkpoint's last message as it is stored.
+type lastMessage struct {
+	position *int64
+	at       *time.Time
+	digest   []byte
+}
+
+func (l lastMessage) mark() (m engine.Mark, err error) {
+	if l.position == nil {
+		return m, nil
+	}
+	if l.at == nil || len(l.digest) != len(m.Digest) {
+		return m, errors.New("a checkpoint's last message has no time or digest")
+	}
+	return engine.Mark{Position: uint64(*l.position), Time: *l.at, Digest: [16]byte(l.digest)}, nil
+}
+
+// Positions are the checkpoints of a generation, by partition.
+func Positions(ctx context.Context, pool *pgxpool.Pool, generation int64) (map[int]uint64, error) {
+	rows, err := pool.Query(ctx, `SELECT partition, position FROM export.checkpoints WHERE generation = $1`, generation)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	out := map[int]uint64{}
+	var partition int
+	var position uint64
+	if _, err := pgx.ForEachRow(rows, []any{&partition, &position}, func() error {
+		out[partition] = position
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	return out, nil
+}
+
+// Mean is the mean checkpoint of a generation.
+func Mean(ctx context.Context, pool *pgxpool.Pool, generation int64) (position uint64, err error) {
+	err = pool.QueryRow(ctx, `SELECT coalesce(avg(position), 0)::bigint FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
+	if err != nil {
+		return 0, fmt.Errorf("read checkpoints: %w", err)
+	}
+	return position, nil
+}
+
+// Lowest is the lowest checkpoint of a generation.
+func Lowest(ctx context.Context, db querier, generation int64) (position uint64, err error) {
+	err = db.QueryRow(ctx, `SELECT coalesce(min(position), 0) FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
+	if err != nil {
+		return 0, fmt.Errorf("read checkpoints: %w", err)
+	}
+	return position, nil
+}
+
+// Age is how long ago the oldest of a generation's as-of times is.
+func Age(ctx context.Context, pool *pgxpool.Pool, generation int64) (time.Duration, error) {
+	var seconds float64
+	err := pool.QueryRow(ctx, `
+SELECT coalesce(extract(epoch FROM now() - min(as_of)), 0)::float8 FROM export.checkpoints WHERE generation = $1`, generation).Scan(&seconds)
+	if err != nil {
+		return 0, fmt.Errorf("read checkpoints: %w", err)
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+// fenced turns the database's word for it into the engine's.
+func fenced(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == fencedCode {
+		return fmt.Errorf("%w: %s", engine.ErrFenced, pg.Message)
+	}
+	if pg != nil && pg.Code == pausedCode {
+		return engine.PausedError(pg.Message)
+	}
 	return err
 }
+
+// fencedCode is the SQLSTATE of export.advance_checkpoints.
+const fencedCode = "AE001"

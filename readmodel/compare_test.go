@@ -2,16 +2,10 @@ package readmodel_test
 
 import (
 	"context"
-	"math"
 	"testing"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/readmodel"
 )
-
-// endless is a stream that can bring everything yet.
-func endless(context.Context) (uint64, error) { return math.MaxUint64, nil }
 
 // TestWhatOneHasYetToHearOfIsNoDifference: an account, or a tier, is missing or
 // new only where the other generation has come as far.
@@ -80,14 +74,6 @@ func TestLaggingIsNoDifference(t *testing.T) {
 	check("the second has come further", 1, 0)
 	ahead(t, pool, 1)
 	check("both have", 0, 1)
-}
-
-// ahead moves all of a generation's checkpoints on.
-func ahead(t *testing.T, pool *pgxpool.Pool, generation int) {
-	t.Helper()
-	if _, err := pool.Exec(t.Context(), `UPDATE export.checkpoints SET position = 100 WHERE generation = $1`, generation); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestWhatTheStreamCannotBringIsADifference: an account that the second

@@ -131,3 +131,10 @@ func (c *copier) parked(messages []projections.ParkedMessage) {
 	}
 	c.copy("parked", parkedColumns, rows)
 }
+
+var (
+	pageColumns    = []string{"account_id", "section", "page_key", "body"}
+	itemColumns    = []string{"account_id", "section", "item", "page_key"}
+	waitingColumns = []string{"account_id", "entity", "entity_id", "patch"}
+	parkedColumns  = []string{"position", "partition", "account_id", "sent_at", "subject", "type", "reason", "headers", "payload"}
+)

@@ -2,14 +2,10 @@ package readmodel
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -58,21 +54,4 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 
 	}
 	_, err = tx.Exec(ctx, inSchema(number, `DROP SCHEMA IF EXISTS {schema} CASCADE`))
 	return err
-}
-
-// untilUnlocked does what may find something locked, or stand in a circle of
-// those that wait, and is undone then, again until it finds nothing.
-func untilUnlocked(ctx context.Context, do func() error) error {
-	for {
-		err := do()
-		var refused *pgconn.PgError
-		if !errors.As(err, &refused) || refused.Code != "55P03" && refused.Code != "40P01" { // lock_not_available, deadlock_detected
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(300*time.Millisecond + rand.N(400*time.Millisecond)):
-		}
-	}
 }

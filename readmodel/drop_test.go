@@ -6,10 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"accountexport/internal/local/postgres"
 	"accountexport/readmodel"
 )
 
@@ -77,60 +73,4 @@ WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
 	if err != nil || len(all) != 1 {
 		t.Errorf("%d generations are left, %v", len(all), err)
 	}
-}
-
-// TestMigratingHoldsNoReaderUp: a migration has to change a table that an old
-// transaction reads, and every read of a document, too.
-func TestMigratingHoldsNoReaderUp(t *testing.T) {
-	url := postgres.TestDatabase(t)
-	if err := readmodel.MigrateTo(t.Context(), url, 2); err != nil {
-		t.Fatal(err)
-	}
-	pool, err := pgxpool.New(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	if _, err := pool.Exec(t.Context(), `
-INSERT INTO export.generations (generation, state, version_major, version_minor, stream_name, stream_created, refolded_minor, partitions)
-VALUES (1, 'live', 1, 0, 'CONTROL_PLANE', now(), 0, 4)`); err != nil {
-		t.Fatal(err)
-	}
-	old := reading(t, pool, `SELECT count(*) FROM export.generations`)
-	migrated := make(chan error, 1)
-	go func() { migrated <- readmodel.Migrate(t.Context(), pool.Config().ConnString()) }()
-	for deadline := time.Now().Add(1500 * time.Millisecond); time.Now().Before(deadline); {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		var live bool
-		if err := pool.QueryRow(ctx, `SELECT state = 'live' FROM export.generations`).Scan(&live); err != nil || !live {
-			t.Errorf("meanwhile: %v, %v", live, err)
-		}
-		cancel()
-	}
-	select {
-	case err := <-migrated:
-		t.Fatalf("it was migrated while it was read: %v", err)
-	default:
-	}
-	if err := old.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-migrated; err != nil {
-		t.Error(err)
-	}
-}
-
-// reading is a transaction that has read, and goes on.
-func reading(t *testing.T, pool *pgxpool.Pool, sql string) pgx.Tx {
-	t.Helper()
-	tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
-	var n int
-	if err := tx.QueryRow(t.Context(), sql).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return tx
 }

@@ -21,9 +21,6 @@ import (
 
 var accountTables = []string{"account_export", "account_export_pages", "account_export_items", "account_waiting", "parked"}
 
-// dismissalTables tell of parked messages outside generations.
-var dismissalTables = []string{"dismissals", "undismissals"}
-
 // noTombstone is the condition for a row that is more than a tombstone.
 const noTombstone = `(erased_at IS NULL OR coalesce(user_json, team_json, usage_tail, keys_tail, sandboxes_tail) IS NOT NULL)`
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
@@ -176,12 +175,6 @@ func (x *Exports) onLive(ctx context.Context, db querier, read func(q *queries) 
 		stale = q
 	}
 	return errors.New("the live generation changes faster than it can be read")
-}
-
-// dropped tells that the generation's tables are gone.
-func dropped(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000")
 }
 
 // Meta reads what there is to know of the account but its document. Errors

@@ -1,20 +1,12 @@
 package readmodel
 
 import (
-	"context"
 	"maps"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"accountexport/events"
-	"accountexport/projections"
 )
-
-// SetLeastPatience sets how long the database's answer is waited for at first.
-func (s *Store) SetLeastPatience(d time.Duration) { s.patience.least, s.commits.least = d, d }
 
 // Believe has x take a generation for the live one, as a replica does that has
 // read nothing since it was.
@@ -55,24 +47,6 @@ func Statements(generation int64) map[string]Statement {
 		"many":       {q.many, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[500000])`}}
 }
 
-// SumUp sums up what a generation stores of some accounts, from nothing.
-func SumUp(ctx context.Context, pool *pgxpool.Pool, generation int64, accounts []events.UUID) (map[events.UUID]projections.Digest, error) {
-	out := map[events.UUID]projections.Digest{}
-	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		all, err := sumUp(ctx, tx, generation, accounts)
-		for id, s := range all {
-			out[id] = s.digest
-		}
-		return err
-	})
-	return out, err
-}
-
-// MigrateTo brings the database to an older version of the schema.
-func MigrateTo(ctx context.Context, url string, version int32) error {
-	return migrateTo(ctx, url, version)
-}
-
 // Waiting is how many reads wait for room.
 func Waiting(x *Exports) (n int) {
 	for _, s := range []*spools{x.near, x.far} {
@@ -105,10 +79,4 @@ func Wholes(x *Exports) map[events.UUID]int64 {
 	x.far.room.mu.Lock()
 	defer x.far.room.mu.Unlock()
 	return maps.Clone(x.far.room.wholes)
-}
-
-// Notified waits until all notices that are due are sent.
-func (s *Store) Notified(ctx context.Context) {
-	s.notices.wait(ctx)
-	s.members.notices.wait(ctx)
 }

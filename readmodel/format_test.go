@@ -16,17 +16,6 @@ import (
 	"accountexport/readmodel"
 )
 
-// asBefore makes a generation one of the first format, as a program made it
-// that knows of no other.
-func asBefore(t *testing.T, pool *pgxpool.Pool) {
-	t.Helper()
-	if _, err := pool.Exec(t.Context(), `
-UPDATE export.generations SET format = 1 WHERE generation = 1;
-ALTER TABLE export_g1.account_export DROP COLUMN counted_at, DROP COLUMN messages, DROP COLUMN digest_high, DROP COLUMN digest_low`); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // oldAdvance is what a program of before calls.
 func oldAdvance(ctx context.Context, pool *pgxpool.Pool) error {
 	_, err := pool.Exec(ctx, `

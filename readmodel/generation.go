@@ -2,20 +2,16 @@ package readmodel
 
 import (
 	"context"
-	"errors"
+	_ "embed"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"accountexport/projections"
 	"accountexport/projections/engine"
 )
-
-// ErrNoGeneration means that no generation is live: nothing was projected yet.
-var ErrNoGeneration = errors.New("no generation is live")
 
 // States of a generation.
 const (
@@ -54,11 +50,6 @@ const (
 // Version is the generation's projection version.
 func (g Generation) Version() string { return fmt.Sprintf("%d.%d", g.Major, g.Minor) }
 
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 func liveGeneration(ctx context.Context, db querier) (Generation, error) {
 	all, err := generations(ctx, db, `WHERE state = 'live'`)
 	if older(err) {
@@ -74,12 +65,6 @@ func liveGeneration(ctx context.Context, db querier) (Generation, error) {
 		return Generation{}, ErrNoGeneration
 	}
 	return all[0], nil
-}
-
-// older tells that a column is not there yet.
-func older(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "42703"
 }
 
 func generations(ctx context.Context, db querier, where string, args ...any) ([]Generation, error) {
@@ -158,5 +143,38 @@ func (g Generation) Accepts(stream engine.StreamInfo) error {
 	if err := engine.CheckPartitions(stream.Name, stream.Partitions, g.Partitions); err != nil {
 		return fmt.Errorf("%w: %w", engine.ErrRefused, err)
 	}
+	return nil
+}
+
+func schema(generation int64) string { return fmt.Sprintf("export_g%d", generation) }
+
+func inSchema(generation int64, sql string) string {
+	return strings.ReplaceAll(sql, "{schema}", schema(generation))
+}
+
+//go:embed generation.sql
+var generationSQL string
+
+// Reviving tells whether a roll-back was bringing the generation to the end.
+func (g Generation) Reviving() bool { return g.State == StateBuilding && g.Finished != nil }
+
+// onStream tells whether the generation was folded from the stream, as far as a
+// stream says who it is.
+func (g Generation) onStream(stream engine.StreamInfo) bool {
+	return g.Stream.Name == stream.Name && g.Stream.Created.Equal(stream.Created.Truncate(time.Microsecond)) &&
+		(g.Stream.ID == "" || stream.ID == "" || g.Stream.ID == stream.ID)
+}
+
+// learn notes the stream's id for a generation that was folded before it had
+// one.
+func (g *Generation) learn(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) error {
+	if g.Stream.ID != "" || stream.ID == "" || !g.onStream(stream) {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `UPDATE export.generations SET stream_id = $2 WHERE generation = $1 AND stream_id IS NULL`, g.Number, stream.ID)
+	if err != nil {
+		return fmt.Errorf("note the stream's id for generation %d: %w", g.Number, err)
+	}
+	g.Stream.ID = stream.ID
 	return nil
 }

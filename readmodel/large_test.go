@@ -18,28 +18,6 @@ import (
 	"accountexport/readmodel"
 )
 
-// largeAccount has a document of some megabytes, in pages that are beside what
-// a projector would write.
-func largeAccount(t *testing.T, pool *pgxpool.Pool, s *readmodel.Store, pages int) *account {
-	t.Helper()
-	a := newAccount(t, s, acquire(t, s), someone)
-	a.register()
-	if err := a.commit(freeTier); err != nil {
-		t.Fatal(err)
-	}
-	for _, sql := range []string{
-		`UPDATE export_g1.account_export SET usage_pages = 1, key_pages = 2, sandbox_pages = $1 - 3, sandboxes_tail = '"the last"'`,
-		`INSERT INTO export_g1.account_export_pages (account_id, section, page_key, body)
-SELECT account_id, CASE WHEN i = 1 THEN 1 WHEN i <= 3 THEN 2 ELSE 3 END, to_char(i, 'FM0000000'), ('"' || rpad(i::text, 4000, md5(i::text)) || '"')::bytea
-FROM export_g1.account_export, generate_series(1, $1::integer) i`,
-	} {
-		if _, err := pool.Exec(t.Context(), sql, pages); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return a
-}
-
 // TestReadersOfAVersionShareASpool: in memory, or in a file, that is gone soon
 // after the last of them.
 func TestReadersOfAVersionShareASpool(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
-	"accountexport/projections/engine"
 )
 
 // Erasure is an entry of the ledger, one for each account that was ever erased:
@@ -26,36 +25,6 @@ type Erasure struct {
 	StreamCreated time.Time
 	Receipt       string // digest of the last receipt; empty where there was none
 }
-
-// queueLedger enters the accounts that the batch erases, where it is of the live
-// generation; a tombstone is written once. What a generation that is being built
-// has erased is entered when it goes live, and not before: its stream may not be
-// the one of who is served. A position that the ledger has of another stream, or
-// of an event that is gone, is replaced.
-func queueLedger(q statement, b *engine.Batch) {
-	var ids [][16]byte
-	var times []time.Time
-	var positions []int64
-	for i := range b.Changes {
-		if r := &b.Changes[i].Row; r.ErasedAt != nil {
-			ids, times, positions = append(ids, r.ID), append(times, r.ErasedAt.GoTime()), append(positions, int64(r.Position))
-		}
-	}
-	if ids == nil {
-		return
-	}
-	q(`
-INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, stream_created)
-SELECT u.id, u.at, u.p, g.stream_name, g.stream_created
-FROM unnest($2::uuid[], $3::timestamptz[], $4::bigint[]) AS u (id, at, p), export.generations g
-WHERE g.generation = $1 AND g.state = 'live' ORDER BY u.id`+onceMore, b.Generation, ids, times, positions)
-}
-
-// onceMore is what becomes of an entry that is entered again.
-const onceMore = `
-ON CONFLICT (account_id) DO UPDATE SET erased_at = least(e.erased_at, excluded.erased_at), position = excluded.position,
-    stream_name = excluded.stream_name, stream_created = excluded.stream_created
-WHERE (e.position, e.stream_name, e.stream_created) IS DISTINCT FROM (excluded.position, excluded.stream_name, excluded.stream_created)`
 
 // enterLedger enters who is erased in a generation that is about to be live.
 func enterLedger(ctx context.Context, tx pgx.Tx, generation int64) error {

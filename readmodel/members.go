@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -95,8 +94,6 @@ func (m *membership) moved(ctx context.Context) error {
 	_, err = conn.WaitForNotification(ctx)
 	return err
 }
-
-func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 func (m *membership) disconnect(ctx context.Context) {
 	if m.conn != nil {
@@ -315,32 +312,4 @@ func (m *membership) leave(ctx context.Context) {
 	if err != nil {
 		m.log.Warn("cannot hand partitions over; the others take them when they miss this replica", "error", err)
 	}
-}
-
-// Member is a replica that shares the live generation's partitions.
-type Member struct {
-	Name       string
-	JoinedAt   time.Time
-	Silent     time.Duration // since it was last seen
-	Partitions int
-}
-
-func listMembers(ctx context.Context, db querier, generation int64) ([]Member, error) {
-	rows, err := db.Query(ctx, `
-SELECT m.member, m.joined_at, extract(epoch FROM clock_timestamp() - m.seen_at)::float8,
-    (SELECT count(*) FROM export.checkpoints c WHERE c.generation = $1 AND c.owner = m.member)
-FROM export.members m ORDER BY m.joined_at, m.member`, generation)
-	if err != nil {
-		return nil, fmt.Errorf("list members: %w", err)
-	}
-	members, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (m Member, err error) {
-		var silent float64
-		err = r.Scan(&m.Name, &m.JoinedAt, &silent, &m.Partitions)
-		m.Silent = max(0, time.Duration(silent*float64(time.Second)))
-		return m, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list members: %w", err)
-	}
-	return members, nil
 }

@@ -14,46 +14,6 @@ import (
 	"accountexport/readmodel"
 )
 
-// member is one more replica on the database, which loses its partitions after
-// half a second of silence.
-func member(t *testing.T, pool *pgxpool.Pool, name string) *readmodel.Store {
-	t.Helper()
-	s := readmodel.NewStore(pool, name, quiet)
-	s.Takeover = 500 * time.Millisecond
-	t.Cleanup(func() { s.Close(context.Background()) })
-	return s
-}
-
-// owns has the replica share until it owns so many partitions, in generation 1.
-func owns(t *testing.T, s *readmodel.Store, n int) engine.Ownership {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	for {
-		got, err := s.Share(t.Context(), 1, true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(got.Owned) == n {
-			return engine.Ownership{Generation: 1, Checkpoints: got.Owned}
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("owns %d partitions of its fair %d, want %d", len(got.Owned), got.Due, n)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// share tells that the replica lives, once.
-func share(t *testing.T, s *readmodel.Store) engine.Share {
-	t.Helper()
-	got, err := s.Share(t.Context(), 1, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
-}
-
 // TestReplicasShareEvenly: four partitions among one, two and three replicas;
 // what one gives up another takes, in a new epoch, and who leaves leaves all.
 func TestReplicasShareEvenly(t *testing.T) {

@@ -20,9 +20,6 @@ type Missing struct {
 	Undelivered engine.Ranges // counted by the server as there, and not delivered; nobody has accepted that yet
 }
 
-// ErrSchema means that the database was not migrated for this program.
-var ErrSchema = errors.New("the database's schema is older than this program: `projector provision` brings it up to date")
-
 // FindMissing reads it; [ErrNotFound] where the stream was not taken on yet.
 func FindMissing(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo) (m Missing, err error) {
 	err = pool.QueryRow(ctx, `SELECT explained FROM export.missing WHERE stream_name = $1 AND stream_created = $2`,

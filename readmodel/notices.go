@@ -2,25 +2,11 @@ package readmodel
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-)
-
-// noticeTimeout is more than a notice takes; who waits for a position looks by
-// itself within a second.
-const noticeTimeout = 3 * time.Second
-
-// What is listened for: that the live generation's checkpoints have moved, by who
-// waits for positions; and that partitions are free or to be given up, by the
-// members.
-const (
-	movedOn = "export_checkpoints"
-	changed = "export_members"
 )
 
 // notices tells others of what was committed: after commits, never in them,
@@ -94,24 +80,4 @@ func (n *notices) send(ended chan struct{}) {
 			}
 		}
 	}
-}
-
-// notify does not wait for the disk: the lock that it takes is free again at
-// once.
-func notify(ctx context.Context, pool *pgxpool.Pool, of string) error {
-	q := &pgx.Batch{}
-	q.Queue(atEase)
-	q.Queue(`NOTIFY ` + of)
-	if err := pool.SendBatch(ctx, q).Close(); err != nil {
-		return fmt.Errorf("notify: %w", err)
-	}
-	return nil
-}
-
-// notifyAfter notifies after what is committed, come what may: who listens looks
-// by itself otherwise.
-func notifyAfter(ctx context.Context, pool *pgxpool.Pool, of string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noticeTimeout)
-	defer cancel()
-	_ = notify(ctx, pool, of)
 }

@@ -6,10 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"accountexport/events"
-	"accountexport/internal/local/postgres"
 	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
@@ -47,16 +44,6 @@ func TestTwoOwnersNeverBothCommit(t *testing.T) {
 	}
 }
 
-func mustMessage(t *testing.T) func(events.Message, error) events.Message {
-	return func(m events.Message, err error) events.Message {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
-	}
-}
-
 // TestFencedBatchWritesNothing breaks each condition of a commit in turn, with
 // everything that a batch can hold in it.
 func TestFencedBatchWritesNothing(t *testing.T) {
@@ -88,66 +75,5 @@ func TestFencedBatchWritesNothing(t *testing.T) {
 + (SELECT count(*) FROM export_g1.parked) + (SELECT max(position) FROM export.checkpoints)`).Scan(&n)
 	if err != nil || n != 0 {
 		t.Errorf("%d rows or positions were written (%v)", n, err)
-	}
-}
-
-func TestForeignGenerationsAreRefused(t *testing.T) {
-	for name, change := range map[string]string{
-		"other major":      `UPDATE export.generations SET version_major = version_major + 1`,
-		"newer minor":      `UPDATE export.generations SET version_minor = version_minor + 1`,
-		"other partitions": `UPDATE export.generations SET partitions = 32`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			pool, s := open(t)
-			acquire(t, s)
-			if _, err := pool.Exec(t.Context(), change); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := s.Acquire(t.Context(), stream); !errors.Is(err, engine.ErrRefused) {
-				t.Errorf("%v, want refused", err)
-			}
-		})
-	}
-}
-
-// TestReaderRoleReadsDocumentsOnly: what the API's role can do, and what it
-// cannot.
-func TestReaderRoleReadsDocumentsOnly(t *testing.T) {
-	pool, s := open(t)
-	a := newAccount(t, s, acquire(t, s), someone)
-	a.register()
-	if err := a.commit(freeTier); err != nil {
-		t.Fatal(err)
-	}
-	cfg := pool.Config()
-	cfg.ConnConfig.RuntimeParams["role"] = readmodel.ReaderRole
-	reader, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	if m, doc := read(t, readmodel.NewExports(reader), a.id); m.State != readmodel.Complete || doc == "" {
-		t.Errorf("reads %+v", m)
-	}
-	for _, sql := range []string{`SELECT * FROM export_g1.parked`, `SELECT * FROM export_g1.account_waiting`,
-		`UPDATE export.checkpoints SET position = 0`, `DELETE FROM export_g1.account_export`, `CREATE TABLE export_g1.x ()`} {
-		if _, err := reader.Exec(t.Context(), sql); err == nil {
-			t.Errorf("may %s", sql)
-		}
-	}
-}
-
-// TestMigrateTwiceAtOnce: migrating may be repeated, and done by several, in
-// several databases of one server, which share the roles.
-func TestMigrateTwiceAtOnce(t *testing.T) {
-	urls := []string{postgres.TestDatabase(t), postgres.TestDatabase(t), postgres.TestDatabase(t)}
-	errs := make(chan error, 12)
-	for i := range cap(errs) {
-		go func() { errs <- readmodel.Migrate(t.Context(), urls[i%len(urls)]) }()
-	}
-	for range cap(errs) {
-		if err := <-errs; err != nil {
-			t.Error(err)
-		}
 	}
 }

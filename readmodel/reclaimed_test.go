@@ -4,59 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"accountexport/events"
 	"accountexport/internal/workload"
-	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
-
-// TestAccountIsShutOut: a document that lingers is let go of for another's
-// sake. What its account has of the room is not counted down then, so that it
-// has its share for ever: two accounts that are read in turn, one at a time, are
-// refused, although nothing is held.
-func TestAccountIsShutOut(t *testing.T) {
-	pool, s := open(t)
-	a := largeAccount(t, pool, s, 700)
-	other := events.UUID{15: 9}
-	for _, sql := range []string{
-		`INSERT INTO export_g1.account_export SELECT (jsonb_populate_record(e, '{"account_id": "` + other.String() + `"}')).* FROM export_g1.account_export e`,
-		`INSERT INTO export_g1.account_export_pages SELECT '` + other.String() + `', section, page_key, body FROM export_g1.account_export_pages`,
-	} {
-		nothing(t, pool, sql)
-	}
-	// Room for one of them and a half.
-	x := readmodel.NewExports(pool, readmodel.Limits{Memory: 1, Dir: t.TempDir(), Files: 5_000_000})
-	for n := range 12 {
-		id := a.id
-		if n%2 == 1 {
-			id = other
-		}
-		began := time.Now()
-		d, err := x.Open(t.Context(), id)
-		if err != nil {
-			t.Fatalf("read %d, while nobody else reads: %v after %v; %v", n, err, time.Since(began), readmodel.Wholes(x))
-		}
-		_, err = d.WriteTo(io.Discard)
-		d.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func nothing(t *testing.T, pool *pgxpool.Pool, sql string) {
-	t.Helper()
-	if _, err := pool.Exec(t.Context(), sql); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // TestLostRowEndedForAnother: the refold of a lost row is ended once by the
 // server for the sake of another transaction. It is tried again, and then says
@@ -125,29 +80,4 @@ func TestRollbackWaitsForItself(t *testing.T) {
 		t.Errorf("rolling back has not ended within %v: %v", time.Since(began), err)
 	}
 	t.Log(fmt.Sprint(err))
-}
-
-// growing is a log that is replaced.
-type growing struct{ messageLog }
-
-func (g *growing) Open(_ context.Context, after uint64) (engine.Reader, error) {
-	return &growingReader{g, after}, nil
-}
-
-type growingReader struct {
-	of    *growing
-	after uint64
-}
-
-func (r *growingReader) Close() {}
-
-func (r *growingReader) Next(ctx context.Context, buf []projections.Message, bound engine.Bound) ([]projections.Message, error) {
-	rest := r.of.after(r.after)
-	if len(rest) == 0 {
-		<-ctx.Done()
-		return buf, ctx.Err()
-	}
-	rest = rest[:min(len(rest), bound.Events)]
-	r.after = rest[len(rest)-1].Position
-	return append(buf, rest...), nil
 }

@@ -26,13 +26,6 @@ type stagedTable struct {
 	of, key, columns string // comma-separated
 }
 
-var (
-	pageColumns    = []string{"account_id", "section", "page_key", "body"}
-	itemColumns    = []string{"account_id", "section", "item", "page_key"}
-	waitingColumns = []string{"account_id", "entity", "entity_id", "patch"}
-	parkedColumns  = []string{"position", "partition", "account_id", "sent_at", "subject", "type", "reason", "headers", "payload"}
-)
-
 // tables are all of those.
 func (s *staging) tables() []stagedTable {
 	return []stagedTable{

@@ -2,8 +2,8 @@ package readmodel
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,9 +11,6 @@ import (
 	"accountexport/projections"
 	"accountexport/projections/engine"
 )
-
-// ErrNotFound means that there is nothing under the given key.
-var ErrNotFound = errors.New("not found")
 
 // Status is how far the live generation has come.
 type Status struct {
@@ -130,4 +127,32 @@ func CountAccounts(ctx context.Context, pool *pgxpool.Pool) (n int64, err error)
 		return 0, fmt.Errorf("count accounts: %w", err)
 	}
 	return n, nil
+}
+
+// Member is a replica that shares the live generation's partitions.
+type Member struct {
+	Name       string
+	JoinedAt   time.Time
+	Silent     time.Duration // since it was last seen
+	Partitions int
+}
+
+func listMembers(ctx context.Context, db querier, generation int64) ([]Member, error) {
+	rows, err := db.Query(ctx, `
+SELECT m.member, m.joined_at, extract(epoch FROM clock_timestamp() - m.seen_at)::float8,
+    (SELECT count(*) FROM export.checkpoints c WHERE c.generation = $1 AND c.owner = m.member)
+FROM export.members m ORDER BY m.joined_at, m.member`, generation)
+	if err != nil {
+		return nil, fmt.Errorf("list members: %w", err)
+	}
+	members, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (m Member, err error) {
+		var silent float64
+		err = r.Scan(&m.Name, &m.JoinedAt, &silent, &m.Partitions)
+		m.Silent = max(0, time.Duration(silent*float64(time.Second)))
+		return m, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list members: %w", err)
+	}
+	return members, nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,12 +16,6 @@ import (
 	"accountexport/projections"
 	"accountexport/projections/engine"
 )
-
-//go:embed generation.sql
-var generationSQL string
-
-// fencedCode is the SQLSTATE of export.advance_checkpoints.
-const fencedCode = "AE001"
 
 // joinTimeout is more than joining takes.
 const joinTimeout = 30 * time.Second
@@ -92,8 +85,6 @@ func (s *Store) Close(ctx context.Context) {
 		s.lock = nil
 	}
 }
-
-func schema(generation int64) string { return fmt.Sprintf("export_g%d", generation) }
 
 // Acquire implements [engine.Store]. Safety does not rest on who owns
 // what but on the epochs, which every change of owner moves on.
@@ -323,18 +314,10 @@ SELECT partition, position, epoch, as_of, last_position, last_at, last_digest FR
 	return out, nil
 }
 
-// fenced turns the database's word for it into the engine's.
-func fenced(err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == fencedCode {
-		return fmt.Errorf("%w: %s", engine.ErrFenced, pg.Message)
+// counted makes sure that the generation's rows have room for a count.
+func (s *Store) counted(ctx context.Context, g Generation) error {
+	if g.Format >= FormatCounted {
+		return nil
 	}
-	if pg != nil && pg.Code == pausedCode {
-		return engine.PausedError(pg.Message)
-	}
-	return err
-}
-
-func inSchema(generation int64, sql string) string {
-	return strings.ReplaceAll(sql, "{schema}", schema(generation))
+	return addCounts(ctx, s.pool, g.Number)
 }

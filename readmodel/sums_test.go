@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
 	"accountexport/internal/local/testrun"
@@ -57,31 +56,6 @@ SELECT (SELECT count(*) FROM export_g1.account_export_pages), (SELECT count(*) F
 		pages < 20 || waiting == 0 || parked == 0 || erased == 0 {
 		t.Errorf("%d pages, %d waiting, %d parked, %d erased, %v: the stream is too short to say anything", pages, waiting, parked, erased, err)
 	}
-}
-
-// says reads what a generation's rows say; nothing of one whose count is of
-// another position.
-func says(t *testing.T, pool *pgxpool.Pool, generation int) map[events.UUID]readmodel.Sum {
-	t.Helper()
-	rows, err := pool.Query(t.Context(), fmt.Sprintf(`
-SELECT account_id, position, messages, digest_high, digest_low FROM export_g%d.account_export WHERE counted_at = position`, generation))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	out := map[events.UUID]readmodel.Sum{}
-	for rows.Next() {
-		var id [16]byte
-		var s readmodel.Sum
-		if err := rows.Scan(&id, &s.Position, &s.Messages, &s.Digest[0], &s.Digest[1]); err != nil {
-			t.Fatal(err)
-		}
-		out[id] = s
-	}
-	if rows.Err() != nil {
-		t.Fatal(rows.Err())
-	}
-	return out
 }
 
 // TestCountOfAnotherPositionIsNone: a program that does not know of the count

@@ -25,8 +25,7 @@ const (
 	lookWhileTold   = time.Second
 	lookWhileUntold = 100 * time.Millisecond
 	lookTimeout     = 3 * time.Second
-	roundsApart     = 2 * time.Millisecond // at least, so that those who come together are looked up together
-	pingEvery       = 10 * time.Second     // on the listening connection, when nothing was heard
+	pingEvery       = 10 * time.Second // on the listening connection, when nothing was heard
 )
 
 // Waits lets any number of callers wait until the projector has come to a

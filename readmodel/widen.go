@@ -36,16 +36,3 @@ ALTER TABLE IF EXISTS {schema}.account_export ADD COLUMN IF NOT EXISTS counted_a
 	}
 	return nil
 }
-
-// counted makes sure that the generation's rows have room for a count.
-func (s *Store) counted(ctx context.Context, g Generation) error {
-	if g.Format >= FormatCounted {
-		return nil
-	}
-	return addCounts(ctx, s.pool, g.Number)
-}
-
-type beginner interface {
-	querier
-	Begin(ctx context.Context) (pgx.Tx, error)
-}

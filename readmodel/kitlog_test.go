@@ -1,17 +1,93 @@
 package readmodel_test
 
 import (
+	"accountexport/events"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+	"accountexport/projections/engine"
 	"context"
 	"hash/fnv"
 	"slices"
 	"testing"
 	"time"
 
-	"accountexport/events"
-	"accountexport/internal/workload"
-	"accountexport/projections"
-	"accountexport/projections/engine"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
+
+// growing is a log that is replaced.
+type growing struct{ messageLog }
+
+func (g *growing) Open(_ context.Context, after uint64) (engine.Reader, error) {
+	return &growingReader{g, after}, nil
+}
+
+type growingReader struct {
+	of    *growing
+	after uint64
+}
+
+func (r *growingReader) Close() {}
+
+func (r *growingReader) Next(ctx context.Context, buf []projections.Message, bound engine.Bound) ([]projections.Message, error) {
+	rest := r.of.after(r.after)
+	if len(rest) == 0 {
+		<-ctx.Done()
+		return buf, ctx.Err()
+	}
+	rest = rest[:min(len(rest), bound.Events)]
+	r.after = rest[len(rest)-1].Position
+	return append(buf, rest...), nil
+}
+
+// read is a [readmodel.ReadAccount].
+func (l messageLog) read(_ context.Context, id events.UUID, after, upTo uint64, each func(projections.Message) error) error {
+	for _, m := range l {
+		if to := events.ParseSubject(m.Subject); to.Kind != events.SubjectAccount || to.Account != id || m.Position <= after || m.Position > upTo {
+			continue
+		}
+		if err := each(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fold folds one account's messages up to a position.
+func (l messageLog) fold(ctx context.Context, id events.UUID, upTo uint64) (*projections.Refold, error) {
+	r := projections.NewRefold(id)
+	return r, l.read(ctx, id, 0, upTo, r.Apply)
+}
+
+// without leaves messages out.
+func (l messageLog) without(out func(projections.Message) bool) messageLog {
+	return slices.DeleteFunc(slices.Clone(l), out)
+}
+
+// contents is all that the first generation stores, by account.
+func contents(t *testing.T, pool *pgxpool.Pool) map[events.UUID]string {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `
+SELECT a.account_id, concat_ws('|', (to_jsonb(a) - 'version_minor')::text,
+    (SELECT string_agg(p::text, '|' ORDER BY section, page_key) FROM export_g1.account_export_pages p WHERE account_id = a.account_id),
+    (SELECT string_agg(i::text, '|' ORDER BY section, item) FROM export_g1.account_export_items i WHERE account_id = a.account_id),
+    (SELECT string_agg(w::text, '|' ORDER BY entity, entity_id) FROM export_g1.account_waiting w WHERE account_id = a.account_id),
+    (SELECT string_agg(k::text, '|' ORDER BY position) FROM export_g1.parked k WHERE account_id = a.account_id))
+FROM export_g1.account_export a`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[events.UUID]string{}
+	var id [16]byte
+	var all string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &all}, func() error {
+		out[id] = all
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
 
 // messageLog is a stream in memory that does not grow.
 type messageLog []projections.Message

@@ -1,0 +1,46 @@
+package readmodel
+
+import (
+	"accountexport/projections/engine"
+	"context"
+	"errors"
+)
+
+// Paused implements [engine.Store].
+func (s *Store) Paused(ctx context.Context) (*engine.Pause, error) {
+	if s.members != nil {
+		s.members.keep(s.Takeover)
+		attended, end := s.members.attended(ctx)
+		err := s.members.beat(attended)
+		if cause := context.Cause(attended); err != nil && errors.Is(cause, errSilent) {
+			err = cause
+		}
+		if end(); err != nil {
+			return nil, err
+		}
+	}
+	var p *engine.Pause
+	err := s.patience.with(ctx, func(ctx context.Context) (err error) {
+		p, err = FindPause(ctx, s.pool)
+		return err
+	})
+	return p, err
+}
+
+// beat tells the others that this replica lives, and makes it a member where it
+// is none, without a part in anything.
+func (m *membership) beat(ctx context.Context) error {
+	t, err := m.tell(ctx, 0, false)
+	if err != nil || t.member {
+		return err
+	}
+	conn, err := m.connected(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.enter(ctx, conn); err != nil {
+		return err
+	}
+	m.joined = true
+	return nil
+}
