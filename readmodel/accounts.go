@@ -32,7 +32,7 @@ func EachAccount(ctx context.Context, pool *pgxpool.Pool, each func(events.UUID)
 }
 
 func accountsFrom(ctx context.Context, pool *pgxpool.Pool, from events.UUID, inclusive bool, limit int) ([]events.UUID, error) {
-	g, err := liveGeneration(ctx, pool)
+	g, err := Live(ctx, pool)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func NewBuilder(pool *pgxpool.Pool, owner string, restart bool, log *slog.Logger
 }
 
 func building(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, restart bool) (Generation, error) {
-	all, err := generations(ctx, tx, `WHERE state = 'building'`)
+	all, err := SelectGenerations(ctx, tx, `WHERE state = 'building'`)
 	if err != nil {
 		return Generation{}, err
 	}

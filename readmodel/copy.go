@@ -16,7 +16,7 @@ import (
 // The fence comes first here, too, so that no other writer can have made the
 // rows.
 func copyNew(ctx context.Context, tx pgx.Tx, b *engine.Batch) error {
-	c := copier{ctx: ctx, tx: tx, schema: schema(b.Generation)}
+	c := newCopier(ctx, tx, schema(b.Generation), "")
 	c.exec(byKeys)
 	queueAdvances(c.exec, b)
 	queueWipes(c.exec, b)
@@ -50,6 +50,14 @@ type copier struct {
 	prefix string // of the tables' names
 	err    error
 }
+
+// newCopier copies into tables of a schema, whose names begin with the prefix.
+func newCopier(ctx context.Context, tx pgx.Tx, schema, prefix string) *copier {
+	return &copier{ctx: ctx, tx: tx, schema: schema, prefix: prefix}
+}
+
+// failure is the first error that was met.
+func (c *copier) failure() error { return c.err }
 
 func (c *copier) exec(sql string, args ...any) {
 	if c.err == nil {

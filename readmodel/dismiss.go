@@ -121,13 +121,13 @@ func (c *ParkedChoice) lock(ctx context.Context, tx pgx.Tx, partition int) (live
 	if _, err := tx.Exec(ctx, `SELECT FROM export.generations ORDER BY generation FOR UPDATE`); err != nil {
 		return live, nil, err
 	}
-	if live, err = liveGeneration(ctx, tx); err != nil {
+	if live, err = Live(ctx, tx); err != nil {
 		return live, nil, err
 	}
 	if live.Stream.Name != c.Stream.Name || !live.Stream.Created.Equal(c.Stream.Created) {
 		return live, nil, ErrOtherStream
 	}
-	all, err = generations(ctx, tx, `WHERE stream_name = $1 AND stream_created = $2`, live.Stream.Name, live.Stream.Created)
+	all, err = SelectGenerations(ctx, tx, `WHERE stream_name = $1 AND stream_created = $2`, live.Stream.Name, live.Stream.Created)
 	if err != nil {
 		return live, nil, err
 	}

@@ -49,7 +49,7 @@ type Clearing struct {
 // event any more. The ledger has the erasure afterwards. It returns how many rows
 // went. It may be repeated.
 func Clear(ctx context.Context, pool *pgxpool.Pool, c Clearing) (removed int64, err error) {
-	older, err := generations(ctx, pool, `WHERE format < $1`, FormatCounted)
+	older, err := SelectGenerations(ctx, pool, `WHERE format < $1`, FormatCounted)
 	for _, g := range older { // tombstones count
 		if err == nil {
 			err = addCounts(ctx, pool, g.Number)
@@ -67,7 +67,7 @@ func Clear(ctx context.Context, pool *pgxpool.Pool, c Clearing) (removed int64, 
 		if _, err := tx.Exec(ctx, `SELECT FROM export.generations ORDER BY generation FOR SHARE`); err != nil {
 			return err
 		}
-		all, err := generations(ctx, tx, "")
+		all, err := SelectGenerations(ctx, tx, "")
 		if err != nil {
 			return err
 		}
@@ -265,7 +265,7 @@ type Traces struct {
 // LookFor says what the tables hold of an account. mention may be nil: then
 // strays and notes are not looked into.
 func LookFor(ctx context.Context, pool *pgxpool.Pool, account events.UUID, mention func(parts ...[]byte) bool) (t Traces, err error) {
-	all, err := generations(ctx, pool, "")
+	all, err := SelectGenerations(ctx, pool, "")
 	if err != nil {
 		return t, err
 	}
@@ -354,7 +354,7 @@ func FailBuilding(ctx context.Context, pool *pgxpool.Pool, first uint64) (failed
 		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = '%ds'`, int(clearWait.Seconds()))); err != nil {
 			return err
 		}
-		all, err := generations(ctx, tx, `WHERE state = 'building'`)
+		all, err := SelectGenerations(ctx, tx, `WHERE state = 'building'`)
 		if err != nil || len(all) == 0 {
 			return err
 		}
@@ -364,7 +364,7 @@ func FailBuilding(ctx context.Context, pool *pgxpool.Pool, first uint64) (failed
 			return err
 		}
 		for _, g := range all {
-			state, err := g.givenUp(ctx, tx, nobody, first)
+			state, err := givenUp(ctx, tx, g, nobody, first)
 			if err != nil {
 				return err
 			}
@@ -391,7 +391,7 @@ func FailBuilding(ctx context.Context, pool *pgxpool.Pool, first uint64) (failed
 
 // givenUp is the state that a building generation is to be in after an erasure;
 // empty where it goes on.
-func (g Generation) givenUp(ctx context.Context, tx pgx.Tx, nobody bool, first uint64) (state string, err error) {
+func givenUp(ctx context.Context, tx pgx.Tx, g Generation, nobody bool, first uint64) (state string, err error) {
 	// A cut-over may have ended it meanwhile.
 	err = tx.QueryRow(ctx, `SELECT state FROM export.generations WHERE generation = $1 FOR UPDATE`, g.Number).Scan(&state)
 	if err != nil || state != StateBuilding {

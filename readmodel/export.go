@@ -147,7 +147,7 @@ func (x *Exports) current(ctx context.Context, db querier, stale *queries) (*que
 	if q := x.live.Load(); q != nil && q != stale {
 		return q, nil
 	}
-	g, err := liveGeneration(ctx, db)
+	g, err := Live(ctx, db)
 	if err != nil {
 		return nil, err
 	}

@@ -50,8 +50,9 @@ const (
 // Version is the generation's projection version.
 func (g Generation) Version() string { return fmt.Sprintf("%d.%d", g.Major, g.Minor) }
 
-func liveGeneration(ctx context.Context, db querier) (Generation, error) {
-	all, err := generations(ctx, db, `WHERE state = 'live'`)
+// Live is the generation that is served; [ErrNoGeneration] where there is none.
+func Live(ctx context.Context, db querier) (Generation, error) {
+	all, err := SelectGenerations(ctx, db, `WHERE state = 'live'`)
 	if older(err) {
 		return Generation{}, fmt.Errorf("the database's schema is older than this program: `projector provision` brings it up to date: %w", err)
 	}
@@ -67,7 +68,8 @@ func liveGeneration(ctx context.Context, db querier) (Generation, error) {
 	return all[0], nil
 }
 
-func generations(ctx context.Context, db querier, where string, args ...any) ([]Generation, error) {
+// SelectGenerations reads those that a condition holds for, in order.
+func SelectGenerations(ctx context.Context, db querier, where string, args ...any) ([]Generation, error) {
 	rows, err := db.Query(ctx, `
 SELECT generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, coalesce(stream_id, ''), partitions, format, history, started_at, finished_at
 FROM export.generations `+where+` ORDER BY generation`, args...)

@@ -12,17 +12,12 @@ import (
 
 // Generations lists all generations that were not dropped.
 func Generations(ctx context.Context, pool *pgxpool.Pool) ([]Generation, error) {
-	return generations(ctx, pool, "")
-}
-
-// Live is the generation that is served; [ErrNoGeneration] where there is none.
-func Live(ctx context.Context, pool *pgxpool.Pool) (Generation, error) {
-	return liveGeneration(ctx, pool)
+	return SelectGenerations(ctx, pool, "")
 }
 
 // FindGeneration is one generation; [ErrNotFound] where it is not there.
 func FindGeneration(ctx context.Context, db querier, number int64) (Generation, error) {
-	all, err := generations(ctx, db, "")
+	all, err := SelectGenerations(ctx, db, "")
 	if err != nil {
 		return Generation{}, err
 	}
@@ -36,7 +31,7 @@ func FindGeneration(ctx context.Context, db querier, number int64) (Generation, 
 // Building is the generation that a rebuild is at work on; [ErrNotFound] where
 // there is none.
 func Building(ctx context.Context, db querier) (Generation, error) {
-	all, err := generations(ctx, db, `WHERE state = 'building' AND finished_at IS NULL`)
+	all, err := SelectGenerations(ctx, db, `WHERE state = 'building' AND finished_at IS NULL`)
 	if err != nil {
 		return Generation{}, err
 	}
@@ -62,7 +57,7 @@ WHERE generation = $1`, generation, state)
 // Folded lists the streams that the generations were folded from, that of the
 // live one first.
 func Folded(ctx context.Context, pool *pgxpool.Pool) ([]engine.StreamIdentity, error) {
-	all, err := generations(ctx, pool, "")
+	all, err := SelectGenerations(ctx, pool, "")
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,7 @@ func hold(ctx context.Context, pool *pgxpool.Pool, h *Held, and func(tx pgx.Tx, 
 // of the table are drawn, so neither the ids nor their number matter. False
 // where many draws in a row found none.
 func RandomAccount(ctx context.Context, pool *pgxpool.Pool) (id events.UUID, found bool, err error) {
-	g, err := liveGeneration(ctx, pool)
+	g, err := Live(ctx, pool)
 	if err != nil {
 		return id, false, err
 	}
@@ -127,7 +127,7 @@ type Orphan struct {
 // Orphans lists, at most so many, what the live generation stores of accounts
 // that have no row.
 func Orphans(ctx context.Context, pool *pgxpool.Pool, most int) (out []Orphan, err error) {
-	g, err := liveGeneration(ctx, pool)
+	g, err := Live(ctx, pool)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ const servedOnce = `WHERE state IN ('live', 'retired') OR state = 'building' AND
 func EnterTombstones(ctx context.Context, pool *pgxpool.Pool) (entered int64, err error) {
 	err = inTransaction(ctx, pool, func(tx pgx.Tx) error {
 		entered = 0
-		all, err := generations(ctx, tx, servedOnce)
+		all, err := SelectGenerations(ctx, tx, servedOnce)
 		if err != nil {
 			return err
 		}
@@ -93,12 +93,12 @@ func RemoveErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID)
 		if _, err := tx.Exec(ctx, `SELECT FROM export.generations ORDER BY generation FOR SHARE`); err != nil {
 			return err
 		}
-		all, err := generations(ctx, tx, servedOnce)
+		all, err := SelectGenerations(ctx, tx, servedOnce)
 		if err != nil {
 			return err
 		}
 		for _, g := range all {
-			erased, err := g.erased(ctx, tx, []events.UUID{account})
+			erased, err := erasedIn(ctx, tx, g, []events.UUID{account})
 			if err != nil {
 				return err
 			}
@@ -127,11 +127,11 @@ func RemoveErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID)
 }
 
 // erased are those of the accounts of which the generation has a tombstone.
-func (g Generation) erased(ctx context.Context, db querier, accounts []events.UUID) ([]events.UUID, error) {
-	return g.having(ctx, db, accounts, `erased_at IS NOT NULL`)
+func erasedIn(ctx context.Context, db querier, g Generation, accounts []events.UUID) ([]events.UUID, error) {
+	return having(ctx, db, g, accounts, `erased_at IS NOT NULL`)
 }
 
-func (g Generation) having(ctx context.Context, db querier, accounts []events.UUID, what string) ([]events.UUID, error) {
+func having(ctx context.Context, db querier, g Generation, accounts []events.UUID, what string) ([]events.UUID, error) {
 	rows, err := db.Query(ctx, inSchema(g.Number, `
 SELECT account_id FROM {schema}.account_export WHERE account_id = ANY($1) AND `+what+` ORDER BY account_id`), uuids(accounts))
 	if err != nil {
@@ -146,20 +146,20 @@ SELECT account_id FROM {schema}.account_export WHERE account_id = ANY($1) AND `+
 // NeverErasedHere lists those of the accounts that the live generation serves, and
 // that no generation that was live has as erased.
 func NeverErasedHere(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) ([]events.UUID, error) {
-	g, err := liveGeneration(ctx, pool)
+	g, err := Live(ctx, pool)
 	if err != nil {
 		return nil, err
 	}
-	out, err := g.having(ctx, pool, accounts, `erased_at IS NULL`)
+	out, err := having(ctx, pool, g, accounts, `erased_at IS NULL`)
 	if err != nil {
 		return nil, fmt.Errorf("look for accounts that are served: %w", err)
 	}
-	all, err := generations(ctx, pool, servedOnce)
+	all, err := SelectGenerations(ctx, pool, servedOnce)
 	if err != nil {
 		return nil, err
 	}
 	for _, before := range all {
-		gone, err := before.erased(ctx, pool, out)
+		gone, err := erasedIn(ctx, pool, before, out)
 		if err != nil {
 			return nil, fmt.Errorf("look into generation %d: %w", before.Number, err)
 		}

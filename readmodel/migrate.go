@@ -92,7 +92,7 @@ func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error 
 	if version < int32(len(m.Migrations)) {
 		return nil
 	}
-	first, err := generations(ctx, conn, `WHERE format < $1`, FormatCounted)
+	first, err := SelectGenerations(ctx, conn, `WHERE format < $1`, FormatCounted)
 	for _, g := range first {
 		if err == nil {
 			err = addCounts(ctx, conn, g.Number)

@@ -52,7 +52,7 @@ func CanErase(ctx context.Context, pool *pgxpool.Pool) error {
 		if _, err := tx.Exec(ctx, `SELECT FROM export.generations ORDER BY generation FOR SHARE`); err != nil {
 			return err
 		}
-		all, err := generations(ctx, tx, "")
+		all, err := SelectGenerations(ctx, tx, "")
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func OwedErasures(ctx context.Context, db querier, anew bool) ([]Owed, error) {
 // ServedThoughErased counts accounts of the ledger that the live generation does
 // not have as erased: they are served.
 func ServedThoughErased(ctx context.Context, db querier) (n int64, err error) {
-	g, err := liveGeneration(ctx, db)
+	g, err := Live(ctx, db)
 	if errors.Is(err, ErrNoGeneration) {
 		return 0, nil
 	}
@@ -140,7 +140,7 @@ SELECT count(*) FROM export.erasures e JOIN {schema}.account_export a USING (acc
 // tombstone.
 func Traced(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) (map[events.UUID]bool, error) {
 	traced := map[events.UUID]bool{}
-	all, err := generations(ctx, pool, "")
+	all, err := SelectGenerations(ctx, pool, "")
 	if err != nil {
 		return nil, err
 	}

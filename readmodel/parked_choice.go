@@ -63,7 +63,7 @@ func (c *ParkedChoice) Retriable() (r Retriable) {
 
 // ChooseParked finds the parked messages of the live generation that are meant.
 func ChooseParked(ctx context.Context, pool *pgxpool.Pool, f ParkedFilter) (c ParkedChoice, err error) {
-	g, err := liveGeneration(ctx, pool)
+	g, err := Live(ctx, pool)
 	if err != nil {
 		return c, err
 	}

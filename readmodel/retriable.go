@@ -22,7 +22,7 @@ type Retriable struct {
 // leaves out accounts that were folded by this minor version from their first
 // message on.
 func FindRetriable(ctx context.Context, pool *pgxpool.Pool, olderOnly bool) (r Retriable, err error) {
-	g, err := liveGeneration(ctx, pool)
+	g, err := Live(ctx, pool)
 	if err != nil {
 		return r, err
 	}
@@ -54,7 +54,7 @@ SELECT account_id FROM {schema}.account_export WHERE parked > 0 AND (NOT $1 OR v
 // RetryDue tells whether the live generation is this program's, and holds what
 // an older minor version has parked and this one has not tried.
 func RetryDue(ctx context.Context, pool *pgxpool.Pool) (generation int64, due bool, err error) {
-	g, err := liveGeneration(ctx, pool)
+	g, err := Live(ctx, pool)
 	if err != nil {
 		return 0, false, err
 	}

@@ -74,12 +74,12 @@ func (s *staging) put(b *engine.Batch) {
 	if s.made = true; s.err != nil {
 		return
 	}
-	c := copier{ctx: s.ctx, tx: s.tx, schema: "pg_temp", prefix: "staged_"}
+	c := newCopier(s.ctx, s.tx, "pg_temp", "staged_")
 	c.pages(b.Changes)
 	c.items(b.Changes)
 	c.waiting(b.Changes)
 	c.parked(b.Parked)
-	s.err = c.err
+	s.err = c.failure()
 	s.send(func(q statement) { s.each(q, `ANALYZE {staged}`) })
 }
 

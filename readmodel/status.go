@@ -31,7 +31,7 @@ type PartitionStatus struct {
 // Inspect reads the status of the live generation.
 func Inspect(ctx context.Context, db querier) (Status, error) {
 	var st Status
-	g, err := liveGeneration(ctx, db)
+	g, err := Live(ctx, db)
 	if err != nil {
 		return st, err
 	}
@@ -87,7 +87,7 @@ WHERE d.stream_name = $1 AND d.stream_created = $2`), g.Stream.Name, g.Stream.Cr
 // live replica owns are its, too, where it has been one for longest: so all
 // replicas' counts add up to all there are.
 func CountParked(ctx context.Context, pool *pgxpool.Pool, replica string) (n int64, err error) {
-	g, err := liveGeneration(ctx, pool)
+	g, err := Live(ctx, pool)
 	if err != nil {
 		return 0, err
 	}
@@ -108,7 +108,7 @@ WHERE p.partition IN (
 // CountDismissed counts the parked messages of the live generation that were
 // dismissed.
 func CountDismissed(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
-	g, err := liveGeneration(ctx, pool)
+	g, err := Live(ctx, pool)
 	if err != nil {
 		return 0, err
 	}
@@ -118,7 +118,7 @@ func CountDismissed(ctx context.Context, pool *pgxpool.Pool) (n int64, err error
 // CountAccounts counts the accounts of the live generation that were heard of
 // and not erased. It reads all of them.
 func CountAccounts(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
-	g, err := liveGeneration(ctx, pool)
+	g, err := Live(ctx, pool)
 	if err != nil {
 		return 0, err
 	}

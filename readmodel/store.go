@@ -60,7 +60,7 @@ type chooser func(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) (Gen
 func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
 	s := &Store{pool: pool, owner: owner, log: log, notices: newNotices(pool, movedOn, log),
 		choose: func(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) (Generation, error) {
-			g, err := liveGeneration(ctx, tx)
+			g, err := Live(ctx, tx)
 			if errors.Is(err, ErrNoGeneration) {
 				g, err = createGeneration(ctx, tx, stream, StateLive)
 			}

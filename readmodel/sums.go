@@ -69,7 +69,7 @@ func (s *Sum) Flushed(c *projections.Change) {
 
 // countedLive is the live generation, with room in its rows for a count.
 func countedLive(ctx context.Context, pool *pgxpool.Pool) (Generation, error) {
-	g, err := liveGeneration(ctx, pool)
+	g, err := Live(ctx, pool)
 	if err == nil && g.Format < FormatCounted {
 		err = addCounts(ctx, pool, g.Number)
 	}

@@ -100,7 +100,7 @@ func partitionsOf(ctx context.Context, pool *pgxpool.Pool, g Generation, account
 
 // swappable is the live generation, where this program may write into it.
 func swappable(ctx context.Context, db querier) (Generation, error) {
-	g, err := liveGeneration(ctx, db)
+	g, err := Live(ctx, db)
 	if err != nil {
 		return g, err
 	}

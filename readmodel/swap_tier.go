@@ -87,11 +87,11 @@ func (s *tierSwap) run(ctx context.Context, tx pgx.Tx) error {
 	if err := tierLoss(ctx, tx, s.g.Number, s.tier, &s.fold); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, inSchema(s.g.Number, `SELECT position FROM {schema}.parked WHERE subject = $1 AND account_id IS NULL`), s.subject)
+	found, err := tx.Query(ctx, inSchema(s.g.Number, `SELECT position FROM {schema}.parked WHERE subject = $1 AND account_id IS NULL`), s.subject)
 	if err != nil {
 		return fmt.Errorf("read parked messages: %w", err)
 	}
-	was, err := pgx.CollectRows(rows, pgx.RowTo[uint64])
+	was, err := pgx.CollectRows(found, pgx.RowTo[uint64])
 	if err != nil {
 		return fmt.Errorf("read parked messages: %w", err)
 	}

@@ -225,7 +225,7 @@ func (w *Waits) positions(ctx context.Context, all []*Wait) ([]uint64, error) {
 	}
 	defer conn.Release()
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
-		if g, err = liveGeneration(ctx, tx); err != nil {
+		if g, err = Live(ctx, tx); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, `SELECT partition, position, pg_is_in_recovery() FROM export.checkpoints WHERE generation = $1`, g.Number)

@@ -61,7 +61,7 @@ func servers(ts *testscript.TestScript, _ bool, names []string) {
 	}
 }
 
-func connect(ts *testscript.TestScript, name, streamName string) *stream.Client {
+func connected(ts *testscript.TestScript, name, streamName string) *stream.Client {
 	c, err := stream.Connect(clitest.Test(ts).Context(), stream.Config{URL: ts.Getenv(name + "_NATS_URL"), Stream: streamName,
 		Logger: slog.New(slog.DiscardHandler)})
 	ts.Check(err)
@@ -69,14 +69,14 @@ func connect(ts *testscript.TestScript, name, streamName string) *stream.Client 
 }
 
 func park(ts *testscript.TestScript, _ bool, args []string) {
-	c := connect(ts, args[0], args[1])
+	c := connected(ts, args[0], args[1])
 	defer c.Close()
 	_, err := c.PublishRaw(clitest.Test(ts).Context(), events.Message{Subject: "controlplane.account." + args[2], Data: []byte("hello")})
 	ts.Check(err)
 }
 
 func raw(ts *testscript.TestScript, _ bool, args []string) {
-	c := connect(ts, args[0], args[1])
+	c := connected(ts, args[0], args[1])
 	defer c.Close()
 	subject, err := strconv.Unquote(`"` + args[2] + `"`)
 	ts.Check(err)
@@ -101,7 +101,7 @@ func clean(ts *testscript.TestScript, _ bool, _ []string) {
 func dump(ts *testscript.TestScript, _ bool, args []string) {
 	var out strings.Builder
 	ctx := clitest.Test(ts).Context()
-	ts.Check(dumpStream(ctx, connect(ts, args[0], args[1]), &out))
+	ts.Check(dumpStream(ctx, connected(ts, args[0], args[1]), &out))
 	ts.Check(dumpDatabase(ctx, ts.Getenv(args[0]+"_DATABASE_URL"), &out))
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(out.String()), 0o600))
 }

@@ -107,9 +107,9 @@ func (d *troubled) get(query string) answer {
 // counted as that: "busy" only where the database serves others, "unavailable"
 // only where it is away or silent, and what an operator has to mend as that.
 func TestTroubleIsNamed(t *testing.T) {
-	const export, position, large = "", "?min_position=1", "large"
+	const document, position, large = "", "?min_position=1", "large"
 	lockAll := func(d *troubled) {
-		d.hold(`LOCK TABLE export_g1.account_export, export.checkpoints IN ACCESS EXCLUSIVE MODE`)
+		d.hold(`LOCK TABLE export_g1.account_export, document.checkpoints IN ACCESS EXCLUSIVE MODE`)
 	}
 	for _, test := range []struct {
 		name    string
@@ -169,9 +169,9 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND que
 			})
 		}, "busy", reasonBusy, []string{large}},
 
-		{"nothing was projected yet", func(d *troubled) { d.exec(`UPDATE export.generations SET state = 'retired'`); d.start() }, "not-set-up", reasonDatabase, nil},
-		{"a schema of before", func(d *troubled) { d.exec(`ALTER TABLE export.generations RENAME history TO h`); d.start() }, "not-set-up", reasonDatabase, nil},
-		{"no schema", func(d *troubled) { d.exec(`DROP SCHEMA export CASCADE`); d.start() }, "not-set-up", reasonDatabase, nil},
+		{"nothing was projected yet", func(d *troubled) { d.exec(`UPDATE document.generations SET state = 'retired'`); d.start() }, "not-set-up", reasonDatabase, nil},
+		{"a schema of before", func(d *troubled) { d.exec(`ALTER TABLE document.generations RENAME history TO h`); d.start() }, "not-set-up", reasonDatabase, nil},
+		{"no schema", func(d *troubled) { d.exec(`DROP SCHEMA document CASCADE`); d.start() }, "not-set-up", reasonDatabase, nil},
 		{"a role that may read nothing", func(d *troubled) { d.as("LOGIN"); d.start() }, "not-set-up", reasonDatabase, nil},
 		{"the right to read is taken back", func(d *troubled) {
 			d.as("LOGIN", "accountexport_reader")
@@ -199,13 +199,13 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND que
 			if err != nil {
 				t.Fatal(err)
 			}
-			d.exec(`UPDATE export.checkpoints SET position = 77`)
+			d.exec(`UPDATE document.checkpoints SET position = 77`)
 			d.network = tcpproxy.ForTest(t, u.Host)
 			u.Host, d.url = d.network.Addr(), u
 			test.trouble(d)
 			queries := test.queries
 			if queries == nil {
-				queries = []string{export, position}
+				queries = []string{document, position}
 			}
 			before := d.counted(t, test.reason)
 			var asking sync.WaitGroup
