@@ -4,9 +4,9 @@ import (
 	"errors"
 	"testing"
 
-	"accountexport/events"
-
 	"github.com/google/go-cmp/cmp"
+
+	"accountexport/events"
 )
 
 // TestBinary shows what becomes of a structured event's members.

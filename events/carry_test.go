@@ -6,9 +6,9 @@ import (
 	"sync"
 	"testing"
 
-	"accountexport/events"
-
 	"github.com/google/go-cmp/cmp"
+
+	"accountexport/events"
 )
 
 // structured puts data into a sound envelope for an account.

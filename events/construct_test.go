@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"accountexport/events"
 	"accountexport/internal/local/testrun"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // TestConstructorsRoundTrip makes random events of every type: Decode gives

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"accountexport/events"
-
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/google/go-cmp/cmp"
+
+	"accountexport/events"
 )
 
 // sdkEvent makes an event as a producer that uses the CloudEvents Go SDK does.

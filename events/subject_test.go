@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"accountexport/events"
-
 	"github.com/google/go-cmp/cmp"
+
+	"accountexport/events"
 )
 
 func TestParseSubject(t *testing.T) {

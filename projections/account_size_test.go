@@ -1,11 +1,12 @@
 package projections
 
 import (
-	"accountexport/events"
-	"accountexport/internal/local/testrun"
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"accountexport/events"
+	"accountexport/internal/local/testrun"
 )
 
 // TestSizeFollowsTheAccount holds the estimate of an account's memory against

@@ -1,13 +1,13 @@
 package projections
 
 import (
-	"accountexport/internal/local/testrun"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"accountexport/events"
+	"accountexport/internal/local/testrun"
 )
 
 // TestPatchesCompose holds what the deferral of events rests on: to apply p, q

@@ -1,13 +1,13 @@
 package projections
 
 import (
-	"accountexport/projections/internal/script"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"accountexport/events"
+	"accountexport/projections/internal/script"
 )
 
 // stage is an account with its store, for one event after the other.

@@ -11,11 +11,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/projections/engine"
+	"accountexport/readmodel/internal/pg"
 )
 
 // checkpointOf is where a partition is. Locked, FOR UPDATE, it keeps the
 // partition's projector from committing until the transaction ends.
-func checkpointOf(ctx context.Context, db querier, generation int64, partition int, lock string) (engine.Advance, error) {
+func CheckpointOf(ctx context.Context, db pg.Querier, generation int64, partition int, lock string) (engine.Advance, error) {
 	at := engine.Advance{Partition: partition}
 	err := db.QueryRow(ctx, `
 SELECT position, epoch, as_of FROM export.checkpoints WHERE generation = $1 AND partition = $2 `+lock, generation, partition).
@@ -35,7 +36,7 @@ SELECT partition, position, epoch, as_of, last_position, last_at, last_digest FR
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoints: %w", err)
 	}
-	out, err := pgx.CollectRows(rows, scanCheckpoint)
+	out, err := pgx.CollectRows(rows, ScanCheckpoint)
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoints: %w", err)
 	}
@@ -43,30 +44,30 @@ SELECT partition, position, epoch, as_of, last_position, last_at, last_digest FR
 }
 
 // scanCheckpoint reads partition, position, epoch, as_of and the last message.
-func scanCheckpoint(r pgx.CollectableRow) (c engine.Checkpoint, err error) {
-	var last lastMessage
-	err = r.Scan(&c.Partition, &c.Position, &c.Epoch, &c.AsOf, &last.position, &last.at, &last.digest)
+func ScanCheckpoint(r pgx.CollectableRow) (c engine.Checkpoint, err error) {
+	var last LastMessage
+	err = r.Scan(&c.Partition, &c.Position, &c.Epoch, &c.AsOf, &last.Position, &last.At, &last.Digest)
 	if err == nil {
-		c.Last, err = last.mark()
+		c.Last, err = last.Mark()
 	}
 	return c, err
 }
 
 // lastMessage is a checkpoint's last message as it is stored.
-type lastMessage struct {
-	position *int64
-	at       *time.Time
-	digest   []byte
+type LastMessage struct {
+	Position *int64
+	At       *time.Time
+	Digest   []byte
 }
 
-func (l lastMessage) mark() (m engine.Mark, err error) {
-	if l.position == nil {
+func (l LastMessage) Mark() (m engine.Mark, err error) {
+	if l.Position == nil {
 		return m, nil
 	}
-	if l.at == nil || len(l.digest) != len(m.Digest) {
+	if l.At == nil || len(l.Digest) != len(m.Digest) {
 		return m, errors.New("a checkpoint's last message has no time or digest")
 	}
-	return engine.Mark{Position: uint64(*l.position), Time: *l.at, Digest: [16]byte(l.digest)}, nil
+	return engine.Mark{Position: uint64(*l.Position), Time: *l.At, Digest: [16]byte(l.Digest)}, nil
 }
 
 // Positions are the checkpoints of a generation, by partition.
@@ -97,7 +98,7 @@ func Mean(ctx context.Context, pool *pgxpool.Pool, generation int64) (position u
 }
 
 // Lowest is the lowest checkpoint of a generation.
-func Lowest(ctx context.Context, db querier, generation int64) (position uint64, err error) {
+func Lowest(ctx context.Context, db pg.Querier, generation int64) (position uint64, err error) {
 	err = db.QueryRow(ctx, `SELECT coalesce(min(position), 0) FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
 	if err != nil {
 		return 0, fmt.Errorf("read checkpoints: %w", err)
@@ -117,7 +118,7 @@ SELECT coalesce(extract(epoch FROM now() - min(as_of)), 0)::float8 FROM export.c
 }
 
 // fenced turns the database's word for it into the engine's.
-func fenced(err error) error {
+func EngineError(err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == fencedCode {
 		return fmt.Errorf("%w: %s", engine.ErrFenced, pg.Message)

@@ -11,6 +11,7 @@ import (
 
 	"accountexport/projections"
 	"accountexport/projections/engine"
+	"accountexport/readmodel/internal/pg"
 )
 
 // States of a generation.
@@ -51,12 +52,12 @@ const (
 func (g Generation) Version() string { return fmt.Sprintf("%d.%d", g.Major, g.Minor) }
 
 // Live is the generation that is served; [ErrNoGeneration] where there is none.
-func Live(ctx context.Context, db querier) (Generation, error) {
+func Live(ctx context.Context, db pg.Querier) (Generation, error) {
 	all, err := SelectGenerations(ctx, db, `WHERE state = 'live'`)
-	if older(err) {
+	if pg.IsUndefinedColumn(err) {
 		return Generation{}, fmt.Errorf("the database's schema is older than this program: `projector provision` brings it up to date: %w", err)
 	}
-	if dropped(err) {
+	if pg.IsUndefinedTable(err) {
 		return Generation{}, fmt.Errorf("the database has no schema of ours: `projector provision` makes it: %w", err)
 	}
 	if err != nil {
@@ -69,7 +70,7 @@ func Live(ctx context.Context, db querier) (Generation, error) {
 }
 
 // SelectGenerations reads those that a condition holds for, in order.
-func SelectGenerations(ctx context.Context, db querier, where string, args ...any) ([]Generation, error) {
+func SelectGenerations(ctx context.Context, db pg.Querier, where string, args ...any) ([]Generation, error) {
 	rows, err := db.Query(ctx, `
 SELECT generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, coalesce(stream_id, ''), partitions, format, history, started_at, finished_at
 FROM export.generations `+where+` ORDER BY generation`, args...)
@@ -90,7 +91,7 @@ FROM export.generations `+where+` ORDER BY generation`, args...)
 
 // createGeneration makes the tables of a new generation, with a checkpoint at
 // 0 for each partition of the stream.
-func createGeneration(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, state string) (Generation, error) {
+func CreateGeneration(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, state string) (Generation, error) {
 	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor, Refolded: projections.VersionMinor, Format: FormatWritten,
 		Stream: engine.StreamIdentity{Name: stream.Name, Created: stream.Created, ID: stream.ID, Partitions: stream.Partitions}, Partitions: stream.Partitions}
 	err := tx.QueryRow(ctx, `
@@ -113,7 +114,7 @@ SELECT CASE WHEN 'lz4' = ANY (enumvals) THEN 'lz4' ELSE 'pglz' END FROM pg_setti
 	if err != nil {
 		return g, fmt.Errorf("create generation: %w", err)
 	}
-	ddl := strings.ReplaceAll(inSchema(g.Number, generationSQL), "{compression}", compression)
+	ddl := strings.ReplaceAll(InSchema(g.Number, generationSQL), "{compression}", compression)
 	if _, err := tx.Exec(ctx, ddl); err != nil {
 		return g, fmt.Errorf("create tables of generation %d: %w", g.Number, err)
 	}
@@ -139,7 +140,7 @@ func (g Generation) Accepts(stream engine.StreamInfo) error {
 	}
 	// Another stream with another number is another stream above all, and the
 	// guard says so.
-	if !g.onStream(stream) {
+	if !g.FoldedFrom(stream) {
 		return nil
 	}
 	if err := engine.CheckPartitions(stream.Name, stream.Partitions, g.Partitions); err != nil {
@@ -148,10 +149,10 @@ func (g Generation) Accepts(stream engine.StreamInfo) error {
 	return nil
 }
 
-func schema(generation int64) string { return fmt.Sprintf("export_g%d", generation) }
+func Schema(generation int64) string { return fmt.Sprintf("export_g%d", generation) }
 
-func inSchema(generation int64, sql string) string {
-	return strings.ReplaceAll(sql, "{schema}", schema(generation))
+func InSchema(generation int64, sql string) string {
+	return strings.ReplaceAll(sql, "{schema}", Schema(generation))
 }
 
 //go:embed generation.sql
@@ -162,15 +163,15 @@ func (g Generation) Reviving() bool { return g.State == StateBuilding && g.Finis
 
 // onStream tells whether the generation was folded from the stream, as far as a
 // stream says who it is.
-func (g Generation) onStream(stream engine.StreamInfo) bool {
+func (g Generation) FoldedFrom(stream engine.StreamInfo) bool {
 	return g.Stream.Name == stream.Name && g.Stream.Created.Equal(stream.Created.Truncate(time.Microsecond)) &&
 		(g.Stream.ID == "" || stream.ID == "" || g.Stream.ID == stream.ID)
 }
 
 // learn notes the stream's id for a generation that was folded before it had
 // one.
-func (g *Generation) learn(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) error {
-	if g.Stream.ID != "" || stream.ID == "" || !g.onStream(stream) {
+func (g *Generation) LearnStream(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) error {
+	if g.Stream.ID != "" || stream.ID == "" || !g.FoldedFrom(stream) {
 		return nil
 	}
 	_, err := tx.Exec(ctx, `UPDATE export.generations SET stream_id = $2 WHERE generation = $1 AND stream_id IS NULL`, g.Number, stream.ID)

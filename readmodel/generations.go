@@ -1,13 +1,15 @@
 package readmodel
 
 import (
-	"accountexport/projections/engine"
 	"context"
 	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/projections/engine"
+	"accountexport/readmodel/internal/pg"
 )
 
 // Generations lists all generations that were not dropped.
@@ -16,7 +18,7 @@ func Generations(ctx context.Context, pool *pgxpool.Pool) ([]Generation, error) 
 }
 
 // FindGeneration is one generation; [ErrNotFound] where it is not there.
-func FindGeneration(ctx context.Context, db querier, number int64) (Generation, error) {
+func FindGeneration(ctx context.Context, db pg.Querier, number int64) (Generation, error) {
 	all, err := SelectGenerations(ctx, db, "")
 	if err != nil {
 		return Generation{}, err
@@ -30,7 +32,7 @@ func FindGeneration(ctx context.Context, db querier, number int64) (Generation, 
 
 // Building is the generation that a rebuild is at work on; [ErrNotFound] where
 // there is none.
-func Building(ctx context.Context, db querier) (Generation, error) {
+func Building(ctx context.Context, db pg.Querier) (Generation, error) {
 	all, err := SelectGenerations(ctx, db, `WHERE state = 'building' AND finished_at IS NULL`)
 	if err != nil {
 		return Generation{}, err
@@ -41,7 +43,7 @@ func Building(ctx context.Context, db querier) (Generation, error) {
 	return all[0], nil
 }
 
-func setState(ctx context.Context, tx pgx.Tx, generation int64, state string) error {
+func SetState(ctx context.Context, tx pgx.Tx, generation int64, state string) error {
 	_, err := tx.Exec(ctx, `
 UPDATE export.generations SET state = $2, finished_at = CASE
     WHEN $2 = 'building' THEN finished_at

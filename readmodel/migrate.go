@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/tern/v2/migrate"
+
+	"accountexport/readmodel/internal/pg"
 )
 
 //go:embed migrations/*.sql
@@ -47,11 +49,11 @@ func migrateTo(ctx context.Context, url string, version int32) error {
 }
 
 func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error {
-	conn, err := connect(ctx, cfg.Copy())
+	conn, err := pg.Connect(ctx, cfg.Copy())
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	defer closeSoon(ctx, conn)
+	defer pg.CloseSoon(ctx, conn)
 	if err := prepare(ctx, conn); err != nil {
 		return fmt.Errorf("migrate: roles and schema: %w", err)
 	}
@@ -70,7 +72,7 @@ func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error 
 	// with all settings being reset.
 	var unsettled error
 	settings := func() {
-		if unsettled = settle(ctx, conn, true); unsettled == nil {
+		if unsettled = pg.ApplySettings(ctx, conn, true); unsettled == nil {
 			_, unsettled = conn.Exec(ctx, `SET lock_timeout = '50ms'`)
 		}
 	}
@@ -81,7 +83,7 @@ func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error 
 	if version == newest {
 		version = int32(len(m.Migrations))
 	}
-	err = untilUnlocked(ctx, func() error {
+	err = pg.RetryLocked(ctx, func() error {
 		unsettled = nil
 		err := m.MigrateTo(ctx, version)
 		return errors.Join(err, unsettled)
@@ -95,7 +97,7 @@ func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error 
 	first, err := SelectGenerations(ctx, conn, `WHERE format < $1`, FormatCounted)
 	for _, g := range first {
 		if err == nil {
-			err = addCounts(ctx, conn, g.Number)
+			err = AddCountColumns(ctx, conn, g.Number)
 		}
 	}
 	if err != nil {

@@ -1,13 +1,15 @@
 package readmodel_test
 
 import (
-	"accountexport/internal/local/postgres"
-	"accountexport/readmodel"
 	"context"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/internal/local/postgres"
+	"accountexport/readmodel"
+	"accountexport/readmodel/internal/readmodeltest"
 )
 
 // TestMigratingHoldsNoReaderUp: a migration has to change a table that an old
@@ -27,7 +29,7 @@ INSERT INTO export.generations (generation, state, version_major, version_minor,
 VALUES (1, 'live', 1, 0, 'CONTROL_PLANE', now(), 0, 4)`); err != nil {
 		t.Fatal(err)
 	}
-	old := reading(t, pool, `SELECT count(*) FROM export.generations`)
+	old := readmodeltest.Reading(t, pool, `SELECT count(*) FROM export.generations`)
 	migrated := make(chan error, 1)
 	go func() { migrated <- readmodel.Migrate(t.Context(), pool.Config().ConnString()) }()
 	for deadline := time.Now().Add(1500 * time.Millisecond); time.Now().Before(deadline); {

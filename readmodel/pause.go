@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"accountexport/projections/engine"
+	"accountexport/readmodel/internal/pg"
 )
 
 // pausedCode is the SQLSTATE of export.stand_still.
@@ -16,7 +17,7 @@ const pausedCode = "AE003"
 
 // FindPause is the pause there is, and how far the live generation stands; nil
 // where projecting is not paused.
-func FindPause(ctx context.Context, db querier) (*engine.Pause, error) {
+func FindPause(ctx context.Context, db pg.Querier) (*engine.Pause, error) {
 	p := &engine.Pause{}
 	var asOf *time.Time
 	err := db.QueryRow(ctx, `
@@ -28,7 +29,7 @@ FROM export.pause p LEFT JOIN LATERAL (
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look whether projecting is paused: %w", beforePause(err))
+		return nil, fmt.Errorf("look whether projecting is paused: %w", ExplainNoPauseTable(err))
 	}
 	if asOf != nil {
 		p.AsOf = *asOf
@@ -38,7 +39,7 @@ FROM export.pause p LEFT JOIN LATERAL (
 
 // CheckPaused is [engine.ErrPaused], with what ends it, while projecting is
 // paused.
-func CheckPaused(ctx context.Context, db querier) error {
+func CheckPaused(ctx context.Context, db pg.Querier) error {
 	p, err := FindPause(ctx, db)
 	if err != nil || p == nil {
 		return err
@@ -47,8 +48,8 @@ func CheckPaused(ctx context.Context, db querier) error {
 }
 
 // beforePause says what to do where the database knows of no pause yet.
-func beforePause(err error) error {
-	if dropped(err) {
+func ExplainNoPauseTable(err error) error {
+	if pg.IsUndefinedTable(err) {
 		return fmt.Errorf("the database's schema is older than this program: `projector provision` brings it up to date: %w", err)
 	}
 	return err

@@ -1,19 +1,22 @@
 package readmodel_test
 
 import (
-	"accountexport/readmodel"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/readmodel"
+	"accountexport/readmodel/export"
+	"accountexport/readmodel/internal/readmodeltest"
 )
 
 // TestReaderRoleReadsDocumentsOnly: what the API's role can do, and what it
 // cannot.
 func TestReaderRoleReadsDocumentsOnly(t *testing.T) {
-	pool, s := open(t)
-	a := newAccount(t, s, acquire(t, s), someone)
-	a.register()
-	if err := a.commit(freeTier); err != nil {
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a.Register()
+	if err := a.Commit(readmodeltest.FreeTier); err != nil {
 		t.Fatal(err)
 	}
 	cfg := pool.Config()
@@ -23,7 +26,7 @@ func TestReaderRoleReadsDocumentsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	if m, doc := read(t, readmodel.NewExports(reader), a.id); m.State != readmodel.Complete || doc == "" {
+	if m, doc := readmodeltest.Read(t, export.NewExports(reader), a.Id); m.State != export.Complete || doc == "" {
 		t.Errorf("reads %+v", m)
 	}
 	for _, sql := range []string{`SELECT * FROM export_g1.parked`, `SELECT * FROM export_g1.account_waiting`,

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"accountexport/readmodel/internal/pg"
 )
 
 // addCounts gives the rows of a generation of the first format room for a count
@@ -12,18 +14,18 @@ import (
 // there has none until it is verified. It takes the table's lock for a moment,
 // and gives way to who reads it for longer, see [untilUnlocked]. Programs of before
 // read and write on, without these columns. It may be repeated.
-func addCounts(ctx context.Context, db beginner, generation int64) error {
+func AddCountColumns(ctx context.Context, db pg.Beginner, generation int64) error {
 	var there bool
 	err := db.QueryRow(ctx, `
 SELECT count(*) = 4 FROM pg_attribute
 WHERE attrelid = to_regclass($1) AND attname IN ('counted_at', 'messages', 'digest_high', 'digest_low') AND NOT attisdropped`,
-		schema(generation)+".account_export").Scan(&there)
+		Schema(generation)+".account_export").Scan(&there)
 	if err != nil || there {
 		return err
 	}
-	err = untilUnlocked(ctx, func() error {
+	err = pg.RetryLocked(ctx, func() error {
 		return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, inSchema(generation, `
+			_, err := tx.Exec(ctx, InSchema(generation, `
 SET LOCAL ROLE `+ProjectorRole+`;
 SET LOCAL lock_timeout = '100ms';
 ALTER TABLE IF EXISTS {schema}.account_export ADD COLUMN IF NOT EXISTS counted_at bigint, ADD COLUMN IF NOT EXISTS messages bigint,

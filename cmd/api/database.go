@@ -10,30 +10,30 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/settings"
-	"accountexport/readmodel"
+	"accountexport/readmodel/connect"
 )
 
 // database is how the API comes to its database, which need not be there when
 // it starts.
 type database struct {
 	pool  *pgxpool.Pool
-	link  *readmodel.Link
+	link  *connect.Link
 	log   *slog.Logger
-	found *readmodel.Found // where it was there
-	known chan struct{}    // closed once it is
+	found *connect.Found // where it was there
+	known chan struct{}  // closed once it is
 }
 
 // newDatabase opens the pool. Where the database is there and what is in between
-// does not go with the settings, the error is [readmodel.ErrUnfit].
+// does not go with the settings, the error is [connect.ErrUnfit].
 func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*database, error) {
-	cfg, err := readmodel.PoolConfig(string(s.DatabaseURL))
+	cfg, err := connect.PoolConfig(string(s.DatabaseURL))
 	if err != nil {
 		return nil, errors.New("DATABASE_URL is not right") // as the settings have found it to be
 	}
-	d := &database{log: log, known: make(chan struct{}), link: &readmodel.Link{For: readmodel.Reading, Pool: cfg.ConnConfig}}
+	d := &database{log: log, known: make(chan struct{}), link: &connect.Link{For: connect.Reading, Pool: cfg.ConnConfig}}
 	cfg.AfterConnect = d.link.AfterConnect
 	if s.DatabaseDirect != "" {
-		past, err := readmodel.PoolConfig(string(s.DatabaseDirect))
+		past, err := connect.PoolConfig(string(s.DatabaseDirect))
 		if err != nil {
 			return nil, errors.New("DATABASE_DIRECT_URL is not right")
 		}
@@ -41,7 +41,7 @@ func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*databa
 	}
 	found, err := d.link.Check(ctx)
 	switch {
-	case errors.Is(err, readmodel.ErrUnfit):
+	case errors.Is(err, connect.ErrUnfit):
 		return nil, err
 	case err == nil:
 		d.settle(found)
@@ -50,16 +50,16 @@ func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*databa
 	if d.link.Direct != nil {
 		listens = 0
 	}
-	d.pool, err = d.link.OpenPool(ctx, cfg, readmodel.Claim{Wanted: int(cfg.MaxConns), Least: 2, Beside: listens,
+	d.pool, err = d.link.OpenPool(ctx, cfg, connect.Claim{Wanted: int(cfg.MaxConns), Least: 2, Beside: listens,
 		Told: strings.Contains(string(s.DatabaseURL), "pool_max_conns")}, log)
-	if err != nil && !errors.Is(err, readmodel.ErrUnfit) {
+	if err != nil && !errors.Is(err, connect.ErrUnfit) {
 		err = fmt.Errorf("database: %w", err)
 	}
 	return d, err
 }
 
 // settle notes what the database has turned out to be, and says what that means.
-func (d *database) settle(found readmodel.Found) {
+func (d *database) settle(found connect.Found) {
 	d.link.Doubts(d.log, found)
 	if !found.Sessions {
 		d.log.Info("a pooler of transactions is between this program and PostgreSQL: who waits for a position is told up to 100 ms later than with DATABASE_DIRECT_URL")

@@ -16,7 +16,7 @@ import (
 	"accountexport/internal/ops"
 	"accountexport/internal/settings"
 	"accountexport/projections"
-	"accountexport/readmodel"
+	"accountexport/readmodel/connect"
 )
 
 func main() { cli.Main(run, os.Interrupt, syscall.SIGTERM) }
@@ -29,7 +29,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 
 // exitCode is the status that the program ends with on an error.
 func exitCode(err error) int {
-	if errors.Is(err, readmodel.ErrUnfit) {
+	if errors.Is(err, connect.ErrUnfit) {
 		return cli.Wrong
 	}
 	return cli.Failed

@@ -18,7 +18,8 @@ import (
 	"accountexport/internal/auth"
 	"accountexport/internal/ops"
 	"accountexport/internal/settings"
-	"accountexport/readmodel"
+	"accountexport/readmodel/connect"
+	"accountexport/readmodel/export"
 )
 
 // program is the API with all it is made of.
@@ -27,7 +28,7 @@ type program struct {
 	pool        *pgxpool.Pool
 	database    *database
 	verifier    *auth.Verifier
-	waits       *readmodel.Waits
+	waits       *export.Waits
 	view        *view
 	api         *http.Server
 	admin       *ops.Server
@@ -58,7 +59,7 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 		return nil, err
 	}
 	pool := db.pool
-	if err := readmodel.CheckSpool(string(s.SpoolDir)); err != nil {
+	if err := export.CheckSpool(string(s.SpoolDir)); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("API_SPOOL_DIR: %w: it has to be a folder that can be written", err)
 	}
@@ -74,8 +75,8 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	for i, n := range s.TrustedProxies {
 		proxies[i] = netip.Prefix(n)
 	}
-	exports := readmodel.NewExports(pool, readmodel.Limits{Memory: s.SpoolMemory(), Dir: string(s.SpoolDir), Files: int64(s.SpoolLimit)})
-	waits := readmodel.NewWaits(pool, log)
+	exports := export.NewExports(pool, export.Limits{Memory: s.SpoolMemory(), Dir: string(s.SpoolDir), Files: int64(s.SpoolLimit)})
+	waits := export.NewWaits(pool, log)
 	waits.Direct, waits.Sessions = db.link.Direct, db.sessions
 	waits.Beside(exports)
 	view := newView(exports, log)
@@ -110,7 +111,7 @@ func (p *program) serve(ctx context.Context) error {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		readmodel.ClosePool(ctx, p.pool)
+		connect.ClosePool(ctx, p.pool)
 	}()
 	p.log.Info("serving", "http", p.http.Addr().String(), "admin", p.watch.Addr().String())
 	ctx, stop := context.WithCancel(ctx)

@@ -3,14 +3,14 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"accountexport/readmodel"
+	"accountexport/readmodel/export"
 )
 
 // spoolCollector shows how much room there is for documents that are being
 // sent.
 type spoolCollector struct {
 	exports interface {
-		Uses() (medium, large readmodel.Use)
+		Uses() (medium, large export.Use)
 	}
 }
 
@@ -32,7 +32,7 @@ func (c spoolCollector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
 	}
 	medium, large := c.exports.Uses()
-	for documents, use := range map[string]readmodel.Use{"medium": medium, "large": large} {
+	for documents, use := range map[string]export.Use{"medium": medium, "large": large} {
 		gauge(spoolBytes, use.Memory, documents, "memory", "held")
 		gauge(spoolBytes, use.MemoryLimit-use.Memory, documents, "memory", "free")
 		gauge(spoolBytes, use.Files, documents, "files", "held")

@@ -16,6 +16,7 @@ import (
 	"accountexport/internal/local/tcpproxy"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/store"
 )
 
 // logged is what a program has logged so far.
@@ -98,7 +99,7 @@ func TestDatabaseIsLostAndFound(t *testing.T) {
 	if !up("0") || log.count(lost)+log.count(found) > 0 {
 		t.Errorf("without a generation: %s", log.text.String())
 	}
-	store := readmodel.NewStore(pool, "test", slog.New(slog.DiscardHandler))
+	store := store.NewStore(pool, "test", slog.New(slog.DiscardHandler))
 	if _, err := store.Acquire(t.Context(), engine.StreamInfo{Name: "S", Created: time.Now(), Partitions: 1}); err != nil {
 		t.Fatal(err)
 	}

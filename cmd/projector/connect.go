@@ -19,7 +19,7 @@ import (
 	"accountexport/internal/acts"
 	"accountexport/internal/stream"
 	"accountexport/projections/engine"
-	"accountexport/readmodel"
+	"accountexport/readmodel/connect"
 )
 
 // patience is how long commands wait for NATS; `run` waits for ever.
@@ -77,9 +77,9 @@ func (p *program) target(ctx context.Context) (on acts.Target, done func(), err 
 
 // connectDatabase opens a pool for what needs no session of its own; it connects
 // when first used. Where the database can be reached and what is in between does
-// not go with the settings, the error is [readmodel.ErrUnfit].
+// not go with the settings, the error is [connect.ErrUnfit].
 func (p *program) connectDatabase(ctx context.Context) (*pgxpool.Pool, error) {
-	db, err := p.connect(ctx, readmodel.Looking)
+	db, err := p.connect(ctx, connect.Looking)
 	if err != nil {
 		return nil, err
 	}
@@ -87,22 +87,22 @@ func (p *program) connectDatabase(ctx context.Context) (*pgxpool.Pool, error) {
 }
 
 // connect does the same for more than looking.
-func (p *program) connect(ctx context.Context, purpose readmodel.Purpose) (*database, error) {
+func (p *program) connect(ctx context.Context, purpose connect.Purpose) (*database, error) {
 	db, err := p.database("accountexport projector", purpose)
 	if err != nil {
 		return nil, err
 	}
 	found, err := db.check(ctx, p.cfg.Logger(p.err))
-	if errors.Is(err, readmodel.ErrUnfit) {
+	if errors.Is(err, connect.ErrUnfit) {
 		return nil, err
 	}
-	if err == nil && purpose == readmodel.Writing {
+	if err == nil && purpose == connect.Writing {
 		if err := found.ForWritingNow(); err != nil {
 			return nil, fmt.Errorf("DATABASE_URL: %w", err)
 		}
 	}
-	if purpose == readmodel.Writing { // a rebuild's, which has a pool of its own beside
-		return db, db.claim(ctx, readmodel.Claim{Least: 3}, p.cfg.Logger(p.err))
+	if purpose == connect.Writing { // a rebuild's, which has a pool of its own beside
+		return db, db.claim(ctx, connect.Claim{Least: 3}, p.cfg.Logger(p.err))
 	}
 	return db, db.open(ctx)
 }
@@ -111,12 +111,12 @@ func (p *program) connect(ctx context.Context, purpose readmodel.Purpose) (*data
 type database struct {
 	cfg  *pgxpool.Config
 	told bool // how many connections the pool has at most
-	link *readmodel.Link
+	link *connect.Link
 	pool *pgxpool.Pool // once it was opened
 }
 
 // database has the server know the connections by the name.
-func (p *program) database(name string, purpose readmodel.Purpose) (*database, error) {
+func (p *program) database(name string, purpose connect.Purpose) (*database, error) {
 	cfg, err := pgxpool.ParseConfig(string(p.cfg.DatabaseURL))
 	if err != nil {
 		return nil, errors.New("DATABASE_URL is not right") // as the settings have found it to be
@@ -130,7 +130,7 @@ func (p *program) database(name string, purpose readmodel.Purpose) (*database, e
 	cfg.PingTimeout = 2 * time.Second
 	cfg.ConnConfig.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
-	db := &database{cfg: cfg, told: told, link: &readmodel.Link{For: purpose, Pool: cfg.ConnConfig}}
+	db := &database{cfg: cfg, told: told, link: &connect.Link{For: purpose, Pool: cfg.ConnConfig}}
 	cfg.AfterConnect = db.link.AfterConnect
 	if p.cfg.DatabaseDirect != "" {
 		past, err := pgxpool.ParseConfig(string(p.cfg.DatabaseDirect))
@@ -153,17 +153,17 @@ func (db *database) open(ctx context.Context) (err error) {
 }
 
 // claim opens the pool with as many connections as there is room for.
-func (db *database) claim(ctx context.Context, c readmodel.Claim, log *slog.Logger) (err error) {
+func (db *database) claim(ctx context.Context, c connect.Claim, log *slog.Logger) (err error) {
 	c.Wanted, c.Told = int(db.cfg.MaxConns), db.told
-	if db.pool, err = db.link.OpenPool(ctx, db.cfg, c, log); err != nil && !errors.Is(err, readmodel.ErrUnfit) {
+	if db.pool, err = db.link.OpenPool(ctx, db.cfg, c, log); err != nil && !errors.Is(err, connect.ErrUnfit) {
 		err = fmt.Errorf("database: %w", err)
 	}
 	return err
 }
 
-// check is [readmodel.ErrUnfit] where the database cannot be used so, and another
+// check is [connect.ErrUnfit] where the database cannot be used so, and another
 // error where it cannot be reached.
-func (db *database) check(ctx context.Context, log *slog.Logger) (found readmodel.Found, err error) {
+func (db *database) check(ctx context.Context, log *slog.Logger) (found connect.Found, err error) {
 	if found, err = db.link.Check(ctx); err == nil {
 		db.link.Doubts(log, found)
 	}

@@ -16,6 +16,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/cli"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 func (p *program) erasures() *cobra.Command {
@@ -35,7 +36,7 @@ type erasureLine struct {
 	Receipt       string    `json:"receipt,omitempty"` // sha256:… of the last receipt, as JSON
 }
 
-func lineOf(e readmodel.Erasure) erasureLine {
+func lineOf(e admin.Erasure) erasureLine {
 	return erasureLine{e.Account.String(), e.ErasedAt.UTC(), e.Position, e.Stream, e.StreamCreated.UTC(), e.Receipt}
 }
 
@@ -51,7 +52,7 @@ func (p *program) erasuresList() *cobra.Command {
 			}
 			defer pool.Close()
 			w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
-			print := func(e readmodel.Erasure) error {
+			print := func(e admin.Erasure) error {
 				receipt := e.Receipt
 				if receipt == "" {
 					receipt = "–"
@@ -61,13 +62,13 @@ func (p *program) erasuresList() *cobra.Command {
 			}
 			if asJSON {
 				enc := json.NewEncoder(p.out)
-				print = func(e readmodel.Erasure) error { return enc.Encode(lineOf(e)) }
+				print = func(e admin.Erasure) error { return enc.Encode(lineOf(e)) }
 			} else {
 				fmt.Fprintln(w, "ACCOUNT\tERASED\tPOSITION\tSTREAM\tRECEIPT")
 			}
 			var after *events.UUID
 			for {
-				some, err := readmodel.Erasures(cmd.Context(), pool, after, 1000)
+				some, err := admin.Erasures(cmd.Context(), pool, after, 1000)
 				if err != nil {
 					return err
 				}
@@ -100,7 +101,7 @@ func (p *program) erasuresExport() *cobra.Command {
 			}
 			defer pool.Close()
 			enc := json.NewEncoder(p.out)
-			_, err = readmodel.ExportErasures(cmd.Context(), pool, func(e readmodel.Erasure) error { return enc.Encode(lineOf(e)) })
+			_, err = admin.ExportErasures(cmd.Context(), pool, func(e admin.Erasure) error { return enc.Encode(lineOf(e)) })
 			return err
 		},
 	}
@@ -135,7 +136,7 @@ func (p *program) erasuresImport() *cobra.Command {
 				return err
 			}
 			defer pool.Close()
-			entered, err := readmodel.ImportErasures(cmd.Context(), pool, those)
+			entered, err := admin.ImportErasures(cmd.Context(), pool, those)
 			if err != nil {
 				return err
 			}
@@ -179,7 +180,7 @@ func (p *program) erasuresRemove() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			e, err := readmodel.FindErasure(ctx, on.Pool, account)
+			e, err := admin.FindErasure(ctx, on.Pool, account)
 			if errors.Is(err, readmodel.ErrNotFound) { // it may have been begun, and not published
 				err = nil
 			} else if err == nil && !yes {
@@ -187,7 +188,7 @@ func (p *program) erasuresRemove() *cobra.Command {
 					"restored stream.", account, e.ErasedAt.UTC().Format(time.RFC3339), e.Stream))
 			}
 			if err == nil {
-				err = readmodel.RemoveErasure(ctx, on.Pool, account)
+				err = admin.RemoveErasure(ctx, on.Pool, account)
 			}
 			if errors.Is(err, readmodel.ErrNotFound) {
 				return fmt.Errorf("account %s is not on the ledger; `projector erasures list` shows who is", account)
@@ -211,11 +212,11 @@ func (p *program) erasuresRemove() *cobra.Command {
 var receiptDigest = regexp.MustCompile(`^(sha256:[0-9a-f]{64})?$`)
 
 // readErasures reads the lines of an export, all of which have to be sound.
-func readErasures(ctx context.Context, in io.Reader) ([]readmodel.Erasure, error) {
+func readErasures(ctx context.Context, in io.Reader) ([]admin.Erasure, error) {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 1<<20)
 	seen := map[events.UUID]int{}
-	var out []readmodel.Erasure
+	var out []admin.Erasure
 	for n := 1; lines.Scan(); n++ {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -251,7 +252,7 @@ func readErasures(ctx context.Context, in io.Reader) ([]readmodel.Erasure, error
 			return nil, fmt.Errorf("line %d is no entry of the ledger: %w", n, err)
 		}
 		seen[account] = n
-		out = append(out, readmodel.Erasure{Account: account, ErasedAt: l.ErasedAt, Position: l.Position, Stream: l.Stream,
+		out = append(out, admin.Erasure{Account: account, ErasedAt: l.ErasedAt, Position: l.Position, Stream: l.Stream,
 			StreamCreated: l.StreamCreated, Receipt: l.Receipt})
 	}
 	if err := lines.Err(); err != nil {

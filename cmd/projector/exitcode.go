@@ -9,7 +9,7 @@ import (
 	"accountexport/internal/cli"
 	"accountexport/internal/stream"
 	"accountexport/projections/engine"
-	"accountexport/readmodel"
+	"accountexport/readmodel/connect"
 )
 
 // refusals are the errors that only a person can end, each with an exit status
@@ -36,7 +36,7 @@ func exitCode(err error) int {
 			return r.code
 		}
 	}
-	if errors.Is(err, readmodel.ErrUnfit) {
+	if errors.Is(err, connect.ErrUnfit) {
 		return cli.Wrong
 	}
 	return cli.Failed

@@ -9,6 +9,7 @@ import (
 
 	"accountexport/internal/cli"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 func (p *program) generations() *cobra.Command {
@@ -102,7 +103,7 @@ func (p *program) generationsDrop() *cobra.Command {
 					return err
 				}
 			}
-			if err := readmodel.Drop(ctx, pool, drop); err != nil {
+			if err := admin.Drop(ctx, pool, drop); err != nil {
 				return err
 			}
 			if asJSON {

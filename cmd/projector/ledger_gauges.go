@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // ledgerGauges tell how the ledger of erasures is kept.
@@ -26,7 +26,7 @@ func newLedgerGauges(reg prometheus.Registerer) *ledgerGauges {
 }
 
 func (g *ledgerGauges) look(ctx context.Context, pool *pgxpool.Pool) error {
-	l, err := readmodel.LookAtLedger(ctx, pool)
+	l, err := admin.LookAtLedger(ctx, pool)
 	if err == nil {
 		g.entries.Set(float64(l.Erasures))
 		g.age.Set(l.Age.Seconds())

@@ -11,6 +11,7 @@ import (
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 func (p *program) parked() *cobra.Command {
@@ -32,7 +33,7 @@ func (p *program) parkedShow() *cobra.Command {
 				return err
 			}
 			defer pool.Close()
-			m, err := readmodel.FindParked(cmd.Context(), pool, position)
+			m, err := admin.FindParked(cmd.Context(), pool, position)
 			if errors.Is(err, readmodel.ErrNotFound) {
 				return notParkedAt(position)
 			}

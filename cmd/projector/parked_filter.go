@@ -11,12 +11,12 @@ import (
 	"accountexport/events"
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // parkedFilters are the flags that say which parked messages are meant.
 type parkedFilters struct {
-	readmodel.ParkedFilter
+	admin.ParkedFilter
 	position uint64
 	all      bool
 }
@@ -132,7 +132,7 @@ type undismissedLine struct {
 	Note        string    `json:"note"`
 }
 
-func lineOfParked(m readmodel.Parked, found bool) parkedLine {
+func lineOfParked(m admin.Parked, found bool) parkedLine {
 	l := parkedLine{Position: m.Position, Partition: m.Partition, SentAt: m.SentAt.UTC(), Subject: m.Subject, Type: m.Type,
 		Reason: m.Reason, DismissedAt: m.DismissedAt, Note: m.Note}
 	if !found {
@@ -149,7 +149,7 @@ func lineOfParked(m readmodel.Parked, found bool) parkedLine {
 	return l
 }
 
-func shownMessage(m readmodel.Parked, found, payload bool) parkedLine {
+func shownMessage(m admin.Parked, found, payload bool) parkedLine {
 	l := lineOfParked(m, found)
 	for _, u := range m.Undismissed {
 		l.Undismissed = append(l.Undismissed, undismissedLine{u.DismissedAt.UTC(), u.Dismissal, u.At.UTC(), u.Note})

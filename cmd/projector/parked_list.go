@@ -14,7 +14,7 @@ import (
 
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 func (p *program) parkedList() *cobra.Command {
@@ -55,7 +55,7 @@ func (p *program) parkedList() *cobra.Command {
 			if n > 0 {
 				return nil
 			}
-			all, err := readmodel.ChooseParked(cmd.Context(), pool, readmodel.ParkedFilter{From: math.MaxInt64})
+			all, err := admin.ChooseParked(cmd.Context(), pool, admin.ParkedFilter{From: math.MaxInt64})
 			if err == nil {
 				err = f.nothing(&acts.NoneParked{Of: all.Of})
 			}
@@ -67,7 +67,7 @@ func (p *program) parkedList() *cobra.Command {
 	}
 	f.flags(cmd)
 	cmd.Flags().BoolVar(&f.Dismissed, "dismissed", false, "only those that were dismissed, and no longer count")
-	cli.Flag(cmd.Flags(), &groupBy, "group-by", cli.OneOf(readmodel.ByType, readmodel.ByReason, readmodel.ByAccount), "count those that are alike")
+	cli.Flag(cmd.Flags(), &groupBy, "group-by", cli.OneOf(admin.ByType, admin.ByReason, admin.ByAccount), "count those that are alike")
 	cli.Flag(cmd.Flags(), &limit, "limit", cli.Whole("N", 0, math.MaxInt32), "at most so many lines; 0 for all")
 	cmd.Flags().BoolVar(&found, "found", false, "print what was found in messages where something else was wanted")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON line for each message or group")
@@ -75,14 +75,14 @@ func (p *program) parkedList() *cobra.Command {
 }
 
 // printParked prints a line for each message.
-func (p *program) printParked(ctx context.Context, pool *pgxpool.Pool, f readmodel.ParkedFilter, limit int, found, asJSON bool) (n int, err error) {
+func (p *program) printParked(ctx context.Context, pool *pgxpool.Pool, f admin.ParkedFilter, limit int, found, asJSON bool) (n int, err error) {
 	columns, narrow := []column{{"POSITION", 9}, {"SENT", 20}, {"ACCOUNT", 9}, {"TYPE", 26}, {"REASON", 0}}, cli.Width(p.out) < 110
 	if narrow {
 		columns = []column{{"POSITION", 9}, {"SENT", 20}, {"TYPE", 20}, {"REASON", 0}}
 	}
 	t := newTable(p.out, columns...)
 	enc := json.NewEncoder(p.out)
-	err = readmodel.ListParked(ctx, pool, f, limit, func(m readmodel.Parked) error {
+	err = admin.ListParked(ctx, pool, f, limit, func(m admin.Parked) error {
 		n++
 		if asJSON {
 			return enc.Encode(lineOfParked(m, found))
@@ -129,8 +129,8 @@ type groupLine struct {
 	Until     time.Time `json:"until"`
 }
 
-func (p *program) printGroups(ctx context.Context, pool *pgxpool.Pool, f readmodel.ParkedFilter, by string, limit int, asJSON bool) (int, error) {
-	groups, err := readmodel.GroupParked(ctx, pool, f, by)
+func (p *program) printGroups(ctx context.Context, pool *pgxpool.Pool, f admin.ParkedFilter, by string, limit int, asJSON bool) (int, error) {
+	groups, err := admin.GroupParked(ctx, pool, f, by)
 	if err != nil || len(groups) == 0 {
 		return 0, err
 	}
@@ -147,7 +147,7 @@ func (p *program) printGroups(ctx context.Context, pool *pgxpool.Pool, f readmod
 		if asJSON {
 			l := groupLine{Messages: g.Messages, Dismissed: g.Dismissed, Accounts: g.Accounts, From: g.First, To: g.Last,
 				Since: g.Since.UTC(), Until: g.Until.UTC()}
-			*map[string]**string{readmodel.ByType: &l.Type, readmodel.ByReason: &l.Reason, readmodel.ByAccount: &l.Account}[by] = &g.Key
+			*map[string]**string{admin.ByType: &l.Type, admin.ByReason: &l.Reason, admin.ByAccount: &l.Account}[by] = &g.Key
 			if err := enc.Encode(l); err != nil {
 				return i, err
 			}

@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/projections/engine"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // parkingLog logs what is parked: at most a line a second, whatever is parked
@@ -87,7 +87,7 @@ func (l *parkingLog) say() {
 func logDismissals(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {
 	known := int64(-1)
 	steadily(ctx, 5*time.Second, aMoment, func(ctx context.Context) error {
-		n, err := readmodel.CountDismissed(ctx, pool)
+		n, err := admin.CountDismissed(ctx, pool)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,8 @@ import (
 	"accountexport/internal/stream"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/connect"
 )
 
 func (p *program) provision() *cobra.Command {
@@ -31,7 +33,7 @@ func (p *program) provision() *cobra.Command {
 				return err
 			}
 			defer client.Close()
-			db, err := p.connect(ctx, readmodel.Migrating)
+			db, err := p.connect(ctx, connect.Migrating)
 			if err != nil {
 				return err
 			}
@@ -40,7 +42,7 @@ func (p *program) provision() *cobra.Command {
 			if err := readmodel.MigrateBy(ctx, db.direct()); err != nil {
 				return err
 			}
-			entered, err := readmodel.EnterTombstones(ctx, pool)
+			entered, err := admin.EnterTombstones(ctx, pool)
 			if err != nil {
 				return err
 			}
@@ -89,7 +91,7 @@ func (p *program) provision() *cobra.Command {
 func (p *program) readable(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) error {
 	err := client.CanRead(ctx)
 	if errors.Is(err, stream.ErrMaxConsumers) {
-		if st, inspecting := readmodel.Inspect(ctx, pool); inspecting == nil && len(st.Members) > 0 {
+		if st, inspecting := admin.Inspect(ctx, pool); inspecting == nil && len(st.Members) > 0 {
 			fmt.Fprintf(p.out, "%v; %d replicas of `projector run` read it\n", err, len(st.Members))
 			return nil
 		}
@@ -121,7 +123,7 @@ func (p *program) strange(ctx context.Context, client *stream.Client, pool *pgxp
 // checkpoints of another.
 func (p *program) noNewStream(ctx context.Context, pool *pgxpool.Pool, folded engine.StreamIdentity) error {
 	at := ""
-	if st, err := readmodel.Inspect(ctx, pool); err == nil {
+	if st, err := admin.Inspect(ctx, pool); err == nil {
 		highest := uint64(0)
 		for _, c := range st.Partitions {
 			highest = max(highest, c.Position)

@@ -17,7 +17,9 @@ import (
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/projections/engine"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/connect"
+	"accountexport/readmodel/store"
 )
 
 // rebuilding is a rebuild, cut-over or roll-back, and what is said of it.
@@ -47,7 +49,7 @@ func (p *program) rebuilding(cmd *cobra.Command, asJSON bool) (_ *rebuilding, er
 	if err != nil {
 		return nil, err
 	}
-	db, err := p.connect(ctx, readmodel.Writing)
+	db, err := p.connect(ctx, connect.Writing)
 	if err != nil {
 		client.Close()
 		return nil, err
@@ -62,7 +64,7 @@ func (p *program) rebuilding(cmd *cobra.Command, asJSON bool) (_ *rebuilding, er
 	if waits {
 		fmt.Fprintln(p.err, "a rebuild, cut-over or roll-back is running already, as `projector status` tells: this one begins when that has ended")
 	}
-	if r.Builder, err = readmodel.BuilderPool(ctx, string(p.cfg.DatabaseURL), db.link, log); err != nil {
+	if r.Builder, err = store.BuilderPool(ctx, string(p.cfg.DatabaseURL), db.link, log); err != nil {
 		r.close(ctx)
 		return nil, err
 	}
@@ -74,7 +76,7 @@ func (p *program) rebuilding(cmd *cobra.Command, asJSON bool) (_ *rebuilding, er
 	batch.Events *= 5
 	r.Engine = engine.Options{Lanes: lanes, CacheBytes: int(p.cfg.StateCacheBytes), Batch: batch, Read: p.read(), Logger: log}
 	name := client.Stream()
-	r.ErasesAnew = func(those []readmodel.Erasure, served []events.UUID) {
+	r.ErasesAnew = func(those []admin.Erasure, served []events.UUID) {
 		sayUnfinished(r.say, name, those)
 		sayServed(r.say, served)
 	}
@@ -225,7 +227,7 @@ func (r *rebuilding) compare(ctx context.Context) (c acts.Comparison, err error)
 		return r.Compare(ctx)
 	}
 	w := bufio.NewWriter(r.list)
-	r.Differs = func(d readmodel.Difference) error {
+	r.Differs = func(d admin.Difference) error {
 		_, err := fmt.Fprintf(w, "%s\t%s\n", d.Account, d.What)
 		return err
 	}

@@ -18,6 +18,9 @@ import (
 	"accountexport/internal/telemetry"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/connect"
+	"accountexport/readmodel/store"
 )
 
 func (p *program) run() *cobra.Command {
@@ -49,22 +52,22 @@ func (p *program) follow(ctx context.Context) error {
 		return err
 	}
 	replica := replicaName()
-	db, err := p.database(readmodel.ApplicationName(replica), readmodel.Writing)
+	db, err := p.database(store.ApplicationName(replica), connect.Writing)
 	if err != nil {
 		return err
 	}
 	_, away := db.check(ctx, log)
-	if errors.Is(away, readmodel.ErrUnfit) {
+	if errors.Is(away, connect.ErrUnfit) {
 		return away
 	}
-	if err := db.claim(ctx, readmodel.Claim{Least: 3, Beside: 1}, log); err != nil {
+	if err := db.claim(ctx, connect.Claim{Least: 3, Beside: 1}, log); err != nil {
 		return err
 	}
 	pool := db.pool
 	last, end := outlasting(ctx, p.cfg.ShutdownTimeout)
 	defer end()
-	defer readmodel.ClosePool(last, pool)
-	store := readmodel.NewStore(pool, replica, log)
+	defer connect.ClosePool(last, pool)
+	store := store.NewStore(pool, replica, log)
 	store.Takeover = time.Duration(p.cfg.TakeoverAfter)
 	store.Direct = db.direct()
 	defer func() {
@@ -160,7 +163,7 @@ const aMoment = 20 * time.Second
 // counted there is none: another replica may have taken them over, and a sum would
 // have them twice. That the database is away is told by readiness.
 func countParked(ctx context.Context, pool *pgxpool.Pool, replica string, gauge *prometheus.GaugeVec) error {
-	n, err := readmodel.CountParked(ctx, pool, replica)
+	n, err := admin.CountParked(ctx, pool, replica)
 	if err != nil {
 		gauge.Reset()
 		return err

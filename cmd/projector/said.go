@@ -6,7 +6,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/acts"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // sayLost says what is lost.
@@ -21,7 +21,7 @@ func sayLost(out io.Writer, l *acts.Lost) {
 }
 
 // sayUnfinished names those accounts.
-func sayUnfinished(out io.Writer, stream string, those []readmodel.Erasure) {
+func sayUnfinished(out io.Writer, stream string, those []admin.Erasure) {
 	fmt.Fprintf(out, "%d erasures that the ledger knows are not done, in whole or in part, in stream %s and in this database:\n", len(those), stream)
 	const most = 20
 	for i, e := range those {

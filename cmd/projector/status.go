@@ -14,7 +14,7 @@ import (
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/internal/stream"
-	"accountexport/readmodel"
+	"accountexport/readmodel/connect"
 )
 
 // looks is a call of `projector status`.
@@ -122,7 +122,7 @@ func (l *looks) close() {
 	if l.pool != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer cancel()
-		readmodel.ClosePool(ctx, l.pool)
+		connect.ClosePool(ctx, l.pool)
 	}
 	if l.client != nil {
 		l.client.Close()

@@ -5,7 +5,7 @@ import (
 
 	"accountexport/internal/acts"
 	"accountexport/projections"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // status is what `projector status --json` prints.
@@ -136,4 +136,4 @@ func outcomes(s *acts.Status) map[string]int64 {
 }
 
 // due tells whether the ledger's export is too old.
-func due(l readmodel.Ledger) bool { return l.Age > exportDue }
+func due(l admin.Ledger) bool { return l.Age > exportDue }

@@ -9,6 +9,7 @@ import (
 	"accountexport/internal/stream"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Accepting lets the live generation go on with a stream that `projector run`
@@ -31,12 +32,12 @@ type Acceptance struct {
 	Generation readmodel.Generation // that goes on, as it was
 	Info       engine.StreamInfo    // of the stream that it goes on with
 
-	Lowest   uint64              // where it begins too late: the lowest checkpoint
-	Lost     Lost                // where messages are missing
-	Unread   uint64              // of those, so many at most were not folded before
-	Compared int                 // where it is another stream: accounts, that all fold to what is stored
-	Erasures []readmodel.Erasure // that are carried out anew
-	Served   []events.UUID       // of them: [Anew.Served]
+	Lowest   uint64          // where it begins too late: the lowest checkpoint
+	Lost     Lost            // where messages are missing
+	Unread   uint64          // of those, so many at most were not folded before
+	Compared int             // where it is another stream: accounts, that all fold to what is stored
+	Erasures []admin.Erasure // that are carried out anew
+	Served   []events.UUID   // of them: [Anew.Served]
 }
 
 // Acceptable is what there may be to accept.
@@ -66,7 +67,7 @@ func (a *Accepting) Accept(ctx context.Context) (Accepted, error) {
 }
 
 func (a *Accepting) accept(ctx context.Context, out *Accepted) error {
-	st, err := readmodel.Inspect(ctx, a.Pool)
+	st, err := admin.Inspect(ctx, a.Pool)
 	if err != nil {
 		return err
 	}
@@ -183,7 +184,7 @@ func (a *Accepting) loss(ctx context.Context, info engine.StreamInfo, out *Accep
 	if err := a.found(it); err != nil {
 		return err
 	}
-	if err := readmodel.AcceptLoss(ctx, a.Pool, a.g, info.First); err != nil {
+	if err := admin.AcceptLoss(ctx, a.Pool, a.g, info.First); err != nil {
 		return err
 	}
 	if err := (Gaps{a.Target}).acceptBeginning(ctx); err != nil {

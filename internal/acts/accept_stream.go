@@ -9,7 +9,7 @@ import (
 
 	"accountexport/internal/stream"
 	"accountexport/projections/engine"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 func (a *Accepting) identity(ctx context.Context, info engine.StreamInfo, refused error, out *Accepted) error {
@@ -38,7 +38,7 @@ func (a *Accepting) identity(ctx context.Context, info engine.StreamInfo, refuse
 	if err := a.found(it); err != nil {
 		return err
 	}
-	if err := readmodel.AcceptStream(ctx, a.Pool, a.g, info, last); err != nil {
+	if err := admin.AcceptStream(ctx, a.Pool, a.g, info, last); err != nil {
 		return err
 	}
 	if err := (Gaps{a.Target}).acceptAll(ctx); err != nil {

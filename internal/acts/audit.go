@@ -3,7 +3,7 @@ package acts
 import (
 	"context"
 
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Finding is an account that an audit found to differ.
@@ -24,7 +24,7 @@ type Auditing struct {
 // there is none. A difference is one that is found twice: an erasure may have
 // removed messages between the two readings of one look.
 func (a *Auditing) Look(ctx context.Context) (*Finding, error) {
-	if gone, err := readmodel.HistoryGone(ctx, a.Pool); err != nil || gone {
+	if gone, err := admin.HistoryGone(ctx, a.Pool); err != nil || gone {
 		return nil, err // there is nothing to hold the accounts against
 	}
 	if err := a.Pace.account(ctx); err != nil {

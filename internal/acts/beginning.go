@@ -8,7 +8,7 @@ import (
 
 	"accountexport/internal/stream"
 	"accountexport/projections/engine"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Guard is [stream.Guard], which takes a stream that begins after the checkpoint
@@ -20,7 +20,7 @@ func Guard(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, have
 	if !errors.Is(err, stream.ErrHistoryLost) {
 		return err
 	}
-	gone, lookErr := readmodel.NotRemoved(ctx, pool, info, engine.Ranges{{First: lowest + 1, Last: info.First - 1}})
+	gone, lookErr := admin.NotRemoved(ctx, pool, info, engine.Ranges{{First: lowest + 1, Last: info.First - 1}})
 	if lookErr != nil || len(gone) > 0 {
 		return err // it is asked again
 	}

@@ -10,6 +10,7 @@ import (
 	"accountexport/events"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Check is why `projector run` would refuse the stream for the live generation,
@@ -24,7 +25,7 @@ func (t Target) Check(ctx context.Context, accounts ...events.UUID) error {
 	if err != nil || len(accounts) == 0 {
 		return err
 	}
-	those, err := readmodel.FindErasures(ctx, t.Pool, accounts)
+	those, err := admin.FindErasures(ctx, t.Pool, accounts)
 	if err != nil || len(those) == 0 {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/store"
 )
 
 // tooFar is how far from the end a generation is built on by a rebuild alone.
@@ -35,14 +37,14 @@ func (r *Rebuilding) FindBuilt(ctx context.Context) (err error) {
 		return fmt.Errorf("generation %d is at %d of %d: let `projector rebuild --cutover=manual` bring it nearer", generation, position, end)
 	}
 	r.Generation = generation
-	r.store = readmodel.NewBuilder(r.Builder, r.Owner, false, r.Engine.Logger)
+	r.store = store.NewBuilder(r.Builder, r.Owner, false, r.Engine.Logger)
 	r.store.Direct = r.Direct
 	return nil
 }
 
 // Comparison is how a generation that was built differs from the live one.
 type Comparison struct {
-	readmodel.Comparison
+	admin.Comparison
 	Live, Generation int64
 	Lost             Lost // what the stream has lost, or that was passed over when it was read
 	StandsStill      bool // whether the live generation cannot go on with the stream
@@ -61,7 +63,7 @@ func (r *Rebuilding) Compare(ctx context.Context) (c Comparison, err error) {
 		return c, err
 	}
 	c.Live, c.Generation, c.Lost = r.Live.Number, r.Generation, r.seen
-	c.Comparison, err = readmodel.Compare(ctx, r.Pool, r.Live.Number, r.Generation, func(ctx context.Context) (uint64, error) {
+	c.Comparison, err = admin.Compare(ctx, r.Pool, r.Live.Number, r.Generation, func(ctx context.Context) (uint64, error) {
 		info, err := r.Stream.Info(ctx)
 		return info.Last, err
 	}, r.Differs)
@@ -123,7 +125,7 @@ func (r *Rebuilding) notAgain(ctx context.Context, c *Comparison) error {
 	if err != nil {
 		return err
 	}
-	those, err := readmodel.FindErasures(ctx, r.Pool, c.Alive)
+	those, err := admin.FindErasures(ctx, r.Pool, c.Alive)
 	if err != nil {
 		return err
 	}
@@ -135,7 +137,7 @@ func (r *Rebuilding) notAgain(ctx context.Context, c *Comparison) error {
 		if has {
 			c.Again, c.Moving, c.Different = c.Again-1, c.Moving-1, c.Different+1
 			c.Sections["erased"]++
-			d := readmodel.Difference{Account: e.Account, What: "erased"}
+			d := admin.Difference{Account: e.Account, What: "erased"}
 			if c.Sample = append(c.Sample, d); r.Differs != nil {
 				if err := r.Differs(d); err != nil {
 					return err
@@ -223,7 +225,7 @@ func (r *Rebuilding) cutOver(ctx context.Context, from, to int64) error {
 	if err := toEnd(ctx); err != nil { // most of the way, before anybody has to wait
 		return fmt.Errorf("cut over: %w", err)
 	}
-	if err := readmodel.Cutover(ctx, r.Pool, from, to, r.Accept, toEnd); errors.Is(err, readmodel.ErrBack) {
+	if err := admin.Cutover(ctx, r.Pool, from, to, r.Accept, toEnd); errors.Is(err, admin.ErrBack) {
 		command := r.Command
 		if command == "rollback" { // which takes nothing from anybody
 			command = "rebuild"
@@ -270,7 +272,7 @@ func (r *Rebuilding) RollBack(ctx context.Context) (err error) {
 	if err := r.CheckGeneration(ctx, before); err != nil {
 		return fmt.Errorf("generation %d cannot be rolled back to: %w", before, err)
 	}
-	r.Generation, r.store = before, readmodel.NewReviver(r.Builder, r.Owner, before, r.Engine.Logger)
+	r.Generation, r.store = before, store.NewReviver(r.Builder, r.Owner, before, r.Engine.Logger)
 	r.store.Direct = r.Direct
 	c, err := r.Compare(ctx)
 	if err == nil && c.Cost() != "" {
@@ -283,7 +285,7 @@ func (r *Rebuilding) RollBack(ctx context.Context) (err error) {
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		return errors.Join(err, readmodel.Retire(ctx, r.Pool, before))
+		return errors.Join(err, admin.Retire(ctx, r.Pool, before))
 	}
 	return nil
 }

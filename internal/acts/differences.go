@@ -8,7 +8,8 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/export"
 )
 
 // explainBytes is how large an account may be for its documents to be held side
@@ -16,7 +17,7 @@ import (
 const explainBytes = 8 << 20
 
 // explain tells, section by section, how what is stored of an account differs.
-func (v *Verifying) explain(ctx context.Context, id events.UUID, stored readmodel.HeldAccount, sum readmodel.Sum, facts readmodel.Facts, h *readmodel.Held) (differences []string, err error) {
+func (v *Verifying) explain(ctx context.Context, id events.UUID, stored admin.HeldAccount, sum admin.Sum, facts admin.Facts, h *admin.Held) (differences []string, err error) {
 	differ := func(format string, args ...any) { differences = append(differences, fmt.Sprintf(format, args...)) }
 	if stored.Position != sum.Position {
 		differ("position: stored %d, folded %d", stored.Position, sum.Position)
@@ -74,7 +75,7 @@ func (v *Verifying) explain(ctx context.Context, id events.UUID, stored readmode
 // documents compares the document as it is served with that of a fold. Where
 // the account has moved on meanwhile, it says nothing.
 func (v *Verifying) documents(ctx context.Context, id events.UUID, fold *projections.Fold, position uint64) ([]string, error) {
-	d, err := readmodel.NewExports(v.Pool).Open(ctx, id)
+	d, err := export.NewExports(v.Pool).Open(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func (v *Verifying) documents(ctx context.Context, id events.UUID, fold *project
 		return nil, nil
 	}
 	var body bytes.Buffer
-	if d.State == readmodel.Complete {
+	if d.State == export.Complete {
 		if _, err := d.WriteTo(&body); err != nil {
 			return nil, fmt.Errorf("account %s: %w", id, err)
 		}
@@ -117,7 +118,7 @@ func (v *Verifying) documents(ctx context.Context, id events.UUID, fold *project
 	return out, nil
 }
 
-func stateOf(s readmodel.State) string {
+func stateOf(s export.State) string {
 	return [...]string{"never heard of", "incomplete", "complete", "erased"}[s]
 }
 

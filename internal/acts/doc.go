@@ -22,7 +22,7 @@ type Target struct {
 	Pool   *pgxpool.Pool
 
 	// Direct is how what needs a session of its own connects, see
-	// [readmodel.Store]. Default: as Pool does.
+	// [store.Store]. Default: as Pool does.
 	Direct *pgx.ConnConfig
 
 	// Judge is what `projector run` holds an answer of the stream against, beside

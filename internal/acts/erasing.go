@@ -8,6 +8,8 @@ import (
 	"accountexport/events"
 	"accountexport/internal/stream"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/export"
 )
 
 // Erasing is one erasure: [Erasing.Look], [Erasing.Test], and then either
@@ -23,13 +25,13 @@ type Erasing struct {
 	Waiting     func(generation int64, position, erased uint64) // told now and then of the live generation while it is behind the event; default: nobody
 
 	// What Look has found.
-	Messages int              // in the stream, beside the first erased event
-	Rows     readmodel.Traces // in the tables
+	Messages int          // in the stream, beside the first erased event
+	Rows     admin.Traces // in the tables
 
-	first   stream.Erased     // the first erased event in the stream; its position is 0 where there is none
-	before  stream.Erased     // the same before anything was done
-	ledger  readmodel.Erasure // the account's entry, where it has one
-	owed    bool              // the erasure was begun before, and cut off
+	first   stream.Erased // the first erased event in the stream; its position is 0 where there is none
+	before  stream.Erased // the same before anything was done
+	ledger  admin.Erasure // the account's entry, where it has one
+	owed    bool          // the erasure was begun before, and cut off
 	copies  []string
 	needles needles
 }
@@ -37,7 +39,7 @@ type Erasing struct {
 // CarryOut erases. Before anything is done it is noted that it is to be, until it
 // is proven. A receipt says by [Receipt.Left] whether anything is left.
 func (e *Erasing) CarryOut(ctx context.Context) (*Receipt, error) {
-	if err := readmodel.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {
+	if err := admin.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {
 		return nil, err
 	}
 	if err := e.publish(ctx); err != nil {
@@ -69,13 +71,13 @@ func (e *Erasing) CarryOut(ctx context.Context) (*Receipt, error) {
 		return r, nil
 	}
 	if r.Left() != nil { // what copies keep may come back, and is found by what is noted
-		return r, readmodel.DoneHere(ctx, e.Pool, e.Account)
+		return r, admin.DoneHere(ctx, e.Pool, e.Account)
 	}
 	digest, err := r.digest()
 	if err != nil {
 		return nil, err
 	}
-	return r, readmodel.EndErasure(ctx, e.Pool, e.Account, digest)
+	return r, admin.EndErasure(ctx, e.Pool, e.Account, digest)
 }
 
 // publish makes sure that the stream holds the event, with the time that it had
@@ -99,7 +101,7 @@ const noProgress = 30 * time.Second
 // have come so far: what is removed must not move the stream's beginning past a
 // checkpoint, for the guard to see.
 func (e *Erasing) projected(ctx context.Context) error {
-	exports := readmodel.NewExports(e.Pool)
+	exports := export.NewExports(e.Pool)
 	var best uint64
 	moved, said := time.Now(), time.Now()
 	for {
@@ -117,7 +119,7 @@ func (e *Erasing) projected(ctx context.Context) error {
 		}
 		switch {
 		case lowest < e.first.Position:
-		case m.State == readmodel.Erased:
+		case m.State == export.Erased:
 			return nil
 		default: // waiting longer helps nobody
 			return fmt.Errorf("account.erased is published at position %d of stream %s, and generation %d, which stands at %d, has not erased the account by it: "+

@@ -10,6 +10,7 @@ import (
 	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Look reads what stream, tables and ledger know of the account, and what has to
@@ -40,13 +41,13 @@ func (e *Erasing) Look(ctx context.Context) (heard bool, err error) {
 	}
 	e.before = e.first
 	// Messages may have been removed by hand, and rows be all that is left.
-	if e.Rows, err = readmodel.LookFor(ctx, e.Pool, e.Account, nil); err != nil {
+	if e.Rows, err = admin.LookFor(ctx, e.Pool, e.Account, nil); err != nil {
 		return false, err
 	}
 	for _, address := range e.Rows.Emails {
 		e.needles.email(address)
 	}
-	e.ledger, err = readmodel.FindErasure(ctx, e.Pool, e.Account)
+	e.ledger, err = admin.FindErasure(ctx, e.Pool, e.Account)
 	if err != nil && !errors.Is(err, readmodel.ErrNotFound) {
 		return false, err
 	}
@@ -58,14 +59,14 @@ func (e *Erasing) Look(ctx context.Context) (heard bool, err error) {
 	if err != nil || f.left() > 0 {
 		return true, err
 	}
-	e.Rows, err = readmodel.LookFor(ctx, e.Pool, e.Account, e.needles.in)
+	e.Rows, err = admin.LookFor(ctx, e.Pool, e.Account, e.needles.in)
 	return e.Rows.Rows > 0, err
 }
 
 // noted tells whether the erasure was begun before, and takes on the addresses
 // that were known then: the messages that told them may be gone.
 func (e *Erasing) noted(ctx context.Context) (begun bool, err error) {
-	all, err := readmodel.OwedErasures(ctx, e.Pool, false)
+	all, err := admin.OwedErasures(ctx, e.Pool, false)
 	for _, o := range all {
 		if o.Account == e.Account {
 			begun = true
@@ -83,7 +84,7 @@ func (e *Erasing) collect(ctx context.Context) error {
 	if err := e.needles.collect(ctx, e.Stream, e.Pool, e.Account); err != nil {
 		return err
 	}
-	return readmodel.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false)
+	return admin.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false)
 }
 
 // Test names all that would keep the erasure from being done, before anything is.
@@ -99,11 +100,11 @@ func (e *Erasing) Test(ctx context.Context) (err error) {
 		}
 		missing = append(missing, e.Stream.On(name).CanRemove(ctx)...)
 	}
-	if err := readmodel.CanErase(ctx, e.Pool); err != nil {
+	if err := admin.CanErase(ctx, e.Pool); err != nil {
 		missing = append(missing, err)
 	}
 	if info, err := e.Stream.Info(ctx); err == nil {
-		if _, err := readmodel.FindMissing(ctx, e.Pool, info); errors.Is(err, readmodel.ErrSchema) {
+		if _, err := admin.FindMissing(ctx, e.Pool, info); errors.Is(err, readmodel.ErrSchema) {
 			missing = append(missing, err)
 		}
 	}
@@ -112,13 +113,13 @@ func (e *Erasing) Test(ctx context.Context) (err error) {
 	} else if err != nil {
 		return err
 	}
-	st, err := readmodel.Inspect(ctx, e.Pool)
+	st, err := admin.Inspect(ctx, e.Pool)
 	switch {
 	case errors.Is(err, readmodel.ErrNoGeneration):
 		missing = append(missing, errors.New("nothing has been projected yet: start `projector run`, which has to fold the erasure"))
 	case err != nil:
 		return err
-	case !slices.ContainsFunc(st.Members, func(m readmodel.Member) bool { return m.Silent < e.Takeover }):
+	case !slices.ContainsFunc(st.Members, func(m admin.Member) bool { return m.Silent < e.Takeover }):
 		missing = append(missing, errors.New("no projector runs: start `projector run`, which has to fold the erasure; where it refuses, it says what to do first"))
 	}
 	if len(missing) > 0 {

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"accountexport/internal/stream"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // rounds are how often it is looked for what has come meanwhile.
@@ -38,11 +38,11 @@ func (e *Erasing) round(ctx context.Context, r *Receipt) error {
 	if err != nil {
 		return err
 	}
-	failed, err := readmodel.FailBuilding(ctx, e.Pool, info.First)
+	failed, err := admin.FailBuilding(ctx, e.Pool, info.First)
 	if r.Failed = append(r.Failed, failed...); err != nil {
 		return err
 	}
-	rows, err := readmodel.Clear(ctx, e.Pool, readmodel.Clearing{Account: e.Account, At: e.first.At, Tomb: e.first.Position, Stream: info,
+	rows, err := admin.Clear(ctx, e.Pool, admin.Clearing{Account: e.Account, At: e.first.At, Tomb: e.first.Position, Stream: info,
 		Strays: f.subjects, Mention: e.needles.in, Everybody: e.owed})
 	if r.RowsRemoved += rows; err != nil {
 		return err
@@ -51,7 +51,7 @@ func (e *Erasing) round(ctx context.Context, r *Receipt) error {
 		return err
 	}
 	r.MessagesSearched, r.MessagesLeft, r.ElsewhereAt, r.Unreadable = f.searched, f.left(), f.elsewhere, f.unreadable
-	left, err := readmodel.LookFor(ctx, e.Pool, e.Account, e.needles.in)
+	left, err := admin.LookFor(ctx, e.Pool, e.Account, e.needles.in)
 	r.RowsLeft = left.Rows
 	return err
 }
@@ -87,7 +87,7 @@ func (e *Erasing) purgeCopy(ctx context.Context, name string) (c CopyReceipt, er
 		if err := e.needles.readAll(ctx, from, e.Account); err != nil {
 			return c, err
 		}
-		if err := readmodel.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {
+		if err := admin.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {
 			return c, err
 		}
 		// Where it has no erased event of its own, nothing has to stay.

@@ -5,7 +5,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // spillAt is about how many bytes of an account are folded in memory before what
@@ -18,8 +18,8 @@ const spillAt = 8 << 20
 type fold struct {
 	state    *projections.Account
 	messages int
-	total    readmodel.Sum // of what was flushed
-	facts    readmodel.Facts
+	total    admin.Sum // of what was flushed
+	facts    admin.Facts
 	spill    *spill // nil until memory has no room
 	most     int    // [spillAt]
 }
@@ -99,9 +99,9 @@ func (f *fold) flush() (projections.Change, error) {
 
 // sum is what the fold has come to. It flushes the state, so it is asked for
 // last.
-func (f *fold) sum() (readmodel.Sum, error) {
+func (f *fold) sum() (admin.Sum, error) {
 	if f.messages == 0 {
-		return readmodel.Sum{}, nil
+		return admin.Sum{}, nil
 	}
 	_, err := f.flush()
 	return f.total, err
@@ -109,7 +109,7 @@ func (f *fold) sum() (readmodel.Sum, error) {
 
 // foldAccount folds an account's messages up to the checkpoints held. pace is
 // told of every message that is read.
-func (t Target) foldAccount(ctx context.Context, id events.UUID, h *readmodel.Held, pace Pace) (*fold, error) {
+func (t Target) foldAccount(ctx context.Context, id events.UUID, h *admin.Held, pace Pace) (*fold, error) {
 	f := newFold(id)
 	var end uint64
 	for _, position := range h.Checkpoints {

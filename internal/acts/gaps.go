@@ -10,6 +10,7 @@ import (
 	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Gaps hold what the stream is missing against what our own erasures removed,
@@ -25,7 +26,7 @@ func (g Gaps) book(ctx context.Context, positions []uint64) error {
 	if err != nil {
 		return err
 	}
-	if _, err := readmodel.FindMissing(ctx, g.Pool, info); errors.Is(err, readmodel.ErrNotFound) {
+	if _, err := admin.FindMissing(ctx, g.Pool, info); errors.Is(err, readmodel.ErrNotFound) {
 		err = g.TakeOn(ctx)
 		if err != nil {
 			return err
@@ -33,7 +34,7 @@ func (g Gaps) book(ctx context.Context, positions []uint64) error {
 	} else if err != nil {
 		return err
 	}
-	return readmodel.BookRemovals(ctx, g.Pool, info, positions)
+	return admin.BookRemovals(ctx, g.Pool, info, positions)
 }
 
 // TakeOn notes what the stream is missing at first sight.
@@ -42,7 +43,7 @@ func (g Gaps) TakeOn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return readmodel.TakeOn(ctx, g.Pool, info, gone)
+	return admin.TakeOn(ctx, g.Pool, info, gone)
 }
 
 // Lost is what a stream is missing that nobody has explained.
@@ -78,7 +79,7 @@ func (l *Lost) after(position uint64) uint64 {
 // before ([readmodel.ErrNotFound]) has nothing to be held against.
 func (g Gaps) Look(ctx context.Context, info engine.StreamInfo) (l Lost, err error) {
 	l.Info = info
-	have, err := readmodel.FindMissing(ctx, g.Pool, info)
+	have, err := admin.FindMissing(ctx, g.Pool, info)
 	if err != nil {
 		return l, err
 	}
@@ -93,17 +94,17 @@ func (g Gaps) Look(ctx context.Context, info engine.StreamInfo) (l Lost, err err
 	if l.Info, l.gone, err = g.Stream.Gone(ctx); err != nil {
 		return l, err
 	}
-	if l.Those, err = readmodel.Unexplained(ctx, g.Pool, l.Info, l.gone); err != nil {
+	if l.Those, err = admin.Unexplained(ctx, g.Pool, l.Info, l.gone); err != nil {
 		return l, err
 	}
-	if have, err = readmodel.FindMissing(ctx, g.Pool, l.Info); err != nil {
+	if have, err = admin.FindMissing(ctx, g.Pool, l.Info); err != nil {
 		return l, err
 	}
 	missing := l.Info.Missing()
 	switch l.N = l.Those.Count(); {
 	case l.N > 0 || missing <= have.Explained:
 	case l.gone.Count() >= missing: // each is accounted for
-		return l, readmodel.NoteExplained(ctx, g.Pool, l.Info)
+		return l, admin.NoteExplained(ctx, g.Pool, l.Info)
 	default:
 		l.N = missing - have.Explained
 	}
@@ -112,12 +113,12 @@ func (g Gaps) Look(ctx context.Context, info engine.StreamInfo) (l Lost, err err
 
 // undelivered are the positions that were found not to be delivered, or that the
 // server itself says it has lost, and that it still cannot give.
-func (g Gaps) undelivered(ctx context.Context, info engine.StreamInfo, have readmodel.Missing) (engine.Ranges, error) {
+func (g Gaps) undelivered(ctx context.Context, info engine.StreamInfo, have admin.Missing) (engine.Ranges, error) {
 	those := have.Undelivered.Union(engine.RangesOf(info.Lost...))
 	if len(those) == 0 {
 		return nil, nil
 	}
-	known, err := readmodel.Known(ctx, g.Pool, info)
+	known, err := admin.Known(ctx, g.Pool, info)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +137,7 @@ func (g Gaps) Accept(ctx context.Context, l Lost) error {
 	if err != nil {
 		return err
 	}
-	more, err := readmodel.Unexplained(ctx, g.Pool, info, gone)
+	more, err := admin.Unexplained(ctx, g.Pool, info, gone)
 	if err != nil {
 		return err
 	}
@@ -156,7 +157,7 @@ func (g Gaps) acceptAll(ctx context.Context) error {
 }
 
 func (g Gaps) settle(ctx context.Context, info engine.StreamInfo, gone, undelivered, lost engine.Ranges) error {
-	known, err := readmodel.Known(ctx, g.Pool, info)
+	known, err := admin.Known(ctx, g.Pool, info)
 	if err != nil {
 		return err
 	}
@@ -164,7 +165,7 @@ func (g Gaps) settle(ctx context.Context, info engine.StreamInfo, gone, undelive
 	if err != nil {
 		return err
 	}
-	return readmodel.AcceptMissing(ctx, g.Pool, info, info.Missing(), gone, undelivered.Union(accepted), lost)
+	return admin.AcceptMissing(ctx, g.Pool, info, info.Missing(), gone, undelivered.Union(accepted), lost)
 }
 
 // acceptBeginning takes what the stream's beginning is missing for lost, and
@@ -174,7 +175,7 @@ func (g Gaps) acceptBeginning(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known, err := readmodel.Known(ctx, g.Pool, info)
+	known, err := admin.Known(ctx, g.Pool, info)
 	if err != nil && !errors.Is(err, readmodel.ErrNotFound) {
 		return err
 	}
@@ -187,7 +188,7 @@ func (g Gaps) acceptBeginning(ctx context.Context) error {
 		beginning = engine.Ranges{{First: 1, Last: info.First - 1}}
 	}
 	missing := gone.Without(gone.Without(known.Union(beginning))) // what of it was known, or is before the beginning
-	return readmodel.AcceptMissing(ctx, g.Pool, info, missing.Count(), missing, accepted, beginning)
+	return admin.AcceptMissing(ctx, g.Pool, info, missing.Count(), missing, accepted, beginning)
 }
 
 // unread are all that the server counts as there and passes over, after a
@@ -235,7 +236,7 @@ func (g Gaps) Source(told func(ctx context.Context, info engine.StreamInfo, thos
 		if err != nil {
 			return err
 		}
-		known, err := readmodel.Known(ctx, g.Pool, info)
+		known, err := admin.Known(ctx, g.Pool, info)
 		if err != nil {
 			return err
 		}
@@ -248,7 +249,7 @@ func (g Gaps) Source(told func(ctx context.Context, info engine.StreamInfo, thos
 
 // Refuse ends the reading, and notes why for `status` and `accept`.
 func (g Gaps) Refuse(ctx context.Context, info engine.StreamInfo, those engine.Ranges) error {
-	if err := readmodel.NoteUndelivered(ctx, g.Pool, info, those); err != nil {
+	if err := admin.NoteUndelivered(ctx, g.Pool, info, those); err != nil {
 		return err
 	}
 	return fmt.Errorf("%w: %w", engine.ErrRefused, stream.UndeliveredMessages(info.Name, those))

@@ -10,6 +10,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // ErrErasuresLacking means that the ledger of erasures knows accounts that the
@@ -50,7 +51,7 @@ func (c *ComparingLedger) checkOwed(ctx context.Context) error {
 		return err
 	}
 	for account := range owed {
-		e, err := readmodel.FindErasure(ctx, c.Pool, account)
+		e, err := admin.FindErasure(ctx, c.Pool, account)
 		if err == nil {
 			err = refuseLacking(e, c.Stream.Stream())
 		}
@@ -71,7 +72,7 @@ func (c *ComparingLedger) Check(ctx context.Context) error {
 		return err
 	}
 	for {
-		some, err := readmodel.Erasures(ctx, c.Pool, c.after, comparedAtOnce)
+		some, err := admin.Erasures(ctx, c.Pool, c.after, comparedAtOnce)
 		if err != nil || len(some) == 0 {
 			return err
 		}
@@ -101,7 +102,7 @@ func (c *ComparingLedger) Check(ctx context.Context) error {
 
 // owed are the accounts whose erasures are to be carried out anew here.
 func (t Target) owed(ctx context.Context) (map[events.UUID]bool, error) {
-	all, err := readmodel.OwedErasures(ctx, t.Pool, true)
+	all, err := admin.OwedErasures(ctx, t.Pool, true)
 	out := make(map[events.UUID]bool, len(all))
 	for _, o := range all {
 		out[o.Account] = true
@@ -112,7 +113,7 @@ func (t Target) owed(ctx context.Context) (map[events.UUID]bool, error) {
 // holds tells whether the stream holds the account's erasure. Mostly the event is
 // where the ledger has it, which is one question; otherwise the account's
 // messages are read.
-func (t Target) holds(ctx context.Context, e readmodel.Erasure, partitions int) (bool, error) {
+func (t Target) holds(ctx context.Context, e admin.Erasure, partitions int) (bool, error) {
 	has, err := t.Stream.ErasedAt(ctx, e.Account, e.Position)
 	if err != nil || has {
 		return has, err
@@ -124,7 +125,7 @@ func (t Target) holds(ctx context.Context, e readmodel.Erasure, partitions int) 
 	return first.Position > 0, err
 }
 
-func refuseLacking(e readmodel.Erasure, stream string) error {
+func refuseLacking(e admin.Erasure, stream string) error {
 	return fmt.Errorf("%w: account %s was erased at %s, and that is not done in stream %s, or not in this database (there may be more): one of them was "+
 		"restored from before. Nothing was changed, and what is there is still served. Ways out: restore a later backup; `projector accept`, which says "+
 		"who they are and, told --yes, erases them anew; `projector rebuild`, which does so before it cuts over; or, for an account that nobody has "+

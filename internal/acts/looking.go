@@ -9,6 +9,7 @@ import (
 	"accountexport/internal/stream"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Looking looks how far the live generation is, and whether `projector run` would
@@ -94,7 +95,7 @@ func (l *Looking) look(ctx context.Context) (*Status, error) {
 	for {
 		database := l.Pool.Config().ConnConfig
 		l.waits("the database at %s:%d", database.Host, database.Port)
-		survey, err := readmodel.LookAround(ctx, l.Pool)
+		survey, err := admin.LookAround(ctx, l.Pool)
 		if errors.Is(err, readmodel.ErrNoGeneration) {
 			err = fmt.Errorf("%w: nothing has been projected yet; start `projector run`", err)
 			l.waits("NATS at %s", l.Stream.Servers())

@@ -16,7 +16,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/stream"
 	"accountexport/projections"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // needles are what tells that a text speaks of an account: its id and its e-mail
@@ -55,7 +55,7 @@ func (n *needles) collect(ctx context.Context, client *stream.Client, pool *pgxp
 	if err := n.readAll(ctx, client, account); err != nil {
 		return err
 	}
-	rows, err := readmodel.LookFor(ctx, pool, account, nil)
+	rows, err := admin.LookFor(ctx, pool, account, nil)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // nobodys holds what is parked of no account against the stream: all that is on
@@ -15,7 +15,7 @@ import (
 func (v *Verifying) nobodys(ctx context.Context) error {
 	var out Verdict
 	for range 2 {
-		stored, sum, h, err := readmodel.HoldNobodys(ctx, v.Pool)
+		stored, sum, h, err := admin.HoldNobodys(ctx, v.Pool)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Parked is what is done to parked messages in bulk: first [Parked.Choose], which
@@ -14,9 +14,9 @@ import (
 // and no others. Cut off, a repetition does the rest.
 type Parked struct {
 	Pool   *pgxpool.Pool
-	Filter readmodel.ParkedFilter
+	Filter admin.ParkedFilter
 
-	readmodel.ParkedChoice
+	admin.ParkedChoice
 }
 
 // NoneParked means that none of the parked messages is meant.
@@ -31,7 +31,7 @@ func (e *NoneParked) Error() string {
 
 // Choose finds what the filter means; [*NoneParked] where that is nothing.
 func (p *Parked) Choose(ctx context.Context) (err error) {
-	if p.ParkedChoice, err = readmodel.ChooseParked(ctx, p.Pool, p.Filter); err != nil {
+	if p.ParkedChoice, err = admin.ChooseParked(ctx, p.Pool, p.Filter); err != nil {
 		return err
 	}
 	if len(p.Those) == 0 {
@@ -40,12 +40,12 @@ func (p *Parked) Choose(ctx context.Context) (err error) {
 	return nil
 }
 
-// Dismiss is [readmodel.ParkedChoice.Dismiss] of what was chosen.
+// Dismiss is [admin.ParkedChoice.Dismiss] of what was chosen.
 func (p *Parked) Dismiss(ctx context.Context, note string, renote bool) (n int, err error) {
 	return p.ParkedChoice.Dismiss(ctx, p.Pool, note, renote)
 }
 
-// Undismiss is [readmodel.ParkedChoice.Undismiss] of what was chosen.
+// Undismiss is [admin.ParkedChoice.Undismiss] of what was chosen.
 func (p *Parked) Undismiss(ctx context.Context, note string) (n int, err error) {
 	return p.ParkedChoice.Undismiss(ctx, p.Pool, note)
 }

@@ -8,7 +8,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // One pass over the stream passes many messages in the time that finding one
@@ -41,7 +41,7 @@ func (v *Verifying) All(ctx context.Context) error {
 	}
 	var some []events.UUID
 	weigh := func() error {
-		h, err := readmodel.Hold(ctx, v.Pool, some)
+		h, err := admin.Hold(ctx, v.Pool, some)
 		if err != nil {
 			return err
 		}
@@ -57,7 +57,7 @@ func (v *Verifying) All(ctx context.Context) error {
 		some = some[:0]
 		return nil
 	}
-	err := readmodel.EachAccount(ctx, v.Pool, func(id events.UUID) error {
+	err := admin.EachAccount(ctx, v.Pool, func(id events.UUID) error {
 		if some = append(some, id); len(some) < heldAtOnce {
 			return nil
 		}
@@ -99,8 +99,8 @@ func (r *idRange) has(id events.UUID) bool {
 
 // taken is an account that is folded in a pass.
 type taken struct {
-	stored readmodel.HeldAccount
-	held   *readmodel.Held
+	stored admin.HeldAccount
+	held   *admin.Held
 	fold   *fold
 }
 
@@ -109,9 +109,9 @@ type taken struct {
 // itself, and that is told.
 func (v *Verifying) pass(ctx context.Context, ids []events.UUID, within *idRange) error {
 	accounts := make(map[events.UUID]*taken, len(ids))
-	var base readmodel.Held
+	var base admin.Held
 	for some := range slices.Chunk(ids, heldAtOnce) {
-		h, err := readmodel.Hold(ctx, v.Pool, some)
+		h, err := admin.Hold(ctx, v.Pool, some)
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (v *Verifying) pass(ctx context.Context, ids []events.UUID, within *idRange
 		base = h
 	}
 	if len(ids) == 0 {
-		h, err := readmodel.Hold(ctx, v.Pool, nil)
+		h, err := admin.Hold(ctx, v.Pool, nil)
 		if err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func (v *Verifying) judgeAll(ctx context.Context, ids []events.UUID, accounts ma
 	}
 	slices.SortFunc(ids, compareIDs)
 	for some := range slices.Chunk(ids, heldAtOnce) {
-		silent := map[events.UUID]readmodel.Sum{}
+		silent := map[events.UUID]admin.Sum{}
 		for _, id := range some {
 			out, sum, err := v.judgeTaken(ctx, id, accounts[id])
 			if rowless[id] && !out.Same() {
@@ -190,11 +190,11 @@ func (v *Verifying) judgeAll(ctx context.Context, ids []events.UUID, accounts ma
 
 // judgeTaken judges an account by the pass, and by itself where that finds a
 // difference, or has not seen it.
-func (v *Verifying) judgeTaken(ctx context.Context, id events.UUID, a *taken) (Verdict, readmodel.Sum, error) {
+func (v *Verifying) judgeTaken(ctx context.Context, id events.UUID, a *taken) (Verdict, admin.Sum, error) {
 	if a != nil {
 		defer a.fold.close()
 		if err := v.name(a.fold); err != nil {
-			return Verdict{}, readmodel.Sum{}, err
+			return Verdict{}, admin.Sum{}, err
 		}
 		sum, err := a.fold.sum()
 		if err != nil {
@@ -205,7 +205,7 @@ func (v *Verifying) judgeTaken(ctx context.Context, id events.UUID, a *taken) (V
 		}
 	}
 	out, err := v.Judged(ctx, id)
-	return out, readmodel.Sum{}, err
+	return out, admin.Sum{}, err
 }
 
 // orphansNamed is how many are named.
@@ -214,11 +214,11 @@ const orphansNamed = 1000
 // orphans tells what is stored beside rows that neither are there nor were. What
 // is written while it looks has its row by the second look.
 func (v *Verifying) orphans(ctx context.Context) error {
-	found, err := readmodel.Orphans(ctx, v.Pool, orphansNamed)
+	found, err := admin.Orphans(ctx, v.Pool, orphansNamed)
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	again, err := readmodel.Orphans(ctx, v.Pool, orphansNamed)
+	again, err := admin.Orphans(ctx, v.Pool, orphansNamed)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Plan says what an erasure would do. Its JSON is what `projector erase --dry-run
@@ -27,7 +27,7 @@ func (e *Erasing) Plan(ctx context.Context) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := readmodel.LookFor(ctx, e.Pool, e.Account, e.needles.in)
+	rows, err := admin.LookFor(ctx, e.Pool, e.Account, e.needles.in)
 	if err != nil {
 		return nil, err
 	}

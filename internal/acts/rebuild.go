@@ -12,6 +12,9 @@ import (
 	"accountexport/internal/stream"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/export"
+	"accountexport/readmodel/store"
 )
 
 // Rebuilding is one rebuild, cut-over or roll-back. First it has to be
@@ -26,7 +29,7 @@ import (
 // on with by another. It is to be closed in any case.
 type Rebuilding struct {
 	Target                 // for looking
-	Builder *pgxpool.Pool  // for building: [readmodel.BuilderPool]
+	Builder *pgxpool.Pool  // for building: [store.BuilderPool]
 	Engine  engine.Options // of the engine that builds: lanes, cache, bounds and logger
 	Owner   string         // names this run, and no other
 	Command string         // how it is called, for what is advised: rebuild, cutover, rollback
@@ -35,18 +38,18 @@ type Rebuilding struct {
 	Yes     bool           // accept that nobody is left, too
 	MaxRate int            // messages a second that are read at most while building; default: no limit
 
-	Reached    func(position, end uint64)                            // told how far building is
-	ErasesAnew func(those []readmodel.Erasure, served []events.UUID) // told of erasures that are about to be carried out anew: [Target.Unfinished], [Anew.Served]
-	ErasedAnew func(erasures int)                                    // told that they were
-	Differs    func(readmodel.Difference) error                      // told of every account that is not the same in both; default: nobody
-	CameLive   func(from, to int64)                                  // told that a generation has become live
+	Reached    func(position, end uint64)                        // told how far building is
+	ErasesAnew func(those []admin.Erasure, served []events.UUID) // told of erasures that are about to be carried out anew: [Target.Unfinished], [Anew.Served]
+	ErasedAnew func(erasures int)                                // told that they were
+	Differs    func(admin.Difference) error                      // told of every account that is not the same in both; default: nobody
+	CameLive   func(from, to int64)                              // told that a generation has become live
 
 	// Known once it has begun, or what was built is found.
 	Live       readmodel.Generation
 	Generation int64 // that is built, once that is done
 
-	store   *readmodel.Store
-	exports *readmodel.Exports
+	store   *store.Store
+	exports *export.Exports
 	source  *stream.Reconciled // for building
 	passed  engine.Ranges      // over, by the server, that it counts as there
 	seen    Lost               // before both generations were compared
@@ -62,10 +65,10 @@ func (r *Rebuilding) Ready(ctx context.Context) (waits bool, err error) {
 	if err := readmodel.CheckPaused(ctx, r.Pool); err != nil {
 		return false, err
 	}
-	if r.atWork, err = readmodel.AtWork(ctx, r.Pool); err != nil {
+	if r.atWork, err = admin.AtWork(ctx, r.Pool); err != nil {
 		return false, err
 	}
-	r.exports = readmodel.NewExports(r.Pool)
+	r.exports = export.NewExports(r.Pool)
 	r.source = r.gaps().Source(func(_ context.Context, _ engine.StreamInfo, those engine.Ranges) error {
 		r.passed = r.passed.Union(those) // the comparison decides
 		return nil
@@ -92,7 +95,7 @@ func (r *Rebuilding) Begin(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	r.store = readmodel.NewBuilder(r.Builder, r.Owner, r.Restart, r.Engine.Logger)
+	r.store = store.NewBuilder(r.Builder, r.Owner, r.Restart, r.Engine.Logger)
 	r.store.Direct = r.Direct
 	return nil
 }
@@ -114,7 +117,7 @@ func (r *Rebuilding) giveUpLost(ctx context.Context) error {
 	}
 	r.Engine.Logger.Warn("what was being built is given up, since the stream has lost what it was folded from; a new generation is begun",
 		"generation", g.Number, "error", lost)
-	return readmodel.GiveUp(ctx, r.Pool, g.Number)
+	return admin.GiveUp(ctx, r.Pool, g.Number)
 }
 
 // Build folds the stream into a generation beside the live one, until that is near
@@ -126,7 +129,7 @@ func (r *Rebuilding) Build(ctx context.Context) (err error) {
 	return nil
 }
 
-func closeStore(ctx context.Context, s *readmodel.Store) {
+func closeStore(ctx context.Context, s *store.Store) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	s.Close(ctx)

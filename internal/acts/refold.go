@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"accountexport/events"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Refolding refolds accounts and tiers from the stream into the live
@@ -23,7 +23,7 @@ type Refolding struct {
 
 	// Called by one at a time.
 	Changed func(what string)            // "account ID" or "tier ID", of which anything stored has changed
-	Left    func(what string, why error) // that was left as it is: [readmodel.ErrLoss] or [readmodel.ErrAccount]
+	Left    func(what string, why error) // that was left as it is: [admin.ErrLoss] or [admin.ErrAccount]
 
 	mu sync.Mutex
 	Refolded
@@ -43,12 +43,12 @@ const refoldersAtOnce = 4
 // Account refolds one account. [readmodel.ErrNotFound] where neither the stream
 // nor the read model knows it.
 func (f *Refolding) Account(ctx context.Context, id events.UUID) error {
-	return f.each(ctx, readmodel.Retriable{Accounts: []events.UUID{id}})
+	return f.each(ctx, admin.Retriable{Accounts: []events.UUID{id}})
 }
 
 // Retry refolds all that has parked messages.
 func (f *Refolding) Retry(ctx context.Context) error {
-	r, err := readmodel.FindRetriable(ctx, f.Pool, false)
+	r, err := admin.FindRetriable(ctx, f.Pool, false)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (f *Refolding) Retry(ctx context.Context) error {
 }
 
 // RetryThose refolds the accounts and tiers of parked messages.
-func (f *Refolding) RetryThose(ctx context.Context, c *readmodel.ParkedChoice) error {
+func (f *Refolding) RetryThose(ctx context.Context, c *admin.ParkedChoice) error {
 	r := c.Retriable()
 	if len(r.Accounts) == 0 && len(r.Tiers) == 0 {
 		return nil
@@ -67,15 +67,15 @@ func (f *Refolding) RetryThose(ctx context.Context, c *readmodel.ParkedChoice) e
 // RetryDue refolds what an older minor version has parked, where that has not
 // been done and no other replica is at it; begins is told of how many.
 func (f *Refolding) RetryDue(ctx context.Context, begins func(generation int64, accounts, tiers int)) (done bool, err error) {
-	generation, due, err := readmodel.RetryDue(ctx, f.Pool)
+	generation, due, err := admin.RetryDue(ctx, f.Pool)
 	if err != nil || !due {
 		return false, err
 	}
 	if err := f.Check(ctx); err != nil {
 		return false, err
 	}
-	err = readmodel.RetryTurn(ctx, f.Pool, func() error {
-		r, err := readmodel.FindRetriable(ctx, f.Pool, true)
+	err = admin.RetryTurn(ctx, f.Pool, func() error {
+		r, err := admin.FindRetriable(ctx, f.Pool, true)
 		if err != nil {
 			return err
 		}
@@ -85,12 +85,12 @@ func (f *Refolding) RetryDue(ctx context.Context, begins func(generation int64, 
 			return err
 		}
 		done = true
-		return readmodel.RetryDone(ctx, f.Pool, generation)
+		return admin.RetryDone(ctx, f.Pool, generation)
 	})
 	return done, err
 }
 
-func (f *Refolding) each(ctx context.Context, r readmodel.Retriable) error {
+func (f *Refolding) each(ctx context.Context, r admin.Retriable) error {
 	if len(r.Tiers) > 0 || len(r.Accounts) == 0 {
 		if err := f.Check(ctx); err != nil {
 			return err
@@ -98,9 +98,9 @@ func (f *Refolding) each(ctx context.Context, r readmodel.Retriable) error {
 	}
 	for _, subject := range r.Tiers {
 		what := "tier " + events.ParseSubject(subject).Tier
-		different, err := readmodel.SwapTier(ctx, f.Pool, subject, f.Stream.ReadTierAfter)
+		different, err := admin.SwapTier(ctx, f.Pool, subject, f.Stream.ReadTierAfter)
 		switch {
-		case errors.Is(err, readmodel.ErrLoss):
+		case errors.Is(err, admin.ErrLoss):
 			f.left(what, err)
 			continue
 		case err != nil:
@@ -130,7 +130,7 @@ func (f *Refolding) accounts(ctx context.Context, all []events.UUID) error {
 		if err := f.Check(ctx, ids...); err != nil {
 			return err
 		}
-		done, err := readmodel.SwapAccounts(ctx, f.Pool, ids, f.AcceptLoss, f.Stream.ReadAccountAfter)
+		done, err := admin.SwapAccounts(ctx, f.Pool, ids, f.AcceptLoss, f.Stream.ReadAccountAfter)
 		f.tell(ids, done, err)
 		if err != nil {
 			return err
@@ -148,7 +148,7 @@ func (f *Refolding) accounts(ctx context.Context, all []events.UUID) error {
 }
 
 // tell is called by several at once.
-func (f *Refolding) tell(ids []events.UUID, done readmodel.Swapped, err error) {
+func (f *Refolding) tell(ids []events.UUID, done admin.Swapped, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range done.Changed {

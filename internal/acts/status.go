@@ -6,13 +6,13 @@ import (
 
 	"accountexport/internal/stream"
 	"accountexport/projections/engine"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Status is how far the live generation is, and how it goes on. All of the read
 // model is as of one moment, and the stream as of one after it.
 type Status struct {
-	readmodel.Survey
+	admin.Survey
 	Stream     engine.StreamInfo
 	Refused    error // why `projector run` would refuse the stream; nil where it would go on
 	Unreadable error // what keeps one more reader from the stream

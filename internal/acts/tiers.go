@@ -9,7 +9,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 func (v *Verifying) names() {
@@ -32,11 +32,11 @@ func (v *Verifying) name(f *fold) error {
 // where all is set.
 func (v *Verifying) tiers(ctx context.Context, all bool) error {
 	v.names()
-	stored, h, err := readmodel.HoldTiers(ctx, v.Pool)
+	stored, h, err := admin.HoldTiers(ctx, v.Pool)
 	if err != nil {
 		return err
 	}
-	have := map[string]readmodel.Tier{}
+	have := map[string]admin.Tier{}
 	for _, t := range stored {
 		if have[t.ID] = t; all {
 			v.named[t.ID] = true
@@ -45,9 +45,9 @@ func (v *Verifying) tiers(ctx context.Context, all bool) error {
 	for _, id := range slices.Sorted(maps.Keys(v.named)) {
 		out, err := v.tier(ctx, id, have[id], &h)
 		if err == nil && !out.Same() { // an erasure, a refold or a commit may have come between
-			if stored, h, err = readmodel.HoldTiers(ctx, v.Pool); err == nil {
-				i := slices.IndexFunc(stored, func(t readmodel.Tier) bool { return t.ID == id })
-				now := readmodel.Tier{}
+			if stored, h, err = admin.HoldTiers(ctx, v.Pool); err == nil {
+				i := slices.IndexFunc(stored, func(t admin.Tier) bool { return t.ID == id })
+				now := admin.Tier{}
 				if i >= 0 {
 					now = stored[i]
 				}
@@ -64,7 +64,7 @@ func (v *Verifying) tiers(ctx context.Context, all bool) error {
 	return nil
 }
 
-func (v *Verifying) tier(ctx context.Context, id string, stored readmodel.Tier, h *readmodel.Held) (Verdict, error) {
+func (v *Verifying) tier(ctx context.Context, id string, stored admin.Tier, h *admin.Held) (Verdict, error) {
 	out := Verdict{Tier: id, Position: stored.Position, Differences: []string{}}
 	var end uint64
 	for _, position := range h.Checkpoints {

@@ -14,20 +14,20 @@ import (
 	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/projections/engine"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Unfinished lists those erasures on the ledger of which the stream lacks the
 // event; of which it holds messages from before the event that a receipt says
 // were removed, or that somebody has begun to remove; and those that are owed
 // here, and not done. It reads the stream once.
-func (t Target) Unfinished(ctx context.Context) (those []readmodel.Erasure, err error) {
+func (t Target) Unfinished(ctx context.Context) (those []admin.Erasure, err error) {
 	ledger, err := wholeLedger(ctx, t.Pool)
 	if err != nil || len(ledger) == 0 {
 		return nil, err
 	}
 	owed, begun := map[events.UUID]bool{}, map[events.UUID]bool{}
-	all, err := readmodel.OwedErasures(ctx, t.Pool, false)
+	all, err := admin.OwedErasures(ctx, t.Pool, false)
 	if err != nil {
 		return nil, err
 	}
@@ -80,18 +80,18 @@ func (t Target) Unfinished(ctx context.Context) (those []readmodel.Erasure, err 
 			settled = append(settled, account)
 		}
 	}
-	traced, err := readmodel.Traced(ctx, t.Pool, settled)
+	traced, err := admin.Traced(ctx, t.Pool, settled)
 	if err != nil {
 		return nil, err
 	}
 	for _, account := range settled {
 		if traced[account] {
 			those = append(those, ledger[account])
-		} else if err := readmodel.EndErasure(ctx, t.Pool, account, ""); err != nil { // there is nothing of it
+		} else if err := admin.EndErasure(ctx, t.Pool, account, ""); err != nil { // there is nothing of it
 			return nil, err
 		}
 	}
-	slices.SortFunc(those, func(a, b readmodel.Erasure) int { return strings.Compare(a.Account.String(), b.Account.String()) })
+	slices.SortFunc(those, func(a, b admin.Erasure) int { return strings.Compare(a.Account.String(), b.Account.String()) })
 	return those, nil
 }
 
@@ -111,7 +111,7 @@ func (t Target) removedBefore(ctx context.Context, later map[uint64]events.UUID,
 		return err
 	}
 	those := engine.RangesOf(slices.Collect(maps.Keys(later))...)
-	kept, err := readmodel.NotRemoved(ctx, t.Pool, info, those)
+	kept, err := admin.NotRemoved(ctx, t.Pool, info, those)
 	if err != nil {
 		return err
 	}
@@ -123,11 +123,11 @@ func (t Target) removedBefore(ctx context.Context, later map[uint64]events.UUID,
 	return nil
 }
 
-func wholeLedger(ctx context.Context, pool *pgxpool.Pool) (map[events.UUID]readmodel.Erasure, error) {
-	ledger := map[events.UUID]readmodel.Erasure{}
+func wholeLedger(ctx context.Context, pool *pgxpool.Pool) (map[events.UUID]admin.Erasure, error) {
+	ledger := map[events.UUID]admin.Erasure{}
 	var after *events.UUID
 	for {
-		some, err := readmodel.Erasures(ctx, pool, after, 1000)
+		some, err := admin.Erasures(ctx, pool, after, 1000)
 		if err != nil || len(some) == 0 {
 			return ledger, err
 		}

@@ -8,7 +8,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // Verdict is what became of holding an account, or a tier, against the stream; of
@@ -102,7 +102,7 @@ func (v *Verifying) Account(ctx context.Context, id events.UUID) error {
 func (v *Verifying) Sample(ctx context.Context, n int) error {
 	total := 0
 	few := errors.New("enough")
-	err := readmodel.EachAccount(ctx, v.Pool, func(events.UUID) error {
+	err := admin.EachAccount(ctx, v.Pool, func(events.UUID) error {
 		if total++; total > n {
 			return few
 		}
@@ -157,7 +157,7 @@ func (v *Verifying) Sample(ctx context.Context, n int) error {
 // draw draws an account, from the read model or from the stream.
 func (t Target) draw(ctx context.Context, turn int) (id events.UUID, found bool, err error) {
 	if turn%2 == 0 {
-		return readmodel.RandomAccount(ctx, t.Pool)
+		return admin.RandomAccount(ctx, t.Pool)
 	}
 	return t.Stream.RandomAccount(ctx)
 }
@@ -184,7 +184,7 @@ func (v *Verifying) Judged(ctx context.Context, id events.UUID) (Verdict, error)
 // messages up to the checkpoint of its partition.
 func (v *Verifying) Judge(ctx context.Context, id events.UUID) (Verdict, error) {
 	out := Verdict{Account: id.String(), Differences: []string{}}
-	h, err := readmodel.Hold(ctx, v.Pool, []events.UUID{id})
+	h, err := admin.Hold(ctx, v.Pool, []events.UUID{id})
 	if err != nil {
 		return out, err
 	}
@@ -209,7 +209,7 @@ func (v *Verifying) Judge(ctx context.Context, id events.UUID) (Verdict, error) 
 	out.Position, out.Folded = stored.Position, position
 	out.Due = stored.Parked > 0 && stored.Minor < projections.VersionMinor
 	if same(stored, there, sum, f.facts) {
-		return out, v.note(ctx, map[events.UUID]readmodel.Sum{id: sum}, h)
+		return out, v.note(ctx, map[events.UUID]admin.Sum{id: sum}, h)
 	}
 	out.Less = sum.Position < stored.Position || stored.Says.Messages > sum.Messages
 	switch {
@@ -230,15 +230,15 @@ func (v *Verifying) Judge(ctx context.Context, id events.UUID) (Verdict, error) 
 
 // same tells whether all that is stored is what the fold has come to, and the
 // row says so, or nothing.
-func same(stored readmodel.HeldAccount, there bool, sum readmodel.Sum, facts readmodel.Facts) bool {
+func same(stored admin.HeldAccount, there bool, sum admin.Sum, facts admin.Facts) bool {
 	return there && stored.Position == sum.Position && stored.Digest == sum.Digest &&
 		(stored.Says.Messages == 0 || stored.Says == sum) && (stored.Erased || stored.Facts == facts)
 }
 
 // note has rows that say nothing of what went into them say it, where they are
 // right.
-func (v *Verifying) note(ctx context.Context, right map[events.UUID]readmodel.Sum, h readmodel.Held) error {
-	silent := map[events.UUID]readmodel.Sum{}
+func (v *Verifying) note(ctx context.Context, right map[events.UUID]admin.Sum, h admin.Held) error {
+	silent := map[events.UUID]admin.Sum{}
 	for id, sum := range right {
 		if h.Accounts[id].Says.Messages == 0 {
 			silent[id] = sum
@@ -252,13 +252,13 @@ func (v *Verifying) note(ctx context.Context, right map[events.UUID]readmodel.Su
 
 // noteSums writes only where [Target.Check] does not refuse the stream, which is
 // asked after it was read.
-func (v *Verifying) noteSums(ctx context.Context, silent map[events.UUID]readmodel.Sum) error {
+func (v *Verifying) noteSums(ctx context.Context, silent map[events.UUID]admin.Sum) error {
 	err := v.Check(ctx)
 	if IsRefusal(err) {
 		return nil
 	}
 	if err == nil {
-		_, err = readmodel.NoteSums(ctx, v.Pool, silent)
+		_, err = admin.NoteSums(ctx, v.Pool, silent)
 	}
 	return err
 }

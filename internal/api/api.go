@@ -18,16 +18,16 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/auth"
-	"accountexport/readmodel"
+	"accountexport/readmodel/export"
 )
 
-// exports is where documents come from: [readmodel.Exports].
+// exports is where documents come from: [export.Exports].
 type exports interface {
-	Meta(ctx context.Context, account events.UUID) (readmodel.Meta, error)
-	OpenPart(ctx context.Context, account events.UUID, choose readmodel.Choice) (*readmodel.Document, error)
+	Meta(ctx context.Context, account events.UUID) (export.Meta, error)
+	OpenPart(ctx context.Context, account events.UUID, choose export.Choice) (*export.Document, error)
 }
 
-// waits tells when a position is reached: [readmodel.Waits].
+// waits tells when a position is reached: [export.Waits].
 type waits interface {
 	For(ctx context.Context, account events.UUID, position uint64, atMost time.Duration) (at uint64, reached bool, err error)
 }

@@ -19,6 +19,8 @@ import (
 	"accountexport/internal/local/postgres"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/export"
+	"accountexport/readmodel/store"
 )
 
 func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
@@ -60,7 +62,7 @@ func database(t testing.TB) *pgxpool.Pool {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	store := readmodel.NewStore(pool, "test", slog.New(slog.DiscardHandler))
+	store := store.NewStore(pool, "test", slog.New(slog.DiscardHandler))
 	if _, err := store.Acquire(ctx, engine.StreamInfo{Name: "S", Created: time.Now(), Partitions: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +104,7 @@ SELECT $1, 3, to_char(i, 'FM0000'), ('"' || repeat(chr(65 + i % 26), $3 - 2) || 
 }
 
 func TestStoredDocumentIsTheBody(t *testing.T) {
-	a := start(t, readmodel.NewExports(database(t)))
+	a := start(t, export.NewExports(database(t)))
 	got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete))
 	want := `{"user":` + userJSON + `,"team":` + teamJSON + `,"quota_tier":` + tierJSON + `,"quota_usage":[],"api_keys":[` + keyJSON +
 		`],"sandboxes":[` + sandboxJSON + `]}`
@@ -124,7 +126,7 @@ func TestStoredDocumentIsTheBody(t *testing.T) {
 // TestFirstByteComesBeforeTheLast: the time to it is that of the header, and not
 // of the document.
 func TestFirstByteComesBeforeTheLast(t *testing.T) {
-	a := start(t, readmodel.NewExports(database(t)))
+	a := start(t, export.NewExports(database(t)))
 	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)); got.status != 200 || len(got.body) < largePages*pageBytes {
 		t.Fatalf("%d, %d bytes", got.status, len(got.body))
 	}
@@ -148,7 +150,7 @@ func TestFirstByteComesBeforeTheLast(t *testing.T) {
 
 func TestLargeDocumentIsStreamedWhole(t *testing.T) {
 	pool := database(t)
-	a := start(t, readmodel.NewExports(pool))
+	a := start(t, export.NewExports(pool))
 	for _, method := range []string{"GET", "HEAD"} {
 		got := a.ask(t, method, exportPath, "Authorization", bearer(t, somePages))
 		if got.status != 200 || got.header.Get("Export-Parked") != "2" || got.header.Get("Content-Length") == "" {
@@ -165,7 +167,7 @@ func TestLargeDocumentIsStreamedWhole(t *testing.T) {
 // middle leaves neither connection nor spool behind.
 func TestClientThatLeavesGivesBackWhatItHolds(t *testing.T) {
 	pool := database(t)
-	a := start(t, readmodel.NewExports(pool))
+	a := start(t, export.NewExports(pool))
 	resp := a.begin(t, parked)
 	resp.Body.Close()
 	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
@@ -178,7 +180,7 @@ func TestClientThatLeavesGivesBackWhatItHolds(t *testing.T) {
 // gone, here on a row that is locked against reading.
 func TestLeavingCancelsTheQuery(t *testing.T) {
 	pool := database(t)
-	a := start(t, readmodel.NewExports(pool))
+	a := start(t, export.NewExports(pool))
 	a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)) // the generation is known from now on
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
@@ -260,7 +262,7 @@ WHERE account_id = $1`, [16]byte(complete))
 	handlers := []struct {
 		name string
 		http.Handler
-	}{{"bare", bare}, {"api", New(Config{Exports: readmodel.NewExports(pool), Verifier: v})}}
+	}{{"bare", bare}, {"api", New(Config{Exports: export.NewExports(pool), Verifier: v})}}
 	token := bearer(b, complete)
 	for _, h := range handlers {
 		b.Run(h.name, func(b *testing.B) {

@@ -13,7 +13,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/auth"
-	"accountexport/readmodel"
+	"accountexport/readmodel/export"
 )
 
 // exportHandler answers GET and HEAD of an account's export.
@@ -86,7 +86,7 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	for tries := 1; ; tries++ {
-		if err = e.document(w, r, p, id.Account); err == nil || tries == mostTries || r.Context().Err() != nil || !readmodel.Passing(err) {
+		if err = e.document(w, r, p, id.Account); err == nil || tries == mostTries || r.Context().Err() != nil || !export.Passing(err) {
 			return err
 		}
 	}
@@ -139,7 +139,7 @@ func (e *exportHandler) await(w http.ResponseWriter, r *http.Request, account ev
 const codedWhole = 64 << 10
 
 // send sends a document, or returns why it did not begin to.
-func (e *exportHandler) send(w http.ResponseWriter, r *http.Request, doc *readmodel.Document, p *part, account events.UUID) error {
+func (e *exportHandler) send(w http.ResponseWriter, r *http.Request, doc *export.Document, p *part, account events.UUID) error {
 	if p.unsatisfiable {
 		w.Header()["Content-Range"] = []string{"bytes */" + strconv.FormatInt(doc.Size(), 10)}
 		return problemUnsatisfiable
@@ -267,7 +267,7 @@ func validators(h http.Header, etag string, c coding) {
 	h["Etag"] = []string{etag}
 }
 
-func describe(h http.Header, m *readmodel.Meta, account events.UUID, c coding) {
+func describe(h http.Header, m *export.Meta, account events.UUID, c coding) {
 	validators(h, m.ETag(), c)
 	values := make([]string, 4) // one allocation for all
 	set := func(name, value string) {
@@ -291,7 +291,7 @@ var (
 
 // fileName names the day that the export is of, or the account as long as the
 // projector has not said as of when.
-func fileName(m *readmodel.Meta, account events.UUID) string {
+func fileName(m *export.Meta, account events.UUID) string {
 	if m.AsOf.Unix() <= 0 {
 		return "account-export-" + account.String() + ".json"
 	}

@@ -20,7 +20,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/auth"
 	"accountexport/internal/auth/authtest"
-	"accountexport/readmodel"
+	"accountexport/readmodel/export"
 )
 
 const (
@@ -34,19 +34,19 @@ const patience = 2 * time.Second
 // memory holds exports by account; documents have no sections in them.
 type memory struct {
 	mu      sync.Mutex
-	metas   map[events.UUID]readmodel.Meta
+	metas   map[events.UUID]export.Meta
 	err     error
 	opened  int
 	changes bool // with every document that is opened
 }
 
-func (m *memory) Meta(_ context.Context, account events.UUID) (readmodel.Meta, error) {
+func (m *memory) Meta(_ context.Context, account events.UUID) (export.Meta, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.metas[account], m.err
 }
 
-func (m *memory) OpenPart(_ context.Context, account events.UUID, _ readmodel.Choice) (*readmodel.Document, error) {
+func (m *memory) OpenPart(_ context.Context, account events.UUID, _ export.Choice) (*export.Document, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.opened++
@@ -60,7 +60,7 @@ func (m *memory) OpenPart(_ context.Context, account events.UUID, _ readmodel.Ch
 	if m.changes {
 		meta.Position++
 	}
-	return &readmodel.Document{Meta: meta}, nil
+	return &export.Document{Meta: meta}, nil
 }
 
 // opens tells how often documents were opened, and counts from n on.
@@ -83,11 +83,11 @@ var (
 
 func newMemory() *memory {
 	asOf := time.Date(2026, 11, 24, 2, 3, 4, 500e6, time.UTC)
-	return &memory{metas: map[events.UUID]readmodel.Meta{
-		complete:   {State: readmodel.Complete, Position: 77, TierPosition: 3, Major: 1, AsOf: asOf},
-		parked:     {State: readmodel.Complete, Position: 78, TierPosition: 3, Major: 1, AsOf: asOf, Parked: 2},
-		incomplete: {State: readmodel.Incomplete, Missing: []string{"team", "quota_tier"}},
-		erased:     {State: readmodel.Erased},
+	return &memory{metas: map[events.UUID]export.Meta{
+		complete:   {State: export.Complete, Position: 77, TierPosition: 3, Major: 1, AsOf: asOf},
+		parked:     {State: export.Complete, Position: 78, TierPosition: 3, Major: 1, AsOf: asOf, Parked: 2},
+		incomplete: {State: export.Incomplete, Missing: []string{"team", "quota_tier"}},
+		erased:     {State: export.Erased},
 	}}
 }
 

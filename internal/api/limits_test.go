@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"accountexport/readmodel"
+	"accountexport/readmodel/export"
 )
 
 // TestSlowRequestsAreCutOff: who does not come to the end of a header loses
@@ -152,7 +152,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 // sent is not in it.
 func TestLargeDocumentIsOneSnapshot(t *testing.T) {
 	pool := database(t)
-	a := start(t, readmodel.NewExports(pool))
+	a := start(t, export.NewExports(pool))
 	resp := a.begin(t, parked)
 	if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
 		t.Fatal(err)

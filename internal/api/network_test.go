@@ -14,7 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/local/tcpproxy"
-	"accountexport/readmodel"
+	"accountexport/readmodel/connect"
+	"accountexport/readmodel/export"
 )
 
 // through opens a pool to the same database through a network that can be made
@@ -27,7 +28,7 @@ func through(t *testing.T, pool *pgxpool.Pool) (*tcpproxy.Proxy, *pgxpool.Pool) 
 	}
 	network := tcpproxy.ForTest(t, net.JoinHostPort(u.Hostname(), u.Port()))
 	u.Host = network.Addr()
-	out, err := readmodel.OpenPool(t.Context(), u.String())
+	out, err := connect.OpenPool(t.Context(), u.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,11 +48,11 @@ func TestLostNetworkToTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	network, pool := through(t, direct)
-	waits := readmodel.NewWaits(pool, slog.New(slog.DiscardHandler))
+	waits := export.NewWaits(pool, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	go func() { _ = waits.Run(ctx) }()
-	a := startWith(t, readmodel.NewExports(pool), sharedVerifier(t), func(c *Config) { c.Waits = waits })
+	a := startWith(t, export.NewExports(pool), sharedVerifier(t), func(c *Config) { c.Waits = waits })
 	get := func(query string, headers ...string) answer {
 		return a.ask(t, "GET", exportPath+query, append(headers, "Authorization", bearer(t, complete))...)
 	}

@@ -7,7 +7,7 @@ import (
 	"strconv"
 
 	"accountexport/internal/auth"
-	"accountexport/readmodel"
+	"accountexport/readmodel/export"
 )
 
 // problem is an answer that is no document (RFC 9457). Type is stable; nothing
@@ -135,27 +135,27 @@ func problemOf(err error) *problem {
 			p.challenge = `Bearer error="invalid_token", error_description="` + text + `"`
 		})
 	}
-	switch readmodel.TroubleOf(err) {
-	case readmodel.Busy:
+	switch export.TroubleOf(err) {
+	case export.Busy:
 		return problemBusy
-	case readmodel.NotSetUp:
+	case export.NotSetUp:
 		return problemNotSetUp
-	case readmodel.NoRoom:
+	case export.NoRoom:
 		return problemNoRoom
-	case readmodel.Ending:
+	case export.Ending:
 		return problemEnding
 	}
 	return problemUnavailable
 }
 
 // problemOfState is nil where there is a document.
-func problemOfState(m readmodel.Meta) error {
+func problemOfState(m export.Meta) error {
 	switch m.State {
-	case readmodel.Complete:
+	case export.Complete:
 		return nil
-	case readmodel.Erased:
+	case export.Erased:
 		return problemErased
-	case readmodel.Incomplete:
+	case export.Incomplete:
 		return problemIncomplete.with(func(p *problem) { p.Missing = m.Missing })
 	}
 	return problemNeverHeardOf

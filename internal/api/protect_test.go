@@ -13,7 +13,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/auth"
-	"accountexport/readmodel"
+	"accountexport/readmodel/export"
 )
 
 func sharedVerifier(t *testing.T) *auth.Verifier {
@@ -68,11 +68,11 @@ func TestRateLimits(t *testing.T) {
 // few connections of one pool, and are answered once it is reached.
 func TestPositionsAreWaitedFor(t *testing.T) {
 	pool := database(t)
-	w := readmodel.NewWaits(pool, slog.New(slog.DiscardHandler))
+	w := export.NewWaits(pool, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
-	a := startWith(t, readmodel.NewExports(pool), sharedVerifier(t), func(c *Config) { c.Waits = w })
+	a := startWith(t, export.NewExports(pool), sharedVerifier(t), func(c *Config) { c.Waits = w })
 	at := func(position int, query string, headers ...string) answer {
 		t.Helper()
 		if position > 0 {
@@ -143,7 +143,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 func TestSlowReadersHoldNothingOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	pool := database(t)
-	a := start(t, readmodel.NewExports(pool))
+	a := start(t, export.NewExports(pool))
 	for range 24 {
 		stalled(t, a, bearer(t, parked))
 	}
@@ -176,7 +176,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid
 // its turn.
 func TestFullPoolIsWaitedFor(t *testing.T) {
 	pool := database(t)
-	a := start(t, readmodel.NewExports(pool))
+	a := start(t, export.NewExports(pool))
 	var held []*pgxpool.Conn
 	for range pool.Config().MaxConns {
 		c, err := pool.Acquire(t.Context())

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"accountexport/readmodel"
+	"accountexport/readmodel/export"
 )
 
 // part is what a request wants of a document: which coding, and which bytes.
@@ -35,11 +35,11 @@ func newPart(r *http.Request) *part {
 }
 
 // choice is what the read model is asked for; nil for all of the document.
-func (p *part) choice() readmodel.Choice {
+func (p *part) choice() export.Choice {
 	if !p.head && !p.span.there && p.codings.any {
 		return nil
 	}
-	return func(m *readmodel.Meta, size int64) (from, to int64) {
+	return func(m *export.Meta, size int64) (from, to int64) {
 		p.decide(m, size)
 		return p.from, p.to
 	}
@@ -47,7 +47,7 @@ func (p *part) choice() readmodel.Choice {
 
 // decide settles what is sent. Ranges are of plain JSON: of a coded answer they
 // are ignored, as are those that are for another version (RFC 9110 §13.1.5).
-func (p *part) decide(m *readmodel.Meta, size int64) {
+func (p *part) decide(m *export.Meta, size int64) {
 	p.coding = p.codings.of(size)
 	p.from, p.to, p.partial, p.unsatisfiable = 0, size, false, false
 	switch {

@@ -18,7 +18,9 @@ import (
 	"accountexport/events"
 	"accountexport/internal/local/tcpproxy"
 	"accountexport/projections/engine"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/export"
+	"accountexport/readmodel/store"
 )
 
 // paged gives an account a document with so many pages of so many bytes each,
@@ -44,7 +46,7 @@ SELECT $1, 3, to_char(i, 'FM0000'), replace(replace($4::text, '"last"', '"' || i
 // the same time, each its own.
 func TestUsualDocumentsForManyClients(t *testing.T) {
 	pool := database(t)
-	a := start(t, readmodel.NewExports(pool))
+	a := start(t, export.NewExports(pool))
 	want := map[events.UUID]string{}
 	var accounts []events.UUID
 	for n, pages := range []int{0, 1, 2, 3, 25, 75, 130} {
@@ -102,7 +104,7 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := readmodel.NewExports(asking)
+		x := export.NewExports(asking)
 		a := start(t, x)
 		for range 2 { // the second time something is known of them
 			for _, account := range []events.UUID{complete, medium, large} {
@@ -113,7 +115,7 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 				bodies[account] = got.body
 			}
 		}
-		some := start(t, readmodel.NewExports(asking)).ask(t, "GET", exportPath, "Authorization", bearer(t, large), "Range", "bytes=100000-109999")
+		some := start(t, export.NewExports(asking)).ask(t, "GET", exportPath, "Authorization", bearer(t, large), "Range", "bytes=100000-109999")
 		if some.status != 206 || some.body != bodies[large][100000:110000] {
 			t.Errorf("%s, some of the large one: %d, %d bytes", mode, some.status, len(some.body))
 		}
@@ -122,7 +124,7 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 			all.Go(func() {
 				account := []events.UUID{complete, medium, {9}}[i%3]
 				d, err := x.Open(t.Context(), account)
-				if err != nil || d.State == readmodel.Complete && d.Size() != int64(len(bodies[account])) {
+				if err != nil || d.State == export.Complete && d.Size() != int64(len(bodies[account])) {
 					t.Errorf("%s, together: %s: %v", mode, account, err)
 				}
 				if err == nil {
@@ -142,18 +144,18 @@ func TestUseOfRoomIsTold(t *testing.T) {
 	medium, large := events.UUID{20}, events.UUID{21}
 	paged(t, pool, medium, 5, 4000)
 	paged(t, pool, large, 300, 4000)
-	limits := readmodel.Limits{Memory: 60_000, Dir: t.TempDir(), Files: 8 << 20}
-	x := readmodel.NewExports(pool, limits)
-	of := func(which int) readmodel.Use {
+	limits := export.Limits{Memory: 60_000, Dir: t.TempDir(), Files: 8 << 20}
+	x := export.NewExports(pool, limits)
+	of := func(which int) export.Use {
 		m, l := x.Uses()
-		return []readmodel.Use{m, l}[which]
+		return []export.Use{m, l}[which]
 	}
 	// What writers of files hold in memory is not there for documents.
 	if m, l := of(0), of(1); m.MemoryLimit != limits.Memory/2 || m.MemoryLimit+l.MemoryLimit > limits.Memory || m.FilesLimit+l.FilesLimit != limits.Files ||
 		m.Memory+m.Files+l.Memory+l.Files != 0 || m.Waiting+l.Waiting != 0 {
 		t.Errorf("nothing is read: %+v, %+v", m, l)
 	}
-	open := func(account events.UUID) *readmodel.Document {
+	open := func(account events.UUID) *export.Document {
 		t.Helper()
 		d, err := x.Open(t.Context(), account)
 		if err != nil {
@@ -173,11 +175,11 @@ func TestUseOfRoomIsTold(t *testing.T) {
 	d.Close()
 	waitFor(t, "all is free again", func() bool { m, l := x.Uses(); return m.Memory+m.Files+l.Memory+l.Files == 0 })
 
-	var many []*readmodel.Document
+	var many []*export.Document
 	for n := 0; ; n++ { // until there is no room for another
 		id := events.UUID{30, byte(n)}
 		paged(t, pool, id, 300, 4000)
-		opened := make(chan *readmodel.Document, 1)
+		opened := make(chan *export.Document, 1)
 		go func() {
 			d, err := x.Open(t.Context(), id)
 			if err != nil {
@@ -218,7 +220,7 @@ func rebuilt(t *testing.T, pool *pgxpool.Pool) {
 	if err := pool.QueryRow(t.Context(), `SELECT stream_created FROM export.generations`).Scan(&created); err != nil {
 		t.Fatal(err)
 	}
-	builder := readmodel.NewBuilder(pool, "builder", false, slog.New(slog.DiscardHandler))
+	builder := store.NewBuilder(pool, "builder", false, slog.New(slog.DiscardHandler))
 	own, err := builder.Acquire(t.Context(), engine.StreamInfo{Name: "S", Created: created, Partitions: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -234,7 +236,7 @@ WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
 			t.Fatal(err)
 		}
 	}
-	if err := readmodel.Cutover(t.Context(), pool, 1, own.Generation, false, func(context.Context) error { return nil }); err != nil {
+	if err := admin.Cutover(t.Context(), pool, 1, own.Generation, false, func(context.Context) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -245,7 +247,7 @@ WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
 // read, and whoever lost it goes on with a range of the new generation.
 func TestPausedDownload(t *testing.T) {
 	pool := database(t)
-	a := start(t, readmodel.NewExports(pool))
+	a := start(t, export.NewExports(pool))
 	whole := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked))
 	resp := a.begin(t, parked)
 	first := make([]byte, 1000)
@@ -264,7 +266,7 @@ func TestPausedDownload(t *testing.T) {
 	rebuilt(t, pool)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := readmodel.Drop(ctx, pool, 1); err != nil {
+	if err := admin.Drop(ctx, pool, 1); err != nil {
 		t.Errorf("the generation that is being sent: %v", err)
 	}
 	rest, err := io.ReadAll(resp.Body)
@@ -286,7 +288,7 @@ func TestPausedDownload(t *testing.T) {
 func TestLostDatabaseNeverLooksWhole(t *testing.T) {
 	direct := database(t)
 	network, pool := through(t, direct)
-	a := start(t, readmodel.NewExports(pool))
+	a := start(t, export.NewExports(pool))
 	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)); got.status != 200 {
 		t.Fatal(got.status)
 	}
@@ -334,7 +336,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND que
 func TestDocumentGoesOnOverALostConnection(t *testing.T) {
 	direct := database(t)
 	network, pool := through(t, direct)
-	whole := start(t, readmodel.NewExports(pool)).ask(t, "GET", exportPath, "Authorization", bearer(t, parked))
+	whole := start(t, export.NewExports(pool)).ask(t, "GET", exportPath, "Authorization", bearer(t, parked))
 	if whole.status != 200 {
 		t.Fatal(whole.status)
 	}
@@ -346,7 +348,7 @@ func TestDocumentGoesOnOverALostConnection(t *testing.T) {
 		"whole": {nil, whole.body},
 		"part":  {[]string{"Range", fmt.Sprintf("bytes=%d-", from)}, whole.body[from:]},
 	} {
-		a := start(t, readmodel.NewExports(pool)) // which has read nothing yet
+		a := start(t, export.NewExports(pool)) // which has read nothing yet
 		network.Set(tcpproxy.Shape{BytesPerSecond: 300_000})
 		resp := a.begin(t, parked, c.header...)
 		first := make([]byte, 1000)
@@ -369,7 +371,7 @@ func TestDocumentGoesOnOverALostConnection(t *testing.T) {
 func TestMendedRowIsNotMixedIn(t *testing.T) {
 	direct := database(t)
 	network, pool := through(t, direct)
-	a := start(t, readmodel.NewExports(pool))
+	a := start(t, export.NewExports(pool))
 	network.Set(tcpproxy.Shape{BytesPerSecond: 300_000})
 	resp := a.begin(t, parked)
 	if _, err := io.ReadFull(resp.Body, make([]byte, 1000)); err != nil {
@@ -395,7 +397,7 @@ UPDATE export_g1.account_export SET position = position WHERE account_id = $1 AN
 // and others are served.
 func TestFullSpoolDisk(t *testing.T) {
 	pool := database(t)
-	a := start(t, readmodel.NewExports(pool, readmodel.Limits{Memory: 1 << 20, Dir: t.TempDir()}))
+	a := start(t, export.NewExports(pool, export.Limits{Memory: 1 << 20, Dir: t.TempDir()}))
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		t.Fatal(err)
@@ -425,7 +427,7 @@ func TestFullSpoolDisk(t *testing.T) {
 func TestRanges(t *testing.T) {
 	const none = "none"
 	pool := database(t)
-	a := start(t, readmodel.NewExports(pool))
+	a := start(t, export.NewExports(pool))
 	medium, large := events.UUID{20}, events.UUID{21}
 	paged(t, pool, medium, 25, 4000)
 	paged(t, pool, large, 300, 4000)

@@ -7,12 +7,12 @@ import (
 	"testing"
 
 	"accountexport/events"
-	"accountexport/readmodel"
+	"accountexport/readmodel/export"
 )
 
 // crowd has many clients read all kinds of accounts at the same time, and
 // calls check for each answer.
-func crowd(t *testing.T, x *readmodel.Exports, check func(account events.UUID, d *readmodel.Document, err error)) (reads int64) {
+func crowd(t *testing.T, x *export.Exports, check func(account events.UUID, d *export.Document, err error)) (reads int64) {
 	t.Helper()
 	const clients, rounds = 40, 50
 	accounts := []events.UUID{complete, incomplete, erased, unknown, {9}, complete}
@@ -37,14 +37,14 @@ func crowd(t *testing.T, x *readmodel.Exports, check func(account events.UUID, d
 // with it.
 func TestReadsAtOnceShareStatements(t *testing.T) {
 	pool := database(t)
-	x := readmodel.NewExports(pool)
+	x := export.NewExports(pool)
 	alone, err := x.Open(t.Context(), complete)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[events.UUID]readmodel.State{complete: readmodel.Complete, incomplete: readmodel.Incomplete, erased: readmodel.Erased}
+	want := map[events.UUID]export.State{complete: export.Complete, incomplete: export.Incomplete, erased: export.Erased}
 	before := pool.Stat().AcquireCount()
-	reads := crowd(t, x, func(account events.UUID, d *readmodel.Document, err error) {
+	reads := crowd(t, x, func(account events.UUID, d *export.Document, err error) {
 		if err != nil {
 			t.Errorf("%s: %v", account, err)
 			return
@@ -83,7 +83,7 @@ func TestBrokenRowConcernsItsAccountOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	crowd(t, readmodel.NewExports(pool), func(account events.UUID, d *readmodel.Document, err error) {
+	crowd(t, export.NewExports(pool), func(account events.UUID, d *export.Document, err error) {
 		if (err != nil) != (account == incomplete) {
 			t.Errorf("%s: %v", account, err)
 		}

@@ -15,7 +15,8 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/local/tcpproxy"
-	"accountexport/readmodel"
+	"accountexport/readmodel/connect"
+	"accountexport/readmodel/export"
 )
 
 // troubled is an API whose database is in some trouble.
@@ -25,7 +26,7 @@ type troubled struct {
 	direct  *pgxpool.Pool // without that trouble
 	network *tcpproxy.Proxy
 	url     *url.URL // what the API is told
-	limits  readmodel.Limits
+	limits  export.Limits
 	end     context.CancelFunc // of the waiting for positions
 }
 
@@ -70,13 +71,13 @@ func (d *troubled) set(name, value string) {
 // start starts the API; what the trouble is may come before or after.
 func (d *troubled) start() {
 	d.t.Helper()
-	pool, err := readmodel.OpenPool(d.t.Context(), d.url.String())
+	pool, err := connect.OpenPool(d.t.Context(), d.url.String())
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(pool.Close)
 	d.t.Cleanup(func() { d.network.Cut() }) // before the pool closes, which waits for its connections
-	exports, waits := readmodel.NewExports(pool, d.limits), readmodel.NewWaits(pool, slog.New(slog.DiscardHandler))
+	exports, waits := export.NewExports(pool, d.limits), export.NewWaits(pool, slog.New(slog.DiscardHandler))
 	waits.Beside(exports)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -141,7 +142,7 @@ func TestTroubleIsNamed(t *testing.T) {
 			d.start()
 		}, "busy", reasonBusy, nil},
 		{"no room for documents, which clients are slow to take", func(d *troubled) {
-			d.limits = readmodel.Limits{Memory: 1, Dir: d.t.TempDir(), Files: 36 << 20}
+			d.limits = export.Limits{Memory: 1, Dir: d.t.TempDir(), Files: 36 << 20}
 			d.served()
 			resp := d.begin(d.t, parked)
 			go func() { // as slowly as it may
@@ -183,11 +184,11 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND que
 		{"no such database", func(d *troubled) { d.url.Path = "/no_such_database"; d.start() }, "not-set-up", reasonDatabase, nil},
 
 		{"the document has never room", func(d *troubled) {
-			d.limits = readmodel.Limits{Memory: 1, Dir: d.t.TempDir(), Files: 1 << 20}
+			d.limits = export.Limits{Memory: 1, Dir: d.t.TempDir(), Files: 1 << 20}
 			d.served()
 		}, "no-room", reasonOther, []string{large}},
 		{"the folder for documents is gone", func(d *troubled) {
-			d.limits = readmodel.Limits{Memory: 1, Dir: d.t.TempDir() + "/gone"}
+			d.limits = export.Limits{Memory: 1, Dir: d.t.TempDir() + "/gone"}
 			d.served()
 		}, "no-room", reasonOther, []string{large}},
 		{"the program is ending", func(d *troubled) { d.served(); d.end() }, "ending", reasonOther, []string{position}},

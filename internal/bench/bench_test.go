@@ -18,6 +18,7 @@ import (
 	"accountexport/internal/stream"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/store"
 )
 
 func TestMain(m *testing.M) { os.Exit(m.Run()) }
@@ -75,7 +76,7 @@ func (s *stack) run(b *testing.B, opt engine.Options) (stop func()) {
 // runAs is run for one of several replicas.
 func (s *stack) runAs(b *testing.B, name string, opt engine.Options) (stop func()) {
 	b.Helper()
-	store := readmodel.NewStore(s.pool, name, quiet())
+	store := store.NewStore(s.pool, name, quiet())
 	opt.Logger, opt.Guard = quiet(), stream.Guard
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)

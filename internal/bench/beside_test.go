@@ -11,7 +11,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/acts"
 	"accountexport/projections/engine"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // BenchmarkBeside measures the time from acknowledged to visible, at 200 events a
@@ -94,7 +94,7 @@ func (s *stack) refold(b *testing.B, id events.UUID) time.Duration {
 	if err := f.Account(b.Context(), id); err != nil {
 		b.Error(err)
 	}
-	if sums, err := readmodel.Sums(b.Context(), s.pool, []events.UUID{id}); err != nil || sums[id].Messages == 0 {
+	if sums, err := admin.Sums(b.Context(), s.pool, []events.UUID{id}); err != nil || sums[id].Messages == 0 {
 		b.Error("nothing was refolded", err)
 	}
 	return time.Since(began)

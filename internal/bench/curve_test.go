@@ -24,6 +24,9 @@ import (
 	"accountexport/internal/local/tcpproxy"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/connect"
+	"accountexport/readmodel/export"
+	"accountexport/readmodel/store"
 )
 
 // shape is documents of one size.
@@ -104,7 +107,7 @@ func newCurve(b *testing.B, shapes []*shape) *curve {
 		b.Fatal(err)
 	}
 	defer pool.Close()
-	store := readmodel.NewStore(pool, "bench", quiet())
+	store := store.NewStore(pool, "bench", quiet())
 	if _, err := store.Acquire(ctx, engine.StreamInfo{Name: "S", Created: time.Now(), Partitions: 16}); err != nil {
 		b.Fatal(err)
 	}
@@ -121,7 +124,7 @@ func newCurve(b *testing.B, shapes []*shape) *curve {
 SELECT convert_to(string_agg(format('{"id":"sbx_%s","template":"code-interpreter-v1","status":"running","metadata":{"env":"production","run":"%s","owner":"%s"},"started_at":"2026-03-25T07:12:21.11211Z","destroyed_at":null,"created_at":"2026-03-25T07:12:21.11211Z","updated_at":"2026-03-25T07:12:21.11211Z"}',
     left(md5(seed || i), 16), md5(seed || i || 'r'), left(md5(seed || i || 'o'), 8)), ','), 'UTF8') FROM generate_series(1, n) i $$`)
 	execute(`CREATE TABLE bare (account_id uuid, n integer, document bytea COMPRESSION lz4, PRIMARY KEY (account_id, n))`)
-	exports := readmodel.NewExports(pool)
+	exports := export.NewExports(pool)
 	for i, sh := range shapes {
 		const one, page = 330, 11 // bytes of a sandbox, and sandboxes of a page
 		all := max(0, sh.bytes-800) / one
@@ -182,7 +185,7 @@ func (s *curve) open(b *testing.B, far bool) (bare, ours string) {
 		at = s.far
 	}
 	pool := func() *pgxpool.Pool {
-		p, err := readmodel.OpenPool(b.Context(), at)
+		p, err := connect.OpenPool(b.Context(), at)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -214,7 +217,7 @@ func (s *curve) open(b *testing.B, far bool) (bare, ours string) {
 		}
 	}))
 	b.Cleanup(server.Close)
-	return server.Listener.Addr().String(), serveOurs(b, readmodel.NewExports(pool()))
+	return server.Listener.Addr().String(), serveOurs(b, export.NewExports(pool()))
 }
 
 // comparison is of both, taken in turns: rates, how ours has its p99 to that of

@@ -14,6 +14,7 @@ import (
 	"accountexport/events"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/export"
 )
 
 // BenchmarkLive measures how long after the publisher's acknowledgement an
@@ -31,7 +32,7 @@ func BenchmarkLive(b *testing.B) {
 		b.Fatal(err)
 	}
 	s.reached(b, info.Last)
-	exports := readmodel.NewExports(s.pool)
+	exports := export.NewExports(s.pool)
 	copyDocuments(b, s, exports, ids)
 	w := watch(b, s)
 	for b.Loop() {

@@ -11,7 +11,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/workload"
-	"accountexport/readmodel"
+	"accountexport/readmodel/store"
 )
 
 // BenchmarkRebuild measures `projector rebuild`, the program itself from its
@@ -93,7 +93,7 @@ func (s *stack) liveNothing(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	store := readmodel.NewStore(s.pool, "bench", quiet())
+	store := store.NewStore(s.pool, "bench", quiet())
 	defer store.Close(b.Context())
 	if _, err := store.Acquire(b.Context(), info); err != nil {
 		b.Fatal(err)

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/term"
 
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // live runs the simulated control plane and shows what happens, until ctx ends.
@@ -136,7 +136,7 @@ func (s *stack) measure(ctx context.Context) (figures, error) {
 		return f, err
 	}
 	f.published = int64(info.Last)
-	st, err := readmodel.Inspect(ctx, s.pool)
+	st, err := admin.Inspect(ctx, s.pool)
 	if err != nil {
 		return f, err
 	}
@@ -151,6 +151,6 @@ func (s *stack) measure(ctx context.Context) (figures, error) {
 	// Partitions without a message are moved on once a second only.
 	f.lag = max(0, int64(info.Last)-max(int64(low), f.projected))
 	f.parked = st.Parked
-	f.documents, err = readmodel.CountAccounts(ctx, s.pool)
+	f.documents, err = admin.CountAccounts(ctx, s.pool)
 	return f, err
 }

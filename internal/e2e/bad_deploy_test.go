@@ -13,7 +13,8 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/local/testrun"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/export"
 )
 
 // deploy is a control plane that made two mistakes at once in everybody's
@@ -159,7 +160,7 @@ func TestABadDeploy(t *testing.T) {
 		return err
 	})
 	run(newer, 1, "none is with \"found a text\"", "parked", "retry", "--reason", "found a text")
-	exports := readmodel.NewExports(s.pool)
+	exports := export.NewExports(s.pool)
 	for i, id := range d.accounts {
 		doc, err := exports.Open(t.Context(), id)
 		if err != nil {
@@ -218,6 +219,6 @@ func groupsOf(t *testing.T, out string) map[string]int {
 
 // counting are the parked messages that count.
 func counting(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
-	st, err := readmodel.Inspect(ctx, pool)
+	st, err := admin.Inspect(ctx, pool)
 	return st.Parked, err
 }

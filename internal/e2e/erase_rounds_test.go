@@ -15,6 +15,8 @@ import (
 	"accountexport/internal/workload"
 	"accountexport/projections"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/export"
 )
 
 const another = "5c90c3cc-0d44-4b50-8888-8dd25736052a"
@@ -98,11 +100,11 @@ func (s *system) mustBeErased(t *testing.T, account string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := readmodel.NewExports(s.pool).Meta(t.Context(), uuid(t, account))
+	m, err := export.NewExports(s.pool).Meta(t.Context(), uuid(t, account))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.State != readmodel.Erased || m.Position != first.Position || first.Position == 0 {
+	if m.State != export.Erased || m.Position != first.Position || first.Position == 0 {
 		t.Errorf("account %s is %s at %d, and the stream holds its erasure at %d", account, stateName(m.State), m.Position, first.Position)
 	}
 	var positions []uint64
@@ -115,7 +117,7 @@ func (s *system) mustBeErased(t *testing.T, account string) {
 	if !slices.Equal(positions, []uint64{first.Position}) {
 		t.Errorf("the stream holds messages %v of account %s, want %d alone", positions, account, first.Position)
 	}
-	e, err := readmodel.FindErasure(t.Context(), s.pool, uuid(t, account))
+	e, err := admin.FindErasure(t.Context(), s.pool, uuid(t, account))
 	if err != nil || e.Position != first.Position {
 		t.Errorf("the ledger has %+v, %v", e, err)
 	}
@@ -166,8 +168,8 @@ func TestErasureOutlivesARollback(t *testing.T) {
 	run("rollback")
 	s.marked(t, someone, 2)
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	m, err := readmodel.NewExports(s.pool).Meta(t.Context(), uuid(t, someone))
-	if err != nil || m.State != readmodel.Erased {
+	m, err := export.NewExports(s.pool).Meta(t.Context(), uuid(t, someone))
+	if err != nil || m.State != export.Erased {
 		t.Errorf("the account is %s, %v", stateName(m.State), err)
 	}
 	s.erase(t, someone, 0, nothingLeft)
@@ -299,7 +301,7 @@ func TestErasuresAtOnce(t *testing.T) {
 	}
 	s.noTraces(t)
 	s.mustBeErased(t, someone)
-	if m, err := readmodel.NewExports(s.pool).Meta(t.Context(), uuid(t, someone)); err != nil || m.Position != before.Last+1 {
+	if m, err := export.NewExports(s.pool).Meta(t.Context(), uuid(t, someone)); err != nil || m.Position != before.Last+1 {
 		t.Errorf("erased at %d, %v, and published at %d", m.Position, err, before.Last+1)
 	}
 }

@@ -15,7 +15,9 @@ import (
 	"accountexport/events"
 	"accountexport/internal/workload"
 	"accountexport/projections/engine"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/export"
+	"accountexport/readmodel/store"
 )
 
 // TestManyLanesAndNoCache folds a hostile stream by four lanes with batches of
@@ -33,7 +35,7 @@ func TestManyLanesAndNoCache(t *testing.T) {
 			t.Fatal(i, err)
 		}
 	}
-	store := readmodel.NewStore(s.pool, "test", slog.New(slog.DiscardHandler))
+	store := store.NewStore(s.pool, "test", slog.New(slog.DiscardHandler))
 	defer store.Close(context.Background())
 	p := engine.New(s.client, store, engine.Options{Lanes: 4, CacheBytes: 1, Tick: 20 * time.Millisecond,
 		Batch: engine.Bound{Events: 9, Bytes: 1 << 20}, Read: engine.Bound{Events: 40, Bytes: 1 << 20},
@@ -154,15 +156,15 @@ func TestRecreatedStreamIsRefused(t *testing.T) {
 func (s *system) documents(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
-	exports := readmodel.NewExports(s.pool)
-	err := readmodel.EachAccount(t.Context(), s.pool, func(id events.UUID) error {
+	exports := export.NewExports(s.pool)
+	err := admin.EachAccount(t.Context(), s.pool, func(id events.UUID) error {
 		d, err := exports.Open(t.Context(), id)
 		if err != nil {
 			return err
 		}
 		defer d.Close()
 		fmt.Fprintf(&all, "%s %s ", id, d.ETag())
-		if d.State == readmodel.Complete {
+		if d.State == export.Complete {
 			_, err = d.WriteTo(&all)
 		}
 		return err

@@ -10,7 +10,7 @@ import (
 	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
 	"accountexport/projections"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // remove removes messages as an erasure does: they are noted before.
@@ -18,7 +18,7 @@ func (s *system) remove(t *testing.T, positions ...uint64) {
 	t.Helper()
 	info, err := s.client.Info(t.Context())
 	if err == nil {
-		err = readmodel.BookRemovals(t.Context(), s.pool, info, positions)
+		err = admin.BookRemovals(t.Context(), s.pool, info, positions)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func (s *system) explained(t *testing.T) (explained, missing uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := readmodel.FindMissing(t.Context(), s.pool, info)
+	m, err := admin.FindMissing(t.Context(), s.pool, info)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestErasuresAreNoGaps(t *testing.T) {
 	s.publishSome(t)
 	info, err := s.client.Info(t.Context())
 	if err == nil {
-		err = readmodel.BookRemovals(t.Context(), s.pool, info, noted[1:])
+		err = admin.BookRemovals(t.Context(), s.pool, info, noted[1:])
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"accountexport/internal/workload"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // evenly says what keeps the 16 partitions from being shared so by the live
 // members.
 func (s *system) evenly(want ...int) func(context.Context) error {
 	return func(ctx context.Context) error {
-		st, err := readmodel.Inspect(ctx, s.pool)
+		st, err := admin.Inspect(ctx, s.pool)
 		if err != nil {
 			return err
 		}

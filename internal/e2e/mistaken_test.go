@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // entered imports an account into the ledger as another life of the stream would
@@ -92,7 +92,7 @@ func TestRebuildOfAnotherStreamErasesNobody(t *testing.T) {
 	if status != 0 {
 		t.Fatalf("exit %d: %s", status, out)
 	}
-	e, err := readmodel.FindErasure(t.Context(), production.pool, uuid(t, someone))
+	e, err := admin.FindErasure(t.Context(), production.pool, uuid(t, someone))
 	if err != nil || e.Position != first.Position {
 		t.Errorf("cut over to, the ledger has %+v, %v, want position %d", e, err, first.Position)
 	}

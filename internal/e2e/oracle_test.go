@@ -13,7 +13,7 @@ import (
 	"accountexport/internal/workload"
 	"accountexport/projections"
 	"accountexport/projections/engine"
-	"accountexport/readmodel"
+	"accountexport/readmodel/store"
 )
 
 // TestFoldAgreesWithOracle folds random and hostile streams by this program
@@ -93,7 +93,7 @@ func TestCountsAgreeWithOracle(t *testing.T) {
 	if err := s.publish(t.Context(), workload.New(3, workload.Config{Accounts: 20, HostileShare: 0.4, ErasureShare: 0.003}), 5000, 0); err != nil {
 		t.Fatal(err)
 	}
-	store := readmodel.NewStore(s.pool, "test", slog.New(slog.DiscardHandler))
+	store := store.NewStore(s.pool, "test", slog.New(slog.DiscardHandler))
 	defer store.Close(context.Background())
 	got := counts{}
 	p := engine.New(s.client, store, engine.Options{Observer: got, Batch: engine.Bound{Events: 97, Bytes: 1 << 20}})

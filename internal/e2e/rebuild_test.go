@@ -19,7 +19,7 @@ import (
 	"accountexport/internal/local/tcpproxy"
 	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
-	"accountexport/readmodel"
+	"accountexport/readmodel/export"
 )
 
 // TestRebuildWithoutAGap rebuilds 21,000 messages, 130,000 at length, while
@@ -155,7 +155,7 @@ func (s *system) readAll(t *testing.T) (end func() int) {
 	t.Helper()
 	accounts := s.accounts(t)
 	ctx, stop := context.WithCancel(t.Context())
-	exports := readmodel.NewExports(s.pool)
+	exports := export.NewExports(s.pool)
 	count := make(chan int, 1)
 	go func() {
 		n := 0
@@ -175,14 +175,14 @@ func (s *system) readAll(t *testing.T) (end func() int) {
 				return
 			}
 			var body writer
-			if d.State == readmodel.Complete {
+			if d.State == export.Complete {
 				_, err = d.WriteTo(&body)
 			}
 			d.Close()
 			if ctx.Err() != nil {
 				return // whatever was being read then was broken off
 			}
-			if err != nil || d.State == readmodel.Complete && !json.Valid(body) {
+			if err != nil || d.State == export.Complete && !json.Valid(body) {
 				t.Errorf("read %d: %v", n, err)
 			}
 			if d.Position < last[account] {

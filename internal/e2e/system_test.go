@@ -19,7 +19,9 @@ import (
 	"accountexport/internal/stream"
 	"accountexport/internal/workload"
 	"accountexport/projections"
-	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/connect"
+	"accountexport/readmodel/export"
 )
 
 // system is a NATS server, a database, and what the programs are told of them.
@@ -131,7 +133,7 @@ func (s *system) slowly(t *testing.T, bytesPerSecond int) (url string) {
 func (s *system) closePool() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	readmodel.ClosePool(ctx, s.pool)
+	connect.ClosePool(ctx, s.pool)
 }
 
 // publish publishes n messages of a workload, paced over about the duration.
@@ -166,7 +168,7 @@ func (s *system) caughtUp(ctx context.Context) error {
 
 // reached says what keeps the live generation from having all up to a position.
 func (s *system) reached(ctx context.Context, position uint64) error {
-	st, err := readmodel.Inspect(ctx, s.pool)
+	st, err := admin.Inspect(ctx, s.pool)
 	if err != nil {
 		return err
 	}
@@ -224,7 +226,7 @@ func (s *system) compare(t testing.TB, want *oracle.Fold, messages int) (account
 	s.verifyCounts(t, want, messages)
 	s.verifyParked(t, want)
 	s.saysAll(t)
-	exports := readmodel.NewExports(s.pool)
+	exports := export.NewExports(s.pool)
 	for _, id := range want.Accounts() {
 		w := want.Account(id)
 		account, err := events.ParseUUID(id)
@@ -239,7 +241,7 @@ func (s *system) compare(t testing.TB, want *oracle.Fold, messages int) (account
 			t.Errorf("account %s: %s at %d with %d parked, oracle has %s at %d with %d", id, stateName(d.State), d.Position,
 				d.Parked, w.State, w.Position, w.Parked)
 		}
-		if d.State == readmodel.Complete {
+		if d.State == export.Complete {
 			var body writer
 			if _, err := d.WriteTo(&body); err != nil {
 				t.Fatal(err)
@@ -265,16 +267,16 @@ func (w *writer) Write(p []byte) (int, error) {
 
 var _ io.Writer = (*writer)(nil)
 
-func stateName(s readmodel.State) oracle.State {
-	return map[readmodel.State]oracle.State{readmodel.NotHeard: oracle.NeverHeardOf, readmodel.Incomplete: oracle.Incomplete,
-		readmodel.Complete: oracle.Complete, readmodel.Erased: oracle.Erased}[s]
+func stateName(s export.State) oracle.State {
+	return map[export.State]oracle.State{export.NotHeard: oracle.NeverHeardOf, export.Incomplete: oracle.Incomplete,
+		export.Complete: oracle.Complete, export.Erased: oracle.Erased}[s]
 }
 
 // verifyCounts: every message is counted, in the outcome that the oracle gives
 // it, and in no other.
 func (s *system) verifyCounts(t testing.TB, want *oracle.Fold, messages int) {
 	t.Helper()
-	st, err := readmodel.Inspect(t.Context(), s.pool)
+	st, err := admin.Inspect(t.Context(), s.pool)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +309,7 @@ func (s *system) verifyParked(t testing.TB, want *oracle.Fold) {
 	for _, p := range want.ParkedMessages() {
 		parked[p.Position] = p.Account
 	}
-	err := readmodel.ListParked(t.Context(), s.pool, readmodel.ParkedFilter{}, 1<<30, func(m readmodel.Parked) error {
+	err := admin.ListParked(t.Context(), s.pool, admin.ParkedFilter{}, 1<<30, func(m admin.Parked) error {
 		account, there := parked[m.Position]
 		if delete(parked, m.Position); !there {
 			t.Errorf("message %d is parked (%s), and by the oracle it is not", m.Position, m.Reason)

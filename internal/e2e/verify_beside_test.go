@@ -6,13 +6,13 @@ import (
 	"time"
 
 	"accountexport/internal/workload"
-	"accountexport/readmodel"
+	"accountexport/readmodel/export"
 )
 
 // served is how long the document of someone is; -1 where there is none.
 func (s *system) served(t *testing.T) int64 {
 	t.Helper()
-	d, err := readmodel.NewExports(s.pool).Open(t.Context(), uuid(t, someone))
+	d, err := export.NewExports(s.pool).Open(t.Context(), uuid(t, someone))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,13 +1,14 @@
 package engine
 
 import (
-	"accountexport/projections"
 	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountexport/projections"
 )
 
 // endsTooEarly is the part of a guard that is about the stream's end.

@@ -1,13 +1,13 @@
 package engine
 
 import (
-	"accountexport/projections"
-	"accountexport/projections/internal/script"
 	"fmt"
 	"testing"
 	"time"
 
 	"accountexport/events"
+	"accountexport/projections"
+	"accountexport/projections/internal/script"
 )
 
 func accountOf(n int) *projections.Account {

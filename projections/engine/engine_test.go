@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"accountexport/projections"
-	"accountexport/projections/internal/script"
 	"context"
 	"errors"
 	"log/slog"
@@ -11,6 +9,8 @@ import (
 	"time"
 
 	"accountexport/events"
+	"accountexport/projections"
+	"accountexport/projections/internal/script"
 )
 
 // engine is a projector on a source and a store in memory, within a bubble

@@ -1,9 +1,10 @@
 package engine
 
 import (
-	"accountexport/projections"
 	"context"
 	"fmt"
+
+	"accountexport/projections"
 )
 
 // feed reads ahead: one read is under way or waits to be taken while the one

@@ -1,14 +1,14 @@
 package engine
 
 import (
-	"accountexport/projections"
-	"accountexport/projections/internal/script"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
 
 	"accountexport/events"
+	"accountexport/projections"
+	"accountexport/projections/internal/script"
 )
 
 // generator makes random streams: few accounts with much in them, so that

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"accountexport/internal/local/testrun"
 	"context"
 	"fmt"
 	"slices"
@@ -9,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountexport/internal/local/testrun"
 )
 
 // unruly is a replica's store in a world where everything happens at the worst

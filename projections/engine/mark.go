@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"accountexport/projections"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"accountexport/projections"
 )
 
 // Mark tells a message from any other that may come to be at its position.

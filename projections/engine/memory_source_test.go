@@ -1,13 +1,14 @@
 package engine
 
 import (
-	"accountexport/projections"
-	"accountexport/projections/internal/script"
 	"context"
 	"errors"
 	"math/rand/v2"
 	"sort"
 	"sync"
+
+	"accountexport/projections"
+	"accountexport/projections/internal/script"
 )
 
 // memorySource is a stream in memory. Every read returns a random part of what

@@ -1,8 +1,9 @@
 package engine
 
 import (
-	"accountexport/projections"
 	"strings"
+
+	"accountexport/projections"
 )
 
 // Partition is the partition, of those that the generation was folded with,

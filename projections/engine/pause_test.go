@@ -1,11 +1,12 @@
 package engine
 
 import (
-	"accountexport/projections/internal/script"
 	"context"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountexport/projections/internal/script"
 )
 
 // setPaused has the store refuse all that projectors do with it, or no longer.

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"accountexport/internal/local/testrun"
-	"accountexport/projections"
 	"context"
 	"fmt"
 	"log/slog"
@@ -12,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"accountexport/events"
+	"accountexport/internal/local/testrun"
+	"accountexport/projections"
 )
 
 // TestEngineAgreesWithFold folds random streams by RunToEnd in batches of many

@@ -1,11 +1,12 @@
 package engine
 
 import (
-	"accountexport/internal/local/testrun"
-	"accountexport/projections"
 	"slices"
 	"testing"
 	"testing/synctest"
+
+	"accountexport/internal/local/testrun"
+	"accountexport/projections"
 )
 
 // TestErasedIsNotFoldedFromWhatWasReadAhead: messages that were read ahead, and

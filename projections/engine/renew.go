@@ -1,12 +1,13 @@
 package engine
 
 import (
-	"accountexport/projections"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+
+	"accountexport/projections"
 )
 
 // without goes on where a commit was refused since partitions of it were fenced:

@@ -1,14 +1,15 @@
 package engine
 
 import (
-	"accountexport/internal/local/testrun"
-	"accountexport/projections"
 	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountexport/internal/local/testrun"
+	"accountexport/projections"
 )
 
 // touch does to a partition's projector what a refold does.

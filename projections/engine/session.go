@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"accountexport/projections"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"accountexport/projections"
 )
 
 // session is one stretch of work from the checkpoints on, until the first

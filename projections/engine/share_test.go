@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"accountexport/internal/local/testrun"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"accountexport/internal/local/testrun"
 )
 
 // deadAfter is how long a replica of the tests may be silent.

@@ -1,9 +1,10 @@
 package engine
 
 import (
-	"accountexport/projections"
 	"context"
 	"time"
+
+	"accountexport/projections"
 )
 
 // StreamInfo is what a stream says of itself.

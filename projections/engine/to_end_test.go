@@ -1,12 +1,13 @@
 package engine
 
 import (
-	"accountexport/projections"
 	"context"
 	"log/slog"
 	"sync"
 	"testing"
 	"time"
+
+	"accountexport/projections"
 )
 
 // vanishing removes the stream's last message as soon as it was seen, before it

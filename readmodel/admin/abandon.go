@@ -1,0 +1,59 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/readmodel"
+	"accountexport/readmodel/internal/pg"
+)
+
+// GiveUp gives up a generation that is being built: whoever builds it is fenced,
+// and begins another.
+func GiveUp(ctx context.Context, pool *pgxpool.Pool, number int64) error {
+	return pg.RetryTx(ctx, pool, func(tx pgx.Tx) error {
+		// It may be about to be live.
+		if _, err := tx.Exec(ctx, `SELECT FROM export.generations WHERE generation = $1 FOR UPDATE`, number); err != nil {
+			return fmt.Errorf("give up generation %d: %w", number, err)
+		}
+		g, err := readmodel.FindGeneration(ctx, tx, number)
+		if err != nil || g.State != readmodel.StateBuilding || g.Reviving() {
+			return err
+		}
+		if err := readmodel.SetState(ctx, tx, number, readmodel.StateFailed); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1`, number); err != nil {
+			return fmt.Errorf("give up generation %d: %w", number, err)
+		}
+		return nil
+	})
+}
+
+// Retire gives up reviving a generation.
+func Retire(ctx context.Context, pool *pgxpool.Pool, number int64) error {
+	return pg.RetryTx(ctx, pool, func(tx pgx.Tx) error {
+		g, err := readmodel.FindGeneration(ctx, tx, number)
+		if err != nil || !g.Reviving() {
+			return err
+		}
+		return readmodel.SetState(ctx, tx, number, readmodel.StateRetired)
+	})
+}
+
+// AtWork tells whether anybody builds, cuts over or rolls back, by the lock that
+// whoever does so holds: where there is a generation that is being built and
+// nobody at work, it was abandoned.
+func AtWork(ctx context.Context, db pg.Querier) (atWork bool, err error) {
+	err = db.QueryRow(ctx, `
+SELECT EXISTS (SELECT FROM pg_locks, (SELECT hashtext('accountexport rebuild')::bigint AS key) k
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND classid::bigint = (k.key >> 32) & 4294967295 AND objid::bigint = k.key & 4294967295)`).Scan(&atWork)
+	if err != nil {
+		return false, fmt.Errorf("look for a rebuild: %w", err)
+	}
+	return atWork, nil
+}

@@ -1,0 +1,24 @@
+package admin
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/projections"
+)
+
+// SumUp sums up what a generation stores of some accounts, from nothing.
+func SumUp(ctx context.Context, pool *pgxpool.Pool, generation int64, accounts []events.UUID) (map[events.UUID]projections.Digest, error) {
+	out := map[events.UUID]projections.Digest{}
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		all, err := sumUp(ctx, tx, generation, accounts)
+		for id, s := range all {
+			out[id] = s.digest
+		}
+		return err
+	})
+	return out, err
+}

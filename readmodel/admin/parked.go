@@ -1,0 +1,198 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/readmodel"
+	"accountexport/readmodel/internal/pg"
+)
+
+// ParkedFilter says which parked messages are meant: those that everything in it
+// takes. The zero value means all of them.
+type ParkedFilter struct {
+	Account   *events.UUID
+	Type      string    // with or without controlplane.
+	Reason    string    // a part of the masked reason, in either case, see [events.MaskReason]
+	Since     time.Time // sent then or later, by the stream's own timestamp
+	From, To  uint64    // positions, both included; 0: no bound
+	Dismissed bool      // only those that no longer count
+}
+
+// Parked is a parked message as it is stored. What an unknown sender put there
+// is in Subject, Type, Headers and Payload, and what was found of it in Reason.
+type Parked struct {
+	Position  uint64
+	Partition int
+	Account   *events.UUID
+	SentAt    time.Time
+	Subject   string
+	Type      string
+	Reason    string
+	Headers   string
+	Payload   []byte
+
+	DismissedAt *time.Time // where it no longer counts
+	Note        string
+	Undismissed []Undismissed
+}
+
+// Undismissed is a dismissal that was taken back.
+type Undismissed struct {
+	DismissedAt, At time.Time
+	Dismissal, Note string
+}
+
+// parkedAtOnce are the messages of one page.
+const parkedAtOnce = 5000
+
+// takes tells whether a reason is meant. It is masked first, so that nobody looks
+// for values by it, and once for all that read alike.
+func (f *ParkedFilter) takes() func(reason string) bool {
+	if f.Reason == "" {
+		return func(string) bool { return true }
+	}
+	part, known := strings.ToLower(f.Reason), map[string]bool{}
+	return func(reason string) bool {
+		masked := events.MaskReason(reason)
+		is, ok := known[masked]
+		if !ok {
+			is = strings.Contains(strings.ToLower(masked), part)
+			known[masked] = is
+		}
+		return is
+	}
+}
+
+// ListParked calls each with the parked messages of the live generation that are
+// meant, in stream order, without headers and payload, at most limit of them.
+// The pages are read one after the other: what is parked meanwhile may be in.
+func ListParked(ctx context.Context, pool *pgxpool.Pool, f ParkedFilter, limit int, each func(Parked) error) error {
+	g, err := readmodel.Live(ctx, pool)
+	if err != nil {
+		return err
+	}
+	return f.list(ctx, pool, g, limit, each)
+}
+
+func (f *ParkedFilter) list(ctx context.Context, db pg.Querier, g readmodel.Generation, limit int, each func(Parked) error) error {
+	takes, after := f.takes(), int64(0)
+	if f.From > 0 {
+		after = int64(f.From) - 1
+	}
+	for limit > 0 {
+		most := parkedAtOnce
+		if f.Reason == "" && !f.Dismissed {
+			most = min(most, limit)
+		}
+		page, err := f.page(ctx, db, g, after, most)
+		if err != nil {
+			return fmt.Errorf("list parked messages: %w", err)
+		}
+		for _, p := range page {
+			if limit == 0 || f.Dismissed && p.DismissedAt == nil || !takes(p.Reason) {
+				continue
+			}
+			limit--
+			if err := each(p); err != nil {
+				return err
+			}
+		}
+		if len(page) < most {
+			return nil
+		}
+		after = int64(page[len(page)-1].Position)
+	}
+	return nil
+}
+
+// page is what is meant after a position as far as the tables tell it, with the
+// dismissals: by two statements, each of which goes by an index whatever the
+// server knows of tables that have only just been filled. (Joined, 20,000 took it
+// two minutes.)
+func (f *ParkedFilter) page(ctx context.Context, db pg.Querier, g readmodel.Generation, after int64, most int) ([]Parked, error) {
+	var since *time.Time
+	if !f.Since.IsZero() {
+		since = &f.Since
+	}
+	rows, err := db.Query(ctx, readmodel.InSchema(g.Number, `
+SELECT position, partition, account_id, sent_at, subject, type, reason FROM {schema}.parked
+WHERE position > $1 AND ($2::uuid IS NULL OR account_id = $2) AND ($4::bigint = 0 OR position <= $4)
+    AND ($5::text = '' OR type IN ($5, 'controlplane.' || $5)) AND ($6::timestamptz IS NULL OR sent_at >= $6)
+ORDER BY position LIMIT $3`),
+		after, (*[16]byte)(f.Account), most, int64(f.To), f.Type, since)
+	if err != nil {
+		return nil, err
+	}
+	page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p Parked, err error) {
+		var id *[16]byte
+		err = row.Scan(&p.Position, &p.Partition, &id, &p.SentAt, &p.Subject, &p.Type, &p.Reason)
+		p.Account = (*events.UUID)(id)
+		return p, err
+	})
+	if err != nil || len(page) == 0 {
+		return page, err
+	}
+	rows, err = db.Query(ctx, `
+SELECT position, dismissed_at, note FROM export.dismissals
+WHERE stream_name = $1 AND stream_created = $2 AND position BETWEEN $3 AND $4 ORDER BY position`,
+		g.Stream.Name, g.Stream.Created, int64(page[0].Position), int64(page[len(page)-1].Position))
+	if err != nil {
+		return nil, err
+	}
+	var position uint64
+	var at time.Time
+	var note string
+	i := 0
+	_, err = pgx.ForEachRow(rows, []any{&position, &at, &note}, func() error {
+		for i < len(page) && page[i].Position < position {
+			i++
+		}
+		if i < len(page) && page[i].Position == position {
+			page[i].DismissedAt, page[i].Note = new(at), note
+		}
+		return nil
+	})
+	return page, err
+}
+
+// FindParked reads one parked message of the live generation, whole;
+// [accountexport/readmodel.ErrNotFound] where none is parked at the position.
+func FindParked(ctx context.Context, pool *pgxpool.Pool, position uint64) (Parked, error) {
+	p := Parked{Position: position}
+	g, err := readmodel.Live(ctx, pool)
+	if err != nil {
+		return p, err
+	}
+	var id *[16]byte
+	var headers []byte
+	err = pool.QueryRow(ctx, readmodel.InSchema(g.Number, `
+SELECT p.partition, p.account_id, p.sent_at, p.subject, p.type, p.reason, p.headers, p.payload, d.dismissed_at, coalesce(d.note, '')
+FROM {schema}.parked p LEFT JOIN export.dismissals d ON d.stream_name = $2 AND d.stream_created = $3 AND d.position = p.position
+WHERE p.position = $1`), int64(position), g.Stream.Name, g.Stream.Created).
+		Scan(&p.Partition, &id, &p.SentAt, &p.Subject, &p.Type, &p.Reason, &headers, &p.Payload, &p.DismissedAt, &p.Note)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, fmt.Errorf("parked message %d: %w", position, readmodel.ErrNotFound)
+	}
+	if err != nil {
+		return p, fmt.Errorf("parked message %d: %w", position, err)
+	}
+	p.Account, p.Headers = (*events.UUID)(id), string(headers)
+	rows, err := pool.Query(ctx, `
+SELECT dismissed_at, undismissed_at, dismissal_note, note FROM export.undismissals
+WHERE stream_name = $1 AND stream_created = $2 AND position = $3 ORDER BY undismissed_at`, g.Stream.Name, g.Stream.Created, int64(position))
+	if err == nil {
+		p.Undismissed, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Undismissed])
+	}
+	if err != nil {
+		return p, fmt.Errorf("parked message %d: %w", position, err)
+	}
+	return p, nil
+}

@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/projections/engine"
+	"accountexport/readmodel"
+	"accountexport/readmodel/internal/pg"
+)
+
+// StandStill pauses projecting: once it has returned, no checkpoint of any
+// generation moves, whichever program would move it, until [GoOn]. It waits for
+// the transactions at hand. Where it is paused already, since when and by whom
+// stays, and so does the note unless there is another one. On an error nothing
+// has changed.
+func StandStill(ctx context.Context, pool *pgxpool.Pool, by, note string) (p engine.Pause, already bool, err error) {
+	began := time.Now()
+	for {
+		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			p, already, err = standStill(ctx, tx, by, note)
+			return err
+		})
+		// What holds it up may be cut off by its successor, or stand in a circle
+		// with this.
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "55P03" && pg.Code != "40P01" && pg.Code != "40001" {
+			break
+		}
+		if time.Since(began) > standStillWithin {
+			err = fmt.Errorf("somebody's transaction, or a cut-over, has held the checkpoints for %v; run the same command again: %w",
+				standStillWithin, err)
+			break
+		}
+	}
+	if err != nil {
+		return p, false, fmt.Errorf("pause, nothing was changed: %w", readmodel.ExplainNoPauseTable(err))
+	}
+	readmodel.NotifyCommitted(ctx, pool, readmodel.MembersChannel)
+	return p, already, nil
+}
+
+// standStillWithin is how long whoever holds a checkpoint is waited for.
+const standStillWithin = 30 * time.Second
+
+func standStill(ctx context.Context, tx pgx.Tx, by, note string) (p engine.Pause, already bool, err error) {
+	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, pg.Milliseconds(standStillWithin)); err != nil {
+		return p, false, err
+	}
+	// Before any checkpoint, as cut-overs do.
+	if _, err := tx.Exec(ctx, `SELECT FROM export.generations ORDER BY generation FOR SHARE`); err != nil {
+		return p, false, err
+	}
+	err = tx.QueryRow(ctx, `
+INSERT INTO export.pause AS p (paused_by, note) VALUES ($1, $2)
+ON CONFLICT (only_one) DO UPDATE SET note = coalesce(nullif(excluded.note, ''), p.note)
+RETURNING paused_at, paused_by, note, xmax <> 0`, by, note).Scan(&p.Since, &p.By, &p.Note, &already)
+	if err != nil {
+		return p, false, err
+	}
+	// Whoever has moved one and is not through yet holds it. Who comes later
+	// finds the row.
+	if _, err := tx.Exec(ctx, `SELECT FROM export.checkpoints ORDER BY generation, partition FOR UPDATE`); err != nil {
+		return p, false, err
+	}
+	return p, already, nil
+}
+
+// GoOn ends the pause, and says which it was; nil where there was none.
+func GoOn(ctx context.Context, pool *pgxpool.Pool) (was *engine.Pause, err error) {
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		was = &engine.Pause{}
+		err := tx.QueryRow(ctx, `DELETE FROM export.pause RETURNING paused_at, paused_by, note`).Scan(&was.Since, &was.By, &was.Note)
+		if errors.Is(err, pgx.ErrNoRows) {
+			was = nil
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("resume: %w", readmodel.ExplainNoPauseTable(err))
+	}
+	readmodel.NotifyCommitted(ctx, pool, readmodel.MembersChannel)
+	return was, nil
+}

@@ -1,0 +1,128 @@
+package admin_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"accountexport/events"
+	"accountexport/internal/local/testrun"
+	"accountexport/internal/workload"
+	"accountexport/projections"
+	"accountexport/projections/engine"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/internal/readmodeltest"
+	"accountexport/readmodel/store"
+)
+
+var hostile = workload.Config{Accounts: 5, HostileShare: 0.1, ErasureShare: 0.001, LargeShare: 0.01}
+
+// TestRowsSayWhatWentIntoThem: however a stream is cut into batches, states
+// evicted and loaded between any two, with COPY or without, each row counts the
+// account's messages, and its digest is that of all that is stored.
+func TestRowsSayWhatWentIntoThem(t *testing.T) {
+	log := readmodeltest.NewBusyLog(testrun.Seed(t), 2000, hostile)
+	pool, live := readmodeltest.Open(t)
+	log.Into(t, live, engine.Options{CacheBytes: 1, Lanes: 2, Batch: engine.Bound{Events: 60, Bytes: 1 << 20}})
+	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
+	t.Cleanup(func() { builder.Close(t.Context()) })
+	log.Into(t, builder, engine.Options{CacheBytes: 1 << 20, Batch: engine.Bound{Events: 100_000, Bytes: 1 << 30}})
+	want := log.Consumed(t)
+	ids := slices.Collect(maps.Keys(want))
+	one, other := readmodeltest.Says(t, pool, 1), readmodeltest.Says(t, pool, 2)
+	if diff := cmp.Diff(one, other); diff != "" {
+		t.Errorf("the same stream, cut in two ways:\n%s", diff)
+	}
+	for generation, rows := range map[int64]map[events.UUID]admin.Sum{1: one, 2: other} {
+		stored, err := admin.SumUp(t.Context(), pool, generation, ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, n := range want {
+			if rows[id].Messages != n || rows[id].Digest != stored[id] {
+				t.Errorf("generation %d: account %s says %+v, want %d messages, and of what is stored %s", generation, id, rows[id], n, stored[id])
+			}
+		}
+		if len(rows) != len(want) {
+			t.Errorf("generation %d: %d rows, want %d", generation, len(rows), len(want))
+		}
+	}
+	var pages, waiting, parked, erased int
+	if err := pool.QueryRow(t.Context(), `
+SELECT (SELECT count(*) FROM export_g1.account_export_pages), (SELECT count(*) FROM export_g1.account_waiting),
+    (SELECT count(*) FROM export_g1.parked WHERE account_id IS NOT NULL),
+    (SELECT count(*) FROM export_g1.account_export WHERE erased_at IS NOT NULL)`).Scan(&pages, &waiting, &parked, &erased); err != nil ||
+		pages < 20 || waiting == 0 || parked == 0 || erased == 0 {
+		t.Errorf("%d pages, %d waiting, %d parked, %d erased, %v: the stream is too short to say anything", pages, waiting, parked, erased, err)
+	}
+}
+
+// TestCountOfAnotherPositionIsNone: a program that does not know of the count
+// moves the position alone. What the row says of the position before is nothing
+// then, and is not added to; once a fold has found what is stored, the row says
+// so, and counts on, in whichever memory its state is.
+func TestCountOfAnotherPositionIsNone(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a.Register()
+	if err := a.Commit(readmodeltest.FreeTier); err != nil {
+		t.Fatal(err)
+	}
+	row := func(when string, messages uint64) {
+		t.Helper()
+		sums, err := admin.Sums(t.Context(), pool, []events.UUID{a.Id})
+		if err != nil || sums[a.Id].Messages != messages || sums[a.Id].Position != a.At {
+			t.Errorf("%s: %+v, %v; want %d messages at %d", when, sums[a.Id], err, messages, a.At)
+		}
+	}
+	row("written from the first message on", 2)
+	// Another program writes, which this one does not notice.
+	rename := func() {
+		a.Apply(events.NewUserProfileUpdated(a.Meta(), a.Id, events.UserProfileUpdated{Name: events.Some(fmt.Sprint("n", a.At))}))
+		if err := a.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.At++
+	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET position = 3`); err != nil {
+		t.Fatal(err)
+	}
+	row("written by one that does not count", 0)
+	rename()
+	row("written again", 0)
+
+	stored, err := admin.SumUp(t.Context(), pool, 1, []events.UUID{a.Id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := func(s admin.Sum) []events.UUID {
+		t.Helper()
+		other, err := admin.NoteSums(t.Context(), pool, map[events.UUID]admin.Sum{a.Id: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return other
+	}
+	if other := note(admin.Sum{Position: a.At, Messages: 4, Digest: projections.Digest{1, 1}}); len(other) != 1 {
+		t.Errorf("a fold that has come to something else: %v", other)
+	}
+	row("a fold has come to something else", 0)
+	note(admin.Sum{Position: a.At - 1, Messages: 3, Digest: stored[a.Id]})
+	row("a fold of fewer messages", 0)
+	if other := note(admin.Sum{Position: a.At, Messages: 4, Digest: stored[a.Id]}); len(other) != 0 {
+		t.Errorf("a fold that has come to the same: %v", other)
+	}
+	row("a fold has come to the same", 4)
+	rename() // by a state that was in memory all the time
+	row("written since", 5)
+	sums, err := admin.Sums(t.Context(), pool, []events.UUID{a.Id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored, err = admin.SumUp(t.Context(), pool, 1, []events.UUID{a.Id}); err != nil || sums[a.Id].Digest != stored[a.Id] {
+		t.Errorf("digest %s, %v; want that of what is stored, %s", sums[a.Id].Digest, err, stored[a.Id])
+	}
+}

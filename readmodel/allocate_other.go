@@ -1,9 +1,0 @@
-//go:build !linux
-
-package readmodel
-
-import "os"
-
-// allocate does nothing where the system has no call for it: a full disk is
-// found out when it is written.
-func allocate(*os.File, int64) error { return nil }

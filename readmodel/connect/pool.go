@@ -1,0 +1,76 @@
+package connect
+
+import (
+	"context"
+	"net"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// What is waited for at most before a connection of [OpenPool] counts as lost.
+// A network that has gone silent tells neither end; what is under way on it is
+// bounded by readTimeout.
+const (
+	connectTimeout = 3 * time.Second
+	pingTimeout    = 200 * time.Millisecond // of a connection that was idle, before it is used
+)
+
+// keepAlive finds idle connections lost within 20 seconds, whether or not
+// anybody asks for them.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3}
+
+// OpenPool opens a pool to read exports through; it connects when first used.
+// Its connections and attempts to connect end by themselves where the network
+// to the database is lost, so that reading goes on soon after it is back.
+// connect_timeout, pool_ping_timeout and pool_max_conns in the URL are kept to;
+// without the last it has [usualConns].
+func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	cfg, err := PoolConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
+
+// PoolConfig is how the pool of [OpenPool], or a connection beside it, connects.
+func PoolConfig(url string) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.Contains(url, "pool_max_conns") {
+		cfg.MaxConns = usualConns()
+	}
+	if cfg.PingTimeout == 0 {
+		cfg.PingTimeout = pingTimeout
+	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	dialer := &net.Dialer{Timeout: cfg.ConnConfig.ConnectTimeout, KeepAliveConfig: keepAlive}
+	cfg.ConnConfig.DialFunc = dialer.DialContext
+	cfg.AfterConnect = KnowTypes
+	return cfg, nil
+}
+
+// usualConns suits reads that share statements: half of them for those, of which
+// two keep a server on the same machine busy, and more the way to one that is
+// far away, and half for large documents.
+func usualConns() int32 { return int32(max(8, 2*runtime.GOMAXPROCS(0))) }
+
+// ClosePool closes a pool, and does not wait beyond the end of ctx for a server
+// that does not answer.
+func ClosePool(ctx context.Context, pool *pgxpool.Pool) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		pool.Close()
+	}()
+	select {
+	case <-closed:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,80 @@
+package export_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/export"
+	"accountexport/readmodel/internal/readmodeltest"
+	"accountexport/readmodel/store"
+)
+
+// TestDroppingHoldsNoReaderUp: while an old transaction reads a generation that
+// is to be dropped, replicas that still take it for the live one, and all
+// others, go on reading; once it has ended the generation goes.
+func TestDroppingHoldsNoReaderUp(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a.Register()
+	if err := a.Commit(readmodeltest.FreeTier); err != nil {
+		t.Fatal(err)
+	}
+	idle := export.NewExports(pool)
+	_, before := readmodeltest.Read(t, idle, a.Id) // it takes generation 1 for the live one from now on
+	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
+	own, err := builder.Acquire(t.Context(), readmodeltest.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`INSERT INTO export_g2.account_export SELECT * FROM export_g1.account_export`,
+		`INSERT INTO export_g2.quota_tiers SELECT * FROM export_g1.quota_tiers`,
+		`UPDATE export.checkpoints n SET position = o.position, as_of = o.as_of FROM export.checkpoints o
+WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
+	} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := readmodeltest.Reading(t, pool, `SELECT count(*) FROM export_g1.account_export`)
+	if err := admin.Cutover(t.Context(), pool, 1, own.Generation, false, func(context.Context) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.Drop(t.Context(), pool, 2); !errors.Is(err, readmodel.ErrLive) {
+		t.Errorf("the live one: %v", err)
+	}
+	dropped := make(chan error, 1)
+	go func() { dropped <- admin.Drop(t.Context(), pool, 1) }()
+	fresh := export.NewExports(pool)
+	for deadline := time.Now().Add(1500 * time.Millisecond); time.Now().Before(deadline); { // it tries twice at least
+		for _, x := range []*export.Exports{idle, fresh} {
+			if _, doc := readmodeltest.Read(t, x, a.Id); doc != before {
+				t.Fatalf("meanwhile: %s", doc)
+			}
+		}
+		idle = export.NewExports(pool)
+		export.Believe(idle, readmodel.Generation{Number: 1, Major: 1})
+	}
+	select {
+	case err := <-dropped:
+		t.Fatalf("it was dropped while it was read: %v", err)
+	default:
+	}
+	if err := old.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-dropped; err != nil {
+		t.Error(err)
+	}
+	if _, doc := readmodeltest.Read(t, idle, a.Id); doc != before {
+		t.Errorf("afterwards: %s", doc)
+	}
+	all, err := readmodel.Generations(t.Context(), pool)
+	if err != nil || len(all) != 1 {
+		t.Errorf("%d generations are left, %v", len(all), err)
+	}
+}

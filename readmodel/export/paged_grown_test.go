@@ -1,0 +1,48 @@
+package export_test
+
+import (
+	"io"
+	"runtime"
+	"testing"
+
+	"accountexport/readmodel/export"
+	"accountexport/readmodel/internal/readmodeltest"
+)
+
+// TestGrownDocumentIsHeldWhole: a document that was short when it was read
+// last has grown to 16 MB, in pages that are few and long, as metadata of 64 kB
+// make them. The statement for short ones has no limit of bytes, so all of it is
+// in memory at once, twice, beside what is counted.
+func TestGrownDocumentIsHeldWhole(t *testing.T) {
+	const most = 16 << 20 // it was 33 MB
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.LargeAccount(t, pool, s, 4) // 16 kB
+	x := export.NewExports(pool, export.Limits{Memory: 1, Dir: t.TempDir()})
+	get := func() (took uint64) {
+		t.Helper()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		d, err := x.Open(t.Context(), a.Id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := d.WriteTo(io.Discard); err != nil || n != d.Size() {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		d.Close()
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	get()
+	get() // known to be short
+	readmodeltest.Nothing(t, pool, `UPDATE export_g1.account_export_pages SET body = ('"' || repeat(md5(page_key), 2000) || '"')::bytea`)
+	readmodeltest.Nothing(t, pool, `INSERT INTO export_g1.account_export_pages SELECT account_id, section, 'x' || to_char(i, 'FM0000000'), body
+FROM export_g1.account_export_pages, generate_series(1, 250) i WHERE section = 3 AND page_key = '0000004'`)
+	readmodeltest.Nothing(t, pool, `UPDATE export_g1.account_export SET sandbox_pages = sandbox_pages + 250, position = position + 1`)
+	first := get()
+	then := get()
+	t.Logf("%d bytes of memory for the first read, %d for the next", first, then)
+	if first > most {
+		t.Errorf("the read of a document that has grown takes %d bytes of memory, and where it is known to be long %d", first, then)
+	}
+}

@@ -1,0 +1,109 @@
+package export_test
+
+import (
+	"context"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/internal/local/postgres"
+	"accountexport/internal/local/tcpproxy"
+	"accountexport/readmodel"
+	"accountexport/readmodel/connect"
+	"accountexport/readmodel/export"
+	"accountexport/readmodel/internal/readmodeltest"
+	"accountexport/readmodel/store"
+)
+
+// used has all of a pool's connections be there, used a moment ago: those are
+// taken for alive without a look.
+func used(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	var all []*pgxpool.Conn
+	for range pool.Config().MaxConns {
+		c, err := pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	for _, c := range all {
+		c.Release()
+	}
+}
+
+// TestAllConnectionsAreLostAtOnce: nobody is refused for it, whatever is read
+// and however many read.
+func TestAllConnectionsAreLostAtOnce(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.LargeAccount(t, pool, s, 300)
+	u, err := url.Parse(pool.Config().ConnString())
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := tcpproxy.ForTest(t, u.Host)
+	u.Host = network.Addr()
+	far, err := connect.OpenPool(t.Context(), u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(far.Close)
+	x := export.NewExports(far)
+	export.SetComeBack(x, time.Hour)
+	_, want := readmodeltest.Read(t, export.NewExports(pool), a.Id)
+	for range 5 {
+		used(t, far)
+		if n := network.Cut(); n < int(far.Config().MaxConns) {
+			t.Fatalf("%d connections are cut", n)
+		}
+		var all sync.WaitGroup
+		for range 12 {
+			all.Go(func() {
+				if _, body := readmodeltest.Read(t, x, a.Id); body != want {
+					t.Errorf("%d bytes, want %d", len(body), len(want))
+				}
+			})
+		}
+		all.Wait()
+	}
+}
+
+// TestServerThatIsRestartedRefusesNobody who reads while it is.
+func TestServerThatIsRestartedRefusesNobody(t *testing.T) {
+	pg, err := postgres.Start(t.Context(), postgres.Options{})
+	postgres.Check(t, err)
+	t.Cleanup(func() { _ = pg.Stop(context.Background()) })
+	if err := readmodel.Migrate(t.Context(), pg.URL()); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := connect.OpenPool(t.Context(), pg.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	s := store.NewStore(pool, "one", readmodeltest.Quiet)
+	a := readmodeltest.LargeAccount(t, pool, s, 300)
+	s.Close(t.Context())
+	x := export.NewExports(pool)
+	export.SetComeBack(x, time.Hour)
+	_, want := readmodeltest.Read(t, x, a.Id)
+	used(t, pool)
+	if err := pg.StopImmediate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 12 {
+		all.Go(func() {
+			if _, body := readmodeltest.Read(t, x, a.Id); body != want {
+				t.Errorf("%d bytes, want %d", len(body), len(want))
+			}
+		})
+	}
+	if err := pg.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+}

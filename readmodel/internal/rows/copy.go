@@ -1,0 +1,150 @@
+package rows
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"accountexport/projections"
+	"accountexport/projections/engine"
+	"accountexport/readmodel"
+	"accountexport/readmodel/internal/pg"
+)
+
+// copyNew does what write does, with COPY for the rows that are new: those of
+// accounts that the store has no row of, and every item, which is sealed once.
+// The fence comes first here, too, so that no other writer can have made the
+// rows.
+func CopyNew(ctx context.Context, tx pgx.Tx, b *engine.Batch) error {
+	c := NewCopier(ctx, tx, readmodel.Schema(b.Generation), "")
+	c.exec(pg.PreferIndexes)
+	QueueAdvances(c.exec, b)
+	queueWipes(c.exec, b)
+	QueueLedger(c.exec, b)
+	var fresh, known []projections.Change
+	for _, change := range b.Changes {
+		if change.New {
+			fresh = append(fresh, change)
+		} else {
+			known = append(known, change)
+		}
+	}
+	c.rows(fresh)
+	c.Pages(fresh)
+	for changes := range slices.Chunk(known, RowsAtOnce) {
+		QueueRows(c.exec, b.Generation, changes)
+		queuePages(c.exec, b.Generation, changes)
+	}
+	c.Items(b.Changes)
+	queueWaiting(c.exec, b)
+	queueTiers(c.exec, b)
+	queueParked(c.exec, b)
+	return c.err
+}
+
+// copier writes until the first error.
+type copier struct {
+	ctx    context.Context
+	tx     pgx.Tx
+	schema string
+	prefix string // of the tables' names
+	err    error
+}
+
+// newCopier copies into tables of a schema, whose names begin with the prefix.
+func NewCopier(ctx context.Context, tx pgx.Tx, schema, prefix string) *copier {
+	return &copier{ctx: ctx, tx: tx, schema: schema, prefix: prefix}
+}
+
+// failure is the first error that was met.
+func (c *copier) Failure() error { return c.err }
+
+func (c *copier) exec(sql string, args ...any) {
+	if c.err == nil {
+		_, c.err = c.tx.Exec(c.ctx, sql, args...)
+	}
+}
+
+func (c *copier) copy(table string, columns []string, rows [][]any) {
+	if c.err != nil || len(rows) == 0 {
+		return
+	}
+	_, err := c.tx.CopyFrom(c.ctx, pgx.Identifier{c.schema, c.prefix + table}, columns, pgx.CopyFromRows(rows))
+	if err != nil {
+		c.err = fmt.Errorf("copy into %s: %w", table, err)
+	}
+}
+
+var accountColumns = []string{"account_id", "partition", "position", "parked", "version_minor", "erased_at", "quota_tier_id", "usage_low",
+	"usage_pages", "key_pages", "sandbox_pages", "waiting", "counted_at", "messages", "digest_high",
+	"digest_low", "user_json", "team_json", "usage_tail", "keys_tail", "sandboxes_tail"}
+
+func (c *copier) rows(changes []projections.Change) {
+	rows := make([][]any, 0, len(changes))
+	for i := range changes {
+		r := &changes[i].Row
+		var erased, tier any
+		if r.ErasedAt != nil {
+			erased = r.ErasedAt.GoTime()
+		}
+		if r.QuotaTierID != "" {
+			tier = r.QuotaTierID
+		}
+		rows = append(rows, []any{[16]byte(r.ID), int32(r.Partition), int64(r.Position), int32(r.Parked), int32(projections.VersionMinor),
+			erased, tier, r.UsageLow, int32(r.UsagePages), int32(r.KeyPages), int32(r.SandboxPages), int32(r.Waiting),
+			int64(r.Position), int64(changes[i].Messages), int64(changes[i].Digest[0]), int64(changes[i].Digest[1]),
+			r.User, r.Team, r.Usage, r.Keys, r.Sandboxes})
+	}
+	c.copy("account_export", accountColumns, rows)
+}
+
+func (c *copier) Pages(changes []projections.Change) {
+	var rows [][]any
+	for i := range changes {
+		for _, p := range changes[i].Pages {
+			rows = append(rows, []any{[16]byte(changes[i].Row.ID), int16(p.Section), p.Key, p.Body})
+		}
+	}
+	c.copy("account_export_pages", PageColumns, rows)
+}
+
+func (c *copier) Items(changes []projections.Change) {
+	var rows [][]any
+	for i := range changes {
+		for _, it := range changes[i].Sealed {
+			rows = append(rows, []any{[16]byte(changes[i].Row.ID), int16(it.Section), it.Item, it.Page})
+		}
+	}
+	c.copy("account_export_items", ItemColumns, rows)
+}
+
+// waiting copies what waits; what has been applied is none of it.
+func (c *copier) Waiting(changes []projections.Change) {
+	var rows [][]any
+	for i := range changes {
+		for _, w := range changes[i].Waiting {
+			if w.Body != nil {
+				rows = append(rows, []any{[16]byte(changes[i].Row.ID), int16(w.Entity), w.ID, w.Body})
+			}
+		}
+	}
+	c.copy("account_waiting", WaitingColumns, rows)
+}
+
+func (c *copier) Parked(messages []projections.ParkedMessage) {
+	rows := make([][]any, 0, len(messages))
+	for _, m := range messages {
+		rows = append(rows, []any{int64(m.Position), int32(m.Partition), (*[16]byte)(m.Account), m.Time, printable(m.Subject), printable(m.Type),
+			printable(m.Reason), headerLines(m.Header), append([]byte{}, m.Payload...)})
+	}
+	c.copy("parked", ParkedColumns, rows)
+}
+
+var (
+	PageColumns    = []string{"account_id", "section", "page_key", "body"}
+	ItemColumns    = []string{"account_id", "section", "item", "page_key"}
+	WaitingColumns = []string{"account_id", "entity", "entity_id", "patch"}
+	ParkedColumns  = []string{"position", "partition", "account_id", "sent_at", "subject", "type", "reason", "headers", "payload"}
+)

@@ -1,0 +1,49 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"accountexport/projections/engine"
+	"accountexport/readmodel"
+	"accountexport/readmodel/internal/pg"
+	"accountexport/readmodel/internal/rows"
+)
+
+// Commit implements [engine.Store]. A small batch is one round trip: the
+// statements of a pgx batch outside a transaction block are one transaction by
+// themselves. A large one is a transaction of several round trips. The fence
+// comes first, so that a replica that has lost a partition waits for no row
+// lock of its successor. What is not live need not reach the disk at once:
+// documents and checkpoint are lost or kept together. Who waits for positions is
+// notified afterwards.
+func (s *Store) Commit(ctx context.Context, b *engine.Batch) error {
+	err := s.commits.Do(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
+	if err == nil && s.members != nil { // nobody waits for another generation
+		s.notices.due()
+	}
+	return err
+}
+
+func (s *Store) commit(ctx context.Context, b *engine.Batch) error {
+	if len(b.Changes) <= rows.RowsAtOnce {
+		q := &pgx.Batch{}
+		if s.members == nil {
+			q.Queue(pg.AsyncCommit)
+		}
+		rows.Write(b, func(sql string, args ...any) { q.Queue(sql, args...) })
+		return readmodel.EngineError(s.pool.SendBatch(ctx, q).Close())
+	}
+	return readmodel.EngineError(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if s.members == nil {
+			if _, err := tx.Exec(ctx, pg.AsyncCommit); err != nil {
+				return err
+			}
+		}
+		if s.copies {
+			return rows.CopyNew(ctx, tx, b)
+		}
+		return rows.Exec(ctx, tx, b)
+	}))
+}

@@ -1,0 +1,80 @@
+package store_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/projections"
+	"accountexport/projections/engine"
+	"accountexport/readmodel/export"
+	"accountexport/readmodel/internal/readmodeltest"
+)
+
+func TestTwoOwnersNeverBothCommit(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	s.Takeover = 500 * time.Millisecond
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a.Register()
+	if err := a.Commit(readmodeltest.FreeTier); err != nil {
+		t.Fatal(err)
+	}
+	// The first owner goes silent, though it does not notice: another takes over.
+	second := readmodeltest.Member(t, pool, "two")
+	readmodeltest.Acquire(t, second)
+	own := readmodeltest.Owns(t, second, 4)
+	b := readmodeltest.NewAccount(t, second, own, readmodeltest.Someone)
+	b.At = a.At
+
+	a.Apply(events.NewUserEmailChanged(a.Meta(), a.Id, events.UserEmailChanged{Email: "old-owner@example.org"}))
+	if err := a.Commit(); !errors.Is(err, engine.ErrFenced) {
+		t.Fatalf("the old owner's commit: %v, want fenced", err)
+	}
+	b.Reload(readmodeltest.MustMessage(t)(events.NewUserEmailChanged(b.Meta(), b.Id, events.UserEmailChanged{Email: "new-owner@example.org"})))
+	_, doc := readmodeltest.Read(t, export.NewExports(pool), a.Id)
+	if !strings.Contains(doc, "new-owner@") || strings.Contains(doc, "old-owner@") {
+		t.Errorf("document: %s", doc)
+	}
+	if _, err := s.Share(t.Context(), 1, true); err == nil { // its connection was ended
+		t.Error("the old owner is still a member")
+	}
+	if _, err := s.Share(t.Context(), 1, true); !errors.Is(err, engine.ErrFenced) {
+		t.Errorf("the old owner tells that it lives: %v, want fenced", err)
+	}
+}
+
+// TestFencedBatchWritesNothing breaks each condition of a commit in turn, with
+// everything that a batch can hold in it.
+func TestFencedBatchWritesNothing(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a.Register()
+	ch, err := a.State.Flush()
+	if err != nil {
+		t.Fatal(err)
+	}
+	epoch := a.Own.Checkpoints[1].Epoch
+	for name, bad := range map[string]engine.Advance{
+		"position behind": {Partition: 1, From: 5, To: 6, Epoch: epoch},
+		"epoch before":    {Partition: 1, To: 6, Epoch: epoch - 1},
+		"epoch after":     {Partition: 1, To: 6, Epoch: epoch + 1},
+		"no partition":    {Partition: 99, To: 6, Epoch: epoch},
+	} {
+		bad.AsOf = readmodeltest.Noon
+		err := s.Commit(t.Context(), &engine.Batch{Generation: 1, Changes: []projections.Change{ch},
+			Tiers:    []projections.TierDefinition{readmodeltest.FreeTier},
+			Parked:   []projections.ParkedMessage{{Position: 1, Account: &a.Id, Time: readmodeltest.Noon, Payload: []byte("x")}},
+			Advances: []engine.Advance{{Partition: 0, To: 6, Epoch: epoch, AsOf: readmodeltest.Noon}, bad}})
+		if !errors.Is(err, engine.ErrFenced) {
+			t.Errorf("%s: %v, want fenced", name, err)
+		}
+	}
+	var n int
+	err = pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM export_g1.account_export) + (SELECT count(*) FROM export_g1.quota_tiers)
++ (SELECT count(*) FROM export_g1.parked) + (SELECT max(position) FROM export.checkpoints)`).Scan(&n)
+	if err != nil || n != 0 {
+		t.Errorf("%d rows or positions were written (%v)", n, err)
+	}
+}
