@@ -207,9 +207,9 @@ func (a *Account) waiter(k waitKey) (w *waiter, ok bool) {
 	return nil, a.waitingComplete
 }
 
-// wait adds a patch to what waits for an entity, and release takes it all.
+// addWaiting adds a patch to what waits for an entity, and release takes it all.
 // Both need waiter to have answered.
-func (a *Account) wait(k waitKey, patch func(waiting any) any) {
+func (a *Account) addWaiting(k waitKey, patch func(waiting any) any) {
 	w := a.waiting[k]
 	if w == nil {
 		if a.waiting == nil {
@@ -224,7 +224,7 @@ func (a *Account) wait(k waitKey, patch func(waiting any) any) {
 	w.patch, w.dirty = patch(w.patch), true
 }
 
-func (a *Account) release(k waitKey) any {
+func (a *Account) takeWaiting(k waitKey) any {
 	w := a.waiting[k]
 	if w == nil || w.patch == nil {
 		return nil

@@ -98,7 +98,7 @@ func TestCorruptAccountIsAnError(t *testing.T) {
 		for _, m := range everyEvent(t) {
 			m.Position = 6
 			a := LoadAccount(&row)
-			if _, err := a.Needs(m); err != nil {
+			if _, err := a.Lookups(m); err != nil {
 				failed = true
 				continue
 			}

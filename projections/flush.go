@@ -24,12 +24,12 @@ type WaitingPatch struct {
 
 // Change is what a batch changes of one account.
 type Change struct {
-	Row     AccountRow
-	New     bool // the store has no row of the account
-	Wiped   bool // all that the store has of the account goes first, parked messages too
-	Pages   []Page
-	Sealed  []SealedItem
-	Waiting []WaitingPatch
+	Row      AccountRow
+	New      bool // the store has no row of the account
+	Replaces bool // all that the store has of the account goes first, parked messages too
+	Pages    []Page
+	Sealed   []SealedItem
+	Waiting  []WaitingPatch
 
 	// What the batch adds to the row's own, modulo 2^62 each half of the
 	// digest; where the account is new or wiped, all there is.
@@ -40,7 +40,7 @@ type Change struct {
 // Flush returns what has changed since the last flush. The account counts on
 // it being stored: where that fails, the account is to be loaded anew.
 func (a *Account) Flush() (Change, error) {
-	c := Change{New: !a.stored, Wiped: a.wiped && a.stored}
+	c := Change{New: !a.stored, Replaces: a.wiped && a.stored}
 	a.stored, a.wiped = true, false
 	r := &c.Row
 	r.ID, r.Partition, r.Position, r.Parked = a.id, a.partition, a.position, a.parked
@@ -190,7 +190,7 @@ func (a *Account) Document(tier []byte) (doc []byte, missing []string, err error
 	names := [...]string{`,"quota_usage":[`, `,"api_keys":[`, `,"sandboxes":[`}
 	for i, s := range a.sections() {
 		if !s.complete {
-			return nil, nil, fmt.Errorf("account %s: %w", a.id, ErrUnknown)
+			return nil, nil, fmt.Errorf("account %s: %w", a.id, ErrNotLoaded)
 		}
 		doc = append(doc, names[i]...)
 		doc = s.appendAll(doc)

@@ -7,18 +7,18 @@ import (
 	"accountexport/events"
 )
 
-// ErrUnknown says that the store has to be asked first, see [Account.Needs].
-var ErrUnknown = errors.New("not in memory")
+// ErrNotLoaded says that the store has to be asked first, see [Account.Lookups].
+var ErrNotLoaded = errors.New("not in memory")
 
 // Apply folds one message of the account, following contract §3 to the letter.
 // The error is the reason for Parked, an [*events.Invalid]. Any other error
 // changes nothing and means that the account cannot be folded at all: a stored
-// row is corrupt, or what [Account.Needs] asked for was not supplied.
+// row is corrupt, or what [Account.Lookups] asked for was not supplied.
 func (a *Account) Apply(m *Decoded) (Outcome, error) {
 	if a.erased {
 		return Ignored, nil
 	}
-	out, err := a.judge(m)
+	out, err := a.applyMessage(m)
 	if err != nil {
 		if reason := (*events.Invalid)(nil); !errors.As(err, &reason) {
 			return out, fmt.Errorf("account %s at position %d: %w", a.id, m.Position, err)
@@ -32,7 +32,7 @@ func (a *Account) Apply(m *Decoded) (Outcome, error) {
 	return out, err
 }
 
-func (a *Account) judge(m *Decoded) (Outcome, error) {
+func (a *Account) applyMessage(m *Decoded) (Outcome, error) {
 	if m.Invalid != nil {
 		return Parked, m.Invalid
 	}
@@ -78,12 +78,12 @@ func (a *Account) registerUser(d *events.UserRegistered, at events.Time) (Outcom
 	}
 	k := waitKey{UserEntity, ""}
 	if _, ok := a.waiter(k); !ok {
-		return Applied, ErrUnknown
+		return Applied, ErrNotLoaded
 	}
 	a.user = &User{ID: a.id, Email: d.Email, Tier: d.Tier, QuotaTierID: d.QuotaTierID, IsOperator: d.IsOperator,
 		CreatedAt: at, UpdatedAt: at, Name: d.Name, DisplayName: d.DisplayName, AvatarURL: d.AvatarURL}
 	a.userDirty = true
-	if p, ok := a.release(k).(*userPatch); ok {
+	if p, ok := a.takeWaiting(k).(*userPatch); ok {
 		p.apply(a.user)
 	}
 	return Applied, nil
@@ -91,9 +91,9 @@ func (a *Account) registerUser(d *events.UserRegistered, at events.Time) (Outcom
 
 func (a *Account) patchUser(p userPatch) (Outcome, error) {
 	if !a.hasUser() {
-		return a.postpone(waitKey{UserEntity, ""}, func(waiting any) any {
+		return a.deferPatch(waitKey{UserEntity, ""}, func(waiting any) any {
 			if w, ok := waiting.(*userPatch); ok {
-				w.then(p)
+				w.merge(p)
 				return w
 			}
 			return &p
@@ -121,7 +121,7 @@ func (a *Account) createTeam(d *events.TeamCreated, at events.Time) (Outcome, er
 	}
 	k := waitKey{TeamEntity, d.ID.String()}
 	if _, ok := a.waiter(k); !ok {
-		return Applied, ErrUnknown
+		return Applied, ErrNotLoaded
 	}
 	owner := a.id
 	if d.OwnerUserID != nil {
@@ -130,7 +130,7 @@ func (a *Account) createTeam(d *events.TeamCreated, at events.Time) (Outcome, er
 	a.team = &Team{ID: d.ID, Name: d.Name, Slug: d.Slug, OwnerUserID: owner, QuotaTierID: d.QuotaTierID,
 		CreatedAt: at, UpdatedAt: at}
 	a.teamDirty = true
-	if p, ok := a.release(k).(*teamPatch); ok {
+	if p, ok := a.takeWaiting(k).(*teamPatch); ok {
 		p.apply(a.team)
 	}
 	return Applied, nil
@@ -138,9 +138,9 @@ func (a *Account) createTeam(d *events.TeamCreated, at events.Time) (Outcome, er
 
 func (a *Account) patchTeam(id events.UUID, p teamPatch) (Outcome, error) {
 	if !a.hasTeam() {
-		return a.postpone(waitKey{TeamEntity, id.String()}, func(waiting any) any {
+		return a.deferPatch(waitKey{TeamEntity, id.String()}, func(waiting any) any {
 			if w, ok := waiting.(*teamPatch); ok {
-				w.then(p)
+				w.merge(p)
 				return w
 			}
 			return &p
@@ -165,8 +165,8 @@ func (a *Account) recordUsage(d *events.QuotaUsage, at events.Time, add bool) (O
 		return Applied, fmt.Errorf("quota usage: %w", err)
 	}
 	switch found {
-	case unknown:
-		return Applied, ErrUnknown
+	case notLoaded:
+		return Applied, ErrNotLoaded
 	case absent:
 		a.usage.insert(p, key, &UsageDay{TeamID: d.TeamID, UsageDate: d.UsageDate,
 			SandboxCreates: d.SandboxCreates, GBHours: d.GBHours, UpdatedAt: at})
@@ -240,15 +240,15 @@ func (a *Account) create(s *section, k waitKey, build func(waiting any) entity) 
 		return Applied, err
 	}
 	switch found {
-	case unknown:
-		return Applied, ErrUnknown
+	case notLoaded:
+		return Applied, ErrNotLoaded
 	case present:
 		return Duplicate, nil
 	}
 	if _, ok := a.waiter(k); !ok {
-		return Applied, ErrUnknown
+		return Applied, ErrNotLoaded
 	}
-	s.insert(p, k.id, build(a.release(k)))
+	s.insert(p, k.id, build(a.takeWaiting(k)))
 	return Applied, nil
 }
 
@@ -256,7 +256,7 @@ func (a *Account) patchKey(id events.UUID, p keyPatch) (Outcome, error) {
 	return a.patchItem(&a.keys, waitKey{KeyEntity, id.String()}, func(e entity) { p.apply(e.(*APIKey)) },
 		func(waiting any) any {
 			if w, ok := waiting.(*keyPatch); ok {
-				w.then(p)
+				w.merge(p)
 				return w
 			}
 			return &p
@@ -267,7 +267,7 @@ func (a *Account) patchSandbox(id string, p sandboxPatch) (Outcome, error) {
 	return a.patchItem(&a.sandboxes, waitKey{SandboxEntity, id}, func(e entity) { p.apply(e.(*Sandbox)) },
 		func(waiting any) any {
 			if w, ok := waiting.(*sandboxPatch); ok {
-				w.then(p)
+				w.merge(p)
 				return w
 			}
 			return &p
@@ -281,10 +281,10 @@ func (a *Account) patchItem(s *section, k waitKey, apply func(entity), wait func
 		return Applied, err
 	}
 	switch found {
-	case unknown:
-		return Applied, ErrUnknown
+	case notLoaded:
+		return Applied, ErrNotLoaded
 	case absent:
-		return a.postpone(k, wait)
+		return a.deferPatch(k, wait)
 	}
 	v, err := s.value(p)
 	if err != nil {
@@ -295,11 +295,11 @@ func (a *Account) patchItem(s *section, k waitKey, apply func(entity), wait func
 	return Applied, nil
 }
 
-func (a *Account) postpone(k waitKey, patch func(waiting any) any) (Outcome, error) {
+func (a *Account) deferPatch(k waitKey, patch func(waiting any) any) (Outcome, error) {
 	if _, ok := a.waiter(k); !ok {
-		return Deferred, ErrUnknown
+		return Deferred, ErrNotLoaded
 	}
-	a.wait(k, patch)
+	a.addWaiting(k, patch)
 	return Deferred, nil
 }
 

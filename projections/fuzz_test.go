@@ -43,19 +43,19 @@ func FuzzLoadAccount(f *testing.F) {
 		found := shape>>4&1 == 0
 		for _, m := range everyEvent(t) {
 			for range 3 { // at most: the item, then what waits for it
-				needs, err := a.Needs(m)
+				needs, err := a.Lookups(m)
 				if err != nil || len(needs) == 0 {
 					break
 				}
 				for _, n := range needs {
-					ans := Answer{Need: n, Found: found}
+					ans := LookupResult{Lookup: n, Found: found}
 					if ans.Body = patch; n.Section != 0 {
 						ans.Page, ans.Body = "00000000", page
 					}
 					if n.Section == UsageSection {
 						ans.Page = ""
 					}
-					_ = a.Supply(&ans) // an error is as good as none: it must not panic
+					_ = a.Hydrate(&ans) // an error is as good as none: it must not panic
 				}
 			}
 			if out, err := a.Apply(m); err == nil && out == Parked {

@@ -17,8 +17,8 @@ type FieldChange struct {
 	From, To []byte
 }
 
-// Entry is what one message did to its account.
-type Entry struct {
+// HistoryEntry is what one message did to its account.
+type HistoryEntry struct {
 	Message
 	Type    string // in full, where it could be read
 	Outcome Outcome
@@ -32,7 +32,7 @@ type History struct {
 	account *Account
 }
 
-type whereabouts struct{ entity, id string }
+type entityKey struct{ entity, id string }
 
 type entityJSON []byte
 
@@ -41,13 +41,13 @@ func NewHistory(account events.UUID) *History { return &History{account: NewAcco
 
 // Apply folds the next message of the account. What it costs does not grow
 // with the account: a message changes one entity, an erasure aside.
-func (h *History) Apply(m Message) (Entry, error) {
+func (h *History) Apply(m Message) (HistoryEntry, error) {
 	d, err := Decode(m)
 	if err != nil {
-		return Entry{}, err
+		return HistoryEntry{}, err
 	}
-	e := Entry{Message: m, Type: d.Event.Type}
-	before, err := h.account.touched(d.Event.Data)
+	e := HistoryEntry{Message: m, Type: d.Event.Type}
+	before, err := h.account.affectedEntities(d.Event.Data)
 	if err != nil {
 		return e, err
 	}
@@ -58,7 +58,7 @@ func (h *History) Apply(m Message) (Entry, error) {
 	if e.Outcome != Applied {
 		return e, nil
 	}
-	after, err := h.account.touched(d.Event.Data)
+	after, err := h.account.affectedEntities(d.Event.Data)
 	if err != nil {
 		return e, err
 	}
@@ -66,8 +66,8 @@ func (h *History) Apply(m Message) (Entry, error) {
 	return e, nil
 }
 
-// touched gives the entities that an event can change, those that are there.
-func (a *Account) touched(data events.Payload) (map[whereabouts]entityJSON, error) {
+// affectedEntities gives the entities that an event can change, those that are there.
+func (a *Account) affectedEntities(data events.Payload) (map[entityKey]entityJSON, error) {
 	var s *section
 	k := waitKey{}
 	switch d := data.(type) {
@@ -88,16 +88,16 @@ func (a *Account) touched(data events.Payload) (map[whereabouts]entityJSON, erro
 	case *events.SandboxCreated:
 		s, k.id = &a.sandboxes, d.ID
 	default:
-		s, k = a.patchNeeds(data)
+		s, k = a.patchTarget(data)
 	}
 	if s != nil {
 		return s.entityAt(k.id)
 	}
-	out := map[whereabouts]entityJSON{}
+	out := map[entityKey]entityJSON{}
 	return out, a.userAndTeam(out, k.kind == UserEntity, k.kind == TeamEntity)
 }
 
-func (s *section) entityAt(key string) (map[whereabouts]entityJSON, error) {
+func (s *section) entityAt(key string) (map[entityKey]entityJSON, error) {
 	p, found, err := s.find(key)
 	if err != nil || found != present {
 		return nil, err
@@ -106,7 +106,7 @@ func (s *section) entityAt(key string) (map[whereabouts]entityJSON, error) {
 	if p.page != nil {
 		items = p.page.items
 	}
-	return map[whereabouts]entityJSON{{s.name(), key}: bytes.Clone(items[p.index].raw)}, nil
+	return map[entityKey]entityJSON{{s.name(), key}: bytes.Clone(items[p.index].raw)}, nil
 }
 
 func (s *section) name() string {
@@ -114,53 +114,53 @@ func (s *section) name() string {
 }
 
 // userAndTeam adds those of the two that are asked for and there.
-func (a *Account) userAndTeam(out map[whereabouts]entityJSON, user, team bool) error {
+func (a *Account) userAndTeam(out map[entityKey]entityJSON, user, team bool) error {
 	if user && a.hasUser() {
 		u, err := a.openUser()
 		if err != nil {
 			return err
 		}
-		out[whereabouts{"user", ""}] = u.appendJSON(nil)
+		out[entityKey{"user", ""}] = u.appendJSON(nil)
 	}
 	if team && a.hasTeam() {
 		t, err := a.openTeam()
 		if err != nil {
 			return err
 		}
-		out[whereabouts{"team", ""}] = t.appendJSON(nil)
+		out[entityKey{"team", ""}] = t.appendJSON(nil)
 	}
 	return nil
 }
 
 // entities lists all that the account holds, as JSON.
-func (a *Account) entities() (map[whereabouts]entityJSON, error) {
-	out := map[whereabouts]entityJSON{}
+func (a *Account) entities() (map[entityKey]entityJSON, error) {
+	out := map[entityKey]entityJSON{}
 	if err := a.userAndTeam(out, true, true); err != nil {
 		return nil, err
 	}
 	for _, s := range a.sections() {
 		name := s.name()
-		if err := s.load(); err != nil {
+		if err := s.parseTail(); err != nil {
 			return nil, err
 		}
 		for _, it := range s.tail {
-			out[whereabouts{name, it.key}] = it.raw
+			out[entityKey{name, it.key}] = it.raw
 		}
 		for _, pg := range s.open {
 			for _, it := range pg.items {
-				out[whereabouts{name, it.key}] = it.raw
+				out[entityKey{name, it.key}] = it.raw
 			}
 		}
 	}
 	return out, nil
 }
 
-func compareEntities(before, after map[whereabouts]entityJSON) []FieldChange {
+func compareEntities(before, after map[entityKey]entityJSON) []FieldChange {
 	var out []FieldChange
-	places := map[whereabouts]entityJSON{}
+	places := map[entityKey]entityJSON{}
 	maps.Copy(places, before)
 	maps.Copy(places, after)
-	sorted := slices.SortedFunc(maps.Keys(places), func(a, b whereabouts) int {
+	sorted := slices.SortedFunc(maps.Keys(places), func(a, b entityKey) int {
 		if a.entity != b.entity {
 			return entityRank(a.entity) - entityRank(b.entity)
 		}
@@ -180,7 +180,7 @@ func entityRank(entity string) int {
 	return slices.Index([]string{"user", "team", "quota_usage", "api_keys", "sandboxes"}, entity)
 }
 
-func compareFields(p whereabouts, from, to []byte) []FieldChange {
+func compareFields(p entityKey, from, to []byte) []FieldChange {
 	var out []FieldChange
 	was, is := fieldsOf(from), fieldsOf(to)
 	longer := is

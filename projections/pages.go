@@ -10,7 +10,7 @@ import (
 // Pages: when a section's tail gives items to a page, when a page is split, and
 // what of them is kept in memory.
 
-func (s *section) grown(p place, by int) {
+func (s *section) resized(p slot, by int) {
 	if p.page != nil {
 		p.page.bytes += by
 		p.page.dirty = true
@@ -46,7 +46,7 @@ func (s *section) seal() {
 		return
 	}
 	for _, it := range pg.items {
-		s.where[it.key] = pg.key
+		s.pageByItem[it.key] = pg.key
 		s.sealed = append(s.sealed, SealedItem{s.kind, it.key, pg.key})
 	}
 }
@@ -63,8 +63,8 @@ func (s *section) splitPage(pg *page) {
 }
 
 func (s *section) addPage(pg *page) {
-	if s.where == nil {
-		s.where, s.open = map[string]string{}, map[string]*page{}
+	if s.pageByItem == nil {
+		s.pageByItem, s.open = map[string]string{}, map[string]*page{}
 	}
 	s.open[pg.key] = pg
 	s.pages++
@@ -108,11 +108,11 @@ func (s *section) trim() {
 	maps.DeleteFunc(s.open, func(_ string, pg *page) bool { return !pg.dirty })
 	switch {
 	case len(s.open) == 0:
-		s.open, s.where = nil, nil
+		s.open, s.pageByItem = nil, nil
 	case s.kind == UsageSection: // a day may have moved on from the page that it was found in
-		clear(s.where)
+		clear(s.pageByItem)
 	default:
-		maps.DeleteFunc(s.where, func(_, pageKey string) bool { return s.open[pageKey] == nil })
+		maps.DeleteFunc(s.pageByItem, func(_, pageKey string) bool { return s.open[pageKey] == nil })
 	}
 	if len(s.open) < before {
 		s.complete = false
@@ -127,7 +127,7 @@ func (s *section) size() int {
 }
 
 func (s *section) overlaySize() int {
-	n := len(s.where) * 120
+	n := len(s.pageByItem) * 120
 	for _, pg := range s.open {
 		n += pg.bytes + len(pg.items)*80 + 160
 	}

@@ -74,7 +74,7 @@ func (p *userPatch) apply(u *User) {
 	u.UpdatedAt = max(u.UpdatedAt, p.At)
 }
 
-func (p *userPatch) then(q userPatch) {
+func (p *userPatch) merge(q userPatch) {
 	override(&p.Email, q.Email)
 	override(&p.Tier, q.Tier)
 	override(&p.QuotaTierID, q.QuotaTierID)
@@ -160,7 +160,7 @@ func (p *teamPatch) apply(t *Team) {
 	t.UpdatedAt = max(t.UpdatedAt, p.At)
 }
 
-func (p *teamPatch) then(q teamPatch) {
+func (p *teamPatch) merge(q teamPatch) {
 	override(&p.Name, q.Name)
 	override(&p.Slug, q.Slug)
 	override(&p.OwnerUserID, q.OwnerUserID)
@@ -204,7 +204,7 @@ func (p *keyPatch) apply(k *APIKey) {
 	}
 }
 
-func (p *keyPatch) then(q keyPatch) {
+func (p *keyPatch) merge(q keyPatch) {
 	override(&p.Name, q.Name)
 	override(&p.Scope, q.Scope)
 	override(&p.IsActive, q.IsActive)
@@ -253,7 +253,7 @@ func (p *sandboxPatch) apply(s *Sandbox) {
 	s.UpdatedAt = max(s.UpdatedAt, p.At)
 }
 
-func (p *sandboxPatch) then(q sandboxPatch) {
+func (p *sandboxPatch) merge(q sandboxPatch) {
 	override(&p.Status, q.Status)
 	if q.Metadata != nil {
 		p.Metadata = q.Metadata

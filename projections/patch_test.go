@@ -17,16 +17,16 @@ func TestPatchesCompose(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		g := &patches{rand.New(rand.NewPCG(seed, 2))}
 		for range testrun.AtLength(500, 5000) {
-			composes(t, UserEntity, g.user, (*userPatch).then, func() *User {
+			composes(t, UserEntity, g.user, (*userPatch).merge, func() *User {
 				return &User{Email: g.text(), UpdatedAt: g.time(), Name: g.textPtr(), SoftDeletedAt: nil}
 			}, (*userPatch).apply)
-			composes(t, TeamEntity, g.team, (*teamPatch).then, func() *Team {
+			composes(t, TeamEntity, g.team, (*teamPatch).merge, func() *Team {
 				return &Team{Name: g.text(), UpdatedAt: g.time()}
 			}, (*teamPatch).apply)
-			composes(t, KeyEntity, g.key, (*keyPatch).then, func() *APIKey {
+			composes(t, KeyEntity, g.key, (*keyPatch).merge, func() *APIKey {
 				return &APIKey{Name: g.text(), IsActive: true, CreatedAt: g.time()}
 			}, (*keyPatch).apply)
-			composes(t, SandboxEntity, g.sandbox, (*sandboxPatch).then, func() *Sandbox {
+			composes(t, SandboxEntity, g.sandbox, (*sandboxPatch).merge, func() *Sandbox {
 				return &Sandbox{Status: "pending", Metadata: []byte(`{}`), UpdatedAt: g.time()}
 			}, (*sandboxPatch).apply)
 			if t.Failed() {

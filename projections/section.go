@@ -71,10 +71,10 @@ type section struct {
 	tailSum   Digest // of the tail as stored, once it was needed
 	storedLow string
 
-	complete bool              // open and where hold all there is
-	open     map[string]*page  // pages in memory, by key
-	where    map[string]string // page of a sealed item (usage: as of the last lookup); noPage where it is in none
-	sealed   []SealedItem      // items that went to a page since the last flush
+	complete   bool              // open and where hold all there is
+	open       map[string]*page  // pages in memory, by key
+	pageByItem map[string]string // page of a sealed item (usage: as of the last lookup); noPage where it is in none
+	sealed     []SealedItem      // items that went to a page since the last flush
 }
 
 // SealedItem says that an item is in a page.
@@ -99,8 +99,8 @@ func newSection(kind SectionKind) section {
 	return s
 }
 
-// load cuts the stored tail into items.
-func (s *section) load() error {
+// parseTail cuts the stored tail into items.
+func (s *section) parseTail() error {
 	if s.rawTail == nil {
 		return nil
 	}
@@ -123,7 +123,7 @@ func (s *section) split(b []byte) (items []item, bytes int, err error) {
 	return items, bytes, err
 }
 
-type place struct {
+type slot struct {
 	page  *page // nil: the tail
 	index int   // where the item is or, among usage days, belongs
 }
@@ -133,13 +133,13 @@ type finding uint8
 const (
 	absent finding = iota
 	present
-	unknown // the store has to be asked
+	notLoaded // the store has to be asked
 )
 
 // find looks an item up in what is in memory.
-func (s *section) find(key string) (place, finding, error) {
-	if err := s.load(); err != nil {
-		return place{}, absent, err
+func (s *section) find(key string) (slot, finding, error) {
+	if err := s.parseTail(); err != nil {
+		return slot{}, absent, err
 	}
 	if s.kind == UsageSection {
 		p, f := s.findDay(key)
@@ -147,36 +147,36 @@ func (s *section) find(key string) (place, finding, error) {
 	}
 	for i := len(s.tail) - 1; i >= 0; i-- {
 		if s.tail[i].key == key {
-			return place{nil, i}, present, nil
+			return slot{nil, i}, present, nil
 		}
 	}
 	if s.pages == 0 {
-		return place{}, absent, nil
+		return slot{}, absent, nil
 	}
-	pageKey, ok := s.where[key]
+	pageKey, ok := s.pageByItem[key]
 	switch {
 	case !ok && s.complete, pageKey == noPage:
-		return place{}, absent, nil
+		return slot{}, absent, nil
 	case !ok:
-		return place{}, unknown, nil
+		return slot{}, notLoaded, nil
 	}
 	pg := s.open[pageKey]
 	if pg == nil {
-		return place{}, unknown, nil
+		return slot{}, notLoaded, nil
 	}
 	i := slices.IndexFunc(pg.items, func(it item) bool { return it.key == key })
 	if i < 0 {
-		return place{}, absent, fmt.Errorf("item %q is not in page %s: %w", key, pageKey, errCorrupt)
+		return slot{}, absent, fmt.Errorf("item %q is not in page %s: %w", key, pageKey, errCorrupt)
 	}
-	return place{pg, i}, present, nil
+	return slot{pg, i}, present, nil
 }
 
-func (s *section) findDay(key string) (place, finding) {
-	items, p := s.tail, place{}
+func (s *section) findDay(key string) (slot, finding) {
+	items, p := s.tail, slot{}
 	if s.pages > 0 && key < s.low {
-		base, ok := s.where[key]
+		base, ok := s.pageByItem[key]
 		if !ok && !s.complete {
-			return p, unknown
+			return p, notLoaded
 		}
 		for k := range s.open {
 			if k <= key && (!ok || k > base) {
@@ -184,7 +184,7 @@ func (s *section) findDay(key string) (place, finding) {
 			}
 		}
 		if p.page = s.open[base]; p.page == nil {
-			return p, unknown
+			return p, notLoaded
 		}
 		items = p.page.items
 	}
@@ -196,20 +196,20 @@ func (s *section) findDay(key string) (place, finding) {
 	return p, absent
 }
 
-// supply takes what the store answered about an item: the page that holds it
+// hydrate takes what the store answered about an item: the page that holds it
 // (usage: whose range it falls in) and that page's body, or ok false.
-func (s *section) supply(key, pageKey string, body []byte, ok bool) error {
-	if s.where == nil {
-		s.where, s.open = map[string]string{}, map[string]*page{}
+func (s *section) hydrate(key, pageKey string, body []byte, ok bool) error {
+	if s.pageByItem == nil {
+		s.pageByItem, s.open = map[string]string{}, map[string]*page{}
 	}
-	if known, there := s.where[key]; there && (known == noPage || s.open[known] != nil) {
+	if known, there := s.pageByItem[key]; there && (known == noPage || s.open[known] != nil) {
 		return nil
 	}
 	if !ok {
-		s.where[key] = noPage
+		s.pageByItem[key] = noPage
 		return nil
 	}
-	s.where[key] = pageKey
+	s.pageByItem[key] = pageKey
 	if s.open[pageKey] != nil {
 		return nil
 	}
@@ -221,7 +221,7 @@ func (s *section) supply(key, pageKey string, body []byte, ok bool) error {
 	return nil
 }
 
-func (s *section) at(p place) *item {
+func (s *section) at(p slot) *item {
 	if p.page != nil {
 		return &p.page.items[p.index]
 	}
@@ -229,7 +229,7 @@ func (s *section) at(p place) *item {
 }
 
 // value is the parsed item; a change to it counts after put.
-func (s *section) value(p place) (entity, error) {
+func (s *section) value(p slot) (entity, error) {
 	it := s.at(p)
 	if it.val == nil {
 		v, err := s.decode(it.raw)
@@ -242,24 +242,24 @@ func (s *section) value(p place) (entity, error) {
 }
 
 // put writes the item's value back.
-func (s *section) put(p place) {
+func (s *section) put(p slot) {
 	it := s.at(p)
 	before := len(it.raw)
 	it.raw = it.val.appendJSON(make([]byte, 0, before+32))
-	s.grown(p, len(it.raw)-before)
+	s.resized(p, len(it.raw)-before)
 }
 
 // insert adds an item: at its place among usage days, else at the end.
-func (s *section) insert(p place, key string, v entity) {
+func (s *section) insert(p slot, key string, v entity) {
 	it := item{key: key, val: v, raw: v.appendJSON(make([]byte, 0, 384))}
 	switch {
 	case s.kind != UsageSection:
 		s.tail = append(s.tail, it)
-		p = place{}
+		p = slot{}
 	case p.page != nil:
 		p.page.items = slices.Insert(p.page.items, p.index, it)
 	default:
 		s.tail = slices.Insert(s.tail, p.index, it)
 	}
-	s.grown(p, len(it.raw))
+	s.resized(p, len(it.raw))
 }

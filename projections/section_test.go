@@ -35,7 +35,7 @@ func (s *stage) apply(data events.Payload) Outcome {
 	s.t.Helper()
 	m := s.event(data)
 	for {
-		needs, err := s.a.Needs(m)
+		needs, err := s.a.Lookups(m)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func (s *stage) apply(data events.Payload) Outcome {
 		}
 		for _, n := range needs {
 			answer := s.store.Lookup(n)
-			if err := s.a.Supply(&answer); err != nil {
+			if err := s.a.Hydrate(&answer); err != nil {
 				s.t.Fatal(err)
 			}
 		}
@@ -229,8 +229,8 @@ func TestUnknownIsAsked(t *testing.T) {
 	s.flush()
 	s.reload()
 	m := s.event(&events.SandboxStarted{ID: sandbox(0).ID})
-	if _, err := s.a.Apply(m); !errors.Is(err, ErrUnknown) {
-		t.Fatalf("error %v, want %v", err, ErrUnknown)
+	if _, err := s.a.Apply(m); !errors.Is(err, ErrNotLoaded) {
+		t.Fatalf("error %v, want %v", err, ErrNotLoaded)
 	}
 	if s.a.Position() == m.Position {
 		t.Error("the position moved on")

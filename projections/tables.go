@@ -58,8 +58,8 @@ func (t *Tables) Row(account events.UUID) (AccountRow, bool) {
 }
 
 // Lookup answers one need, with memory of its own.
-func (t *Tables) Lookup(n Need) Answer {
-	a := Answer{Need: n}
+func (t *Tables) Lookup(n Lookup) LookupResult {
+	a := LookupResult{Lookup: n}
 	switch {
 	case n.Entity != 0:
 		a.Body, a.Found = t.Waiting[WaitingKey{n.Account, n.Entity, n.Key}]
@@ -87,7 +87,7 @@ func (t *Tables) Apply(c *Change) error {
 	if c.New == there {
 		return fmt.Errorf("account %s: row there %t, change says new %t", id, there, c.New)
 	}
-	if c.Wiped {
+	if c.Replaces {
 		old = AccountRow{}
 		delete(t.Sums, id)
 		maps.DeleteFunc(t.Pages, func(k ItemKey, _ []byte) bool { return k.Account == id })

@@ -60,14 +60,14 @@ type LastMessage struct {
 	Digest   []byte
 }
 
-func (l LastMessage) Mark() (m engine.Mark, err error) {
+func (l LastMessage) Mark() (m engine.Fingerprint, err error) {
 	if l.Position == nil {
 		return m, nil
 	}
 	if l.At == nil || len(l.Digest) != len(m.Digest) {
 		return m, errors.New("a checkpoint's last message has no time or digest")
 	}
-	return engine.Mark{Position: uint64(*l.Position), Time: *l.At, Digest: [16]byte(l.Digest)}, nil
+	return engine.Fingerprint{Position: uint64(*l.Position), Time: *l.At, Digest: [16]byte(l.Digest)}, nil
 }
 
 // Positions are the checkpoints of a generation, by partition.

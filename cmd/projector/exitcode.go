@@ -21,10 +21,10 @@ var refusals = []struct {
 	{engine.ErrVersion, 10},
 	{stream.ErrOtherStream, 11},
 	{stream.ErrRecreated, 12},
-	{engine.ErrBehind, 13},
+	{engine.ErrStreamBehind, 13},
 	{stream.ErrHistoryLost, 14},
 	{engine.ErrPartitions, 15},
-	{engine.ErrReplaced, 16},
+	{engine.ErrDiverged, 16},
 	{acts.ErrErasuresLacking, 17},
 	{stream.ErrMissing, 18},
 }

@@ -69,7 +69,7 @@ func (g *gapGuard) guard(ctx context.Context, info engine.StreamInfo) error {
 	}
 	if err != nil {
 		if !g.created.Equal(info.Created) { // nothing is known of it, so nothing is folded
-			return fmt.Errorf("%w: what the stream is missing: %w", engine.ErrNotYet, err)
+			return fmt.Errorf("%w: what the stream is missing: %w", engine.ErrUnverified, err)
 		}
 		g.log.Warn("what the stream is missing is not looked at yet", "error", err)
 		return nil

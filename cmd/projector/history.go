@@ -29,7 +29,7 @@ func (p *program) history() *cobra.Command {
 				return err
 			}
 			defer client.Close()
-			heard, err := acts.History(ctx, client, account, func(e projections.Entry) error { return p.printEntry(e, asJSON) })
+			heard, err := acts.History(ctx, client, account, func(e projections.HistoryEntry) error { return p.printEntry(e, asJSON) })
 			if err == nil && !heard {
 				return fmt.Errorf("stream %s holds no message of account %s: it was never heard of there, or its messages are gone "+
 					"(`projector verify --account %[2]s` tells whether the read model has it)", p.cfg.Stream, account)
@@ -60,7 +60,7 @@ type changeLine struct {
 	To     json.RawMessage `json:"to"`
 }
 
-func (p *program) printEntry(e projections.Entry, asJSON bool) error {
+func (p *program) printEntry(e projections.HistoryEntry, asJSON bool) error {
 	l := entryLine{Position: e.Position, Time: e.Time.UTC(), Type: e.Type, Outcome: e.Outcome.String(), Changes: []changeLine{}}
 	if e.Reason != nil {
 		l.Reason = e.Reason.Error()

@@ -62,7 +62,7 @@ func (l *ledgerGuard) guard(info engine.StreamInfo, have engine.StreamIdentity, 
 	return l.ledger(now)
 }
 
-// ledger compares for a while, and ends with [engine.ErrNotYet] where that
+// ledger compares for a while, and ends with [engine.ErrUnverified] where that
 // is not enough: the next call goes on where this one was, on the same stream.
 func (l *ledgerGuard) ledger(now seenStream) error {
 	if l.compare == nil || !l.at.same(now) {
@@ -93,7 +93,7 @@ func (l *ledgerGuard) ledger(now seenStream) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %d entries of the ledger of erasures are compared with stream %s: %w", engine.ErrNotYet, l.compared,
+			return fmt.Errorf("%w: %d entries of the ledger of erasures are compared with stream %s: %w", engine.ErrUnverified, l.compared,
 				l.on.Stream.Stream(), errors.Join(l.ctx.Err(), err))
 		case <-time.After(wait):
 		}

@@ -38,12 +38,12 @@ func TestLedgerThatIsNotComparedFoldsNothing(t *testing.T) {
 	result = errors.New("the server is away")
 	for n := range 5 {
 		info.Last++
-		if err := guard(); !errors.Is(err, engine.ErrNotYet) || errors.Is(err, engine.ErrRefused) || asked <= n {
+		if err := guard(); !errors.Is(err, engine.ErrUnverified) || errors.Is(err, engine.ErrRefused) || asked <= n {
 			t.Fatalf("not compared: %v, asked %d times", err, asked)
 		}
 	}
 	result = acts.ErrErasuresLacking
-	if err := guard(); !errors.Is(err, acts.ErrErasuresLacking) || errors.Is(err, engine.ErrNotYet) {
+	if err := guard(); !errors.Is(err, acts.ErrErasuresLacking) || errors.Is(err, engine.ErrUnverified) {
 		t.Errorf("one is lacking: %v", err)
 	}
 	result = nil
@@ -55,7 +55,7 @@ func TestLedgerThatIsNotComparedFoldsNothing(t *testing.T) {
 		t.Errorf("compared already: %v, asked %d times", err, asked)
 	}
 	info.Last -= 5
-	if err := guard(); !errors.Is(err, engine.ErrNotYet) {
+	if err := guard(); !errors.Is(err, engine.ErrUnverified) {
 		t.Errorf("it has lost its end: %v", err)
 	}
 }

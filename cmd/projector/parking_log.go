@@ -37,7 +37,7 @@ const (
 )
 
 // Committed implements [engine.Observer].
-func (l *parkingLog) Committed(s engine.Stats) {
+func (l *parkingLog) Committed(s engine.BatchStats) {
 	l.Observer.Committed(s)
 	if len(s.Parked) == 0 {
 		return

@@ -14,7 +14,7 @@ import (
 
 type nobody struct{ engine.Observer }
 
-func (nobody) Committed(engine.Stats) {}
+func (nobody) Committed(engine.BatchStats) {}
 
 // TestParkingIsLogged: however many batches park messages, a line a second tells
 // of all of them, with the most frequent kinds, and none is left untold.
@@ -23,10 +23,10 @@ func TestParkingIsLogged(t *testing.T) {
 	l := &parkingLog{Observer: nobody{}, log: slog.New(slog.NewJSONHandler(&out, nil))}
 	l.last = time.Now().Add(time.Hour) // so that nothing is due while the test lasts
 	for i := range 1000 {
-		l.Committed(engine.Stats{Generation: 7, Parked: map[engine.ParkedKind]int64{
+		l.Committed(engine.BatchStats{Generation: 7, Parked: map[engine.ParkedKind]int64{
 			{Type: "user.email_changed.v1", Reason: "data.email: found an object, want a text"}: 20,
 			{Type: fmt.Sprint("strange\x1b", i%100), Reason: "masked"}:                          1}})
-		l.Committed(engine.Stats{Generation: 7}) // that parks nothing
+		l.Committed(engine.BatchStats{Generation: 7}) // that parks nothing
 	}
 	if out.Len() > 0 {
 		t.Fatalf("too early: %s", &out)

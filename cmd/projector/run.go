@@ -95,8 +95,8 @@ func (p *program) follow(ctx context.Context) error {
 	defer parking.say()
 	engine := engine.New(missing.Source(missing.Refuse), store, engine.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
-		Drain: p.cfg.ShutdownTimeout * 3 / 4, // the rest is for handing over
-		Share: store.Takeover / 10, Guard: compare.guard, Observer: anew{parking, missing.forget}, Logger: log,
+		DrainTimeout:      p.cfg.ShutdownTimeout * 3 / 4, // the rest is for handing over
+		HeartbeatInterval: store.Takeover / 10, Guard: compare.guard, Observer: anew{parking, missing.forget}, Logger: log,
 	})
 	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})
 	admin.Tell(watch.State)

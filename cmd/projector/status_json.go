@@ -118,7 +118,7 @@ func statusOf(s *acts.Status) *status {
 	if b := s.Building; b != nil {
 		st.Building = &buildingStatus{b.Number, b.Position, b.AtWork}
 	}
-	for _, d := range s.Stream.Off {
+	for _, d := range s.Stream.Deviations {
 		st.Off = append(st.Off, offContract{d.What, d.Have, d.Want})
 	}
 	return st

@@ -26,7 +26,7 @@ func printStatus(out io.Writer, st *acts.Status) error {
 	if st.Unreadable != nil {
 		fmt.Fprintf(&b, "one more `projector run` could not read it: %s\n", st.Unreadable)
 	}
-	for _, d := range st.Stream.Off {
+	for _, d := range st.Stream.Deviations {
 		fmt.Fprintf(&b, "the stream's %s is %s, want %s; nothing is lost by it yet\n", d.What, d.Have, d.Want)
 	}
 	if st.Comparable {

@@ -82,7 +82,7 @@ func (a *Accepting) accept(ctx context.Context, out *Accepted) error {
 	}
 	refused := Guard(ctx, a.Pool, info, a.g.Stream, a.lowest, a.highest)
 	if refused == nil || errors.Is(refused, stream.ErrHistoryLost) {
-		if err := engine.CheckLast(ctx, a.Stream, a.checkpoints); errors.Is(err, engine.ErrReplaced) {
+		if err := engine.CheckLast(ctx, a.Stream, a.checkpoints); errors.Is(err, engine.ErrDiverged) {
 			refused = err
 		} else if err != nil {
 			return err

@@ -60,7 +60,7 @@ func (a *Accepting) last(ctx context.Context) (at map[int]time.Time, why string,
 		switch {
 		case err != nil:
 			return nil, "", err
-		case there && engine.MarkOf(&m).Digest != c.Last.Digest:
+		case there && engine.FingerprintOf(&m).Digest != c.Last.Digest:
 			return nil, fmt.Sprintf("message %d is not the one that was folded last of partition %d", c.Last.Position, c.Partition), nil
 		case there:
 			at[c.Partition] = m.Time

@@ -76,7 +76,7 @@ func (t Target) forSure(ctx context.Context, which func(context.Context) (readmo
 	const doubt = 5 * time.Second
 	for began, n := time.Now(), 0; ; n++ {
 		info, err = t.refused(ctx, which)
-		if !errors.Is(err, engine.ErrRefused) || n > 0 && !errors.Is(err, engine.ErrBehind) || time.Since(began) > doubt {
+		if !errors.Is(err, engine.ErrRefused) || n > 0 && !errors.Is(err, engine.ErrStreamBehind) || time.Since(began) > doubt {
 			return info, err
 		}
 		select {

@@ -84,7 +84,7 @@ func (r *Rebuilding) standsStill(ctx context.Context, c *Comparison) error {
 	if err != nil && !IsRefusal(err) {
 		return err
 	}
-	for _, lost := range []error{stream.ErrOtherStream, stream.ErrRecreated, engine.ErrBehind, stream.ErrHistoryLost, engine.ErrReplaced,
+	for _, lost := range []error{stream.ErrOtherStream, stream.ErrRecreated, engine.ErrStreamBehind, stream.ErrHistoryLost, engine.ErrDiverged,
 		stream.ErrMissing} {
 		c.StandsStill = c.StandsStill || errors.Is(err, lost)
 	}

@@ -56,14 +56,14 @@ func (f *fold) apply(m projections.Message) error {
 // supply gives the state what a message needs of what was let go of.
 func (f *fold) supply(d *projections.Decoded) error {
 	for {
-		needs, err := f.state.Needs(d)
+		needs, err := f.state.Lookups(d)
 		if err != nil || len(needs) == 0 {
 			return err
 		}
 		for _, n := range needs {
 			answer, err := f.spill.answer(n)
 			if err == nil {
-				err = f.state.Supply(&answer)
+				err = f.state.Hydrate(&answer)
 			}
 			if err != nil {
 				return err

@@ -209,7 +209,7 @@ func (g Gaps) unread(ctx context.Context, after uint64) (passed engine.Ranges, e
 	defer reader.Close()
 	var buf []projections.Message
 	for nothing := 0; after < info.Last; nothing++ {
-		if _, more, err := source.First(ctx, after); err != nil || !more {
+		if _, more, err := source.FirstAfter(ctx, after); err != nil || !more {
 			return passed, err
 		}
 		limit, cancel := context.WithTimeout(ctx, time.Second) // what was there may be removed meanwhile

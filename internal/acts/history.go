@@ -10,7 +10,7 @@ import (
 
 // History tells each of an account's messages in the stream, and what it changed.
 // heard is false where the stream holds none. No database is asked.
-func History(ctx context.Context, client *stream.Client, account events.UUID, each func(projections.Entry) error) (heard bool, err error) {
+func History(ctx context.Context, client *stream.Client, account events.UUID, each func(projections.HistoryEntry) error) (heard bool, err error) {
 	h := projections.NewHistory(account)
 	err = client.ReadAccount(ctx, account, 0, func(m projections.Message) error {
 		heard = true

@@ -176,6 +176,6 @@ func (l *Looking) waits(format string, args ...any) {
 // positions of the one say nothing of the other.
 func unlike(info engine.StreamInfo, have engine.StreamIdentity, highest uint64, refused error) bool {
 	err := stream.Guard(info, have, 0, highest)
-	return errors.Is(err, stream.ErrOtherStream) || errors.Is(err, stream.ErrRecreated) || errors.Is(refused, engine.ErrReplaced) ||
+	return errors.Is(err, stream.ErrOtherStream) || errors.Is(err, stream.ErrRecreated) || errors.Is(refused, engine.ErrDiverged) ||
 		info.Last < highest
 }

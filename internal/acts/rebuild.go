@@ -112,7 +112,7 @@ func (r *Rebuilding) giveUpLost(ctx context.Context) error {
 		return err
 	}
 	lost := r.CheckGeneration(ctx, g.Number)
-	if !errors.Is(lost, engine.ErrBehind) && !errors.Is(lost, engine.ErrReplaced) && !errors.Is(lost, stream.ErrHistoryLost) {
+	if !errors.Is(lost, engine.ErrStreamBehind) && !errors.Is(lost, engine.ErrDiverged) && !errors.Is(lost, stream.ErrHistoryLost) {
 		return nil // whatever else keeps it from being gone on with is found when it is tried
 	}
 	r.Engine.Logger.Warn("what was being built is given up, since the stream has lost what it was folded from; a new generation is begun",
@@ -139,7 +139,7 @@ func closeStore(ctx context.Context, s *store.Store) {
 // partitions.
 func (r *Rebuilding) engine(source engine.Source, only func(int) bool) *engine.Projector {
 	opts := r.Engine
-	opts.Linger, opts.Only, opts.Guard = linger, only, stream.Guard
+	opts.Linger, opts.PartitionFilter, opts.Guard = linger, only, stream.Guard
 	return engine.New(source, r.store, opts)
 }
 

@@ -63,7 +63,7 @@ func (s *spill) forget() {
 
 // take takes on what a flush has given.
 func (s *spill) take(c *projections.Change) error {
-	if c.Wiped {
+	if c.Replaces {
 		s.forget()
 	}
 	for i := range c.Pages {
@@ -108,8 +108,8 @@ func (s *spill) write(b []byte) (extent, error) {
 }
 
 // answer is what the fold had let go of, as a store would answer it.
-func (s *spill) answer(n projections.Need) (a projections.Answer, err error) {
-	a.Need = n
+func (s *spill) answer(n projections.Lookup) (a projections.LookupResult, err error) {
+	a.Lookup = n
 	var e extent
 	switch {
 	case n.Entity != 0:

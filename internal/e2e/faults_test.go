@@ -37,7 +37,7 @@ func TestManyLanesAndNoCache(t *testing.T) {
 	}
 	store := store.NewStore(s.pool, "test", slog.New(slog.DiscardHandler))
 	defer store.Close(context.Background())
-	p := engine.New(s.client, store, engine.Options{Lanes: 4, CacheBytes: 1, Tick: 20 * time.Millisecond,
+	p := engine.New(s.client, store, engine.Options{Lanes: 4, CacheBytes: 1, LagInterval: 20 * time.Millisecond,
 		Batch: engine.Bound{Events: 9, Bytes: 1 << 20}, Read: engine.Bound{Events: 40, Bytes: 1 << 20},
 		Logger: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(t.Context())

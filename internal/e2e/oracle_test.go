@@ -117,13 +117,13 @@ func TestCountsAgreeWithOracle(t *testing.T) {
 // counts observes what a projector counts.
 type counts map[string]int64
 
-func (c counts) Committed(s engine.Stats) {
+func (c counts) Committed(s engine.BatchStats) {
 	for k, n := range s.Counts {
 		c[k.Type+" "+k.Outcome.String()] += n
 	}
 }
-func (counts) Looked(engine.StreamInfo) {}
-func (counts) Shared(int64, []int)      {}
-func (counts) Restarted(string)         {}
+func (counts) HighWaterMark(engine.StreamInfo) {}
+func (counts) Assigned(int64, []int)           {}
+func (counts) Restarted(string)                {}
 
 func (counts) Paused(*engine.Pause, engine.StreamInfo) {}

@@ -180,7 +180,7 @@ func TestNoErasureByAMirror(t *testing.T) {
 	}
 	// A copy's header differs by what was for the server alone.
 	mark := func(header http.Header) [16]byte {
-		return engine.MarkOf(&projections.Message{Message: events.Message{Subject: "a", Header: header}}).Digest
+		return engine.FingerprintOf(&projections.Message{Message: events.Message{Subject: "a", Header: header}}).Digest
 	}
 	if mark(http.Header{"Nats-Expected-Stream": {"S"}, "A": {"1"}}) != mark(http.Header{"A": {"1"}}) || mark(http.Header{"A": {"1"}}) == mark(nil) {
 		t.Error("a message has another mark in a copy")

@@ -77,7 +77,7 @@ func (c *Client) infoOf(info *jetstream.StreamInfo) (out engine.StreamInfo, err 
 	}
 	out = engine.StreamInfo{Name: info.Config.Name, Created: info.Created, ID: info.Config.Metadata[idKey], First: info.State.FirstSeq,
 		Last: info.State.LastSeq, Time: at, Messages: info.State.Msgs, Subjects: info.State.NumSubjects,
-		Off: deviations(info.Config)}
+		Deviations: deviations(info.Config)}
 	if info.State.Lost != nil {
 		out.Lost = info.State.Lost.Msgs
 	}
@@ -132,8 +132,8 @@ func (c *Client) explain(err error) error {
 	return fmt.Errorf("stream %s: %w", c.cfg.Stream, err)
 }
 
-// First implements [engine.Source].
-func (c *Client) First(ctx context.Context, after uint64) (uint64, bool, error) {
+// FirstAfter implements [engine.Source].
+func (c *Client) FirstAfter(ctx context.Context, after uint64) (uint64, bool, error) {
 	m, err := c.get(ctx, getRequest{Seq: after + 1, NextFor: ">"})
 	if errors.Is(err, ErrNoMessage) {
 		return 0, false, nil

@@ -93,7 +93,7 @@ func (c *Client) PublishErased(ctx context.Context, account events.UUID, at time
 // says nothing.
 func (c *Client) EndsErased(ctx context.Context, account events.UUID, partitions int) (bool, error) {
 	published := events.AccountSubject(account)
-	partition := engine.StreamIdentity{Partitions: partitions}.Partition(&projections.Message{Message: events.Message{Subject: published}})
+	partition := engine.StreamIdentity{Partitions: partitions}.PartitionOf(&projections.Message{Message: events.Message{Subject: published}})
 	m, err := c.get(ctx, getRequest{LastFor: fmt.Sprintf("%s%d.%s", subjectRoot, partition, strings.TrimPrefix(published, subjectRoot))})
 	if errors.Is(err, ErrNoMessage) {
 		return false, nil

@@ -135,10 +135,10 @@ func (r *Reconciled) judge(ctx context.Context, x engine.Range) error {
 	return nil
 }
 
-// First implements [engine.Source]. That there is none is believed only
+// FirstAfter implements [engine.Source]. That there is none is believed only
 // where the server says of all that follows that it is deleted.
-func (r *Reconciled) First(ctx context.Context, after uint64) (uint64, bool, error) {
-	position, ok, err := r.Client.First(ctx, after)
+func (r *Reconciled) FirstAfter(ctx context.Context, after uint64) (uint64, bool, error) {
+	position, ok, err := r.Client.FirstAfter(ctx, after)
 	if ok || err != nil {
 		return position, ok, err
 	}
@@ -147,7 +147,7 @@ func (r *Reconciled) First(ctx context.Context, after uint64) (uint64, bool, err
 		return 0, false, err
 	}
 	// What has come since is there by now.
-	if position, ok, err = r.Client.First(ctx, after); ok || err != nil {
+	if position, ok, err = r.Client.FirstAfter(ctx, after); ok || err != nil {
 		return position, ok, err
 	}
 	err = r.judge(ctx, engine.Range{First: after + 1, Last: info.Last})

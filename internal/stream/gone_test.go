@@ -157,7 +157,7 @@ func readAll(ctx context.Context, t *testing.T, source engine.Source, after uint
 	defer reader.Close()
 	var positions []uint64
 	for {
-		_, more, err := source.First(ctx, after)
+		_, more, err := source.FirstAfter(ctx, after)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 // Ways in which a stream can have lost what was folded from it; others are
-// [engine.ErrBehind] and [engine.ErrPartitions].
+// [engine.ErrStreamBehind] and [engine.ErrPartitions].
 var (
 	ErrOtherStream = errors.New("this is another stream")
 	ErrRecreated   = errors.New("the stream was recreated")
@@ -91,7 +91,7 @@ func Guard(info engine.StreamInfo, have engine.StreamIdentity, lowest, highest u
 	}
 	switch {
 	case info.Last < highest:
-		return fmt.Errorf("%w: stream %s ends at %d, and the checkpoint is %d. %s", engine.ErrBehind, info.Name, info.Last, highest, behindWays)
+		return fmt.Errorf("%w: stream %s ends at %d, and the checkpoint is %d. %s", engine.ErrStreamBehind, info.Name, info.Last, highest, behindWays)
 	case lowest > 0 && info.First > lowest+1:
 		return fmt.Errorf("%w: stream %s begins at %d, and the checkpoint is %d. %s", ErrHistoryLost, info.Name, info.First, lowest, lostWays)
 	}

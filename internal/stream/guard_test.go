@@ -47,9 +47,9 @@ func TestGuard(t *testing.T) {
 		{name: "another number of partitions", info: engine.StreamInfo{Name: "S", Created: created, First: 1, Last: 100, Partitions: 8}, lowest: 40, highest: 60,
 			partitions: 16, want: engine.ErrPartitions, says: []string{"8", "16"}},
 		{name: "behind", info: engine.StreamInfo{Name: "S", Created: created, First: 1, Last: 59}, lowest: 40, highest: 60,
-			want: engine.ErrBehind, says: []string{"59", "60"}},
+			want: engine.ErrStreamBehind, says: []string{"59", "60"}},
 		{name: "emptied", info: engine.StreamInfo{Name: "S", Created: created}, lowest: 40, highest: 60,
-			want: engine.ErrBehind, says: []string{"60"}},
+			want: engine.ErrStreamBehind, says: []string{"60"}},
 		{name: "history lost", info: engine.StreamInfo{Name: "S", Created: created, First: 42, Last: 100}, lowest: 40, highest: 60,
 			want: ErrHistoryLost, says: []string{"42", "40"}},
 	} {

@@ -24,7 +24,7 @@ func TestProvisionIdentifiesAStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	before, err := c.Info(ctx)
-	if err != nil || len(before.Off) != 1 || before.Off[0].What != "id" || before.ID != "" {
+	if err != nil || len(before.Deviations) != 1 || before.Deviations[0].What != "id" || before.ID != "" {
 		t.Fatalf("info %+v, %v; want it to have no id", before, err)
 	}
 	first, err := c.Provision(ctx)
@@ -36,7 +36,7 @@ func TestProvisionIdentifiesAStream(t *testing.T) {
 		t.Errorf("%v; -want +got:\n%s", err, diff)
 	}
 	info, err := c.Info(ctx)
-	if err != nil || info.ID != first.ID || len(info.Off) > 0 || !info.Created.Equal(before.Created) {
+	if err != nil || info.ID != first.ID || len(info.Deviations) > 0 || !info.Created.Equal(before.Created) {
 		t.Errorf("info %+v, %v", info, err)
 	}
 	s, err := c.js.Stream(ctx, "CONTROL_PLANE")

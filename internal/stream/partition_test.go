@@ -26,7 +26,7 @@ func TestPartitionsAreTheServers(t *testing.T) {
 	seen := map[int]bool{}
 	stream := engine.StreamIdentity{Partitions: DefaultPartitions}
 	for _, m := range readUpTo(ctx, t, open(ctx, t, c, 0), 54) {
-		if got := stream.Partition(&m); got != m.Partition {
+		if got := stream.PartitionOf(&m); got != m.Partition {
 			t.Errorf("%s: partition %d, the server has %d", m.Subject, got, m.Partition)
 		}
 		seen[m.Partition] = true

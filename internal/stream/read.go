@@ -138,7 +138,7 @@ func (c *Client) RandomAccount(ctx context.Context) (id events.UUID, found bool,
 	}
 	const draws = 50 // of positions, where a tier's message may be, or nobody's
 	for range draws {
-		position, there, err := c.First(ctx, info.First-1+rand.Uint64N(info.Last-info.First+1))
+		position, there, err := c.FirstAfter(ctx, info.First-1+rand.Uint64N(info.Last-info.First+1))
 		if err != nil || !there {
 			return id, false, err
 		}

@@ -121,7 +121,7 @@ func TestRemovedMessagesAreGaps(t *testing.T) {
 		after, want uint64
 		ok          bool
 	}{{2, 4, true}, {3, 4, true}, {4, 5, true}, {499, 500, true}, {500, 0, false}, {9000, 0, false}} {
-		got, ok, err := c.First(ctx, tc.after)
+		got, ok, err := c.FirstAfter(ctx, tc.after)
 		if got != tc.want || ok != tc.ok || err != nil {
 			t.Errorf("First(%d) = %d, %t, %v; want %d, %t", tc.after, got, ok, err, tc.want, tc.ok)
 		}

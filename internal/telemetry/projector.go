@@ -103,7 +103,7 @@ func (p *Projector) Collect(ch chan<- prometheus.Metric) {
 }
 
 // Committed implements [engine.Observer].
-func (p *Projector) Committed(s engine.Stats) {
+func (p *Projector) Committed(s engine.BatchStats) {
 	now := time.Now()
 	for k, n := range s.Counts {
 		p.events.WithLabelValues(k.Type, k.Outcome.String()).Add(float64(n))
@@ -146,8 +146,8 @@ func (p *Projector) of(generation int64) {
 		fmt.Sprintf("%d.%d", projections.VersionMajor, projections.VersionMinor)).Set(1)
 }
 
-// Shared implements [engine.Observer].
-func (p *Projector) Shared(generation int64, partitions []int) {
+// Assigned implements [engine.Observer].
+func (p *Projector) Assigned(generation int64, partitions []int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.of(generation)
@@ -169,15 +169,15 @@ func (p *Projector) Shared(generation int64, partitions []int) {
 	}
 }
 
-// Looked implements [engine.Observer].
-func (p *Projector) Looked(info engine.StreamInfo) {
+// HighWaterMark implements [engine.Observer].
+func (p *Projector) HighWaterMark(info engine.StreamInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, d := range info.Off {
+	for _, d := range info.Deviations {
 		p.off.WithLabelValues(d.What).Set(1)
 	}
-	for _, d := range p.lag.end.Off {
-		if !slices.ContainsFunc(info.Off, func(now engine.Deviation) bool { return now.What == d.What }) {
+	for _, d := range p.lag.end.Deviations {
+		if !slices.ContainsFunc(info.Deviations, func(now engine.Deviation) bool { return now.What == d.What }) {
 			p.off.DeleteLabelValues(d.What)
 		}
 	}
@@ -203,7 +203,7 @@ func (p *Projector) Paused(pause *engine.Pause, info engine.StreamInfo) {
 	p.lag.written = time.Now()
 	p.progress.SetToCurrentTime()
 	if info.Name != "" { // else the end is as it was, and readiness does not depend on it
-		info.Off = p.lag.end.Off // what is told of them is so, until the next look
+		info.Deviations = p.lag.end.Deviations // what is told of them is so, until the next look
 		p.learned(info)
 	}
 }

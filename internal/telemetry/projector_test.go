@@ -27,11 +27,11 @@ func watch() watched {
 // looks is a look at the stream that ends at a position, and commits is what the
 // projector then does about both partitions.
 func (w watched) looks(end uint64) {
-	w.Looked(engine.StreamInfo{Name: "S", Last: end, Time: time.Now(), Partitions: 2})
+	w.HighWaterMark(engine.StreamInfo{Name: "S", Last: end, Time: time.Now(), Partitions: 2})
 }
 
 func (w watched) commits(to ...uint64) {
-	s := engine.Stats{Generation: 1}
+	s := engine.BatchStats{Generation: 1}
 	for i, p := range to {
 		s.Advances = append(s.Advances, engine.Advance{Partition: i, To: p, AsOf: time.Now()})
 	}
@@ -88,7 +88,7 @@ func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
 			w.want(t, "at start", -1, 0, -1)
 			time.Sleep(10 * time.Second)
 			w.want(t, "without any answer", -1, 10, -1)
-			w.Shared(1, []int{0, 1})
+			w.Assigned(1, []int{0, 1})
 			w.looks(100)
 			w.want(t, "without a checkpoint", -1, 10, -1)
 			w.commits(40)
@@ -102,7 +102,7 @@ func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
 	t.Run("idle", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := watch()
-			w.Shared(1, []int{0, 1})
+			w.Assigned(1, []int{0, 1})
 			w.follows(7, 5)
 			w.want(t, "followed", 0, 0, 1)
 			time.Sleep(29 * time.Second) // neither is heard of
@@ -119,7 +119,7 @@ func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
 	t.Run("messages wait", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := watch()
-			w.Shared(1, []int{0, 1})
+			w.Assigned(1, []int{0, 1})
 			w.follows(7, 5)
 			w.looks(20)
 			w.want(t, "behind by name", 0, 0)
@@ -139,7 +139,7 @@ func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := watch()
 			for range 3 {
-				w.Shared(1, nil)
+				w.Assigned(1, nil)
 				w.looks(7)
 				time.Sleep(time.Second)
 			}
@@ -174,7 +174,7 @@ func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
 func TestReadinessGoesWithTheLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch()
-		w.Shared(1, []int{0, 1})
+		w.Assigned(1, []int{0, 1})
 		w.follows(7, 2)
 		if err := w.Ready(); err != nil {
 			t.Error(err)
@@ -192,7 +192,7 @@ func TestReadinessGoesWithTheLag(t *testing.T) {
 func TestMetricsPassLint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch()
-		w.Shared(1, []int{0, 1})
+		w.Assigned(1, []int{0, 1})
 		w.follows(7, 2)
 		problems, err := testutil.GatherAndLint(w.reg)
 		if err != nil || len(problems) > 0 {

@@ -17,11 +17,11 @@ const overlayMax = 64 << 10
 type cache struct {
 	limit int
 	size  int
-	byID  map[events.UUID]*cached
+	byID  map[events.UUID]*cacheEntry
 	lru   list.List // of *cached, most recently used in front
 }
 
-type cached struct {
+type cacheEntry struct {
 	*projections.Account
 	size     int
 	element  *list.Element
@@ -30,10 +30,10 @@ type cached struct {
 }
 
 func newCache(limit int) *cache {
-	return &cache{limit: limit, byID: map[events.UUID]*cached{}}
+	return &cache{limit: limit, byID: map[events.UUID]*cacheEntry{}}
 }
 
-func (c *cache) get(id events.UUID) *cached {
+func (c *cache) get(id events.UUID) *cacheEntry {
 	e := c.byID[id]
 	if e != nil {
 		c.lru.MoveToFront(e.element)
@@ -41,22 +41,22 @@ func (c *cache) get(id events.UUID) *cached {
 	return e
 }
 
-func (c *cache) add(a *projections.Account) *cached {
-	e := &cached{Account: a, size: a.Size()}
+func (c *cache) add(a *projections.Account) *cacheEntry {
+	e := &cacheEntry{Account: a, size: a.Size()}
 	e.element = c.lru.PushFront(e)
 	c.byID[a.ID()] = e
 	c.size += e.size
 	return e
 }
 
-func (c *cache) resize(e *cached) {
+func (c *cache) resize(e *cacheEntry) {
 	n := e.Size()
 	c.size += n - e.size
 	e.size = n
 }
 
 // committed marks the batch's accounts as stored and lets go what is too much.
-func (c *cache) committed(batch uint64, accounts []*cached) {
+func (c *cache) committed(batch uint64, accounts []*cacheEntry) {
 	for _, e := range accounts {
 		if e.inFlight != batch {
 			continue
@@ -68,7 +68,7 @@ func (c *cache) committed(batch uint64, accounts []*cached) {
 		}
 	}
 	for el := c.lru.Back(); el != nil && c.size > c.limit; {
-		e, prev := el.Value.(*cached), el.Prev()
+		e, prev := el.Value.(*cacheEntry), el.Prev()
 		if !e.dirty && e.inFlight == 0 {
 			c.lru.Remove(el)
 			delete(c.byID, e.ID())

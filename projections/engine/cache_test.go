@@ -50,7 +50,7 @@ func TestCacheKeepsWhatIsNotStored(t *testing.T) {
 	changed.dirty = true
 	flying.inFlight = 7
 	both.dirty, both.inFlight = true, 7
-	left := func(want ...*cached) {
+	left := func(want ...*cacheEntry) {
 		t.Helper()
 		if len(c.byID) != len(want) {
 			t.Errorf("%d accounts are left, want %d", len(c.byID), len(want))
@@ -61,16 +61,16 @@ func TestCacheKeepsWhatIsNotStored(t *testing.T) {
 			}
 		}
 	}
-	c.committed(6, []*cached{flying, both, clean}) // an earlier batch than the one that holds their changes
+	c.committed(6, []*cacheEntry{flying, both, clean}) // an earlier batch than the one that holds their changes
 	left(changed, flying, both)
-	c.committed(7, []*cached{flying, both})
+	c.committed(7, []*cacheEntry{flying, both})
 	left(changed, both)
 	if both.inFlight != 0 {
 		t.Error("its earlier change is still in flight")
 	}
 	changed.dirty, changed.inFlight = false, 8
 	both.dirty, both.inFlight = false, 8
-	c.committed(8, []*cached{changed, both})
+	c.committed(8, []*cacheEntry{changed, both})
 	left()
 	if c.size != 0 {
 		t.Errorf("%d bytes counted in an empty cache", c.size)
@@ -88,7 +88,7 @@ func TestCacheTrimsLongAccounts(t *testing.T) {
 		d := &projections.Decoded{Message: projections.Message{Position: at}, To: events.Subject{Kind: events.SubjectAccount, Account: id},
 			Event: events.Event{Type: data.Type(), Time: events.TimeOf(script.Start.Add(time.Duration(at) * time.Second)), Data: data, Sound: true}}
 		for {
-			needs, err := a.Needs(d)
+			needs, err := a.Lookups(d)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +97,7 @@ func TestCacheTrimsLongAccounts(t *testing.T) {
 			}
 			for _, n := range needs {
 				answer := stored.Lookup(n)
-				if err := a.Supply(&answer); err != nil {
+				if err := a.Hydrate(&answer); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -115,7 +115,7 @@ func TestCacheTrimsLongAccounts(t *testing.T) {
 	c := newCache(1 << 30)
 	e := c.add(a)
 	e.dirty = true
-	c.committed(1, []*cached{e})
+	c.committed(1, []*cacheEntry{e})
 	if e.Overlay() <= overlayMax {
 		t.Fatal("pages that are not stored are gone, or the account is too short")
 	}
@@ -127,7 +127,7 @@ func TestCacheTrimsLongAccounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.dirty, e.inFlight = false, 2
-	c.committed(2, []*cached{e})
+	c.committed(2, []*cacheEntry{e})
 	if e.Overlay() > 0 || c.size != e.Size() {
 		t.Errorf("%d bytes of pages are kept, %d bytes counted of %d", e.Overlay(), c.size, e.Size())
 	}

@@ -22,7 +22,7 @@
 // # Many replicas
 //
 // Where a [Store] shares ownership, each replica reads the whole stream and
-// folds the partitions that it owns. [Store.Share] tells it twice a second
+// folds the partitions that it owns. [Store.Heartbeat] tells it twice a second
 // which those are; it gives up what is more than its fair part, the highest
 // numbers first, once all that it has read of them is committed, and takes in
 // what is free. Lanes that a move does not concern do not notice it. A new

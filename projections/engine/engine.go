@@ -21,20 +21,20 @@ type Guard func(info StreamInfo, have StreamIdentity, lowest, highest uint64) er
 
 // Options configure a [Projector].
 type Options struct {
-	Lanes      int                      // disjoint sets of partitions, each folded and committed by itself; default 1
-	Batch      Bound                    // most of one commit: messages, and bytes of changed accounts; default 200,000 and 128 MiB
-	Read       Bound                    // most of one read; default 4,096 events or 4 MiB
-	CacheBytes int                      // of account states in memory, over all lanes; default 128 MiB
-	Linger     time.Duration            // far behind, batches grow for so long before they are committed; default 0: not at all
-	Only       func(partition int) bool // partitions to fold; default all
-	Tick       time.Duration            // how often idle partitions advance and lag is looked at; default 1 s
-	Share      time.Duration            // how often other replicas are told that this one lives; default 500 ms
-	StallAfter time.Duration            // without progress while messages wait, reading starts anew; default 15 s
-	Doubt      time.Duration            // a stream that ends before the checkpoint is asked again for so long; default 5 s
-	Drain      time.Duration            // how long the batch at hand may take on shutdown; default 10 s
-	Guard      Guard                    // default: none
-	Observer   Observer                 // default: none
-	Logger     *slog.Logger             // default: slog.Default()
+	Lanes               int                      // disjoint sets of partitions, each folded and committed by itself; default 1
+	Batch               Bound                    // most of one commit: messages, and bytes of changed accounts; default 200,000 and 128 MiB
+	Read                Bound                    // most of one read; default 4,096 events or 4 MiB
+	CacheBytes          int                      // of account states in memory, over all lanes; default 128 MiB
+	Linger              time.Duration            // far behind, batches grow for so long before they are committed; default 0: not at all
+	PartitionFilter     func(partition int) bool // partitions to fold; default all
+	LagInterval         time.Duration            // how often idle partitions advance and lag is looked at; default 1 s
+	HeartbeatInterval   time.Duration            // how often other replicas are told that this one lives; default 500 ms
+	StallTimeout        time.Duration            // without progress while messages wait, reading starts anew; default 15 s
+	StreamBehindTimeout time.Duration            // a stream that ends before the checkpoint is asked again for so long; default 5 s
+	DrainTimeout        time.Duration            // how long the batch at hand may take on shutdown; default 10 s
+	Guard               Guard                    // default: none
+	Observer            Observer                 // default: none
+	Logger              *slog.Logger             // default: slog.Default()
 }
 
 func (o *Options) defaults() {
@@ -54,16 +54,16 @@ func (o *Options) defaults() {
 	def(&o.Read.Events, 4096)
 	def(&o.Read.Bytes, 4<<20)
 	def(&o.CacheBytes, 128<<20)
-	dur(&o.Tick, time.Second)
-	dur(&o.Share, 500*time.Millisecond)
-	dur(&o.StallAfter, 15*time.Second)
-	dur(&o.Doubt, 5*time.Second)
-	dur(&o.Drain, 10*time.Second)
+	dur(&o.LagInterval, time.Second)
+	dur(&o.HeartbeatInterval, 500*time.Millisecond)
+	dur(&o.StallTimeout, 15*time.Second)
+	dur(&o.StreamBehindTimeout, 5*time.Second)
+	dur(&o.DrainTimeout, 10*time.Second)
 	if o.Guard == nil {
 		o.Guard = func(StreamInfo, StreamIdentity, uint64, uint64) error { return nil }
 	}
 	if o.Observer == nil {
-		o.Observer = nobody{}
+		o.Observer = nopObserver{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -73,12 +73,12 @@ func (o *Options) defaults() {
 // Projector folds a source into a store. See the package documentation for
 // what it guarantees.
 type Projector struct {
-	source  Source
-	store   Store
-	opt     Options
-	session *session // of RunOnce
-	folded  lastMark
-	off     map[string]Deviation // as it was told last; the tick's
+	source     Source
+	store      Store
+	opt        Options
+	session    *session // of RunOnce
+	folded     lastFingerprint
+	deviations map[string]Deviation // as it was told last; the tick's
 }
 
 // New makes a projector.
@@ -98,7 +98,7 @@ func (p *Projector) RunOnce(ctx context.Context) (position uint64, err error) {
 		}
 	}()
 	if p.session == nil {
-		if p.session, err = p.open(ctx); err != nil {
+		if p.session, err = p.openSession(ctx); err != nil {
 			return 0, err
 		}
 	}
@@ -113,12 +113,12 @@ func (p *Projector) RunToEnd(ctx context.Context) error {
 		return fmt.Errorf("stream info: %w", err)
 	}
 	if p.session == nil {
-		if p.session, err = p.open(ctx); err != nil {
+		if p.session, err = p.openSession(ctx); err != nil {
 			return err
 		}
 	}
 	for p.session.position() < info.Last {
-		first, more, err := p.source.First(ctx, p.session.position())
+		first, more, err := p.source.FirstAfter(ctx, p.session.position())
 		if err != nil {
 			return fmt.Errorf("look for the next message: %w", err)
 		}
@@ -130,7 +130,7 @@ func (p *Projector) RunToEnd(ctx context.Context) error {
 			return err
 		}
 		// What was seen may be removed before it is read.
-		if _, err := p.session.once(ctx, recheck); err != nil {
+		if _, err := p.session.once(ctx, fetchTimeout); err != nil {
 			p.Close()
 			return err
 		}
@@ -138,9 +138,9 @@ func (p *Projector) RunToEnd(ctx context.Context) error {
 	return nil
 }
 
-// recheck is how long RunToEnd waits for a message before it looks again whether
+// fetchTimeout is how long RunToEnd waits for a message before it looks again whether
 // there is one.
-const recheck = 200 * time.Millisecond
+const fetchTimeout = 200 * time.Millisecond
 
 // Close ends what RunOnce and RunToEnd keep open.
 func (p *Projector) Close() {
@@ -153,7 +153,7 @@ func (p *Projector) Close() {
 // Follow follows the stream until ctx ends, as Run does, or until the first
 // error, which it returns.
 func (p *Projector) Follow(ctx context.Context) error {
-	err := p.follow(ctx)
+	err := p.runSession(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -171,7 +171,7 @@ func (p *Projector) Run(ctx context.Context) error {
 	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 5*time.Second
 	for {
 		began := time.Now()
-		err := p.follow(ctx)
+		err := p.runSession(ctx)
 		switch {
 		case errors.Is(err, ErrRefused):
 			return err
@@ -183,7 +183,7 @@ func (p *Projector) Run(ctx context.Context) error {
 		}
 		if errors.Is(err, ErrPaused) {
 			began = time.Now()
-			if err = p.standby(ctx); ctx.Err() != nil {
+			if err = p.awaitResume(ctx); ctx.Err() != nil {
 				return nil
 			}
 			if err == nil {
@@ -223,7 +223,7 @@ func restartReason(err error) string {
 		return "fenced"
 	case errors.Is(err, errStalled):
 		return "stalled"
-	case errors.Is(err, errRead), errors.Is(err, ErrNotYet):
+	case errors.Is(err, errRead), errors.Is(err, ErrUnverified):
 		return "source"
 	}
 	return "store"

@@ -13,9 +13,9 @@ import (
 	"accountexport/projections/internal/script"
 )
 
-// engine is a projector on a source and a store in memory, within a bubble
+// harness is a projector on a source and a store in memory, within a bubble
 // whose clock goes on by itself when all wait.
-type engine struct {
+type harness struct {
 	source *memorySource
 	store  *memoryStore
 	watch  *observer
@@ -23,16 +23,16 @@ type engine struct {
 	ended  chan error
 }
 
-func newEngine(t *testing.T, messages []projections.Message) *engine {
-	e := &engine{source: newMemorySource(messages), store: newMemoryStore(t), watch: newObserver(), ended: make(chan error, 1)}
+func newHarness(t *testing.T, messages []projections.Message) *harness {
+	e := &harness{source: newMemorySource(messages), store: newMemoryStore(t), watch: newObserver(), ended: make(chan error, 1)}
 	e.opt = Options{Observer: e.watch, Logger: slog.New(slog.DiscardHandler)}
 	return e
 }
 
-func (e *engine) projector() *Projector { return New(e.source, e.store, e.opt) }
+func (e *harness) projector() *Projector { return New(e.source, e.store, e.opt) }
 
 // run starts Run; stop asks it to end and gives its result.
-func (e *engine) run(t *testing.T) (stop func() error) {
+func (e *harness) run(t *testing.T) (stop func() error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { e.ended <- e.projector().Run(ctx) }()
 	return func() error {
@@ -55,7 +55,7 @@ func (o *observer) reasons() map[string]int {
 // messages wait.
 func TestStalledReadingStartsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, newGenerator(1, 2).stream(50))
+		e := newHarness(t, newGenerator(1, 2).stream(50))
 		e.source.silent = 2
 		stop := e.run(t)
 		e.store.wait(e.source.info.Last)
@@ -65,7 +65,7 @@ func TestStalledReadingStartsAnew(t *testing.T) {
 		if got := e.watch.reasons(); got["stalled"] != 2 || len(got) != 1 {
 			t.Errorf("restarts %v, want two that are stalled", got)
 		}
-		foldWhole(t, e.source.messages).check(t, e.store)
+		newReferenceModel(t, e.source.messages).check(t, e.store)
 	})
 }
 
@@ -73,7 +73,7 @@ func TestStalledReadingStartsAnew(t *testing.T) {
 // hour: no restart, and the checkpoints tell that all is in as of now.
 func TestIdleStreamIsNotStalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, newGenerator(1, 2).stream(50))
+		e := newHarness(t, newGenerator(1, 2).stream(50))
 		stop := e.run(t)
 		e.store.wait(e.source.info.Last)
 		e.source.mu.Lock()
@@ -109,14 +109,14 @@ func TestPurgedEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			last := all[len(all)-1].Position
-			purged := func(t *testing.T) *engine {
-				e := newEngine(t, left)
+			purged := func(t *testing.T) *harness {
+				e := newHarness(t, left)
 				e.source.info.Last = last
 				return e
 			}
-			check := func(t *testing.T, e *engine) {
+			check := func(t *testing.T, e *harness) {
 				t.Helper()
-				w := foldWhole(t, left)
+				w := newReferenceModel(t, left)
 				w.last = last
 				w.check(t, e.store)
 			}
@@ -154,7 +154,7 @@ func TestPurgedEnd(t *testing.T) {
 func TestGuardRefuses(t *testing.T) {
 	errLost := errors.New("history was lost")
 	t.Run("at the start", func(t *testing.T) {
-		e := newEngine(t, newGenerator(1, 2).stream(10))
+		e := newHarness(t, newGenerator(1, 2).stream(10))
 		e.opt.Guard = func(StreamInfo, StreamIdentity, uint64, uint64) error { return errLost }
 		err := e.projector().Run(t.Context())
 		if !errors.Is(err, ErrRefused) || !errors.Is(err, errLost) {
@@ -170,7 +170,7 @@ func TestGuardRefuses(t *testing.T) {
 	t.Run("while it runs", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			messages := newGenerator(1, 2).stream(50)
-			e := newEngine(t, messages)
+			e := newHarness(t, messages)
 			recreated := script.Start.Add(time.Hour)
 			e.opt.Guard = func(now StreamInfo, was StreamIdentity, lowest, highest uint64) error {
 				if lowest > highest || highest > now.Last {
@@ -189,7 +189,7 @@ func TestGuardRefuses(t *testing.T) {
 			if err := <-e.ended; !errors.Is(err, ErrRefused) || !errors.Is(err, errLost) {
 				t.Errorf("error %v, want %v because %v", err, ErrRefused, errLost)
 			}
-			foldWhole(t, messages).check(t, e.store)
+			newReferenceModel(t, messages).check(t, e.store)
 		})
 	})
 }
@@ -198,7 +198,7 @@ func TestGuardRefuses(t *testing.T) {
 // waits where there is nothing.
 func TestRunOnceCommitsOneBatch(t *testing.T) {
 	messages := newGenerator(1, 2).stream(25)
-	e := newEngine(t, messages)
+	e := newHarness(t, messages)
 	e.opt.Batch = Bound{Events: 10, Bytes: 1 << 20}
 	p := e.projector()
 	defer p.Close()
@@ -211,7 +211,7 @@ func TestRunOnceCommitsOneBatch(t *testing.T) {
 			t.Errorf("position %d, stored %d, want %d", position, e.store.lowest(), want)
 		}
 	}
-	foldWhole(t, messages).check(t, e.store)
+	newReferenceModel(t, messages).check(t, e.store)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := p.RunOnce(ctx); !errors.Is(err, context.Canceled) {
@@ -228,7 +228,7 @@ func TestForeignPartitionsAreDropped(t *testing.T) {
 	foreign := projections.Message{Position: messages[49].Position + 1, Partition: testPartitions,
 		Message: events.Message{Subject: messages[0].Subject, Data: []byte("broken")}}
 	s := runToEnd(t, append(append([]projections.Message(nil), messages...), foreign), Options{Lanes: 2})
-	w := foldWhole(t, messages)
+	w := newReferenceModel(t, messages)
 	w.last = foreign.Position
 	w.check(t, s)
 }
@@ -237,14 +237,14 @@ func TestForeignPartitionsAreDropped(t *testing.T) {
 // asked again, and nothing is folded before it has.
 func TestNothingIsFoldedBeforeItIsJudged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEngine(t, newGenerator(1, 2).stream(50))
+		e := newHarness(t, newGenerator(1, 2).stream(50))
 		asked := 0
 		e.opt.Guard = func(StreamInfo, StreamIdentity, uint64, uint64) error {
 			if asked++; asked <= 5 {
 				if e.watch.reasons()["source"] != asked-1 {
 					t.Errorf("asked %d times, and began anew %v", asked, e.watch.reasons())
 				}
-				return ErrNotYet
+				return ErrUnverified
 			}
 			return nil
 		}

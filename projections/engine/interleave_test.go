@@ -55,12 +55,12 @@ func (u *unruly) Acquire(ctx context.Context, info StreamInfo) (Ownership, error
 	return u.replica.Acquire(ctx, info)
 }
 
-func (u *unruly) Share(ctx context.Context, generation int64, take bool) (Share, error) {
+func (u *unruly) Heartbeat(ctx context.Context, generation int64, take bool) (Assignment, error) {
 	u.maybe()
 	defer u.maybe()
-	got, err := u.replica.Share(ctx, generation, take)
+	got, err := u.replica.Heartbeat(ctx, generation, take)
 	if err == nil && u.now(lostAnswer, 60) {
-		return Share{}, errFault
+		return Assignment{}, errFault
 	}
 	return got, err
 }

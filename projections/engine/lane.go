@@ -11,61 +11,61 @@ import (
 	"accountexport/projections"
 )
 
-// work is what a lane is handed: messages in stream order, or a partition that
+// laneInput is what a lane is handed: messages in stream order, or a partition that
 // comes or goes.
-type work struct {
-	messages []projections.Message
-	upTo     uint64 // every message of the lane's partitions up to here was handed over
-	all      bool   // move every partition's checkpoint on to upTo
-	gained   *Checkpoint
-	lost     *int
-	asOf     time.Time // with all: the stream held nothing more at this time
+type laneInput struct {
+	messages   []projections.Message
+	upTo       uint64 // every message of the lane's partitions up to here was handed over
+	advanceAll bool   // move every partition's checkpoint on to upTo
+	assigned   *Checkpoint
+	revoked    *int
+	asOf       time.Time // with all: the stream held nothing more at this time
 }
 
 // lane folds and writes the messages of some partitions: a state cache, a
 // batch that grows, and at most one commit under way. It belongs to one
 // goroutine.
 type lane struct {
-	store      Store
-	generation int64
-	bound      Bound
-	cache      *cache
-	at         map[int]*Checkpoint // as committed
-	away       map[int]Checkpoint  // that were fenced, where they stand, until they come again
-	observe    func(*committedBatch)
-	linger     func() time.Duration // how long a batch may grow that nothing waits for
-	renew      func([]Checkpoint)   // is told where to read partitions again that were fenced; nil: that ends the session
-	released   func(partition int)  // is told what was given up
+	store       Store
+	generation  int64
+	bound       Bound
+	cache       *cache
+	checkpoints map[int]*Checkpoint // as committed
+	fenced      map[int]Checkpoint  // that were fenced, where they stand, until they come again
+	observe     func(*committedBatch)
+	linger      func() time.Duration // how long a batch may grow that nothing waits for
+	rewind      func([]Checkpoint)   // is told where to read partitions again that were fenced; nil: that ends the session
+	released    func(partition int)  // is told what was given up
 
-	ahead    int // messages that are looked up together; see adapt
-	seq      uint64
-	cur      *pending
-	upTo     uint64
-	asOf     time.Time
-	inFlight *flight
-	done     chan error
+	groupSize int // messages that are looked up together; see adapt
+	seq       uint64
+	cur       *batchBuilder
+	upTo      uint64
+	asOf      time.Time
+	inFlight  *inFlightCommit
+	done      chan error
 }
 
-// flight is a commit under way.
-type flight struct {
-	*pending
+// inFlightCommit is a commit under way.
+type inFlightCommit struct {
+	*batchBuilder
 	batch *Batch
 	start time.Time
 }
 
 // committedBatch is what the engine tells of a commit.
 type committedBatch struct {
-	*pending
+	*batchBuilder
 	advances []Advance
 	took     time.Duration
 }
 
 func newLane(s Store, own Ownership, checkpoints []Checkpoint, bound Bound, cacheBytes int) *lane {
 	l := &lane{store: s, generation: own.Generation, bound: bound, cache: newCache(cacheBytes),
-		at: map[int]*Checkpoint{}, away: map[int]Checkpoint{}, done: make(chan error, 1), observe: func(*committedBatch) {}, released: func(int) {},
-		linger: func() time.Duration { return 0 }, ahead: leastAhead}
+		checkpoints: map[int]*Checkpoint{}, fenced: map[int]Checkpoint{}, done: make(chan error, 1), observe: func(*committedBatch) {}, released: func(int) {},
+		linger: func() time.Duration { return 0 }, groupSize: initialGroupSize}
 	for i, c := range checkpoints {
-		l.at[c.Partition] = &c
+		l.checkpoints[c.Partition] = &c
 		// What one partition has behind it, another may have before it, where
 		// they were not in one lane before.
 		if i == 0 || c.Position < l.upTo {
@@ -78,15 +78,15 @@ func newLane(s Store, own Ownership, checkpoints []Checkpoint, bound Bound, cach
 
 func (l *lane) begin() {
 	l.seq++
-	l.cur = newPending(l.seq)
+	l.cur = newBatchBuilder(l.seq)
 }
 
 // run folds what comes in and commits it, until in is closed; then it commits
 // what is left. A commit goes on while the next batch is folded.
-func (l *lane) run(ctx context.Context, in <-chan work) error {
+func (l *lane) run(ctx context.Context, in <-chan laneInput) error {
 	open := in
 	for {
-		if !l.cur.empty() && l.inFlight == nil && (l.cur.full(l.bound) || open == nil || l.ripe(len(in))) {
+		if !l.cur.empty() && l.inFlight == nil && (l.cur.full(l.bound) || open == nil || l.commitDue(len(in))) {
 			if err := l.start(ctx); err != nil {
 				return err
 			}
@@ -104,33 +104,33 @@ func (l *lane) run(ctx context.Context, in <-chan work) error {
 				open = nil
 				break
 			}
-			if err := l.take(ctx, w); err != nil {
-				l.abandon()
+			if err := l.process(ctx, w); err != nil {
+				l.drainCommit()
 				return err
 			}
 		case err := <-l.done:
 			if err := l.finish(ctx, err); err != nil {
-				l.abandon()
+				l.drainCommit()
 				return err
 			}
 		case <-ctx.Done():
-			l.abandon()
+			l.drainCommit()
 			return ctx.Err()
 		}
 	}
 }
 
-// ripe tells whether the batch is to be committed though it is not full, where
+// commitDue tells whether the batch is to be committed though it is not full, where
 // so much work waits.
-func (l *lane) ripe(waiting int) bool {
+func (l *lane) commitDue(waiting int) bool {
 	if d := l.linger(); d > 0 {
 		return time.Since(l.cur.began) >= d
 	}
 	return waiting == 0
 }
 
-// abandon waits for the commit under way, whatever becomes of it.
-func (l *lane) abandon() {
+// drainCommit waits for the commit under way, whatever becomes of it.
+func (l *lane) drainCommit() {
 	if l.inFlight != nil {
 		<-l.done
 		l.inFlight = nil
@@ -139,31 +139,31 @@ func (l *lane) abandon() {
 
 // start begins to commit the current batch.
 func (l *lane) start(ctx context.Context) error {
-	b, err := l.cur.batch(l.generation, l.cache)
+	b, err := l.cur.build(l.generation, l.cache)
 	if err != nil {
 		return err
 	}
 	b.Advances = l.advances()
-	f := &flight{pending: l.cur, batch: b, start: time.Now()}
+	f := &inFlightCommit{batchBuilder: l.cur, batch: b, start: time.Now()}
 	l.begin()
 	l.launch(ctx, f)
 	return nil
 }
 
-func (l *lane) launch(ctx context.Context, f *flight) {
+func (l *lane) launch(ctx context.Context, f *inFlightCommit) {
 	l.inFlight = f
 	go func() { l.done <- l.store.Commit(ctx, f.batch) }()
 }
 
 func (l *lane) advances() []Advance {
 	var out []Advance
-	for p, c := range l.at {
+	for p, c := range l.checkpoints {
 		t := l.cur.touched[p]
-		if t == nil && !l.cur.all {
+		if t == nil && !l.cur.advanceAll {
 			continue
 		}
 		a := Advance{Partition: p, From: c.Position, To: max(c.Position, l.upTo), Epoch: c.Epoch, AsOf: l.cur.asOf}
-		if l.cur.all && l.asOf.After(a.AsOf) {
+		if l.cur.advanceAll && l.asOf.After(a.AsOf) {
 			a.AsOf = l.asOf
 		}
 		if a.AsOf.Before(c.AsOf) {
@@ -184,34 +184,34 @@ func (l *lane) advances() []Advance {
 func (l *lane) finish(ctx context.Context, err error) error {
 	f := l.inFlight
 	l.inFlight = nil
-	if errors.Is(err, ErrFenced) && l.renew != nil {
-		return l.without(ctx, f, err)
+	if errors.Is(err, ErrFenced) && l.rewind != nil {
+		return l.retryWithoutFenced(ctx, f, err)
 	}
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	for _, a := range f.batch.Advances {
-		c := l.at[a.Partition]
+		c := l.checkpoints[a.Partition]
 		c.Position, c.AsOf = a.To, a.AsOf
 		if a.Last.Position > 0 {
 			c.Last = a.Last
 		}
 	}
 	l.cache.committed(f.seq, f.dirty)
-	l.observe(&committedBatch{pending: f.pending, advances: f.batch.Advances, took: time.Since(f.start)})
+	l.observe(&committedBatch{batchBuilder: f.batchBuilder, advances: f.batch.Advances, took: time.Since(f.start)})
 	return nil
 }
 
 // commit commits the current batch, after the one under way, and waits.
 func (l *lane) commit(ctx context.Context) error {
-	if err := l.turnOver(ctx); err != nil {
+	if err := l.rotateBatch(ctx); err != nil {
 		return err
 	}
-	return l.settle(ctx)
+	return l.awaitCommit(ctx)
 }
 
-// settle waits for the commit under way.
-func (l *lane) settle(ctx context.Context) error {
+// awaitCommit waits for the commit under way.
+func (l *lane) awaitCommit(ctx context.Context) error {
 	for l.inFlight != nil {
 		if err := l.finish(ctx, <-l.done); err != nil {
 			return err
@@ -220,10 +220,10 @@ func (l *lane) settle(ctx context.Context) error {
 	return nil
 }
 
-// turnOver waits for the commit under way, and begins to commit the current
+// rotateBatch waits for the commit under way, and begins to commit the current
 // batch.
-func (l *lane) turnOver(ctx context.Context) error {
-	if err := l.settle(ctx); err != nil {
+func (l *lane) rotateBatch(ctx context.Context) error {
+	if err := l.awaitCommit(ctx); err != nil {
 		return err
 	}
 	if l.cur.empty() {
@@ -232,43 +232,43 @@ func (l *lane) turnOver(ctx context.Context) error {
 	return l.start(ctx)
 }
 
-// take does what it is handed.
-func (l *lane) take(ctx context.Context, w work) error {
-	if w.gained == nil && w.lost == nil {
+// process does what it is handed.
+func (l *lane) process(ctx context.Context, w laneInput) error {
+	if w.assigned == nil && w.revoked == nil {
 		return l.fold(ctx, w)
 	}
 	// Up to here all partitions have come equally far.
 	if err := l.commit(ctx); err != nil {
 		return err
 	}
-	if w.lost != nil {
-		return l.lose(ctx, *w.lost)
+	if w.revoked != nil {
+		return l.revoke(ctx, *w.revoked)
 	}
-	l.gain(*w.gained)
+	l.assign(*w.assigned)
 	return nil
 }
 
-// gain takes a partition in. What the others have behind them, it may have
+// assign takes a partition in. What the others have behind them, it may have
 // before it.
-func (l *lane) gain(c Checkpoint) {
-	if len(l.at) == 0 || c.Position < l.upTo {
+func (l *lane) assign(c Checkpoint) {
+	if len(l.checkpoints) == 0 || c.Position < l.upTo {
 		l.upTo = c.Position
 	}
-	l.at[c.Partition] = &c
-	delete(l.away, c.Partition)
+	l.checkpoints[c.Partition] = &c
+	delete(l.fenced, c.Partition)
 }
 
-// lose gives a partition up, with all that is in memory of it. What there was to
+// revoke gives a partition up, with all that is in memory of it. What there was to
 // write of it is written, or refused since it was touched; that may also happen
 // between there and here, and then it is given up in the epoch that it is in
 // now. One that somebody else has meanwhile ends the session.
-func (l *lane) lose(ctx context.Context, partition int) error {
-	c, away := l.away[partition]
+func (l *lane) revoke(ctx context.Context, partition int) error {
+	c, away := l.fenced[partition]
 	if !away {
-		c = *l.at[partition]
+		c = *l.checkpoints[partition]
 	}
-	delete(l.away, partition)
-	delete(l.at, partition)
+	delete(l.fenced, partition)
+	delete(l.checkpoints, partition)
 	l.cache.forget(partition)
 	for {
 		err := l.store.Release(ctx, l.generation, c)
@@ -289,33 +289,33 @@ func (l *lane) lose(ctx context.Context, partition int) error {
 
 // fold adds the messages to the current batch, and commits it on the way
 // whenever it is full.
-func (l *lane) fold(ctx context.Context, w work) error {
+func (l *lane) fold(ctx context.Context, w laneInput) error {
 	for rest := w.messages; len(rest) > 0; {
-		some := rest[:min(len(rest), l.ahead)]
-		if err := l.foldSome(ctx, some); err != nil {
+		some := rest[:min(len(rest), l.groupSize)]
+		if err := l.foldGroup(ctx, some); err != nil {
 			return err
 		}
 		l.upTo = max(l.upTo, some[len(some)-1].Position)
 		if rest = rest[len(some):]; len(rest) > 0 && l.cur.full(l.bound) {
-			if err := l.turnOver(ctx); err != nil {
+			if err := l.rotateBatch(ctx); err != nil {
 				return err
 			}
 		}
 	}
 	l.upTo = max(l.upTo, w.upTo)
-	if w.all && len(l.at) > 0 {
-		l.cur.all = true
+	if w.advanceAll && len(l.checkpoints) > 0 {
+		l.cur.advanceAll = true
 		l.asOf = w.asOf
 	}
 	return nil
 }
 
-// foldSome folds messages that are looked up together. Those of a partition that
+// foldGroup folds messages that are looked up together. Those of a partition that
 // was fenced come again.
-func (l *lane) foldSome(ctx context.Context, messages []projections.Message) error {
+func (l *lane) foldGroup(ctx context.Context, messages []projections.Message) error {
 	decoded := make([]projections.Decoded, 0, len(messages))
 	for _, m := range messages {
-		if l.at[m.Partition] == nil {
+		if l.checkpoints[m.Partition] == nil {
 			continue
 		}
 		d, err := projections.Decode(m)
@@ -328,7 +328,7 @@ func (l *lane) foldSome(ctx context.Context, messages []projections.Message) err
 	if err != nil {
 		return err
 	}
-	l.adapt(len(messages), bytes)
+	l.adaptGroupSize(len(messages), bytes)
 	for i := range decoded {
 		if err := l.foldOne(ctx, &decoded[i]); err != nil {
 			return err
@@ -340,20 +340,20 @@ func (l *lane) foldSome(ctx context.Context, messages []projections.Message) err
 
 // How many messages are looked up together.
 const (
-	leastAhead = 64 // at first; less where what they need is large
-	mostAhead  = 2048
+	initialGroupSize = 64 // at first; less where what they need is large
+	maxGroupSize     = 2048
 )
 
-// adapt chooses how many messages are looked up together next, so that what
+// adaptGroupSize chooses how many messages are looked up together next, so that what
 // the store answers stays within a share of the batch's bound: what a message
 // needs can be anything from nothing to an item of a message's largest size.
-func (l *lane) adapt(messages, bytes int) {
+func (l *lane) adaptGroupSize(messages, bytes int) {
 	most := l.bound.Bytes / 8
 	switch {
 	case bytes > most:
-		l.ahead = max(1, int(float64(messages)*float64(most)/float64(bytes)))
-	case messages >= l.ahead:
-		l.ahead = min(2*l.ahead, mostAhead)
+		l.groupSize = max(1, int(float64(messages)*float64(most)/float64(bytes)))
+	case messages >= l.groupSize:
+		l.groupSize = min(2*l.groupSize, maxGroupSize)
 	}
 }
 
@@ -380,7 +380,7 @@ func (l *lane) foldOne(ctx context.Context, d *projections.Decoded) error {
 func (l *lane) foldAccount(ctx context.Context, d *projections.Decoded) error {
 	e := l.cache.get(d.To.Account)
 	if e == nil {
-		return fmt.Errorf("account %s at position %d: %w", d.To.Account, d.Position, projections.ErrUnknown)
+		return fmt.Errorf("account %s at position %d: %w", d.To.Account, d.Position, projections.ErrNotLoaded)
 	}
 	label := d.TypeLabel()
 	gone := e.Erased()
@@ -388,13 +388,13 @@ func (l *lane) foldAccount(ctx context.Context, d *projections.Decoded) error {
 		label = projections.OtherType
 	}
 	out, err := e.Apply(d)
-	for err != nil && out != projections.Parked && errors.Is(err, projections.ErrUnknown) {
+	for err != nil && out != projections.Parked && errors.Is(err, projections.ErrNotLoaded) {
 		var asked bool
-		if asked, _, err = l.ask(ctx, []*projections.Decoded{d}); err != nil {
+		if asked, _, err = l.lookup(ctx, []*projections.Decoded{d}); err != nil {
 			return err
 		}
 		if !asked {
-			return fmt.Errorf("account %s at position %d: %w, and nothing to ask for", d.To.Account, d.Position, projections.ErrUnknown)
+			return fmt.Errorf("account %s at position %d: %w, and nothing to ask for", d.To.Account, d.Position, projections.ErrNotLoaded)
 		}
 		out, err = e.Apply(d)
 	}
@@ -454,17 +454,17 @@ func (l *lane) load(ctx context.Context, decoded []projections.Decoded) (bytes i
 	if len(partial) == 0 {
 		return bytes, nil
 	}
-	_, more, err := l.ask(ctx, partial)
+	_, more, err := l.lookup(ctx, partial)
 	return bytes + more, err
 }
 
-// ask has the store answer what the messages need; asked tells whether
+// lookup has the store answer what the messages need; asked tells whether
 // anything was needed, and bytes how much it was, about.
-func (l *lane) ask(ctx context.Context, messages []*projections.Decoded) (asked bool, bytes int, err error) {
-	var needs []projections.Need
-	seen := map[projections.Need]bool{}
+func (l *lane) lookup(ctx context.Context, messages []*projections.Decoded) (asked bool, bytes int, err error) {
+	var needs []projections.Lookup
+	seen := map[projections.Lookup]bool{}
 	for _, d := range messages {
-		ns, err := l.cache.byID[d.To.Account].Needs(d)
+		ns, err := l.cache.byID[d.To.Account].Lookups(d)
 		if err != nil {
 			return false, 0, err
 		}
@@ -483,14 +483,14 @@ func (l *lane) ask(ctx context.Context, messages []*projections.Decoded) (asked 
 		return true, 0, fmt.Errorf("look up %d items: %w", len(needs), err)
 	}
 	for i := range answers {
-		if err := l.cache.byID[answers[i].Account].Supply(&answers[i]); err != nil {
+		if err := l.cache.byID[answers[i].Account].Hydrate(&answers[i]); err != nil {
 			return true, 0, err
 		}
-		bytes += answerBytes + len(answers[i].Body)
+		bytes += lookupResultBytes + len(answers[i].Body)
 	}
 	l.cur.bytes += 2 * bytes // as it was, and as it is to be written
 	return true, bytes, nil
 }
 
-// answerBytes is about what an answer without a body takes.
-const answerBytes = 256
+// lookupResultBytes is about what an answer without a body takes.
+const lookupResultBytes = 256

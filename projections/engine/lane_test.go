@@ -14,7 +14,7 @@ func TestPartitionsFromDifferentLanesKeepTheirOwnPace(t *testing.T) {
 	l := newLane(nil, Ownership{Generation: 1},
 		[]Checkpoint{{Partition: 0, Position: 100, Epoch: 1}, {Partition: 1, Position: 50, Epoch: 1}}, Bound{1000, 1 << 20}, 1<<20)
 	m := projections.Message{Position: 60, Partition: 1, Message: events.Message{Subject: "controlplane.nobody.x"}}
-	if err := l.fold(t.Context(), work{messages: []projections.Message{m}, upTo: 60}); err != nil {
+	if err := l.fold(t.Context(), laneInput{messages: []projections.Message{m}, upTo: 60}); err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range l.advances() {
@@ -22,7 +22,7 @@ func TestPartitionsFromDifferentLanesKeepTheirOwnPace(t *testing.T) {
 			t.Errorf("touched: %+v, want partition 1 from 50 to 60", a)
 		}
 	}
-	if err := l.fold(t.Context(), work{upTo: 70, all: true}); err != nil {
+	if err := l.fold(t.Context(), laneInput{upTo: 70, advanceAll: true}); err != nil {
 		t.Fatal(err)
 	}
 	want := map[int]uint64{0: 100, 1: 70}

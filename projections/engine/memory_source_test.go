@@ -60,7 +60,7 @@ func (s *memorySource) after(position uint64) int {
 	return sort.Search(len(s.messages), func(i int) bool { return s.messages[i].Position > position })
 }
 
-func (s *memorySource) First(_ context.Context, after uint64) (uint64, bool, error) {
+func (s *memorySource) FirstAfter(_ context.Context, after uint64) (uint64, bool, error) {
 	if err := s.faults.at("first"); err != nil {
 		return 0, false, err
 	}
@@ -213,7 +213,7 @@ func newObserver() *observer {
 	return &observer{counts: map[projections.TypeOutcome]int64{}, committed: make(chan struct{}, 1)}
 }
 
-func (o *observer) Committed(s Stats) {
+func (o *observer) Committed(s BatchStats) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for k, n := range s.Counts {
@@ -226,13 +226,13 @@ func (o *observer) Committed(s Stats) {
 	}
 }
 
-func (o *observer) Looked(StreamInfo) {
+func (o *observer) HighWaterMark(StreamInfo) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.looked++
 }
 
-func (o *observer) Shared(int64, []int) {}
+func (o *observer) Assigned(int64, []int) {}
 
 func (o *observer) Paused(p *Pause, info StreamInfo) {
 	o.mu.Lock()

@@ -56,12 +56,12 @@ func (s *memoryStore) Acquire(_ context.Context, info StreamInfo) (Ownership, er
 	return Ownership{Generation: 1, Stream: s.stream, Checkpoints: slices.Clone(s.checkpoints)}, nil
 }
 
-// Share and Release are for replicas, see [memoryReplica].
-func (s *memoryStore) Share(context.Context, int64, bool) (Share, error) {
-	return Share{}, errors.New("not shared")
+// Heartbeat and Release are for replicas, see [memoryReplica].
+func (s *memoryStore) Heartbeat(context.Context, int64, bool) (Assignment, error) {
+	return Assignment{}, errors.New("not shared")
 }
 
-func (s *memoryStore) Moved(context.Context) error { return errors.New("not shared") }
+func (s *memoryStore) AwaitRebalance(context.Context) error { return errors.New("not shared") }
 
 func (s *memoryStore) Owned(context.Context, int64, []int) ([]Checkpoint, error) {
 	return nil, errors.New("not shared")
@@ -107,14 +107,14 @@ func (s *memoryStore) Load(_ context.Context, _ int64, accounts []events.UUID) (
 	return out, nil
 }
 
-func (s *memoryStore) Lookup(_ context.Context, _ int64, needs []projections.Need) ([]projections.Answer, error) {
+func (s *memoryStore) Lookup(_ context.Context, _ int64, needs []projections.Lookup) ([]projections.LookupResult, error) {
 	if err := s.faults.at("lookup"); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.looked += len(needs)
-	var out []projections.Answer
+	var out []projections.LookupResult
 	for _, n := range needs {
 		out = append(out, s.Tables.Lookup(n))
 	}

@@ -7,8 +7,8 @@ import (
 	"accountexport/projections"
 )
 
-// Stats describe one committed batch.
-type Stats struct {
+// BatchStats describe one committed batch.
+type BatchStats struct {
 	Generation int64
 	Events     int
 	Took       time.Duration // from the start of the transaction to its end
@@ -25,8 +25,8 @@ type ParkedKind struct {
 	Reason string // masked, see [events.MaskReason]
 }
 
-func (b *committedBatch) stats(generation int64) Stats {
-	s := Stats{Generation: generation, Events: b.events, Took: b.took, Counts: map[projections.TypeOutcome]int64{}, Advances: b.advances}
+func (b *committedBatch) stats(generation int64) BatchStats {
+	s := BatchStats{Generation: generation, Events: b.events, Took: b.took, Counts: map[projections.TypeOutcome]int64{}, Advances: b.advances}
 	for _, t := range b.touched {
 		for k, n := range t.counts {
 			s.Counts[k] += n
@@ -49,11 +49,11 @@ func (b *committedBatch) stats(generation int64) Stats {
 // Observer is told what a projector does. Its methods must not block.
 type Observer interface {
 	// Committed: a batch is in the store. Every message is in exactly one.
-	Committed(Stats)
-	// Looked: the server was asked for the stream's end.
-	Looked(StreamInfo)
-	// Shared: this replica is a live one, and owns these partitions.
-	Shared(generation int64, partitions []int)
+	Committed(BatchStats)
+	// HighWaterMark: the server was asked for the stream's end.
+	HighWaterMark(StreamInfo)
+	// Assigned: this replica is a live one, and owns these partitions.
+	Assigned(generation int64, partitions []int)
 	// Paused: nothing is folded until an operator ends it; how far it is, and what
 	// the stream says, without a name where it could not be asked. Told again and
 	// again, and in the end with nil.
@@ -62,10 +62,10 @@ type Observer interface {
 	Restarted(reason string)
 }
 
-type nobody struct{}
+type nopObserver struct{}
 
-func (nobody) Committed(Stats)           {}
-func (nobody) Looked(StreamInfo)         {}
-func (nobody) Shared(int64, []int)       {}
-func (nobody) Paused(*Pause, StreamInfo) {}
-func (nobody) Restarted(string)          {}
+func (nopObserver) Committed(BatchStats)      {}
+func (nopObserver) HighWaterMark(StreamInfo)  {}
+func (nopObserver) Assigned(int64, []int)     {}
+func (nopObserver) Paused(*Pause, StreamInfo) {}
+func (nopObserver) Restarted(string)          {}

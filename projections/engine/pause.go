@@ -40,10 +40,10 @@ func PausedError(since string) error {
 	return fmt.Errorf("%w %s: `projector resume` ends that", ErrPaused, since)
 }
 
-// standby waits until projecting is no longer paused, or ctx ends. Nothing is in
+// awaitResume waits until projecting is no longer paused, or ctx ends. Nothing is in
 // memory meanwhile but this; the other replicas are told that this one lives,
 // and the observer how far behind the stream's end everything stands.
-func (p *Projector) standby(ctx context.Context) error {
+func (p *Projector) awaitResume(ctx context.Context) error {
 	for said := false; ; said = true {
 		began := time.Now()
 		pause, err := p.store.Paused(ctx)
@@ -62,23 +62,23 @@ func (p *Projector) standby(ctx context.Context) error {
 		}
 		// Where the stream cannot be asked, its end is as it was: it may be what
 		// the pause is for.
-		asking, cancel := context.WithTimeout(ctx, p.opt.Share)
+		asking, cancel := context.WithTimeout(ctx, p.opt.HeartbeatInterval)
 		info, err := p.source.Info(asking)
 		cancel()
 		if err != nil {
 			info = StreamInfo{}
 		}
 		p.opt.Observer.Paused(pause, info)
-		p.rest(ctx, time.Since(began))
+		p.awaitChange(ctx, time.Since(began))
 	}
 }
 
-// rest waits until others tell that something has changed, or it is time to look
+// awaitChange waits until others tell that something has changed, or it is time to look
 // again, or ctx ends.
-func (p *Projector) rest(ctx context.Context, took time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, min(max(p.opt.Share, took), 2*p.opt.Share))
+func (p *Projector) awaitChange(ctx context.Context, took time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, min(max(p.opt.HeartbeatInterval, took), 2*p.opt.HeartbeatInterval))
 	defer cancel()
-	if p.store.Moved(ctx) != nil {
+	if p.store.AwaitRebalance(ctx) != nil {
 		<-ctx.Done()
 	}
 }

@@ -14,7 +14,7 @@ func (rs *replicas) setPaused(p *Pause) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	rs.pause = p
-	rs.tell()
+	rs.notify()
 }
 
 // TestPausedProjectorsStandBy: two replicas, and one that is started meanwhile,
@@ -75,7 +75,7 @@ func TestPausedProjectorsStandBy(t *testing.T) {
 				t.Errorf("restarts of replica %d: %v", s.rank, r)
 			}
 		}
-		foldWhole(t, messages).check(t, rs.memoryStore)
+		newReferenceModel(t, messages).check(t, rs.memoryStore)
 	})
 }
 

@@ -22,7 +22,7 @@ func TestEngineAgreesWithFold(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		g := newGenerator(seed, 4)
 		messages := g.stream(testrun.AtLength(3000, 10_000))
-		w := foldWhole(t, messages)
+		w := newReferenceModel(t, messages)
 		if n := len(w.stored.Pages); n < 10 {
 			t.Fatalf("only %d pages: the streams are too short to say anything", n)
 		}
@@ -58,7 +58,7 @@ func TestRunAgreesWithFold(t *testing.T) {
 				s, watch := newMemoryStore(t), newObserver()
 				run(t, seed, messages, s, nil, Options{Lanes: lanes, CacheBytes: 100 << 10, Observer: watch,
 					Read: Bound{50, 1 << 20}, Batch: Bound{120, 1 << 20}})
-				w := foldWhole(t, messages)
+				w := newReferenceModel(t, messages)
 				w.check(t, s)
 				w.checkObserved(t, watch)
 				if len(watch.restarts) > 0 {
@@ -83,7 +83,7 @@ func TestRunSurvivesFaults(t *testing.T) {
 				s.faults = f
 				run(t, seed, messages, s, f, Options{Lanes: lanes, CacheBytes: 50 << 10, Observer: watch,
 					Read: Bound{20, 1 << 20}, Batch: Bound{60, 1 << 20}})
-				w := foldWhole(t, messages)
+				w := newReferenceModel(t, messages)
 				w.check(t, s)
 				for _, call := range []string{"acquire", "load", "lookup", "commit", "committed", "info", "open", "next"} {
 					if f.seen[call] == 0 {
@@ -145,7 +145,7 @@ func TestOrderBetweenAccounts(t *testing.T) {
 			m.Position = messages[i].Position
 			shuffled = append(shuffled, m)
 		}
-		one, other := foldWhole(t, messages), foldWhole(t, shuffled)
+		one, other := newReferenceModel(t, messages), newReferenceModel(t, shuffled)
 		if diff := cmp.Diff(one.stored.withoutPositions(), other.stored.withoutPositions()); diff != "" {
 			t.Errorf("tables (-one +other):\n%.4000s", diff)
 		}
@@ -166,7 +166,7 @@ func TestOrderBetweenAccounts(t *testing.T) {
 // the fold holds must be memory of its own.
 func TestSourceBytesAreNotKept(t *testing.T) {
 	messages := newGenerator(3, 3).stream(800)
-	w := foldWhole(t, messages)
+	w := newReferenceModel(t, messages)
 	f := projections.NewFold()
 	for _, m := range messages {
 		m.Data = append([]byte(nil), m.Data...)

@@ -9,12 +9,12 @@ import (
 var (
 	ErrVersion    = errors.New("the documents were folded by another projection version")
 	ErrPartitions = errors.New("the stream has another number of partitions")
-	// ErrBehind is believed once a guard has said it for [Options.Doubt].
-	ErrBehind = errors.New("the stream ends before the checkpoint")
-	// ErrNotYet is no refusal: a guard has not come to a judgement. Nothing is
+	// ErrStreamBehind is believed once a guard has said it for [Options.StreamBehindTimeout].
+	ErrStreamBehind = errors.New("the stream ends before the checkpoint")
+	// ErrUnverified is no refusal: a guard has not come to a judgement. Nothing is
 	// folded meanwhile, and it is asked again.
-	ErrNotYet   = errors.New("the stream is not judged yet")
-	ErrReplaced = errors.New("the stream holds another message than the one that was folded")
+	ErrUnverified = errors.New("the stream is not judged yet")
+	ErrDiverged   = errors.New("the stream holds another message than the one that was folded")
 )
 
 // CheckPartitions refuses a stream whose number of partitions is not that of

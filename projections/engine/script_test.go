@@ -31,7 +31,7 @@ func TestFoldScriptsByEngine(t *testing.T) {
 			for _, m := range said {
 				messages = append(messages, projections.Message{Position: m.Position, Time: m.Time, Message: m.Message})
 			}
-			w := foldWhole(t, messages)
+			w := newReferenceModel(t, messages)
 			w.check(t, runToEnd(t, messages, Options{Batch: Bound{1, 1 << 20}, CacheBytes: 1}))
 		})
 	}

@@ -19,36 +19,36 @@ import (
 // error. Everything but the atomics belongs to one goroutine: the pump, once
 // follow runs.
 type session struct {
-	p     *Projector
-	own   Ownership // as acquired; partitions come and go since
-	lanes []*lane
-	in    map[*lane]chan work
-	parts map[int]*part // owned
-	feed  *feed         // nil while no partition is owned
+	p          *Projector
+	own        Ownership // as acquired; partitions come and go since
+	lanes      []*lane
+	in         map[*lane]chan laneInput
+	partitions map[int]*ownedPartition // owned
+	prefetcher *prefetcher             // nil while no partition is owned
 
-	moves    chan move
-	looks    chan look
-	renewals *renewals
-	released releases
+	rebalances chan rebalance
+	lagSamples chan lagSample
+	rewinds    *rewindQueue
+	released   releaseQueue
 
-	readAt time.Time     // the stream's timestamp of the last message read
-	read   atomic.Uint64 // everything up to here was handed to the lanes
-	passed atomic.Uint64 // read, or beyond it where nothing was left to read
-	turn   atomic.Uint64 // goes up when reading begins anew, maybe further back
-	owned  atomic.Int64  // partitions
-	behind atomic.Bool   // far behind the stream's end
+	readAsOf     time.Time     // the stream's timestamp of the last message read
+	readPosition atomic.Uint64 // everything up to here was handed to the lanes
+	caughtUpTo   atomic.Uint64 // read, or beyond it where nothing was left to read
+	readerEpoch  atomic.Uint64 // goes up when reading begins anew, maybe further back
+	owned        atomic.Int64  // partitions
+	catchingUp   atomic.Bool   // far behind the stream's end
 }
 
-// part is an owned partition.
-type part struct {
-	lane *lane
-	from uint64 // messages up to here are handed over, wherever reading is
-	last Mark   // that the stream is still to be held against; none: it was
+// ownedPartition is an owned partition.
+type ownedPartition struct {
+	lane       *lane
+	delivered  uint64      // messages up to here are handed over, wherever reading is
+	unverified Fingerprint // that the stream is still to be held against; none: it was
 
 	epoch int64 // in which it came
 }
 
-func (p *Projector) open(ctx context.Context) (*session, error) {
+func (p *Projector) openSession(ctx context.Context) (*session, error) {
 	info, err := p.source.Info(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("stream info: %w: %w", errRead, err)
@@ -57,16 +57,16 @@ func (p *Projector) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take ownership: %w", err)
 	}
-	if p.opt.Only != nil {
-		own.Checkpoints = slices.DeleteFunc(own.Checkpoints, func(c Checkpoint) bool { return !p.opt.Only(c.Partition) })
+	if p.opt.PartitionFilter != nil {
+		own.Checkpoints = slices.DeleteFunc(own.Checkpoints, func(c Checkpoint) bool { return !p.opt.PartitionFilter(c.Partition) })
 	}
-	if len(own.Checkpoints) == 0 && !own.Shared {
+	if len(own.Checkpoints) == 0 && !own.Dynamic {
 		return nil, errors.New("no partition to fold")
 	}
-	s := &session{p: p, own: own, in: map[*lane]chan work{}, parts: map[int]*part{}, moves: make(chan move), looks: make(chan look),
-		renewals: newRenewals()}
+	s := &session{p: p, own: own, in: map[*lane]chan laneInput{}, partitions: map[int]*ownedPartition{}, rebalances: make(chan rebalance), lagSamples: make(chan lagSample),
+		rewinds: newRewindQueue()}
 	n := p.opt.Lanes
-	if !own.Shared {
+	if !own.Dynamic {
 		n = min(n, len(own.Checkpoints))
 	}
 	for i := range n {
@@ -76,21 +76,21 @@ func (p *Projector) open(ctx context.Context) (*session, error) {
 		}
 		l := s.newLane(mine, n)
 		s.lanes = append(s.lanes, l)
-		s.in[l] = make(chan work, 2)
+		s.in[l] = make(chan laneInput, 2)
 		for _, c := range mine {
-			s.parts[c.Partition] = &part{l, c.Position, c.Last, c.Epoch}
+			s.partitions[c.Partition] = &ownedPartition{l, c.Position, c.Last, c.Epoch}
 		}
 	}
 	// Asked again: waiting for ownership may have taken long.
 	if info, err = p.source.Info(ctx); err != nil {
 		return nil, fmt.Errorf("stream info: %w: %w", errRead, err)
 	}
-	if err := s.resume(ctx, info); err != nil {
+	if err := s.reopenReader(ctx, info); err != nil {
 		return nil, err
 	}
-	where := []any{"stream", info.Name, "generation", own.Generation, "end", info.Last, "partitions", len(s.parts), "lanes", n}
-	if len(s.parts) > 0 { // who has none yet says where it is once it has
-		where = append(where, "position", s.read.Load())
+	where := []any{"stream", info.Name, "generation", own.Generation, "end", info.Last, "partitions", len(s.partitions), "lanes", n}
+	if len(s.partitions) > 0 { // who has none yet says where it is once it has
+		where = append(where, "position", s.readPosition.Load())
 	}
 	p.opt.Logger.Info("following the stream", where...)
 	return s, nil
@@ -101,7 +101,7 @@ func (s *session) newLane(checkpoints []Checkpoint, of int) *lane {
 	l := newLane(s.p.store, s.own, checkpoints, opt.Batch, opt.CacheBytes/of)
 	if opt.Linger > 0 {
 		l.linger = func() time.Duration {
-			if s.behind.Load() {
+			if s.catchingUp.Load() {
 				return opt.Linger
 			}
 			return 0
@@ -117,16 +117,16 @@ func (s *session) newLane(checkpoints []Checkpoint, of int) *lane {
 	return l
 }
 
-// resume holds the stream against what was folded of it, and begins to read
+// reopenReader holds the stream against what was folded of it, and begins to read
 // where the partition that is furthest behind is.
-func (s *session) resume(ctx context.Context, info StreamInfo) error {
+func (s *session) reopenReader(ctx context.Context, info StreamInfo) error {
 	s.close()
-	s.owned.Store(int64(len(s.parts)))
+	s.owned.Store(int64(len(s.partitions)))
 	lowest, highest := s.bounds()
 	if _, err := s.guard(ctx, info, lowest, highest); err != nil {
 		return err
 	}
-	if err := s.p.folded.get().check(ctx, s.p.source); err != nil || len(s.parts) == 0 {
+	if err := s.p.folded.get().check(ctx, s.p.source); err != nil || len(s.partitions) == 0 {
 		return err
 	}
 	if err := s.checkLast(ctx); err != nil {
@@ -136,49 +136,49 @@ func (s *session) resume(ctx context.Context, info StreamInfo) error {
 	if err != nil {
 		return fmt.Errorf("open the stream after %d: %w: %w", lowest, errRead, err)
 	}
-	s.feed = &feed{reader: reader}
-	s.readAt = time.Time{} // of a message further on
-	s.read.Store(lowest)
-	s.passed.Store(lowest)
-	s.turn.Add(1)
+	s.prefetcher = &prefetcher{reader: reader}
+	s.readAsOf = time.Time{} // of a message further on
+	s.readPosition.Store(lowest)
+	s.caughtUpTo.Store(lowest)
+	s.readerEpoch.Add(1)
 	return nil
 }
 
 // checkLast holds the stream against the last messages of the partitions that it
 // was not yet held against: those of whoever owned them before.
 func (s *session) checkLast(ctx context.Context) error {
-	for _, p := range s.parts {
-		if err := p.last.check(ctx, s.p.source); err != nil {
+	for _, p := range s.partitions {
+		if err := p.unverified.check(ctx, s.p.source); err != nil {
 			return err
 		}
-		p.last = Mark{}
+		p.unverified = Fingerprint{}
 	}
 	return nil
 }
 
 func (s *session) close() {
-	if s.feed != nil {
-		s.feed.close()
-		s.feed = nil
+	if s.prefetcher != nil {
+		s.prefetcher.close()
+		s.prefetcher = nil
 	}
 }
 
 // bounds are the lowest and the highest position that a partition was handed
 // over up to; 0 without partitions.
 func (s *session) bounds() (lowest, highest uint64) {
-	if len(s.parts) == 0 {
+	if len(s.partitions) == 0 {
 		return 0, 0
 	}
 	lowest = math.MaxUint64
-	for _, p := range s.parts {
-		lowest, highest = min(lowest, p.from), max(highest, p.from)
+	for _, p := range s.partitions {
+		lowest, highest = min(lowest, p.delivered), max(highest, p.delivered)
 	}
 	return lowest, highest
 }
 
 // guard holds the stream against what was folded of it. A follower of a
 // replicated stream may deliver what its leader has not stored yet, above all
-// while the leader changes: [ErrBehind] has to hold for a while.
+// while the leader changes: [ErrStreamBehind] has to hold for a while.
 func (s *session) guard(ctx context.Context, info StreamInfo, lowest, highest uint64) (StreamInfo, error) {
 	began, folded := time.Now(), s.p.folded.get()
 	for again := false; ; again = true {
@@ -189,16 +189,16 @@ func (s *session) guard(ctx context.Context, info StreamInfo, lowest, highest ui
 		if err == nil {
 			return info, nil
 		}
-		if errors.Is(err, ErrNotYet) {
+		if errors.Is(err, ErrUnverified) {
 			return info, err
 		}
-		if !errors.Is(err, ErrBehind) || time.Since(began) >= s.p.opt.Doubt {
+		if !errors.Is(err, ErrStreamBehind) || time.Since(began) >= s.p.opt.StreamBehindTimeout {
 			return info, fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 		select {
 		case <-ctx.Done():
 			return info, ctx.Err()
-		case <-time.After(s.p.opt.Doubt / 50):
+		case <-time.After(s.p.opt.StreamBehindTimeout / 50):
 		}
 		if info, err = s.p.source.Info(ctx); err != nil {
 			return info, fmt.Errorf("stream info: %w: %w", errRead, err)
@@ -210,7 +210,7 @@ func (s *session) guard(ctx context.Context, info StreamInfo, lowest, highest ui
 func (s *session) position() uint64 {
 	lowest := uint64(math.MaxUint64)
 	for _, l := range s.lanes {
-		for _, c := range l.at {
+		for _, c := range l.checkpoints {
 			lowest = min(lowest, c.Position)
 		}
 	}
@@ -219,16 +219,16 @@ func (s *session) position() uint64 {
 
 // split hands messages to their lanes and drops what is not owned or was
 // handed over before, both before decoding.
-func (s *session) split(messages []projections.Message) map[*lane]*work {
-	out := make(map[*lane]*work, len(s.lanes))
+func (s *session) split(messages []projections.Message) map[*lane]*laneInput {
+	out := make(map[*lane]*laneInput, len(s.lanes))
 	last := messages[len(messages)-1].Position
 	for _, l := range s.lanes {
-		out[l] = &work{upTo: last}
+		out[l] = &laneInput{upTo: last}
 	}
 	for _, m := range messages {
-		m.Partition = s.own.Stream.Partition(&m)
-		p := s.parts[m.Partition]
-		if p == nil || m.Position <= p.from {
+		m.Partition = s.own.Stream.PartitionOf(&m)
+		p := s.partitions[m.Partition]
+		if p == nil || m.Position <= p.delivered {
 			continue
 		}
 		w := out[p.lane]
@@ -243,14 +243,14 @@ func (s *session) split(messages []projections.Message) map[*lane]*work {
 // once reads, folds and commits one batch. It waits for a message no longer than
 // patience, where that is not 0, and then does nothing.
 func (s *session) once(ctx context.Context, patience time.Duration) (uint64, error) {
-	if s.feed == nil {
+	if s.prefetcher == nil {
 		return 0, errors.New("no partition to fold")
 	}
 	reading, cancel := ctx, context.CancelFunc(func() {})
 	if patience > 0 {
 		reading, cancel = context.WithTimeout(ctx, patience)
 	}
-	messages, err := s.feed.reader.Next(reading, nil, s.p.opt.Batch)
+	messages, err := s.prefetcher.reader.Next(reading, nil, s.p.opt.Batch)
 	cancel()
 	if patience > 0 && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return s.position(), nil
@@ -259,7 +259,7 @@ func (s *session) once(ctx context.Context, patience time.Duration) (uint64, err
 		return 0, fmt.Errorf("%w: %w", errRead, err)
 	}
 	for l, w := range s.split(messages) {
-		w.all = true
+		w.advanceAll = true
 		w.asOf = messages[len(messages)-1].Time
 		if err := l.fold(ctx, *w); err != nil {
 			return 0, err
@@ -275,7 +275,7 @@ func (s *session) once(ctx context.Context, patience time.Duration) (uint64, err
 // there is no message.
 func (s *session) advance(ctx context.Context, info StreamInfo) error {
 	for _, l := range s.lanes {
-		if err := l.fold(ctx, work{upTo: info.Last, all: true, asOf: info.Time}); err != nil {
+		if err := l.fold(ctx, laneInput{upTo: info.Last, advanceAll: true, asOf: info.Time}); err != nil {
 			return err
 		}
 		if err := l.commit(ctx); err != nil {
@@ -285,10 +285,10 @@ func (s *session) advance(ctx context.Context, info StreamInfo) error {
 	return nil
 }
 
-// follow runs a session until the first error or the end of ctx, which ends
+// runSession runs a session until the first error or the end of ctx, which ends
 // the reading; what was read is still committed within Options.Drain.
-func (p *Projector) follow(ctx context.Context) error {
-	s, err := p.open(ctx)
+func (p *Projector) runSession(ctx context.Context) error {
+	s, err := p.openSession(ctx)
 	if err != nil {
 		return err
 	}
@@ -296,7 +296,7 @@ func (p *Projector) follow(ctx context.Context) error {
 
 	store, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(p.opt.Drain, abandon) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(p.opt.DrainTimeout, abandon) })()
 
 	g, gctx := errgroup.WithContext(store)
 	rctx, stop := context.WithCancel(gctx)
@@ -305,8 +305,8 @@ func (p *Projector) follow(ctx context.Context) error {
 
 	var lanes sync.WaitGroup
 	for _, l := range s.lanes {
-		if s.own.Shared { // and there is a pump to read again, which others than follow have not
-			l.renew = func(fenced []Checkpoint) { s.renewals.add(l, fenced) }
+		if s.own.Dynamic { // and there is a pump to read again, which others than follow have not
+			l.rewind = func(fenced []Checkpoint) { s.rewinds.add(l, fenced) }
 		}
 		lanes.Add(1)
 		g.Go(func() error {
@@ -316,8 +316,8 @@ func (p *Projector) follow(ctx context.Context) error {
 	}
 	g.Go(func() error {
 		readers, rctx := errgroup.WithContext(rctx)
-		readers.Go(func() error { return s.pump(rctx) })
-		readers.Go(func() error { return s.tick(rctx) })
+		readers.Go(func() error { return s.dispatch(rctx) })
+		readers.Go(func() error { return s.monitorLag(rctx) })
 		err := readers.Wait()
 		for _, ch := range s.in {
 			close(ch)
@@ -327,7 +327,7 @@ func (p *Projector) follow(ctx context.Context) error {
 		}
 		return err
 	})
-	if s.own.Shared {
+	if s.own.Dynamic {
 		sharing, end := context.WithCancel(gctx)
 		defer end()
 		g.Go(func() error { // to the end of the lanes: until then the partitions are needed
@@ -335,35 +335,35 @@ func (p *Projector) follow(ctx context.Context) error {
 			end()
 			return nil
 		})
-		g.Go(func() error { return s.share(sharing, rctx) })
+		g.Go(func() error { return s.heartbeat(sharing, rctx) })
 	}
 	if err = g.Wait(); err != nil && store.Err() != nil {
-		err = fmt.Errorf("%w within %v: %w", errAbandoned, p.opt.Drain, err)
+		err = fmt.Errorf("%w within %v: %w", errAbandoned, p.opt.DrainTimeout, err)
 	}
 	return err
 }
 
-// pump hands over to the lanes: what is read, how far reading is, and which
+// dispatch hands over to the lanes: what is read, how far reading is, and which
 // partitions come and go. One goroutine does it all, so that each lane learns
 // of it in the order in which it happened.
-func (s *session) pump(ctx context.Context) error {
+func (s *session) dispatch(ctx context.Context) error {
 	for {
-		var delivered <-chan delivery
-		if s.feed != nil {
-			delivered = s.feed.start(ctx, s.p.opt.Read)
+		var delivered <-chan fetchResult
+		if s.prefetcher != nil {
+			delivered = s.prefetcher.start(ctx, s.p.opt.Read)
 		}
 		var err error
 		select {
 		case d := <-delivered:
 			if err = d.err; err == nil {
-				err = s.hand(ctx, d.messages)
+				err = s.deliver(ctx, d.messages)
 			}
-		case m := <-s.moves:
-			err = s.move(ctx, m)
-		case <-s.renewals.due:
-			err = s.renew(ctx)
-		case l := <-s.looks:
-			err = s.look(ctx, l)
+		case m := <-s.rebalances:
+			err = s.applyRebalance(ctx, m)
+		case <-s.rewinds.due:
+			err = s.rewindFenced(ctx)
+		case l := <-s.lagSamples:
+			err = s.checkpointIdle(ctx, l)
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -373,7 +373,7 @@ func (s *session) pump(ctx context.Context) error {
 	}
 }
 
-func (s *session) send(ctx context.Context, l *lane, w work) error {
+func (s *session) send(ctx context.Context, l *lane, w laneInput) error {
 	select {
 	case s.in[l] <- w:
 		return nil
@@ -382,8 +382,8 @@ func (s *session) send(ctx context.Context, l *lane, w work) error {
 	}
 }
 
-// hand hands messages over to their lanes.
-func (s *session) hand(ctx context.Context, messages []projections.Message) error {
+// deliver hands messages over to their lanes.
+func (s *session) deliver(ctx context.Context, messages []projections.Message) error {
 	for l, w := range s.split(messages) {
 		if w.messages == nil {
 			continue // the next look tells how far reading is
@@ -393,8 +393,8 @@ func (s *session) hand(ctx context.Context, messages []projections.Message) erro
 		}
 	}
 	last := messages[len(messages)-1]
-	s.readAt = last.Time
-	s.read.Store(last.Position)
-	s.passed.Store(max(last.Position, s.passed.Load()))
+	s.readAsOf = last.Time
+	s.readPosition.Store(last.Position)
+	s.caughtUpTo.Store(max(last.Position, s.caughtUpTo.Load()))
 	return nil
 }

@@ -19,7 +19,7 @@ type StreamInfo struct {
 	Messages   uint64    // still there
 	Subjects   uint64    // that they are on
 	Lost       []uint64  // positions that the server says it has lost
-	Off        []Deviation
+	Deviations []Deviation
 }
 
 // Missing is how many of the positions that were given out hold no message any
@@ -48,9 +48,9 @@ type Source interface {
 	// Info asks the server; it is never answered from memory. [ErrRefused]
 	// where the stream says of itself that it cannot be followed.
 	Info(ctx context.Context) (StreamInfo, error)
-	// First finds the first message after the position; ok is false where
+	// FirstAfter finds the first message after the position; ok is false where
 	// there is none.
-	First(ctx context.Context, after uint64) (position uint64, ok bool, err error)
+	FirstAfter(ctx context.Context, after uint64) (position uint64, ok bool, err error)
 	// At is the message at the position; ok is false where there is none.
 	At(ctx context.Context, position uint64) (m projections.Message, ok bool, err error)
 	// Open starts reading, in stream order, right after the position.

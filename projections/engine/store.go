@@ -16,7 +16,7 @@ type Checkpoint struct {
 	Epoch     int64             // goes up with every change of owner
 	AsOf      time.Time         // all that the stream held at this time is in
 	Tally     projections.Tally // messages by outcome, since the generation began
-	Last      Mark              // the last message folded, as far as it was noted; it may be of before Position
+	Last      Fingerprint       // the last message folded, as far as it was noted; it may be of before Position
 }
 
 // Ownership is what a replica holds: the partitions of one generation, each at
@@ -25,13 +25,13 @@ type Ownership struct {
 	Generation  int64
 	Stream      StreamIdentity // the stream that the generation was folded from
 	Checkpoints []Checkpoint
-	Shared      bool // with other replicas: partitions come and go, see [Store.Share]
+	Dynamic     bool // with other replicas: partitions come and go, see [Store.Heartbeat]
 }
 
-// Share is a replica's part of a generation's partitions.
-type Share struct {
-	Owned []Checkpoint // sorted by partition
-	Due   int          // so many are its fair part
+// Assignment is a replica's part of a generation's partitions.
+type Assignment struct {
+	Owned  []Checkpoint // sorted by partition
+	Target int          // so many are its fair part
 }
 
 // StreamIdentity tells a stream from one that was recreated in its place. It
@@ -51,7 +51,7 @@ type Advance struct {
 	Epoch     int64 // the epoch it must be in
 	AsOf      time.Time
 	Tally     projections.Tally // added
-	Last      Mark              // the last message folded; none where the batch has none of the partition
+	Last      Fingerprint       // the last message folded; none where the batch has none of the partition
 }
 
 // Batch is what one transaction writes: all of it or nothing.
@@ -75,16 +75,16 @@ type Store interface {
 	// nobody does: maybe none. Otherwise they are all; it waits as long as
 	// another replica holds them. [ErrPaused] while projecting is paused.
 	Acquire(ctx context.Context, stream StreamInfo) (Ownership, error)
-	// Share tells the other replicas that this one lives, and, where take is
+	// Heartbeat tells the other replicas that this one lives, and, where take is
 	// set, takes partitions that nobody owns, up to the fair part. [ErrFenced]
 	// means that the ownership is over, and to be acquired anew; [ErrPaused] that
 	// it is not to be used now, and to be acquired anew then. To be called
 	// ten times within the time after which a silent replica loses its
 	// partitions.
-	Share(ctx context.Context, generation int64, take bool) (Share, error)
-	// Moved waits until partitions may change hands, as far as others tell, or
+	Heartbeat(ctx context.Context, generation int64, take bool) (Assignment, error)
+	// AwaitRebalance waits until partitions may change hands, as far as others tell, or
 	// until ctx ends. It is not called while Share is.
-	Moved(ctx context.Context) error
+	AwaitRebalance(ctx context.Context) error
 	// Release gives a partition up for others to take. All that was folded of
 	// it must be committed. [ErrFenced] where this replica does not own it in the
 	// checkpoint's epoch: nothing has changed then.
@@ -100,7 +100,7 @@ type Store interface {
 	// Load reads the rows of those accounts that have one.
 	Load(ctx context.Context, generation int64, accounts []events.UUID) ([]projections.AccountRow, error)
 	// Lookup answers every need.
-	Lookup(ctx context.Context, generation int64, needs []projections.Need) ([]projections.Answer, error)
+	Lookup(ctx context.Context, generation int64, needs []projections.Lookup) ([]projections.LookupResult, error)
 	// Commit writes the batch in one transaction, or fails with [ErrFenced] or
 	// another error, such as [ErrPaused], and writes nothing; where the connection is lost, it may
 	// have been written all the same.

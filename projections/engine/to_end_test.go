@@ -17,8 +17,8 @@ type vanishing struct {
 	once sync.Once
 }
 
-func (v *vanishing) First(ctx context.Context, after uint64) (uint64, bool, error) {
-	position, there, err := v.memorySource.First(ctx, after)
+func (v *vanishing) FirstAfter(ctx context.Context, after uint64) (uint64, bool, error) {
+	position, there, err := v.memorySource.FirstAfter(ctx, after)
 	if there && position == v.info.Last {
 		v.once.Do(func() {
 			v.mu.Lock()
@@ -52,6 +52,6 @@ func TestToTheEndThoughTheEndDisappears(t *testing.T) {
 	if err := p.RunToEnd(ctx); err != nil {
 		t.Fatal(err)
 	}
-	w := foldWhole(t, append(append([]projections.Message(nil), messages[:49]...), last))
+	w := newReferenceModel(t, append(append([]projections.Message(nil), messages[:49]...), last))
 	w.check(t, s)
 }

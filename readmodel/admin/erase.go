@@ -216,7 +216,7 @@ func (c *Clearing) clearDismissals(ctx context.Context, tx pgx.Tx) (removed int6
 }
 
 func partitionOf(g readmodel.Generation, subject string) int {
-	return g.Stream.Partition(&projections.Message{Message: events.Message{Subject: subject}})
+	return g.Stream.PartitionOf(&projections.Message{Message: events.Message{Subject: subject}})
 }
 
 // strays are the positions of a generation's parked messages that speak of

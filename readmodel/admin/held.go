@@ -23,7 +23,7 @@ type Held struct {
 }
 
 // UpTo is the position up to which the message's partition was read.
-func (h *Held) UpTo(m *projections.Message) uint64 { return h.Checkpoints[h.Stream.Partition(m)] }
+func (h *Held) UpTo(m *projections.Message) uint64 { return h.Checkpoints[h.Stream.PartitionOf(m)] }
 
 // HeldAccount is what is stored of an account, summed up.
 type HeldAccount struct {

@@ -63,7 +63,7 @@ func (s Sum) says(messages, high, low *int64) Sum {
 // Flushed takes on what a flush of the account says of it.
 func (s *Sum) Flushed(c *projections.Change) {
 	s.Position = c.Row.Position
-	if c.New || c.Wiped { // then it is all there is
+	if c.New || c.Replaces { // then it is all there is
 		s.Messages, s.Digest = c.Messages, c.Digest
 	} else {
 		s.Messages, s.Digest = s.Messages+c.Messages, s.Digest.Plus(c.Digest)
@@ -166,7 +166,7 @@ type Facts struct {
 
 // Flushed takes on what a flush of the account has changed.
 func (f *Facts) Flushed(c *projections.Change) {
-	if c.New || c.Wiped { // then it is all there is
+	if c.New || c.Replaces { // then it is all there is
 		f.Items = 0
 	}
 	f.Tier, f.UsagePages, f.KeyPages, f.SandboxPages, f.Waiting = c.Row.QuotaTierID, c.Row.UsagePages, c.Row.KeyPages, c.Row.SandboxPages, c.Row.Waiting

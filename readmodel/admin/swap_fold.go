@@ -58,11 +58,11 @@ func (f *refold) goOn(ctx context.Context, read ReadAccount, upTo uint64) (whole
 	}
 	f.sum.Flushed(&c)
 	f.facts.Flushed(&c)
-	if !first && !c.Wiped {
+	if !first && !c.Replaces {
 		f.more = &c
 		return false, nil
 	}
-	c.New, c.Wiped = false, true
+	c.New, c.Replaces = false, true
 	f.whole, f.parked, f.more = c, slices.Clone(f.Parked), nil
 	return true, nil
 }

@@ -15,8 +15,8 @@ func TestLastMessagesAreKept(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	own := readmodeltest.Acquire(t, s)
 	c := own.Checkpoints[1]
-	mark := engine.Mark{Position: 5, Time: readmodeltest.Noon.Add(time.Microsecond), Digest: [16]byte{1, 15: 2}}
-	if c.Last != (engine.Mark{}) {
+	mark := engine.Fingerprint{Position: 5, Time: readmodeltest.Noon.Add(time.Microsecond), Digest: [16]byte{1, 15: 2}}
+	if c.Last != (engine.Fingerprint{}) {
 		t.Errorf("last %+v, and nothing was folded", c.Last)
 	}
 	for _, a := range []engine.Advance{
@@ -40,7 +40,7 @@ SELECT export.advance(1, '{1}'::integer[], '{7}'::bigint[], '{9}'::bigint[], ARR
 	for _, c := range readmodeltest.Acquire(t, s).Checkpoints {
 		switch {
 		case c.Partition != 1:
-			if c.Position != 0 || c.Last != (engine.Mark{}) {
+			if c.Position != 0 || c.Last != (engine.Fingerprint{}) {
 				t.Errorf("partition %d: %+v", c.Partition, c)
 			}
 		case c.Position != 9, c.Last.Position != mark.Position, !c.Last.Time.Equal(mark.Time), c.Last.Digest != mark.Digest:

@@ -52,16 +52,16 @@ func scanAccount(row pgx.CollectableRow) (r projections.AccountRow, err error) {
 }
 
 // Lookup implements [engine.Store].
-func (s *Store) Lookup(ctx context.Context, generation int64, needs []projections.Need) ([]projections.Answer, error) {
-	answers := make([]projections.Answer, len(needs))
+func (s *Store) Lookup(ctx context.Context, generation int64, needs []projections.Lookup) ([]projections.LookupResult, error) {
+	answers := make([]projections.LookupResult, len(needs))
 	for i, n := range needs {
-		answers[i].Need = n
+		answers[i].Lookup = n
 	}
 	q := &pgx.Batch{}
 	q.Queue(pg.PreferIndexes)
 	// Nested subqueries with LIMIT, so that the plan goes by primary keys
 	// whatever the tables' statistics say.
-	queueLookup(q, answers, func(n projections.Need) int16 {
+	queueLookup(q, answers, func(n projections.Lookup) int16 {
 		if n.Section == projections.UsageSection {
 			return int16(n.Section)
 		}
@@ -73,7 +73,7 @@ CROSS JOIN LATERAL (
     SELECT page_key, body FROM {schema}.account_export_pages p
     WHERE p.account_id = u.account_id AND p.section = u.section AND p.page_key <= u.key COLLATE "C"
     ORDER BY page_key DESC LIMIT 1) p`))
-	queueLookup(q, answers, func(n projections.Need) int16 {
+	queueLookup(q, answers, func(n projections.Lookup) int16 {
 		if n.Section != projections.UsageSection {
 			return int16(n.Section)
 		}
@@ -87,7 +87,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT page_key, body FROM {schema}.account_export_pages p
     WHERE p.account_id = u.account_id AND p.section = u.section AND p.page_key = i.page_key LIMIT 1) p`))
-	queueLookup(q, answers, func(n projections.Need) int16 { return int16(n.Entity) }, readmodel.InSchema(generation, `
+	queueLookup(q, answers, func(n projections.Lookup) int16 { return int16(n.Entity) }, readmodel.InSchema(generation, `
 SELECT u.n, '', w.patch
 FROM unnest($1::integer[], $2::uuid[], $3::smallint[], $4::text[]) AS u (n, account_id, entity, key)
 CROSS JOIN LATERAL (
@@ -97,13 +97,13 @@ CROSS JOIN LATERAL (
 }
 
 // queueLookup asks one question for the needs that kind is not 0 of.
-func queueLookup(q *pgx.Batch, answers []projections.Answer, kind func(projections.Need) int16, sql string) {
+func queueLookup(q *pgx.Batch, answers []projections.LookupResult, kind func(projections.Lookup) int16, sql string) {
 	var numbers []int32
 	var ids [][16]byte
 	var kinds []int16
 	var keys []string
 	for i := range answers {
-		if k := kind(answers[i].Need); k != 0 {
+		if k := kind(answers[i].Lookup); k != 0 {
 			numbers, ids = append(numbers, int32(i)), append(ids, answers[i].Account)
 			kinds, keys = append(kinds, k), append(keys, answers[i].Key)
 		}

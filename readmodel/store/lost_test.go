@@ -52,7 +52,7 @@ func TestLostConnectionsAreNotWaitedForEver(t *testing.T) {
 		t.Fatalf("lost %d connections, want the member's and the pool's", n)
 	}
 	for what, use := range map[string]func() error{
-		"Share":  func() error { _, err := s.Share(t.Context(), a.Own.Generation, true); return err },
+		"Share":  func() error { _, err := s.Heartbeat(t.Context(), a.Own.Generation, true); return err },
 		"Commit": func() error { return a.Commit() },
 	} {
 		if err := use(); !errors.Is(err, context.DeadlineExceeded) {

@@ -160,29 +160,29 @@ func (m *membership) stuck(ctx context.Context, err error) {
 // share tells the others that this replica lives, removes members that are
 // dead, and, where take is set, takes its share of the partitions that nobody
 // owns.
-func (m *membership) share(ctx context.Context, generation int64, take bool) (engine.Share, error) {
+func (m *membership) share(ctx context.Context, generation int64, take bool) (engine.Assignment, error) {
 	t, err := m.tell(ctx, generation, take)
 	switch {
 	case err != nil:
-		return t.Share, err
+		return t.Assignment, err
 	case t.paused:
 		// Told in full, unless it has just ended.
 		if err := readmodel.CheckPaused(ctx, m.pool); err != nil {
-			return t.Share, err
+			return t.Assignment, err
 		}
 	}
 	switch {
 	case !t.member:
-		return t.Share, fmt.Errorf("%w: this replica was silent for so long that the others took it for dead", engine.ErrFenced)
+		return t.Assignment, fmt.Errorf("%w: this replica was silent for so long that the others took it for dead", engine.ErrFenced)
 	case !t.current:
-		return t.Share, fmt.Errorf("%w: generation %d is no longer what this program projects", engine.ErrFenced, generation)
+		return t.Assignment, fmt.Errorf("%w: generation %d is no longer what this program projects", engine.ErrFenced, generation)
 	}
-	return t.Share, nil
+	return t.Assignment, nil
 }
 
 // toldBack is what telling the others has come to.
 type toldBack struct {
-	engine.Share
+	engine.Assignment
 	member, current, paused bool
 }
 
@@ -242,7 +242,7 @@ SELECT coalesce((SELECT due FROM due), 0), EXISTS (
     SELECT FROM export.generations WHERE generation = $2 AND state = 'live' AND version_major = $4 AND version_minor = $5),
     EXISTS (SELECT FROM export.pause)`,
 		m.name, generation, take, projections.VersionMajor, projections.VersionMinor).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&s.Due, &s.current, &s.paused)
+		return row.Scan(&s.Target, &s.current, &s.paused)
 	})
 	q.Queue(`
 SELECT partition, position, epoch, as_of, last_position, last_at, last_digest

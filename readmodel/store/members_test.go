@@ -29,14 +29,14 @@ func TestReplicasShareEvenly(t *testing.T) {
 	}
 	one, two, three := steady("one"), steady("two"), steady("three")
 	own := readmodeltest.Acquire(t, one)
-	if len(own.Checkpoints) != 4 || !own.Shared {
+	if len(own.Checkpoints) != 4 || !own.Dynamic {
 		t.Fatalf("alone: %+v", own)
 	}
-	if own := readmodeltest.Acquire(t, two); len(own.Checkpoints) != 0 || !own.Shared {
+	if own := readmodeltest.Acquire(t, two); len(own.Checkpoints) != 0 || !own.Dynamic {
 		t.Errorf("joining while all is taken: %+v", own)
 	}
 	got := readmodeltest.Share(t, one)
-	if got.Due != 2 || len(got.Owned) != 4 {
+	if got.Target != 2 || len(got.Owned) != 4 {
 		t.Errorf("with a second: %+v", got)
 	}
 	for _, c := range own.Checkpoints[2:] {
@@ -56,7 +56,7 @@ func TestReplicasShareEvenly(t *testing.T) {
 	}
 	readmodeltest.Acquire(t, three)
 	for s, due := range map[*store.Store]int{one: 2, two: 1, three: 1} {
-		if got := readmodeltest.Share(t, s); got.Due != due {
+		if got := readmodeltest.Share(t, s); got.Target != due {
 			t.Errorf("among three: %+v, want %d", got, due)
 		}
 	}
@@ -79,7 +79,7 @@ func TestReplicasShareEvenly(t *testing.T) {
 	// Without taking, a share is only told.
 	two.Close(t.Context())
 	readmodeltest.Acquire(t, one)
-	if got, err := one.Share(t.Context(), 1, false); err != nil || len(got.Owned) != 4 {
+	if got, err := one.Heartbeat(t.Context(), 1, false); err != nil || len(got.Owned) != 4 {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -117,7 +117,7 @@ CREATE TRIGGER slow BEFORE UPDATE ON export.members FOR EACH ROW WHEN (OLD.membe
 	go func() {
 		defer close(beats)
 		for range 4 {
-			got, err := one.Share(t.Context(), 1, true)
+			got, err := one.Heartbeat(t.Context(), 1, true)
 			if err == nil && (len(got.Owned) != 4 || got.Owned[0].Epoch != own.Checkpoints[0].Epoch) {
 				err = fmt.Errorf("it owns %+v, and had %+v", got, own)
 			}
@@ -193,7 +193,7 @@ CREATE TRIGGER stuck BEFORE UPDATE ON export.members FOR EACH ROW WHEN (OLD.memb
 	}
 	stuck := make(chan error, 1)
 	go func() {
-		_, err := one.Share(t.Context(), 1, true)
+		_, err := one.Heartbeat(t.Context(), 1, true)
 		stuck <- err
 	}()
 	readmodeltest.Owns(t, two, 4)
@@ -212,7 +212,7 @@ func TestLostConnectionIsMadeAnew(t *testing.T) {
 	}
 	deadline := time.After(20 * time.Second)
 	for {
-		got, err := s.Share(t.Context(), 1, true)
+		got, err := s.Heartbeat(t.Context(), 1, true)
 		if err == nil {
 			if len(got.Owned) != 4 || got.Owned[0].Epoch != own.Checkpoints[0].Epoch {
 				t.Errorf("it owns %+v", got)
@@ -319,7 +319,7 @@ func TestMembersOfAnotherGenerationAreFenced(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range []*store.Store{one, two} {
-		if _, err := s.Share(t.Context(), 1, true); !errors.Is(err, engine.ErrFenced) {
+		if _, err := s.Heartbeat(t.Context(), 1, true); !errors.Is(err, engine.ErrFenced) {
 			t.Errorf("%v, want fenced", err)
 		}
 	}

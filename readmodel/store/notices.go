@@ -15,7 +15,7 @@ import (
 // since NOTIFY takes a lock of the whole server until its transaction is on disk.
 // There is one at a time, and what is committed meanwhile has one together. One
 // that is lost, as with a replica that is killed before it, costs who listens a
-// second at most, since they look by themselves ([accountexport/readmodel/export.Waits], [Store.Moved]).
+// second at most, since they look by themselves ([accountexport/readmodel/export.Waits], [Store.AwaitRebalance]).
 type notices struct {
 	pool *pgxpool.Pool
 	of   string

@@ -37,10 +37,10 @@ func TestTwoOwnersNeverBothCommit(t *testing.T) {
 	if !strings.Contains(doc, "new-owner@") || strings.Contains(doc, "old-owner@") {
 		t.Errorf("document: %s", doc)
 	}
-	if _, err := s.Share(t.Context(), 1, true); err == nil { // its connection was ended
+	if _, err := s.Heartbeat(t.Context(), 1, true); err == nil { // its connection was ended
 		t.Error("the old owner is still a member")
 	}
-	if _, err := s.Share(t.Context(), 1, true); !errors.Is(err, engine.ErrFenced) {
+	if _, err := s.Heartbeat(t.Context(), 1, true); !errors.Is(err, engine.ErrFenced) {
 		t.Errorf("the old owner tells that it lives: %v, want fenced", err)
 	}
 }

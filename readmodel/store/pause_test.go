@@ -134,7 +134,7 @@ func TestPausedNothingMovesThem(t *testing.T) {
 			return err
 		},
 		"a share": func() error {
-			_, err := live.Share(t.Context(), 1, true)
+			_, err := live.Heartbeat(t.Context(), 1, true)
 			return err
 		},
 		"a replica that starts": func() error {

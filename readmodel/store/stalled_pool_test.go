@@ -44,11 +44,11 @@ func TestStalledPoolGivesUpItsPartitions(t *testing.T) {
 				return
 			case <-time.After(20 * time.Millisecond):
 			}
-			got, err := stalled.Share(t.Context(), 1, false)
+			got, err := stalled.Heartbeat(t.Context(), 1, false)
 			if err != nil {
 				continue
 			}
-			for _, c := range got.Owned[min(len(got.Owned), got.Due):] {
+			for _, c := range got.Owned[min(len(got.Owned), got.Target):] {
 				_ = stalled.Release(t.Context(), 1, c)
 			}
 		}
@@ -65,7 +65,7 @@ func TestStalledPoolGivesUpItsPartitions(t *testing.T) {
 	pooler.Cut() // those that stood still
 	readmodeltest.Acquire(t, stalled)
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		if got := readmodeltest.Share(t, other); got.Due == all/2 {
+		if got := readmodeltest.Share(t, other); got.Target == all/2 {
 			break
 		}
 		if time.Now().After(deadline) {

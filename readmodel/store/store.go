@@ -158,14 +158,14 @@ func (s *Store) join(ctx context.Context, stream engine.StreamInfo) (own engine.
 			return err
 		}
 		own = ownership(g)
-		own.Shared = true
+		own.Dynamic = true
 		s.stream = g.Stream
 		return m.join(ctx, tx, g.Number)
 	})
 	if err == nil {
 		m.joined = true
 		m.notices.due()
-		var share engine.Share
+		var share engine.Assignment
 		share, err = m.share(ctx, own.Generation, true)
 		own.Checkpoints = share.Owned
 	}
@@ -187,10 +187,10 @@ func (s *Store) answers(ctx context.Context) error {
 	return nil
 }
 
-// Share implements [engine.Store].
-func (s *Store) Share(ctx context.Context, generation int64, take bool) (engine.Share, error) {
+// Heartbeat implements [engine.Store].
+func (s *Store) Heartbeat(ctx context.Context, generation int64, take bool) (engine.Assignment, error) {
 	if s.members == nil {
-		return engine.Share{}, errors.New("this store shares no partitions")
+		return engine.Assignment{}, errors.New("this store shares no partitions")
 	}
 	ctx, end := s.members.attended(ctx)
 	defer end()
@@ -201,8 +201,8 @@ func (s *Store) Share(ctx context.Context, generation int64, take bool) (engine.
 	return share, err
 }
 
-// Moved implements [engine.Store].
-func (s *Store) Moved(ctx context.Context) error {
+// AwaitRebalance implements [engine.Store].
+func (s *Store) AwaitRebalance(ctx context.Context) error {
 	if s.members == nil {
 		return errors.New("this store shares no partitions")
 	}

@@ -125,7 +125,7 @@ func (a *Account) Reload(m events.Message) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	needs, err := a.State.Needs(&d)
+	needs, err := a.State.Lookups(&d)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func (a *Account) Reload(m events.Message) {
 		a.t.Fatal(err)
 	}
 	for i := range answers {
-		if err := a.State.Supply(&answers[i]); err != nil {
+		if err := a.State.Hydrate(&answers[i]); err != nil {
 			a.t.Fatal(err)
 		}
 	}
@@ -285,7 +285,7 @@ func Owns(t *testing.T, s *store.Store, n int) engine.Ownership {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
-		got, err := s.Share(t.Context(), 1, true)
+		got, err := s.Heartbeat(t.Context(), 1, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,16 +294,16 @@ func Owns(t *testing.T, s *store.Store, n int) engine.Ownership {
 		}
 		select {
 		case <-deadline:
-			t.Fatalf("owns %d partitions of its fair %d, want %d", len(got.Owned), got.Due, n)
+			t.Fatalf("owns %d partitions of its fair %d, want %d", len(got.Owned), got.Target, n)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
 // share tells that the replica lives, once.
-func Share(t *testing.T, s *store.Store) engine.Share {
+func Share(t *testing.T, s *store.Store) engine.Assignment {
 	t.Helper()
-	got, err := s.Share(t.Context(), 1, true)
+	got, err := s.Heartbeat(t.Context(), 1, true)
 	if err != nil {
 		t.Fatal(err)
 	}

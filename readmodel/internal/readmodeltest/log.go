@@ -136,7 +136,7 @@ func (l MessageLog) after(position uint64) MessageLog {
 	return l[i:]
 }
 
-func (l MessageLog) First(_ context.Context, after uint64) (uint64, bool, error) {
+func (l MessageLog) FirstAfter(_ context.Context, after uint64) (uint64, bool, error) {
 	if rest := l.after(after); rest != nil {
 		return rest[0].Position, true, nil
 	}

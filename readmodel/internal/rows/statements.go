@@ -82,7 +82,7 @@ func QueueAdvances(q Statement, b *engine.Batch) {
 func queueWipes(q Statement, b *engine.Batch) {
 	var ids [][16]byte
 	for i := range b.Changes {
-		if b.Changes[i].Wiped {
+		if b.Changes[i].Replaces {
 			ids = append(ids, b.Changes[i].Row.ID)
 		}
 	}
@@ -101,7 +101,7 @@ func queueWipes(q Statement, b *engine.Batch) {
 
 func ErasedAccounts(b *engine.Batch) (ids [][16]byte) {
 	for i := range b.Changes {
-		if b.Changes[i].Wiped && b.Changes[i].Row.ErasedAt != nil {
+		if b.Changes[i].Replaces && b.Changes[i].Row.ErasedAt != nil {
 			ids = append(ids, b.Changes[i].Row.ID)
 		}
 	}

@@ -10,13 +10,13 @@ import (
 	"accountexport/projections"
 )
 
-// without goes on where a commit was refused since partitions of it were fenced:
+// retryWithoutFenced goes on where a commit was refused since partitions of it were fenced:
 // somebody has written what is in memory of their accounts, as a refold and an
 // erasure do, and moved their epochs on. Nothing of the batch was written.
 // Those partitions leave the lane with all that it has of them, to be read again
 // from their checkpoints; the rest is committed once more. A partition that is no
 // longer this replica's is as before the end of the session.
-func (l *lane) without(ctx context.Context, f *flight, refused error) error {
+func (l *lane) retryWithoutFenced(ctx context.Context, f *inFlightCommit, refused error) error {
 	partitions := make([]int, 0, len(f.batch.Advances))
 	for _, a := range f.batch.Advances {
 		partitions = append(partitions, a.Partition)
@@ -42,13 +42,13 @@ func (l *lane) without(ctx context.Context, f *flight, refused error) error {
 		f.drop(c.Partition)
 		l.cur.drop(c.Partition)
 		l.cache.forget(c.Partition)
-		delete(l.at, c.Partition)
-		l.away[c.Partition] = c
+		delete(l.checkpoints, c.Partition)
+		l.fenced[c.Partition] = c
 	}
-	if len(l.at) == 0 {
-		l.cur.all = false
+	if len(l.checkpoints) == 0 {
+		l.cur.advanceAll = false
 	}
-	l.renew(fenced)
+	l.rewind(fenced)
 	if len(f.batch.Advances) > 0 {
 		l.launch(ctx, f)
 	}
@@ -56,8 +56,8 @@ func (l *lane) without(ctx context.Context, f *flight, refused error) error {
 }
 
 // drop takes out all that would be written of a partition.
-func (f *flight) drop(partition int) {
-	f.pending.drop(partition)
+func (f *inFlightCommit) drop(partition int) {
+	f.batchBuilder.drop(partition)
 	b := f.batch
 	b.Changes = slices.DeleteFunc(b.Changes, func(c projections.Change) bool { return c.Row.Partition == partition })
 	b.Tiers = slices.DeleteFunc(b.Tiers, func(t projections.TierDefinition) bool { return t.Partition == partition })
@@ -65,27 +65,27 @@ func (f *flight) drop(partition int) {
 	b.Advances = slices.DeleteFunc(b.Advances, func(a Advance) bool { return a.Partition == partition })
 }
 
-// renewals are partitions that were fenced and are to be read again. A lane adds
+// rewindQueue are partitions that were fenced and are to be read again. A lane adds
 // to them without waiting for the pump, which may be waiting for the lane.
-type renewals struct {
+type rewindQueue struct {
 	due chan struct{} // holds a value where there are any
 
 	mu  sync.Mutex
-	all []renewal
+	all []rewind
 }
 
-type renewal struct {
+type rewind struct {
 	lane *lane
 	Checkpoint
 }
 
-func newRenewals() *renewals { return &renewals{due: make(chan struct{}, 1)} }
+func newRewindQueue() *rewindQueue { return &rewindQueue{due: make(chan struct{}, 1)} }
 
-func (r *renewals) add(l *lane, checkpoints []Checkpoint) {
+func (r *rewindQueue) add(l *lane, checkpoints []Checkpoint) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range checkpoints {
-		r.all = append(r.all, renewal{l, c})
+		r.all = append(r.all, rewind{l, c})
 	}
 	select {
 	case r.due <- struct{}{}:
@@ -93,7 +93,7 @@ func (r *renewals) add(l *lane, checkpoints []Checkpoint) {
 	}
 }
 
-func (r *renewals) take() []renewal {
+func (r *rewindQueue) take() []rewind {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := r.all
@@ -101,23 +101,23 @@ func (r *renewals) take() []renewal {
 	return all
 }
 
-// renew has fenced partitions read again from their checkpoints, for the lanes
+// rewindFenced has fenced partitions read again from their checkpoints, for the lanes
 // that they were in; what was given up meanwhile, or taken anew since, is none.
 // Reading begins anew also where it is not further on: it may be ahead by what
 // is no longer in the stream.
-func (s *session) renew(ctx context.Context) error {
+func (s *session) rewindFenced(ctx context.Context) error {
 	var begun []int
-	for _, r := range s.renewals.take() {
-		p := s.parts[r.Partition]
+	for _, r := range s.rewinds.take() {
+		p := s.partitions[r.Partition]
 		if p == nil || p.lane != r.lane || p.epoch >= r.Epoch {
 			continue
 		}
 		if begun == nil {
-			s.passBy()
+			s.markDelivered()
 		}
 		begun = append(begun, r.Partition)
-		s.parts[r.Partition] = &part{r.lane, r.Position, r.Last, r.Epoch}
-		if err := s.send(ctx, r.lane, work{gained: &r.Checkpoint}); err != nil {
+		s.partitions[r.Partition] = &ownedPartition{r.lane, r.Position, r.Last, r.Epoch}
+		if err := s.send(ctx, r.lane, laneInput{assigned: &r.Checkpoint}); err != nil {
 			return err
 		}
 	}
@@ -130,16 +130,16 @@ func (s *session) renew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("stream info: %w: %w", errRead, err)
 	}
-	return s.resume(ctx, info)
+	return s.reopenReader(ctx, info)
 }
 
-// passBy notes how far the partitions have come that are there: what is read
+// markDelivered notes how far the partitions have come that are there: what is read
 // again for others is not theirs.
-func (s *session) passBy() {
-	if s.feed == nil {
+func (s *session) markDelivered() {
+	if s.prefetcher == nil {
 		return
 	}
-	for _, p := range s.parts {
-		p.from = max(p.from, s.read.Load())
+	for _, p := range s.partitions {
+		p.delivered = max(p.delivered, s.readPosition.Load())
 	}
 }

@@ -57,7 +57,7 @@ func TestErasedIsNotFoldedFromWhatWasReadAhead(t *testing.T) {
 				if r := s.watch.reasons(); len(r) > 0 {
 					t.Errorf("restarts %v", r)
 				}
-				foldWhole(t, stays).check(t, rs.memoryStore)
+				newReferenceModel(t, stays).check(t, rs.memoryStore)
 			})
 		}
 	})
@@ -81,15 +81,15 @@ func TestErasedIsNotFoldedFromWhatWasReadAheadOfOthers(t *testing.T) {
 		if err := another.Release(ctx, 1, own.Checkpoints[mine]); err != nil {
 			t.Fatal(err)
 		}
-		s, err := New(source, self, Options{}).open(ctx)
+		s, err := New(source, self, Options{}).openSession(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.close()
-		if len(s.parts) != 1 || s.parts[mine] == nil {
-			t.Fatalf("it has %v", s.parts)
+		if len(s.partitions) != 1 || s.partitions[mine] == nil {
+			t.Fatalf("it has %v", s.partitions)
 		}
-		s.feed.start(ctx, s.p.opt.Read)
+		s.prefetcher.start(ctx, s.p.opt.Read)
 		synctest.Wait() // it has read ahead
 		stays := slices.DeleteFunc(slices.Clone(messages), func(m projections.Message) bool {
 			return m.Partition == others && m.Position < messages[599].Position
@@ -100,17 +100,17 @@ func TestErasedIsNotFoldedFromWhatWasReadAheadOfOthers(t *testing.T) {
 		if err := another.Release(ctx, 1, own.Checkpoints[others]); err != nil {
 			t.Fatal(err)
 		}
-		got, err := self.Share(ctx, 1, true)
+		got, err := self.Heartbeat(ctx, 1, true)
 		if err != nil || len(got.Owned) != 2 {
 			t.Fatalf("%+v, %v", got, err)
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- s.lanes[0].run(ctx, s.in[s.lanes[0]]) }()
-		if err := s.move(ctx, move{gained: got.Owned[:1]}); err != nil {
+		if err := s.applyRebalance(ctx, rebalance{assigned: got.Owned[:1]}); err != nil {
 			t.Fatal(err)
 		}
-		for s.read.Load() < messages[599].Position {
-			if err := s.hand(ctx, (<-s.feed.start(ctx, s.p.opt.Read)).messages); err != nil {
+		for s.readPosition.Load() < messages[599].Position {
+			if err := s.deliver(ctx, (<-s.prefetcher.start(ctx, s.p.opt.Read)).messages); err != nil {
 				t.Fatal(err)
 			}
 		}

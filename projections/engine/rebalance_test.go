@@ -27,8 +27,8 @@ type replicas struct {
 	moved  chan struct{}          // closed when partitions may change hands
 }
 
-// tell wakes all who wait for it; the lock is held.
-func (rs *replicas) tell() {
+// notify wakes all who wait for it; the lock is held.
+func (rs *replicas) notify() {
 	close(rs.moved)
 	rs.moved = make(chan struct{})
 }
@@ -91,7 +91,7 @@ func (r *replica) Acquire(ctx context.Context, info StreamInfo) (Ownership, erro
 		r.mu.Unlock()
 		return Ownership{}, err
 	}
-	r.tell()
+	r.notify()
 	r.live[r] = time.Now()
 	for p, owner := range r.owners {
 		if owner == r {
@@ -99,8 +99,8 @@ func (r *replica) Acquire(ctx context.Context, info StreamInfo) (Ownership, erro
 		}
 	}
 	r.mu.Unlock()
-	s, err := r.Share(ctx, 1, true)
-	return Ownership{Generation: 1, Stream: r.stream, Checkpoints: s.Owned, Shared: true}, err
+	s, err := r.Heartbeat(ctx, 1, true)
+	return Ownership{Generation: 1, Stream: r.stream, Checkpoints: s.Owned, Dynamic: true}, err
 }
 
 func (rs *replicas) checkpointsMissing() bool {
@@ -109,7 +109,7 @@ func (rs *replicas) checkpointsMissing() bool {
 	return rs.checkpoints == nil
 }
 
-func (r *replica) Share(_ context.Context, _ int64, take bool) (s Share, err error) {
+func (r *replica) Heartbeat(_ context.Context, _ int64, take bool) (s Assignment, err error) {
 	r.awake()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -122,9 +122,9 @@ func (r *replica) Share(_ context.Context, _ int64, take bool) (s Share, err err
 	}
 	maps.DeleteFunc(r.live, func(_ *replica, seen time.Time) bool { return time.Since(seen) > deadAfter })
 	ranked := slices.SortedFunc(maps.Keys(r.live), func(a, b *replica) int { return a.rank - b.rank })
-	s.Due = len(r.checkpoints) / len(ranked)
+	s.Target = len(r.checkpoints) / len(ranked)
 	if slices.Index(ranked, r) < len(r.checkpoints)%len(ranked) {
-		s.Due++
+		s.Target++
 	}
 	mine := 0
 	for _, owner := range r.owners {
@@ -133,7 +133,7 @@ func (r *replica) Share(_ context.Context, _ int64, take bool) (s Share, err err
 		}
 	}
 	for p := range r.checkpoints {
-		if _, taken := r.live[r.owners[p]]; take && !taken && mine < s.Due {
+		if _, taken := r.live[r.owners[p]]; take && !taken && mine < s.Target {
 			r.owners[p] = r
 			r.checkpoints[p].Epoch++
 			mine++
@@ -165,7 +165,7 @@ func (r *replica) Paused(ctx context.Context) (*Pause, error) {
 	return r.memoryStore.Paused(ctx)
 }
 
-func (r *replica) Moved(ctx context.Context) error {
+func (r *replica) AwaitRebalance(ctx context.Context) error {
 	r.mu.Lock()
 	moved := r.moved
 	r.mu.Unlock()
@@ -187,7 +187,7 @@ func (r *replica) Release(_ context.Context, _ int64, c Checkpoint) error {
 	if r.checkpoints[c.Partition].Position != c.Position {
 		r.t.Errorf("partition %d is given up at %d, and stored at %d", c.Partition, c.Position, r.checkpoints[c.Partition].Position)
 	}
-	r.tell()
+	r.notify()
 	r.owners[c.Partition] = nil
 	r.checkpoints[c.Partition].Epoch++
 	return nil
@@ -202,7 +202,7 @@ func (r *replica) Commit(ctx context.Context, b *Batch) error {
 func (r *replica) leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.tell()
+	r.notify()
 	delete(r.live, r)
 	for p, owner := range r.owners {
 		if owner == r {
@@ -330,7 +330,7 @@ func TestReplicasShareAStream(t *testing.T) {
 					t.Errorf("%d messages were committed, want %d", counted, len(messages))
 				}
 				t.Logf("%d replicas, fenced %d times", len(all), fenced)
-				foldWhole(t, messages).check(t, rs.memoryStore)
+				newReferenceModel(t, messages).check(t, rs.memoryStore)
 			})
 		}
 	})
@@ -373,7 +373,7 @@ func TestFrozenReplicaIsFenced(t *testing.T) {
 		if n := first.watch.events + second.watch.events; n != len(messages) {
 			t.Errorf("%d messages were committed, want %d", n, len(messages))
 		}
-		foldWhole(t, messages).check(t, rs.memoryStore)
+		newReferenceModel(t, messages).check(t, rs.memoryStore)
 	})
 }
 
@@ -422,7 +422,7 @@ func TestPartitionsMoveWithoutStopping(t *testing.T) {
 		if err := <-first.ended; err != nil {
 			t.Error(err)
 		}
-		foldWhole(t, messages).check(t, rs.memoryStore)
+		newReferenceModel(t, messages).check(t, rs.memoryStore)
 	})
 }
 
@@ -438,27 +438,27 @@ func TestCompare(t *testing.T) {
 	for _, tc := range []struct {
 		name          string
 		held, leaving []int
-		now           Share
+		now           Assignment
 		gained, lost  []int
 		fenced        bool
 	}{
-		{name: "nothing new", held: []int{1}, now: Share{own(1), 1}},
-		{name: "one more", held: []int{1}, now: Share{own(1, 2), 2}, gained: []int{2}},
-		{name: "too many", held: []int{1, 2, 3}, now: Share{own(1, 2, 3), 1}, lost: []int{3, 2}},
-		{name: "giving up", held: []int{1}, leaving: []int{2}, now: Share{own(1, 2), 1}},
-		{name: "given up, and not told yet", held: []int{1}, leaving: []int{2}, now: Share{own(1), 1}},
-		{name: "given up and taken again", held: []int{1}, now: Share{own(1, 2), 2}, gained: []int{2}},
-		{name: "taken, and too many since: one after the other", held: []int{1}, now: Share{own(1, 2), 1}, gained: []int{2}},
-		{name: "taken away", held: []int{1, 2}, now: Share{own(1), 2}, fenced: true},
-		{name: "taken away while given up", held: []int{1}, leaving: []int{2}, now: Share{own(1), 2}},
+		{name: "nothing new", held: []int{1}, now: Assignment{own(1), 1}},
+		{name: "one more", held: []int{1}, now: Assignment{own(1, 2), 2}, gained: []int{2}},
+		{name: "too many", held: []int{1, 2, 3}, now: Assignment{own(1, 2, 3), 1}, lost: []int{3, 2}},
+		{name: "giving up", held: []int{1}, leaving: []int{2}, now: Assignment{own(1, 2), 1}},
+		{name: "given up, and not told yet", held: []int{1}, leaving: []int{2}, now: Assignment{own(1), 1}},
+		{name: "given up and taken again", held: []int{1}, now: Assignment{own(1, 2), 2}, gained: []int{2}},
+		{name: "taken, and too many since: one after the other", held: []int{1}, now: Assignment{own(1, 2), 1}, gained: []int{2}},
+		{name: "taken away", held: []int{1, 2}, now: Assignment{own(1), 2}, fenced: true},
+		{name: "taken away while given up", held: []int{1}, leaving: []int{2}, now: Assignment{own(1), 2}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			n := standing{map[int]bool{}, map[int]bool{}}
+			n := currentAssignment{map[int]bool{}, map[int]bool{}}
 			for _, p := range tc.held {
-				n.held[p] = true
+				n.assigned[p] = true
 			}
 			for _, p := range tc.leaving {
-				n.leaving[p] = true
+				n.revoking[p] = true
 			}
 			if err := n.check(tc.now); errors.Is(err, ErrFenced) != tc.fenced || err != nil && !tc.fenced {
 				t.Fatal(err)
@@ -466,15 +466,15 @@ func TestCompare(t *testing.T) {
 			if tc.fenced {
 				return
 			}
-			m := n.compare(tc.now)
+			m := n.reconcile(tc.now)
 			var gained []int
-			for _, c := range m.gained {
+			for _, c := range m.assigned {
 				gained = append(gained, c.Partition)
 			}
-			if !slices.Equal(gained, tc.gained) || !slices.Equal(m.lost, tc.lost) {
-				t.Errorf("gained %v, gives up %v; want %v, %v", gained, m.lost, tc.gained, tc.lost)
+			if !slices.Equal(gained, tc.gained) || !slices.Equal(m.revoked, tc.lost) {
+				t.Errorf("gained %v, gives up %v; want %v, %v", gained, m.revoked, tc.gained, tc.lost)
 			}
-			if m := n.compare(Share{tc.now.Owned, len(n.held)}); !m.none() {
+			if m := n.reconcile(Assignment{tc.now.Owned, len(n.assigned)}); !m.none() {
 				t.Errorf("it finds once more %+v", m)
 			}
 		})

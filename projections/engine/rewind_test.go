@@ -72,7 +72,7 @@ func TestOnlyTheTouchedPartitionBeginsAgain(t *testing.T) {
 				if s.watch.events != len(messages) {
 					t.Errorf("%d messages were counted, want %d", s.watch.events, len(messages))
 				}
-				foldWhole(t, messages).check(t, rs.memoryStore)
+				newReferenceModel(t, messages).check(t, rs.memoryStore)
 			})
 		}
 	})
@@ -176,7 +176,7 @@ func (rs *replicas) settled(messages []projections.Message, live int) {
 			rs.t.Errorf("partition %d stands at %d for a minute, and the stream ends at %d", p, c.Position, last)
 		}
 	}
-	foldWhole(rs.t, messages).check(rs.t, rs.memoryStore)
+	newReferenceModel(rs.t, messages).check(rs.t, rs.memoryStore)
 }
 
 // end ends replicas that have nothing left to do, of which none began anew.
@@ -212,5 +212,5 @@ func TestTouchedBetweenBatches(t *testing.T) {
 	if err := p.RunToEnd(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	foldWhole(t, messages).check(t, rs.memoryStore)
+	newReferenceModel(t, messages).check(t, rs.memoryStore)
 }

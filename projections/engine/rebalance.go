@@ -10,66 +10,66 @@ import (
 	"time"
 )
 
-// move is a change of the partitions that this replica owns.
-type move struct {
-	gained []Checkpoint
-	lost   []int // given up on purpose, once all that was read of them is committed
+// rebalance is a change of the partitions that this replica owns.
+type rebalance struct {
+	assigned []Checkpoint
+	revoked  []int // given up on purpose, once all that was read of them is committed
 }
 
-func (m move) none() bool { return len(m.gained) == 0 && len(m.lost) == 0 }
+func (m rebalance) none() bool { return len(m.assigned) == 0 && len(m.revoked) == 0 }
 
-// standing is what was made of the partitions that this replica owns: what it
+// currentAssignment is what was made of the partitions that this replica owns: what it
 // owns and what stands in neither set is still to be gained. A partition comes
 // to held with the move that gains it, goes from there to leaving with the one
 // that gives it up, and leaves when its lane tells that it was released: what is
 // owned of those is not yet given up, or it was, and taken again, which is seen
 // once that is told. Epochs do not count: a refold moves them on, too.
-type standing struct {
-	held, leaving map[int]bool
+type currentAssignment struct {
+	assigned, revoking map[int]bool
 }
 
-// share keeps this replica among the live ones, until ctx ends, takes
+// heartbeat keeps this replica among the live ones, until ctx ends, takes
 // partitions that are free and gives up what is more than its fair part, as
 // long as reading goes on. It waits for nobody: what the pump has not taken
 // yet, since a lane is busy, does not keep this replica from telling that it
 // lives.
-func (s *session) share(ctx, reading context.Context) error {
-	now := standing{held: map[int]bool{}, leaving: map[int]bool{}}
+func (s *session) heartbeat(ctx, reading context.Context) error {
+	now := currentAssignment{assigned: map[int]bool{}, revoking: map[int]bool{}}
 	for _, c := range s.own.Checkpoints {
-		now.held[c.Partition] = true
+		now.assigned[c.Partition] = true
 	}
-	s.shared(now.held)
-	var next move
+	s.reportAssignment(now.assigned)
+	var next rebalance
 	last := time.Now()
 	ctx, end := context.WithCancel(ctx)
-	due := s.due(ctx, 0)
+	due := s.nextHeartbeat(ctx, 0)
 	defer func() {
 		end()
 		<-due // it uses the store
 	}()
 	for {
-		var moves chan<- move
+		var moves chan<- rebalance
 		if !next.none() && reading.Err() == nil {
-			moves = s.moves
+			moves = s.rebalances
 		}
 		select {
 		case moves <- next:
-			next = move{}
+			next = rebalance{}
 			continue
 		case <-due: // also when ctx ends
 		}
 		waits := !next.none() // one move after the other
 		began := time.Now()
 		for _, p := range s.released.take() { // before the store is asked, which then knows
-			delete(now.leaving, p)
+			delete(now.revoking, p)
 		}
-		got, err := s.p.store.Share(ctx, s.own.Generation, reading.Err() == nil && !waits)
+		got, err := s.p.store.Heartbeat(ctx, s.own.Generation, reading.Err() == nil && !waits)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, ErrFenced), errors.Is(err, ErrPaused):
 			return err
-		case errors.Is(err, context.DeadlineExceeded), err != nil && time.Since(last) > 10*s.p.opt.Share:
+		case errors.Is(err, context.DeadlineExceeded), err != nil && time.Since(last) > 10*s.p.opt.HeartbeatInterval:
 			// The store says that no answer will come. One silent connection
 			// is seldom alone, and a commit waits longer.
 			return fmt.Errorf("tell the other replicas: %w", err)
@@ -79,29 +79,29 @@ func (s *session) share(ctx, reading context.Context) error {
 				return err
 			}
 			if !waits { // else what is found would be told to nobody
-				next = now.compare(got)
+				next = now.reconcile(got)
 			}
-			s.shared(now.held)
+			s.reportAssignment(now.assigned)
 		}
-		due = s.due(ctx, time.Since(began))
+		due = s.nextHeartbeat(ctx, time.Since(began))
 	}
 }
 
-// gather is how long others have to say all there is to say: partitions come
+// rebalanceDelay is how long others have to say all there is to say: partitions come
 // one by one, and each move may make reading begin anew.
-const gather = 20 * time.Millisecond
+const rebalanceDelay = 20 * time.Millisecond
 
-// due is closed when it is time to share again: when others tell so, or
-// [Options.Share] has passed, or ctx ends. Where the last time took long, it is
+// nextHeartbeat is closed when it is time to share again: when others tell so, or
+// [Options.HeartbeatInterval] has passed, or ctx ends. Where the last time took long, it is
 // as long again, up to twice that: a busy store is asked less.
-func (s *session) due(ctx context.Context, took time.Duration) <-chan struct{} {
+func (s *session) nextHeartbeat(ctx context.Context, took time.Duration) <-chan struct{} {
 	due := make(chan struct{})
 	go func() {
 		defer close(due)
-		wait, cancel := context.WithTimeout(ctx, min(max(s.p.opt.Share, took), 2*s.p.opt.Share))
+		wait, cancel := context.WithTimeout(ctx, min(max(s.p.opt.HeartbeatInterval, took), 2*s.p.opt.HeartbeatInterval))
 		defer cancel()
-		if s.p.store.Moved(wait) == nil {
-			wait, cancel = context.WithTimeout(ctx, gather)
+		if s.p.store.AwaitRebalance(wait) == nil {
+			wait, cancel = context.WithTimeout(ctx, rebalanceDelay)
 			defer cancel()
 		}
 		<-wait.Done()
@@ -109,25 +109,25 @@ func (s *session) due(ctx context.Context, took time.Duration) <-chan struct{} {
 	return due
 }
 
-func (s *session) shared(held map[int]bool) {
+func (s *session) reportAssignment(held map[int]bool) {
 	partitions := make([]int, 0, len(held))
 	for p := range held {
 		partitions = append(partitions, p)
 	}
 	slices.Sort(partitions)
-	s.p.opt.Observer.Shared(s.own.Generation, partitions)
+	s.p.opt.Observer.Assigned(s.own.Generation, partitions)
 }
 
 // check says [ErrFenced] where somebody else has taken a partition that this
 // replica did not give up: it is lost without a word, and with it the states in
 // memory. That one was only touched its lane finds by itself: it can commit
 // nothing of it.
-func (n standing) check(got Share) error {
+func (n currentAssignment) check(got Assignment) error {
 	owned := map[int]bool{}
 	for _, c := range got.Owned {
 		owned[c.Partition] = true
 	}
-	for p := range n.held {
+	for p := range n.assigned {
 		if !owned[p] {
 			return fmt.Errorf("%w: partition %d", ErrFenced, p)
 		}
@@ -135,38 +135,38 @@ func (n standing) check(got Share) error {
 	return nil
 }
 
-// compare says what there is to do about what is owned now, and takes it for
+// reconcile says what there is to do about what is owned now, and takes it for
 // told. What is gained is given up with a later move at the earliest.
-func (n standing) compare(got Share) (m move) {
+func (n currentAssignment) reconcile(got Assignment) (m rebalance) {
 	for _, c := range got.Owned {
-		if !n.held[c.Partition] && !n.leaving[c.Partition] {
-			n.held[c.Partition] = true
-			m.gained = append(m.gained, c)
+		if !n.assigned[c.Partition] && !n.revoking[c.Partition] {
+			n.assigned[c.Partition] = true
+			m.assigned = append(m.assigned, c)
 		}
 	}
-	for len(m.gained) == 0 && len(n.held) > got.Due {
-		p := slices.Max(slices.Collect(maps.Keys(n.held)))
-		delete(n.held, p)
-		n.leaving[p] = true
-		m.lost = append(m.lost, p)
+	for len(m.assigned) == 0 && len(n.assigned) > got.Target {
+		p := slices.Max(slices.Collect(maps.Keys(n.assigned)))
+		delete(n.assigned, p)
+		n.revoking[p] = true
+		m.revoked = append(m.revoked, p)
 	}
 	return m
 }
 
-// releases are partitions that lanes have given up, for share to learn of: each
+// releaseQueue are partitions that lanes have given up, for share to learn of: each
 // that a move gives up is told once, unless the session ends.
-type releases struct {
+type releaseQueue struct {
 	mu  sync.Mutex
 	all []int
 }
 
-func (r *releases) add(partition int) {
+func (r *releaseQueue) add(partition int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.all = append(r.all, partition)
 }
 
-func (r *releases) take() []int {
+func (r *releaseQueue) take() []int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := r.all
@@ -174,41 +174,41 @@ func (r *releases) take() []int {
 	return all
 }
 
-// move takes partitions in and gives partitions up. Those that stay are not
+// applyRebalance takes partitions in and gives partitions up. Those that stay are not
 // interrupted but for the moment in which reading begins anew for new ones: a
 // lane that is not concerned does not notice. That is so also where a new one is
 // not behind: what was read ahead of it may have been erased from the stream
 // before it came.
-func (s *session) move(ctx context.Context, m move) error {
-	for _, n := range m.lost {
-		p := s.parts[n]
-		delete(s.parts, n)
-		if err := s.send(ctx, p.lane, work{lost: &n}); err != nil {
+func (s *session) applyRebalance(ctx context.Context, m rebalance) error {
+	for _, n := range m.revoked {
+		p := s.partitions[n]
+		delete(s.partitions, n)
+		if err := s.send(ctx, p.lane, laneInput{revoked: &n}); err != nil {
 			return err
 		}
 	}
-	s.passBy()
-	for _, c := range m.gained {
+	s.markDelivered()
+	for _, c := range m.assigned {
 		l := s.smallest()
-		s.parts[c.Partition] = &part{l, c.Position, c.Last, c.Epoch}
-		if err := s.send(ctx, l, work{gained: &c}); err != nil {
+		s.partitions[c.Partition] = &ownedPartition{l, c.Position, c.Last, c.Epoch}
+		if err := s.send(ctx, l, laneInput{assigned: &c}); err != nil {
 			return err
 		}
 	}
-	s.owned.Store(int64(len(s.parts)))
-	moved := []any{"generation", s.own.Generation, "gained", len(m.gained), "given_up", len(m.lost), "partitions", len(s.parts)}
-	if len(m.gained) == 0 && len(s.parts) > 0 {
+	s.owned.Store(int64(len(s.partitions)))
+	moved := []any{"generation", s.own.Generation, "gained", len(m.assigned), "given_up", len(m.revoked), "partitions", len(s.partitions)}
+	if len(m.assigned) == 0 && len(s.partitions) > 0 {
 		s.p.opt.Logger.Info("partitions have moved", moved...)
 		return nil
 	}
 	info, err := s.p.source.Info(ctx)
 	if err == nil {
-		err = s.resume(ctx, info)
+		err = s.reopenReader(ctx, info)
 	} else {
 		err = fmt.Errorf("stream info: %w: %w", errRead, err)
 	}
-	if err == nil && len(s.parts) > 0 { // from where they are read
-		moved = append(moved, "position", s.read.Load(), "end", info.Last)
+	if err == nil && len(s.partitions) > 0 { // from where they are read
+		moved = append(moved, "position", s.readPosition.Load(), "end", info.Last)
 	}
 	s.p.opt.Logger.Info("partitions have moved", moved...)
 	return err
@@ -217,7 +217,7 @@ func (s *session) move(ctx context.Context, m move) error {
 // smallest is the lane with the fewest partitions.
 func (s *session) smallest() *lane {
 	n := map[*lane]int{}
-	for _, p := range s.parts {
+	for _, p := range s.partitions {
 		n[p.lane]++
 	}
 	return slices.MinFunc(s.lanes, func(a, b *lane) int { return n[a] - n[b] })

@@ -12,18 +12,18 @@ import (
 	"accountexport/projections"
 )
 
-// pending is a batch while it is folded: all that is to be committed at once.
-type pending struct {
-	seq     uint64
-	began   time.Time
-	dirty   []*cached
-	tiers   map[string]*projections.TierDefinition
-	parked  []projections.ParkedMessage
-	touched map[int]*counted // by partition
-	events  int              // messages counted
-	bytes   int              // about what is held for it
-	all     bool             // move the checkpoint of every partition on, touched or not
-	asOf    time.Time        // the stream's timestamp of the last message
+// batchBuilder is a batch while it is folded: all that is to be committed at once.
+type batchBuilder struct {
+	seq        uint64
+	began      time.Time
+	dirty      []*cacheEntry
+	tiers      map[string]*projections.TierDefinition
+	parked     []projections.ParkedMessage
+	touched    map[int]*counted // by partition
+	events     int              // messages counted
+	bytes      int              // about what is held for it
+	advanceAll bool             // move the checkpoint of every partition on, touched or not
+	asOf       time.Time        // the stream's timestamp of the last message
 }
 
 // counted is what a batch has of one partition's messages.
@@ -31,19 +31,19 @@ type counted struct {
 	tally  projections.Tally
 	counts map[projections.TypeOutcome]int64
 	times  []time.Time // the stream's timestamp of each
-	last   Mark        // of the last one
+	last   Fingerprint // of the last one
 }
 
-func newPending(seq uint64) *pending {
-	return &pending{seq: seq, began: time.Now(), tiers: map[string]*projections.TierDefinition{}, touched: map[int]*counted{}}
+func newBatchBuilder(seq uint64) *batchBuilder {
+	return &batchBuilder{seq: seq, began: time.Now(), tiers: map[string]*projections.TierDefinition{}, touched: map[int]*counted{}}
 }
 
-func (p *pending) empty() bool { return p.events == 0 && !p.all }
+func (p *batchBuilder) empty() bool { return p.events == 0 && !p.advanceAll }
 
-func (p *pending) full(b Bound) bool { return p.events >= b.Events || p.bytes >= b.Bytes }
+func (p *batchBuilder) full(b Bound) bool { return p.events >= b.Events || p.bytes >= b.Bytes }
 
 // count notes a message's outcome.
-func (p *pending) count(m *projections.Message, label string, o projections.Outcome) {
+func (p *batchBuilder) count(m *projections.Message, label string, o projections.Outcome) {
 	t := p.touched[m.Partition]
 	if t == nil {
 		t = &counted{counts: map[projections.TypeOutcome]int64{}}
@@ -57,7 +57,7 @@ func (p *pending) count(m *projections.Message, label string, o projections.Outc
 }
 
 // drop takes out all there is of a partition.
-func (p *pending) drop(partition int) {
+func (p *batchBuilder) drop(partition int) {
 	if t := p.touched[partition]; t != nil {
 		p.events -= len(t.times)
 		delete(p.touched, partition)
@@ -65,35 +65,35 @@ func (p *pending) drop(partition int) {
 	if p.events == 0 {
 		p.bytes = 0 // so that there is room for what comes
 	}
-	p.dirty = slices.DeleteFunc(p.dirty, func(e *cached) bool { return e.Partition() == partition })
+	p.dirty = slices.DeleteFunc(p.dirty, func(e *cacheEntry) bool { return e.Partition() == partition })
 	p.parked = slices.DeleteFunc(p.parked, func(m projections.ParkedMessage) bool { return m.Partition == partition })
 	maps.DeleteFunc(p.tiers, func(_ string, t *projections.TierDefinition) bool { return t.Partition == partition })
 }
 
 // note notes the last message of each partition, of messages that were counted.
-func (p *pending) note(decoded []projections.Decoded) {
+func (p *batchBuilder) note(decoded []projections.Decoded) {
 	seen := map[int]bool{}
 	for i := len(decoded) - 1; i >= 0 && len(seen) < len(p.touched); i-- {
 		m := &decoded[i].Message
 		if !seen[m.Partition] {
 			seen[m.Partition] = true
-			p.touched[m.Partition].last = MarkOf(m)
+			p.touched[m.Partition].last = FingerprintOf(m)
 		}
 	}
 }
 
 // park records a message; account is nil where its subject names none.
-func (p *pending) park(d *projections.Decoded, account *events.UUID, reason error) {
+func (p *batchBuilder) park(d *projections.Decoded, account *events.UUID, reason error) {
 	p.parked = append(p.parked, d.Park(account, reason))
 	p.bytes += d.Size() + 256
 }
 
 // erase forgets what was to be parked of the account.
-func (p *pending) erase(id events.UUID) { p.parked = projections.Unpark(p.parked, id) }
+func (p *batchBuilder) erase(id events.UUID) { p.parked = projections.Unpark(p.parked, id) }
 
 // mark notes that a message of so many bytes may have changed the account, and
 // may have made it grow as much.
-func (p *pending) mark(e *cached, bytes int) {
+func (p *batchBuilder) mark(e *cacheEntry, bytes int) {
 	p.bytes += bytes
 	if !e.dirty {
 		e.dirty = true
@@ -102,8 +102,8 @@ func (p *pending) mark(e *cached, bytes int) {
 	}
 }
 
-// batch turns what was folded into what is to be written.
-func (p *pending) batch(generation int64, c *cache) (*Batch, error) {
+// build turns what was folded into what is to be written.
+func (p *batchBuilder) build(generation int64, c *cache) (*Batch, error) {
 	b := &Batch{Generation: generation, Parked: p.parked, Changes: make([]projections.Change, 0, len(p.dirty))}
 	for _, e := range p.dirty {
 		ch, err := e.Flush()

@@ -11,9 +11,9 @@ import (
 	"accountexport/projections"
 )
 
-// world is what a stream makes, folded message by message in memory: what the
+// referenceModel is what a stream makes, folded message by message in memory: what the
 // engine must come to, too.
-type world struct {
+type referenceModel struct {
 	fold     *projections.Fold
 	last     uint64
 	tally    map[int]projections.Tally // by partition
@@ -23,9 +23,9 @@ type world struct {
 	messages int
 }
 
-func foldWhole(t testing.TB, messages []projections.Message) *world {
+func newReferenceModel(t testing.TB, messages []projections.Message) *referenceModel {
 	t.Helper()
-	w := &world{fold: projections.NewFold(), tally: map[int]projections.Tally{}, counts: map[projections.TypeOutcome]int64{}, stored: newMemoryStore(t),
+	w := &referenceModel{fold: projections.NewFold(), tally: map[int]projections.Tally{}, counts: map[projections.TypeOutcome]int64{}, stored: newMemoryStore(t),
 		consumed: map[events.UUID]uint64{}, messages: len(messages)}
 	for _, m := range messages {
 		d, err := projections.Decode(m)
@@ -69,7 +69,7 @@ func foldWhole(t testing.TB, messages []projections.Message) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Wiped = c.Row.ErasedAt != nil
+		c.Replaces = c.Row.ErasedAt != nil
 		w.stored.apply(&c)
 	}
 	for _, d := range w.fold.Tiers() {
@@ -80,7 +80,7 @@ func foldWhole(t testing.TB, messages []projections.Message) *world {
 
 // check holds what an engine has stored against the fold: documents, positions,
 // parked messages, tallies, and the layout of every row, page and item.
-func (w *world) check(t testing.TB, s *memoryStore) {
+func (w *referenceModel) check(t testing.TB, s *memoryStore) {
 	t.Helper()
 	if diff := cmp.Diff(w.stored.tables(), s.tables()); diff != "" {
 		t.Errorf("tables (-fold +engine):\n%.4000s", diff)
@@ -120,7 +120,7 @@ func (w *world) check(t testing.TB, s *memoryStore) {
 }
 
 // checkObserved holds what the engine told of its commits against the fold.
-func (w *world) checkObserved(t testing.TB, o *observer) {
+func (w *referenceModel) checkObserved(t testing.TB, o *observer) {
 	t.Helper()
 	if o.events != w.messages {
 		t.Errorf("%d messages observed, want %d", o.events, w.messages)

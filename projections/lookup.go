@@ -6,27 +6,27 @@ import (
 	"accountexport/events"
 )
 
-// Need is something that the store has to be asked before an event can be
+// Lookup is something that the store has to be asked before an event can be
 // folded.
-type Need struct {
+type Lookup struct {
 	Account events.UUID
 	Section SectionKind // the page that an item is in, or 0
 	Entity  EntityKind  // what waits for an entity, or 0
 	Key     string      // of the item or entity
 }
 
-// Answer is what the store found.
-type Answer struct {
-	Need
+// LookupResult is what the store found.
+type LookupResult struct {
+	Lookup
 	Found bool
 	Page  string // for an item: the page that holds it, or would among usage days
 	Body  []byte // the page's items, or the waiting patch
 }
 
-// Needs tells what has to be supplied before the message can be applied, as
+// Lookups tells what has to be supplied before the message can be applied, as
 // far as it is known already. The answer to one need can show another, so ask
-// again after [Account.Supply].
-func (a *Account) Needs(m *Decoded) ([]Need, error) {
+// again after [Account.Hydrate].
+func (a *Account) Lookups(m *Decoded) ([]Lookup, error) {
 	if a.erased || m.Invalid != nil || m.Event.Data == nil {
 		return nil, nil
 	}
@@ -46,13 +46,13 @@ func (a *Account) Needs(m *Decoded) ([]Need, error) {
 	case *events.SandboxCreated:
 		section, k = &a.sandboxes, waitKey{SandboxEntity, d.ID}
 	default:
-		section, k = a.patchNeeds(m.Event.Data)
+		section, k = a.patchTarget(m.Event.Data)
 	}
 	switch {
 	case k.kind == UserEntity && a.hasUser(), k.kind == TeamEntity && a.hasTeam():
 		return nil, nil
 	}
-	var needs []Need
+	var needs []Lookup
 	if section != nil {
 		_, found, err := section.find(k.id)
 		if err != nil {
@@ -61,19 +61,19 @@ func (a *Account) Needs(m *Decoded) ([]Need, error) {
 		switch found {
 		case present:
 			return nil, nil
-		case unknown:
-			needs = append(needs, Need{Account: a.id, Section: section.kind, Key: k.id})
+		case notLoaded:
+			needs = append(needs, Lookup{Account: a.id, Section: section.kind, Key: k.id})
 		}
 	}
 	if k.kind != 0 {
 		if _, ok := a.waiter(k); !ok {
-			needs = append(needs, Need{Account: a.id, Entity: k.kind, Key: k.id})
+			needs = append(needs, Lookup{Account: a.id, Entity: k.kind, Key: k.id})
 		}
 	}
 	return needs, nil
 }
 
-func (a *Account) patchNeeds(data events.Payload) (*section, waitKey) {
+func (a *Account) patchTarget(data events.Payload) (*section, waitKey) {
 	if _, ok := userPatchOf(data, 0); ok {
 		return nil, waitKey{UserEntity, ""}
 	}
@@ -89,19 +89,19 @@ func (a *Account) patchNeeds(data events.Payload) (*section, waitKey) {
 	return nil, waitKey{}
 }
 
-// Supply takes an answer of the store. What is in memory already is newer and
+// Hydrate takes an answer of the store. What is in memory already is newer and
 // stays.
-func (a *Account) Supply(ans *Answer) error {
+func (a *Account) Hydrate(ans *LookupResult) error {
 	var err error
 	switch {
 	case ans.Section == UsageSection:
-		err = a.usage.supply(ans.Key, ans.Page, ans.Body, ans.Found)
+		err = a.usage.hydrate(ans.Key, ans.Page, ans.Body, ans.Found)
 	case ans.Section == KeySection:
-		err = a.keys.supply(ans.Key, ans.Page, ans.Body, ans.Found)
+		err = a.keys.hydrate(ans.Key, ans.Page, ans.Body, ans.Found)
 	case ans.Section == SandboxSection:
-		err = a.sandboxes.supply(ans.Key, ans.Page, ans.Body, ans.Found)
+		err = a.sandboxes.hydrate(ans.Key, ans.Page, ans.Body, ans.Found)
 	default:
-		err = a.supplyWaiting(ans)
+		err = a.hydrateWaiting(ans)
 	}
 	if err != nil {
 		return fmt.Errorf("account %s: %q: %w", a.id, ans.Key, err)
@@ -109,7 +109,7 @@ func (a *Account) Supply(ans *Answer) error {
 	return nil
 }
 
-func (a *Account) supplyWaiting(ans *Answer) error {
+func (a *Account) hydrateWaiting(ans *LookupResult) error {
 	k := waitKey{ans.Entity, ans.Key}
 	if a.waiting[k] != nil {
 		return nil

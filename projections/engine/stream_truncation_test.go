@@ -14,7 +14,7 @@ import (
 // endsTooEarly is the part of a guard that is about the stream's end.
 func endsTooEarly(info StreamInfo, _ StreamIdentity, _, highest uint64) error {
 	if info.Last < highest {
-		return fmt.Errorf("%w: %d, %d", ErrBehind, info.Last, highest)
+		return fmt.Errorf("%w: %d, %d", ErrStreamBehind, info.Last, highest)
 	}
 	return nil
 }
@@ -55,12 +55,12 @@ func (s *memorySource) cut() {
 func TestLaggingLeaderIsNotRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		messages := newGenerator(1, 2).stream(50)
-		e := newEngine(t, messages[:40])
+		e := newHarness(t, messages[:40])
 		e.opt.Guard = endsTooEarly
 		stop := e.run(t)
 		e.store.wait(messages[39].Position)
 		e.source.sayLast(messages[30].Position)
-		<-time.After(e.projector().opt.Doubt - time.Second)
+		<-time.After(e.projector().opt.StreamBehindTimeout - time.Second)
 		e.source.sayLast(0)
 		e.source.add(messages[40:]...)
 		e.store.wait(messages[49].Position)
@@ -70,7 +70,7 @@ func TestLaggingLeaderIsNotRefused(t *testing.T) {
 		if reasons := e.watch.reasons(); len(reasons) > 0 {
 			t.Errorf("started again: %v", reasons)
 		}
-		foldWhole(t, messages).check(t, e.store)
+		newReferenceModel(t, messages).check(t, e.store)
 	})
 }
 
@@ -79,18 +79,18 @@ func TestLaggingLeaderIsNotRefused(t *testing.T) {
 func TestLostEndIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		messages := newGenerator(1, 2).stream(50)
-		e := newEngine(t, messages)
+		e := newHarness(t, messages)
 		e.opt.Guard = endsTooEarly
 		e.run(t)
 		e.store.wait(messages[49].Position)
 		e.source.sayLast(messages[48].Position)
-		if err := <-e.ended; !errors.Is(err, ErrRefused) || !errors.Is(err, ErrBehind) {
-			t.Errorf("while running: error %v, want %v because %v", err, ErrRefused, ErrBehind)
+		if err := <-e.ended; !errors.Is(err, ErrRefused) || !errors.Is(err, ErrStreamBehind) {
+			t.Errorf("while running: error %v, want %v because %v", err, ErrRefused, ErrStreamBehind)
 		}
-		if err := e.projector().Run(t.Context()); !errors.Is(err, ErrRefused) || !errors.Is(err, ErrBehind) {
-			t.Errorf("at start: error %v, want %v because %v", err, ErrRefused, ErrBehind)
+		if err := e.projector().Run(t.Context()); !errors.Is(err, ErrRefused) || !errors.Is(err, ErrStreamBehind) {
+			t.Errorf("at start: error %v, want %v because %v", err, ErrRefused, ErrStreamBehind)
 		}
-		foldWhole(t, messages).check(t, e.store)
+		newReferenceModel(t, messages).check(t, e.store)
 	})
 }
 
@@ -115,10 +115,10 @@ func TestReplacedEndIsRefusedAtStart(t *testing.T) {
 				change(&replaced[i])
 			}
 			err := New(newMemorySource(replaced), s, Options{}).RunToEnd(t.Context())
-			if !errors.Is(err, ErrRefused) || !errors.Is(err, ErrReplaced) {
-				t.Errorf("error %v, want %v because %v", err, ErrRefused, ErrReplaced)
+			if !errors.Is(err, ErrRefused) || !errors.Is(err, ErrDiverged) {
+				t.Errorf("error %v, want %v because %v", err, ErrRefused, ErrDiverged)
 			}
-			foldWhole(t, messages[:40]).check(t, s)
+			newReferenceModel(t, messages[:40]).check(t, s)
 			var left []projections.Message // without what is at the marks
 			for _, m := range messages {
 				if !slices.ContainsFunc(s.checkpoints, func(c Checkpoint) bool { return c.Last.Position == m.Position }) {
@@ -133,7 +133,7 @@ func TestReplacedEndIsRefusedAtStart(t *testing.T) {
 			if err := again.RunToEnd(t.Context()); err != nil {
 				t.Errorf("with the last messages removed: %v", err)
 			}
-			foldWhole(t, messages).check(t, s)
+			newReferenceModel(t, messages).check(t, s)
 		})
 	}
 }
@@ -145,7 +145,7 @@ func TestReplacedEndIsRefused(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				messages := newGenerator(1, 2).stream(60)
-				e := newEngine(t, messages[:40])
+				e := newHarness(t, messages[:40])
 				e.opt.Guard = endsTooEarly
 				e.run(t)
 				e.store.wait(messages[39].Position)
@@ -157,8 +157,8 @@ func TestReplacedEndIsRefused(t *testing.T) {
 				if how == "reading began anew" {
 					e.source.cut()
 				}
-				if err := <-e.ended; !errors.Is(err, ErrRefused) || !errors.Is(err, ErrReplaced) {
-					t.Errorf("error %v, want %v because %v", err, ErrRefused, ErrReplaced)
+				if err := <-e.ended; !errors.Is(err, ErrRefused) || !errors.Is(err, ErrDiverged) {
+					t.Errorf("error %v, want %v because %v", err, ErrRefused, ErrDiverged)
 				}
 			})
 		})

@@ -7,32 +7,32 @@ import (
 	"accountexport/projections"
 )
 
-// feed reads ahead: one read is under way or waits to be taken while the one
+// prefetcher reads ahead: one read is under way or waits to be taken while the one
 // before is handed over.
-type feed struct {
+type prefetcher struct {
 	reader Reader
-	out    chan delivery
+	out    chan fetchResult
 	stop   context.CancelFunc
 	ended  chan struct{}
 }
 
-// delivery is one read, or why there are no more.
-type delivery struct {
+// fetchResult is one read, or why there are no more.
+type fetchResult struct {
 	messages []projections.Message
 	err      error
 }
 
 // start reads from now on, where it does not yet.
-func (f *feed) start(ctx context.Context, bound Bound) <-chan delivery {
+func (f *prefetcher) start(ctx context.Context, bound Bound) <-chan fetchResult {
 	if f.out != nil {
 		return f.out
 	}
-	f.out, f.ended = make(chan delivery), make(chan struct{})
+	f.out, f.ended = make(chan fetchResult), make(chan struct{})
 	ctx, f.stop = context.WithCancel(ctx)
 	go func() {
 		defer close(f.ended)
 		for {
-			var d delivery
+			var d fetchResult
 			if d.messages, d.err = f.reader.Next(ctx, nil, bound); d.err != nil {
 				d.err = fmt.Errorf("%w: %w", errRead, d.err)
 			}
@@ -50,7 +50,7 @@ func (f *feed) start(ctx context.Context, bound Bound) <-chan delivery {
 }
 
 // close ends the reading and waits for its end.
-func (f *feed) close() {
+func (f *prefetcher) close() {
 	f.reader.Close()
 	if f.out != nil {
 		f.stop()
