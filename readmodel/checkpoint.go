@@ -70,8 +70,8 @@ func (l LastMessage) Mark() (m engine.Fingerprint, err error) {
 	return engine.Fingerprint{Position: uint64(*l.Position), Time: *l.At, Digest: [16]byte(l.Digest)}, nil
 }
 
-// Positions are the checkpoints of a generation, by partition.
-func Positions(ctx context.Context, pool *pgxpool.Pool, generation int64) (map[int]uint64, error) {
+// CheckpointPositions are the checkpoints of a generation, by partition.
+func CheckpointPositions(ctx context.Context, pool *pgxpool.Pool, generation int64) (map[int]uint64, error) {
 	rows, err := pool.Query(ctx, `SELECT partition, position FROM export.checkpoints WHERE generation = $1`, generation)
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoints: %w", err)
@@ -88,8 +88,8 @@ func Positions(ctx context.Context, pool *pgxpool.Pool, generation int64) (map[i
 	return out, nil
 }
 
-// Mean is the mean checkpoint of a generation.
-func Mean(ctx context.Context, pool *pgxpool.Pool, generation int64) (position uint64, err error) {
+// MeanPosition is the mean checkpoint of a generation.
+func MeanPosition(ctx context.Context, pool *pgxpool.Pool, generation int64) (position uint64, err error) {
 	err = pool.QueryRow(ctx, `SELECT coalesce(avg(position), 0)::bigint FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
 	if err != nil {
 		return 0, fmt.Errorf("read checkpoints: %w", err)
@@ -97,8 +97,8 @@ func Mean(ctx context.Context, pool *pgxpool.Pool, generation int64) (position u
 	return position, nil
 }
 
-// Lowest is the lowest checkpoint of a generation.
-func Lowest(ctx context.Context, db pg.Querier, generation int64) (position uint64, err error) {
+// LowestPosition is the lowest checkpoint of a generation.
+func LowestPosition(ctx context.Context, db pg.Querier, generation int64) (position uint64, err error) {
 	err = db.QueryRow(ctx, `SELECT coalesce(min(position), 0) FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
 	if err != nil {
 		return 0, fmt.Errorf("read checkpoints: %w", err)
@@ -106,8 +106,8 @@ func Lowest(ctx context.Context, db pg.Querier, generation int64) (position uint
 	return position, nil
 }
 
-// Age is how long ago the oldest of a generation's as-of times is.
-func Age(ctx context.Context, pool *pgxpool.Pool, generation int64) (time.Duration, error) {
+// TimeLag is how long ago the oldest of a generation's as-of times is.
+func TimeLag(ctx context.Context, pool *pgxpool.Pool, generation int64) (time.Duration, error) {
 	var seconds float64
 	err := pool.QueryRow(ctx, `
 SELECT coalesce(extract(epoch FROM now() - min(as_of)), 0)::float8 FROM export.checkpoints WHERE generation = $1`, generation).Scan(&seconds)

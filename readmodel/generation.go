@@ -24,16 +24,16 @@ const (
 
 // Generation is one folding of the stream into tables of its own.
 type Generation struct {
-	Number       int64
-	State        string // building, live, retired or failed
-	Major, Minor int    // projection version
-	Refolded     int    // minor version that has tried what was parked
-	Stream       engine.StreamIdentity
-	Partitions   int
-	Format       int // of storage
-	History      int // goes up where positions came to mean other messages
-	Started      time.Time
-	Finished     *time.Time
+	Number        int64
+	State         string // building, live, retired or failed
+	Major, Minor  int    // projection version
+	RefoldedMinor int    // minor version that has tried what was parked
+	Stream        engine.StreamIdentity
+	Partitions    int
+	Format        int // of storage
+	History       int // goes up where positions came to mean other messages
+	Started       time.Time
+	Finished      *time.Time
 }
 
 // Storage formats. A generation keeps the one that it was made in.
@@ -44,15 +44,15 @@ const (
 	FormatPlain = 1
 	// FormatCounted has them in every row; no older program writes it.
 	FormatCounted = 2
-	// FormatWritten is the one of new generations. All up to it are written.
-	FormatWritten = FormatCounted
+	// FormatCurrent is the one of new generations. All up to it are written.
+	FormatCurrent = FormatCounted
 )
 
 // Version is the generation's projection version.
 func (g Generation) Version() string { return fmt.Sprintf("%d.%d", g.Major, g.Minor) }
 
-// Live is the generation that is served; [ErrNoGeneration] where there is none.
-func Live(ctx context.Context, db pg.Querier) (Generation, error) {
+// LiveGeneration is the generation that is served; [ErrNoGeneration] where there is none.
+func LiveGeneration(ctx context.Context, db pg.Querier) (Generation, error) {
 	all, err := SelectGenerations(ctx, db, `WHERE state = 'live'`)
 	if pg.IsUndefinedColumn(err) {
 		return Generation{}, fmt.Errorf("the database's schema is older than this program: `projector provision` brings it up to date: %w", err)
@@ -78,7 +78,7 @@ FROM export.generations `+where+` ORDER BY generation`, args...)
 		return nil, fmt.Errorf("read generations: %w", err)
 	}
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (g Generation, err error) {
-		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.Refolded, &g.Stream.Name, &g.Stream.Created, &g.Stream.ID, &g.Partitions, &g.Format, &g.History,
+		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.RefoldedMinor, &g.Stream.Name, &g.Stream.Created, &g.Stream.ID, &g.Partitions, &g.Format, &g.History,
 			&g.Started, &g.Finished)
 		g.Stream.Partitions = g.Partitions
 		return g, err
@@ -92,7 +92,7 @@ FROM export.generations `+where+` ORDER BY generation`, args...)
 // createGeneration makes the tables of a new generation, with a checkpoint at
 // 0 for each partition of the stream.
 func CreateGeneration(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, state string) (Generation, error) {
-	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor, Refolded: projections.VersionMinor, Format: FormatWritten,
+	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor, RefoldedMinor: projections.VersionMinor, Format: FormatCurrent,
 		Stream: engine.StreamIdentity{Name: stream.Name, Created: stream.Created, ID: stream.ID, Partitions: stream.Partitions}, Partitions: stream.Partitions}
 	err := tx.QueryRow(ctx, `
 INSERT INTO export.generations (generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions, stream_id, format)
@@ -126,13 +126,13 @@ SELECT CASE WHEN 'lz4' = ANY (enumvals) THEN 'lz4' ELSE 'pglz' END FROM pg_setti
 	return g, nil
 }
 
-// Accepts refuses to go on with a generation that this program, on this
+// CheckCompatible refuses to go on with a generation that this program, on this
 // stream, would fold differently.
-func (g Generation) Accepts(stream engine.StreamInfo) error {
+func (g Generation) CheckCompatible(stream engine.StreamInfo) error {
 	switch {
-	case g.Format > FormatWritten:
+	case g.Format > FormatCurrent:
 		return fmt.Errorf("%w: %w: generation %d is in storage format %d, and this program writes %d: run the newer program",
-			engine.ErrRefused, engine.ErrVersion, g.Number, g.Format, FormatWritten)
+			engine.ErrRefused, engine.ErrVersion, g.Number, g.Format, FormatCurrent)
 	case g.Major != projections.VersionMajor || g.Minor > projections.VersionMinor:
 		return fmt.Errorf("%w: %w: generation %d was folded by projection version %s, and this program is %d.%d: "+
 			"run the program that made it, or `projector rebuild`", engine.ErrRefused, engine.ErrVersion, g.Number, g.Version(),
@@ -158,8 +158,8 @@ func InSchema(generation int64, sql string) string {
 //go:embed generation.sql
 var generationSQL string
 
-// Reviving tells whether a roll-back was bringing the generation to the end.
-func (g Generation) Reviving() bool { return g.State == StateBuilding && g.Finished != nil }
+// RollingBack tells whether a roll-back was bringing the generation to the end.
+func (g Generation) RollingBack() bool { return g.State == StateBuilding && g.Finished != nil }
 
 // onStream tells whether the generation was folded from the stream, as far as a
 // stream says who it is.

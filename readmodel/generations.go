@@ -30,9 +30,9 @@ func FindGeneration(ctx context.Context, db pg.Querier, number int64) (Generatio
 	return all[i], nil
 }
 
-// Building is the generation that a rebuild is at work on; [ErrNotFound] where
+// BuildingGeneration is the generation that a rebuild is at work on; [ErrNotFound] where
 // there is none.
-func Building(ctx context.Context, db pg.Querier) (Generation, error) {
+func BuildingGeneration(ctx context.Context, db pg.Querier) (Generation, error) {
 	all, err := SelectGenerations(ctx, db, `WHERE state = 'building' AND finished_at IS NULL`)
 	if err != nil {
 		return Generation{}, err
@@ -56,9 +56,9 @@ WHERE generation = $1`, generation, state)
 	return nil
 }
 
-// Folded lists the streams that the generations were folded from, that of the
+// SourceStreams lists the streams that the generations were folded from, that of the
 // live one first.
-func Folded(ctx context.Context, pool *pgxpool.Pool) ([]engine.StreamIdentity, error) {
+func SourceStreams(ctx context.Context, pool *pgxpool.Pool) ([]engine.StreamIdentity, error) {
 	all, err := SelectGenerations(ctx, pool, "")
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error 
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	defer pg.CloseSoon(ctx, conn)
+	defer pg.CloseWithTimeout(ctx, conn)
 	if err := prepare(ctx, conn); err != nil {
 		return fmt.Errorf("migrate: roles and schema: %w", err)
 	}

@@ -26,7 +26,7 @@ func TestReaderRoleReadsDocumentsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	if m, doc := readmodeltest.Read(t, export.NewExports(reader), a.Id); m.State != export.Complete || doc == "" {
+	if m, doc := readmodeltest.Read(t, export.NewReader(reader), a.Id); m.State != export.Complete || doc == "" {
 		t.Errorf("reads %+v", m)
 	}
 	for _, sql := range []string{`SELECT * FROM export_g1.parked`, `SELECT * FROM export_g1.account_waiting`,

@@ -17,20 +17,20 @@ import (
 // it starts.
 type database struct {
 	pool  *pgxpool.Pool
-	link  *connect.Link
+	link  *connect.Connector
 	log   *slog.Logger
-	found *connect.Found // where it was there
-	known chan struct{}  // closed once it is
+	found *connect.ConnectionInfo // where it was there
+	known chan struct{}           // closed once it is
 }
 
 // newDatabase opens the pool. Where the database is there and what is in between
-// does not go with the settings, the error is [connect.ErrUnfit].
+// does not go with the settings, the error is [connect.ErrMisconfigured].
 func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*database, error) {
 	cfg, err := connect.PoolConfig(string(s.DatabaseURL))
 	if err != nil {
 		return nil, errors.New("DATABASE_URL is not right") // as the settings have found it to be
 	}
-	d := &database{log: log, known: make(chan struct{}), link: &connect.Link{For: connect.Reading, Pool: cfg.ConnConfig}}
+	d := &database{log: log, known: make(chan struct{}), link: &connect.Connector{Purpose: connect.Reading, Pool: cfg.ConnConfig}}
 	cfg.AfterConnect = d.link.AfterConnect
 	if s.DatabaseDirect != "" {
 		past, err := connect.PoolConfig(string(s.DatabaseDirect))
@@ -41,7 +41,7 @@ func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*databa
 	}
 	found, err := d.link.Check(ctx)
 	switch {
-	case errors.Is(err, connect.ErrUnfit):
+	case errors.Is(err, connect.ErrMisconfigured):
 		return nil, err
 	case err == nil:
 		d.settle(found)
@@ -50,17 +50,17 @@ func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*databa
 	if d.link.Direct != nil {
 		listens = 0
 	}
-	d.pool, err = d.link.OpenPool(ctx, cfg, connect.Claim{Wanted: int(cfg.MaxConns), Least: 2, Beside: listens,
-		Told: strings.Contains(string(s.DatabaseURL), "pool_max_conns")}, log)
-	if err != nil && !errors.Is(err, connect.ErrUnfit) {
+	d.pool, err = d.link.OpenPool(ctx, cfg, connect.PoolSizing{Max: int(cfg.MaxConns), Min: 2, Extra: listens,
+		Explicit: strings.Contains(string(s.DatabaseURL), "pool_max_conns")}, log)
+	if err != nil && !errors.Is(err, connect.ErrMisconfigured) {
 		err = fmt.Errorf("database: %w", err)
 	}
 	return d, err
 }
 
 // settle notes what the database has turned out to be, and says what that means.
-func (d *database) settle(found connect.Found) {
-	d.link.Doubts(d.log, found)
+func (d *database) settle(found connect.ConnectionInfo) {
+	d.link.WarnUncertain(d.log, found)
 	if !found.Sessions {
 		d.log.Info("a pooler of transactions is between this program and PostgreSQL: who waits for a position is told up to 100 ms later than with DATABASE_DIRECT_URL")
 	}
@@ -73,7 +73,7 @@ func (d *database) check(ctx context.Context) error {
 	if d.found != nil {
 		return nil
 	}
-	found, err := d.link.Await(ctx)
+	found, err := d.link.CheckUntilReachable(ctx)
 	if err != nil {
 		return fmt.Errorf("the database has come: %w", err)
 	}

@@ -29,7 +29,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 
 // exitCode is the status that the program ends with on an error.
 func exitCode(err error) int {
-	if errors.Is(err, connect.ErrUnfit) {
+	if errors.Is(err, connect.ErrMisconfigured) {
 		return cli.Wrong
 	}
 	return cli.Failed

@@ -28,7 +28,7 @@ type program struct {
 	pool        *pgxpool.Pool
 	database    *database
 	verifier    *auth.Verifier
-	waits       *export.Waits
+	waits       *export.Waiter
 	view        *view
 	api         *http.Server
 	admin       *ops.Server
@@ -75,10 +75,10 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	for i, n := range s.TrustedProxies {
 		proxies[i] = netip.Prefix(n)
 	}
-	exports := export.NewExports(pool, export.Limits{Memory: s.SpoolMemory(), Dir: string(s.SpoolDir), Files: int64(s.SpoolLimit)})
-	waits := export.NewWaits(pool, log)
+	exports := export.NewReader(pool, export.Limits{Memory: s.SpoolMemory(), Dir: string(s.SpoolDir), Files: int64(s.SpoolLimit)})
+	waits := export.NewWaiter(pool, log)
 	waits.Direct, waits.Sessions = db.link.Direct, db.sessions
-	waits.Beside(exports)
+	waits.UseLiveness(exports)
 	view := newView(exports, log)
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "export_waiting_requests",

@@ -10,7 +10,7 @@ import (
 // sent.
 type spoolCollector struct {
 	exports interface {
-		Uses() (medium, large export.Use)
+		Usage() (medium, large export.Usage)
 	}
 }
 
@@ -31,8 +31,8 @@ func (c spoolCollector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value int64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)
 	}
-	medium, large := c.exports.Uses()
-	for documents, use := range map[string]export.Use{"medium": medium, "large": large} {
+	medium, large := c.exports.Usage()
+	for documents, use := range map[string]export.Usage{"medium": medium, "large": large} {
 		gauge(spoolBytes, use.Memory, documents, "memory", "held")
 		gauge(spoolBytes, use.MemoryLimit-use.Memory, documents, "memory", "free")
 		gauge(spoolBytes, use.Files, documents, "files", "held")

@@ -26,7 +26,7 @@ type view struct {
 
 // heard is nil where exports could be read since then, or can be now.
 type heard interface {
-	Heard(ctx context.Context, then time.Time) error
+	CheckAlive(ctx context.Context, then time.Time) error
 }
 
 func newView(exports heard, log *slog.Logger) *view { return &view{exports: exports, log: log} }
@@ -66,7 +66,7 @@ func (v *view) run(ctx context.Context) error {
 func (v *view) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	return v.exports.Heard(ctx, time.Now().Add(-lookEvery))
+	return v.exports.CheckAlive(ctx, time.Now().Add(-lookEvery))
 }
 
 func (v *view) say(err error, known bool, after time.Duration) {

@@ -77,9 +77,9 @@ func (p *program) target(ctx context.Context) (on acts.Target, done func(), err 
 
 // connectDatabase opens a pool for what needs no session of its own; it connects
 // when first used. Where the database can be reached and what is in between does
-// not go with the settings, the error is [connect.ErrUnfit].
+// not go with the settings, the error is [connect.ErrMisconfigured].
 func (p *program) connectDatabase(ctx context.Context) (*pgxpool.Pool, error) {
-	db, err := p.connect(ctx, connect.Looking)
+	db, err := p.connect(ctx, connect.Inspecting)
 	if err != nil {
 		return nil, err
 	}
@@ -93,16 +93,16 @@ func (p *program) connect(ctx context.Context, purpose connect.Purpose) (*databa
 		return nil, err
 	}
 	found, err := db.check(ctx, p.cfg.Logger(p.err))
-	if errors.Is(err, connect.ErrUnfit) {
+	if errors.Is(err, connect.ErrMisconfigured) {
 		return nil, err
 	}
 	if err == nil && purpose == connect.Writing {
-		if err := found.ForWritingNow(); err != nil {
+		if err := found.CheckWritable(); err != nil {
 			return nil, fmt.Errorf("DATABASE_URL: %w", err)
 		}
 	}
 	if purpose == connect.Writing { // a rebuild's, which has a pool of its own beside
-		return db, db.claim(ctx, connect.Claim{Least: 3}, p.cfg.Logger(p.err))
+		return db, db.claim(ctx, connect.PoolSizing{Min: 3}, p.cfg.Logger(p.err))
 	}
 	return db, db.open(ctx)
 }
@@ -111,7 +111,7 @@ func (p *program) connect(ctx context.Context, purpose connect.Purpose) (*databa
 type database struct {
 	cfg  *pgxpool.Config
 	told bool // how many connections the pool has at most
-	link *connect.Link
+	link *connect.Connector
 	pool *pgxpool.Pool // once it was opened
 }
 
@@ -130,7 +130,7 @@ func (p *program) database(name string, purpose connect.Purpose) (*database, err
 	cfg.PingTimeout = 2 * time.Second
 	cfg.ConnConfig.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
-	db := &database{cfg: cfg, told: told, link: &connect.Link{For: purpose, Pool: cfg.ConnConfig}}
+	db := &database{cfg: cfg, told: told, link: &connect.Connector{Purpose: purpose, Pool: cfg.ConnConfig}}
 	cfg.AfterConnect = db.link.AfterConnect
 	if p.cfg.DatabaseDirect != "" {
 		past, err := pgxpool.ParseConfig(string(p.cfg.DatabaseDirect))
@@ -153,28 +153,28 @@ func (db *database) open(ctx context.Context) (err error) {
 }
 
 // claim opens the pool with as many connections as there is room for.
-func (db *database) claim(ctx context.Context, c connect.Claim, log *slog.Logger) (err error) {
-	c.Wanted, c.Told = int(db.cfg.MaxConns), db.told
-	if db.pool, err = db.link.OpenPool(ctx, db.cfg, c, log); err != nil && !errors.Is(err, connect.ErrUnfit) {
+func (db *database) claim(ctx context.Context, c connect.PoolSizing, log *slog.Logger) (err error) {
+	c.Max, c.Explicit = int(db.cfg.MaxConns), db.told
+	if db.pool, err = db.link.OpenPool(ctx, db.cfg, c, log); err != nil && !errors.Is(err, connect.ErrMisconfigured) {
 		err = fmt.Errorf("database: %w", err)
 	}
 	return err
 }
 
-// check is [connect.ErrUnfit] where the database cannot be used so, and another
+// check is [connect.ErrMisconfigured] where the database cannot be used so, and another
 // error where it cannot be reached.
-func (db *database) check(ctx context.Context, log *slog.Logger) (found connect.Found, err error) {
+func (db *database) check(ctx context.Context, log *slog.Logger) (found connect.ConnectionInfo, err error) {
 	if found, err = db.link.Check(ctx); err == nil {
-		db.link.Doubts(log, found)
+		db.link.WarnUncertain(log, found)
 	}
 	return found, err
 }
 
 // await does so once the database is there.
 func (db *database) await(ctx context.Context, log *slog.Logger) error {
-	found, err := db.link.Await(ctx)
+	found, err := db.link.CheckUntilReachable(ctx)
 	if err == nil {
-		db.link.Doubts(log, found)
+		db.link.WarnUncertain(log, found)
 	}
 	return err
 }

@@ -36,7 +36,7 @@ func exitCode(err error) int {
 			return r.code
 		}
 	}
-	if errors.Is(err, connect.ErrUnfit) {
+	if errors.Is(err, connect.ErrMisconfigured) {
 		return cli.Wrong
 	}
 	return cli.Failed

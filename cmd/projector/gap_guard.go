@@ -64,7 +64,7 @@ func (g *gapGuard) guard(ctx context.Context, info engine.StreamInfo) error {
 			l, err = g.Look(ctx, info)
 		}
 	}
-	if errors.Is(err, readmodel.ErrSchema) {
+	if errors.Is(err, readmodel.ErrSchemaOutdated) {
 		return err
 	}
 	if err != nil {

@@ -50,7 +50,7 @@ func (p *program) generationsList() *cobra.Command {
 				fmt.Fprintln(w, "GENERATION\tSTATE\tVERSION\tPOSITION\tSTARTED\tFINISHED\tSTREAM\tFORMAT")
 			}
 			for _, g := range all {
-				position, err := readmodel.Lowest(cmd.Context(), pool, g.Number)
+				position, err := readmodel.LowestPosition(cmd.Context(), pool, g.Number)
 				if err != nil {
 					return err
 				}

@@ -26,7 +26,7 @@ func newLedgerGauges(reg prometheus.Registerer) *ledgerGauges {
 }
 
 func (g *ledgerGauges) look(ctx context.Context, pool *pgxpool.Pool) error {
-	l, err := admin.LookAtLedger(ctx, pool)
+	l, err := admin.ReadLedgerStatus(ctx, pool)
 	if err == nil {
 		g.entries.Set(float64(l.Erasures))
 		g.age.Set(l.Age.Seconds())

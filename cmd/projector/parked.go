@@ -95,7 +95,7 @@ func (p *program) parkedDismiss() *cobra.Command {
 			"the rest.",
 		note: &note, noteUsage: `a text that says why, such as "published again at 1234"`,
 		question: func(c *acts.Parked) string {
-			return fmt.Sprintf("%d of %d parked messages no longer count.", len(c.Those)-c.Dismissed(), c.Of)
+			return fmt.Sprintf("%d of %d parked messages no longer count.", len(c.Messages)-c.Dismissed(), c.Total)
 		},
 		act: func(cmd *cobra.Command, c *acts.Parked, one bool) (int, error) {
 			return c.Dismiss(cmd.Context(), note, one)
@@ -114,10 +114,10 @@ func (p *program) parkedUndismiss() *cobra.Command {
 			"takes back more than one; elsewhere it goes on unasked.",
 		note: &note, noteUsage: `a text that says why, such as "it was another event"`,
 		question: func(c *acts.Parked) string {
-			return fmt.Sprintf("%d of %d parked messages count again.", c.Dismissed(), c.Of)
+			return fmt.Sprintf("%d of %d parked messages count again.", c.Dismissed(), c.Total)
 		},
 		act:  func(cmd *cobra.Command, c *acts.Parked, _ bool) (int, error) { return c.Undismiss(cmd.Context(), note) },
 		done: "is no longer dismissed, and counts again", dones: "are no longer dismissed, and count again",
-		already: func(c *acts.Parked) int { return len(c.Those) - c.Dismissed() }, were: "not dismissed",
+		already: func(c *acts.Parked) int { return len(c.Messages) - c.Dismissed() }, were: "not dismissed",
 	})
 }

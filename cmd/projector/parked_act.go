@@ -47,11 +47,11 @@ func (p *program) parkedAct(a *parkedAct) *cobra.Command {
 			defer pool.Close()
 			*a.note = strings.TrimSpace(*a.note)
 			c := &acts.Parked{Pool: pool, Filter: f.ParkedFilter}
-			if err := p.choose(cmd, f, c); err != nil || len(c.Those) == 0 {
+			if err := p.choose(cmd, f, c); err != nil || len(c.Messages) == 0 {
 				return err
 			}
 			already, one := a.already(c), f.position > 0
-			if n := len(c.Those) - already; !one && n > 1 && !yes {
+			if n := len(c.Messages) - already; !one && n > 1 && !yes {
 				if err := p.asking(cmd)(cmd.Context(), a.question(c)); err != nil {
 					return err
 				}
@@ -64,7 +64,7 @@ func (p *program) parkedAct(a *parkedAct) *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return p.printJSON(parkedDone{c.Of, len(c.Those), n})
+				return p.printJSON(parkedDone{c.Total, len(c.Messages), n})
 			}
 			if one {
 				done := a.done
@@ -75,10 +75,10 @@ func (p *program) parkedAct(a *parkedAct) *cobra.Command {
 				return err
 			}
 			rest := ""
-			if k := len(c.Those) - n; k > 0 {
+			if k := len(c.Messages) - n; k > 0 {
 				rest = fmt.Sprintf("; %d others that are meant were %s", k, a.were)
 			}
-			_, err = fmt.Fprintf(p.out, "%d of %d parked messages %s%s\n", n, c.Of, a.dones, rest)
+			_, err = fmt.Fprintf(p.out, "%d of %d parked messages %s%s\n", n, c.Total, a.dones, rest)
 			return err
 		},
 	}

@@ -55,9 +55,9 @@ func (p *program) parkedList() *cobra.Command {
 			if n > 0 {
 				return nil
 			}
-			all, err := admin.ChooseParked(cmd.Context(), pool, admin.ParkedFilter{From: math.MaxInt64})
+			all, err := admin.SelectParked(cmd.Context(), pool, admin.ParkedFilter{From: math.MaxInt64})
 			if err == nil {
-				err = f.nothing(&acts.NoneParked{Of: all.Of})
+				err = f.nothing(&acts.NoneParked{Of: all.Total})
 			}
 			if err == nil && !asJSON {
 				_, err = fmt.Fprintln(p.out, "no message is parked")

@@ -31,7 +31,7 @@ func (p *program) pause() *cobra.Command {
 			}
 			defer pool.Close()
 			by := whoever()
-			now, already, err := admin.StandStill(cmd.Context(), pool, by, strings.TrimSpace(note))
+			now, already, err := admin.Pause(cmd.Context(), pool, by, strings.TrimSpace(note))
 			if err != nil {
 				return err
 			}
@@ -73,7 +73,7 @@ func (p *program) resume() *cobra.Command {
 				return err
 			}
 			defer pool.Close()
-			was, err := admin.GoOn(cmd.Context(), pool)
+			was, err := admin.Resume(cmd.Context(), pool)
 			if err == nil && asJSON {
 				var l resumedLine
 				if was != nil {

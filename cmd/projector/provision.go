@@ -42,14 +42,14 @@ func (p *program) provision() *cobra.Command {
 			if err := readmodel.MigrateBy(ctx, db.direct()); err != nil {
 				return err
 			}
-			entered, err := admin.EnterTombstones(ctx, pool)
+			entered, err := admin.BackfillLedger(ctx, pool)
 			if err != nil {
 				return err
 			}
 			if entered > 0 && !asJSON {
 				fmt.Fprintf(p.out, "%d accounts that were erased before are entered into the ledger of erasures\n", entered)
 			}
-			folded, err := readmodel.Folded(ctx, pool)
+			folded, err := readmodel.SourceStreams(ctx, pool)
 			if err != nil {
 				return err
 			}
@@ -91,7 +91,7 @@ func (p *program) provision() *cobra.Command {
 func (p *program) readable(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) error {
 	err := client.CanRead(ctx)
 	if errors.Is(err, stream.ErrMaxConsumers) {
-		if st, inspecting := admin.Inspect(ctx, pool); inspecting == nil && len(st.Members) > 0 {
+		if st, inspecting := admin.ReadStatus(ctx, pool); inspecting == nil && len(st.Members) > 0 {
 			fmt.Fprintf(p.out, "%v; %d replicas of `projector run` read it\n", err, len(st.Members))
 			return nil
 		}
@@ -123,7 +123,7 @@ func (p *program) strange(ctx context.Context, client *stream.Client, pool *pgxp
 // checkpoints of another.
 func (p *program) noNewStream(ctx context.Context, pool *pgxpool.Pool, folded engine.StreamIdentity) error {
 	at := ""
-	if st, err := admin.Inspect(ctx, pool); err == nil {
+	if st, err := admin.ReadStatus(ctx, pool); err == nil {
 		highest := uint64(0)
 		for _, c := range st.Partitions {
 			highest = max(highest, c.Position)

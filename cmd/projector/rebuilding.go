@@ -64,7 +64,7 @@ func (p *program) rebuilding(cmd *cobra.Command, asJSON bool) (_ *rebuilding, er
 	if waits {
 		fmt.Fprintln(p.err, "a rebuild, cut-over or roll-back is running already, as `projector status` tells: this one begins when that has ended")
 	}
-	if r.Builder, err = store.BuilderPool(ctx, string(p.cfg.DatabaseURL), db.link, log); err != nil {
+	if r.Builder, err = store.OpenRebuildPool(ctx, string(p.cfg.DatabaseURL), db.link, log); err != nil {
 		r.close(ctx)
 		return nil, err
 	}
@@ -247,7 +247,7 @@ func (r *rebuilding) decide(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(r.say, "compared with generation %d: %d accounts, %d of them differ; %d missing, %d new, %d on their way; %d tiers differ\n",
-		c.Live, c.Compared, c.Different, c.Missing, c.New, c.Moving, c.Tiers)
+		c.Live, c.Compared, c.Different, c.Missing, c.New, c.Pending, c.Tiers)
 	for section, n := range c.Sections {
 		fmt.Fprintf(r.say, "  %s differs in %d accounts\n", section, n)
 	}
@@ -259,8 +259,8 @@ func (r *rebuilding) decide(ctx context.Context) error {
 	} else if all > int64(len(c.Sample)) {
 		fmt.Fprintf(r.say, "  and %d more; --list FILE writes all of them\n", all-int64(len(c.Sample)))
 	}
-	if c.Again > 0 {
-		fmt.Fprintf(r.say, "  %d that are erased and are not so in generation %d are erased in it anew before it is cut over to\n", c.Again, c.Generation)
+	if c.ToErase > 0 {
+		fmt.Fprintf(r.say, "  %d that are erased and are not so in generation %d are erased in it anew before it is cut over to\n", c.ToErase, c.Generation)
 	}
 	cost, err := r.Decide(c)
 	if cost != "" {

@@ -64,11 +64,11 @@ func (p *program) parkedRetry() *cobra.Command {
 			if err := p.choose(cmd, m, c); err != nil {
 				return err
 			}
-			r := c.Retriable()
+			r := c.RetryTargets()
 			if !asJSON && len(r.Accounts)+len(r.Tiers) > 1 {
-				fmt.Fprintf(p.err, "refolding %d accounts and %d tiers of %d parked messages\n", len(r.Accounts), len(r.Tiers), len(c.Those))
+				fmt.Fprintf(p.err, "refolding %d accounts and %d tiers of %d parked messages\n", len(r.Accounts), len(r.Tiers), len(c.Messages))
 			}
-			return p.sayRefolded(f, f.RetryThose(ctx, &c.ParkedChoice), asJSON)
+			return p.sayRefolded(f, f.RetryThose(ctx, &c.ParkedSelection), asJSON)
 		},
 	}
 	m.flags(cmd)

@@ -57,10 +57,10 @@ func (p *program) follow(ctx context.Context) error {
 		return err
 	}
 	_, away := db.check(ctx, log)
-	if errors.Is(away, connect.ErrUnfit) {
+	if errors.Is(away, connect.ErrMisconfigured) {
 		return away
 	}
-	if err := db.claim(ctx, connect.Claim{Least: 3, Beside: 1}, log); err != nil {
+	if err := db.claim(ctx, connect.PoolSizing{Min: 3, Extra: 1}, log); err != nil {
 		return err
 	}
 	pool := db.pool
@@ -174,14 +174,14 @@ func countParked(ctx context.Context, pool *pgxpool.Pool, replica string, gauge 
 
 // rebuilt is how much of the stream a generation that is being built has.
 func rebuilt(ctx context.Context, pool *pgxpool.Pool, client *stream.Client) (float64, error) {
-	g, err := readmodel.Building(ctx, pool)
+	g, err := readmodel.BuildingGeneration(ctx, pool)
 	if errors.Is(err, readmodel.ErrNotFound) {
 		return 0, nil
 	}
 	if err != nil {
 		return 0, err
 	}
-	position, err := readmodel.Mean(ctx, pool, g.Number)
+	position, err := readmodel.MeanPosition(ctx, pool, g.Number)
 	if err != nil {
 		return 0, err
 	}

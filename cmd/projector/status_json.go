@@ -82,7 +82,7 @@ func statusOf(s *acts.Status) *status {
 	st := &status{Generation: s.Generation.Number, State: s.Generation.State, Version: s.Generation.Version(), Stream: s.Stream.Name,
 		Position: s.Position, Progressing: s.Progressing, Parked: s.Parked, Dismissed: s.Dismissed, Outcomes: outcomes(s),
 		Members: []member{}, Partitions: []partition{}, Off: []offContract{},
-		Ledger: ledgerStatus{Entries: s.Ledger.Erasures, Exported: s.Ledger.Exported, Due: due(s.Ledger), Begun: []string{}, Served: s.Served}}
+		Ledger: ledgerStatus{Entries: s.Ledger.Erasures, Exported: s.Ledger.Exported, Due: due(s.Ledger), Begun: []string{}, Served: s.ErasedServed}}
 	if s.Comparable {
 		st.StreamEnd, st.Lag = &s.Stream.Last, &s.Lag
 	}
@@ -92,11 +92,11 @@ func statusOf(s *acts.Status) *status {
 	if left := s.Left.Seconds(); left > 0 {
 		st.Left = &left
 	}
-	for _, account := range s.Unfinished {
+	for _, account := range s.PendingErasures {
 		st.Ledger.Begun = append(st.Ledger.Begun, account.String())
 	}
 	for _, m := range s.Members {
-		st.Members = append(st.Members, member{m.Name, m.Partitions, m.JoinedAt, m.Silent.Seconds()})
+		st.Members = append(st.Members, member{m.Name, m.Partitions, m.JoinedAt, m.SinceHeartbeat.Seconds()})
 	}
 	for _, c := range s.Partitions {
 		p := partition{c.Partition, c.Position, nil, c.Epoch, c.AsOf, c.Owner}
@@ -116,7 +116,7 @@ func statusOf(s *acts.Status) *status {
 		st.Unreadable = s.Unreadable.Error()
 	}
 	if b := s.Building; b != nil {
-		st.Building = &buildingStatus{b.Number, b.Position, b.AtWork}
+		st.Building = &buildingStatus{b.Number, b.Position, b.Running}
 	}
 	for _, d := range s.Stream.Deviations {
 		st.Off = append(st.Off, offContract{d.What, d.Have, d.Want})
@@ -136,4 +136,4 @@ func outcomes(s *acts.Status) map[string]int64 {
 }
 
 // due tells whether the ledger's export is too old.
-func due(l admin.Ledger) bool { return l.Age > exportDue }
+func due(l admin.LedgerStatus) bool { return l.Age > exportDue }

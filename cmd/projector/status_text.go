@@ -79,10 +79,10 @@ func printErasures(b *bytes.Buffer, st *acts.Status) {
 		fmt.Fprintf(b, "the ledger of %d erasures %s: `projector erasures export`, once a day, to where the database's loss does not reach\n",
 			st.Ledger.Erasures, last)
 	}
-	if st.Served > 0 {
-		fmt.Fprintf(b, "%d accounts on the ledger of erasures are served still: keep the API stopped until this line is gone\n", st.Served)
+	if st.ErasedServed > 0 {
+		fmt.Fprintf(b, "%d accounts on the ledger of erasures are served still: keep the API stopped until this line is gone\n", st.ErasedServed)
 	}
-	for _, account := range st.Unfinished {
+	for _, account := range st.PendingErasures {
 		fmt.Fprintf(b, "the erasure of account %s is not finished: `projector erase --account %[1]s` goes on with it\n", account)
 	}
 }
@@ -90,7 +90,7 @@ func printErasures(b *bytes.Buffer, st *acts.Status) {
 func printBuilding(b *bytes.Buffer, st *acts.Status) {
 	switch g := st.Building; {
 	case g == nil:
-	case g.AtWork:
+	case g.Running:
 		fmt.Fprintf(b, "generation %d is being built, at %d\n", g.Number, g.Position)
 	default:
 		fmt.Fprintf(b, "generation %d is at %d, and nobody builds it: `projector rebuild` goes on with it, `projector generations drop %[1]d` gives it up\n",
@@ -102,7 +102,7 @@ func printTables(b *bytes.Buffer, st *acts.Status) {
 	w := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "MEMBER\tPARTITIONS\tJOINED\tSEEN")
 	for _, m := range st.Members {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%.1f s ago\n", m.Name, m.Partitions, m.JoinedAt.UTC().Format(time.RFC3339), m.Silent.Seconds())
+		fmt.Fprintf(w, "%s\t%d\t%s\t%.1f s ago\n", m.Name, m.Partitions, m.JoinedAt.UTC().Format(time.RFC3339), m.SinceHeartbeat.Seconds())
 	}
 	w.Flush()
 	fmt.Fprintln(w, "PARTITION\tPOSITION\tBEHIND\tEPOCH\tAS OF\tOWNER")

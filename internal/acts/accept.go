@@ -67,7 +67,7 @@ func (a *Accepting) Accept(ctx context.Context) (Accepted, error) {
 }
 
 func (a *Accepting) accept(ctx context.Context, out *Accepted) error {
-	st, err := admin.Inspect(ctx, a.Pool)
+	st, err := admin.ReadStatus(ctx, a.Pool)
 	if err != nil {
 		return err
 	}

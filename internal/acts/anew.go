@@ -37,7 +37,7 @@ func (a *Anew) Served(ctx context.Context) ([]events.UUID, error) {
 	for i, e := range a.Those {
 		ids[i] = e.Account
 	}
-	return admin.NeverErasedHere(ctx, a.Pool, ids)
+	return admin.ServedNeverErased(ctx, a.Pool, ids)
 }
 
 // CarryOut erases them, all or, where it ends with an error, those that it has
@@ -47,7 +47,7 @@ func (a *Anew) CarryOut(ctx context.Context) error {
 		return nil
 	}
 	missing := a.Stream.CanErase(ctx, a.Those[0].Account)
-	if err := admin.CanErase(ctx, a.Pool); err != nil {
+	if err := admin.CheckErasable(ctx, a.Pool); err != nil {
 		missing = append(missing, err)
 	}
 	if len(missing) > 0 {
@@ -69,9 +69,9 @@ func (a *Anew) CarryOut(ctx context.Context) error {
 		return err
 	}
 	for _, e := range a.Those {
-		end := func() error { return admin.EndErasure(ctx, a.Pool, e.Account, "") }
+		end := func() error { return admin.CompleteErasure(ctx, a.Pool, e.Account, "") }
 		if len(a.Copies) > 0 { // what they keep may come back, and is found by what is noted
-			end = func() error { return admin.DoneHere(ctx, a.Pool, e.Account) }
+			end = func() error { return admin.MarkErasedLocally(ctx, a.Pool, e.Account) }
 		}
 		if err := end(); err != nil {
 			return err
@@ -95,7 +95,7 @@ func (a *Anew) Left() error {
 // and then, once through the stream, finds the strays of all.
 func (a *Anew) look(ctx context.Context) error {
 	a.needles, a.strays = map[events.UUID]*needles{}, map[events.UUID]*found{}
-	owed, err := admin.OwedErasures(ctx, a.Pool, false)
+	owed, err := admin.PendingErasures(ctx, a.Pool, false)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (a *Anew) look(ctx context.Context) error {
 		if err := n.collect(ctx, a.Stream, a.Pool, e.Account); err != nil {
 			return err
 		}
-		if err := admin.OweErasure(ctx, a.Pool, e.Account, n.emails(), true); err != nil {
+		if err := admin.BeginErasure(ctx, a.Pool, e.Account, n.emails(), true); err != nil {
 			return err
 		}
 		a.needles[e.Account], a.strays[e.Account] = &n, &found{}
@@ -155,11 +155,11 @@ func (a *Anew) one(ctx context.Context, e admin.Erasure) error {
 	if err != nil {
 		return err
 	}
-	if _, err := admin.FailBuilding(ctx, a.Pool, info.First); err != nil {
+	if _, err := admin.AbandonUnfenceable(ctx, a.Pool, info.First); err != nil {
 		return err
 	}
-	_, err = admin.Clear(ctx, a.Pool, admin.Clearing{Account: e.Account, At: first.At, Tomb: first.Position, Stream: info,
-		Strays: a.strays[e.Account].subjects, Mention: a.needles[e.Account].in, Everybody: true})
+	_, err = admin.ClearAccount(ctx, a.Pool, admin.AccountErasure{Account: e.Account, At: first.At, Position: first.Position, Stream: info,
+		MistypedSubjects: a.strays[e.Account].subjects, Mentions: a.needles[e.Account].in, FenceAll: true})
 	return err
 }
 
@@ -201,7 +201,7 @@ func (a *Anew) prove(ctx context.Context) error {
 	}
 	rows := int64(0)
 	for _, e := range a.Those {
-		t, err := admin.LookFor(ctx, a.Pool, e.Account, a.needles[e.Account].in)
+		t, err := admin.FindTraces(ctx, a.Pool, e.Account, a.needles[e.Account].in)
 		if err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ func Guard(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, have
 	if !errors.Is(err, stream.ErrHistoryLost) {
 		return err
 	}
-	gone, lookErr := admin.NotRemoved(ctx, pool, info, engine.Ranges{{First: lowest + 1, Last: info.First - 1}})
+	gone, lookErr := admin.WithoutRemovals(ctx, pool, info, engine.Ranges{{First: lowest + 1, Last: info.First - 1}})
 	if lookErr != nil || len(gone) > 0 {
 		return err // it is asked again
 	}

@@ -58,7 +58,7 @@ func (t Target) CheckAll(ctx context.Context) error {
 // asked again: a leader that lags, for as long as `run` asks, and once whatever
 // else a checkpoint may have moved past meanwhile.
 func (t Target) Refused(ctx context.Context) (engine.StreamInfo, error) {
-	return t.forSure(ctx, func(ctx context.Context) (readmodel.Generation, error) { return readmodel.Live(ctx, t.Pool) })
+	return t.forSure(ctx, func(ctx context.Context) (readmodel.Generation, error) { return readmodel.LiveGeneration(ctx, t.Pool) })
 }
 
 // CheckGeneration is [Target.Check] for a generation that is not the live one, by
@@ -99,7 +99,7 @@ func (t Target) refused(ctx context.Context, which func(context.Context) (readmo
 	if info, err = t.Stream.Info(ctx); err != nil {
 		return info, err
 	}
-	if err := g.Accepts(info); err != nil {
+	if err := g.CheckCompatible(info); err != nil {
 		return info, err
 	}
 	lowest, highest := uint64(math.MaxUint64), uint64(0)

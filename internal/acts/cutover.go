@@ -19,7 +19,7 @@ const tooFar = 100_000
 
 // FindBuilt finds the generation that was built and not cut over to.
 func (r *Rebuilding) FindBuilt(ctx context.Context) (err error) {
-	if r.Live, err = readmodel.Live(ctx, r.Pool); err != nil {
+	if r.Live, err = readmodel.LiveGeneration(ctx, r.Pool); err != nil {
 		return err
 	}
 	generation, position, end, err := r.reached(ctx)
@@ -97,15 +97,15 @@ func (c Comparison) unknown() int64 {
 	if !c.StandsStill {
 		return 0
 	}
-	return c.Moving - c.Again
+	return c.Pending - c.ToErase
 }
 
 // Equal tells whether nothing was found that needs an explanation.
 func (c Comparison) Equal() bool { return c.Comparison.Equal() && c.unknown() == 0 }
 
-// Cost says what cutting over takes from people; empty where it takes nothing.
-func (c Comparison) Cost() string {
-	cost := c.Comparison.Cost()
+// Impact says what cutting over takes from people; empty where it takes nothing.
+func (c Comparison) Impact() string {
+	cost := c.Comparison.Impact()
 	if n := c.unknown(); n > 0 {
 		if cost != "" {
 			cost += ", "
@@ -118,14 +118,14 @@ func (c Comparison) Cost() string {
 // notAgain counts those as different that are erased in the live generation
 // alone although the stream holds their erasure: nobody would erase them anew.
 func (r *Rebuilding) notAgain(ctx context.Context, c *Comparison) error {
-	if len(c.Alive) == 0 {
+	if len(c.ToEraseAccounts) == 0 {
 		return nil
 	}
 	info, err := r.Stream.Info(ctx)
 	if err != nil {
 		return err
 	}
-	those, err := admin.FindErasures(ctx, r.Pool, c.Alive)
+	those, err := admin.FindErasures(ctx, r.Pool, c.ToEraseAccounts)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (r *Rebuilding) notAgain(ctx context.Context, c *Comparison) error {
 			return err
 		}
 		if has {
-			c.Again, c.Moving, c.Different = c.Again-1, c.Moving-1, c.Different+1
+			c.ToErase, c.Pending, c.Different = c.ToErase-1, c.Pending-1, c.Different+1
 			c.Sections["erased"]++
 			d := admin.Difference{Account: e.Account, What: "erased"}
 			if c.Sample = append(c.Sample, d); r.Differs != nil {
@@ -152,9 +152,9 @@ func (r *Rebuilding) notAgain(ctx context.Context, c *Comparison) error {
 // accepting the differences takes from people, who is to be asked whether that is
 // meant; empty where it takes nothing.
 func (r *Rebuilding) Decide(c Comparison) (cost string, err error) {
-	expected := r.Live.Major != projections.VersionMajor || r.Live.Minor != projections.VersionMinor || r.Live.Refolded < r.Live.Minor
-	cost = c.Cost()
-	if c.Equal() || r.Accept && cost == "" || expected && c.Explained() && c.unknown() == 0 {
+	expected := r.Live.Major != projections.VersionMajor || r.Live.Minor != projections.VersionMinor || r.Live.RefoldedMinor < r.Live.Minor
+	cost = c.Impact()
+	if c.Equal() || r.Accept && cost == "" || expected && c.ExplainedByVersion() && c.unknown() == 0 {
 		return "", nil
 	}
 	if !r.Accept {
@@ -171,7 +171,7 @@ func (r *Rebuilding) Decide(c Comparison) (cost string, err error) {
 		}
 		return "", err
 	}
-	if !r.Yes && c.Compared+c.Moving-c.Again+c.New == 0 {
+	if !r.Yes && c.Compared+c.Pending-c.ToErase+c.New == 0 {
 		return cost, fmt.Errorf("nothing was cut over: generation %d holds no account, so all %d would answer 404. Is stream %s the right one, and whole? "+
 			"Restore it from a backup; `projector %s --accept-differences --yes` goes on without them", c.Generation, c.Missing, r.Stream.Stream(), r.Command)
 	}
@@ -225,7 +225,7 @@ func (r *Rebuilding) cutOver(ctx context.Context, from, to int64) error {
 	if err := toEnd(ctx); err != nil { // most of the way, before anybody has to wait
 		return fmt.Errorf("cut over: %w", err)
 	}
-	if err := admin.Cutover(ctx, r.Pool, from, to, r.Accept, toEnd); errors.Is(err, admin.ErrBack) {
+	if err := admin.Cutover(ctx, r.Pool, from, to, r.Accept, toEnd); errors.Is(err, admin.ErrPositionRegression) {
 		command := r.Command
 		if command == "rollback" { // which takes nothing from anybody
 			command = "rebuild"
@@ -262,7 +262,7 @@ func (r *Rebuilding) again() string {
 // far as the stream is not refused for it, and makes it live. Where it ends with an
 // error before, that generation is retired as it was.
 func (r *Rebuilding) RollBack(ctx context.Context) (err error) {
-	if r.Live, err = readmodel.Live(ctx, r.Pool); err != nil {
+	if r.Live, err = readmodel.LiveGeneration(ctx, r.Pool); err != nil {
 		return err
 	}
 	before, err := r.lastRetired(ctx)
@@ -272,12 +272,12 @@ func (r *Rebuilding) RollBack(ctx context.Context) (err error) {
 	if err := r.CheckGeneration(ctx, before); err != nil {
 		return fmt.Errorf("generation %d cannot be rolled back to: %w", before, err)
 	}
-	r.Generation, r.store = before, store.NewReviver(r.Builder, r.Owner, before, r.Engine.Logger)
+	r.Generation, r.store = before, store.NewRollback(r.Builder, r.Owner, before, r.Engine.Logger)
 	r.store.Direct = r.Direct
 	c, err := r.Compare(ctx)
-	if err == nil && c.Cost() != "" {
+	if err == nil && c.Impact() != "" {
 		err = fmt.Errorf("rolling back to generation %d would take from people, and nothing was changed: %s. Messages may have been lost since it was "+
-			"retired; `projector rebuild` makes a generation of what the stream holds", before, c.Cost())
+			"retired; `projector rebuild` makes a generation of what the stream holds", before, c.Impact())
 	}
 	if err == nil {
 		err = r.cutOver(ctx, r.Live.Number, before)
@@ -285,7 +285,7 @@ func (r *Rebuilding) RollBack(ctx context.Context) (err error) {
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		return errors.Join(err, admin.Retire(ctx, r.Pool, before))
+		return errors.Join(err, admin.AbandonRollback(ctx, r.Pool, before))
 	}
 	return nil
 }
@@ -298,7 +298,7 @@ func (r *Rebuilding) lastRetired(ctx context.Context) (int64, error) {
 	}
 	var last *readmodel.Generation
 	for i, g := range all {
-		if (g.State == readmodel.StateRetired || g.Reviving()) && (last == nil || g.Finished.After(*last.Finished)) {
+		if (g.State == readmodel.StateRetired || g.RollingBack()) && (last == nil || g.Finished.After(*last.Finished)) {
 			last = &all[i]
 		}
 	}

@@ -17,7 +17,7 @@ import (
 const explainBytes = 8 << 20
 
 // explain tells, section by section, how what is stored of an account differs.
-func (v *Verifying) explain(ctx context.Context, id events.UUID, stored admin.HeldAccount, sum admin.Sum, facts admin.Facts, h *admin.Held) (differences []string, err error) {
+func (v *Verifying) explain(ctx context.Context, id events.UUID, stored admin.StoredAccount, sum admin.Sum, facts admin.Facts, h *admin.StoredAccounts) (differences []string, err error) {
 	differ := func(format string, args ...any) { differences = append(differences, fmt.Sprintf(format, args...)) }
 	if stored.Position != sum.Position {
 		differ("position: stored %d, folded %d", stored.Position, sum.Position)
@@ -40,7 +40,7 @@ func (v *Verifying) explain(ctx context.Context, id events.UUID, stored admin.He
 	}
 	fold := projections.NewFold()
 	if err := v.Stream.ReadAccount(ctx, id, sum.Position, func(m projections.Message) error {
-		if m.Position > h.UpTo(&m) {
+		if m.Position > h.CheckpointOf(&m) {
 			return nil
 		}
 		_, _, err := fold.Apply(m)
@@ -58,7 +58,7 @@ func (v *Verifying) explain(ctx context.Context, id events.UUID, stored admin.He
 		}
 		differences = append(differences, more...)
 	}
-	if says := stored.Says; says.Messages > 0 {
+	if says := stored.Recorded; says.Messages > 0 {
 		if says.Messages != sum.Messages {
 			differ("messages: counted %d, folded %d", says.Messages, sum.Messages)
 		}
@@ -75,7 +75,7 @@ func (v *Verifying) explain(ctx context.Context, id events.UUID, stored admin.He
 // documents compares the document as it is served with that of a fold. Where
 // the account has moved on meanwhile, it says nothing.
 func (v *Verifying) documents(ctx context.Context, id events.UUID, fold *projections.Fold, position uint64) ([]string, error) {
-	d, err := export.NewExports(v.Pool).Open(ctx, id)
+	d, err := export.NewReader(v.Pool).Open(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ type Erasing struct {
 // CarryOut erases. Before anything is done it is noted that it is to be, until it
 // is proven. A receipt says by [Receipt.Left] whether anything is left.
 func (e *Erasing) CarryOut(ctx context.Context) (*Receipt, error) {
-	if err := admin.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {
+	if err := admin.BeginErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {
 		return nil, err
 	}
 	if err := e.publish(ctx); err != nil {
@@ -71,13 +71,13 @@ func (e *Erasing) CarryOut(ctx context.Context) (*Receipt, error) {
 		return r, nil
 	}
 	if r.Left() != nil { // what copies keep may come back, and is found by what is noted
-		return r, admin.DoneHere(ctx, e.Pool, e.Account)
+		return r, admin.MarkErasedLocally(ctx, e.Pool, e.Account)
 	}
 	digest, err := r.digest()
 	if err != nil {
 		return nil, err
 	}
-	return r, admin.EndErasure(ctx, e.Pool, e.Account, digest)
+	return r, admin.CompleteErasure(ctx, e.Pool, e.Account, digest)
 }
 
 // publish makes sure that the stream holds the event, with the time that it had
@@ -101,15 +101,15 @@ const noProgress = 30 * time.Second
 // have come so far: what is removed must not move the stream's beginning past a
 // checkpoint, for the guard to see.
 func (e *Erasing) projected(ctx context.Context) error {
-	exports := export.NewExports(e.Pool)
+	exports := export.NewReader(e.Pool)
 	var best uint64
 	moved, said := time.Now(), time.Now()
 	for {
-		g, err := readmodel.Live(ctx, e.Pool)
+		g, err := readmodel.LiveGeneration(ctx, e.Pool)
 		if err != nil {
 			return err
 		}
-		lowest, err := readmodel.Lowest(ctx, e.Pool, g.Number)
+		lowest, err := readmodel.LowestPosition(ctx, e.Pool, g.Number)
 		if err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func (e *Erasing) Look(ctx context.Context) (heard bool, err error) {
 	}
 	e.before = e.first
 	// Messages may have been removed by hand, and rows be all that is left.
-	if e.Rows, err = admin.LookFor(ctx, e.Pool, e.Account, nil); err != nil {
+	if e.Rows, err = admin.FindTraces(ctx, e.Pool, e.Account, nil); err != nil {
 		return false, err
 	}
 	for _, address := range e.Rows.Emails {
@@ -59,14 +59,14 @@ func (e *Erasing) Look(ctx context.Context) (heard bool, err error) {
 	if err != nil || f.left() > 0 {
 		return true, err
 	}
-	e.Rows, err = admin.LookFor(ctx, e.Pool, e.Account, e.needles.in)
+	e.Rows, err = admin.FindTraces(ctx, e.Pool, e.Account, e.needles.in)
 	return e.Rows.Rows > 0, err
 }
 
 // noted tells whether the erasure was begun before, and takes on the addresses
 // that were known then: the messages that told them may be gone.
 func (e *Erasing) noted(ctx context.Context) (begun bool, err error) {
-	all, err := admin.OwedErasures(ctx, e.Pool, false)
+	all, err := admin.PendingErasures(ctx, e.Pool, false)
 	for _, o := range all {
 		if o.Account == e.Account {
 			begun = true
@@ -84,7 +84,7 @@ func (e *Erasing) collect(ctx context.Context) error {
 	if err := e.needles.collect(ctx, e.Stream, e.Pool, e.Account); err != nil {
 		return err
 	}
-	return admin.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false)
+	return admin.BeginErasure(ctx, e.Pool, e.Account, e.needles.emails(), false)
 }
 
 // Test names all that would keep the erasure from being done, before anything is.
@@ -100,11 +100,11 @@ func (e *Erasing) Test(ctx context.Context) (err error) {
 		}
 		missing = append(missing, e.Stream.On(name).CanRemove(ctx)...)
 	}
-	if err := admin.CanErase(ctx, e.Pool); err != nil {
+	if err := admin.CheckErasable(ctx, e.Pool); err != nil {
 		missing = append(missing, err)
 	}
 	if info, err := e.Stream.Info(ctx); err == nil {
-		if _, err := admin.FindMissing(ctx, e.Pool, info); errors.Is(err, readmodel.ErrSchema) {
+		if _, err := admin.FindMissing(ctx, e.Pool, info); errors.Is(err, readmodel.ErrSchemaOutdated) {
 			missing = append(missing, err)
 		}
 	}
@@ -113,13 +113,13 @@ func (e *Erasing) Test(ctx context.Context) (err error) {
 	} else if err != nil {
 		return err
 	}
-	st, err := admin.Inspect(ctx, e.Pool)
+	st, err := admin.ReadStatus(ctx, e.Pool)
 	switch {
 	case errors.Is(err, readmodel.ErrNoGeneration):
 		missing = append(missing, errors.New("nothing has been projected yet: start `projector run`, which has to fold the erasure"))
 	case err != nil:
 		return err
-	case !slices.ContainsFunc(st.Members, func(m admin.Member) bool { return m.Silent < e.Takeover }):
+	case !slices.ContainsFunc(st.Members, func(m admin.Member) bool { return m.SinceHeartbeat < e.Takeover }):
 		missing = append(missing, errors.New("no projector runs: start `projector run`, which has to fold the erasure; where it refuses, it says what to do first"))
 	}
 	if len(missing) > 0 {

@@ -38,12 +38,12 @@ func (e *Erasing) round(ctx context.Context, r *Receipt) error {
 	if err != nil {
 		return err
 	}
-	failed, err := admin.FailBuilding(ctx, e.Pool, info.First)
+	failed, err := admin.AbandonUnfenceable(ctx, e.Pool, info.First)
 	if r.Failed = append(r.Failed, failed...); err != nil {
 		return err
 	}
-	rows, err := admin.Clear(ctx, e.Pool, admin.Clearing{Account: e.Account, At: e.first.At, Tomb: e.first.Position, Stream: info,
-		Strays: f.subjects, Mention: e.needles.in, Everybody: e.owed})
+	rows, err := admin.ClearAccount(ctx, e.Pool, admin.AccountErasure{Account: e.Account, At: e.first.At, Position: e.first.Position, Stream: info,
+		MistypedSubjects: f.subjects, Mentions: e.needles.in, FenceAll: e.owed})
 	if r.RowsRemoved += rows; err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (e *Erasing) round(ctx context.Context, r *Receipt) error {
 		return err
 	}
 	r.MessagesSearched, r.MessagesLeft, r.ElsewhereAt, r.Unreadable = f.searched, f.left(), f.elsewhere, f.unreadable
-	left, err := admin.LookFor(ctx, e.Pool, e.Account, e.needles.in)
+	left, err := admin.FindTraces(ctx, e.Pool, e.Account, e.needles.in)
 	r.RowsLeft = left.Rows
 	return err
 }
@@ -87,7 +87,7 @@ func (e *Erasing) purgeCopy(ctx context.Context, name string) (c CopyReceipt, er
 		if err := e.needles.readAll(ctx, from, e.Account); err != nil {
 			return c, err
 		}
-		if err := admin.OweErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {
+		if err := admin.BeginErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {
 			return c, err
 		}
 		// Where it has no erased event of its own, nothing has to stay.

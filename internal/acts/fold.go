@@ -92,8 +92,8 @@ func (f *fold) letGo() (err error) {
 
 func (f *fold) flush() (projections.Change, error) {
 	c, err := f.state.Flush()
-	f.total.Flushed(&c)
-	f.facts.Flushed(&c)
+	f.total.AddChange(&c)
+	f.facts.AddChange(&c)
 	return c, err
 }
 
@@ -109,7 +109,7 @@ func (f *fold) sum() (admin.Sum, error) {
 
 // foldAccount folds an account's messages up to the checkpoints held. pace is
 // told of every message that is read.
-func (t Target) foldAccount(ctx context.Context, id events.UUID, h *admin.Held, pace Pace) (*fold, error) {
+func (t Target) foldAccount(ctx context.Context, id events.UUID, h *admin.StoredAccounts, pace Pace) (*fold, error) {
 	f := newFold(id)
 	var end uint64
 	for _, position := range h.Checkpoints {
@@ -119,7 +119,7 @@ func (t Target) foldAccount(ctx context.Context, id events.UUID, h *admin.Held, 
 		return f, nil
 	}
 	return f, t.Stream.ReadAccount(ctx, id, end, func(m projections.Message) error {
-		if err := pace.read(ctx, &m); err != nil || m.Position > h.UpTo(&m) {
+		if err := pace.read(ctx, &m); err != nil || m.Position > h.CheckpointOf(&m) {
 			return err
 		}
 		return f.apply(m)

@@ -34,7 +34,7 @@ func (g Gaps) book(ctx context.Context, positions []uint64) error {
 	} else if err != nil {
 		return err
 	}
-	return admin.BookRemovals(ctx, g.Pool, info, positions)
+	return admin.RecordRemovals(ctx, g.Pool, info, positions)
 }
 
 // TakeOn notes what the stream is missing at first sight.
@@ -43,7 +43,7 @@ func (g Gaps) TakeOn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return admin.TakeOn(ctx, g.Pool, info, gone)
+	return admin.RecordMissing(ctx, g.Pool, info, gone)
 }
 
 // Lost is what a stream is missing that nobody has explained.
@@ -104,7 +104,7 @@ func (g Gaps) Look(ctx context.Context, info engine.StreamInfo) (l Lost, err err
 	switch l.N = l.Those.Count(); {
 	case l.N > 0 || missing <= have.Explained:
 	case l.gone.Count() >= missing: // each is accounted for
-		return l, admin.NoteExplained(ctx, g.Pool, l.Info)
+		return l, admin.RaiseExplained(ctx, g.Pool, l.Info)
 	default:
 		l.N = missing - have.Explained
 	}
@@ -118,7 +118,7 @@ func (g Gaps) undelivered(ctx context.Context, info engine.StreamInfo, have admi
 	if len(those) == 0 {
 		return nil, nil
 	}
-	known, err := admin.Known(ctx, g.Pool, info)
+	known, err := admin.KnownMissing(ctx, g.Pool, info)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func (g Gaps) acceptAll(ctx context.Context) error {
 }
 
 func (g Gaps) settle(ctx context.Context, info engine.StreamInfo, gone, undelivered, lost engine.Ranges) error {
-	known, err := admin.Known(ctx, g.Pool, info)
+	known, err := admin.KnownMissing(ctx, g.Pool, info)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (g Gaps) acceptBeginning(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known, err := admin.Known(ctx, g.Pool, info)
+	known, err := admin.KnownMissing(ctx, g.Pool, info)
 	if err != nil && !errors.Is(err, readmodel.ErrNotFound) {
 		return err
 	}
@@ -236,7 +236,7 @@ func (g Gaps) Source(told func(ctx context.Context, info engine.StreamInfo, thos
 		if err != nil {
 			return err
 		}
-		known, err := admin.Known(ctx, g.Pool, info)
+		known, err := admin.KnownMissing(ctx, g.Pool, info)
 		if err != nil {
 			return err
 		}
@@ -249,7 +249,7 @@ func (g Gaps) Source(told func(ctx context.Context, info engine.StreamInfo, thos
 
 // Refuse ends the reading, and notes why for `status` and `accept`.
 func (g Gaps) Refuse(ctx context.Context, info engine.StreamInfo, those engine.Ranges) error {
-	if err := admin.NoteUndelivered(ctx, g.Pool, info, those); err != nil {
+	if err := admin.SetUndelivered(ctx, g.Pool, info, those); err != nil {
 		return err
 	}
 	return fmt.Errorf("%w: %w", engine.ErrRefused, stream.UndeliveredMessages(info.Name, those))

@@ -102,7 +102,7 @@ func (c *ComparingLedger) Check(ctx context.Context) error {
 
 // owed are the accounts whose erasures are to be carried out anew here.
 func (t Target) owed(ctx context.Context) (map[events.UUID]bool, error) {
-	all, err := admin.OwedErasures(ctx, t.Pool, true)
+	all, err := admin.PendingErasures(ctx, t.Pool, true)
 	out := make(map[events.UUID]bool, len(all))
 	for _, o := range all {
 		out[o.Account] = true

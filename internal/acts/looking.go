@@ -95,7 +95,7 @@ func (l *Looking) look(ctx context.Context) (*Status, error) {
 	for {
 		database := l.Pool.Config().ConnConfig
 		l.waits("the database at %s:%d", database.Host, database.Port)
-		survey, err := admin.LookAround(ctx, l.Pool)
+		survey, err := admin.ReadOverview(ctx, l.Pool)
 		if errors.Is(err, readmodel.ErrNoGeneration) {
 			err = fmt.Errorf("%w: nothing has been projected yet; start `projector run`", err)
 			l.waits("NATS at %s", l.Stream.Servers())
@@ -116,7 +116,7 @@ func (l *Looking) look(ctx context.Context) (*Status, error) {
 		if refused != nil && !IsRefusal(refused) {
 			return nil, refused
 		}
-		now := &Status{Survey: survey, Stream: info, Refused: refused}
+		now := &Status{Overview: survey, Stream: info, Refused: refused}
 		now.place()
 		if refused == nil && !now.Comparable {
 			continue // another generation is live meanwhile

@@ -55,7 +55,7 @@ func (n *needles) collect(ctx context.Context, client *stream.Client, pool *pgxp
 	if err := n.readAll(ctx, client, account); err != nil {
 		return err
 	}
-	rows, err := admin.LookFor(ctx, pool, account, nil)
+	rows, err := admin.FindTraces(ctx, pool, account, nil)
 	if err != nil {
 		return err
 	}

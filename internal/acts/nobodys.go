@@ -15,13 +15,13 @@ import (
 func (v *Verifying) nobodys(ctx context.Context) error {
 	var out Verdict
 	for range 2 {
-		stored, sum, h, err := admin.HoldNobodys(ctx, v.Pool)
+		stored, sum, h, err := admin.SumParkedWithoutAccount(ctx, v.Pool)
 		if err != nil {
 			return err
 		}
 		var there, want uint64
 		if err := v.Stream.ReadAll(ctx, func(m projections.Message) error {
-			if m.Position > h.UpTo(&m) {
+			if m.Position > h.CheckpointOf(&m) {
 				return nil
 			}
 			if ofNobody(events.ParseSubject(m.Subject), m) {

@@ -16,7 +16,7 @@ type Parked struct {
 	Pool   *pgxpool.Pool
 	Filter admin.ParkedFilter
 
-	admin.ParkedChoice
+	admin.ParkedSelection
 }
 
 // NoneParked means that none of the parked messages is meant.
@@ -31,21 +31,21 @@ func (e *NoneParked) Error() string {
 
 // Choose finds what the filter means; [*NoneParked] where that is nothing.
 func (p *Parked) Choose(ctx context.Context) (err error) {
-	if p.ParkedChoice, err = admin.ChooseParked(ctx, p.Pool, p.Filter); err != nil {
+	if p.ParkedSelection, err = admin.SelectParked(ctx, p.Pool, p.Filter); err != nil {
 		return err
 	}
-	if len(p.Those) == 0 {
-		return &NoneParked{p.Of}
+	if len(p.Messages) == 0 {
+		return &NoneParked{p.Total}
 	}
 	return nil
 }
 
-// Dismiss is [admin.ParkedChoice.Dismiss] of what was chosen.
+// Dismiss is [admin.ParkedSelection.Dismiss] of what was chosen.
 func (p *Parked) Dismiss(ctx context.Context, note string, renote bool) (n int, err error) {
-	return p.ParkedChoice.Dismiss(ctx, p.Pool, note, renote)
+	return p.ParkedSelection.Dismiss(ctx, p.Pool, note, renote)
 }
 
-// Undismiss is [admin.ParkedChoice.Undismiss] of what was chosen.
+// Undismiss is [admin.ParkedSelection.Undismiss] of what was chosen.
 func (p *Parked) Undismiss(ctx context.Context, note string) (n int, err error) {
-	return p.ParkedChoice.Undismiss(ctx, p.Pool, note)
+	return p.ParkedSelection.Undismiss(ctx, p.Pool, note)
 }

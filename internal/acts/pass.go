@@ -41,7 +41,7 @@ func (v *Verifying) All(ctx context.Context) error {
 	}
 	var some []events.UUID
 	weigh := func() error {
-		h, err := admin.Hold(ctx, v.Pool, some)
+		h, err := admin.ReadStored(ctx, v.Pool, some)
 		if err != nil {
 			return err
 		}
@@ -99,8 +99,8 @@ func (r *idRange) has(id events.UUID) bool {
 
 // taken is an account that is folded in a pass.
 type taken struct {
-	stored admin.HeldAccount
-	held   *admin.Held
+	stored admin.StoredAccount
+	held   *admin.StoredAccounts
 	fold   *fold
 }
 
@@ -109,9 +109,9 @@ type taken struct {
 // itself, and that is told.
 func (v *Verifying) pass(ctx context.Context, ids []events.UUID, within *idRange) error {
 	accounts := make(map[events.UUID]*taken, len(ids))
-	var base admin.Held
+	var base admin.StoredAccounts
 	for some := range slices.Chunk(ids, heldAtOnce) {
-		h, err := admin.Hold(ctx, v.Pool, some)
+		h, err := admin.ReadStored(ctx, v.Pool, some)
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (v *Verifying) pass(ctx context.Context, ids []events.UUID, within *idRange
 		base = h
 	}
 	if len(ids) == 0 {
-		h, err := admin.Hold(ctx, v.Pool, nil)
+		h, err := admin.ReadStored(ctx, v.Pool, nil)
 		if err != nil {
 			return err
 		}
@@ -132,16 +132,16 @@ func (v *Verifying) pass(ctx context.Context, ids []events.UUID, within *idRange
 	err := v.Stream.ReadAll(ctx, func(m projections.Message) error {
 		to := events.ParseSubject(m.Subject)
 		if to.Kind != events.SubjectAccount {
-			if to.Kind == events.SubjectTier && within != nil && m.Position <= base.UpTo(&m) {
+			if to.Kind == events.SubjectTier && within != nil && m.Position <= base.CheckpointOf(&m) {
 				v.named[to.Tier] = true
 			}
 			return nil
 		}
 		a := accounts[to.Account]
 		switch {
-		case a != nil && m.Position <= a.held.UpTo(&m):
+		case a != nil && m.Position <= a.held.CheckpointOf(&m):
 			return a.fold.apply(m)
-		case a == nil && within != nil && within.has(to.Account) && m.Position <= base.UpTo(&m):
+		case a == nil && within != nil && within.has(to.Account) && m.Position <= base.CheckpointOf(&m):
 			rowless[to.Account] = true
 		}
 		return nil
@@ -174,7 +174,7 @@ func (v *Verifying) judgeAll(ctx context.Context, ids []events.UUID, accounts ma
 			if err != nil {
 				return err
 			}
-			if a := accounts[id]; a != nil && out.Same() && sum.Messages > 0 && a.stored.Says.Messages == 0 {
+			if a := accounts[id]; a != nil && out.Same() && sum.Messages > 0 && a.stored.Recorded.Messages == 0 {
 				silent[id] = sum
 			}
 			delete(accounts, id) // its fold is no longer needed

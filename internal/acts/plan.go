@@ -27,7 +27,7 @@ func (e *Erasing) Plan(ctx context.Context) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := admin.LookFor(ctx, e.Pool, e.Account, e.needles.in)
+	rows, err := admin.FindTraces(ctx, e.Pool, e.Account, e.needles.in)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ import (
 // on with by another. It is to be closed in any case.
 type Rebuilding struct {
 	Target                 // for looking
-	Builder *pgxpool.Pool  // for building: [store.BuilderPool]
+	Builder *pgxpool.Pool  // for building: [store.OpenRebuildPool]
 	Engine  engine.Options // of the engine that builds: lanes, cache, bounds and logger
 	Owner   string         // names this run, and no other
 	Command string         // how it is called, for what is advised: rebuild, cutover, rollback
@@ -49,7 +49,7 @@ type Rebuilding struct {
 	Generation int64 // that is built, once that is done
 
 	store   *store.Store
-	exports *export.Exports
+	exports *export.Reader
 	source  *stream.Reconciled // for building
 	passed  engine.Ranges      // over, by the server, that it counts as there
 	seen    Lost               // before both generations were compared
@@ -65,10 +65,10 @@ func (r *Rebuilding) Ready(ctx context.Context) (waits bool, err error) {
 	if err := readmodel.CheckPaused(ctx, r.Pool); err != nil {
 		return false, err
 	}
-	if r.atWork, err = admin.AtWork(ctx, r.Pool); err != nil {
+	if r.atWork, err = admin.RebuildRunning(ctx, r.Pool); err != nil {
 		return false, err
 	}
-	r.exports = export.NewExports(r.Pool)
+	r.exports = export.NewReader(r.Pool)
 	r.source = r.gaps().Source(func(_ context.Context, _ engine.StreamInfo, those engine.Ranges) error {
 		r.passed = r.passed.Union(those) // the comparison decides
 		return nil
@@ -87,7 +87,7 @@ func (r *Rebuilding) Close(ctx context.Context) {
 
 // Begin is [readmodel.ErrNoGeneration] where there is nothing to rebuild.
 func (r *Rebuilding) Begin(ctx context.Context) (err error) {
-	if r.Live, err = readmodel.Live(ctx, r.Pool); err != nil {
+	if r.Live, err = readmodel.LiveGeneration(ctx, r.Pool); err != nil {
 		return fmt.Errorf("%w: there is nothing to rebuild; start `projector run`", err)
 	}
 	if !r.atWork { // who is at work knows what from
@@ -104,7 +104,7 @@ func (r *Rebuilding) Begin(ctx context.Context) (err error) {
 // lost since: nobody can go on with it, and a rebuild is what is advised where the
 // live one is refused for the same.
 func (r *Rebuilding) giveUpLost(ctx context.Context) error {
-	g, err := readmodel.Building(ctx, r.Pool)
+	g, err := readmodel.BuildingGeneration(ctx, r.Pool)
 	if errors.Is(err, readmodel.ErrNotFound) {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (r *Rebuilding) giveUpLost(ctx context.Context) error {
 	}
 	r.Engine.Logger.Warn("what was being built is given up, since the stream has lost what it was folded from; a new generation is begun",
 		"generation", g.Number, "error", lost)
-	return admin.GiveUp(ctx, r.Pool, g.Number)
+	return admin.AbandonGeneration(ctx, r.Pool, g.Number)
 }
 
 // Build folds the stream into a generation beside the live one, until that is near

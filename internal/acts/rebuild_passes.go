@@ -27,7 +27,7 @@ func (r *Rebuilding) pass(ctx context.Context) (func(partition int) bool, error)
 		return nil, err
 	}
 	at := map[int]uint64{}
-	switch g, err := readmodel.Building(ctx, r.Pool); {
+	switch g, err := readmodel.BuildingGeneration(ctx, r.Pool); {
 	case errors.Is(err, readmodel.ErrNotFound), r.Restart && r.store.Acquired() == 0: // about to be made
 		for p := range info.Partitions {
 			at[p] = 0
@@ -35,7 +35,7 @@ func (r *Rebuilding) pass(ctx context.Context) (func(partition int) bool, error)
 	case err != nil:
 		return nil, err
 	default:
-		if at, err = readmodel.Positions(ctx, r.Pool, g.Number); err != nil {
+		if at, err = readmodel.CheckpointPositions(ctx, r.Pool, g.Number); err != nil {
 			return nil, err
 		}
 	}
@@ -107,7 +107,7 @@ func (r *Rebuilding) near(ctx context.Context, generation int64, only func(int) 
 	if err != nil {
 		return false, err
 	}
-	at, err := readmodel.Positions(ctx, r.Pool, generation)
+	at, err := readmodel.CheckpointPositions(ctx, r.Pool, generation)
 	if err != nil || len(at) == 0 {
 		return false, err
 	}
@@ -125,11 +125,11 @@ func (r *Rebuilding) near(ctx context.Context, generation int64, only func(int) 
 
 // reached tells how far the generation that is being built is.
 func (r *Rebuilding) reached(ctx context.Context) (generation int64, position, end uint64, err error) {
-	g, err := readmodel.Building(ctx, r.Pool)
+	g, err := readmodel.BuildingGeneration(ctx, r.Pool)
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	if position, err = readmodel.Lowest(ctx, r.Pool, g.Number); err != nil {
+	if position, err = readmodel.LowestPosition(ctx, r.Pool, g.Number); err != nil {
 		return 0, 0, 0, err
 	}
 	info, err := r.Stream.Info(ctx)
@@ -148,7 +148,7 @@ const (
 // API's read takes; both are asked here, by one reader at a time, so nothing has
 // to be scraped.
 func (r *Rebuilding) suffers(ctx context.Context, live int64) bool {
-	age, err := readmodel.Age(ctx, r.Pool, live)
+	age, err := readmodel.TimeLag(ctx, r.Pool, live)
 	if err != nil {
 		return false
 	}

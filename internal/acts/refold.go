@@ -23,7 +23,7 @@ type Refolding struct {
 
 	// Called by one at a time.
 	Changed func(what string)            // "account ID" or "tier ID", of which anything stored has changed
-	Left    func(what string, why error) // that was left as it is: [admin.ErrLoss] or [admin.ErrAccount]
+	Left    func(what string, why error) // that was left as it is: [admin.ErrDataLoss] or [admin.ErrUnfoldable]
 
 	mu sync.Mutex
 	Refolded
@@ -43,12 +43,12 @@ const refoldersAtOnce = 4
 // Account refolds one account. [readmodel.ErrNotFound] where neither the stream
 // nor the read model knows it.
 func (f *Refolding) Account(ctx context.Context, id events.UUID) error {
-	return f.each(ctx, admin.Retriable{Accounts: []events.UUID{id}})
+	return f.each(ctx, admin.RetryTargets{Accounts: []events.UUID{id}})
 }
 
 // Retry refolds all that has parked messages.
 func (f *Refolding) Retry(ctx context.Context) error {
-	r, err := admin.FindRetriable(ctx, f.Pool, false)
+	r, err := admin.FindRetryTargets(ctx, f.Pool, false)
 	if err != nil {
 		return err
 	}
@@ -56,8 +56,8 @@ func (f *Refolding) Retry(ctx context.Context) error {
 }
 
 // RetryThose refolds the accounts and tiers of parked messages.
-func (f *Refolding) RetryThose(ctx context.Context, c *admin.ParkedChoice) error {
-	r := c.Retriable()
+func (f *Refolding) RetryThose(ctx context.Context, c *admin.ParkedSelection) error {
+	r := c.RetryTargets()
 	if len(r.Accounts) == 0 && len(r.Tiers) == 0 {
 		return nil
 	}
@@ -74,8 +74,8 @@ func (f *Refolding) RetryDue(ctx context.Context, begins func(generation int64, 
 	if err := f.Check(ctx); err != nil {
 		return false, err
 	}
-	err = admin.RetryTurn(ctx, f.Pool, func() error {
-		r, err := admin.FindRetriable(ctx, f.Pool, true)
+	err = admin.WithRetryLock(ctx, f.Pool, func() error {
+		r, err := admin.FindRetryTargets(ctx, f.Pool, true)
 		if err != nil {
 			return err
 		}
@@ -85,12 +85,12 @@ func (f *Refolding) RetryDue(ctx context.Context, begins func(generation int64, 
 			return err
 		}
 		done = true
-		return admin.RetryDone(ctx, f.Pool, generation)
+		return admin.MarkRetried(ctx, f.Pool, generation)
 	})
 	return done, err
 }
 
-func (f *Refolding) each(ctx context.Context, r admin.Retriable) error {
+func (f *Refolding) each(ctx context.Context, r admin.RetryTargets) error {
 	if len(r.Tiers) > 0 || len(r.Accounts) == 0 {
 		if err := f.Check(ctx); err != nil {
 			return err
@@ -98,9 +98,9 @@ func (f *Refolding) each(ctx context.Context, r admin.Retriable) error {
 	}
 	for _, subject := range r.Tiers {
 		what := "tier " + events.ParseSubject(subject).Tier
-		different, err := admin.SwapTier(ctx, f.Pool, subject, f.Stream.ReadTierAfter)
+		different, err := admin.RefoldTier(ctx, f.Pool, subject, f.Stream.ReadTierAfter)
 		switch {
-		case errors.Is(err, admin.ErrLoss):
+		case errors.Is(err, admin.ErrDataLoss):
 			f.left(what, err)
 			continue
 		case err != nil:
@@ -130,7 +130,7 @@ func (f *Refolding) accounts(ctx context.Context, all []events.UUID) error {
 		if err := f.Check(ctx, ids...); err != nil {
 			return err
 		}
-		done, err := admin.SwapAccounts(ctx, f.Pool, ids, f.AcceptLoss, f.Stream.ReadAccountAfter)
+		done, err := admin.RefoldAccounts(ctx, f.Pool, ids, f.AcceptLoss, f.Stream.ReadAccountAfter)
 		f.tell(ids, done, err)
 		if err != nil {
 			return err
@@ -148,17 +148,17 @@ func (f *Refolding) accounts(ctx context.Context, all []events.UUID) error {
 }
 
 // tell is called by several at once.
-func (f *Refolding) tell(ids []events.UUID, done admin.Swapped, err error) {
+func (f *Refolding) tell(ids []events.UUID, done admin.RefoldResult, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range done.Changed {
 		f.changed("account " + id.String())
 	}
-	for _, u := range done.Unchanged {
+	for _, u := range done.Skipped {
 		f.left("account "+u.Account.String(), u.Err)
 	}
 	if err == nil {
-		f.Accounts += len(ids) - len(done.Unchanged)
+		f.Accounts += len(ids) - len(done.Skipped)
 	}
 }
 

@@ -93,7 +93,7 @@ func searchAll(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, a
 		return f, fmt.Errorf("%w. Its server cannot give those at %v, whoseever they are: remove that copy, and make it anew", err, passed)
 	}
 	if lookErr == nil {
-		lookErr = admin.NoteUndelivered(ctx, pool, info, passed)
+		lookErr = admin.SetUndelivered(ctx, pool, info, passed)
 	}
 	return f, errors.Join(fmt.Errorf("%w. Its server cannot give those at %v, whoseever they are: restore the stream from a backup that holds them; or "+
 		"`projector accept` takes them for lost, and then this can be proven of all others", err, passed), lookErr)
@@ -150,7 +150,7 @@ func accepted(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) (u
 	if err != nil {
 		return 0, err
 	}
-	known, err := admin.Known(ctx, pool, info)
+	known, err := admin.KnownMissing(ctx, pool, info)
 	if err != nil {
 		return 0, err
 	}

@@ -12,7 +12,7 @@ import (
 // Status is how far the live generation is, and how it goes on. All of the read
 // model is as of one moment, and the stream as of one after it.
 type Status struct {
-	admin.Survey
+	admin.Overview
 	Stream     engine.StreamInfo
 	Refused    error // why `projector run` would refuse the stream; nil where it would go on
 	Unreadable error // what keeps one more reader from the stream
@@ -84,5 +84,5 @@ func (s *Status) NobodyCanRead() bool {
 // it is behind and does not progress, and not since it is paused; nobody can read
 // the stream; or accounts are served that the ledger of erasures has as erased.
 func (s *Status) Wrong() bool {
-	return s.Lag > 0 && !s.Progressing && s.Pause == nil || s.NobodyCanRead() || s.Served > 0
+	return s.Lag > 0 && !s.Progressing && s.Pause == nil || s.NobodyCanRead() || s.ErasedServed > 0
 }

@@ -32,7 +32,7 @@ func (v *Verifying) name(f *fold) error {
 // where all is set.
 func (v *Verifying) tiers(ctx context.Context, all bool) error {
 	v.names()
-	stored, h, err := admin.HoldTiers(ctx, v.Pool)
+	stored, h, err := admin.ReadTiers(ctx, v.Pool)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (v *Verifying) tiers(ctx context.Context, all bool) error {
 	for _, id := range slices.Sorted(maps.Keys(v.named)) {
 		out, err := v.tier(ctx, id, have[id], &h)
 		if err == nil && !out.Same() { // an erasure, a refold or a commit may have come between
-			if stored, h, err = admin.HoldTiers(ctx, v.Pool); err == nil {
+			if stored, h, err = admin.ReadTiers(ctx, v.Pool); err == nil {
 				i := slices.IndexFunc(stored, func(t admin.Tier) bool { return t.ID == id })
 				now := admin.Tier{}
 				if i >= 0 {
@@ -64,7 +64,7 @@ func (v *Verifying) tiers(ctx context.Context, all bool) error {
 	return nil
 }
 
-func (v *Verifying) tier(ctx context.Context, id string, stored admin.Tier, h *admin.Held) (Verdict, error) {
+func (v *Verifying) tier(ctx context.Context, id string, stored admin.Tier, h *admin.StoredAccounts) (Verdict, error) {
 	out := Verdict{Tier: id, Position: stored.Position, Differences: []string{}}
 	var end uint64
 	for _, position := range h.Checkpoints {
@@ -73,7 +73,7 @@ func (v *Verifying) tier(ctx context.Context, id string, stored admin.Tier, h *a
 	var r projections.TierRefold
 	if end > 0 {
 		if err := v.Stream.ReadTier(ctx, id, end, func(m projections.Message) error {
-			if err := v.Pace.read(ctx, &m); err != nil || m.Position > h.UpTo(&m) {
+			if err := v.Pace.read(ctx, &m); err != nil || m.Position > h.CheckpointOf(&m) {
 				return err
 			}
 			return r.Apply(m)

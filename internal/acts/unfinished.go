@@ -27,7 +27,7 @@ func (t Target) Unfinished(ctx context.Context) (those []admin.Erasure, err erro
 		return nil, err
 	}
 	owed, begun := map[events.UUID]bool{}, map[events.UUID]bool{}
-	all, err := admin.OwedErasures(ctx, t.Pool, false)
+	all, err := admin.PendingErasures(ctx, t.Pool, false)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (t Target) Unfinished(ctx context.Context) (those []admin.Erasure, err erro
 		e, there := ledger[o.Account]
 		switch {
 		case !there: // taken off meanwhile, or not yet published
-		case !o.Anew: // cut off, or done here while copies keep theirs; or somebody is at it
+		case !o.Redo: // cut off, or done here while copies keep theirs; or somebody is at it
 			begun[o.Account] = o.Done || time.Since(o.Began) > atIt
 		case len(o.Emails) > 0: // somebody had begun
 			those = append(those, e)
@@ -80,14 +80,14 @@ func (t Target) Unfinished(ctx context.Context) (those []admin.Erasure, err erro
 			settled = append(settled, account)
 		}
 	}
-	traced, err := admin.Traced(ctx, t.Pool, settled)
+	traced, err := admin.AccountsWithTraces(ctx, t.Pool, settled)
 	if err != nil {
 		return nil, err
 	}
 	for _, account := range settled {
 		if traced[account] {
 			those = append(those, ledger[account])
-		} else if err := admin.EndErasure(ctx, t.Pool, account, ""); err != nil { // there is nothing of it
+		} else if err := admin.CompleteErasure(ctx, t.Pool, account, ""); err != nil { // there is nothing of it
 			return nil, err
 		}
 	}
@@ -111,7 +111,7 @@ func (t Target) removedBefore(ctx context.Context, later map[uint64]events.UUID,
 		return err
 	}
 	those := engine.RangesOf(slices.Collect(maps.Keys(later))...)
-	kept, err := admin.NotRemoved(ctx, t.Pool, info, those)
+	kept, err := admin.WithoutRemovals(ctx, t.Pool, info, those)
 	if err != nil {
 		return err
 	}

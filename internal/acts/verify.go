@@ -184,7 +184,7 @@ func (v *Verifying) Judged(ctx context.Context, id events.UUID) (Verdict, error)
 // messages up to the checkpoint of its partition.
 func (v *Verifying) Judge(ctx context.Context, id events.UUID) (Verdict, error) {
 	out := Verdict{Account: id.String(), Differences: []string{}}
-	h, err := admin.Hold(ctx, v.Pool, []events.UUID{id})
+	h, err := admin.ReadStored(ctx, v.Pool, []events.UUID{id})
 	if err != nil {
 		return out, err
 	}
@@ -211,7 +211,7 @@ func (v *Verifying) Judge(ctx context.Context, id events.UUID) (Verdict, error) 
 	if same(stored, there, sum, f.facts) {
 		return out, v.note(ctx, map[events.UUID]admin.Sum{id: sum}, h)
 	}
-	out.Less = sum.Position < stored.Position || stored.Says.Messages > sum.Messages
+	out.Less = sum.Position < stored.Position || stored.Recorded.Messages > sum.Messages
 	switch {
 	case !there && sum.Messages == 0:
 		return out, nil
@@ -230,17 +230,17 @@ func (v *Verifying) Judge(ctx context.Context, id events.UUID) (Verdict, error) 
 
 // same tells whether all that is stored is what the fold has come to, and the
 // row says so, or nothing.
-func same(stored admin.HeldAccount, there bool, sum admin.Sum, facts admin.Facts) bool {
+func same(stored admin.StoredAccount, there bool, sum admin.Sum, facts admin.Facts) bool {
 	return there && stored.Position == sum.Position && stored.Digest == sum.Digest &&
-		(stored.Says.Messages == 0 || stored.Says == sum) && (stored.Erased || stored.Facts == facts)
+		(stored.Recorded.Messages == 0 || stored.Recorded == sum) && (stored.Erased || stored.Facts == facts)
 }
 
 // note has rows that say nothing of what went into them say it, where they are
 // right.
-func (v *Verifying) note(ctx context.Context, right map[events.UUID]admin.Sum, h admin.Held) error {
+func (v *Verifying) note(ctx context.Context, right map[events.UUID]admin.Sum, h admin.StoredAccounts) error {
 	silent := map[events.UUID]admin.Sum{}
 	for id, sum := range right {
-		if h.Accounts[id].Says.Messages == 0 {
+		if h.Accounts[id].Recorded.Messages == 0 {
 			silent[id] = sum
 		}
 	}
@@ -258,7 +258,7 @@ func (v *Verifying) noteSums(ctx context.Context, silent map[events.UUID]admin.S
 		return nil
 	}
 	if err == nil {
-		_, err = admin.NoteSums(ctx, v.Pool, silent)
+		_, err = admin.RecordSums(ctx, v.Pool, silent)
 	}
 	return err
 }

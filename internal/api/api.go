@@ -21,15 +21,15 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// exports is where documents come from: [export.Exports].
+// exports is where documents come from: [export.Reader].
 type exports interface {
 	Meta(ctx context.Context, account events.UUID) (export.Meta, error)
-	OpenPart(ctx context.Context, account events.UUID, choose export.Choice) (*export.Document, error)
+	OpenRange(ctx context.Context, account events.UUID, choose export.RangeFunc) (*export.Document, error)
 }
 
-// waits tells when a position is reached: [export.Waits].
+// waits tells when a position is reached: [export.Waiter].
 type waits interface {
-	For(ctx context.Context, account events.UUID, position uint64, atMost time.Duration) (at uint64, reached bool, err error)
+	WaitFor(ctx context.Context, account events.UUID, position uint64, atMost time.Duration) (at uint64, reached bool, err error)
 }
 
 // verifier says whom a token stands for: [auth.Verifier].

@@ -105,7 +105,7 @@ func TestBrowserReadsFromAnotherOrigin(t *testing.T) {
 		_, _ = io.WriteString(w, "<!doctype html><title>an app</title><link rel=icon href=data:,>")
 	}))
 	defer page.Close()
-	a := startWith(t, export.NewExports(database(t)), sharedVerifier(t), func(c *Config) {
+	a := startWith(t, export.NewReader(database(t)), sharedVerifier(t), func(c *Config) {
 		c.Origins, c.Headers = []string{page.URL}, []string{"X-Tenant"}
 	})
 	url, token := a.url+exportPath, bearer(t, complete)

@@ -93,7 +93,7 @@ func served(t *testing.T) (args []string) {
 	if _, err := pool.Exec(t.Context(), `UPDATE export.checkpoints SET position = 77`); err != nil {
 		t.Fatal(err)
 	}
-	exports, waits := export.NewExports(pool), export.NewWaits(pool, slog.New(slog.DiscardHandler))
+	exports, waits := export.NewReader(pool), export.NewWaiter(pool, slog.New(slog.DiscardHandler))
 	go func() { _ = waits.Run(t.Context()) }()
 	a := startWith(t, exports, sharedVerifier(t), func(c *Config) { c.Waits = waits })
 	return []string{a.url, strings.TrimPrefix(bearer(t, complete), "Bearer "), strings.TrimPrefix(bearer(t, incomplete), "Bearer "), "no-token"}

@@ -104,7 +104,7 @@ SELECT $1, 3, to_char(i, 'FM0000'), ('"' || repeat(chr(65 + i % 26), $3 - 2) || 
 }
 
 func TestStoredDocumentIsTheBody(t *testing.T) {
-	a := start(t, export.NewExports(database(t)))
+	a := start(t, export.NewReader(database(t)))
 	got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete))
 	want := `{"user":` + userJSON + `,"team":` + teamJSON + `,"quota_tier":` + tierJSON + `,"quota_usage":[],"api_keys":[` + keyJSON +
 		`],"sandboxes":[` + sandboxJSON + `]}`
@@ -126,7 +126,7 @@ func TestStoredDocumentIsTheBody(t *testing.T) {
 // TestFirstByteComesBeforeTheLast: the time to it is that of the header, and not
 // of the document.
 func TestFirstByteComesBeforeTheLast(t *testing.T) {
-	a := start(t, export.NewExports(database(t)))
+	a := start(t, export.NewReader(database(t)))
 	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)); got.status != 200 || len(got.body) < largePages*pageBytes {
 		t.Fatalf("%d, %d bytes", got.status, len(got.body))
 	}
@@ -150,7 +150,7 @@ func TestFirstByteComesBeforeTheLast(t *testing.T) {
 
 func TestLargeDocumentIsStreamedWhole(t *testing.T) {
 	pool := database(t)
-	a := start(t, export.NewExports(pool))
+	a := start(t, export.NewReader(pool))
 	for _, method := range []string{"GET", "HEAD"} {
 		got := a.ask(t, method, exportPath, "Authorization", bearer(t, somePages))
 		if got.status != 200 || got.header.Get("Export-Parked") != "2" || got.header.Get("Content-Length") == "" {
@@ -167,7 +167,7 @@ func TestLargeDocumentIsStreamedWhole(t *testing.T) {
 // middle leaves neither connection nor spool behind.
 func TestClientThatLeavesGivesBackWhatItHolds(t *testing.T) {
 	pool := database(t)
-	a := start(t, export.NewExports(pool))
+	a := start(t, export.NewReader(pool))
 	resp := a.begin(t, parked)
 	resp.Body.Close()
 	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
@@ -180,7 +180,7 @@ func TestClientThatLeavesGivesBackWhatItHolds(t *testing.T) {
 // gone, here on a row that is locked against reading.
 func TestLeavingCancelsTheQuery(t *testing.T) {
 	pool := database(t)
-	a := start(t, export.NewExports(pool))
+	a := start(t, export.NewReader(pool))
 	a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)) // the generation is known from now on
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
@@ -262,7 +262,7 @@ WHERE account_id = $1`, [16]byte(complete))
 	handlers := []struct {
 		name string
 		http.Handler
-	}{{"bare", bare}, {"api", New(Config{Exports: export.NewExports(pool), Verifier: v})}}
+	}{{"bare", bare}, {"api", New(Config{Exports: export.NewReader(pool), Verifier: v})}}
 	token := bearer(b, complete)
 	for _, h := range handlers {
 		b.Run(h.name, func(b *testing.B) {

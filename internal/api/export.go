@@ -86,7 +86,7 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	for tries := 1; ; tries++ {
-		if err = e.document(w, r, p, id.Account); err == nil || tries == mostTries || r.Context().Err() != nil || !export.Passing(err) {
+		if err = e.document(w, r, p, id.Account); err == nil || tries == mostTries || r.Context().Err() != nil || !export.IsTransient(err) {
 			return err
 		}
 	}
@@ -98,7 +98,7 @@ const mostTries = 3
 
 // document opens the document and sends it, or returns why it did not begin to.
 func (e *exportHandler) document(w http.ResponseWriter, r *http.Request, p *part, account events.UUID) error {
-	doc, err := e.Exports.OpenPart(r.Context(), account, p.choice())
+	doc, err := e.Exports.OpenRange(r.Context(), account, p.choice())
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (e *exportHandler) await(w http.ResponseWriter, r *http.Request, account ev
 	if preferred {
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	}
-	at, reached, err := e.Waits.For(r.Context(), account, position, wait)
+	at, reached, err := e.Waits.WaitFor(r.Context(), account, position, wait)
 	if err != nil || reached {
 		return err
 	}

@@ -46,7 +46,7 @@ func (m *memory) Meta(_ context.Context, account events.UUID) (export.Meta, erro
 	return m.metas[account], m.err
 }
 
-func (m *memory) OpenPart(_ context.Context, account events.UUID, _ export.Choice) (*export.Document, error) {
+func (m *memory) OpenRange(_ context.Context, account events.UUID, _ export.RangeFunc) (*export.Document, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.opened++

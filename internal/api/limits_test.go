@@ -152,7 +152,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 // sent is not in it.
 func TestLargeDocumentIsOneSnapshot(t *testing.T) {
 	pool := database(t)
-	a := start(t, export.NewExports(pool))
+	a := start(t, export.NewReader(pool))
 	resp := a.begin(t, parked)
 	if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
 		t.Fatal(err)

@@ -48,11 +48,11 @@ func TestLostNetworkToTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	network, pool := through(t, direct)
-	waits := export.NewWaits(pool, slog.New(slog.DiscardHandler))
+	waits := export.NewWaiter(pool, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	go func() { _ = waits.Run(ctx) }()
-	a := startWith(t, export.NewExports(pool), sharedVerifier(t), func(c *Config) { c.Waits = waits })
+	a := startWith(t, export.NewReader(pool), sharedVerifier(t), func(c *Config) { c.Waits = waits })
 	get := func(query string, headers ...string) answer {
 		return a.ask(t, "GET", exportPath+query, append(headers, "Authorization", bearer(t, complete))...)
 	}

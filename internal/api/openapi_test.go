@@ -175,7 +175,7 @@ func TestCodings(t *testing.T) {
 // weak where the bytes are others, and HEAD the same header.
 func TestCodedDocuments(t *testing.T) {
 	pool := database(t)
-	a := start(t, export.NewExports(pool))
+	a := start(t, export.NewReader(pool))
 	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET sandboxes_tail =
 replace($2::text, '"metadata":{}', '"metadata":{"x":"' || repeat('x', 2000) || '"}')::bytea WHERE account_id = $1`, [16]byte(complete), sandboxJSON); err != nil {
 		t.Fatal(err)

@@ -135,14 +135,14 @@ func problemOf(err error) *problem {
 			p.challenge = `Bearer error="invalid_token", error_description="` + text + `"`
 		})
 	}
-	switch export.TroubleOf(err) {
+	switch export.KindOf(err) {
 	case export.Busy:
 		return problemBusy
-	case export.NotSetUp:
+	case export.NotProvisioned:
 		return problemNotSetUp
-	case export.NoRoom:
+	case export.SpoolFailed:
 		return problemNoRoom
-	case export.Ending:
+	case export.ShuttingDown:
 		return problemEnding
 	}
 	return problemUnavailable

@@ -68,11 +68,11 @@ func TestRateLimits(t *testing.T) {
 // few connections of one pool, and are answered once it is reached.
 func TestPositionsAreWaitedFor(t *testing.T) {
 	pool := database(t)
-	w := export.NewWaits(pool, slog.New(slog.DiscardHandler))
+	w := export.NewWaiter(pool, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
-	a := startWith(t, export.NewExports(pool), sharedVerifier(t), func(c *Config) { c.Waits = w })
+	a := startWith(t, export.NewReader(pool), sharedVerifier(t), func(c *Config) { c.Waits = w })
 	at := func(position int, query string, headers ...string) answer {
 		t.Helper()
 		if position > 0 {
@@ -105,7 +105,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 			if i%2 == 0 {
 				account = events.UUID{9, byte(i), byte(i >> 8)} // not heard of
 			}
-			if _, reached, err := w.For(t.Context(), account, 500, 15*time.Second); reached != want || err != nil {
+			if _, reached, err := w.WaitFor(t.Context(), account, 500, 15*time.Second); reached != want || err != nil {
 				t.Errorf("wait %d: %v, %v", i, reached, err)
 			}
 		})
@@ -124,7 +124,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 
 	waiting := make(chan bool, 1)
 	go func() {
-		_, reached, _ := w.For(t.Context(), complete, 600, time.Minute)
+		_, reached, _ := w.WaitFor(t.Context(), complete, 600, time.Minute)
 		waiting <- reached
 	}()
 	waitFor(t, "it waits", func() bool { return w.Waiting() == 1 })
@@ -143,7 +143,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 func TestSlowReadersHoldNothingOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	pool := database(t)
-	a := start(t, export.NewExports(pool))
+	a := start(t, export.NewReader(pool))
 	for range 24 {
 		stalled(t, a, bearer(t, parked))
 	}
@@ -176,7 +176,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid
 // its turn.
 func TestFullPoolIsWaitedFor(t *testing.T) {
 	pool := database(t)
-	a := start(t, export.NewExports(pool))
+	a := start(t, export.NewReader(pool))
 	var held []*pgxpool.Conn
 	for range pool.Config().MaxConns {
 		c, err := pool.Acquire(t.Context())

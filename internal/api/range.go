@@ -35,7 +35,7 @@ func newPart(r *http.Request) *part {
 }
 
 // choice is what the read model is asked for; nil for all of the document.
-func (p *part) choice() export.Choice {
+func (p *part) choice() export.RangeFunc {
 	if !p.head && !p.span.there && p.codings.any {
 		return nil
 	}

@@ -46,7 +46,7 @@ SELECT $1, 3, to_char(i, 'FM0000'), replace(replace($4::text, '"last"', '"' || i
 // the same time, each its own.
 func TestUsualDocumentsForManyClients(t *testing.T) {
 	pool := database(t)
-	a := start(t, export.NewExports(pool))
+	a := start(t, export.NewReader(pool))
 	want := map[events.UUID]string{}
 	var accounts []events.UUID
 	for n, pages := range []int{0, 1, 2, 3, 25, 75, 130} {
@@ -104,7 +104,7 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := export.NewExports(asking)
+		x := export.NewReader(asking)
 		a := start(t, x)
 		for range 2 { // the second time something is known of them
 			for _, account := range []events.UUID{complete, medium, large} {
@@ -115,7 +115,7 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 				bodies[account] = got.body
 			}
 		}
-		some := start(t, export.NewExports(asking)).ask(t, "GET", exportPath, "Authorization", bearer(t, large), "Range", "bytes=100000-109999")
+		some := start(t, export.NewReader(asking)).ask(t, "GET", exportPath, "Authorization", bearer(t, large), "Range", "bytes=100000-109999")
 		if some.status != 206 || some.body != bodies[large][100000:110000] {
 			t.Errorf("%s, some of the large one: %d, %d bytes", mode, some.status, len(some.body))
 		}
@@ -145,10 +145,10 @@ func TestUseOfRoomIsTold(t *testing.T) {
 	paged(t, pool, medium, 5, 4000)
 	paged(t, pool, large, 300, 4000)
 	limits := export.Limits{Memory: 60_000, Dir: t.TempDir(), Files: 8 << 20}
-	x := export.NewExports(pool, limits)
-	of := func(which int) export.Use {
-		m, l := x.Uses()
-		return []export.Use{m, l}[which]
+	x := export.NewReader(pool, limits)
+	of := func(which int) export.Usage {
+		m, l := x.Usage()
+		return []export.Usage{m, l}[which]
 	}
 	// What writers of files hold in memory is not there for documents.
 	if m, l := of(0), of(1); m.MemoryLimit != limits.Memory/2 || m.MemoryLimit+l.MemoryLimit > limits.Memory || m.FilesLimit+l.FilesLimit != limits.Files ||
@@ -173,7 +173,7 @@ func TestUseOfRoomIsTold(t *testing.T) {
 		t.Errorf("a document of %d bytes: %+v", d.Size(), u)
 	}
 	d.Close()
-	waitFor(t, "all is free again", func() bool { m, l := x.Uses(); return m.Memory+m.Files+l.Memory+l.Files == 0 })
+	waitFor(t, "all is free again", func() bool { m, l := x.Usage(); return m.Memory+m.Files+l.Memory+l.Files == 0 })
 
 	var many []*export.Document
 	for n := 0; ; n++ { // until there is no room for another
@@ -208,7 +208,7 @@ func TestUseOfRoomIsTold(t *testing.T) {
 		break
 	}
 	waitFor(t, "all is free again", func() bool {
-		m, l := x.Uses()
+		m, l := x.Usage()
 		return m.Memory+m.Files+l.Memory+l.Files == 0 && m.Waiting+l.Waiting == 0
 	})
 }
@@ -247,7 +247,7 @@ WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
 // read, and whoever lost it goes on with a range of the new generation.
 func TestPausedDownload(t *testing.T) {
 	pool := database(t)
-	a := start(t, export.NewExports(pool))
+	a := start(t, export.NewReader(pool))
 	whole := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked))
 	resp := a.begin(t, parked)
 	first := make([]byte, 1000)
@@ -288,7 +288,7 @@ func TestPausedDownload(t *testing.T) {
 func TestLostDatabaseNeverLooksWhole(t *testing.T) {
 	direct := database(t)
 	network, pool := through(t, direct)
-	a := start(t, export.NewExports(pool))
+	a := start(t, export.NewReader(pool))
 	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)); got.status != 200 {
 		t.Fatal(got.status)
 	}
@@ -336,7 +336,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND que
 func TestDocumentGoesOnOverALostConnection(t *testing.T) {
 	direct := database(t)
 	network, pool := through(t, direct)
-	whole := start(t, export.NewExports(pool)).ask(t, "GET", exportPath, "Authorization", bearer(t, parked))
+	whole := start(t, export.NewReader(pool)).ask(t, "GET", exportPath, "Authorization", bearer(t, parked))
 	if whole.status != 200 {
 		t.Fatal(whole.status)
 	}
@@ -348,7 +348,7 @@ func TestDocumentGoesOnOverALostConnection(t *testing.T) {
 		"whole": {nil, whole.body},
 		"part":  {[]string{"Range", fmt.Sprintf("bytes=%d-", from)}, whole.body[from:]},
 	} {
-		a := start(t, export.NewExports(pool)) // which has read nothing yet
+		a := start(t, export.NewReader(pool)) // which has read nothing yet
 		network.Set(tcpproxy.Shape{BytesPerSecond: 300_000})
 		resp := a.begin(t, parked, c.header...)
 		first := make([]byte, 1000)
@@ -371,7 +371,7 @@ func TestDocumentGoesOnOverALostConnection(t *testing.T) {
 func TestMendedRowIsNotMixedIn(t *testing.T) {
 	direct := database(t)
 	network, pool := through(t, direct)
-	a := start(t, export.NewExports(pool))
+	a := start(t, export.NewReader(pool))
 	network.Set(tcpproxy.Shape{BytesPerSecond: 300_000})
 	resp := a.begin(t, parked)
 	if _, err := io.ReadFull(resp.Body, make([]byte, 1000)); err != nil {
@@ -397,7 +397,7 @@ UPDATE export_g1.account_export SET position = position WHERE account_id = $1 AN
 // and others are served.
 func TestFullSpoolDisk(t *testing.T) {
 	pool := database(t)
-	a := start(t, export.NewExports(pool, export.Limits{Memory: 1 << 20, Dir: t.TempDir()}))
+	a := start(t, export.NewReader(pool, export.Limits{Memory: 1 << 20, Dir: t.TempDir()}))
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		t.Fatal(err)
@@ -427,7 +427,7 @@ func TestFullSpoolDisk(t *testing.T) {
 func TestRanges(t *testing.T) {
 	const none = "none"
 	pool := database(t)
-	a := start(t, export.NewExports(pool))
+	a := start(t, export.NewReader(pool))
 	medium, large := events.UUID{20}, events.UUID{21}
 	paged(t, pool, medium, 25, 4000)
 	paged(t, pool, large, 300, 4000)

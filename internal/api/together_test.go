@@ -12,7 +12,7 @@ import (
 
 // crowd has many clients read all kinds of accounts at the same time, and
 // calls check for each answer.
-func crowd(t *testing.T, x *export.Exports, check func(account events.UUID, d *export.Document, err error)) (reads int64) {
+func crowd(t *testing.T, x *export.Reader, check func(account events.UUID, d *export.Document, err error)) (reads int64) {
 	t.Helper()
 	const clients, rounds = 40, 50
 	accounts := []events.UUID{complete, incomplete, erased, unknown, {9}, complete}
@@ -37,7 +37,7 @@ func crowd(t *testing.T, x *export.Exports, check func(account events.UUID, d *e
 // with it.
 func TestReadsAtOnceShareStatements(t *testing.T) {
 	pool := database(t)
-	x := export.NewExports(pool)
+	x := export.NewReader(pool)
 	alone, err := x.Open(t.Context(), complete)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestBrokenRowConcernsItsAccountOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	crowd(t, export.NewExports(pool), func(account events.UUID, d *export.Document, err error) {
+	crowd(t, export.NewReader(pool), func(account events.UUID, d *export.Document, err error) {
 		if (err != nil) != (account == incomplete) {
 			t.Errorf("%s: %v", account, err)
 		}

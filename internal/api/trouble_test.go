@@ -77,8 +77,8 @@ func (d *troubled) start() {
 	}
 	d.t.Cleanup(pool.Close)
 	d.t.Cleanup(func() { d.network.Cut() }) // before the pool closes, which waits for its connections
-	exports, waits := export.NewExports(pool, d.limits), export.NewWaits(pool, slog.New(slog.DiscardHandler))
-	waits.Beside(exports)
+	exports, waits := export.NewReader(pool, d.limits), export.NewWaiter(pool, slog.New(slog.DiscardHandler))
+	waits.UseLiveness(exports)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- waits.Run(ctx) }()

@@ -53,7 +53,7 @@ func publishAccounts(b *testing.B, s *stack, n int) []events.UUID {
 
 // copyDocuments puts the same documents into a table of their own, for the
 // bare handler.
-func copyDocuments(b *testing.B, s *stack, exports *export.Exports, ids []events.UUID) (size int) {
+func copyDocuments(b *testing.B, s *stack, exports *export.Reader, ids []events.UUID) (size int) {
 	b.Helper()
 	if _, err := s.pool.Exec(b.Context(), `CREATE TABLE bare (account_id uuid PRIMARY KEY, document bytea COMPRESSION lz4)`); err != nil {
 		b.Fatal(err)

@@ -94,7 +94,7 @@ func (s *stack) refold(b *testing.B, id events.UUID) time.Duration {
 	if err := f.Account(b.Context(), id); err != nil {
 		b.Error(err)
 	}
-	if sums, err := admin.Sums(b.Context(), s.pool, []events.UUID{id}); err != nil || sums[id].Messages == 0 {
+	if sums, err := admin.ReadSums(b.Context(), s.pool, []events.UUID{id}); err != nil || sums[id].Messages == 0 {
 		b.Error("nothing was refolded", err)
 	}
 	return time.Since(began)

@@ -124,7 +124,7 @@ func newCurve(b *testing.B, shapes []*shape) *curve {
 SELECT convert_to(string_agg(format('{"id":"sbx_%s","template":"code-interpreter-v1","status":"running","metadata":{"env":"production","run":"%s","owner":"%s"},"started_at":"2026-03-25T07:12:21.11211Z","destroyed_at":null,"created_at":"2026-03-25T07:12:21.11211Z","updated_at":"2026-03-25T07:12:21.11211Z"}',
     left(md5(seed || i), 16), md5(seed || i || 'r'), left(md5(seed || i || 'o'), 8)), ','), 'UTF8') FROM generate_series(1, n) i $$`)
 	execute(`CREATE TABLE bare (account_id uuid, n integer, document bytea COMPRESSION lz4, PRIMARY KEY (account_id, n))`)
-	exports := export.NewExports(pool)
+	exports := export.NewReader(pool)
 	for i, sh := range shapes {
 		const one, page = 330, 11 // bytes of a sandbox, and sandboxes of a page
 		all := max(0, sh.bytes-800) / one
@@ -217,7 +217,7 @@ func (s *curve) open(b *testing.B, far bool) (bare, ours string) {
 		}
 	}))
 	b.Cleanup(server.Close)
-	return server.Listener.Addr().String(), serveOurs(b, export.NewExports(pool()))
+	return server.Listener.Addr().String(), serveOurs(b, export.NewReader(pool()))
 }
 
 // comparison is of both, taken in turns: rates, how ours has its p99 to that of

@@ -44,7 +44,7 @@ func BenchmarkGet(b *testing.B) {
 	s.reached(b, info.Last)
 	stop()
 
-	exports := export.NewExports(s.pool)
+	exports := export.NewReader(s.pool)
 	size := copyDocuments(b, s, exports, ids)
 	bare := serveBare(b, s)
 	ours := serveOurs(b, exports)
@@ -97,7 +97,7 @@ func serveBare(b *testing.B, s *stack) (addr string) {
 }
 
 // serveOurs serves the API as cmd/api does.
-func serveOurs(b *testing.B, exports *export.Exports) (addr string) {
+func serveOurs(b *testing.B, exports *export.Reader) (addr string) {
 	b.Helper()
 	verifier, err := auth.New(auth.Config{Issuer: issuer, Audience: "authenticated", Secret: secret}, quiet())
 	if err != nil {

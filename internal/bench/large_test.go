@@ -85,7 +85,7 @@ func publishLarge(b *testing.B, s *stack, account events.UUID, sandboxes int) {
 func BenchmarkCodings(b *testing.B) {
 	const turns, clients = 5, 8
 	s, usual, large := newLargeStack(b)
-	addr := serveOurs(b, export.NewExports(s.pool))
+	addr := serveOurs(b, export.NewReader(s.pool))
 	for b.Loop() {
 		took, sent := map[string]time.Duration{}, map[string]int64{}
 		for range turns {

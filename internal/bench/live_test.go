@@ -32,7 +32,7 @@ func BenchmarkLive(b *testing.B) {
 		b.Fatal(err)
 	}
 	s.reached(b, info.Last)
-	exports := export.NewExports(s.pool)
+	exports := export.NewReader(s.pool)
 	copyDocuments(b, s, exports, ids)
 	w := watch(b, s)
 	for b.Loop() {
@@ -87,7 +87,7 @@ func watch(b *testing.B, s *stack) *watcher {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			live, err := readmodel.Live(ctx, s.pool)
+			live, err := readmodel.LiveGeneration(ctx, s.pool)
 			if err != nil {
 				continue
 			}

@@ -115,7 +115,7 @@ func waits(b *testing.B, s *stack) {
 		b.Fatal("export.advance_checkpoints has another end")
 	}
 	within := after[:end] + "NOTIFY export_checkpoints;\n" + after[end:]
-	w := export.NewWaits(s.pool, quiet())
+	w := export.NewWaiter(s.pool, quiet())
 	ctx, cancel := context.WithCancel(b.Context())
 	var running sync.WaitGroup
 	running.Go(func() { _ = w.Run(ctx) })
@@ -139,7 +139,7 @@ func waits(b *testing.B, s *stack) {
 }
 
 // waited is how long a request that asks for what was just acknowledged waits.
-func waited(b *testing.B, s *stack, w *export.Waits, account events.UUID, i int) time.Duration {
+func waited(b *testing.B, s *stack, w *export.Waiter, account events.UUID, i int) time.Duration {
 	m, err := events.NewUserProfileUpdated(events.Meta{ID: fmt.Sprintf("wait-%d-%d", time.Now().UnixNano(), i), Source: "/bench",
 		Time: events.TimeOf(time.Now())}, account, events.UserProfileUpdated{Name: events.Some(fmt.Sprintf("name %d", i))})
 	if err != nil {
@@ -152,7 +152,7 @@ func waited(b *testing.B, s *stack, w *export.Waits, account events.UUID, i int)
 		return 0
 	}
 	acked := time.Now()
-	if _, reached, err := w.For(b.Context(), account, position, time.Minute); err != nil || !reached {
+	if _, reached, err := w.WaitFor(b.Context(), account, position, time.Minute); err != nil || !reached {
 		b.Errorf("position %d: reached %t, %v", position, reached, err)
 	}
 	return time.Since(acked)

@@ -136,7 +136,7 @@ func (s *stack) measure(ctx context.Context) (figures, error) {
 		return f, err
 	}
 	f.published = int64(info.Last)
-	st, err := admin.Inspect(ctx, s.pool)
+	st, err := admin.ReadStatus(ctx, s.pool)
 	if err != nil {
 		return f, err
 	}

@@ -160,7 +160,7 @@ func TestABadDeploy(t *testing.T) {
 		return err
 	})
 	run(newer, 1, "none is with \"found a text\"", "parked", "retry", "--reason", "found a text")
-	exports := export.NewExports(s.pool)
+	exports := export.NewReader(s.pool)
 	for i, id := range d.accounts {
 		doc, err := exports.Open(t.Context(), id)
 		if err != nil {
@@ -219,6 +219,6 @@ func groupsOf(t *testing.T, out string) map[string]int {
 
 // counting are the parked messages that count.
 func counting(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
-	st, err := admin.Inspect(ctx, pool)
+	st, err := admin.ReadStatus(ctx, pool)
 	return st.Parked, err
 }

@@ -100,7 +100,7 @@ func (s *system) mustBeErased(t *testing.T, account string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := export.NewExports(s.pool).Meta(t.Context(), uuid(t, account))
+	m, err := export.NewReader(s.pool).Meta(t.Context(), uuid(t, account))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestErasureOutlivesARollback(t *testing.T) {
 	run("rollback")
 	s.marked(t, someone, 2)
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	m, err := export.NewExports(s.pool).Meta(t.Context(), uuid(t, someone))
+	m, err := export.NewReader(s.pool).Meta(t.Context(), uuid(t, someone))
 	if err != nil || m.State != export.Erased {
 		t.Errorf("the account is %s, %v", stateName(m.State), err)
 	}
@@ -234,7 +234,7 @@ func TestErasureOfTheStreamsBeginning(t *testing.T) {
 			eventually(t, "everything projected", time.Minute, s.caughtUp)
 			rebuild := launch(t, "projector", s.settings, "rebuild", "--max-rate", "100")
 			eventually(t, "the rebuild to be in the middle of the account", time.Minute, func(ctx context.Context) error {
-				position, err := readmodel.Lowest(ctx, s.pool, 2)
+				position, err := readmodel.LowestPosition(ctx, s.pool, 2)
 				if err == nil && position == 0 {
 					err = fmt.Errorf("it is at %d", position)
 				}
@@ -301,7 +301,7 @@ func TestErasuresAtOnce(t *testing.T) {
 	}
 	s.noTraces(t)
 	s.mustBeErased(t, someone)
-	if m, err := export.NewExports(s.pool).Meta(t.Context(), uuid(t, someone)); err != nil || m.Position != before.Last+1 {
+	if m, err := export.NewReader(s.pool).Meta(t.Context(), uuid(t, someone)); err != nil || m.Position != before.Last+1 {
 		t.Errorf("erased at %d, %v, and published at %d", m.Position, err, before.Last+1)
 	}
 }

@@ -156,7 +156,7 @@ func TestRecreatedStreamIsRefused(t *testing.T) {
 func (s *system) documents(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
-	exports := export.NewExports(s.pool)
+	exports := export.NewReader(s.pool)
 	err := admin.EachAccount(t.Context(), s.pool, func(id events.UUID) error {
 		d, err := exports.Open(t.Context(), id)
 		if err != nil {

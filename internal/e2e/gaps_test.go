@@ -18,7 +18,7 @@ func (s *system) remove(t *testing.T, positions ...uint64) {
 	t.Helper()
 	info, err := s.client.Info(t.Context())
 	if err == nil {
-		err = admin.BookRemovals(t.Context(), s.pool, info, positions)
+		err = admin.RecordRemovals(t.Context(), s.pool, info, positions)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func TestErasuresAreNoGaps(t *testing.T) {
 	s.publishSome(t)
 	info, err := s.client.Info(t.Context())
 	if err == nil {
-		err = admin.BookRemovals(t.Context(), s.pool, info, noted[1:])
+		err = admin.RecordRemovals(t.Context(), s.pool, info, noted[1:])
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -304,7 +304,7 @@ SELECT count(*), coalesce(sum(length(patch)), 0) FROM export_g1.account_waiting 
 		t.Errorf("the stream holds %d messages, %d were published", messages, total+len(order))
 	}
 	t.Logf("%d messages, %d accounts compared in %s", messages, accounts, time.Since(began).Round(time.Second))
-	st, err := admin.Inspect(t.Context(), s.pool)
+	st, err := admin.ReadStatus(t.Context(), s.pool)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ WHERE user_json IS NOT NULL AND a.parked > 0 ORDER BY messages DESC LIMIT 1`).Sc
 // saysAll: every row of the live generation says what went into it.
 func (s *system) saysAll(t testing.TB) {
 	t.Helper()
-	g, err := readmodel.Live(t.Context(), s.pool)
+	g, err := readmodel.LiveGeneration(t.Context(), s.pool)
 	if err != nil {
 		t.Fatal(err)
 	}

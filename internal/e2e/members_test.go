@@ -18,7 +18,7 @@ import (
 // members.
 func (s *system) evenly(want ...int) func(context.Context) error {
 	return func(ctx context.Context) error {
-		st, err := admin.Inspect(ctx, s.pool)
+		st, err := admin.ReadStatus(ctx, s.pool)
 		if err != nil {
 			return err
 		}

@@ -121,7 +121,7 @@ func TestSumsOverReplicas(t *testing.T) {
 	eventually(t, "two to share", time.Minute, s.evenly(8, 8))
 	sums := func(when string, replicas ...watched) {
 		t.Helper()
-		st, err := admin.Inspect(t.Context(), s.pool)
+		st, err := admin.ReadStatus(t.Context(), s.pool)
 		if err != nil || st.Parked < 20 {
 			t.Fatalf("%d parked, %v", st.Parked, err)
 		}
@@ -153,7 +153,7 @@ func TestSumsOverReplicas(t *testing.T) {
 	third := s.watched(t)
 	third.tells(t, "paused since ")
 	first.kill()
-	st, err := admin.Inspect(t.Context(), s.pool)
+	st, err := admin.ReadStatus(t.Context(), s.pool)
 	if err != nil {
 		t.Fatal(err)
 	}

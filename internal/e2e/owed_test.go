@@ -60,7 +60,7 @@ func TestBegunByMistakeIsTakenBack(t *testing.T) {
 	s.marked(t, someone, 3)
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	// What erase does first of all.
-	if err := admin.OweErasure(t.Context(), s.pool, uuid(t, someone), []string{addressOf(someone)}, false); err != nil {
+	if err := admin.BeginErasure(t.Context(), s.pool, uuid(t, someone), []string{addressOf(someone)}, false); err != nil {
 		t.Fatal(err)
 	}
 	out, status := command(t, "projector", s.settings, "erasures", "remove", "--account", someone, "--yes")

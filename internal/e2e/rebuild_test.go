@@ -155,7 +155,7 @@ func (s *system) readAll(t *testing.T) (end func() int) {
 	t.Helper()
 	accounts := s.accounts(t)
 	ctx, stop := context.WithCancel(t.Context())
-	exports := export.NewExports(s.pool)
+	exports := export.NewReader(s.pool)
 	count := make(chan int, 1)
 	go func() {
 		n := 0

@@ -36,7 +36,7 @@ func TestRollBackOverALossIsRefused(t *testing.T) {
 	}
 	at := sandbox("lost")
 	s.publishSome(t)
-	had, err := export.NewExports(s.pool).Meta(t.Context(), uuid(t, someone))
+	had, err := export.NewReader(s.pool).Meta(t.Context(), uuid(t, someone))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestRollBackOverALossIsRefused(t *testing.T) {
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	out, status := command(t, "projector", s.settings, "rollback")
 	t.Logf("rollback: exit %d: %s", status, out)
-	now, err := export.NewExports(s.pool).Meta(t.Context(), uuid(t, someone))
+	now, err := export.NewReader(s.pool).Meta(t.Context(), uuid(t, someone))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestOwedWithoutEntry(t *testing.T) {
 	s.erase(t, another, 0, nothingLeft)
 	projector.signal(syscall.SIGTERM)
 	projector.wait()
-	if err := admin.OweErasure(t.Context(), s.pool, uuid(t, someone), []string{addressOf(someone)}, true); err != nil {
+	if err := admin.BeginErasure(t.Context(), s.pool, uuid(t, someone), []string{addressOf(someone)}, true); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {

@@ -168,7 +168,7 @@ func (s *system) caughtUp(ctx context.Context) error {
 
 // reached says what keeps the live generation from having all up to a position.
 func (s *system) reached(ctx context.Context, position uint64) error {
-	st, err := admin.Inspect(ctx, s.pool)
+	st, err := admin.ReadStatus(ctx, s.pool)
 	if err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func (s *system) compare(t testing.TB, want *oracle.Fold, messages int) (account
 	s.verifyCounts(t, want, messages)
 	s.verifyParked(t, want)
 	s.saysAll(t)
-	exports := export.NewExports(s.pool)
+	exports := export.NewReader(s.pool)
 	for _, id := range want.Accounts() {
 		w := want.Account(id)
 		account, err := events.ParseUUID(id)
@@ -268,7 +268,7 @@ func (w *writer) Write(p []byte) (int, error) {
 var _ io.Writer = (*writer)(nil)
 
 func stateName(s export.State) oracle.State {
-	return map[export.State]oracle.State{export.NotHeard: oracle.NeverHeardOf, export.Incomplete: oracle.Incomplete,
+	return map[export.State]oracle.State{export.Unknown: oracle.NeverHeardOf, export.Incomplete: oracle.Incomplete,
 		export.Complete: oracle.Complete, export.Erased: oracle.Erased}[s]
 }
 
@@ -276,7 +276,7 @@ func stateName(s export.State) oracle.State {
 // it, and in no other.
 func (s *system) verifyCounts(t testing.TB, want *oracle.Fold, messages int) {
 	t.Helper()
-	st, err := admin.Inspect(t.Context(), s.pool)
+	st, err := admin.ReadStatus(t.Context(), s.pool)
 	if err != nil {
 		t.Fatal(err)
 	}

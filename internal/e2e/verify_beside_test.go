@@ -12,7 +12,7 @@ import (
 // served is how long the document of someone is; -1 where there is none.
 func (s *system) served(t *testing.T) int64 {
 	t.Helper()
-	d, err := export.NewExports(s.pool).Open(t.Context(), uuid(t, someone))
+	d, err := export.NewReader(s.pool).Open(t.Context(), uuid(t, someone))
 	if err != nil {
 		t.Fatal(err)
 	}

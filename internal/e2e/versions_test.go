@@ -119,7 +119,7 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 	raw(m, err, "LONG", long)
 	at := raw(events.Message{Subject: events.AccountSubject(account), Data: []byte("no JSON")}, nil, "", "")
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	exports := export.NewExports(s.pool)
+	exports := export.NewReader(s.pool)
 	before, err := exports.Meta(t.Context(), account)
 	if err != nil || before.State != export.Incomplete || before.Parked != 2 {
 		t.Fatalf("by the old version: %+v, %v", before, err)
@@ -190,7 +190,7 @@ func (s *system) checkDismissal(t *testing.T, projector string, account events.U
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	s.counts(t, account, 1, 1)
 	run(0, "published again", "parked", "list")
-	st, err := admin.Inspect(t.Context(), s.pool)
+	st, err := admin.ReadStatus(t.Context(), s.pool)
 	all := int64(0)
 	for _, p := range st.Partitions {
 		all += p.Tally[projections.Parked]
@@ -203,7 +203,7 @@ func (s *system) checkDismissal(t *testing.T, projector string, account events.U
 
 func (s *system) counts(t *testing.T, account events.UUID, parked, dismissed int) {
 	t.Helper()
-	m, err := export.NewExports(s.pool).Meta(t.Context(), account)
+	m, err := export.NewReader(s.pool).Meta(t.Context(), account)
 	if err != nil || m.Parked != parked || m.Dismissed != dismissed {
 		t.Errorf("account: %d parked, %d dismissed, %v; want %d and %d", m.Parked, m.Dismissed, err, parked, dismissed)
 	}

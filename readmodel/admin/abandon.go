@@ -11,16 +11,16 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// GiveUp gives up a generation that is being built: whoever builds it is fenced,
+// AbandonGeneration gives up a generation that is being built: whoever builds it is fenced,
 // and begins another.
-func GiveUp(ctx context.Context, pool *pgxpool.Pool, number int64) error {
+func AbandonGeneration(ctx context.Context, pool *pgxpool.Pool, number int64) error {
 	return pg.RetryTx(ctx, pool, func(tx pgx.Tx) error {
 		// It may be about to be live.
 		if _, err := tx.Exec(ctx, `SELECT FROM export.generations WHERE generation = $1 FOR UPDATE`, number); err != nil {
 			return fmt.Errorf("give up generation %d: %w", number, err)
 		}
 		g, err := readmodel.FindGeneration(ctx, tx, number)
-		if err != nil || g.State != readmodel.StateBuilding || g.Reviving() {
+		if err != nil || g.State != readmodel.StateBuilding || g.RollingBack() {
 			return err
 		}
 		if err := readmodel.SetState(ctx, tx, number, readmodel.StateFailed); err != nil {
@@ -33,21 +33,21 @@ func GiveUp(ctx context.Context, pool *pgxpool.Pool, number int64) error {
 	})
 }
 
-// Retire gives up reviving a generation.
-func Retire(ctx context.Context, pool *pgxpool.Pool, number int64) error {
+// AbandonRollback gives up reviving a generation.
+func AbandonRollback(ctx context.Context, pool *pgxpool.Pool, number int64) error {
 	return pg.RetryTx(ctx, pool, func(tx pgx.Tx) error {
 		g, err := readmodel.FindGeneration(ctx, tx, number)
-		if err != nil || !g.Reviving() {
+		if err != nil || !g.RollingBack() {
 			return err
 		}
 		return readmodel.SetState(ctx, tx, number, readmodel.StateRetired)
 	})
 }
 
-// AtWork tells whether anybody builds, cuts over or rolls back, by the lock that
+// RebuildRunning tells whether anybody builds, cuts over or rolls back, by the lock that
 // whoever does so holds: where there is a generation that is being built and
 // nobody at work, it was abandoned.
-func AtWork(ctx context.Context, db pg.Querier) (atWork bool, err error) {
+func RebuildRunning(ctx context.Context, db pg.Querier) (atWork bool, err error) {
 	err = db.QueryRow(ctx, `
 SELECT EXISTS (SELECT FROM pg_locks, (SELECT hashtext('accountexport rebuild')::bigint AS key) k
     WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())

@@ -104,7 +104,7 @@ SELECT coalesce((SELECT state = 'live' AND stream_name = $2 AND stream_created =
 // HistoryGone tells whether the live generation goes on although messages are
 // gone: then it cannot be held against the stream.
 func HistoryGone(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
-	g, err := readmodel.Live(ctx, pool)
+	g, err := readmodel.LiveGeneration(ctx, pool)
 	if err != nil {
 		return false, err
 	}

@@ -33,7 +33,7 @@ func EachAccount(ctx context.Context, pool *pgxpool.Pool, each func(events.UUID)
 }
 
 func accountsFrom(ctx context.Context, pool *pgxpool.Pool, from events.UUID, inclusive bool, limit int) ([]events.UUID, error) {
-	g, err := readmodel.Live(ctx, pool)
+	g, err := readmodel.LiveGeneration(ctx, pool)
 	if err != nil {
 		return nil, err
 	}

@@ -27,16 +27,16 @@ import (
 // One that is erased in the second alone is a difference on another stream: who
 // erased it there?
 type Comparison struct {
-	Compared  int64            // accounts that both have as far as they go
-	Moving    int64            // accounts on their way
-	Again     int64            // those of them that are erased in the first alone: made anew where the stream lacks the erasure
-	Alive     []events.UUID    // which they are; where the stream holds the erasure, they are a difference
-	Missing   int64            // accounts of the first that the second lacks
-	New       int64            // accounts of the second that the first lacks
-	Different int64            // accounts compared that differ
-	Sections  map[string]int64 // differing accounts, by section
-	Tiers     int64            // tier definitions that differ, or that one of them lacks, although it has come as far
-	Sample    []Difference     // some of those that are missing, new or different; all are told to each
+	Compared        int64            // accounts that both have as far as they go
+	Pending         int64            // accounts on their way
+	ToErase         int64            // those of them that are erased in the first alone: made anew where the stream lacks the erasure
+	ToEraseAccounts []events.UUID    // which they are; where the stream holds the erasure, they are a difference
+	Missing         int64            // accounts of the first that the second lacks
+	New             int64            // accounts of the second that the first lacks
+	Different       int64            // accounts compared that differ
+	Sections        map[string]int64 // differing accounts, by section
+	Tiers           int64            // tier definitions that differ, or that one of them lacks, although it has come as far
+	Sample          []Difference     // some of those that are missing, new or different; all are told to each
 }
 
 // Difference is one account that is not the same in both.
@@ -45,12 +45,12 @@ type Difference struct {
 	What    string // missing, new, or the sections
 }
 
-// Cost says what making the second generation live instead of the first takes
+// Impact says what making the second generation live instead of the first takes
 // from people; empty where it takes nothing.
-func (c Comparison) Cost() string {
+func (c Comparison) Impact() string {
 	var out []string
 	if c.Missing > 0 {
-		out = append(out, fmt.Sprintf("%d of %d accounts will answer 404", c.Missing, c.Missing+c.Compared+c.Moving))
+		out = append(out, fmt.Sprintf("%d of %d accounts will answer 404", c.Missing, c.Missing+c.Compared+c.Pending))
 	}
 	if n := c.Sections["position"]; n > 0 {
 		out = append(out, fmt.Sprintf("%d will go back", n))
@@ -61,9 +61,9 @@ func (c Comparison) Cost() string {
 	return strings.Join(out, ", ")
 }
 
-// Explained tells whether all that differs may come of another projection version:
+// ExplainedByVersion tells whether all that differs may come of another projection version:
 // that makes no account go back, be missing, or be erased or not.
-func (c Comparison) Explained() bool {
+func (c Comparison) ExplainedByVersion() bool {
 	return c.Missing == 0 && c.Sections["position"] == 0 && c.Sections["erased"] == 0
 }
 
@@ -222,15 +222,15 @@ WHERE what <> '' OR look`), behind, ahead, same, int64(min(end, math.MaxInt64)))
 		}); err != nil || n == 0 {
 			return err
 		}
-		if err := o.beside(ctx, tx, looks); err != nil {
+		if err := o.compareChildren(ctx, tx, looks); err != nil {
 			return err
 		}
 	}
 }
 
-// beside looks at what lies beside the rows of some accounts. Pages are gone
+// compareChildren looks at what lies beside the rows of some accounts. Pages are gone
 // through in the order of their key, side by side, whatever their number.
-func (o *comparing) beside(ctx context.Context, tx pgx.Tx, looks map[[16]byte]string) error {
+func (o *comparing) compareChildren(ctx context.Context, tx pgx.Tx, looks map[[16]byte]string) error {
 	ids := slices.SortedFunc(maps.Keys(looks), func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
 	for some := range slices.Chunk(ids, rows.RowsAtOnce) {
 		q := &pgx.Batch{}
@@ -292,12 +292,12 @@ func (o *comparing) count(id events.UUID, what string) {
 	case "":
 		return
 	case "moving":
-		o.Moving++
+		o.Pending++
 		return
 	case "again":
-		o.Moving++
-		o.Again++
-		o.Alive = append(o.Alive, id)
+		o.Pending++
+		o.ToErase++
+		o.ToEraseAccounts = append(o.ToEraseAccounts, id)
 		return
 	case "gone":
 		what = "erased"

@@ -35,7 +35,7 @@ func TestComparisonLooksWhereDigestsDiffer(t *testing.T) {
 		for _, n := range want {
 			different = max(different, n)
 		}
-		if err != nil || got.Compared != all || got.Different != different || got.Missing+got.New+got.Moving+got.Tiers != 0 {
+		if err != nil || got.Compared != all || got.Different != different || got.Missing+got.New+got.Pending+got.Tiers != 0 {
 			t.Errorf("%s: %+v, %v; want %d compared, %d different", when, got, err, all, different)
 		}
 		if diff := cmp.Diff(want, got.Sections); diff != "" {

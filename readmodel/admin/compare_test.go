@@ -28,13 +28,13 @@ func TestWhatOneHasYetToHearOfIsNoDifference(t *testing.T) {
 	check := func(when string, want admin.Comparison) {
 		t.Helper()
 		got, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.Endless, nil)
-		if err != nil || got.Missing != want.Missing || got.New != want.New || got.Moving != want.Moving || got.Tiers != want.Tiers {
+		if err != nil || got.Missing != want.Missing || got.New != want.New || got.Pending != want.Pending || got.Tiers != want.Tiers {
 			t.Errorf("%s: %+v, %v; want %+v", when, got, err, want)
 		}
 	}
-	check("both have most before them", admin.Comparison{Moving: 2})
+	check("both have most before them", admin.Comparison{Pending: 2})
 	readmodeltest.Ahead(t, pool, 1)
-	check("the first has come further", admin.Comparison{Moving: 1, New: 1})
+	check("the first has come further", admin.Comparison{Pending: 1, New: 1})
 	readmodeltest.Ahead(t, pool, 2)
 	check("both have", admin.Comparison{Missing: 1, New: 1})
 	if _, err := pool.Exec(t.Context(), `DELETE FROM export_g2.quota_tiers`); err != nil {
@@ -67,7 +67,7 @@ func TestLaggingIsNoDifference(t *testing.T) {
 	check := func(when string, moving, different int64) {
 		t.Helper()
 		got, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.Endless, nil)
-		if err != nil || got.Moving != moving || got.Different != different || got.Sections["position"] != different {
+		if err != nil || got.Pending != moving || got.Different != different || got.Sections["position"] != different {
 			t.Errorf("%s: %+v, %v; want %d moving, %d different", when, got, err, moving, different)
 		}
 	}
@@ -103,13 +103,13 @@ func TestWhatTheStreamCannotBringIsADifference(t *testing.T) {
 	check := func(when string, end uint64, want admin.Comparison, cost string) {
 		t.Helper()
 		got, err := admin.Compare(t.Context(), pool, 1, 2, func(context.Context) (uint64, error) { return end, nil }, nil)
-		if err != nil || got.Missing != want.Missing || got.Moving != want.Moving || got.Again != want.Again || got.Different != want.Different || got.Cost() != cost {
-			t.Errorf("%s: %+v, %v, %q; want %+v", when, got, err, got.Cost(), want)
+		if err != nil || got.Missing != want.Missing || got.Pending != want.Pending || got.ToErase != want.ToErase || got.Different != want.Different || got.Impact() != cost {
+			t.Errorf("%s: %+v, %v, %q; want %+v", when, got, err, got.Impact(), want)
 		}
 	}
-	check("the stream goes on", 1000, admin.Comparison{Moving: 2}, "")
+	check("the stream goes on", 1000, admin.Comparison{Pending: 2}, "")
 	check("it ends before both", 5, admin.Comparison{Missing: 1, Different: 1}, "1 of 2 accounts will answer 404, 1 will go back")
-	check("it ends before one of them", 15, admin.Comparison{Missing: 1, Moving: 1}, "1 of 2 accounts will answer 404")
+	check("it ends before one of them", 15, admin.Comparison{Missing: 1, Pending: 1}, "1 of 2 accounts will answer 404")
 	if _, err := pool.Exec(t.Context(), `UPDATE export.generations SET stream_created = stream_created + interval '1 s' WHERE generation = 2`); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestWhatTheStreamCannotBringIsADifference(t *testing.T) {
 INSERT INTO export.erasures (account_id, erased_at, position, stream_name, stream_created) SELECT account_id, now(), 10, 'S', now() FROM export_g1.account_export`); err != nil {
 		t.Fatal(err)
 	}
-	check("erased in the first alone, as the ledger knows", 1000, admin.Comparison{Moving: 2, Again: 2}, "")
+	check("erased in the first alone, as the ledger knows", 1000, admin.Comparison{Pending: 2, ToErase: 2}, "")
 	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET erased_at = NULL`); err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,8 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// ErrBack means that positions would go back by a cut-over.
-var ErrBack = errors.New("positions would go back")
+// ErrPositionRegression means that positions would go back by a cut-over.
+var ErrPositionRegression = errors.New("positions would go back")
 
 // Cutover makes a generation live instead of another. It holds the old one's
 // checkpoints, so its projector waits, and no reader does; has catchUp bring
@@ -68,7 +68,7 @@ SELECT count(*) FROM (SELECT FROM export.generations
 			}
 			if back = true; same && !accept {
 				return fmt.Errorf("%w: %w: partition %d of generation %d is at %d, and of the live one at %d: readers would go back",
-					engine.ErrRefused, ErrBack, partition, to, reached[partition], position)
+					engine.ErrRefused, ErrPositionRegression, partition, to, reached[partition], position)
 			}
 		}
 		if err := enterLedger(ctx, tx, to); err != nil {

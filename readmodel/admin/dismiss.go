@@ -33,7 +33,7 @@ const dismissedAtOnce = 2000
 // projectors, refolds and builders: it locks the checkpoints of the partition, so
 // that a message is parked either before, and then it is counted here, or after,
 // and then who parks it finds the dismissal.
-func (c *ParkedChoice) Dismiss(ctx context.Context, pool *pgxpool.Pool, note string, renote bool) (n int, err error) {
+func (c *ParkedSelection) Dismiss(ctx context.Context, pool *pgxpool.Pool, note string, renote bool) (n int, err error) {
 	again := `DO NOTHING`
 	if renote {
 		again = `DO UPDATE SET note = excluded.note`
@@ -55,8 +55,8 @@ SELECT position FROM noted WHERE first`), live.Stream.Name, live.Stream.Created,
 
 // Undismiss takes dismissals back, with a note that stays on record beside
 // theirs: the messages count again, in every generation. n are those that were
-// dismissed. What is said of [ParkedChoice.Dismiss] is so here.
-func (c *ParkedChoice) Undismiss(ctx context.Context, pool *pgxpool.Pool, note string) (n int, err error) {
+// dismissed. What is said of [ParkedSelection.Dismiss] is so here.
+func (c *ParkedSelection) Undismiss(ctx context.Context, pool *pgxpool.Pool, note string) (n int, err error) {
 	n, err = c.note(ctx, pool, -1, func(ctx context.Context, tx pgx.Tx, live readmodel.Generation, positions []int64) (pgx.Rows, error) {
 		return tx.Query(ctx, `
 WITH gone AS (
@@ -74,10 +74,10 @@ RETURNING position`, live.Stream.Name, live.Stream.Created, positions, note)
 
 // note has change note some of the messages, and adds for those that it returns
 // to what rows count as dismissed, in every generation that has them parked.
-func (c *ParkedChoice) note(ctx context.Context, pool *pgxpool.Pool, add int,
+func (c *ParkedSelection) note(ctx context.Context, pool *pgxpool.Pool, add int,
 	change func(ctx context.Context, tx pgx.Tx, live readmodel.Generation, positions []int64) (pgx.Rows, error)) (n int, err error) {
 	byPartition := map[int][]int64{}
-	for _, m := range c.Those {
+	for _, m := range c.Messages {
 		byPartition[m.Partition] = append(byPartition[m.Partition], int64(m.Position))
 	}
 	for partition, all := range byPartition {
@@ -99,7 +99,7 @@ func (c *ParkedChoice) note(ctx context.Context, pool *pgxpool.Pool, add int,
 			})
 			var refused *pgconn.PgError
 			if errors.As(err, &refused) && refused.Code == "55P03" {
-				err = fmt.Errorf("a cut-over, or somebody else's transaction, has held the checkpoints for %v, and the same call goes on where this one was: %w", clearWait, err)
+				err = fmt.Errorf("a cut-over, or somebody else's transaction, has held the checkpoints for %v, and the same call goes on where this one was: %w", eraseLockTimeout, err)
 			}
 			if err != nil {
 				return n, err
@@ -112,19 +112,19 @@ func (c *ParkedChoice) note(ctx context.Context, pool *pgxpool.Pool, add int,
 
 // lock keeps everybody from parking messages of a partition, in any generation of
 // the stream, and gives the live one and all of those.
-func (c *ParkedChoice) lock(ctx context.Context, tx pgx.Tx, partition int) (live readmodel.Generation, all []readmodel.Generation, err error) {
+func (c *ParkedSelection) lock(ctx context.Context, tx pgx.Tx, partition int) (live readmodel.Generation, all []readmodel.Generation, err error) {
 	if _, err := tx.Exec(ctx, pg.PreferIndexes); err != nil {
 		return live, nil, err
 	}
 	// While it waits others wait behind it.
-	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, pg.Milliseconds(clearWait)); err != nil {
+	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, pg.Milliseconds(eraseLockTimeout)); err != nil {
 		return live, nil, err
 	}
 	// In one order with cut-overs.
 	if _, err := tx.Exec(ctx, `SELECT FROM export.generations ORDER BY generation FOR UPDATE`); err != nil {
 		return live, nil, err
 	}
-	if live, err = readmodel.Live(ctx, tx); err != nil {
+	if live, err = readmodel.LiveGeneration(ctx, tx); err != nil {
 		return live, nil, err
 	}
 	if live.Stream.Name != c.Stream.Name || !live.Stream.Created.Equal(c.Stream.Created) {

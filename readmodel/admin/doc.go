@@ -7,8 +7,8 @@
 // sound: any of them may be killed at any point and called again. What changes
 // documents beside a live projector moves the epoch of the partition, so that
 // projector drops what it holds of it in memory and goes on from what is stored.
-// [SwapAccounts] leaves a row as it is that counts more messages than a fold has
-// seen ([ErrLoss]).
+// [RefoldAccounts] leaves a row as it is that counts more messages than a fold has
+// seen ([ErrDataLoss]).
 //
 // What reads the stream, too, is a function that the caller passes in: this
 // package knows no NATS.

@@ -100,13 +100,13 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	if _, err := readmodel.Live(t.Context(), pool); err == nil || !strings.Contains(err.Error(), "`projector provision` brings it up to date") {
+	if _, err := readmodel.LiveGeneration(t.Context(), pool); err == nil || !strings.Contains(err.Error(), "`projector provision` brings it up to date") {
 		t.Errorf("before the migration: %v", err)
 	}
 	if err := readmodel.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
-	live, err := readmodel.Live(t.Context(), pool)
+	live, err := readmodel.LiveGeneration(t.Context(), pool)
 	if err != nil || live.Format != readmodel.FormatPlain {
 		t.Fatalf("%+v, %v", live, err)
 	}
@@ -120,7 +120,7 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 		}
 		log.MessageLog = append(log.MessageLog, m)
 	}
-	checkpoints, err := readmodel.Lowest(t.Context(), pool, live.Number)
+	checkpoints, err := readmodel.LowestPosition(t.Context(), pool, live.Number)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 	}
 	equal := func(when string, l readmodeltest.MessageLog) map[events.UUID]admin.Sum {
 		t.Helper()
-		x, sums := export.NewExports(pool), map[events.UUID]admin.Sum{}
+		x, sums := export.NewReader(pool), map[events.UUID]admin.Sum{}
 		fold := projections.NewFold()
 		for _, m := range l {
 			if _, _, err := fold.Apply(m); err != nil {
@@ -171,7 +171,7 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	sums := equal("taken on", log.MessageLog)
-	if other, err := admin.NoteSums(t.Context(), pool, sums); err != nil || len(other) > 0 {
+	if other, err := admin.RecordSums(t.Context(), pool, sums); err != nil || len(other) > 0 {
 		t.Errorf("stored otherwise than folded: %v, %v", other, err)
 	}
 	if rows := readmodeltest.Says(t, pool, 1); len(rows) != len(sums) {

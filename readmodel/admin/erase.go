@@ -27,31 +27,31 @@ var accountTables = []string{"account_export", "account_export_pages", "account_
 // noTombstone is the condition for a row that is more than a tombstone.
 const noTombstone = `(erased_at IS NULL OR coalesce(user_json, team_json, usage_tail, keys_tail, sandboxes_tail) IS NOT NULL)`
 
-// clearWait is how long clearing waits for whoever holds the checkpoints.
-const clearWait = 30 * time.Second
+// eraseLockTimeout is how long clearing waits for whoever holds the checkpoints.
+const eraseLockTimeout = 30 * time.Second
 
-// Clearing is an erasure as the tables need it.
-type Clearing struct {
-	Account events.UUID
-	At      time.Time                  // by the event
-	Tomb    uint64                     // the event's position
-	Stream  engine.StreamInfo          // that holds it
-	Strays  []string                   // subjects of messages of the account that belonged to none, and were removed
-	Mention func(parts ...[]byte) bool // whether a text speaks of the account
+// AccountErasure is an erasure as the tables need it.
+type AccountErasure struct {
+	Account          events.UUID
+	At               time.Time                  // by the event
+	Position         uint64                     // the event's position
+	Stream           engine.StreamInfo          // that holds it
+	MistypedSubjects []string                   // subjects of messages of the account that belonged to none, and were removed
+	Mentions         func(parts ...[]byte) bool // whether a text speaks of the account
 
-	// Everybody has every partition of the live generation fenced, too: where
+	// FenceAll has every partition of the live generation fenced, too: where
 	// strays may have gone from the stream by an erasure that was cut off, nobody
 	// knows any more of which partitions they were.
-	Everybody bool
+	FenceAll bool
 }
 
-// Clear removes an account from every generation, live, being built, retired or
+// ClearAccount removes an account from every generation, live, being built, retired or
 // given up, and fences whoever has something of it in memory or has read it
 // ahead: all of it must be gone from the stream, so that nothing is read again.
 // Tombstones stay; one is made where the generation would not come by the erased
 // event any more. The ledger has the erasure afterwards. It returns how many rows
 // went. It may be repeated.
-func Clear(ctx context.Context, pool *pgxpool.Pool, c Clearing) (removed int64, err error) {
+func ClearAccount(ctx context.Context, pool *pgxpool.Pool, c AccountErasure) (removed int64, err error) {
 	older, err := readmodel.SelectGenerations(ctx, pool, `WHERE format < $1`, readmodel.FormatCounted)
 	for _, g := range older { // tombstones count
 		if err == nil {
@@ -63,7 +63,7 @@ func Clear(ctx context.Context, pool *pgxpool.Pool, c Clearing) (removed int64, 
 	}
 	err = pg.RetryTx(ctx, pool, func(tx pgx.Tx) error {
 		removed = 0
-		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = '%ds'`, int(clearWait.Seconds()))); err != nil {
+		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = '%ds'`, int(eraseLockTimeout.Seconds()))); err != nil {
 			return err
 		}
 		// In one order with cut-overs, and not with other erasures.
@@ -88,12 +88,12 @@ func Clear(ctx context.Context, pool *pgxpool.Pool, c Clearing) (removed int64, 
 		removed += n
 		_, err = tx.Exec(ctx, `
 INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, stream_created) VALUES ($1, $2, $3, $4, $5)`+rows.LedgerConflict,
-			[16]byte(c.Account), c.At, int64(c.Tomb), c.Stream.Name, c.Stream.Created)
+			[16]byte(c.Account), c.At, int64(c.Position), c.Stream.Name, c.Stream.Created)
 		return err
 	})
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == "55P03" {
-		err = fmt.Errorf("a cut-over, or somebody else's transaction, has held the checkpoints for %v: %w", clearWait, err)
+		err = fmt.Errorf("a cut-over, or somebody else's transaction, has held the checkpoints for %v: %w", eraseLockTimeout, err)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("clear account %s: %w", c.Account, err)
@@ -102,18 +102,18 @@ INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, 
 }
 
 // clear clears one generation.
-func (c *Clearing) clear(ctx context.Context, tx pgx.Tx, g readmodel.Generation) (removed int64, err error) {
+func (c *AccountErasure) clear(ctx context.Context, tx pgx.Tx, g readmodel.Generation) (removed int64, err error) {
 	partition := partitionOf(g, events.AccountSubject(c.Account))
 	// Its own partition, and those of the strays; all of them in a generation that
 	// is being built: what it has read ahead may have gone from the stream before
 	// anybody looked, whatever partition it was of.
 	fence := map[int32]bool{int32(partition): true}
-	for _, subject := range c.Strays {
+	for _, subject := range c.MistypedSubjects {
 		fence[int32(partitionOf(g, subject))] = true
 	}
 	rows, err := tx.Query(ctx, `
 SELECT partition, position FROM export.checkpoints WHERE generation = $1 AND (partition = ANY($2) OR $3) ORDER BY partition FOR UPDATE`,
-		g.Number, slices.Sorted(maps.Keys(fence)), c.Everybody || g.State == readmodel.StateBuilding)
+		g.Number, slices.Sorted(maps.Keys(fence)), c.FenceAll || g.State == readmodel.StateBuilding)
 	if err != nil {
 		return 0, err
 	}
@@ -128,7 +128,7 @@ SELECT partition, position FROM export.checkpoints WHERE generation = $1 AND (pa
 		return 0, err
 	}
 	_, err = tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND (partition = ANY($2) OR $3)`,
-		g.Number, slices.Sorted(maps.Keys(fence)), c.Everybody || g.State == readmodel.StateBuilding)
+		g.Number, slices.Sorted(maps.Keys(fence)), c.FenceAll || g.State == readmodel.StateBuilding)
 	if err != nil {
 		return 0, err
 	}
@@ -149,8 +149,8 @@ DELETE FROM {schema}.account_export WHERE account_id = $1 RETURNING erased_at IS
 		removed++
 	}
 	same := g.Stream.Name == c.Stream.Name && g.Stream.Created.Equal(c.Stream.Created.Truncate(time.Microsecond))
-	if was || g.State == readmodel.StateLive || g.State != readmodel.StateFailed && (!same || reached >= c.Tomb) {
-		if err := c.bury(ctx, tx, g.Number, partition); err != nil {
+	if was || g.State == readmodel.StateLive || g.State != readmodel.StateFailed && (!same || reached >= c.Position) {
+		if err := c.insertTombstone(ctx, tx, g.Number, partition); err != nil {
 			return 0, err
 		}
 	}
@@ -158,10 +158,10 @@ DELETE FROM {schema}.account_export WHERE account_id = $1 RETURNING erased_at IS
 	return removed + n, err
 }
 
-// bury makes the tombstone.
-func (c *Clearing) bury(ctx context.Context, tx pgx.Tx, generation int64, partition int) (err error) {
+// insertTombstone makes the tombstone.
+func (c *AccountErasure) insertTombstone(ctx context.Context, tx pgx.Tx, generation int64, partition int) (err error) {
 	at := events.TimeOf(c.At)
-	change := projections.Change{Row: projections.AccountRow{ID: c.Account, Partition: partition, Position: c.Tomb, ErasedAt: &at},
+	change := projections.Change{Row: projections.AccountRow{ID: c.Account, Partition: partition, Position: c.Position, ErasedAt: &at},
 		Messages: 1, Digest: projections.DigestTombstone(at)}
 	rows.QueueRows(func(sql string, args ...any) {
 		if err == nil {
@@ -171,8 +171,8 @@ func (c *Clearing) bury(ctx context.Context, tx pgx.Tx, generation int64, partit
 	return err
 }
 
-func (c *Clearing) clearStrays(ctx context.Context, tx pgx.Tx, g readmodel.Generation) (removed int64, err error) {
-	positions, err := strays(ctx, tx, g.Number, c.Account, c.Mention)
+func (c *AccountErasure) clearStrays(ctx context.Context, tx pgx.Tx, g readmodel.Generation) (removed int64, err error) {
+	positions, err := mistypedParked(ctx, tx, g.Number, c.Account, c.Mentions)
 	if err != nil || positions == nil {
 		return 0, err
 	}
@@ -192,7 +192,7 @@ func (c *Clearing) clearStrays(ctx context.Context, tx pgx.Tx, g readmodel.Gener
 
 // clearDismissals removes the notes on the account's messages, and the words of
 // those on others' that speak of it.
-func (c *Clearing) clearDismissals(ctx context.Context, tx pgx.Tx) (removed int64, err error) {
+func (c *AccountErasure) clearDismissals(ctx context.Context, tx pgx.Tx) (removed int64, err error) {
 	for _, table := range rows.DismissalTables {
 		tag, err := tx.Exec(ctx, `DELETE FROM export.`+table+` WHERE account_id = $1`, [16]byte(c.Account))
 		if err != nil {
@@ -200,7 +200,7 @@ func (c *Clearing) clearDismissals(ctx context.Context, tx pgx.Tx) (removed int6
 		}
 		removed += tag.RowsAffected()
 	}
-	notes, err := notes(ctx, tx, c.Mention)
+	notes, err := notes(ctx, tx, c.Mentions)
 	if err != nil {
 		return 0, err
 	}
@@ -219,10 +219,10 @@ func partitionOf(g readmodel.Generation, subject string) int {
 	return g.Stream.PartitionOf(&projections.Message{Message: events.Message{Subject: subject}})
 }
 
-// strays are the positions of a generation's parked messages that speak of
+// mistypedParked are the positions of a generation's parked messages that speak of
 // somebody, and whose subject names no account and no tier, or the account where
 // a tier belongs.
-func strays(ctx context.Context, db pg.Querier, generation int64, account events.UUID, mention func(parts ...[]byte) bool) (positions []int64, err error) {
+func mistypedParked(ctx context.Context, db pg.Querier, generation int64, account events.UUID, mention func(parts ...[]byte) bool) (positions []int64, err error) {
 	rows, err := db.Query(ctx, readmodel.InSchema(generation, `
 SELECT position, subject, reason, headers, payload FROM {schema}.parked WHERE account_id IS NULL`))
 	if err != nil {
@@ -265,9 +265,9 @@ type Traces struct {
 	Emails []string
 }
 
-// LookFor says what the tables hold of an account. mention may be nil: then
+// FindTraces says what the tables hold of an account. mention may be nil: then
 // strays and notes are not looked into.
-func LookFor(ctx context.Context, pool *pgxpool.Pool, account events.UUID, mention func(parts ...[]byte) bool) (t Traces, err error) {
+func FindTraces(ctx context.Context, pool *pgxpool.Pool, account events.UUID, mention func(parts ...[]byte) bool) (t Traces, err error) {
 	all, err := readmodel.SelectGenerations(ctx, pool, "")
 	if err != nil {
 		return t, err
@@ -342,19 +342,19 @@ func (t *Traces) look(ctx context.Context, pool *pgxpool.Pool, g readmodel.Gener
 	if mention == nil {
 		return nil
 	}
-	positions, err := strays(ctx, pool, g.Number, account, mention)
+	positions, err := mistypedParked(ctx, pool, g.Number, account, mention)
 	t.Rows += int64(len(positions))
 	return err
 }
 
-// FailBuilding gives up generations that are being built and that an erasure
+// AbandonUnfenceable gives up generations that are being built and that an erasure
 // cannot fence: those that nobody is at work on, and those, of a stream that now
 // begins at first, that would find messages gone which they have yet to read. A
 // roll-back that was cut off is ended. The next rebuild starts anew.
-func FailBuilding(ctx context.Context, pool *pgxpool.Pool, first uint64) (failed []int64, err error) {
+func AbandonUnfenceable(ctx context.Context, pool *pgxpool.Pool, first uint64) (failed []int64, err error) {
 	err = pg.RetryTx(ctx, pool, func(tx pgx.Tx) error {
 		failed = nil
-		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = '%ds'`, int(clearWait.Seconds()))); err != nil {
+		if _, err := tx.Exec(ctx, fmt.Sprintf(`SET LOCAL lock_timeout = '%ds'`, int(eraseLockTimeout.Seconds()))); err != nil {
 			return err
 		}
 		all, err := readmodel.SelectGenerations(ctx, tx, `WHERE state = 'building'`)
@@ -400,7 +400,7 @@ func givenUp(ctx context.Context, tx pgx.Tx, g readmodel.Generation, nobody bool
 	if err != nil || state != readmodel.StateBuilding {
 		return "", err
 	}
-	if g.Reviving() {
+	if g.RollingBack() {
 		if nobody {
 			return readmodel.StateRetired, nil
 		}

@@ -14,7 +14,7 @@ import (
 func SumUp(ctx context.Context, pool *pgxpool.Pool, generation int64, accounts []events.UUID) (map[events.UUID]projections.Digest, error) {
 	out := map[events.UUID]projections.Digest{}
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		all, err := sumUp(ctx, tx, generation, accounts)
+		all, err := computeSums(ctx, tx, generation, accounts)
 		for id, s := range all {
 			out[id] = s.digest
 		}

@@ -43,17 +43,17 @@ ORDER BY a.account_id`+rows.LedgerConflict), generation)
 	return nil
 }
 
-// servedOnce are the generations that are live or were: what is erased in those
+// everLive are the generations that are live or were: what is erased in those
 // was erased here.
-const servedOnce = `WHERE state IN ('live', 'retired') OR state = 'building' AND finished_at IS NOT NULL`
+const everLive = `WHERE state IN ('live', 'retired') OR state = 'building' AND finished_at IS NOT NULL`
 
-// EnterTombstones enters those accounts that are erased in a generation that is
+// BackfillLedger enters those accounts that are erased in a generation that is
 // live or was, and are not on the ledger, and returns how many they were. Of an
 // account with several tombstones it is the live one's, then the newest.
-func EnterTombstones(ctx context.Context, pool *pgxpool.Pool) (entered int64, err error) {
+func BackfillLedger(ctx context.Context, pool *pgxpool.Pool) (entered int64, err error) {
 	err = pg.RetryTx(ctx, pool, func(tx pgx.Tx) error {
 		entered = 0
-		all, err := readmodel.SelectGenerations(ctx, tx, servedOnce)
+		all, err := readmodel.SelectGenerations(ctx, tx, everLive)
 		if err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func RemoveErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID)
 		if _, err := tx.Exec(ctx, `SELECT FROM export.generations ORDER BY generation FOR SHARE`); err != nil {
 			return err
 		}
-		all, err := readmodel.SelectGenerations(ctx, tx, servedOnce)
+		all, err := readmodel.SelectGenerations(ctx, tx, everLive)
 		if err != nil {
 			return err
 		}
@@ -146,10 +146,10 @@ SELECT account_id FROM {schema}.account_export WHERE account_id = ANY($1) AND `+
 	})
 }
 
-// NeverErasedHere lists those of the accounts that the live generation serves, and
+// ServedNeverErased lists those of the accounts that the live generation serves, and
 // that no generation that was live has as erased.
-func NeverErasedHere(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) ([]events.UUID, error) {
-	g, err := readmodel.Live(ctx, pool)
+func ServedNeverErased(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) ([]events.UUID, error) {
+	g, err := readmodel.LiveGeneration(ctx, pool)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func NeverErasedHere(ctx context.Context, pool *pgxpool.Pool, accounts []events.
 	if err != nil {
 		return nil, fmt.Errorf("look for accounts that are served: %w", err)
 	}
-	all, err := readmodel.SelectGenerations(ctx, pool, servedOnce)
+	all, err := readmodel.SelectGenerations(ctx, pool, everLive)
 	if err != nil {
 		return nil, err
 	}
@@ -301,15 +301,15 @@ SELECT count(*) FILTER (WHERE fresh) FROM entered`, ids, times, positions, strea
 	return entered, nil
 }
 
-// Ledger says how the ledger of erasures is kept.
-type Ledger struct {
+// LedgerStatus says how the ledger of erasures is kept.
+type LedgerStatus struct {
 	Erasures int64
 	Exported *time.Time    // when it was exported last
 	Age      time.Duration // of that export, or of the first entry where there is none; 0 without entries
 }
 
-// LookAtLedger reads how the ledger is kept, by the database's clock.
-func LookAtLedger(ctx context.Context, db pg.Querier) (l Ledger, err error) {
+// ReadLedgerStatus reads how the ledger is kept, by the database's clock.
+func ReadLedgerStatus(ctx context.Context, db pg.Querier) (l LedgerStatus, err error) {
 	var seconds float64
 	err = db.QueryRow(ctx, `
 SELECT l.n, x.exported_at, CASE WHEN l.n = 0 THEN 0 ELSE extract(epoch FROM now() - coalesce(x.exported_at, l.first))::float8 END

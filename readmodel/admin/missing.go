@@ -33,7 +33,7 @@ func FindMissing(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo
 		err = readmodel.ErrNotFound
 	}
 	if pg.IsUndefinedTable(err) {
-		return m, fmt.Errorf("%w: %w", readmodel.ErrSchema, err)
+		return m, fmt.Errorf("%w: %w", readmodel.ErrSchemaOutdated, err)
 	}
 	if err != nil {
 		return m, fmt.Errorf("read what stream %s is missing: %w", info.Name, err)
@@ -55,9 +55,9 @@ SELECT lower(r), upper(r) - 1 FROM export.missing, unnest(`+column+`) AS r WHERE
 	})
 }
 
-// Known are the positions that were missing when the stream was taken on, or
+// KnownMissing are the positions that were missing when the stream was taken on, or
 // were accepted as lost, whether the server counts those as gone or not.
-func Known(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo) (engine.Ranges, error) {
+func KnownMissing(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo) (engine.Ranges, error) {
 	known, err := readRanges(ctx, pool, info, "known")
 	if err != nil {
 		return nil, fmt.Errorf("read what stream %s is missing: %w", info.Name, err)
@@ -78,9 +78,9 @@ func bounds(r engine.Ranges) (first, last []int64) {
 	return first, last
 }
 
-// TakeOn notes what a stream is missing that was not looked at before: gone, of
+// RecordMissing notes what a stream is missing that was not looked at before: gone, of
 // the same answer of the server as info. Of several who do so the first counts.
-func TakeOn(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, gone engine.Ranges) error {
+func RecordMissing(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, gone engine.Ranges) error {
 	first, last := bounds(gone)
 	_, err := pool.Exec(ctx, `
 INSERT INTO export.missing (stream_name, stream_created, explained, known) VALUES ($1, $2, $3, `+multirange("$4", "$5")+`)
@@ -91,11 +91,11 @@ ON CONFLICT DO NOTHING`, info.Name, info.Created, int64(info.Missing()), first, 
 	return nil
 }
 
-// BookRemovals notes that the messages at these positions are about to be
+// RecordRemovals notes that the messages at these positions are about to be
 // removed, all of them: to be called before, and committed when it returns. What
 // somebody has noted already counts once. Whoever is killed then has explained
 // messages that are still there, until somebody removes them.
-func BookRemovals(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, positions []uint64) error {
+func RecordRemovals(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, positions []uint64) error {
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		var stream int32
 		err := tx.QueryRow(ctx, `
@@ -128,15 +128,15 @@ INSERT INTO export.removals (stream, position) SELECT $1, unnest($2::bigint[]) O
 // Unexplained are those of the positions that are neither known to be missing,
 // or accepted as lost, nor an erasure's. The server's answer is of before.
 func Unexplained(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, gone engine.Ranges) (engine.Ranges, error) {
-	known, err := Known(ctx, pool, info)
+	known, err := KnownMissing(ctx, pool, info)
 	if err != nil {
 		return nil, err
 	}
-	return NotRemoved(ctx, pool, info, gone.Without(known))
+	return WithoutRemovals(ctx, pool, info, gone.Without(known))
 }
 
-// NotRemoved are those of the positions that no erasure has noted.
-func NotRemoved(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, left engine.Ranges) (engine.Ranges, error) {
+// WithoutRemovals are those of the positions that no erasure has noted.
+func WithoutRemovals(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, left engine.Ranges) (engine.Ranges, error) {
 	if len(left) == 0 {
 		return nil, nil
 	}
@@ -158,10 +158,10 @@ WHERE stream_name = $1 AND stream_created = $2 AND position BETWEEN $3 AND $4 OR
 	return left.Without(ours.Union(nil)), nil
 }
 
-// NoteExplained raises how many messages may be missing, where each of them is
+// RaiseExplained raises how many messages may be missing, where each of them is
 // accounted for: some that the server counted as there were accepted as lost,
 // and it counts them as gone by now.
-func NoteExplained(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo) error {
+func RaiseExplained(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo) error {
 	_, err := pool.Exec(ctx, `
 UPDATE export.missing SET explained = greatest(explained, $3) WHERE stream_name = $1 AND stream_created = $2`,
 		info.Name, info.Created, int64(info.Missing()))
@@ -171,9 +171,9 @@ UPDATE export.missing SET explained = greatest(explained, $3) WHERE stream_name 
 	return nil
 }
 
-// NoteUndelivered notes the positions that the server counts as there and does
+// SetUndelivered notes the positions that the server counts as there and does
 // not deliver, in the place of those that were noted before.
-func NoteUndelivered(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, those engine.Ranges) error {
+func SetUndelivered(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, those engine.Ranges) error {
 	first, last := bounds(those)
 	_, err := pool.Exec(ctx, `
 UPDATE export.missing SET undelivered = `+multirange("$3", "$4")+` WHERE stream_name = $1 AND stream_created = $2`,

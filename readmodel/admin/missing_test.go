@@ -46,11 +46,11 @@ func TestRemovalsAreNotedOnce(t *testing.T) {
 	if _, err := admin.FindMissing(ctx, pool, info); !errors.Is(err, readmodel.ErrNotFound) {
 		t.Fatalf("before: %v", err)
 	}
-	if err := admin.BookRemovals(ctx, pool, info, []uint64{60}); err == nil {
+	if err := admin.RecordRemovals(ctx, pool, info, []uint64{60}); err == nil {
 		t.Error("removals of a stream that was not taken on are noted")
 	}
 	for range 2 {
-		if err := admin.TakeOn(ctx, pool, info, gone); err != nil {
+		if err := admin.RecordMissing(ctx, pool, info, gone); err != nil {
 			t.Fatal(err)
 		}
 		info.Messages, gone = 0, nil // who comes later does not count
@@ -66,7 +66,7 @@ func TestRemovalsAreNotedOnce(t *testing.T) {
 			for p := uint64(60); p < 70+uint64(i); p++ {
 				positions = append(positions, p)
 			}
-			if err := admin.BookRemovals(ctx, pool, info, positions); err != nil {
+			if err := admin.RecordRemovals(ctx, pool, info, positions); err != nil {
 				t.Error(err)
 			}
 		})
@@ -80,7 +80,7 @@ func TestRemovalsAreNotedOnce(t *testing.T) {
 	}
 	other := info
 	other.Created = created.Add(time.Second)
-	if err := admin.TakeOn(ctx, pool, other, nil); err != nil {
+	if err := admin.RecordMissing(ctx, pool, other, nil); err != nil {
 		t.Fatal(err)
 	}
 	if those := unexplained(t, pool, other, engine.RangesOf(60, 61)); those != "60–61" {
@@ -95,16 +95,16 @@ func TestWhatIsAcceptedIsKnown(t *testing.T) {
 	ctx := t.Context()
 	pool, _ := readmodeltest.Open(t)
 	info := engine.StreamInfo{Name: "S", Created: time.Now(), First: 1, Last: 100, Messages: 100}
-	if err := admin.TakeOn(ctx, pool, info, nil); err != nil {
+	if err := admin.RecordMissing(ctx, pool, info, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := admin.BookRemovals(ctx, pool, info, []uint64{1, 2, 3, 4}); err != nil {
+	if err := admin.RecordRemovals(ctx, pool, info, []uint64{1, 2, 3, 4}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := pool.Exec(ctx, `UPDATE export.removals SET booked_at = now() - interval '2 days' WHERE position = 4`); err != nil {
 		t.Fatal(err)
 	}
-	if err := admin.NoteUndelivered(ctx, pool, info, engine.RangesOf(90)); err != nil {
+	if err := admin.SetUndelivered(ctx, pool, info, engine.RangesOf(90)); err != nil {
 		t.Fatal(err)
 	}
 	if m := missing(t, pool, info); m.Explained != 4 || m.Undelivered.String() != "90" {
@@ -118,18 +118,18 @@ func TestWhatIsAcceptedIsKnown(t *testing.T) {
 	if m := missing(t, pool, info); m.Explained != 4 || len(m.Undelivered) > 0 {
 		t.Errorf("accepted: %+v, want 3 and the one that is yet to be removed", m)
 	}
-	known, err := admin.Known(ctx, pool, info)
+	known, err := admin.KnownMissing(ctx, pool, info)
 	if err != nil || known.String() != "1–2, 50, 90" {
 		t.Errorf("known are %v, %v", known, err)
 	}
 	if those := unexplained(t, pool, info, engine.RangesOf(1, 2, 3, 4, 50, 90)); those != "4" {
 		t.Errorf("unexplained are %s", those)
 	}
-	if err := admin.BookRemovals(ctx, pool, info, []uint64{3, 4}); err != nil {
+	if err := admin.RecordRemovals(ctx, pool, info, []uint64{3, 4}); err != nil {
 		t.Fatal(err)
 	}
 	info.Messages = 94
-	if err := admin.NoteExplained(ctx, pool, info); err != nil {
+	if err := admin.RaiseExplained(ctx, pool, info); err != nil {
 		t.Fatal(err)
 	}
 	if m := missing(t, pool, info); m.Explained != 6 {

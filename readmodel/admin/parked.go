@@ -75,7 +75,7 @@ func (f *ParkedFilter) takes() func(reason string) bool {
 // meant, in stream order, without headers and payload, at most limit of them.
 // The pages are read one after the other: what is parked meanwhile may be in.
 func ListParked(ctx context.Context, pool *pgxpool.Pool, f ParkedFilter, limit int, each func(Parked) error) error {
-	g, err := readmodel.Live(ctx, pool)
+	g, err := readmodel.LiveGeneration(ctx, pool)
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ WHERE stream_name = $1 AND stream_created = $2 AND position BETWEEN $3 AND $4 OR
 // [accountexport/readmodel.ErrNotFound] where none is parked at the position.
 func FindParked(ctx context.Context, pool *pgxpool.Pool, position uint64) (Parked, error) {
 	p := Parked{Position: position}
-	g, err := readmodel.Live(ctx, pool)
+	g, err := readmodel.LiveGeneration(ctx, pool)
 	if err != nil {
 		return p, err
 	}

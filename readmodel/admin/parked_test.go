@@ -78,11 +78,11 @@ func TestABadDeployIsGroupedAndDismissed(t *testing.T) {
 		t.Fatalf("%v, %v", groups, err)
 	}
 	took("grouped")
-	choose := func(f admin.ParkedFilter, want int) *admin.ParkedChoice {
+	choose := func(f admin.ParkedFilter, want int) *admin.ParkedSelection {
 		t.Helper()
-		c, err := admin.ChooseParked(t.Context(), pool, f)
-		if err != nil || len(c.Those) != want || c.Of != n+n/10 {
-			t.Fatalf("%+v: %d of %d chosen, want %d of %d: %v", f, len(c.Those), c.Of, want, n+n/10, err)
+		c, err := admin.SelectParked(t.Context(), pool, f)
+		if err != nil || len(c.Messages) != want || c.Total != n+n/10 {
+			t.Fatalf("%+v: %d of %d chosen, want %d of %d: %v", f, len(c.Messages), c.Total, want, n+n/10, err)
 		}
 		return &c
 	}
@@ -139,7 +139,7 @@ func TestDismissingOfAnotherStream(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	readmodeltest.Acquire(t, s)
 	badDeploy(t, pool, 100)
-	c, err := admin.ChooseParked(t.Context(), pool, admin.ParkedFilter{})
+	c, err := admin.SelectParked(t.Context(), pool, admin.ParkedFilter{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 				within, cancel = context.WithTimeout(ctx, time.Duration(r.IntN(60))*time.Millisecond)
 			}
 			defer cancel()
-			c, err := admin.ChooseParked(within, pool, f)
+			c, err := admin.SelectParked(within, pool, f)
 			if err != nil {
 				return 0
 			}
@@ -214,7 +214,7 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 		for id := range heard {
 			// A row that says what went into it, and is right, is left alone.
 			_, _ = pool.Exec(ctx, `UPDATE export_g1.account_export SET counted_at = NULL WHERE account_id = $1`, [16]byte(id))
-			if _, err := admin.SwapAccounts(ctx, pool, []events.UUID{id}, false, log.Read); err == nil {
+			if _, err := admin.RefoldAccounts(ctx, pool, []events.UUID{id}, false, log.Read); err == nil {
 				return 1
 			}
 			break
@@ -247,7 +247,7 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 	stop()
 	wg.Wait()
 	countsAreRight(t, pool, 1, 2)
-	c, err := admin.ChooseParked(t.Context(), pool, admin.ParkedFilter{})
+	c, err := admin.SelectParked(t.Context(), pool, admin.ParkedFilter{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,11 +261,11 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 	if did[8] == 0 || did[0]+did[2]+did[4]+did[6] == 0 || did[1]+did[3]+did[5]+did[7] == 0 {
 		t.Errorf("too little was done: %v", did)
 	}
-	t.Logf("%d parked; dismissed and taken back %v", c.Of, did)
+	t.Logf("%d parked; dismissed and taken back %v", c.Total, did)
 }
 
 // counting are the parked messages that count.
 func counting(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
-	st, err := admin.Inspect(ctx, pool)
+	st, err := admin.ReadStatus(ctx, pool)
 	return st.Parked, err
 }

@@ -15,16 +15,16 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// StandStill pauses projecting: once it has returned, no checkpoint of any
-// generation moves, whichever program would move it, until [GoOn]. It waits for
+// Pause pauses projecting: once it has returned, no checkpoint of any
+// generation moves, whichever program would move it, until [Resume]. It waits for
 // the transactions at hand. Where it is paused already, since when and by whom
 // stays, and so does the note unless there is another one. On an error nothing
 // has changed.
-func StandStill(ctx context.Context, pool *pgxpool.Pool, by, note string) (p engine.Pause, already bool, err error) {
+func Pause(ctx context.Context, pool *pgxpool.Pool, by, note string) (p engine.Pause, already bool, err error) {
 	began := time.Now()
 	for {
 		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-			p, already, err = standStill(ctx, tx, by, note)
+			p, already, err = pauseTx(ctx, tx, by, note)
 			return err
 		})
 		// What holds it up may be cut off by its successor, or stand in a circle
@@ -33,9 +33,9 @@ func StandStill(ctx context.Context, pool *pgxpool.Pool, by, note string) (p eng
 		if !errors.As(err, &pg) || pg.Code != "55P03" && pg.Code != "40P01" && pg.Code != "40001" {
 			break
 		}
-		if time.Since(began) > standStillWithin {
+		if time.Since(began) > pauseTimeout {
 			err = fmt.Errorf("somebody's transaction, or a cut-over, has held the checkpoints for %v; run the same command again: %w",
-				standStillWithin, err)
+				pauseTimeout, err)
 			break
 		}
 	}
@@ -46,11 +46,11 @@ func StandStill(ctx context.Context, pool *pgxpool.Pool, by, note string) (p eng
 	return p, already, nil
 }
 
-// standStillWithin is how long whoever holds a checkpoint is waited for.
-const standStillWithin = 30 * time.Second
+// pauseTimeout is how long whoever holds a checkpoint is waited for.
+const pauseTimeout = 30 * time.Second
 
-func standStill(ctx context.Context, tx pgx.Tx, by, note string) (p engine.Pause, already bool, err error) {
-	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, pg.Milliseconds(standStillWithin)); err != nil {
+func pauseTx(ctx context.Context, tx pgx.Tx, by, note string) (p engine.Pause, already bool, err error) {
+	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, pg.Milliseconds(pauseTimeout)); err != nil {
 		return p, false, err
 	}
 	// Before any checkpoint, as cut-overs do.
@@ -72,8 +72,8 @@ RETURNING paused_at, paused_by, note, xmax <> 0`, by, note).Scan(&p.Since, &p.By
 	return p, already, nil
 }
 
-// GoOn ends the pause, and says which it was; nil where there was none.
-func GoOn(ctx context.Context, pool *pgxpool.Pool) (was *engine.Pause, err error) {
+// Resume ends the pause, and says which it was; nil where there was none.
+func Resume(ctx context.Context, pool *pgxpool.Pool) (was *engine.Pause, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		was = &engine.Pause{}
 		err := tx.QueryRow(ctx, `DELETE FROM export.pause RETURNING paused_at, paused_by, note`).Scan(&was.Since, &was.By, &was.Note)

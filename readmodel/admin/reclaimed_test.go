@@ -28,7 +28,7 @@ func TestLostRowEndedForAnother(t *testing.T) {
 	}
 	readmodeltest.Nothing(t, pool, `DELETE FROM export_g1.account_export WHERE account_id = '`+some.String()+`'`)
 	readmodeltest.EndForAnother(t, pool, "export.checkpoints", "40P01", 1)
-	done, err := admin.SwapAccounts(t.Context(), pool, []events.UUID{some}, false, log.Read)
+	done, err := admin.RefoldAccounts(t.Context(), pool, []events.UUID{some}, false, log.Read)
 	if err != nil || len(done.Changed) != 1 {
 		t.Errorf("%+v, %v", done, err)
 	}
@@ -50,7 +50,7 @@ func TestRollbackWaitsForItself(t *testing.T) {
 	if err := admin.Cutover(t.Context(), pool, 1, 2, false, func(context.Context) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	reviver := store.NewReviver(pool, "reviver", 1, readmodeltest.Quiet)
+	reviver := store.NewRollback(pool, "reviver", 1, readmodeltest.Quiet)
 	defer reviver.Close(context.Background())
 	source := &readmodeltest.Growing{MessageLog: log}
 	p := engine.New(source, reviver, engine.Options{Logger: readmodeltest.Quiet})
@@ -71,7 +71,7 @@ func TestRollbackWaitsForItself(t *testing.T) {
 	}
 	// The projector of the live generation and the roll-back see more messages.
 	source.MessageLog = whole
-	if _, err := admin.Clear(t.Context(), pool, admin.Clearing{Account: some, Tomb: 1, Stream: readmodeltest.Stream, Mention: func(...[]byte) bool { return false }}); err != nil {
+	if _, err := admin.ClearAccount(t.Context(), pool, admin.AccountErasure{Account: some, Position: 1, Stream: readmodeltest.Stream, Mentions: func(...[]byte) bool { return false }}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -30,10 +30,10 @@ type PartitionStatus struct {
 	Owner string
 }
 
-// Inspect reads the status of the live generation.
-func Inspect(ctx context.Context, db pg.Querier) (Status, error) {
+// ReadStatus reads the status of the live generation.
+func ReadStatus(ctx context.Context, db pg.Querier) (Status, error) {
 	var st Status
-	g, err := readmodel.Live(ctx, db)
+	g, err := readmodel.LiveGeneration(ctx, db)
 	if err != nil {
 		return st, err
 	}
@@ -89,7 +89,7 @@ WHERE d.stream_name = $1 AND d.stream_created = $2`), g.Stream.Name, g.Stream.Cr
 // live replica owns are its, too, where it has been one for longest: so all
 // replicas' counts add up to all there are.
 func CountParked(ctx context.Context, pool *pgxpool.Pool, replica string) (n int64, err error) {
-	g, err := readmodel.Live(ctx, pool)
+	g, err := readmodel.LiveGeneration(ctx, pool)
 	if err != nil {
 		return 0, err
 	}
@@ -110,7 +110,7 @@ WHERE p.partition IN (
 // CountDismissed counts the parked messages of the live generation that were
 // dismissed.
 func CountDismissed(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
-	g, err := readmodel.Live(ctx, pool)
+	g, err := readmodel.LiveGeneration(ctx, pool)
 	if err != nil {
 		return 0, err
 	}
@@ -120,7 +120,7 @@ func CountDismissed(ctx context.Context, pool *pgxpool.Pool) (n int64, err error
 // CountAccounts counts the accounts of the live generation that were heard of
 // and not erased. It reads all of them.
 func CountAccounts(ctx context.Context, pool *pgxpool.Pool) (n int64, err error) {
-	g, err := readmodel.Live(ctx, pool)
+	g, err := readmodel.LiveGeneration(ctx, pool)
 	if err != nil {
 		return 0, err
 	}
@@ -133,10 +133,10 @@ func CountAccounts(ctx context.Context, pool *pgxpool.Pool) (n int64, err error)
 
 // Member is a replica that shares the live generation's partitions.
 type Member struct {
-	Name       string
-	JoinedAt   time.Time
-	Silent     time.Duration // since it was last seen
-	Partitions int
+	Name           string
+	JoinedAt       time.Time
+	SinceHeartbeat time.Duration // since it was last seen
+	Partitions     int
 }
 
 func listMembers(ctx context.Context, db pg.Querier, generation int64) ([]Member, error) {
@@ -150,7 +150,7 @@ FROM export.members m ORDER BY m.joined_at, m.member`, generation)
 	members, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (m Member, err error) {
 		var silent float64
 		err = r.Scan(&m.Name, &m.JoinedAt, &silent, &m.Partitions)
-		m.Silent = max(0, time.Duration(silent*float64(time.Second)))
+		m.SinceHeartbeat = max(0, time.Duration(silent*float64(time.Second)))
 		return m, err
 	})
 	if err != nil {

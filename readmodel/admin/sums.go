@@ -26,9 +26,9 @@ type Sum struct {
 	Digest   projections.Digest
 }
 
-// Sums reads what the live generation's rows say; accounts never heard of are
+// ReadSums reads what the live generation's rows say; accounts never heard of are
 // not in it.
-func Sums(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) (map[events.UUID]Sum, error) {
+func ReadSums(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) (map[events.UUID]Sum, error) {
 	g, err := countedLive(ctx, pool)
 	if err != nil {
 		return nil, err
@@ -60,8 +60,8 @@ func (s Sum) says(messages, high, low *int64) Sum {
 	return s
 }
 
-// Flushed takes on what a flush of the account says of it.
-func (s *Sum) Flushed(c *projections.Change) {
+// AddChange takes on what a flush of the account says of it.
+func (s *Sum) AddChange(c *projections.Change) {
 	s.Position = c.Row.Position
 	if c.New || c.Replaces { // then it is all there is
 		s.Messages, s.Digest = c.Messages, c.Digest
@@ -72,18 +72,18 @@ func (s *Sum) Flushed(c *projections.Change) {
 
 // countedLive is the live generation, with room in its rows for a count.
 func countedLive(ctx context.Context, pool *pgxpool.Pool) (readmodel.Generation, error) {
-	g, err := readmodel.Live(ctx, pool)
+	g, err := readmodel.LiveGeneration(ctx, pool)
 	if err == nil && g.Format < readmodel.FormatCounted {
 		err = readmodel.AddCountColumns(ctx, pool, g.Number)
 	}
 	return g, err
 }
 
-// NoteSums has rows of the live generation say what a fold of their accounts'
+// RecordSums has rows of the live generation say what a fold of their accounts'
 // messages has found, where they say nothing, are at the fold's position, and
 // all that is stored has the fold's digest. It returns the accounts of which
 // something else is stored.
-func NoteSums(ctx context.Context, pool *pgxpool.Pool, folded map[events.UUID]Sum) (other []events.UUID, err error) {
+func RecordSums(ctx context.Context, pool *pgxpool.Pool, folded map[events.UUID]Sum) (other []events.UUID, err error) {
 	g, err := countedLive(ctx, pool)
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func NoteSums(ctx context.Context, pool *pgxpool.Pool, folded map[events.UUID]Su
 func noteSome(ctx context.Context, pool *pgxpool.Pool, generation int64, ids []events.UUID, folded map[events.UUID]Sum) (other []events.UUID, err error) {
 	var have map[events.UUID]*stored
 	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		have, err = sumUp(ctx, tx, generation, ids)
+		have, err = computeSums(ctx, tx, generation, ids)
 		return err
 	})
 	if err != nil {
@@ -117,7 +117,7 @@ func noteSome(ctx context.Context, pool *pgxpool.Pool, generation int64, ids []e
 	for _, id := range ids {
 		want, is := folded[id], have[id]
 		switch {
-		case is == nil, is.position != want.Position, is.says.Messages > 0:
+		case is == nil, is.position != want.Position, is.recorded.Messages > 0:
 		case is.digest != want.Digest:
 			other = append(other, id)
 		default:
@@ -149,7 +149,7 @@ type stored struct {
 	minor    int
 	erased   bool
 	digest   projections.Digest // of what is stored
-	says     Sum                // what the row says itself
+	recorded Sum                // what the row says itself
 	facts    Facts
 	extent   projections.Extent
 	beside   int      // bytes of what waits and is parked
@@ -164,8 +164,8 @@ type Facts struct {
 	Items                                       uint64 // a sum over the directory of items
 }
 
-// Flushed takes on what a flush of the account has changed.
-func (f *Facts) Flushed(c *projections.Change) {
+// AddChange takes on what a flush of the account has changed.
+func (f *Facts) AddChange(c *projections.Change) {
 	if c.New || c.Replaces { // then it is all there is
 		f.Items = 0
 	}
@@ -181,9 +181,9 @@ func itemSum(section projections.SectionKind, item, page string) uint64 {
 	return h.Sum64()
 }
 
-// sumUp reads all that a generation stores of some accounts, page by page. It
+// computeSums reads all that a generation stores of some accounts, page by page. It
 // wants a snapshot, or that nobody else writes.
-func sumUp(ctx context.Context, tx pgx.Tx, generation int64, accounts []events.UUID) (map[events.UUID]*stored, error) {
+func computeSums(ctx context.Context, tx pgx.Tx, generation int64, accounts []events.UUID) (map[events.UUID]*stored, error) {
 	out := map[events.UUID]*stored{}
 	u := summing{ctx: ctx, tx: tx, generation: generation, ids: uuids(accounts)}
 	var id [16]byte
@@ -208,7 +208,7 @@ FROM {schema}.account_export WHERE account_id = ANY($1)`,
 				r.ErasedAt = &at
 			}
 			if says != nil && uint64(*says) == r.Position {
-				s.says = Sum{Position: r.Position}.says(messages, high, low)
+				s.recorded = Sum{Position: r.Position}.says(messages, high, low)
 			}
 			s.digest, s.extent = projections.DigestRow(&r), projections.ExtentOf(&r)
 			out[id] = s

@@ -73,7 +73,7 @@ func TestCountOfAnotherPositionIsNone(t *testing.T) {
 	}
 	row := func(when string, messages uint64) {
 		t.Helper()
-		sums, err := admin.Sums(t.Context(), pool, []events.UUID{a.Id})
+		sums, err := admin.ReadSums(t.Context(), pool, []events.UUID{a.Id})
 		if err != nil || sums[a.Id].Messages != messages || sums[a.Id].Position != a.At {
 			t.Errorf("%s: %+v, %v; want %d messages at %d", when, sums[a.Id], err, messages, a.At)
 		}
@@ -100,7 +100,7 @@ func TestCountOfAnotherPositionIsNone(t *testing.T) {
 	}
 	note := func(s admin.Sum) []events.UUID {
 		t.Helper()
-		other, err := admin.NoteSums(t.Context(), pool, map[events.UUID]admin.Sum{a.Id: s})
+		other, err := admin.RecordSums(t.Context(), pool, map[events.UUID]admin.Sum{a.Id: s})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +118,7 @@ func TestCountOfAnotherPositionIsNone(t *testing.T) {
 	row("a fold has come to the same", 4)
 	rename() // by a state that was in memory all the time
 	row("written since", 5)
-	sums, err := admin.Sums(t.Context(), pool, []events.UUID{a.Id})
+	sums, err := admin.ReadSums(t.Context(), pool, []events.UUID{a.Id})
 	if err != nil {
 		t.Fatal(err)
 	}

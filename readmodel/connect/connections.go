@@ -37,60 +37,60 @@ func (c connections) free() (n int, by string) {
 // What a program leaves of the connections that are free.
 const (
 	spareConnections = 3 // for whoever looks at it, as `projector status` does
-	shareOfFree      = 4 // at most one in so many, for replicas that are yet to come
+	freeFraction     = 4 // at most one in so many, for replicas that are yet to come
 )
 
-// Claim is how many connections a program wants.
-type Claim struct {
-	Wanted, Least int  // of its pool
-	Beside        int  // the pool: sessions of its own
-	Told          bool // Wanted is what its user said: as many, where there is room
+// PoolSizing is how many connections a program wants.
+type PoolSizing struct {
+	Max, Min int  // of its pool
+	Extra    int  // the pool: sessions of its own
+	Explicit bool // Wanted is what its user said: as many, where there is room
 }
 
-// size is that of the pool; an [ErrUnfit] where there is no room for the least.
-func (c Claim) size(of connections) (int, error) {
+// size is that of the pool; an [ErrMisconfigured] where there is no room for the least.
+func (c PoolSizing) size(of connections) (int, error) {
 	free, by := of.free()
-	if free < c.Least+c.Beside {
-		return 0, unfit(fmt.Sprintf("there is no room for this program's connections: it needs %d at least, and %s. "+
-			"A higher limit, fewer programs, or smaller pools of the others (pool_max_conns) would do", c.Least+c.Beside, by))
+	if free < c.Min+c.Extra {
+		return 0, misconfigured(fmt.Sprintf("there is no room for this program's connections: it needs %d at least, and %s. "+
+			"A higher limit, fewer programs, or smaller pools of the others (pool_max_conns) would do", c.Min+c.Extra, by))
 	}
 	most := free - spareConnections
-	if !c.Told {
-		most /= shareOfFree
+	if !c.Explicit {
+		most /= freeFraction
 	}
-	most -= c.Beside
-	return min(c.Wanted, max(c.Least, most)), nil
+	most -= c.Extra
+	return min(c.Max, max(c.Min, most)), nil
 }
 
 const (
-	roomWait  = 5 * time.Second // for connections that are just being ended, and for others that begin
-	roomAgain = 200 * time.Millisecond
+	connectionWait          = 5 * time.Second // for connections that are just being ended, and for others that begin
+	connectionRetryInterval = 200 * time.Millisecond
 )
 
 // OpenPool opens a pool for as many connections as there is room for, and all of
 // them: so each program that begins sees what the others take. One begins after
 // the other. Where a pooler is in between its limits count, and where the server
 // cannot be reached nothing is known of it: then the pool has what is wanted, and
-// connects when first used. An [ErrUnfit] is that there is no room.
-func (l *Link) OpenPool(ctx context.Context, cfg *pgxpool.Config, c Claim, log *slog.Logger) (*pgxpool.Pool, error) {
-	cfg.MaxConns = int32(c.Wanted)
-	if !l.straight {
+// connects when first used. An [ErrMisconfigured] is that there is no room.
+func (l *Connector) OpenPool(ctx context.Context, cfg *pgxpool.Config, c PoolSizing, log *slog.Logger) (*pgxpool.Pool, error) {
+	cfg.MaxConns = int32(c.Max)
+	if !l.unpooled {
 		return pgxpool.NewWithConfig(ctx, cfg)
 	}
-	conn, err := whenThereIsRoom(ctx, l.Pool)
+	conn, err := connectWhenFree(ctx, l.Pool)
 	switch {
-	case errors.Is(err, ErrUnfit):
+	case errors.Is(err, ErrMisconfigured):
 		return nil, named("DATABASE_URL", err)
 	case err != nil:
 		return pgxpool.NewWithConfig(ctx, cfg)
 	}
-	defer pg.CloseSoon(ctx, conn) // and so the lock goes
+	defer pg.CloseWithTimeout(ctx, conn) // and so the lock goes
 	size, err := l.claim(ctx, conn, c)
 	if err != nil {
 		return nil, named("DATABASE_URL", err)
 	}
-	if size < c.Wanted {
-		log.Warn("there is room for fewer connections to PostgreSQL than this program would have", "connections", size+c.Beside, "wanted", c.Wanted+c.Beside)
+	if size < c.Max {
+		log.Warn("there is room for fewer connections to PostgreSQL than this program would have", "connections", size+c.Extra, "wanted", c.Max+c.Extra)
 	}
 	cfg.MaxConns, cfg.MinConns, cfg.HealthCheckPeriod = int32(size), int32(size), 5*time.Second
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
@@ -102,29 +102,29 @@ func (l *Link) OpenPool(ctx context.Context, cfg *pgxpool.Config, c Claim, log *
 
 // claim waits for its turn and for room; a turn that does not come is done
 // without.
-func (l *Link) claim(ctx context.Context, conn *pgx.Conn, c Claim) (size int, err error) {
-	deadline, mine := time.Now().Add(roomWait), false
+func (l *Connector) claim(ctx context.Context, conn *pgx.Conn, c PoolSizing) (size int, err error) {
+	deadline, mine := time.Now().Add(connectionWait), false
 	for {
 		if !mine {
 			_ = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('accountexport connections'))`, pgx.QueryExecModeExec).Scan(&mine)
 		}
-		s, gone := look(ctx, conn)
+		s, gone := readServerInfo(ctx, conn)
 		if gone != nil {
-			return c.Wanted, nil // whatever it is, it is told when the pool is used
+			return c.Max, nil // whatever it is, it is told when the pool is used
 		}
 		size, err = c.size(s.connections)
 		if late := time.Now().After(deadline); late || mine && err == nil {
 			return size, err
 		}
-		pg.Sleep(ctx, roomAgain)
+		pg.Sleep(ctx, connectionRetryInterval)
 	}
 }
 
-// whenThereIsRoom connects, and waits a moment for a connection to come free. An
-// [ErrUnfit] is that none has.
-func whenThereIsRoom(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
-	for deadline := time.Now().Add(roomWait); ; pg.Sleep(ctx, roomAgain) {
-		one, cancel := context.WithTimeout(ctx, wayTimeout)
+// connectWhenFree connects, and waits a moment for a connection to come free. An
+// [ErrMisconfigured] is that none has.
+func connectWhenFree(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
+	for deadline := time.Now().Add(connectionWait); ; pg.Sleep(ctx, connectionRetryInterval) {
+		one, cancel := context.WithTimeout(ctx, detectTimeout)
 		conn, err := pgx.ConnectConfig(one, cfg.Copy())
 		cancel()
 		var pg *pgconn.PgError
@@ -134,14 +134,14 @@ func whenThereIsRoom(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error
 		case !errors.As(err, &pg) || pg.Code != "53300": // too_many_connections
 			return nil, fmt.Errorf("connect: %w", err)
 		case time.Now().After(deadline) || ctx.Err() != nil:
-			return nil, unfit(fmt.Sprintf("there is no room for this program's connections, says the server: %s", pg.Message))
+			return nil, misconfigured(fmt.Sprintf("there is no room for this program's connections, says the server: %s", pg.Message))
 		}
 	}
 }
 
 // opened waits, a moment at most, until the pool has all its connections.
 func opened(ctx context.Context, pool *pgxpool.Pool, size int) {
-	ctx, cancel := context.WithTimeout(ctx, roomWait)
+	ctx, cancel := context.WithTimeout(ctx, connectionWait)
 	defer cancel()
 	for int(pool.Stat().TotalConns()-pool.Stat().ConstructingConns()) < size && ctx.Err() == nil {
 		pg.Sleep(ctx, 5*time.Millisecond)

@@ -13,10 +13,10 @@ func TestPoolsTakeWhatThereIs(t *testing.T) {
 	unlimited := func(server, used int) connections {
 		return connections{server: server, serverUsed: used, database: -1, user: -1, databaseUsed: used, userUsed: used}
 	}
-	usual := Claim{Wanted: 12, Least: 3, Beside: 1}
-	told := Claim{Wanted: 50, Least: 3, Beside: 1, Told: true}
+	usual := PoolSizing{Max: 12, Min: 3, Extra: 1}
+	told := PoolSizing{Max: 50, Min: 3, Extra: 1, Explicit: true}
 	for _, test := range []struct {
-		claim   Claim
+		claim   PoolSizing
 		of      connections
 		size    int
 		refused string
@@ -38,7 +38,7 @@ func TestPoolsTakeWhatThereIs(t *testing.T) {
 		switch {
 		case test.refused == "" && (err != nil || size != test.size):
 			t.Errorf("%+v of %+v: %d, %v, want %d", test.claim, test.of, size, err, test.size)
-		case test.refused != "" && (!errors.Is(err, ErrUnfit) || !strings.Contains(err.Error(), test.refused)):
+		case test.refused != "" && (!errors.Is(err, ErrMisconfigured) || !strings.Contains(err.Error(), test.refused)):
 			t.Errorf("%+v of %+v: %d, %v, want %q", test.claim, test.of, size, err, test.refused)
 		}
 	}

@@ -52,7 +52,7 @@ func PoolConfig(url string) (*pgxpool.Config, error) {
 	}
 	dialer := &net.Dialer{Timeout: cfg.ConnConfig.ConnectTimeout, KeepAliveConfig: keepAlive}
 	cfg.ConnConfig.DialFunc = dialer.DialContext
-	cfg.AfterConnect = KnowTypes
+	cfg.AfterConnect = RegisterTypes
 	return cfg, nil
 }
 

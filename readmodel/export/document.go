@@ -21,7 +21,7 @@ type Document struct {
 }
 
 // part narrows the document to what was chosen.
-func (d *Document) part(choose Choice) *Document {
+func (d *Document) part(choose RangeFunc) *Document {
 	if d.To = d.size; choose != nil {
 		d.From, d.To = choose(&d.Meta, d.size)
 	}
@@ -55,7 +55,7 @@ func (d *Document) WriteTo(w io.Writer) (int64, error) {
 // Close gives back what the document holds.
 func (d *Document) Close() {
 	if d.spool != nil {
-		d.spool.leave()
+		d.spool.removeReader()
 		d.spool = nil
 	}
 }

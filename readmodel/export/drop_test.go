@@ -23,7 +23,7 @@ func TestDroppingHoldsNoReaderUp(t *testing.T) {
 	if err := a.Commit(readmodeltest.FreeTier); err != nil {
 		t.Fatal(err)
 	}
-	idle := export.NewExports(pool)
+	idle := export.NewReader(pool)
 	_, before := readmodeltest.Read(t, idle, a.Id) // it takes generation 1 for the live one from now on
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
 	own, err := builder.Acquire(t.Context(), readmodeltest.Stream)
@@ -49,14 +49,14 @@ WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
 	}
 	dropped := make(chan error, 1)
 	go func() { dropped <- admin.Drop(t.Context(), pool, 1) }()
-	fresh := export.NewExports(pool)
+	fresh := export.NewReader(pool)
 	for deadline := time.Now().Add(1500 * time.Millisecond); time.Now().Before(deadline); { // it tries twice at least
-		for _, x := range []*export.Exports{idle, fresh} {
+		for _, x := range []*export.Reader{idle, fresh} {
 			if _, doc := readmodeltest.Read(t, x, a.Id); doc != before {
 				t.Fatalf("meanwhile: %s", doc)
 			}
 		}
-		idle = export.NewExports(pool)
+		idle = export.NewReader(pool)
 		export.Believe(idle, readmodel.Generation{Number: 1, Major: 1})
 	}
 	select {

@@ -21,7 +21,7 @@ type State uint8
 
 // The states of an account.
 const (
-	NotHeard   State = iota // no message of the account was consumed yet
+	Unknown    State = iota // no message of the account was consumed yet
 	Incomplete              // heard of, but user, team or the team's tier is missing
 	Complete                // there is a document
 	Erased                  // removed at its owner's wish; a tombstone stays
@@ -56,19 +56,19 @@ func (m Meta) ETag() string {
 	return string(append(b, '"'))
 }
 
-// Errors of [Exports].
+// Errors of [Reader].
 var (
-	ErrBusy = errors.New("read export: no connection, or no room for the document, has come free")
-	ErrSlow = errors.New("read export: the database took too long")
+	ErrBusy    = errors.New("read export: no connection, or no room for the document, has come free")
+	ErrTimeout = errors.New("read export: the database took too long")
 )
 
 // How long a read may wait for its turn, and then for its rows.
 const (
-	turnTimeout = 5 * time.Second
-	readTimeout = 5 * time.Second
+	queueTimeout = 5 * time.Second
+	readTimeout  = 5 * time.Second
 )
 
-// Limits bound what [Exports] hold of documents that are being sent.
+// Limits bound what [Reader] hold of documents that are being sent.
 type Limits struct {
 	Memory int64  // bytes in memory, of documents beyond smallMost; default 64 MiB
 	Dir    string // where what does not fit is put, in files that have no name; default the system's temporary folder
@@ -85,71 +85,71 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Exports reads export documents of the live generation. It is safe for
+// Reader reads export documents of the live generation. It is safe for
 // concurrent use.
 //
 // No read holds a connection or a snapshot at its reader's pace. A document of
 // at most [wholeMost] bytes is read by one statement, which it shares with
 // others that are read at the same time; a larger one in one short snapshot
 // into a spool, from which all who read this version of it are served.
-type Exports struct {
+type Reader struct {
 	pool   *pgxpool.Pool
 	live   atomic.Pointer[queries]
 	sizes  *lru.Cache[events.UUID, int] // of documents when they were read last; large where they are too large for one statement
-	gather *gather
-	near   *spools // of documents that one statement reads
-	far    *spools // of larger ones
-	fills  *room   // connections for those
+	groups *groupReader
+	medium *spoolCache // of documents that one statement reads
+	large  *spoolCache // of larger ones
+	fills  *budget     // connections for those
 
-	pulse    *pulse
-	renewed  renewal
-	comeBack time.Duration // see [comeBack]
+	liveness        *liveness
+	lastReset       renewal
+	reconnectWindow time.Duration // see [reconnectWindow]
 }
 
-// Use is how much of their room documents hold that are being sent, or were a
+// Usage is how much of their room documents hold that are being sent, or were a
 // moment ago and would give way. Documents of up to 16 KiB need none.
-type Use struct {
+type Usage struct {
 	Memory, MemoryLimit int64 // bytes
 	Files, FilesLimit   int64 // bytes
 	Waiting             int   // reads that wait for room
 }
 
-// Uses tells what is held of the room for documents that one statement reads,
+// Usage tells what is held of the room for documents that one statement reads,
 // and of that for larger ones. Neither has any of the other's.
-func (x *Exports) Uses() (medium, large Use) { return x.near.room.uses(), x.far.room.uses() }
+func (x *Reader) Usage() (medium, large Usage) { return x.medium.budget.uses(), x.large.budget.uses() }
 
-func (r *room) uses() Use {
+func (r *budget) uses() Usage {
 	all, free, waiting := r.use()
-	return Use{Memory: all.memory - free.memory, MemoryLimit: all.memory, Files: all.files - free.files, FilesLimit: all.files, Waiting: waiting}
+	return Usage{Memory: all.memory - free.memory, MemoryLimit: all.memory, Files: all.files - free.files, FilesLimit: all.files, Waiting: waiting}
 }
 
-// farLinger is how long a large document stays that nobody reads any more.
-const farLinger = time.Second
+// idleSpoolTTL is how long a large document stays that nobody reads any more.
+const idleSpoolTTL = time.Second
 
 // knownSizes bounds the accounts whose documents' sizes are remembered.
 const knownSizes = 1 << 15
 
-// NewExports reads through the pool. Only the first of the limits counts; the
+// NewReader reads through the pool. Only the first of the limits counts; the
 // zero value has the defaults.
-func NewExports(pool *pgxpool.Pool, limits ...Limits) *Exports {
+func NewReader(pool *pgxpool.Pool, limits ...Limits) *Reader {
 	l := append(limits, Limits{})[0].withDefaults()
 	most := int(pool.Config().MaxConns)
-	x := &Exports{pool: pool, comeBack: comeBack, pulse: newPulse(), fills: newRoom(int64(max(1, most/2)), 0)}
+	x := &Reader{pool: pool, reconnectWindow: reconnectWindow, liveness: newLiveness(), fills: newBudget(int64(max(1, most/2)), 0)}
 	x.sizes, _ = lru.New[events.UUID, int](knownSizes) // fails only for a size below one
-	x.near = newSpools(Limits{Memory: l.Memory / 2, Dir: l.Dir, Files: l.Files / 8}, 0)
+	x.medium = newSpoolCache(Limits{Memory: l.Memory / 2, Dir: l.Dir, Files: l.Files / 8}, 0)
 	pieces := min(l.Memory/2, x.fills.all.memory*pieceMost) // of those who write to files
-	x.far = newSpools(Limits{Memory: l.Memory/2 - pieces, Dir: l.Dir, Files: l.Files - l.Files/8}, farLinger)
-	x.gather = newGather(max(1, most-most/2), x.readTogether)
+	x.large = newSpoolCache(Limits{Memory: l.Memory/2 - pieces, Dir: l.Dir, Files: l.Files - l.Files/8}, idleSpoolTTL)
+	x.groups = newGroupReader(max(1, most-most/2), x.readGroup)
 	return x
 }
 
 // current returns the statements for the generation that was live last, and
 // looks up which is live where none is known or stale is no longer.
-func (x *Exports) current(ctx context.Context, db pg.Querier, stale *queries) (*queries, error) {
+func (x *Reader) current(ctx context.Context, db pg.Querier, stale *queries) (*queries, error) {
 	if q := x.live.Load(); q != nil && q != stale {
 		return q, nil
 	}
-	g, err := readmodel.Live(ctx, db)
+	g, err := readmodel.LiveGeneration(ctx, db)
 	if err != nil {
 		return nil, err
 	}
@@ -158,9 +158,9 @@ func (x *Exports) current(ctx context.Context, db pg.Querier, stale *queries) (*
 	return q, nil
 }
 
-// onLive runs read with the live generation's statements, again where another
+// withLive runs read with the live generation's statements, again where another
 // generation has gone live meanwhile.
-func (x *Exports) onLive(ctx context.Context, db pg.Querier, read func(q *queries) (live bool, err error)) error {
+func (x *Reader) withLive(ctx context.Context, db pg.Querier, read func(q *queries) (live bool, err error)) error {
 	var stale *queries
 	for range 4 {
 		q, err := x.current(ctx, db, stale)
@@ -180,29 +180,29 @@ func (x *Exports) onLive(ctx context.Context, db pg.Querier, read func(q *querie
 }
 
 // Meta reads what there is to know of the account but its document. Errors
-// are those of [Exports.Open].
-func (x *Exports) Meta(ctx context.Context, account events.UUID) (Meta, error) {
+// are those of [Reader.Open].
+func (x *Reader) Meta(ctx context.Context, account events.UUID) (Meta, error) {
 	began := time.Now()
-	f, err := x.gather.get(ctx, request{account: account})
-	return f.meta, x.pulse.turned(err, began)
+	f, err := x.groups.get(ctx, request{account: account})
+	return f.meta, x.liveness.classify(err, began)
 }
 
-// Choice says which bytes of a document are wanted, once it is known of which
+// RangeFunc says which bytes of a document are wanted, once it is known of which
 // version it is and how long; none where from is to.
-type Choice func(m *Meta, size int64) (from, to int64)
+type RangeFunc func(m *Meta, size int64) (from, to int64)
 
 // Open reads the account's document, all of it from one snapshot. The caller
 // closes what is returned; where State is not Complete it has no body. A read
 // waits for its turn; where it has not come within five seconds the error is
 // [ErrBusy], and where the database then takes more than five, or has answered
-// nobody while the turn was waited for, [ErrSlow].
-func (x *Exports) Open(ctx context.Context, account events.UUID) (*Document, error) {
-	return x.OpenPart(ctx, account, nil)
+// nobody while the turn was waited for, [ErrTimeout].
+func (x *Reader) Open(ctx context.Context, account events.UUID) (*Document, error) {
+	return x.OpenRange(ctx, account, nil)
 }
 
-// OpenPart is Open for some of the document; of a large one only that is read.
+// OpenRange is Open for some of the document; of a large one only that is read.
 // The document's ETag tells which version it is of.
-func (x *Exports) OpenPart(ctx context.Context, account events.UUID, choose Choice) (*Document, error) {
+func (x *Reader) OpenRange(ctx context.Context, account events.UUID, choose RangeFunc) (*Document, error) {
 	for {
 		f, err := x.get(ctx, account)
 		switch {
@@ -218,10 +218,10 @@ func (x *Exports) OpenPart(ctx context.Context, account events.UUID, choose Choi
 			d := &Document{Meta: f.meta, size: int64(f.size), body: f.body}
 			return d.part(choose), nil
 		}
-		s, err := x.near.adopt(account, f, grant{})
+		s, err := x.medium.insert(account, f, grant{})
 		f.body = nil // counted as the spool's, or else not to be held
 		if err == errNoRoom {
-			s, err = x.whenThereIsRoom(ctx, account, f.size)
+			s, err = x.readWithinBudget(ctx, account, f.size)
 		}
 		switch {
 		case err != nil:
@@ -237,21 +237,21 @@ func (x *Exports) OpenPart(ctx context.Context, account events.UUID, choose Choi
 	}
 }
 
-// whenThereIsRoom waits for its turn, and reads the document again: it was not
+// readWithinBudget waits for its turn, and reads the document again: it was not
 // held meanwhile.
-func (x *Exports) whenThereIsRoom(ctx context.Context, account events.UUID, size int) (*spool, error) {
-	waiting, cancel := context.WithTimeoutCause(ctx, turnTimeout, ErrBusy)
+func (x *Reader) readWithinBudget(ctx context.Context, account events.UUID, size int) (*spool, error) {
+	waiting, cancel := context.WithTimeoutCause(ctx, queueTimeout, ErrBusy)
 	defer cancel()
-	room, err := x.near.room.take(waiting, account, int64(size))
+	room, err := x.medium.budget.acquire(waiting, account, int64(size))
 	if err != nil {
 		return nil, err
 	}
 	f, err := x.get(ctx, account)
 	if err != nil || f.meta.State != Complete || f.body == nil || f.size > wholeMost {
-		x.near.room.give(room)
+		x.medium.budget.release(room)
 		return nil, err
 	}
-	s, err := x.near.adopt(account, f, room)
+	s, err := x.medium.insert(account, f, room)
 	if err == errNoRoom { // it has become longer
 		return nil, ErrBusy
 	}
@@ -259,36 +259,36 @@ func (x *Exports) whenThereIsRoom(ctx context.Context, account events.UUID, size
 }
 
 // get is the account's row and, where one statement reads it, its document.
-func (x *Exports) get(ctx context.Context, account events.UUID) (found, error) {
-	r, began := x.expect(account), time.Now()
-	f, err := x.gather.get(ctx, r)
+func (x *Reader) get(ctx context.Context, account events.UUID) (readResult, error) {
+	r, began := x.newRequest(account), time.Now()
+	f, err := x.groups.get(ctx, r)
 	if !r.whole && f.meta.State == Complete && f.body == nil {
 		f.size = large
 	}
-	return f, x.pulse.turned(err, began)
+	return f, x.liveness.classify(err, began)
 }
 
 // Ready says whether a live generation can be read. It waits for a connection
 // as long as ctx lasts: that all are in use for a moment is no failure.
-func (x *Exports) Ready(ctx context.Context) error {
-	err := x.onLive(ctx, x.pool, func(q *queries) (bool, error) {
+func (x *Reader) Ready(ctx context.Context) error {
+	err := x.withLive(ctx, x.pool, func(q *queries) (bool, error) {
 		_, live, err := q.read(ctx, x.pool, request{})
 		return live, err
 	})
 	if err != nil {
 		return fmt.Errorf("read export: %w", err)
 	}
-	x.pulse.beat()
+	x.liveness.answered()
 	return nil
 }
 
-// Heard is nil where exports could be read since then, by whomever, or can be now.
+// CheckAlive is nil where exports could be read since then, by whomever, or can be now.
 // So it asks nothing of a database that others read from, and takes none that is
 // busy, or that ended this read alone, for one that is away.
-func (x *Exports) Heard(ctx context.Context, then time.Time) error {
-	for t := x.try(); !x.pulse.since(then); {
-		if err := x.Ready(ctx); err == nil || !t.again(ctx, err) {
-			if x.pulse.since(then) {
+func (x *Reader) CheckAlive(ctx context.Context, then time.Time) error {
+	for t := x.startRetry(); !x.liveness.answeredSince(then); {
+		if err := x.Ready(ctx); err == nil || !t.retry(ctx, err) {
+			if x.liveness.answeredSince(then) {
 				return nil
 			}
 			return err

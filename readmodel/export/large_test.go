@@ -27,7 +27,7 @@ func TestReadersOfAVersionShareASpool(t *testing.T) {
 	a := readmodeltest.LargeAccount(t, pool, s, pages)
 	for _, memory := range []int64{64 << 20, 1 << 20} {
 		dir := t.TempDir()
-		x := export.NewExports(pool, export.Limits{Memory: memory, Dir: dir})
+		x := export.NewReader(pool, export.Limits{Memory: memory, Dir: dir})
 		var all []*export.Document
 		for range readers {
 			d, err := x.Open(t.Context(), a.Id)
@@ -71,13 +71,13 @@ func TestReadersOfAVersionShareASpool(t *testing.T) {
 func TestPartsAreThoseOfTheWhole(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 300)
-	x := export.NewExports(pool)
+	x := export.NewReader(pool)
 	_, whole := readmodeltest.Read(t, x, a.Id)
 	size := int64(len(whole))
 	for from := int64(0); from < size; from += 31_007 {
 		for _, n := range []int64{1, 4003, 90_001, size} {
 			to := min(size, from+n)
-			d, err := x.OpenPart(t.Context(), a.Id, func(_ *export.Meta, of int64) (int64, int64) {
+			d, err := x.OpenRange(t.Context(), a.Id, func(_ *export.Meta, of int64) (int64, int64) {
 				if of != size {
 					t.Errorf("it has %d bytes, want %d", of, size)
 				}
@@ -93,7 +93,7 @@ func TestPartsAreThoseOfTheWhole(t *testing.T) {
 			d.Close()
 		}
 	}
-	none, err := x.OpenPart(t.Context(), a.Id, func(*export.Meta, int64) (int64, int64) { return 0, 0 })
+	none, err := x.OpenRange(t.Context(), a.Id, func(*export.Meta, int64) (int64, int64) { return 0, 0 })
 	if err != nil || none.Size() != size {
 		t.Fatalf("%v, %v", none, err)
 	}
@@ -109,7 +109,7 @@ func TestPartsAreThoseOfTheWhole(t *testing.T) {
 func TestWhatIsNotReadMakesRoom(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 700)
-	x := export.NewExports(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // for one of them, and half another
+	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // for one of them, and half another
 	for n := range 5 {
 		d, err := x.Open(t.Context(), a.Id)
 		if err != nil {
@@ -133,7 +133,7 @@ func TestWhatIsNotReadMakesRoom(t *testing.T) {
 }
 
 // nothingHeld waits until nothing of any document is left.
-func nothingHeld(t *testing.T, x *export.Exports) {
+func nothingHeld(t *testing.T, x *export.Reader) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		spools, _, held := export.Spooled(x)
@@ -195,7 +195,7 @@ func TestWhoWaitsForRoomHoldsNoDocument(t *testing.T) {
 	const readers, most = 40, 4 << 20
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 110)
-	x := export.NewExports(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 8 * 500_000})
+	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 8 * 500_000})
 	first, err := x.Open(t.Context(), a.Id)
 	if err != nil {
 		t.Fatal(err)
@@ -243,11 +243,11 @@ func TestPartsGoToTheirReadersAsTheyCome(t *testing.T) {
 	const part = 9 << 20
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 6_000)
-	x := export.NewExports(pool, export.Limits{Memory: 1, Dir: t.TempDir()})
+	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir()})
 	for n := range 3 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		d, err := x.OpenPart(t.Context(), a.Id, func(_ *export.Meta, size int64) (int64, int64) { return size/2 - part/2, size/2 + part/2 })
+		d, err := x.OpenRange(t.Context(), a.Id, func(_ *export.Meta, size int64) (int64, int64) { return size/2 - part/2, size/2 + part/2 })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -277,9 +277,9 @@ func TestLostConnectionIsNotSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reading.Close()
-	x := export.NewExports(reading)
+	x := export.NewReader(reading)
 	for n := range 12 {
-		d, err := x.OpenPart(t.Context(), a.Id, func(_ *export.Meta, size int64) (int64, int64) {
+		d, err := x.OpenRange(t.Context(), a.Id, func(_ *export.Meta, size int64) (int64, int64) {
 			if n%2 == 0 {
 				return 0, size
 			}
@@ -310,7 +310,7 @@ func TestStatementTimeoutIsNotThatOfADocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reading.Close()
-	x := export.NewExports(reading, export.Limits{Memory: 1, Dir: t.TempDir()})
+	x := export.NewReader(reading, export.Limits{Memory: 1, Dir: t.TempDir()})
 	d, err := x.Open(t.Context(), a.Id)
 	if err != nil {
 		t.Fatal(err)
@@ -327,7 +327,7 @@ func TestStatementTimeoutIsNotThatOfADocument(t *testing.T) {
 func TestWhoComesLaterWaitsAsLong(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 700)
-	x := export.NewExports(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // for one of them
+	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // for one of them
 	holds, err := x.Open(t.Context(), a.Id)
 	if err != nil {
 		t.Fatal(err)

@@ -22,13 +22,13 @@ type lease struct {
 	conn   *pgxpool.Conn
 	timer  *time.Timer // one for both limits, since it is a part of what a read costs
 	late   atomic.Bool
-	pulse  *pulse
+	pulse  *liveness
 }
 
-func (x *Exports) acquire(ctx context.Context) (*lease, error) {
-	l, began := &lease{pulse: x.pulse}, time.Now()
+func (x *Reader) acquire(ctx context.Context) (*lease, error) {
+	l, began := &lease{pulse: x.liveness}, time.Now()
 	l.ctx, l.cancel = context.WithCancel(ctx)
-	l.timer = time.AfterFunc(turnTimeout, func() {
+	l.timer = time.AfterFunc(queueTimeout, func() {
 		l.late.Store(true)
 		l.cancel()
 	})
@@ -36,7 +36,7 @@ func (x *Exports) acquire(ctx context.Context) (*lease, error) {
 	if err != nil {
 		defer l.release()
 		if l.late.Load() {
-			return nil, x.pulse.late(began)
+			return nil, x.liveness.timeoutError(began)
 		}
 		return nil, fmt.Errorf("read export: %w", err)
 	}
@@ -48,26 +48,26 @@ func (x *Exports) acquire(ctx context.Context) (*lease, error) {
 // limit gives what is read next the time that a read has: the database has
 // answered.
 func (l *lease) limit() {
-	l.pulse.beat()
+	l.pulse.answered()
 	l.timer.Reset(readTimeout)
 }
 
 // failed is the error of a read that met err.
 func (l *lease) failed(err error) error {
 	if l.late.Load() {
-		return ErrSlow
+		return ErrTimeout
 	}
 	return fmt.Errorf("read export: %w", err)
 }
 
-// lost tells that a connection was lost, or the server ended it: that is worth
+// connectionLost tells that a connection was lost, or the server ended it: that is worth
 // reading once more, through another.
-func lost(err error) bool {
+func connectionLost(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		return pg.Code == "57P01" || pg.Code == "57P02" // admin_shutdown, as by pg_terminate_backend, and crash_shutdown
 	}
-	if err == nil || errors.Is(err, ErrSlow) || errors.Is(err, ErrBusy) || errors.Is(err, context.Canceled) ||
+	if err == nil || errors.Is(err, ErrTimeout) || errors.Is(err, ErrBusy) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}

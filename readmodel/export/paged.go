@@ -121,8 +121,8 @@ func (p *pageRows) document(s *sections, counts [3]int, expected int, own func()
 // scratch is for what is kept of a row until its pages have come.
 var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}
 
-// letGo gives back what has the usual size.
-func letGo(b *[]byte) {
+// putScratch gives back what has the usual size.
+func putScratch(b *[]byte) {
 	if *b = (*b)[:0]; cap(*b) <= 64<<10 {
 		scratch.Put(b)
 	}
@@ -150,7 +150,7 @@ func (s *sections) keep(in *[]byte) (c sections) {
 }
 
 // readPaged is read of an account that had pages.
-func (q *queries) readPaged(ctx context.Context, db pg.Querier, r request) (f found, live, heard bool, err error) {
+func (q *queries) readPaged(ctx context.Context, db pg.Querier, r request) (f readResult, live, heard bool, err error) {
 	times, err := q.asOf.times(ctx, db, q.generation)
 	if err != nil {
 		return f, false, false, err
@@ -170,7 +170,7 @@ func (q *queries) readPaged(ctx context.Context, db pg.Querier, r request) (f fo
 			continue
 		}
 		kept := scratch.Get().(*[]byte)
-		defer letGo(kept)
+		defer putScratch(kept)
 		s, page := p.sections(rowWidth)
 		s = s.keep(kept)
 		p.next()
@@ -186,14 +186,14 @@ func (q *queries) readPaged(ctx context.Context, db pg.Querier, r request) (f fo
 
 // complete notes a document, or that there is none of a length that one
 // statement reads.
-func (f *found) complete(body []byte) {
+func (f *readResult) complete(body []byte) {
 	if f.body, f.size = body, len(body); body == nil {
 		f.size = large
 	}
 }
 
 // readManyPaged is readMany of accounts of which something is known.
-func (q *queries) readManyPaged(ctx context.Context, db pg.Querier, requests []request, all []found) (live, heard bool, err error) {
+func (q *queries) readManyPaged(ctx context.Context, db pg.Querier, requests []request, all []readResult) (live, heard bool, err error) {
 	n := max(len(requests), manyAtLeast)
 	ids, whole, paged := make([]pgtype.UUID, n), make([]bool, n), make([]pgtype.UUID, n) // what is left is NULL
 	at := make(map[events.UUID]int, len(requests))
@@ -218,7 +218,7 @@ func (q *queries) readManyPaged(ctx context.Context, db pg.Querier, requests []r
 	}
 	wait := make(map[int]*begun, len(requests)) // for their pages
 	kept := scratch.Get().(*[]byte)
-	defer letGo(kept)
+	defer putScratch(kept)
 	p := newPageRows(rows)
 	for p.more {
 		id := p.uuid(rowWidth)
@@ -235,7 +235,7 @@ func (q *queries) readManyPaged(ctx context.Context, db pg.Querier, requests []r
 		default:
 			w := p.row(times)
 			live, heard = w.live, true
-			f := found{meta: w.meta(q), pages: w.sum()}
+			f := readResult{meta: w.meta(q), pages: w.sum()}
 			if f.meta.State == Complete && whole[i] {
 				s, _ := p.sections(rowWidth + 1)
 				switch {

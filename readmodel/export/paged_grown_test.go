@@ -17,7 +17,7 @@ func TestGrownDocumentIsHeldWhole(t *testing.T) {
 	const most = 16 << 20 // it was 33 MB
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 4) // 16 kB
-	x := export.NewExports(pool, export.Limits{Memory: 1, Dir: t.TempDir()})
+	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir()})
 	get := func() (took uint64) {
 		t.Helper()
 		var before, after runtime.MemStats

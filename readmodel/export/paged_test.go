@@ -37,7 +37,7 @@ func TestDocumentsThatHaveChangedSinceTheLastRead(t *testing.T) {
 	ids = append(ids, events.UUID{1}) // of which nothing was heard
 	const sections = 3
 	pages := []int{0, 1, 2, 40, 110, 255, 256, 257, 300} // of 4000 bytes; from some 130 on it takes more than one statement
-	straight, reversed := export.NewExports(pool), export.NewExports(pool)
+	straight, reversed := export.NewReader(pool), export.NewReader(pool)
 	for step := range len(pages) {
 		for i, id := range ids[:copies] {
 			n := pages[(i+step*(i%3+1))%len(pages)]
@@ -58,10 +58,10 @@ WHERE account_id = $1`, [16]byte(id), counts[0], counts[1], counts[2], step)
 		want := map[events.UUID]got{}
 		for _, id := range ids {
 			var g got
-			g.meta, g.body = readmodeltest.Read(t, export.NewExports(pool), id)
+			g.meta, g.body = readmodeltest.Read(t, export.NewReader(pool), id)
 			want[id] = g
 		}
-		for name, x := range map[string]*export.Exports{"in order": straight, "reversed": reversed} {
+		for name, x := range map[string]*export.Reader{"in order": straight, "reversed": reversed} {
 			for _, together := range []bool{step%2 == 0, step%2 != 0} {
 				var all sync.WaitGroup
 				for _, id := range ids {

@@ -134,9 +134,9 @@ type request struct {
 	most    int  // bytes of the document that are read together with others; 0: only the rest
 }
 
-// found is an account's row, and its document where that was asked for and not
+// readResult is an account's row, and its document where that was asked for and not
 // too long.
-type found struct {
+type readResult struct {
 	meta  Meta
 	pages int
 	size  int    // of the document; above wholeMost where one statement does not read it
@@ -152,7 +152,7 @@ const large = 1 << 30
 
 // read reads one account. Of one that was not heard of it learns at least
 // whether the generation is live.
-func (q *queries) read(ctx context.Context, db pg.Querier, r request) (f found, live bool, err error) {
+func (q *queries) read(ctx context.Context, db pg.Querier, r request) (f readResult, live bool, err error) {
 	if r.whole && r.known && !r.flat && r.size > shortMost {
 		f, live, heard, err := q.readPaged(ctx, db, r)
 		if err == nil && !heard {
@@ -218,7 +218,7 @@ const manyAtLeast = 10
 
 // readMany reads several accounts, each asked for once, into all. What is not
 // there was not heard of.
-func (q *queries) readMany(ctx context.Context, db pg.Querier, requests []request, all []found) (live bool, err error) {
+func (q *queries) readMany(ctx context.Context, db pg.Querier, requests []request, all []readResult) (live bool, err error) {
 	clear(all)
 	flat, known := true, true
 	for _, r := range requests {
@@ -257,7 +257,7 @@ func (q *queries) readMany(ctx context.Context, db pg.Querier, requests []reques
 		w := c.row(times)
 		live = w.live
 		i, asked := at[c.uuid(rowWidth)]
-		f := found{meta: w.meta(q), pages: w.sum()}
+		f := readResult{meta: w.meta(q), pages: w.sum()}
 		if flat {
 			f.flat(&c, &w)
 		} else {
@@ -277,7 +277,7 @@ func (q *queries) readMany(ctx context.Context, db pg.Querier, requests []reques
 }
 
 // flat takes a row of flatSQL.
-func (f *found) flat(c *columns, w *row) {
+func (f *readResult) flat(c *columns, w *row) {
 	f.size = unknownMost // where there are pages now: to be read again
 	if f.meta.State == Complete && f.pages == 0 {
 		s, _ := c.sections(rowWidth + 1)
@@ -287,7 +287,7 @@ func (f *found) flat(c *columns, w *row) {
 }
 
 // whole takes a row of manySQL.
-func (f *found) whole(c *columns, w *row) {
+func (f *readResult) whole(c *columns, w *row) {
 	f.size = large
 	if f.pages <= wholePages {
 		f.size = int(c.int(rowWidth+1)) + f.pages + partsLength // at most
@@ -453,9 +453,9 @@ func (c *columns) unescape(i int, v []byte) []byte {
 	return b
 }
 
-// unlist is an array from its text: elements are quoted where they have to be,
+// parseArray is an array from its text: elements are quoted where they have to be,
 // and what is not quoted has no backslash.
-func (c *columns) unlist(i int, v []byte) (all [][]byte) {
+func (c *columns) parseArray(i int, v []byte) (all [][]byte) {
 	if len(v) < 2 || v[0] != '{' || v[len(v)-1] != '}' {
 		c.fail(i)
 		return nil
@@ -504,7 +504,7 @@ func (c *columns) list(i int) (all [][]byte) {
 	case v == nil:
 		return nil
 	case c.text:
-		return c.unlist(i, v)
+		return c.parseArray(i, v)
 	case len(v) == 12: // no dimension
 		return nil
 	case len(v) < 20:

@@ -11,10 +11,10 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// comeBack is how long a read is tried again whose connection was lost. A
+// reconnectWindow is how long a read is tried again whose connection was lost. A
 // server that is restarted ends all connections at once, and lets nobody in for
 // a moment.
-const comeBack = 3 * time.Second
+const reconnectWindow = 3 * time.Second
 
 // renewal is when the pool's connections were given up last.
 type renewal struct {
@@ -28,40 +28,40 @@ func (r *renewal) last() time.Time {
 	return r.at
 }
 
-// tries are those of one read.
-type tries struct {
-	of    *Exports
+// retryState are those of one read.
+type retryState struct {
+	of    *Reader
 	began time.Time // the last of them
 	lost  time.Time // when one was first, of this read or, where it got no connection, of another before it
 	n     int
 }
 
-func (x *Exports) try() tries { return tries{of: x, began: time.Now()} }
+func (x *Reader) startRetry() retryState { return retryState{of: x, began: time.Now()} }
 
-// again tells whether a read that met err is worth another try, and waits a
+// retry tells whether a read that met err is worth another try, and waits a
 // little before all but the first. Where a connection was lost others may have
 // been as well, so that none from before is used again. Where there is none to
 // be had, the server is waited for only as long as it may be coming back from
 // what ended those before. A standby ends a read that stands in the way of what
 // it has to take on from its primary: that read alone, and the next one sees it.
-func (t *tries) again(ctx context.Context, err error) bool {
+func (t *retryState) retry(ctx context.Context, err error) bool {
 	var connecting *pgconn.ConnectError
-	gone, ended := lost(err), pg.IsSerializationFailure(err)
+	gone, ended := connectionLost(err), pg.IsSerializationFailure(err)
 	switch {
 	case ctx.Err() != nil:
 		return false
 	case ended:
 	case gone:
-		t.of.renew(t.began)
+		t.of.resetPool(t.began)
 	case !errors.As(err, &connecting):
 		return false
 	}
 	if t.lost.IsZero() {
-		if t.lost = t.of.renewed.last(); gone || ended {
+		if t.lost = t.of.lastReset.last(); gone || ended {
 			t.lost = time.Now()
 		}
 	}
-	if time.Since(t.lost) > t.of.comeBack {
+	if time.Since(t.lost) > t.of.reconnectWindow {
 		return false
 	}
 	if t.n > 0 || !gone && !ended {
@@ -77,13 +77,13 @@ func (t *tries) again(ctx context.Context, err error) bool {
 	return true
 }
 
-// renew gives up the pool's connections, unless that was done after one began
+// resetPool gives up the pool's connections, unless that was done after one began
 // that was lost.
-func (x *Exports) renew(began time.Time) {
-	x.renewed.mu.Lock()
-	defer x.renewed.mu.Unlock()
-	if began.After(x.renewed.at) {
-		x.renewed.at = time.Now()
+func (x *Reader) resetPool(began time.Time) {
+	x.lastReset.mu.Lock()
+	defer x.lastReset.mu.Unlock()
+	if began.After(x.lastReset.at) {
+		x.lastReset.at = time.Now()
 		x.pool.Reset()
 	}
 }

@@ -51,9 +51,9 @@ func TestAllConnectionsAreLostAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(far.Close)
-	x := export.NewExports(far)
-	export.SetComeBack(x, time.Hour)
-	_, want := readmodeltest.Read(t, export.NewExports(pool), a.Id)
+	x := export.NewReader(far)
+	export.SetReconnectWindow(x, time.Hour)
+	_, want := readmodeltest.Read(t, export.NewReader(pool), a.Id)
 	for range 5 {
 		used(t, far)
 		if n := network.Cut(); n < int(far.Config().MaxConns) {
@@ -87,8 +87,8 @@ func TestServerThatIsRestartedRefusesNobody(t *testing.T) {
 	s := store.NewStore(pool, "one", readmodeltest.Quiet)
 	a := readmodeltest.LargeAccount(t, pool, s, 300)
 	s.Close(t.Context())
-	x := export.NewExports(pool)
-	export.SetComeBack(x, time.Hour)
+	x := export.NewReader(pool)
+	export.SetReconnectWindow(x, time.Hour)
 	_, want := readmodeltest.Read(t, x, a.Id)
 	used(t, pool)
 	if err := pg.StopImmediate(t.Context()); err != nil {

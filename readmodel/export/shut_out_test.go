@@ -25,7 +25,7 @@ func TestAccountIsShutOut(t *testing.T) {
 		readmodeltest.Nothing(t, pool, sql)
 	}
 	// Room for one of them and a half.
-	x := export.NewExports(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 5_000_000})
+	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 5_000_000})
 	for n := range 12 {
 		id := a.Id
 		if n%2 == 1 {

@@ -25,14 +25,14 @@ type snapshot struct {
 // of it goes to the database at once. The planner may take a statement to be
 // worth compiling where an account has very many pages, which takes longer than
 // to run it.
-func (x *Exports) inSnapshot(ctx context.Context, account events.UUID, ask func(b *pgx.Batch, q *queries), read func(s *snapshot) error) error {
+func (x *Reader) inSnapshot(ctx context.Context, account events.UUID, ask func(b *pgx.Batch, q *queries), read func(s *snapshot) error) error {
 	l, err := x.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer l.release()
 	var failed error // of read, which is not to be called again
-	err = x.onLive(l.ctx, l.conn, func(q *queries) (bool, error) {
+	err = x.withLive(l.ctx, l.conn, func(q *queries) (bool, error) {
 		times, err := q.asOf.times(l.ctx, l.conn, q.generation)
 		if err != nil {
 			return false, err
@@ -56,7 +56,7 @@ func (x *Exports) inSnapshot(ctx context.Context, account events.UUID, ask func(
 		return live, errors.Join(err, ended)
 	})
 	if err := errors.Join(failed, err); err != nil {
-		if more := (errMore{}); errors.As(err, &more) {
+		if more := (errLargerGrant{}); errors.As(err, &more) {
 			return more
 		}
 		return l.failed(err)

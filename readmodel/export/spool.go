@@ -18,13 +18,13 @@ import (
 // those that are being sent has a connection of its own, which counts.
 const smallMost = 16 << 10
 
-// spools are the documents that are being sent, each version once, however
+// spoolCache are the documents that are being sent, each version once, however
 // many read it, and as long as somebody does. One that is whole stays a little
 // longer where its room is not needed: who asks for a large document often asks
 // for some of it next.
-type spools struct {
+type spoolCache struct {
 	dir    string
-	room   *room
+	budget *budget
 	linger time.Duration // how much longer
 
 	mu   sync.Mutex
@@ -38,29 +38,29 @@ type version struct {
 	tag     string
 }
 
-func newSpools(l Limits, linger time.Duration) *spools {
-	s := &spools{dir: l.Dir, room: newRoom(l.Memory, l.Files), linger: linger, all: map[version]*spool{}}
-	s.room.whole = max(l.Memory, l.Files) / 2 // versions of one document may follow each other faster than they are read
-	s.room.reclaim = s.reclaim
+func newSpoolCache(l Limits, linger time.Duration) *spoolCache {
+	s := &spoolCache{dir: l.Dir, budget: newBudget(l.Memory, l.Files), linger: linger, all: map[version]*spool{}}
+	s.budget.wholeLimit = max(l.Memory, l.Files) / 2 // versions of one document may follow each other faster than they are read
+	s.budget.reclaim = s.reclaim
 	return s
 }
 
 // spool is a document, or a part of one, on its way from the database to those
 // who read it. One writes it, as fast as the database gives it.
 type spool struct {
-	of     *spools
+	cache  *spoolCache
 	begun  chan struct{}      // closed once what follows is known, or that there is none
 	meta   Meta               // its State may have come to be another than Complete
 	size   int64              // of all that is going to be in it
 	cancel context.CancelFunc // ends the writing
 
-	key     version // guarded by of.mu, as are these
-	readers int
-	known   bool // begun is closed, without an error
-	writing bool // somebody may still write it
-	givenUp bool // nobody reads what is not whole yet
-	gone    bool // what it took was given back
-	held    grant
+	key       version // guarded by of.mu, as are these
+	readers   int
+	known     bool // begun is closed, without an error
+	writing   bool // somebody may still write it
+	abandoned bool // nobody reads what is not whole yet
+	gone      bool // what it took was given back
+	held      grant
 
 	memory []byte   // what it is in: this, or a file; set before begun is closed
 	file   *os.File // of which what was put and is not shown is in piece
@@ -76,14 +76,14 @@ type spool struct {
 
 // join is the spool of a version, which fill is called to write, by a
 // goroutine of its own, where there is none; then it is mine.
-func (s *spools) join(key version, fill func(ctx context.Context, p *spool)) (p *spool, mine bool) {
+func (s *spoolCache) join(key version, fill func(ctx context.Context, p *spool)) (p *spool, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.all[key]; p != nil {
-		p.enter()
+		p.addReader()
 		return p, false
 	}
-	p = s.alone(key)
+	p = s.newUnshared(key)
 	s.all[key] = p
 	p.start(fill)
 	return p, true
@@ -105,9 +105,9 @@ func (p *spool) start(fill func(ctx context.Context, p *spool)) {
 	}()
 }
 
-// alone is a spool that is not shared.
-func (s *spools) alone(key version) *spool {
-	return &spool{of: s, key: key, readers: 1, begun: make(chan struct{}), grown: make(chan struct{}), cancel: func() {}}
+// newUnshared is a spool that is not shared.
+func (s *spoolCache) newUnshared(key version) *spool {
+	return &spool{cache: s, key: key, readers: 1, begun: make(chan struct{}), grown: make(chan struct{}), cancel: func() {}}
 }
 
 // ErrSpool means that files of documents cannot be made, written or read.
@@ -116,40 +116,40 @@ var ErrSpool = errors.New("spool")
 // errNoRoom means that there is none at once.
 var errNoRoom = errors.New("no room for the document")
 
-// adopt is the spool of a document that was read already. It takes what is in
+// insert is the spool of a document that was read already. It takes what is in
 // room, or where that is empty what is free at once, which may not suffice.
-func (s *spools) adopt(account events.UUID, f found, room grant) (*spool, error) {
+func (s *spoolCache) insert(account events.UUID, f readResult, room grant) (*spool, error) {
 	key := version{account, f.meta.ETag()}
 	s.mu.Lock()
 	if p := s.all[key]; p != nil {
-		p.enter()
+		p.addReader()
 		s.mu.Unlock()
-		s.room.give(room)
+		s.budget.release(room)
 		return p, nil
 	}
 	s.mu.Unlock()
 	size := int64(len(f.body))
-	if ok := room != (grant{}); ok && !s.room.resize(&room, size) {
-		s.room.give(room)
+	if ok := room != (grant{}); ok && !s.budget.resize(&room, size) {
+		s.budget.release(room)
 		return nil, errNoRoom
 	} else if !ok {
-		if room, ok = s.room.try(size); !ok {
+		if room, ok = s.budget.tryAcquire(size); !ok {
 			return nil, errNoRoom
 		}
 	}
-	p := s.alone(key)
+	p := s.newUnshared(key)
 	if room.files == 0 {
 		p.memory = f.body
 	}
 	if err := p.begin(f.meta, size, room); err != nil {
-		p.leave()
+		p.removeReader()
 		return nil, err
 	}
 	if p.file == nil {
 		p.at = size
-		p.show(nil)
+		p.publish(nil)
 	} else if err := p.end(p.put(f.body)); err != nil { // straight to the file
-		p.leave()
+		p.removeReader()
 		return nil, err
 	}
 	s.mu.Lock()
@@ -161,7 +161,7 @@ func (s *spools) adopt(account events.UUID, f found, room grant) (*spool, error)
 }
 
 // has tells whether somebody reads the version.
-func (s *spools) has(key version) bool {
+func (s *spoolCache) has(key version) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.all[key] != nil
@@ -172,8 +172,8 @@ func (s *spools) has(key version) bool {
 // spool goes.
 func (p *spool) begin(m Meta, size int64, g grant) error {
 	if !p.hold(g) {
-		p.of.room.give(g)
-		return errGivenUp
+		p.cache.budget.release(g)
+		return errAbandoned
 	}
 	p.meta, p.size = m, size
 	switch {
@@ -181,13 +181,13 @@ func (p *spool) begin(m Meta, size int64, g grant) error {
 	case g.files == 0:
 		p.memory = make([]byte, size)
 	default:
-		f, err := createSpool(p.of.dir, size)
+		f, err := createSpool(p.cache.dir, size)
 		if err != nil {
 			return err
 		}
 		p.file = f
 	}
-	p.of.know(p, m)
+	p.cache.know(p, m)
 	close(p.begun)
 	return nil
 }
@@ -202,17 +202,17 @@ func (p *spool) writes() bool {
 	}
 }
 
-// errAnother means that a document that was cut off cannot be gone on with.
-var errAnother = errors.New("the document has become another")
+// errVersionChanged means that a document that was cut off cannot be gone on with.
+var errVersionChanged = errors.New("the document has become another")
 
-// goOn puts what is not there yet of a document that is read from its beginning
+// resume puts what is not there yet of a document that is read from its beginning
 // once more. It has to be what was written by the same.
-func (p *spool) goOn(by string, size int64) (put func([]byte) error, err error) {
+func (p *spool) resume(by string, size int64) (put func([]byte) error, err error) {
 	if p.by == "" {
 		p.by = by
 	}
 	if by != p.by || size != p.size {
-		return nil, errAnother
+		return nil, errVersionChanged
 	}
 	there := p.at
 	return func(b []byte) error {
@@ -224,14 +224,14 @@ func (p *spool) goOn(by string, size int64) (put func([]byte) error, err error) 
 	}, nil
 }
 
-// errGivenUp means that nobody reads the document any more.
-var errGivenUp = errors.New("nobody reads the document")
+// errAbandoned means that nobody reads the document any more.
+var errAbandoned = errors.New("nobody reads the document")
 
 // hold notes what was taken for it, where it is wanted.
 func (p *spool) hold(g grant) bool {
-	p.of.mu.Lock()
-	defer p.of.mu.Unlock()
-	if p.givenUp || p.gone {
+	p.cache.mu.Lock()
+	defer p.cache.mu.Unlock()
+	if p.abandoned || p.gone {
 		return false
 	}
 	p.held = g
@@ -239,7 +239,7 @@ func (p *spool) hold(g grant) bool {
 }
 
 // know notes which version it has come to be.
-func (s *spools) know(p *spool, m Meta) {
+func (s *spoolCache) know(p *spool, m Meta) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.known = true
@@ -289,7 +289,7 @@ func (p *spool) put(b []byte) error {
 	}
 	copy(p.memory[p.at:], b)
 	p.at += int64(len(b))
-	p.show(nil)
+	p.publish(nil)
 	return nil
 }
 
@@ -307,7 +307,7 @@ func (p *spool) store(b []byte) error {
 			return fmt.Errorf("%w: %w", ErrSpool, err)
 		}
 		p.at += int64(len(b))
-		p.show(nil)
+		p.publish(nil)
 	} else {
 		if p.piece == nil {
 			p.piece = make([]byte, 0, pieceMost)
@@ -332,7 +332,7 @@ func (p *spool) flush() error {
 		return fmt.Errorf("%w: %w", ErrSpool, err)
 	}
 	p.piece = p.piece[:0]
-	p.show(nil)
+	p.publish(nil)
 	return nil
 }
 
@@ -352,20 +352,20 @@ func (p *spool) end(err error) error {
 	if err == nil {
 		return nil
 	}
-	p.of.mu.Lock()
-	if p.of.all[p.key] == p {
-		delete(p.of.all, p.key) // whoever comes now begins anew
+	p.cache.mu.Lock()
+	if p.cache.all[p.key] == p {
+		delete(p.cache.all, p.key) // whoever comes now begins anew
 	}
-	p.of.mu.Unlock()
-	p.show(err)
+	p.cache.mu.Unlock()
+	p.publish(err)
 	if !begun {
 		close(p.begun)
 	}
 	return err
 }
 
-// show lets what was put be read.
-func (p *spool) show(err error) {
+// publish lets what was put be read.
+func (p *spool) publish(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.file == nil && p.at-p.filled < pieceMost && p.at < p.size && err == nil {
@@ -392,8 +392,8 @@ func (p *spool) await(ctx context.Context) error {
 	return nil
 }
 
-// upTo waits until there is something from here on, and says up to where.
-func (p *spool) upTo(ctx context.Context, from int64) (int64, error) {
+// awaitBeyond waits until there is something from here on, and says up to where.
+func (p *spool) awaitBeyond(ctx context.Context, from int64) (int64, error) {
 	for {
 		p.mu.Lock()
 		filled, grown, err := p.filled, p.grown, p.err
@@ -417,7 +417,7 @@ var fileBuffers = sync.Pool{New: func() any { b := make([]byte, fromFile); retur
 // write writes what is in [from, to), at the pace of w, as it comes.
 func (p *spool) write(ctx context.Context, w io.Writer, from, to int64) (n int64, err error) {
 	for at := from; at < to; {
-		filled, err := p.upTo(ctx, at)
+		filled, err := p.awaitBeyond(ctx, at)
 		if err != nil {
 			return n, err
 		}
@@ -445,35 +445,35 @@ func (p *spool) copy(w io.Writer, from, to int64) (int, error) {
 	return w.Write(piece)
 }
 
-// enter adds a reader; of.mu is locked.
-func (p *spool) enter() {
+// addReader adds a reader; of.mu is locked.
+func (p *spool) addReader() {
 	if p.readers++; p.readers == 1 {
-		p.of.idle = slices.DeleteFunc(p.of.idle, func(i *spool) bool { return i == p })
+		p.cache.idle = slices.DeleteFunc(p.cache.idle, func(i *spool) bool { return i == p })
 	}
 }
 
-// leave is called by each reader once. With the last one the spool goes, or
+// removeReader is called by each reader once. With the last one the spool goes, or
 // where it is whole soon after. Nothing is let go of while it is being written:
 // where it is not whole by then it is given up, and goes when the one who
 // writes it has ended.
-func (p *spool) leave() {
-	p.of.mu.Lock()
+func (p *spool) removeReader() {
+	p.cache.mu.Lock()
 	if p.readers--; p.readers > 0 {
-		p.of.mu.Unlock()
+		p.cache.mu.Unlock()
 		return
 	}
 	if !p.stays() {
-		if p.of.all[p.key] == p {
-			delete(p.of.all, p.key)
+		if p.cache.all[p.key] == p {
+			delete(p.cache.all, p.key)
 		}
-		p.givenUp = true
+		p.abandoned = true
 	}
-	p.rest()
+	p.releaseUnread()
 }
 
 // stays tells whether it is worth keeping for who comes next; of.mu is locked.
 func (p *spool) stays() bool {
-	if !p.known || p.of.linger == 0 || p.of.all[p.key] != p {
+	if !p.known || p.cache.linger == 0 || p.cache.all[p.key] != p {
 		return false
 	}
 	p.mu.Lock()
@@ -481,31 +481,31 @@ func (p *spool) stays() bool {
 	return p.err == nil && p.filled == p.size
 }
 
-// rest is for a spool that nobody reads: it is given up, or idle, as soon as
+// releaseUnread is for a spool that nobody reads: it is given up, or idle, as soon as
 // nobody writes it. It unlocks of.mu.
-func (p *spool) rest() {
-	s := p.of
+func (p *spool) releaseUnread() {
+	s := p.cache
 	switch {
-	case p.writing && p.givenUp:
+	case p.writing && p.abandoned:
 		s.mu.Unlock()
 		p.cancel()
 	case p.writing:
 		s.mu.Unlock()
-	case p.givenUp:
+	case p.abandoned:
 		g := p.close()
 		s.mu.Unlock()
-		s.room.give(g)
+		s.budget.release(g)
 	default:
 		s.idle = append(s.idle, p)
 		s.mu.Unlock()
 		time.AfterFunc(s.linger, func() { s.expire(p) })
-		s.room.again() // who waits may have what it takes
+		s.budget.redispatch() // who waits may have what it takes
 	}
 }
 
 // expire lets a spool go that nobody has come to read. One that was read
 // meanwhile goes when it is to, or a little before.
-func (s *spools) expire(p *spool) {
+func (s *spoolCache) expire(p *spool) {
 	s.mu.Lock()
 	i := slices.Index(s.idle, p)
 	if i < 0 {
@@ -515,12 +515,12 @@ func (s *spools) expire(p *spool) {
 	s.forget(i)
 	g := p.close()
 	s.mu.Unlock()
-	s.room.give(g)
+	s.budget.release(g)
 }
 
 // reclaim gives back what the one takes that has been idle for longest; not
 // where none is. The room is locked, and takes it itself.
-func (s *spools) reclaim() (grant, bool) {
+func (s *spoolCache) reclaim() (grant, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.idle) == 0 {
@@ -532,7 +532,7 @@ func (s *spools) reclaim() (grant, bool) {
 }
 
 // forget takes one out of those that are idle; s.mu is locked.
-func (s *spools) forget(i int) {
+func (s *spoolCache) forget(i int) {
 	delete(s.all, s.idle[i].key)
 	s.idle = slices.Delete(s.idle, i, i+1)
 }
@@ -540,16 +540,16 @@ func (s *spools) forget(i int) {
 // wrote is called by the one who writes, at the end.
 func (p *spool) wrote() {
 	p.cancel()
-	p.of.mu.Lock()
+	p.cache.mu.Lock()
 	p.writing = false
 	if p.readers > 0 {
-		p.of.mu.Unlock()
+		p.cache.mu.Unlock()
 		return
 	}
-	if !p.givenUp && !p.stays() {
-		p.givenUp = true
+	if !p.abandoned && !p.stays() {
+		p.abandoned = true
 	}
-	p.rest()
+	p.releaseUnread()
 }
 
 // close lets go of what it is in, once, and says how much that was; of.mu is

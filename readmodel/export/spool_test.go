@@ -16,15 +16,15 @@ import (
 )
 
 // free waits until all room is free, and nothing is left of any document.
-func (s *spools) free(t *testing.T) {
+func (s *spoolCache) free(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		s.mu.Lock()
 		all, idle := len(s.all), len(s.idle)
 		s.mu.Unlock()
-		s.room.mu.Lock()
-		left := grant{memory: s.room.all.memory - s.room.memory, files: s.room.all.files - s.room.files}
-		s.room.mu.Unlock()
+		s.budget.mu.Lock()
+		left := grant{memory: s.budget.all.memory - s.budget.memory, files: s.budget.all.files - s.budget.files}
+		s.budget.mu.Unlock()
 		if all == 0 && idle == 0 && left == (grant{}) {
 			return
 		}
@@ -38,18 +38,18 @@ func (s *spools) free(t *testing.T) {
 // it, and what that one took is given back.
 func TestWhoLeavesBeforeTheDocumentBegins(t *testing.T) {
 	for _, limits := range []Limits{{Memory: 100}, {Files: 100, Dir: t.TempDir()}} {
-		s := newSpools(limits, time.Hour)
+		s := newSpoolCache(limits, time.Hour)
 		goOn, ended := make(chan struct{}), make(chan error)
 		p, _ := s.join(version{tag: "1"}, func(ctx context.Context, p *spool) {
 			<-goOn
-			g, _ := s.room.try(100)
+			g, _ := s.budget.tryAcquire(100)
 			err := p.begin(Meta{}, 100, g)
 			if err == nil {
 				err = p.put(make([]byte, 100))
 			}
 			ended <- p.end(err)
 		})
-		p.leave()
+		p.removeReader()
 		if len(s.idle) != 0 || len(s.all) != 0 {
 			t.Errorf("%d of %d are idle", len(s.idle), len(s.all))
 		}
@@ -58,7 +58,7 @@ func TestWhoLeavesBeforeTheDocumentBegins(t *testing.T) {
 			t.Errorf("%+v was got back", g)
 		}
 		close(goOn)
-		if err := <-ended; !errors.Is(err, errGivenUp) {
+		if err := <-ended; !errors.Is(err, errAbandoned) {
 			t.Error(err)
 		}
 		s.free(t)
@@ -68,10 +68,10 @@ func TestWhoLeavesBeforeTheDocumentBegins(t *testing.T) {
 // TestWhatIsBeingWrittenIsNotReclaimed, though all of it was read: it is idle
 // once the one who writes has ended, and then who waits has its room at once.
 func TestWhatIsBeingWrittenIsNotReclaimed(t *testing.T) {
-	s := newSpools(Limits{Memory: 100}, time.Hour)
+	s := newSpoolCache(Limits{Memory: 100}, time.Hour)
 	whole, goOn := make(chan struct{}), make(chan struct{})
 	p, _ := s.join(version{tag: Meta{}.ETag()}, func(ctx context.Context, p *spool) {
-		g, _ := s.room.try(100)
+		g, _ := s.budget.tryAcquire(100)
 		_ = p.end(errors.Join(p.begin(Meta{}, 100, g), p.put(make([]byte, 100))))
 		close(whole)
 		<-goOn
@@ -80,15 +80,15 @@ func TestWhatIsBeingWrittenIsNotReclaimed(t *testing.T) {
 	if n, err := p.write(t.Context(), io.Discard, 0, 100); n != 100 || err != nil {
 		t.Errorf("%d bytes, %v", n, err)
 	}
-	p.leave()
+	p.removeReader()
 	s.expire(p)
-	if _, ok := s.room.try(1); ok {
+	if _, ok := s.budget.tryAcquire(1); ok {
 		t.Error("it was got back")
 	}
 	taken := make(chan error)
 	go func() {
-		g, err := s.room.take(t.Context(), events.UUID{}, 100)
-		s.room.give(g)
+		g, err := s.budget.acquire(t.Context(), events.UUID{}, 100)
+		s.budget.release(g)
 		taken <- err
 	}()
 	close(goOn)
@@ -100,23 +100,23 @@ func TestWhatIsBeingWrittenIsNotReclaimed(t *testing.T) {
 
 // TestPanicOfTheWriterIsAnErrorForReaders, and nothing worse.
 func TestPanicOfTheWriterIsAnErrorForReaders(t *testing.T) {
-	s := newSpools(Limits{Memory: 100}, time.Hour)
+	s := newSpoolCache(Limits{Memory: 100}, time.Hour)
 	for _, begin := range []bool{false, true} {
 		p, _ := s.join(version{}, func(ctx context.Context, p *spool) {
 			if begin {
-				g, _ := s.room.try(100)
+				g, _ := s.budget.tryAcquire(100)
 				_ = p.begin(Meta{}, 100, g)
 			}
 			panic("a defect")
 		})
 		err := p.await(t.Context())
 		if err == nil {
-			_, err = p.upTo(t.Context(), 0)
+			_, err = p.awaitBeyond(t.Context(), 0)
 		}
 		if err == nil || !strings.Contains(err.Error(), "a defect") {
 			t.Error(err)
 		}
-		p.leave()
+		p.removeReader()
 		s.free(t)
 	}
 }
@@ -127,7 +127,7 @@ func TestRoomComesBackWhateverTheOrder(t *testing.T) {
 	dir := t.TempDir()
 	for seed := range uint64(300) {
 		limits := Limits{Memory: 1500, Files: 1000, Dir: dir}
-		s := newSpools(limits, time.Duration(seed%3)*time.Millisecond)
+		s := newSpoolCache(limits, time.Duration(seed%3)*time.Millisecond)
 		pause := func(r *rand.Rand) {
 			if n := r.IntN(4); n > 0 {
 				time.Sleep(time.Duration(r.IntN(300*n)) * time.Microsecond)
@@ -145,7 +145,7 @@ func TestRoomComesBackWhateverTheOrder(t *testing.T) {
 						var m Meta
 						_, _ = fmt.Sscanf(key.tag, `"0.%d-`, &m.Minor)
 						pause(r)
-						g, err := s.room.take(ctx, events.UUID{byte(r.IntN(3))}, size)
+						g, err := s.budget.acquire(ctx, events.UUID{byte(r.IntN(3))}, size)
 						if err == nil {
 							pause(r)
 							err = p.begin(m, size, g)
@@ -171,17 +171,17 @@ func TestRoomComesBackWhateverTheOrder(t *testing.T) {
 						}
 					}
 					cancel()
-					p.leave()
+					p.removeReader()
 					switch r.IntN(3) {
 					case 0:
 						s.expire(p)
 					case 1:
-						s.room.again()
-						s.room.mu.Lock()
+						s.budget.redispatch()
+						s.budget.mu.Lock()
 						g, _ := s.reclaim()
-						s.room.memory, s.room.files = s.room.memory+g.memory, s.room.files+g.files
-						s.room.serve()
-						s.room.mu.Unlock()
+						s.budget.memory, s.budget.files = s.budget.memory+g.memory, s.budget.files+g.files
+						s.budget.dispatch()
+						s.budget.mu.Unlock()
 					}
 				}
 			})
@@ -193,7 +193,7 @@ func TestRoomComesBackWhateverTheOrder(t *testing.T) {
 
 // TestWritingToAFileTakesAPieceOfMemory at most, and none for what is at hand.
 func TestWritingToAFileTakesAPieceOfMemory(t *testing.T) {
-	s := newSpools(Limits{Files: 4 << 20, Dir: t.TempDir()}, 0)
+	s := newSpoolCache(Limits{Files: 4 << 20, Dir: t.TempDir()}, 0)
 	content := make([]byte, 3<<20)
 	for i := range content {
 		content[i] = byte(i * i >> 8)
@@ -207,18 +207,18 @@ func TestWritingToAFileTakesAPieceOfMemory(t *testing.T) {
 		if p.piece != nil {
 			t.Errorf("a piece of %d bytes is left", cap(p.piece))
 		}
-		p.leave()
+		p.removeReader()
 		s.free(t)
 	}
-	p, err := s.adopt(events.UUID{}, found{body: content}, grant{})
+	p, err := s.insert(events.UUID{}, readResult{body: content}, grant{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	check(p)
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		p := s.alone(version{})
-		g, _ := s.room.try(int64(len(content)))
+		p := s.newUnshared(version{})
+		g, _ := s.budget.tryAcquire(int64(len(content)))
 		if err := p.begin(Meta{}, int64(len(content)), g); err != nil {
 			t.Fatal(err)
 		}

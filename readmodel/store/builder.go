@@ -15,15 +15,15 @@ import (
 	"accountexport/readmodel/connect"
 )
 
-// BuilderPool is a pool for building, by the link's way: see [accountexport/readmodel/connect.Link.OpenPool].
-func BuilderPool(ctx context.Context, url string, link *connect.Link, log *slog.Logger) (*pgxpool.Pool, error) {
+// OpenRebuildPool is a pool for building, by the link's way: see [accountexport/readmodel/connect.Connector.OpenPool].
+func OpenRebuildPool(ctx context.Context, url string, link *connect.Connector, log *slog.Logger) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport rebuild"
 	cfg.AfterConnect = link.AfterConnect
-	return link.OpenPool(ctx, cfg, connect.Claim{Wanted: int(cfg.MaxConns), Least: 2, Beside: 1, Told: strings.Contains(url, "pool_max_conns")}, log)
+	return link.OpenPool(ctx, cfg, connect.PoolSizing{Max: int(cfg.MaxConns), Min: 2, Extra: 1, Explicit: strings.Contains(url, "pool_max_conns")}, log)
 }
 
 // NewBuilder writes a generation beside the live one: the one that is being
@@ -43,7 +43,7 @@ func building(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, restart 
 		return readmodel.Generation{}, err
 	}
 	for _, g := range all {
-		if g.Reviving() { // and was cut off
+		if g.RollingBack() { // and was cut off
 			if err := readmodel.SetState(ctx, tx, g.Number, readmodel.StateRetired); err != nil {
 				return g, err
 			}
@@ -51,7 +51,7 @@ func building(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, restart 
 		}
 		// What lay before the fold's start cannot be known to be the same.
 		same := g.FoldedFrom(stream) &&
-			g.Major == projections.VersionMajor && g.Minor == projections.VersionMinor && g.Partitions == stream.Partitions && g.Format == readmodel.FormatWritten
+			g.Major == projections.VersionMajor && g.Minor == projections.VersionMinor && g.Partitions == stream.Partitions && g.Format == readmodel.FormatCurrent
 		if same && !restart {
 			return g, nil
 		}
@@ -62,9 +62,9 @@ func building(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, restart 
 	return readmodel.CreateGeneration(ctx, tx, stream, readmodel.StateBuilding)
 }
 
-// NewReviver writes a retired generation again, to bring it to the stream's
+// NewRollback writes a retired generation again, to bring it to the stream's
 // end before a roll-back. Until then its state is building.
-func NewReviver(pool *pgxpool.Pool, owner string, generation int64, log *slog.Logger) *Store {
+func NewRollback(pool *pgxpool.Pool, owner string, generation int64, log *slog.Logger) *Store {
 	return &Store{pool: pool, owner: owner, log: log, role: "rebuild",
 		choose: func(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) (readmodel.Generation, error) {
 			g, err := readmodel.FindGeneration(ctx, tx, generation)

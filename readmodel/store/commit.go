@@ -19,9 +19,9 @@ import (
 // documents and checkpoint are lost or kept together. Who waits for positions is
 // notified afterwards.
 func (s *Store) Commit(ctx context.Context, b *engine.Batch) error {
-	err := s.commits.Do(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
+	err := s.commitTimeout.Do(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
 	if err == nil && s.members != nil { // nobody waits for another generation
-		s.notices.due()
+		s.notifier.schedule()
 	}
 	return err
 }
@@ -32,7 +32,7 @@ func (s *Store) commit(ctx context.Context, b *engine.Batch) error {
 		if s.members == nil {
 			q.Queue(pg.AsyncCommit)
 		}
-		rows.Write(b, func(sql string, args ...any) { q.Queue(sql, args...) })
+		rows.QueueBatch(b, func(sql string, args ...any) { q.Queue(sql, args...) })
 		return readmodel.EngineError(s.pool.SendBatch(ctx, q).Close())
 	}
 	return readmodel.EngineError(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {

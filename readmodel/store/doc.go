@@ -4,7 +4,7 @@
 // [Store.Commit] writes a batch in one transaction, fenced by position and epoch.
 // [NewStore] shares the live generation's partitions with all other replicas,
 // whose heartbeats stand in export.members; [NewBuilder] builds a generation
-// beside it, and [NewReviver] brings a retired one to the stream's end. Those
+// beside it, and [NewRollback] brings a retired one to the stream's end. Those
 // commit asynchronously, since documents and checkpoint are lost or kept
 // together. Who waits for positions or partitions is notified after commits,
 // never in them.

@@ -119,7 +119,7 @@ func TestMigrationGivesWayToReaders(t *testing.T) {
 	}
 	migrated := make(chan error, 1)
 	go func() { migrated <- readmodel.Migrate(t.Context(), pool.Config().ConnString()) }()
-	x := export.NewExports(pool)
+	x := export.NewReader(pool)
 	waited := 0
 	for deadline := time.Now().Add(20 * time.Second); waited < 3; {
 		if time.Now().After(deadline) {
@@ -149,7 +149,7 @@ SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'export_g1.accoun
 	if err := <-migrated; err != nil {
 		t.Fatal(err)
 	}
-	if _, err := admin.Sums(t.Context(), pool, nil); err != nil {
+	if _, err := admin.ReadSums(t.Context(), pool, nil); err != nil {
 		t.Error(err)
 	}
 }

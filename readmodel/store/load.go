@@ -15,7 +15,7 @@ import (
 
 // Load implements [engine.Store].
 func (s *Store) Load(ctx context.Context, generation int64, accounts []events.UUID) (rows []projections.AccountRow, err error) {
-	err = s.patience.Do(ctx, func(ctx context.Context) error {
+	err = s.readTimeout.Do(ctx, func(ctx context.Context) error {
 		rows, err = s.load(ctx, generation, accounts)
 		return err
 	})
@@ -93,7 +93,7 @@ FROM unnest($1::integer[], $2::uuid[], $3::smallint[], $4::text[]) AS u (n, acco
 CROSS JOIN LATERAL (
     SELECT patch FROM {schema}.account_waiting w
     WHERE w.account_id = u.account_id AND w.entity = u.entity AND w.entity_id = u.key COLLATE "C" LIMIT 1) w`))
-	return answers, s.patience.Do(ctx, func(ctx context.Context) error { return s.pool.SendBatch(ctx, q).Close() })
+	return answers, s.readTimeout.Do(ctx, func(ctx context.Context) error { return s.pool.SendBatch(ctx, q).Close() })
 }
 
 // queueLookup asks one question for the needs that kind is not 0 of.

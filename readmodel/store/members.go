@@ -43,7 +43,7 @@ type membership struct {
 	name     string
 	takeover time.Duration
 	log      *slog.Logger
-	notices  *notices // has the other members look at once
+	notices  *notifier // has the other members look at once
 	conn     *pgx.Conn
 	broken   []*pgx.Conn   // those before it that may yet be ending
 	backend  atomic.Uint32 // the server's process of conn; 0: none
@@ -79,7 +79,7 @@ func (m *membership) connected(ctx context.Context) (*pgx.Conn, error) {
 	q.Queue(`SELECT pg_backend_pid()`).QueryRow(func(row pgx.Row) error { return row.Scan(&backend) })
 	q.Queue(`LISTEN ` + readmodel.MembersChannel)
 	if err := conn.SendBatch(ctx, q).Close(); err != nil {
-		pg.CloseSoon(ctx, conn)
+		pg.CloseWithTimeout(ctx, conn)
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	m.conn = conn
@@ -87,8 +87,8 @@ func (m *membership) connected(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// moved waits until somebody tells that partitions may change hands.
-func (m *membership) moved(ctx context.Context) error {
+// awaitRebalance waits until somebody tells that partitions may change hands.
+func (m *membership) awaitRebalance(ctx context.Context) error {
 	conn, err := m.connected(ctx)
 	if err != nil {
 		return err
@@ -115,20 +115,20 @@ func ended(conn *pgx.Conn) bool {
 	}
 }
 
-// keep sets how long a member that has gone silent keeps its partitions.
-func (m *membership) keep(takeover time.Duration) {
+// setTakeover sets how long a member that has gone silent keeps its partitions.
+func (m *membership) setTakeover(takeover time.Duration) {
 	if m.takeover = takeover; m.takeover <= 0 {
 		m.takeover = DefaultTakeover
 	}
 }
 
-// enter makes this replica a member.
-func (m *membership) enter(ctx context.Context, db interface {
+// register makes this replica a member.
+func (m *membership) register(ctx context.Context, db interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }) error {
 	_, err := db.Exec(ctx, `
 INSERT INTO export.members (member, backend, format) VALUES ($1, pg_backend_pid(), $2)
-ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = excluded.seen_at, format = excluded.format`, m.name, readmodel.FormatWritten)
+ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = excluded.seen_at, format = excluded.format`, m.name, readmodel.FormatCurrent)
 	if err != nil {
 		return fmt.Errorf("join: %w", err)
 	}
@@ -138,7 +138,7 @@ ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = exclude
 // join makes this replica a member and takes anew, in new epochs, the
 // partitions that it still owns from before.
 func (m *membership) join(ctx context.Context, tx pgx.Tx, generation int64) error {
-	if err := m.enter(ctx, tx); err != nil {
+	if err := m.register(ctx, tx); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND owner = $2`, generation, m.name)
@@ -148,20 +148,20 @@ func (m *membership) join(ctx context.Context, tx pgx.Tx, generation int64) erro
 	return nil
 }
 
-// stuck ends transactions of this replica's that hold what it waits for: those
+// endStaleTransactions ends transactions of this replica's that hold what it waits for: those
 // of a connection that is lost without the server having noticed.
-func (m *membership) stuck(ctx context.Context, err error) {
+func (m *membership) endStaleTransactions(ctx context.Context, err error) {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "55P03" { // lock_not_available
 		m.terminate(ctx, []string{m.name})
 	}
 }
 
-// share tells the others that this replica lives, removes members that are
+// rebalance tells the others that this replica lives, removes members that are
 // dead, and, where take is set, takes its share of the partitions that nobody
 // owns.
-func (m *membership) share(ctx context.Context, generation int64, take bool) (engine.Assignment, error) {
-	t, err := m.tell(ctx, generation, take)
+func (m *membership) rebalance(ctx context.Context, generation int64, take bool) (engine.Assignment, error) {
+	t, err := m.heartbeat(ctx, generation, take)
 	switch {
 	case err != nil:
 		return t.Assignment, err
@@ -180,14 +180,14 @@ func (m *membership) share(ctx context.Context, generation int64, take bool) (en
 	return t.Assignment, nil
 }
 
-// toldBack is what telling the others has come to.
-type toldBack struct {
+// heartbeatReply is what telling the others has come to.
+type heartbeatReply struct {
 	engine.Assignment
 	member, current, paused bool
 }
 
-// tell does what share does, and says what there is. It is one round trip.
-func (m *membership) tell(ctx context.Context, generation int64, take bool) (s toldBack, err error) {
+// heartbeat does what share does, and says what there is. It is one round trip.
+func (m *membership) heartbeat(ctx context.Context, generation int64, take bool) (s heartbeatReply, err error) {
 	conn, err := m.connected(ctx)
 	if err != nil {
 		return s, err
@@ -308,8 +308,8 @@ func (m *membership) leave(ctx context.Context) {
 		err = conn.SendBatch(ctx, q).Close()
 	}
 	if err == nil {
-		m.notices.due()
-		m.notices.wait(ctx)
+		m.notices.schedule()
+		m.notices.drain(ctx)
 	}
 	if err != nil {
 		m.log.Warn("cannot hand partitions over; the others take them when they miss this replica", "error", err)

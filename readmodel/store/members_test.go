@@ -60,7 +60,7 @@ func TestReplicasShareEvenly(t *testing.T) {
 			t.Errorf("among three: %+v, want %d", got, due)
 		}
 	}
-	st, err := admin.Inspect(t.Context(), pool)
+	st, err := admin.ReadStatus(t.Context(), pool)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ FROM export.checkpoints WHERE generation = $1 AND owner = $2 AND partition = ANY
 			own, err = pgx.CollectRows(rows, readmodel.ScanCheckpoint)
 			return err
 		})
-	if err := s.patience.Do(ctx, func(ctx context.Context) error { return s.pool.SendBatch(ctx, q).Close() }); err != nil {
+	if err := s.readTimeout.Do(ctx, func(ctx context.Context) error { return s.pool.SendBatch(ctx, q).Close() }); err != nil {
 		return nil, fmt.Errorf("look where partitions stand: %w", err)
 	}
 	if !current {

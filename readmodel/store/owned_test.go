@@ -25,7 +25,7 @@ UPDATE export.checkpoints SET owner = 'another' WHERE partition = 2`); err != ni
 		got[1].Epoch != own.Checkpoints[1].Epoch+1 || got[1].Position != 7 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	g, err := readmodel.Live(t.Context(), pool)
+	g, err := readmodel.LiveGeneration(t.Context(), pool)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func TestTwoOwnersNeverBothCommit(t *testing.T) {
 		t.Fatalf("the old owner's commit: %v, want fenced", err)
 	}
 	b.Reload(readmodeltest.MustMessage(t)(events.NewUserEmailChanged(b.Meta(), b.Id, events.UserEmailChanged{Email: "new-owner@example.org"})))
-	_, doc := readmodeltest.Read(t, export.NewExports(pool), a.Id)
+	_, doc := readmodeltest.Read(t, export.NewReader(pool), a.Id)
 	if !strings.Contains(doc, "new-owner@") || strings.Contains(doc, "old-owner@") {
 		t.Errorf("document: %s", doc)
 	}

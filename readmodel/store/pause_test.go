@@ -21,14 +21,14 @@ import (
 
 func pause(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	if _, _, err := admin.StandStill(t.Context(), pool, "somebody@here", ""); err != nil {
+	if _, _, err := admin.Pause(t.Context(), pool, "somebody@here", ""); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func resume(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	if was, err := admin.GoOn(t.Context(), pool); err != nil || was == nil {
+	if was, err := admin.Resume(t.Context(), pool); err != nil || was == nil {
 		t.Fatalf("%v, %v", was, err)
 	}
 }
@@ -115,7 +115,7 @@ func TestPausedNothingMovesThem(t *testing.T) {
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
 	t.Cleanup(func() { builder.Close(context.Background()) })
 	readmodeltest.Acquire(t, builder)
-	g, err := readmodel.Live(t.Context(), pool)
+	g, err := readmodel.LiveGeneration(t.Context(), pool)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestPausedNothingMovesThem(t *testing.T) {
 	if after := where(t, pool); after != before {
 		t.Errorf("checkpoints moved while paused:\n%s\n%s", before, after)
 	}
-	if now, err := readmodel.Live(t.Context(), pool); err != nil || now.Number != 1 || !now.Stream.Created.Equal(g.Stream.Created) {
+	if now, err := readmodel.LiveGeneration(t.Context(), pool); err != nil || now.Number != 1 || !now.Stream.Created.Equal(g.Stream.Created) {
 		t.Errorf("generation %+v is live, %v", now, err)
 	}
 	resume(t, pool)
@@ -189,7 +189,7 @@ func TestPauseWaitsForWhatIsUnderWay(t *testing.T) {
 		}
 		paused := make(chan error, 1)
 		go func() {
-			_, _, err := admin.StandStill(t.Context(), pool, "somebody", "")
+			_, _, err := admin.Pause(t.Context(), pool, "somebody", "")
 			paused <- err
 		}()
 		for waits := false; !waits; {
@@ -224,18 +224,18 @@ SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE 
 func TestPauseIsRepeatable(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	readmodeltest.Acquire(t, live)
-	if was, err := admin.GoOn(t.Context(), pool); was != nil || err != nil {
+	if was, err := admin.Resume(t.Context(), pool); was != nil || err != nil {
 		t.Errorf("nothing to resume: %v, %v", was, err)
 	}
 	if p, err := readmodel.FindPause(t.Context(), pool); p != nil || err != nil {
 		t.Errorf("nothing is paused: %v, %v", p, err)
 	}
-	first, already, err := admin.StandStill(t.Context(), pool, "one", "disk")
+	first, already, err := admin.Pause(t.Context(), pool, "one", "disk")
 	if err != nil || already || first.By != "one" || first.Since.IsZero() {
 		t.Fatalf("%+v, %v, %v", first, already, err)
 	}
 	for note, want := range map[string]string{"": "disk", "new disk": "new disk"} {
-		again, already, err := admin.StandStill(t.Context(), pool, "two", note)
+		again, already, err := admin.Pause(t.Context(), pool, "two", note)
 		if err != nil || !already || again.By != "one" || again.Since != first.Since || note != "" && again.Note != want {
 			t.Errorf("%+v, %v, %v", again, already, err)
 		}
@@ -249,7 +249,7 @@ func TestPauseIsRepeatable(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
-			_, already, err := admin.StandStill(t.Context(), pool, fmt.Sprint(i), "")
+			_, already, err := admin.Pause(t.Context(), pool, fmt.Sprint(i), "")
 			if err != nil {
 				t.Error(err)
 			}
@@ -279,7 +279,7 @@ func TestPausedReplicasLive(t *testing.T) {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	members := func(want int) error {
-		st, err := admin.Inspect(t.Context(), pool)
+		st, err := admin.ReadStatus(t.Context(), pool)
 		if err == nil && len(st.Members) != want {
 			err = fmt.Errorf("members %+v, want %d", st.Members, want)
 		}

@@ -11,10 +11,10 @@ import (
 // Paused implements [engine.Store].
 func (s *Store) Paused(ctx context.Context) (*engine.Pause, error) {
 	if s.members != nil {
-		s.members.keep(s.Takeover)
-		attended, end := s.members.attended(ctx)
-		err := s.members.beat(attended)
-		if cause := context.Cause(attended); err != nil && errors.Is(cause, errSilent) {
+		s.members.setTakeover(s.Takeover)
+		attended, end := s.members.withHeartbeatTimeout(ctx)
+		err := s.members.heartbeatOrRegister(attended)
+		if cause := context.Cause(attended); err != nil && errors.Is(cause, errHeartbeatTimeout) {
 			err = cause
 		}
 		if end(); err != nil {
@@ -22,17 +22,17 @@ func (s *Store) Paused(ctx context.Context) (*engine.Pause, error) {
 		}
 	}
 	var p *engine.Pause
-	err := s.patience.Do(ctx, func(ctx context.Context) (err error) {
+	err := s.readTimeout.Do(ctx, func(ctx context.Context) (err error) {
 		p, err = readmodel.FindPause(ctx, s.pool)
 		return err
 	})
 	return p, err
 }
 
-// beat tells the others that this replica lives, and makes it a member where it
+// heartbeatOrRegister tells the others that this replica lives, and makes it a member where it
 // is none, without a part in anything.
-func (m *membership) beat(ctx context.Context) error {
-	t, err := m.tell(ctx, 0, false)
+func (m *membership) heartbeatOrRegister(ctx context.Context) error {
+	t, err := m.heartbeat(ctx, 0, false)
 	if err != nil || t.member {
 		return err
 	}
@@ -40,7 +40,7 @@ func (m *membership) beat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := m.enter(ctx, conn); err != nil {
+	if err := m.register(ctx, conn); err != nil {
 		return err
 	}
 	m.joined = true

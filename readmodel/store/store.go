@@ -34,12 +34,12 @@ type Store struct {
 	// none. Default: as the pool does.
 	Direct *pgx.ConnConfig
 
-	pool     *pgxpool.Pool
-	owner    string
-	log      *slog.Logger
-	patience pg.AdaptiveTimeout // of what is read
-	commits  pg.AdaptiveTimeout // by itself: that reading is quick says nothing of writing
-	notices  *notices
+	pool          *pgxpool.Pool
+	owner         string
+	log           *slog.Logger
+	readTimeout   pg.AdaptiveTimeout // of what is read
+	commitTimeout pg.AdaptiveTimeout // by itself: that reading is quick says nothing of writing
+	notifier      *notifier
 
 	joins   int         // how often it was tried
 	members *membership // shares the live generation; nil: all of another generation
@@ -60,15 +60,15 @@ type chooser func(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) (rea
 // names this replica, and no other one, in at most 49 characters of ASCII; the
 // pool's connections should have its [ApplicationName].
 func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
-	s := &Store{pool: pool, owner: owner, log: log, notices: newNotices(pool, readmodel.CheckpointsChannel, log),
+	s := &Store{pool: pool, owner: owner, log: log, notifier: newNotifier(pool, readmodel.CheckpointsChannel, log),
 		choose: func(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) (readmodel.Generation, error) {
-			g, err := readmodel.Live(ctx, tx)
+			g, err := readmodel.LiveGeneration(ctx, tx)
 			if errors.Is(err, readmodel.ErrNoGeneration) {
 				g, err = readmodel.CreateGeneration(ctx, tx, stream, readmodel.StateLive)
 			}
 			return g, err
 		}}
-	s.members = &membership{pool: pool, direct: s.session, name: owner, log: log, notices: newNotices(pool, readmodel.MembersChannel, log)}
+	s.members = &membership{pool: pool, direct: s.session, name: owner, log: log, notices: newNotifier(pool, readmodel.MembersChannel, log)}
 	return s
 }
 
@@ -76,14 +76,14 @@ func NewStore(pool *pgxpool.Pool, owner string, log *slog.Logger) *Store {
 func (s *Store) Close(ctx context.Context) {
 	if s.members != nil {
 		s.members.leave(ctx)
-		s.notices.wait(ctx) // of what is handed over by now
+		s.notifier.drain(ctx) // of what is handed over by now
 	}
 	if s.lock != nil {
 		// A pooler may give the session to somebody else as it is.
 		soon, cancel := context.WithTimeout(ctx, time.Second)
 		_, _ = s.lock.Exec(soon, `SELECT pg_advisory_unlock_all()`)
 		cancel()
-		pg.CloseSoon(ctx, s.lock)
+		pg.CloseWithTimeout(ctx, s.lock)
 		s.lock = nil
 	}
 }
@@ -94,7 +94,7 @@ func (s *Store) Acquire(ctx context.Context, stream engine.StreamInfo) (own engi
 	if s.members != nil {
 		return s.join(ctx, stream)
 	}
-	if err := s.exclude(ctx); err != nil {
+	if err := s.acquireLock(ctx); err != nil {
 		return own, err
 	}
 	err = pgx.BeginFunc(ctx, s.lock, func(tx pgx.Tx) error {
@@ -131,7 +131,7 @@ func (s *Store) join(ctx context.Context, stream engine.StreamInfo) (own engine.
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	m := s.members
-	m.keep(s.Takeover)
+	m.setTakeover(s.Takeover)
 	if s.joins++; s.joins > 1 {
 		s.pool.Reset() // where one connection has fallen silent, others may have, too
 	}
@@ -164,13 +164,13 @@ func (s *Store) join(ctx context.Context, stream engine.StreamInfo) (own engine.
 	})
 	if err == nil {
 		m.joined = true
-		m.notices.due()
+		m.notices.schedule()
 		var share engine.Assignment
-		share, err = m.share(ctx, own.Generation, true)
+		share, err = m.rebalance(ctx, own.Generation, true)
 		own.Checkpoints = share.Owned
 	}
 	if err != nil {
-		m.stuck(context.WithoutCancel(ctx), err)
+		m.endStaleTransactions(context.WithoutCancel(ctx), err)
 		m.disconnect(context.WithoutCancel(ctx))
 	}
 	return own, err
@@ -192,10 +192,10 @@ func (s *Store) Heartbeat(ctx context.Context, generation int64, take bool) (eng
 	if s.members == nil {
 		return engine.Assignment{}, errors.New("this store shares no partitions")
 	}
-	ctx, end := s.members.attended(ctx)
+	ctx, end := s.members.withHeartbeatTimeout(ctx)
 	defer end()
-	share, err := s.members.share(ctx, generation, take)
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errSilent) {
+	share, err := s.members.rebalance(ctx, generation, take)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errHeartbeatTimeout) {
 		return share, cause
 	}
 	return share, err
@@ -206,7 +206,7 @@ func (s *Store) AwaitRebalance(ctx context.Context) error {
 	if s.members == nil {
 		return errors.New("this store shares no partitions")
 	}
-	return s.members.moved(ctx)
+	return s.members.awaitRebalance(ctx)
 }
 
 // Release implements [engine.Store].
@@ -220,14 +220,14 @@ WHERE generation = $1 AND partition = $2 AND epoch = $3 AND owner = $4`, generat
 			released = tag.RowsAffected() == 1
 			return nil
 		})
-	err := s.patience.Do(ctx, func(ctx context.Context) error { return s.pool.SendBatch(ctx, q).Close() })
+	err := s.readTimeout.Do(ctx, func(ctx context.Context) error { return s.pool.SendBatch(ctx, q).Close() })
 	if err != nil {
 		return fmt.Errorf("release partition %d: %w", c.Partition, err)
 	}
 	if !released {
 		return fmt.Errorf("release partition %d: %w", c.Partition, engine.ErrFenced)
 	}
-	s.members.notices.due()
+	s.members.notices.schedule()
 	return nil
 }
 
@@ -239,8 +239,8 @@ func (s *Store) session() *pgx.ConnConfig {
 	return s.pool.Config().ConnConfig.Copy()
 }
 
-// exclude waits until this is the one replica that projects.
-func (s *Store) exclude(ctx context.Context) error {
+// acquireLock waits until this is the one replica that projects.
+func (s *Store) acquireLock(ctx context.Context) error {
 	if s.lock != nil && (s.lock.IsClosed() || s.lock.Ping(ctx) != nil) {
 		s.Close(ctx)
 	}
@@ -255,7 +255,7 @@ func (s *Store) exclude(ctx context.Context) error {
 		var got bool
 		err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('accountexport ' || $1))`, s.role).Scan(&got)
 		if err != nil {
-			pg.CloseSoon(ctx, conn)
+			pg.CloseWithTimeout(ctx, conn)
 			return fmt.Errorf("lock: %w", err)
 		}
 		if got {
@@ -267,7 +267,7 @@ func (s *Store) exclude(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			pg.CloseSoon(ctx, conn)
+			pg.CloseWithTimeout(ctx, conn)
 			return ctx.Err()
 		case <-time.After(500 * time.Millisecond):
 		}
@@ -280,7 +280,7 @@ func (s *Store) generation(ctx context.Context, tx pgx.Tx, stream engine.StreamI
 	if err != nil {
 		return g, err
 	}
-	if err := g.Accepts(stream); err != nil {
+	if err := g.CheckCompatible(stream); err != nil {
 		return g, err
 	}
 	if err := s.counted(ctx, g); err != nil {

@@ -15,12 +15,12 @@ import (
 
 func TestAccountGoesThroughItsStates(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
-	x := export.NewExports(pool)
+	x := export.NewReader(pool)
 	if err := x.Ready(t.Context()); !errors.Is(err, readmodel.ErrNoGeneration) {
 		t.Fatalf("before anything was projected: %v", err)
 	}
 	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
-	if m, _ := readmodeltest.Read(t, x, a.Id); m.State != export.NotHeard {
+	if m, _ := readmodeltest.Read(t, x, a.Id); m.State != export.Unknown {
 		t.Errorf("state %v, want never heard of", m.State)
 	}
 	a.Register()
@@ -99,7 +99,7 @@ func TestManyItemsComeBackInOrder(t *testing.T) {
 			return events.NewSandboxStarted(x.Meta(), x.Id, events.SandboxStarted{ID: fmt.Sprintf("sbx-%d", i+50)})
 		})
 	}
-	x := export.NewExports(pool)
+	x := export.NewReader(pool)
 	_, got := readmodeltest.Read(t, x, a.Id)
 	want, _, err := whole.State.Document(readmodeltest.FreeTier.Body)
 	if err != nil || got != string(want) {

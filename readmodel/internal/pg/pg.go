@@ -39,7 +39,7 @@ func IsUndefinedColumn(err error) bool {
 // that was broken off has the server asked to give up what is under way: the
 // answer is waited for, since a program that ends before takes PgBouncer 1.18 with
 // it (its issue 801).
-func CloseSoon(ctx context.Context, conn *pgx.Conn) {
+func CloseWithTimeout(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)

@@ -21,7 +21,7 @@ func Connect(ctx context.Context, cfg *pgx.ConnConfig) (*pgx.Conn, error) {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err == nil {
 		if err = ApplySettings(ctx, conn, true); err != nil {
-			CloseSoon(ctx, conn)
+			CloseWithTimeout(ctx, conn)
 		}
 	}
 	if err != nil {

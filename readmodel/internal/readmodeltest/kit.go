@@ -159,7 +159,7 @@ func (a *Account) Register() {
 
 var FreeTier = projections.TierDefinition{ID: "free", Partition: 2, Position: 7, Body: []byte(`{"id":"free"}`)}
 
-func Read(t *testing.T, x *export.Exports, id events.UUID) (export.Meta, string) {
+func Read(t *testing.T, x *export.Reader, id events.UUID) (export.Meta, string) {
 	t.Helper()
 	d, err := x.Open(t.Context(), id)
 	if err != nil {

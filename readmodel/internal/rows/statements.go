@@ -23,7 +23,7 @@ import (
 )
 
 // statement adds one statement to a commit.
-type Statement func(sql string, args ...any)
+type QueueFunc func(sql string, args ...any)
 
 // Rows of one statement. A statement holds a copy of what it writes, and the
 // server works on one while the next is encoded.
@@ -34,7 +34,7 @@ const (
 )
 
 // write makes the statements that write the batch, one after the other.
-func Write(b *engine.Batch, q Statement) {
+func QueueBatch(b *engine.Batch, q QueueFunc) {
 	q(pg.PreferIndexes)
 	QueueAdvances(q, b)
 	queueWipes(q, b)
@@ -51,7 +51,7 @@ func Write(b *engine.Batch, q Statement) {
 
 // execute writes a batch, statement by statement.
 func Exec(ctx context.Context, tx pgx.Tx, b *engine.Batch) (err error) {
-	Write(b, func(sql string, args ...any) {
+	QueueBatch(b, func(sql string, args ...any) {
 		if err == nil {
 			_, err = tx.Exec(ctx, sql, args...)
 		}
@@ -59,7 +59,7 @@ func Exec(ctx context.Context, tx pgx.Tx, b *engine.Batch) (err error) {
 	return err
 }
 
-func QueueAdvances(q Statement, b *engine.Batch) {
+func QueueAdvances(q QueueFunc, b *engine.Batch) {
 	n := len(b.Advances)
 	partitions, from, to, epochs, asOf := make([]int32, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]time.Time, n)
 	lastPositions, lastTimes, lastDigests := make([]*int64, n), make([]*time.Time, n), make([][]byte, n)
@@ -75,11 +75,11 @@ func QueueAdvances(q Statement, b *engine.Batch) {
 		}
 	}
 	q(`SELECT export.advance_checkpoints($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`, b.Generation, partitions, from, to,
-		epochs, asOf, tallies[0], tallies[1], tallies[2], tallies[3], tallies[4], lastPositions, lastTimes, lastDigests, readmodel.FormatWritten)
+		epochs, asOf, tallies[0], tallies[1], tallies[2], tallies[3], tallies[4], lastPositions, lastTimes, lastDigests, readmodel.FormatCurrent)
 }
 
 // queueWipes removes all there is of the accounts that were erased.
-func queueWipes(q Statement, b *engine.Batch) {
+func queueWipes(q QueueFunc, b *engine.Batch) {
 	var ids [][16]byte
 	for i := range b.Changes {
 		if b.Changes[i].Replaces {
@@ -115,7 +115,7 @@ const digestMask = `4611686018427387903`
 // it is, and the database keeps its stored form without reading it. What the
 // row counts is added to, where it is of the row's position: a program that
 // does not know of it may have written since.
-func QueueRows(q Statement, generation int64, changes []projections.Change) {
+func QueueRows(q QueueFunc, generation int64, changes []projections.Change) {
 	n := len(changes)
 	ids, partitions, positions, parked := make([][16]byte, n), make([]int32, n), make([]int64, n), make([]int32, n)
 	erased, tiers, lows := make([]*time.Time, n), make([]*string, n), make([]string, n)
@@ -162,7 +162,7 @@ ON CONFLICT (account_id) DO UPDATE SET
 		users, teams, usage, keys, sandboxes, messages, high, low, int32(projections.VersionMinor))
 }
 
-func queuePages(q Statement, generation int64, changes []projections.Change) {
+func queuePages(q QueueFunc, generation int64, changes []projections.Change) {
 	var ids [][16]byte
 	var sections []int16
 	var keys []string
@@ -187,7 +187,7 @@ ON CONFLICT (account_id, section, page_key) DO UPDATE SET body = excluded.body`)
 	}
 }
 
-func queueItems(q Statement, b *engine.Batch) {
+func queueItems(q QueueFunc, b *engine.Batch) {
 	var ids [][16]byte
 	var sections []int16
 	var items, pages []string
@@ -206,7 +206,7 @@ SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[])`), ids[
 	}
 }
 
-func queueWaiting(q Statement, b *engine.Batch) {
+func queueWaiting(q QueueFunc, b *engine.Batch) {
 	type rows struct {
 		ids      [][16]byte
 		entities []int16
@@ -237,7 +237,7 @@ ON CONFLICT (account_id, entity, entity_id) DO UPDATE SET patch = excluded.patch
 	}
 }
 
-func queueTiers(q Statement, b *engine.Batch) {
+func queueTiers(q QueueFunc, b *engine.Batch) {
 	if len(b.Tiers) == 0 {
 		return
 	}
@@ -253,7 +253,7 @@ ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, position = exclud
 		ids, partitions, positions, bodies)
 }
 
-func queueParked(q Statement, b *engine.Batch) {
+func queueParked(q QueueFunc, b *engine.Batch) {
 	if len(b.Parked) == 0 {
 		return
 	}
@@ -278,7 +278,7 @@ SELECT * FROM unnest($1::bigint[], $2::integer[], $3::uuid[], $4::timestamptz[],
 
 // queueDismissed has what was dismissed already not count in this generation
 // either.
-func QueueDismissed(q Statement, b *engine.Batch) {
+func QueueDismissed(q QueueFunc, b *engine.Batch) {
 	if len(b.Parked) == 0 {
 		return
 	}
@@ -326,7 +326,7 @@ var DismissalTables = []string{"dismissals", "undismissals"}
 // has erased is entered when it goes live, and not before: its stream may not be
 // the one of who is served. A position that the ledger has of another stream, or
 // of an event that is gone, is replaced.
-func QueueLedger(q Statement, b *engine.Batch) {
+func QueueLedger(q QueueFunc, b *engine.Batch) {
 	var ids [][16]byte
 	var times []time.Time
 	var positions []int64
@@ -352,6 +352,6 @@ ON CONFLICT (account_id) DO UPDATE SET erased_at = least(e.erased_at, excluded.e
 WHERE (e.position, e.stream_name, e.stream_created) IS DISTINCT FROM (excluded.position, excluded.stream_name, excluded.stream_created)`
 
 // queueFence fences the partition's projector.
-func QueueFence(q Statement, generation int64, partition int) {
+func QueueFence(q QueueFunc, generation int64, partition int) {
 	q(`UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND partition = $2`, generation, partition)
 }

@@ -1,0 +1,84 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/events"
+	"accountexport/projections/engine"
+	"accountexport/readmodel"
+	"accountexport/readmodel/internal/pg"
+)
+
+// Overview is all that there is to say of how the read model is doing, as of one
+// moment: no two of its figures are of before and after a commit.
+type Overview struct {
+	Status
+	Ledger          LedgerStatus
+	PendingErasures []events.UUID // accounts whose erasure was begun here and is not proven
+	ErasedServed    int64         // accounts on the ledger that the live generation has as alive
+	Pause           *engine.Pause // nil where projecting goes on
+	Building        *BuildStatus  // nil where no generation is being built
+	At              time.Time     // this program's clock, before it was read
+}
+
+// BuildStatus is a generation that is being built.
+type BuildStatus struct {
+	Number   int64
+	Position uint64 // its lowest checkpoint
+	Running  bool   // whether anybody builds it; false: it was abandoned
+}
+
+// ReadOverview reads the survey in one snapshot of the database.
+func ReadOverview(ctx context.Context, pool *pgxpool.Pool) (s Overview, err error) {
+	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return s, fmt.Errorf("look at the read model: %w", err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }() // it has changed nothing
+	s.At = time.Now()
+	if s.Status, err = ReadStatus(ctx, tx); err != nil {
+		return s, err
+	}
+	if s.Ledger, err = ReadLedgerStatus(ctx, tx); err != nil {
+		return s, err
+	}
+	owed, err := PendingErasures(ctx, tx, false)
+	if err != nil {
+		return s, err
+	}
+	for _, o := range owed {
+		if !o.Redo {
+			s.PendingErasures = append(s.PendingErasures, o.Account)
+		}
+	}
+	if s.ErasedServed, err = CountErasedServed(ctx, tx); err != nil {
+		return s, err
+	}
+	if s.Pause, err = readmodel.FindPause(ctx, tx); err != nil {
+		return s, err
+	}
+	s.Building, err = readBuildStatus(ctx, tx)
+	return s, err
+}
+
+func readBuildStatus(ctx context.Context, db pg.Querier) (*BuildStatus, error) {
+	g, err := readmodel.BuildingGeneration(ctx, db)
+	if errors.Is(err, readmodel.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := &BuildStatus{Number: g.Number}
+	if b.Position, err = readmodel.LowestPosition(ctx, db, g.Number); err != nil {
+		return nil, err
+	}
+	b.Running, err = RebuildRunning(ctx, db)
+	return b, err
+}

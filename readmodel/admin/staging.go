@@ -1,0 +1,125 @@
+package admin
+
+import (
+	"context"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"accountexport/projections/engine"
+	"accountexport/readmodel"
+	"accountexport/readmodel/internal/rows"
+)
+
+// staging brings what accounts are to be replaced with into temporary tables of a
+// transaction, and tells from what is stored there what has to be removed and
+// what to be added, all without a lock; [staging.apply] does no more than that,
+// in one round trip.
+type staging struct {
+	ctx        context.Context
+	tx         pgx.Tx
+	generation int64
+	made       bool
+	err        error // the first one
+}
+
+// stagedTable is a table that holds what an account has beside its row.
+type stagedTable struct {
+	of, key, columns string // comma-separated
+}
+
+// tables are all of those.
+func (s *staging) tables() []stagedTable {
+	return []stagedTable{
+		{"account_export_pages", "account_id, section, page_key", strings.Join(rows.PageColumns, ", ")},
+		{"account_export_items", "account_id, section, item", strings.Join(rows.ItemColumns, ", ")},
+		{"account_waiting", "account_id, entity, entity_id", strings.Join(rows.WaitingColumns, ", ")},
+		{"parked", "position", strings.Join(rows.ParkedColumns, ", ")},
+	}
+}
+
+// each adds a statement for every table, with its names put in.
+func (s *staging) each(q rows.QueueFunc, sql string, args ...any) {
+	row := func(table, columns string) string {
+		return "(" + table + "." + strings.ReplaceAll(columns, ", ", ", "+table+".") + ")"
+	}
+	for _, t := range s.tables() {
+		q(readmodel.InSchema(s.generation, strings.NewReplacer(
+			"{staged}", "pg_temp.staged_"+t.of, "{gone}", "pg_temp.gone_"+t.of, "{fresh}", "pg_temp.fresh_"+t.of, "{stored}", "{schema}."+t.of,
+			"{columns}", t.columns, "{key}", t.key, "{same key}", row("s", t.key)+" = "+row("t", t.key),
+			"{same}", row("s", t.columns)+" IS NOT DISTINCT FROM "+row("t", t.columns)).Replace(sql)), args...)
+	}
+}
+
+// send sends statements in one round trip.
+func (s *staging) send(queue func(q rows.QueueFunc)) {
+	if s.err != nil {
+		return
+	}
+	batch := &pgx.Batch{}
+	queue(func(sql string, args ...any) { batch.Queue(sql, args...) })
+	s.err = s.tx.SendBatch(s.ctx, batch).Close()
+}
+
+// put stages what the accounts have beside their rows, in the place of what was
+// staged before.
+func (s *staging) put(b *engine.Batch) {
+	s.send(func(q rows.QueueFunc) {
+		if s.made {
+			s.each(q, `TRUNCATE {staged}`)
+			return
+		}
+		s.each(q, `CREATE TEMPORARY TABLE {staged} (LIKE {stored} INCLUDING COMPRESSION) ON COMMIT DROP`)
+		s.each(q, `CREATE TEMPORARY TABLE {fresh} (LIKE {stored} INCLUDING COMPRESSION) ON COMMIT DROP`)
+		s.each(q, `CREATE TEMPORARY TABLE {gone} ON COMMIT DROP AS SELECT {key} FROM {stored} WITH NO DATA`)
+	})
+	if s.made = true; s.err != nil {
+		return
+	}
+	c := rows.NewCopier(s.ctx, s.tx, "pg_temp", "staged_")
+	c.Pages(b.Changes)
+	c.Items(b.Changes)
+	c.Waiting(b.Changes)
+	c.Parked(b.Parked)
+	s.err = c.Failure()
+	s.send(func(q rows.QueueFunc) { s.each(q, `ANALYZE {staged}`) })
+}
+
+// compare finds what has to be removed and added to make what is stored of some
+// accounts what is staged.
+func (s *staging) compare(accounts [][16]byte) {
+	s.send(func(q rows.QueueFunc) {
+		s.each(q, `TRUNCATE {gone}, {fresh}`)
+		s.each(q, `
+INSERT INTO {gone} SELECT {key} FROM {stored} t WHERE t.account_id = ANY($1)
+    AND NOT EXISTS (SELECT FROM {staged} s WHERE {same key} AND {same})`, accounts)
+		s.each(q, `
+INSERT INTO {fresh} SELECT {columns} FROM {staged} s WHERE s.account_id = ANY($1)
+    AND NOT EXISTS (SELECT FROM {stored} t WHERE t.account_id = ANY($1) AND {same key} AND {same})`, accounts)
+		s.each(q, `ANALYZE {gone}`)
+	})
+}
+
+// apply makes what is stored what is staged, with the accounts' rows, advances,
+// and fences the partition's projector.
+func (s *staging) apply(b *engine.Batch, partition int) {
+	s.send(func(q rows.QueueFunc) {
+		rows.QueueAdvances(q, b)
+		s.each(q, `DELETE FROM {stored} t USING {gone} s WHERE {same key}`)
+		s.each(q, `INSERT INTO {stored} ({columns}) SELECT {columns} FROM {fresh}`)
+		ids := make([][16]byte, len(b.Changes))
+		for i := range b.Changes {
+			ids[i] = b.Changes[i].Row.ID
+		}
+		q(readmodel.InSchema(b.Generation, `DELETE FROM {schema}.account_export WHERE account_id = ANY($1)`), ids)
+		if gone := rows.ErasedAccounts(b); gone != nil {
+			for _, table := range rows.DismissalTables {
+				q(`DELETE FROM export.`+table+` WHERE account_id = ANY($1)`, gone)
+			}
+		}
+		rows.QueueLedger(q, b)
+		rows.QueueRows(q, b.Generation, b.Changes)
+		rows.QueueDismissed(q, b)
+		rows.QueueFence(q, b.Generation, partition)
+	})
+}
