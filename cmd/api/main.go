@@ -30,9 +30,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 // exitCode is the status that the program ends with on an error.
 func exitCode(err error) int {
 	if errors.Is(err, connect.ErrMisconfigured) {
-		return cli.Wrong
+		return cli.ExitUsage
 	}
-	return cli.Failed
+	return cli.ExitFailure
 }
 
 func commands(environ []string, stdout, stderr io.Writer) *cli.Program {

@@ -24,19 +24,19 @@ import (
 
 // program is the API with all it is made of.
 type program struct {
-	log         *slog.Logger
-	pool        *pgxpool.Pool
-	database    *database
-	verifier    *auth.Verifier
-	waits       *export.Waiter
-	view        *view
-	api         *http.Server
-	admin       *ops.Server
-	http, watch net.Listener
-	drain       time.Duration // from being unready to taking no more requests
-	timeout     time.Duration
-	connections int
-	patience    time.Duration // with a client that takes nothing
+	log                 *slog.Logger
+	pool                *pgxpool.Pool
+	database            *database
+	verifier            *auth.Verifier
+	waits               *export.Waiter
+	view                *databaseMonitor
+	api                 *http.Server
+	admin               *ops.Server
+	http, adminListener net.Listener
+	drain               time.Duration // from being unready to taking no more requests
+	timeout             time.Duration
+	connections         int
+	patience            time.Duration // with a client that takes nothing
 }
 
 // bound keeps the process within API_MEMORY_LIMIT: the collector works harder
@@ -79,14 +79,14 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	waits := export.NewWaiter(pool, log)
 	waits.Direct, waits.Sessions = db.link.Direct, db.sessions
 	waits.UseLiveness(exports)
-	view := newView(exports, log)
+	view := newDatabaseMonitor(exports, log)
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "export_waiting_requests",
 		Help: "Requests that wait for a position."}, func() float64 { return float64(waits.Waiting()) }), spoolCollector{exports}, view.gauge())
 	p := &program{log: log, pool: pool, database: db, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
 		connections: int(s.MaxConnections), patience: s.WriteTimeout,
 		waits: waits, view: view,
-		api: api.NewServer(api.New(api.Config{Exports: exports, Waits: waits, Verifier: verifier, Origins: origins, Headers: headers,
+		api: api.NewServer(api.New(api.Config{Exports: exports, Waiter: waits, Verifier: verifier, Origins: origins, Headers: headers,
 			AccountRate: api.Rate(s.RateLimit), AddressRate: api.Rate(s.AddressRate), Proxies: proxies,
 			Encoders: int(max(2, s.MemoryLimit/(16<<20))), Registry: registry, Logger: log}), log),
 		admin: ops.NewServer(registry, log, ops.Check{Name: "database", Ready: exports.Ready},
@@ -95,7 +95,7 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 		pool.Close()
 		return nil, fmt.Errorf("HTTP_ADDR: %w", err)
 	}
-	if p.watch, err = net.Listen("tcp", string(s.AdminAddr)); err != nil {
+	if p.adminListener, err = net.Listen("tcp", string(s.AdminAddr)); err != nil {
 		pool.Close()
 		p.http.Close()
 		return nil, fmt.Errorf("ADMIN_ADDR: %w", err)
@@ -113,7 +113,7 @@ func (p *program) serve(ctx context.Context) error {
 		defer cancel()
 		connect.ClosePool(ctx, p.pool)
 	}()
-	p.log.Info("serving", "http", p.http.Addr().String(), "admin", p.watch.Addr().String())
+	p.log.Info("serving", "http", p.http.Addr().String(), "admin", p.adminListener.Addr().String())
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	last, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -138,7 +138,7 @@ func (p *program) serve(ctx context.Context) error {
 	parts.Go(func() error { return p.waits.Run(serving) }) // who waits is told at once that the program ends
 	parts.Go(func() error {
 		defer stop()
-		return p.admin.Run(last, p.watch)
+		return p.admin.Run(last, p.adminListener)
 	})
 	parts.Go(func() error {
 		defer end()

@@ -20,9 +20,9 @@ func audit(ctx context.Context, on acts.Target, messages, bytes int, differences
 	if messages <= 0 {
 		return
 	}
-	a := &acts.Auditing{Verifying: acts.Verifying{Target: on, Pace: acts.NewPace(messages, bytes)}}
-	steadily(ctx, time.Millisecond, auditLook, func(ctx context.Context) error {
-		f, err := a.Look(ctx)
+	a := &acts.Auditor{Verifier: acts.Verifier{Target: on, Limit: acts.NewReadLimit(messages, bytes)}}
+	runPeriodically(ctx, time.Millisecond, auditLook, func(ctx context.Context) error {
+		f, err := a.Next(ctx)
 		if f != nil {
 			differences.Inc()
 			log.Error(f.Advice, "account", f.Account, "position", f.Position, "folded_position", f.Folded, "stream_begins_at", f.StreamBegins)

@@ -22,12 +22,12 @@ import (
 	"accountexport/readmodel/connect"
 )
 
-// patience is how long commands wait for NATS; `run` waits for ever.
-const patience = 20 * time.Second
+// connectTimeout is how long commands wait for NATS; `run` waits for ever.
+const connectTimeout = 20 * time.Second
 
 // connectStream connects to JetStream.
 func (p *program) connectStream(ctx context.Context, log *slog.Logger) (*stream.Client, error) {
-	return p.connectWithin(ctx, log, patience)
+	return p.connectWithin(ctx, log, connectTimeout)
 }
 
 // connectReader connects to JetStream, and fails where what reading takes is not
@@ -36,12 +36,12 @@ func (p *program) connectStream(ctx context.Context, log *slog.Logger) (*stream.
 func (p *program) connectReader(ctx context.Context, log *slog.Logger) (*stream.Client, error) {
 	client, err := p.connectStream(ctx, log)
 	if err == nil {
-		err = p.mayRead(ctx, client)
+		err = p.checkReadable(ctx, client)
 	}
 	return client, err
 }
 
-func (p *program) mayRead(ctx context.Context, client *stream.Client) error {
+func (p *program) checkReadable(ctx context.Context, client *stream.Client) error {
 	if err := client.CanRead(ctx); errors.Is(err, stream.ErrPermission) || errors.Is(err, stream.ErrNoReader) {
 		client.Close()
 		return err
@@ -50,12 +50,12 @@ func (p *program) mayRead(ctx context.Context, client *stream.Client) error {
 }
 
 func (p *program) connectWithin(ctx context.Context, log *slog.Logger, patience time.Duration) (*stream.Client, error) {
-	return stream.Connect(ctx, stream.Config{Patience: patience,
+	return stream.Connect(ctx, stream.Config{ConnectTimeout: patience,
 		URL: string(p.cfg.NATSURL), Stream: string(p.cfg.Stream), Name: "accountexport " + p.command,
 		Creds: string(p.cfg.NATSCreds), NKey: string(p.cfg.NATSNKey), User: string(p.cfg.NATSUser), Password: string(p.cfg.NATSPassword),
 		Token: string(p.cfg.NATSToken), CA: string(p.cfg.NATSCA), Cert: string(p.cfg.NATSCert), Key: string(p.cfg.NATSKey),
 		TLSFirst: p.cfg.TLSFirst, Domain: string(p.cfg.NATSJSDomain), Prefix: string(p.cfg.NATSJSPrefix), InboxPrefix: p.cfg.InboxPrefix,
-		ReadAhead: min(16<<20, int(p.cfg.MemoryLimit)/32), Logger: log})
+		PrefetchBytes: min(16<<20, int(p.cfg.MemoryLimit)/32), Logger: log})
 }
 
 // target connects to both, and gives what ends the connections.

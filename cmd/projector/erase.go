@@ -22,7 +22,7 @@ import (
 )
 
 func (p *program) erase() *cobra.Command {
-	e := &acts.Erasing{}
+	e := &acts.Eraser{}
 	var asJSON, yes, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "erase --account ID [--dry-run] [--yes] [--purge-copies NAMES] [--json]",
@@ -42,15 +42,15 @@ func (p *program) erase() *cobra.Command {
 			}
 			defer done()
 			e.Target, e.Takeover = on, time.Duration(p.cfg.TakeoverAfter)
-			e.Waiting = func(generation int64, position, erased uint64) {
+			e.OnWait = func(generation int64, position, erased uint64) {
 				fmt.Fprintf(p.err, "waiting until generation %d, at %d, has projected position %d\n", generation, position, erased)
 			}
-			sure := p.asking(cmd)
+			sure := p.confirmer(cmd)
 			// What another stream holds says nothing of this account.
 			if err := on.Check(ctx); err != nil && !errors.Is(err, readmodel.ErrNoGeneration) {
 				return fmt.Errorf("account %s cannot be erased: %w", e.Account, err)
 			}
-			switch heard, err := e.Look(ctx); {
+			switch heard, err := e.Inspect(ctx); {
 			case err != nil:
 				return err
 			case !heard && asJSON:
@@ -59,7 +59,7 @@ func (p *program) erase() *cobra.Command {
 				_, err := fmt.Fprintf(p.out, "account %s was never heard of: there is nothing to erase\n", e.Account)
 				return err
 			}
-			if err := e.Test(ctx); err != nil {
+			if err := e.Preflight(ctx); err != nil {
 				return err
 			}
 			if dryRun {
@@ -74,14 +74,14 @@ func (p *program) erase() *cobra.Command {
 					return err
 				}
 			}
-			r, err := e.CarryOut(ctx)
+			r, err := e.Run(ctx)
 			if err != nil {
 				return err
 			}
 			if err := printReceipt(p.out, r, asJSON); err != nil {
 				return err
 			}
-			return r.Left()
+			return r.Incomplete()
 		},
 	}
 	cli.Required(cmd.Flags(), &e.Account, "account", accountKind(), "the account's UUID")
@@ -108,8 +108,8 @@ func streamsKind() cli.Kind[[]string] {
 	}}
 }
 
-// asking asks on a terminal, and goes on unasked elsewhere.
-func (p *program) asking(cmd *cobra.Command) func(ctx context.Context, question string) error {
+// confirmer asks on a terminal, and goes on unasked elsewhere.
+func (p *program) confirmer(cmd *cobra.Command) func(ctx context.Context, question string) error {
 	in, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return func(context.Context, string) error { return nil }

@@ -184,7 +184,7 @@ func (p *program) erasuresRemove() *cobra.Command {
 			if errors.Is(err, readmodel.ErrNotFound) { // it may have been begun, and not published
 				err = nil
 			} else if err == nil && !yes {
-				err = p.asking(cmd)(ctx, fmt.Sprintf("Account %s, erased %s by stream %s, goes off the ledger: where it was erased, it returns with a "+
+				err = p.confirmer(cmd)(ctx, fmt.Sprintf("Account %s, erased %s by stream %s, goes off the ledger: where it was erased, it returns with a "+
 					"restored stream.", account, e.ErasedAt.UTC().Format(time.RFC3339), e.Stream))
 			}
 			if err == nil {

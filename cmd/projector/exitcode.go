@@ -25,7 +25,7 @@ var refusals = []struct {
 	{stream.ErrHistoryLost, 14},
 	{engine.ErrPartitions, 15},
 	{engine.ErrDiverged, 16},
-	{acts.ErrErasuresLacking, 17},
+	{acts.ErrErasuresMissing, 17},
 	{stream.ErrMissing, 18},
 }
 
@@ -37,9 +37,9 @@ func exitCode(err error) int {
 		}
 	}
 	if errors.Is(err, connect.ErrMisconfigured) {
-		return cli.Wrong
+		return cli.ExitUsage
 	}
-	return cli.Failed
+	return cli.ExitFailure
 }
 
 // exitCodes describes them all.

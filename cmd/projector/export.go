@@ -14,7 +14,7 @@ import (
 
 func (p *program) export() *cobra.Command {
 	var account events.UUID
-	var at acts.Moment
+	var at acts.AsOf
 	cmd := &cobra.Command{
 		Use:   "export --account ID [--at POSITION|TIME]",
 		Short: "Print an account's document, folded from the stream alone",
@@ -28,7 +28,7 @@ func (p *program) export() *cobra.Command {
 				return err
 			}
 			defer client.Close()
-			d, heard, err := acts.LookBack(ctx, client, account, at)
+			d, heard, err := acts.DocumentAsOf(ctx, client, account, at)
 			if err != nil {
 				return err
 			}
@@ -45,7 +45,7 @@ func (p *program) export() *cobra.Command {
 			return err
 		},
 	}
-	cli.Flag(cmd.Flags(), &at, "at", momentKind(), "as it was at a POSITION of the stream, or at a TIME (RFC 3339) by the stream's own timestamps")
+	cli.Flag(cmd.Flags(), &at, "at", asOfKind(), "as it was at a POSITION of the stream, or at a TIME (RFC 3339) by the stream's own timestamps")
 	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
 	return cmd
 }

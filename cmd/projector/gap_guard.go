@@ -33,15 +33,15 @@ func (g *gapGuard) forget() {
 	g.created = time.Time{}
 }
 
-// anew is an observer that has what is believed of the database forgotten when the
+// resetOnRestart is an observer that has what is believed of the database forgotten when the
 // projector begins again.
-type anew struct {
+type resetOnRestart struct {
 	engine.Observer
 	forget func()
 }
 
 // Restarted implements [engine.Observer].
-func (o anew) Restarted(reason string) {
+func (o resetOnRestart) Restarted(reason string) {
 	o.forget()
 	o.Observer.Restarted(reason)
 }
@@ -58,10 +58,10 @@ func (g *gapGuard) guard(ctx context.Context, info engine.StreamInfo) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	l, err := g.Look(ctx, info)
+	l, err := g.Detect(ctx, info)
 	if errors.Is(err, readmodel.ErrNotFound) {
-		if err = g.TakeOn(ctx); err == nil {
-			l, err = g.Look(ctx, info)
+		if err = g.RecordBaseline(ctx); err == nil {
+			l, err = g.Detect(ctx, info)
 		}
 	}
 	if errors.Is(err, readmodel.ErrSchemaOutdated) {

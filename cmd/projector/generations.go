@@ -98,7 +98,7 @@ func (p *program) generationsDrop() *cobra.Command {
 			}
 			defer pool.Close()
 			if g, err := readmodel.FindGeneration(ctx, pool, drop); err == nil && !yes {
-				err := p.asking(cmd)(ctx, fmt.Sprintf("Generation %d, %s, goes with its tables, and nothing can be rolled back to it.", drop, g.State))
+				err := p.confirmer(cmd)(ctx, fmt.Sprintf("Generation %d, %s, goes with its tables, and nothing can be rolled back to it.", drop, g.State))
 				if err != nil {
 					return err
 				}

@@ -36,15 +36,15 @@ func generationKind() cli.Kind[int64] {
 		}}
 }
 
-// momentKind is a position, or a time by the stream's own timestamps.
-func momentKind() cli.Kind[acts.Moment] {
-	return cli.Kind[acts.Moment]{Name: "POSITION|TIME", Right: "a position of the stream, such as 1234, or a time, such as 2026-03-25T07:11:48Z",
-		Parse: func(s string) (acts.Moment, error) {
+// asOfKind is a position, or a time by the stream's own timestamps.
+func asOfKind() cli.Kind[acts.AsOf] {
+	return cli.Kind[acts.AsOf]{Name: "POSITION|TIME", Right: "a position of the stream, such as 1234, or a time, such as 2026-03-25T07:11:48Z",
+		Parse: func(s string) (acts.AsOf, error) {
 			if n, err := positionKind().Parse(s); err == nil {
-				return acts.Moment{Position: n}, nil
+				return acts.AsOf{Position: n}, nil
 			}
 			t, err := time.Parse(time.RFC3339Nano, s)
-			return acts.Moment{Time: t}, err
+			return acts.AsOf{Time: t}, err
 		}}
 }
 

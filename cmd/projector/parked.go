@@ -94,14 +94,14 @@ func (p *program) parkedDismiss() *cobra.Command {
 			"On a terminal it asks before it dismisses more than one; elsewhere it goes on unasked. Cut off, the same call dismisses\n" +
 			"the rest.",
 		note: &note, noteUsage: `a text that says why, such as "published again at 1234"`,
-		question: func(c *acts.Parked) string {
+		question: func(c *acts.ParkedSelection) string {
 			return fmt.Sprintf("%d of %d parked messages no longer count.", len(c.Messages)-c.Dismissed(), c.Total)
 		},
-		act: func(cmd *cobra.Command, c *acts.Parked, one bool) (int, error) {
+		act: func(cmd *cobra.Command, c *acts.ParkedSelection, one bool) (int, error) {
 			return c.Dismiss(cmd.Context(), note, one)
 		},
 		done: "is dismissed: it stays on record, and no longer counts", dones: "are dismissed: they stay on record, and no longer count",
-		already: func(c *acts.Parked) int { return c.Dismissed() }, were: "dismissed already",
+		already: func(c *acts.ParkedSelection) int { return c.Dismissed() }, were: "dismissed already",
 	})
 }
 
@@ -113,11 +113,13 @@ func (p *program) parkedUndismiss() *cobra.Command {
 		long: "The dismissal and the note stay on record, in every generation folded from this stream. On a terminal it asks before it\n" +
 			"takes back more than one; elsewhere it goes on unasked.",
 		note: &note, noteUsage: `a text that says why, such as "it was another event"`,
-		question: func(c *acts.Parked) string {
+		question: func(c *acts.ParkedSelection) string {
 			return fmt.Sprintf("%d of %d parked messages count again.", c.Dismissed(), c.Total)
 		},
-		act:  func(cmd *cobra.Command, c *acts.Parked, _ bool) (int, error) { return c.Undismiss(cmd.Context(), note) },
+		act: func(cmd *cobra.Command, c *acts.ParkedSelection, _ bool) (int, error) {
+			return c.Undismiss(cmd.Context(), note)
+		},
 		done: "is no longer dismissed, and counts again", dones: "are no longer dismissed, and count again",
-		already: func(c *acts.Parked) int { return len(c.Messages) - c.Dismissed() }, were: "not dismissed",
+		already: func(c *acts.ParkedSelection) int { return len(c.Messages) - c.Dismissed() }, were: "not dismissed",
 	})
 }

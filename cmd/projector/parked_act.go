@@ -17,10 +17,10 @@ type parkedAct struct {
 	use, short, long string
 	note             *string
 	noteUsage        string
-	question         func(c *acts.Parked) string // of more than one
-	act              func(cmd *cobra.Command, c *acts.Parked, one bool) (int, error)
+	question         func(c *acts.ParkedSelection) string // of more than one
+	act              func(cmd *cobra.Command, c *acts.ParkedSelection, one bool) (int, error)
 	done, dones      string
-	already          func(c *acts.Parked) int
+	already          func(c *acts.ParkedSelection) int
 	were             string
 }
 
@@ -46,13 +46,13 @@ func (p *program) parkedAct(a *parkedAct) *cobra.Command {
 			}
 			defer pool.Close()
 			*a.note = strings.TrimSpace(*a.note)
-			c := &acts.Parked{Pool: pool, Filter: f.ParkedFilter}
+			c := &acts.ParkedSelection{Pool: pool, Filter: f.ParkedFilter}
 			if err := p.choose(cmd, f, c); err != nil || len(c.Messages) == 0 {
 				return err
 			}
 			already, one := a.already(c), f.position > 0
 			if n := len(c.Messages) - already; !one && n > 1 && !yes {
-				if err := p.asking(cmd)(cmd.Context(), a.question(c)); err != nil {
+				if err := p.confirmer(cmd)(cmd.Context(), a.question(c)); err != nil {
 					return err
 				}
 			}
@@ -92,8 +92,8 @@ func (p *program) parkedAct(a *parkedAct) *cobra.Command {
 
 // choose finds the messages; none without an error where all were meant and
 // nothing is parked, which it says.
-func (p *program) choose(cmd *cobra.Command, f *parkedFilters, c *acts.Parked) error {
-	err := c.Choose(cmd.Context())
+func (p *program) choose(cmd *cobra.Command, f *parkedFilters, c *acts.ParkedSelection) error {
+	err := c.Select(cmd.Context())
 	var none *acts.NoneParked
 	if !errors.As(err, &none) {
 		return err

@@ -86,7 +86,7 @@ func (l *parkingLog) say() {
 // the notes. Each replica logs it.
 func logDismissals(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {
 	known := int64(-1)
-	steadily(ctx, 5*time.Second, aMoment, func(ctx context.Context) error {
+	runPeriodically(ctx, 5*time.Second, jobTimeout, func(ctx context.Context) error {
 		n, err := admin.CountDismissed(ctx, pool)
 		if err != nil {
 			return err

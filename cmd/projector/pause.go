@@ -30,7 +30,7 @@ func (p *program) pause() *cobra.Command {
 				return err
 			}
 			defer pool.Close()
-			by := whoever()
+			by := operatorName()
 			now, already, err := admin.Pause(cmd.Context(), pool, by, strings.TrimSpace(note))
 			if err != nil {
 				return err
@@ -93,8 +93,8 @@ func (p *program) resume() *cobra.Command {
 	return cmd
 }
 
-// whoever is who calls this program, as far as the machine knows.
-func whoever() string {
+// operatorName is who calls this program, as far as the machine knows.
+func operatorName() string {
 	name, host := "somebody", "somewhere"
 	if u, err := user.Current(); err == nil {
 		name = u.Username

@@ -62,7 +62,7 @@ func (p *program) provision() *cobra.Command {
 			case !there && len(folded) > 0:
 				return p.noNewStream(ctx, pool, folded[0])
 			case there:
-				if err := p.strange(ctx, client, pool); err != nil {
+				if err := p.checkSameStream(ctx, client, pool); err != nil {
 					return err
 				}
 			}
@@ -102,11 +102,11 @@ func (p *program) readable(ctx context.Context, client *stream.Client, pool *pgx
 	return nil
 }
 
-// strange is why the stream that is there is not the one that was folded, or not
+// checkSameStream is why the stream that is there is not the one that was folded, or not
 // any more: then it gets no id here. Another number of partitions, another
 // projection version and messages that are missing are no matter of who it is, and
 // a restored database is brought to this schema first.
-func (p *program) strange(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) error {
+func (p *program) checkSameStream(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) error {
 	err := acts.NewTarget(client, pool).Check(ctx)
 	for _, other := range []error{readmodel.ErrNoGeneration, engine.ErrVersion, engine.ErrPartitions, stream.ErrHistoryLost, stream.ErrMissing} {
 		if errors.Is(err, other) {

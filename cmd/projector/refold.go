@@ -60,7 +60,7 @@ func (p *program) parkedRetry() *cobra.Command {
 			if m.all {
 				return p.sayRefolded(f, f.Retry(ctx), asJSON)
 			}
-			c := &acts.Parked{Pool: on.Pool, Filter: m.ParkedFilter}
+			c := &acts.ParkedSelection{Pool: on.Pool, Filter: m.ParkedFilter}
 			if err := p.choose(cmd, m, c); err != nil {
 				return err
 			}
@@ -68,7 +68,7 @@ func (p *program) parkedRetry() *cobra.Command {
 			if !asJSON && len(r.Accounts)+len(r.Tiers) > 1 {
 				fmt.Fprintf(p.err, "refolding %d accounts and %d tiers of %d parked messages\n", len(r.Accounts), len(r.Tiers), len(c.Messages))
 			}
-			return p.sayRefolded(f, f.RetryThose(ctx, &c.ParkedSelection), asJSON)
+			return p.sayRefolded(f, f.RetryParked(ctx, &c.ParkedSelection), asJSON)
 		},
 	}
 	m.flags(cmd)
@@ -105,25 +105,25 @@ type refoldLine struct {
 // mostNamed accounts are named of those that have changed.
 const mostNamed = 100
 
-func (p *program) refolding(on acts.Target, asJSON bool) *acts.Refolding {
+func (p *program) refolding(on acts.Target, asJSON bool) *acts.Refolder {
 	out := p.out
 	if asJSON {
 		out = p.err
 	}
 	named := 0
-	return &acts.Refolding{Target: on,
-		Changed: func(what string) {
+	return &acts.Refolder{Target: on,
+		OnChanged: func(what string) {
 			if named++; named <= mostNamed {
 				fmt.Fprintf(out, "%s has changed\n", what)
 			} else if named == mostNamed+1 {
 				fmt.Fprintln(out, "and others have")
 			}
 		},
-		Left: func(what string, why error) { fmt.Fprintf(out, "%s is left as it is: %v\n", what, why) },
+		OnSkipped: func(what string, why error) { fmt.Fprintf(out, "%s is left as it is: %v\n", what, why) },
 	}
 }
 
-func (p *program) sayRefolded(f *acts.Refolding, err error, asJSON bool) error {
+func (p *program) sayRefolded(f *acts.Refolder, err error, asJSON bool) error {
 	if err != nil {
 		return err
 	}
@@ -147,11 +147,11 @@ func (p *program) sayRefolded(f *acts.Refolding, err error, asJSON bool) error {
 // version has parked; it looks whether there is any at start and whenever
 // another generation goes live.
 func retryAfterNewMinor(ctx context.Context, on acts.Target, log *slog.Logger) {
-	f := &acts.Refolding{Target: on, Pause: time.Second, Changed: func(string) {}, Left: func(what string, why error) {
+	f := &acts.Refolder{Target: on, Pause: time.Second, OnChanged: func(string) {}, OnSkipped: func(what string, why error) {
 		log.Warn("what has parked messages cannot be refolded, and is served as it was; `projector parked retry` tells more",
 			"what", what, "error", why)
 	}}
-	steadily(ctx, time.Second, 24*time.Hour, func(ctx context.Context) error {
+	runPeriodically(ctx, time.Second, 24*time.Hour, func(ctx context.Context) error {
 		var of int64
 		done, err := f.RetryDue(ctx, func(generation int64, accounts, tiers int) {
 			of = generation

@@ -48,7 +48,7 @@ func (p *program) follow(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	if err := p.mayRead(ctx, client); err != nil {
+	if err := p.checkReadable(ctx, client); err != nil {
 		return err
 	}
 	replica := replicaName()
@@ -64,7 +64,7 @@ func (p *program) follow(ctx context.Context) error {
 		return err
 	}
 	pool := db.pool
-	last, end := outlasting(ctx, p.cfg.ShutdownTimeout)
+	last, end := withGracePeriod(ctx, p.cfg.ShutdownTimeout)
 	defer end()
 	defer connect.ClosePool(last, pool)
 	store := store.NewStore(pool, replica, log)
@@ -96,10 +96,10 @@ func (p *program) follow(ctx context.Context) error {
 	engine := engine.New(missing.Source(missing.Refuse), store, engine.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
 		DrainTimeout:      p.cfg.ShutdownTimeout * 3 / 4, // the rest is for handing over
-		HeartbeatInterval: store.Takeover / 10, Guard: compare.guard, Observer: anew{parking, missing.forget}, Logger: log,
+		HeartbeatInterval: store.Takeover / 10, Guard: compare.guard, Observer: resetOnRestart{parking, missing.forget}, Logger: log,
 	})
 	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})
-	admin.Tell(watch.State)
+	admin.ReportState(watch.State)
 	listener, err := net.Listen("tcp", string(p.cfg.AdminAddr))
 	if err != nil {
 		return fmt.Errorf("ADMIN_ADDR: %w", err)
@@ -115,7 +115,7 @@ func (p *program) follow(ctx context.Context) error {
 		g.Go(func() error { return db.await(gctx, log) })
 	}
 	g.Go(func() error {
-		steadily(actx, 5*time.Second, aMoment, func(ctx context.Context) error { return countParked(ctx, pool, replica, parked) }, nil)
+		runPeriodically(actx, 5*time.Second, jobTimeout, func(ctx context.Context) error { return countParked(ctx, pool, replica, parked) }, nil)
 		return nil
 	})
 	g.Go(func() error {
@@ -123,11 +123,11 @@ func (p *program) follow(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
-		steadily(actx, time.Minute, aMoment, func(ctx context.Context) error { return ledger.look(ctx, pool) }, nil)
+		runPeriodically(actx, time.Minute, jobTimeout, func(ctx context.Context) error { return ledger.look(ctx, pool) }, nil)
 		return nil
 	})
 	g.Go(func() error {
-		steadily(actx, time.Second, aMoment, func(ctx context.Context) (err error) {
+		runPeriodically(actx, time.Second, jobTimeout, func(ctx context.Context) (err error) {
 			ratio, err := rebuilt(ctx, pool, client)
 			progress.Set(ratio)
 			return err
@@ -149,15 +149,15 @@ func (p *program) follow(ctx context.Context) error {
 	return nil
 }
 
-// outlasting is done some time after ctx is.
-func outlasting(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+// withGracePeriod is done some time after ctx is.
+func withGracePeriod(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() { time.AfterFunc(by, cancel) })
 	return out, cancel
 }
 
-// aMoment is more than looking something up takes.
-const aMoment = 20 * time.Second
+// jobTimeout is more than looking something up takes.
+const jobTimeout = 20 * time.Second
 
 // countParked keeps the gauge of parked messages current. Where they cannot be
 // counted there is none: another replica may have taken them over, and a sum would

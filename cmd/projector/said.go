@@ -33,12 +33,12 @@ func sayUnfinished(out io.Writer, stream string, those []admin.Erasure) {
 	}
 }
 
-// sayAnew says that they were carried out.
-func sayAnew(out io.Writer, erasures int, stream string) {
+// sayReplayed says that they were carried out.
+func sayReplayed(out io.Writer, erasures int, stream string) {
 	fmt.Fprintf(out, "%d erasures were carried out anew in stream %s\n", erasures, stream)
 }
 
-// sayServed names those of [acts.Anew.Served].
+// sayServed names those of [acts.ErasureReplay.Served].
 func sayServed(out io.Writer, served []events.UUID) {
 	if len(served) == 0 {
 		return

@@ -17,8 +17,8 @@ import (
 	"accountexport/readmodel/connect"
 )
 
-// looks is a call of `projector status`.
-type looks struct {
+// statusCommand is a call of `projector status`.
+type statusCommand struct {
 	p        *program
 	asJSON   bool
 	watch    bool
@@ -27,11 +27,11 @@ type looks struct {
 
 	client *stream.Client // nil: not connected
 	pool   *pgxpool.Pool
-	on     *acts.Looking
+	on     *acts.StatusMonitor
 }
 
 func (p *program) status() *cobra.Command {
-	l := looks{p: p, interval: 2 * time.Second, limit: 10 * time.Second}
+	l := statusCommand{p: p, interval: 2 * time.Second, limit: 10 * time.Second}
 	cmd := &cobra.Command{
 		Use:   "status [--json] [--watch] [--interval DURATION] [--timeout DURATION]",
 		Short: "Show how far the read model is; exit 1 when it is behind and not progressing",
@@ -57,7 +57,7 @@ func (p *program) status() *cobra.Command {
 			if l.watch {
 				return l.again(cmd.Context())
 			}
-			st, err := l.look(cmd.Context())
+			st, err := l.poll(cmd.Context())
 			if err == nil {
 				err = l.show(st)
 			}
@@ -79,26 +79,26 @@ func exitOf(st *acts.Status) int {
 	switch {
 	case st.Refused != nil:
 		return exitCode(st.Refused)
-	case st.Wrong():
-		return cli.Failed
+	case st.Unhealthy():
+		return cli.ExitFailure
 	}
 	return 0
 }
 
-// look looks once, within the limit.
-func (l *looks) look(ctx context.Context) (*acts.Status, error) {
-	ctx, w, end := await(ctx, l.limit, l.p.err)
+// poll looks once, within the limit.
+func (l *statusCommand) poll(ctx context.Context) (*acts.Status, error) {
+	ctx, w, end := withWaitNotice(ctx, l.limit, l.p.err)
 	defer end()
 	if err := l.connect(ctx, w); err != nil {
 		return nil, w.explain(ctx, err)
 	}
-	l.on.Waits, l.on.Goes = w.waits, w.goes
-	st, err := l.on.Look(ctx)
+	l.on.OnWait, l.on.OnProgress = w.waits, w.goes
+	st, err := l.on.Poll(ctx)
 	return st, w.explain(ctx, err)
 }
 
 // connect connects to both where that was not done.
-func (l *looks) connect(ctx context.Context, w *waiting) (err error) {
+func (l *statusCommand) connect(ctx context.Context, w *waitNotice) (err error) {
 	if l.client == nil {
 		w.waits("NATS at " + stream.Redacted(string(l.p.cfg.NATSURL)))
 		// What is then said of each server takes some seconds, too.
@@ -112,13 +112,13 @@ func (l *looks) connect(ctx context.Context, w *waiting) (err error) {
 			l.pool = nil
 			return err
 		}
-		l.on = &acts.Looking{Target: acts.NewTarget(l.client, l.pool)}
+		l.on = &acts.StatusMonitor{Target: acts.NewTarget(l.client, l.pool)}
 	}
 	return nil
 }
 
 // close does not wait for a server that does not answer.
-func (l *looks) close() {
+func (l *statusCommand) close() {
 	if l.pool != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer cancel()
@@ -130,7 +130,7 @@ func (l *looks) close() {
 }
 
 // show prints a look.
-func (l *looks) show(st *acts.Status) error {
+func (l *statusCommand) show(st *acts.Status) error {
 	if !l.asJSON {
 		return printStatus(l.p.out, st)
 	}
@@ -142,12 +142,12 @@ func (l *looks) show(st *acts.Status) error {
 }
 
 // again looks until ctx ends.
-func (l *looks) again(ctx context.Context) error {
+func (l *statusCommand) again(ctx context.Context) error {
 	ticker := time.NewTicker(l.interval)
 	defer ticker.Stop()
-	last := cli.Failed // of no look
+	last := cli.ExitFailure // of no look
 	for first := true; ; first = false {
-		st, err := l.look(ctx)
+		st, err := l.poll(ctx)
 		if ctx.Err() != nil {
 			break
 		}
@@ -175,7 +175,7 @@ func (l *looks) again(ctx context.Context) error {
 }
 
 // showNext prints a look in the place of the one before, or below it.
-func (l *looks) showNext(st *acts.Status, first bool) error {
+func (l *statusCommand) showNext(st *acts.Status, first bool) error {
 	switch {
 	case l.asJSON:
 		return l.show(st)
@@ -191,7 +191,7 @@ func (l *looks) showNext(st *acts.Status, first bool) error {
 
 // showFailure tells of a look that failed: what was seen before it is not taken
 // for what is.
-func (l *looks) showFailure(failed error, first bool) error {
+func (l *statusCommand) showFailure(failed error, first bool) error {
 	if l.asJSON {
 		return json.NewEncoder(l.p.out).Encode(map[string]string{"error": failed.Error()})
 	}

@@ -41,7 +41,7 @@ func (p *program) verify() *cobra.Command {
 			if refused != nil && !acts.IsRefusal(refused) {
 				return refused
 			}
-			v := &acts.Verifying{Target: on, Nobodys: true, Each: func(res acts.Verdict) error { return p.printVerdict(res, asJSON) }}
+			v := &acts.Verifier{Target: on, Unattributed: true, OnVerdict: func(res acts.Verdict) error { return p.printVerdict(res, asJSON) }}
 			switch {
 			case account != nil:
 				err = v.Account(ctx, *account)

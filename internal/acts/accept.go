@@ -12,14 +12,14 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Accepting lets the live generation go on with a stream that `projector run`
+// Acceptor lets the live generation go on with a stream that `projector run`
 // refuses, where that is sound. Each thing that is to be accepted is told before
-// it is; without Yes that is all that is done, and it ends with [ErrUnsaid].
-type Accepting struct {
+// it is; without Yes that is all that is done, and it ends with [ErrNotConfirmed].
+type Acceptor struct {
 	Target
-	Yes   bool                   // do it
-	Found func(Acceptance) error // told what is to be accepted; an error ends it, and that is not accepted
-	Done  func(Acceptance) error // told that it was
+	Yes        bool                   // do it
+	OnFound    func(Acceptance) error // told what is to be accepted; an error ends it, and that is not accepted
+	OnAccepted func(Acceptance) error // told that it was
 
 	g               readmodel.Generation
 	checkpoints     []engine.Checkpoint // its
@@ -28,7 +28,7 @@ type Accepting struct {
 
 // Acceptance is one thing that is accepted.
 type Acceptance struct {
-	What       Acceptable
+	What       AcceptanceKind
 	Generation readmodel.Generation // that goes on, as it was
 	Info       engine.StreamInfo    // of the stream that it goes on with
 
@@ -37,17 +37,17 @@ type Acceptance struct {
 	Unread   uint64          // of those, so many at most were not folded before
 	Compared int             // where it is another stream: accounts, that all fold to what is stored
 	Erasures []admin.Erasure // that are carried out anew
-	Served   []events.UUID   // of them: [Anew.Served]
+	Served   []events.UUID   // of them: [ErasureReplay.Served]
 }
 
-// Acceptable is what there may be to accept.
-type Acceptable int
+// AcceptanceKind is what there may be to accept.
+type AcceptanceKind int
 
 const (
-	AcceptMissing  Acceptable = iota + 1 // messages are missing that nobody removed, or its server cannot give some
-	AcceptLoss                           // the stream begins after the checkpoint
-	AcceptStream                         // another stream, which holds the same messages at the same positions
-	AcceptErasures                       // it lacks erasures that the ledger knows
+	AcceptMissing  AcceptanceKind = iota + 1 // messages are missing that nobody removed, or its server cannot give some
+	AcceptLoss                               // the stream begins after the checkpoint
+	AcceptStream                             // another stream, which holds the same messages at the same positions
+	AcceptErasures                           // it lacks erasures that the ledger knows
 )
 
 // Accepted says what there was to accept.
@@ -59,14 +59,14 @@ type Accepted struct {
 
 // Accept accepts what there is. What it ends with an error at is not accepted, and
 // what it has told to be done before, is.
-func (a *Accepting) Accept(ctx context.Context) (Accepted, error) {
+func (a *Acceptor) Accept(ctx context.Context) (Accepted, error) {
 	out := Accepted{Stream: a.Stream.Stream()}
 	err := a.accept(ctx, &out)
 	out.Generation = a.g.Number
 	return out, err
 }
 
-func (a *Accepting) accept(ctx context.Context, out *Accepted) error {
+func (a *Acceptor) accept(ctx context.Context, out *Accepted) error {
 	st, err := admin.ReadStatus(ctx, a.Pool)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (a *Accepting) accept(ctx context.Context, out *Accepted) error {
 	default:
 		return fmt.Errorf("this cannot be accepted: %w", refused)
 	}
-	if err != nil && !errors.Is(err, ErrUnsaid) {
+	if err != nil && !errors.Is(err, ErrNotConfirmed) {
 		return err
 	}
 	// Who is only told is told of these as well.
@@ -113,29 +113,29 @@ func (a *Accepting) accept(ctx context.Context, out *Accepted) error {
 	return err
 }
 
-// found tells what is to be accepted, and ends with [ErrUnsaid] where it is not
+// found tells what is to be accepted, and ends with [ErrNotConfirmed] where it is not
 // to be done.
-func (a *Accepting) found(it Acceptance) error {
-	if err := a.Found(it); err != nil || a.Yes {
+func (a *Acceptor) found(it Acceptance) error {
+	if err := a.OnFound(it); err != nil || a.Yes {
 		return err
 	}
-	return ErrUnsaid
+	return ErrNotConfirmed
 }
 
-func (a *Accepting) done(it Acceptance, out *Accepted) error {
+func (a *Acceptor) done(it Acceptance, out *Accepted) error {
 	out.Things++
-	return a.Done(it)
+	return a.OnAccepted(it)
 }
 
 // erasures carries out anew what the ledger knows and the stream lacks, once the
 // stream itself is accepted. Another stream may hold the erased events and all
 // else as well, as a mirror does.
-func (a *Accepting) erasures(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
-	those, err := a.Unfinished(ctx)
+func (a *Acceptor) erasures(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
+	those, err := a.UnfinishedErasures(ctx)
 	if err != nil || len(those) == 0 {
 		return err
 	}
-	again := &Anew{Target: a.Target, Those: those, Command: "accept --yes"}
+	again := &ErasureReplay{Target: a.Target, Those: those, Command: "accept --yes"}
 	it := Acceptance{What: AcceptErasures, Generation: a.g, Info: info, Erasures: those}
 	if it.Served, err = again.Served(ctx); err != nil {
 		return err
@@ -143,19 +143,19 @@ func (a *Accepting) erasures(ctx context.Context, info engine.StreamInfo, out *A
 	if err := a.found(it); err != nil {
 		return err
 	}
-	if err := again.CarryOut(ctx); err != nil {
+	if err := again.Run(ctx); err != nil {
 		return err
 	}
 	if err := a.done(it, out); err != nil {
 		return err
 	}
-	return again.Left()
+	return again.Incomplete()
 }
 
 // gaps takes messages for lost that nobody removed, where there are any.
-func (a *Accepting) gaps(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
+func (a *Acceptor) gaps(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
 	g := Gaps{a.Target}
-	l, err := g.Look(ctx, info)
+	l, err := g.Detect(ctx, info)
 	if errors.Is(err, readmodel.ErrNotFound) || err == nil && l.Err() == nil {
 		return nil
 	}
@@ -179,7 +179,7 @@ func (a *Accepting) gaps(ctx context.Context, info engine.StreamInfo, out *Accep
 	return a.done(it, out)
 }
 
-func (a *Accepting) loss(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
+func (a *Acceptor) loss(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
 	it := Acceptance{What: AcceptLoss, Generation: a.g, Info: info, Lowest: a.lowest}
 	if err := a.found(it); err != nil {
 		return err
@@ -193,5 +193,5 @@ func (a *Accepting) loss(ctx context.Context, info engine.StreamInfo, out *Accep
 	return a.done(it, out)
 }
 
-// ErrUnsaid means that somebody has to say that what was found is to be accepted.
-var ErrUnsaid = errors.New("nothing was changed: `projector accept --yes` does it")
+// ErrNotConfirmed means that somebody has to say that what was found is to be accepted.
+var ErrNotConfirmed = errors.New("nothing was changed: `projector accept --yes` does it")

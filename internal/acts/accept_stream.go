@@ -12,7 +12,7 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-func (a *Accepting) identity(ctx context.Context, info engine.StreamInfo, refused error, out *Accepted) error {
+func (a *Acceptor) identity(ctx context.Context, info engine.StreamInfo, refused error, out *Accepted) error {
 	unsound := func(why string) error {
 		return fmt.Errorf("this cannot be accepted, since the stream does not hold what generation %d was folded from (%s): "+
 			"`projector rebuild --accept-differences` is the accepting way: %w", a.g.Number, why, refused)
@@ -50,7 +50,7 @@ func (a *Accepting) identity(ctx context.Context, info engine.StreamInfo, refuse
 // last holds the stream against the last message folded of each partition, by
 // its content, and gives the times that they have in this stream. One that was
 // removed says nothing.
-func (a *Accepting) last(ctx context.Context) (at map[int]time.Time, why string, err error) {
+func (a *Acceptor) last(ctx context.Context) (at map[int]time.Time, why string, err error) {
 	at = map[int]time.Time{}
 	for _, c := range a.checkpoints {
 		if c.Last.Position == 0 {
@@ -75,15 +75,15 @@ const namedAtOnce = 10
 // compare holds every account and tier, of the read model and of the stream,
 // against each other. why names those that differ, and is empty where there are
 // none.
-func (a *Accepting) compare(ctx context.Context) (compared int, why string, err error) {
+func (a *Acceptor) compare(ctx context.Context) (compared int, why string, err error) {
 	var named []string
-	v := &Verifying{Target: a.Target, Each: func(v Verdict) error {
+	v := &Verifier{Target: a.Target, OnVerdict: func(v Verdict) error {
 		if !v.Same() && len(named) < namedAtOnce {
 			named = append(named, whatOf(v))
 		}
 		return nil
 	}}
-	if err := v.All(ctx); err != nil && !errors.Is(err, ErrNothing) {
+	if err := v.All(ctx); err != nil && !errors.Is(err, ErrNothingCompared) {
 		return 0, "", err
 	}
 	if v.Differ > len(named) {

@@ -13,21 +13,21 @@ type Finding struct {
 	Advice       string // what mends it without a loss
 }
 
-// Auditing holds accounts, drawn at random from the read model and from the
+// Auditor holds accounts, drawn at random from the read model and from the
 // stream in turn, against the stream, within its pace.
-type Auditing struct {
-	Verifying
+type Auditor struct {
+	Verifier
 	turn int
 }
 
-// Look draws an account and judges it; nil where it is as it should be, or
+// Next draws an account and judges it; nil where it is as it should be, or
 // there is none. A difference is one that is found twice: an erasure may have
 // removed messages between the two readings of one look.
-func (a *Auditing) Look(ctx context.Context) (*Finding, error) {
+func (a *Auditor) Next(ctx context.Context) (*Finding, error) {
 	if gone, err := admin.HistoryGone(ctx, a.Pool); err != nil || gone {
 		return nil, err // there is nothing to hold the accounts against
 	}
-	if err := a.Pace.account(ctx); err != nil {
+	if err := a.Limit.account(ctx); err != nil {
 		return nil, err
 	}
 	a.turn++
@@ -38,14 +38,14 @@ func (a *Auditing) Look(ctx context.Context) (*Finding, error) {
 	}
 	var found Verdict
 	for range 2 {
-		v, err := a.Judge(ctx, id)
+		v, err := a.Verify(ctx, id)
 		if err != nil || v.Same() || v.Due {
 			return nil, err
 		}
 		found = v
 	}
 	// What is found in a stream that is refused says nothing of what is stored.
-	info, err := a.Refused(ctx)
+	info, err := a.CheckStream(ctx)
 	if IsRefusal(err) {
 		return nil, nil
 	}

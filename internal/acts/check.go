@@ -21,7 +21,7 @@ import (
 //
 // [readmodel.ErrNoGeneration] where nothing was folded yet.
 func (t Target) Check(ctx context.Context, accounts ...events.UUID) error {
-	info, err := t.Refused(ctx)
+	info, err := t.CheckStream(ctx)
 	if err != nil || len(accounts) == 0 {
 		return err
 	}
@@ -48,31 +48,31 @@ func (t Target) Check(ctx context.Context, accounts ...events.UUID) error {
 // CheckAll is [Target.Check], and holds the whole ledger of erasures against the
 // stream, as `run` does at start.
 func (t Target) CheckAll(ctx context.Context) error {
-	if _, err := t.Refused(ctx); err != nil {
+	if _, err := t.CheckStream(ctx); err != nil {
 		return err
 	}
 	return t.CheckLedger(ctx)
 }
 
-// Refused is [Target.Check], and what was seen of the stream. What may pass is
+// CheckStream is [Target.Check], and what was seen of the stream. What may pass is
 // asked again: a leader that lags, for as long as `run` asks, and once whatever
 // else a checkpoint may have moved past meanwhile.
-func (t Target) Refused(ctx context.Context) (engine.StreamInfo, error) {
-	return t.forSure(ctx, func(ctx context.Context) (readmodel.Generation, error) { return readmodel.LiveGeneration(ctx, t.Pool) })
+func (t Target) CheckStream(ctx context.Context) (engine.StreamInfo, error) {
+	return t.checkWithRetry(ctx, func(ctx context.Context) (readmodel.Generation, error) { return readmodel.LiveGeneration(ctx, t.Pool) })
 }
 
 // CheckGeneration is [Target.Check] for a generation that is not the live one, by
 // its identity, bounds and last messages alone: one that is being built is a way
 // out for a stream that has lost others.
 func (t Target) CheckGeneration(ctx context.Context, number int64) error {
-	t.Judge = nil
-	_, err := t.forSure(ctx, func(ctx context.Context) (readmodel.Generation, error) {
+	t.ExtraCheck = nil
+	_, err := t.checkWithRetry(ctx, func(ctx context.Context) (readmodel.Generation, error) {
 		return readmodel.FindGeneration(ctx, t.Pool, number)
 	})
 	return err
 }
 
-func (t Target) forSure(ctx context.Context, which func(context.Context) (readmodel.Generation, error)) (info engine.StreamInfo, err error) {
+func (t Target) checkWithRetry(ctx context.Context, which func(context.Context) (readmodel.Generation, error)) (info engine.StreamInfo, err error) {
 	const doubt = 5 * time.Second
 	for began, n := time.Now(), 0; ; n++ {
 		info, err = t.refused(ctx, which)
@@ -109,14 +109,14 @@ func (t Target) refused(ctx context.Context, which func(context.Context) (readmo
 	if err := Guard(ctx, t.Pool, info, g.Stream, lowest, highest); err != nil {
 		return info, fmt.Errorf("%w: %w", engine.ErrRefused, err)
 	}
-	if err := engine.CheckLast(ctx, t.Stream, checkpoints); err != nil || t.Judge == nil {
+	if err := engine.CheckLast(ctx, t.Stream, checkpoints); err != nil || t.ExtraCheck == nil {
 		return info, err
 	}
-	return info, t.Judge(ctx, info)
+	return info, t.ExtraCheck(ctx, info)
 }
 
 // IsRefusal tells whether an error is a refusal of the stream, and not that it
 // could not be asked.
 func IsRefusal(err error) bool {
-	return errors.Is(err, engine.ErrRefused) || errors.Is(err, ErrErasuresLacking)
+	return errors.Is(err, engine.ErrRefused) || errors.Is(err, ErrErasuresMissing)
 }

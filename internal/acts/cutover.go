@@ -18,7 +18,7 @@ import (
 const tooFar = 100_000
 
 // FindBuilt finds the generation that was built and not cut over to.
-func (r *Rebuilding) FindBuilt(ctx context.Context) (err error) {
+func (r *Rebuilder) FindBuilt(ctx context.Context) (err error) {
 	if r.Live, err = readmodel.LiveGeneration(ctx, r.Pool); err != nil {
 		return err
 	}
@@ -53,10 +53,10 @@ type Comparison struct {
 // Compare brings the new generation to the end, since accounts that one of the
 // two has yet to hear of cannot be compared; and tells how it differs from the
 // live one. Where it ends with an error, what was lost may be known by then.
-func (r *Rebuilding) Compare(ctx context.Context) (c Comparison, err error) {
+func (r *Rebuilder) Compare(ctx context.Context) (c Comparison, err error) {
 	engine := r.engine(r.source, nil)
 	defer engine.Close()
-	if err := r.toEnd(ctx, engine, r.Generation); err != nil {
+	if err := r.catchUp(ctx, engine, r.Generation); err != nil {
 		return c, fmt.Errorf("bring generation %d to the end: %w", r.Generation, err)
 	}
 	if r.seen, err = r.lost(ctx); err != nil {
@@ -66,7 +66,7 @@ func (r *Rebuilding) Compare(ctx context.Context) (c Comparison, err error) {
 	c.Comparison, err = admin.Compare(ctx, r.Pool, r.Live.Number, r.Generation, func(ctx context.Context) (uint64, error) {
 		info, err := r.Stream.Info(ctx)
 		return info.Last, err
-	}, r.Differs)
+	}, r.OnDifference)
 	if err != nil {
 		return c, err
 	}
@@ -79,8 +79,8 @@ func (r *Rebuilding) Compare(ctx context.Context) (c Comparison, err error) {
 // standsStill tells whether the live generation cannot go on with the stream, by
 // what that has lost or is: then it is not behind for being slow, and whoever has
 // newer messages cannot be told from whoever has lost some.
-func (r *Rebuilding) standsStill(ctx context.Context, c *Comparison) error {
-	_, err := r.Refused(ctx)
+func (r *Rebuilder) standsStill(ctx context.Context, c *Comparison) error {
+	_, err := r.CheckStream(ctx)
 	if err != nil && !IsRefusal(err) {
 		return err
 	}
@@ -117,7 +117,7 @@ func (c Comparison) Impact() string {
 
 // notAgain counts those as different that are erased in the live generation
 // alone although the stream holds their erasure: nobody would erase them anew.
-func (r *Rebuilding) notAgain(ctx context.Context, c *Comparison) error {
+func (r *Rebuilder) notAgain(ctx context.Context, c *Comparison) error {
 	if len(c.ToEraseAccounts) == 0 {
 		return nil
 	}
@@ -138,8 +138,8 @@ func (r *Rebuilding) notAgain(ctx context.Context, c *Comparison) error {
 			c.ToErase, c.Pending, c.Different = c.ToErase-1, c.Pending-1, c.Different+1
 			c.Sections["erased"]++
 			d := admin.Difference{Account: e.Account, What: "erased"}
-			if c.Sample = append(c.Sample, d); r.Differs != nil {
-				if err := r.Differs(d); err != nil {
+			if c.Sample = append(c.Sample, d); r.OnDifference != nil {
+				if err := r.OnDifference(d); err != nil {
 					return err
 				}
 			}
@@ -151,7 +151,7 @@ func (r *Rebuilding) notAgain(ctx context.Context, c *Comparison) error {
 // Decide refuses where the generations should not differ as they do. cost is what
 // accepting the differences takes from people, who is to be asked whether that is
 // meant; empty where it takes nothing.
-func (r *Rebuilding) Decide(c Comparison) (cost string, err error) {
+func (r *Rebuilder) Decide(c Comparison) (cost string, err error) {
 	expected := r.Live.Major != projections.VersionMajor || r.Live.Minor != projections.VersionMinor || r.Live.RefoldedMinor < r.Live.Minor
 	cost = c.Impact()
 	if c.Equal() || r.Accept && cost == "" || expected && c.ExplainedByVersion() && c.unknown() == 0 {
@@ -180,13 +180,13 @@ func (r *Rebuilding) Decide(c Comparison) (cost string, err error) {
 
 // lost is what the stream has lost that nobody has explained, or that was
 // passed over when it was read.
-func (r *Rebuilding) lost(ctx context.Context) (Lost, error) {
+func (r *Rebuilder) lost(ctx context.Context) (Lost, error) {
 	info, err := r.Stream.Info(ctx)
 	if err != nil {
 		return Lost{}, err
 	}
 	g := r.gaps()
-	l, err := g.Look(ctx, info)
+	l, err := g.Detect(ctx, info)
 	if r.unseen = errors.Is(err, readmodel.ErrNotFound); r.unseen { // then nothing is, but what was passed over
 		err = nil
 	}
@@ -198,30 +198,30 @@ func (r *Rebuilding) lost(ctx context.Context) (Lost, error) {
 // out the erasures that the ledger knows and the stream lacks: by now the stream
 // is accepted. An error of copies of the stream that keep what they have, or of
 // gaps, comes after that.
-func (r *Rebuilding) CutOver(ctx context.Context) error {
+func (r *Rebuilder) CutOver(ctx context.Context) error {
 	return r.cutOver(ctx, r.Live.Number, r.Generation)
 }
 
-func (r *Rebuilding) cutOver(ctx context.Context, from, to int64) error {
-	those, err := r.Target.Unfinished(ctx)
+func (r *Rebuilder) cutOver(ctx context.Context, from, to int64) error {
+	those, err := r.Target.UnfinishedErasures(ctx)
 	if err != nil {
 		return err
 	}
-	again := &Anew{Target: r.Target, Those: those, Command: r.again()}
+	again := &ErasureReplay{Target: r.Target, Those: those, Command: r.again()}
 	if len(those) > 0 {
 		served, err := again.Served(ctx)
 		if err != nil {
 			return err
 		}
-		r.ErasesAnew(those, served)
-		if err := again.CarryOut(ctx); err != nil {
+		r.OnReplay(those, served)
+		if err := again.Run(ctx); err != nil {
 			return err
 		}
-		r.ErasedAnew(len(those))
+		r.OnReplayed(len(those))
 	}
 	engine := r.engine(r.source, nil)
 	defer engine.Close()
-	toEnd := func(ctx context.Context) error { return r.toEnd(ctx, engine, to) }
+	toEnd := func(ctx context.Context) error { return r.catchUp(ctx, engine, to) }
 	if err := toEnd(ctx); err != nil { // most of the way, before anybody has to wait
 		return fmt.Errorf("cut over: %w", err)
 	}
@@ -234,11 +234,11 @@ func (r *Rebuilding) cutOver(ctx context.Context, from, to int64) error {
 	} else if err != nil {
 		return err
 	}
-	r.CameLive(from, to)
+	r.OnCutover(from, to)
 	// What was lost before is no difference, or an accepted one; and a stream
 	// that was restored may hold what had been removed.
 	if r.unseen {
-		if err := r.gaps().TakeOn(ctx); err != nil {
+		if err := r.gaps().RecordBaseline(ctx); err != nil {
 			return err
 		}
 	}
@@ -247,11 +247,11 @@ func (r *Rebuilding) cutOver(ctx context.Context, from, to int64) error {
 			return err
 		}
 	}
-	return again.Left()
+	return again.Incomplete()
 }
 
 // again is the command that goes on with this.
-func (r *Rebuilding) again() string {
+func (r *Rebuilder) again() string {
 	if r.Accept {
 		return r.Command + " --accept-differences"
 	}
@@ -261,7 +261,7 @@ func (r *Rebuilding) again() string {
 // RollBack brings the generation that was live before to the end of the stream, as
 // far as the stream is not refused for it, and makes it live. Where it ends with an
 // error before, that generation is retired as it was.
-func (r *Rebuilding) RollBack(ctx context.Context) (err error) {
+func (r *Rebuilder) RollBack(ctx context.Context) (err error) {
 	if r.Live, err = readmodel.LiveGeneration(ctx, r.Pool); err != nil {
 		return err
 	}
@@ -291,7 +291,7 @@ func (r *Rebuilding) RollBack(ctx context.Context) (err error) {
 }
 
 // lastRetired is the generation that was live last.
-func (r *Rebuilding) lastRetired(ctx context.Context) (int64, error) {
+func (r *Rebuilder) lastRetired(ctx context.Context) (int64, error) {
 	all, err := readmodel.Generations(ctx, r.Pool)
 	if err != nil {
 		return 0, err

@@ -17,7 +17,7 @@ import (
 const explainBytes = 8 << 20
 
 // explain tells, section by section, how what is stored of an account differs.
-func (v *Verifying) explain(ctx context.Context, id events.UUID, stored admin.StoredAccount, sum admin.Sum, facts admin.Facts, h *admin.StoredAccounts) (differences []string, err error) {
+func (v *Verifier) explain(ctx context.Context, id events.UUID, stored admin.StoredAccount, sum admin.Sum, facts admin.Facts, h *admin.StoredAccounts) (differences []string, err error) {
 	differ := func(format string, args ...any) { differences = append(differences, fmt.Sprintf(format, args...)) }
 	if stored.Position != sum.Position {
 		differ("position: stored %d, folded %d", stored.Position, sum.Position)
@@ -74,7 +74,7 @@ func (v *Verifying) explain(ctx context.Context, id events.UUID, stored admin.St
 
 // documents compares the document as it is served with that of a fold. Where
 // the account has moved on meanwhile, it says nothing.
-func (v *Verifying) documents(ctx context.Context, id events.UUID, fold *projections.Fold, position uint64) ([]string, error) {
+func (v *Verifier) documents(ctx context.Context, id events.UUID, fold *projections.Fold, position uint64) ([]string, error) {
 	d, err := export.NewReader(v.Pool).Open(ctx, id)
 	if err != nil {
 		return nil, err

@@ -25,14 +25,14 @@ type Target struct {
 	// [store.Store]. Default: as Pool does.
 	Direct *pgx.ConnConfig
 
-	// Judge is what `projector run` holds an answer of the stream against, beside
+	// ExtraCheck is what `projector run` holds an answer of the stream against, beside
 	// what is its identity, its bounds and its last messages; default: nothing.
-	Judge func(ctx context.Context, info engine.StreamInfo) error
+	ExtraCheck func(ctx context.Context, info engine.StreamInfo) error
 }
 
 // NewTarget is a target whose stream is judged as `projector run` judges it.
 func NewTarget(client *stream.Client, pool *pgxpool.Pool) Target {
 	t := Target{Stream: client, Pool: pool}
-	t.Judge = Gaps{t}.judge
+	t.ExtraCheck = Gaps{t}.judge
 	return t
 }

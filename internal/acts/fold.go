@@ -50,7 +50,7 @@ func (f *fold) apply(m projections.Message) error {
 	if f.messages%16 != 0 && len(m.Data) < 64<<10 || f.state.Size() < f.most {
 		return nil
 	}
-	return f.letGo()
+	return f.evict()
 }
 
 // supply gives the state what a message needs of what was let go of.
@@ -72,8 +72,8 @@ func (f *fold) supply(d *projections.Decoded) error {
 	}
 }
 
-// letGo writes what can be asked for again to the file.
-func (f *fold) letGo() (err error) {
+// evict writes what can be asked for again to the file.
+func (f *fold) evict() (err error) {
 	if f.spill == nil {
 		if f.spill, err = newSpill(); err != nil {
 			return err
@@ -109,7 +109,7 @@ func (f *fold) sum() (admin.Sum, error) {
 
 // foldAccount folds an account's messages up to the checkpoints held. pace is
 // told of every message that is read.
-func (t Target) foldAccount(ctx context.Context, id events.UUID, h *admin.StoredAccounts, pace Pace) (*fold, error) {
+func (t Target) foldAccount(ctx context.Context, id events.UUID, h *admin.StoredAccounts, pace ReadLimit) (*fold, error) {
 	f := newFold(id)
 	var end uint64
 	for _, position := range h.Checkpoints {

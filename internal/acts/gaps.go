@@ -27,7 +27,7 @@ func (g Gaps) book(ctx context.Context, positions []uint64) error {
 		return err
 	}
 	if _, err := admin.FindMissing(ctx, g.Pool, info); errors.Is(err, readmodel.ErrNotFound) {
-		err = g.TakeOn(ctx)
+		err = g.RecordBaseline(ctx)
 		if err != nil {
 			return err
 		}
@@ -37,9 +37,9 @@ func (g Gaps) book(ctx context.Context, positions []uint64) error {
 	return admin.RecordRemovals(ctx, g.Pool, info, positions)
 }
 
-// TakeOn notes what the stream is missing at first sight.
-func (g Gaps) TakeOn(ctx context.Context) error {
-	info, gone, err := g.Stream.Gone(ctx)
+// RecordBaseline notes what the stream is missing at first sight.
+func (g Gaps) RecordBaseline(ctx context.Context) error {
+	info, gone, err := g.Stream.Deleted(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,10 +74,10 @@ func (l *Lost) after(position uint64) uint64 {
 	return unplaced + l.Those.Union(l.Undelivered).Without(engine.Ranges{{First: 1, Last: position}}).Count()
 }
 
-// Look holds a stream's answer against the database. The answer is of before, so
+// Detect holds a stream's answer against the database. The answer is of before, so
 // what was removed by then was noted by then. A stream that was not looked at
 // before ([readmodel.ErrNotFound]) has nothing to be held against.
-func (g Gaps) Look(ctx context.Context, info engine.StreamInfo) (l Lost, err error) {
+func (g Gaps) Detect(ctx context.Context, info engine.StreamInfo) (l Lost, err error) {
 	l.Info = info
 	have, err := admin.FindMissing(ctx, g.Pool, info)
 	if err != nil {
@@ -91,7 +91,7 @@ func (g Gaps) Look(ctx context.Context, info engine.StreamInfo) (l Lost, err err
 	}
 	// Where an erasure has noted more than it has removed, fewer are missing.
 	l.Differ = true
-	if l.Info, l.gone, err = g.Stream.Gone(ctx); err != nil {
+	if l.Info, l.gone, err = g.Stream.Deleted(ctx); err != nil {
 		return l, err
 	}
 	if l.Those, err = admin.Unexplained(ctx, g.Pool, l.Info, l.gone); err != nil {
@@ -122,7 +122,7 @@ func (g Gaps) undelivered(ctx context.Context, info engine.StreamInfo, have admi
 	if err != nil {
 		return nil, err
 	}
-	info, gone, err := g.Stream.Gone(ctx)
+	info, gone, err := g.Stream.Deleted(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (g Gaps) undelivered(ctx context.Context, info engine.StreamInfo, have admi
 // Accept takes what was seen to be lost for lost. What went missing since is to
 // be seen first.
 func (g Gaps) Accept(ctx context.Context, l Lost) error {
-	info, gone, err := g.Stream.Gone(ctx)
+	info, gone, err := g.Stream.Deleted(ctx)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (g Gaps) Accept(ctx context.Context, l Lost) error {
 
 // acceptAll takes the stream as it is.
 func (g Gaps) acceptAll(ctx context.Context) error {
-	info, gone, err := g.Stream.Gone(ctx)
+	info, gone, err := g.Stream.Deleted(ctx)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (g Gaps) settle(ctx context.Context, info engine.StreamInfo, gone, undelive
 // acceptBeginning takes what the stream's beginning is missing for lost, and
 // nothing else.
 func (g Gaps) acceptBeginning(ctx context.Context) error {
-	info, gone, err := g.Stream.Gone(ctx)
+	info, gone, err := g.Stream.Deleted(ctx)
 	if err != nil {
 		return err
 	}
@@ -230,8 +230,8 @@ func (g Gaps) unread(ctx context.Context, after uint64) (passed engine.Ranges, e
 
 // Source is the stream as a projector reads it. Of what the server counts as
 // there and passes over, told is told, once for what is not accepted as lost.
-func (g Gaps) Source(told func(ctx context.Context, info engine.StreamInfo, those engine.Ranges) error) *stream.Reconciled {
-	return &stream.Reconciled{Client: g.Stream, Undelivered: func(ctx context.Context, those engine.Ranges) error {
+func (g Gaps) Source(told func(ctx context.Context, info engine.StreamInfo, those engine.Ranges) error) *stream.ReconcilingSource {
+	return &stream.ReconcilingSource{Client: g.Stream, OnUndelivered: func(ctx context.Context, those engine.Ranges) error {
 		info, err := g.Stream.Info(ctx)
 		if err != nil {
 			return err
@@ -258,7 +258,7 @@ func (g Gaps) Refuse(ctx context.Context, info engine.StreamInfo, those engine.R
 // judge is the refusal of a stream that has lost messages, as far as it was looked
 // at before.
 func (g Gaps) judge(ctx context.Context, info engine.StreamInfo) error {
-	l, err := g.Look(ctx, info)
+	l, err := g.Detect(ctx, info)
 	if errors.Is(err, readmodel.ErrNotFound) {
 		return nil
 	}

@@ -31,9 +31,9 @@ type Document struct {
 	Body     []byte   // where it is complete
 }
 
-// LookBack folds an account's own messages, and its tier's, up to a moment. heard
+// DocumentAsOf folds an account's own messages, and its tier's, up to a moment. heard
 // is false where the stream holds none of it. No database is asked.
-func LookBack(ctx context.Context, client *stream.Client, account events.UUID, at Moment) (d Document, heard bool, err error) {
+func DocumentAsOf(ctx context.Context, client *stream.Client, account events.UUID, at AsOf) (d Document, heard bool, err error) {
 	fold := projections.NewFold()
 	add := func(m projections.Message) error {
 		if at.before(m) {

@@ -13,10 +13,10 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// ErrErasuresLacking means that the ledger of erasures knows accounts that the
+// ErrErasuresMissing means that the ledger of erasures knows accounts that the
 // stream holds no erasure of, or that are owed in this database: one of them was
 // restored from before.
-var ErrErasuresLacking = errors.New("the ledger knows erasures that the stream lacks, or this database")
+var ErrErasuresMissing = errors.New("the ledger knows erasures that the stream lacks, or this database")
 
 const (
 	// askedAtOnce are the questions to the server under way while the ledger is
@@ -27,9 +27,9 @@ const (
 	comparedAtOnce = 500
 )
 
-// ComparingLedger holds the ledger of erasures against the stream. Where asking
-// fails, [ComparingLedger.Check] goes on where it was.
-type ComparingLedger struct {
+// LedgerChecker holds the ledger of erasures against the stream. Where asking
+// fails, [LedgerChecker.Check] goes on where it was.
+type LedgerChecker struct {
 	Target
 	Each func(int) // told how many entries were compared, now and then; default: nobody
 
@@ -38,14 +38,14 @@ type ComparingLedger struct {
 	after *events.UUID
 }
 
-// CheckLedger is [ErrErasuresLacking] where the ledger knows erasures that the
+// CheckLedger is [ErrErasuresMissing] where the ledger knows erasures that the
 // stream lacks, or that are owed here: nothing may be folded from it.
 func (t Target) CheckLedger(ctx context.Context) error {
-	return (&ComparingLedger{Target: t}).Check(ctx)
+	return (&LedgerChecker{Target: t}).Check(ctx)
 }
 
-// checkOwed is [ErrErasuresLacking] where erasures are owed here.
-func (c *ComparingLedger) checkOwed(ctx context.Context) error {
+// checkOwed is [ErrErasuresMissing] where erasures are owed here.
+func (c *LedgerChecker) checkOwed(ctx context.Context) error {
 	owed, err := c.owed(ctx)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (c *ComparingLedger) checkOwed(ctx context.Context) error {
 }
 
 // Check is [Target.CheckLedger] for what is left of the ledger.
-func (c *ComparingLedger) Check(ctx context.Context) error {
+func (c *LedgerChecker) Check(ctx context.Context) error {
 	if err := c.checkOwed(ctx); err != nil {
 		return err
 	}
@@ -114,11 +114,11 @@ func (t Target) owed(ctx context.Context) (map[events.UUID]bool, error) {
 // where the ledger has it, which is one question; otherwise the account's
 // messages are read.
 func (t Target) holds(ctx context.Context, e admin.Erasure, partitions int) (bool, error) {
-	has, err := t.Stream.ErasedAt(ctx, e.Account, e.Position)
+	has, err := t.Stream.HasErasedAt(ctx, e.Account, e.Position)
 	if err != nil || has {
 		return has, err
 	}
-	if has, err = t.Stream.EndsErased(ctx, e.Account, partitions); err != nil || has {
+	if has, err = t.Stream.LastIsErased(ctx, e.Account, partitions); err != nil || has {
 		return has, err
 	}
 	first, err := t.Stream.FirstErased(ctx, e.Account)
@@ -130,5 +130,5 @@ func refuseLacking(e admin.Erasure, stream string) error {
 		"restored from before. Nothing was changed, and what is there is still served. Ways out: restore a later backup; `projector accept`, which says "+
 		"who they are and, told --yes, erases them anew; `projector rebuild`, which does so before it cuts over; or, for an account that nobody has "+
 		"erased and that came onto the ledger by mistake, `projector erasures remove --account %[2]s`",
-		ErrErasuresLacking, e.Account, e.ErasedAt.UTC().Format(time.RFC3339), stream)
+		ErrErasuresMissing, e.Account, e.ErasedAt.UTC().Format(time.RFC3339), stream)
 }

@@ -9,10 +9,10 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Parked is what is done to parked messages in bulk: first [Parked.Choose], which
+// ParkedSelection is what is done to parked messages in bulk: first [ParkedSelection.Select], which
 // changes nothing and tells how many are meant, then one of the others, to those
 // and no others. Cut off, a repetition does the rest.
-type Parked struct {
+type ParkedSelection struct {
 	Pool   *pgxpool.Pool
 	Filter admin.ParkedFilter
 
@@ -29,8 +29,8 @@ func (e *NoneParked) Error() string {
 	return fmt.Sprintf("none of the %d parked messages is meant", e.Of)
 }
 
-// Choose finds what the filter means; [*NoneParked] where that is nothing.
-func (p *Parked) Choose(ctx context.Context) (err error) {
+// Select finds what the filter means; [*NoneParked] where that is nothing.
+func (p *ParkedSelection) Select(ctx context.Context) (err error) {
 	if p.ParkedSelection, err = admin.SelectParked(ctx, p.Pool, p.Filter); err != nil {
 		return err
 	}
@@ -41,11 +41,11 @@ func (p *Parked) Choose(ctx context.Context) (err error) {
 }
 
 // Dismiss is [admin.ParkedSelection.Dismiss] of what was chosen.
-func (p *Parked) Dismiss(ctx context.Context, note string, renote bool) (n int, err error) {
+func (p *ParkedSelection) Dismiss(ctx context.Context, note string, renote bool) (n int, err error) {
 	return p.ParkedSelection.Dismiss(ctx, p.Pool, note, renote)
 }
 
 // Undismiss is [admin.ParkedSelection.Undismiss] of what was chosen.
-func (p *Parked) Undismiss(ctx context.Context, note string) (n int, err error) {
+func (p *ParkedSelection) Undismiss(ctx context.Context, note string) (n int, err error) {
 	return p.ParkedSelection.Undismiss(ctx, p.Pool, note)
 }

@@ -27,7 +27,7 @@ func compareIDs(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) }
 // All verifies every account that the read model or the stream knows, every
 // tier, and that nothing lies beside a row that is not there. It goes through
 // both in ranges of account ids, each with one pass over the stream.
-func (v *Verifying) All(ctx context.Context) error {
+func (v *Verifier) All(ctx context.Context) error {
 	from, first := events.UUID{}, true
 	var ids []events.UUID
 	size := 0
@@ -72,8 +72,8 @@ func (v *Verifying) All(ctx context.Context) error {
 	if err == nil {
 		err = v.orphans(ctx)
 	}
-	if err == nil && v.Nobodys {
-		err = v.nobodys(ctx)
+	if err == nil && v.Unattributed {
+		err = v.verifyUnattributed(ctx)
 	}
 	if err == nil {
 		err = v.tiers(ctx, true)
@@ -107,7 +107,7 @@ type taken struct {
 // pass verifies accounts in one pass over the stream; with a range, also those
 // that only the stream knows. What is found to differ is judged again by
 // itself, and that is told.
-func (v *Verifying) pass(ctx context.Context, ids []events.UUID, within *idRange) error {
+func (v *Verifier) pass(ctx context.Context, ids []events.UUID, within *idRange) error {
 	accounts := make(map[events.UUID]*taken, len(ids))
 	var base admin.StoredAccounts
 	for some := range slices.Chunk(ids, heldAtOnce) {
@@ -152,7 +152,7 @@ func (v *Verifying) pass(ctx context.Context, ids []events.UUID, within *idRange
 	return v.judgeAll(ctx, ids, accounts, rowless)
 }
 
-func (v *Verifying) judgeAll(ctx context.Context, ids []events.UUID, accounts map[events.UUID]*taken, rowless map[events.UUID]bool) error {
+func (v *Verifier) judgeAll(ctx context.Context, ids []events.UUID, accounts map[events.UUID]*taken, rowless map[events.UUID]bool) error {
 	ids = slices.Clone(ids)
 	for id := range rowless {
 		ids = append(ids, id)
@@ -190,7 +190,7 @@ func (v *Verifying) judgeAll(ctx context.Context, ids []events.UUID, accounts ma
 
 // judgeTaken judges an account by the pass, and by itself where that finds a
 // difference, or has not seen it.
-func (v *Verifying) judgeTaken(ctx context.Context, id events.UUID, a *taken) (Verdict, admin.Sum, error) {
+func (v *Verifier) judgeTaken(ctx context.Context, id events.UUID, a *taken) (Verdict, admin.Sum, error) {
 	if a != nil {
 		defer a.fold.close()
 		if err := v.name(a.fold); err != nil {
@@ -204,7 +204,7 @@ func (v *Verifying) judgeTaken(ctx context.Context, id events.UUID, a *taken) (V
 			return Verdict{Account: id.String(), Position: sum.Position, Folded: sum.Position, Differences: []string{}}, sum, nil
 		}
 	}
-	out, err := v.Judged(ctx, id)
+	out, err := v.VerifyTwice(ctx, id)
 	return out, admin.Sum{}, err
 }
 
@@ -213,7 +213,7 @@ const orphansNamed = 1000
 
 // orphans tells what is stored beside rows that neither are there nor were. What
 // is written while it looks has its row by the second look.
-func (v *Verifying) orphans(ctx context.Context) error {
+func (v *Verifier) orphans(ctx context.Context) error {
 	found, err := admin.Orphans(ctx, v.Pool, orphansNamed)
 	if err != nil || len(found) == 0 {
 		return err

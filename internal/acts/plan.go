@@ -22,12 +22,12 @@ type Plan struct {
 }
 
 // Plan looks for what would be removed, and changes nothing.
-func (e *Erasing) Plan(ctx context.Context) (*Plan, error) {
+func (e *Eraser) Plan(ctx context.Context) (*Plan, error) {
 	f, err := search(ctx, e.Stream, e.Account, e.needles, e.first.Position)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := admin.FindTraces(ctx, e.Pool, e.Account, e.needles.in)
+	rows, err := admin.FindTraces(ctx, e.Pool, e.Account, e.needles.matchAny)
 	if err != nil {
 		return nil, err
 	}

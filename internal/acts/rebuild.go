@@ -17,17 +17,17 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// Rebuilding is one rebuild, cut-over or roll-back. First it has to be
-// [Rebuilding.Ready]; then
+// Rebuilder is one rebuild, cut-over or roll-back. First it has to be
+// [Rebuilder.Ready]; then
 //
-//   - a rebuild is [Rebuilding.Begin], [Rebuilding.Build], [Rebuilding.Compare],
-//     [Rebuilding.Decide] and [Rebuilding.CutOver];
-//   - a cut-over is [Rebuilding.FindBuilt], and then the last three;
-//   - a roll-back is [Rebuilding.RollBack].
+//   - a rebuild is [Rebuilder.Begin], [Rebuilder.Build], [Rebuilder.Compare],
+//     [Rebuilder.Decide] and [Rebuilder.CutOver];
+//   - a cut-over is [Rebuilder.FindBuilt], and then the last three;
+//   - a roll-back is [Rebuilder.RollBack].
 //
 // Until it is cut over, the live generation is untouched. What is cut off is gone
 // on with by another. It is to be closed in any case.
-type Rebuilding struct {
+type Rebuilder struct {
 	Target                 // for looking
 	Builder *pgxpool.Pool  // for building: [store.OpenRebuildPool]
 	Engine  engine.Options // of the engine that builds: lanes, cache, bounds and logger
@@ -38,11 +38,11 @@ type Rebuilding struct {
 	Yes     bool           // accept that nobody is left, too
 	MaxRate int            // messages a second that are read at most while building; default: no limit
 
-	Reached    func(position, end uint64)                        // told how far building is
-	ErasesAnew func(those []admin.Erasure, served []events.UUID) // told of erasures that are about to be carried out anew: [Target.Unfinished], [Anew.Served]
-	ErasedAnew func(erasures int)                                // told that they were
-	Differs    func(admin.Difference) error                      // told of every account that is not the same in both; default: nobody
-	CameLive   func(from, to int64)                              // told that a generation has become live
+	OnProgress   func(position, end uint64)                        // told how far building is
+	OnReplay     func(those []admin.Erasure, served []events.UUID) // told of erasures that are about to be carried out anew: [Target.UnfinishedErasures], [ErasureReplay.Served]
+	OnReplayed   func(erasures int)                                // told that they were
+	OnDifference func(admin.Difference) error                      // told of every account that is not the same in both; default: nobody
+	OnCutover    func(from, to int64)                              // told that a generation has become live
 
 	// Known once it has begun, or what was built is found.
 	Live       readmodel.Generation
@@ -50,18 +50,18 @@ type Rebuilding struct {
 
 	store   *store.Store
 	exports *export.Reader
-	source  *stream.Reconciled // for building
-	passed  engine.Ranges      // over, by the server, that it counts as there
-	seen    Lost               // before both generations were compared
-	unseen  bool               // the stream was not looked at before
-	atWork  bool               // another one was when this was made ready
-	reads   slowness
+	source  *stream.ReconcilingSource // for building
+	passed  engine.Ranges             // over, by the server, that it counts as there
+	seen    Lost                      // before both generations were compared
+	unseen  bool                      // the stream was not looked at before
+	atWork  bool                      // another one was when this was made ready
+	reads   latencyBaseline
 }
 
 // Ready ends with [engine.ErrPaused] while projecting is paused, and tells
 // whether another rebuild, cut-over or roll-back is at work: this one begins when
 // that has ended.
-func (r *Rebuilding) Ready(ctx context.Context) (waits bool, err error) {
+func (r *Rebuilder) Ready(ctx context.Context) (waits bool, err error) {
 	if err := readmodel.CheckPaused(ctx, r.Pool); err != nil {
 		return false, err
 	}
@@ -76,17 +76,17 @@ func (r *Rebuilding) Ready(ctx context.Context) (waits bool, err error) {
 	return r.atWork, nil
 }
 
-func (r *Rebuilding) gaps() Gaps { return Gaps{r.Target} }
+func (r *Rebuilder) gaps() Gaps { return Gaps{r.Target} }
 
 // Close hands over what it owns.
-func (r *Rebuilding) Close(ctx context.Context) {
+func (r *Rebuilder) Close(ctx context.Context) {
 	if r.store != nil {
 		closeStore(ctx, r.store)
 	}
 }
 
 // Begin is [readmodel.ErrNoGeneration] where there is nothing to rebuild.
-func (r *Rebuilding) Begin(ctx context.Context) (err error) {
+func (r *Rebuilder) Begin(ctx context.Context) (err error) {
 	if r.Live, err = readmodel.LiveGeneration(ctx, r.Pool); err != nil {
 		return fmt.Errorf("%w: there is nothing to rebuild; start `projector run`", err)
 	}
@@ -103,7 +103,7 @@ func (r *Rebuilding) Begin(ctx context.Context) (err error) {
 // giveUpLost gives up a generation that was being built from what the stream has
 // lost since: nobody can go on with it, and a rebuild is what is advised where the
 // live one is refused for the same.
-func (r *Rebuilding) giveUpLost(ctx context.Context) error {
+func (r *Rebuilder) giveUpLost(ctx context.Context) error {
 	g, err := readmodel.BuildingGeneration(ctx, r.Pool)
 	if errors.Is(err, readmodel.ErrNotFound) {
 		return nil
@@ -122,7 +122,7 @@ func (r *Rebuilding) giveUpLost(ctx context.Context) error {
 
 // Build folds the stream into a generation beside the live one, until that is near
 // the end. It goes on with one that was cut off.
-func (r *Rebuilding) Build(ctx context.Context) (err error) {
+func (r *Rebuilder) Build(ctx context.Context) (err error) {
 	if r.Generation, err = r.build(ctx); err != nil {
 		return fmt.Errorf("%w; the live generation is untouched, and `projector rebuild` goes on from here", err)
 	}
@@ -137,7 +137,7 @@ func closeStore(ctx context.Context, s *store.Store) {
 
 // engine folds into a generation beside the live one; only: nil for all
 // partitions.
-func (r *Rebuilding) engine(source engine.Source, only func(int) bool) *engine.Projector {
+func (r *Rebuilder) engine(source engine.Source, only func(int) bool) *engine.Projector {
 	opts := r.Engine
 	opts.Linger, opts.PartitionFilter, opts.Guard = linger, only, stream.Guard
 	return engine.New(source, r.store, opts)
@@ -148,8 +148,8 @@ func (r *Rebuilding) engine(source engine.Source, only func(int) bool) *engine.P
 // each for some of the partitions: reading the stream once more costs less than
 // writing accounts and loading them again (300,000 accounts, 1.2 million
 // messages: see `make bench`).
-func (r *Rebuilding) build(ctx context.Context) (int64, error) {
-	source := newThrottle(r.source, r.MaxRate, func() bool { return r.suffers(ctx, r.Live.Number) })
+func (r *Rebuilder) build(ctx context.Context) (int64, error) {
+	source := newThrottle(r.source, r.MaxRate, func() bool { return r.shouldYield(ctx, r.Live.Number) })
 	for {
 		only, err := r.pass(ctx)
 		if err != nil {
@@ -168,7 +168,7 @@ func (r *Rebuilding) build(ctx context.Context) (int64, error) {
 // fenced tells whether building was fenced and is to go on at its checkpoint:
 // an erasure does that to whoever may have read the account ahead. Where it gave
 // the generation up, too, the next attempt makes another.
-func (r *Rebuilding) fenced(ctx context.Context, err error) bool {
+func (r *Rebuilder) fenced(ctx context.Context, err error) bool {
 	if !errors.Is(err, engine.ErrFenced) || ctx.Err() != nil {
 		return false
 	}
@@ -176,8 +176,8 @@ func (r *Rebuilding) fenced(ctx context.Context, err error) bool {
 	return true
 }
 
-// toEnd brings the generation to the end of the stream.
-func (r *Rebuilding) toEnd(ctx context.Context, engine *engine.Projector, generation int64) error {
+// catchUp brings the generation to the end of the stream.
+func (r *Rebuilder) catchUp(ctx context.Context, engine *engine.Projector, generation int64) error {
 	err := engine.RunToEnd(ctx)
 	for r.fenced(ctx, err) {
 		g, findErr := readmodel.FindGeneration(ctx, r.Pool, generation)

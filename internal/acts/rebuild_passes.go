@@ -21,7 +21,7 @@ const (
 )
 
 // pass chooses the partitions of the next pass; nil stands for all of them.
-func (r *Rebuilding) pass(ctx context.Context) (func(partition int) bool, error) {
+func (r *Rebuilder) pass(ctx context.Context) (func(partition int) bool, error) {
 	info, err := r.Stream.Info(ctx)
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func stateSize(info engine.StreamInfo) float64 {
 }
 
 // follow runs the engine until the partitions are near the end of the stream.
-func (r *Rebuilding) follow(ctx context.Context, engine *engine.Projector, only func(int) bool) (int64, error) {
+func (r *Rebuilder) follow(ctx context.Context, engine *engine.Projector, only func(int) bool) (int64, error) {
 	following, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
@@ -99,7 +99,7 @@ func (r *Rebuilding) follow(ctx context.Context, engine *engine.Projector, only 
 }
 
 // near tells whether the partitions are near the end.
-func (r *Rebuilding) near(ctx context.Context, generation int64, only func(int) bool) (done bool, err error) {
+func (r *Rebuilder) near(ctx context.Context, generation int64, only func(int) bool) (done bool, err error) {
 	if err := readmodel.CheckPaused(ctx, r.Pool); err != nil {
 		return false, err
 	}
@@ -119,12 +119,12 @@ func (r *Rebuilding) near(ctx context.Context, generation int64, only func(int) 
 			done = false
 		}
 	}
-	r.Reached(sum/uint64(len(at)), end)
+	r.OnProgress(sum/uint64(len(at)), end)
 	return done, nil
 }
 
 // reached tells how far the generation that is being built is.
-func (r *Rebuilding) reached(ctx context.Context) (generation int64, position, end uint64, err error) {
+func (r *Rebuilder) reached(ctx context.Context) (generation int64, position, end uint64, err error) {
 	g, err := readmodel.BuildingGeneration(ctx, r.Pool)
 	if err != nil {
 		return 0, 0, 0, err
@@ -142,12 +142,12 @@ const (
 	nobodyLive = time.Minute     // older than that: nobody projects, so nobody suffers
 )
 
-// suffers tells whether building has to give way. The signals are how old the
+// shouldYield tells whether building has to give way. The signals are how old the
 // live checkpoints' as-of times are, which is what the time from event to
 // commit adds up to, and how much longer than at its best the statement of the
 // API's read takes; both are asked here, by one reader at a time, so nothing has
 // to be scraped.
-func (r *Rebuilding) suffers(ctx context.Context, live int64) bool {
+func (r *Rebuilder) shouldYield(ctx context.Context, live int64) bool {
 	age, err := readmodel.TimeLag(ctx, r.Pool, live)
 	if err != nil {
 		return false

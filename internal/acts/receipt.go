@@ -55,9 +55,9 @@ func (r Receipt) digest() (string, error) {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256(b)), err
 }
 
-// Left says what keeps the account from being erased wholly; nil where nothing
+// Incomplete says what keeps the account from being erased wholly; nil where nothing
 // does.
-func (r Receipt) Left() error {
+func (r Receipt) Incomplete() error {
 	if r.MessagesLeft > 0 || r.RowsLeft > 0 {
 		return fmt.Errorf("%d messages and %d rows of account %s are left: new ones come; stop who publishes them, and `projector erase --account %[3]s` goes on",
 			r.MessagesLeft, r.RowsLeft, r.Account)

@@ -13,17 +13,17 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Refolding refolds accounts and tiers from the stream into the live
+// Refolder refolds accounts and tiers from the stream into the live
 // generation, beside whoever projects it. A stream that [Target.Check] refuses
 // changes nothing: it is asked before anything is read, again and again.
-type Refolding struct {
+type Refolder struct {
 	Target
 	AcceptLoss bool          // also where the stream no longer holds all that a row was made of
 	Pause      time.Duration // between two transactions: each makes the live projector load anew
 
 	// Called by one at a time.
-	Changed func(what string)            // "account ID" or "tier ID", of which anything stored has changed
-	Left    func(what string, why error) // that was left as it is: [admin.ErrDataLoss] or [admin.ErrUnfoldable]
+	OnChanged func(what string)            // "account ID" or "tier ID", of which anything stored has changed
+	OnSkipped func(what string, why error) // that was left as it is: [admin.ErrDataLoss] or [admin.ErrUnfoldable]
 
 	mu sync.Mutex
 	Refolded
@@ -42,12 +42,12 @@ const refoldersAtOnce = 4
 
 // Account refolds one account. [readmodel.ErrNotFound] where neither the stream
 // nor the read model knows it.
-func (f *Refolding) Account(ctx context.Context, id events.UUID) error {
+func (f *Refolder) Account(ctx context.Context, id events.UUID) error {
 	return f.each(ctx, admin.RetryTargets{Accounts: []events.UUID{id}})
 }
 
 // Retry refolds all that has parked messages.
-func (f *Refolding) Retry(ctx context.Context) error {
+func (f *Refolder) Retry(ctx context.Context) error {
 	r, err := admin.FindRetryTargets(ctx, f.Pool, false)
 	if err != nil {
 		return err
@@ -55,8 +55,8 @@ func (f *Refolding) Retry(ctx context.Context) error {
 	return f.each(ctx, r)
 }
 
-// RetryThose refolds the accounts and tiers of parked messages.
-func (f *Refolding) RetryThose(ctx context.Context, c *admin.ParkedSelection) error {
+// RetryParked refolds the accounts and tiers of parked messages.
+func (f *Refolder) RetryParked(ctx context.Context, c *admin.ParkedSelection) error {
 	r := c.RetryTargets()
 	if len(r.Accounts) == 0 && len(r.Tiers) == 0 {
 		return nil
@@ -66,7 +66,7 @@ func (f *Refolding) RetryThose(ctx context.Context, c *admin.ParkedSelection) er
 
 // RetryDue refolds what an older minor version has parked, where that has not
 // been done and no other replica is at it; begins is told of how many.
-func (f *Refolding) RetryDue(ctx context.Context, begins func(generation int64, accounts, tiers int)) (done bool, err error) {
+func (f *Refolder) RetryDue(ctx context.Context, begins func(generation int64, accounts, tiers int)) (done bool, err error) {
 	generation, due, err := admin.RetryDue(ctx, f.Pool)
 	if err != nil || !due {
 		return false, err
@@ -90,7 +90,7 @@ func (f *Refolding) RetryDue(ctx context.Context, begins func(generation int64, 
 	return done, err
 }
 
-func (f *Refolding) each(ctx context.Context, r admin.RetryTargets) error {
+func (f *Refolder) each(ctx context.Context, r admin.RetryTargets) error {
 	if len(r.Tiers) > 0 || len(r.Accounts) == 0 {
 		if err := f.Check(ctx); err != nil {
 			return err
@@ -125,7 +125,7 @@ func (f *Refolding) each(ctx context.Context, r admin.RetryTargets) error {
 }
 
 // accounts refolds accounts, some at a time.
-func (f *Refolding) accounts(ctx context.Context, all []events.UUID) error {
+func (f *Refolder) accounts(ctx context.Context, all []events.UUID) error {
 	for ids := range slices.Chunk(all, accountsAtOnce) {
 		if err := f.Check(ctx, ids...); err != nil {
 			return err
@@ -148,7 +148,7 @@ func (f *Refolding) accounts(ctx context.Context, all []events.UUID) error {
 }
 
 // tell is called by several at once.
-func (f *Refolding) tell(ids []events.UUID, done admin.RefoldResult, err error) {
+func (f *Refolder) tell(ids []events.UUID, done admin.RefoldResult, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range done.Changed {
@@ -162,12 +162,12 @@ func (f *Refolding) tell(ids []events.UUID, done admin.RefoldResult, err error) 
 	}
 }
 
-func (f *Refolding) changed(what string) {
+func (f *Refolder) changed(what string) {
 	f.Refolded.Changed++
-	f.Changed(what)
+	f.OnChanged(what)
 }
 
-func (f *Refolding) left(what string, why error) {
+func (f *Refolder) left(what string, why error) {
 	f.Refolded.Left++
-	f.Left(what, why)
+	f.OnSkipped(what, why)
 }

@@ -32,31 +32,31 @@ var errProvesNothing = errors.New("the search proves nothing")
 
 // search looks through a whole stream, up to its end at the call, for what
 // speaks of an account. keep is the position of the event that stays.
-func search(ctx context.Context, client *stream.Client, account events.UUID, n needles, keep uint64) (f found, err error) {
+func search(ctx context.Context, client *stream.Client, account events.UUID, n identifiers, keep uint64) (f found, err error) {
 	return f, client.ReadAll(ctx, func(m projections.Message) error {
 		f.see(m, account, n, keep)
 		return nil
 	})
 }
 
-func (f *found) see(m projections.Message, account events.UUID, n needles, keep uint64) {
+func (f *found) see(m projections.Message, account events.UUID, n identifiers, keep uint64) {
 	f.searched++
 	to := events.ParseSubject(m.Subject)
 	switch own := to.Kind == events.SubjectAccount && to.Account == account; {
 	case m.Position == keep && own:
 	case own:
 		f.own = append(f.own, m.Position)
-	case !n.inMessage(m):
-	case mayMean(to, account) && ofNobody(to, m):
+	case !n.matchMessage(m):
+	case mayMean(to, account) && unattributed(to, m):
 		f.strays, f.subjects = append(f.strays, m.Position), append(f.subjects, m.Subject)
 	default:
 		f.elsewhere = append(f.elsewhere, m.Position)
 	}
 }
 
-// ofNobody tells whether a message is no account's and no tier's: it is on a
+// unattributed tells whether a message is no account's and no tier's: it is on a
 // subject of neither kind, or on a tier's, and no tier accepts it.
-func ofNobody(to events.Subject, m projections.Message) bool {
+func unattributed(to events.Subject, m projections.Message) bool {
 	if to.Kind != events.SubjectTier {
 		return to.Kind == events.SubjectUnsound
 	}
@@ -76,7 +76,7 @@ const searches = 3
 // searchAll is a search that has seen every message there was: as many as the
 // stream held, less those that were removed meanwhile. It is made again where
 // the count is another, and then ends with [errProvesNothing].
-func searchAll(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, account events.UUID, n needles, keep uint64) (f found, err error) {
+func searchAll(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, account events.UUID, n identifiers, keep uint64) (f found, err error) {
 	for range searches {
 		if f, err = searchOnce(ctx, client, pool, account, n, keep); !errors.Is(err, errProvesNothing) {
 			return f, err
@@ -99,7 +99,7 @@ func searchAll(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, a
 		"`projector accept` takes them for lost, and then this can be proven of all others", err, passed), lookErr)
 }
 
-func searchOnce(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, account events.UUID, n needles, keep uint64) (f found, err error) {
+func searchOnce(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, account events.UUID, n identifiers, keep uint64) (f found, err error) {
 	before, err := client.Info(ctx)
 	if err != nil {
 		return f, err
@@ -146,7 +146,7 @@ func counted(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, bef
 // accepted is how many messages the server counts as there that were accepted as
 // lost, and that it still cannot give.
 func accepted(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) (uint64, error) {
-	info, gone, err := client.Gone(ctx)
+	info, gone, err := client.Deleted(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -74,15 +74,15 @@ func (s *Status) measure(since *Status) {
 	}
 }
 
-// NobodyCanRead tells whether `run` could not read the stream. Where only as many
+// ReadersBlocked tells whether `run` could not read the stream. Where only as many
 // read it as may, and replicas live, those are they.
-func (s *Status) NobodyCanRead() bool {
+func (s *Status) ReadersBlocked() bool {
 	return s.Unreadable != nil && !(errors.Is(s.Unreadable, stream.ErrMaxConsumers) && len(s.Members) > 0)
 }
 
-// Wrong tells whether somebody has to see to it, though `run` would not refuse:
+// Unhealthy tells whether somebody has to see to it, though `run` would not refuse:
 // it is behind and does not progress, and not since it is paused; nobody can read
 // the stream; or accounts are served that the ledger of erasures has as erased.
-func (s *Status) Wrong() bool {
-	return s.Lag > 0 && !s.Progressing && s.Pause == nil || s.NobodyCanRead() || s.ErasedServed > 0
+func (s *Status) Unhealthy() bool {
+	return s.Lag > 0 && !s.Progressing && s.Pause == nil || s.ReadersBlocked() || s.ErasedServed > 0
 }

@@ -12,14 +12,14 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-func (v *Verifying) names() {
+func (v *Verifier) names() {
 	if v.named == nil {
 		v.named = map[string]bool{}
 	}
 }
 
 // name notes the tier that a fold names.
-func (v *Verifying) name(f *fold) error {
+func (v *Verifier) name(f *fold) error {
 	tier, err := f.state.Tier()
 	if err == nil && events.SoundTier(tier) {
 		v.names()
@@ -30,7 +30,7 @@ func (v *Verifying) name(f *fold) error {
 
 // tiers verifies the tiers that were named, and all that the read model holds
 // where all is set.
-func (v *Verifying) tiers(ctx context.Context, all bool) error {
+func (v *Verifier) tiers(ctx context.Context, all bool) error {
 	v.names()
 	stored, h, err := admin.ReadTiers(ctx, v.Pool)
 	if err != nil {
@@ -64,7 +64,7 @@ func (v *Verifying) tiers(ctx context.Context, all bool) error {
 	return nil
 }
 
-func (v *Verifying) tier(ctx context.Context, id string, stored admin.Tier, h *admin.StoredAccounts) (Verdict, error) {
+func (v *Verifier) tier(ctx context.Context, id string, stored admin.Tier, h *admin.StoredAccounts) (Verdict, error) {
 	out := Verdict{Tier: id, Position: stored.Position, Differences: []string{}}
 	var end uint64
 	for _, position := range h.Checkpoints {
@@ -73,7 +73,7 @@ func (v *Verifying) tier(ctx context.Context, id string, stored admin.Tier, h *a
 	var r projections.TierRefold
 	if end > 0 {
 		if err := v.Stream.ReadTier(ctx, id, end, func(m projections.Message) error {
-			if err := v.Pace.read(ctx, &m); err != nil || m.Position > h.CheckpointOf(&m) {
+			if err := v.Limit.read(ctx, &m); err != nil || m.Position > h.CheckpointOf(&m) {
 				return err
 			}
 			return r.Apply(m)

@@ -17,11 +17,11 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Unfinished lists those erasures on the ledger of which the stream lacks the
+// UnfinishedErasures lists those erasures on the ledger of which the stream lacks the
 // event; of which it holds messages from before the event that a receipt says
 // were removed, or that somebody has begun to remove; and those that are owed
 // here, and not done. It reads the stream once.
-func (t Target) Unfinished(ctx context.Context) (those []admin.Erasure, err error) {
+func (t Target) UnfinishedErasures(ctx context.Context) (those []admin.Erasure, err error) {
 	ledger, err := wholeLedger(ctx, t.Pool)
 	if err != nil || len(ledger) == 0 {
 		return nil, err
@@ -56,7 +56,7 @@ func (t Target) Unfinished(ctx context.Context) (those []admin.Erasure, err erro
 		if !ok || to.Kind != events.SubjectAccount {
 			return nil
 		}
-		if _, erases := stream.Erases(m, to.Account); erases && !erased[to.Account] {
+		if _, erases := stream.ErasureTime(m, to.Account); erases && !erased[to.Account] {
 			erased[to.Account] = true
 		} else if owed[to.Account] || (e.Receipt != "" || begun[to.Account]) && !erased[to.Account] {
 			others[to.Account] = true

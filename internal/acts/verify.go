@@ -37,27 +37,27 @@ type Verified struct {
 	Differ   int // accounts and tiers
 }
 
-// ErrNothing means that there was nothing to look at.
-var ErrNothing = errors.New("nothing was compared")
+// ErrNothingCompared means that there was nothing to look at.
+var ErrNothingCompared = errors.New("nothing was compared")
 
-// Verifying holds what is stored against the stream: every part of it by its
+// Verifier holds what is stored against the stream: every part of it by its
 // digest, and what differs by section. Rows that do not say what went into them
 // are told, where they are right, and the stream is not refused by then.
-type Verifying struct {
+type Verifier struct {
 	Target
-	Pace Pace
-	Each func(Verdict) error // every verdict
+	Limit     ReadLimit
+	OnVerdict func(Verdict) error // every verdict
 
-	Nobodys bool // whether [Verifying.All] looks at what is parked of no account, too
+	Unattributed bool // whether [Verifier.All] looks at what is parked of no account, too
 
 	Verified
-	mend  mending
+	mend  repairs
 	brief bool                 // whether that an account differs is enough
 	named map[string]bool      // tiers, by what was folded
 	lost  map[events.UUID]bool // accounts that were found to have no row
 }
 
-func (v *Verifying) tell(out Verdict) error {
+func (v *Verifier) tell(out Verdict) error {
 	switch {
 	case out.Account != "":
 		v.Accounts++
@@ -74,16 +74,16 @@ func (v *Verifying) tell(out Verdict) error {
 		v.Differ++
 	}
 	v.mend.see(out)
-	return v.Each(out)
+	return v.OnVerdict(out)
 }
 
 // Advice says how many differ, and what mends them without a loss.
-func (v *Verifying) Advice() string { return v.mend.advice() }
+func (v *Verifier) Advice() string { return v.mend.advice() }
 
 // Account verifies one account, and its tier. One that neither the stream nor
 // the read model knows is a difference: it never was.
-func (v *Verifying) Account(ctx context.Context, id events.UUID) error {
-	out, err := v.Judged(ctx, id)
+func (v *Verifier) Account(ctx context.Context, id events.UUID) error {
+	out, err := v.VerifyTwice(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (v *Verifying) Account(ctx context.Context, id events.UUID) error {
 
 // Sample verifies n accounts at random, drawn from the read model and from the
 // stream in turn, and their tiers; all where there are not so many.
-func (v *Verifying) Sample(ctx context.Context, n int) error {
+func (v *Verifier) Sample(ctx context.Context, n int) error {
 	total := 0
 	few := errors.New("enough")
 	err := admin.EachAccount(ctx, v.Pool, func(events.UUID) error {
@@ -139,7 +139,7 @@ func (v *Verifying) Sample(ctx context.Context, n int) error {
 		}
 	} else {
 		for _, id := range ids {
-			out, err := v.Judged(ctx, id)
+			out, err := v.VerifyTwice(ctx, id)
 			if err == nil {
 				err = v.tell(out)
 			}
@@ -163,36 +163,36 @@ func (t Target) draw(ctx context.Context, turn int) (id events.UUID, found bool,
 }
 
 // looked fails where nothing was looked at.
-func (v *Verifying) looked() error {
+func (v *Verifier) looked() error {
 	if v.Accounts+v.Tiers == 0 {
-		return fmt.Errorf("%w: neither the stream, up to the checkpoints, nor the read model holds an account", ErrNothing)
+		return fmt.Errorf("%w: neither the stream, up to the checkpoints, nor the read model holds an account", ErrNothingCompared)
 	}
 	return nil
 }
 
-// Judged is [Verifying.Judge], where a difference is one that is found twice: an
+// VerifyTwice is [Verifier.Verify], where a difference is one that is found twice: an
 // erasure may have removed messages between the two readings of one look.
-func (v *Verifying) Judged(ctx context.Context, id events.UUID) (Verdict, error) {
-	out, err := v.Judge(ctx, id)
+func (v *Verifier) VerifyTwice(ctx context.Context, id events.UUID) (Verdict, error) {
+	out, err := v.Verify(ctx, id)
 	if err != nil || out.Same() {
 		return out, err
 	}
-	return v.Judge(ctx, id)
+	return v.Verify(ctx, id)
 }
 
-// Judge holds one account, as it is stored now, against the fold of its
+// Verify holds one account, as it is stored now, against the fold of its
 // messages up to the checkpoint of its partition.
-func (v *Verifying) Judge(ctx context.Context, id events.UUID) (Verdict, error) {
+func (v *Verifier) Verify(ctx context.Context, id events.UUID) (Verdict, error) {
 	out := Verdict{Account: id.String(), Differences: []string{}}
 	h, err := admin.ReadStored(ctx, v.Pool, []events.UUID{id})
 	if err != nil {
 		return out, err
 	}
 	stored, there := h.Accounts[id]
-	if err := v.Pace.stored(ctx, stored.Bytes); err != nil {
+	if err := v.Limit.stored(ctx, stored.Bytes); err != nil {
 		return out, err
 	}
-	f, err := v.foldAccount(ctx, id, &h, v.Pace)
+	f, err := v.foldAccount(ctx, id, &h, v.Limit)
 	defer f.close()
 	if err != nil {
 		return out, err
@@ -237,7 +237,7 @@ func same(stored admin.StoredAccount, there bool, sum admin.Sum, facts admin.Fac
 
 // note has rows that say nothing of what went into them say it, where they are
 // right.
-func (v *Verifying) note(ctx context.Context, right map[events.UUID]admin.Sum, h admin.StoredAccounts) error {
+func (v *Verifier) note(ctx context.Context, right map[events.UUID]admin.Sum, h admin.StoredAccounts) error {
 	silent := map[events.UUID]admin.Sum{}
 	for id, sum := range right {
 		if h.Accounts[id].Recorded.Messages == 0 {
@@ -252,7 +252,7 @@ func (v *Verifying) note(ctx context.Context, right map[events.UUID]admin.Sum, h
 
 // noteSums writes only where [Target.Check] does not refuse the stream, which is
 // asked after it was read.
-func (v *Verifying) noteSums(ctx context.Context, silent map[events.UUID]admin.Sum) error {
+func (v *Verifier) noteSums(ctx context.Context, silent map[events.UUID]admin.Sum) error {
 	err := v.Check(ctx)
 	if IsRefusal(err) {
 		return nil

@@ -27,8 +27,8 @@ type exports interface {
 	OpenRange(ctx context.Context, account events.UUID, choose export.RangeFunc) (*export.Document, error)
 }
 
-// waits tells when a position is reached: [export.Waiter].
-type waits interface {
+// positionWaiter tells when a position is reached: [export.Waiter].
+type positionWaiter interface {
 	WaitFor(ctx context.Context, account events.UUID, position uint64, atMost time.Duration) (at uint64, reached bool, err error)
 }
 
@@ -41,7 +41,7 @@ type verifier interface {
 // Verifier may be left out.
 type Config struct {
 	Exports  exports
-	Waits    waits
+	Waiter   positionWaiter
 	Verifier verifier
 
 	Origins     []string       // of web pages that may read answers, or "*"; default none
@@ -93,7 +93,7 @@ func New(c Config) http.Handler {
 		next = limitAddresses(newLimiter[netip.Prefix]("address", c.AddressRate), c.Proxies, next)
 	}
 	if len(c.Origins) > 0 {
-		next = crossOrigin(c.Origins, c.Headers, next)
+		next = withCORS(c.Origins, c.Headers, next)
 	}
 	return &instrumented{next: next, metrics: m, log: c.Logger}
 }

@@ -95,7 +95,7 @@ func served(t *testing.T) (args []string) {
 	}
 	exports, waits := export.NewReader(pool), export.NewWaiter(pool, slog.New(slog.DiscardHandler))
 	go func() { _ = waits.Run(t.Context()) }()
-	a := startWith(t, exports, sharedVerifier(t), func(c *Config) { c.Waits = waits })
+	a := startWith(t, exports, sharedVerifier(t), func(c *Config) { c.Waiter = waits })
 	return []string{a.url, strings.TrimPrefix(bearer(t, complete), "Bearer "), strings.TrimPrefix(bearer(t, incomplete), "Bearer "), "no-token"}
 }
 

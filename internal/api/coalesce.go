@@ -23,20 +23,20 @@ const (
 	readBuffer = 4 << 10  // of net/http: a read of less has something before it that was not used yet
 )
 
-// heldConn is a connection of [Listen].
-type heldConn struct {
+// coalescingConn is a connection of [Listen].
+type coalescingConn struct {
 	net.Conn
-	of       *listener
-	patience time.Duration
-	answered bool // and nothing was read since; only for the one goroutine that reads
-	mu       sync.Mutex
-	held     []byte
-	until    time.Time // what is written now may wait, at least
+	of           *listener
+	writeTimeout time.Duration
+	answered     bool // and nothing was read since; only for the one goroutine that reads
+	mu           sync.Mutex
+	held         []byte
+	until        time.Time // what is written now may wait, at least
 }
 
 // Write sends p after what is held, or holds it where it is a full buffer. An
 // error of what was held comes with the next Write.
-func (c *heldConn) Write(p []byte) (int, error) {
+func (c *coalescingConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(p) == fullBuffer && len(c.held) < mostHeld {
@@ -45,7 +45,7 @@ func (c *heldConn) Write(p []byte) (int, error) {
 	}
 	whole := len(p)
 	if bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {
-		p = unread(p)
+		p = rewriteParseError(p)
 	}
 	before := len(c.held)
 	both := [...][]byte{c.held, p}
@@ -64,11 +64,11 @@ func (c *heldConn) Write(p []byte) (int, error) {
 // push writes at the client's pace. It is cut off when it takes nothing for as
 // long as it may, or a quarter more. A deadline that comes sooner, since it was
 // set for an answer before, only has it look sooner.
-func (c *heldConn) push(parts net.Buffers) (n int64, err error) {
+func (c *coalescingConn) push(parts net.Buffers) (n int64, err error) {
 	took := time.Now()
 	for now := took; ; now = time.Now() {
-		if c.until.Sub(now) < c.patience/8 {
-			c.until = now.Add(c.patience / 4)
+		if c.until.Sub(now) < c.writeTimeout/8 {
+			c.until = now.Add(c.writeTimeout / 4)
 			if err := c.SetWriteDeadline(c.until); err != nil {
 				return n, err
 			}
@@ -77,7 +77,7 @@ func (c *heldConn) push(parts net.Buffers) (n int64, err error) {
 		if n += some; some > 0 {
 			took = time.Now()
 		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(took) >= c.patience {
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(took) >= c.writeTimeout {
 			return n, err
 		}
 	}
@@ -93,14 +93,14 @@ func writeTo(w io.Writer, parts *net.Buffers) (int64, error) {
 	return int64(n), err
 }
 
-func (c *heldConn) flush() error {
+func (c *coalescingConn) flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.send()
 }
 
 // send sends what is held; c.mu is locked.
-func (c *heldConn) send() error {
+func (c *coalescingConn) send() error {
 	if len(c.held) == 0 {
 		return nil
 	}
@@ -111,21 +111,21 @@ func (c *heldConn) send() error {
 
 // forget empties what is held; the memory for much of it is not kept while a
 // connection is idle.
-func (c *heldConn) forget() {
+func (c *coalescingConn) forget() {
 	if c.held = c.held[:0]; cap(c.held) > 2*fullBuffer {
 		c.held = nil
 	}
 }
 
-// lastWords is how long a connection that is closed tries to send what is held.
-const lastWords = 100 * time.Millisecond
+// closeFlushTimeout is how long a connection that is closed tries to send what is held.
+const closeFlushTimeout = 100 * time.Millisecond
 
 // Close sends what is held first, except while somebody writes, which it ends.
-func (c *heldConn) Close() (err error) {
+func (c *coalescingConn) Close() (err error) {
 	defer c.of.ended(c)
 	if c.mu.TryLock() {
 		if len(c.held) > 0 {
-			if err = c.SetWriteDeadline(time.Now().Add(lastWords)); err == nil {
+			if err = c.SetWriteDeadline(time.Now().Add(closeFlushTimeout)); err == nil {
 				_, err = c.Conn.Write(c.held)
 			}
 			c.held = nil
@@ -140,7 +140,7 @@ func (c *heldConn) Close() (err error) {
 
 // CloseWrite is what net/http calls before it closes a connection whose client
 // may still be sending.
-func (c *heldConn) CloseWrite() error {
+func (c *coalescingConn) CloseWrite() error {
 	if err := c.flush(); err != nil {
 		return err
 	}

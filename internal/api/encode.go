@@ -33,19 +33,19 @@ func (c coding) String() string { return [...]string{"identity", "gzip", "zstd"}
 // where it need not be.
 const worthCoding = 512
 
-// accepted are the codings that a client takes, with what it thinks of them.
-type accepted struct {
+// acceptedCodings are the codings that a client takes, with what it thinks of them.
+type acceptedCodings struct {
 	preferred coding
 	plain     bool // identity is acceptable
 	any       bool // some coding is
 }
 
-// accepts reads Accept-Encoding (RFC 9110 §12.5.3). Between codings of the
+// parseAcceptEncoding reads Accept-Encoding (RFC 9110 §12.5.3). Between codings of the
 // same weight it takes zstd, gzip, identity; what only "*" allows comes last.
 // An element whose weight is malformed counts as not there.
-func accepts(fields []string) accepted {
+func parseAcceptEncoding(fields []string) acceptedCodings {
 	if len(fields) == 0 {
-		return accepted{identity, true, true}
+		return acceptedCodings{identity, true, true}
 	}
 	const unlisted = -1
 	weights := [3]int{unlisted, unlisted, unlisted}
@@ -66,7 +66,7 @@ func accepts(fields []string) accepted {
 			}
 		}
 	}
-	best, chosen := 0, accepted{}
+	best, chosen := 0, acceptedCodings{}
 	consider := func(c coding, weight int) {
 		if weight > best {
 			best, chosen.preferred, chosen.any = weight, c, true
@@ -114,7 +114,7 @@ func weighted(element string) (name string, weight int, ok bool) {
 }
 
 // of is the coding for a document of this many bytes; -1 stands for many.
-func (a accepted) of(size int64) coding {
+func (a acceptedCodings) of(size int64) coding {
 	if a.plain && size >= 0 && size < worthCoding {
 		return identity
 	}

@@ -97,7 +97,7 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 const mostTries = 3
 
 // document opens the document and sends it, or returns why it did not begin to.
-func (e *exportHandler) document(w http.ResponseWriter, r *http.Request, p *part, account events.UUID) error {
+func (e *exportHandler) document(w http.ResponseWriter, r *http.Request, p *representation, account events.UUID) error {
 	doc, err := e.Exports.OpenRange(r.Context(), account, p.choice())
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ func (e *exportHandler) await(w http.ResponseWriter, r *http.Request, account ev
 	if preferred {
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	}
-	at, reached, err := e.Waits.WaitFor(r.Context(), account, position, wait)
+	at, reached, err := e.Waiter.WaitFor(r.Context(), account, position, wait)
 	if err != nil || reached {
 		return err
 	}
@@ -139,7 +139,7 @@ func (e *exportHandler) await(w http.ResponseWriter, r *http.Request, account ev
 const codedWhole = 64 << 10
 
 // send sends a document, or returns why it did not begin to.
-func (e *exportHandler) send(w http.ResponseWriter, r *http.Request, doc *export.Document, p *part, account events.UUID) error {
+func (e *exportHandler) send(w http.ResponseWriter, r *http.Request, doc *export.Document, p *representation, account events.UUID) error {
 	if p.unsatisfiable {
 		w.Header()["Content-Range"] = []string{"bytes */" + strconv.FormatInt(doc.Size(), 10)}
 		return problemUnsatisfiable

@@ -47,7 +47,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "export_panics_total",
 			Help: "Requests that ended in a defect of the program."}),
 	}
-	for _, code := range []int{200, 204, 206, 304, 400, 401, 403, 404, 405, 406, 410, 412, 416, 429, clientLeft, 500} {
+	for _, code := range []int{200, 204, 206, 304, 400, 401, 403, 404, 405, 406, 410, 412, 416, 429, statusClientClosed, 500} {
 		m.byCode[code] = m.requests.WithLabelValues(strconv.Itoa(code), string(reasonNone))
 	}
 	for _, r := range reasons() {
@@ -60,9 +60,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
-// clientLeft counts requests whose client left before there was an answer, which
+// statusClientClosed counts requests whose client left before there was an answer, which
 // is no outage of ours. It is never sent.
-const clientLeft = 499
+const statusClientClosed = 499
 
 // errLeft is what a handler panics with whose client has left.
 var errLeft = errors.New("the client has left")
@@ -191,7 +191,7 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *response) code() int {
 	if w.left {
-		return clientLeft
+		return statusClientClosed
 	}
 	if w.status == 0 {
 		return http.StatusInternalServerError // nothing was sent: a panic

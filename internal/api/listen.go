@@ -16,21 +16,21 @@ import (
 // read is answered. The server must have been made by [NewServer], which tells
 // when answers end.
 func Listen(l net.Listener, most int, patience time.Duration) net.Listener {
-	return &listener{Listener: l, most: most, patience: patience, open: map[*heldConn]*list.Element{},
+	return &listener{Listener: l, most: most, writeTimeout: patience, open: map[*coalescingConn]*list.Element{},
 		idle: list.New(), freed: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
 type listener struct {
 	net.Listener
-	most     int
-	patience time.Duration
-	freed    chan struct{} // told that a connection has ended or become idle
-	closed   chan struct{}
-	once     sync.Once
+	most         int
+	writeTimeout time.Duration
+	freed        chan struct{} // told that a connection has ended or become idle
+	closed       chan struct{}
+	once         sync.Once
 
 	mu   sync.Mutex
-	open map[*heldConn]*list.Element // where it is in idle; nil where it is not
-	idle *list.List                  // connections, the longest idle one first
+	open map[*coalescingConn]*list.Element // where it is in idle; nil where it is not
+	idle *list.List                        // connections, the longest idle one first
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -38,7 +38,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &heldConn{Conn: c, of: l, patience: l.patience}
+	h := &coalescingConn{Conn: c, of: l, writeTimeout: l.writeTimeout}
 	for {
 		room, out := l.enter(h)
 		if out != nil {
@@ -59,7 +59,7 @@ func (l *listener) Accept() (net.Conn, error) {
 // enter takes the connection in where there is room, or where one is idle,
 // which is out from then on: of that one no request is let in any more, and it
 // is to be closed.
-func (l *listener) enter(h *heldConn) (room bool, out *heldConn) {
+func (l *listener) enter(h *coalescingConn) (room bool, out *coalescingConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) >= l.most {
@@ -67,7 +67,7 @@ func (l *listener) enter(h *heldConn) (room bool, out *heldConn) {
 		if first == nil {
 			return false, nil
 		}
-		out = l.idle.Remove(first).(*heldConn)
+		out = l.idle.Remove(first).(*coalescingConn)
 		delete(l.open, out)
 	}
 	l.open[h] = nil
@@ -85,7 +85,7 @@ func (l *listener) Close() error {
 // calls it idle also while the next request has been read in part or whole, so
 // it is only in the read after that that it may be.
 func connState(c net.Conn, state http.ConnState) {
-	h, ok := c.(*heldConn)
+	h, ok := c.(*coalescingConn)
 	if !ok {
 		return
 	}
@@ -98,7 +98,7 @@ func connState(c net.Conn, state http.ConnState) {
 // for the first of a request; what came before is in the server's buffer then,
 // of which p is not the whole. From the first byte on the client has as long as
 // for a header. Of a connection that is out nothing is read.
-func (c *heldConn) Read(p []byte) (int, error) {
+func (c *coalescingConn) Read(p []byte) (int, error) {
 	if !c.answered {
 		return c.Conn.Read(p)
 	}
@@ -109,9 +109,9 @@ func (c *heldConn) Read(p []byte) (int, error) {
 		}
 		return c.Conn.Read(p)
 	}
-	c.of.rests(c)
+	c.of.markIdle(c)
 	n, err := c.Conn.Read(p)
-	if !c.of.wakes(c) {
+	if !c.of.markActive(c) {
 		return 0, net.ErrClosed
 	}
 	if n > 0 && err == nil {
@@ -121,10 +121,10 @@ func (c *heldConn) Read(p []byte) (int, error) {
 }
 
 // begun sets the time for a header; the server does so at the fourth byte.
-func (c *heldConn) begun() error { return c.SetReadDeadline(time.Now().Add(headerTimeout)) }
+func (c *coalescingConn) begun() error { return c.SetReadDeadline(time.Now().Add(headerTimeout)) }
 
-// rests says that the connection is idle.
-func (l *listener) rests(h *heldConn) {
+// markIdle says that the connection is idle.
+func (l *listener) markIdle(h *coalescingConn) {
 	l.mu.Lock()
 	if at, open := l.open[h]; open && at == nil {
 		l.open[h] = l.idle.PushBack(h)
@@ -133,8 +133,8 @@ func (l *listener) rests(h *heldConn) {
 	l.tell()
 }
 
-// wakes says that it is no longer, and tells whether it is still in.
-func (l *listener) wakes(h *heldConn) bool {
+// markActive says that it is no longer, and tells whether it is still in.
+func (l *listener) markActive(h *coalescingConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at, open := l.open[h]
@@ -146,7 +146,7 @@ func (l *listener) wakes(h *heldConn) bool {
 }
 
 // ended is called when the connection is closed, maybe more than once.
-func (l *listener) ended(h *heldConn) {
+func (l *listener) ended(h *coalescingConn) {
 	l.mu.Lock()
 	if at := l.open[h]; at != nil {
 		l.idle.Remove(at)

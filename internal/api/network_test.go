@@ -52,7 +52,7 @@ func TestLostNetworkToTheDatabase(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	go func() { _ = waits.Run(ctx) }()
-	a := startWith(t, export.NewReader(pool), sharedVerifier(t), func(c *Config) { c.Waits = waits })
+	a := startWith(t, export.NewReader(pool), sharedVerifier(t), func(c *Config) { c.Waiter = waits })
 	get := func(query string, headers ...string) answer {
 		return a.ask(t, "GET", exportPath+query, append(headers, "Authorization", bearer(t, complete))...)
 	}
@@ -87,7 +87,7 @@ func TestLostNetworkToTheDatabase(t *testing.T) {
 		}
 	})
 	all.Wait()
-	network.Lose()
+	network.Blackhole()
 	network.Resume()
 	back := time.Now()
 	waitFor(t, "exports are served again", func() bool { return get("").status == 200 })

@@ -144,7 +144,7 @@ func TestDescriptionIsServed(t *testing.T) {
 }
 
 func TestCodings(t *testing.T) {
-	for header, want := range map[string]accepted{
+	for header, want := range map[string]acceptedCodings{
 		"":                                   {identity, true, true},
 		"gzip":                               {gzipped, true, true},
 		"gzip, deflate, br, zstd":            {zstandard, true, true},
@@ -165,7 +165,7 @@ func TestCodings(t *testing.T) {
 		"br":                                 {identity, true, true},
 		", ,gzip":                            {gzipped, true, true},
 	} {
-		if got := accepts([]string{header}); got != want {
+		if got := parseAcceptEncoding([]string{header}); got != want {
 			t.Errorf("%q: %+v, want %+v", header, got, want)
 		}
 	}

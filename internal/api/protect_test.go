@@ -72,7 +72,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
-	a := startWith(t, export.NewReader(pool), sharedVerifier(t), func(c *Config) { c.Waits = w })
+	a := startWith(t, export.NewReader(pool), sharedVerifier(t), func(c *Config) { c.Waiter = w })
 	at := func(position int, query string, headers ...string) answer {
 		t.Helper()
 		if position > 0 {

@@ -8,10 +8,10 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// part is what a request wants of a document: which coding, and which bytes.
+// representation is what a request wants of a document: which coding, and which bytes.
 // Once the document's version and length are known it is decided.
-type part struct {
-	codings   accepted
+type representation struct {
+	codings   acceptedCodings
 	head      bool
 	span      span    // of the Range field; not there where it is none of ours
 	condition *string // If-Range; nil where there is none
@@ -22,8 +22,8 @@ type part struct {
 	unsatisfiable bool
 }
 
-func newPart(r *http.Request) *part {
-	p := &part{codings: accepts(r.Header["Accept-Encoding"]), head: r.Method == http.MethodHead}
+func newPart(r *http.Request) *representation {
+	p := &representation{codings: parseAcceptEncoding(r.Header["Accept-Encoding"]), head: r.Method == http.MethodHead}
 	if ranges := r.Header["Range"]; len(ranges) == 1 && !p.head { // defined for GET alone (RFC 9110 §14.2)
 		p.span = parseRange(ranges[0])
 	}
@@ -35,7 +35,7 @@ func newPart(r *http.Request) *part {
 }
 
 // choice is what the read model is asked for; nil for all of the document.
-func (p *part) choice() export.RangeFunc {
+func (p *representation) choice() export.RangeFunc {
 	if !p.head && !p.span.there && p.codings.any {
 		return nil
 	}
@@ -47,7 +47,7 @@ func (p *part) choice() export.RangeFunc {
 
 // decide settles what is sent. Ranges are of plain JSON: of a coded answer they
 // are ignored, as are those that are for another version (RFC 9110 §13.1.5).
-func (p *part) decide(m *export.Meta, size int64) {
+func (p *representation) decide(m *export.Meta, size int64) {
 	p.coding = p.codings.of(size)
 	p.from, p.to, p.partial, p.unsatisfiable = 0, size, false, false
 	switch {

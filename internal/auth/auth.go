@@ -89,14 +89,14 @@ func New(c Config, log *slog.Logger) (*Verifier, error) {
 		if _, err := url.ParseRequestURI(c.JWKSURL); err != nil {
 			return nil, fmt.Errorf("verifier: JWKS URL: %w", err)
 		}
-		k, err := newPublished(c.JWKSURL, log)
+		k, err := newJWKS(c.JWKSURL, log)
 		if err != nil {
 			return nil, fmt.Errorf("verifier: %w", err)
 		}
 		v.keys = k
 		if c.Secret != "" {
 			k.beside = true
-			v.keys = both{k, secret(c.Secret)}
+			v.keys = secretAndJWKS{k, secret(c.Secret)}
 		}
 	}
 	// Claims are judged after the signature, by the validator: a service key

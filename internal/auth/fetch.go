@@ -15,7 +15,7 @@ import (
 // refresh replaces the keys by those that are published now. After an error
 // the keys are as before; a set without a usable key is an error, unless there
 // is a secret and was no key before.
-func (p *published) refresh(ctx context.Context) error {
+func (p *jwks) refresh(ctx context.Context) error {
 	set, err := p.fetch(ctx)
 	if errors.Is(err, errNoKeys) && p.beside && !p.have.Load() {
 		set, err = nil, nil // a project that has not begun to migrate: whatever is no HS256 is by a key that is unknown
@@ -52,7 +52,7 @@ func contains(set []jwkset.JWK, key jwkset.JWK) bool {
 	return false
 }
 
-func (p *published) fetch(ctx context.Context) ([]jwkset.JWK, error) {
+func (p *jwks) fetch(ctx context.Context) ([]jwkset.JWK, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
 	if err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func usable(body []byte) ([]jwkset.JWK, error) {
 }
 
 func signsAny(key any) bool {
-	for _, alg := range (*published)(nil).methods() {
+	for _, alg := range (*jwks)(nil).methods() {
 		if signs(key, alg) {
 			return true
 		}

@@ -34,27 +34,27 @@ func (secret) run(ctx context.Context) error {
 	return nil
 }
 
-// both are those of a project that migrates from a secret to keys of its own. The
+// secretAndJWKS are those of a project that migrates from a secret to keys of its own. The
 // algorithm says only which of the two may have signed a token, not what it is
 // checked with: HS256, with or without a key id, is checked with the secret,
 // whatever key the token names, and all else with a key of the set, whose kind
 // pins the algorithm. So no public key is ever taken for a secret.
-type both struct {
-	*published
+type secretAndJWKS struct {
+	*jwks
 	secret
 }
 
-func (b both) find(ctx context.Context, token *jwt.Token) (any, error) {
+func (b secretAndJWKS) find(ctx context.Context, token *jwt.Token) (any, error) {
 	if slices.Contains(b.secret.methods(), token.Method.Alg()) {
 		return b.secret.find(ctx, token)
 	}
-	return b.published.find(ctx, token)
+	return b.jwks.find(ctx, token)
 }
 
-func (b both) epoch() uint64                 { return b.published.epoch() }
-func (b both) ready() error                  { return b.secret.ready() } // tokens of the key set are answered 503 until it is there
-func (b both) run(ctx context.Context) error { return b.published.run(ctx) }
-func (b both) methods() []string             { return slices.Concat(b.secret.methods(), b.published.methods()) }
+func (b secretAndJWKS) epoch() uint64                 { return b.jwks.epoch() }
+func (b secretAndJWKS) ready() error                  { return b.secret.ready() } // tokens of the key set are answered 503 until it is there
+func (b secretAndJWKS) run(ctx context.Context) error { return b.jwks.run(ctx) }
+func (b secretAndJWKS) methods() []string             { return slices.Concat(b.secret.methods(), b.jwks.methods()) }
 
 // How often keys are fetched.
 const (
@@ -66,13 +66,13 @@ const (
 	maxKeySetBytes = 256 << 10
 )
 
-// published are the keys at a JWKS URL. One goroutine, in run, fetches them;
+// jwks are the keys at a JWKS URL. One goroutine, in run, fetches them;
 // whoever looks for a key that is not known wakes it, and waits for it alone.
 //
 // keyfunc's own HTTP storage is not used: it waits for the next refresh after
 // a failed start, ends an unknown key's fetch with the wait for its limiter,
 // and gives up its keys for an empty set.
-type published struct {
+type jwks struct {
 	jwkset.Storage // what was fetched last
 	url            string
 	client         *http.Client
@@ -89,8 +89,8 @@ type published struct {
 	pending chan struct{} // closed after the fetch that was asked for; nil where none was
 }
 
-func newPublished(url string, log *slog.Logger) (*published, error) {
-	p := &published{
+func newJWKS(url string, log *slog.Logger) (*jwks, error) {
+	p := &jwks{
 		Storage: jwkset.NewMemoryStorage(),
 		url:     url,
 		client:  &http.Client{Timeout: fetchTimeout},
@@ -103,11 +103,11 @@ func newPublished(url string, log *slog.Logger) (*published, error) {
 	return p, err
 }
 
-func (p *published) epoch() uint64 { return p.withdrawn.Load() }
+func (p *jwks) epoch() uint64 { return p.withdrawn.Load() }
 
-func (*published) methods() []string { return []string{"ES256", "ES512", "EdDSA", "RS256", "RS512"} }
+func (*jwks) methods() []string { return []string{"ES256", "ES512", "EdDSA", "RS256", "RS512"} }
 
-func (p *published) ready() error {
+func (p *jwks) ready() error {
 	if !p.have.Load() {
 		return fmt.Errorf("no keys fetched yet from %s", p.url)
 	}
@@ -115,7 +115,7 @@ func (p *published) ready() error {
 }
 
 // find pins the algorithm to the kind of the key that is found.
-func (p *published) find(ctx context.Context, token *jwt.Token) (any, error) {
+func (p *jwks) find(ctx context.Context, token *jwt.Token) (any, error) {
 	if !p.have.Load() {
 		return nil, ErrKeysUnavailable
 	}
@@ -149,7 +149,7 @@ func signs(key any, alg string) bool {
 
 // KeyRead implements [jwkset.Storage]: a key that is not known is looked for
 // at the issuer, if that was not done just now.
-func (p *published) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
+func (p *jwks) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
 	k, err := p.Storage.KeyRead(ctx, id)
 	if !errors.Is(err, jwkset.ErrKeyNotFound) {
 		return k, err
@@ -169,7 +169,7 @@ func (p *published) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) 
 
 // ask has the keys fetched, and returns what is closed afterwards; nil where
 // they were asked for within the last 30 seconds.
-func (p *published) ask() <-chan struct{} {
+func (p *jwks) ask() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.pending == nil {
@@ -182,7 +182,7 @@ func (p *published) ask() <-chan struct{} {
 	return p.pending
 }
 
-func (p *published) answered() {
+func (p *jwks) answered() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.pending)
@@ -191,7 +191,7 @@ func (p *published) answered() {
 
 // complain says that keys could not be fetched; where there is a secret, which
 // may be all that is needed, once until they could be.
-func (p *published) complain(err error, wait time.Duration) {
+func (p *jwks) complain(err error, wait time.Duration) {
 	level := slog.LevelWarn
 	if p.beside {
 		if p.complained {
@@ -203,7 +203,7 @@ func (p *published) complain(err error, wait time.Duration) {
 		"have_secret", p.beside, "retry_in", wait.String())
 }
 
-func (p *published) run(ctx context.Context) error {
+func (p *jwks) run(ctx context.Context) error {
 	retry := firstRetry
 	for asked := false; ; {
 		wait := refreshEvery

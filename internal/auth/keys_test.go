@@ -93,7 +93,7 @@ func TestRotation(t *testing.T) {
 	expect("the old key while it is published", old, "ok")
 
 	i.publishes(t, second)
-	if err := v.keys.(*published).refresh(t.Context()); err != nil {
+	if err := v.keys.(*jwks).refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	expect("a remembered token of a withdrawn key", old, "unknown_key")
@@ -188,7 +188,7 @@ func TestKeysStayWhenTheIssuerAnswersRubbish(t *testing.T) {
 		"huge":         `{"keys":[` + strings.Repeat(" ", maxKeySetBytes) + `]}`,
 	} {
 		i.answers(func(w http.ResponseWriter) { _, _ = io.WriteString(w, body) })
-		if err := v.keys.(*published).refresh(t.Context()); err == nil {
+		if err := v.keys.(*jwks).refresh(t.Context()); err == nil {
 			t.Errorf("%s: taken for keys", name)
 		}
 		if _, err := v.Verify(t.Context(), k.sign(t, iss, nil)); err != nil {

@@ -90,7 +90,7 @@ func (s *stack) refold(b *testing.B, id events.UUID) time.Duration {
 		b.Error(err)
 	}
 	began := time.Now()
-	f := &acts.Refolding{Target: acts.NewTarget(s.client, s.pool), Changed: func(string) {}, Left: func(what string, why error) { b.Error(what, why) }}
+	f := &acts.Refolder{Target: acts.NewTarget(s.client, s.pool), OnChanged: func(string) {}, OnSkipped: func(what string, why error) { b.Error(what, why) }}
 	if err := f.Account(b.Context(), id); err != nil {
 		b.Error(err)
 	}

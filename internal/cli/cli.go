@@ -4,7 +4,7 @@
 // A call is judged whole before anything is done: first its arguments and
 // flags, then the settings; each time everything that is wrong is named at
 // once, with what would be right, on standard error, and the program ends with
-// status [Wrong]. Help, completion and version are printed on standard output
+// status [ExitUsage]. Help, completion and version are printed on standard output
 // and need neither settings nor servers. A value that may hold a secret is
 // never repeated.
 package cli
@@ -25,8 +25,8 @@ import (
 
 // Exit statuses that every program has; a program may have more.
 const (
-	Failed = 1 // what the command was to do failed
-	Wrong  = 2 // the call was wrong, or the settings cannot be used: nothing was done (but see [Main])
+	ExitFailure = 1 // what the command was to do failed
+	ExitUsage   = 2 // the call was wrong, or the settings cannot be used: nothing was done (but see [Main])
 )
 
 // Status is an error that ends the program with this exit status and has
@@ -52,7 +52,7 @@ func caught(stderr io.Writer, run func() int) (status int) {
 	defer func() {
 		if p := recover(); p != nil {
 			fmt.Fprintf(stderr, "panic: %v\n\n%s", p, debug.Stack())
-			status = Failed
+			status = ExitFailure
 		}
 	}()
 	return run()
@@ -202,7 +202,7 @@ func (p *Program) Run(ctx context.Context, args []string) int {
 	p.out.end()
 	if p.out.err != nil && (err == nil || errors.Is(err, p.out.err)) {
 		p.say(fmt.Errorf("standard output: %w", p.out.err))
-		return Failed
+		return ExitFailure
 	}
 	var status Status
 	switch {
@@ -213,15 +213,15 @@ func (p *Program) Run(ctx context.Context, args []string) int {
 	case errors.Is(err, errChoose):
 		fmt.Fprintf(p.opt.Stderr, "%s\n", cmd.UsageString())
 		p.say(err)
-		return Wrong
+		return ExitUsage
 	case !p.began:
 		p.say(err)
 		fmt.Fprintf(p.opt.Stderr, "usage: %s; `%s --help` says more\n", cmd.UseLine(), cmd.CommandPath())
-		return Wrong
+		return ExitUsage
 	}
 	p.say(err)
 	if p.opt.Code == nil {
-		return Failed
+		return ExitFailure
 	}
 	return p.opt.Code(err)
 }

@@ -10,8 +10,8 @@ import (
 	"accountexport/internal/stream"
 )
 
-// plane plays a control plane: accounts that register, and then live.
-type plane struct {
+// controlPlane plays a control plane: accounts that register, and then live.
+type controlPlane struct {
 	client   *stream.Client
 	rng      *rand.Rand
 	run      string // makes ids of this run differ from those of the run before
@@ -28,8 +28,8 @@ type life struct {
 	made      int
 }
 
-func newPlane(client *stream.Client, accounts int) *plane {
-	p := &plane{client: client, rng: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)),
+func newControlPlane(client *stream.Client, accounts int) *controlPlane {
+	p := &controlPlane{client: client, rng: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)),
 		run: time.Now().UTC().Format("20060102150405")}
 	for i := range accounts {
 		p.accounts = append(p.accounts, &life{id: numbered("3c90c3cc-0d44-4b50-8888", i), team: numbered("7a90c3cc-0d44-4b50-8888", i)})
@@ -43,12 +43,12 @@ func numbered(prefix string, i int) events.UUID {
 	return id
 }
 
-func (p *plane) meta() events.Meta {
+func (p *controlPlane) meta() events.Meta {
 	p.n++
 	return events.Meta{ID: fmt.Sprintf("sim-%s-%d", p.run, p.n), Source: "/devstack/control-plane", Time: events.TimeOf(time.Now())}
 }
 
-func (p *plane) publish(ctx context.Context, m events.Message, err error) error {
+func (p *controlPlane) publish(ctx context.Context, m events.Message, err error) error {
 	p.tried++
 	if err == nil {
 		_, _, err = p.client.Publish(ctx, m)
@@ -56,7 +56,7 @@ func (p *plane) publish(ctx context.Context, m events.Message, err error) error 
 	return err
 }
 
-func (p *plane) begin(ctx context.Context) error {
+func (p *controlPlane) begin(ctx context.Context) error {
 	for i, id := range []string{"free", "pro"} {
 		m, err := events.NewQuotaTierDefined(p.meta(), events.QuotaTierDefined{ID: id, DisplayName: "The " + id + " tier",
 			MaxConcurrentSandboxes: int64(3 + 17*i), DailySandboxCreates: int64(50 + 450*i), DailyGBHours: events.Decimal(1_500_000 * (1 + 9*i))})
@@ -68,7 +68,7 @@ func (p *plane) begin(ctx context.Context) error {
 }
 
 // register lets an account appear, some of them out of order.
-func (p *plane) register(ctx context.Context, i int) error {
+func (p *controlPlane) register(ctx context.Context, i int) error {
 	a := p.accounts[i]
 	name := fmt.Sprintf("User %d", i)
 	steps := []func() (events.Message, error){
@@ -96,7 +96,7 @@ func (p *plane) register(ctx context.Context, i int) error {
 }
 
 // step publishes something that happens.
-func (p *plane) step(ctx context.Context) error {
+func (p *controlPlane) step(ctx context.Context) error {
 	a := p.accounts[p.rng.IntN(len(p.accounts))]
 	switch p.rng.IntN(50) {
 	case 0:
@@ -108,7 +108,7 @@ func (p *plane) step(ctx context.Context) error {
 	return p.publish(ctx, m, err)
 }
 
-func (p *plane) happening(a *life) (events.Message, error) {
+func (p *controlPlane) happening(a *life) (events.Message, error) {
 	today := events.Date(time.Now().UTC().Format(time.DateOnly))
 	switch p.rng.IntN(10) {
 	case 0, 1:
@@ -140,14 +140,14 @@ func (p *plane) happening(a *life) (events.Message, error) {
 	return events.NewUserAbuseFlagsChanged(p.meta(), a.id, events.UserAbuseFlagsChanged{Flags: []events.Flag{{Name: "spam", Value: flag}}})
 }
 
-func (p *plane) newKey(a *life, parent *events.UUID) (events.Message, error) {
+func (p *controlPlane) newKey(a *life, parent *events.UUID) (events.Message, error) {
 	key := numbered(fmt.Sprintf("9b%02x%04x-%04x-4b50-8888", p.rng.IntN(256), p.rng.IntN(65536), p.rng.IntN(65536)), p.n)
 	a.keys = append(a.keys, key)
 	return events.NewAPIKeyCreated(p.meta(), a.id, events.APIKeyCreated{ID: key, TeamID: a.team, KeyPrefix: "sk_" + key.String()[:6],
 		Name: fmt.Sprintf("key %d", len(a.keys)), Scope: "full", RotationParentKeyID: parent})
 }
 
-func (p *plane) newSandbox(a *life) (events.Message, error) {
+func (p *controlPlane) newSandbox(a *life) (events.Message, error) {
 	a.made++
 	id := fmt.Sprintf("sbx_%s_%d", p.run, p.n)
 	a.sandboxes = append(a.sandboxes, id)
@@ -155,7 +155,7 @@ func (p *plane) newSandbox(a *life) (events.Message, error) {
 		Metadata: []byte(fmt.Sprintf(`{"region":"eu-central-1","run":%d}`, a.made))})
 }
 
-func (p *plane) changeSandbox(a *life) (events.Message, error) {
+func (p *controlPlane) changeSandbox(a *life) (events.Message, error) {
 	if len(a.sandboxes) == 0 {
 		return p.newSandbox(a)
 	}
@@ -179,7 +179,7 @@ func (p *plane) changeSandbox(a *life) (events.Message, error) {
 
 // overtaken publishes a sandbox's start before its creation: the start waits
 // in the account's state until then.
-func (p *plane) overtaken(ctx context.Context, a *life) error {
+func (p *controlPlane) overtaken(ctx context.Context, a *life) error {
 	created, err := p.newSandbox(a)
 	if err != nil {
 		return err
@@ -192,7 +192,7 @@ func (p *plane) overtaken(ctx context.Context, a *life) error {
 }
 
 // broken publishes what no fold accepts: it is parked, and the account goes on.
-func (p *plane) broken(ctx context.Context, a *life) error {
+func (p *controlPlane) broken(ctx context.Context, a *life) error {
 	payload := []string{`{"specversion":"1.0"`, `[]`,
 		fmt.Sprintf(`{"specversion":"1.0","id":"bad-%d","source":"/x","type":"controlplane.sandbox.created.v1","time":"yesterday","data":{}}`, p.n),
 		fmt.Sprintf(`{"specversion":"1.0","id":"bad-%d","source":"/x","type":"controlplane.sandbox.created.v1","time":"2026-03-25T07:00:00Z","data":{"id":""}}`, p.n),
@@ -205,7 +205,7 @@ func (p *plane) broken(ctx context.Context, a *life) error {
 // live registers the other accounts and then lets them all live, at a rate.
 // Each event is published when the server has the one before on disk; a disk
 // slower than the rate sets the rate. Errors are the servers' and pass.
-func (p *plane) live(ctx context.Context, rate int) {
+func (p *controlPlane) live(ctx context.Context, rate int) {
 	start := time.Now()
 	p.tried = 0
 	for next := 1; ; {

@@ -216,7 +216,7 @@ func (s *stack) await(ctx context.Context, token string) error {
 		case <-s.api.ended:
 			return s.failure(s.api)
 		case <-ctx.Done():
-			return fmt.Errorf("the first export is not served (status %d, %v)\n%s\n%s", status, err, s.said(s.projector), s.said(s.api))
+			return fmt.Errorf("the first export is not served (status %d, %v)\n%s\n%s", status, err, s.logTail(s.projector), s.logTail(s.api))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

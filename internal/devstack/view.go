@@ -16,7 +16,7 @@ import (
 
 // live runs the simulated control plane and shows what happens, until ctx ends.
 func (s *stack) live(ctx context.Context) error {
-	plane := newPlane(s.client, s.opt.Accounts)
+	plane := newControlPlane(s.client, s.opt.Accounts)
 	if err := plane.begin(ctx); err != nil {
 		return fmt.Errorf("publish the first events: %w", err)
 	}

@@ -202,16 +202,16 @@ func TestAcceptingAsksWhoeverCallsIt(t *testing.T) {
 	}
 	errNo := errors.New("no")
 	accept := func(yes bool, answer error) (found, done []acts.Acceptance, accepted acts.Accepted, err error) {
-		a := acts.Accepting{Target: acts.NewTarget(s.client, s.pool), Yes: yes,
-			Found: func(it acts.Acceptance) error { found = append(found, it); return answer },
-			Done:  func(it acts.Acceptance) error { done = append(done, it); return nil }}
+		a := acts.Acceptor{Target: acts.NewTarget(s.client, s.pool), Yes: yes,
+			OnFound:    func(it acts.Acceptance) error { found = append(found, it); return answer },
+			OnAccepted: func(it acts.Acceptance) error { done = append(done, it); return nil }}
 		accepted, err = a.Accept(t.Context())
 		return found, done, accepted, err
 	}
 	for name, c := range map[string]struct {
 		yes          bool
 		answer, want error
-	}{"nobody says yes": {false, nil, acts.ErrUnsaid}, "somebody says no": {true, errNo, errNo}} {
+	}{"nobody says yes": {false, nil, acts.ErrNotConfirmed}, "somebody says no": {true, errNo, errNo}} {
 		found, done, accepted, err := accept(c.yes, c.answer)
 		if !errors.Is(err, c.want) || len(done) > 0 || accepted.Things != 0 || len(found) != 1 || found[0].What != acts.AcceptLoss ||
 			found[0].Lowest != 303 || found[0].Info.First != 394 {

@@ -79,7 +79,7 @@ func TestAdviceOnCopiesArrives(t *testing.T) {
 	s.mirrored(t, "MIRROR")
 	s.erase(t, someone, 1, "KEEPS")
 	s.erase(t, someone, 0, nothingLeft, "--purge-copies", "MIRROR")
-	s.client = s.client.On("MIRROR")
+	s.client = s.client.WithStream("MIRROR")
 	s.noTraces(t)
 }
 
@@ -100,7 +100,7 @@ func TestAdviceOnCopiesOfAcceptArrives(t *testing.T) {
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	s.erase(t, someone, 0, nothingLeft, "--purge-copies", "MIRROR")
 	s.noTraces(t)
-	s.client = s.client.On("MIRROR")
+	s.client = s.client.WithStream("MIRROR")
 	s.noTraces(t)
 }
 

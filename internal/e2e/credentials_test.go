@@ -55,7 +55,7 @@ func TestProjectorIsWhoItsSettingsSay(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			srv := natsserver.ForTestWith(t, "jetstream: enabled\n"+tc.config)
-			tc.cfg.URL, tc.cfg.Patience = srv.URL(), time.Minute
+			tc.cfg.URL, tc.cfg.ConnectTimeout = srv.URL(), time.Minute
 			c, err := stream.Connect(t.Context(), tc.cfg)
 			if err != nil {
 				t.Fatal(err)

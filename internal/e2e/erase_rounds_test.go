@@ -417,7 +417,7 @@ func TestCopiesAreNamed(t *testing.T) {
 	s.erase(t, someone, 0, nothingLeft, "--purge-copies", "OF_THE_MIRROR,MIRROR,ELSEWHERE")
 	for _, name := range copies {
 		left := 0
-		if err := s.client.On(name).ReadAll(t.Context(), func(m projections.Message) error {
+		if err := s.client.WithStream(name).ReadAll(t.Context(), func(m projections.Message) error {
 			left++
 			if strings.Contains(strings.ToLower(m.Subject), someone) && !strings.HasPrefix(m.Subject, "controlplane.account.") {
 				t.Errorf("stream %s holds %s", name, m.Subject)

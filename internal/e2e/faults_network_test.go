@@ -118,7 +118,7 @@ func (a *arena) lost(p pair) injection {
 		who, proxies := p(rng)
 		n := 0
 		for _, x := range proxies {
-			n += x.Lose()
+			n += x.Blackhole()
 		}
 		return fmt.Sprintf("%s, %d connections", who, n), nil
 	}

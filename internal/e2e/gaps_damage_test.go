@@ -73,7 +73,7 @@ func TestRemovedBlockIsRefusedOnce(t *testing.T) {
 			var gone engine.Ranges
 			eventually(t, "the server to notice", time.Minute, func(ctx context.Context) (err error) {
 				_, _ = s.client.Get(ctx, 16) // it does when it is asked for one of them
-				if _, gone, err = s.client.Gone(ctx); err == nil && len(gone) == 0 {
+				if _, gone, err = s.client.Deleted(ctx); err == nil && len(gone) == 0 {
 					err = errors.New("it has not")
 				}
 				return err

@@ -24,7 +24,7 @@ func (s *system) remove(t *testing.T, positions ...uint64) {
 		t.Fatal(err)
 	}
 	for _, position := range positions {
-		if gone, err := s.client.Remove(t.Context(), position); err != nil || !gone {
+		if gone, err := s.client.DeleteMessage(t.Context(), position); err != nil || !gone {
 			t.Fatalf("remove message %d: %v, %v", position, gone, err)
 		}
 	}

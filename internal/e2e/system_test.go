@@ -212,7 +212,7 @@ func (s *system) verify(t testing.TB) (accounts, messages int) {
 // deleted, equal the span, and its list of the deleted is as long.
 func (s *system) spans(t testing.TB, messages int) {
 	t.Helper()
-	info, gone, err := s.client.Gone(t.Context())
+	info, gone, err := s.client.Deleted(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

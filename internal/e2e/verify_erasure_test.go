@@ -24,8 +24,8 @@ func TestVerifyBesideAnErasure(t *testing.T) {
 	}
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 	var told []acts.Verdict
-	v := &acts.Verifying{Target: acts.Target{Stream: s.client, Pool: s.pool}, Pace: acts.NewPace(1_000_000, 10_000),
-		Each: func(v acts.Verdict) error {
+	v := &acts.Verifier{Target: acts.Target{Stream: s.client, Pool: s.pool}, Limit: acts.NewReadLimit(1_000_000, 10_000),
+		OnVerdict: func(v acts.Verdict) error {
 			told = append(told, v)
 			return nil
 		}}

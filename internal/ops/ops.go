@@ -71,9 +71,9 @@ func NewServer(reg *prometheus.Registry, log *slog.Logger, checks ...Check) *Ser
 	return s
 }
 
-// Tell has the answer of a program that is ready say in which state it is,
+// ReportState has the answer of a program that is ready say in which state it is,
 // where that is not empty. It is to be called before Run.
-func (s *Server) Tell(state func() string) { s.state = state }
+func (s *Server) ReportState(state func() string) { s.state = state }
 
 // Run serves on the listener until ctx ends; requests at hand then have 2
 // seconds to finish.

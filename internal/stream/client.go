@@ -25,11 +25,11 @@ type Client struct {
 	js     jetstream.JetStream
 	log    *slog.Logger
 
-	denials *denials
-	deaf    *atomic.Bool // the connection is about to be made anew for that
-	away    *away
-	ends    *sync.Map // streams whose consumers may be removed
-	copy    bool      // of the stream that is projected
+	violations       *violations
+	reconnectPending *atomic.Bool // the connection is about to be made anew for that
+	outage           *outage
+	consumerDelete   *sync.Map // streams whose consumers may be removed
+	copy             bool      // of the stream that is projected
 }
 
 // requestTimeout bounds one request to the server.
@@ -41,9 +41,9 @@ func (c *Client) Close() { c.nc.Close() }
 // Connected tells whether the connection stands right now.
 func (c *Client) Connected() bool { return c.nc.IsConnected() }
 
-// Connections counts how often the connection was made, so that who looks now
+// ConnectCount counts how often the connection was made, so that who looks now
 // and then knows whether the server may have been another meanwhile.
-func (c *Client) Connections() uint64 { return 1 + c.nc.Stats().Reconnects }
+func (c *Client) ConnectCount() uint64 { return 1 + c.nc.Stats().Reconnects }
 
 // Info implements [engine.Source]. Where the subject transform is missing
 // or another one, the stream is refused, and what else it says of itself is
@@ -87,15 +87,15 @@ func (c *Client) infoOf(info *jetstream.StreamInfo) (out engine.StreamInfo, err 
 	return out, nil
 }
 
-// listenAgain has the connection made anew in a moment: the server has taken the
+// scheduleReconnect has the connection made anew in a moment: the server has taken the
 // subscription to answers away, and the client library does not make it again, not
 // even once it may. Where it still may not, that is told again, and so on.
-func (c *Client) listenAgain() {
-	if c.deaf.Swap(true) {
+func (c *Client) scheduleReconnect() {
+	if c.reconnectPending.Swap(true) {
 		return
 	}
 	time.AfterFunc(answerTimeout, func() {
-		c.deaf.Store(false)
+		c.reconnectPending.Store(false)
 		if c.nc != nil && c.nc.IsConnected() {
 			c.log.Warn("the NATS user may not subscribe to where answers come; connecting anew", "server", redacted(c.nc.ConnectedUrl()))
 			_ = c.nc.ForceReconnect() // fails for a closed connection
@@ -106,20 +106,20 @@ func (c *Client) listenAgain() {
 // answerTimeout is more than a server that lives takes to answer a ping.
 const answerTimeout = 2 * time.Second
 
-// doubt has the connection made anew where it has died without an end: a
+// checkConnection has the connection made anew where it has died without an end: a
 // request or a reading went without an answer, and so does a ping. The
 // connection's own pings would take longer to notice.
-func (c *Client) doubt() {
+func (c *Client) checkConnection() {
 	if c.nc.IsConnected() && errors.Is(c.nc.FlushTimeout(answerTimeout), nats.ErrTimeout) {
 		c.log.Warn("NATS does not answer; connecting anew", "server", redacted(c.nc.ConnectedUrl()))
 		_ = c.nc.ForceReconnect() // fails for a closed connection
 	}
 }
 
-// asked is the error of a request that had the limit's time.
-func (c *Client) asked(ctx, limit context.Context, err error) error {
+// onTimeout is the error of a request that had the limit's time.
+func (c *Client) onTimeout(ctx, limit context.Context, err error) error {
 	if err != nil && ctx.Err() == nil && limit.Err() != nil {
-		c.doubt()
+		c.checkConnection()
 	}
 	return err
 }

@@ -18,11 +18,11 @@ import (
 
 // Config says where the stream is, and who asks for it.
 type Config struct {
-	URL       string       // of the NATS servers, comma-separated
-	Stream    string       // default CONTROL_PLANE
-	Name      string       // of this connection and its consumers, for people
-	ReadAhead int          // bytes that a reader has the server send before they are wanted; default, and most that pays, 16 MiB
-	Logger    *slog.Logger // default: slog.Default()
+	URL           string       // of the NATS servers, comma-separated
+	Stream        string       // default CONTROL_PLANE
+	Name          string       // of this connection and its consumers, for people
+	PrefetchBytes int          // bytes that a reader has the server send before they are wanted; default, and most that pays, 16 MiB
+	Logger        *slog.Logger // default: slog.Default()
 
 	// Who the client is, in one of these ways; default: nobody, or whom the URL names.
 	Creds          string // file with credentials
@@ -39,8 +39,8 @@ type Config struct {
 	Domain, Prefix string
 	InboxPrefix    string // of the subjects of answers; default _INBOX
 
-	// Patience is how long the first connection is waited for; default: for ever.
-	Patience time.Duration
+	// ConnectTimeout is how long the first connection is waited for; default: for ever.
+	ConnectTimeout time.Duration
 }
 
 // api is the prefix of the subjects of JetStream's API.
@@ -92,15 +92,15 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Stream == "" {
 		cfg.Stream = "CONTROL_PLANE"
 	}
-	if cfg.ReadAhead == 0 {
-		cfg.ReadAhead = 16 << 20
+	if cfg.PrefetchBytes == 0 {
+		cfg.PrefetchBytes = 16 << 20
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	c := &Client{cfg: cfg, prefix: cfg.api(), log: cfg.Logger, denials: &denials{}, deaf: &atomic.Bool{}, ends: &sync.Map{}, away: &away{}}
+	c := &Client{cfg: cfg, prefix: cfg.api(), log: cfg.Logger, violations: &violations{}, reconnectPending: &atomic.Bool{}, consumerDelete: &sync.Map{}, outage: &outage{}}
 	if cfg.Domain != "" {
-		c.denials.domain = c.prefix
+		c.violations.domain = c.prefix
 	}
 	identity, err := cfg.identity()
 	if err != nil {
@@ -120,18 +120,18 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
-			c.denials.anew()
-			c.away.over()
+			c.violations.reset()
+			c.outage.over()
 			c.log.Info("connected to NATS again", "server", redacted(nc.ConnectedUrl()))
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil && c.away.say() {
+			if err != nil && c.outage.say() {
 				c.log.Warn("waiting for NATS", "servers", c.Servers(), "error", err)
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			if c.denials.heard(err) {
-				c.listenAgain()
+			if c.violations.handle(err) {
+				c.scheduleReconnect()
 			}
 			if !errors.Is(err, nats.ErrBadHeaderMsg) { // that message's own fault; it comes without headers
 				c.log.Warn("NATS", "error", err)
@@ -149,7 +149,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		c.nc.Close()
 		return nil, err
 	}
-	c.away.over()
+	c.outage.over()
 	return c, nil
 }
 
@@ -163,17 +163,17 @@ func (c *Client) connected(ctx context.Context) error {
 	began, say := time.Now(), time.Second
 	for !c.nc.IsConnected() {
 		waited := time.Since(began)
-		over := c.cfg.Patience > 0 && waited >= c.cfg.Patience
+		over := c.cfg.ConnectTimeout > 0 && waited >= c.cfg.ConnectTimeout
 		if over || waited >= say {
 			say = 2*waited + time.Second
-			why, final := c.tried(ctx)
+			why, final := c.diagnose(ctx)
 			switch {
 			case c.nc.IsConnected() || len(why) == 0 && !over:
 				continue
-			case c.cfg.Patience > 0 && final:
+			case c.cfg.ConnectTimeout > 0 && final:
 				return fmt.Errorf("connect to NATS: %s", strings.Join(why, "; "))
 			case over:
-				return fmt.Errorf("connect to NATS: not within %v: %s", c.cfg.Patience, strings.Join(append(why, c.answersNow(why)...), "; "))
+				return fmt.Errorf("connect to NATS: not within %v: %s", c.cfg.ConnectTimeout, strings.Join(append(why, c.answersNow(why)...), "; "))
 			}
 			c.log.Warn("waiting for NATS", "servers", c.Servers(), "error", strings.Join(why, "; "))
 		}

@@ -38,7 +38,7 @@ func TestConnectingBySomething(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
 			srv := natsserver.ForTestWith(t, "jetstream: enabled\n"+tc.config)
-			tc.cfg.URL, tc.cfg.Patience = srv.URL(), time.Minute
+			tc.cfg.URL, tc.cfg.ConnectTimeout = srv.URL(), time.Minute
 			c, err := Connect(ctx, tc.cfg)
 			if err != nil {
 				t.Fatal(err)
@@ -110,7 +110,7 @@ func TestConnectingSaysWhy(t *testing.T) {
 				tc.says = append(tc.says, strings.TrimPrefix(srv.URL(), "nats://"))
 			}
 			var log strings.Builder
-			tc.cfg.Patience, tc.cfg.Logger = 300*time.Millisecond, slog.New(slog.NewJSONHandler(&log, nil))
+			tc.cfg.ConnectTimeout, tc.cfg.Logger = 300*time.Millisecond, slog.New(slog.NewJSONHandler(&log, nil))
 			_, err := Connect(deadline(t), tc.cfg)
 			if err == nil {
 				t.Fatal("connected")
@@ -166,7 +166,7 @@ func accepts(t *testing.T, serve func(net.Conn)) string {
 func TestRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	srv := natsserver.ForTestWith(t, `authorization { user: u, password: right }`)
-	if _, err := Connect(t.Context(), Config{URL: srv.URL(), User: "u", Password: "wrong", Patience: time.Hour}); err == nil {
+	if _, err := Connect(t.Context(), Config{URL: srv.URL(), User: "u", Password: "wrong", ConnectTimeout: time.Hour}); err == nil {
 		t.Error("connected with a wrong password")
 	}
 	waits := make(chan struct{}, 100)
@@ -262,7 +262,7 @@ func TestNoJetStream(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
-			tc.cfg.URL, tc.cfg.Patience = natsserver.ForTestWith(t, tc.config).URL(), time.Minute
+			tc.cfg.URL, tc.cfg.ConnectTimeout = natsserver.ForTestWith(t, tc.config).URL(), time.Minute
 			c, err := Connect(ctx, tc.cfg)
 			if err != nil {
 				t.Fatal(err)

@@ -27,10 +27,10 @@ func (c *Client) consumer(ctx context.Context, after uint64, filters []string) (
 		return err
 	}
 	subject := c.prefix + "CONSUMER.CREATE." + c.cfg.Stream + "."
-	err = c.permitted(ctx, subject, create)
+	err = c.withPermissionCheck(ctx, subject, create)
 	if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) && refused.ErrorCode == errInactiveThreshold {
 		cfg.InactiveThreshold = 0 // the stream's
-		err = c.permitted(ctx, subject, create)
+		err = c.withPermissionCheck(ctx, subject, create)
 		if err == nil && cons.CachedInfo().Config.InactiveThreshold < leastInactive {
 			c.drop(cons.CachedInfo().Name)
 			return nil, tooShort(cons.CachedInfo().Config.InactiveThreshold)
@@ -48,15 +48,15 @@ func (c *Client) description() string {
 	return "Reads the stream for " + name + "; gone by itself when it is done with"
 }
 
-// mayEnd asks once whether consumers may be removed again, of one that is not
+// checkConsumerDelete asks once whether consumers may be removed again, of one that is not
 // there: where they may not, each reading would leave one behind, and the server
 // tells nobody in particular.
-func (c *Client) mayEnd(ctx context.Context) error {
-	if _, known := c.ends.Load(c.cfg.Stream); known {
+func (c *Client) checkConsumerDelete(ctx context.Context) error {
+	if _, known := c.consumerDelete.Load(c.cfg.Stream); known {
 		return nil
 	}
 	subject := "CONSUMER.DELETE." + c.cfg.Stream + "."
-	err := c.permitted(ctx, c.prefix+subject, func(ctx context.Context) error {
+	err := c.withPermissionCheck(ctx, c.prefix+subject, func(ctx context.Context) error {
 		return c.api(ctx, subject+"accountexport-may-it-be-removed", nil, nil)
 	})
 	if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) && !errors.Is(err, ErrNoJetStream) {
@@ -69,7 +69,7 @@ func (c *Client) mayEnd(ctx context.Context) error {
 		return fmt.Errorf("remove consumers that are done with: %w", err)
 	}
 	if err == nil {
-		c.ends.Store(c.cfg.Stream, true)
+		c.consumerDelete.Store(c.cfg.Stream, true)
 	}
 	return err
 }
@@ -79,5 +79,5 @@ func (c *Client) drop(consumer string) {
 	_ = c.nc.Publish(c.prefix+"CONSUMER.DELETE."+c.cfg.Stream+"."+consumer, nil)
 }
 
-// asksOn is how the subjects begin on which the server is asked for messages.
-func (c *Client) asksOn() string { return c.prefix + "CONSUMER.MSG.NEXT." + c.cfg.Stream + "." }
+// pullSubject is how the subjects begin on which the server is asked for messages.
+func (c *Client) pullSubject() string { return c.prefix + "CONSUMER.MSG.NEXT." + c.cfg.Stream + "." }

@@ -9,15 +9,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// On is the same connection with another stream, a copy, which needs no subject
+// WithStream is the same connection with another stream, a copy, which needs no subject
 // transform. Closing either closes both.
-func (c *Client) On(stream string) *Client {
+func (c *Client) WithStream(stream string) *Client {
 	other := *c
 	other.cfg.Stream, other.copy = stream, true
 	return &other
 }
 
-// IsCopy tells whether the client is of a copy; see [Client.On].
+// IsCopy tells whether the client is of a copy; see [Client.WithStream].
 func (c *Client) IsCopy() bool { return c.copy }
 
 // Stream is the name of the client's stream.

@@ -5,7 +5,7 @@
 // nothing else. A reader yields strictly ascending positions and never skips a
 // message that is in the stream; where it cannot be sure of that, it ends with
 // an error, and reading begins anew. A message that its server counts as there
-// and cannot give is passed over by a plain reader; [Reconciled] tells of it.
+// and cannot give is passed over by a plain reader; [ReconcilingSource] tells of it.
 //
 // # NATS permissions
 //

@@ -47,7 +47,7 @@ func TestJetStreamElsewhere(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
 			cfg := connect(t)
-			cfg.Patience = time.Minute
+			cfg.ConnectTimeout = time.Minute
 			c, err := Connect(ctx, cfg)
 			if err != nil {
 				t.Fatal(err)
@@ -84,10 +84,10 @@ func TestJetStreamElsewhere(t *testing.T) {
 			if missing := c.CanErase(ctx, account(1)); len(missing) > 0 {
 				t.Errorf("missing: %v", missing)
 			}
-			if n, err := c.RemoveAccount(ctx, account(1), 0, func(context.Context, []uint64) error { return nil }); err != nil || n != 5 {
+			if n, err := c.PurgeAccount(ctx, account(1), 0, func(context.Context, []uint64) error { return nil }); err != nil || n != 5 {
 				t.Errorf("removed %d messages of an account: %v", n, err)
 			}
-			if _, gone, err := c.Gone(ctx); err != nil || gone.Count() != 5 {
+			if _, gone, err := c.Deleted(ctx); err != nil || gone.Count() != 5 {
 				t.Errorf("gone are %v: %v", gone, err)
 			}
 			if _, err := c.js.CreateStream(ctx, jetstream.StreamConfig{Name: "MIRROR", Mirror: &jetstream.StreamSource{Name: "CONTROL_PLANE"}}); err != nil {
@@ -131,7 +131,7 @@ func TestPermissionsElsewhere(t *testing.T) {
 			ctx := deadline(t)
 			as := func(user string) *Client {
 				cfg := tc.cfg
-				cfg.URL, cfg.User, cfg.Password, cfg.Patience = tc.url, user, "p", time.Minute
+				cfg.URL, cfg.User, cfg.Password, cfg.ConnectTimeout = tc.url, user, "p", time.Minute
 				c, err := Connect(ctx, cfg)
 				if err != nil {
 					t.Fatal(err)

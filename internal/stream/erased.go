@@ -24,7 +24,7 @@ type Erased struct {
 func (c *Client) FirstErased(ctx context.Context, account events.UUID) (first Erased, err error) {
 	found := errors.New("found")
 	err = c.ReadAccount(ctx, account, 0, func(m projections.Message) error {
-		if at, erases := Erases(m, account); erases {
+		if at, erases := ErasureTime(m, account); erases {
 			first = Erased{m.Position, at}
 			return found
 		}
@@ -36,9 +36,9 @@ func (c *Client) FirstErased(ctx context.Context, account events.UUID) (first Er
 	return first, nil
 }
 
-// ErasedAt tells whether the message at a position is a sound account.erased of
+// HasErasedAt tells whether the message at a position is a sound account.erased of
 // the account.
-func (c *Client) ErasedAt(ctx context.Context, account events.UUID, position uint64) (bool, error) {
+func (c *Client) HasErasedAt(ctx context.Context, account events.UUID, position uint64) (bool, error) {
 	if position == 0 {
 		return false, nil
 	}
@@ -49,13 +49,13 @@ func (c *Client) ErasedAt(ctx context.Context, account events.UUID, position uin
 	if err != nil {
 		return false, err
 	}
-	_, erases := Erases(m, account)
+	_, erases := ErasureTime(m, account)
 	return erases, nil
 }
 
-// Erases tells whether a message is a sound account.erased of the account, and
+// ErasureTime tells whether a message is a sound account.erased of the account, and
 // the event's time.
-func Erases(m projections.Message, account events.UUID) (at time.Time, erases bool) {
+func ErasureTime(m projections.Message, account events.UUID) (at time.Time, erases bool) {
 	d, err := projections.Decode(m)
 	if err != nil || d.Invalid != nil || d.To.Kind != events.SubjectAccount || d.To.Account != account {
 		return at, false
@@ -88,10 +88,10 @@ func (c *Client) PublishErased(ctx context.Context, account events.UUID, at time
 	return Erased{}, fmt.Errorf("publish that account %s is erased: the stream takes the event and does not hold it; is somebody removing messages?", account)
 }
 
-// EndsErased tells whether the last message of the account, under its partition
+// LastIsErased tells whether the last message of the account, under its partition
 // of so many, is a sound account.erased. It is one question; that it is not so
 // says nothing.
-func (c *Client) EndsErased(ctx context.Context, account events.UUID, partitions int) (bool, error) {
+func (c *Client) LastIsErased(ctx context.Context, account events.UUID, partitions int) (bool, error) {
 	published := events.AccountSubject(account)
 	partition := engine.StreamIdentity{Partitions: partitions}.PartitionOf(&projections.Message{Message: events.Message{Subject: published}})
 	m, err := c.get(ctx, getRequest{LastFor: fmt.Sprintf("%s%d.%s", subjectRoot, partition, strings.TrimPrefix(published, subjectRoot))})
@@ -101,6 +101,6 @@ func (c *Client) EndsErased(ctx context.Context, account events.UUID, partitions
 	if err != nil {
 		return false, fmt.Errorf("last message of account %s: %w", account, err)
 	}
-	_, erases := Erases(m, account)
+	_, erases := ErasureTime(m, account)
 	return erases, nil
 }

@@ -74,7 +74,7 @@ func claims(id, folded string) string {
 
 // Guard holds a stream against the checkpoints of what was folded from it; it
 // is a [engine.Guard]. A new generation, with nothing folded yet, accepts
-// any beginning; gaps inside are a matter of counts ([Client.Gone], [Reconciled]).
+// any beginning; gaps inside are a matter of counts ([Client.Deleted], [ReconcilingSource]).
 func Guard(info engine.StreamInfo, have engine.StreamIdentity, lowest, highest uint64) error {
 	switch {
 	case info.Name != have.Name:

@@ -137,7 +137,7 @@ func TestLargerThanWhatTheServerTakesNow(t *testing.T) {
 	if err := srv.RestartWith(1 << 20); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Connect(ctx, Config{URL: srv.URL(), Name: t.Name(), ReadAhead: 4 << 20})
+	c, err := Connect(ctx, Config{URL: srv.URL(), Name: t.Name(), PrefetchBytes: 4 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,8 +56,8 @@ func limited(err error) error {
 	return fmt.Errorf("%s (%w)", why, err)
 }
 
-// allowance is what a reader's consumer lets it ask for; 0 is no limit.
-type allowance struct {
+// pullLimits is what a reader's consumer lets it ask for; 0 is no limit.
+type pullLimits struct {
 	batch   int           // messages of one request
 	bytes   int           // of one request
 	expires time.Duration // of one request
@@ -65,8 +65,8 @@ type allowance struct {
 
 // allowed reads it from what the server has made of the consumer: where nothing
 // was asked for, it has filled in its own limits.
-func allowed(cfg jetstream.ConsumerConfig) allowance {
-	return allowance{cfg.MaxRequestBatch, cfg.MaxRequestMaxBytes, cfg.MaxRequestExpires}
+func allowed(cfg jetstream.ConsumerConfig) pullLimits {
+	return pullLimits{cfg.MaxRequestBatch, cfg.MaxRequestMaxBytes, cfg.MaxRequestExpires}
 }
 
 // leastInactive is the least inactive_threshold under which a reader can be: a

@@ -215,7 +215,7 @@ func TestLimitsByTiers(t *testing.T) {
 		tier := a.Limits.JetStreamLimits
 		a.Limits.JetStreamLimits, a.Limits.JetStreamTieredLimits = jwt.JetStreamLimits{}, jwt.JetStreamTieredLimits{"R3": tier}
 	})
-	c, err := Connect(ctx, Config{URL: natsserver.ForTestWith(t, config).URL(), Creds: creds, Patience: time.Minute})
+	c, err := Connect(ctx, Config{URL: natsserver.ForTestWith(t, config).URL(), Creds: creds, ConnectTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func TestLimitsOfTheConnection(t *testing.T) {
 	if _, err := c.Info(ctx); err != nil {
 		t.Errorf("what is heard still fails: %v", err)
 	}
-	_, err := Connect(ctx, Config{URL: srv.URL(), Patience: 300 * time.Millisecond})
+	_, err := Connect(ctx, Config{URL: srv.URL(), ConnectTimeout: 300 * time.Millisecond})
 	if err == nil || !strings.Contains(err.Error(), "max_connections") { // which it says, or is gone before
 		t.Errorf("connecting: %v", err)
 	}

@@ -17,16 +17,16 @@ import (
 // stream: its configuration, what the NATS user may not do, and that it cannot
 // be read. It changes nothing.
 func (c *Client) CanErase(ctx context.Context, account events.UUID) (missing []error) {
-	missing = c.CanRemove(ctx)
+	missing = c.CanPurge(ctx)
 	if err := c.canPublish(ctx, events.AccountSubject(account)); err != nil {
 		missing = append(missing, err)
 	}
 	return missing
 }
 
-// CanRemove says all that would keep messages from being found in the stream
+// CanPurge says all that would keep messages from being found in the stream
 // and removed from it.
-func (c *Client) CanRemove(ctx context.Context) (missing []error) {
+func (c *Client) CanPurge(ctx context.Context) (missing []error) {
 	info, err := c.stream(ctx)
 	if err != nil {
 		return []error{c.explain(err)}
@@ -80,22 +80,22 @@ func (c *Client) CanRead(ctx context.Context) error {
 	if _, err := c.get(ctx, getRequest{Seq: beyond}); err != nil && !errors.Is(err, ErrNoMessage) {
 		return failed(err)
 	}
-	if err := c.mayEnd(ctx); err != nil {
+	if err := c.checkConsumerDelete(ctx); err != nil {
 		return failed(err)
 	}
 	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	cons, err := c.consumer(limit, beyond, nil)
-	if c.asked(ctx, limit, err) != nil {
+	if c.onTimeout(ctx, limit, err) != nil {
 		return failed(limited(err))
 	}
 	defer c.drop(cons.CachedInfo().Name)
 	now := []byte(`{"batch":1,"no_wait":true}`) // which says that there is none
-	err = c.permitted(limit, c.asksOn(), func(limit context.Context) error {
-		_, err := c.nc.RequestWithContext(limit, c.asksOn()+cons.CachedInfo().Name, now)
+	err = c.withPermissionCheck(limit, c.pullSubject(), func(limit context.Context) error {
+		_, err := c.nc.RequestWithContext(limit, c.pullSubject()+cons.CachedInfo().Name, now)
 		return err
 	})
-	if c.asked(ctx, limit, err) != nil {
+	if c.onTimeout(ctx, limit, err) != nil {
 		return failed(err)
 	}
 	return nil

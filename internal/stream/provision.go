@@ -16,8 +16,8 @@ import (
 // creates. Readers never assume it: they read the stream's own.
 const DefaultPartitions = 16
 
-// Result says what Provision found or made.
-type Result struct {
+// ProvisionResult says what Provision found or made.
+type ProvisionResult struct {
 	Created    bool
 	ID         string // which stream it claims to be
 	Partitions int
@@ -52,7 +52,7 @@ func wanted(name string) jetstream.StreamConfig {
 // difference. Another number of partitions, replicas or subjects' duplicate
 // window is no difference. A stream that says not which one it is gets an id: its
 // own, where it is one of those that are known.
-func (c *Client) Provision(ctx context.Context, known ...engine.StreamIdentity) (Result, error) {
+func (c *Client) Provision(ctx context.Context, known ...engine.StreamIdentity) (ProvisionResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	want := wanted(c.cfg.Stream)
@@ -60,15 +60,15 @@ func (c *Client) Provision(ctx context.Context, known ...engine.StreamIdentity) 
 	info, err := c.stream(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if err = c.create(ctx, want); err == nil {
-			return Result{Created: true, ID: want.Metadata[idKey], Partitions: DefaultPartitions}, nil
+			return ProvisionResult{Created: true, ID: want.Metadata[idKey], Partitions: DefaultPartitions}, nil
 		}
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return Result{}, fmt.Errorf("create stream %s: %w", want.Name, limited(err))
+			return ProvisionResult{}, fmt.Errorf("create stream %s: %w", want.Name, limited(err))
 		}
 		info, err = c.stream(ctx) // somebody else was faster
 	}
 	if err != nil {
-		return Result{}, fmt.Errorf("look up stream %s: %w", want.Name, err)
+		return ProvisionResult{}, fmt.Errorf("look up stream %s: %w", want.Name, err)
 	}
 	have := info.Config
 	n, err := partitionCount(have.SubjectTransform)
@@ -80,10 +80,10 @@ func (c *Client) Provision(ctx context.Context, known ...engine.StreamIdentity) 
 		diffs = append(diffs, err.Error())
 	}
 	if len(diffs) > 0 {
-		return Result{}, fmt.Errorf("%w: %s", ErrDiffers, strings.Join(diffs, "; "))
+		return ProvisionResult{}, fmt.Errorf("%w: %s", ErrDiffers, strings.Join(diffs, "; "))
 	}
 	id, err := c.identify(ctx, known)
-	return Result{ID: id, Partitions: n}, err
+	return ProvisionResult{ID: id, Partitions: n}, err
 }
 
 // errStoreFailed is what a server says whose disk failed it, or which is still
@@ -93,7 +93,7 @@ const errStoreFailed jetstream.ErrorCode = 10049
 // create creates the stream. What may pass within a second is tried again.
 func (c *Client) create(ctx context.Context, want jetstream.StreamConfig) (err error) {
 	for range 5 {
-		err = c.permitted(ctx, c.prefix+"STREAM.CREATE."+want.Name, func(ctx context.Context) error {
+		err = c.withPermissionCheck(ctx, c.prefix+"STREAM.CREATE."+want.Name, func(ctx context.Context) error {
 			_, err := c.js.CreateStream(ctx, want)
 			return err
 		})

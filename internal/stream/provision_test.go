@@ -20,7 +20,7 @@ func TestProvisionCreatesAndThenChecks(t *testing.T) {
 		t.Errorf("info of a missing stream: %v; want an error that says what creates it", err)
 	}
 	id := ""
-	for _, want := range []Result{{Created: true, Partitions: 16}, {Partitions: 16}} {
+	for _, want := range []ProvisionResult{{Created: true, Partitions: 16}, {Partitions: 16}} {
 		got, err := c.Provision(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +52,7 @@ func TestAnotherPartitionCountIsNoDifference(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := c.Provision(ctx)
-	if diff := cmp.Diff(Result{ID: got.ID, Partitions: 3}, got); err != nil || diff != "" {
+	if diff := cmp.Diff(ProvisionResult{ID: got.ID, Partitions: 3}, got); err != nil || diff != "" {
 		t.Errorf("%v; -want +got:\n%s", err, diff)
 	}
 	publishNotes(ctx, t, c, 1, 100)

@@ -34,7 +34,7 @@ func (c *Client) publish(ctx context.Context, m events.Message, how ...jetstream
 }
 
 func (c *Client) publishMsg(ctx context.Context, m *nats.Msg, how ...jetstream.PublishOpt) (ack *jetstream.PubAck, err error) {
-	err = c.permitted(ctx, m.Subject, func(ctx context.Context) (err error) {
+	err = c.withPermissionCheck(ctx, m.Subject, func(ctx context.Context) (err error) {
 		ack, err = c.js.PublishMsg(ctx, m, how...)
 		return err
 	})
@@ -57,7 +57,7 @@ func (c *Client) PublishRaw(ctx context.Context, m events.Message) (position uin
 // at once, and waits until the server has them all. next returns false at the
 // end.
 func (c *Client) PublishAll(ctx context.Context, next func() (events.Message, bool)) (n int, err error) {
-	err = c.permitted(ctx, subjectRoot, func(ctx context.Context) (err error) {
+	err = c.withPermissionCheck(ctx, subjectRoot, func(ctx context.Context) (err error) {
 		n, err = c.publishAll(ctx, next)
 		return err
 	})

@@ -17,8 +17,8 @@ import (
 var ErrUndelivered = errors.New("a message that is there was not delivered")
 
 const (
-	recheck = 100 * time.Millisecond // without a message, and it is looked whether there is one to come
-	tooLong = 30 * time.Second       // without a message although there is one
+	recheck            = 100 * time.Millisecond // without a message, and it is looked whether there is one to come
+	undeliveredTimeout = 30 * time.Second       // without a message although there is one
 )
 
 // ReadAll calls each with every message of the stream, in order, up to its end
@@ -52,7 +52,7 @@ func (c *Client) read(ctx context.Context, subjects []string, after, end uint64,
 	defer r.Close()
 	bound := engine.Bound{Events: 4096, Bytes: 8 << 20}
 	var buf []projections.Message
-	var nothing wait
+	var nothing emptyPoll
 	for at := after; at < end; {
 		limit, cancel := context.WithTimeout(ctx, recheck)
 		buf, err = r.Next(limit, buf[:0], bound)
@@ -71,7 +71,7 @@ func (c *Client) read(ctx context.Context, subjects []string, after, end uint64,
 		if err != nil {
 			return err
 		}
-		nothing = wait{}
+		nothing = emptyPoll{}
 		for _, m := range buf {
 			if at = m.Position; at > end {
 				return nil
@@ -84,8 +84,8 @@ func (c *Client) read(ctx context.Context, subjects []string, after, end uint64,
 	return nil
 }
 
-// wait is a stretch of reading in which nothing came.
-type wait struct {
+// emptyPoll is a stretch of reading in which nothing came.
+type emptyPoll struct {
 	began time.Time
 	gone  int // looks in a row that found nothing to wait for
 }
@@ -93,7 +93,7 @@ type wait struct {
 // seen takes a look: whether there is a message to wait for. Nothing is believed
 // once it is seen twice, since a stream may change its leader between two
 // questions.
-func (w *wait) seen(next uint64, there bool) (done bool, err error) {
+func (w *emptyPoll) seen(next uint64, there bool) (done bool, err error) {
 	if w.began.IsZero() {
 		w.began = time.Now()
 	}
@@ -102,8 +102,8 @@ func (w *wait) seen(next uint64, there bool) (done bool, err error) {
 		return w.gone >= 2, nil
 	}
 	w.gone = 0
-	if time.Since(w.began) > tooLong {
-		return false, fmt.Errorf("%w: message %d, for %v", ErrUndelivered, next, tooLong)
+	if time.Since(w.began) > undeliveredTimeout {
+		return false, fmt.Errorf("%w: message %d, for %v", ErrUndelivered, next, undeliveredTimeout)
 	}
 	return false, nil
 }

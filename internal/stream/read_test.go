@@ -23,7 +23,7 @@ func TestReadingEndsWhereTheEndIsGone(t *testing.T) {
 	publishNotes(ctx, t, c, 1, 10)
 	remove := func(position uint64) {
 		t.Helper()
-		if gone, err := c.Remove(ctx, position); err != nil || !gone {
+		if gone, err := c.DeleteMessage(ctx, position); err != nil || !gone {
 			t.Fatalf("remove %d: %v, %v", position, gone, err)
 		}
 	}
@@ -124,7 +124,7 @@ func TestOneReadingOfAnAccount(t *testing.T) {
 	if diff := cmp.Diff([]uint64{1, 2, 5, 6}, read()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if n, err := c.RemoveAccount(ctx, account(7), 2, nil); err != nil || n != 3 {
+	if n, err := c.PurgeAccount(ctx, account(7), 2, nil); err != nil || n != 3 {
 		t.Errorf("removed %d, %v", n, err)
 	}
 	if diff := cmp.Diff([]uint64{2}, read()); diff != "" {
@@ -143,17 +143,17 @@ func TestOneReadingOfAnAccount(t *testing.T) {
 // wait for an answer.
 func TestRequestsThatAreRefused(t *testing.T) {
 	t.Parallel()
-	d := &denials{}
+	d := &violations{}
 	denied, end := d.watch("$JS.API.STREAM.PURGE.S", false)
 	defer end()
-	d.heard(errors.New("something else"))
-	d.heard(permissionViolation("$JS.API.STREAM.PURGE.OTHER"))
+	d.handle(errors.New("something else"))
+	d.handle(permissionViolation("$JS.API.STREAM.PURGE.OTHER"))
 	select {
 	case <-denied.done:
 		t.Error("another subject was refused")
 	default:
 	}
-	d.heard(permissionViolation("$js.api.stream.purge.s"))
+	d.handle(permissionViolation("$js.api.stream.purge.s"))
 	select {
 	case <-denied.done:
 	case <-time.After(time.Minute):

@@ -37,12 +37,12 @@ type reader struct {
 	sub      *nats.Subscription
 	msgs     chan *nats.Msg
 	states   chan nats.Status // of the connection, when it is lost
-	denied   *denial          // once it may not ask for messages, or hear them
+	denied   *violationWaiter // once it may not ask for messages, or hear them
 	heard    bool             // that some came, or a sign of life
 	undeny   func()
 	done     chan struct{}
 	once     sync.Once
-	flow     flow
+	prefetch prefetch
 
 	from   uint64               // where reading began
 	last   uint64               // position of the last message taken
@@ -62,12 +62,12 @@ func (c *Client) Open(ctx context.Context, after uint64) (engine.Reader, error) 
 func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*reader, error) {
 	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	err := c.mayEnd(limit)
+	err := c.checkConsumerDelete(limit)
 	var cons jetstream.Consumer
 	if err == nil {
 		cons, err = c.consumer(limit, after, filters)
 	}
-	if c.asked(ctx, limit, err) != nil {
+	if c.onTimeout(ctx, limit, err) != nil {
 		return nil, fmt.Errorf("consumer after %d: %w", after, c.explain(limited(err)))
 	}
 	return c.through(cons.CachedInfo(), after)
@@ -83,14 +83,14 @@ func (c *Client) through(cons *jetstream.ConsumerInfo, after uint64) (_ *reader,
 		done:     make(chan struct{}),
 		from:     after,
 	}
-	r.denied, r.undeny = c.denials.watch(c.asksOn(), true)
+	r.denied, r.undeny = c.violations.watch(c.pullSubject(), true)
 	inbox := c.nc.NewInbox()
-	r.flow = flow{inbox: inbox + ".", budget: budget(c.cfg.ReadAhead, c.nc.MaxPayload()), request: func(reply string, body []byte) error {
-		return c.nc.PublishRequest(c.asksOn()+r.consumer, reply, body)
+	r.prefetch = prefetch{inbox: inbox + ".", budget: budget(c.cfg.PrefetchBytes, c.nc.MaxPayload()), request: func(reply string, body []byte) error {
+		return c.nc.PublishRequest(c.pullSubject()+r.consumer, reply, body)
 	}}
-	r.flow.within(allowed(cons.Config), c.nc.MaxPayload())
+	r.prefetch.within(allowed(cons.Config), c.nc.MaxPayload())
 	if r.sub, err = c.nc.ChanSubscribe(inbox+".*", r.msgs); err == nil {
-		err = r.flow.fill()
+		err = r.prefetch.fill()
 	}
 	if err != nil {
 		r.Close()
@@ -171,7 +171,7 @@ func (r *reader) take(ctx context.Context, wait bool) (*nats.Msg, error) {
 			return nil, nil
 		}
 	}
-	alarm := time.NewTimer(silence)
+	alarm := time.NewTimer(heartbeatTimeout)
 	defer alarm.Stop()
 	select {
 	case raw, ok := <-r.msgs:
@@ -183,10 +183,10 @@ func (r *reader) take(ctx context.Context, wait bool) (*nats.Msg, error) {
 	case <-r.states:
 		return nil, ErrConnectionLost
 	case <-r.denied.done:
-		return nil, r.client.denials.denied(r.denied, r.client.asksOn())
+		return nil, r.client.violations.denied(r.denied, r.client.pullSubject())
 	case <-alarm.C:
-		r.client.doubt()
-		return nil, fmt.Errorf("%w for %v", ErrReaderStalled, silence)
+		r.client.checkConnection()
+		return nil, fmt.Errorf("%w for %v", ErrReaderStalled, heartbeatTimeout)
 	}
 }
 
@@ -202,12 +202,12 @@ func taken(raw *nats.Msg, ok bool) (*nats.Msg, error) {
 func (r *reader) accept(raw *nats.Msg) (m projections.Message, ok bool, err error) {
 	if !r.heard {
 		r.heard = true
-		r.client.denials.hear(r.denied)
+		r.client.violations.hear(r.denied)
 	}
 	// Told apart by the reply subject: a message may carry any header, also
 	// those of a status.
 	if raw.Reply == "" {
-		return m, false, r.flow.status(raw, r.number)
+		return m, false, r.prefetch.status(raw, r.number)
 	}
 	d, err := parseReply(raw.Reply)
 	switch {
@@ -219,7 +219,7 @@ func (r *reader) accept(raw *nats.Msg) (m projections.Message, ok bool, err erro
 		return m, false, fmt.Errorf("%w: position %d follows %d", ErrMessagesLost, d.stream, r.last)
 	}
 	r.number, r.last = d.consumer, d.stream
-	if err := r.flow.taken(raw.Size()); err != nil {
+	if err := r.prefetch.taken(raw.Size()); err != nil {
 		return m, false, err
 	}
 	if d.stream <= r.from {

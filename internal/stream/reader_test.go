@@ -217,7 +217,7 @@ func TestAServerRestartNeitherSkipsNorRepeats(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Connect(ctx, Config{URL: srv.URL(), Name: t.Name(), ReadAhead: 1}) // the least that a reader does with
+	c, err := Connect(ctx, Config{URL: srv.URL(), Name: t.Name(), PrefetchBytes: 1}) // the least that a reader does with
 	if err != nil {
 		t.Fatal(err)
 	}

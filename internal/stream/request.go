@@ -48,14 +48,14 @@ func (c *Client) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	var answer *nats.Msg
-	err := c.permitted(limit, m.Subject, func(limit context.Context) (err error) {
+	err := c.withPermissionCheck(limit, m.Subject, func(limit context.Context) (err error) {
 		answer, err = c.nc.RequestMsgWithContext(limit, m)
 		return err
 	})
 	if errors.Is(err, ErrPermission) || errors.Is(err, ErrNoJetStream) {
 		return nil, err
 	}
-	if c.asked(ctx, limit, err) != nil {
+	if c.onTimeout(ctx, limit, err) != nil {
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			err = fmt.Errorf("no answer on %s within %v", m.Subject, requestTimeout)
 		}

@@ -16,17 +16,17 @@ type lag struct {
 	grace time.Duration // so old what is known may be; a look at the stream takes place every second
 	began time.Time
 
-	end     engine.StreamInfo // as it was learned last
-	due     engine.StreamInfo // and before: the checkpoints are there by now, or messages wait
-	looked  time.Time         // when it was learned; zero: never
-	written time.Time         // when a checkpoint was learned last, by writing it or, paused, by reading it; zero: never
-	reached map[int]reached   // checkpoints of owned partitions
-	owned   int               // partitions; -1: not known yet
-	lacking time.Time         // since when a partition has not told where it is; zero: all have
-	pause   *engine.Pause     // that holds all of them up
+	end         engine.StreamInfo  // as it was learned last
+	due         engine.StreamInfo  // and before: the checkpoints are there by now, or messages wait
+	looked      time.Time          // when it was learned; zero: never
+	written     time.Time          // when a checkpoint was learned last, by writing it or, paused, by reading it; zero: never
+	checkpoints map[int]checkpoint // checkpoints of owned partitions
+	owned       int                // partitions; -1: not known yet
+	lacking     time.Time          // since when a partition has not told where it is; zero: all have
+	pause       *engine.Pause      // that holds all of them up
 }
 
-type reached struct {
+type checkpoint struct {
 	position uint64
 	asOf     time.Time
 }
@@ -44,11 +44,11 @@ func (l *lag) learned(info engine.StreamInfo) {
 	l.due, l.end, l.looked = l.end, info, time.Now()
 }
 
-// owns is told how many partitions there are to tell where they are.
-func (l *lag) owns(n int) {
+// setAssigned is told how many partitions there are to tell where they are.
+func (l *lag) setAssigned(n int) {
 	l.owned = n
 	switch {
-	case len(l.reached) >= n:
+	case len(l.checkpoints) >= n:
 		l.lacking = time.Time{}
 	case l.lacking.IsZero():
 		l.lacking = time.Now()
@@ -88,14 +88,14 @@ func (l *lag) figures(now time.Time) (f figures) {
 
 // lowest is the checkpoint furthest behind of those there are; there is none to
 // wait for where no partition is owned.
-func (l *lag) lowest() (low reached, there bool) {
+func (l *lag) lowest() (low checkpoint, there bool) {
 	if l.pause != nil {
-		return reached{l.pause.Lowest, l.pause.AsOf}, true
+		return checkpoint{l.pause.Lowest, l.pause.AsOf}, true
 	}
 	if l.owned == 0 {
-		return reached{position: l.end.Last, asOf: l.end.Time}, true
+		return checkpoint{position: l.end.Last, asOf: l.end.Time}, true
 	}
-	for _, r := range l.reached {
+	for _, r := range l.checkpoints {
 		if !there || r.position < low.position {
 			low, there = r, true
 		}

@@ -21,19 +21,19 @@ import (
 // the program each is counted in exactly one outcome. The totals over all
 // lives are in the read model's checkpoints.
 type Projector struct {
-	events     *prometheus.CounterVec
-	position   *prometheus.GaugeVec
-	batch      prometheus.Histogram
-	took       prometheus.Histogram
-	toCommit   prometheus.Histogram
-	info       *prometheus.GaugeVec
-	restarts   *prometheus.CounterVec
-	progress   prometheus.Gauge
-	partitions prometheus.Gauge
-	all        prometheus.Gauge
-	off        *prometheus.GaugeVec
-	paused     prometheus.Gauge
-	patience   time.Duration
+	events          *prometheus.CounterVec
+	position        *prometheus.GaugeVec
+	batch           prometheus.Histogram
+	took            prometheus.Histogram
+	toCommit        prometheus.Histogram
+	info            *prometheus.GaugeVec
+	restarts        *prometheus.CounterVec
+	progress        prometheus.Gauge
+	partitions      prometheus.Gauge
+	all             prometheus.Gauge
+	off             *prometheus.GaugeVec
+	paused          prometheus.Gauge
+	progressTimeout time.Duration
 
 	mu         sync.Mutex
 	lag        lag
@@ -73,7 +73,7 @@ func NewProjector(reg prometheus.Registerer, patience, grace time.Duration) *Pro
 			Help: "1 for each setting of the stream that is not as the contract wants it, though nothing is lost by it yet."}, []string{"what"}),
 		paused: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_paused",
 			Help: "1 while projecting is paused, by projector pause: no checkpoint moves until projector resume."}),
-		patience: patience, lag: lag{grace: grace, reached: map[int]reached{}, owned: -1, began: time.Now()},
+		progressTimeout: patience, lag: lag{grace: grace, checkpoints: map[int]checkpoint{}, owned: -1, began: time.Now()},
 	}
 	reg.MustRegister(p, p.events, p.position, p.batch, p.took, p.toCommit, p.info, p.restarts, p.progress,
 		p.partitions, p.all, p.off, p.paused)
@@ -126,10 +126,10 @@ func (p *Projector) Committed(s engine.BatchStats) {
 			continue // given up meanwhile
 		}
 		p.position.WithLabelValues(strconv.Itoa(a.Partition)).Set(float64(a.To))
-		p.lag.reached[a.Partition] = reached{a.To, a.AsOf}
+		p.lag.checkpoints[a.Partition] = checkpoint{a.To, a.AsOf}
 	}
 	if p.owned != nil {
-		p.lag.owns(len(p.owned))
+		p.lag.setAssigned(len(p.owned))
 	}
 }
 
@@ -140,7 +140,7 @@ func (p *Projector) of(generation int64) {
 	}
 	p.info.Reset()
 	p.position.Reset()
-	clear(p.lag.reached)
+	clear(p.lag.checkpoints)
 	p.generation = generation
 	p.info.WithLabelValues(strconv.FormatInt(generation, 10),
 		fmt.Sprintf("%d.%d", projections.VersionMajor, projections.VersionMinor)).Set(1)
@@ -156,13 +156,13 @@ func (p *Projector) Assigned(generation int64, partitions []int) {
 	for _, n := range partitions {
 		p.owned[n] = true
 	}
-	for n := range p.lag.reached {
+	for n := range p.lag.checkpoints {
 		if !p.owned[n] {
-			delete(p.lag.reached, n)
+			delete(p.lag.checkpoints, n)
 			p.position.DeleteLabelValues(strconv.Itoa(n))
 		}
 	}
-	p.lag.owns(len(partitions))
+	p.lag.setAssigned(len(partitions))
 	if len(partitions) == 0 { // nothing to write: to be there is all there is to do
 		p.lag.written = time.Now()
 		p.progress.SetToCurrentTime()
@@ -232,7 +232,7 @@ func (p *Projector) Ready() error {
 	switch since := time.Since(p.lag.written); {
 	case p.lag.written.IsZero():
 		return fmt.Errorf("no checkpoint written yet")
-	case since > p.patience:
+	case since > p.progressTimeout:
 		return fmt.Errorf("no checkpoint written for %s", since.Round(time.Second))
 	}
 	return nil

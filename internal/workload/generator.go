@@ -21,7 +21,7 @@ type Generator struct {
 	config   Config
 	types    []eventType
 	weight   int
-	hostile  []hostility
+	hostile  []mutation
 	accounts []*account
 	erased   []*account
 	recent   []Message
@@ -42,7 +42,7 @@ func New(seed uint64, config Config) *Generator {
 	if config.Accounts <= 0 {
 		config.Accounts = 64
 	}
-	g := &Generator{source: newSource(seed), config: config, types: accountTypes(), hostile: hostilities(),
+	g := &Generator{source: newSource(seed), config: config, types: accountTypes(), hostile: mutations(),
 		clock: time.Date(2026, 3, 25, 7, 0, 0, 0, time.UTC).UnixMicro()}
 	for _, t := range g.types {
 		g.weight += t.weight

@@ -1,15 +1,15 @@
 package workload
 
-// hostility is one way to spoil a message; what it makes is often, not always,
+// mutation is one way to spoil a message; what it makes is often, not always,
 // beyond the contract.
-type hostility struct {
+type mutation struct {
 	name  string
 	spoil func(*Generator, *draft)
 }
 
-func hostilities() []hostility {
+func mutations() []mutation {
 	list := append(hostileJSON(), hostileAttributes()...)
-	return append(list, []hostility{
+	return append(list, []mutation{
 		{"wrong value", wrongValue}, {"wrong value", wrongValue}, {"wrong value", wrongValue},
 		{"wrong value", wrongValue}, {"wrong value", wrongValue}, {"wrong value", wrongValue},
 		{"field missing", func(g *Generator, d *draft) {

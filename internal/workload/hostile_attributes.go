@@ -1,13 +1,13 @@
 package workload
 
 // hostileAttributes lists what can be wrong with an envelope.
-func hostileAttributes() []hostility {
+func hostileAttributes() []mutation {
 	ours := []string{"specversion", "id", "source", "type", "time"}
 	set := func(d *draft, name, text, raw string) {
 		a := d.attribute(name)
 		a.text, a.raw = text, raw
 	}
-	return []hostility{
+	return []mutation{
 		{"attribute missing", func(g *Generator, d *draft) { d.drop(pick(g.source, ours...)) }},
 		{"attribute null", func(g *Generator, d *draft) { set(d, pick(g.source, ours...), "", "null") }},
 		{"attribute empty", func(g *Generator, d *draft) {

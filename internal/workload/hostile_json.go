@@ -6,7 +6,7 @@ import (
 )
 
 // hostileJSON lists what can be wrong with JSON.
-func hostileJSON() []hostility {
+func hostileJSON() []mutation {
 	replace := func(f func(*Generator, []byte) []byte) func(*Generator, *draft) {
 		return func(g *Generator, d *draft) {
 			d.payload = func(b []byte) []byte { return f(g, b) }
@@ -26,7 +26,7 @@ func hostileJSON() []hostility {
 			}
 		}
 	}
-	return []hostility{
+	return []mutation{
 		{"no JSON", replace(func(g *Generator, b []byte) []byte {
 			return []byte(pick(g.source, "", " ", "null", "[]", "{}", `"x"`, "17", "NaN", "{", "{'a':1}", "{a:1}", "[1,]", `{"a":1,}`,
 				"//", "{}{}", "{} x", "\x00", "tru", "nul", "nulll", "01", "-", "1.", ".5", "1e", "+1", `"`, `"\x"`, `"\u12"`, "{\"a\" 1}"))

@@ -48,7 +48,7 @@ func TestLostConnectionsAreNotWaitedForEver(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Notified(t.Context())
-	if n := network.Lose(); n < 2 {
+	if n := network.Blackhole(); n < 2 {
 		t.Fatalf("lost %d connections, want the member's and the pool's", n)
 	}
 	for what, use := range map[string]func() error{

@@ -89,10 +89,10 @@ func (p *Proxy) Resume() {
 	}
 }
 
-// Lose forgets the connections there are, as a network does that a cable was
+// Blackhole forgets the connections there are, as a network does that a cable was
 // pulled out of: neither side hears anything of the other any more, not even
 // that it ends. New connections work.
-func (p *Proxy) Lose() int {
+func (p *Proxy) Blackhole() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for l := range p.links {

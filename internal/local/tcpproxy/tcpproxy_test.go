@@ -146,7 +146,7 @@ func TestLostConnectionsAreSilent(t *testing.T) {
 	p := ForTest(t, echo(t))
 	conn := dial(t, p)
 	said(t, conn)
-	if n := p.Lose(); n != 1 {
+	if n := p.Blackhole(); n != 1 {
 		t.Errorf("%d connections were lost", n)
 	}
 	_, _ = conn.Write([]byte("lost"))
