@@ -63,6 +63,13 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+// TestReadmeIsShort: it is for newcomers.
+func TestReadmeIsShort(t *testing.T) {
+	if lines := strings.Count(read(t, "README.md"), "\n"); lines > 80 {
+		t.Errorf("README.md has %d lines: 80 are enough for a newcomer, and all else has its place in doc", lines)
+	}
+}
+
 // TestEveryBlockIsRun: each block of shell commands is run by TestDocumentsRun of
 // internal/e2e, or the comment above it names tests that there are.
 func TestEveryBlockIsRun(t *testing.T) {
@@ -86,7 +93,7 @@ func TestEveryBlockIsRun(t *testing.T) {
 			case b.Lang != "sh" && (strings.Contains(b.Lang, "sh") || strings.HasPrefix(b.Text, "$ ")):
 				t.Errorf("%s is a block of %q: call it sh, and it is run", b.At(), b.Lang)
 			case b.Lang == "sh" && b.Comment != "":
-				t.Errorf("%s: the comment above it says %q: it has to be `run by TestName`, or `keeps running`, or not there", b.At(), b.Comment)
+				t.Errorf("%s: the comment above it says %q: it has to be what internal/local/documents knows, such as `run by TestName`, or not there", b.At(), b.Comment)
 			}
 			for _, test := range b.RunBy {
 				if !tests[test] {

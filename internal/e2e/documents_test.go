@@ -8,10 +8,12 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,7 +40,9 @@ func TestDocumentsRun(t *testing.T) {
 	if manual < 0 {
 		t.Fatal("there is no doc/operating.md")
 	}
-	start, rest := starting(ownBlocks(all[manual]))
+	first := ownBlocks(all[manual])
+	n := slices.IndexFunc(first, func(b documents.Block) bool { return b.KeepsRunning && b.Text == "api\n" }) + 1
+	start, rest := first[:n], first[n:]
 	if len(start) == 0 || len(rest) == 0 {
 		t.Fatalf("doc/operating.md has %d blocks that start everything, and %d beyond", len(start), len(rest))
 	}
@@ -61,6 +65,10 @@ func TestDocumentsRun(t *testing.T) {
 				r.run(t, b)
 			}
 			r.metricsAreListed(t)
+			if d.Path == all[manual].Path {
+				r.mustBeErased(t, another)
+				r.says(t, 0, " 0 differ", "verify", "--all")
+			}
 		})
 	}
 }
@@ -75,17 +83,6 @@ func ownBlocks(d documents.Document) (own []documents.Block) {
 	return own
 }
 
-// starting cuts blocks behind the last one that keeps running.
-func starting(blocks []documents.Block) (start, rest []documents.Block) {
-	n := 0
-	for i, b := range blocks {
-		if b.KeepsRunning {
-			n = i + 1
-		}
-	}
-	return blocks[:n], blocks[n:]
-}
-
 // documented does what a document says, in a folder and with servers of its own.
 type documented struct {
 	*system
@@ -93,7 +90,7 @@ type documented struct {
 	path      string
 	addresses map[string]string // of what a document calls localhost:PORT
 	position  uint64            // of a message that is parked
-	running   bool
+	running   []*process
 }
 
 func newDocumented(t *testing.T) *documented {
@@ -121,7 +118,7 @@ func (r *documented) environ(t *testing.T, b documents.Block) map[string]string 
 	}
 	admin := "9091"
 	switch {
-	case strings.Contains(b.Text, "projector provision"), strings.Contains(b.Text, "psql "): // by whom the server belongs to
+	case strings.Contains(b.Text, "projector provision"), strings.Contains(b.Text, "psql "), strings.Contains(b.Text, "pg_restore "): // by whom the server belongs to
 	case strings.HasPrefix(b.Text, "api"):
 		u.User, admin = url.User("api"), "9092"
 	default:
@@ -144,10 +141,13 @@ func (r *documented) environ(t *testing.T, b documents.Block) map[string]string 
 // run runs a block to its end, or, where it keeps running, until it is ready.
 func (r *documented) run(t *testing.T, b documents.Block) {
 	t.Helper()
+	if b.NothingRuns {
+		r.losesTheDatabase(t)
+	}
 	env := r.environ(t, b)
 	if b.KeepsRunning {
 		words := strings.Fields(b.Text)
-		launch(t, words[0], env, words[1:]...)
+		r.running = append(r.running, launch(t, words[0], env, words[1:]...))
 		eventually(t, b.At()+" to be ready", 30*time.Second, func(ctx context.Context) error {
 			status, _, body, err := get(ctx, "http://"+env["ADMIN_ADDR"]+"/readyz", "")
 			if err == nil && status != http.StatusOK {
@@ -155,10 +155,9 @@ func (r *documented) run(t *testing.T, b documents.Block) {
 			}
 			return err
 		})
-		r.running = true
 		return
 	}
-	if r.running {
+	if len(r.running) > 0 {
 		eventually(t, "everything projected", time.Minute, r.caughtUp)
 	}
 	text := b.Text
@@ -193,6 +192,36 @@ func (r *documented) populate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// losesTheDatabase ends the programs, erases an account while the database of which
+// there is a dump is still there, and leaves an empty one and an export of the ledger.
+func (r *documented) losesTheDatabase(t *testing.T) {
+	t.Helper()
+	r.erase(t, another, 0, nothingLeft)
+	ledger, err := os.ReadFile(r.ledgerFile(t, another))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(r.dir, "erasures.jsonl"), ledger, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range r.running {
+		p.signal(syscall.SIGTERM)
+		p.wait()
+	}
+	r.running = nil
+	if _, err := r.pool.Exec(t.Context(), `CREATE DATABASE restored TEMPLATE template0 ENCODING 'UTF8'`); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(r.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/restored"
+	r.database = u.String()
+	r.settings["DATABASE_URL"] = r.database
+	r.openPool(t)
 }
 
 // metricsAreListed holds what both programs tell of themselves against the tables of

@@ -50,7 +50,8 @@ type Block struct {
 	// What a comment right above the block says.
 	RunBy        []string // <!-- run by TestA, TestB -->: the tests that follow it
 	KeepsRunning bool     // <!-- keeps running -->: it does not end by itself
-	Comment      string   // as it stands, where it says neither
+	NothingRuns  bool     // <!-- nothing runs, and the database is empty -->: that is so before it
+	Comment      string   // as it stands, where it says none of these
 }
 
 // At is where a block is, for whoever is to look at it.
@@ -112,6 +113,8 @@ func (b *Block) told(comment string) {
 		b.RunBy = strings.Split(tests, ", ")
 	case comment == "keeps running":
 		b.KeepsRunning = true
+	case comment == "nothing runs, and the database is empty":
+		b.NothingRuns = true
 	default:
 		b.Comment = comment
 	}
