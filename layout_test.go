@@ -239,12 +239,12 @@ func TestComposeIsInStepWithTheSettings(t *testing.T) {
 	}
 }
 
-// TestComposeFollowsTheReadme: each program logs in as itself, in the role that
-// the README gives it; what listens is what others ask; images without a shell ask
+// TestComposeFollowsTheManual: each program logs in as itself, in the role that
+// doc/operating.md gives it; what listens is what others ask; images without a shell ask
 // themselves whether they live; a local Supabase project can be reached.
-func TestComposeFollowsTheReadme(t *testing.T) {
+func TestComposeFollowsTheManual(t *testing.T) {
 	c := readCompose(t)
-	logins := read(t, "deploy/logins.sql")
+	logins, manual := read(t, "deploy/logins.sql"), read(t, "doc/operating.md")
 	for program, role := range map[string]string{"projector": "accountexport_projector", "api": "accountexport_reader"} {
 		service := c.Services[program]
 		u, err := url.Parse(substitute(service.Environment["DATABASE_URL"], nil))
@@ -255,6 +255,9 @@ func TestComposeFollowsTheReadme(t *testing.T) {
 			if !strings.Contains(logins, sql) {
 				t.Errorf("deploy/logins.sql has no %s", sql)
 			}
+		}
+		if !regexp.MustCompile("CREATE ROLE " + program + " LOGIN .* IN ROLE " + role + `\b`).MatchString(manual) {
+			t.Errorf("doc/operating.md does not give %s the role %s", program, role)
 		}
 		variable := strings.ToUpper(program) + "_PASSWORD"
 		password, _ := u.User.Password()
@@ -327,21 +330,19 @@ func substitute(v string, given map[string]string) string {
 	return v
 }
 
-// TestReadmeNamesEverySetting holds the README's table against the settings.
-func TestReadmeNamesEverySetting(t *testing.T) {
-	b, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+// TestReferenceNamesEverySetting holds the table of doc/reference.md against the
+// settings.
+func TestReferenceNamesEverySetting(t *testing.T) {
+	reference := read(t, "doc/reference.md")
 	for _, d := range settings.Docs() {
 		found := false
-		for line := range strings.Lines(string(b)) {
+		for line := range strings.Lines(reference) {
 			if strings.HasPrefix(line, "|") && strings.Contains(line, "`"+d.Name+"`") && strings.Contains(line, d.Default) {
 				found = true
 			}
 		}
 		if !found {
-			t.Errorf("README.md has no row with %s and its default %q", d.Name, d.Default)
+			t.Errorf("doc/reference.md has no row with %s and its default %q", d.Name, d.Default)
 		}
 	}
 }

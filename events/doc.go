@@ -2,6 +2,32 @@
 // validation, and a constructor for every event. It knows neither NATS nor
 // PostgreSQL, has no state, and is safe for concurrent use.
 //
+// # Publishing
+//
+// A producer makes a [Message] with the constructor of its event, such as
+// [NewUserRegistered], and publishes its Subject, Header and Data with JetStream,
+// with [Message.EventID] as the header Nats-Msg-Id. The examples show an account
+// from its registration to its export.
+//
+// An account has a document once its user, its team and that team's quota tier are
+// there, in any order: what comes early waits.
+//
+// The acknowledgement means that the stream has the message, and will keep it: the
+// event has happened. It does not mean that it is folded, which takes place a moment
+// later. Its sequence is the event's position. A client that sends that as
+// min_position with its GET gets a document that holds the event, or 503.
+//
+// Without an acknowledgement nobody knows. Publish the same message again, with the
+// same id, until there is one: within the stream's window for duplicates, two minutes
+// by default, JetStream drops the second one, and acknowledges the first's sequence.
+// Later than that the event is in the stream twice. The fold knows no ids: what
+// creates something is then a duplicate and changes nothing, what sets something
+// sets it again, over what came since, and quota_usage.incremented adds twice.
+//
+// Events of one account are folded in the order of the stream. A producer that
+// waits for each acknowledgement before it publishes the account's next event has
+// them in its own order.
+//
 // # What is guaranteed
 //
 // [Decode] judges a message by itself alone (contract §1 and §2, in the order

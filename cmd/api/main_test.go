@@ -206,3 +206,8 @@ func TestStartNamesWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestDocumentedCallsAreRight(t *testing.T) {
+	t.Parallel()
+	theProgram().DocumentedCallsAreRight(t, "../..")
+}

@@ -28,6 +28,8 @@ func TestSecretsAreHidden(t *testing.T) { theProgram().SecretsAreHidden(t) }
 
 func TestHelpNeedsNothing(t *testing.T) { theProgram().HelpNeedsNothing(t) }
 
+func TestDocumentedCallsAreRight(t *testing.T) { theProgram().DocumentedCallsAreRight(t, "../..") }
+
 func TestScripts(t *testing.T) { clitest.Scripts(t, nil) }
 
 func TestScriptsShowEveryCommand(t *testing.T) { clitest.Covered(t, theProgram().Root()) }

@@ -1,6 +1,6 @@
 // Command projector folds the control plane's events from JetStream into one
 // export document an account, in PostgreSQL. Its commands, settings and exit
-// statuses are in the README; `projector help` lists them.
+// statuses are in doc/reference.md; `projector help` lists them.
 package main
 
 import (

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"os"
+	"regexp"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -71,4 +74,32 @@ func TestSecretsAreHidden(t *testing.T) {
 func TestHelpNeedsNothing(t *testing.T) {
 	t.Parallel()
 	theProgram().HelpNeedsNothing(t)
+}
+
+func TestDocumentedCallsAreRight(t *testing.T) {
+	t.Parallel()
+	theProgram().DocumentedCallsAreRight(t, "../..")
+}
+
+// TestReferenceNamesEveryStatus: doc/reference.md says each exit status in the
+// program's own words, and doc/operating.md what to do then.
+func TestReferenceNamesEveryStatus(t *testing.T) {
+	t.Parallel()
+	reference, err := os.ReadFile("../../doc/reference.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual, err := os.ReadFile("../../doc/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range refusals {
+		row := regexp.MustCompile(fmt.Sprintf(`(?m)^\| %d \| .*refused.*: %s`, r.code, regexp.QuoteMeta(r.err.Error())))
+		if !row.Match(reference) {
+			t.Errorf("doc/reference.md has no row of status %d with %q", r.code, r.err)
+		}
+		if !bytes.Contains(manual, fmt.Appendf(nil, "\n| %d | ", r.code)) {
+			t.Errorf("doc/operating.md has no row of status %d", r.code)
+		}
+	}
 }

@@ -50,7 +50,7 @@ func (p *crowd) loseTheEndUnseen() {
 
 func (p *crowd) backUpDatabase() { p.databaseBackup = p.dump(p.t) }
 
-// restoreDatabase does what the README says: the API is kept stopped, the ledger
+// restoreDatabase does what doc/operating.md says: the API is kept stopped, the ledger
 // is imported, and whatever is said is done before it starts again.
 func (p *crowd) restoreDatabase() {
 	if p.databaseBackup == "" {
@@ -77,7 +77,7 @@ func (p *crowd) restoreBoth() {
 	p.putDatabaseBack()
 }
 
-// putDatabaseBack is what the README says of a restored database, while neither
+// putDatabaseBack is what doc/operating.md says of a restored database, while neither
 // projector nor API run.
 func (p *crowd) putDatabaseBack() {
 	p.undump(p.t, p.databaseBackup)

@@ -11,7 +11,7 @@ import (
 )
 
 // TestBothRestored: stream and database are both restored from a moment before an
-// erasure, as the README says. With an export of the ledger the erasure is known,
+// erasure, as doc/operating.md says. With an export of the ledger the erasure is known,
 // and nobody is served before it is carried out anew. Without one nobody can know
 // of it: nothing is refused, and the account is served as it was, until it is
 // erased again.

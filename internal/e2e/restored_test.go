@@ -170,7 +170,7 @@ func (s *system) importLedger(t *testing.T, account, at string) {
 	s.says(t, 0, "1 of them were not", "erasures", "import", ledger)
 }
 
-// TestDatabaseRestored follows the README after a database was restored from
+// TestDatabaseRestored follows doc/operating.md after a database was restored from
 // before an erasure: nothing is served that was erased, by then or on the way,
 // and nothing is left in any generation.
 func TestDatabaseRestored(t *testing.T) {

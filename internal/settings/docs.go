@@ -20,7 +20,7 @@ type Doc struct {
 	Secret  bool      // the value is never shown
 }
 
-// Docs lists every setting, in the order of the README.
+// Docs lists every setting, in the order of doc/reference.md.
 func Docs() []Doc {
 	both := []Program{ForAPI, ForProjector}
 	api, projector, devstack := both[:1], both[1:], []Program{ForDevstack}

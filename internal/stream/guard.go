@@ -27,7 +27,7 @@ const (
 
 	otherWays    = untouched + "Ways out: restore the pair: point STREAM and DATABASE_URL at what belongs together; " + compared
 	recreateWays = untouched + "Ways out: restore the stream from a backup, which is refused in turn where it ends before the checkpoint, and lacks what this " +
-		"stream holds since it was made (keep its folder: README, \"What came into another stream meanwhile\"); " + compared
+		"stream holds since it was made (keep its folder: doc/operating.md, \"What came into another stream meanwhile\"); " + compared
 	behindWays = untouched + "Ways out: restore the stream from a backup that reaches the checkpoint; or accept that what is missing is lost: " +
 		"`projector rebuild --accept-differences`, which folds what the stream holds now into a new generation, and says who would go back or " +
 		"be lost by it. The live generation cannot go on, since positions that it has folded would be given out again"
@@ -40,7 +40,7 @@ const (
 const missingWays = untouched + "Ways out: restore the stream from a backup that holds them, and all that came since; or accept that they are lost: `projector accept` " +
 	"keeps the documents and goes on, and `projector verify --all` names the accounts whose messages they were; `projector rebuild` folds what " +
 	"the stream holds now into a new generation, and cuts over only where no document would change. Where it is the database that was " +
-	"restored from before, the stream is right: keep the API stopped, and import the newest export of the ledger first (README, " +
+	"restored from before, the stream is right: keep the API stopped, and import the newest export of the ledger first (doc/operating.md, " +
 	"\"After a database was restored\")"
 
 // MissingMessages is the refusal of a stream of which messages are gone that no
