@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/rivo/uniseg"
+	"github.com/clipperhouse/displaywidth"
 
 	"accountexport/internal/cli"
 )
@@ -45,11 +45,11 @@ func (t *table) line(cells ...string) error {
 	for i, cell := range cells {
 		width := t.columns[i].width
 		if i == len(cells)-1 { // a number before it may have been too long for its column
-			width = max(10, t.width-uniseg.StringWidth(b.String()))
+			width = max(10, t.width-displaywidth.String(b.String()))
 		}
 		cell = cut(cli.Printable(cell), width)
 		if b.WriteString(cell); i < len(cells)-1 {
-			b.WriteString(strings.Repeat(" ", max(0, width-uniseg.StringWidth(cell))+2))
+			b.WriteString(strings.Repeat(" ", max(0, width-displaywidth.String(cell))+2))
 		}
 	}
 	_, err := fmt.Fprintln(t.out, strings.TrimRight(b.String(), " "))
@@ -59,16 +59,8 @@ func (t *table) line(cells ...string) error {
 // cut is a text in at most so many characters of a terminal's. A whole number is
 // left as it is.
 func cut(s string, width int) string {
-	if uniseg.StringWidth(s) <= width || strings.Trim(s, "0123456789") == "" {
+	if strings.Trim(s, "0123456789") == "" {
 		return s
 	}
-	var b strings.Builder
-	used := 1 // for the mark
-	for g := uniseg.NewGraphemes(s); g.Next(); {
-		if used += g.Width(); used > width {
-			break
-		}
-		b.WriteString(g.Str())
-	}
-	return b.String() + "…"
+	return displaywidth.TruncateString(s, width, "…")
 }

@@ -15,7 +15,15 @@ import (
 // for a usual export is the larger part of the handler's own cost (measured: a
 // sixth of the throughput). Coalesce holds a full buffer back until what
 // follows it, or the end of the answer, and sends both at once; a large answer
-// goes out in pieces of 64 KiB.
+// goes out in pieces of 64 KiB. The server has no setting for its buffers
+// (golang/go#13870, open).
+//
+// Three things of this are net/http's own and promised nowhere. Each has a test in
+// buffers_test.go that asks the server of this compiler, and fails where it does
+// another thing: TestServerWritesFullBuffers for fullBuffer,
+// TestServerReadsIntoItsWholeBuffer for readBuffer, and TestAFullBufferIsNotKept
+// for when the server says that an answer has ended. TestAnswersAreSentAtOnce
+// counts what then goes out on the network.
 
 const (
 	fullBuffer = 4 << 10  // of net/http: a write of just this size has another behind it, or the end of the answer

@@ -12,16 +12,10 @@ import (
 	"time"
 )
 
-// TestCoalescedAnswersArriveWhole asks for bodies of every size around the
-// sizes of buffers, with and without a known length, on kept connections and
-// on ones that end, and reads each to its end.
-func TestCoalescedAnswersArriveWhole(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	body := bytes.Repeat([]byte("0123456789abcdef"), 20_000)
-	srv := NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// sized answers with as many bytes of the body as it is asked for: in one piece,
+// after their number, or in pieces of so many bytes, and without.
+func sized(body []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("n"))
 		step, _ := strconv.Atoi(r.URL.Query().Get("step"))
 		if step == 0 {
@@ -33,7 +27,19 @@ func TestCoalescedAnswersArriveWhole(t *testing.T) {
 				return
 			}
 		}
-	}), slog.New(slog.DiscardHandler))
+	})
+}
+
+// TestCoalescedAnswersArriveWhole asks for bodies of every size around the
+// sizes of buffers, with and without a known length, on kept connections and
+// on ones that end, and reads each to its end.
+func TestCoalescedAnswersArriveWhole(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := bytes.Repeat([]byte("0123456789abcdef"), 20_000)
+	srv := NewServer(sized(body), slog.New(slog.DiscardHandler))
 	go func() { _ = srv.Serve(Listen(l, 100, time.Minute)) }()
 	t.Cleanup(func() { _ = srv.Close() })
 	for _, keep := range []bool{true, false} {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -38,10 +39,17 @@ func minPosition(rawQuery string) (uint64, error) {
 	return position, nil
 }
 
+// quoted is a text in quotes, in which commas and semicolons separate nothing.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// inQuotes makes blanks of them, which stand in no number.
+var inQuotes = strings.NewReplacer(",", " ", ";", " ")
+
 // preferredWait reads the preference wait (RFC 7240 §4.3), bounded by
 // [maxWait]. The first counts; what is malformed counts as not there.
 func preferredWait(fields []string) (wait time.Duration, preferred bool) {
 	for _, list := range fields {
+		list = quoted.ReplaceAllStringFunc(list, inQuotes.Replace)
 		for preference := range strings.SplitSeq(list, ",") {
 			preference, _, _ = strings.Cut(preference, ";")
 			name, value, _ := strings.Cut(preference, "=")

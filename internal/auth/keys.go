@@ -17,6 +17,7 @@ import (
 
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
+	"github.com/cenkalti/backoff/v5"
 	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/time/rate"
 )
@@ -61,8 +62,8 @@ const (
 	refreshEvery   = 10 * time.Minute
 	unknownEvery   = 30 * time.Second // at most, for key ids that are not known
 	fetchTimeout   = 5 * time.Second
-	firstRetry     = time.Second      // after a failure, doubled each time
-	lastRetry      = 30 * time.Second // up to this
+	firstRetry     = time.Second      // about, after a failure, and longer each time
+	lastRetry      = 30 * time.Second // up to about this
 	maxKeySetBytes = 256 << 10
 )
 
@@ -200,17 +201,19 @@ func (p *jwks) complain(err error, wait time.Duration) {
 		p.complained = true
 	}
 	p.log.Log(context.Background(), level, "cannot fetch the issuer's keys", "url", p.url, "error", err, "have_keys", p.have.Load(),
-		"have_secret", p.beside, "retry_in", wait.String())
+		"have_secret", p.beside, "retry_in", wait.Round(time.Millisecond).String())
 }
 
 func (p *jwks) run(ctx context.Context) error {
-	retry := firstRetry
+	retry := backoff.NewExponentialBackOff()
+	retry.InitialInterval, retry.MaxInterval = firstRetry, lastRetry
 	for asked := false; ; {
 		wait := refreshEvery
 		if err := p.refresh(ctx); err == nil {
-			retry, p.complained = firstRetry, false
+			retry.Reset()
+			p.complained = false
 		} else if ctx.Err() == nil {
-			wait, retry = retry, min(2*retry, lastRetry)
+			wait = retry.NextBackOff()
 			p.complain(err, wait)
 		}
 		if asked {
