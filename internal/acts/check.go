@@ -7,7 +7,10 @@ import (
 	"math"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"accountexport/events"
+	"accountexport/internal/stream"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 	"accountexport/readmodel/admin"
@@ -119,4 +122,21 @@ func (t Target) refused(ctx context.Context, which func(context.Context) (readmo
 // could not be asked.
 func IsRefusal(err error) bool {
 	return errors.Is(err, engine.ErrRefused) || errors.Is(err, ErrErasuresMissing)
+}
+
+// Guard is [stream.Guard], which takes a stream that begins after the checkpoint
+// for one that has lost history, but for one thing: where all that is gone
+// between was removed by our own erasures, as when one was carried out anew
+// before anybody has folded so far, nothing is lost.
+func Guard(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, have engine.StreamIdentity, lowest, highest uint64) error {
+	err := stream.Guard(info, have, lowest, highest)
+	if !errors.Is(err, stream.ErrHistoryLost) {
+		return err
+	}
+	gone, lookErr := admin.WithoutRemovals(ctx, pool, info, engine.Ranges{{First: lowest + 1, Last: info.First - 1}})
+	if lookErr != nil || len(gone) > 0 {
+		return err // it is asked again
+	}
+	info.First = lowest + 1
+	return stream.Guard(info, have, lowest, highest)
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"accountexport/internal/stream"
-	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 	"accountexport/readmodel/admin"
@@ -128,131 +126,6 @@ func (g Gaps) undelivered(ctx context.Context, info engine.StreamInfo, have admi
 	}
 	// What is gone by now is a matter of counts.
 	return g.Stream.Absent(ctx, those.Without(known).Without(gone))
-}
-
-// Accept takes what was seen to be lost for lost. What went missing since is to
-// be seen first.
-func (g Gaps) Accept(ctx context.Context, l Lost) error {
-	info, gone, err := g.Stream.Deleted(ctx)
-	if err != nil {
-		return err
-	}
-	more, err := admin.Unexplained(ctx, g.Pool, info, gone)
-	if err != nil {
-		return err
-	}
-	if more = more.Without(l.Those); len(more) > 0 {
-		return fmt.Errorf("more messages went missing meanwhile, at positions %v: nothing was changed, look again", more)
-	}
-	return g.settle(ctx, info, gone, l.Undelivered, l.Those.Union(l.Undelivered))
-}
-
-// acceptAll takes the stream as it is.
-func (g Gaps) acceptAll(ctx context.Context) error {
-	info, gone, err := g.Stream.Deleted(ctx)
-	if err != nil {
-		return err
-	}
-	return g.settle(ctx, info, gone, nil, nil)
-}
-
-func (g Gaps) settle(ctx context.Context, info engine.StreamInfo, gone, undelivered, lost engine.Ranges) error {
-	known, err := admin.KnownMissing(ctx, g.Pool, info)
-	if err != nil {
-		return err
-	}
-	accepted, err := g.Stream.Absent(ctx, known.Without(gone)) // before, and counted as there still
-	if err != nil {
-		return err
-	}
-	return admin.AcceptMissing(ctx, g.Pool, info, info.Missing(), gone, undelivered.Union(accepted), lost)
-}
-
-// acceptBeginning takes what the stream's beginning is missing for lost, and
-// nothing else.
-func (g Gaps) acceptBeginning(ctx context.Context) error {
-	info, gone, err := g.Stream.Deleted(ctx)
-	if err != nil {
-		return err
-	}
-	known, err := admin.KnownMissing(ctx, g.Pool, info)
-	if err != nil && !errors.Is(err, readmodel.ErrNotFound) {
-		return err
-	}
-	accepted, err := g.Stream.Absent(ctx, known.Without(gone)) // counted as there still
-	if err != nil {
-		return err
-	}
-	var beginning engine.Ranges
-	if info.First > 1 {
-		beginning = engine.Ranges{{First: 1, Last: info.First - 1}}
-	}
-	missing := gone.Without(gone.Without(known.Union(beginning))) // what of it was known, or is before the beginning
-	return admin.AcceptMissing(ctx, g.Pool, info, missing.Count(), missing, accepted, beginning)
-}
-
-// unread are all that the server counts as there and passes over, after a
-// position: who accepts one is told of all.
-func (g Gaps) unread(ctx context.Context, after uint64) (passed engine.Ranges, err error) {
-	source := g.Source(func(_ context.Context, _ engine.StreamInfo, those engine.Ranges) error {
-		passed = passed.Union(those)
-		return nil
-	})
-	info, err := g.Stream.Info(ctx)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := source.Open(ctx, after)
-	if err != nil {
-		return nil, err
-	}
-	defer reader.Close()
-	var buf []projections.Message
-	for nothing := 0; after < info.Last; nothing++ {
-		if _, more, err := source.FirstAfter(ctx, after); err != nil || !more {
-			return passed, err
-		}
-		limit, cancel := context.WithTimeout(ctx, time.Second) // what was there may be removed meanwhile
-		buf, err = reader.Next(limit, buf[:0], engine.Bound{Events: 4096, Bytes: 4 << 20})
-		cancel()
-		if err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
-			return nil, err
-		}
-		if len(buf) > 0 {
-			after, nothing = buf[len(buf)-1].Position, 0
-		}
-		if nothing > 30 {
-			return nil, fmt.Errorf("%w, after %d: restart the NATS server, and look again", stream.ErrUndelivered, after)
-		}
-	}
-	return passed, nil
-}
-
-// Source is the stream as a projector reads it. Of what the server counts as
-// there and passes over, told is told, once for what is not accepted as lost.
-func (g Gaps) Source(told func(ctx context.Context, info engine.StreamInfo, those engine.Ranges) error) *stream.ReconcilingSource {
-	return &stream.ReconcilingSource{Client: g.Stream, OnUndelivered: func(ctx context.Context, those engine.Ranges) error {
-		info, err := g.Stream.Info(ctx)
-		if err != nil {
-			return err
-		}
-		known, err := admin.KnownMissing(ctx, g.Pool, info)
-		if err != nil {
-			return err
-		}
-		if those = those.Without(known); len(those) == 0 {
-			return nil
-		}
-		return told(ctx, info, those)
-	}}
-}
-
-// Refuse ends the reading, and notes why for `status` and `accept`.
-func (g Gaps) Refuse(ctx context.Context, info engine.StreamInfo, those engine.Ranges) error {
-	if err := admin.SetUndelivered(ctx, g.Pool, info, those); err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: %w", engine.ErrRefused, stream.UndeliveredMessages(info.Name, those))
 }
 
 // judge is the refusal of a stream that has lost messages, as far as it was looked

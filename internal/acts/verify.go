@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"accountexport/events"
-	"accountexport/projections"
-	"accountexport/readmodel/admin"
 )
 
 // Verdict is what became of holding an account, or a tier, against the stream; of
@@ -97,168 +94,10 @@ func (v *Verifier) Account(ctx context.Context, id events.UUID) error {
 	return v.tiers(ctx, false)
 }
 
-// Sample verifies n accounts at random, drawn from the read model and from the
-// stream in turn, and their tiers; all where there are not so many.
-func (v *Verifier) Sample(ctx context.Context, n int) error {
-	total := 0
-	few := errors.New("enough")
-	err := admin.EachAccount(ctx, v.Pool, func(events.UUID) error {
-		if total++; total > n {
-			return few
-		}
-		return nil
-	})
-	if err == nil {
-		return v.All(ctx)
-	}
-	if !errors.Is(err, few) {
-		return err
-	}
-	drawn := map[events.UUID]bool{}
-	for tries := 0; len(drawn) < n && tries < 20*n; tries++ {
-		id, found, err := v.draw(ctx, tries)
-		if err != nil {
-			return err
-		}
-		if found {
-			drawn[id] = true
-		}
-	}
-	ids := make([]events.UUID, 0, len(drawn))
-	for id := range drawn {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, compareIDs)
-	info, err := v.Stream.Info(ctx)
-	if err != nil {
-		return err
-	}
-	if info.Messages < uint64(len(ids))*messagesAnAccount {
-		if err := v.pass(ctx, ids, nil); err != nil {
-			return err
-		}
-	} else {
-		for _, id := range ids {
-			out, err := v.VerifyTwice(ctx, id)
-			if err == nil {
-				err = v.tell(out)
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-	if err := v.tiers(ctx, false); err != nil {
-		return err
-	}
-	return v.looked()
-}
-
-// draw draws an account, from the read model or from the stream.
-func (t Target) draw(ctx context.Context, turn int) (id events.UUID, found bool, err error) {
-	if turn%2 == 0 {
-		return admin.RandomAccount(ctx, t.Pool)
-	}
-	return t.Stream.RandomAccount(ctx)
-}
-
 // looked fails where nothing was looked at.
 func (v *Verifier) looked() error {
 	if v.Accounts+v.Tiers == 0 {
 		return fmt.Errorf("%w: neither the stream, up to the checkpoints, nor the read model holds an account", ErrNothingCompared)
 	}
 	return nil
-}
-
-// VerifyTwice is [Verifier.Verify], where a difference is one that is found twice: an
-// erasure may have removed messages between the two readings of one look.
-func (v *Verifier) VerifyTwice(ctx context.Context, id events.UUID) (Verdict, error) {
-	out, err := v.Verify(ctx, id)
-	if err != nil || out.Same() {
-		return out, err
-	}
-	return v.Verify(ctx, id)
-}
-
-// Verify holds one account, as it is stored now, against the fold of its
-// messages up to the checkpoint of its partition.
-func (v *Verifier) Verify(ctx context.Context, id events.UUID) (Verdict, error) {
-	out := Verdict{Account: id.String(), Differences: []string{}}
-	h, err := admin.ReadStored(ctx, v.Pool, []events.UUID{id})
-	if err != nil {
-		return out, err
-	}
-	stored, there := h.Accounts[id]
-	if err := v.Limit.stored(ctx, stored.Bytes); err != nil {
-		return out, err
-	}
-	f, err := v.foldAccount(ctx, id, &h, v.Limit)
-	defer f.close()
-	if err != nil {
-		return out, err
-	}
-	if err := v.name(f); err != nil {
-		return out, err
-	}
-	position := f.state.Position()
-	erased := f.state.State(nil) == projections.Erased
-	sum, err := f.sum()
-	if err != nil {
-		return out, err
-	}
-	out.Position, out.Folded = stored.Position, position
-	out.Due = stored.Parked > 0 && stored.Minor < projections.VersionMinor
-	if same(stored, there, sum, f.facts) {
-		return out, v.note(ctx, map[events.UUID]admin.Sum{id: sum}, h)
-	}
-	out.Less = sum.Position < stored.Position || stored.Recorded.Messages > sum.Messages
-	switch {
-	case !there && sum.Messages == 0:
-		return out, nil
-	case !there:
-		out.Differences = append(out.Differences, fmt.Sprintf("lost: the stream holds %d messages of it up to %d, and nothing is stored", f.messages, position))
-	case sum.Messages == 0:
-		out.Differences = append(out.Differences, "stored, and the stream holds no message of it")
-	case stored.Erased != erased:
-		out.Differences = append(out.Differences, fmt.Sprintf("state: stored %s, folded %s", erasedOrNot(stored.Erased), erasedOrNot(erased)))
-		out.Less = out.Less || !erased
-	default:
-		out.Differences, err = v.explain(ctx, id, stored, sum, f.facts, &h)
-	}
-	return out, err
-}
-
-// same tells whether all that is stored is what the fold has come to, and the
-// row says so, or nothing.
-func same(stored admin.StoredAccount, there bool, sum admin.Sum, facts admin.Facts) bool {
-	return there && stored.Position == sum.Position && stored.Digest == sum.Digest &&
-		(stored.Recorded.Messages == 0 || stored.Recorded == sum) && (stored.Erased || stored.Facts == facts)
-}
-
-// note has rows that say nothing of what went into them say it, where they are
-// right.
-func (v *Verifier) note(ctx context.Context, right map[events.UUID]admin.Sum, h admin.StoredAccounts) error {
-	silent := map[events.UUID]admin.Sum{}
-	for id, sum := range right {
-		if h.Accounts[id].Recorded.Messages == 0 {
-			silent[id] = sum
-		}
-	}
-	if len(silent) == 0 {
-		return nil
-	}
-	return v.noteSums(ctx, silent)
-}
-
-// noteSums writes only where [Target.Check] does not refuse the stream, which is
-// asked after it was read.
-func (v *Verifier) noteSums(ctx context.Context, silent map[events.UUID]admin.Sum) error {
-	err := v.Check(ctx)
-	if IsRefusal(err) {
-		return nil
-	}
-	if err == nil {
-		_, err = admin.RecordSums(ctx, v.Pool, silent)
-	}
-	return err
 }

@@ -1,0 +1,75 @@
+package acts
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"accountexport/events"
+	"accountexport/readmodel/admin"
+)
+
+// Sample verifies n accounts at random, drawn from the read model and from the
+// stream in turn, and their tiers; all where there are not so many.
+func (v *Verifier) Sample(ctx context.Context, n int) error {
+	total := 0
+	few := errors.New("enough")
+	err := admin.EachAccount(ctx, v.Pool, func(events.UUID) error {
+		if total++; total > n {
+			return few
+		}
+		return nil
+	})
+	if err == nil {
+		return v.All(ctx)
+	}
+	if !errors.Is(err, few) {
+		return err
+	}
+	drawn := map[events.UUID]bool{}
+	for tries := 0; len(drawn) < n && tries < 20*n; tries++ {
+		id, found, err := v.draw(ctx, tries)
+		if err != nil {
+			return err
+		}
+		if found {
+			drawn[id] = true
+		}
+	}
+	ids := make([]events.UUID, 0, len(drawn))
+	for id := range drawn {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, compareIDs)
+	info, err := v.Stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if info.Messages < uint64(len(ids))*messagesAnAccount {
+		if err := v.pass(ctx, ids, nil); err != nil {
+			return err
+		}
+	} else {
+		for _, id := range ids {
+			out, err := v.VerifyTwice(ctx, id)
+			if err == nil {
+				err = v.tell(out)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if err := v.tiers(ctx, false); err != nil {
+		return err
+	}
+	return v.looked()
+}
+
+// draw draws an account, from the read model or from the stream.
+func (t Target) draw(ctx context.Context, turn int) (id events.UUID, found bool, err error) {
+	if turn%2 == 0 {
+		return admin.RandomAccount(ctx, t.Pool)
+	}
+	return t.Stream.RandomAccount(ctx)
+}
