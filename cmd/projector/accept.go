@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,6 @@ import (
 )
 
 func (p *program) accept() *cobra.Command {
-	var yes, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "accept [--yes] [--json]",
 		Short: "Let the live generation go on with a stream that `run` refuses, where that is sound",
@@ -26,34 +26,25 @@ func (p *program) accept() *cobra.Command {
 			"anew, also where it was accepted for another reason.\n\n" +
 			"A stream that ends before the checkpoint is not accepted: positions that clients know would be given out again. Nor is\n" +
 			"another number of partitions, which a rebuild takes on without a loss.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			on, done, err := p.target(ctx)
-			if err != nil {
-				return err
-			}
-			defer done()
-			out, found := p.out, []string{}
-			if asJSON {
-				out = p.err
-			}
-			a := &acts.Acceptor{Target: on, Yes: yes, OnAccepted: func(it acts.Acceptance) error { return sayAccepted(out, it) },
+		RunE: p.onTarget(func(ctx context.Context, on acts.Target) error {
+			out, found := p.notes(), []string{}
+			a := &acts.Acceptor{Target: on, Yes: p.yes, OnAccepted: func(it acts.Acceptance) error { return printAccepted(out, it) },
 				OnFound: func(it acts.Acceptance) error {
-					found = append(found, acceptedWords(it))
-					return sayAcceptance(out, it)
+					found = append(found, acceptanceName(it))
+					return printAcceptance(out, it)
 				}}
 			accepted, err := a.Accept(ctx)
-			if asJSON && (err == nil || len(found) > 0) {
+			if p.asJSON && (err == nil || len(found) > 0) {
 				return errors.Join(p.printJSON(acceptedLine{accepted.Generation, accepted.Stream, found, err == nil && len(found) > 0}), err)
 			}
 			if err == nil && accepted.Things == 0 {
 				_, err = fmt.Fprintf(p.out, "generation %d and stream %s belong together: there is nothing to accept\n", accepted.Generation, accepted.Stream)
 			}
 			return err
-		},
+		}),
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON, and all else on standard error")
+	p.yesFlag(cmd, "do it")
+	p.jsonFlag(cmd, jsonAndNotes)
 	return cmd
 }
 
@@ -61,11 +52,12 @@ func (p *program) accept() *cobra.Command {
 type acceptedLine struct {
 	Generation int64    `json:"generation"`
 	Stream     string   `json:"stream"`
-	Found      []string `json:"found"`    // that `run` refuses: missing, loss, stream, erasures
-	Accepted   bool     `json:"accepted"` // with --yes, where there is any
+	Found      []string `json:"found"`    // what `run` refuses: missing, loss, stream, erasures
+	Accepted   bool     `json:"accepted"` // with --yes, where anything was found
 }
 
-func acceptedWords(it acts.Acceptance) string {
+// acceptanceName names a kind of acceptance in JSON.
+func acceptanceName(it acts.Acceptance) string {
 	switch it.What {
 	case acts.AcceptMissing:
 		return "missing"
@@ -77,12 +69,12 @@ func acceptedWords(it acts.Acceptance) string {
 	return "erasures"
 }
 
-// sayAcceptance says what accepting gives up.
-func sayAcceptance(out io.Writer, it acts.Acceptance) error {
+// printAcceptance says what is found, and what accepting it gives up.
+func printAcceptance(out io.Writer, it acts.Acceptance) error {
 	number, info := it.Generation.Number, it.Info
 	switch it.What {
 	case acts.AcceptMissing:
-		sayLost(out, &it.Lost)
+		printLost(out, &it.Lost)
 		unread := "all of them were folded before they went missing, and nothing is lost to the documents"
 		if it.Unread > 0 {
 			unread = fmt.Sprintf("%d of them at most were never read, and what they changed is missing there", it.Unread)
@@ -98,15 +90,15 @@ func sayAcceptance(out io.Writer, it acts.Acceptance) error {
 		fmt.Fprintf(out, "Stream %s, created %s, holds the same messages at the same positions as stream %s, created %s, did: all of %d accounts\n"+
 			"fold to what is stored. Accepting gives up nothing.\n", info.Name, info.Created.UTC(), it.Generation.Stream.Name, it.Generation.Stream.Created.UTC(), it.Compared)
 	case acts.AcceptErasures:
-		sayUnfinished(out, info.Name, it.Erasures)
-		sayServed(out, it.Served)
+		printUnfinished(out, info.Name, it.Erasures)
+		printServed(out, it.Served)
 		fmt.Fprintf(out, "Accepting erases them anew: the same event is published where it lacks, and what else stream and tables hold of them is removed.\n")
 	}
 	return nil
 }
 
-// sayAccepted says that it was accepted.
-func sayAccepted(out io.Writer, it acts.Acceptance) (err error) {
+// printAccepted says that it was accepted.
+func printAccepted(out io.Writer, it acts.Acceptance) (err error) {
 	number := it.Generation.Number
 	switch it.What {
 	case acts.AcceptMissing:
@@ -116,7 +108,7 @@ func sayAccepted(out io.Writer, it acts.Acceptance) (err error) {
 	case acts.AcceptStream:
 		_, err = fmt.Fprintf(out, "accepted: generation %d goes on with stream %s\n", number, it.Info.Name)
 	case acts.AcceptErasures:
-		sayReplayed(out, len(it.Erasures), it.Info.Name)
+		printReplayed(out, len(it.Erasures), it.Info.Name)
 	}
 	return err
 }

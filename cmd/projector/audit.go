@@ -10,18 +10,19 @@ import (
 	"accountexport/internal/acts"
 )
 
-// auditLook is more than looking at one account takes at the least pace that
-// is sensible.
-const auditLook = 24 * time.Hour
+// auditTimeout bounds the audit of one account. It is longer than that takes at the
+// lowest sensible rate.
+const auditTimeout = 24 * time.Hour
 
-// audit holds accounts, drawn at random, against the stream, slowly and for
-// ever. Errors pass: the servers are away, and readiness tells so.
+// audit compares accounts, drawn at random, with the stream, slowly and until ctx
+// ends. A difference is logged and counted. Errors are not: they mean that the servers
+// cannot be reached, which readiness says, and the audit goes on later.
 func audit(ctx context.Context, on acts.Target, messages, bytes int, differences prometheus.Counter, log *slog.Logger) {
 	if messages <= 0 {
 		return
 	}
 	a := &acts.Auditor{Verifier: acts.Verifier{Target: on, Limit: acts.NewReadLimit(messages, bytes)}}
-	runPeriodically(ctx, time.Millisecond, auditLook, func(ctx context.Context) error {
+	runPeriodically(ctx, time.Millisecond, auditTimeout, func(ctx context.Context) error {
 		f, err := a.Next(ctx)
 		if f != nil {
 			differences.Inc()

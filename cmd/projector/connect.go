@@ -16,13 +16,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"accountexport/internal/acts"
 	"accountexport/internal/stream"
 	"accountexport/projections/engine"
 	"accountexport/readmodel/connect"
 )
 
-// connectTimeout is how long commands wait for NATS; `run` waits for ever.
+// connectTimeout is how long commands wait for NATS. `projector run` waits without
+// a limit.
 const connectTimeout = 20 * time.Second
 
 // connectStream connects to JetStream.
@@ -30,9 +30,8 @@ func (p *program) connectStream(ctx context.Context, log *slog.Logger) (*stream.
 	return p.connectWithin(ctx, log, connectTimeout)
 }
 
-// connectReader connects to JetStream, and fails where what reading takes is not
-// there and waiting does not mend it. What else keeps the stream from being read
-// is told by who reads.
+// connectReader connects to JetStream, and fails where reading is impossible and
+// waiting would not help, see [program.checkReadable].
 func (p *program) connectReader(ctx context.Context, log *slog.Logger) (*stream.Client, error) {
 	client, err := p.connectStream(ctx, log)
 	if err == nil {
@@ -41,6 +40,9 @@ func (p *program) connectReader(ctx context.Context, log *slog.Logger) (*stream.
 	return client, err
 }
 
+// checkReadable closes the connection and fails where its user lacks a permission
+// that reading takes, or the server cannot read for it. Other reasons may pass, and
+// come up when the stream is read.
 func (p *program) checkReadable(ctx context.Context, client *stream.Client) error {
 	if err := client.CanRead(ctx); errors.Is(err, stream.ErrPermission) || errors.Is(err, stream.ErrNoReader) {
 		client.Close()
@@ -49,8 +51,9 @@ func (p *program) checkReadable(ctx context.Context, client *stream.Client) erro
 	return nil
 }
 
-func (p *program) connectWithin(ctx context.Context, log *slog.Logger, patience time.Duration) (*stream.Client, error) {
-	return stream.Connect(ctx, stream.Config{ConnectTimeout: patience,
+// connectWithin connects to JetStream within a time limit; 0 is none.
+func (p *program) connectWithin(ctx context.Context, log *slog.Logger, limit time.Duration) (*stream.Client, error) {
+	return stream.Connect(ctx, stream.Config{ConnectTimeout: limit,
 		URL: string(p.cfg.NATSURL), Stream: string(p.cfg.Stream), Name: "accountexport " + p.command,
 		Creds: string(p.cfg.NATSCreds), NKey: string(p.cfg.NATSNKey), User: string(p.cfg.NATSUser), Password: string(p.cfg.NATSPassword),
 		Token: string(p.cfg.NATSToken), CA: string(p.cfg.NATSCA), Cert: string(p.cfg.NATSCert), Key: string(p.cfg.NATSKey),
@@ -58,26 +61,10 @@ func (p *program) connectWithin(ctx context.Context, log *slog.Logger, patience 
 		PrefetchBytes: min(16<<20, int(p.cfg.MemoryLimit)/32), Logger: log})
 }
 
-// target connects to both, and gives what ends the connections.
-func (p *program) target(ctx context.Context) (on acts.Target, done func(), err error) {
-	client, err := p.connectReader(ctx, p.cfg.Logger(p.err))
-	if err != nil {
-		return on, nil, err
-	}
-	pool, err := p.connectDatabase(ctx)
-	if err != nil {
-		client.Close()
-		return on, nil, err
-	}
-	return acts.NewTarget(client, pool), func() {
-		pool.Close()
-		client.Close()
-	}, nil
-}
-
-// connectDatabase opens a pool for what needs no session of its own; it connects
-// when first used. Where the database can be reached and what is in between does
-// not go with the settings, the error is [connect.ErrMisconfigured].
+// connectDatabase opens a pool for commands that need no session of their own. The
+// pool connects when it is first used. Where the database can be reached, and the
+// pooler or server in between does not work with these settings, the error is
+// [connect.ErrMisconfigured].
 func (p *program) connectDatabase(ctx context.Context) (*pgxpool.Pool, error) {
 	db, err := p.connect(ctx, connect.Inspecting)
 	if err != nil {
@@ -86,7 +73,8 @@ func (p *program) connectDatabase(ctx context.Context) (*pgxpool.Pool, error) {
 	return db.pool, nil
 }
 
-// connect does the same for more than looking.
+// connect is connectDatabase for any purpose. For writing, the database also has to
+// accept writes, and the pool is as large as there is room for.
 func (p *program) connect(ctx context.Context, purpose connect.Purpose) (*database, error) {
 	db, err := p.database("accountexport projector", purpose)
 	if err != nil {
@@ -107,44 +95,44 @@ func (p *program) connect(ctx context.Context, purpose connect.Purpose) (*databa
 	return db, db.open(ctx)
 }
 
-// database is how the program comes to it.
+// database is how this program connects to the database.
 type database struct {
-	cfg  *pgxpool.Config
-	told bool // how many connections the pool has at most
-	link *connect.Connector
-	pool *pgxpool.Pool // once it was opened
+	cfg      *pgxpool.Config
+	explicit bool // whether DATABASE_URL sets the size of the pool
+	link     *connect.Connector
+	pool     *pgxpool.Pool // nil until open or claim
 }
 
-// database has the server know the connections by the name.
+// database reads the settings. The server lists the connections under the name.
 func (p *program) database(name string, purpose connect.Purpose) (*database, error) {
 	cfg, err := pgxpool.ParseConfig(string(p.cfg.DatabaseURL))
 	if err != nil {
-		return nil, errors.New("DATABASE_URL is not right") // as the settings have found it to be
+		return nil, errors.New("DATABASE_URL is not right") // never happens: the settings were judged before
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = name
-	told := strings.Contains(string(p.cfg.DatabaseURL), "pool_max_conns")
-	if !told {
-		cfg.MaxConns = int32(2*p.lanes() + 4) // a lane commits and loads; audit, metrics and refolding want some
+	explicit := strings.Contains(string(p.cfg.DatabaseURL), "pool_max_conns")
+	if !explicit {
+		cfg.MaxConns = int32(2*p.lanes() + 4) // each lane commits and loads; the rest is for audit, metrics and refolding
 	}
-	// A connection that has fallen silent is not waited on for ever.
+	// A connection whose peer has gone silent is noticed, and replaced.
 	cfg.PingTimeout = 2 * time.Second
 	cfg.ConnConfig.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
-	db := &database{cfg: cfg, told: told, link: &connect.Connector{Purpose: purpose, Pool: cfg.ConnConfig}}
+	db := &database{cfg: cfg, explicit: explicit, link: &connect.Connector{Purpose: purpose, Pool: cfg.ConnConfig}}
 	cfg.AfterConnect = db.link.AfterConnect
 	if p.cfg.DatabaseDirect != "" {
-		past, err := pgxpool.ParseConfig(string(p.cfg.DatabaseDirect))
+		direct, err := pgxpool.ParseConfig(string(p.cfg.DatabaseDirect))
 		if err != nil {
 			return nil, errors.New("DATABASE_DIRECT_URL is not right")
 		}
-		db.link.Direct = past.ConnConfig
+		db.link.Direct = direct.ConnConfig
 		db.link.Direct.RuntimeParams["application_name"] = name
 		db.link.Direct.DialFunc = cfg.ConnConfig.DialFunc
 	}
 	return db, nil
 }
 
-// open opens the pool.
+// open opens the pool in the size that the settings ask for.
 func (db *database) open(ctx context.Context) (err error) {
 	if db.pool, err = pgxpool.NewWithConfig(ctx, db.cfg); err != nil {
 		return fmt.Errorf("database: %w", err)
@@ -152,17 +140,18 @@ func (db *database) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// claim opens the pool with as many connections as there is room for.
+// claim opens the pool with as many connections as the server has room for.
 func (db *database) claim(ctx context.Context, c connect.PoolSizing, log *slog.Logger) (err error) {
-	c.Max, c.Explicit = int(db.cfg.MaxConns), db.told
+	c.Max, c.Explicit = int(db.cfg.MaxConns), db.explicit
 	if db.pool, err = db.link.OpenPool(ctx, db.cfg, c, log); err != nil && !errors.Is(err, connect.ErrMisconfigured) {
 		err = fmt.Errorf("database: %w", err)
 	}
 	return err
 }
 
-// check is [connect.ErrMisconfigured] where the database cannot be used so, and another
-// error where it cannot be reached.
+// check asks the database whether it can be used with these settings. The error is
+// [connect.ErrMisconfigured] where it cannot, and another one where the database
+// cannot be reached.
 func (db *database) check(ctx context.Context, log *slog.Logger) (found connect.ConnectionInfo, err error) {
 	if found, err = db.link.Check(ctx); err == nil {
 		db.link.WarnUncertain(log, found)
@@ -170,7 +159,7 @@ func (db *database) check(ctx context.Context, log *slog.Logger) (found connect.
 	return found, err
 }
 
-// await does so once the database is there.
+// await is check, and waits until the database can be reached.
 func (db *database) await(ctx context.Context, log *slog.Logger) error {
 	found, err := db.link.CheckUntilReachable(ctx)
 	if err == nil {
@@ -179,7 +168,7 @@ func (db *database) await(ctx context.Context, log *slog.Logger) error {
 	return err
 }
 
-// direct is how to connect for a session.
+// direct is how to connect where a session of its own is needed, past a pooler.
 func (db *database) direct() *pgx.ConnConfig {
 	if db.link.Direct != nil {
 		return db.link.Direct
@@ -187,25 +176,27 @@ func (db *database) direct() *pgx.ConnConfig {
 	return db.link.Pool
 }
 
-// bound keeps the process within MEMORY_LIMIT: the collector works harder when
-// what the runtime counts comes near it. What it does not count, the program's
-// own pages above all, has the rest. A lower GOMEMLIMIT stays.
-func (p *program) bound() {
+// limitMemory keeps the process within MEMORY_LIMIT: the garbage collector works
+// harder when the memory that the Go runtime counts comes near the limit. A tenth
+// and 16 MiB are left for what the runtime does not count, above all the pages of
+// the program itself. A lower GOMEMLIMIT is kept.
+func (p *program) limitMemory() {
 	debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), int64(p.cfg.MemoryLimit)/10*9-16<<20))
 }
 
-// batch is the bound of a batch in each of so many lanes.
+// batch bounds a batch in each of the lanes, which share BATCH_BYTES.
 func (p *program) batch(lanes int) engine.Bound {
 	return engine.Bound{Events: int(p.cfg.BatchEvents), Bytes: int(p.cfg.BatchBytes) / lanes}
 }
 
-// read is the bound of one read, of which five are held where the database is
-// slow: read, handed over, two waiting for a lane, and one being folded.
+// read bounds one read of the stream. Where the database is slow, five reads are in
+// memory: one being read, one handed over, two waiting for a lane, one being folded.
 func (p *program) read() engine.Bound {
 	return engine.Bound{Events: 4096, Bytes: min(4<<20, int(p.cfg.MemoryLimit)/128)}
 }
 
-// lanes follows the cores where it is not set: PostgreSQL and NATS want some.
+// lanes is LANES, or else half the number of cores: the others are for PostgreSQL
+// and NATS.
 func (p *program) lanes() int {
 	if p.cfg.Lanes > 0 {
 		return int(p.cfg.Lanes)
@@ -213,8 +204,8 @@ func (p *program) lanes() int {
 	return max(1, runtime.NumCPU()/2)
 }
 
-// replicaName names this run of the program, and no other one, in ASCII: the
-// server's list of connections has no other characters.
+// replicaName is a name for this run of the program that no other run has. It is in
+// ASCII, since PostgreSQL's application_name has no other characters.
 func replicaName() string {
 	host, err := os.Hostname()
 	if err != nil {

@@ -1,41 +1,40 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"time"
 
 	"accountexport/internal/acts"
 )
 
-func question(e *acts.Eraser) string {
-	return fmt.Sprintf("Account %s goes from stream %s and from the read model, for ever: %d messages, %d rows.", e.Account, e.Stream.Stream(),
-		e.Messages, e.Rows.Rows)
-}
-
-func printPlan(out io.Writer, p *acts.Plan, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(out).Encode(p)
+// printPlan says what an erasure would do.
+func (p *program) printPlan(plan *acts.Plan) error {
+	if p.asJSON {
+		return p.printJSON(plan)
 	}
-	if p.Erased > 0 {
-		fmt.Fprintf(out, "account %s is erased already, at position %d\n", p.Account, p.Erased)
+	out := p.out
+	if plan.Erased > 0 {
+		fmt.Fprintf(out, "account %s is erased already, at position %d\n", plan.Account, plan.Erased)
 	} else {
-		fmt.Fprintf(out, "would publish that account %s is erased, and wait until that is projected\n", p.Account)
+		fmt.Fprintf(out, "would publish that account %s is erased, and wait until that is projected\n", plan.Account)
 	}
-	fmt.Fprintf(out, "would remove %d messages of the account and %d on mistyped subjects from stream %s, and %d rows\n", p.Messages, p.Strays, p.Stream, p.Rows)
-	for _, name := range p.Purged {
+	fmt.Fprintf(out, "would remove %d messages of the account and %d on mistyped subjects from stream %s, and %d rows\n", plan.Messages, plan.Strays,
+		plan.Stream, plan.Rows)
+	for _, name := range plan.Purged {
 		fmt.Fprintf(out, "would remove its messages from stream %s, a copy\n", name)
 	}
-	for _, name := range p.Kept {
+	for _, name := range plan.Kept {
 		fmt.Fprintf(out, "would leave stream %s as it is, a copy: --purge-copies names those that are not to keep its messages\n", name)
 	}
 	_, err := fmt.Fprintln(out, "nothing was changed")
 	return err
 }
 
-func printReceipt(out io.Writer, r *acts.Receipt, asJSON bool) error {
-	if asJSON {
+// printReceipt prints the receipt of an erasure: with --json to the byte, since the
+// ledger of erasures holds the digest of these bytes.
+func (p *program) printReceipt(r *acts.Receipt) error {
+	out := p.out
+	if p.asJSON {
 		b, err := r.JSON()
 		if err == nil {
 			_, err = out.Write(b)

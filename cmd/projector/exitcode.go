@@ -12,8 +12,9 @@ import (
 	"accountexport/readmodel/connect"
 )
 
-// refusals are the errors that only a person can end, each with an exit status
-// of its own, for whoever restarts the program to tell apart.
+// refusals are the errors that restarting does not help against, since a person has to
+// decide: each has an exit status of its own, so that a service manager can tell them
+// apart and does not restart the program.
 var refusals = []struct {
 	err  error
 	code int
@@ -42,7 +43,7 @@ func exitCode(err error) int {
 	return cli.ExitFailure
 }
 
-// exitCodes describes them all.
+// exitCodes describes every exit status, for the help.
 func exitCodes() string {
 	var b strings.Builder
 	b.WriteString("Exit status:\n  0   done, or asked to end\n  1   failed\n  2   called wrongly, or settings that cannot be used: nothing was done;\n      with a dump of goroutines: ended by Go itself, or by SIGQUIT\n" +

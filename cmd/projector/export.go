@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
+	"accountexport/internal/stream"
 	"accountexport/projections"
 )
 
@@ -21,18 +23,12 @@ func (p *program) export() *cobra.Command {
 		Long: "Folds the account's own messages, and its tier's, from the stream. The database is not asked.\n" +
 			"The document goes to standard output; where there is none, the reason goes to standard error, with exit status 1.",
 		Annotations: map[string]string{streamOnly: "yes"},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
+		RunE: p.onStream(func(ctx context.Context, client *stream.Client) error {
+			d, found, err := acts.DocumentAsOf(ctx, client, account, at)
 			if err != nil {
 				return err
 			}
-			defer client.Close()
-			d, heard, err := acts.DocumentAsOf(ctx, client, account, at)
-			if err != nil {
-				return err
-			}
-			if !heard {
+			if !found {
 				return fmt.Errorf("account %s was never heard of on stream %s%s", account, p.cfg.Stream, at)
 			}
 			switch d.State {
@@ -43,7 +39,7 @@ func (p *program) export() *cobra.Command {
 			}
 			_, err = fmt.Fprintf(cli.Exact(p.out), "%s\n", d.Body)
 			return err
-		},
+		}),
 	}
 	cli.Flag(cmd.Flags(), &at, "at", asOfKind(), "as it was at a POSITION of the stream, or at a TIME (RFC 3339) by the stream's own timestamps")
 	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")

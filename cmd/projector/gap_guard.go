@@ -13,28 +13,30 @@ import (
 	"accountexport/readmodel"
 )
 
-// gapGuard looks for gaps whenever another number of messages is missing than at
-// the last look.
+// gapGuard refuses a stream of which messages are missing that nobody removed. It
+// asks the database only when the number of missing messages has changed since it was
+// found to be explained.
 type gapGuard struct {
 	acts.Gaps
 	log *slog.Logger
 
-	mu      sync.Mutex
-	created time.Time // of the stream that was looked at
-	fine    uint64    // so many were missing there, and all was well
-	lost    int       // so many it says itself it has lost, and they are accounted for
+	mu      sync.Mutex // guards the fields below; guard holds it while it asks the servers, for gapCheckTimeout at most
+	created time.Time  // of the stream that was found in order; zero for none
+	missing uint64     // how many messages were missing of it then
+	lost    int        // how many of them the server itself reported as lost
 }
 
-// forget has the next look be made whatever the stream is missing: the database
-// may be another one, or have lost what it knew.
+// forget makes the next guard ask again, however many messages are missing: the
+// database may be another one, or have lost what it had on record. The engine calls
+// it between two runs, when no guard is under way, so it does not wait.
 func (g *gapGuard) forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.created = time.Time{}
 }
 
-// resetOnRestart is an observer that has what is believed of the database forgotten when the
-// projector begins again.
+// resetOnRestart is an observer that forgets what was known of the database when the
+// projector restarts.
 type resetOnRestart struct {
 	engine.Observer
 	forget func()
@@ -46,17 +48,20 @@ func (o resetOnRestart) Restarted(reason string) {
 	o.Observer.Restarted(reason)
 }
 
-// lookWithin bounds a look; where it takes longer, the servers are away, which
-// readiness tells, and the next look is made.
-const lookWithin = 10 * time.Second
+// gapCheckTimeout bounds one check. Where it takes longer, the servers do not answer,
+// which readiness says, and the check is made again.
+const gapCheckTimeout = 10 * time.Second
 
+// guard is nil where no message is missing that nobody removed. A stream that was not
+// checked before is not folded until it could be; of one that was in order, a failed
+// check is logged, and folding goes on.
 func (g *gapGuard) guard(ctx context.Context, info engine.StreamInfo) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.created.Equal(info.Created) && info.Missing() == g.fine && len(info.Lost) == g.lost {
+	if g.created.Equal(info.Created) && info.Missing() == g.missing && len(info.Lost) == g.lost {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	ctx, cancel := context.WithTimeout(ctx, gapCheckTimeout)
 	defer cancel()
 	l, err := g.Detect(ctx, info)
 	if errors.Is(err, readmodel.ErrNotFound) {
@@ -68,7 +73,7 @@ func (g *gapGuard) guard(ctx context.Context, info engine.StreamInfo) error {
 		return err
 	}
 	if err != nil {
-		if !g.created.Equal(info.Created) { // nothing is known of it, so nothing is folded
+		if !g.created.Equal(info.Created) { // this stream was never in order
 			return fmt.Errorf("%w: what the stream is missing: %w", engine.ErrUnverified, err)
 		}
 		g.log.Warn("what the stream is missing is not looked at yet", "error", err)
@@ -77,6 +82,6 @@ func (g *gapGuard) guard(ctx context.Context, info engine.StreamInfo) error {
 	if err := l.Err(); err != nil {
 		return err
 	}
-	g.created, g.fine, g.lost = l.Info.Created, l.Info.Missing(), len(info.Lost)
+	g.created, g.missing, g.lost = l.Info.Created, l.Info.Missing(), len(info.Lost)
 	return nil
 }

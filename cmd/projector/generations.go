@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"text/tabwriter"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"accountexport/internal/cli"
@@ -13,9 +15,8 @@ import (
 )
 
 func (p *program) generations() *cobra.Command {
-	cmd := &cobra.Command{Use: "generations", Short: "See the generations, and drop those that are not needed"}
-	cmd.AddCommand(p.generationsList(), p.generationsDrop())
-	return cmd
+	return group("generations", "See the generations, and drop those that are not needed",
+		p.generationsList(), p.generationsDrop())
 }
 
 // generationLine is a generation as JSON.
@@ -31,26 +32,20 @@ type generationLine struct {
 }
 
 func (p *program) generationsList() *cobra.Command {
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list [--json]",
 		Short: "List the generations",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			pool, err := p.connectDatabase(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer pool.Close()
-			all, err := readmodel.Generations(cmd.Context(), pool)
+		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
+			all, err := readmodel.Generations(ctx, pool)
 			if err != nil {
 				return err
 			}
 			w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
-			if !asJSON {
+			if !p.asJSON {
 				fmt.Fprintln(w, "GENERATION\tSTATE\tVERSION\tPOSITION\tSTARTED\tFINISHED\tSTREAM\tFORMAT")
 			}
 			for _, g := range all {
-				position, err := readmodel.LowestPosition(cmd.Context(), pool, g.Number)
+				position, err := readmodel.LowestPosition(ctx, pool, g.Number)
 				if err != nil {
 					return err
 				}
@@ -60,7 +55,7 @@ func (p *program) generationsList() *cobra.Command {
 					l.FinishedAt = new(g.Finished.UTC())
 					finished = l.FinishedAt.Format(time.RFC3339)
 				}
-				if asJSON {
+				if p.asJSON {
 					if err := p.printJSON(l); err != nil {
 						return err
 					}
@@ -70,9 +65,9 @@ func (p *program) generationsList() *cobra.Command {
 					l.StartedAt.Format(time.RFC3339), finished, cli.Printable(l.Stream), l.Format)
 			}
 			return w.Flush()
-		},
+		}),
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON line for each generation")
+	p.jsonFlag(cmd, "print a JSON line for each generation")
 	return cmd
 }
 
@@ -82,38 +77,28 @@ type droppedLine struct {
 }
 
 func (p *program) generationsDrop() *cobra.Command {
-	var drop int64
-	var yes, asJSON bool
+	var number int64
 	cmd := &cobra.Command{
 		Use:   "drop GENERATION [--yes] [--json]",
 		Short: "Drop a generation that is not live, with its tables",
 		Long: "There is no way back to it by `projector rollback` then. On a terminal it asks first; elsewhere it goes on unasked. A\n" +
 			"generation that is being built is given up.",
-		Args: cli.Arg(&drop, generationKind()),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			pool, err := p.connectDatabase(ctx)
-			if err != nil {
-				return err
-			}
-			defer pool.Close()
-			if g, err := readmodel.FindGeneration(ctx, pool, drop); err == nil && !yes {
-				err := p.confirmer(cmd)(ctx, fmt.Sprintf("Generation %d, %s, goes with its tables, and nothing can be rolled back to it.", drop, g.State))
+		Args: cli.Arg(&number, generationKind()),
+		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
+			// Of a generation that is not there nothing is asked: Drop refuses it.
+			if g, err := readmodel.FindGeneration(ctx, pool, number); err == nil {
+				err := p.confirm(ctx, fmt.Sprintf("Generation %d, %s, goes with its tables, and nothing can be rolled back to it.", number, g.State))
 				if err != nil {
 					return err
 				}
 			}
-			if err := admin.Drop(ctx, pool, drop); err != nil {
+			if err := admin.Drop(ctx, pool, number); err != nil {
 				return err
 			}
-			if asJSON {
-				return p.printJSON(droppedLine{drop})
-			}
-			_, err = fmt.Fprintf(p.out, "generation %d is dropped\n", drop)
-			return err
-		},
+			return p.result(droppedLine{number}, "generation %d is dropped\n", number)
+		}),
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	p.yesFlag(cmd, yesDoNotAsk)
+	p.jsonFlag(cmd, jsonResult)
 	return cmd
 }

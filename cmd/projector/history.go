@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -10,34 +11,28 @@ import (
 	"accountexport/events"
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
+	"accountexport/internal/stream"
 	"accountexport/projections"
 )
 
 func (p *program) history() *cobra.Command {
 	var account events.UUID
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "history --account ID [--json]",
 		Short: "List an account's messages and, field by field, what each of them changed",
 		Long: "Reads the account's messages from the stream; the database is not asked. Values are shown: they are the user's\n" +
 			"own data, and may hold secrets.",
 		Annotations: map[string]string{streamOnly: "yes"},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			heard, err := acts.History(ctx, client, account, func(e projections.HistoryEntry) error { return p.printEntry(e, asJSON) })
-			if err == nil && !heard {
+		RunE: p.onStream(func(ctx context.Context, client *stream.Client) error {
+			found, err := acts.History(ctx, client, account, p.printEntry)
+			if err == nil && !found {
 				return fmt.Errorf("stream %s holds no message of account %s: it was never heard of there, or its messages are gone "+
 					"(`projector verify --account %[2]s` tells whether the read model has it)", p.cfg.Stream, account)
 			}
 			return err
-		},
+		}),
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON line for each message")
+	p.jsonFlag(cmd, "print a JSON line for each message")
 	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
 	return cmd
 }
@@ -46,26 +41,28 @@ func (p *program) history() *cobra.Command {
 type entryLine struct {
 	Position uint64       `json:"position"`
 	Time     time.Time    `json:"time"` // the stream's own timestamp
-	Type     string       `json:"type"` // empty where it could not be read
+	Type     string       `json:"type"` // empty where the message could not be read
 	Outcome  string       `json:"outcome"`
-	Reason   string       `json:"reason"` // where it is parked
+	Reason   string       `json:"reason"` // why it is parked; empty where it is not
 	Changes  []changeLine `json:"changes"`
 }
 
 type changeLine struct {
 	Entity string          `json:"entity"`
-	ID     string          `json:"id"` // where there are several
+	ID     string          `json:"id"` // of the entity, where an account has several of them
 	Field  string          `json:"field"`
-	From   json.RawMessage `json:"from"` // null: nothing
+	From   json.RawMessage `json:"from"` // null where there was no value
 	To     json.RawMessage `json:"to"`
 }
 
-func (p *program) printEntry(e projections.HistoryEntry, asJSON bool) error {
+// printEntry prints what one message changed: its own line, and a line for each
+// field.
+func (p *program) printEntry(e projections.HistoryEntry) error {
 	l := entryLine{Position: e.Position, Time: e.Time.UTC(), Type: e.Type, Outcome: e.Outcome.String(), Changes: []changeLine{}}
 	if e.Reason != nil {
 		l.Reason = e.Reason.Error()
 	}
-	if asJSON {
+	if p.asJSON {
 		for _, c := range e.Changes {
 			l.Changes = append(l.Changes, changeLine{c.Entity, c.ID, c.Field, c.From, c.To})
 		}
@@ -94,6 +91,7 @@ func (p *program) printEntry(e projections.HistoryEntry, asJSON bool) error {
 	return nil
 }
 
+// orNothing is a dash for a value that is not there.
 func orNothing(v []byte) string {
 	if v == nil {
 		return "–"

@@ -11,13 +11,13 @@ import (
 	"accountexport/internal/cli"
 )
 
-// The kinds of values that commands take.
-
+// accountKind is the id of an account.
 func accountKind() cli.Kind[events.UUID] {
 	return cli.Kind[events.UUID]{Name: "ID", Right: "the UUID of an account, such as 3c90c3cc-0d44-4b50-8888-8dd25736052a",
 		Parse: events.ParseUUID}
 }
 
+// positionKind is a position of the stream, which begin at 1.
 func positionKind() cli.Kind[uint64] {
 	return cli.Kind[uint64]{Name: "POSITION", Right: "a position of the stream, such as 1234", Parse: func(s string) (uint64, error) {
 		n, err := strconv.ParseUint(s, 10, 63)
@@ -28,6 +28,7 @@ func positionKind() cli.Kind[uint64] {
 	}}
 }
 
+// generationKind is the number of a generation.
 func generationKind() cli.Kind[int64] {
 	return cli.Kind[int64]{Name: "GENERATION", Right: "the number of a generation, such as 1, see `projector generations list`",
 		Parse: func(s string) (int64, error) {
@@ -36,7 +37,7 @@ func generationKind() cli.Kind[int64] {
 		}}
 }
 
-// asOfKind is a position, or a time by the stream's own timestamps.
+// asOfKind is a position, or a time by the timestamps of the stream.
 func asOfKind() cli.Kind[acts.AsOf] {
 	return cli.Kind[acts.AsOf]{Name: "POSITION|TIME", Right: "a position of the stream, such as 1234, or a time, such as 2026-03-25T07:11:48Z",
 		Parse: func(s string) (acts.AsOf, error) {
@@ -48,7 +49,7 @@ func asOfKind() cli.Kind[acts.AsOf] {
 		}}
 }
 
-// durationKind is a duration of at least so long.
+// durationKind is a duration that is not below the least.
 func durationKind(least time.Duration) cli.Kind[time.Duration] {
 	return cli.Kind[time.Duration]{Name: "DURATION", Right: fmt.Sprintf("a duration of at least %v, such as 5s", least), Parse: func(s string) (time.Duration, error) {
 		d, err := time.ParseDuration(s)
@@ -59,7 +60,7 @@ func durationKind(least time.Duration) cli.Kind[time.Duration] {
 	}}
 }
 
-// maybe is a kind of values that are nil where none is given.
+// maybe makes a kind optional: the value is nil where the flag is not given.
 func maybe[T any](kind cli.Kind[T]) cli.Kind[*T] {
 	return cli.Kind[*T]{Name: kind.Name, Right: kind.Right, Parse: func(s string) (*T, error) {
 		v, err := kind.Parse(s)

@@ -9,7 +9,7 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// ledgerGauges tell how the ledger of erasures is kept.
+// ledgerGauges are the metrics of the ledger of erasures.
 type ledgerGauges struct {
 	entries, age prometheus.Gauge
 }
@@ -25,7 +25,8 @@ func newLedgerGauges(reg prometheus.Registerer) *ledgerGauges {
 	return g
 }
 
-func (g *ledgerGauges) look(ctx context.Context, pool *pgxpool.Pool) error {
+// update reads the ledger. Where that fails, the gauges stay as they were.
+func (g *ledgerGauges) update(ctx context.Context, pool *pgxpool.Pool) error {
 	l, err := admin.ReadLedgerStatus(ctx, pool)
 	if err == nil {
 		g.entries.Set(float64(l.Erasures))

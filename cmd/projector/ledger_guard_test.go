@@ -27,10 +27,10 @@ func TestLedgerThatIsNotComparedFoldsNothing(t *testing.T) {
 	have := engine.StreamIdentity{Name: info.Name, Created: info.Created, Partitions: 16}
 	var result error
 	asked := 0
-	l := &ledgerGuard{ctx: t.Context(), on: acts.Target{Stream: client}, log: slog.New(slog.DiscardHandler), within: time.Millisecond}
+	l := &ledgerGuard{ctx: t.Context(), on: acts.Target{Stream: client}, log: slog.New(slog.DiscardHandler), timeout: time.Millisecond}
 	guard := func() error {
 		if l.compare == nil {
-			l.at = seenStream{client.ConnectCount(), info.Created, info.Last}
+			l.under = streamSeen{client.ConnectCount(), info.Created, info.Last}
 			l.compare = func(context.Context) error { asked++; return result }
 		}
 		return l.guard(info, have, 0, 0)

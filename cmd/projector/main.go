@@ -20,23 +20,47 @@ import (
 
 func main() { cli.Main(run, os.Interrupt, syscall.SIGTERM) }
 
-// run is the whole program. It returns the exit status: beside those of every
-// program the refusals'.
+// run is the whole program, and returns the exit status. Beside the
+// statuses that every program has there is one for each refusal, see exitcode.go.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	return commands(environ, stdout, stderr).Run(ctx, args)
 }
 
-// streamOnly marks the commands that need no database.
-const streamOnly = "stream only"
-
-// program is what the commands share.
+// program is one call of the projector: what its commands share. One call runs one
+// command, and all fields are set before that begins, so no lock guards them.
 type program struct {
-	out io.Writer
-	err io.Writer
-	cfg settings.Projector
+	in       io.Reader
+	out, err io.Writer
+	terminal bool // whether out is a terminal
+	cfg      settings.Projector
+	command  string // the command that runs, such as `projector run`
 
-	command  string // that runs, as in `projector run`
-	terminal bool   // whether out is one
+	asJSON bool // --json
+	yes    bool // --yes
+}
+
+// register adds every command to the root. A new command is a line here.
+func (p *program) register(root *cobra.Command) {
+	root.AddCommand(
+		p.accept(),
+		p.cutover(),
+		p.erase(),
+		p.erasures(),
+		p.export(),
+		p.generations(),
+		p.history(),
+		p.parked(),
+		p.pause(),
+		p.provision(),
+		p.publish(),
+		p.rebuild(),
+		p.refold(),
+		p.resume(),
+		p.rollback(),
+		p.run(),
+		p.status(),
+		p.verify(),
+	)
 }
 
 func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
@@ -47,9 +71,7 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 		Long:  "Folds the control plane's events from NATS JetStream into one export document an account, in PostgreSQL.\n\n" + exitCodes(),
 	}
 	settings.AddFlags(root.PersistentFlags(), settings.ForProjector)
-	root.AddCommand(p.provision(), p.run(), p.status(), p.parked(), p.export(), p.history(), p.publish(),
-		p.rebuild(), p.cutover(), p.rollback(), p.generations(), p.verify(), p.erase(), p.erasures(), p.refold(), p.accept(),
-		p.pause(), p.resume())
+	p.register(root)
 	return cli.New(root, cli.Options{
 		Stdout: stdout, Stderr: stderr, Code: exitCode,
 		Version: cli.Version("projector", fmt.Sprintf("projection version %d.%d", projections.VersionMajor, projections.VersionMinor)),
@@ -62,9 +84,9 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 			if cmd.Annotations[streamOnly] != "" {
 				load = settings.LoadStream
 			}
-			p.out, p.command = cmd.OutOrStdout(), cmd.CommandPath()
+			p.in, p.out, p.command = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.CommandPath()
 			if p.cfg, err = load(cmd.Flags(), environ); err == nil {
-				p.bound()
+				p.limitMemory()
 			}
 			return err
 		},

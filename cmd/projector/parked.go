@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
 	"accountexport/events"
@@ -15,32 +17,26 @@ import (
 )
 
 func (p *program) parked() *cobra.Command {
-	cmd := &cobra.Command{Use: "parked", Short: "See the messages that no fold accepts, and mend what they cost"}
-	cmd.AddCommand(p.parkedList(), p.parkedShow(), p.parkedRetry(), p.parkedDismiss(), p.parkedUndismiss())
-	return cmd
+	return group("parked", "See the messages that no fold accepts, and mend what they cost",
+		p.parkedList(), p.parkedShow(), p.parkedRetry(), p.parkedDismiss(), p.parkedUndismiss())
 }
 
 func (p *program) parkedShow() *cobra.Command {
-	var payload, found, asJSON bool
+	var payload, found bool
 	var position uint64
 	cmd := &cobra.Command{
 		Use:   "show POSITION [--found] [--payload] [--json]",
 		Short: "Show one parked message; what was found and its headers and payload only when asked for, they may hold secrets",
 		Args:  cli.Arg(&position, positionKind()),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			pool, err := p.connectDatabase(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer pool.Close()
-			m, err := admin.FindParked(cmd.Context(), pool, position)
+		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
+			m, err := admin.FindParked(ctx, pool, position)
 			if errors.Is(err, readmodel.ErrNotFound) {
 				return notParkedAt(position)
 			}
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			if p.asJSON {
 				return p.printJSON(shownMessage(m, found || payload, payload))
 			}
 			fmt.Fprintf(p.out, "position   %d\npartition  %d\nsent       %s\nsubject    %s\n", m.Position, m.Partition,
@@ -63,11 +59,11 @@ func (p *program) parkedShow() *cobra.Command {
 			}
 			_, err = fmt.Fprintf(cli.Exact(p.out), "headers\n%spayload\n%s\n", m.Headers, m.Payload)
 			return err
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&found, "found", false, "print what was found in the message where something else was wanted")
 	cmd.Flags().BoolVar(&payload, "payload", false, "print that, headers and payload")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	p.jsonFlag(cmd, "print JSON")
 	return cmd
 }
 
@@ -75,7 +71,8 @@ func notParkedAt(position uint64) error {
 	return fmt.Errorf("no message is parked at position %d; `projector parked list` shows those that are", position)
 }
 
-// shownReason masks what was found in the message, unless that is asked for.
+// shownReason is a reason as it is printed: the values found in the message are
+// masked, unless they are asked for.
 func shownReason(reason string, found bool) string {
 	if found {
 		return cli.Printable(reason)
@@ -84,8 +81,7 @@ func shownReason(reason string, found bool) string {
 }
 
 func (p *program) parkedDismiss() *cobra.Command {
-	var note string
-	return p.parkedAct(&parkedAct{
+	return p.parkedChange(&parkedChange{
 		use:   "dismiss (POSITION|FILTER|--all) --note TEXT [--yes] [--json]",
 		short: "Stop counting parked messages whose meaning was published anew",
 		long: "The messages stay on record with the note, in every generation folded from this stream, and no longer count in\n" +
@@ -93,33 +89,34 @@ func (p *program) parkedDismiss() *cobra.Command {
 			"follows from the stream alone. By POSITION a dismissal that is there gets the new note; by filters it keeps its own.\n\n" +
 			"On a terminal it asks before it dismisses more than one; elsewhere it goes on unasked. Cut off, the same call dismisses\n" +
 			"the rest.",
-		note: &note, noteUsage: `a text that says why, such as "published again at 1234"`,
-		question: func(c *acts.ParkedSelection) string {
-			return fmt.Sprintf("%d of %d parked messages no longer count.", len(c.Messages)-c.Dismissed(), c.Total)
+		noteUsage: `a text that says why, such as "published again at 1234"`,
+		question: func(s *acts.ParkedSelection) string {
+			return fmt.Sprintf("%d of %d parked messages no longer count.", len(s.Messages)-s.Dismissed(), s.Total)
 		},
-		act: func(cmd *cobra.Command, c *acts.ParkedSelection, one bool) (int, error) {
-			return c.Dismiss(cmd.Context(), note, one)
+		apply: func(ctx context.Context, s *acts.ParkedSelection, note string, byPosition bool) (int, error) {
+			return s.Dismiss(ctx, note, byPosition)
 		},
-		done: "is dismissed: it stays on record, and no longer counts", dones: "are dismissed: they stay on record, and no longer count",
-		already: func(c *acts.ParkedSelection) int { return c.Dismissed() }, were: "dismissed already",
+		one: "is dismissed: it stays on record, and no longer counts", oneUnchanged: "is dismissed: it stays on record, and no longer counts",
+		many:      "are dismissed: they stay on record, and no longer count",
+		unchanged: func(s *acts.ParkedSelection) int { return s.Dismissed() }, manyUnchanged: "dismissed already",
 	})
 }
 
 func (p *program) parkedUndismiss() *cobra.Command {
-	var note string
-	return p.parkedAct(&parkedAct{
+	return p.parkedChange(&parkedChange{
 		use:   "undismiss (POSITION|FILTER|--all) --note TEXT [--yes] [--json]",
 		short: "Have parked messages count again that were dismissed",
 		long: "The dismissal and the note stay on record, in every generation folded from this stream. On a terminal it asks before it\n" +
 			"takes back more than one; elsewhere it goes on unasked.",
-		note: &note, noteUsage: `a text that says why, such as "it was another event"`,
-		question: func(c *acts.ParkedSelection) string {
-			return fmt.Sprintf("%d of %d parked messages count again.", c.Dismissed(), c.Total)
+		noteUsage: `a text that says why, such as "it was another event"`,
+		question: func(s *acts.ParkedSelection) string {
+			return fmt.Sprintf("%d of %d parked messages count again.", s.Dismissed(), s.Total)
 		},
-		act: func(cmd *cobra.Command, c *acts.ParkedSelection, _ bool) (int, error) {
-			return c.Undismiss(cmd.Context(), note)
+		apply: func(ctx context.Context, s *acts.ParkedSelection, note string, _ bool) (int, error) {
+			return s.Undismiss(ctx, note)
 		},
-		done: "is no longer dismissed, and counts again", dones: "are no longer dismissed, and count again",
-		already: func(c *acts.ParkedSelection) int { return len(c.Messages) - c.Dismissed() }, were: "not dismissed",
+		one: "is no longer dismissed, and counts again", oneUnchanged: "was not dismissed",
+		many:      "are no longer dismissed, and count again",
+		unchanged: func(s *acts.ParkedSelection) int { return len(s.Messages) - s.Dismissed() }, manyUnchanged: "not dismissed",
 	})
 }

@@ -8,23 +8,23 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"accountexport/events"
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/readmodel/admin"
 )
 
-// parkedFilters are the flags that say which parked messages are meant.
+// parkedFilters are the flags and the argument that select parked messages.
 type parkedFilters struct {
 	admin.ParkedFilter
-	position uint64
-	all      bool
+	position uint64 // POSITION; 0 where filters or --all were given
+	all      bool   // --all
 }
 
 var parkedFilterNames = []string{"account", "type", "reason", "since", "from", "to"}
 
 const parkedFilterHelp = "\n\nFILTER is any of --account, --type, --reason, --since, --from and --to; what all of them take is meant."
 
+// flags adds the filters to a command.
 func (f *parkedFilters) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	cli.Flag(flags, &f.Account, "account", maybe(accountKind()), "of this account")
@@ -36,7 +36,7 @@ func (f *parkedFilters) flags(cmd *cobra.Command) {
 	cli.Flag(flags, &f.To, "to", positionKind(), "at this position or earlier")
 }
 
-// sinceKind is a time, or how long ago it was.
+// sinceKind is a time, or a duration that ends now.
 func sinceKind() cli.Kind[time.Time] {
 	return cli.Kind[time.Time]{Name: "TIME|DURATION", Right: "a time, such as 2026-03-25T07:11:48Z, or how long ago, such as 2h", Parse: func(s string) (time.Time, error) {
 		if d, err := time.ParseDuration(s); err == nil {
@@ -49,16 +49,16 @@ func sinceKind() cli.Kind[time.Time] {
 	}}
 }
 
-// judge says what is wrong with the flags together.
-func (f *parkedFilters) judge() error {
+// validate fails where each flag is right and together they select nothing.
+func (f *parkedFilters) validate() error {
 	if f.From > 0 && f.To > 0 && f.From > f.To {
 		return fmt.Errorf("--from %d is beyond --to %d: nothing is between them", f.From, f.To)
 	}
 	return nil
 }
 
-// one takes a POSITION, filters or --all, and one of the three.
-func (f *parkedFilters) one(cmd *cobra.Command, given []string) error {
+// args takes either a POSITION, or filters, or --all.
+func (f *parkedFilters) args(cmd *cobra.Command, given []string) error {
 	var filters []string
 	for _, name := range parkedFilterNames {
 		if cmd.Flags().Changed(name) {
@@ -81,12 +81,12 @@ func (f *parkedFilters) one(cmd *cobra.Command, given []string) error {
 	case !f.all && len(filters) == 0:
 		return errors.New("which messages are meant is missing: it has to be a POSITION, one or more of --" + strings.Join(parkedFilterNames, ", --") + ", or --all")
 	}
-	return f.judge()
+	return f.validate()
 }
 
-// nothing says that none of the messages is meant, and by which of the filters;
-// nil where everything is meant and nothing parked.
-func (f *parkedFilters) nothing(none *acts.NoneParked) error {
+// noneSelected is the error where the flags select none of the parked messages: it
+// names the filters. It is nil where all messages are selected and none is parked.
+func (f *parkedFilters) noneSelected(none *acts.NoneParked) error {
 	if f.position > 0 {
 		return notParkedAt(f.position)
 	}
@@ -107,55 +107,4 @@ func (f *parkedFilters) nothing(none *acts.NoneParked) error {
 		return nil
 	}
 	return fmt.Errorf("of the %d parked messages none is %s", none.Of, strings.Join(by, " and "))
-}
-
-// parkedLine is a parked message as JSON.
-type parkedLine struct {
-	Position    uint64            `json:"position"`
-	Partition   int               `json:"partition"`
-	SentAt      time.Time         `json:"sent_at"`
-	Account     *string           `json:"account"`
-	Subject     string            `json:"subject"`
-	Type        string            `json:"type"`
-	Reason      string            `json:"reason"`
-	DismissedAt *time.Time        `json:"dismissed_at"`
-	Note        string            `json:"note"`
-	Undismissed []undismissedLine `json:"undismissed,omitempty"` // show alone
-	Headers     *string           `json:"headers,omitempty"`     // with --payload
-	Payload     []byte            `json:"payload,omitempty"`     // the same, in base64
-}
-
-type undismissedLine struct {
-	DismissedAt time.Time `json:"dismissed_at"`
-	Dismissal   string    `json:"dismissal"`
-	At          time.Time `json:"at"`
-	Note        string    `json:"note"`
-}
-
-func lineOfParked(m admin.Parked, found bool) parkedLine {
-	l := parkedLine{Position: m.Position, Partition: m.Partition, SentAt: m.SentAt.UTC(), Subject: m.Subject, Type: m.Type,
-		Reason: m.Reason, DismissedAt: m.DismissedAt, Note: m.Note}
-	if !found {
-		l.Reason = events.MaskReason(m.Reason)
-	}
-	if m.Account != nil {
-		id := m.Account.String()
-		l.Account = &id
-	}
-	if m.DismissedAt != nil {
-		at := m.DismissedAt.UTC()
-		l.DismissedAt = &at
-	}
-	return l
-}
-
-func shownMessage(m admin.Parked, found, payload bool) parkedLine {
-	l := lineOfParked(m, found)
-	for _, u := range m.Undismissed {
-		l.Undismissed = append(l.Undismissed, undismissedLine{u.DismissedAt.UTC(), u.Dismissal, u.At.UTC(), u.Note})
-	}
-	if payload {
-		l.Headers, l.Payload = &m.Headers, m.Payload
-	}
-	return l
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -21,7 +20,7 @@ func (p *program) parkedList() *cobra.Command {
 	f := &parkedFilters{}
 	limit := 1000
 	var groupBy string
-	var asJSON, found bool
+	var found bool
 	cmd := &cobra.Command{
 		Use:   "list [FILTER] [--dismissed] [--group-by type|reason|account] [--limit N] [--found] [--json]",
 		Short: "List parked messages in stream order, or put them into groups, the largest first",
@@ -32,60 +31,53 @@ func (p *program) parkedList() *cobra.Command {
 			if err := cli.NoArgs(cmd, given); err != nil {
 				return err
 			}
-			return f.judge()
+			return f.validate()
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) (err error) {
 			if limit == 0 {
 				limit = math.MaxInt
 			}
-			pool, err := p.connectDatabase(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer pool.Close()
 			n := 0
 			if groupBy != "" {
-				n, err = p.printGroups(cmd.Context(), pool, f.ParkedFilter, groupBy, limit, asJSON)
+				n, err = p.printGroups(ctx, pool, f.ParkedFilter, groupBy, limit)
 			} else {
-				n, err = p.printParked(cmd.Context(), pool, f.ParkedFilter, limit, found, asJSON)
+				n, err = p.printParked(ctx, pool, f.ParkedFilter, limit, found)
 			}
-			if err != nil {
+			if err != nil || n > 0 {
 				return err
 			}
-			if n > 0 {
-				return nil
-			}
-			all, err := admin.SelectParked(cmd.Context(), pool, admin.ParkedFilter{From: math.MaxInt64})
+			// Nothing was printed: the error counts what there is, and names the filters.
+			all, err := admin.SelectParked(ctx, pool, admin.ParkedFilter{From: math.MaxInt64})
 			if err == nil {
-				err = f.nothing(&acts.NoneParked{Of: all.Total})
+				err = f.noneSelected(&acts.NoneParked{Of: all.Total})
 			}
-			if err == nil && !asJSON {
+			if err == nil && !p.asJSON {
 				_, err = fmt.Fprintln(p.out, "no message is parked")
 			}
 			return err
-		},
+		}),
 	}
 	f.flags(cmd)
 	cmd.Flags().BoolVar(&f.Dismissed, "dismissed", false, "only those that were dismissed, and no longer count")
 	cli.Flag(cmd.Flags(), &groupBy, "group-by", cli.OneOf(admin.ByType, admin.ByReason, admin.ByAccount), "count those that are alike")
 	cli.Flag(cmd.Flags(), &limit, "limit", cli.Whole("N", 0, math.MaxInt32), "at most so many lines; 0 for all")
 	cmd.Flags().BoolVar(&found, "found", false, "print what was found in messages where something else was wanted")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON line for each message or group")
+	p.jsonFlag(cmd, "print a JSON line for each message or group")
 	return cmd
 }
 
-// printParked prints a line for each message.
-func (p *program) printParked(ctx context.Context, pool *pgxpool.Pool, f admin.ParkedFilter, limit int, found, asJSON bool) (n int, err error) {
+// printParked prints a line for each message, limit at most, and returns how many it
+// has printed.
+func (p *program) printParked(ctx context.Context, pool *pgxpool.Pool, f admin.ParkedFilter, limit int, found bool) (n int, err error) {
 	columns, narrow := []column{{"POSITION", 9}, {"SENT", 20}, {"ACCOUNT", 9}, {"TYPE", 26}, {"REASON", 0}}, cli.Width(p.out) < 110
 	if narrow {
 		columns = []column{{"POSITION", 9}, {"SENT", 20}, {"TYPE", 20}, {"REASON", 0}}
 	}
 	t := newTable(p.out, columns...)
-	enc := json.NewEncoder(p.out)
 	err = admin.ListParked(ctx, pool, f, limit, func(m admin.Parked) error {
 		n++
-		if asJSON {
-			return enc.Encode(lineOfParked(m, found))
+		if p.asJSON {
+			return p.printJSON(lineOfParked(m, found))
 		}
 		account := "–"
 		if m.Account != nil {
@@ -101,12 +93,13 @@ func (p *program) printParked(ctx context.Context, pool *pgxpool.Pool, f admin.P
 		}
 		return t.line(cells...)
 	})
-	if err == nil && n == limit && !asJSON {
+	if err == nil && n == limit && !p.asJSON {
 		_, err = fmt.Fprintf(p.out, "… the first %d; --limit 0 lists all, --group-by counts them\n", n)
 	}
 	return n, err
 }
 
+// shortParkedType is a type as people read it.
 func shortParkedType(t string) string {
 	if t = strings.TrimPrefix(t, "controlplane."); t == "" {
 		return "–"
@@ -114,8 +107,8 @@ func shortParkedType(t string) string {
 	return t
 }
 
-// groupLine is a group of parked messages as JSON; one of the first three is
-// there, and which follows from the call.
+// groupLine is a group of parked messages as JSON. It has one of the first three
+// fields: the one that --group-by names.
 type groupLine struct {
 	Type      *string   `json:"type,omitempty"`
 	Reason    *string   `json:"reason,omitempty"`
@@ -129,26 +122,27 @@ type groupLine struct {
 	Until     time.Time `json:"until"`
 }
 
-func (p *program) printGroups(ctx context.Context, pool *pgxpool.Pool, f admin.ParkedFilter, by string, limit int, asJSON bool) (int, error) {
+// printGroups prints a line for each group, limit at most, and returns how many
+// groups there are.
+func (p *program) printGroups(ctx context.Context, pool *pgxpool.Pool, f admin.ParkedFilter, by string, limit int) (int, error) {
 	groups, err := admin.GroupParked(ctx, pool, f, by)
 	if err != nil || len(groups) == 0 {
 		return 0, err
 	}
 	t := newTable(p.out, column{"MESSAGES", 9}, column{"DISMISSED", 9}, column{"ACCOUNTS", 8}, column{"FROM", 9}, column{"TO", 9},
 		column{strings.ToUpper(by), 0})
-	enc := json.NewEncoder(p.out)
 	for i, g := range groups {
 		if i == limit {
-			if !asJSON {
+			if !p.asJSON {
 				fmt.Fprintf(p.out, "… the first %d of %d groups; --limit 0 lists all\n", limit, len(groups))
 			}
 			break
 		}
-		if asJSON {
+		if p.asJSON {
 			l := groupLine{Messages: g.Messages, Dismissed: g.Dismissed, Accounts: g.Accounts, From: g.First, To: g.Last,
 				Since: g.Since.UTC(), Until: g.Until.UTC()}
 			*map[string]**string{admin.ByType: &l.Type, admin.ByReason: &l.Reason, admin.ByAccount: &l.Account}[by] = &g.Key
-			if err := enc.Encode(l); err != nil {
+			if err := p.printJSON(l); err != nil {
 				return i, err
 			}
 			continue

@@ -17,23 +17,23 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// parkingLog logs what is parked: at most a line a second, whatever is parked
-// meanwhile, with how many messages were and of which kinds the most. Nothing
-// that a message held is in it but its type.
+// parkingLog logs that messages were parked: at most one line a second, with how many
+// there were and the most frequent kinds. Of a message it logs its type, and nothing
+// else that was in it.
 type parkingLog struct {
 	engine.Observer
 	log *slog.Logger
 
-	mu         sync.Mutex
-	generation int64
-	kinds      map[engine.ParkedKind]int64 // since the last line
-	last       time.Time                   // when that was
-	due        *time.Timer
+	mu         sync.Mutex                  // guards the fields below, for the engine's goroutines and the timer's
+	generation int64                       // into which they were folded
+	kinds      map[engine.ParkedKind]int64 // messages since the last line
+	last       time.Time                   // when the last line was logged
+	due        *time.Timer                 // logs the next line; nil where there is nothing to log
 }
 
 const (
-	betweenParkingLines = time.Second
-	kindsInALine        = 3
+	parkingLogInterval = time.Second
+	kindsLogged        = 3
 )
 
 // Committed implements [engine.Observer].
@@ -51,13 +51,13 @@ func (l *parkingLog) Committed(s engine.BatchStats) {
 	for k, n := range s.Parked {
 		l.kinds[k] += n
 	}
-	if wait := betweenParkingLines - time.Since(l.last); l.due == nil {
-		l.due = time.AfterFunc(max(0, wait), l.say)
+	if wait := parkingLogInterval - time.Since(l.last); l.due == nil {
+		l.due = time.AfterFunc(max(0, wait), l.flush)
 	}
 }
 
-// say logs what is to be said, if anything is.
-func (l *parkingLog) say() {
+// flush logs the messages that were parked since the last line, if any were.
+func (l *parkingLog) flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.due != nil {
@@ -72,7 +72,7 @@ func (l *parkingLog) say() {
 	}), int64(0)
 	var most []string
 	for i, k := range all {
-		if n += l.kinds[k]; i < kindsInALine {
+		if n += l.kinds[k]; i < kindsLogged {
 			most = append(most, fmt.Sprintf("%d of %s, %s", l.kinds[k], cut(shortParkedType(k.Type), 64), k.Reason))
 		}
 	}
@@ -81,9 +81,9 @@ func (l *parkingLog) say() {
 	l.kinds, l.last = nil, time.Now()
 }
 
-// logDismissals logs, every five seconds at most, that messages were dismissed, or
-// dismissals taken back, whoever did it; `projector parked list --dismissed` has
-// the notes. Each replica logs it.
+// logDismissals logs, every five seconds at most, that messages were dismissed or
+// dismissals taken back, by this program or another. `projector parked list
+// --dismissed` has the notes. Each replica logs it.
 func logDismissals(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {
 	known := int64(-1)
 	runPeriodically(ctx, 5*time.Second, jobTimeout, func(ctx context.Context) error {

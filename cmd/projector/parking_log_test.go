@@ -31,8 +31,8 @@ func TestParkingIsLogged(t *testing.T) {
 	if out.Len() > 0 {
 		t.Fatalf("too early: %s", &out)
 	}
-	l.say()
-	l.say() // nothing more
+	l.flush()
+	l.flush() // nothing more
 	var line struct {
 		Level           string
 		Messages, Kinds int64

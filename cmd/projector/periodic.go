@@ -7,12 +7,12 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// runPeriodically calls do at once and then in these intervals, each time with so
-// long a limit. After failures it waits longer, up to half a minute, and tells
-// failed, which may be nil.
+// runPeriodically calls do at once and then at intervals, each time within the limit,
+// until ctx ends. After failures it waits longer, up to half a minute or the interval,
+// and calls failed, which may be nil.
 func runPeriodically(ctx context.Context, interval, limit time.Duration, do func(context.Context) error, failed func(err error, wait time.Duration)) {
-	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = interval, max(interval, 30*time.Second)
+	retry := backoff.NewExponentialBackOff()
+	retry.InitialInterval, retry.MaxInterval = interval, max(interval, 30*time.Second)
 	for {
 		began := time.Now()
 		limited, cancel := context.WithTimeout(ctx, limit)
@@ -20,9 +20,9 @@ func runPeriodically(ctx context.Context, interval, limit time.Duration, do func
 		cancel()
 		wait := interval - time.Since(began)
 		if err == nil {
-			pause.Reset()
+			retry.Reset()
 		} else {
-			wait = pause.NextBackOff()
+			wait = retry.NextBackOff()
 			if failed != nil && ctx.Err() == nil {
 				failed(err, wait)
 			}

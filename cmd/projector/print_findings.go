@@ -9,8 +9,8 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// sayLost says what is lost.
-func sayLost(out io.Writer, l *acts.Lost) {
+// printLost says which messages the stream has lost.
+func printLost(out io.Writer, l *acts.Lost) {
 	if l.N > 0 {
 		fmt.Fprintf(out, "Stream %s has lost %d messages that no erasure removed, at positions %v.\n", l.Info.Name, l.N, l.Those)
 	}
@@ -20,8 +20,8 @@ func sayLost(out io.Writer, l *acts.Lost) {
 	}
 }
 
-// sayUnfinished names those accounts.
-func sayUnfinished(out io.Writer, stream string, those []admin.Erasure) {
+// printUnfinished names the first accounts whose erasure is not finished.
+func printUnfinished(out io.Writer, stream string, those []admin.Erasure) {
 	fmt.Fprintf(out, "%d erasures that the ledger knows are not done, in whole or in part, in stream %s and in this database:\n", len(those), stream)
 	const most = 20
 	for i, e := range those {
@@ -33,13 +33,14 @@ func sayUnfinished(out io.Writer, stream string, those []admin.Erasure) {
 	}
 }
 
-// sayReplayed says that they were carried out.
-func sayReplayed(out io.Writer, erasures int, stream string) {
+// printReplayed says that erasures were carried out again.
+func printReplayed(out io.Writer, erasures int, stream string) {
 	fmt.Fprintf(out, "%d erasures were carried out anew in stream %s\n", erasures, stream)
 }
 
-// sayServed names those of [acts.ErasureReplay.Served].
-func sayServed(out io.Writer, served []events.UUID) {
+// printServed names the first accounts of [acts.ErasureReplay.Served], and warns that
+// they may be on the ledger by mistake.
+func printServed(out io.Writer, served []events.UUID) {
 	if len(served) == 0 {
 		return
 	}

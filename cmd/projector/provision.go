@@ -18,7 +18,7 @@ import (
 )
 
 func (p *program) provision() *cobra.Command {
-	var newStream, asJSON bool
+	var newStream bool
 	cmd := &cobra.Command{
 		Use:   "provision [--new-stream] [--json]",
 		Short: "Create or check the stream, and migrate the database",
@@ -26,13 +26,7 @@ func (p *program) provision() *cobra.Command {
 			"not say which stream it is gets an id. May be repeated. A stream that differs is refused, naming each difference; another\n" +
 			"partition count is none. Where the database holds checkpoints and there is no such stream, none is made unless told\n" +
 			"--new-stream: an empty one would be another than what was folded. Ends with 1 where `projector run` could not read it.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
-			if err != nil {
-				return err
-			}
-			defer client.Close()
+		RunE: p.onStream(func(ctx context.Context, client *stream.Client) error {
 			db, err := p.connect(ctx, connect.Migrating)
 			if err != nil {
 				return err
@@ -46,7 +40,7 @@ func (p *program) provision() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if entered > 0 && !asJSON {
+			if entered > 0 && !p.asJSON {
 				fmt.Fprintf(p.out, "%d accounts that were erased before are entered into the ledger of erasures\n", entered)
 			}
 			folded, err := readmodel.SourceStreams(ctx, pool)
@@ -58,7 +52,7 @@ func (p *program) provision() *cobra.Command {
 				return err
 			}
 			switch {
-			case newStream: // told that it is another
+			case newStream: // it is to be another stream, so it is compared with nothing
 			case !there && len(folded) > 0:
 				return p.noNewStream(ctx, pool, folded[0])
 			case there:
@@ -70,7 +64,7 @@ func (p *program) provision() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("provision stream %s: %w", p.cfg.Stream, err)
 			}
-			if asJSON {
+			if p.asJSON {
 				return p.printJSON(provisioned{string(p.cfg.Stream), res.Created, res.ID, res.Partitions, entered})
 			}
 			verb := "checked"
@@ -79,19 +73,20 @@ func (p *program) provision() *cobra.Command {
 			}
 			fmt.Fprintf(p.out, "stream %s %s, id %s, %d partitions; database migrated\n", p.cfg.Stream, verb, res.ID, res.Partitions)
 			return p.readable(ctx, client, pool)
-		},
+		}),
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	p.jsonFlag(cmd, jsonResult)
 	cmd.Flags().BoolVar(&newStream, "new-stream", false, "make a new, empty stream although the database holds checkpoints of one")
 	return cmd
 }
 
-// readable is what would keep `projector run` from reading the stream. Where that
-// is only that as many read as may, and replicas live, they are those.
+// readable fails where `projector run` could not read the stream. Where the only
+// reason is that the stream has as many consumers as it may, and replicas are alive,
+// the consumers are theirs: that is printed, and is no failure.
 func (p *program) readable(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) error {
 	err := client.CanRead(ctx)
 	if errors.Is(err, stream.ErrMaxConsumers) {
-		if st, inspecting := admin.ReadStatus(ctx, pool); inspecting == nil && len(st.Members) > 0 {
+		if st, statusErr := admin.ReadStatus(ctx, pool); statusErr == nil && len(st.Members) > 0 {
 			fmt.Fprintf(p.out, "%v; %d replicas of `projector run` read it\n", err, len(st.Members))
 			return nil
 		}
@@ -102,14 +97,14 @@ func (p *program) readable(ctx context.Context, client *stream.Client, pool *pgx
 	return nil
 }
 
-// checkSameStream is why the stream that is there is not the one that was folded, or not
-// any more: then it gets no id here. Another number of partitions, another
-// projection version and messages that are missing are no matter of who it is, and
-// a restored database is brought to this schema first.
+// checkSameStream fails where the stream is not the one that was folded, or no
+// longer is: then provision gives it no id. Another number of partitions, another
+// projection version and missing messages do not make it another stream. A database
+// that was restored is migrated before this is asked.
 func (p *program) checkSameStream(ctx context.Context, client *stream.Client, pool *pgxpool.Pool) error {
 	err := acts.NewTarget(client, pool).Check(ctx)
-	for _, other := range []error{readmodel.ErrNoGeneration, engine.ErrVersion, engine.ErrPartitions, stream.ErrHistoryLost, stream.ErrMissing} {
-		if errors.Is(err, other) {
+	for _, passes := range []error{readmodel.ErrNoGeneration, engine.ErrVersion, engine.ErrPartitions, stream.ErrHistoryLost, stream.ErrMissing} {
+		if errors.Is(err, passes) {
 			return nil
 		}
 	}
@@ -119,8 +114,8 @@ func (p *program) checkSameStream(ctx context.Context, client *stream.Client, po
 	return err
 }
 
-// noNewStream says what to look at before a new stream is made beside
-// checkpoints of another.
+// noNewStream is the error where there is no stream and the database holds
+// checkpoints of one. It says what to look at before a new stream is created.
 func (p *program) noNewStream(ctx context.Context, pool *pgxpool.Pool, folded engine.StreamIdentity) error {
 	at := ""
 	if st, err := admin.ReadStatus(ctx, pool); err == nil {
@@ -142,5 +137,5 @@ type provisioned struct {
 	Created    bool   `json:"created"`
 	ID         string `json:"id"`
 	Partitions int    `json:"partitions"`
-	Entered    int64  `json:"erasures_entered"` // of before there was a ledger, or by an older program beside this one
+	Entered    int64  `json:"erasures_entered"` // erasures from before there was a ledger, or by an older program beside this one
 }

@@ -12,6 +12,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/cli"
 	"accountexport/internal/secret"
+	"accountexport/internal/stream"
 )
 
 // publishedLine is the result as JSON.
@@ -21,7 +22,6 @@ type publishedLine struct {
 }
 
 func (p *program) publish() *cobra.Command {
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "publish [FILE] [--json]",
 		Short: "Publish one structured CloudEvent, from a file or standard input, to try things out",
@@ -35,8 +35,7 @@ func (p *program) publish() *cobra.Command {
 				return err
 			}
 			defer done()
-			ctx := cmd.Context()
-			payload, err := readAll(ctx, in)
+			payload, err := readAll(cmd.Context(), in)
 			if err != nil {
 				return quoted(err)
 			}
@@ -44,32 +43,25 @@ func (p *program) publish() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("event: %w", err)
 			}
-			client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			position, duplicate, err := client.Publish(ctx, m)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return p.printJSON(publishedLine{position, duplicate})
-			}
-			if duplicate {
-				fmt.Fprintf(p.out, "position %d, a duplicate: an event with this id was published a short time ago\n", position)
-				return nil
-			}
-			fmt.Fprintf(p.out, "position %d\n", position)
-			return nil
+			return p.withStream(cmd.Context(), func(ctx context.Context, client *stream.Client) error {
+				position, duplicate, err := client.Publish(ctx, m)
+				if err != nil {
+					return err
+				}
+				why := ""
+				if duplicate {
+					why = ", a duplicate: an event with this id was published a short time ago"
+				}
+				return p.result(publishedLine{position, duplicate}, "position %d%s\n", position, why)
+			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	p.jsonFlag(cmd, jsonResult)
 	return cmd
 }
 
-// quoted is an error about a file whose name, which may have been meant for
-// something else, shows no secret.
+// quoted quotes the file's name in an error, and hides it where it may hold a
+// secret: what was given for a file may have been meant for something else.
 func quoted(err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {
@@ -78,8 +70,8 @@ func quoted(err error) error {
 	return err
 }
 
-// input is what a command with [cli.MaybeFile] reads: the file, or else standard
-// input. done closes what was opened.
+// input is what a command with [cli.MaybeFile] reads: the file that was named, or
+// else standard input. done closes the file.
 func input(cmd *cobra.Command, args []string) (in io.Reader, done func(), err error) {
 	if len(args) == 0 {
 		return cmd.InOrStdin(), func() {}, nil
@@ -91,8 +83,8 @@ func input(cmd *cobra.Command, args []string) (in io.Reader, done func(), err er
 	return f, func() { f.Close() }, nil
 }
 
-// readAll reads to the end, or until ctx ends: somebody who is asked to end does
-// not wait for what a terminal may never send. What is still being read then
+// readAll reads to the end, or until ctx ends: a program that is asked to end does
+// not wait for input that a terminal may never send. The read that is still waiting
 // ends with the process.
 func readAll(ctx context.Context, in io.Reader) ([]byte, error) {
 	type all struct {

@@ -19,78 +19,61 @@ import (
 
 func (p *program) refold() *cobra.Command {
 	var account events.UUID
-	var acceptLoss, asJSON bool
+	var acceptLoss bool
 	cmd := &cobra.Command{
 		Use:   "refold --account ID [--accept-loss] [--json]",
 		Short: "Replace an account's row with a fold of its own messages by this program",
 		Long: "A row counts the messages that it was made of. Where the stream holds fewer of them by now, the row is left as\n" +
 			"it is, both numbers are told, and the exit status is 1; --accept-loss replaces it all the same. A row from before\n" +
 			"rows counted, which no verification has found right since, must not become smaller.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.refoldOne(cmd.Context(), account, acceptLoss, asJSON)
-		},
+		RunE: p.onTarget(func(ctx context.Context, on acts.Target) error {
+			f := p.refolder(on)
+			f.AcceptLoss = acceptLoss
+			err := f.Account(ctx, account)
+			if errors.Is(err, readmodel.ErrNotFound) {
+				return fmt.Errorf("account %s was never heard of", account)
+			}
+			return p.printRefolded(f, err)
+		}),
 	}
 	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
 	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "also where the stream no longer holds all that the row was made of")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	p.jsonFlag(cmd, jsonResult)
 	return cmd
 }
 
 func (p *program) parkedRetry() *cobra.Command {
-	m := &parkedFilters{}
-	var asJSON bool
+	filters := &parkedFilters{}
 	cmd := &cobra.Command{
 		Use:   "retry (POSITION|FILTER|--all) [--json]",
 		Short: "Refold the accounts and tiers of parked messages by this program",
 		Long: "The fold is pure: within one projection version a retry changes nothing, and says so. It is for a newer program,\n" +
 			"which accepts what an older one parked. What the stream has lost messages of is left as it is and named, and the\n" +
 			"exit status is 1." + parkedFilterHelp,
-		Args: m.one,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			on, done, err := p.target(ctx)
-			if err != nil {
-				return err
-			}
-			defer done()
+		Args: filters.args,
+		RunE: p.onTarget(func(ctx context.Context, on acts.Target) error {
 			if err := on.Check(ctx); err != nil {
 				return err
 			}
-			f := p.refolding(on, asJSON)
-			if m.all {
-				return p.sayRefolded(f, f.Retry(ctx), asJSON)
+			f := p.refolder(on)
+			if filters.all {
+				return p.printRefolded(f, f.Retry(ctx))
 			}
-			c := &acts.ParkedSelection{Pool: on.Pool, Filter: m.ParkedFilter}
-			if err := p.choose(cmd, m, c); err != nil {
+			selection := &acts.ParkedSelection{Pool: on.Pool, Filter: filters.ParkedFilter}
+			if err := p.selectParked(ctx, filters, selection); err != nil {
 				return err
 			}
-			r := c.RetryTargets()
-			if !asJSON && len(r.Accounts)+len(r.Tiers) > 1 {
-				fmt.Fprintf(p.err, "refolding %d accounts and %d tiers of %d parked messages\n", len(r.Accounts), len(r.Tiers), len(c.Messages))
+			r := selection.RetryTargets()
+			if !p.asJSON && len(r.Accounts)+len(r.Tiers) > 1 {
+				fmt.Fprintf(p.err, "refolding %d accounts and %d tiers of %d parked messages\n", len(r.Accounts), len(r.Tiers), len(selection.Messages))
 			}
-			return p.sayRefolded(f, f.RetryParked(ctx, &c.ParkedSelection), asJSON)
-		},
+			return p.printRefolded(f, f.RetryParked(ctx, &selection.ParkedSelection))
+		}),
 	}
-	m.flags(cmd)
-	cmd.Flags().BoolVar(&m.all, "all", false, "everything with parked messages")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	filters.flags(cmd)
+	cmd.Flags().BoolVar(&filters.all, "all", false, "everything with parked messages")
+	p.jsonFlag(cmd, jsonResult)
 	return cmd
-}
-
-// refoldOne refolds the account.
-func (p *program) refoldOne(ctx context.Context, account events.UUID, acceptLoss, asJSON bool) error {
-	on, done, err := p.target(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	f := p.refolding(on, asJSON)
-	f.AcceptLoss = acceptLoss
-	err = f.Account(ctx, account)
-	if errors.Is(err, readmodel.ErrNotFound) {
-		return fmt.Errorf("account %s was never heard of", account)
-	}
-	return p.sayRefolded(f, err, asJSON)
 }
 
 // refoldLine is the result as JSON.
@@ -102,20 +85,17 @@ type refoldLine struct {
 	Left     int    `json:"left"`
 }
 
-// mostNamed accounts are named of those that have changed.
-const mostNamed = 100
+// maxChangedPrinted is how many of the accounts and tiers that changed are named.
+const maxChangedPrinted = 100
 
-func (p *program) refolding(on acts.Target, asJSON bool) *acts.Refolder {
-	out := p.out
-	if asJSON {
-		out = p.err
-	}
-	named := 0
+// refolder prints what it changes and what it leaves as it is.
+func (p *program) refolder(on acts.Target) *acts.Refolder {
+	out, named := p.notes(), 0
 	return &acts.Refolder{Target: on,
 		OnChanged: func(what string) {
-			if named++; named <= mostNamed {
+			if named++; named <= maxChangedPrinted {
 				fmt.Fprintf(out, "%s has changed\n", what)
-			} else if named == mostNamed+1 {
+			} else if named == maxChangedPrinted+1 {
 				fmt.Fprintln(out, "and others have")
 			}
 		},
@@ -123,29 +103,28 @@ func (p *program) refolding(on acts.Target, asJSON bool) *acts.Refolder {
 	}
 }
 
-func (p *program) sayRefolded(f *acts.Refolder, err error, asJSON bool) error {
+// printRefolded prints what a refold has come to, and fails where anything was left
+// as it is.
+func (p *program) printRefolded(f *acts.Refolder, err error) error {
 	if err != nil {
 		return err
 	}
 	version := fmt.Sprintf("%d.%d", projections.VersionMajor, projections.VersionMinor)
-	if asJSON {
-		err = p.printJSON(refoldLine{version, f.Accounts, f.Tiers, f.Refolded.Changed, f.Refolded.Left})
-	} else {
-		tiers := ""
-		if f.Tiers > 0 {
-			tiers = fmt.Sprintf(" and %d tiers", f.Tiers)
-		}
-		_, err = fmt.Fprintf(p.out, "%d accounts%s refolded by projection version %s, %d have changed\n", f.Accounts, tiers, version, f.Refolded.Changed)
+	tiers := ""
+	if f.Tiers > 0 {
+		tiers = fmt.Sprintf(" and %d tiers", f.Tiers)
 	}
+	err = p.result(refoldLine{version, f.Accounts, f.Tiers, f.Refolded.Changed, f.Refolded.Left},
+		"%d accounts%s refolded by projection version %s, %d have changed\n", f.Accounts, tiers, version, f.Refolded.Changed)
 	if err == nil && f.Refolded.Left > 0 {
 		return fmt.Errorf("%d accounts or tiers could not be refolded and are left as they are", f.Refolded.Left)
 	}
 	return err
 }
 
-// retryAfterNewMinor refolds, in the background and slowly, what an older minor
-// version has parked; it looks whether there is any at start and whenever
-// another generation goes live.
+// retryAfterNewMinor refolds, in the background and slowly, the accounts and tiers
+// of which an older minor version has parked messages. It looks for them when the
+// program starts and whenever another generation becomes live.
 func retryAfterNewMinor(ctx context.Context, on acts.Target, log *slog.Logger) {
 	f := &acts.Refolder{Target: on, Pause: time.Second, OnChanged: func(string) {}, OnSkipped: func(what string, why error) {
 		log.Warn("what has parked messages cannot be refolded, and is served as it was; `projector parked retry` tells more",
@@ -166,7 +145,7 @@ func retryAfterNewMinor(ctx context.Context, on acts.Target, log *slog.Logger) {
 		return nil
 	}, func(err error, wait time.Duration) {
 		if errors.Is(err, engine.ErrPaused) {
-			return // the engine has said so
+			return // the engine has logged it
 		}
 		log.Warn("refolding what was parked goes on later", "error", err, "wait", wait)
 	})

@@ -30,7 +30,7 @@ func (p *program) run() *cobra.Command {
 		Long:  "Follows the stream and keeps the live generation current, until SIGTERM or SIGINT; a second signal ends it at once.\n\n" + exitCodes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := p.follow(cmd.Context())
-			if err != nil { // beside the plain text, for those who keep records alone
+			if err != nil { // beside the plain text, for whoever keeps only the structured log
 				p.cfg.Logger(p.err).Error("the projector ends, and does not begin again by itself", "error", err, "exit", exitCode(err))
 			}
 			return err
@@ -38,10 +38,13 @@ func (p *program) run() *cobra.Command {
 	}
 }
 
+// follow runs the engine, the admin server and the background jobs until ctx ends.
+// Where the database cannot be reached at start, it goes on, is not ready, and folds
+// once the database is there.
 func (p *program) follow(ctx context.Context) error {
 	log := p.cfg.Logger(p.err)
 	client, err := p.connectWithin(ctx, log, 0)
-	if err != nil && ctx.Err() != nil { // asked to end while it waited
+	if err != nil && ctx.Err() != nil { // asked to end while it waited for NATS
 		return nil
 	}
 	if err != nil {
@@ -56,22 +59,22 @@ func (p *program) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, away := db.check(ctx, log)
-	if errors.Is(away, connect.ErrMisconfigured) {
-		return away
+	_, unreachable := db.check(ctx, log) // which does not keep it from starting
+	if errors.Is(unreachable, connect.ErrMisconfigured) {
+		return unreachable
 	}
 	if err := db.claim(ctx, connect.PoolSizing{Min: 3, Extra: 1}, log); err != nil {
 		return err
 	}
 	pool := db.pool
-	last, end := withGracePeriod(ctx, p.cfg.ShutdownTimeout)
+	shutdown, end := withGracePeriod(ctx, p.cfg.ShutdownTimeout)
 	defer end()
-	defer connect.ClosePool(last, pool)
+	defer connect.ClosePool(shutdown, pool)
 	store := store.NewStore(pool, replica, log)
 	store.Takeover = time.Duration(p.cfg.TakeoverAfter)
 	store.Direct = db.direct()
 	defer func() {
-		ctx, cancel := context.WithTimeout(last, 5*time.Second)
+		ctx, cancel := context.WithTimeout(shutdown, 5*time.Second)
 		defer cancel()
 		store.Close(ctx)
 	}()
@@ -89,14 +92,14 @@ func (p *program) follow(ctx context.Context) error {
 	ledger := newLedgerGauges(reg)
 	on := acts.NewTarget(client, pool)
 
-	missing := &gapGuard{Gaps: acts.Gaps{Target: on}, log: log}
-	compare := &ledgerGuard{ctx: ctx, on: on, log: log, gaps: missing}
+	gaps := &gapGuard{Gaps: acts.Gaps{Target: on}, log: log}
+	guard := &ledgerGuard{ctx: ctx, on: on, log: log, gaps: gaps}
 	parking := &parkingLog{Observer: watch, log: log}
-	defer parking.say()
-	engine := engine.New(missing.Source(missing.Refuse), store, engine.Options{
+	defer parking.flush()
+	engine := engine.New(gaps.Source(gaps.Refuse), store, engine.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
-		DrainTimeout:      p.cfg.ShutdownTimeout * 3 / 4, // the rest is for handing over
-		HeartbeatInterval: store.Takeover / 10, Guard: compare.guard, Observer: resetOnRestart{parking, missing.forget}, Logger: log,
+		DrainTimeout:      p.cfg.ShutdownTimeout * 3 / 4, // the rest of it is for handing over the partitions
+		HeartbeatInterval: store.Takeover / 10, Guard: guard.guard, Observer: resetOnRestart{parking, gaps.forget}, Logger: log,
 	})
 	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})
 	admin.ReportState(watch.State)
@@ -111,7 +114,7 @@ func (p *program) follow(ctx context.Context) error {
 		defer stopAdmin()
 		return engine.Run(gctx)
 	})
-	if away != nil {
+	if unreachable != nil {
 		g.Go(func() error { return db.await(gctx, log) })
 	}
 	g.Go(func() error {
@@ -123,12 +126,12 @@ func (p *program) follow(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
-		runPeriodically(actx, time.Minute, jobTimeout, func(ctx context.Context) error { return ledger.look(ctx, pool) }, nil)
+		runPeriodically(actx, time.Minute, jobTimeout, func(ctx context.Context) error { return ledger.update(ctx, pool) }, nil)
 		return nil
 	})
 	g.Go(func() error {
 		runPeriodically(actx, time.Second, jobTimeout, func(ctx context.Context) (err error) {
-			ratio, err := rebuilt(ctx, pool, client)
+			ratio, err := rebuildRatio(ctx, pool, client)
 			progress.Set(ratio)
 			return err
 		}, nil)
@@ -149,19 +152,21 @@ func (p *program) follow(ctx context.Context) error {
 	return nil
 }
 
-// withGracePeriod is done some time after ctx is.
-func withGracePeriod(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+// withGracePeriod returns a context that ends so long after ctx has ended.
+func withGracePeriod(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	context.AfterFunc(ctx, func() { time.AfterFunc(by, cancel) })
+	context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
 	return out, cancel
 }
 
-// jobTimeout is more than looking something up takes.
+// jobTimeout bounds one run of a background job. It is longer than the queries of one
+// run take.
 const jobTimeout = 20 * time.Second
 
 // countParked keeps the gauge of parked messages current. Where they cannot be
-// counted there is none: another replica may have taken them over, and a sum would
-// have them twice. That the database is away is told by readiness.
+// counted, the gauge is absent: another replica may have taken the partitions over,
+// and a sum over all replicas would count them twice. Readiness says that the database
+// cannot be reached.
 func countParked(ctx context.Context, pool *pgxpool.Pool, replica string, gauge *prometheus.GaugeVec) error {
 	n, err := admin.CountParked(ctx, pool, replica)
 	if err != nil {
@@ -172,8 +177,9 @@ func countParked(ctx context.Context, pool *pgxpool.Pool, replica string, gauge 
 	return nil
 }
 
-// rebuilt is how much of the stream a generation that is being built has.
-func rebuilt(ctx context.Context, pool *pgxpool.Pool, client *stream.Client) (float64, error) {
+// rebuildRatio is how much of the stream is folded into the generation that is being
+// built, from 0 to 1; 0 where none is.
+func rebuildRatio(ctx context.Context, pool *pgxpool.Pool, client *stream.Client) (float64, error) {
 	g, err := readmodel.BuildingGeneration(ctx, pool)
 	if errors.Is(err, readmodel.ErrNotFound) {
 		return 0, nil

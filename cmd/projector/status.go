@@ -19,19 +19,22 @@ import (
 
 // statusCommand is a call of `projector status`.
 type statusCommand struct {
-	p        *program
-	asJSON   bool
+	*program
+
+	// The flags.
 	watch    bool
 	interval time.Duration
-	limit    time.Duration
+	timeout  time.Duration
 
-	client *stream.Client // nil: not connected
-	pool   *pgxpool.Pool
-	on     *acts.StatusMonitor
+	// The connections, nil until they are made. They are kept from one poll to the
+	// next, and are used by one goroutine.
+	client  *stream.Client
+	pool    *pgxpool.Pool
+	monitor *acts.StatusMonitor
 }
 
 func (p *program) status() *cobra.Command {
-	l := statusCommand{p: p, interval: 2 * time.Second, limit: 10 * time.Second}
+	c := statusCommand{program: p, interval: 2 * time.Second, timeout: 10 * time.Second}
 	cmd := &cobra.Command{
 		Use:   "status [--json] [--watch] [--interval DURATION] [--timeout DURATION]",
 		Short: "Show how far the read model is; exit 1 when it is behind and not progressing",
@@ -47,19 +50,19 @@ func (p *program) status() *cobra.Command {
 			"terminal in place, elsewhere with an empty line between looks, with --json one object a line. A look that fails is\n" +
 			"told, and does not end it.",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("interval") && !l.watch {
+			if cmd.Flags().Changed("interval") && !c.watch {
 				return errors.Join(cli.NoArgs(cmd, args), errors.New("--interval goes with --watch"))
 			}
 			return cli.NoArgs(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			defer l.close()
-			if l.watch {
-				return l.again(cmd.Context())
+			defer c.close()
+			if c.watch {
+				return c.watchUntilEnd(cmd.Context())
 			}
-			st, err := l.poll(cmd.Context())
+			st, err := c.poll(cmd.Context())
 			if err == nil {
-				err = l.show(st)
+				err = c.show(st)
 			}
 			if err == nil && exitOf(st) != 0 {
 				err = cli.Status(exitOf(st))
@@ -67,14 +70,14 @@ func (p *program) status() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&l.asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&l.watch, "watch", false, "look again and again")
-	cli.Flag(cmd.Flags(), &l.interval, "interval", durationKind(100*time.Millisecond), "between two looks of --watch")
-	cli.Flag(cmd.Flags(), &l.limit, "timeout", durationKind(time.Second), "how long one look may wait for servers that do not answer")
+	p.jsonFlag(cmd, "print JSON")
+	cmd.Flags().BoolVar(&c.watch, "watch", false, "look again and again")
+	cli.Flag(cmd.Flags(), &c.interval, "interval", durationKind(100*time.Millisecond), "between two looks of --watch")
+	cli.Flag(cmd.Flags(), &c.timeout, "timeout", durationKind(time.Second), "how long one look may wait for servers that do not answer")
 	return cmd
 }
 
-// exitOf is the status that a look ends with.
+// exitOf is the exit status that goes with what was found.
 func exitOf(st *acts.Status) int {
 	switch {
 	case st.Refused != nil:
@@ -85,78 +88,81 @@ func exitOf(st *acts.Status) int {
 	return 0
 }
 
-// poll looks once, within the limit.
-func (l *statusCommand) poll(ctx context.Context) (*acts.Status, error) {
-	ctx, w, end := withWaitNotice(ctx, l.limit, l.p.err)
+// poll asks the servers once, and gives up where one of them does not answer within
+// --timeout.
+func (c *statusCommand) poll(ctx context.Context) (*acts.Status, error) {
+	ctx, w, end := withWaitNotice(ctx, c.timeout, c.err)
 	defer end()
-	if err := l.connect(ctx, w); err != nil {
+	if err := c.connectOnce(ctx, w); err != nil {
 		return nil, w.explain(ctx, err)
 	}
-	l.on.OnWait, l.on.OnProgress = w.waits, w.goes
-	st, err := l.on.Poll(ctx)
+	c.monitor.OnWait, c.monitor.OnProgress = w.waitFor, w.progressed
+	st, err := c.monitor.Poll(ctx)
 	return st, w.explain(ctx, err)
 }
 
-// connect connects to both where that was not done.
-func (l *statusCommand) connect(ctx context.Context, w *waitNotice) (err error) {
-	if l.client == nil {
-		w.waits("NATS at " + stream.Redacted(string(l.p.cfg.NATSURL)))
-		// What is then said of each server takes some seconds, too.
-		if l.client, err = l.p.connectWithin(ctx, l.p.cfg.Logger(l.p.err), l.limit/2); err != nil {
-			l.client = nil
+// connectOnce connects to both servers, unless an earlier poll has. A failed attempt is
+// repeated by the next poll.
+func (c *statusCommand) connectOnce(ctx context.Context, w *waitNotice) (err error) {
+	if c.client == nil {
+		w.waitFor("NATS at " + stream.Redacted(string(c.cfg.NATSURL)))
+		// Half of the limit: saying what is wrong with each server takes some seconds.
+		if c.client, err = c.connectWithin(ctx, c.cfg.Logger(c.err), c.timeout/2); err != nil {
+			c.client = nil
 			return err
 		}
 	}
-	if l.pool == nil {
-		if l.pool, err = l.p.connectDatabase(context.WithoutCancel(ctx)); err != nil {
-			l.pool = nil
+	if c.pool == nil {
+		if c.pool, err = c.connectDatabase(context.WithoutCancel(ctx)); err != nil {
+			c.pool = nil
 			return err
 		}
-		l.on = &acts.StatusMonitor{Target: acts.NewTarget(l.client, l.pool)}
+		c.monitor = &acts.StatusMonitor{Target: acts.NewTarget(c.client, c.pool)}
 	}
 	return nil
 }
 
-// close does not wait for a server that does not answer.
-func (l *statusCommand) close() {
-	if l.pool != nil {
+// close closes the connections, and does not wait for a server that does not answer.
+func (c *statusCommand) close() {
+	if c.pool != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer cancel()
-		connect.ClosePool(ctx, l.pool)
+		connect.ClosePool(ctx, c.pool)
 	}
-	if l.client != nil {
-		l.client.Close()
+	if c.client != nil {
+		c.client.Close()
 	}
 }
 
-// show prints a look.
-func (l *statusCommand) show(st *acts.Status) error {
-	if !l.asJSON {
-		return printStatus(l.p.out, st)
+// show prints one status.
+func (c *statusCommand) show(st *acts.Status) error {
+	if !c.asJSON {
+		return printStatus(c.out, st)
 	}
-	enc := json.NewEncoder(l.p.out)
-	if !l.watch {
+	enc := json.NewEncoder(c.out)
+	if !c.watch {
 		enc.SetIndent("", "  ")
 	}
 	return enc.Encode(statusOf(st))
 }
 
-// again looks until ctx ends.
-func (l *statusCommand) again(ctx context.Context) error {
-	ticker := time.NewTicker(l.interval)
+// watchUntilEnd polls until ctx ends, and then ends with the exit status of the last
+// poll. A poll that fails is printed, and does not end it.
+func (c *statusCommand) watchUntilEnd(ctx context.Context) error {
+	ticker := time.NewTicker(c.interval)
 	defer ticker.Stop()
-	last := cli.ExitFailure // of no look
+	last := cli.ExitFailure // where no poll has ended
 	for first := true; ; first = false {
-		st, err := l.poll(ctx)
+		st, err := c.poll(ctx)
 		if ctx.Err() != nil {
 			break
 		}
 		if err != nil {
 			last = exitCode(err)
-			err = l.showFailure(err, first)
+			err = c.showFailure(err, first)
 		} else {
 			last = exitOf(st)
-			err = l.showNext(st, first)
+			err = c.showNext(st, first)
 		}
 		if err != nil {
 			return err
@@ -174,38 +180,39 @@ func (l *statusCommand) again(ctx context.Context) error {
 	return nil
 }
 
-// showNext prints a look in the place of the one before, or below it.
-func (l *statusCommand) showNext(st *acts.Status, first bool) error {
+// showNext prints a status in the place of the one before on a terminal, and below it
+// elsewhere.
+func (c *statusCommand) showNext(st *acts.Status, first bool) error {
 	switch {
-	case l.asJSON:
-		return l.show(st)
-	case l.p.terminal:
-		return inPlace(l.p.out, func(w io.Writer) error { return printStatus(w, st) })
+	case c.asJSON:
+		return c.show(st)
+	case c.terminal:
+		return inPlace(c.out, func(w io.Writer) error { return printStatus(w, st) })
 	case !first:
-		if _, err := fmt.Fprintln(l.p.out); err != nil {
+		if _, err := fmt.Fprintln(c.out); err != nil {
 			return err
 		}
 	}
-	return l.show(st)
+	return c.show(st)
 }
 
-// showFailure tells of a look that failed: what was seen before it is not taken
-// for what is.
-func (l *statusCommand) showFailure(failed error, first bool) error {
-	if l.asJSON {
-		return json.NewEncoder(l.p.out).Encode(map[string]string{"error": failed.Error()})
+// showFailure prints that a poll failed, in the place where its status would be: an
+// older status is not left there as if it were current.
+func (c *statusCommand) showFailure(failed error, first bool) error {
+	if c.asJSON {
+		return json.NewEncoder(c.out).Encode(map[string]string{"error": failed.Error()})
 	}
-	tell := func(w io.Writer) error {
+	printFailure := func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "this look failed: %v\n", failed)
 		return err
 	}
-	if l.p.terminal {
-		return inPlace(l.p.out, tell)
+	if c.terminal {
+		return inPlace(c.out, printFailure)
 	}
 	if !first {
-		if _, err := fmt.Fprintln(l.p.out); err != nil {
+		if _, err := fmt.Fprintln(c.out); err != nil {
 			return err
 		}
 	}
-	return tell(l.p.out)
+	return printFailure(c.out)
 }

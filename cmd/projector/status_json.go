@@ -14,28 +14,28 @@ type status struct {
 	State       string           `json:"state"`
 	Version     string           `json:"version"`
 	Stream      string           `json:"stream"`
-	StreamEnd   *uint64          `json:"stream_end"` // asked after the positions were read; null where it says nothing of them: another stream, or one that has lost its end
+	StreamEnd   *uint64          `json:"stream_end"` // asked after the positions were read; null where it cannot be compared with them: another stream, or one that has lost its end
 	Position    uint64           `json:"position"`   // the lowest checkpoint
 	Lag         *uint64          `json:"lag_events"` // null as stream_end
 	Progressing bool             `json:"progressing"`
 	Rate        *float64         `json:"events_per_second"` // where it is behind and moves; otherwise null
-	Left        *float64         `json:"seconds_left"`      // until the end is reached, as it draws near; null where it does not, or is not known
-	Parked      int64            `json:"parked"`            // that count
-	Dismissed   int64            `json:"dismissed"`         // parked messages that do not
+	Left        *float64         `json:"seconds_left"`      // until the end is reached at the present rate; null where that is not known, or the end does not come nearer
+	Parked      int64            `json:"parked"`            // parked messages that were not dismissed
+	Dismissed   int64            `json:"dismissed"`         // parked messages that were
 	Outcomes    map[string]int64 `json:"outcomes"`
 	Ledger      ledgerStatus     `json:"erasures"`
 	Members     []member         `json:"members"` // live replicas
 	Partitions  []partition      `json:"partitions"`
-	Paused      *pauseStatus     `json:"paused"`       // null where projecting goes on
-	Refused     *refusal         `json:"refused"`      // null where `run` goes on
+	Paused      *pauseStatus     `json:"paused"`       // null where projecting is not paused
+	Refused     *refusal         `json:"refused"`      // null where `run` would not refuse the stream
 	Unreadable  string           `json:"unreadable"`   // what keeps one more reader from the stream; empty where nothing does
-	Building    *buildingStatus  `json:"building"`     // null where no generation is
-	Off         []offContract    `json:"off_contract"` // settings of the stream that have cost nothing yet
+	Building    *buildingStatus  `json:"building"`     // null where no generation is being built
+	Off         []offContract    `json:"off_contract"` // settings of the stream that are not as the contract wants them, and have cost nothing yet
 }
 
 // refusal is why `projector run` would refuse the stream.
 type refusal struct {
-	Exit int    `json:"exit"` // status that it would end with
+	Exit int    `json:"exit"` // the exit status that it would end with
 	Why  string `json:"why"`
 }
 
@@ -43,7 +43,7 @@ type refusal struct {
 type buildingStatus struct {
 	Generation int64  `json:"generation"`
 	Position   uint64 `json:"position"`
-	AtWork     bool   `json:"at_work"` // whether anybody is; false: it was abandoned
+	AtWork     bool   `json:"at_work"` // false: nobody builds it any more
 }
 
 // offContract is a setting of the stream that is not as the contract wants it.
@@ -56,10 +56,10 @@ type offContract struct {
 // ledgerStatus is how the ledger of erasures is kept.
 type ledgerStatus struct {
 	Entries  int64      `json:"entries"`
-	Exported *time.Time `json:"exported_at"` // last; null: never
-	Due      bool       `json:"export_due"`  // that is, or the first entry where there is none, more than a day old
-	Begun    []string   `json:"unfinished"`  // accounts whose erasure was begun and cut off; the same command takes it up again
-	Served   int64      `json:"served"`      // accounts on it that the live generation has as alive
+	Exported *time.Time `json:"exported_at"` // the last time; null where it never was
+	Due      bool       `json:"export_due"`  // the last export, or the first entry where there was none, is more than a day old
+	Begun    []string   `json:"unfinished"`  // accounts whose erasure was interrupted; the same command completes it
+	Served   int64      `json:"served"`      // accounts on the ledger that are not erased in the live generation
 }
 
 type member struct {
@@ -72,12 +72,13 @@ type member struct {
 type partition struct {
 	Partition int       `json:"partition"`
 	Position  uint64    `json:"position"`
-	Lag       *uint64   `json:"lag_events"` // null as of the whole
+	Lag       *uint64   `json:"lag_events"` // null where the lag of the whole is
 	Epoch     int64     `json:"epoch"`
 	AsOf      time.Time `json:"as_of"`
 	Owner     string    `json:"owner"`
 }
 
+// statusOf is a status as JSON.
 func statusOf(s *acts.Status) *status {
 	st := &status{Generation: s.Generation.Number, State: s.Generation.State, Version: s.Generation.Version(), Stream: s.Stream.Name,
 		Position: s.Position, Progressing: s.Progressing, Parked: s.Parked, Dismissed: s.Dismissed, Outcomes: outcomes(s),
@@ -124,7 +125,7 @@ func statusOf(s *acts.Status) *status {
 	return st
 }
 
-// outcomes are the messages of all partitions, by outcome.
+// outcomes counts the messages of all partitions by outcome.
 func outcomes(s *acts.Status) map[string]int64 {
 	all := map[string]int64{}
 	for _, c := range s.Partitions {
@@ -135,5 +136,5 @@ func outcomes(s *acts.Status) map[string]int64 {
 	return all
 }
 
-// due tells whether the ledger's export is too old.
+// due tells whether the last export of the ledger is too old.
 func due(l admin.LedgerStatus) bool { return l.Age > exportDue }

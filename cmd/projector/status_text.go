@@ -12,7 +12,7 @@ import (
 	"accountexport/projections"
 )
 
-// printStatus says how far the read model is, for people.
+// printStatus prints a status for people.
 func printStatus(out io.Writer, st *acts.Status) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "generation %d (%s), projection version %s, stream %s\n", st.Generation.Number, st.Generation.State,
@@ -46,7 +46,8 @@ func printStatus(out io.Writer, st *acts.Status) error {
 	return err
 }
 
-// moving says how what is behind goes on.
+// moving says whether a generation that is behind progresses, how fast, and how long
+// it will take.
 func moving(st *acts.Status) string {
 	switch {
 	case st.Lag == 0:
@@ -64,12 +65,13 @@ func moving(st *acts.Status) string {
 	switch {
 	case st.Left > 0:
 		moving += ", time left " + max(time.Second, st.Left.Round(time.Second)).String()
-	case float64(st.Lag) > 2*st.Rate: // or it is what has just come
+	case float64(st.Lag) > 2*st.Rate: // otherwise these may be events that were just published
 		moving += ", the end does not draw nearer"
 	}
 	return moving
 }
 
+// printErasures prints what has to be done about the ledger of erasures.
 func printErasures(b *bytes.Buffer, st *acts.Status) {
 	if due(st.Ledger) {
 		last := "was never exported"
@@ -87,6 +89,7 @@ func printErasures(b *bytes.Buffer, st *acts.Status) {
 	}
 }
 
+// printBuilding prints the generation that is being built, if any is.
 func printBuilding(b *bytes.Buffer, st *acts.Status) {
 	switch g := st.Building; {
 	case g == nil:
@@ -98,6 +101,7 @@ func printBuilding(b *bytes.Buffer, st *acts.Status) {
 	}
 }
 
+// printTables prints the replicas and the partitions.
 func printTables(b *bytes.Buffer, st *acts.Status) {
 	w := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "MEMBER\tPARTITIONS\tJOINED\tSEEN")
@@ -116,7 +120,7 @@ func printTables(b *bytes.Buffer, st *acts.Status) {
 	w.Flush()
 }
 
-// inPlace prints in the place of what is on the terminal.
+// inPlace prints over what is on the terminal.
 func inPlace(out io.Writer, show func(io.Writer) error) error {
 	var b bytes.Buffer
 	if err := show(&b); err != nil {

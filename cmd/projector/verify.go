@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -16,7 +16,7 @@ import (
 func (p *program) verify() *cobra.Command {
 	var account *events.UUID
 	sample := 100
-	var all, asJSON bool
+	var all bool
 	cmd := &cobra.Command{
 		Use:   "verify [--sample N|--all|--account ID] [--json]",
 		Short: "Hold what is stored against the stream; exit 1 on any difference",
@@ -25,23 +25,19 @@ func (p *program) verify() *cobra.Command {
 			"lost is a difference, as is one that never was, and what lies beside a row that is not there (--all).\n" +
 			"Where `projector run` would refuse the stream, it ends with the status that `run` would end with, and notes nothing.\n" +
 			"A row from before rows said what went into them, and which is right, says so from then on.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			on, done, err := p.target(ctx)
-			if err != nil {
-				return err
-			}
-			defer done()
-			// It only reads, so it goes on where the stream is refused, and says so.
-			check := func() error { return on.CheckAll(ctx) }
+		RunE: p.onTarget(func(ctx context.Context, on acts.Target) (err error) {
+			// Verifying only reads, so it goes on where the stream is refused, and ends
+			// with the refusal.
+			var refused error
 			if account != nil {
-				check = func() error { return on.Check(ctx, *account) }
+				refused = on.Check(ctx, *account)
+			} else {
+				refused = on.CheckAll(ctx)
 			}
-			refused := check()
 			if refused != nil && !acts.IsRefusal(refused) {
 				return refused
 			}
-			v := &acts.Verifier{Target: on, Unattributed: true, OnVerdict: func(res acts.Verdict) error { return p.printVerdict(res, asJSON) }}
+			v := &acts.Verifier{Target: on, Unattributed: true, OnVerdict: p.printVerdict}
 			switch {
 			case account != nil:
 				err = v.Account(ctx, *account)
@@ -53,7 +49,7 @@ func (p *program) verify() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !asJSON {
+			if !p.asJSON {
 				fmt.Fprintf(p.out, "%d accounts and %d tiers compared, %d differ; %d accounts have a row, and of %d the stream holds messages\n",
 					v.Accounts, v.Tiers, v.Differ, v.Rows, v.InStream)
 			}
@@ -66,19 +62,20 @@ func (p *program) verify() *cobra.Command {
 				return nil
 			}
 			return errors.New(v.Advice())
-		},
+		}),
 	}
 	cli.Flag(cmd.Flags(), &sample, "sample", cli.Whole("N", 1, math.MaxInt32), "so many accounts, at random, half of them drawn from the stream")
 	cmd.Flags().BoolVar(&all, "all", false, "every account")
 	cli.Flag(cmd.Flags(), &account, "account", maybe(accountKind()), "this account")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON line for each account and tier")
+	p.jsonFlag(cmd, "print a JSON line for each account and tier")
 	cmd.MarkFlagsMutuallyExclusive("sample", "all", "account")
 	return cmd
 }
 
-func (p *program) printVerdict(v acts.Verdict, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(p.out).Encode(v)
+// printVerdict prints each difference in a line, and with --json every verdict.
+func (p *program) printVerdict(v acts.Verdict) error {
+	if p.asJSON {
+		return p.printJSON(v)
 	}
 	what := "account " + v.Account
 	switch {

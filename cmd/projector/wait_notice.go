@@ -9,74 +9,76 @@ import (
 	"time"
 )
 
-// waitNotice bounds what waits for servers, and says on standard error for what,
-// where that takes longer than a moment. Its methods are for several goroutines.
+// waitNotice limits how long a command waits for servers. Where the wait takes longer
+// than [noticeAfter], it prints on standard error what is waited for. Its methods may
+// be called by several goroutines.
 type waitNotice struct {
-	limit  time.Duration
-	out    io.Writer
-	cancel context.CancelCauseFunc
-	over   *time.Timer // the limit
+	limit   time.Duration
+	out     io.Writer
+	cancel  context.CancelCauseFunc
+	expired *time.Timer // cancels at the limit
+	notice  *time.Timer // prints the notice
 
-	mu   sync.Mutex
-	what string
-	said bool
-	say  *time.Timer // what is waited for
+	mu      sync.Mutex // guards the fields below, and is held while the notice is printed
+	what    string     // what is waited for; empty for nothing
+	printed bool       // whether any notice was
 }
 
-// sayAfter is more than servers that answer take.
-const sayAfter = 2 * time.Second
+// noticeAfter is longer than servers take that answer.
+const noticeAfter = 2 * time.Second
 
-var errOver = errors.New("the time for it is over")
+var errWaitLimit = errors.New("the time for it is over")
 
-// withWaitNotice is ctx with a limit; end frees it.
+// withWaitNotice returns ctx with the limit; end stops the timers.
 func withWaitNotice(ctx context.Context, limit time.Duration, out io.Writer) (_ context.Context, w *waitNotice, end func()) {
 	w = &waitNotice{limit: limit, out: out}
 	ctx, w.cancel = context.WithCancelCause(ctx)
-	w.over = time.AfterFunc(limit, func() { w.cancel(errOver) })
-	w.say = time.AfterFunc(sayAfter, w.tell)
+	w.expired = time.AfterFunc(limit, func() { w.cancel(errWaitLimit) })
+	w.notice = time.AfterFunc(noticeAfter, w.print)
 	return ctx, w, func() {
-		w.over.Stop()
-		w.waits("")
-		w.say.Stop()
+		w.expired.Stop()
+		w.waitFor("")
+		w.notice.Stop()
 		w.cancel(nil)
 	}
 }
 
-// waits is told what is waited for from now on.
-func (w *waitNotice) waits(what string) {
+// waitFor is called with what is waited for from now on.
+func (w *waitNotice) waitFor(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.what == what {
 		return
 	}
 	w.what = what
-	if w.said { // what comes next may not take long
-		w.say.Reset(sayAfter)
+	if w.printed { // the next notice only where that takes long, too
+		w.notice.Reset(noticeAfter)
 	}
 }
 
-func (w *waitNotice) tell() {
+func (w *waitNotice) print() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.what != "" {
-		w.said = true
+		w.printed = true
 		fmt.Fprintf(w.out, "waiting for %s, for at most %v\n", w.what, w.limit)
 	}
 }
 
-// goes is told that what is waited for goes on: the limit is for what does not.
-func (w *waitNotice) goes() { w.over.Reset(w.limit) }
+// progressed is called when what is waited for has made progress: the limit begins
+// again, since it is for servers that do not answer.
+func (w *waitNotice) progressed() { w.expired.Reset(w.limit) }
 
-// explain says what was waited for in vain, where the limit is what ended it.
+// explain is err, and where the limit has ended the wait, says what was waited for.
 func (w *waitNotice) explain(ctx context.Context, err error) error {
-	if err == nil || !errors.Is(context.Cause(ctx), errOver) {
+	if err == nil || !errors.Is(context.Cause(ctx), errWaitLimit) {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	text := fmt.Sprintf("gave up after %v of waiting for %s", w.limit, w.what)
 	if errors.Is(err, context.Canceled) {
-		return errors.New(text) // that it was cut off is no news
+		return errors.New(text) // which says no more than the text
 	}
 	return fmt.Errorf("%s: %w", text, err)
 }
