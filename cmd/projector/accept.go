@@ -26,6 +26,10 @@ func (p *program) accept() *cobra.Command {
 			"anew, also where it was accepted for another reason.\n\n" +
 			"A stream that ends before the checkpoint is not accepted: positions that clients know would be given out again. Nor is\n" +
 			"another number of partitions, which a rebuild takes on without a loss.",
+		Example: "  # What does `projector run` refuse, and what would accepting it give up? Changes nothing.\n" +
+			"  projector accept\n" +
+			"  # Accept that.\n" +
+			"  projector accept --yes",
 		RunE: p.onTarget(func(ctx context.Context, on acts.Target) error {
 			out, found := p.notes(), []string{}
 			a := &acts.Acceptor{Target: on, Yes: p.yes, OnAccepted: func(it acts.Acceptance) error { return printAccepted(out, it) },

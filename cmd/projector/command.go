@@ -25,8 +25,8 @@ import (
 // list in main.go registers it.
 
 // group is a command that only holds others.
-func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short}
+func group(use, short, example string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Example: example}
 	cmd.AddCommand(commands...)
 	return cmd
 }

@@ -29,6 +29,12 @@ func (p *program) erase() *cobra.Command {
 			"Mirrors of the stream and streams that source from it keep what they have: they are named, and the exit status is 1,\n" +
 			"unless --purge-copies names each of them. Copies in other NATS accounts cannot be seen.\n\n" +
 			"On a terminal it asks first; elsewhere it goes on unasked.",
+		Example: `  # What would go? Changes nothing.
+  projector erase --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --dry-run
+  # Erase, and keep the receipt.
+  projector erase --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --json > receipt.json
+  # Erase from two copies of the stream as well.
+  projector erase --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --purge-copies MIRROR,ARCHIVE`,
 		RunE: p.onTarget(func(ctx context.Context, on acts.Target) error {
 			e.Target, e.Takeover = on, time.Duration(p.cfg.TakeoverAfter)
 			e.OnWait = func(generation int64, position, erased uint64) {

@@ -19,6 +19,10 @@ import (
 
 func (p *program) erasures() *cobra.Command {
 	return group("erasures", "See the ledger of erasures, and keep it beyond the database's loss",
+		`  # Who was erased?
+  projector erasures list
+  # Keep a copy where the loss of the database does not reach, once a day.
+  projector erasures export > erasures.jsonl`,
 		p.erasuresList(), p.erasuresExport(), p.erasuresImport(), p.erasuresRemove())
 }
 
@@ -26,6 +30,10 @@ func (p *program) erasuresList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [--json]",
 		Short: "List who was erased, when, and the digest of the receipt",
+		Example: `  # Who was erased, and when?
+  projector erasures list
+  # How many were erased by each stream?
+  projector erasures list --json | jq -r .stream | sort | uniq -c`,
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
 			w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
 			print := func(e admin.Erasure) error {
@@ -69,6 +77,10 @@ func (p *program) erasuresExport() *cobra.Command {
 		Short: "Print the ledger of erasures as JSON lines, to be kept where the database's loss does not reach",
 		Long: "Prints every entry of the ledger as a line of JSON, and notes when. It holds account ids and times, and nothing else of\n" +
 			"anybody. `projector status` and projector_erasures_export_age_seconds tell where that was more than a day ago.",
+		Example: `  # Keep the ledger beside the backups.
+  projector erasures export > erasures.jsonl
+  # The same, compressed.
+  projector erasures export | gzip > erasures.jsonl.gz`,
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
 			_, err := admin.ExportErasures(ctx, pool, func(e admin.Erasure) error { return p.printJSON(lineOf(e)) })
 			return err
@@ -88,6 +100,10 @@ func (p *program) erasuresImport() *cobra.Command {
 		Short: "Enter into the ledger what `projector erasures export` has printed; repeatable",
 		Long: "Reads JSON lines from a file or standard input, and enters those accounts that the ledger lacks: all of them, or, where a\n" +
 			"line cannot be read, none. `projector run` compares the ledger with the stream when it starts.",
+		Example: "  # After the database was restored, before `projector run` starts.\n" +
+			"  projector erasures import erasures.jsonl\n" +
+			"  # The same from another machine.\n" +
+			"  ssh backup cat erasures.jsonl | projector erasures import",
 		Args: cli.MaybeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, done, err := input(cmd, args)
@@ -126,6 +142,10 @@ func (p *program) erasuresRemove() *cobra.Command {
 		Long: "For an account that came onto the ledger by mistake, by another deployment's export, say: `projector accept` and `rebuild`\n" +
 			"would erase it. One that is erased in a generation that is live or was live stays on the ledger. On a terminal it asks\n" +
 			"first; elsewhere it goes on unasked.",
+		Example: `  # An account came onto the ledger by the export of another deployment.
+  projector erasures remove --account 3c90c3cc-0d44-4b50-8888-8dd25736052a
+  # The same from a script.
+  projector erasures remove --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --yes --json`,
 		RunE: p.onTarget(func(ctx context.Context, on acts.Target) error {
 			first, err := on.Stream.FirstErased(ctx, account)
 			if err == nil && first.Position > 0 {

@@ -22,6 +22,13 @@ func (p *program) export() *cobra.Command {
 		Short: "Print an account's document, folded from the stream alone",
 		Long: "Folds the account's own messages, and its tier's, from the stream. The database is not asked.\n" +
 			"The document goes to standard output; where there is none, the reason goes to standard error, with exit status 1.",
+		Example: `  # What is the document as the stream has it?
+  projector export --account 3c90c3cc-0d44-4b50-8888-8dd25736052a
+  # What was it on the 25th, and what has changed since?
+  projector export --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --at 2026-03-25T00:00:00Z > before.json
+  projector export --account 3c90c3cc-0d44-4b50-8888-8dd25736052a | diff before.json -
+  # What was it after message 1234?
+  projector export --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --at 1234`,
 		Annotations: map[string]string{streamOnly: "yes"},
 		RunE: p.onStream(func(ctx context.Context, client *stream.Client) error {
 			d, found, err := acts.DocumentAsOf(ctx, client, account, at)

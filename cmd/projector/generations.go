@@ -16,6 +16,10 @@ import (
 
 func (p *program) generations() *cobra.Command {
 	return group("generations", "See the generations, and drop those that are not needed",
+		`  # Which generation is live, and which is kept to roll back to?
+  projector generations list
+  # Free the space of one that is not needed.
+  projector generations drop 1`,
 		p.generationsList(), p.generationsDrop())
 }
 
@@ -35,6 +39,10 @@ func (p *program) generationsList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [--json]",
 		Short: "List the generations",
+		Example: `  # Which generation is live, and which is kept to roll back to?
+  projector generations list
+  # The number of the live one.
+  projector generations list --json | jq 'select(.state == "live").generation'`,
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
 			all, err := readmodel.Generations(ctx, pool)
 			if err != nil {
@@ -83,6 +91,10 @@ func (p *program) generationsDrop() *cobra.Command {
 		Short: "Drop a generation that is not live, with its tables",
 		Long: "There is no way back to it by `projector rollback` then. On a terminal it asks first; elsewhere it goes on unasked. A\n" +
 			"generation that is being built is given up.",
+		Example: "  # Free the space of generation 1; `projector rollback` cannot go back to it then.\n" +
+			"  projector generations drop 1\n" +
+			"  # The same from a script.\n" +
+			"  projector generations drop 1 --yes --json",
 		Args: cli.Arg(&number, generationKind()),
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
 			// Of a generation that is not there nothing is asked: Drop refuses it.

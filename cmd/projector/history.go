@@ -22,6 +22,10 @@ func (p *program) history() *cobra.Command {
 		Short: "List an account's messages and, field by field, what each of them changed",
 		Long: "Reads the account's messages from the stream; the database is not asked. Values are shown: they are the user's\n" +
 			"own data, and may hold secrets.",
+		Example: `  # What has changed the document, message by message?
+  projector history --account 3c90c3cc-0d44-4b50-8888-8dd25736052a
+  # Which of its messages were parked, and why?
+  projector history --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --json | jq 'select(.outcome == "parked") | {position, reason}'`,
 		Annotations: map[string]string{streamOnly: "yes"},
 		RunE: p.onStream(func(ctx context.Context, client *stream.Client) error {
 			found, err := acts.History(ctx, client, account, p.printEntry)

@@ -69,6 +69,12 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 		Use:   "projector",
 		Short: "Fold the control plane's events into account exports",
 		Long:  "Folds the control plane's events from NATS JetStream into one export document an account, in PostgreSQL.\n\n" + exitCodes(),
+		Example: `  # Create the stream and the tables, and then fold until SIGTERM.
+  projector provision && projector run
+  # Is everything folded? Exit status 0 says yes.
+  projector status
+  # What a command does, with examples.
+  projector help parked retry`,
 	}
 	settings.AddFlags(root.PersistentFlags(), settings.ForProjector)
 	p.register(root)

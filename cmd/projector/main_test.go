@@ -76,6 +76,11 @@ func TestHelpNeedsNothing(t *testing.T) {
 	theProgram().HelpNeedsNothing(t)
 }
 
+func TestExamplesAreRight(t *testing.T) {
+	t.Parallel()
+	theProgram().ExamplesAreRight(t)
+}
+
 func TestDocumentedCallsAreRight(t *testing.T) {
 	t.Parallel()
 	theProgram().DocumentedCallsAreRight(t, "../..")

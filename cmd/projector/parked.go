@@ -18,6 +18,10 @@ import (
 
 func (p *program) parked() *cobra.Command {
 	return group("parked", "See the messages that no fold accepts, and mend what they cost",
+		`  # What was parked, by reason?
+  projector parked list --group-by reason
+  # A newer program accepts them: fold them.
+  projector parked retry --all`,
 		p.parkedList(), p.parkedShow(), p.parkedRetry(), p.parkedDismiss(), p.parkedUndismiss())
 }
 
@@ -27,7 +31,11 @@ func (p *program) parkedShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show POSITION [--found] [--payload] [--json]",
 		Short: "Show one parked message; what was found and its headers and payload only when asked for, they may hold secrets",
-		Args:  cli.Arg(&position, positionKind()),
+		Example: `  # Why was it parked? What was found in it is masked.
+  projector parked show 1234
+  # What exactly did it hold? That may be a secret.
+  projector parked show 1234 --payload`,
+		Args: cli.Arg(&position, positionKind()),
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
 			m, err := admin.FindParked(ctx, pool, position)
 			if errors.Is(err, readmodel.ErrNotFound) {
@@ -89,6 +97,10 @@ func (p *program) parkedDismiss() *cobra.Command {
 			"follows from the stream alone. By POSITION a dismissal that is there gets the new note; by filters it keeps its own.\n\n" +
 			"On a terminal it asks before it dismisses more than one; elsewhere it goes on unasked. Cut off, the same call dismisses\n" +
 			"the rest.",
+		example: `  # Its meaning was published again.
+  projector parked dismiss 1234 --note "published again at 1301"
+  # All of one type, of the last two hours.
+  projector parked dismiss --type user.email_changed.v1 --since 2h --note "a test of ours"`,
 		noteUsage: `a text that says why, such as "published again at 1234"`,
 		question: func(s *acts.ParkedSelection) string {
 			return fmt.Sprintf("%d of %d parked messages no longer count.", len(s.Messages)-s.Dismissed(), s.Total)
@@ -108,6 +120,10 @@ func (p *program) parkedUndismiss() *cobra.Command {
 		short: "Have parked messages count again that were dismissed",
 		long: "The dismissal and the note stay on record, in every generation folded from this stream. On a terminal it asks before it\n" +
 			"takes back more than one; elsewhere it goes on unasked.",
+		example: `  # It counts again.
+  projector parked undismiss 1234 --note "it was another event"
+  # All of one account.
+  projector parked undismiss --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --note "not published again after all"`,
 		noteUsage: `a text that says why, such as "it was another event"`,
 		question: func(s *acts.ParkedSelection) string {
 			return fmt.Sprintf("%d of %d parked messages count again.", s.Dismissed(), s.Total)

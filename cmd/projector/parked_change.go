@@ -17,6 +17,7 @@ import (
 // says why in a note: what sets `parked dismiss` and `parked undismiss` apart.
 type parkedChange struct {
 	use, short, long string
+	example          string
 	noteUsage        string // what a note may look like
 
 	question func(s *acts.ParkedSelection) string // asked where more than one message would change
@@ -39,10 +40,11 @@ func (p *program) parkedChange(c *parkedChange) *cobra.Command {
 	filters := &parkedFilters{}
 	var note string
 	cmd := &cobra.Command{
-		Use:   c.use,
-		Short: c.short,
-		Long:  c.long + parkedFilterHelp,
-		Args:  filters.args,
+		Use:     c.use,
+		Short:   c.short,
+		Long:    c.long + parkedFilterHelp,
+		Example: c.example,
+		Args:    filters.args,
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
 			s := &acts.ParkedSelection{Pool: pool, Filter: filters.ParkedFilter}
 			if err := p.selectParked(ctx, filters, s); err != nil || len(s.Messages) == 0 {

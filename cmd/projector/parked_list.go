@@ -27,6 +27,12 @@ func (p *program) parkedList() *cobra.Command {
 		Long: "Reasons are shown without what was found in the message, which may be a secret: with the field, the kind of what was\n" +
 			"found, and what would be right. --found shows it. By reason, messages are in one group whose masked reasons are the\n" +
 			"same. Long texts are cut with …, --json cuts nothing. Where filters take nothing, the exit status is 1." + parkedFilterHelp,
+		Example: `  # What was parked, by reason, the most frequent first?
+  projector parked list --group-by reason
+  # The messages of one account, with what was found in them.
+  projector parked list --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --found
+  # The positions of all that were sent since yesterday.
+  projector parked list --since 24h --limit 0 --json | jq .position`,
 		Args: func(cmd *cobra.Command, given []string) error {
 			if err := cli.NoArgs(cmd, given); err != nil {
 				return err

@@ -24,6 +24,10 @@ func (p *program) pause() *cobra.Command {
 			"within about a second of the resumption. Documents are served as they are. What would have to wait for a checkpoint\n" +
 			"(`erase`, `rebuild`, `cutover`, `rollback`, `accept --yes`, a refold that changes anything) says so and ends with 1.\n\n" +
 			"It may be repeated: since when and by whom stays, and the note, unless there is another.",
+		Example: `  # Before maintenance of the database.
+  projector pause --note "moving the database"
+  # Since when is it paused, and by whom?
+  projector status --json | jq .paused`,
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
 			pause, already, err := admin.Pause(ctx, pool, operatorName(), strings.TrimSpace(note))
 			if err != nil {
@@ -57,6 +61,10 @@ func (p *program) resume() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resume [--json]",
 		Short: "End `projector pause`: everything goes on within about a second",
+		Example: `  # After the maintenance.
+  projector resume
+  # Wait until all is folded.
+  projector resume && projector status --watch --interval 1s`,
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
 			was, err := admin.Resume(ctx, pool)
 			if err != nil {

@@ -26,6 +26,10 @@ func (p *program) provision() *cobra.Command {
 			"not say which stream it is gets an id. May be repeated. A stream that differs is refused, naming each difference; another\n" +
 			"partition count is none. Where the database holds checkpoints and there is no such stream, none is made unless told\n" +
 			"--new-stream: an empty one would be another than what was folded. Ends with 1 where `projector run` could not read it.",
+		Example: `  # Before the first start, and with each new version.
+  projector provision
+  # Fold another stream from its start, which does not exist yet.
+  projector provision --stream CONTROL_PLANE_2 --new-stream`,
 		RunE: p.onStream(func(ctx context.Context, client *stream.Client) error {
 			db, err := p.connect(ctx, connect.Migrating)
 			if err != nil {

@@ -27,6 +27,10 @@ func (p *program) publish() *cobra.Command {
 		Short: "Publish one structured CloudEvent, from a file or standard input, to try things out",
 		Long: "Reads one JSON CloudEvent. Its partitionkey names the account, or the tier of a quota_tier event.\n" +
 			"An event that the projector would park is refused. Prints the position.",
+		Example: `  # An event from a file.
+  projector publish event.json
+  # Another event that is like it: ids count once.
+  jq '.id = "another"' event.json | projector publish`,
 		Annotations: map[string]string{streamOnly: "yes"},
 		Args:        cli.MaybeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {

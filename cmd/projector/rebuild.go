@@ -20,6 +20,13 @@ func (p *program) rebuild() *cobra.Command {
 			"rebuild goes on where it was. Before the cut-over both generations are compared; where they differ although\n" +
 			"this program folded both, it refuses. --accept-differences cuts over all the same: it says how many accounts would\n" +
 			"answer 404 or go back, and on a terminal asks.",
+		Example: `  # Build, compare and cut over.
+  projector rebuild
+  # Build slowly beside traffic, and cut over at another time.
+  projector rebuild --cutover=manual --max-rate 5000
+  projector cutover
+  # Cut over although accounts differ, after looking at each of them.
+  projector rebuild --accept-differences --list differences.txt`,
 		RunE: p.onRebuild(func(ctx context.Context, r *rebuildCommand) error {
 			r.Restart, r.MaxRate = restart, maxRate
 			if err := r.apply(flags); err != nil {
@@ -56,6 +63,10 @@ func (p *program) cutover() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cutover [--accept-differences] [--yes] [--list FILE] [--json]",
 		Short: "Make the generation that `rebuild --cutover=manual` has built the live one",
+		Example: `  # Compare the generation that was built with the live one, and make it the live one.
+  projector cutover
+  # They differ, and that is meant: list every account that does, and go on.
+  projector cutover --accept-differences --list differences.txt`,
 		RunE: p.onRebuild(func(ctx context.Context, r *rebuildCommand) error {
 			if err := r.apply(flags); err != nil {
 				return err
@@ -77,7 +88,11 @@ func (p *program) rollback() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback [--json]",
 		Short: "Bring the generation that was live before to the stream's end, and cut back to it",
-		RunE:  p.onRebuild(func(ctx context.Context, r *rebuildCommand) error { return r.RollBack(ctx) }),
+		Example: "  # Go back to the generation that was live before, which `projector generations list` shows as retired.\n" +
+			"  projector rollback\n" +
+			"  # The same from a script.\n" +
+			"  projector rollback --json | jq .generation",
+		RunE: p.onRebuild(func(ctx context.Context, r *rebuildCommand) error { return r.RollBack(ctx) }),
 	}
 	p.jsonFlag(cmd, jsonAndNotes)
 	return cmd

@@ -26,6 +26,10 @@ func (p *program) refold() *cobra.Command {
 		Long: "A row counts the messages that it was made of. Where the stream holds fewer of them by now, the row is left as\n" +
 			"it is, both numbers are told, and the exit status is 1; --accept-loss replaces it all the same. A row from before\n" +
 			"rows counted, which no verification has found right since, must not become smaller.",
+		Example: "  # `projector verify` has found that the row differs.\n" +
+			"  projector verify --account 3c90c3cc-0d44-4b50-8888-8dd25736052a || projector refold --account 3c90c3cc-0d44-4b50-8888-8dd25736052a\n" +
+			"  # The stream no longer holds all of its messages, and what it holds is to count.\n" +
+			"  projector refold --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --accept-loss",
 		RunE: p.onTarget(func(ctx context.Context, on acts.Target) error {
 			f := p.refolder(on)
 			f.AcceptLoss = acceptLoss
@@ -50,6 +54,12 @@ func (p *program) parkedRetry() *cobra.Command {
 		Long: "The fold is pure: within one projection version a retry changes nothing, and says so. It is for a newer program,\n" +
 			"which accepts what an older one parked. What the stream has lost messages of is left as it is and named, and the\n" +
 			"exit status is 1." + parkedFilterHelp,
+		Example: `  # A newer program accepts what an older one parked.
+  projector parked retry --all
+  # One message first.
+  projector parked retry 1234
+  # All with one reason.
+  projector parked retry --reason data.email`,
 		Args: filters.args,
 		RunE: p.onTarget(func(ctx context.Context, on acts.Target) error {
 			if err := on.Check(ctx); err != nil {

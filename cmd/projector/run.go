@@ -28,6 +28,10 @@ func (p *program) run() *cobra.Command {
 		Use:   "run",
 		Short: "Follow the stream until SIGTERM or SIGINT",
 		Long:  "Follows the stream and keeps the live generation current, until SIGTERM or SIGINT; a second signal ends it at once.\n\n" + exitCodes(),
+		Example: `  # Follow the stream; several replicas share the partitions.
+  projector run
+  # With half of the default memory, logging to a file as JSON.
+  projector run --memory-limit 256MiB --log-format json 2>> projector.log`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := p.follow(cmd.Context())
 			if err != nil { // beside the plain text, for whoever keeps only the structured log

@@ -49,6 +49,12 @@ func (p *program) status() *cobra.Command {
 			"With --watch it looks again and again until SIGINT or SIGTERM, and then ends with the status of the last look: on a\n" +
 			"terminal in place, elsewhere with an empty line between looks, with --json one object a line. A look that fails is\n" +
 			"told, and does not end it.",
+		Example: `  # How far is it? Exit status 0 where it is at the end or progresses.
+  projector status
+  # Watch it catch up.
+  projector status --watch
+  # How many messages are left to fold?
+  projector status --json | jq .lag_events`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("interval") && !c.watch {
 				return errors.Join(cli.NoArgs(cmd, args), errors.New("--interval goes with --watch"))

@@ -25,6 +25,14 @@ func (p *program) verify() *cobra.Command {
 			"lost is a difference, as is one that never was, and what lies beside a row that is not there (--all).\n" +
 			"Where `projector run` would refuse the stream, it ends with the status that `run` would end with, and notes nothing.\n" +
 			"A row from before rows said what went into them, and which is right, says so from then on.",
+		Example: `  # 100 accounts at random: a check for every day.
+  projector verify
+  # Every account; progress is on standard error.
+  projector verify --all
+  # Which accounts differ?
+  projector verify --all --json | jq -r 'select(.differences != []) | .account'
+  # What is wrong with this one?
+  projector verify --account 3c90c3cc-0d44-4b50-8888-8dd25736052a`,
 		RunE: p.onTarget(func(ctx context.Context, on acts.Target) (err error) {
 			// Verifying only reads, so it goes on where the stream is refused, and ends
 			// with the refusal.

@@ -22,6 +22,9 @@ func (p *Program) usage(cmd *cobra.Command) error {
 			}
 		}
 	}
+	if cmd.HasExample() {
+		fmt.Fprintf(w, "\nExamples:\n%s\n", cmd.Example)
+	}
 	flags(w, "Flags", cmd.LocalNonPersistentFlags())
 	if !slices.Contains(p.free, cmd) {
 		flags(w, "Settings (a flag overrides its environment variable, and is not empty)", p.Root.PersistentFlags())
