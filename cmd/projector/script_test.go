@@ -30,11 +30,12 @@ import (
 //	servers NAME…                a database and a NATS server each: $NAME_DATABASE_URL and $NAME_NATS_URL
 //	park NAME STREAM ACCOUNT     publishes a message of the account that no fold accepts
 //	raw NAME STREAM SUBJECT FILE publishes what the file holds, on a subject that Go would read between quotes
+//	lose NAME ACCOUNT            removes all rows of the account from the live generation
 //	documented HEADING           holds what was printed last against doc/json.md
 //	clean                        nothing that was printed last commands a terminal
 //	dump NAME STREAM FILE        writes all that the database and the stream hold
 func TestScripts(t *testing.T) {
-	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "raw": raw, "dump": dump, "documented": documented, "clean": clean})
+	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "raw": raw, "dump": dump, "lose": lose, "documented": documented, "clean": clean})
 }
 
 func TestScriptsShowEveryCommand(t *testing.T) { clitest.Covered(t, tree()) }
@@ -82,6 +83,32 @@ func raw(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	_, err = c.PublishRaw(clitest.Test(ts).Context(), events.Message{Subject: subject, Data: []byte(ts.ReadFile(args[3]))})
 	ts.Check(err)
+}
+
+// lose removes an account from every table of the first generation that has a column
+// account_id.
+func lose(ts *testscript.TestScript, _ bool, args []string) {
+	ctx := clitest.Test(ts).Context()
+	conn, err := pgx.Connect(ctx, ts.Getenv(args[0]+"_DATABASE_URL"))
+	ts.Check(err)
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, `
+		SELECT format('%I.%I', c.table_schema, c.table_name)
+		FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+		WHERE c.table_schema = 'export_g1' AND c.column_name = 'account_id' AND t.table_type = 'BASE TABLE'
+		ORDER BY c.table_name DESC`)
+	ts.Check(err)
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	ts.Check(err)
+	removed := int64(0)
+	for _, table := range tables {
+		tag, err := conn.Exec(ctx, `DELETE FROM `+table+` WHERE account_id = $1`, args[1])
+		ts.Check(err)
+		removed += tag.RowsAffected()
+	}
+	if removed == 0 {
+		ts.Fatalf("no table holds account %s", args[1])
+	}
 }
 
 func clean(ts *testscript.TestScript, _ bool, _ []string) {

@@ -24,7 +24,8 @@ func (p *program) verify() *cobra.Command {
 			"that differs by section; the tiers, too. Accounts are those of the read model and those of the stream: one that was\n" +
 			"lost is a difference, as is one that never was, and what lies beside a row that is not there (--all).\n" +
 			"Where `projector run` would refuse the stream, it ends with the status that `run` would end with, and notes nothing.\n" +
-			"A row from before rows said what went into them, and which is right, says so from then on.",
+			"A row from before rows said what went into them, and which is right, says so from then on.\n" +
+			"With --all, standard error shows how many accounts are compared, of how many, and the time left.",
 		Example: `  # 100 accounts at random: a check for every day.
   projector verify
   # Every account; progress is on standard error.
@@ -49,6 +50,17 @@ func (p *program) verify() *cobra.Command {
 			switch {
 			case account != nil:
 				err = v.Account(ctx, *account)
+			case all && !p.asJSON:
+				show := newVerifyProgress(p.err)
+				v.OnProgress = show.at
+				v.OnVerdict = func(v acts.Verdict) error {
+					if !v.Same() {
+						show.clear()
+					}
+					return p.printVerdict(v)
+				}
+				err = v.All(ctx)
+				show.end(err == nil)
 			case all:
 				err = v.All(ctx)
 			default:

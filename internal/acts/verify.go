@@ -42,16 +42,18 @@ var ErrNothingCompared = errors.New("nothing was compared")
 // are told, where they are right, and the stream is not refused by then.
 type Verifier struct {
 	Target
-	Limit     ReadLimit
-	OnVerdict func(Verdict) error // every verdict
+	Limit      ReadLimit
+	OnVerdict  func(Verdict) error       // every verdict
+	OnProgress func(compared, total int) // told by [Verifier.All]; default: nobody
 
 	Unattributed bool // whether [Verifier.All] looks at what is parked of no account, too
 
 	Verified
-	mend  repairs
-	brief bool                 // whether that an account differs is enough
-	named map[string]bool      // tiers, by what was folded
-	lost  map[events.UUID]bool // accounts that were found to have no row
+	mend     repairs
+	brief    bool                 // whether that an account differs is enough
+	named    map[string]bool      // tiers, by what was folded
+	lost     map[events.UUID]bool // accounts that were found to have no row
+	progress progress
 }
 
 func (v *Verifier) tell(out Verdict) error {
@@ -71,7 +73,11 @@ func (v *Verifier) tell(out Verdict) error {
 		v.Differ++
 	}
 	v.mend.see(out)
-	return v.OnVerdict(out)
+	if err := v.OnVerdict(out); err != nil {
+		return err
+	}
+	v.reportProgress()
+	return nil
 }
 
 // Advice says how many differ, and what mends them without a loss.

@@ -13,6 +13,10 @@ import (
 // tier, and that nothing lies beside a row that is not there. It goes through
 // both in ranges of account ids, each with one pass over the stream.
 func (v *Verifier) All(ctx context.Context) error {
+	if err := v.beginProgress(ctx); err != nil {
+		return err
+	}
+	defer v.endProgress()
 	from, first := events.UUID{}, true
 	var ids []events.UUID
 	size := 0

@@ -56,7 +56,11 @@ func (v *Verifier) pass(ctx context.Context, ids []events.UUID, within *idRange)
 	}
 	v.names()
 	rowless := map[events.UUID]bool{}
+	read := 0
 	err := v.Stream.ReadAll(ctx, func(m projections.Message) error {
+		if read++; read%progressEvery == 0 {
+			v.reportProgress()
+		}
 		to := events.ParseSubject(m.Subject)
 		if to.Kind != events.SubjectAccount {
 			if to.Kind == events.SubjectTier && within != nil && m.Position <= base.CheckpointOf(&m) {
