@@ -40,7 +40,7 @@ func (p *program) erase() *cobra.Command {
 			e.OnWait = func(generation int64, position, erased uint64) {
 				fmt.Fprintf(p.err, "waiting until generation %d, at %d, has projected position %d\n", generation, position, erased)
 			}
-			// What another stream holds says nothing of this account.
+			// Another stream holds other messages of the account, or none.
 			if err := on.Check(ctx); err != nil && !errors.Is(err, readmodel.ErrNoGeneration) {
 				return fmt.Errorf("account %s cannot be erased: %w", e.Account, err)
 			}

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +17,7 @@ import (
 	"accountexport/internal/cli/clitest"
 )
 
-// jsonFields are what doc/json.md says of a command: types by field.
+// jsonFields reads what doc/json.md says about a command: types by field.
 func jsonFields(heading string) (map[string]string, error) {
 	b, err := os.ReadFile("../../doc/json.md")
 	if err != nil {
@@ -40,8 +40,8 @@ func jsonFields(heading string) (map[string]string, error) {
 	return fields, nil
 }
 
-// documented holds what was printed last against doc/json.md: there is at least
-// one line, and each has the fields that are there, all of them, and no others.
+// documented compares what was printed last with doc/json.md: there is at least one
+// line, and each has all the fields that are listed there, and no others.
 func documented(ts *testscript.TestScript, _ bool, args []string) {
 	heading := strings.Join(args, " ")
 	fields, err := jsonFields(heading)
@@ -66,8 +66,7 @@ func documented(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// absent tells whether a field lies in one that is null, not there, or an empty
-// list.
+// absent tells whether a field belongs to one that is null, absent, or an empty list.
 func absent(fields map[string]string, seen map[string]bool, field string) bool {
 	for at := range field {
 		if field[at] != '.' && field[at] != '[' {
@@ -81,6 +80,7 @@ func absent(fields map[string]string, seen map[string]bool, field string) bool {
 	return false
 }
 
+// holds tells why a value is not what the fields say; it notes which were seen.
 func holds(fields map[string]string, seen map[string]bool, path string, v any) error {
 	typ, known := fields[path]
 	seen[path] = true
@@ -127,6 +127,7 @@ func holds(fields map[string]string, seen map[string]bool, path string, v any) e
 	return nil
 }
 
+// isOf tells whether a value is of a type of doc/json.md.
 func isOf(typ string, v any) bool {
 	text, isText := v.(string)
 	number, isNumber := v.(float64)
@@ -152,14 +153,11 @@ func isOf(typ string, v any) bool {
 	return false
 }
 
-// TestJSONOfEveryCommandIsAContract: no command that does something is without
-// --json, but for those that print JSON anyway or nothing, and none is left out of
-// doc/json.md and of the script that holds the one against the other.
+// TestJSONOfEveryCommandIsAContract: every command that does something has --json,
+// except those that print JSON anyway or nothing; doc/json.md describes it, and a
+// script compares the two.
 func TestJSONOfEveryCommandIsAContract(t *testing.T) {
-	script, err := os.ReadFile("testdata/script/json.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
+	scripts := clitest.Lines(t)
 	without := map[string]bool{"projector run": true, "projector export": true, "projector erasures export": true}
 	clitest.Walk(tree(), func(cmd *cobra.Command) {
 		path := cmd.CommandPath()
@@ -175,8 +173,8 @@ func TestJSONOfEveryCommandIsAContract(t *testing.T) {
 		if _, err := jsonFields(path); err != nil {
 			t.Error(err)
 		}
-		if !bytes.Contains(script, []byte("\ndocumented "+path+"\n")) {
-			t.Errorf("json.txtar does not hold %s against doc/json.md", path)
+		if !slices.Contains(scripts, "documented "+path) {
+			t.Errorf("no script compares what %s prints with doc/json.md", path)
 		}
 	})
 }

@@ -69,7 +69,7 @@ func (l *ledgerGuard) guard(info engine.StreamInfo, have engine.StreamIdentity, 
 func (l *ledgerGuard) compareLedger(now streamSeen) error {
 	if l.compare == nil || !l.under.same(now) {
 		l.under, l.logged, l.compared = now, time.Now(), 0
-		checker := &acts.LedgerChecker{Target: l.on, Each: l.progress}
+		checker := &acts.LedgerChecker{Target: l.on, OnProgress: l.progress}
 		l.compare = func(ctx context.Context) error {
 			// A stream that has lost its end and has grown again since is refused for that.
 			if _, err := l.on.CheckStream(ctx); acts.IsRefusal(err) {

@@ -13,9 +13,9 @@ import (
 	"accountexport/projections/engine"
 )
 
-// TestLedgerThatIsNotComparedFoldsNothing: as long as the ledger cannot be
-// compared with the stream, or not to its end, the guard does not let the stream
-// pass, however often it is asked; and it goes on where it was.
+// TestLedgerThatIsNotComparedFoldsNothing: until the whole ledger was compared with the
+// stream, the guard does not accept the stream, however often it is asked, and each
+// time it goes on where it was.
 func TestLedgerThatIsNotComparedFoldsNothing(t *testing.T) {
 	srv := natsserver.ForTest(t)
 	client, err := stream.Connect(t.Context(), stream.Config{URL: srv.URL(), Logger: slog.New(slog.DiscardHandler)})

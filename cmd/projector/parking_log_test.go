@@ -12,15 +12,16 @@ import (
 	"accountexport/projections/engine"
 )
 
-type nobody struct{ engine.Observer }
+// ignoreCommits is an observer that nothing is done with.
+type ignoreCommits struct{ engine.Observer }
 
-func (nobody) Committed(engine.BatchStats) {}
+func (ignoreCommits) Committed(engine.BatchStats) {}
 
-// TestParkingIsLogged: however many batches park messages, a line a second tells
-// of all of them, with the most frequent kinds, and none is left untold.
+// TestParkingIsLogged: however many batches park messages, one line a second counts
+// all of them, with the most frequent kinds, and no message is missing from the counts.
 func TestParkingIsLogged(t *testing.T) {
 	var out bytes.Buffer
-	l := &parkingLog{Observer: nobody{}, log: slog.New(slog.NewJSONHandler(&out, nil))}
+	l := &parkingLog{Observer: ignoreCommits{}, log: slog.New(slog.NewJSONHandler(&out, nil))}
 	l.last = time.Now().Add(time.Hour) // so that nothing is due while the test lasts
 	for i := range 1000 {
 		l.Committed(engine.BatchStats{Generation: 7, Parked: map[engine.ParkedKind]int64{

@@ -14,7 +14,7 @@ func TestPublishEndsWhileNothingIsTyped(t *testing.T) {
 	in, typed := io.Pipe()
 	defer typed.Close()
 	go func() {
-		_, _ = typed.Write([]byte("{")) // returns once it is read, so somebody reads
+		_, _ = typed.Write([]byte("{")) // returns once it was read, so readAll is reading
 		interrupt()
 	}()
 	if _, err := readAll(ctx, in); !errors.Is(err, context.Canceled) {

@@ -156,7 +156,7 @@ func (p *program) follow(ctx context.Context) error {
 	return nil
 }
 
-// withGracePeriod returns a context that ends so long after ctx has ended.
+// withGracePeriod returns a context that ends a grace period after ctx has ended.
 func withGracePeriod(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })

@@ -24,15 +24,15 @@ import (
 	"accountexport/projections"
 )
 
-// TestScripts runs testdata/script. Beside what every program's scripts have
-// there are
+// TestScripts runs the scripts in testdata/script. Beside the commands that scripts of
+// every program have, see [clitest.Scripts], there are
 //
 //	servers NAME…                a database and a NATS server each: $NAME_DATABASE_URL and $NAME_NATS_URL
 //	park NAME STREAM ACCOUNT     publishes a message of the account that no fold accepts
 //	raw NAME STREAM SUBJECT FILE publishes what the file holds, on a subject that Go would read between quotes
 //	lose NAME ACCOUNT            removes all rows of the account from the live generation
-//	documented HEADING           holds what was printed last against doc/json.md
-//	clean                        nothing that was printed last commands a terminal
+//	documented HEADING           compares what was printed last with doc/json.md
+//	clean                        fails where anything that was printed last would command a terminal
 //	dump NAME STREAM FILE        writes all that the database and the stream hold
 func TestScripts(t *testing.T) {
 	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "raw": raw, "dump": dump, "lose": lose, "documented": documented, "clean": clean})
@@ -40,8 +40,8 @@ func TestScripts(t *testing.T) {
 
 func TestScriptsShowEveryCommand(t *testing.T) { clitest.Covered(t, tree()) }
 
-// TestFlagsOfEveryCommandAreShown: no command is left out where flags are seen
-// to count with real servers.
+// TestFlagsOfEveryCommandAreShown: flags.txtar, which shows with real servers that flags
+// count and not the environment, calls every command.
 func TestFlagsOfEveryCommandAreShown(t *testing.T) {
 	b, err := os.ReadFile("testdata/script/flags.txtar")
 	if err != nil {

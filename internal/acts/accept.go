@@ -12,57 +12,57 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Acceptor lets the live generation go on with a stream that `projector run`
-// refuses, where that is sound. Each thing that is to be accepted is told before
-// it is; without Yes that is all that is done, and it ends with [ErrNotConfirmed].
+// Acceptor accepts, for the live generation, a stream that `projector run` refuses,
+// where that is sound. OnFound is called with each finding before it is accepted.
+// Without Yes nothing is accepted, and Accept ends with [ErrNotConfirmed].
 type Acceptor struct {
 	Target
-	Yes        bool                   // do it
-	OnFound    func(Acceptance) error // told what is to be accepted; an error ends it, and that is not accepted
-	OnAccepted func(Acceptance) error // told that it was
+	Yes        bool                   // accept what is found
+	OnFound    func(Acceptance) error // called before it is accepted; an error ends Accept, and the finding is not accepted
+	OnAccepted func(Acceptance) error // called after it was accepted
 
-	g               readmodel.Generation
-	checkpoints     []engine.Checkpoint // its
+	live            readmodel.Generation
+	checkpoints     []engine.Checkpoint // of the live generation
 	lowest, highest uint64
 }
 
-// Acceptance is one thing that is accepted.
+// Acceptance is one finding, and what accepting it means.
 type Acceptance struct {
 	What       AcceptanceKind
-	Generation readmodel.Generation // that goes on, as it was
-	Info       engine.StreamInfo    // of the stream that it goes on with
+	Generation readmodel.Generation // the live generation, as it was before
+	Info       engine.StreamInfo    // the stream that it goes on with
 
-	Lowest   uint64          // where it begins too late: the lowest checkpoint
-	Lost     Lost            // where messages are missing
-	Unread   uint64          // of those, so many at most were not folded before
-	Compared int             // where it is another stream: accounts, that all fold to what is stored
-	Erasures []admin.Erasure // that are carried out anew
-	Served   []events.UUID   // of them: [ErasureReplay.Served]
+	Lowest   uint64          // AcceptLoss: the lowest checkpoint, which lies before the beginning of the stream
+	Lost     Lost            // AcceptMissing: the missing messages
+	Unread   uint64          // AcceptMissing: how many of them at most were not folded before they went missing
+	Compared int             // AcceptStream: how many accounts were compared; all of them fold to what is stored
+	Erasures []admin.Erasure // AcceptErasures: the erasures that are carried out again
+	Served   []events.UUID   // AcceptErasures: [ErasureReplay.Served] of them
 }
 
-// AcceptanceKind is what there may be to accept.
+// AcceptanceKind is the kind of a finding.
 type AcceptanceKind int
 
 const (
-	AcceptMissing  AcceptanceKind = iota + 1 // messages are missing that nobody removed, or its server cannot give some
+	AcceptMissing  AcceptanceKind = iota + 1 // messages are missing that nobody removed, or the server cannot deliver some of them
 	AcceptLoss                               // the stream begins after the checkpoint
-	AcceptStream                             // another stream, which holds the same messages at the same positions
-	AcceptErasures                           // it lacks erasures that the ledger knows
+	AcceptStream                             // it is another stream, which holds the same messages at the same positions
+	AcceptErasures                           // the stream lacks erasures that are on the ledger
 )
 
-// Accepted says what there was to accept.
+// Accepted is the result of [Acceptor.Accept].
 type Accepted struct {
 	Generation int64
 	Stream     string
-	Things     int // that were accepted; 0: generation and stream belong together
+	Things     int // how many findings were accepted; 0 where generation and stream belong together
 }
 
-// Accept accepts what there is. What it ends with an error at is not accepted, and
-// what it has told to be done before, is.
+// Accept accepts what it finds. When it ends with an error, the findings that
+// OnAccepted was called with are accepted, and no others.
 func (a *Acceptor) Accept(ctx context.Context) (Accepted, error) {
 	out := Accepted{Stream: a.Stream.Stream()}
 	err := a.accept(ctx, &out)
-	out.Generation = a.g.Number
+	out.Generation = a.live.Number
 	return out, err
 }
 
@@ -71,7 +71,7 @@ func (a *Acceptor) accept(ctx context.Context, out *Accepted) error {
 	if err != nil {
 		return err
 	}
-	a.g, a.checkpoints, a.lowest, a.highest = st.Generation, nil, ^uint64(0), 0
+	a.live, a.checkpoints, a.lowest, a.highest = st.Generation, nil, ^uint64(0), 0
 	for _, c := range st.Partitions {
 		a.checkpoints = append(a.checkpoints, c.Checkpoint)
 		a.lowest, a.highest = min(a.lowest, c.Position), max(a.highest, c.Position)
@@ -80,7 +80,7 @@ func (a *Acceptor) accept(ctx context.Context, out *Accepted) error {
 	if err != nil {
 		return err
 	}
-	refused := Guard(ctx, a.Pool, info, a.g.Stream, a.lowest, a.highest)
+	refused := Guard(ctx, a.Pool, info, a.live.Stream, a.lowest, a.highest)
 	if refused == nil || errors.Is(refused, stream.ErrHistoryLost) {
 		if err := engine.CheckLast(ctx, a.Stream, a.checkpoints); errors.Is(err, engine.ErrDiverged) {
 			refused = err
@@ -106,92 +106,92 @@ func (a *Acceptor) accept(ctx context.Context, out *Accepted) error {
 	if err != nil && !errors.Is(err, ErrNotConfirmed) {
 		return err
 	}
-	// Who is only told is told of these as well.
-	if more := a.erasures(ctx, info, out); more != nil {
-		return more
+	// Without Yes, the erasures are reported as well.
+	if also := a.erasures(ctx, info, out); also != nil {
+		return also
 	}
 	return err
 }
 
-// found tells what is to be accepted, and ends with [ErrNotConfirmed] where it is not
-// to be done.
-func (a *Acceptor) found(it Acceptance) error {
-	if err := a.OnFound(it); err != nil || a.Yes {
+// propose reports a finding, and ends with [ErrNotConfirmed] where it is not to be
+// accepted.
+func (a *Acceptor) propose(acceptance Acceptance) error {
+	if err := a.OnFound(acceptance); err != nil || a.Yes {
 		return err
 	}
 	return ErrNotConfirmed
 }
 
-func (a *Acceptor) done(it Acceptance, out *Accepted) error {
+func (a *Acceptor) accepted(acceptance Acceptance, out *Accepted) error {
 	out.Things++
-	return a.OnAccepted(it)
+	return a.OnAccepted(acceptance)
 }
 
-// erasures carries out anew what the ledger knows and the stream lacks, once the
-// stream itself is accepted. Another stream may hold the erased events and all
-// else as well, as a mirror does.
+// erasures carries out again the erasures that are on the ledger and that the stream
+// lacks, after the stream itself is accepted. A mirror, which is another stream, may
+// hold the events of erasures and the messages that these removed as well.
 func (a *Acceptor) erasures(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
-	those, err := a.UnfinishedErasures(ctx)
-	if err != nil || len(those) == 0 {
+	unfinished, err := a.UnfinishedErasures(ctx)
+	if err != nil || len(unfinished) == 0 {
 		return err
 	}
-	again := &ErasureReplay{Target: a.Target, Those: those, Command: "accept --yes"}
-	it := Acceptance{What: AcceptErasures, Generation: a.g, Info: info, Erasures: those}
-	if it.Served, err = again.Served(ctx); err != nil {
+	replay := &ErasureReplay{Target: a.Target, Erasures: unfinished, Command: "accept --yes"}
+	acceptance := Acceptance{What: AcceptErasures, Generation: a.live, Info: info, Erasures: unfinished}
+	if acceptance.Served, err = replay.Served(ctx); err != nil {
 		return err
 	}
-	if err := a.found(it); err != nil {
+	if err := a.propose(acceptance); err != nil {
 		return err
 	}
-	if err := again.Run(ctx); err != nil {
+	if err := replay.Run(ctx); err != nil {
 		return err
 	}
-	if err := a.done(it, out); err != nil {
+	if err := a.accepted(acceptance, out); err != nil {
 		return err
 	}
-	return again.Incomplete()
+	return replay.Incomplete()
 }
 
-// gaps takes messages for lost that nobody removed, where there are any.
+// gaps records messages as lost that are missing and that nobody removed.
 func (a *Acceptor) gaps(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
 	g := Gaps{a.Target}
-	l, err := g.Detect(ctx, info)
-	if errors.Is(err, readmodel.ErrNotFound) || err == nil && l.Err() == nil {
+	lost, err := g.Detect(ctx, info)
+	if errors.Is(err, readmodel.ErrNotFound) || err == nil && lost.Err() == nil {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if len(l.Undelivered) > 0 {
-		more, err := g.unread(ctx, a.lowest)
+	if len(lost.Undelivered) > 0 {
+		more, err := g.findUndelivered(ctx, a.lowest)
 		if err != nil {
 			return err
 		}
-		l.Undelivered = l.Undelivered.Union(more)
+		lost.Undelivered = lost.Undelivered.Union(more)
 	}
-	it := Acceptance{What: AcceptMissing, Generation: a.g, Info: info, Lost: l, Unread: l.after(a.lowest)}
-	if err := a.found(it); err != nil {
+	acceptance := Acceptance{What: AcceptMissing, Generation: a.live, Info: info, Lost: lost, Unread: lost.after(a.lowest)}
+	if err := a.propose(acceptance); err != nil {
 		return err
 	}
-	if err := g.Accept(ctx, l); err != nil {
+	if err := g.Accept(ctx, lost); err != nil {
 		return err
 	}
-	return a.done(it, out)
+	return a.accepted(acceptance, out)
 }
 
 func (a *Acceptor) loss(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
-	it := Acceptance{What: AcceptLoss, Generation: a.g, Info: info, Lowest: a.lowest}
-	if err := a.found(it); err != nil {
+	acceptance := Acceptance{What: AcceptLoss, Generation: a.live, Info: info, Lowest: a.lowest}
+	if err := a.propose(acceptance); err != nil {
 		return err
 	}
-	if err := admin.AcceptLoss(ctx, a.Pool, a.g, info.First); err != nil {
+	if err := admin.AcceptLoss(ctx, a.Pool, a.live, info.First); err != nil {
 		return err
 	}
 	if err := (Gaps{a.Target}).acceptBeginning(ctx); err != nil {
 		return err
 	}
-	return a.done(it, out)
+	return a.accepted(acceptance, out)
 }
 
-// ErrNotConfirmed means that somebody has to say that what was found is to be accepted.
+// ErrNotConfirmed means that there is something to accept, and that Yes was not set.
 var ErrNotConfirmed = errors.New("nothing was changed: `projector accept --yes` does it")

@@ -15,13 +15,13 @@ import (
 func (a *Acceptor) identity(ctx context.Context, info engine.StreamInfo, refused error, out *Accepted) error {
 	unsound := func(why string) error {
 		return fmt.Errorf("this cannot be accepted, since the stream does not hold what generation %d was folded from (%s): "+
-			"`projector rebuild --accept-differences` is the accepting way: %w", a.g.Number, why, refused)
+			"`projector rebuild --accept-differences` is the accepting way: %w", a.live.Number, why, refused)
 	}
-	as := a.g.Stream
-	as.Name, as.Created, as.ID = info.Name, info.Created, info.ID
-	if err := stream.Guard(info, as, a.lowest, a.highest); err != nil {
+	identity := a.live.Stream
+	identity.Name, identity.Created, identity.ID = info.Name, info.Created, info.ID
+	if err := stream.Guard(info, identity, a.lowest, a.highest); err != nil {
 		return unsound(fmt.Sprintf("it holds %d to %d, and the checkpoints are from %d to %d, of %d partitions", info.First, info.Last,
-			a.lowest, a.highest, a.g.Partitions))
+			a.lowest, a.highest, a.live.Partitions))
 	}
 	last, why, err := a.last(ctx)
 	compared := 0
@@ -34,22 +34,22 @@ func (a *Acceptor) identity(ctx context.Context, info engine.StreamInfo, refused
 	if why != "" {
 		return unsound(why)
 	}
-	it := Acceptance{What: AcceptStream, Generation: a.g, Info: info, Compared: compared}
-	if err := a.found(it); err != nil {
+	acceptance := Acceptance{What: AcceptStream, Generation: a.live, Info: info, Compared: compared}
+	if err := a.propose(acceptance); err != nil {
 		return err
 	}
-	if err := admin.AcceptStream(ctx, a.Pool, a.g, info, last); err != nil {
+	if err := admin.AcceptStream(ctx, a.Pool, a.live, info, last); err != nil {
 		return err
 	}
 	if err := (Gaps{a.Target}).acceptAll(ctx); err != nil {
 		return err
 	}
-	return a.done(it, out)
+	return a.accepted(acceptance, out)
 }
 
-// last holds the stream against the last message folded of each partition, by
-// its content, and gives the times that they have in this stream. One that was
-// removed says nothing.
+// last compares the last message folded of each partition with the one that the stream
+// holds at its position, by content, and returns the times that these messages have in
+// this stream. A message that was removed says nothing.
 func (a *Acceptor) last(ctx context.Context) (at map[int]time.Time, why string, err error) {
 	at = map[int]time.Time{}
 	for _, c := range a.checkpoints {
@@ -69,17 +69,17 @@ func (a *Acceptor) last(ctx context.Context) (at map[int]time.Time, why string, 
 	return at, "", nil
 }
 
-// namedAtOnce is how many accounts are named.
-const namedAtOnce = 10
+// maxNamed is how many accounts and tiers the refusal names.
+const maxNamed = 10
 
-// compare holds every account and tier, of the read model and of the stream,
-// against each other. why names those that differ, and is empty where there are
-// none.
+// compare compares every account and tier of the read model with the stream, and those
+// of the stream with the read model. why names those that differ; it is empty where
+// none does.
 func (a *Acceptor) compare(ctx context.Context) (compared int, why string, err error) {
 	var named []string
 	v := &Verifier{Target: a.Target, OnVerdict: func(v Verdict) error {
-		if !v.Same() && len(named) < namedAtOnce {
-			named = append(named, whatOf(v))
+		if !v.Same() && len(named) < maxNamed {
+			named = append(named, describeDifference(v))
 		}
 		return nil
 	}}
@@ -92,8 +92,9 @@ func (a *Acceptor) compare(ctx context.Context) (compared int, why string, err e
 	return v.Accounts, strings.Join(named, "; "), nil
 }
 
-// whatOf says what accepting would make of an account that differs.
-func whatOf(v Verdict) string {
+// describeDifference says what accepting the stream would do to an account or tier that
+// differs.
+func describeDifference(v Verdict) string {
 	switch {
 	case v.Tier != "":
 		return fmt.Sprintf("tier %s: %s", v.Tier, v.Differences[0])

@@ -16,40 +16,40 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Check is why `projector run` would refuse the stream for the live generation,
-// in its words; nil where it would go on. Whatever reads the stream and writes
-// the read model by it asks first: another stream's messages would take the place
-// of what was folded. Of accounts that are named and that the ledger of erasures
-// knows, the stream has to hold the erasure; [Target.CheckAll] asks that of all.
+// Check returns why `projector run` would refuse the stream for the live generation, in
+// the same words, and nil where it would go on. Every act that reads the stream and
+// writes the read model by it checks first: messages of another stream would replace
+// what was folded. Of the given accounts that are on the ledger of erasures, the stream
+// has to hold the erasure; [Target.CheckAll] asks that of the whole ledger.
 //
-// [readmodel.ErrNoGeneration] where nothing was folded yet.
+// The error is [readmodel.ErrNoGeneration] where nothing was folded yet.
 func (t Target) Check(ctx context.Context, accounts ...events.UUID) error {
 	info, err := t.CheckStream(ctx)
 	if err != nil || len(accounts) == 0 {
 		return err
 	}
-	those, err := admin.FindErasures(ctx, t.Pool, accounts)
-	if err != nil || len(those) == 0 {
+	erasures, err := admin.FindErasures(ctx, t.Pool, accounts)
+	if err != nil || len(erasures) == 0 {
 		return err
 	}
-	owed, err := t.owed(ctx)
+	pending, err := t.pendingRedo(ctx)
 	if err != nil {
 		return err
 	}
-	for _, e := range those {
-		has, err := t.holds(ctx, e, info.Partitions)
+	for _, e := range erasures {
+		has, err := t.holdsErasure(ctx, e, info.Partitions)
 		if err != nil {
 			return err
 		}
-		if !has || owed[e.Account] {
-			return refuseLacking(e, info.Name)
+		if !has || pending[e.Account] {
+			return erasureMissing(e, info.Name)
 		}
 	}
 	return nil
 }
 
-// CheckAll is [Target.Check], and holds the whole ledger of erasures against the
-// stream, as `run` does at start.
+// CheckAll is [Target.Check], and compares the whole ledger of erasures with the
+// stream, as `projector run` does at start.
 func (t Target) CheckAll(ctx context.Context) error {
 	if _, err := t.CheckStream(ctx); err != nil {
 		return err
@@ -57,16 +57,17 @@ func (t Target) CheckAll(ctx context.Context) error {
 	return t.CheckLedger(ctx)
 }
 
-// CheckStream is [Target.Check], and what was seen of the stream. What may pass is
-// asked again: a leader that lags, for as long as `run` asks, and once whatever
-// else a checkpoint may have moved past meanwhile.
+// CheckStream is [Target.Check] without accounts, and returns what the stream answered.
+// Refusals that may pass are checked again: a leader that lags behind, for as long as
+// `projector run` does, and every other one once, since a checkpoint may have moved
+// between the two answers.
 func (t Target) CheckStream(ctx context.Context) (engine.StreamInfo, error) {
 	return t.checkWithRetry(ctx, func(ctx context.Context) (readmodel.Generation, error) { return readmodel.LiveGeneration(ctx, t.Pool) })
 }
 
-// CheckGeneration is [Target.Check] for a generation that is not the live one, by
-// its identity, bounds and last messages alone: one that is being built is a way
-// out for a stream that has lost others.
+// CheckGeneration is [Target.Check] for a generation that is not the live one. It
+// compares identity, bounds and last messages only: where the stream has lost other
+// messages, a generation that is being built from it is the way out.
 func (t Target) CheckGeneration(ctx context.Context, number int64) error {
 	t.ExtraCheck = nil
 	_, err := t.checkWithRetry(ctx, func(ctx context.Context) (readmodel.Generation, error) {
@@ -76,22 +77,22 @@ func (t Target) CheckGeneration(ctx context.Context, number int64) error {
 }
 
 func (t Target) checkWithRetry(ctx context.Context, which func(context.Context) (readmodel.Generation, error)) (info engine.StreamInfo, err error) {
-	const doubt = 5 * time.Second
+	const retryFor = 5 * time.Second
 	for began, n := time.Now(), 0; ; n++ {
-		info, err = t.refused(ctx, which)
-		if !errors.Is(err, engine.ErrRefused) || n > 0 && !errors.Is(err, engine.ErrStreamBehind) || time.Since(began) > doubt {
+		info, err = t.checkOnce(ctx, which)
+		if !errors.Is(err, engine.ErrRefused) || n > 0 && !errors.Is(err, engine.ErrStreamBehind) || time.Since(began) > retryFor {
 			return info, err
 		}
 		select {
 		case <-ctx.Done():
 			return info, ctx.Err()
-		case <-time.After(doubt / 20):
+		case <-time.After(retryFor / 20):
 		}
 	}
 }
 
-func (t Target) refused(ctx context.Context, which func(context.Context) (readmodel.Generation, error)) (info engine.StreamInfo, err error) {
-	g, err := which(ctx) // before the stream, which may have grown since
+func (t Target) checkOnce(ctx context.Context, which func(context.Context) (readmodel.Generation, error)) (info engine.StreamInfo, err error) {
+	g, err := which(ctx) // read before the stream, which may only have grown since
 	if err != nil {
 		return info, err
 	}
@@ -118,24 +119,24 @@ func (t Target) refused(ctx context.Context, which func(context.Context) (readmo
 	return info, t.ExtraCheck(ctx, info)
 }
 
-// IsRefusal tells whether an error is a refusal of the stream, and not that it
+// IsRefusal tells whether an error is a refusal of the stream; otherwise the servers
 // could not be asked.
 func IsRefusal(err error) bool {
 	return errors.Is(err, engine.ErrRefused) || errors.Is(err, ErrErasuresMissing)
 }
 
-// Guard is [stream.Guard], which takes a stream that begins after the checkpoint
-// for one that has lost history, but for one thing: where all that is gone
-// between was removed by our own erasures, as when one was carried out anew
-// before anybody has folded so far, nothing is lost.
+// Guard is [stream.Guard], which refuses a stream that begins after the checkpoint
+// since it has lost history, with one exception: where all messages in between were
+// removed by our own erasures, nothing is lost. That happens where an erasure is
+// carried out again before anybody has folded that far.
 func Guard(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo, have engine.StreamIdentity, lowest, highest uint64) error {
 	err := stream.Guard(info, have, lowest, highest)
 	if !errors.Is(err, stream.ErrHistoryLost) {
 		return err
 	}
-	gone, lookErr := admin.WithoutRemovals(ctx, pool, info, engine.Ranges{{First: lowest + 1, Last: info.First - 1}})
-	if lookErr != nil || len(gone) > 0 {
-		return err // it is asked again
+	gone, findErr := admin.WithoutRemovals(ctx, pool, info, engine.Ranges{{First: lowest + 1, Last: info.First - 1}})
+	if findErr != nil || len(gone) > 0 {
+		return err // the caller asks again
 	}
 	info.First = lowest + 1
 	return stream.Guard(info, have, lowest, highest)

@@ -13,47 +13,46 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// ErrErasuresMissing means that the ledger of erasures knows accounts that the
-// stream holds no erasure of, or that are owed in this database: one of them was
-// restored from before.
+// ErrErasuresMissing means that accounts are on the ledger of erasures of which the
+// stream does not hold the erasure, or whose erasure is pending in this database: the
+// stream or the database was restored from an older backup.
 var ErrErasuresMissing = errors.New("the ledger knows erasures that the stream lacks, or this database")
 
 const (
-	// askedAtOnce are the questions to the server under way while the ledger is
-	// compared (measured: 100,000 erasures in below ten seconds on two cores that
-	// had other work).
-	askedAtOnce = 64
-	// comparedAtOnce are the entries that are compared again where asking failed.
-	comparedAtOnce = 500
+	// ledgerRequests is how many requests are under way while the ledger is compared.
+	// 100,000 erasures took less than ten seconds on two cores that had other work.
+	ledgerRequests = 64
+	// ledgerPage is how many entries are compared again after a request has failed.
+	ledgerPage = 500
 )
 
-// LedgerChecker holds the ledger of erasures against the stream. Where asking
-// fails, [LedgerChecker.Check] goes on where it was.
+// LedgerChecker compares the ledger of erasures with the stream. After an error,
+// [LedgerChecker.Check] goes on where it was.
 type LedgerChecker struct {
 	Target
-	Each func(int) // told how many entries were compared, now and then; default: nobody
+	OnProgress func(int) // called after each page with how many entries were compared; default: nobody
 
-	Compared int // entries
+	Compared int // how many entries were compared
 
 	after *events.UUID
 }
 
-// CheckLedger is [ErrErasuresMissing] where the ledger knows erasures that the
-// stream lacks, or that are owed here: nothing may be folded from it.
+// CheckLedger is [ErrErasuresMissing] where an erasure on the ledger is missing from
+// the stream, or pending in this database: nothing may be folded from the stream then.
 func (t Target) CheckLedger(ctx context.Context) error {
 	return (&LedgerChecker{Target: t}).Check(ctx)
 }
 
-// checkOwed is [ErrErasuresMissing] where erasures are owed here.
-func (c *LedgerChecker) checkOwed(ctx context.Context) error {
-	owed, err := c.owed(ctx)
+// checkPending is [ErrErasuresMissing] where an erasure is pending in this database.
+func (c *LedgerChecker) checkPending(ctx context.Context) error {
+	pending, err := c.pendingRedo(ctx)
 	if err != nil {
 		return err
 	}
-	for account := range owed {
+	for account := range pending {
 		e, err := admin.FindErasure(ctx, c.Pool, account)
 		if err == nil {
-			err = refuseLacking(e, c.Stream.Stream())
+			err = erasureMissing(e, c.Stream.Stream())
 		}
 		if !errors.Is(err, readmodel.ErrNotFound) {
 			return err
@@ -62,9 +61,9 @@ func (c *LedgerChecker) checkOwed(ctx context.Context) error {
 	return nil
 }
 
-// Check is [Target.CheckLedger] for what is left of the ledger.
+// Check is [Target.CheckLedger] for the entries that were not compared yet.
 func (c *LedgerChecker) Check(ctx context.Context) error {
-	if err := c.checkOwed(ctx); err != nil {
+	if err := c.checkPending(ctx); err != nil {
 		return err
 	}
 	info, err := c.Stream.Info(ctx)
@@ -72,20 +71,20 @@ func (c *LedgerChecker) Check(ctx context.Context) error {
 		return err
 	}
 	for {
-		some, err := admin.Erasures(ctx, c.Pool, c.after, comparedAtOnce)
-		if err != nil || len(some) == 0 {
+		page, err := admin.Erasures(ctx, c.Pool, c.after, ledgerPage)
+		if err != nil || len(page) == 0 {
 			return err
 		}
 		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(askedAtOnce)
-		for _, e := range some {
+		g.SetLimit(ledgerRequests)
+		for _, e := range page {
 			g.Go(func() error {
-				has, err := c.holds(gctx, e, info.Partitions)
+				has, err := c.holdsErasure(gctx, e, info.Partitions)
 				if err != nil {
 					return fmt.Errorf("compare the ledger of erasures with stream %s: %w", c.Stream.Stream(), err)
 				}
 				if !has {
-					return refuseLacking(e, c.Stream.Stream())
+					return erasureMissing(e, c.Stream.Stream())
 				}
 				return nil
 			})
@@ -93,15 +92,16 @@ func (c *LedgerChecker) Check(ctx context.Context) error {
 		if err := g.Wait(); err != nil {
 			return err
 		}
-		c.after, c.Compared = &some[len(some)-1].Account, c.Compared+len(some)
-		if c.Each != nil {
-			c.Each(c.Compared)
+		c.after, c.Compared = &page[len(page)-1].Account, c.Compared+len(page)
+		if c.OnProgress != nil {
+			c.OnProgress(c.Compared)
 		}
 	}
 }
 
-// owed are the accounts whose erasures are to be carried out anew here.
-func (t Target) owed(ctx context.Context) (map[events.UUID]bool, error) {
+// pendingRedo lists the accounts whose erasures have to be carried out again in this
+// database.
+func (t Target) pendingRedo(ctx context.Context) (map[events.UUID]bool, error) {
 	all, err := admin.PendingErasures(ctx, t.Pool, true)
 	out := make(map[events.UUID]bool, len(all))
 	for _, o := range all {
@@ -110,10 +110,10 @@ func (t Target) owed(ctx context.Context) (map[events.UUID]bool, error) {
 	return out, err
 }
 
-// holds tells whether the stream holds the account's erasure. Mostly the event is
-// where the ledger has it, which is one question; otherwise the account's
-// messages are read.
-func (t Target) holds(ctx context.Context, e admin.Erasure, partitions int) (bool, error) {
+// holdsErasure tells whether the stream holds the erasure of an account. In most cases
+// the event is at the position that the ledger has, which takes one request; otherwise
+// the messages of the account are read.
+func (t Target) holdsErasure(ctx context.Context, e admin.Erasure, partitions int) (bool, error) {
 	has, err := t.Stream.HasErasedAt(ctx, e.Account, e.Position)
 	if err != nil || has {
 		return has, err
@@ -125,7 +125,7 @@ func (t Target) holds(ctx context.Context, e admin.Erasure, partitions int) (boo
 	return first.Position > 0, err
 }
 
-func refuseLacking(e admin.Erasure, stream string) error {
+func erasureMissing(e admin.Erasure, stream string) error {
 	return fmt.Errorf("%w: account %s was erased at %s, and that is not done in stream %s, or not in this database (there may be more): one of them was "+
 		"restored from before. Nothing was changed, and what is there is still served. Ways out: restore a later backup; `projector accept`, which says "+
 		"who they are and, told --yes, erases them anew; `projector rebuild`, which does so before it cuts over; or, for an account that nobody has "+

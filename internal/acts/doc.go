@@ -1,9 +1,33 @@
-// Package acts holds what operators do to a stream and the read model that was
-// folded from it, as values with typed results: progress is told by callbacks,
-// and nothing is printed or asked. cmd/projector is one front end of it.
+// Package acts holds what operators do to a stream and to the read model that was
+// folded from it. cmd/projector is one front end of it; a page could be another.
 //
-// Every act may be cut off anywhere and done again, and several at once, of one
-// kind or of several, do no harm.
+// # The pattern
+//
+// An act is a value: [Acceptor], [Eraser], [ErasureReplay], [ParkedSelection],
+// [Rebuilder], [Refolder], [StatusMonitor], [Verifier], [Auditor], [LedgerChecker].
+//
+//   - Its [Target], or its Pool, says what it is done to. Beside it stand the options,
+//     exported fields that are set before the first method is called.
+//   - Callbacks are fields whose names begin with On. They tell progress and results on
+//     the way. The method that runs calls them, one at a time, and waits for them. An
+//     error of a callback that returns one ends the method.
+//   - Each step is a method. The type's comment says which may follow which, and which
+//     may be repeated. One method runs at a time; none returns before the goroutines
+//     that it has started have ended.
+//   - Results are returned, or are exported fields that the methods set. They are typed:
+//     what a person is to read is put into words by the front end, and so is JSON that
+//     is no contract of the act itself, as a [Receipt] is.
+//   - It prints nothing, logs only to a logger that is one of its options, asks nobody,
+//     and ends no process. Where somebody has to confirm, a method returns what there is to
+//     confirm, and another one does it; or an option such as Yes says that it was.
+//
+// # When something fails
+//
+// Every act may be cut off anywhere and done again, and several at once, of one kind or
+// of several, do no harm. An error that [IsRefusal]
+// recognises means that `projector run` would refuse the stream, too: nothing is
+// written by that stream from then on. Any other error may have come in the middle.
+// What was committed stays in either case, and a repetition does the rest.
 package acts
 
 import (
@@ -16,23 +40,24 @@ import (
 	"accountexport/projections/engine"
 )
 
-// Target is what an act is done to: a stream, and the read model folded from it.
+// Target is what an act is done to: a stream, and the read model folded from it. It is
+// safe for concurrent use once its fields are set.
 type Target struct {
 	Stream *stream.Client
 	Pool   *pgxpool.Pool
 
-	// Direct is how what needs a session of its own connects, see
-	// [store.Store]. Default: as Pool does.
+	// Direct is how to connect where a session is needed, see [store.Store].
+	// Default: as Pool does.
 	Direct *pgx.ConnConfig
 
-	// ExtraCheck is what `projector run` holds an answer of the stream against, beside
-	// what is its identity, its bounds and its last messages; default: nothing.
+	// ExtraCheck is what [Target.Check] asks of the stream beside its identity, its
+	// bounds and its last messages. Default: nothing; [NewTarget] sets it.
 	ExtraCheck func(ctx context.Context, info engine.StreamInfo) error
 }
 
-// NewTarget is a target whose stream is judged as `projector run` judges it.
+// NewTarget is a target whose stream is checked as `projector run` checks it.
 func NewTarget(client *stream.Client, pool *pgxpool.Pool) Target {
 	t := Target{Stream: client, Pool: pool}
-	t.ExtraCheck = Gaps{t}.judge
+	t.ExtraCheck = Gaps{t}.check
 	return t
 }

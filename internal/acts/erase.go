@@ -13,33 +13,38 @@ import (
 )
 
 // Eraser is one erasure: [Eraser.Inspect], [Eraser.Preflight], and then either
-// [Eraser.Plan] or [Eraser.Run], in this order. What is carried out is to
-// publish, wait until it is projected, and then remove, fence, clear and prove, in
-// rounds until nothing is left. What each step leaves behind, another erasing of
-// the same account takes up again.
+// [Eraser.Plan] or [Eraser.Run], in this order and one at a time. Run publishes
+// account.erased, waits until it is projected, and then removes messages, fences
+// builders, clears the tables and proves that nothing is left, in rounds. Another
+// Eraser of the same account goes on where this one was cut off.
 type Eraser struct {
 	Target
-	Account     events.UUID
-	PurgeCopies []string                                        // streams that copy from this one, to remove the account from, too
-	Takeover    time.Duration                                   // a projector that was silent for so long counts as dead
-	OnWait      func(generation int64, position, erased uint64) // told now and then of the live generation while it is behind the event; default: nobody
 
-	// What Look has found.
-	Messages int          // in the stream, beside the first erased event
+	// Options, set before Inspect.
+	Account     events.UUID
+	PurgeCopies []string                                        // copies of the stream from which the account is removed, too
+	Takeover    time.Duration                                   // a replica without a heartbeat for so long counts as dead
+	OnWait      func(generation int64, position, erased uint64) // called now and then while the live generation is behind the event; default: nobody
+
+	// Results of Inspect.
+	Messages int          // of the account in the stream, beside the first account.erased
 	Rows     admin.Traces // in the tables
 
-	first   stream.Erased // the first erased event in the stream; its position is 0 where there is none
-	before  stream.Erased // the same before anything was done
-	ledger  admin.Erasure // the account's entry, where it has one
-	owed    bool          // the erasure was begun before, and cut off
-	copies  []string
-	needles identifiers
+	// Set by Inspect.
+	first       stream.Erased // the first account.erased in the stream; its position is 0 where there is none. Run sets it where it publishes one
+	firstBefore stream.Erased // the same before anything was done
+	ledger      admin.Erasure // the entry of the account on the ledger of erasures, where it has one
+	begun       bool          // the erasure was begun before, and cut off
+	identifiers identifiers   // Run adds those that it finds later
+
+	copies []string // of the stream; set by Preflight
 }
 
-// Run erases. Before anything is done it is noted that it is to be, until it
-// is proven. A receipt says by [Receipt.Incomplete] whether anything is left.
+// Run erases the account. The erasure is recorded before anything is done, and is
+// pending until it is proven: cut off, another Run completes it. Where anything is
+// left, the receipt says so by [Receipt.Incomplete].
 func (e *Eraser) Run(ctx context.Context) (*Receipt, error) {
-	if err := admin.BeginErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {
+	if err := admin.BeginErasure(ctx, e.Pool, e.Account, e.identifiers.emails(), false); err != nil {
 		return nil, err
 	}
 	if err := e.publish(ctx); err != nil {
@@ -50,7 +55,7 @@ func (e *Eraser) Run(ctx context.Context) (*Receipt, error) {
 	}
 	r := &Receipt{Account: e.Account.String(), ErasedAt: e.first.Position, Failed: []int64{}, Copies: []CopyReceipt{},
 		Searched: searchedAll, NotSeen: notSeen}
-	for range rounds {
+	for range maxRounds {
 		if err := e.round(ctx, r); err != nil {
 			return nil, err
 		}
@@ -65,12 +70,12 @@ func (e *Eraser) Run(ctx context.Context) (*Receipt, error) {
 		}
 		r.Copies = append(r.Copies, c)
 	}
-	r.Already = e.before.Position > 0 && r.MessagesRemoved+r.StraysRemoved+int(r.RowsRemoved) == 0
+	r.Already = e.firstBefore.Position > 0 && r.MessagesRemoved+r.StraysRemoved+int(r.RowsRemoved) == 0
 	r.Done = time.Now().UTC()
 	if r.MessagesLeft > 0 || r.RowsLeft > 0 {
 		return r, nil
 	}
-	if r.Incomplete() != nil { // what copies keep may come back, and is found by what is noted
+	if r.Incomplete() != nil { // messages in copies may come back, and the record is what finds them then
 		return r, admin.MarkErasedLocally(ctx, e.Pool, e.Account)
 	}
 	digest, err := r.digest()
@@ -80,8 +85,8 @@ func (e *Eraser) Run(ctx context.Context) (*Receipt, error) {
 	return r, admin.CompleteErasure(ctx, e.Pool, e.Account, digest)
 }
 
-// publish makes sure that the stream holds the event, with the time that it had
-// where the account was erased before.
+// publish makes sure that the stream holds account.erased. Where the account is on the
+// ledger, the event has the time of its erasure.
 func (e *Eraser) publish(ctx context.Context) (err error) {
 	if e.first.Position > 0 {
 		return nil
@@ -94,16 +99,16 @@ func (e *Eraser) publish(ctx context.Context) (err error) {
 	return err
 }
 
-// noProgress is how long the projector may take for nothing.
+// noProgress is how long to wait for a projector that makes no progress.
 const noProgress = 30 * time.Second
 
-// awaitProjected waits until the live generation has the erasure, and all partitions
-// have come so far: what is removed must not move the stream's beginning past a
-// checkpoint, for the guard to see.
+// awaitProjected waits until the live generation has folded the erasure, and every
+// partition has reached its position: otherwise removing messages could move the
+// beginning of the stream past a checkpoint, and the stream would be refused.
 func (e *Eraser) awaitProjected(ctx context.Context) error {
 	exports := export.NewReader(e.Pool)
 	var best uint64
-	moved, said := time.Now(), time.Now()
+	moved, reported := time.Now(), time.Now()
 	for {
 		g, err := readmodel.LiveGeneration(ctx, e.Pool)
 		if err != nil {
@@ -121,7 +126,7 @@ func (e *Eraser) awaitProjected(ctx context.Context) error {
 		case lowest < e.first.Position:
 		case m.State == export.Erased:
 			return nil
-		default: // waiting longer helps nobody
+		default: // the position was folded without erasing the account, so waiting does not help
 			return fmt.Errorf("account.erased is published at position %d of stream %s, and generation %d, which stands at %d, has not erased the account by it: "+
 				"does `projector run` follow that stream? Nothing is removed", e.first.Position, e.Stream.Stream(), g.Number, lowest)
 		}
@@ -135,8 +140,8 @@ func (e *Eraser) awaitProjected(ctx context.Context) error {
 			return fmt.Errorf("account.erased is published at position %d, and generation %d stands at %d for %v: is `projector run` running? "+
 				"Nothing is removed yet; `projector erase --account %s` goes on", e.first.Position, g.Number, lowest, noProgress, e.Account)
 		}
-		if time.Since(said) > 2*time.Second && e.OnWait != nil {
-			said = time.Now()
+		if time.Since(reported) > 2*time.Second && e.OnWait != nil {
+			reported = time.Now()
 			e.OnWait(g.Number, lowest, e.first.Position)
 		}
 		select {

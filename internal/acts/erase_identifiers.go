@@ -19,40 +19,41 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// identifiers are what tells that a text speaks of an account: its id and its e-mail
-// addresses, in lower case.
+// identifiers are the texts by which an account is found: its id and its e-mail
+// addresses, in lower case. The id is the first.
 type identifiers [][]byte
 
 func newIdentifiers(account events.UUID, addresses ...string) identifiers {
 	n := identifiers{[]byte(account.String())}
 	for _, address := range addresses {
-		n.email(address)
+		n.addEmail(address)
 	}
 	return n
 }
 
-// email adds an address; what cannot be one is too little to find somebody by.
-func (n *identifiers) email(address string) {
-	needle := []byte(strings.ToLower(strings.TrimSpace(address)))
-	if at := bytes.LastIndexByte(needle, '@'); at < 1 || at == len(needle)-1 {
+// addEmail adds an address. A text that cannot be an address is left out: it would find
+// messages of others.
+func (n *identifiers) addEmail(address string) {
+	identifier := []byte(strings.ToLower(strings.TrimSpace(address)))
+	if at := bytes.LastIndexByte(identifier, '@'); at < 1 || at == len(identifier)-1 {
 		return
 	}
-	if !slices.ContainsFunc(*n, func(have []byte) bool { return bytes.Equal(have, needle) }) {
-		*n = append(*n, needle)
+	if !slices.ContainsFunc(*n, func(have []byte) bool { return bytes.Equal(have, identifier) }) {
+		*n = append(*n, identifier)
 	}
 }
 
-// emails are the addresses among them.
+// emails returns the addresses among them.
 func (n identifiers) emails() (out []string) {
-	for _, needle := range n[1:] {
-		out = append(out, string(needle))
+	for _, identifier := range n[1:] {
+		out = append(out, string(identifier))
 	}
 	return out
 }
 
-// collect adds the addresses that a stream and the tables know of the account.
-func (n *identifiers) collect(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, account events.UUID) error {
-	if err := n.readAll(ctx, client, account); err != nil {
+// collectAll adds the addresses that a stream and the tables hold of the account.
+func (n *identifiers) collectAll(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, account events.UUID) error {
+	if err := n.addFromStream(ctx, client, account); err != nil {
 		return err
 	}
 	rows, err := admin.FindTraces(ctx, pool, account, nil)
@@ -60,56 +61,56 @@ func (n *identifiers) collect(ctx context.Context, client *stream.Client, pool *
 		return err
 	}
 	for _, address := range rows.Emails {
-		n.email(address)
+		n.addEmail(address)
 	}
 	return nil
 }
 
-// readAll adds the addresses that the account's messages in a stream hold.
-func (n *identifiers) readAll(ctx context.Context, client *stream.Client, account events.UUID) error {
+// addFromStream adds the addresses in the messages of the account in a stream.
+func (n *identifiers) addFromStream(ctx context.Context, client *stream.Client, account events.UUID) error {
 	return client.ReadAccount(ctx, account, 0, func(m projections.Message) error {
 		d, err := projections.Decode(m)
 		if err == nil {
-			n.read(&d)
+			n.addFrom(&d)
 		}
 		return err
 	})
 }
 
-// read adds the addresses that a message of the account holds, sound or not.
-func (n *identifiers) read(d *projections.Decoded) {
+// addFrom adds the addresses in a message of the account, valid or not.
+func (n *identifiers) addFrom(d *projections.Decoded) {
 	switch data := d.Event.Data.(type) {
 	case *events.UserRegistered:
-		n.email(data.Email)
+		n.addEmail(data.Email)
 	case *events.UserEmailChanged:
-		n.email(data.Email)
+		n.addEmail(data.Email)
 	}
 	if d.Invalid == nil {
 		return
 	}
-	// Of what is parked, structured or binary, as far as it can be read.
+	// A parked message, structured or binary, is searched as far as it can be read.
 	var m struct {
 		Email any `json:"email"`
 		Data  struct {
 			Email any `json:"email"`
 		} `json:"data"`
 	}
-	_ = json.Unmarshal(d.Message.Message.Data, &m) // what is no such JSON has none
+	_ = json.Unmarshal(d.Message.Message.Data, &m) // what is no such JSON has no address
 	for _, found := range []any{m.Email, m.Data.Email} {
 		if address, ok := found.(string); ok {
-			n.email(address)
+			n.addEmail(address)
 		}
 	}
 }
 
-// matchAny tells whether one of the parts holds one of them, in either case, also as
-// JSON or a header may spell it. An address that is a part of a longer one is
-// somebody else's.
+// matchAny tells whether one of the parts contains one of the identifiers, in upper or
+// lower case, also as JSON or a header may escape it. An address that is part of a
+// longer one belongs to somebody else, and does not match.
 func (n identifiers) matchAny(parts ...[]byte) bool {
 	for _, p := range parts {
 		p = bytes.ToLower(p)
 		for _, text := range [][]byte{p, unescape(p), percentDecoded(p)} {
-			if slices.ContainsFunc(n, func(needle []byte) bool { return holds(text, needle) }) {
+			if slices.ContainsFunc(n, func(identifier []byte) bool { return containsIdentifier(text, identifier) }) {
 				return true
 			}
 		}
@@ -117,48 +118,50 @@ func (n identifiers) matchAny(parts ...[]byte) bool {
 	return false
 }
 
-// holds tells whether a text holds a needle; an address not within another.
-func holds(text, needle []byte) bool {
-	address := bytes.IndexByte(needle, '@') >= 0
+// containsIdentifier tells whether a text contains an identifier. An address must not
+// be part of a longer one.
+func containsIdentifier(text, identifier []byte) bool {
+	address := bytes.IndexByte(identifier, '@') >= 0
 	for from := 0; ; from++ {
-		i := bytes.Index(text[from:], needle)
+		i := bytes.Index(text[from:], identifier)
 		if i < 0 {
 			return false
 		}
 		from += i
-		if !address || !within(text, from, from+len(needle)) {
+		if !address || !partOfLonger(text, from, from+len(identifier)) {
 			return true
 		}
 	}
 }
 
-// within tells whether what stands around a place makes a longer address of it,
-// of the characters that addresses are made of in practice: what may as well
-// stand before one, such as the = of a form, is not taken for a part of it.
-func within(text []byte, from, to int) bool {
+// partOfLonger tells whether the characters around a place make a longer address of it.
+// Only the characters that addresses consist of in practice count: others that may
+// stand before an address, such as the = of a form, do not.
+func partOfLonger(text []byte, from, to int) bool {
 	if from > 0 {
-		if b := text[from-1]; word(b) || strings.IndexByte(".+-_'", b) >= 0 && localBefore(text[:from-1]) {
+		if b := text[from-1]; isWordByte(b) || strings.IndexByte(".+-_'", b) >= 0 && endsLocalPart(text[:from-1]) {
 			return true
 		}
 	}
 	if to == len(text) {
 		return false
 	}
-	if b := text[to]; word(b) || b == '-' {
+	if b := text[to]; isWordByte(b) || b == '-' {
 		return true
 	}
-	return text[to] == '.' && to+1 < len(text) && word(text[to+1])
+	return text[to] == '.' && to+1 < len(text) && isWordByte(text[to+1])
 }
 
-// localBefore tells whether a text ends as a local part may: punctuation that
-// stands by itself, such as a bracket or a quote, is none of an address.
-func localBefore(text []byte) bool { return len(text) > 0 && word(text[len(text)-1]) }
+// endsLocalPart tells whether a text ends as the local part of an address may:
+// punctuation that stands by itself, such as a bracket or a quote, belongs to no
+// address.
+func endsLocalPart(text []byte) bool { return len(text) > 0 && isWordByte(text[len(text)-1]) }
 
-func word(b byte) bool {
+func isWordByte(b byte) bool {
 	return b >= 'a' && b <= 'z' || b >= '0' && b <= '9' || b >= utf8.RuneSelf
 }
 
-// matchMessage looks into all of a message.
+// matchMessage is matchAny for the subject, the headers and the data of a message.
 func (n identifiers) matchMessage(m projections.Message) bool {
 	parts := [][]byte{[]byte(m.Subject), m.Data}
 	for name, values := range m.Header {
@@ -170,8 +173,8 @@ func (n identifiers) matchMessage(m projections.Message) bool {
 	return n.matchAny(parts...)
 }
 
-// escapes are the JSON spellings of one character, in lower case; what is no
-// JSON may hold them, too.
+// escapes are the ways in which JSON spells one character, in lower case. Texts that
+// are not JSON may contain them, too.
 var escapes = regexp.MustCompile(`\\(u[0-9a-f]{4}|[/"\\bfnrt])`)
 
 func unescape(p []byte) []byte {
@@ -183,20 +186,20 @@ func unescape(p []byte) []byte {
 		case '/', '"', '\\':
 			return m[1:]
 		case 'u':
-			r, _ := strconv.ParseUint(string(m[2:]), 16, 16) // four hex digits
+			r, _ := strconv.ParseUint(string(m[2:]), 16, 16) // never fails: these are four hex digits
 			return utf8.AppendRune(nil, rune(r))
 		}
 		return []byte{' '}
 	}))
 }
 
-// percentDecoded is a text as a header's value is decoded, once; nil where that
-// changes nothing.
+// percentDecoded decodes a text once, as the value of a header is decoded. It is nil
+// where nothing changes.
 func percentDecoded(p []byte) []byte {
 	if !bytes.Contains(p, []byte{'%'}) {
 		return nil
 	}
-	// A % that starts no escape stands for itself.
+	// A % that begins no escape stands for itself.
 	escaped := regexp.MustCompile(`%[0-9a-f]{2}`).ReplaceAllFunc(p, func(m []byte) []byte {
 		decoded, err := url.PathUnescape(string(m))
 		if err != nil {

@@ -7,8 +7,8 @@ import (
 	"accountexport/projections"
 )
 
-// TestNeedles: an account is found by its id and its addresses, however a text
-// spells them, and nobody is found by somebody else's.
+// TestNeedles: an account is found by its id and its addresses, however a text spells
+// them, and not by the identifiers of others.
 func TestNeedles(t *testing.T) {
 	id, err := events.ParseUUID("3c90c3cc-0d44-4b50-8888-8dd25736052a")
 	if err != nil {
@@ -61,7 +61,7 @@ func TestNeedles(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := newIdentifiers(id)
-		if n.read(&d); len(n) != 2 {
+		if n.addFrom(&d); len(n) != 2 {
 			t.Errorf("%s: %q", m.Data, n)
 		}
 	}

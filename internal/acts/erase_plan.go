@@ -11,23 +11,23 @@ import (
 // --json` prints.
 type Plan struct {
 	Account  string   `json:"account"`
-	Erased   uint64   `json:"erased_at_position"` // 0: account.erased would be published
-	Messages int      `json:"messages"`           // of the account, that would be removed
-	Strays   int      `json:"strays"`             // on mistyped subjects
+	Erased   uint64   `json:"erased_at_position"` // 0 where account.erased would be published
+	Messages int      `json:"messages"`           // messages of the account that would be removed
+	Strays   int      `json:"strays"`             // messages on mistyped subjects that would be removed
 	Rows     int64    `json:"rows"`
-	Purged   []string `json:"copies_purged"` // copies of the stream that would lose its messages, too
-	Kept     []string `json:"copies_kept"`   // and that would keep them
+	Purged   []string `json:"copies_purged"` // copies of the stream whose messages of the account would be removed, too
+	Kept     []string `json:"copies_kept"`   // copies that would keep them
 
-	Stream string `json:"-"` // the stream that the account is erased from
+	Stream string `json:"-"` // the stream that the account would be erased from
 }
 
 // Plan looks for what would be removed, and changes nothing.
 func (e *Eraser) Plan(ctx context.Context) (*Plan, error) {
-	f, err := search(ctx, e.Stream, e.Account, e.needles, e.first.Position)
+	f, err := search(ctx, e.Stream, e.Account, e.identifiers, e.first.Position)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := admin.FindTraces(ctx, e.Pool, e.Account, e.needles.matchAny)
+	rows, err := admin.FindTraces(ctx, e.Pool, e.Account, e.identifiers.matchAny)
 	if err != nil {
 		return nil, err
 	}

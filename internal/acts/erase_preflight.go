@@ -13,17 +13,17 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Inspect reads what stream, tables and ledger know of the account, and what has to
-// be known of its messages before they go. heard is false where nothing knows the
-// account: then there is nothing to erase.
-func (e *Eraser) Inspect(ctx context.Context) (heard bool, err error) {
-	e.needles = newIdentifiers(e.Account)
+// Inspect reads what the stream, the tables and the ledger hold of the account, and
+// collects the identifiers that its messages contain before these are removed. known is
+// false where none of them holds anything: then there is nothing to erase.
+func (e *Eraser) Inspect(ctx context.Context) (known bool, err error) {
+	e.identifiers = newIdentifiers(e.Account)
 	e.first, e.Messages = stream.Erased{}, 0
-	if e.owed, err = e.noted(ctx); err != nil {
+	if e.begun, err = e.wasBegun(ctx); err != nil {
 		return false, err
 	}
 	err = e.Stream.ReadAccount(ctx, e.Account, 0, func(m projections.Message) error {
-		heard = true
+		known = true
 		d, err := projections.Decode(m)
 		if err != nil {
 			return err
@@ -32,62 +32,63 @@ func (e *Eraser) Inspect(ctx context.Context) (heard bool, err error) {
 			e.first = stream.Erased{Position: m.Position, At: at}
 			return nil
 		}
-		e.needles.read(&d)
+		e.identifiers.addFrom(&d)
 		e.Messages++
 		return nil
 	})
 	if err != nil {
 		return false, err
 	}
-	e.before = e.first
-	// Messages may have been removed by hand, and rows be all that is left.
+	e.firstBefore = e.first
+	// The messages may have been removed by hand, so that only rows are left.
 	if e.Rows, err = admin.FindTraces(ctx, e.Pool, e.Account, nil); err != nil {
 		return false, err
 	}
 	for _, address := range e.Rows.Emails {
-		e.needles.email(address)
+		e.identifiers.addEmail(address)
 	}
 	e.ledger, err = admin.FindErasure(ctx, e.Pool, e.Account)
 	if err != nil && !errors.Is(err, readmodel.ErrNotFound) {
 		return false, err
 	}
-	if heard || e.owed || e.Rows.Rows > 0 || e.Rows.Erased || err == nil {
+	if known || e.begun || e.Rows.Rows > 0 || e.Rows.Erased || err == nil {
 		return true, nil
 	}
-	// All there is of it may be on mistyped subjects.
-	f, err := search(ctx, e.Stream, e.Account, e.needles, 0)
-	if err != nil || f.left() > 0 {
+	// Messages on mistyped subjects may be all that there is.
+	f, err := search(ctx, e.Stream, e.Account, e.identifiers, 0)
+	if err != nil || f.remaining() > 0 {
 		return true, err
 	}
-	e.Rows, err = admin.FindTraces(ctx, e.Pool, e.Account, e.needles.matchAny)
+	e.Rows, err = admin.FindTraces(ctx, e.Pool, e.Account, e.identifiers.matchAny)
 	return e.Rows.Rows > 0, err
 }
 
-// noted tells whether the erasure was begun before, and takes on the addresses
-// that were known then: the messages that told them may be gone.
-func (e *Eraser) noted(ctx context.Context) (begun bool, err error) {
+// wasBegun tells whether an erasure of the account was begun before, and adds the
+// addresses that were recorded then: the messages that held them may be removed by now.
+func (e *Eraser) wasBegun(ctx context.Context) (begun bool, err error) {
 	all, err := admin.PendingErasures(ctx, e.Pool, false)
 	for _, o := range all {
 		if o.Account == e.Account {
 			begun = true
 			for _, address := range o.Emails {
-				e.needles.email(address)
+				e.identifiers.addEmail(address)
 			}
 		}
 	}
 	return begun, err
 }
 
-// collect reads once more by which addresses the account is found, which may
-// have changed since, and has them noted before any of its messages goes.
-func (e *Eraser) collect(ctx context.Context) error {
-	if err := e.needles.collect(ctx, e.Stream, e.Pool, e.Account); err != nil {
+// collectAll reads the identifiers again, which may have changed since, and records the
+// addresses before any message is removed.
+func (e *Eraser) collectAll(ctx context.Context) error {
+	if err := e.identifiers.collectAll(ctx, e.Stream, e.Pool, e.Account); err != nil {
 		return err
 	}
-	return admin.BeginErasure(ctx, e.Pool, e.Account, e.needles.emails(), false)
+	return admin.BeginErasure(ctx, e.Pool, e.Account, e.identifiers.emails(), false)
 }
 
-// Preflight names all that would keep the erasure from being done, before anything is.
+// Preflight returns everything that would keep the erasure from being done, before
+// anything is changed.
 func (e *Eraser) Preflight(ctx context.Context) (err error) {
 	missing := e.Stream.CanErase(ctx, e.Account)
 	if e.copies, err = e.Stream.Copies(ctx); err != nil {

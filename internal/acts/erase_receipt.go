@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// Receipt says what an erasure has done, and what it has looked at since. Its JSON
-// is a contract, and what the ledger holds the digest of.
+// Receipt says what an erasure has removed, and what was searched afterwards. Its JSON
+// is a contract, and the ledger of erasures holds its digest.
 type Receipt struct {
 	Account          string        `json:"account"`
-	ErasedAt         uint64        `json:"erased_at_position"` // of the event that stays in the stream
+	ErasedAt         uint64        `json:"erased_at_position"` // of account.erased, which stays in the stream
 	Already          bool          `json:"erased_already"`
-	MessagesRemoved  int           `json:"messages_removed"`    // of the account
-	StraysRemoved    int           `json:"strays_removed"`      // messages on mistyped subjects that held its id or e-mail
-	RowsRemoved      int64         `json:"rows_removed"`        // of all generations, beside what the live one removed by folding the event
-	Failed           []int64       `json:"generations_failed"`  // that were being built, and are given up
-	RowsLeft         int64         `json:"rows_left"`           // 0
+	MessagesRemoved  int           `json:"messages_removed"`    // messages of the account
+	StraysRemoved    int           `json:"strays_removed"`      // messages on mistyped subjects that contained its id or an address
+	RowsRemoved      int64         `json:"rows_removed"`        // rows of all generations, beside those that the live one removed by folding the event
+	Failed           []int64       `json:"generations_failed"`  // generations that were being built, and are given up
+	RowsLeft         int64         `json:"rows_left"`           // 0 when it is complete
 	MessagesSearched int           `json:"messages_searched"`   // as many as the stream holds
-	MessagesLeft     int           `json:"messages_left"`       // 0
-	Unreadable       uint64        `json:"messages_unreadable"` // that the server counts and cannot give to anybody, accepted as lost
+	MessagesLeft     int           `json:"messages_left"`       // 0 when it is complete
+	Unreadable       uint64        `json:"messages_unreadable"` // messages that the server counts and cannot deliver, which were accepted as lost
 	ElsewhereAt      []uint64      `json:"mentioned_elsewhere_at,omitempty"`
-	Copies           []CopyReceipt `json:"copies"` // mirrors of the stream and streams that source from it
+	Copies           []CopyReceipt `json:"copies"` // mirrors of the stream, and streams that source from it
 	Searched         string        `json:"searched"`
 	NotSeen          string        `json:"not_seen"`
 	Done             time.Time     `json:"done"`
@@ -32,7 +32,7 @@ type Receipt struct {
 // CopyReceipt says what became of a copy of the stream.
 type CopyReceipt struct {
 	Stream   string `json:"stream"`
-	Purged   bool   `json:"purged"` // by --purge-copies; otherwise it was left alone, and not looked into
+	Purged   bool   `json:"purged"` // by --purge-copies; otherwise the copy was neither changed nor searched
 	Removed  int    `json:"messages_removed"`
 	Searched int    `json:"messages_searched"`
 	Left     int    `json:"messages_left"`
@@ -49,14 +49,13 @@ func (r Receipt) JSON() ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// digest is what the ledger holds of it.
+// digest is the digest of the receipt that the ledger holds.
 func (r Receipt) digest() (string, error) {
 	b, err := r.JSON()
 	return fmt.Sprintf("sha256:%x", sha256.Sum256(b)), err
 }
 
-// Incomplete says what keeps the account from being erased wholly; nil where nothing
-// does.
+// Incomplete says what keeps the erasure from being complete; nil where it is.
 func (r Receipt) Incomplete() error {
 	if r.MessagesLeft > 0 || r.RowsLeft > 0 {
 		return fmt.Errorf("%d messages and %d rows of account %s are left: new ones come; stop who publishes them, and `projector erase --account %[3]s` goes on",

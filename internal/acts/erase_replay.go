@@ -12,52 +12,52 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// ErasureReplay carries erasures of the ledger out in a stream that lacks them, or holds
-// messages of those accounts still, since it was restored from before or is a
-// copy that nobody has purged, and in a database that was restored. It needs no
-// projector: the tables are cleared here, and the event is folded by whoever
-// comes by it. What is to be done is noted first and taken off once it is proven,
-// so that whoever is cut off is gone on with.
+// ErasureReplay carries out again erasures that are on the ledger, in a stream that
+// lacks them or still holds messages of the accounts, since it was restored from an
+// older backup or is a copy that was not purged, and in a database that was restored.
+// It needs no projector: the tables are cleared here, and whichever projector reads the
+// event folds it. Each erasure is recorded before anything is done and is pending until
+// it is proven: cut off, another Run completes it.
 type ErasureReplay struct {
 	Target
-	Those   []admin.Erasure // [Target.UnfinishedErasures]
-	Command string          // that goes on where it was cut off
-	Copies  []string        // of the stream, that were left as they are; known once it is carried out
+	Erasures []admin.Erasure // from [Target.UnfinishedErasures]
+	Command  string          // the projector command that completes it when it was cut off
+	Copies   []string        // copies of the stream, which keep their messages; known after Run
 
-	upTo    uint64 // the stream's end as it was looked for them
-	needles map[events.UUID]*identifiers
-	strays  map[events.UUID]*found
+	upTo        uint64 // the end of the stream when it was searched
+	identifiers map[events.UUID]*identifiers
+	strays      map[events.UUID]*searchResult
 }
 
-// Served are those that are served, and that were never erased in this database:
-// it was restored from before, or they are on the ledger by mistake, and then
-// erasing them anew would take good documents.
+// Served returns the accounts that are served and were never erased in this database.
+// Either the database was restored from an older backup, or they are on the ledger by
+// mistake, and then erasing them would remove good documents.
 func (a *ErasureReplay) Served(ctx context.Context) ([]events.UUID, error) {
-	ids := make([]events.UUID, len(a.Those))
-	for i, e := range a.Those {
+	ids := make([]events.UUID, len(a.Erasures))
+	for i, e := range a.Erasures {
 		ids[i] = e.Account
 	}
 	return admin.ServedNeverErased(ctx, a.Pool, ids)
 }
 
-// Run erases them, all or, where it ends with an error, those that it has
-// come by: it may be repeated.
+// Run carries out all of them. After an error some may have been carried out, and Run
+// may be repeated.
 func (a *ErasureReplay) Run(ctx context.Context) error {
-	if len(a.Those) == 0 {
+	if len(a.Erasures) == 0 {
 		return nil
 	}
-	missing := a.Stream.CanErase(ctx, a.Those[0].Account)
+	missing := a.Stream.CanErase(ctx, a.Erasures[0].Account)
 	if err := admin.CheckErasable(ctx, a.Pool); err != nil {
 		missing = append(missing, err)
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("the erasures cannot be carried out, and none was: %w", errors.Join(missing...))
 	}
-	if err := a.look(ctx); err != nil {
+	if err := a.prepare(ctx); err != nil {
 		return err
 	}
-	for _, e := range a.Those {
-		if err := a.one(ctx, e); err != nil {
+	for _, e := range a.Erasures {
+		if err := a.replay(ctx, e); err != nil {
 			return fmt.Errorf("erase account %s anew: %w", e.Account, err)
 		}
 	}
@@ -68,9 +68,9 @@ func (a *ErasureReplay) Run(ctx context.Context) error {
 	if err := a.prove(ctx); err != nil {
 		return err
 	}
-	for _, e := range a.Those {
+	for _, e := range a.Erasures {
 		end := func() error { return admin.CompleteErasure(ctx, a.Pool, e.Account, "") }
-		if len(a.Copies) > 0 { // what they keep may come back, and is found by what is noted
+		if len(a.Copies) > 0 { // messages in copies may come back, and the record is what finds them then
 			end = func() error { return admin.MarkErasedLocally(ctx, a.Pool, e.Account) }
 		}
 		if err := end(); err != nil {
@@ -80,7 +80,7 @@ func (a *ErasureReplay) Run(ctx context.Context) error {
 	return nil
 }
 
-// Incomplete says what keeps the erasures from being whole; nil where nothing does.
+// Incomplete says what keeps the erasures from being complete; nil where they are.
 func (a *ErasureReplay) Incomplete() error {
 	if len(a.Copies) == 0 {
 		return nil
@@ -88,30 +88,30 @@ func (a *ErasureReplay) Incomplete() error {
 	names := strings.Join(a.Copies, ",")
 	return fmt.Errorf("the erasures are carried out here, and copies of the stream keep what they have of %d accounts, such as %s: "+
 		"`projector erase --account %s --purge-copies %s`, for each of them, removes it there, too",
-		len(a.Those), a.Those[0].Account, a.Those[0].Account, names)
+		len(a.Erasures), a.Erasures[0].Account, a.Erasures[0].Account, names)
 }
 
-// look notes what is about to be done, with the e-mail addresses that are known,
-// and then, once through the stream, finds the strays of all.
-func (a *ErasureReplay) look(ctx context.Context) error {
-	a.needles, a.strays = map[events.UUID]*identifiers{}, map[events.UUID]*found{}
-	owed, err := admin.PendingErasures(ctx, a.Pool, false)
+// prepare records the erasures as pending, with the addresses that are known, and then
+// reads the stream once to find the strays of all accounts.
+func (a *ErasureReplay) prepare(ctx context.Context) error {
+	a.identifiers, a.strays = map[events.UUID]*identifiers{}, map[events.UUID]*searchResult{}
+	pending, err := admin.PendingErasures(ctx, a.Pool, false)
 	if err != nil {
 		return err
 	}
 	known := map[events.UUID][]string{}
-	for _, o := range owed {
+	for _, o := range pending {
 		known[o.Account] = o.Emails
 	}
-	for _, e := range a.Those {
+	for _, e := range a.Erasures {
 		n := newIdentifiers(e.Account, known[e.Account]...)
-		if err := n.collect(ctx, a.Stream, a.Pool, e.Account); err != nil {
+		if err := n.collectAll(ctx, a.Stream, a.Pool, e.Account); err != nil {
 			return err
 		}
 		if err := admin.BeginErasure(ctx, a.Pool, e.Account, n.emails(), true); err != nil {
 			return err
 		}
-		a.needles[e.Account], a.strays[e.Account] = &n, &found{}
+		a.identifiers[e.Account], a.strays[e.Account] = &n, &searchResult{}
 	}
 	info, err := a.Stream.Info(ctx)
 	if err != nil {
@@ -123,8 +123,8 @@ func (a *ErasureReplay) look(ctx context.Context) error {
 		if !unattributed(to, m) {
 			return nil
 		}
-		for account, n := range a.needles {
-			if mayMean(to, account) && n.matchMessage(m) {
+		for account, n := range a.identifiers {
+			if mayBeMeantFor(to, account) && n.matchMessage(m) {
 				f := a.strays[account]
 				f.strays, f.subjects = append(f.strays, m.Position), append(f.subjects, m.Subject)
 			}
@@ -133,14 +133,15 @@ func (a *ErasureReplay) look(ctx context.Context) error {
 	})
 }
 
-// one publishes the same event, with the time that it had, and removes all else.
-func (a *ErasureReplay) one(ctx context.Context, e admin.Erasure) error {
+// replay publishes account.erased with the time that it had, unless the stream holds
+// it, and removes all other messages and rows of the account.
+func (a *ErasureReplay) replay(ctx context.Context, e admin.Erasure) error {
 	first, err := a.Stream.PublishErased(ctx, e.Account, e.ErasedAt)
 	if err != nil {
 		return err
 	}
 	gaps := Gaps{a.Target}
-	if err := gaps.book(ctx, a.strays[e.Account].strays); err != nil {
+	if err := gaps.recordRemovals(ctx, a.strays[e.Account].strays); err != nil {
 		return err
 	}
 	for _, position := range a.strays[e.Account].strays {
@@ -148,7 +149,7 @@ func (a *ErasureReplay) one(ctx context.Context, e admin.Erasure) error {
 			return err
 		}
 	}
-	if _, err := a.Stream.PurgeAccount(ctx, e.Account, first.Position, gaps.book); err != nil {
+	if _, err := a.Stream.PurgeAccount(ctx, e.Account, first.Position, gaps.recordRemovals); err != nil {
 		return err
 	}
 	info, err := a.Stream.Info(ctx)
@@ -159,12 +160,12 @@ func (a *ErasureReplay) one(ctx context.Context, e admin.Erasure) error {
 		return err
 	}
 	_, err = admin.ClearAccount(ctx, a.Pool, admin.AccountErasure{Account: e.Account, At: first.At, Position: first.Position, Stream: info,
-		MistypedSubjects: a.strays[e.Account].subjects, Mentions: a.needles[e.Account].matchAny, FenceAll: true})
+		MistypedSubjects: a.strays[e.Account].subjects, Mentions: a.identifiers[e.Account].matchAny, FenceAll: true})
 	return err
 }
 
-// prove looks once through the stream, and as often through the tables as there
-// are accounts, that nothing of them is left.
+// prove searches the stream once, and the tables once for each account, and fails where
+// anything of the accounts is left.
 func (a *ErasureReplay) prove(ctx context.Context) error {
 	left, erased := 0, map[events.UUID]bool{}
 	read := 0
@@ -175,19 +176,19 @@ func (a *ErasureReplay) prove(ctx context.Context) error {
 	err = a.Stream.ReadTo(ctx, info.Last, func(m projections.Message) error {
 		read++
 		to := events.ParseSubject(m.Subject)
-		if n := a.needles[to.Account]; n != nil && to.Kind == events.SubjectAccount {
+		if n := a.identifiers[to.Account]; n != nil && to.Kind == events.SubjectAccount {
 			if _, erases := stream.ErasureTime(m, to.Account); erases && !erased[to.Account] {
 				erased[to.Account] = true
 			} else if m.Position <= a.upTo || !erased[to.Account] {
-				left++ // what comes later is no part of any document, and is erased by `projector erase`
+				left++ // what comes after the event belongs to no document, and is removed by `projector erase`
 			}
 			return nil
 		}
 		if m.Position > a.upTo || !unattributed(to, m) {
 			return nil
 		}
-		for account, n := range a.needles {
-			if mayMean(to, account) && n.matchMessage(m) {
+		for account, n := range a.identifiers {
+			if mayBeMeantFor(to, account) && n.matchMessage(m) {
 				left++
 			}
 		}
@@ -196,20 +197,20 @@ func (a *ErasureReplay) prove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := counted(ctx, a.Stream, a.Pool, info, read); err != nil {
+	if _, err := checkCount(ctx, a.Stream, a.Pool, info, read); err != nil {
 		return err
 	}
 	rows := int64(0)
-	for _, e := range a.Those {
-		t, err := admin.FindTraces(ctx, a.Pool, e.Account, a.needles[e.Account].matchAny)
+	for _, e := range a.Erasures {
+		t, err := admin.FindTraces(ctx, a.Pool, e.Account, a.identifiers[e.Account].matchAny)
 		if err != nil {
 			return err
 		}
 		rows += t.Rows
 	}
-	if left > 0 || rows > 0 || len(erased) < len(a.Those) {
+	if left > 0 || rows > 0 || len(erased) < len(a.Erasures) {
 		err = fmt.Errorf("%d messages and %d rows of accounts that were erased anew are left, and %d of %d erasures are in the stream: `projector %s` goes on",
-			left, rows, len(erased), len(a.Those), a.Command)
+			left, rows, len(erased), len(a.Erasures), a.Command)
 	}
 	return err
 }

@@ -9,28 +9,28 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// rounds are how often it is looked for what has come meanwhile.
-const rounds = 3
+// maxRounds is how often messages are searched for and removed that arrive meanwhile.
+const maxRounds = 3
 
-// round removes from the stream, fences who has read it already, clears the
-// tables, and searches for what is left.
+// round removes messages from the stream, fences builders that have read the account
+// ahead, clears the tables, and searches for what is left.
 func (e *Eraser) round(ctx context.Context, r *Receipt) error {
-	if err := e.collect(ctx); err != nil {
+	if err := e.collectAll(ctx); err != nil {
 		return err
 	}
-	f, err := search(ctx, e.Stream, e.Account, e.needles, e.first.Position)
+	f, err := search(ctx, e.Stream, e.Account, e.identifiers, e.first.Position)
 	if err != nil {
 		return err
 	}
 	gaps := Gaps{e.Target}
-	if err := gaps.book(ctx, f.strays); err != nil {
+	if err := gaps.recordRemovals(ctx, f.strays); err != nil {
 		return err
 	}
 	n, err := e.remove(ctx, e.Stream, f.strays)
 	if r.StraysRemoved += n; err != nil {
 		return err
 	}
-	n, err = e.Stream.PurgeAccount(ctx, e.Account, e.first.Position, gaps.book)
+	n, err = e.Stream.PurgeAccount(ctx, e.Account, e.first.Position, gaps.recordRemovals)
 	if r.MessagesRemoved += n; err != nil {
 		return err
 	}
@@ -43,15 +43,15 @@ func (e *Eraser) round(ctx context.Context, r *Receipt) error {
 		return err
 	}
 	rows, err := admin.ClearAccount(ctx, e.Pool, admin.AccountErasure{Account: e.Account, At: e.first.At, Position: e.first.Position, Stream: info,
-		MistypedSubjects: f.subjects, Mentions: e.needles.matchAny, FenceAll: e.owed})
+		MistypedSubjects: f.subjects, Mentions: e.identifiers.matchAny, FenceAll: e.begun})
 	if r.RowsRemoved += rows; err != nil {
 		return err
 	}
-	if f, err = searchAll(ctx, e.Stream, e.Pool, e.Account, e.needles, e.first.Position); err != nil {
+	if f, err = searchAll(ctx, e.Stream, e.Pool, e.Account, e.identifiers, e.first.Position); err != nil {
 		return err
 	}
-	r.MessagesSearched, r.MessagesLeft, r.ElsewhereAt, r.Unreadable = f.searched, f.left(), f.elsewhere, f.unreadable
-	left, err := admin.FindTraces(ctx, e.Pool, e.Account, e.needles.matchAny)
+	r.MessagesSearched, r.MessagesLeft, r.ElsewhereAt, r.Unreadable = f.searched, f.remaining(), f.elsewhere, f.unreadable
+	left, err := admin.FindTraces(ctx, e.Pool, e.Account, e.identifiers.matchAny)
 	r.RowsLeft = left.Rows
 	return err
 }
@@ -69,8 +69,8 @@ func (e *Eraser) remove(ctx context.Context, from *stream.Client, positions []ui
 	return removed, nil
 }
 
-// purgeCopy does in a copy, where it was asked for, what was done in the stream.
-// Its positions may be others, and its subjects, too.
+// purgeCopy removes the account from a copy of the stream, where PurgeCopies names it.
+// Positions and subjects may be others there than in the stream.
 func (e *Eraser) purgeCopy(ctx context.Context, name string) (c CopyReceipt, err error) {
 	c = CopyReceipt{Stream: name, Purged: slices.Contains(e.PurgeCopies, name)}
 	if !c.Purged {
@@ -82,20 +82,21 @@ func (e *Eraser) purgeCopy(ctx context.Context, name string) (c CopyReceipt, err
 			err = fmt.Errorf("copy %s: %w", name, err)
 		}
 	}()
-	for range rounds {
-		// It may know addresses that nobody else does any more.
-		if err := e.needles.readAll(ctx, from, e.Account); err != nil {
+	for range maxRounds {
+		// The copy may hold addresses that the stream no longer holds.
+		if err := e.identifiers.addFromStream(ctx, from, e.Account); err != nil {
 			return c, err
 		}
-		if err := admin.BeginErasure(ctx, e.Pool, e.Account, e.needles.emails(), false); err != nil {
+		if err := admin.BeginErasure(ctx, e.Pool, e.Account, e.identifiers.emails(), false); err != nil {
 			return c, err
 		}
-		// Where it has no erased event of its own, nothing has to stay.
+		// Where the copy holds no account.erased, no message of the account has to
+		// stay.
 		first, err := from.FirstErased(ctx, e.Account)
 		if err != nil {
 			return c, err
 		}
-		f, err := search(ctx, from, e.Account, e.needles, first.Position)
+		f, err := search(ctx, from, e.Account, e.identifiers, first.Position)
 		if err != nil {
 			return c, err
 		}
@@ -107,10 +108,10 @@ func (e *Eraser) purgeCopy(ctx context.Context, name string) (c CopyReceipt, err
 		if c.Removed += n; err != nil {
 			return c, err
 		}
-		if f, err = searchAll(ctx, from, e.Pool, e.Account, e.needles, first.Position); err != nil {
+		if f, err = searchAll(ctx, from, e.Pool, e.Account, e.identifiers, first.Position); err != nil {
 			return c, err
 		}
-		if c.Searched, c.Left = f.searched, f.left(); c.Left == 0 {
+		if c.Searched, c.Left = f.searched, f.remaining(); c.Left == 0 {
 			break
 		}
 	}

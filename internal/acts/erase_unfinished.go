@@ -17,16 +17,16 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// UnfinishedErasures lists those erasures on the ledger of which the stream lacks the
-// event; of which it holds messages from before the event that a receipt says
-// were removed, or that somebody has begun to remove; and those that are owed
-// here, and not done. It reads the stream once.
-func (t Target) UnfinishedErasures(ctx context.Context) (those []admin.Erasure, err error) {
-	ledger, err := wholeLedger(ctx, t.Pool)
+// UnfinishedErasures lists the erasures on the ledger that are not complete: those
+// whose event the stream lacks; those of which the stream holds messages from before
+// the event although a receipt says that they were removed, or their removal was begun;
+// and those that are pending in this database. It reads the stream once.
+func (t Target) UnfinishedErasures(ctx context.Context) (unfinished []admin.Erasure, err error) {
+	ledger, err := readLedger(ctx, t.Pool)
 	if err != nil || len(ledger) == 0 {
 		return nil, err
 	}
-	owed, begun := map[events.UUID]bool{}, map[events.UUID]bool{}
+	redo, begun := map[events.UUID]bool{}, map[events.UUID]bool{}
 	all, err := admin.PendingErasures(ctx, t.Pool, false)
 	if err != nil {
 		return nil, err
@@ -34,22 +34,22 @@ func (t Target) UnfinishedErasures(ctx context.Context) (those []admin.Erasure, 
 	for _, o := range all {
 		e, there := ledger[o.Account]
 		switch {
-		case !there: // taken off meanwhile, or not yet published
-		case !o.Redo: // cut off, or done here while copies keep theirs; or somebody is at it
-			begun[o.Account] = o.Done || time.Since(o.Began) > atIt
-		case len(o.Emails) > 0: // somebody had begun
-			those = append(those, e)
+		case !there: // removed from the ledger meanwhile, or not published yet
+		case !o.Redo: // it was cut off, or is complete here while copies keep their messages, or is under way
+			begun[o.Account] = o.Done || time.Since(o.Began) > erasureTimeout
+		case len(o.Emails) > 0: // its replay was begun
+			unfinished = append(unfinished, e)
 			delete(ledger, o.Account)
 		default:
-			owed[o.Account] = true
+			redo[o.Account] = true
 		}
 	}
-	erased, others := map[events.UUID]bool{}, map[events.UUID]bool{}
-	later := map[uint64]events.UUID{} // messages after the event, which may have been removed once
+	erased, leftovers := map[events.UUID]bool{}, map[events.UUID]bool{}
+	later := map[uint64]events.UUID{} // messages after the event, which an erasure may have removed once
 	err = t.Stream.ReadAll(ctx, func(m projections.Message) error {
 		to := events.ParseSubject(m.Subject)
 		if to.Kind == events.SubjectUnsound {
-			eachID(func(id events.UUID) { others[id] = others[id] || owed[id] }, []byte(m.Subject), m.Data)
+			forEachID(func(id events.UUID) { leftovers[id] = leftovers[id] || redo[id] }, []byte(m.Subject), m.Data)
 			return nil
 		}
 		e, ok := ledger[to.Account]
@@ -58,9 +58,9 @@ func (t Target) UnfinishedErasures(ctx context.Context) (those []admin.Erasure, 
 		}
 		if _, erases := stream.ErasureTime(m, to.Account); erases && !erased[to.Account] {
 			erased[to.Account] = true
-		} else if owed[to.Account] || (e.Receipt != "" || begun[to.Account]) && !erased[to.Account] {
-			others[to.Account] = true
-		} else if e.Receipt != "" && len(later) < laterMost {
+		} else if redo[to.Account] || (e.Receipt != "" || begun[to.Account]) && !erased[to.Account] {
+			leftovers[to.Account] = true
+		} else if e.Receipt != "" && len(later) < maxLater {
 			later[m.Position] = to.Account
 		}
 		return nil
@@ -68,15 +68,15 @@ func (t Target) UnfinishedErasures(ctx context.Context) (those []admin.Erasure, 
 	if err != nil {
 		return nil, err
 	}
-	if err := t.removedBefore(ctx, later, others); err != nil {
+	if err := t.removedBefore(ctx, later, leftovers); err != nil {
 		return nil, err
 	}
 	var settled []events.UUID
 	for account, e := range ledger {
 		switch {
-		case !erased[account] || others[account]:
-			those = append(those, e)
-		case owed[account]:
+		case !erased[account] || leftovers[account]:
+			unfinished = append(unfinished, e)
+		case redo[account]:
 			settled = append(settled, account)
 		}
 	}
@@ -86,23 +86,23 @@ func (t Target) UnfinishedErasures(ctx context.Context) (those []admin.Erasure, 
 	}
 	for _, account := range settled {
 		if traced[account] {
-			those = append(those, ledger[account])
-		} else if err := admin.CompleteErasure(ctx, t.Pool, account, ""); err != nil { // there is nothing of it
+			unfinished = append(unfinished, ledger[account])
+		} else if err := admin.CompleteErasure(ctx, t.Pool, account, ""); err != nil { // nothing of it is left
 			return nil, err
 		}
 	}
-	slices.SortFunc(those, func(a, b admin.Erasure) int { return strings.Compare(a.Account.String(), b.Account.String()) })
-	return those, nil
+	slices.SortFunc(unfinished, func(a, b admin.Erasure) int { return strings.Compare(a.Account.String(), b.Account.String()) })
+	return unfinished, nil
 }
 
 const (
-	atIt      = time.Minute // an erasure takes no longer, and is not taken for cut off
-	laterMost = 100_000
+	erasureTimeout = time.Minute // an erasure takes less time; one that is older was cut off
+	maxLater       = 100_000
 )
 
-// removedBefore notes the accounts of which the stream holds a message at a position
-// that an erasure of them removed: it was restored from before that.
-func (t Target) removedBefore(ctx context.Context, later map[uint64]events.UUID, others map[events.UUID]bool) error {
+// removedBefore adds the accounts of which the stream holds a message at a position
+// where an erasure removed one: the stream was restored from an older backup.
+func (t Target) removedBefore(ctx context.Context, later map[uint64]events.UUID, leftovers map[events.UUID]bool) error {
 	if len(later) == 0 {
 		return nil
 	}
@@ -110,38 +110,38 @@ func (t Target) removedBefore(ctx context.Context, later map[uint64]events.UUID,
 	if err != nil {
 		return err
 	}
-	those := engine.RangesOf(slices.Collect(maps.Keys(later))...)
-	kept, err := admin.WithoutRemovals(ctx, t.Pool, info, those)
+	candidates := engine.RangesOf(slices.Collect(maps.Keys(later))...)
+	kept, err := admin.WithoutRemovals(ctx, t.Pool, info, candidates)
 	if err != nil {
 		return err
 	}
-	for _, x := range those.Without(kept) {
+	for _, x := range candidates.Without(kept) {
 		for position := x.First; position <= x.Last; position++ {
-			others[later[position]] = true
+			leftovers[later[position]] = true
 		}
 	}
 	return nil
 }
 
-func wholeLedger(ctx context.Context, pool *pgxpool.Pool) (map[events.UUID]admin.Erasure, error) {
+func readLedger(ctx context.Context, pool *pgxpool.Pool) (map[events.UUID]admin.Erasure, error) {
 	ledger := map[events.UUID]admin.Erasure{}
 	var after *events.UUID
 	for {
-		some, err := admin.Erasures(ctx, pool, after, 1000)
-		if err != nil || len(some) == 0 {
+		page, err := admin.Erasures(ctx, pool, after, 1000)
+		if err != nil || len(page) == 0 {
 			return ledger, err
 		}
-		for _, e := range some {
+		for _, e := range page {
 			ledger[e.Account] = e
 		}
-		after = &some[len(some)-1].Account
+		after = &page[len(page)-1].Account
 	}
 }
 
 var anyID = regexp.MustCompile(`(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
-// eachID calls do with every account id in a text.
-func eachID(do func(events.UUID), parts ...[]byte) {
+// forEachID calls do with every account id in the parts.
+func forEachID(do func(events.UUID), parts ...[]byte) {
 	for _, p := range parts {
 		for _, text := range anyID.FindAll(p, -1) {
 			if id, err := events.ParseUUID(strings.ToLower(string(text))); err == nil {

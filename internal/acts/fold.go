@@ -8,25 +8,25 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// spillAt is about how many bytes of an account are folded in memory before what
-// can be asked for again goes to a file.
+// spillAt is about how many bytes of an account are kept in memory before parts of it
+// are written to a file.
 const spillAt = 8 << 20
 
-// fold is an account as the stream has it, up to where the live generation has
-// read it. It takes about spillAt of memory, whatever the account holds, beside
-// an index of the items that were let go of.
+// fold folds the messages of one account up to the checkpoint of the live generation.
+// It takes about spillAt bytes of memory, whatever the account holds, and an index of
+// the items that were evicted.
 type fold struct {
 	state    *projections.Account
 	messages int
 	total    admin.Sum // of what was flushed
 	facts    admin.Facts
-	spill    *spill // nil until memory has no room
-	most     int    // [spillAt]
+	spill    *spill // nil until parts were evicted
+	limit    int    // spillAt; less in tests
 }
 
-func newFold(id events.UUID) *fold { return &fold{state: projections.NewAccount(id), most: spillAt} }
+func newFold(id events.UUID) *fold { return &fold{state: projections.NewAccount(id), limit: spillAt} }
 
-// close gives back what the fold has on disk; it may be asked for its sum before.
+// close removes the file. The sum has to be taken before.
 func (f *fold) close() {
 	if f.spill != nil {
 		f.spill.close()
@@ -40,21 +40,21 @@ func (f *fold) apply(m projections.Message) error {
 	}
 	f.messages++
 	if f.spill != nil {
-		if err := f.supply(&d); err != nil {
+		if err := f.hydrate(&d); err != nil {
 			return err
 		}
 	}
 	if out, err := f.state.Apply(&d); err != nil && out != projections.Parked {
 		return err
 	}
-	if f.messages%16 != 0 && len(m.Data) < 64<<10 || f.state.Size() < f.most {
+	if f.messages%16 != 0 && len(m.Data) < 64<<10 || f.state.Size() < f.limit {
 		return nil
 	}
 	return f.evict()
 }
 
-// supply gives the state what a message needs of what was let go of.
-func (f *fold) supply(d *projections.Decoded) error {
+// hydrate reads back the parts that a message needs.
+func (f *fold) hydrate(d *projections.Decoded) error {
 	for {
 		needs, err := f.state.Lookups(d)
 		if err != nil || len(needs) == 0 {
@@ -72,7 +72,7 @@ func (f *fold) supply(d *projections.Decoded) error {
 	}
 }
 
-// evict writes what can be asked for again to the file.
+// evict writes the parts to the file that can be looked up again.
 func (f *fold) evict() (err error) {
 	if f.spill == nil {
 		if f.spill, err = newSpill(); err != nil {
@@ -83,7 +83,7 @@ func (f *fold) evict() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := f.spill.take(&c); err != nil {
+	if err := f.spill.store(&c); err != nil {
 		return err
 	}
 	f.state.Trim()
@@ -97,8 +97,8 @@ func (f *fold) flush() (projections.Change, error) {
 	return c, err
 }
 
-// sum is what the fold has come to. It flushes the state, so it is asked for
-// last.
+// sum is the result of the fold. It flushes the state, so no message may be applied
+// afterwards.
 func (f *fold) sum() (admin.Sum, error) {
 	if f.messages == 0 {
 		return admin.Sum{}, nil
@@ -107,9 +107,9 @@ func (f *fold) sum() (admin.Sum, error) {
 	return f.total, err
 }
 
-// foldAccount folds an account's messages up to the checkpoints held. pace is
-// told of every message that is read.
-func (t Target) foldAccount(ctx context.Context, id events.UUID, h *admin.StoredAccounts, pace ReadLimit) (*fold, error) {
+// foldAccount folds the messages of an account up to the checkpoints that were read
+// with it. The limit slows the reading down.
+func (t Target) foldAccount(ctx context.Context, id events.UUID, h *admin.StoredAccounts, limit ReadLimit) (*fold, error) {
 	f := newFold(id)
 	var end uint64
 	for _, position := range h.Checkpoints {
@@ -119,7 +119,7 @@ func (t Target) foldAccount(ctx context.Context, id events.UUID, h *admin.Stored
 		return f, nil
 	}
 	return f, t.Stream.ReadAccount(ctx, id, end, func(m projections.Message) error {
-		if err := pace.read(ctx, &m); err != nil || m.Position > h.CheckpointOf(&m) {
+		if err := limit.read(ctx, &m); err != nil || m.Position > h.CheckpointOf(&m) {
 			return err
 		}
 		return f.apply(m)

@@ -8,14 +8,15 @@ import (
 	"accountexport/projections"
 )
 
-// spill is what a fold has let go of, in a file without a name: what an account
-// has is not bounded, and what folds it is. The file goes with the process.
+// spill holds the parts of a fold that were evicted from memory, in a file without a
+// name: an account may be of any size, while memory is limited. The operating system
+// removes the file when the process ends.
 type spill struct {
 	file *os.File
 	end  int64
 
 	pages   map[pageKey]extent
-	usage   []string // keys of the pages of usage days, in order
+	usage   []string // keys of the pages of usage days, sorted
 	items   map[itemKey]string
 	waiting map[waitKey]extent
 }
@@ -55,14 +56,14 @@ func newSpill() (*spill, error) {
 
 func (s *spill) close() { _ = s.file.Close() }
 
-// forget drops all there is: the account was erased.
+// forget drops everything: the account was erased.
 func (s *spill) forget() {
 	s.end, s.usage = 0, nil
 	s.pages, s.items, s.waiting = map[pageKey]extent{}, map[itemKey]string{}, map[waitKey]extent{}
 }
 
-// take takes on what a flush has given.
-func (s *spill) take(c *projections.Change) error {
+// store adds what was flushed.
+func (s *spill) store(c *projections.Change) error {
 	if c.Replaces {
 		s.forget()
 	}
@@ -107,7 +108,7 @@ func (s *spill) write(b []byte) (extent, error) {
 	return e, nil
 }
 
-// answer is what the fold had let go of, as a store would answer it.
+// answer is the answer to a lookup, as a store would give it.
 func (s *spill) answer(n projections.Lookup) (a projections.LookupResult, err error) {
 	a.Lookup = n
 	var e extent

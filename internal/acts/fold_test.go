@@ -8,9 +8,9 @@ import (
 	"accountexport/projections"
 )
 
-// TestFoldThatLetsGoComesToTheSame: a fold that memory has no room for, and that
-// lets go of what it can after every few messages, comes to what one does that
-// keeps all, for hostile streams, erasures and what waits among it.
+// TestFoldThatLetsGoComesToTheSame: a fold that has no room in memory, and evicts what
+// it can every few messages, has the same result as one that keeps everything, for
+// hostile streams with erasures and events that wait for others.
 func TestFoldThatLetsGoComesToTheSame(t *testing.T) {
 	for seed := range uint64(6) {
 		g := workload.New(100+seed, workload.Config{Accounts: 4, HostileShare: 0.05, ErasureShare: 0.0005, LargeShare: 0.01})
@@ -24,7 +24,7 @@ func TestFoldThatLetsGoComesToTheSame(t *testing.T) {
 			}
 			if whole[to.Account] == nil {
 				whole[to.Account], letting[to.Account] = newFold(to.Account), newFold(to.Account)
-				whole[to.Account].most, letting[to.Account].most = 1<<40, 1
+				whole[to.Account].limit, letting[to.Account].limit = 1<<40, 1
 			}
 			for _, f := range []*fold{whole[to.Account], letting[to.Account]} {
 				if err := f.apply(m); err != nil {

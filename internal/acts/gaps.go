@@ -11,12 +11,12 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Gaps hold what the stream is missing against what our own erasures removed,
-// and what was missing before they were first looked at.
+// Gaps compares the messages that the stream is missing with those that our own
+// erasures removed, and with those that were missing when it was first seen.
 type Gaps struct{ Target }
 
-// book notes, before they are removed, that messages are about to be.
-func (g Gaps) book(ctx context.Context, positions []uint64) error {
+// recordRemovals records that messages are about to be removed, before they are.
+func (g Gaps) recordRemovals(ctx context.Context, positions []uint64) error {
 	if len(positions) == 0 {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (g Gaps) book(ctx context.Context, positions []uint64) error {
 	return admin.RecordRemovals(ctx, g.Pool, info, positions)
 }
 
-// RecordBaseline notes what the stream is missing at first sight.
+// RecordBaseline records which messages the stream is missing when it is first seen.
 func (g Gaps) RecordBaseline(ctx context.Context) error {
 	info, gone, err := g.Stream.Deleted(ctx)
 	if err != nil {
@@ -44,18 +44,18 @@ func (g Gaps) RecordBaseline(ctx context.Context) error {
 	return admin.RecordMissing(ctx, g.Pool, info, gone)
 }
 
-// Lost is what a stream is missing that nobody has explained.
+// Lost is what the stream is missing that nothing explains.
 type Lost struct {
 	Info        engine.StreamInfo
-	N           uint64        // messages that the server counts as gone and nobody has removed
-	Those       engine.Ranges // their positions, as far as it says
-	Undelivered engine.Ranges // that it counts as there and cannot give
-	Differ      bool          // another number is missing than is explained
+	N           uint64        // messages that the server counts as deleted and nobody removed
+	Those       engine.Ranges // their positions, as far as the server says them
+	Undelivered engine.Ranges // messages that the server counts as present and cannot deliver
+	Differ      bool          // whether another number of messages is missing than is explained
 
-	gone engine.Ranges // all that is, of the same answer as Info; empty where counts agree
+	gone engine.Ranges // all positions that are missing, from the same answer as Info; empty where the numbers agree
 }
 
-// Err is the refusal, nil where nothing is lost.
+// Err is the refusal; nil where nothing is lost.
 func (l *Lost) Err() error {
 	switch {
 	case l.N > 0:
@@ -66,15 +66,15 @@ func (l *Lost) Err() error {
 	return nil
 }
 
-// after is how many of them at most are after a position.
+// after is how many of the lost messages, at most, are after a position.
 func (l *Lost) after(position uint64) uint64 {
 	unplaced := l.N - min(l.N, l.Those.Count())
 	return unplaced + l.Those.Union(l.Undelivered).Without(engine.Ranges{{First: 1, Last: position}}).Count()
 }
 
-// Detect holds a stream's answer against the database. The answer is of before, so
-// what was removed by then was noted by then. A stream that was not looked at
-// before ([readmodel.ErrNotFound]) has nothing to be held against.
+// Detect compares an answer of the stream with the database. The answer was given
+// before, so every removal that it shows had been recorded. The error is
+// [readmodel.ErrNotFound] where there is no baseline of the stream.
 func (g Gaps) Detect(ctx context.Context, info engine.StreamInfo) (l Lost, err error) {
 	l.Info = info
 	have, err := admin.FindMissing(ctx, g.Pool, info)
@@ -87,7 +87,8 @@ func (g Gaps) Detect(ctx context.Context, info engine.StreamInfo) (l Lost, err e
 	if info.Missing() == have.Explained {
 		return l, nil
 	}
-	// Where an erasure has noted more than it has removed, fewer are missing.
+	// Where an erasure has recorded more messages than it removed, fewer are missing
+	// than is explained.
 	l.Differ = true
 	if l.Info, l.gone, err = g.Stream.Deleted(ctx); err != nil {
 		return l, err
@@ -109,11 +110,11 @@ func (g Gaps) Detect(ctx context.Context, info engine.StreamInfo) (l Lost, err e
 	return l, nil
 }
 
-// undelivered are the positions that were found not to be delivered, or that the
-// server itself says it has lost, and that it still cannot give.
+// undelivered returns the positions that were found to be undelivered, or that the
+// server itself reports as lost, and that it still cannot deliver.
 func (g Gaps) undelivered(ctx context.Context, info engine.StreamInfo, have admin.Missing) (engine.Ranges, error) {
-	those := have.Undelivered.Union(engine.RangesOf(info.Lost...))
-	if len(those) == 0 {
+	candidates := have.Undelivered.Union(engine.RangesOf(info.Lost...))
+	if len(candidates) == 0 {
 		return nil, nil
 	}
 	known, err := admin.KnownMissing(ctx, g.Pool, info)
@@ -124,13 +125,13 @@ func (g Gaps) undelivered(ctx context.Context, info engine.StreamInfo, have admi
 	if err != nil {
 		return nil, err
 	}
-	// What is gone by now is a matter of counts.
-	return g.Stream.Absent(ctx, those.Without(known).Without(gone))
+	// Messages that are deleted by now are counted as missing.
+	return g.Stream.Absent(ctx, candidates.Without(known).Without(gone))
 }
 
-// judge is the refusal of a stream that has lost messages, as far as it was looked
-// at before.
-func (g Gaps) judge(ctx context.Context, info engine.StreamInfo) error {
+// check is the refusal of a stream that has lost messages; nil where there is no
+// baseline of it.
+func (g Gaps) check(ctx context.Context, info engine.StreamInfo) error {
 	l, err := g.Detect(ctx, info)
 	if errors.Is(err, readmodel.ErrNotFound) {
 		return nil

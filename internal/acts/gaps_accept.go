@@ -10,8 +10,8 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Accept takes what was seen to be lost for lost. What went missing since is to
-// be seen first.
+// Accept records messages as lost. It fails where more messages are missing by now than
+// l has: they have to be shown first.
 func (g Gaps) Accept(ctx context.Context, l Lost) error {
 	info, gone, err := g.Stream.Deleted(ctx)
 	if err != nil {
@@ -24,32 +24,32 @@ func (g Gaps) Accept(ctx context.Context, l Lost) error {
 	if more = more.Without(l.Those); len(more) > 0 {
 		return fmt.Errorf("more messages went missing meanwhile, at positions %v: nothing was changed, look again", more)
 	}
-	return g.settle(ctx, info, gone, l.Undelivered, l.Those.Union(l.Undelivered))
+	return g.record(ctx, info, gone, l.Undelivered, l.Those.Union(l.Undelivered))
 }
 
-// acceptAll takes the stream as it is.
+// acceptAll records everything that the stream is missing as lost.
 func (g Gaps) acceptAll(ctx context.Context) error {
 	info, gone, err := g.Stream.Deleted(ctx)
 	if err != nil {
 		return err
 	}
-	return g.settle(ctx, info, gone, nil, nil)
+	return g.record(ctx, info, gone, nil, nil)
 }
 
-func (g Gaps) settle(ctx context.Context, info engine.StreamInfo, gone, undelivered, lost engine.Ranges) error {
+func (g Gaps) record(ctx context.Context, info engine.StreamInfo, gone, undelivered, lost engine.Ranges) error {
 	known, err := admin.KnownMissing(ctx, g.Pool, info)
 	if err != nil {
 		return err
 	}
-	accepted, err := g.Stream.Absent(ctx, known.Without(gone)) // before, and counted as there still
+	accepted, err := g.Stream.Absent(ctx, known.Without(gone)) // known before, and still counted as present
 	if err != nil {
 		return err
 	}
 	return admin.AcceptMissing(ctx, g.Pool, info, info.Missing(), gone, undelivered.Union(accepted), lost)
 }
 
-// acceptBeginning takes what the stream's beginning is missing for lost, and
-// nothing else.
+// acceptBeginning records the messages before the beginning of the stream as lost, and
+// no others.
 func (g Gaps) acceptBeginning(ctx context.Context) error {
 	info, gone, err := g.Stream.Deleted(ctx)
 	if err != nil {
@@ -59,7 +59,7 @@ func (g Gaps) acceptBeginning(ctx context.Context) error {
 	if err != nil && !errors.Is(err, readmodel.ErrNotFound) {
 		return err
 	}
-	accepted, err := g.Stream.Absent(ctx, known.Without(gone)) // counted as there still
+	accepted, err := g.Stream.Absent(ctx, known.Without(gone)) // known before, and still counted as present
 	if err != nil {
 		return err
 	}
@@ -67,6 +67,6 @@ func (g Gaps) acceptBeginning(ctx context.Context) error {
 	if info.First > 1 {
 		beginning = engine.Ranges{{First: 1, Last: info.First - 1}}
 	}
-	missing := gone.Without(gone.Without(known.Union(beginning))) // what of it was known, or is before the beginning
+	missing := gone.Without(gone.Without(known.Union(beginning))) // those that were known, and those before the beginning
 	return admin.AcceptMissing(ctx, g.Pool, info, missing.Count(), missing, accepted, beginning)
 }

@@ -12,11 +12,11 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// unread are all that the server counts as there and passes over, after a
-// position: who accepts one is told of all.
-func (g Gaps) unread(ctx context.Context, after uint64) (passed engine.Ranges, err error) {
-	source := g.Source(func(_ context.Context, _ engine.StreamInfo, those engine.Ranges) error {
-		passed = passed.Union(those)
+// findUndelivered reads the stream after a position, and returns all messages that the
+// server counts as present and skips, so that whoever accepts one of them sees all.
+func (g Gaps) findUndelivered(ctx context.Context, after uint64) (passed engine.Ranges, err error) {
+	source := g.Source(func(_ context.Context, _ engine.StreamInfo, positions engine.Ranges) error {
+		passed = passed.Union(positions)
 		return nil
 	})
 	info, err := g.Stream.Info(ctx)
@@ -29,30 +29,31 @@ func (g Gaps) unread(ctx context.Context, after uint64) (passed engine.Ranges, e
 	}
 	defer reader.Close()
 	var buf []projections.Message
-	for nothing := 0; after < info.Last; nothing++ {
+	for emptyReads := 0; after < info.Last; emptyReads++ {
 		if _, more, err := source.FirstAfter(ctx, after); err != nil || !more {
 			return passed, err
 		}
-		limit, cancel := context.WithTimeout(ctx, time.Second) // what was there may be removed meanwhile
+		limit, cancel := context.WithTimeout(ctx, time.Second) // a message that was there may be removed meanwhile
 		buf, err = reader.Next(limit, buf[:0], engine.Bound{Events: 4096, Bytes: 4 << 20})
 		cancel()
 		if err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
 			return nil, err
 		}
 		if len(buf) > 0 {
-			after, nothing = buf[len(buf)-1].Position, 0
+			after, emptyReads = buf[len(buf)-1].Position, 0
 		}
-		if nothing > 30 {
+		if emptyReads > 30 {
 			return nil, fmt.Errorf("%w, after %d: restart the NATS server, and look again", stream.ErrUndelivered, after)
 		}
 	}
 	return passed, nil
 }
 
-// Source is the stream as a projector reads it. Of what the server counts as
-// there and passes over, told is told, once for what is not accepted as lost.
-func (g Gaps) Source(told func(ctx context.Context, info engine.StreamInfo, those engine.Ranges) error) *stream.ReconcilingSource {
-	return &stream.ReconcilingSource{Client: g.Stream, OnUndelivered: func(ctx context.Context, those engine.Ranges) error {
+// Source is the stream as a projector reads it. When the server skips messages that it
+// counts as present, onUndelivered is called with those that were not accepted as lost.
+// An error ends the reading right before them; with nil it goes on without them.
+func (g Gaps) Source(onUndelivered func(ctx context.Context, info engine.StreamInfo, positions engine.Ranges) error) *stream.ReconcilingSource {
+	return &stream.ReconcilingSource{Client: g.Stream, OnUndelivered: func(ctx context.Context, positions engine.Ranges) error {
 		info, err := g.Stream.Info(ctx)
 		if err != nil {
 			return err
@@ -61,17 +62,18 @@ func (g Gaps) Source(told func(ctx context.Context, info engine.StreamInfo, thos
 		if err != nil {
 			return err
 		}
-		if those = those.Without(known); len(those) == 0 {
+		if positions = positions.Without(known); len(positions) == 0 {
 			return nil
 		}
-		return told(ctx, info, those)
+		return onUndelivered(ctx, info, positions)
 	}}
 }
 
-// Refuse ends the reading, and notes why for `status` and `accept`.
-func (g Gaps) Refuse(ctx context.Context, info engine.StreamInfo, those engine.Ranges) error {
-	if err := admin.SetUndelivered(ctx, g.Pool, info, those); err != nil {
+// Refuse is an onUndelivered of [Gaps.Source] that ends the reading, and records the
+// positions for `projector status` and `projector accept`.
+func (g Gaps) Refuse(ctx context.Context, info engine.StreamInfo, positions engine.Ranges) error {
+	if err := admin.SetUndelivered(ctx, g.Pool, info, positions); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %w", engine.ErrRefused, stream.UndeliveredMessages(info.Name, those))
+	return fmt.Errorf("%w: %w", engine.ErrRefused, stream.UndeliveredMessages(info.Name, positions))
 }

@@ -10,35 +10,36 @@ import (
 	"accountexport/projections"
 )
 
-// History tells each of an account's messages in the stream, and what it changed.
-// heard is false where the stream holds none. No database is asked.
-func History(ctx context.Context, client *stream.Client, account events.UUID, each func(projections.HistoryEntry) error) (heard bool, err error) {
+// History calls each with every message of an account in the stream, and what it
+// changed. found is false where the stream holds none. The database is not asked.
+func History(ctx context.Context, client *stream.Client, account events.UUID, each func(projections.HistoryEntry) error) (found bool, err error) {
 	h := projections.NewHistory(account)
 	err = client.ReadAccount(ctx, account, 0, func(m projections.Message) error {
-		heard = true
+		found = true
 		e, err := h.Apply(m)
 		if err != nil {
 			return err
 		}
 		return each(e)
 	})
-	return heard, err
+	return found, err
 }
 
-// Document is an account's document as the stream alone has it.
+// Document is the document of an account, folded from the stream alone.
 type Document struct {
 	State    projections.State
-	Position uint64   // of its last message
-	Missing  []string // what it lacks to be complete
-	Body     []byte   // where it is complete
+	Position uint64   // of the last message of the account
+	Missing  []string // what it needs to be complete
+	Body     []byte   // the document, where it is complete
 }
 
-// DocumentAsOf folds an account's own messages, and its tier's, up to a moment. heard
-// is false where the stream holds none of it. No database is asked.
-func DocumentAsOf(ctx context.Context, client *stream.Client, account events.UUID, at AsOf) (d Document, heard bool, err error) {
+// DocumentAsOf folds the messages of an account, and of its tier, up to a point in the
+// past. found is false where the stream holds no message of the account by then. The
+// database is not asked.
+func DocumentAsOf(ctx context.Context, client *stream.Client, account events.UUID, at AsOf) (d Document, found bool, err error) {
 	fold := projections.NewFold()
 	add := func(m projections.Message) error {
-		if at.before(m) {
+		if at.excludes(m) {
 			return nil
 		}
 		_, _, err := fold.Apply(m)
@@ -71,24 +72,24 @@ func DocumentAsOf(ctx context.Context, client *stream.Client, account events.UUI
 	return d, true, nil
 }
 
-// AsOf is a point in the stream's past; the zero value is its end.
+// AsOf is a point in the past of the stream; the zero value is its end.
 type AsOf struct {
 	Position uint64
-	Time     time.Time // by the stream's own timestamps
+	Time     time.Time // by the timestamps of the stream
 }
 
-// before tells whether the moment lies before the message.
-func (m AsOf) before(msg projections.Message) bool {
-	return !m.Time.IsZero() && msg.Time.After(m.Time) || m.Position > 0 && msg.Position > m.Position
+// excludes tells whether a message is after that point.
+func (a AsOf) excludes(msg projections.Message) bool {
+	return !a.Time.IsZero() && msg.Time.After(a.Time) || a.Position > 0 && msg.Position > a.Position
 }
 
-// String says when, in words to go after a sentence.
-func (m AsOf) String() string {
+// String says up to when, to be put after a sentence.
+func (a AsOf) String() string {
 	switch {
-	case m.Position > 0:
-		return fmt.Sprintf(" up to position %d", m.Position)
-	case !m.Time.IsZero():
-		return " up to " + m.Time.Format(time.RFC3339Nano)
+	case a.Position > 0:
+		return fmt.Sprintf(" up to position %d", a.Position)
+	case !a.Time.IsZero():
+		return " up to " + a.Time.Format(time.RFC3339Nano)
 	}
 	return ""
 }

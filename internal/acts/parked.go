@@ -9,9 +9,9 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// ParkedSelection is what is done to parked messages in bulk: first [ParkedSelection.Select], which
-// changes nothing and tells how many are meant, then one of the others, to those
-// and no others. Cut off, a repetition does the rest.
+// ParkedSelection changes parked messages in bulk. [ParkedSelection.Select] comes
+// first; it changes nothing, and says how many messages the filter selects. The other
+// methods change exactly these messages. Cut off, a repetition does the rest.
 type ParkedSelection struct {
 	Pool   *pgxpool.Pool
 	Filter admin.ParkedFilter
@@ -19,7 +19,7 @@ type ParkedSelection struct {
 	admin.ParkedSelection
 }
 
-// NoneParked means that none of the parked messages is meant.
+// NoneParked is the error where the filter selects none of the parked messages.
 type NoneParked struct{ Of int64 }
 
 func (e *NoneParked) Error() string {
@@ -29,7 +29,8 @@ func (e *NoneParked) Error() string {
 	return fmt.Sprintf("none of the %d parked messages is meant", e.Of)
 }
 
-// Select finds what the filter means; [*NoneParked] where that is nothing.
+// Select selects messages by the filter. The error is [*NoneParked] where there is
+// none.
 func (p *ParkedSelection) Select(ctx context.Context) (err error) {
 	if p.ParkedSelection, err = admin.SelectParked(ctx, p.Pool, p.Filter); err != nil {
 		return err
@@ -40,12 +41,12 @@ func (p *ParkedSelection) Select(ctx context.Context) (err error) {
 	return nil
 }
 
-// Dismiss is [admin.ParkedSelection.Dismiss] of what was chosen.
+// Dismiss is [admin.ParkedSelection.Dismiss] of the selection.
 func (p *ParkedSelection) Dismiss(ctx context.Context, note string, renote bool) (n int, err error) {
 	return p.ParkedSelection.Dismiss(ctx, p.Pool, note, renote)
 }
 
-// Undismiss is [admin.ParkedSelection.Undismiss] of what was chosen.
+// Undismiss is [admin.ParkedSelection.Undismiss] of the selection.
 func (p *ParkedSelection) Undismiss(ctx context.Context, note string) (n int, err error) {
 	return p.ParkedSelection.Undismiss(ctx, p.Pool, note)
 }

@@ -17,81 +17,91 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// Rebuilder is one rebuild, cut-over or roll-back. First it has to be
-// [Rebuilder.Ready]; then
+// Rebuilder is one rebuild, cut-over or roll-back. [Rebuilder.Ready] comes first; then
 //
 //   - a rebuild is [Rebuilder.Begin], [Rebuilder.Build], [Rebuilder.Compare],
 //     [Rebuilder.Decide] and [Rebuilder.CutOver];
 //   - a cut-over is [Rebuilder.FindBuilt], and then the last three;
 //   - a roll-back is [Rebuilder.RollBack].
 //
-// Until it is cut over, the live generation is untouched. What is cut off is gone
-// on with by another. It is to be closed in any case.
+// Until the cut-over, the live generation is untouched. A build that is cut off is
+// completed by another one. [Rebuilder.Close] comes last in any case.
+//
+// One method at a time. Callbacks are called by the method that runs, and it waits for
+// them.
 type Rebuilder struct {
-	Target                 // for looking
-	Builder *pgxpool.Pool  // for building: [store.OpenRebuildPool]
-	Engine  engine.Options // of the engine that builds: lanes, cache, bounds and logger
-	Owner   string         // names this run, and no other
-	Command string         // how it is called, for what is advised: rebuild, cutover, rollback
-	Accept  bool           // cut over in spite of differences
-	Restart bool           // give up what is being built
-	Yes     bool           // accept that nobody is left, too
-	MaxRate int            // messages a second that are read at most while building; default: no limit
+	Target // for reading; its pool is also the one that cuts over
 
-	OnProgress   func(position, end uint64)                        // told how far building is
-	OnReplay     func(those []admin.Erasure, served []events.UUID) // told of erasures that are about to be carried out anew: [Target.UnfinishedErasures], [ErasureReplay.Served]
-	OnReplayed   func(erasures int)                                // told that they were
-	OnDifference func(admin.Difference) error                      // told of every account that is not the same in both; default: nobody
-	OnCutover    func(from, to int64)                              // told that a generation has become live
+	// Options, set before Ready.
+	Builder *pgxpool.Pool  // for building, see [store.OpenRebuildPool]
+	Engine  engine.Options // lanes, cache, bounds and logger of the engine that builds
+	Owner   string         // a name that no other run has
+	Command string         // the projector command, for advice: rebuild, cutover or rollback
+	Accept  bool           // cut over although the generations differ
+	Restart bool           // give up a generation that is being built
+	Yes     bool           // accept also that no account is left
+	MaxRate int            // messages a second that building reads at most; default: no limit
 
-	// Known once it has begun, or what was built is found.
-	Live       readmodel.Generation
-	Generation int64 // that is built, once that is done
+	// Callbacks.
+	OnProgress   func(position, end uint64)                           // while it builds
+	OnReplay     func(erasures []admin.Erasure, served []events.UUID) // before erasures are carried out again: [Target.UnfinishedErasures], [ErasureReplay.Served]
+	OnReplayed   func(erasures int)                                   // after they were
+	OnDifference func(admin.Difference) error                         // for every account that is not the same in both generations; default: nobody
+	OnCutover    func(from, to int64)                                 // after a generation has become live
 
-	store   *store.Store
-	exports *export.Reader
-	source  *stream.ReconcilingSource // for building
-	passed  engine.Ranges             // over, by the server, that it counts as there
-	seen    Lost                      // before both generations were compared
-	unseen  bool                      // the stream was not looked at before
-	atWork  bool                      // another one was when this was made ready
-	reads   latencyBaseline
+	// Results.
+	Live       readmodel.Generation // set by Begin, FindBuilt and RollBack
+	Generation int64                // the one beside it; set by Build, FindBuilt and RollBack
+
+	// Set by Ready.
+	exports      *export.Reader
+	source       *stream.ReconcilingSource
+	otherRunning bool // whether another rebuild was running
+
+	store       *store.Store    // set by Begin, FindBuilt and RollBack
+	readLatency latencyBaseline // of the goroutine that reads the source
+	undelivered engine.Ranges   // positions that the server counts as present, and has skipped
+
+	// Set by Compare, for the cut-over.
+	lostBefore Lost // what was lost before the generations were compared
+	noBaseline bool // the stream had not been seen before
 }
 
-// Ready ends with [engine.ErrPaused] while projecting is paused, and tells
-// whether another rebuild, cut-over or roll-back is at work: this one begins when
-// that has ended.
+// Ready prepares the rebuild. It ends with [engine.ErrPaused] while projecting is
+// paused. waits tells that another rebuild, cut-over or roll-back is running: this one
+// begins when that has ended.
 func (r *Rebuilder) Ready(ctx context.Context) (waits bool, err error) {
 	if err := readmodel.CheckPaused(ctx, r.Pool); err != nil {
 		return false, err
 	}
-	if r.atWork, err = admin.RebuildRunning(ctx, r.Pool); err != nil {
+	if r.otherRunning, err = admin.RebuildRunning(ctx, r.Pool); err != nil {
 		return false, err
 	}
 	r.exports = export.NewReader(r.Pool)
-	r.source = r.gaps().Source(func(_ context.Context, _ engine.StreamInfo, those engine.Ranges) error {
-		r.passed = r.passed.Union(those) // the comparison decides
+	r.source = r.gaps().Source(func(_ context.Context, _ engine.StreamInfo, positions engine.Ranges) error {
+		r.undelivered = r.undelivered.Union(positions) // whether that matters is decided by the comparison
 		return nil
 	})
-	return r.atWork, nil
+	return r.otherRunning, nil
 }
 
 func (r *Rebuilder) gaps() Gaps { return Gaps{r.Target} }
 
-// Close hands over what it owns.
+// Close hands over the partitions that the rebuild owns in the generation.
 func (r *Rebuilder) Close(ctx context.Context) {
 	if r.store != nil {
 		closeStore(ctx, r.store)
 	}
 }
 
-// Begin is [readmodel.ErrNoGeneration] where there is nothing to rebuild.
+// Begin prepares to build. The error is [readmodel.ErrNoGeneration] where there is
+// nothing to rebuild.
 func (r *Rebuilder) Begin(ctx context.Context) (err error) {
 	if r.Live, err = readmodel.LiveGeneration(ctx, r.Pool); err != nil {
 		return fmt.Errorf("%w: there is nothing to rebuild; start `projector run`", err)
 	}
-	if !r.atWork { // who is at work knows what from
-		if err := r.giveUpLost(ctx); err != nil {
+	if !r.otherRunning { // a rebuild that is running knows what it builds from
+		if err := r.abandonLost(ctx); err != nil {
 			return err
 		}
 	}
@@ -100,10 +110,10 @@ func (r *Rebuilder) Begin(ctx context.Context) (err error) {
 	return nil
 }
 
-// giveUpLost gives up a generation that was being built from what the stream has
-// lost since: nobody can go on with it, and a rebuild is what is advised where the
-// live one is refused for the same.
-func (r *Rebuilder) giveUpLost(ctx context.Context) error {
+// abandonLost gives up a generation that was being built from messages that the stream
+// has lost since: it cannot be built on, and a rebuild is the advice where the live
+// generation is refused for the same loss.
+func (r *Rebuilder) abandonLost(ctx context.Context) error {
 	g, err := readmodel.BuildingGeneration(ctx, r.Pool)
 	if errors.Is(err, readmodel.ErrNotFound) {
 		return nil
@@ -113,15 +123,15 @@ func (r *Rebuilder) giveUpLost(ctx context.Context) error {
 	}
 	lost := r.CheckGeneration(ctx, g.Number)
 	if !errors.Is(lost, engine.ErrStreamBehind) && !errors.Is(lost, engine.ErrDiverged) && !errors.Is(lost, stream.ErrHistoryLost) {
-		return nil // whatever else keeps it from being gone on with is found when it is tried
+		return nil // any other reason that keeps it from being built on comes up when that is tried
 	}
 	r.Engine.Logger.Warn("what was being built is given up, since the stream has lost what it was folded from; a new generation is begun",
 		"generation", g.Number, "error", lost)
 	return admin.AbandonGeneration(ctx, r.Pool, g.Number)
 }
 
-// Build folds the stream into a generation beside the live one, until that is near
-// the end. It goes on with one that was cut off.
+// Build folds the stream into a generation beside the live one, until that is near the
+// end of the stream. It goes on with a generation whose build was cut off.
 func (r *Rebuilder) Build(ctx context.Context) (err error) {
 	if r.Generation, err = r.build(ctx); err != nil {
 		return fmt.Errorf("%w; the live generation is untouched, and `projector rebuild` goes on from here", err)
@@ -135,19 +145,18 @@ func closeStore(ctx context.Context, s *store.Store) {
 	s.Close(ctx)
 }
 
-// engine folds into a generation beside the live one; only: nil for all
-// partitions.
+// engine returns an engine that folds into the generation beside the live one; only
+// selects partitions, nil all of them.
 func (r *Rebuilder) engine(source engine.Source, only func(int) bool) *engine.Projector {
 	opts := r.Engine
 	opts.Linger, opts.PartitionFilter, opts.Guard = linger, only, stream.Guard
 	return engine.New(source, r.store, opts)
 }
 
-// build folds until the new generation is near the end of the stream. Where the
-// states of all accounts would not fit into the cache, it does so in passes,
-// each for some of the partitions: reading the stream once more costs less than
-// writing accounts and loading them again (300,000 accounts, 1.2 million
-// messages: see `make bench`).
+// build folds until the new generation is near the end of the stream. Where the states
+// of all accounts do not fit into the cache, it folds in passes, each for some of the
+// partitions: reading the stream once more costs less than writing accounts and loading
+// them again (300,000 accounts, 1.2 million messages: see `make bench`).
 func (r *Rebuilder) build(ctx context.Context) (int64, error) {
 	source := newThrottle(r.source, r.MaxRate, func() bool { return r.shouldYield(ctx, r.Live.Number) })
 	for {
@@ -165,9 +174,9 @@ func (r *Rebuilder) build(ctx context.Context) (int64, error) {
 	}
 }
 
-// fenced tells whether building was fenced and is to go on at its checkpoint:
-// an erasure does that to whoever may have read the account ahead. Where it gave
-// the generation up, too, the next attempt makes another.
+// fenced tells whether building was fenced and goes on at its checkpoint: an erasure
+// fences every builder that may have read the account ahead. Where the generation was
+// given up as well, the next attempt begins another one.
 func (r *Rebuilder) fenced(ctx context.Context, err error) bool {
 	if !errors.Is(err, engine.ErrFenced) || ctx.Err() != nil {
 		return false
@@ -176,7 +185,7 @@ func (r *Rebuilder) fenced(ctx context.Context, err error) bool {
 	return true
 }
 
-// catchUp brings the generation to the end of the stream.
+// catchUp folds the generation up to the end of the stream.
 func (r *Rebuilder) catchUp(ctx context.Context, engine *engine.Projector, generation int64) error {
 	err := engine.RunToEnd(ctx)
 	for r.fenced(ctx, err) {

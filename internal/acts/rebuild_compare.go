@@ -12,27 +12,27 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Comparison is how a generation that was built differs from the live one.
+// Comparison is how the generation that was built differs from the live one.
 type Comparison struct {
 	admin.Comparison
 	Live, Generation int64
-	Lost             Lost // what the stream has lost, or that was passed over when it was read
-	StandsStill      bool // whether the live generation cannot go on with the stream
+	Lost             Lost // what the stream has lost, or the server has skipped while it was read
+	LiveBlocked      bool // whether the live generation cannot go on with the stream
 }
 
-// Compare brings the new generation to the end, since accounts that one of the
-// two has yet to hear of cannot be compared; and tells how it differs from the
-// live one. Where it ends with an error, what was lost may be known by then.
+// Compare folds the new generation up to the end of the stream, since accounts cannot
+// be compared of which one generation has not read all messages, and says how it
+// differs from the live one. After an error, c.Lost may be set.
 func (r *Rebuilder) Compare(ctx context.Context) (c Comparison, err error) {
 	engine := r.engine(r.source, nil)
 	defer engine.Close()
 	if err := r.catchUp(ctx, engine, r.Generation); err != nil {
 		return c, fmt.Errorf("bring generation %d to the end: %w", r.Generation, err)
 	}
-	if r.seen, err = r.lost(ctx); err != nil {
+	if r.lostBefore, err = r.lost(ctx); err != nil {
 		return c, err
 	}
-	c.Live, c.Generation, c.Lost = r.Live.Number, r.Generation, r.seen
+	c.Live, c.Generation, c.Lost = r.Live.Number, r.Generation, r.lostBefore
 	c.Comparison, err = admin.Compare(ctx, r.Pool, r.Live.Number, r.Generation, func(ctx context.Context) (uint64, error) {
 		info, err := r.Stream.Info(ctx)
 		return info.Last, err
@@ -40,40 +40,40 @@ func (r *Rebuilder) Compare(ctx context.Context) (c Comparison, err error) {
 	if err != nil {
 		return c, err
 	}
-	if err := r.notAgain(ctx, &c); err != nil {
+	if err := r.countErasedOnlyLive(ctx, &c); err != nil {
 		return c, err
 	}
-	return c, r.standsStill(ctx, &c)
+	return c, r.checkLiveBlocked(ctx, &c)
 }
 
-// standsStill tells whether the live generation cannot go on with the stream, by
-// what that has lost or is: then it is not behind for being slow, and whoever has
-// newer messages cannot be told from whoever has lost some.
-func (r *Rebuilder) standsStill(ctx context.Context, c *Comparison) error {
+// checkLiveBlocked sets c.LiveBlocked where the live generation cannot go on with the
+// stream, since that has lost messages or is another one. Then accounts on which the
+// live generation is behind may have lost messages instead, and nobody can tell which.
+func (r *Rebuilder) checkLiveBlocked(ctx context.Context, c *Comparison) error {
 	_, err := r.CheckStream(ctx)
 	if err != nil && !IsRefusal(err) {
 		return err
 	}
 	for _, lost := range []error{stream.ErrOtherStream, stream.ErrRecreated, engine.ErrStreamBehind, stream.ErrHistoryLost, engine.ErrDiverged,
 		stream.ErrMissing} {
-		c.StandsStill = c.StandsStill || errors.Is(err, lost)
+		c.LiveBlocked = c.LiveBlocked || errors.Is(err, lost)
 	}
-	c.StandsStill = c.StandsStill || c.Lost.Err() != nil
+	c.LiveBlocked = c.LiveBlocked || c.Lost.Err() != nil
 	return nil
 }
 
-// unknown counts the accounts that may have lost by it, and nobody knows.
+// unknown counts the accounts of which nobody knows whether they have lost messages.
 func (c Comparison) unknown() int64 {
-	if !c.StandsStill {
+	if !c.LiveBlocked {
 		return 0
 	}
 	return c.Pending - c.ToErase
 }
 
-// Equal tells whether nothing was found that needs an explanation.
+// Equal tells whether nothing differs that needs an explanation.
 func (c Comparison) Equal() bool { return c.Comparison.Equal() && c.unknown() == 0 }
 
-// Impact says what cutting over takes from people; empty where it takes nothing.
+// Impact says what cutting over takes from people; it is empty where it takes nothing.
 func (c Comparison) Impact() string {
 	cost := c.Comparison.Impact()
 	if n := c.unknown(); n > 0 {
@@ -85,9 +85,10 @@ func (c Comparison) Impact() string {
 	return cost
 }
 
-// notAgain counts those as different that are erased in the live generation
-// alone although the stream holds their erasure: nobody would erase them anew.
-func (r *Rebuilder) notAgain(ctx context.Context, c *Comparison) error {
+// countErasedOnlyLive counts accounts as different that are erased in the live
+// generation only although the stream holds their erasure: the replay of erasures
+// before the cut-over would not erase them.
+func (r *Rebuilder) countErasedOnlyLive(ctx context.Context, c *Comparison) error {
 	if len(c.ToEraseAccounts) == 0 {
 		return nil
 	}
@@ -95,12 +96,12 @@ func (r *Rebuilder) notAgain(ctx context.Context, c *Comparison) error {
 	if err != nil {
 		return err
 	}
-	those, err := admin.FindErasures(ctx, r.Pool, c.ToEraseAccounts)
+	erasures, err := admin.FindErasures(ctx, r.Pool, c.ToEraseAccounts)
 	if err != nil {
 		return err
 	}
-	for _, e := range those {
-		has, err := r.holds(ctx, e, info.Partitions)
+	for _, e := range erasures {
+		has, err := r.holdsErasure(ctx, e, info.Partitions)
 		if err != nil {
 			return err
 		}
@@ -118,9 +119,9 @@ func (r *Rebuilder) notAgain(ctx context.Context, c *Comparison) error {
 	return nil
 }
 
-// Decide refuses where the generations should not differ as they do. cost is what
-// accepting the differences takes from people, who is to be asked whether that is
-// meant; empty where it takes nothing.
+// Decide refuses where the generations differ in a way that nothing explains. cost says
+// what accepting the differences takes from people, who have to be asked whether that
+// is meant; it is empty where it takes nothing.
 func (r *Rebuilder) Decide(c Comparison) (cost string, err error) {
 	expected := r.Live.Major != projections.VersionMajor || r.Live.Minor != projections.VersionMinor || r.Live.RefoldedMinor < r.Live.Minor
 	cost = c.Impact()
@@ -148,8 +149,8 @@ func (r *Rebuilder) Decide(c Comparison) (cost string, err error) {
 	return cost, nil
 }
 
-// lost is what the stream has lost that nobody has explained, or that was
-// passed over when it was read.
+// lost returns what the stream has lost that nothing explains, and what the server has
+// skipped while it was read.
 func (r *Rebuilder) lost(ctx context.Context) (Lost, error) {
 	info, err := r.Stream.Info(ctx)
 	if err != nil {
@@ -157,9 +158,9 @@ func (r *Rebuilder) lost(ctx context.Context) (Lost, error) {
 	}
 	g := r.gaps()
 	l, err := g.Detect(ctx, info)
-	if r.unseen = errors.Is(err, readmodel.ErrNotFound); r.unseen { // then nothing is, but what was passed over
+	if r.noBaseline = errors.Is(err, readmodel.ErrNotFound); r.noBaseline { // without a baseline only skipped messages are known
 		err = nil
 	}
-	l.Undelivered = l.Undelivered.Union(r.passed)
+	l.Undelivered = l.Undelivered.Union(r.undelivered)
 	return l, err
 }

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// linger is how much work a kill can cost; while it lasts an account is
-	// written once, however many of its messages come by.
+	// linger is how much work is lost when the process is killed. Within it an account
+	// is written once, however many of its messages are folded.
 	linger = 3 * time.Second
 
-	farBehind = 100_000 // so many positions behind, passes over the stream pay
-	atTheEnd  = 1000    // so many, and verification can begin
+	passDistance = 100_000 // from so many positions behind on, passes over the stream are worth it
+	endDistance  = 1000    // within so many positions of the end, the comparison can begin
 )
 
 // pass chooses the partitions of the next pass; nil stands for all of them.
@@ -28,7 +28,7 @@ func (r *Rebuilder) pass(ctx context.Context) (func(partition int) bool, error) 
 	}
 	at := map[int]uint64{}
 	switch g, err := readmodel.BuildingGeneration(ctx, r.Pool); {
-	case errors.Is(err, readmodel.ErrNotFound), r.Restart && r.store.Acquired() == 0: // about to be made
+	case errors.Is(err, readmodel.ErrNotFound), r.Restart && r.store.Acquired() == 0: // the generation is about to be created
 		for p := range info.Partitions {
 			at[p] = 0
 		}
@@ -41,7 +41,7 @@ func (r *Rebuilder) pass(ctx context.Context) (func(partition int) bool, error) 
 	}
 	var behind []int
 	for p, position := range at {
-		if position+farBehind < info.Last {
+		if position+passDistance < info.Last {
 			behind = append(behind, p)
 		}
 	}
@@ -50,12 +50,12 @@ func (r *Rebuilder) pass(ctx context.Context) (func(partition int) bool, error) 
 	if len(behind) == 0 || n >= len(at) {
 		return nil, nil
 	}
-	mine := behind[:min(n, len(behind))]
-	return func(partition int) bool { return slices.Contains(mine, partition) }, nil
+	chosen := behind[:min(n, len(behind))]
+	return func(partition int) bool { return slices.Contains(chosen, partition) }, nil
 }
 
-// stateSize is about how many bytes the states of all accounts take in memory:
-// they grow with the account's messages up to the bound of the live tails.
+// stateSize is about how many bytes the states of all accounts take in memory: they
+// grow with the messages of the account, up to the bound of the live tails.
 func stateSize(info engine.StreamInfo) float64 {
 	if info.Subjects == 0 {
 		return 0
@@ -83,9 +83,9 @@ func (r *Rebuilder) follow(ctx context.Context, engine *engine.Projector, only f
 		}
 		generation := r.store.Acquired()
 		if generation == 0 {
-			continue // the engine is about to choose it
+			continue // the engine has not chosen it yet
 		}
-		done, err := r.near(ctx, generation, only)
+		done, err := r.nearEnd(ctx, generation, only)
 		if err != nil {
 			stop()
 			<-ended
@@ -98,8 +98,9 @@ func (r *Rebuilder) follow(ctx context.Context, engine *engine.Projector, only f
 	}
 }
 
-// near tells whether the partitions are near the end.
-func (r *Rebuilder) near(ctx context.Context, generation int64, only func(int) bool) (done bool, err error) {
+// nearEnd tells whether the partitions are near the end of the stream, and reports
+// progress.
+func (r *Rebuilder) nearEnd(ctx context.Context, generation int64, only func(int) bool) (done bool, err error) {
 	if err := readmodel.CheckPaused(ctx, r.Pool); err != nil {
 		return false, err
 	}
@@ -115,7 +116,7 @@ func (r *Rebuilder) near(ctx context.Context, generation int64, only func(int) b
 	sum, done := uint64(0), true
 	for p, position := range at {
 		sum += position
-		if (only == nil || only(p)) && position+atTheEnd < end {
+		if (only == nil || only(p)) && position+endDistance < end {
 			done = false
 		}
 	}
@@ -123,8 +124,8 @@ func (r *Rebuilder) near(ctx context.Context, generation int64, only func(int) b
 	return done, nil
 }
 
-// reached tells how far the generation that is being built is.
-func (r *Rebuilder) reached(ctx context.Context) (generation int64, position, end uint64, err error) {
+// buildPosition returns how far the generation is that is being built.
+func (r *Rebuilder) buildPosition(ctx context.Context) (generation int64, position, end uint64, err error) {
 	g, err := readmodel.BuildingGeneration(ctx, r.Pool)
 	if err != nil {
 		return 0, 0, 0, err
@@ -136,17 +137,17 @@ func (r *Rebuilder) reached(ctx context.Context) (generation int64, position, en
 	return g.Number, position, info.Last, err
 }
 
-// Signals that somebody suffers from a rebuild.
+// Signals that the live generation suffers from a rebuild.
 const (
-	liveTooOld = 3 * time.Second // age of the live checkpoints' as-of times
-	nobodyLive = time.Minute     // older than that: nobody projects, so nobody suffers
+	maxLiveLag  = 3 * time.Second // age of the as-of times of the live checkpoints
+	deadLiveLag = time.Minute     // from this age on nothing projects, and nothing can suffer
 )
 
-// shouldYield tells whether building has to give way. The signals are how old the
-// live checkpoints' as-of times are, which is what the time from event to
-// commit adds up to, and how much longer than at its best the statement of the
-// API's read takes; both are asked here, by one reader at a time, so nothing has
-// to be scraped.
+// shouldYield tells whether building has to pause. There are two signals: the age of
+// the as-of times of the live checkpoints, which is the time from an event to its
+// commit; and how much longer than at its best the statement takes that the API reads
+// with. Both are measured here, by one goroutine at a time, so nothing has to be
+// scraped.
 func (r *Rebuilder) shouldYield(ctx context.Context, live int64) bool {
 	age, err := readmodel.TimeLag(ctx, r.Pool, live)
 	if err != nil {
@@ -156,6 +157,6 @@ func (r *Rebuilder) shouldYield(ctx context.Context, live int64) bool {
 	if err := r.exports.Ready(ctx); err != nil {
 		return false
 	}
-	slow := r.reads.is(began, time.Since(began))
-	return age > liveTooOld && age < nobodyLive || slow
+	slow := r.readLatency.slow(began, time.Since(began))
+	return age > maxLiveLag && age < deadLiveLag || slow
 }

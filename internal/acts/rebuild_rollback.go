@@ -11,9 +11,9 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// RollBack brings the generation that was live before to the end of the stream, as
-// far as the stream is not refused for it, and makes it live. Where it ends with an
-// error before, that generation is retired as it was.
+// RollBack folds the generation that was live before up to the end of the stream,
+// unless the stream is refused for it, and makes it live. After an error that came
+// before the cut-over, the generation is retired as it was.
 func (r *Rebuilder) RollBack(ctx context.Context) (err error) {
 	if r.Live, err = readmodel.LiveGeneration(ctx, r.Pool); err != nil {
 		return err

@@ -10,16 +10,16 @@ import (
 	"accountexport/projections/engine"
 )
 
-// throttle is a source that is read at a bounded rate, and not at all while
-// somebody else suffers.
+// throttle is a source that is read at a limited rate, and pauses while shouldYield
+// says so.
 type throttle struct {
 	engine.Source
-	limit   *rate.Limiter // nil: none
-	suffers func() bool
+	limit       *rate.Limiter // nil for no limit
+	shouldYield func() bool
 }
 
-func newThrottle(s engine.Source, perSecond int, suffers func() bool) *throttle {
-	t := &throttle{Source: s, suffers: suffers}
+func newThrottle(s engine.Source, perSecond int, shouldYield func() bool) *throttle {
+	t := &throttle{Source: s, shouldYield: shouldYield}
 	if perSecond > 0 {
 		t.limit = rate.NewLimiter(rate.Limit(perSecond), max(1, perSecond/10))
 	}
@@ -32,27 +32,28 @@ func (t *throttle) Open(ctx context.Context, after uint64) (engine.Reader, error
 	return &throttled{Reader: r, throttle: t}, err
 }
 
-// giveWayAtMost is how long reading pauses before it goes on for a moment.
-const giveWayAtMost = 10 * time.Second
+// maxYield is how long reading pauses before it goes on for a moment.
+const maxYield = 10 * time.Second
 
 type throttled struct {
 	engine.Reader
 	*throttle
-	looked time.Time
+	checked time.Time
 }
 
 // Next implements [engine.Reader].
 func (r *throttled) Next(ctx context.Context, buf []projections.Message, bound engine.Bound) ([]projections.Message, error) {
-	// Not for ever: who suffers may do so for another reason.
-	for began := time.Now(); time.Since(r.looked) > time.Second && time.Since(began) < giveWayAtMost && r.suffers(); {
+	// The pause has an end: what made shouldYield say so may have another cause than
+	// this.
+	for began := time.Now(); time.Since(r.checked) > time.Second && time.Since(began) < maxYield && r.shouldYield(); {
 		select {
 		case <-ctx.Done():
 			return buf, ctx.Err()
 		case <-time.After(250 * time.Millisecond):
 		}
 	}
-	if time.Since(r.looked) > time.Second {
-		r.looked = time.Now()
+	if time.Since(r.checked) > time.Second {
+		r.checked = time.Now()
 	}
 	if r.limit != nil {
 		bound.Events = min(bound.Events, r.limit.Burst())
@@ -65,34 +66,34 @@ func (r *throttled) Next(ctx context.Context, buf []projections.Message, bound e
 	return buf, r.limit.WaitN(ctx, len(buf)-before)
 }
 
-// A read is too slow where it takes more than so many times what it takes at its
-// best, and a moment.
+// A read is too slow where it takes more than slowFactor times what it takes at its
+// best, and slowMargin.
 const (
-	tooSlow       = 4
-	tooSlowMoment = 40 * time.Millisecond
+	slowFactor = 4
+	slowMargin = 40 * time.Millisecond
 )
 
-// latencyBaseline tells whether reads take longer than at their best, which is learned
-// from them: a database that is far away is not slow by being there. The best
-// is of the last minutes, so that one that has come to be further away, or whose
-// one quick answer was none, is judged by what it is.
+// latencyBaseline tells whether reads take longer than at their best, which it learns:
+// a database that is far away is not slow for that. The best is that of the last
+// minutes, so that a database that has moved further away, or that answered quickly
+// once by chance, is measured by what it is now.
 type latencyBaseline struct {
-	best [5]time.Duration // by minute; 0: none was made in it
-	of   [5]int64         // which minute
+	best   [5]time.Duration // the shortest read of each of five minutes; 0 where there was none
+	minute [5]int64         // which minute that was
 }
 
-// is takes note of a read that took so long, and tells whether that is too long.
-func (s *latencyBaseline) is(now time.Time, took time.Duration) bool {
+// slow records how long a read took, and tells whether that is too slow.
+func (s *latencyBaseline) slow(now time.Time, took time.Duration) bool {
 	minute := now.Unix() / 60
 	i := minute % int64(len(s.best))
-	if s.of[i] != minute || took < s.best[i] {
-		s.of[i], s.best[i] = minute, max(took, 1)
+	if s.minute[i] != minute || took < s.best[i] {
+		s.minute[i], s.best[i] = minute, max(took, 1)
 	}
 	best := took
 	for i, b := range s.best {
-		if b > 0 && minute-s.of[i] < int64(len(s.best)) {
+		if b > 0 && minute-s.minute[i] < int64(len(s.best)) {
 			best = min(best, b)
 		}
 	}
-	return took > tooSlow*best+tooSlowMoment
+	return took > slowFactor*best+slowMargin
 }

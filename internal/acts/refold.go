@@ -13,59 +13,63 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Refolder refolds accounts and tiers from the stream into the live
-// generation, beside whoever projects it. A stream that [Target.Check] refuses
-// changes nothing: it is asked before anything is read, again and again.
+// Refolder refolds accounts and tiers from the stream into the live generation, beside
+// the projector. A stream that [Target.Check] refuses changes nothing: it is checked
+// before anything is read, and again for each batch of accounts. Cut off, what was
+// committed stays, and a repetition does the rest. One method at a time; the counts add
+// up.
 type Refolder struct {
 	Target
-	AcceptLoss bool          // also where the stream no longer holds all that a row was made of
-	Pause      time.Duration // between two transactions: each makes the live projector load anew
+	AcceptLoss bool          // replace a row also where the stream no longer holds all its messages
+	Pause      time.Duration // between two transactions, since each makes the projector load accounts again; default: none, and several workers
 
-	// Called by one at a time.
-	OnChanged func(what string)            // "account ID" or "tier ID", of which anything stored has changed
-	OnSkipped func(what string, why error) // that was left as it is: [admin.ErrDataLoss] or [admin.ErrUnfoldable]
+	// Callbacks, called by one goroutine at a time: workers hold mu meanwhile, so that
+	// others wait.
+	OnChanged func(what string)            // "account ID" or "tier ID", whenever anything stored has changed
+	OnSkipped func(what string, why error) // left as it is: [admin.ErrDataLoss] or [admin.ErrUnfoldable]
 
-	mu sync.Mutex
-	Refolded
+	mu       sync.Mutex // guards Refolded while a method runs, and is held while callbacks run
+	Refolded            // to be read after a method has returned
 }
 
-// Refolded says what became of what was to be refolded.
+// Refolded counts accounts and tiers.
 type Refolded struct {
 	Accounts, Tiers, Changed, Left int
 }
 
-// accountsAtOnce are swapped in one transaction.
-const accountsAtOnce = 50
+// accountsPerTransaction is how many accounts are replaced in one transaction.
+const accountsPerTransaction = 50
 
-// refoldersAtOnce are at work where nobody is to be spared.
-const refoldersAtOnce = 4
+// refoldWorkers is how many transactions are under way where there is no Pause.
+const refoldWorkers = 4
 
-// Account refolds one account. [readmodel.ErrNotFound] where neither the stream
-// nor the read model knows it.
+// Account refolds one account. The error is [readmodel.ErrNotFound] where neither the
+// stream nor the read model knows it.
 func (f *Refolder) Account(ctx context.Context, id events.UUID) error {
-	return f.each(ctx, admin.RetryTargets{Accounts: []events.UUID{id}})
+	return f.refoldAll(ctx, admin.RetryTargets{Accounts: []events.UUID{id}})
 }
 
-// Retry refolds all that has parked messages.
+// Retry refolds all accounts and tiers that have parked messages.
 func (f *Refolder) Retry(ctx context.Context) error {
 	r, err := admin.FindRetryTargets(ctx, f.Pool, false)
 	if err != nil {
 		return err
 	}
-	return f.each(ctx, r)
+	return f.refoldAll(ctx, r)
 }
 
-// RetryParked refolds the accounts and tiers of parked messages.
+// RetryParked refolds the accounts and tiers of the selected messages.
 func (f *Refolder) RetryParked(ctx context.Context, c *admin.ParkedSelection) error {
 	r := c.RetryTargets()
 	if len(r.Accounts) == 0 && len(r.Tiers) == 0 {
 		return nil
 	}
-	return f.each(ctx, r)
+	return f.refoldAll(ctx, r)
 }
 
-// RetryDue refolds what an older minor version has parked, where that has not
-// been done and no other replica is at it; begins is told of how many.
+// RetryDue refolds the accounts and tiers of which an older minor version has parked
+// messages, unless that was done or another replica is doing it. begins is called
+// first, with how many there are.
 func (f *Refolder) RetryDue(ctx context.Context, begins func(generation int64, accounts, tiers int)) (done bool, err error) {
 	generation, due, err := admin.RetryDue(ctx, f.Pool)
 	if err != nil || !due {
@@ -81,7 +85,7 @@ func (f *Refolder) RetryDue(ctx context.Context, begins func(generation int64, a
 		}
 		begins(generation, len(r.Accounts), len(r.Tiers))
 		f.Refolded = Refolded{}
-		if err := f.each(ctx, r); err != nil {
+		if err := f.refoldAll(ctx, r); err != nil {
 			return err
 		}
 		done = true
@@ -90,7 +94,7 @@ func (f *Refolder) RetryDue(ctx context.Context, begins func(generation int64, a
 	return done, err
 }
 
-func (f *Refolder) each(ctx context.Context, r admin.RetryTargets) error {
+func (f *Refolder) refoldAll(ctx context.Context, r admin.RetryTargets) error {
 	if len(r.Tiers) > 0 || len(r.Accounts) == 0 {
 		if err := f.Check(ctx); err != nil {
 			return err
@@ -101,7 +105,7 @@ func (f *Refolder) each(ctx context.Context, r admin.RetryTargets) error {
 		different, err := admin.RefoldTier(ctx, f.Pool, subject, f.Stream.ReadTierAfter)
 		switch {
 		case errors.Is(err, admin.ErrDataLoss):
-			f.left(what, err)
+			f.skipped(what, err)
 			continue
 		case err != nil:
 			return err
@@ -110,28 +114,29 @@ func (f *Refolder) each(ctx context.Context, r admin.RetryTargets) error {
 		}
 		f.Tiers++
 	}
-	// Accounts of one partition lie together, so that those at work at once mostly
-	// wait for nobody: a swap is mostly reading, one account after the other.
-	workers := refoldersAtOnce
+	// Accounts of one partition are next to each other, so that workers mostly do not
+	// wait for the locks of others: replacing accounts is mostly reading, one account
+	// after the other.
+	workers := refoldWorkers
 	if f.Pause > 0 {
 		workers = 1
 	}
-	part := max(accountsAtOnce, (len(r.Accounts)+workers-1)/workers)
+	share := max(accountsPerTransaction, (len(r.Accounts)+workers-1)/workers)
 	all, ctx := errgroup.WithContext(ctx)
-	for accounts := range slices.Chunk(r.Accounts, part) {
+	for accounts := range slices.Chunk(r.Accounts, share) {
 		all.Go(func() error { return f.accounts(ctx, accounts) })
 	}
 	return all.Wait()
 }
 
-// accounts refolds accounts, some at a time.
+// accounts refolds accounts, some of them in each transaction.
 func (f *Refolder) accounts(ctx context.Context, all []events.UUID) error {
-	for ids := range slices.Chunk(all, accountsAtOnce) {
+	for ids := range slices.Chunk(all, accountsPerTransaction) {
 		if err := f.Check(ctx, ids...); err != nil {
 			return err
 		}
 		done, err := admin.RefoldAccounts(ctx, f.Pool, ids, f.AcceptLoss, f.Stream.ReadAccountAfter)
-		f.tell(ids, done, err)
+		f.report(ids, done, err)
 		if err != nil {
 			return err
 		}
@@ -147,15 +152,16 @@ func (f *Refolder) accounts(ctx context.Context, all []events.UUID) error {
 	return nil
 }
 
-// tell is called by several at once.
-func (f *Refolder) tell(ids []events.UUID, done admin.RefoldResult, err error) {
+// report counts the result of one transaction and calls the callbacks. The workers call
+// it.
+func (f *Refolder) report(ids []events.UUID, done admin.RefoldResult, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range done.Changed {
 		f.changed("account " + id.String())
 	}
 	for _, u := range done.Skipped {
-		f.left("account "+u.Account.String(), u.Err)
+		f.skipped("account "+u.Account.String(), u.Err)
 	}
 	if err == nil {
 		f.Accounts += len(ids) - len(done.Skipped)
@@ -167,7 +173,7 @@ func (f *Refolder) changed(what string) {
 	f.OnChanged(what)
 }
 
-func (f *Refolder) left(what string, why error) {
+func (f *Refolder) skipped(what string, why error) {
 	f.Refolded.Left++
 	f.OnSkipped(what, why)
 }

@@ -8,16 +8,16 @@ import (
 	"accountexport/events"
 )
 
-// Verdict is what became of holding an account, or a tier, against the stream; of
-// neither where it is about what is parked of nobody.
+// Verdict is the result of comparing an account, or a tier, with the stream. Account
+// and Tier are empty where it is about parked messages that belong to no account.
 type Verdict struct {
 	Account     string   `json:"account,omitempty"`
 	Tier        string   `json:"tier,omitempty"`
-	Position    uint64   `json:"position"`        // as stored; 0 where nothing is
+	Position    uint64   `json:"position"`        // of the stored row; 0 where there is none
 	Folded      uint64   `json:"folded_position"` // 0 where the stream holds no message of it
 	Differences []string `json:"differences"`     // empty where stored and folded are the same
 
-	Less       bool `json:"-"` // the stream holds less of it than what is stored was folded from
+	Less       bool `json:"-"` // the stream holds less than the stored row was folded from
 	NeverHeard bool `json:"-"` // neither the stream nor the read model knows it
 	Due        bool `json:"-"` // an older version has parked messages of it, and it is about to be refolded
 }
@@ -25,38 +25,46 @@ type Verdict struct {
 // Same tells whether no difference was found.
 func (v Verdict) Same() bool { return len(v.Differences) == 0 }
 
-// Verified says how much a verification has looked at.
+// Verified counts what a verification has compared.
 type Verified struct {
 	Accounts int // compared, each once
-	Rows     int // of them that the read model has a row of
-	InStream int // of them that the stream holds messages of, up to the checkpoints
+	Rows     int // of them, those that have a row in the read model
+	InStream int // of them, those of which the stream holds messages up to the checkpoints
 	Tiers    int // compared
-	Differ   int // accounts and tiers
+	Differ   int // accounts and tiers that differ
 }
 
-// ErrNothingCompared means that there was nothing to look at.
+// ErrNothingCompared means that there was nothing to compare.
 var ErrNothingCompared = errors.New("nothing was compared")
 
-// Verifier holds what is stored against the stream: every part of it by its
-// digest, and what differs by section. Rows that do not say what went into them
-// are told, where they are right, and the stream is not refused by then.
+// Verifier compares what is stored with the stream: everything by its digest, and
+// what differs section by section. A row that is right and does not record what went
+// into it, since an older program wrote it, is completed, unless the stream is refused.
+// Nothing else is written.
+//
+// [Verifier.Account], [Verifier.Sample] and [Verifier.All] may follow each other, one
+// at a time; their counts add up.
 type Verifier struct {
 	Target
-	Limit      ReadLimit
-	OnVerdict  func(Verdict) error       // every verdict
-	OnProgress func(compared, total int) // told by [Verifier.All]; default: nobody
 
-	Unattributed bool // whether [Verifier.All] looks at what is parked of no account, too
+	// Options.
+	Limit        ReadLimit
+	Unattributed bool // All also compares the parked messages that belong to no account
 
-	Verified
-	mend     repairs
-	brief    bool                 // whether that an account differs is enough
-	named    map[string]bool      // tiers, by what was folded
-	lost     map[events.UUID]bool // accounts that were found to have no row
-	progress progress
+	// Callbacks, called by the method that runs, which waits for them.
+	OnVerdict  func(Verdict) error       // with every verdict; an error ends the verification
+	OnProgress func(compared, total int) // by All: how many accounts were compared, of how many; default: nobody
+
+	Verified // the counts; of the method that runs
+
+	repairs     repairs              // what the verdicts so far need
+	tierIDs     map[string]bool      // the tiers of the accounts that were folded
+	missingRows map[events.UUID]bool // accounts that were found to have no row
+	digestOnly  bool                 // do not explain differences; set by the audit
+	progress    progress
 }
 
-func (v *Verifier) tell(out Verdict) error {
+func (v *Verifier) report(out Verdict) error {
 	switch {
 	case out.Account != "":
 		v.Accounts++
@@ -72,7 +80,7 @@ func (v *Verifier) tell(out Verdict) error {
 	if !out.Same() {
 		v.Differ++
 	}
-	v.mend.see(out)
+	v.repairs.add(out)
 	if err := v.OnVerdict(out); err != nil {
 		return err
 	}
@@ -80,11 +88,11 @@ func (v *Verifier) tell(out Verdict) error {
 	return nil
 }
 
-// Advice says how many differ, and what mends them without a loss.
-func (v *Verifier) Advice() string { return v.mend.advice() }
+// Advice says how many accounts and tiers differ, and what repairs them without a loss.
+func (v *Verifier) Advice() string { return v.repairs.advice() }
 
-// Account verifies one account, and its tier. One that neither the stream nor
-// the read model knows is a difference: it never was.
+// Account verifies one account and its tier. An account that neither the stream nor the
+// read model knows is a difference.
 func (v *Verifier) Account(ctx context.Context, id events.UUID) error {
 	out, err := v.VerifyTwice(ctx, id)
 	if err != nil {
@@ -94,14 +102,14 @@ func (v *Verifier) Account(ctx context.Context, id events.UUID) error {
 		out.NeverHeard = true
 		out.Differences = []string{"never heard of: neither the stream, up to the checkpoints, nor the read model holds anything of it"}
 	}
-	if err := v.tell(out); err != nil {
+	if err := v.report(out); err != nil {
 		return err
 	}
-	return v.tiers(ctx, false)
+	return v.verifyTiers(ctx, false)
 }
 
-// looked fails where nothing was looked at.
-func (v *Verifier) looked() error {
+// checkCompared fails where nothing was compared.
+func (v *Verifier) checkCompared() error {
 	if v.Accounts+v.Tiers == 0 {
 		return fmt.Errorf("%w: neither the stream, up to the checkpoints, nor the read model holds an account", ErrNothingCompared)
 	}

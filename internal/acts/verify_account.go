@@ -9,8 +9,8 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// VerifyTwice is [Verifier.Verify], where a difference is one that is found twice: an
-// erasure may have removed messages between the two readings of one look.
+// VerifyTwice is [Verifier.Verify], and verifies again where that finds a difference:
+// an erasure may have removed messages between its two reads.
 func (v *Verifier) VerifyTwice(ctx context.Context, id events.UUID) (Verdict, error) {
 	out, err := v.Verify(ctx, id)
 	if err != nil || out.Same() {
@@ -19,8 +19,8 @@ func (v *Verifier) VerifyTwice(ctx context.Context, id events.UUID) (Verdict, er
 	return v.Verify(ctx, id)
 }
 
-// Verify holds one account, as it is stored now, against the fold of its
-// messages up to the checkpoint of its partition.
+// Verify compares one account, as it is stored now, with a fold of its messages up to
+// the checkpoint of its partition.
 func (v *Verifier) Verify(ctx context.Context, id events.UUID) (Verdict, error) {
 	out := Verdict{Account: id.String(), Differences: []string{}}
 	h, err := admin.ReadStored(ctx, v.Pool, []events.UUID{id})
@@ -36,7 +36,7 @@ func (v *Verifier) Verify(ctx context.Context, id events.UUID) (Verdict, error) 
 	if err != nil {
 		return out, err
 	}
-	if err := v.name(f); err != nil {
+	if err := v.addTier(f); err != nil {
 		return out, err
 	}
 	position := f.state.Position()
@@ -48,7 +48,7 @@ func (v *Verifier) Verify(ctx context.Context, id events.UUID) (Verdict, error) 
 	out.Position, out.Folded = stored.Position, position
 	out.Due = stored.Parked > 0 && stored.Minor < projections.VersionMinor
 	if same(stored, there, sum, f.facts) {
-		return out, v.note(ctx, map[events.UUID]admin.Sum{id: sum}, h)
+		return out, v.recordMissingSums(ctx, map[events.UUID]admin.Sum{id: sum}, h)
 	}
 	out.Less = sum.Position < stored.Position || stored.Recorded.Messages > sum.Messages
 	switch {
@@ -67,37 +67,37 @@ func (v *Verifier) Verify(ctx context.Context, id events.UUID) (Verdict, error) 
 	return out, err
 }
 
-// same tells whether all that is stored is what the fold has come to, and the
-// row says so, or nothing.
+// same tells whether everything that is stored is what the fold has come to, and the
+// row records the same sum, or none.
 func same(stored admin.StoredAccount, there bool, sum admin.Sum, facts admin.Facts) bool {
 	return there && stored.Position == sum.Position && stored.Digest == sum.Digest &&
 		(stored.Recorded.Messages == 0 || stored.Recorded == sum) && (stored.Erased || stored.Facts == facts)
 }
 
-// note has rows that say nothing of what went into them say it, where they are
-// right.
-func (v *Verifier) note(ctx context.Context, right map[events.UUID]admin.Sum, h admin.StoredAccounts) error {
-	silent := map[events.UUID]admin.Sum{}
+// recordMissingSums completes rows that are right and do not record a sum, since an
+// older program wrote them.
+func (v *Verifier) recordMissingSums(ctx context.Context, right map[events.UUID]admin.Sum, h admin.StoredAccounts) error {
+	unrecorded := map[events.UUID]admin.Sum{}
 	for id, sum := range right {
 		if h.Accounts[id].Recorded.Messages == 0 {
-			silent[id] = sum
+			unrecorded[id] = sum
 		}
 	}
-	if len(silent) == 0 {
+	if len(unrecorded) == 0 {
 		return nil
 	}
-	return v.noteSums(ctx, silent)
+	return v.recordSums(ctx, unrecorded)
 }
 
-// noteSums writes only where [Target.Check] does not refuse the stream, which is
-// asked after it was read.
-func (v *Verifier) noteSums(ctx context.Context, silent map[events.UUID]admin.Sum) error {
+// recordSums writes only where [Target.Check] does not refuse the stream, which is
+// checked after the stream was read.
+func (v *Verifier) recordSums(ctx context.Context, unrecorded map[events.UUID]admin.Sum) error {
 	err := v.Check(ctx)
 	if IsRefusal(err) {
 		return nil
 	}
 	if err == nil {
-		_, err = admin.RecordSums(ctx, v.Pool, silent)
+		_, err = admin.RecordSums(ctx, v.Pool, unrecorded)
 	}
 	return err
 }

@@ -9,9 +9,9 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// All verifies every account that the read model or the stream knows, every
-// tier, and that nothing lies beside a row that is not there. It goes through
-// both in ranges of account ids, each with one pass over the stream.
+// All verifies every account that the read model or the stream knows, every tier, and
+// that no table holds rows of an account without a row of its own. It goes through both
+// in ranges of account ids, with one pass over the stream for each range.
 func (v *Verifier) All(ctx context.Context) error {
 	if err := v.beginProgress(ctx); err != nil {
 		return err
@@ -20,95 +20,95 @@ func (v *Verifier) All(ctx context.Context) error {
 	from, first := events.UUID{}, true
 	var ids []events.UUID
 	size := 0
-	reach := func(last *events.UUID) error {
-		err := v.pass(ctx, ids, &idRange{from, first, last})
+	finishRange := func(last *events.UUID) error {
+		err := v.verifyPass(ctx, ids, &idRange{from, first, last})
 		if last != nil {
 			from, first = *last, false
 		}
 		ids, size = nil, 0
 		return err
 	}
-	var some []events.UUID
-	weigh := func() error {
-		h, err := admin.ReadStored(ctx, v.Pool, some)
+	var page []events.UUID
+	addPage := func() error {
+		h, err := admin.ReadStored(ctx, v.Pool, page)
 		if err != nil {
 			return err
 		}
-		for _, id := range some {
+		for _, id := range page {
 			ids = append(ids, id)
 			if size += h.Accounts[id].Bytes; size >= passBytes || len(ids) >= passAccounts {
 				last := id
-				if err := reach(&last); err != nil {
+				if err := finishRange(&last); err != nil {
 					return err
 				}
 			}
 		}
-		some = some[:0]
+		page = page[:0]
 		return nil
 	}
 	err := admin.EachAccount(ctx, v.Pool, func(id events.UUID) error {
-		if some = append(some, id); len(some) < heldAtOnce {
+		if page = append(page, id); len(page) < snapshotSize {
 			return nil
 		}
-		return weigh()
+		return addPage()
 	})
 	if err == nil {
-		err = weigh()
+		err = addPage()
 	}
 	if err == nil {
-		err = reach(nil)
+		err = finishRange(nil)
 	}
 	if err == nil {
-		err = v.orphans(ctx)
+		err = v.verifyOrphans(ctx)
 	}
 	if err == nil && v.Unattributed {
 		err = v.verifyUnattributed(ctx)
 	}
 	if err == nil {
-		err = v.tiers(ctx, true)
+		err = v.verifyTiers(ctx, true)
 	}
 	if err != nil {
 		return err
 	}
-	return v.looked()
+	return v.checkCompared()
 }
 
-// idRange is the accounts after one, with it where that is the first, up to and
-// including another, or all that follow.
+// idRange is a range of account ids: after from, or from it on where inclusive is set,
+// and up to and including until, or to the end where that is nil.
 type idRange struct {
-	from  events.UUID
-	with  bool
-	until *events.UUID
+	from      events.UUID
+	inclusive bool
+	until     *events.UUID
 }
 
 func (r *idRange) has(id events.UUID) bool {
 	c := compareIDs(id, r.from)
-	return (c > 0 || c == 0 && r.with) && (r.until == nil || compareIDs(id, *r.until) <= 0)
+	return (c > 0 || c == 0 && r.inclusive) && (r.until == nil || compareIDs(id, *r.until) <= 0)
 }
 
-// orphansNamed is how many are named.
-const orphansNamed = 1000
+// maxOrphans is how many orphans are reported.
+const maxOrphans = 1000
 
-// orphans tells what is stored beside rows that neither are there nor were. What
-// is written while it looks has its row by the second look.
-func (v *Verifier) orphans(ctx context.Context) error {
-	found, err := admin.Orphans(ctx, v.Pool, orphansNamed)
+// verifyOrphans reports rows of accounts that have no row of their own and had none. It
+// looks twice: a row that was written after the first look is there in the second.
+func (v *Verifier) verifyOrphans(ctx context.Context) error {
+	found, err := admin.Orphans(ctx, v.Pool, maxOrphans)
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	again, err := admin.Orphans(ctx, v.Pool, orphansNamed)
+	again, err := admin.Orphans(ctx, v.Pool, maxOrphans)
 	if err != nil {
 		return err
 	}
 	tables := map[events.UUID][]string{}
 	for _, o := range again {
-		if slices.Contains(found, o) && !v.lost[o.Account] {
+		if slices.Contains(found, o) && !v.missingRows[o.Account] {
 			tables[o.Account] = append(tables[o.Account], o.Table)
 		}
 	}
 	for id, in := range tables {
 		out := Verdict{Account: id.String(), Differences: []string{fmt.Sprintf("too much: without a row, it has some in %v", in)}}
-		if err := v.tell(out); err != nil {
+		if err := v.report(out); err != nil {
 			return err
 		}
 	}

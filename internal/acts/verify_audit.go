@@ -6,32 +6,32 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Finding is an account that an audit found to differ.
+// Finding is an account that the audit found to differ.
 type Finding struct {
 	Verdict
 	StreamBegins uint64
-	Advice       string // what mends it without a loss
+	Advice       string // what repairs it without a loss
 }
 
-// Auditor holds accounts, drawn at random from the read model and from the
-// stream in turn, against the stream, within its pace.
+// Auditor compares accounts with the stream, drawn at random from the read model and
+// from the stream in turn, within its limit.
 type Auditor struct {
 	Verifier
 	turn int
 }
 
-// Next draws an account and judges it; nil where it is as it should be, or
-// there is none. A difference is one that is found twice: an erasure may have
-// removed messages between the two readings of one look.
+// Next draws an account and verifies it. It returns nil where nothing differs, or no
+// account was found. A difference has to be found twice: an erasure may have removed
+// messages between the two reads of one verification.
 func (a *Auditor) Next(ctx context.Context) (*Finding, error) {
 	if gone, err := admin.HistoryGone(ctx, a.Pool); err != nil || gone {
-		return nil, err // there is nothing to hold the accounts against
+		return nil, err // there is nothing to compare the accounts with
 	}
 	if err := a.Limit.account(ctx); err != nil {
 		return nil, err
 	}
 	a.turn++
-	a.brief = true
+	a.digestOnly = true
 	id, drawn, err := a.draw(ctx, a.turn)
 	if err != nil || !drawn {
 		return nil, err
@@ -44,7 +44,7 @@ func (a *Auditor) Next(ctx context.Context) (*Finding, error) {
 		}
 		found = v
 	}
-	// What is found in a stream that is refused says nothing of what is stored.
+	// A difference from a stream that is refused says nothing about what is stored.
 	info, err := a.CheckStream(ctx)
 	if IsRefusal(err) {
 		return nil, nil
@@ -55,9 +55,9 @@ func (a *Auditor) Next(ctx context.Context) (*Finding, error) {
 	return &Finding{found, info.First, advice(found, info.First)}, nil
 }
 
-// advice is what mends a difference without a loss. Where the stream may have
-// lost messages of the account, or holds less of it, a fold of what is left
-// would take the place of a good document.
+// advice says what repairs a difference without a loss. Where the stream may have lost
+// messages of the account, or holds fewer, refolding would replace a good document with
+// what is left.
 func advice(v Verdict, begins uint64) string {
 	switch {
 	case v.Position == 0:

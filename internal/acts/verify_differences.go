@@ -12,11 +12,11 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// explainBytes is how large an account may be for its documents to be held side
-// by side; of a larger one the digests alone tell that it differs.
+// explainBytes is how large an account may be for its documents to be compared section
+// by section; of a larger one, only the digests are.
 const explainBytes = 8 << 20
 
-// explain tells, section by section, how what is stored of an account differs.
+// explain says, section by section, how the stored account differs from the fold.
 func (v *Verifier) explain(ctx context.Context, id events.UUID, stored admin.StoredAccount, sum admin.Sum, facts admin.Facts, h *admin.StoredAccounts) (differences []string, err error) {
 	differ := func(format string, args ...any) { differences = append(differences, fmt.Sprintf(format, args...)) }
 	if stored.Position != sum.Position {
@@ -32,9 +32,9 @@ func (v *Verifier) explain(ctx context.Context, id events.UUID, stored admin.Sto
 		differ("items: the directory of which page each is in differs")
 	}
 	if stored.Digest == sum.Digest && len(differences) > 0 {
-		return differences, nil // all that is read by them is as it should be
+		return differences, nil // everything that these fields lead to is as it should be
 	}
-	if v.brief || stored.Bytes > explainBytes {
+	if v.digestOnly || stored.Bytes > explainBytes {
 		differ("digest: stored %s, folded %s", stored.Digest, sum.Digest)
 		return differences, nil
 	}
@@ -52,7 +52,7 @@ func (v *Verifier) explain(ctx context.Context, id events.UUID, stored admin.Sto
 		if a.Parked() != stored.Parked {
 			differ("parked: stored %d, folded %d", stored.Parked, a.Parked())
 		}
-		more, err := v.documents(ctx, id, fold, stored.Position)
+		more, err := v.compareDocuments(ctx, id, fold, stored.Position)
 		if err != nil {
 			return nil, err
 		}
@@ -72,9 +72,9 @@ func (v *Verifier) explain(ctx context.Context, id events.UUID, stored admin.Sto
 	return differences, nil
 }
 
-// documents compares the document as it is served with that of a fold. Where
-// the account has moved on meanwhile, it says nothing.
-func (v *Verifier) documents(ctx context.Context, id events.UUID, fold *projections.Fold, position uint64) ([]string, error) {
+// compareDocuments compares the document as it is served with that of the fold. Where
+// the account has changed meanwhile, it returns nothing.
+func (v *Verifier) compareDocuments(ctx context.Context, id events.UUID, fold *projections.Fold, position uint64) ([]string, error) {
 	d, err := export.NewReader(v.Pool).Open(ctx, id)
 	if err != nil {
 		return nil, err

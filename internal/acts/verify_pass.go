@@ -11,39 +11,39 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// One pass over the stream passes many messages in the time that finding one
-// account's own takes (measured: 700 thousand a second, and 10 ms an account).
-const messagesAnAccount = 5000
+// One pass reads so many messages in the time that it takes to find the messages of one
+// account (measured: 700 thousand a second, and 10 ms an account).
+const messagesPerAccount = 5000
 
-// What is held for one pass, at most.
+// Limits of one pass.
 const (
 	passBytes    = 16 << 20 // of what is stored of its accounts
 	passAccounts = 20_000
-	heldAtOnce   = 500 // accounts in one snapshot
+	snapshotSize = 500 // accounts read in one snapshot
 )
 
 func compareIDs(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) }
 
-// taken is an account that is folded in a pass.
-type taken struct {
-	stored admin.StoredAccount
-	held   *admin.StoredAccounts
-	fold   *fold
+// scannedAccount is an account that is folded in a pass.
+type scannedAccount struct {
+	stored   admin.StoredAccount
+	snapshot *admin.StoredAccounts
+	fold     *fold
 }
 
-// pass verifies accounts in one pass over the stream; with a range, also those
-// that only the stream knows. What is found to differ is judged again by
-// itself, and that is told.
-func (v *Verifier) pass(ctx context.Context, ids []events.UUID, within *idRange) error {
-	accounts := make(map[events.UUID]*taken, len(ids))
+// verifyPass verifies accounts in one pass over the stream, and with a range also the
+// accounts that only the stream knows. An account that differs is verified again by
+// itself, and that verdict counts.
+func (v *Verifier) verifyPass(ctx context.Context, ids []events.UUID, within *idRange) error {
+	accounts := make(map[events.UUID]*scannedAccount, len(ids))
 	var base admin.StoredAccounts
-	for some := range slices.Chunk(ids, heldAtOnce) {
-		h, err := admin.ReadStored(ctx, v.Pool, some)
+	for page := range slices.Chunk(ids, snapshotSize) {
+		h, err := admin.ReadStored(ctx, v.Pool, page)
 		if err != nil {
 			return err
 		}
-		for _, id := range some {
-			accounts[id] = &taken{h.Accounts[id], &h, newFold(id)}
+		for _, id := range page {
+			accounts[id] = &scannedAccount{h.Accounts[id], &h, newFold(id)}
 		}
 		base = h
 	}
@@ -54,8 +54,8 @@ func (v *Verifier) pass(ctx context.Context, ids []events.UUID, within *idRange)
 		}
 		base = h
 	}
-	v.names()
-	rowless := map[events.UUID]bool{}
+	v.initTiers()
+	withoutRow := map[events.UUID]bool{}
 	read := 0
 	err := v.Stream.ReadAll(ctx, func(m projections.Message) error {
 		if read++; read%progressEvery == 0 {
@@ -64,54 +64,54 @@ func (v *Verifier) pass(ctx context.Context, ids []events.UUID, within *idRange)
 		to := events.ParseSubject(m.Subject)
 		if to.Kind != events.SubjectAccount {
 			if to.Kind == events.SubjectTier && within != nil && m.Position <= base.CheckpointOf(&m) {
-				v.named[to.Tier] = true
+				v.tierIDs[to.Tier] = true
 			}
 			return nil
 		}
 		a := accounts[to.Account]
 		switch {
-		case a != nil && m.Position <= a.held.CheckpointOf(&m):
+		case a != nil && m.Position <= a.snapshot.CheckpointOf(&m):
 			return a.fold.apply(m)
 		case a == nil && within != nil && within.has(to.Account) && m.Position <= base.CheckpointOf(&m):
-			rowless[to.Account] = true
+			withoutRow[to.Account] = true
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("fold the stream: %w", err)
 	}
-	return v.judgeAll(ctx, ids, accounts, rowless)
+	return v.judgeAll(ctx, ids, accounts, withoutRow)
 }
 
-func (v *Verifier) judgeAll(ctx context.Context, ids []events.UUID, accounts map[events.UUID]*taken, rowless map[events.UUID]bool) error {
+func (v *Verifier) judgeAll(ctx context.Context, ids []events.UUID, accounts map[events.UUID]*scannedAccount, withoutRow map[events.UUID]bool) error {
 	ids = slices.Clone(ids)
-	for id := range rowless {
+	for id := range withoutRow {
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, compareIDs)
-	for some := range slices.Chunk(ids, heldAtOnce) {
-		silent := map[events.UUID]admin.Sum{}
-		for _, id := range some {
-			out, sum, err := v.judgeTaken(ctx, id, accounts[id])
-			if rowless[id] && !out.Same() {
-				if v.lost == nil {
-					v.lost = map[events.UUID]bool{}
+	for page := range slices.Chunk(ids, snapshotSize) {
+		unrecorded := map[events.UUID]admin.Sum{}
+		for _, id := range page {
+			out, sum, err := v.judge(ctx, id, accounts[id])
+			if withoutRow[id] && !out.Same() {
+				if v.missingRows == nil {
+					v.missingRows = map[events.UUID]bool{}
 				}
-				v.lost[id] = true
+				v.missingRows[id] = true
 			}
 			if err == nil {
-				err = v.tell(out)
+				err = v.report(out)
 			}
 			if err != nil {
 				return err
 			}
 			if a := accounts[id]; a != nil && out.Same() && sum.Messages > 0 && a.stored.Recorded.Messages == 0 {
-				silent[id] = sum
+				unrecorded[id] = sum
 			}
-			delete(accounts, id) // its fold is no longer needed
+			delete(accounts, id) // frees its fold
 		}
-		if len(silent) > 0 {
-			if err := v.noteSums(ctx, silent); err != nil {
+		if len(unrecorded) > 0 {
+			if err := v.recordSums(ctx, unrecorded); err != nil {
 				return err
 			}
 		}
@@ -119,12 +119,12 @@ func (v *Verifier) judgeAll(ctx context.Context, ids []events.UUID, accounts map
 	return nil
 }
 
-// judgeTaken judges an account by the pass, and by itself where that finds a
-// difference, or has not seen it.
-func (v *Verifier) judgeTaken(ctx context.Context, id events.UUID, a *taken) (Verdict, admin.Sum, error) {
+// judge compares an account with its fold in the pass. Where there is none, or it
+// differs, the account is verified by itself.
+func (v *Verifier) judge(ctx context.Context, id events.UUID, a *scannedAccount) (Verdict, admin.Sum, error) {
 	if a != nil {
 		defer a.fold.close()
-		if err := v.name(a.fold); err != nil {
+		if err := v.addTier(a.fold); err != nil {
 			return Verdict{}, admin.Sum{}, err
 		}
 		sum, err := a.fold.sum()

@@ -8,8 +8,7 @@ import (
 )
 
 // progressEvery is the number of messages of a pass after which progress is reported
-// although no account was compared, so that whoever shows it can show that time goes
-// by.
+// although no account was compared meanwhile.
 const progressEvery = 1 << 16
 
 // progress is how far [Verifier.All] is.
@@ -41,7 +40,7 @@ func (v *Verifier) beginProgress(ctx context.Context) error {
 func (v *Verifier) endProgress() { v.progress.running = false }
 
 // reportProgress calls OnProgress while All runs. Accounts that only the stream knows
-// are not known before they are found, so the total may grow towards the end.
+// are counted once they are found, so the total may grow towards the end.
 func (v *Verifier) reportProgress() {
 	if v.progress.running {
 		compared := v.Accounts - v.progress.before

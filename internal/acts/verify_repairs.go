@@ -5,62 +5,62 @@ import (
 	"strings"
 )
 
-// repairs counts differences by what mends them.
+// repairs counts differences by what repairs them.
 type repairs struct {
-	all     int
-	refold  string // an account that a refold mends
-	refolds int
-	lesser  string // an account of which the stream holds less than was folded
-	less    int
-	tiers   int // that differ
-	beside  int // accounts without a row that have something beside it, and what is parked of nobody
-	never   int
+	all           int
+	refoldAccount string // one of the accounts that a refold repairs
+	refolds       int
+	lessAccount   string // one of the accounts of which the stream holds fewer messages than were folded
+	less          int
+	tiers         int // tiers that differ
+	withoutRow    int // accounts without a row of which other tables hold rows, and parked messages that belong to no account
+	never         int
 }
 
-func (m *repairs) see(v Verdict) {
+func (r *repairs) add(v Verdict) {
 	if v.Same() {
 		return
 	}
-	m.all++
+	r.all++
 	switch {
 	case v.NeverHeard:
-		m.never++
+		r.never++
 	case v.Less:
-		m.lesser = v.Account
-		m.less++
+		r.lessAccount = v.Account
+		r.less++
 	case v.Tier != "":
-		m.tiers++
+		r.tiers++
 	case v.Folded == 0:
-		m.beside++
+		r.withoutRow++
 	default:
-		m.refold = v.Account
-		m.refolds++
+		r.refoldAccount = v.Account
+		r.refolds++
 	}
 }
 
-// advice says what mends them, without a loss.
-func (m *repairs) advice() string {
+// advice says what repairs them without a loss.
+func (r *repairs) advice() string {
 	var out []string
-	if m.refolds > 0 {
-		out = append(out, fmt.Sprintf("`projector refold --account %s` mends that one%s", m.refold, alike(m.refolds)))
+	if r.refolds > 0 {
+		out = append(out, fmt.Sprintf("`projector refold --account %s` mends that one%s", r.refoldAccount, alike(r.refolds)))
 	}
-	if m.beside > 0 {
+	if r.withoutRow > 0 {
 		out = append(out, "`projector rebuild` makes a generation without what has no row, and with what is parked of nobody")
 	}
-	if m.tiers > 0 {
-		out = append(out, fmt.Sprintf("`projector rebuild --accept-differences` makes a generation with tiers as the stream has them, of which %d differ", m.tiers))
+	if r.tiers > 0 {
+		out = append(out, fmt.Sprintf("`projector rebuild --accept-differences` makes a generation with tiers as the stream has them, of which %d differ", r.tiers))
 	}
-	if m.less > 0 {
+	if r.less > 0 {
 		out = append(out, fmt.Sprintf("of %d the stream holds less than was folded: do not refold them, `projector history --account %s` shows what "+
-			"there is of one, and with a backup of the stream that holds the rest, what is stored is right", m.less, m.lesser))
+			"there is of one, and with a backup of the stream that holds the rest, what is stored is right", r.less, r.lessAccount))
 	}
-	if m.never > 0 {
+	if r.never > 0 {
 		out = append(out, "one that was never heard of needs nothing")
 	}
-	return fmt.Sprintf("%d differ: %s", m.all, strings.Join(out, "; "))
+	return fmt.Sprintf("%d differ: %s", r.all, strings.Join(out, "; "))
 }
 
-// alike says that there are others like the one that is named.
+// alike says how many others are like the one that is named.
 func alike(n int) string {
 	if n == 1 {
 		return ""

@@ -9,21 +9,21 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// Sample verifies n accounts at random, drawn from the read model and from the
-// stream in turn, and their tiers; all where there are not so many.
+// Sample verifies n accounts, drawn at random from the read model and from the stream
+// in turn, and their tiers. Where the read model has no more than n, it verifies all.
 func (v *Verifier) Sample(ctx context.Context, n int) error {
 	total := 0
-	few := errors.New("enough")
+	enough := errors.New("enough")
 	err := admin.EachAccount(ctx, v.Pool, func(events.UUID) error {
 		if total++; total > n {
-			return few
+			return enough
 		}
 		return nil
 	})
 	if err == nil {
 		return v.All(ctx)
 	}
-	if !errors.Is(err, few) {
+	if !errors.Is(err, enough) {
 		return err
 	}
 	drawn := map[events.UUID]bool{}
@@ -45,28 +45,29 @@ func (v *Verifier) Sample(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	if info.Messages < uint64(len(ids))*messagesAnAccount {
-		if err := v.pass(ctx, ids, nil); err != nil {
+	if info.Messages < uint64(len(ids))*messagesPerAccount {
+		if err := v.verifyPass(ctx, ids, nil); err != nil {
 			return err
 		}
 	} else {
 		for _, id := range ids {
 			out, err := v.VerifyTwice(ctx, id)
 			if err == nil {
-				err = v.tell(out)
+				err = v.report(out)
 			}
 			if err != nil {
 				return err
 			}
 		}
 	}
-	if err := v.tiers(ctx, false); err != nil {
+	if err := v.verifyTiers(ctx, false); err != nil {
 		return err
 	}
-	return v.looked()
+	return v.checkCompared()
 }
 
-// draw draws an account, from the read model or from the stream.
+// draw draws an account at random: from the read model in even turns, from the stream
+// in odd ones.
 func (t Target) draw(ctx context.Context, turn int) (id events.UUID, found bool, err error) {
 	if turn%2 == 0 {
 		return admin.RandomAccount(ctx, t.Pool)

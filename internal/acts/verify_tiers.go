@@ -12,26 +12,26 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-func (v *Verifier) names() {
-	if v.named == nil {
-		v.named = map[string]bool{}
+func (v *Verifier) initTiers() {
+	if v.tierIDs == nil {
+		v.tierIDs = map[string]bool{}
 	}
 }
 
-// name notes the tier that a fold names.
-func (v *Verifier) name(f *fold) error {
+// addTier adds the tier of an account to those that are verified.
+func (v *Verifier) addTier(f *fold) error {
 	tier, err := f.state.Tier()
 	if err == nil && events.SoundTier(tier) {
-		v.names()
-		v.named[tier] = true
+		v.initTiers()
+		v.tierIDs[tier] = true
 	}
 	return err
 }
 
-// tiers verifies the tiers that were named, and all that the read model holds
-// where all is set.
-func (v *Verifier) tiers(ctx context.Context, all bool) error {
-	v.names()
+// verifyTiers verifies the tiers of the accounts that were verified, and with all set
+// every tier of the read model.
+func (v *Verifier) verifyTiers(ctx context.Context, all bool) error {
+	v.initTiers()
 	stored, h, err := admin.ReadTiers(ctx, v.Pool)
 	if err != nil {
 		return err
@@ -39,23 +39,23 @@ func (v *Verifier) tiers(ctx context.Context, all bool) error {
 	have := map[string]admin.Tier{}
 	for _, t := range stored {
 		if have[t.ID] = t; all {
-			v.named[t.ID] = true
+			v.tierIDs[t.ID] = true
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(v.named)) {
-		out, err := v.tier(ctx, id, have[id], &h)
-		if err == nil && !out.Same() { // an erasure, a refold or a commit may have come between
+	for _, id := range slices.Sorted(maps.Keys(v.tierIDs)) {
+		out, err := v.verifyTier(ctx, id, have[id], &h)
+		if err == nil && !out.Same() { // an erasure, a refold or a commit may have come in between
 			if stored, h, err = admin.ReadTiers(ctx, v.Pool); err == nil {
 				i := slices.IndexFunc(stored, func(t admin.Tier) bool { return t.ID == id })
 				now := admin.Tier{}
 				if i >= 0 {
 					now = stored[i]
 				}
-				out, err = v.tier(ctx, id, now, &h)
+				out, err = v.verifyTier(ctx, id, now, &h)
 			}
 		}
 		if err == nil && (out.Position > 0 || out.Folded > 0) {
-			err = v.tell(out)
+			err = v.report(out)
 		}
 		if err != nil {
 			return err
@@ -64,7 +64,7 @@ func (v *Verifier) tiers(ctx context.Context, all bool) error {
 	return nil
 }
 
-func (v *Verifier) tier(ctx context.Context, id string, stored admin.Tier, h *admin.StoredAccounts) (Verdict, error) {
+func (v *Verifier) verifyTier(ctx context.Context, id string, stored admin.Tier, h *admin.StoredAccounts) (Verdict, error) {
 	out := Verdict{Tier: id, Position: stored.Position, Differences: []string{}}
 	var end uint64
 	for _, position := range h.Checkpoints {
@@ -86,7 +86,7 @@ func (v *Verifier) tier(ctx context.Context, id string, stored admin.Tier, h *ad
 	}
 	out.Less = out.Folded < out.Position
 	switch {
-	case out.Position == 0 && out.Folded == 0: // named, and never defined
+	case out.Position == 0 && out.Folded == 0: // the account names it, and nobody has defined it
 	case out.Position == 0:
 		out.Differences = append(out.Differences, fmt.Sprintf("lost: the stream defines it at %d, and nothing is stored", out.Folded))
 	case out.Folded == 0:

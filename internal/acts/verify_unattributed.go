@@ -9,9 +9,10 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// verifyUnattributed holds what is parked of no account against the stream: all that is on
-// a subject of neither kind, and what no tier accepts. A difference is one that is
-// found twice, since an erasure removes strays from one and then from the other.
+// verifyUnattributed compares the parked messages that belong to no account with the
+// stream: messages on subjects of neither kind, and those that no tier accepts. A
+// difference has to be found twice, since an erasure removes messages from the one and
+// then from the other.
 func (v *Verifier) verifyUnattributed(ctx context.Context) error {
 	var out Verdict
 	for range 2 {
@@ -39,5 +40,5 @@ func (v *Verifier) verifyUnattributed(ctx context.Context) error {
 			out.Differences[0] += ", at other positions"
 		}
 	}
-	return v.tell(out)
+	return v.report(out)
 }

@@ -11,7 +11,7 @@ import (
 	"accountexport/internal/secret"
 )
 
-// NoArgs is for commands without arguments.
+// NoArgs is for commands that take no arguments.
 func NoArgs(_ *cobra.Command, given []string) error {
 	if len(given) > 0 {
 		return fmt.Errorf("found %s: no argument belongs here", show(given, 0))
@@ -19,7 +19,7 @@ func NoArgs(_ *cobra.Command, given []string) error {
 	return nil
 }
 
-// Arg is for commands with one argument, which it reads into to.
+// Arg is for commands that take one argument, which is stored in to.
 func Arg[T any](to *T, kind Kind[T]) cobra.PositionalArgs {
 	return func(_ *cobra.Command, given []string) (err error) {
 		switch {
@@ -37,7 +37,7 @@ func Arg[T any](to *T, kind Kind[T]) cobra.PositionalArgs {
 	}
 }
 
-// MaybeFile is for commands with one argument at most, the name of a file.
+// MaybeFile is for commands that take at most one argument, the name of a file.
 func MaybeFile(_ *cobra.Command, given []string) error {
 	switch {
 	case len(given) > 1:
@@ -48,11 +48,10 @@ func MaybeFile(_ *cobra.Command, given []string) error {
 	return nil
 }
 
-// errChoose asks for one of a command's commands.
+// errChoose means that a command was called that only holds other commands.
 var errChoose = errors.New("say which")
 
-// choose says why these arguments name none of the commands that a command
-// holds.
+// choose says why these arguments name none of the commands that cmd holds.
 func choose(cmd *cobra.Command, given []string) error {
 	switch {
 	case len(given) == 0:
@@ -84,9 +83,9 @@ func names(cmd *cobra.Command) string {
 	return strings.Join(all[:len(all)-1], ", ") + " or " + all[len(all)-1]
 }
 
-// show quotes one of the arguments that were given. A connection string that
-// nobody quoted comes in pieces, and one without a mark of its own is hidden for
-// those beside it.
+// show quotes one of the given arguments. A connection string that was not quoted
+// arrives in several arguments, some of which do not look like one, so all of them are
+// hidden when one may hold a secret.
 func show(given []string, which int) string {
 	if slices.ContainsFunc(given, secret.MayBeIn) {
 		return secret.Hidden

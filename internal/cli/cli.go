@@ -1,12 +1,11 @@
-// Package cli is how the programs meet a shell: help, completion and version,
-// what a wrong call is told, and the exit status.
+// Package cli is the way in which the programs are called from a shell: help,
+// completion, version, wrong calls and exit statuses.
 //
-// A call is judged whole before anything is done: first its arguments and
-// flags, then the settings; each time everything that is wrong is named at
-// once, with what would be right, on standard error, and the program ends with
-// status [ExitUsage]. Help, completion and version are printed on standard output
-// and need neither settings nor servers. A value that may hold a secret is
-// never repeated.
+// A call is validated as a whole before anything is done: first arguments and flags,
+// then the settings. Each time, everything that is wrong is reported at once, with what
+// would be right, on standard error, and the program ends with status [ExitUsage].
+// Help, completion and version are printed on standard output, and need neither
+// settings nor servers. A value that may hold a secret is never repeated.
 package cli
 
 import (
@@ -25,22 +24,21 @@ import (
 
 // Exit statuses that every program has; a program may have more.
 const (
-	ExitFailure = 1 // what the command was to do failed
+	ExitFailure = 1 // the command failed
 	ExitUsage   = 2 // the call was wrong, or the settings cannot be used: nothing was done (but see [Main])
 )
 
-// Status is an error that ends the program with this exit status and has
-// nothing to say.
+// Status is an error that ends the program with this exit status and prints nothing.
 type Status int
 
 func (s Status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
-// Main runs a program in this process until it ends; the first of the signals
-// ends its context, a second one the process. A panic of the program's own
-// goroutine is a failure, with its stack on standard error. What ends a Go program
-// where nothing can catch it, a panic of another goroutine, a fatal error of the
-// runtime or SIGQUIT, gives exit status 2, too, with a dump of goroutines where a
-// wrong call has its usage.
+// Main runs a program in this process until it ends. The first of the signals ends its
+// context, a second one the process. A panic of the program's own goroutine is a
+// failure, with its stack on standard error. Where nothing can catch it, a Go program
+// ends with status 2 as well: a panic of another goroutine, a fatal error of the
+// runtime, or SIGQUIT. Then a dump of goroutines is printed where a wrong call has its
+// usage.
 func Main(run func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int, ends ...os.Signal) {
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop)
@@ -58,38 +56,38 @@ func caught(stderr io.Writer, run func() int) (status int) {
 	return run()
 }
 
-// Options say what a program is made of beside its commands.
+// Options are what a program consists of beside its commands.
 type Options struct {
 	Stdout, Stderr io.Writer
 
-	// Load reads the settings for a command that was called rightly and is about
-	// to run. Its error is one of settings. Help and completion do without.
+	// Load reads the settings for a command that was called rightly and is about to
+	// run. Its error is about the settings. It is not called for help and completion.
 	Load func(cmd *cobra.Command) error
 
-	// Health reads for --healthcheck what it needs of the settings, and returns what
-	// asks the running program. Default: there is no such flag.
+	// Health reads for --healthcheck the settings that it needs, and returns what asks
+	// the running program. Default: there is no such flag.
 	Health func(cmd *cobra.Command) (ask func(context.Context) error, err error)
 
-	Code    func(error) int // exit status of a command's error; default: always Failed
+	Code    func(error) int // the exit status for an error of a command; default: always ExitFailure
 	Version string          // what --version prints, see [Version]
 }
 
-// Program is a tree of commands, for one call.
+// Program is a tree of commands, for one call in one goroutine.
 type Program struct {
 	Root *cobra.Command
 
 	opt      Options
 	out      *output
-	free     []*cobra.Command // those that need no settings
-	problems []error          // of the arguments
-	version  bool             // what was asked for
-	health   bool             // or this
+	free     []*cobra.Command // commands that need no settings
+	problems []error          // wrong arguments, found before the flags are validated
+	version  bool             // --version was given
+	health   bool             // --healthcheck was given
 	ask      func(context.Context) error
-	began    bool // the command itself runs: errors are no longer the caller's
+	began    bool // the command itself runs, so errors are no longer about the call
 }
 
-// New makes a program of its commands. Those that only hold others need no more than a
-// name and a description; a command whose Args is nil takes no arguments.
+// New makes a program of its commands. Commands that only hold others need no more than
+// a name and a description. A command whose Args is nil takes no arguments.
 func New(root *cobra.Command, opt Options) *Program {
 	p := &Program{Root: root, opt: opt, out: &output{w: opt.Stdout}}
 	root.SetOut(p.out)
@@ -104,7 +102,7 @@ func New(root *cobra.Command, opt Options) *Program {
 	shown := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		if given := cmd.Flags().Args(); cmd.HasAvailableSubCommands() && len(given) > 0 {
-			p.problems = append(p.problems, choose(cmd, given)) // of a command that is not there
+			p.problems = append(p.problems, choose(cmd, given)) // the arguments name a command that does not exist
 			return
 		}
 		shown(cmd, args)
@@ -113,17 +111,18 @@ func New(root *cobra.Command, opt Options) *Program {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	p.adopt(root)
-	root.PersistentPreRunE = p.judge
+	root.PersistentPreRunE = p.validate
 	return p
 }
 
-// adopt has a command and those below it called in this package's ways.
+// adopt sets up a command, and those below it, so that they are called in the ways of
+// this package.
 func (p *Program) adopt(cmd *cobra.Command) {
 	if cmd.Name() == "completion" || cmd.Name() == "help" || cmd.HasParent() && slices.Contains(p.free, cmd.Parent()) {
 		p.free = append(p.free, cmd)
 	}
-	cmd.SuggestionsMinimumDistance = 2 // letters
-	cmd.DisableFlagsInUseLine = true   // commands name their own
+	cmd.SuggestionsMinimumDistance = 2 // letters that may differ
+	cmd.DisableFlagsInUseLine = true   // usage lines name the flags themselves
 	args, runs := cmd.Args, cmd.Runnable()
 	switch {
 	case cmd.HasSubCommands():
@@ -140,11 +139,11 @@ func (p *Program) adopt(cmd *cobra.Command) {
 		if err := args(cmd, given); err != nil {
 			p.problems = append(p.problems, err)
 		}
-		return nil // judged beside the flags
+		return nil // reported together with the flags
 	}
 	if !runs {
 		cmd.Use += " COMMAND"
-		cmd.RunE = func(*cobra.Command, []string) error { return nil } // without it cobra shows help, as a success
+		cmd.RunE = func(*cobra.Command, []string) error { return nil } // without it cobra prints the help, as a success
 	}
 	run, runE := cmd.Run, cmd.RunE
 	cmd.Run, cmd.RunE = nil, func(cmd *cobra.Command, args []string) error {
@@ -162,15 +161,16 @@ func (p *Program) adopt(cmd *cobra.Command) {
 		run(cmd, args)
 		return nil
 	}
-	cmd.InitDefaultHelpFlag() // before the command is looked for: -h has no value
+	cmd.InitDefaultHelpFlag() // before cobra looks for the command, so that it knows that -h has no value
 	cmd.Flags().VisitAll(watch)
 	for _, c := range cmd.Commands() {
 		p.adopt(c)
 	}
 }
 
-// judge is called before every command but the one that completes for shells.
-func (p *Program) judge(cmd *cobra.Command, _ []string) error {
+// validate validates the call before every command, except the one that completes for
+// shells.
+func (p *Program) validate(cmd *cobra.Command, _ []string) error {
 	if cmd.Name() == cobra.ShellCompRequestCmd {
 		return nil
 	}
@@ -192,16 +192,16 @@ func (p *Program) judge(cmd *cobra.Command, _ []string) error {
 	return p.opt.Load(cmd)
 }
 
-// Run is the call with these arguments; it returns the exit status.
+// Run makes the call with these arguments, and returns the exit status.
 func (p *Program) Run(ctx context.Context, args []string) int {
-	p.Root.SetArgs(append([]string{}, args...)) // nil would stand for this process's own
+	p.Root.SetArgs(append([]string{}, args...)) // nil would mean the arguments of this process
 	cmd, err := p.Root.ExecuteContextC(ctx)
 	if err == nil {
-		err = errors.Join(p.problems...) // with help, which cobra takes for a success
+		err = errors.Join(p.problems...) // found while help was printed, which cobra takes for a success
 	}
 	p.out.end()
 	if p.out.err != nil && (err == nil || errors.Is(err, p.out.err)) {
-		p.say(fmt.Errorf("standard output: %w", p.out.err))
+		p.printError(fmt.Errorf("standard output: %w", p.out.err))
 		return ExitFailure
 	}
 	var status Status
@@ -212,22 +212,22 @@ func (p *Program) Run(ctx context.Context, args []string) int {
 		return int(status)
 	case errors.Is(err, errChoose):
 		fmt.Fprintf(p.opt.Stderr, "%s\n", cmd.UsageString())
-		p.say(err)
+		p.printError(err)
 		return ExitUsage
 	case !p.began:
-		p.say(err)
+		p.printError(err)
 		fmt.Fprintf(p.opt.Stderr, "usage: %s; `%s --help` says more\n", cmd.UseLine(), cmd.CommandPath())
 		return ExitUsage
 	}
-	p.say(err)
+	p.printError(err)
 	if p.opt.Code == nil {
 		return ExitFailure
 	}
 	return p.opt.Code(err)
 }
 
-// say prints an error; of the several of a wrong call each is below the other.
-func (p *Program) say(err error) {
+// printError prints an error. The problems of a wrong call are printed one below the other.
+func (p *Program) printError(err error) {
 	text := err.Error()
 	if !p.began {
 		text = strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", len(p.Root.Name())+2))

@@ -12,8 +12,8 @@ import (
 )
 
 // call calls a small program: `demo paint --colour red|green [--coats N] [--wet] FILE`,
-// where painting fails in green, and `demo look`, which has none of our own
-// kinds; its settings are bad where environ says so.
+// where painting fails in green, and `demo look`, which has only flags of cobra's own
+// kinds. Its settings are wrong where environ says so.
 func call(stdout io.Writer, environ string, args ...string) (status int, said string) {
 	colour, coats, file, wet := "", 1, "", false
 	var stderr strings.Builder
@@ -57,7 +57,7 @@ func TestCalls(t *testing.T) {
 	}{
 		{"paint --colour red a", "", 0, "red 1 a\n", ""},
 		{"paint --colour=red --coats 2 -- --level", "", 0, "red 2 --level\n", ""},
-		{"--level 1 paint --colour red --colour red a", "", 0, "red 1 a\n", ""}, // twice the same
+		{"--level 1 paint --colour red --colour red a", "", 0, "red 1 a\n", ""}, // the same value twice
 		{"paint --colour green a", "", 9, "", "demo: no green left\n"},
 		{"quiet", "", 7, "", ""},
 		{"paint --colour red a", "LEVEL is bad", 2, "", "demo: settings: LEVEL is bad\nusage: demo paint --colour red|green [--coats N] [--wet] FILE; `demo paint --help` says more\n"},
@@ -86,8 +86,8 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// TestNoArgumentsAreNotThisProcesss: cobra takes the process's own where it is
-// given none.
+// TestNoArgumentsAreNotThisProcesss: where cobra is given no arguments, it takes those
+// of the process.
 func TestNoArgumentsAreNotThisProcesss(t *testing.T) {
 	status, stderr := call(io.Discard, "")
 	if status != 2 || !strings.HasPrefix(stderr, "Usage:\n  demo COMMAND\n") || !strings.HasSuffix(stderr, "demo: say which: completion, help, look, paint or quiet\n") {
@@ -95,7 +95,8 @@ func TestNoArgumentsAreNotThisProcesss(t *testing.T) {
 	}
 }
 
-// TestAPanicIsAFailure: status 2, as of Go, would say that nothing was done.
+// TestAPanicIsAFailure: status 2, which Go would end with, would say that nothing was
+// done.
 func TestAPanicIsAFailure(t *testing.T) {
 	var stderr strings.Builder
 	nothing := map[string]int(nil)
@@ -108,12 +109,12 @@ func TestAPanicIsAFailure(t *testing.T) {
 	}
 }
 
-// full is where nothing can be written to.
+// full is a writer that cannot write.
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
-// TestOutputThatIsLostIsAFailure, also where nobody looks at the error.
+// TestOutputThatIsLostIsAFailure: also where the command ignores the error of writing.
 func TestOutputThatIsLostIsAFailure(t *testing.T) {
 	for _, args := range []string{"help", "help paint", "paint --help", "--version", "completion bash"} {
 		if status, stderr := call(full{}, "", strings.Fields(args)...); status != 1 || stderr != "demo: standard output: no space left\n" {

@@ -14,10 +14,10 @@ import (
 	"accountexport/internal/secret"
 )
 
-// Kind is a kind of values, of flags and arguments.
+// Kind is a kind of values, for flags and arguments.
 type Kind[T any] struct {
 	Name  string // for usage lines, such as POSITION
-	Right string // what a right value looks like
+	Right string // what a right value looks like, for error messages
 	Parse func(string) (T, error)
 }
 
@@ -42,7 +42,7 @@ func OneOf(words ...string) Kind[string] {
 	}}
 }
 
-// Text is the kind of texts that say something.
+// Text is the kind of texts that are not blank.
 func Text(name, right string) Kind[string] {
 	return Kind[string]{name, right, func(s string) (string, error) {
 		if strings.TrimSpace(s) == "" || !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
@@ -52,8 +52,8 @@ func Text(name, right string) Kind[string] {
 	}}
 }
 
-// Path is the kind of names of files and folders. A connection string is none: a
-// folder of its name would be made.
+// Path is the kind of names of files and folders. A connection string is none: a folder
+// of that name would be created.
 func Path(name, right string) Kind[string] {
 	text := Text(name, right)
 	return Kind[string]{name, right, func(s string) (string, error) {
@@ -64,18 +64,19 @@ func Path(name, right string) Kind[string] {
 	}}
 }
 
-// Flag adds a flag of a kind to a command; to holds its default.
+// Flag adds a flag to a command. to holds its default.
 func Flag[T any](flags *pflag.FlagSet, to *T, name string, kind Kind[T], usage string) {
 	flags.Var(&value[T]{to: to, kind: kind, text: shownDefault(*to)}, name, usage)
 }
 
-// Required is the same for a flag that has to be given.
+// Required adds a flag that has to be given.
 func Required[T any](flags *pflag.FlagSet, to *T, name string, kind Kind[T], usage string) {
 	Flag(flags, to, name, kind, usage)
-	_ = cobra.MarkFlagRequired(flags, name) // fails for a flag that does not exist
+	_ = cobra.MarkFlagRequired(flags, name) // fails only for a flag that does not exist
 }
 
-// value takes any text, so that all that is wrong can be named at once.
+// value accepts any text while flags are parsed, so that everything that is wrong can
+// be reported at once.
 type value[T any] struct {
 	to   *T
 	kind Kind[T]
@@ -104,7 +105,7 @@ func (v *value[T]) problem() string {
 
 func (v *value[T]) right() string { return v.kind.Right }
 
-// shownDefault is empty where there is none.
+// shownDefault is the default as the help shows it; empty where there is none.
 func shownDefault(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -115,7 +116,7 @@ func shownDefault(v any) string {
 	return ""
 }
 
-// watched is a value that notices when it is given twice.
+// watched is a value that remembers every time it was given.
 type watched struct {
 	pflag.Value
 	given []string
@@ -132,15 +133,15 @@ func (w *watched) Set(s string) error {
 	return w.Value.Set(s)
 }
 
-// flagProblems is what is wrong with the flags that were given, and with those
-// that were not.
+// flagProblems says what is wrong with the flags that were given, and which required
+// ones are missing.
 func flagProblems(cmd *cobra.Command) (problems []error) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		v, ok := f.Value.(*watched)
 		if !ok {
-			return // one that the test binary has
+			return // a flag of the test binary
 		}
-		say := func(format string, args ...any) {
+		report := func(format string, args ...any) {
 			problems = append(problems, fmt.Errorf("--"+f.Name+" "+format, args...))
 		}
 		about, ours := v.Value.(interface {
@@ -153,20 +154,20 @@ func flagProblems(cmd *cobra.Command) (problems []error) {
 			if ours {
 				right = about.right()
 			}
-			say("is missing: it has to be %s", right)
+			report("is missing: it has to be %s", right)
 		case !f.Changed:
 		case len(slices.Compact(v.given)) > 1:
-			say("is given more than once, each time another way: give it once")
+			report("is given more than once, each time another way: give it once")
 		case swallowed != "":
-			say("has no value: --%s comes behind it", swallowed)
+			report("has no value: --%s comes behind it", swallowed)
 		case ours && about.problem() != "":
-			say("%s", about.problem())
+			report("%s", about.problem())
 		}
 	})
 	return problems
 }
 
-// flagOf is the name of the flag that was taken for a value.
+// flagOf is the name of the flag that was taken for the value of another one.
 func flagOf(cmd *cobra.Command, given []string) string {
 	for _, v := range given {
 		if name, ok := strings.CutPrefix(v, "--"); ok {
@@ -179,8 +180,7 @@ func flagOf(cmd *cobra.Command, given []string) string {
 	return ""
 }
 
-// flagError says in other words why flags could not be read, and without the
-// values.
+// flagError says why flags could not be parsed, without repeating values.
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var alone *pflag.ValueRequiredError
@@ -201,7 +201,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%s is not a flag", named("--"+name))
 	case errors.As(err, &alone):
 		return fmt.Errorf("--%s has no value", alone.GetSpecifiedName())
-	case errors.As(err, &invalid): // of the libraries' own kinds
+	case errors.As(err, &invalid): // flags of pflag's own kinds
 		right := "another value"
 		if invalid.GetFlag().Value.Type() == "bool" {
 			right = "true or false, or to come without a value"
@@ -214,10 +214,10 @@ func flagError(cmd *cobra.Command, err error) error {
 	return err
 }
 
-// named is what was given for a flag, which may have been anything.
+// named is a flag as it was given, which may have been anything.
 func named(flag string) string { return strings.Trim(secret.Quote(flag), `"`) }
 
-// knows tells whether a command below has the flag.
+// knows tells whether a command below cmd has the flag.
 func knows(cmd *cobra.Command, flag string) bool {
 	for _, c := range cmd.Commands() {
 		if c.Flags().Lookup(flag) != nil || knows(c, flag) {

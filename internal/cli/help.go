@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// usage prints how a command is called: standard error's business, unless
-// somebody asks for help.
+// usage prints how a command is called: on standard error after a wrong call, and as
+// part of the help on standard output.
 func (p *Program) usage(cmd *cobra.Command) error {
 	w := cmd.OutOrStderr()
 	fmt.Fprintf(w, "Usage:\n  %s\n", cmd.UseLine())
@@ -41,7 +41,7 @@ func flags(w io.Writer, title string, set *pflag.FlagSet) {
 	}
 }
 
-// help is the command that shows the help of another one.
+// help is the command that prints the help of another one.
 func help(root *cobra.Command) *cobra.Command {
 	var topic *cobra.Command
 	return &cobra.Command{
@@ -58,7 +58,7 @@ func help(root *cobra.Command) *cobra.Command {
 			topic = found
 			return nil
 		},
-		Run: func(*cobra.Command, []string) { _ = topic.Help() }, // it writes where errors are kept
+		Run: func(*cobra.Command, []string) { _ = topic.Help() }, // errors of writing are kept by output
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
 			if found, rest, err := root.Find(args); err == nil && len(rest) == 0 {
 				for _, c := range found.Commands() {

@@ -14,11 +14,10 @@ import (
 	"golang.org/x/term"
 )
 
-// Printable is a text that came from elsewhere, out of a message above all, in
-// one line and without anything that a terminal or a reader would take for more
-// than a character: no ESC, no C1 control, none that turns the direction of
-// writing. Those are written as JSON writes them, \u001b, and bytes that are no
-// UTF-8 as \x9b.
+// Printable makes a text that came from elsewhere, above all from a message, safe to
+// print: it is one line, and holds nothing that a terminal or a reader takes for more
+// than a character: no ESC, no C1 control, no character that changes the direction of
+// writing. These are escaped as in JSON, \u001b, and bytes that are not UTF-8 as \x9b.
 func Printable(s string) string {
 	if plain(s, "") {
 		return s
@@ -26,7 +25,7 @@ func Printable(s string) string {
 	return string(appendPrintable(nil, []byte(s), ""))
 }
 
-// plain tells whether nothing has to be escaped, beside those characters.
+// plain tells whether a text needs no escaping. The characters of but need none.
 func plain(s, but string) bool {
 	if !utf8.ValidString(s) {
 		return false
@@ -53,17 +52,17 @@ func appendPrintable(to, text []byte, but string) []byte {
 	return to
 }
 
-// layout are the characters that programs lay their own output out with.
+// layout are the characters with which programs lay out their own output.
 const layout = "\n\t"
 
-// output is standard output. It keeps the first error, for whoever prints without
-// looking, and lets nothing through that [Printable] would not, but for ends of
-// lines and tabs: whoever prints a text of others without Printable may have
-// lines made up, and no more. In JSON what it writes stands for the same text.
+// output is standard output. It keeps the first error, for callers that ignore it, and
+// escapes whatever [Printable] would, except ends of lines and tabs: a text that was
+// printed without Printable can make up lines, and no more. JSON that is escaped in
+// this way means the same.
 type output struct {
 	w     io.Writer
 	err   error
-	begun []byte // of a character whose end is in the next piece
+	begun []byte // the beginning of a character whose end has not been written yet
 }
 
 func (o *output) Write(b []byte) (int, error) {
@@ -87,10 +86,10 @@ func (o *output) Write(b []byte) (int, error) {
 	return len(b), o.put(text)
 }
 
-// end writes what was begun and never ended.
+// end writes a character that was begun and never ended.
 func (o *output) end() {
 	if len(o.begun) > 0 {
-		_ = o.put(appendPrintable(nil, o.begun, layout)) // kept
+		_ = o.put(appendPrintable(nil, o.begun, layout)) // output keeps the error
 		o.begun = nil
 	}
 }
@@ -106,9 +105,8 @@ func (o *output) put(b []byte) error {
 	return err
 }
 
-// Exact is standard output for what has to arrive as it is, to the byte: a
-// document or a payload that goes into a file or another program. On a terminal
-// it is what out is.
+// Exact is standard output for what has to arrive to the byte: a document or a payload
+// that goes to a file or another program. On a terminal it escapes as out does.
 func Exact(out io.Writer) io.Writer {
 	o, ours := out.(*output)
 	if !ours || OnTerminal(o.w) {
@@ -117,9 +115,9 @@ func Exact(out io.Writer) io.Writer {
 	return exact{o}
 }
 
-// InPlace prints text in the place of what is on the terminal: each line clears
-// what is left of the one before it, and the end all that is below. What the text
-// itself would have the terminal do is escaped as ever.
+// InPlace prints a text over what is on the terminal: each line clears the rest of the
+// line before it, and the end clears everything below. The text itself is escaped as
+// usual.
 func InPlace(out io.Writer, text []byte) error {
 	text = appendPrintable(nil, text, layout)
 	text = bytes.ReplaceAll(text, []byte("\n"), []byte("\x1b[K\n"))
@@ -132,7 +130,7 @@ func InPlace(out io.Writer, text []byte) error {
 	return err
 }
 
-// OnTerminal tells whether it is a terminal that is written to.
+// OnTerminal tells whether out writes to a terminal.
 func OnTerminal(out io.Writer) bool {
 	if o, ours := out.(*output); ours {
 		out = o.w
@@ -141,8 +139,8 @@ func OnTerminal(out io.Writer) bool {
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// Width is how many characters a line of it holds: the terminal's, 80 at least, or
-// 120 where it is none.
+// Width is how many characters a line holds: the width of the terminal, at least 80, or
+// 120 where out is no terminal.
 func Width(out io.Writer) int {
 	if o, ours := out.(*output); ours {
 		out = o.w
@@ -155,7 +153,7 @@ func Width(out io.Writer) int {
 	return 120
 }
 
-// exact keeps the error as output does.
+// exact keeps errors as output does.
 type exact struct{ o *output }
 
 func (e exact) Write(b []byte) (int, error) {

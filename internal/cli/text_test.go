@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// hostileText has what terminals and readers take for more than characters.
+// hostileText holds what terminals and readers take for more than characters.
 const hostileText = "a\x1b[2Jb\u009bc\x9bd\u202ee\u2066f\nq\rr\x00s\x7ft\u200bu\U000e0041v\u2028wé→"
 
-// TestPrintable shows what becomes of it.
+// TestPrintable shows how texts are escaped.
 func TestPrintable(t *testing.T) {
 	const want = `a\u001b[2Jb\u009bc\x9bd\u202ee\u2066f\u000aq\u000dr\u0000s\u007ft\u200bu\udb40\udc41v\u2028wé→`
 	if got := Printable(hostileText); got != want {
@@ -25,8 +25,8 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-// TestOutputIsPrintable: whatever is printed, and however it is cut into pieces,
-// nothing of it commands a terminal; JSON says the same as before.
+// TestOutputIsPrintable: whatever is printed, in however many pieces, does not command
+// a terminal; JSON means the same as before.
 func TestOutputIsPrintable(t *testing.T) {
 	text := "name\t" + hostileText + "\n"
 	whole := ""
@@ -62,7 +62,7 @@ func TestOutputIsPrintable(t *testing.T) {
 	}
 }
 
-// TestAnEndThatIsCutOff is not lost.
+// TestAnEndThatIsCutOff: half a character at the end is printed, too.
 func TestAnEndThatIsCutOff(t *testing.T) {
 	var b bytes.Buffer
 	out := &output{w: &b}

@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// Version says which build this is: the program's name and version, the
-// revision that it was built from, whatever else there is to say, and the
-// compiler.
+// Version describes this build: the name and version of the program, the revision that
+// it was built from, the given lines, and the compiler.
 func Version(program string, more ...string) string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

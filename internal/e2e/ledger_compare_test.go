@@ -38,7 +38,7 @@ SELECT (lpad(to_hex(n), 8, '0')||'-0d44-4b50-8888-8dd25736052a')::uuid, now(), n
 	}
 	on := acts.Target{Stream: s.client, Pool: s.pool}
 	ctx, cancel := context.WithCancel(t.Context())
-	c := &acts.LedgerChecker{Target: on, Each: func(int) { cancel() }}
+	c := &acts.LedgerChecker{Target: on, OnProgress: func(int) { cancel() }}
 	if err := c.Check(ctx); err == nil || c.Compared == 0 || c.Compared == many {
 		t.Fatalf("cut off: %v, %d compared", err, c.Compared)
 	}

@@ -13,10 +13,10 @@ import (
 )
 
 // DocumentedCallsAreRight makes each call of the program that a document of the
-// repository at root names between backticks, or in a block that is not run: it
-// has to be a right one, of which what is needed may be missing. One that
-// says what may be left out has to be the command's usage line. Where a
-// document lists usage lines, it lists those of all commands.
+// repository at root has between backticks, or in a block that is not run: the call has
+// to be right, except that required flags and arguments may be missing. A call with
+// brackets has to be the usage line of a command. doc/reference.md lists the usage
+// lines of all commands.
 func (p Program) DocumentedCallsAreRight(t *testing.T, root string) {
 	t.Helper()
 	all, err := documents.Read(root)
@@ -69,8 +69,8 @@ func (p Program) DocumentedCallsAreRight(t *testing.T, root string) {
 	}
 }
 
-// documented makes one call, with all settings right and a context that has ended:
-// it may fail, but not since it is called wrongly.
+// documented makes one call, with all settings right and a context that has ended: it
+// may fail, but not because the call is wrong.
 func (p Program) documented(t *testing.T, s documents.Span, call string) {
 	t.Helper()
 	ended, cancel := context.WithCancel(t.Context())
@@ -83,21 +83,22 @@ func (p Program) documented(t *testing.T, s documents.Span, call string) {
 			args[i] = right
 		}
 	}
-	said := p.call(ended, p.environ(), args...)
-	if said.status != 2 {
+	got := p.call(ended, p.environ(), args...)
+	if got.status != 2 {
 		return
 	}
-	wrong, _, _ := strings.Cut(said.stderr, "usage: ")
+	wrong, _, _ := strings.Cut(got.stderr, "usage: ")
 	problems := slices.Collect(strings.Lines(strings.TrimSpace(wrong)))
 	if cmd, rest, err := p.Root().Find(args); err == nil && cmd.HasSubCommands() && len(rest) == 0 {
-		return // it speaks of all of them
+		return // the text is about the group of commands
 	}
 	if slices.ContainsFunc(problems, func(problem string) bool { return !strings.Contains(problem, " is missing: ") }) {
 		t.Errorf("%s:%d calls `%s %s`: %s", s.Path, s.Line, p.Name, call, wrong)
 	}
 }
 
-// words splits a call as a shell does where nothing is quoted but by a pair of ' or ".
+// words splits a call as a shell does that knows no other quoting than a pair of ' or
+// ".
 func words(call string) (words []string) {
 	for i, part := range strings.FieldsFunc(strings.NewReplacer(`'`, "\x00", `"`, "\x00").Replace(" "+call+" "), func(c rune) bool { return c == 0 }) {
 		if i%2 == 1 {

@@ -96,7 +96,7 @@ func programCalls(lines, program string) (calls [][]string) {
 			case w == "|" || w == "||" || w == "&&" || w == ";":
 				end()
 			case redirection.MatchString(w):
-				i++ // and the file's name
+				i++ // and the name of the file
 			default:
 				call = append(call, shellQuoted.ReplaceAllString(w, "$1$2"))
 			}

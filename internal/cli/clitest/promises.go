@@ -15,33 +15,33 @@ import (
 	"accountexport/internal/settings"
 )
 
-// Program is one of the programs.
+// Program is the program under test.
 type Program struct {
 	Name     settings.Program
 	Root     func() *cobra.Command
 	Run      func(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int
-	Settings map[string]Values // of each setting
-	Stand    map[string]string // for the words of usage lines, such as POSITION, a right argument each
+	Settings map[string]Values // by the name of the setting
+	Stand    map[string]string // a right argument for each word of usage lines, such as POSITION
 }
 
-// Values are a right and a wrong value of a setting. With all settings right,
-// and a context that has ended, a command ends soon without having done
-// anything. Where any text is right, Wrong is empty.
+// Values are a right and a wrong value of a setting. With all settings right and a
+// context that has ended, a command ends soon without having done anything. Where every
+// text is right, Wrong is empty.
 type Values struct{ Right, Wrong string }
 
-// said is what a call has come to.
-type said struct {
+// result is what a call has returned and printed.
+type result struct {
 	status         int
 	stdout, stderr string
 }
 
-func (p Program) call(ctx context.Context, environ []string, args ...string) said {
+func (p Program) call(ctx context.Context, environ []string, args ...string) result {
 	var stdout, stderr bytes.Buffer
 	status := p.Run(ctx, args, environ, &stdout, &stderr)
-	return said{status, stdout.String(), stderr.String()}
+	return result{status, stdout.String(), stderr.String()}
 }
 
-// environ sets every setting right, but for those given.
+// environ sets every setting to its right value, except those given.
 func (p Program) environ(but ...string) []string {
 	out := slices.Clone(but)
 	for name, v := range p.Settings {
@@ -52,7 +52,7 @@ func (p Program) environ(but ...string) []string {
 	return out
 }
 
-// docs are the program's settings.
+// docs are the settings of the program.
 func (p Program) docs() (docs []settings.Doc) {
 	for _, d := range settings.Docs() {
 		if slices.Contains(d.UsedBy, p.Name) {
@@ -67,7 +67,8 @@ func free(cmd *cobra.Command) bool {
 	return cmd.Name() == "help" || cmd.Name() == "completion" || cmd.HasParent() && free(cmd.Parent())
 }
 
-// Commands are the commands that do something, without the program's name.
+// Commands are the names of the commands that do something, without the name of the
+// program.
 func (p Program) Commands() (commands []string) {
 	Walk(p.Root(), func(cmd *cobra.Command) {
 		if !free(cmd) && !strings.HasSuffix(cmd.Use, " COMMAND") {
@@ -77,8 +78,7 @@ func (p Program) Commands() (commands []string) {
 	return commands
 }
 
-// calls are a right call of every command that does something, as its usage
-// line has it.
+// calls are one right call, by its usage line, of every command that does something.
 func (p Program) calls(t *testing.T) (calls [][]string) {
 	t.Helper()
 	root := p.Root()
@@ -106,10 +106,10 @@ func (p Program) calls(t *testing.T) (calls [][]string) {
 	return calls
 }
 
-// optional is what a usage line says may be left out.
+// optional is what a usage line marks as optional.
 var optional = regexp.MustCompile(`\[[^\]]*\]`)
 
-// spellings are the ways of giving a command a flag.
+// spellings are the ways in which a flag can be given to a command.
 func spellings(call []string, flag, value string) [][]string {
 	return [][]string{
 		append(slices.Clone(call), flag, value),
@@ -119,9 +119,9 @@ func spellings(call []string, flag, value string) [][]string {
 	}
 }
 
-// FlagsOverride holds every command against every setting: the flag counts, and
-// not what the environment says. The flag is written in every way with every
-// command and with every setting.
+// FlagsOverride calls every command with every setting as a flag: the flag counts, and
+// not the environment. Each way of writing a flag is used with every command and with
+// every setting.
 func (p Program) FlagsOverride(t *testing.T) {
 	t.Helper()
 	ended, cancel := context.WithCancel(t.Context())
@@ -143,14 +143,14 @@ func (p Program) FlagsOverride(t *testing.T) {
 				t.Errorf("%s %q with all that is right in the environment: %+v", p.Name, args, s)
 			}
 			if (i+j)%5 > 0 {
-				continue // what is wrong was seen to count; that what is right does, too, with some
+				continue // wrong flags were seen to count; for right ones, some of the calls are enough
 			}
 			args = spellings(call, flag, "")[i%4]
 			if s := p.call(ended, p.environ(), args...); s.status != 2 || s.stdout != "" || !strings.Contains(s.stderr, flag+" is empty: leave it out, or give "+d.Right) {
 				t.Errorf("%s %q with all that is right in the environment: %+v", p.Name, args, s)
 			}
 			if v.Right == "" {
-				continue // what is right is to leave it out
+				continue // to leave it out is right
 			}
 			args = spellings(call, flag, v.Right)[i%4]
 			if s := p.call(ended, p.environ(d.Name+"="+v.Wrong), args...); s.status == 2 || strings.Contains(s.stderr, d.Name+" is ") {
@@ -163,17 +163,17 @@ func (p Program) FlagsOverride(t *testing.T) {
 	}
 }
 
-// secret is what nobody may find in a message.
+// secret must not be in any message.
 const secret = "postgres://u:hunter2@db/x"
 
-// secrets are connection strings in many forms; their password is hunter2, after
-// the port-like 31337 in some.
+// secrets are connection strings in many forms. Their password is hunter2; in some it
+// follows 31337, which looks like a port.
 var secrets = []string{secret, "http://u:hunter2@host/?x", "http://u:31337/hunter2@host", "nats://u:31337/hunter2@host", "postgres://u:31337?hunter2@host",
 	"postgres://u:31337#hunter2@host", "user=u password=hunter2 host=db", "password=hunter2", "u:hunter2@db", "hunter2@db:5432",
 	"https://a.example.com,http://u:hunter2@host", strings.Repeat("hunter2/", 5)}
 
-// SecretsAreHidden puts a password where it does not belong: into every setting,
-// by flag and by environment, and into arguments and flags of every command.
+// SecretsAreHidden puts a password where it does not belong: into every setting, by
+// flag and by environment variable, and into arguments and flags of every command.
 func (p Program) SecretsAreHidden(t *testing.T) {
 	t.Helper()
 	ended, cancel := context.WithCancel(t.Context())
@@ -192,7 +192,7 @@ func (p Program) SecretsAreHidden(t *testing.T) {
 			hidden(p.environ(d.Name+"="+text), call...)
 			flag := "--" + strings.ReplaceAll(strings.ToLower(d.Name), "_", "-")
 			hidden(p.environ(), spellings(call, flag, text)[(i+j)%4]...)
-			hidden(p.environ(), append(append(slices.Clone(call), flag), strings.Fields(text)...)...) // not quoted
+			hidden(p.environ(), append(append(slices.Clone(call), flag), strings.Fields(text)...)...) // as a shell splits it when it is not quoted
 		}
 	}
 	Walk(p.Root(), func(cmd *cobra.Command) {
@@ -213,8 +213,8 @@ func (p Program) SecretsAreHidden(t *testing.T) {
 	})
 }
 
-// HelpNeedsNothing holds every command's help, and what is called wrongly,
-// against having no settings at all.
+// HelpNeedsNothing asks for the help of every command, and makes wrong calls, without
+// any settings.
 func (p Program) HelpNeedsNothing(t *testing.T) {
 	t.Helper()
 	Walk(p.Root(), func(cmd *cobra.Command) {
@@ -231,7 +231,7 @@ func (p Program) HelpNeedsNothing(t *testing.T) {
 		for _, extra := range []string{"--no-such-flag", "-x", "--help=perhaps"} {
 			p.wrong(t, append(slices.Clone(call), extra))
 		}
-		p.wrong(t, append(slices.Clone(call), secret, secret, secret)) // whatever a command takes, that is too many
+		p.wrong(t, append(slices.Clone(call), secret, secret, secret)) // too many arguments for every command
 	}
 	for _, args := range [][]string{{"no-such-command"}, {"help", "no-such-command"}, {"help", "completion", "no-such-shell"},
 		{"completion"}, {"completion", "no-such-shell"}, {"completion", "bash", "more"}, {"--version=perhaps"}, {"--version", "more"},
@@ -240,7 +240,8 @@ func (p Program) HelpNeedsNothing(t *testing.T) {
 	}
 }
 
-// wrong calls wrongly, without any settings: that is not what is told.
+// wrong makes a wrong call without any settings: the call is what is reported, and not
+// the settings.
 func (p Program) wrong(t *testing.T, args []string) {
 	t.Helper()
 	s := p.call(t.Context(), nil, args...)

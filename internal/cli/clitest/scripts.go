@@ -1,6 +1,6 @@
-// Package clitest holds a program against what every program of this module
-// promises a shell: in scripts, which people read, and by walking its tree of
-// commands, so that a new command is held to it by being there.
+// Package clitest tests what every program of this module promises to a shell: in
+// scripts, which people read, and by walking the tree of commands, so that a new
+// command is tested without being listed anywhere.
 package clitest
 
 import (
@@ -21,8 +21,8 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// Main runs the tests, or, where a script has started this test binary as the
-// program, the program.
+// Main runs the tests, or the program where a script has started this test binary as
+// the program.
 func Main(m testscript.TestingM, program string, main func()) {
 	testscript.Main(m, map[string]func(){program: main})
 }
@@ -32,12 +32,12 @@ type Command = func(ts *testscript.TestScript, neg bool, args []string)
 
 const scripts = "testdata/script"
 
-// Scripts runs the scripts in testdata/script. The program starts with an empty
-// environment, but for what the script sets. Beside testscript's commands and
+// Scripts runs the scripts in testdata/script. The program starts with no other
+// environment variables than the script sets. Beside the commands of testscript and
 // those given, scripts have
 //
 //	exits STATUS PROGRAM [ARGUMENT…]   the program ends with exactly this status
-//	until STATUS PROGRAM [ARGUMENT…]   so it does in the end, asked again and again
+//	until STATUS PROGRAM [ARGUMENT…]   it is called again, for 20 s at most, until it ends with this status
 //	needs TOOL INSTALL                 skips the script where the tool is missing; see [testrun.Tool]
 func Scripts(t *testing.T, more map[string]Command) {
 	t.Helper()
@@ -47,7 +47,7 @@ func Scripts(t *testing.T, more map[string]Command) {
 	}
 	testscript.Run(t, testscript.Params{Dir: scripts, Cmds: commands, RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("GORACE", "atexit_sleep_ms=0") // a second after each program otherwise
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // otherwise each program that is built with the race detector ends a second later
 			env.Values[test{}] = env.T()
 			return nil
 		}})
@@ -95,7 +95,7 @@ func wanted(ts *testscript.TestScript, neg bool, args []string) int {
 	return want
 }
 
-// status is the program's exit status, -1 for a signal.
+// status is the exit status of the program, -1 for a signal.
 func status(ts *testscript.TestScript, program string, args []string) int {
 	err := ts.Exec(program, args...)
 	var ended *exec.ExitError
@@ -107,7 +107,7 @@ func status(ts *testscript.TestScript, program string, args []string) int {
 }
 
 // Covered fails where a script does not begin with a comment that says what it
-// protects, or where none shows the help of one of the program's commands.
+// protects, or where no script shows the help of a command.
 func Covered(t *testing.T, root *cobra.Command) {
 	t.Helper()
 	lines := Lines(t)
