@@ -12,7 +12,7 @@ import (
 // printLost says which messages the stream has lost.
 func printLost(out io.Writer, l *acts.Lost) {
 	if l.N > 0 {
-		fmt.Fprintf(out, "Stream %s has lost %d messages that no erasure removed, at positions %v.\n", l.Info.Name, l.N, l.Those)
+		fmt.Fprintf(out, "Stream %s has lost %d messages that no erasure removed, at positions %v.\n", l.Info.Name, l.N, l.Positions)
 	}
 	if len(l.Undelivered) > 0 {
 		fmt.Fprintf(out, "Stream %s counts %d messages as there that its server cannot give, at positions %v.\n", l.Info.Name,
@@ -21,12 +21,12 @@ func printLost(out io.Writer, l *acts.Lost) {
 }
 
 // printUnfinished names the first accounts whose erasure is not finished.
-func printUnfinished(out io.Writer, stream string, those []admin.Erasure) {
-	fmt.Fprintf(out, "%d erasures that the ledger knows are not done, in whole or in part, in stream %s and in this database:\n", len(those), stream)
+func printUnfinished(out io.Writer, stream string, erasures []admin.Erasure) {
+	fmt.Fprintf(out, "%d erasures that the ledger knows are not done, in whole or in part, in stream %s and in this database:\n", len(erasures), stream)
 	const most = 20
-	for i, e := range those {
+	for i, e := range erasures {
 		if i == most {
-			fmt.Fprintf(out, "  and %d more\n", len(those)-most)
+			fmt.Fprintf(out, "  and %d more\n", len(erasures)-most)
 			break
 		}
 		fmt.Fprintf(out, "  account %s, erased %s\n", e.Account, e.ErasedAt.UTC())

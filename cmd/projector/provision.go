@@ -141,5 +141,6 @@ type provisioned struct {
 	Created    bool   `json:"created"`
 	ID         string `json:"id"`
 	Partitions int    `json:"partitions"`
-	Entered    int64  `json:"erasures_entered"` // erasures from before there was a ledger, or by an older program beside this one
+	// erasures from before there was a ledger, or by an older program beside this one
+	Entered int64 `json:"erasures_entered"`
 }

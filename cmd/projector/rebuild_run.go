@@ -82,8 +82,8 @@ func (p *program) newRebuild(ctx context.Context, command string) (_ *rebuildCom
 	batch.Events *= 5
 	r.Engine = engine.Options{Lanes: lanes, CacheBytes: int(p.cfg.StateCacheBytes), Batch: batch, Read: p.read(), Logger: log}
 	name := client.Stream()
-	r.OnReplay = func(those []admin.Erasure, served []events.UUID) {
-		printUnfinished(p.notes(), name, those)
+	r.OnReplay = func(erasures []admin.Erasure, served []events.UUID) {
+		printUnfinished(p.notes(), name, erasures)
 		printServed(p.notes(), served)
 	}
 	r.OnReplayed = func(erasures int) { printReplayed(p.notes(), erasures, name) }

@@ -10,27 +10,33 @@ import (
 
 // status is what `projector status --json` prints.
 type status struct {
-	Generation  int64            `json:"generation"`
-	State       string           `json:"state"`
-	Version     string           `json:"version"`
-	Stream      string           `json:"stream"`
-	StreamEnd   *uint64          `json:"stream_end"` // asked after the positions were read; null where it cannot be compared with them: another stream, or one that has lost its end
-	Position    uint64           `json:"position"`   // the lowest checkpoint
-	Lag         *uint64          `json:"lag_events"` // null as stream_end
-	Progressing bool             `json:"progressing"`
-	Rate        *float64         `json:"events_per_second"` // where it is behind and moves; otherwise null
-	Left        *float64         `json:"seconds_left"`      // until the end is reached at the present rate; null where that is not known, or the end does not come nearer
-	Parked      int64            `json:"parked"`            // parked messages that were not dismissed
-	Dismissed   int64            `json:"dismissed"`         // parked messages that were
-	Outcomes    map[string]int64 `json:"outcomes"`
-	Ledger      ledgerStatus     `json:"erasures"`
-	Members     []member         `json:"members"` // live replicas
-	Partitions  []partition      `json:"partitions"`
-	Paused      *pauseStatus     `json:"paused"`       // null where projecting is not paused
-	Refused     *refusal         `json:"refused"`      // null where `run` would not refuse the stream
-	Unreadable  string           `json:"unreadable"`   // what keeps one more reader from the stream; empty where nothing does
-	Building    *buildingStatus  `json:"building"`     // null where no generation is being built
-	Off         []offContract    `json:"off_contract"` // settings of the stream that are not as the contract wants them, and have cost nothing yet
+	Generation int64  `json:"generation"`
+	State      string `json:"state"`
+	Version    string `json:"version"`
+	Stream     string `json:"stream"`
+	// asked after the positions were read; null where it cannot be compared with them:
+	// another stream, or one that has lost its end
+	StreamEnd   *uint64  `json:"stream_end"`
+	Position    uint64   `json:"position"`   // the lowest checkpoint
+	Lag         *uint64  `json:"lag_events"` // null as stream_end
+	Progressing bool     `json:"progressing"`
+	Rate        *float64 `json:"events_per_second"` // where it is behind and moves; otherwise null
+	// until the end is reached at the present rate; null where that is not known, or the
+	// end does not come nearer
+	Left       *float64         `json:"seconds_left"`
+	Parked     int64            `json:"parked"`    // parked messages that were not dismissed
+	Dismissed  int64            `json:"dismissed"` // parked messages that were
+	Outcomes   map[string]int64 `json:"outcomes"`
+	Ledger     ledgerStatus     `json:"erasures"`
+	Members    []member         `json:"members"` // live replicas
+	Partitions []partition      `json:"partitions"`
+	Paused     *pauseStatus     `json:"paused"`     // null where projecting is not paused
+	Refused    *refusal         `json:"refused"`    // null where `run` would not refuse the stream
+	Unreadable string           `json:"unreadable"` // what keeps one more reader from the stream; empty where nothing does
+	Building   *buildingStatus  `json:"building"`   // null where no generation is being built
+	// settings of the stream that are not as the contract wants them, and have cost
+	// nothing yet
+	Off []offContract `json:"off_contract"`
 }
 
 // refusal is why `projector run` would refuse the stream.

@@ -44,10 +44,12 @@ type Acceptance struct {
 type AcceptanceKind int
 
 const (
-	AcceptMissing  AcceptanceKind = iota + 1 // messages are missing that nobody removed, or the server cannot deliver some of them
-	AcceptLoss                               // the stream begins after the checkpoint
-	AcceptStream                             // it is another stream, which holds the same messages at the same positions
-	AcceptErasures                           // the stream lacks erasures that are on the ledger
+	// messages are missing that nobody removed, or the server cannot deliver some of
+	// them
+	AcceptMissing  AcceptanceKind = iota + 1
+	AcceptLoss                    // the stream begins after the checkpoint
+	AcceptStream                  // it is another stream, which holds the same messages at the same positions
+	AcceptErasures                // the stream lacks erasures that are on the ledger
 )
 
 // Accepted is the result of [Acceptor.Accept].

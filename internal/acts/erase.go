@@ -22,16 +22,19 @@ type Eraser struct {
 
 	// Options, set before Inspect.
 	Account     events.UUID
-	PurgeCopies []string                                        // copies of the stream from which the account is removed, too
-	Takeover    time.Duration                                   // a replica without a heartbeat for so long counts as dead
-	OnWait      func(generation int64, position, erased uint64) // called now and then while the live generation is behind the event; default: nobody
+	PurgeCopies []string      // copies of the stream from which the account is removed, too
+	Takeover    time.Duration // a replica without a heartbeat for so long counts as dead
+	// called now and then while the live generation is behind the event; default: nobody
+	OnWait func(generation int64, position, erased uint64)
 
 	// Results of Inspect.
 	Messages int          // of the account in the stream, beside the first account.erased
 	Rows     admin.Traces // in the tables
 
 	// Set by Inspect.
-	first       stream.Erased // the first account.erased in the stream; its position is 0 where there is none. Run sets it where it publishes one
+	// the first account.erased in the stream; its position is 0 where there is none. Run
+	// sets it where it publishes one
+	first       stream.Erased
 	firstBefore stream.Erased // the same before anything was done
 	ledger      admin.Erasure // the entry of the account on the ledger of erasures, where it has one
 	begun       bool          // the erasure was begun before, and cut off

@@ -11,22 +11,26 @@ import (
 // Receipt says what an erasure has removed, and what was searched afterwards. Its JSON
 // is a contract, and the ledger of erasures holds its digest.
 type Receipt struct {
-	Account          string        `json:"account"`
-	ErasedAt         uint64        `json:"erased_at_position"` // of account.erased, which stays in the stream
-	Already          bool          `json:"erased_already"`
-	MessagesRemoved  int           `json:"messages_removed"`    // messages of the account
-	StraysRemoved    int           `json:"strays_removed"`      // messages on mistyped subjects that contained its id or an address
-	RowsRemoved      int64         `json:"rows_removed"`        // rows of all generations, beside those that the live one removed by folding the event
-	Failed           []int64       `json:"generations_failed"`  // generations that were being built, and are given up
-	RowsLeft         int64         `json:"rows_left"`           // 0 when it is complete
-	MessagesSearched int           `json:"messages_searched"`   // as many as the stream holds
-	MessagesLeft     int           `json:"messages_left"`       // 0 when it is complete
-	Unreadable       uint64        `json:"messages_unreadable"` // messages that the server counts and cannot deliver, which were accepted as lost
-	ElsewhereAt      []uint64      `json:"mentioned_elsewhere_at,omitempty"`
-	Copies           []CopyReceipt `json:"copies"` // mirrors of the stream, and streams that source from it
-	Searched         string        `json:"searched"`
-	NotSeen          string        `json:"not_seen"`
-	Done             time.Time     `json:"done"`
+	Account         string `json:"account"`
+	ErasedAt        uint64 `json:"erased_at_position"` // of account.erased, which stays in the stream
+	Already         bool   `json:"erased_already"`
+	MessagesRemoved int    `json:"messages_removed"` // messages of the account
+	// messages on mistyped subjects that contained its id or an address
+	StraysRemoved int `json:"strays_removed"`
+	// rows of all generations, beside those that the live one removed by folding the
+	// event
+	RowsRemoved      int64   `json:"rows_removed"`
+	Failed           []int64 `json:"generations_failed"` // generations that were being built, and are given up
+	RowsLeft         int64   `json:"rows_left"`          // 0 when it is complete
+	MessagesSearched int     `json:"messages_searched"`  // as many as the stream holds
+	MessagesLeft     int     `json:"messages_left"`      // 0 when it is complete
+	// messages that the server counts and cannot deliver, which were accepted as lost
+	Unreadable  uint64        `json:"messages_unreadable"`
+	ElsewhereAt []uint64      `json:"mentioned_elsewhere_at,omitempty"`
+	Copies      []CopyReceipt `json:"copies"` // mirrors of the stream, and streams that source from it
+	Searched    string        `json:"searched"`
+	NotSeen     string        `json:"not_seen"`
+	Done        time.Time     `json:"done"`
 }
 
 // CopyReceipt says what became of a copy of the stream.

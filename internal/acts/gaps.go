@@ -48,7 +48,7 @@ func (g Gaps) RecordBaseline(ctx context.Context) error {
 type Lost struct {
 	Info        engine.StreamInfo
 	N           uint64        // messages that the server counts as deleted and nobody removed
-	Those       engine.Ranges // their positions, as far as the server says them
+	Positions   engine.Ranges // their positions, as far as the server says them
 	Undelivered engine.Ranges // messages that the server counts as present and cannot deliver
 	Differ      bool          // whether another number of messages is missing than is explained
 
@@ -59,7 +59,7 @@ type Lost struct {
 func (l *Lost) Err() error {
 	switch {
 	case l.N > 0:
-		return stream.MissingMessages(l.Info.Name, l.N, l.Those)
+		return stream.MissingMessages(l.Info.Name, l.N, l.Positions)
 	case len(l.Undelivered) > 0:
 		return stream.UndeliveredMessages(l.Info.Name, l.Undelivered)
 	}
@@ -68,8 +68,8 @@ func (l *Lost) Err() error {
 
 // after is how many of the lost messages, at most, are after a position.
 func (l *Lost) after(position uint64) uint64 {
-	unplaced := l.N - min(l.N, l.Those.Count())
-	return unplaced + l.Those.Union(l.Undelivered).Without(engine.Ranges{{First: 1, Last: position}}).Count()
+	unplaced := l.N - min(l.N, l.Positions.Count())
+	return unplaced + l.Positions.Union(l.Undelivered).Without(engine.Ranges{{First: 1, Last: position}}).Count()
 }
 
 // Detect compares an answer of the stream with the database. The answer was given
@@ -93,14 +93,14 @@ func (g Gaps) Detect(ctx context.Context, info engine.StreamInfo) (l Lost, err e
 	if l.Info, l.gone, err = g.Stream.Deleted(ctx); err != nil {
 		return l, err
 	}
-	if l.Those, err = admin.Unexplained(ctx, g.Pool, l.Info, l.gone); err != nil {
+	if l.Positions, err = admin.Unexplained(ctx, g.Pool, l.Info, l.gone); err != nil {
 		return l, err
 	}
 	if have, err = admin.FindMissing(ctx, g.Pool, l.Info); err != nil {
 		return l, err
 	}
 	missing := l.Info.Missing()
-	switch l.N = l.Those.Count(); {
+	switch l.N = l.Positions.Count(); {
 	case l.N > 0 || missing <= have.Explained:
 	case l.gone.Count() >= missing: // each is accounted for
 		return l, admin.RaiseExplained(ctx, g.Pool, l.Info)

@@ -21,10 +21,10 @@ func (g Gaps) Accept(ctx context.Context, l Lost) error {
 	if err != nil {
 		return err
 	}
-	if more = more.Without(l.Those); len(more) > 0 {
+	if more = more.Without(l.Positions); len(more) > 0 {
 		return fmt.Errorf("more messages went missing meanwhile, at positions %v: nothing was changed, look again", more)
 	}
-	return g.record(ctx, info, gone, l.Undelivered, l.Those.Union(l.Undelivered))
+	return g.record(ctx, info, gone, l.Undelivered, l.Positions.Union(l.Undelivered))
 }
 
 // acceptAll records everything that the stream is missing as lost.

@@ -43,11 +43,14 @@ type Rebuilder struct {
 	MaxRate int            // messages a second that building reads at most; default: no limit
 
 	// Callbacks.
-	OnProgress   func(position, end uint64)                           // while it builds
-	OnReplay     func(erasures []admin.Erasure, served []events.UUID) // before erasures are carried out again: [Target.UnfinishedErasures], [ErasureReplay.Served]
-	OnReplayed   func(erasures int)                                   // after they were
-	OnDifference func(admin.Difference) error                         // for every account that is not the same in both generations; default: nobody
-	OnCutover    func(from, to int64)                                 // after a generation has become live
+	OnProgress func(position, end uint64) // while it builds
+	// before erasures are carried out again: [Target.UnfinishedErasures],
+	// [ErasureReplay.Served]
+	OnReplay   func(erasures []admin.Erasure, served []events.UUID)
+	OnReplayed func(erasures int) // after they were
+	// for every account that is not the same in both generations; default: nobody
+	OnDifference func(admin.Difference) error
+	OnCutover    func(from, to int64) // after a generation has become live
 
 	// Results.
 	Live       readmodel.Generation // set by Begin, FindBuilt and RollBack

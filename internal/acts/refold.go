@@ -20,8 +20,10 @@ import (
 // up.
 type Refolder struct {
 	Target
-	AcceptLoss bool          // replace a row also where the stream no longer holds all its messages
-	Pause      time.Duration // between two transactions, since each makes the projector load accounts again; default: none, and several workers
+	AcceptLoss bool // replace a row also where the stream no longer holds all its messages
+	// between two transactions, since each makes the projector load accounts again;
+	// default: none, and several workers
+	Pause time.Duration
 
 	// Callbacks, called by one goroutine at a time: workers hold mu meanwhile, so that
 	// others wait.

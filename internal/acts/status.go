@@ -23,9 +23,11 @@ type Status struct {
 	Position   uint64 // the lowest checkpoint
 	Lag        uint64 // the end of the stream less Position; 0 where they are not comparable
 
-	Progressing bool          // it is at the end, or a checkpoint was seen to move
-	Rate        float64       // positions a second; 0 where it was not measured
-	Left        time.Duration // until the end is reached at the present rate; 0 where that is not known, or the end does not come nearer
+	Progressing bool    // it is at the end, or a checkpoint was seen to move
+	Rate        float64 // positions a second; 0 where it was not measured
+	// until the end is reached at the present rate; 0 where that is not known, or the
+	// end does not come nearer
+	Left time.Duration
 }
 
 // locate sets Position, Comparable, Lag and Progressing.

@@ -69,11 +69,11 @@ func (m *StatusMonitor) Poll(ctx context.Context) (*Status, error) {
 			return nil, ctx.Err()
 		case <-time.After(pollInterval):
 		}
-		seen := now.Unreadable
+		unreadable := now.Unreadable
 		if now, err = m.readStatus(ctx); err != nil {
 			return nil, err
 		}
-		now.Unreadable = seen
+		now.Unreadable = unreadable
 		m.remember(now)
 	}
 	now.measure(m.previous)

@@ -17,17 +17,20 @@ func (v *Verifier) All(ctx context.Context) error {
 		return err
 	}
 	defer v.endProgress()
+	// ids are the accounts of the range that is being filled, in order; size is what is
+	// stored of them, in bytes.
 	from, first := events.UUID{}, true
 	var ids []events.UUID
 	size := 0
-	finishRange := func(last *events.UUID) error {
-		err := v.verifyPass(ctx, ids, &idRange{from, first, last})
-		if last != nil {
-			from, first = *last, false
+	verifyRange := func(until *events.UUID) error {
+		err := v.verifyPass(ctx, ids, &idRange{from, first, until})
+		if until != nil {
+			from, first = *until, false
 		}
 		ids, size = nil, 0
 		return err
 	}
+	// page are accounts of which it is not known yet how much is stored of them.
 	var page []events.UUID
 	addPage := func() error {
 		h, err := admin.ReadStored(ctx, v.Pool, page)
@@ -37,8 +40,8 @@ func (v *Verifier) All(ctx context.Context) error {
 		for _, id := range page {
 			ids = append(ids, id)
 			if size += h.Accounts[id].Bytes; size >= passBytes || len(ids) >= passAccounts {
-				last := id
-				if err := finishRange(&last); err != nil {
+				until := id
+				if err := verifyRange(&until); err != nil {
 					return err
 				}
 			}
@@ -52,22 +55,24 @@ func (v *Verifier) All(ctx context.Context) error {
 		}
 		return addPage()
 	})
-	if err == nil {
-		err = addPage()
-	}
-	if err == nil {
-		err = finishRange(nil)
-	}
-	if err == nil {
-		err = v.verifyOrphans(ctx)
-	}
-	if err == nil && v.Unattributed {
-		err = v.verifyUnattributed(ctx)
-	}
-	if err == nil {
-		err = v.verifyTiers(ctx, true)
-	}
 	if err != nil {
+		return err
+	}
+	if err := addPage(); err != nil {
+		return err
+	}
+	if err := verifyRange(nil); err != nil {
+		return err
+	}
+	if err := v.verifyOrphans(ctx); err != nil {
+		return err
+	}
+	if v.Unattributed {
+		if err := v.verifyUnattributed(ctx); err != nil {
+			return err
+		}
+	}
+	if err := v.verifyTiers(ctx, true); err != nil {
 		return err
 	}
 	return v.checkCompared()
@@ -92,17 +97,17 @@ const maxOrphans = 1000
 // verifyOrphans reports rows of accounts that have no row of their own and had none. It
 // looks twice: a row that was written after the first look is there in the second.
 func (v *Verifier) verifyOrphans(ctx context.Context) error {
-	found, err := admin.Orphans(ctx, v.Pool, maxOrphans)
-	if err != nil || len(found) == 0 {
+	first, err := admin.Orphans(ctx, v.Pool, maxOrphans)
+	if err != nil || len(first) == 0 {
 		return err
 	}
-	again, err := admin.Orphans(ctx, v.Pool, maxOrphans)
+	second, err := admin.Orphans(ctx, v.Pool, maxOrphans)
 	if err != nil {
 		return err
 	}
 	tables := map[events.UUID][]string{}
-	for _, o := range again {
-		if slices.Contains(found, o) && !v.missingRows[o.Account] {
+	for _, o := range second {
+		if slices.Contains(first, o) && !v.missingRows[o.Account] {
 			tables[o.Account] = append(tables[o.Account], o.Table)
 		}
 	}
