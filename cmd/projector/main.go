@@ -71,7 +71,7 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 		Long:  "Folds the control plane's events from NATS JetStream into one export document an account, in PostgreSQL.\n\n" + exitCodes(),
 		Example: `  # Create the stream and the tables, and then fold until SIGTERM.
   projector provision && projector run
-  # Is everything folded? Exit status 0 says yes.
+  # How far is it, and does it go on?
   projector status
   # What a command does, with examples.
   projector help parked retry`,

@@ -63,7 +63,7 @@ func (p *program) resume() *cobra.Command {
 		Short: "End `projector pause`: everything goes on within about a second",
 		Example: `  # After the maintenance.
   projector resume
-  # Wait until all is folded.
+  # Watch it catch up.
   projector resume && projector status --watch --interval 1s`,
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
 			was, err := admin.Resume(ctx, pool)

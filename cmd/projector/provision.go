@@ -28,8 +28,8 @@ func (p *program) provision() *cobra.Command {
 			"--new-stream: an empty one would be another than what was folded. Ends with 1 where `projector run` could not read it.",
 		Example: `  # Before the first start, and with each new version.
   projector provision
-  # Fold another stream from its start, which does not exist yet.
-  projector provision --stream CONTROL_PLANE_2 --new-stream`,
+  # The stream is lost, and so are its backups: begin an empty one.
+  projector provision --new-stream`,
 		RunE: p.onStream(func(ctx context.Context, client *stream.Client) error {
 			db, err := p.connect(ctx, connect.Migrating)
 			if err != nil {

@@ -26,8 +26,8 @@ func (p *program) refold() *cobra.Command {
 		Long: "A row counts the messages that it was made of. Where the stream holds fewer of them by now, the row is left as\n" +
 			"it is, both numbers are told, and the exit status is 1; --accept-loss replaces it all the same. A row from before\n" +
 			"rows counted, which no verification has found right since, must not become smaller.",
-		Example: "  # `projector verify` has found that the row differs.\n" +
-			"  projector verify --account 3c90c3cc-0d44-4b50-8888-8dd25736052a || projector refold --account 3c90c3cc-0d44-4b50-8888-8dd25736052a\n" +
+		Example: "  # `projector verify` has said that this mends the account.\n" +
+			"  projector refold --account 3c90c3cc-0d44-4b50-8888-8dd25736052a\n" +
 			"  # The stream no longer holds all of its messages, and what it holds is to count.\n" +
 			"  projector refold --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --accept-loss",
 		RunE: p.onTarget(func(ctx context.Context, on acts.Target) error {

@@ -30,8 +30,8 @@ func (p *program) verify() *cobra.Command {
   projector verify
   # Every account; progress is on standard error.
   projector verify --all
-  # Which accounts differ?
-  projector verify --all --json | jq -r 'select(.differences != []) | .account'
+  # Which accounts and tiers differ?
+  projector verify --all --json | jq -r 'select(.differences != []) | .account // .tier'
   # What is wrong with this one?
   projector verify --account 3c90c3cc-0d44-4b50-8888-8dd25736052a`,
 		RunE: p.onTarget(func(ctx context.Context, on acts.Target) (err error) {
