@@ -69,7 +69,7 @@ func says(p *process, what string) func(context.Context) error {
 }
 
 func moreOf(n, most int) change {
-	return change{"projections/outcome.go", fmt.Sprintf("VersionMinor = %d", n), fmt.Sprintf("VersionMinor = %d", most)}
+	return change{"projections/version.go", fmt.Sprintf("VersionMinor = %d", n), fmt.Sprintf("VersionMinor = %d", most)}
 }
 
 // TestNewMinorVersionTakesOver: a program that accepts what the running one
@@ -216,7 +216,7 @@ func TestNewMajorVersionRebuilds(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	newer := otherProjector(t,
-		change{"projections/outcome.go", "VersionMajor = 1", "VersionMajor = 2"},
+		change{"projections/version.go", "VersionMajor = 1", "VersionMajor = 2"},
 		change{"projections/patch.go", `"destroyed"`, `"demolished"`})
 	old := launch(t, "projector", s.settings, "run")
 	g := workload.New(22, workload.Config{Accounts: 60})
