@@ -13,8 +13,8 @@ import (
 	"accountexport/internal/local/port"
 )
 
-// TestConnectingBySomething: every way of saying who the client is works on a
-// server that wants just that, and reads and publishes there.
+// TestConnectingBySomething: each way to authenticate works for reading and
+// publishing, on a server that accepts only that way.
 func TestConnectingBySomething(t *testing.T) {
 	t.Parallel()
 	cert := natsserver.CertificatesForTest(t)
@@ -53,8 +53,8 @@ func TestConnectingBySomething(t *testing.T) {
 	}
 }
 
-// TestConnectingSaysWhy: who cannot connect is told which server was tried, what
-// is wrong with it, and which setting would be right; never a secret.
+// TestConnectingSaysWhy: the error of a failed connection names the server that was
+// tried, what is wrong with it and which setting would be right, and never a secret.
 func TestConnectingSaysWhy(t *testing.T) {
 	t.Parallel()
 	cert, other := natsserver.CertificatesForTest(t), natsserver.CertificatesForTest(t)
@@ -71,9 +71,10 @@ func TestConnectingSaysWhy(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		config string // of the server; or
-		url    string // of what is none
-		cfg    Config
-		says   []string
+		// url is the address of something that is no such server.
+		url  string
+		cfg  Config
+		says []string
 	}{
 		{"nobody listens", "", "nats://u:hunter2@" + nobody, Config{}, []string{nobody, "nobody listens there", "NATS_URL"}},
 		{"no such host", "", "nats://no-such-host.invalid:4222", Config{}, []string{"no-such-host.invalid", "NATS_URL"}},
@@ -129,11 +130,12 @@ func TestConnectingSaysWhy(t *testing.T) {
 	}
 }
 
-// says is the address of who says that to whoever connects, and then waits.
+// says starts a listener that sends the text to each client and then waits, and
+// returns its address.
 func says(t *testing.T, what string) string {
 	return accepts(t, func(conn net.Conn) {
 		_, _ = conn.Write([]byte(what))
-		_, _ = conn.Read(make([]byte, 1<<10)) // the other side's end
+		_, _ = conn.Read(make([]byte, 1<<10)) // until the client closes
 	})
 }
 
@@ -161,8 +163,9 @@ func accepts(t *testing.T, serve func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// TestRefusedAtOnce: who has patience is not kept waiting where that would change
-// nothing, and who waits for ever connects once it is mended.
+// TestRefusedAtOnce: with a ConnectTimeout, Connect returns at once where waiting
+// would not help; without one it connects once the server's configuration has been
+// fixed.
 func TestRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	srv := natsserver.ForTestWith(t, `authorization { user: u, password: right }`)
@@ -188,8 +191,8 @@ func TestRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// TestLostServerIsSaid: who has lost the server says which it waits for, and why,
-// and shows no token that is in a URL.
+// TestLostServerIsSaid: during an outage the log names the servers that are awaited
+// and the reason, and shows no token from a URL.
 func TestLostServerIsSaid(t *testing.T) {
 	t.Parallel()
 	srv := natsserver.ForTestWith(t, `authorization { token: hunter2 }`)
@@ -220,7 +223,7 @@ func TestLostServerIsSaid(t *testing.T) {
 	wait("connected to NATS again")
 }
 
-// telling hands on what is written, line by line.
+// telling is a writer that sends each line to a channel.
 type telling chan<- string
 
 func (w telling) Write(p []byte) (int, error) {
@@ -228,7 +231,7 @@ func (w telling) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// counting tells of each line that is logged of waiting.
+// counting is a log handler that signals each line about waiting.
 type counting struct {
 	slog.Handler
 	waits chan<- struct{}
@@ -243,7 +246,7 @@ func (h *counting) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// TestNoJetStream: where JetStream is off, or elsewhere, that is said, and what
+// TestNoJetStream: where JetStream is off or elsewhere, the error says so, and what
 // would be right.
 func TestNoJetStream(t *testing.T) {
 	t.Parallel()

@@ -17,9 +17,9 @@ import (
 	"accountexport/projections"
 )
 
-// TestJetStreamElsewhere: everything that is asked of JetStream goes to the domain
-// or the prefix that is set: in the server's own domain, from a leaf node in the
-// hub's, with and without JetStream on the leaf, and imported from another account.
+// TestJetStreamElsewhere: every request to JetStream goes to the domain or prefix
+// that is set: in the server's own domain, from a leaf node to the hub's (with and
+// without JetStream on the leaf), and imported from another account.
 func TestJetStreamElsewhere(t *testing.T) {
 	t.Parallel()
 	for name, connect := range map[string]func(t *testing.T) Config{
@@ -63,7 +63,7 @@ func TestJetStreamElsewhere(t *testing.T) {
 			if err := c.CanRead(ctx); err != nil {
 				t.Error(err)
 			}
-			if strings.HasSuffix(name, "a domain of its own") { // where there is JetStream, and not the stream
+			if strings.HasSuffix(name, "a domain of its own") { // JetStream is there, and the stream is not
 				near, err := Connect(ctx, Config{URL: cfg.URL, Domain: "leaf"})
 				if err != nil {
 					t.Fatal(err)
@@ -104,8 +104,8 @@ func TestJetStreamElsewhere(t *testing.T) {
 	}
 }
 
-// TestPermissionsElsewhere: under a domain's subjects and a prefix, what is missing
-// is named as the server that is connected to judges it.
+// TestPermissionsElsewhere: under a domain and under a prefix, a missing permission
+// is named with the subject that the connected server checks.
 func TestPermissionsElsewhere(t *testing.T) {
 	t.Parallel()
 	users := func(prefix string) string {
@@ -116,7 +116,7 @@ func TestPermissionsElsewhere(t *testing.T) {
 	for _, tc := range []struct {
 		name, url string
 		cfg       Config
-		judged    string // the prefix of what is judged
+		judged    string // prefix of the subjects that the server checks
 	}{
 		{"the server's own domain", natsserver.ForTestWith(t, "jetstream { domain: hub }\nauthorization { users: "+users("$JS.API")+" }").URL(), Config{Domain: "hub"}, "$JS.API"},
 		{"a hub's domain", leaf(t, "authorization { users: "+users("$JS.hub.API")+" }"), Config{Domain: "hub"}, "$JS.hub.API"},
@@ -160,7 +160,7 @@ func TestPermissionsElsewhere(t *testing.T) {
 	}
 }
 
-// reaches waits until JetStream is reached: a leaf node connects by and by.
+// reaches waits until JetStream answers; a leaf node takes a while to connect.
 func reaches(ctx context.Context, t *testing.T, c *Client) {
 	t.Helper()
 	for {
@@ -175,8 +175,8 @@ func reaches(ctx context.Context, t *testing.T, c *Client) {
 	}
 }
 
-// leaf is the URL of a leaf node, with such a configuration, of a hub whose
-// JetStream has the domain hub.
+// leaf starts a leaf node of this configuration, connected to a hub whose JetStream
+// has the domain hub, and returns its URL.
 func leaf(t *testing.T, config string) string {
 	t.Helper()
 	listen, err := port.Free()

@@ -16,14 +16,16 @@ import (
 	"accountexport/internal/local/natsserver"
 )
 
-// TestLimitsAreTakenFromTheServer: whatever it limits, a stream is made, written
-// and read there, in order and whole, and no more is asked for than it allows.
+// TestLimitsAreTakenFromTheServer: whatever the server limits, a stream is created,
+// written and read completely and in order, and no request asks for more than the
+// limit.
 func TestLimitsAreTakenFromTheServer(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		name, server, account string // of the configuration's jetstream blocks
+		name, server, account string // jetstream blocks of the configuration
 		stream                func(*jetstream.StreamConfig)
-		consumer              func(jetstream.ConsumerConfig) bool // what has to be true of a reader's
+		// consumer checks the configuration of a reader's consumer.
+		consumer func(jetstream.ConsumerConfig) bool
 	}{
 		{"max_request_batch 1", `limits { max_request_batch: 1 }`, "", nil, func(c jetstream.ConsumerConfig) bool { return c.MaxRequestBatch == 1 }},
 		{"max_request_batch 100", `limits { max_request_batch: 100 }`, "", nil, func(c jetstream.ConsumerConfig) bool { return c.MaxRequestBatch == 100 }},
@@ -32,12 +34,12 @@ func TestLimitsAreTakenFromTheServer(t *testing.T) {
 		{"duplicate_window", `limits { duplicate_window: "1s" }`, "", nil, nil},
 		{"consumer_limits, inactive_threshold", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = 10 * time.Second },
 			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == 10*time.Second }},
-		{"consumer_limits, the least inactive_threshold", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = leastInactive },
-			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == leastInactive }},
+		{"consumer_limits, the least inactive_threshold", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = minInactiveThreshold },
+			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == minInactiveThreshold }},
 		{"consumer_limits, max_ack_pending", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.MaxAckPending = 1 },
 			func(c jetstream.ConsumerConfig) bool { return c.MaxAckPending == 1 }},
 		{"consumer_limits beyond what is asked for", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = time.Hour },
-			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == inactiveAfter }},
+			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == inactiveThreshold }},
 		{"no memory for the account", "", `max_mem: 0`, nil, nil},
 		{"max_consumers with room", `limits { default_max_consumers: 2 }`, `max_consumers: 2`, nil, nil},
 	} {
@@ -59,7 +61,7 @@ func TestLimitsAreTakenFromTheServer(t *testing.T) {
 			publishNotes(ctx, t, c, 1, n)
 			r := open(ctx, t, c, 0)
 			all := readUpTo(ctx, t, r, n)
-			publishNotes(ctx, t, c, n+1, 2*n) // while it waits for more
+			publishNotes(ctx, t, c, n+1, 2*n) // while the reader waits for more
 			if all = append(all, readUpTo(ctx, t, r, 2*n)...); len(all) != 2*n {
 				t.Errorf("read %d messages", len(all))
 			}
@@ -71,9 +73,9 @@ func TestLimitsAreTakenFromTheServer(t *testing.T) {
 	}
 }
 
-// TestLimitsOfAConsumer: what a consumer lets a request ask for at most, in
-// messages, bytes and time, is asked for; a message that no request may have room
-// for ends the reading, and says so.
+// TestLimitsOfAConsumer: pull requests ask for as many messages and bytes, and as
+// much time, as the consumer allows. A message too large for any request ends the
+// reader with an error that says so.
 func TestLimitsOfAConsumer(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
@@ -87,7 +89,7 @@ func TestLimitsOfAConsumer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := c.through(cons.CachedInfo(), 0)
+		r, err := c.readFrom(cons.CachedInfo(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +106,7 @@ func TestLimitsOfAConsumer(t *testing.T) {
 		if all := readUpTo(ctx, t, r, n); len(all) != n {
 			t.Errorf("%+v: read %d messages", limits, len(all))
 		}
-		// Requests that have expired are sent anew, and say nothing.
+		// Requests that expire are replaced, which the caller does not see.
 		waiting, cancel := context.WithTimeout(ctx, 3*limits.MaxRequestExpires)
 		if _, err := r.Next(waiting, nil, bound); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%+v: waiting ended with %v", limits, err)
@@ -125,8 +127,8 @@ func TestLimitsOfAConsumer(t *testing.T) {
 	}
 }
 
-// TestLimitsThatLeaveNoRoom are refused at once, naming the limit and what would
-// be right, by who provisions as by who reads.
+// TestLimitsThatLeaveNoRoom: such limits are refused at once by Provision and by
+// reading, and the error names the limit and what would be right.
 func TestLimitsThatLeaveNoRoom(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -155,7 +157,7 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if strings.Contains(tc.says, "max_consumers") { // somebody else's
+			if strings.Contains(tc.says, "max_consumers") { // another program's consumer
 				if _, err := c.js.CreateConsumer(ctx, "CONTROL_PLANE", jetstream.ConsumerConfig{Durable: "other", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
 					t.Fatal(err)
 				}
@@ -177,7 +179,7 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 				t.Errorf("reading: %v; want %q in it", err, tc.says)
 			}
 			for ctx.Err() == nil && slices.ContainsFunc(consumers(t, c), func(c jetstream.ConsumerConfig) bool { return c.Durable == "" }) {
-				time.Sleep(10 * time.Millisecond) // it is removed without an answer
+				time.Sleep(10 * time.Millisecond) // the consumer is deleted without an answer
 			}
 			if ctx.Err() != nil {
 				t.Error("a consumer was left behind")
@@ -186,8 +188,8 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 	}
 }
 
-// TestLimitReachedByPublishing: an account that is full is named, by every message
-// that it does not take.
+// TestLimitReachedByPublishing: the error of each message that does not fit says that
+// the account is full.
 func TestLimitReachedByPublishing(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
@@ -206,8 +208,8 @@ func TestLimitReachedByPublishing(t *testing.T) {
 	t.Error("more was taken than may be")
 }
 
-// TestLimitsByTiers: an account that may have three replicas alone is told so where
-// one is asked for.
+// TestLimitsByTiers: an account that may only have streams of three replicas is told
+// so when one replica is requested.
 func TestLimitsByTiers(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
@@ -225,8 +227,8 @@ func TestLimitsByTiers(t *testing.T) {
 	}
 }
 
-// TestLimitsOfTheConnection: where the server lets a connection have too few
-// subscriptions, or takes no more connections, that is said, and not waited for.
+// TestLimitsOfTheConnection: too few subscriptions for the connection, and too few
+// connections, are reported at once and not waited for.
 func TestLimitsOfTheConnection(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
@@ -235,7 +237,7 @@ func TestLimitsOfTheConnection(t *testing.T) {
 	if _, err := c.Provision(ctx); err != nil {
 		t.Fatal(err)
 	}
-	r := open(ctx, t, c, 0) // one more than that of its requests
+	r := open(ctx, t, c, 0) // one more than the inbox of its requests
 	if _, err := r.Next(ctx, nil, bound); !errors.Is(err, ErrMaxSubscriptions) {
 		t.Errorf("reading: %v", err)
 	}
@@ -243,13 +245,13 @@ func TestLimitsOfTheConnection(t *testing.T) {
 		t.Errorf("what is heard still fails: %v", err)
 	}
 	_, err := Connect(ctx, Config{URL: srv.URL(), ConnectTimeout: 300 * time.Millisecond})
-	if err == nil || !strings.Contains(err.Error(), "max_connections") { // which it says, or is gone before
+	if err == nil || !strings.Contains(err.Error(), "max_connections") { // the server reports it, or closes before
 		t.Errorf("connecting: %v", err)
 	}
 }
 
-// TestOneReaderMoreThanSubscriptions: a reader for which the connection has no
-// subscription left ends with that, and takes no other with it.
+// TestOneReaderMoreThanSubscriptions: a reader for which no subscription is left ends
+// with that error, and no other reader ends with it.
 func TestOneReaderMoreThanSubscriptions(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
@@ -269,7 +271,8 @@ func TestOneReaderMoreThanSubscriptions(t *testing.T) {
 	readUpTo(ctx, t, first, 20)
 }
 
-// TestConsumersSayWhoMadeThem.
+// TestConsumersSayWhoMadeThem: a consumer's description names the program that
+// created it.
 func TestConsumersSayWhoMadeThem(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
@@ -288,8 +291,8 @@ func TestConsumersSayWhoMadeThem(t *testing.T) {
 	}
 }
 
-// limitedTo is a client of an account on a server of its own, both with such
-// JetStream limits.
+// limitedTo returns a client of an account on a server of its own, with these
+// JetStream limits for each.
 func limitedTo(t *testing.T, server, account string) *Client {
 	t.Helper()
 	if account == "" {

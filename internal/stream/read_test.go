@@ -13,9 +13,9 @@ import (
 	"accountexport/projections"
 )
 
-// TestReadingEndsWhereTheEndIsGone: what is to be read up to may be deleted
-// already, or disappear while it is waited for; everything before it is read
-// all the same.
+// TestReadingEndsWhereTheEndIsGone: the message to read up to may have been deleted
+// before, or be deleted while it is awaited. Everything before it is read all the
+// same.
 func TestReadingEndsWhereTheEndIsGone(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
@@ -52,8 +52,8 @@ func TestReadingEndsWhereTheEndIsGone(t *testing.T) {
 		t.Errorf("all: -want +got:\n%s", diff)
 	}
 
-	// The stream has 60 more, of which the server has sent at most half: what is
-	// on its way is not yet there when the rest is purged.
+	// The stream has 60 more, of which the server has sent at most half: the messages in
+	// flight do not include those that are purged now.
 	big := events.Message{Subject: events.AccountSubject(account(1)), Data: repeat(1 << 19)}
 	for range 120 {
 		if _, err := c.PublishRaw(ctx, big); err != nil {
@@ -79,9 +79,9 @@ func TestReadingEndsWhereTheEndIsGone(t *testing.T) {
 	}
 }
 
-// TestOneReadingOfAnAccount: messages that were stored without a partition,
-// while the transform was missing, or under another one, are the account's; those
-// under what is no partition are nobody's.
+// TestOneReadingOfAnAccount: messages stored without a partition token while the
+// transform was missing, or under another partition, belong to the account; those
+// whose token is no partition belong to none.
 func TestOneReadingOfAnAccount(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
@@ -139,23 +139,23 @@ func TestOneReadingOfAnAccount(t *testing.T) {
 	}
 }
 
-// TestRequestsThatAreRefused name the permission that is missing, and do not
-// wait for an answer.
+// TestRequestsThatAreRefused: a refused request names the missing permission and does
+// not wait for an answer.
 func TestRequestsThatAreRefused(t *testing.T) {
 	t.Parallel()
-	d := &violations{}
-	denied, end := d.watch("$JS.API.STREAM.PURGE.S", false)
-	defer end()
-	d.handle(errors.New("something else"))
-	d.handle(permissionViolation("$JS.API.STREAM.PURGE.OTHER"))
+	v := &violations{}
+	waiter, unwatch := v.watch("$JS.API.STREAM.PURGE.S", false)
+	defer unwatch()
+	v.handle(errors.New("something else"))
+	v.handle(permissionViolation("$JS.API.STREAM.PURGE.OTHER"))
 	select {
-	case <-denied.done:
+	case <-waiter.done:
 		t.Error("another subject was refused")
 	default:
 	}
-	d.handle(permissionViolation("$js.api.stream.purge.s"))
+	v.handle(permissionViolation("$js.api.stream.purge.s"))
 	select {
-	case <-denied.done:
+	case <-waiter.done:
 	case <-time.After(time.Minute):
 		t.Error("refused, and not told")
 	}

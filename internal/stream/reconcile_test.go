@@ -18,7 +18,7 @@ import (
 	"accountexport/projections/engine"
 )
 
-// restarted ends the server, does something to its files, and starts it again.
+// restarted stops the server, changes its files, and starts it again.
 func restarted(ctx context.Context, t *testing.T, c *Client, srv *natsserver.Server, meanwhile func(blocks []string)) {
 	t.Helper()
 	srv.Halt()
@@ -61,8 +61,8 @@ func flip(t *testing.T, blocks []string, text string) {
 	t.Fatalf("%q is in none of %v", text, blocks)
 }
 
-// TestGoneIsWhatIsMissing: the list of what is deleted has as many positions as
-// the count says are missing, and they are those that were removed.
+// TestGoneIsWhatIsMissing: the list of deleted positions is as long as the counts
+// say, and holds exactly the ones removed.
 func TestGoneIsWhatIsMissing(t *testing.T) {
 	ctx := deadline(t)
 	c, srv := provisioned(t)
@@ -100,10 +100,10 @@ func TestGoneIsWhatIsMissing(t *testing.T) {
 	want("and more", "1–100")
 }
 
-// TestReadAndGoneMakeUpTheSpan: messages read, what the server counts as deleted
-// and what is told not to be delivered are all positions, once each, wherever reading
-// begins: with bits flipped at the beginning, beside what was
-// removed, and at the end, before and after a restart.
+// TestReadAndGoneMakeUpTheSpan: the messages read, the positions counted as deleted
+// and those reported as undelivered together are all positions, each once, wherever
+// reading begins: with bits flipped at the beginning, beside removed messages and at
+// the end, before and after a restart.
 func TestReadAndGoneMakeUpTheSpan(t *testing.T) {
 	ctx := deadline(t)
 	c, srv := provisioned(t)
@@ -123,7 +123,7 @@ func TestReadAndGoneMakeUpTheSpan(t *testing.T) {
 	for _, when := range []string{"after one restart", "after another"} {
 		for _, after := range []uint64{0, 99, 299} {
 			var told engine.Ranges
-			r := &ReconcilingSource{Client: c, pause: time.Millisecond, OnUndelivered: func(_ context.Context, those engine.Ranges) error {
+			r := &ReconcilingSource{Client: c, backoff: time.Millisecond, OnUndelivered: func(_ context.Context, those engine.Ranges) error {
 				told = told.Union(those)
 				return nil
 			}}
@@ -147,7 +147,7 @@ func TestReadAndGoneMakeUpTheSpan(t *testing.T) {
 	}
 }
 
-// readAll reads as the engine does: until the source says that nothing is left.
+// readAll reads as the engine does: until the source reports that no message is left.
 func readAll(ctx context.Context, t *testing.T, source engine.Source, after uint64) engine.Ranges {
 	t.Helper()
 	reader, err := source.Open(ctx, after)
@@ -174,9 +174,9 @@ func readAll(ctx context.Context, t *testing.T, source engine.Source, after uint
 	}
 }
 
-// TestReadingEndsBeforeWhatIsNotDelivered: where it is refused, what came before
-// is handed out, and nothing of what follows is, however often it is asked; a
-// context that ends while it is judged loses nothing.
+// TestReadingEndsBeforeWhatIsNotDelivered: where OnUndelivered refuses, the messages
+// before the gap are handed out and none behind it, however often Next is called. A
+// context that ends while the gap is judged loses nothing.
 func TestReadingEndsBeforeWhatIsNotDelivered(t *testing.T) {
 	ctx := deadline(t)
 	c, srv := provisioned(t)
@@ -185,7 +185,7 @@ func TestReadingEndsBeforeWhatIsNotDelivered(t *testing.T) {
 	refused := errors.New("refused")
 	patient, end := context.WithCancel(ctx)
 	asked, ended := 0, make(chan struct{})
-	r := &ReconcilingSource{Client: c, pause: time.Millisecond, OnUndelivered: func(ctx context.Context, those engine.Ranges) error {
+	r := &ReconcilingSource{Client: c, backoff: time.Millisecond, OnUndelivered: func(ctx context.Context, those engine.Ranges) error {
 		asked++
 		end()
 		<-ended
@@ -223,7 +223,7 @@ func TestReadingEndsBeforeWhatIsNotDelivered(t *testing.T) {
 		t.Errorf("asked %d times: -want +got:\n%s", asked, diff)
 	}
 
-	r = &ReconcilingSource{Client: c, pause: time.Millisecond, OnUndelivered: func(context.Context, engine.Ranges) error { return refused }}
+	r = &ReconcilingSource{Client: c, backoff: time.Millisecond, OnUndelivered: func(context.Context, engine.Ranges) error { return refused }}
 	if reader, err = r.Open(ctx, 0); err != nil {
 		t.Fatal(err)
 	}
