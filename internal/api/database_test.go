@@ -26,12 +26,12 @@ import (
 func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
 
 const (
-	largePages = 300 // more than the sockets between take in
-	fewPages   = 60  // more than what is written before its length is known, also where it is coded
+	largePages = 300 // more than the socket buffers hold
+	fewPages   = 60  // more than is written before the length is known, compressed or not
 	pageBytes  = 100_000
 )
 
-// plain asks for no coding: what it is sent is as long as what is stored.
+// plain requests no coding, so the answer is as long as the stored document.
 var plain = &http.Client{Transport: &http.Transport{DisableCompression: true}}
 
 // The parts of the stored documents.
@@ -49,8 +49,8 @@ const (
 		`"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 )
 
-// database has a live generation with an account of each kind; of the large
-// one, and of one that is less so, the sandboxes are in pages.
+// database sets up a live generation with an account of each kind. Two of the
+// documents, the large and a smaller one, store their sandboxes in pages.
 func database(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	ctx, url := t.Context(), postgres.TestDatabase(t)
@@ -123,8 +123,8 @@ func TestStoredDocumentIsTheBody(t *testing.T) {
 	}
 }
 
-// TestFirstByteComesBeforeTheLast: the time to it is that of the header, and not
-// of the document.
+// TestFirstByteComesBeforeTheLast: the time to the first byte ends with the header,
+// and not with the document.
 func TestFirstByteComesBeforeTheLast(t *testing.T) {
 	a := start(t, export.NewReader(database(t)))
 	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)); got.status != 200 || len(got.body) < largePages*pageBytes {
@@ -163,8 +163,8 @@ func TestLargeDocumentIsStreamedWhole(t *testing.T) {
 	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
 }
 
-// TestClientThatLeavesGivesBackWhatItHolds: a client that goes away in the
-// middle leaves neither connection nor spool behind.
+// TestClientThatLeavesGivesBackWhatItHolds: after a client disconnects in the middle
+// of a document, its connection and its spool are free again.
 func TestClientThatLeavesGivesBackWhatItHolds(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool))
@@ -176,12 +176,12 @@ func TestClientThatLeavesGivesBackWhatItHolds(t *testing.T) {
 	}
 }
 
-// TestLeavingCancelsTheQuery: the database stops working for a client that has
-// gone, here on a row that is locked against reading.
+// TestLeavingCancelsTheQuery: when the client disconnects, its query is cancelled,
+// here one that waits for a locked row.
 func TestLeavingCancelsTheQuery(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool))
-	a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)) // the generation is known from now on
+	a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)) // makes the generation known
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -236,8 +236,8 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wai
 	}
 }
 
-// BenchmarkExport compares the API with a bare handler that selects one row by
-// its key and writes a body of the same length.
+// BenchmarkExport compares the API with a bare handler that selects one row by its
+// key and writes a body of the same length.
 func BenchmarkExport(b *testing.B) {
 	pool := database(b)
 	_, err := pool.Exec(b.Context(), `UPDATE export_g1.account_export SET sandboxes_tail = ('"' || repeat(md5('x'), 110) || '"')::bytea

@@ -18,8 +18,8 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// through opens a pool to the same database through a network that can be made
-// bad.
+// through opens a pool to the same database over a proxy that can disturb the
+// network.
 func through(t *testing.T, pool *pgxpool.Pool) (*tcpproxy.Proxy, *pgxpool.Pool) {
 	t.Helper()
 	u, err := url.Parse(pool.Config().ConnString())
@@ -33,14 +33,13 @@ func through(t *testing.T, pool *pgxpool.Pool) (*tcpproxy.Proxy, *pgxpool.Pool) 
 		t.Fatal(err)
 	}
 	t.Cleanup(out.Close)
-	t.Cleanup(func() { network.Cut() }) // before the pool closes, which waits for its connections
+	t.Cleanup(func() { network.Cut() }) // before the pool is closed, which waits for its connections
 	return network, out
 }
 
-// TestLostNetworkToTheDatabase: where every packet to PostgreSQL disappears,
-// requests are answered all the same, large documents that are being read are
-// broken off, and once there is a network again, so are exports, although the
-// connections from before never hear of it.
+// TestLostNetworkToTheDatabase: while every packet to PostgreSQL is dropped, requests
+// are answered all the same, and large documents under way are broken off. Once the
+// network works again, exports do too, although the old connections are never closed.
 func TestLostNetworkToTheDatabase(t *testing.T) {
 	t.Parallel()
 	direct := database(t)

@@ -23,8 +23,8 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// paged gives an account a document with so many pages of so many bytes each,
-// beside what the complete one has.
+// paged gives an account a document with that many pages of that many bytes, beside
+// the members of the complete account.
 func paged(t testing.TB, pool *pgxpool.Pool, account events.UUID, pages, bytes int) {
 	t.Helper()
 	for i, sql := range []string{
@@ -41,9 +41,8 @@ SELECT $1, 3, to_char(i, 'FM0000'), replace(replace($4::text, '"last"', '"' || i
 	}
 }
 
-// TestUsualDocumentsForManyClients: documents of every length that one
-// statement reads, of two dozen sandboxes and more, are served to all who ask at
-// the same time, each its own.
+// TestUsualDocumentsForManyClients: documents of every size that one statement reads,
+// with two dozen sandboxes and more, are served concurrently, each to its own client.
 func TestUsualDocumentsForManyClients(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool))
@@ -87,8 +86,8 @@ func TestUsualDocumentsForManyClients(t *testing.T) {
 	all.Wait()
 }
 
-// TestEveryWayToAskGivesTheSame: poolers want other ways of sending statements
-// than the usual one.
+// TestEveryWayToAskGivesTheSame: poolers require other query execution modes than the
+// default, with the same documents.
 func TestEveryWayToAskGivesTheSame(t *testing.T) {
 	pool := database(t)
 	medium, large := events.UUID{20}, events.UUID{21}
@@ -106,7 +105,7 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 		}
 		x := export.NewReader(asking)
 		a := start(t, x)
-		for range 2 { // the second time something is known of them
+		for range 2 { // the second time their sizes are known
 			for _, account := range []events.UUID{complete, medium, large} {
 				got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account))
 				if got.status != 200 || bodies[account] != "" && got.body != bodies[account] {
@@ -137,8 +136,8 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 	}
 }
 
-// TestUseOfRoomIsTold: what is held of it, in memory and beyond that in files,
-// who waits, and that all comes back.
+// TestUseOfRoomIsTold: Usage reports how much memory and, beyond that, file space is
+// held and how many reads wait, and all of it is released.
 func TestUseOfRoomIsTold(t *testing.T) {
 	pool := database(t)
 	medium, large := events.UUID{20}, events.UUID{21}
@@ -150,7 +149,7 @@ func TestUseOfRoomIsTold(t *testing.T) {
 		m, l := x.Usage()
 		return []export.Usage{m, l}[which]
 	}
-	// What writers of files hold in memory is not there for documents.
+	// The memory for the writers of files is not available to documents.
 	if m, l := of(0), of(1); m.MemoryLimit != limits.Memory/2 || m.MemoryLimit+l.MemoryLimit > limits.Memory || m.FilesLimit+l.FilesLimit != limits.Files ||
 		m.Memory+m.Files+l.Memory+l.Files != 0 || m.Waiting+l.Waiting != 0 {
 		t.Errorf("nothing is read: %+v, %+v", m, l)
@@ -213,7 +212,7 @@ func TestUseOfRoomIsTold(t *testing.T) {
 	})
 }
 
-// rebuilt makes another generation with the same rows the live one.
+// rebuilt copies the rows into another generation and makes that the live one.
 func rebuilt(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	var created time.Time
@@ -241,10 +240,10 @@ WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
 	}
 }
 
-// TestPausedDownload: a client that pauses in the middle of its download holds
-// no snapshot and no connection, so that commits, a cut-over and the removal of
-// the generation that it reads go on; then it gets the rest of what it began to
-// read, and whoever lost it goes on with a range of the new generation.
+// TestPausedDownload: a client that pauses in the middle of a download holds no
+// snapshot and no connection, so commits, a cutover and the removal of the generation
+// that it reads go on. Then it receives the rest of that document, and a client that
+// lost it continues with a range of the new generation's.
 func TestPausedDownload(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool))
@@ -273,7 +272,8 @@ func TestPausedDownload(t *testing.T) {
 	if err != nil || string(first)+string(rest) != whole.body {
 		t.Errorf("%d bytes, %v, want %d", len(first)+len(rest), err, len(whole.body))
 	}
-	for _, from := range []int{1000, len(whole.body) / 3, len(whole.body) - 500} { // near the end it is read alone
+	// near the end only the last page is read
+	for _, from := range []int{1000, len(whole.body) / 3, len(whole.body) - 500} {
 		got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked), "Range", fmt.Sprintf("bytes=%d-", from), "If-Range", whole.header.Get("Etag"))
 		if got.status != 206 || got.body != whole.body[from:] || got.header.Get("Etag") != whole.header.Get("Etag") ||
 			got.header.Get("Content-Range") != fmt.Sprintf("bytes %d-%d/%d", from, len(whole.body)-1, len(whole.body)) {
@@ -282,9 +282,8 @@ func TestPausedDownload(t *testing.T) {
 	}
 }
 
-// TestLostDatabaseNeverLooksWhole: where the connection to the database is cut
-// while a document is read, its readers see that it is broken off, or, before
-// the first byte, that it is not to be had now.
+// TestLostDatabaseNeverLooksWhole: when the connection to the database is cut while a
+// document is read, its clients see it broken off, or, before the first byte, a 503.
 func TestLostDatabaseNeverLooksWhole(t *testing.T) {
 	direct := database(t)
 	network, pool := through(t, direct)
@@ -292,7 +291,7 @@ func TestLostDatabaseNeverLooksWhole(t *testing.T) {
 	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)); got.status != 200 {
 		t.Fatal(got.status)
 	}
-	network.Set(tcpproxy.Shape{BytesPerSecond: 300_000}) // a page is compressed to some hundreds of bytes
+	network.Set(tcpproxy.Shape{BytesPerSecond: 300_000}) // a page compresses to some hundreds of bytes
 	resp := a.begin(t, parked)
 	if _, err := io.ReadFull(resp.Body, make([]byte, 1000)); err != nil {
 		t.Fatal(err)
@@ -304,7 +303,7 @@ func TestLostDatabaseNeverLooksWhole(t *testing.T) {
 		t.Errorf("after %d more bytes: got %v, want an unexpected end", n, err)
 	}
 	network.Refuse(false)
-	network.Set(tcpproxy.Shape{BytesPerSecond: 20_000}) // nothing is sent before there are 128 KiB
+	network.Set(tcpproxy.Shape{BytesPerSecond: 20_000}) // nothing is sent before 128 KiB are read
 	early := make(chan answer)
 	go func() { early <- a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)) }()
 	waitFor(t, "it is read", func() bool {
@@ -330,9 +329,9 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND que
 	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
 }
 
-// TestDocumentGoesOnOverALostConnection: a document that was begun to be sent when
-// the connection to the database was lost is whole all the same, where the
-// database is there and the account has not changed; so is a part of one.
+// TestDocumentGoesOnOverALostConnection: a document, or part of one, whose database
+// connection is lost while it is sent arrives completely if the database can be
+// reached and the account has not changed.
 func TestDocumentGoesOnOverALostConnection(t *testing.T) {
 	direct := database(t)
 	network, pool := through(t, direct)
@@ -348,7 +347,7 @@ func TestDocumentGoesOnOverALostConnection(t *testing.T) {
 		"whole": {nil, whole.body},
 		"part":  {[]string{"Range", fmt.Sprintf("bytes=%d-", from)}, whole.body[from:]},
 	} {
-		a := start(t, export.NewReader(pool)) // which has read nothing yet
+		a := start(t, export.NewReader(pool)) // a Reader that has read nothing yet
 		network.Set(tcpproxy.Shape{BytesPerSecond: 300_000})
 		resp := a.begin(t, parked, c.header...)
 		first := make([]byte, 1000)
@@ -366,8 +365,8 @@ func TestDocumentGoesOnOverALostConnection(t *testing.T) {
 	}
 }
 
-// TestMendedRowIsNotMixedIn: where a row and its pages were written anew in
-// between, at the same position and as long as before, what was begun is broken off.
+// TestMendedRowIsNotMixedIn: if a row and its pages were rewritten meanwhile, at the
+// same position and with the same length, the document under way is broken off.
 func TestMendedRowIsNotMixedIn(t *testing.T) {
 	direct := database(t)
 	network, pool := through(t, direct)
@@ -392,9 +391,9 @@ UPDATE export_g1.account_export SET position = position WHERE account_id = $1 AN
 	}
 }
 
-// TestFullSpoolDisk: where a document fits neither in memory nor on the disk,
-// who asks for it is told to come again, nobody gets a part that looks whole,
-// and others are served.
+// TestFullSpoolDisk: when a document fits neither in memory nor on the disk, its
+// clients are answered 503, none receives a part that looks complete, and others are
+// served.
 func TestFullSpoolDisk(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool, export.Limits{Memory: 1 << 20, Dir: t.TempDir()}))
@@ -403,7 +402,7 @@ func TestFullSpoolDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	small := limit
-	small.Cur = 1 << 20 // of a file: what is beyond is refused as on a full disk
+	small.Cur = 1 << 20 // of a file: beyond that, writing fails as on a full disk
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
 		t.Fatal(err)
 	}
@@ -422,7 +421,7 @@ func TestFullSpoolDisk(t *testing.T) {
 	}
 }
 
-// TestRanges: single ranges of the plain document, of those that one statement
+// TestRanges: single ranges of uncompressed documents, of those that one statement
 // reads and of one of which only some pages are read.
 func TestRanges(t *testing.T) {
 	const none = "none"
@@ -436,8 +435,8 @@ func TestRanges(t *testing.T) {
 		size, etag := len(whole.body), whole.header.Get("Etag")
 		end := fmt.Sprint(size)
 		for _, test := range []struct {
-			ranges, condition string // none: there is no If-Range
-			from, to          int    // of 206; both 0 for the whole with 200
+			ranges, condition string // empty condition: no If-Range
+			from, to          int    // of 206; both 0 for the whole document with 200
 		}{
 			{"bytes=0-0", none, 0, 1},
 			{"bytes=0-", none, 0, size},
