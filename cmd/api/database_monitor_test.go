@@ -41,7 +41,7 @@ func (l *logged) after(mark string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, rest, _ := strings.Cut(l.text.String(), mark)
-	end := strings.IndexAny(rest, " \n") // whatever is said next
+	end := strings.IndexAny(rest, " \n") // up to the next word or line
 	return rest[:max(0, end)]
 }
 
@@ -59,9 +59,10 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// TestDatabaseIsLostAndFound: whether the database is away, silent, or does not
-// let the API read, export_database_up says so while it is, and the log once each,
-// however often it is looked at and whoever asks meanwhile.
+// TestDatabaseIsLostAndFound: while the database is unreachable, is silent or does
+// not let the API read, export_database_up is 0. The log says once that it is lost
+// and once that it is back, however often it is checked and whatever requests come
+// meanwhile.
 func TestDatabaseIsLostAndFound(t *testing.T) {
 	t.Parallel()
 	direct := postgres.TestDatabase(t)

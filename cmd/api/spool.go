@@ -6,8 +6,7 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// spoolCollector shows how much room there is for documents that are being
-// sent.
+// spoolCollector exports how much room there is for documents that are being sent.
 type spoolCollector struct {
 	exports interface {
 		Usage() (medium, large export.Usage)

@@ -19,8 +19,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// TestProjectThatMigrates: with a secret and a key set, tokens of both are
-// accepted, each by its own key alone.
+// TestProjectThatMigrates: with a secret and a key set, tokens of both are accepted,
+// each only by its own key.
 func TestProjectThatMigrates(t *testing.T) {
 	ec, rsa := es256(t, "ec"), rs256(t, "rsa")
 	i := newIssuer(t)
@@ -61,7 +61,7 @@ func TestProjectThatMigrates(t *testing.T) {
 			}
 		})
 	}
-	for _, k := range []signer{ec, rsa} { // every spelling of a public key, as if it were the secret
+	for _, k := range []signer{ec, rsa} { // every spelling of a public key, used as the secret
 		for _, spelt := range spellings(t, k) {
 			for _, kid := range []string{"", "ec", "rsa", "x"} {
 				for _, m := range []jwt.SigningMethod{jwt.SigningMethodHS256, jwt.SigningMethodHS384, jwt.SigningMethodHS512} {
@@ -74,7 +74,7 @@ func TestProjectThatMigrates(t *testing.T) {
 	}
 }
 
-// spellings are the forms in which a public key is handed around.
+// spellings returns the forms in which a public key is published.
 func spellings(t *testing.T, k signer) [][]byte {
 	t.Helper()
 	public := k.key.(crypto.Signer).Public()
@@ -131,7 +131,7 @@ func TestSecretNeedsNoKeySet(t *testing.T) {
 	expect("of the secret", hs.sign(t, iss, nil), "ok")
 	expect("of a key set without keys, no kid", ec.bare(t, iss), "bad_signature")
 	i.publishes(t, ec)
-	expect("of the first key", ec.sign(t, iss, nil), "ok") // its kid is looked for at once
+	expect("of the first key", ec.sign(t, iss, nil), "ok") // its kid is fetched at once
 	expect("of the secret", hs.sign(t, iss, nil), "ok")
 	cancel()
 	if err := <-ended; err != nil {

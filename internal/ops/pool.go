@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// PoolCollector shows a database pool's statistics as pgxpool_* metrics.
+// PoolCollector exports a database pool's statistics as pgxpool_* metrics.
 func PoolCollector(pool *pgxpool.Pool) prometheus.Collector {
 	return &poolCollector{pool.Stat, poolMetrics()}
 }

@@ -11,26 +11,26 @@ import (
 	"accountexport/projections/engine"
 )
 
-// watched is a projector of two partitions whose stream and checkpoints a test
-// moves; clocks are those of a bubble.
-type watched struct {
+// moved is the telemetry of a projector of two partitions whose stream and
+// checkpoints the test moves, with the clock of a synctest bubble.
+type moved struct {
 	*Projector
 	reg *prometheus.Registry
 }
 
-func watch() watched {
-	w := watched{reg: prometheus.NewRegistry()}
+func watch() moved {
+	w := moved{reg: prometheus.NewRegistry()}
 	w.Projector = NewProjector(w.reg, 15*time.Second, 3*time.Second)
 	return w
 }
 
-// looks is a look at the stream that ends at a position, and commits is what the
-// projector then does about both partitions.
-func (w watched) looks(end uint64) {
+// looks reports the stream's end, and commits reports the checkpoints that the
+// projector then writes for both partitions.
+func (w moved) looks(end uint64) {
 	w.HighWaterMark(engine.StreamInfo{Name: "S", Last: end, Time: time.Now(), Partitions: 2})
 }
 
-func (w watched) commits(to ...uint64) {
+func (w moved) commits(to ...uint64) {
 	s := engine.BatchStats{Generation: 1}
 	for i, p := range to {
 		s.Advances = append(s.Advances, engine.Advance{Partition: i, To: p, AsOf: time.Now()})
@@ -38,9 +38,9 @@ func (w watched) commits(to ...uint64) {
 	w.Committed(s)
 }
 
-// says are lag in events and in seconds, and how old what is known is; -1 where
-// that is not told.
-func (w watched) says(t *testing.T) [3]float64 {
+// says returns the lag in events and seconds, and the age of what is known; -1 for a
+// metric that is absent.
+func (w moved) says(t *testing.T) [3]float64 {
 	t.Helper()
 	out := [3]float64{-1, -1, -1}
 	all, err := w.reg.Gather()
@@ -61,7 +61,7 @@ func (w watched) says(t *testing.T) [3]float64 {
 	return out
 }
 
-func (w watched) want(t *testing.T, when string, want ...float64) {
+func (w moved) want(t *testing.T, when string, want ...float64) {
 	t.Helper()
 	got := w.says(t)
 	for i := range want {
@@ -72,8 +72,8 @@ func (w watched) want(t *testing.T, when string, want ...float64) {
 	}
 }
 
-// follows has the projector follow an idle stream for so many seconds.
-func (w watched) follows(end uint64, seconds int) {
+// follows has the projector follow an idle stream for that many seconds.
+func (w moved) follows(end uint64, seconds int) {
 	for range seconds {
 		w.looks(end)
 		w.commits(end, end)
@@ -105,7 +105,7 @@ func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
 			w.Assigned(1, []int{0, 1})
 			w.follows(7, 5)
 			w.want(t, "followed", 0, 0, 1)
-			time.Sleep(29 * time.Second) // neither is heard of
+			time.Sleep(29 * time.Second) // neither server answers
 			w.want(t, "the stream cannot be asked", 0, 30, 30)
 			for range 10 {
 				w.looks(7)
@@ -169,8 +169,8 @@ func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
 	})
 }
 
-// TestReadinessGoesWithTheLag: where it is not ready since nothing is written, the
-// lag is at least as long.
+// TestReadinessGoesWithTheLag: while the projector is not ready because nothing is
+// written, the lag is at least as long.
 func TestReadinessGoesWithTheLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch()
