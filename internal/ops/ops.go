@@ -44,10 +44,12 @@ func Registry() *prometheus.Registry {
 // Server is the admin server: /metrics, /livez, /readyz, and /debug/pprof/ for
 // clients on the same machine.
 type Server struct {
-	http     *http.Server
-	checks   []Check
-	state    func() string
-	draining atomic.Bool
+	// Set before Run.
+	http   *http.Server
+	checks []Check
+	state  func() string
+
+	draining atomic.Bool // set by Drain, read by /readyz
 }
 
 // NewServer creates a server of the registry's metrics and the checks' results. log

