@@ -13,6 +13,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/auth"
+	"accountexport/internal/local/testrun"
 )
 
 func TestProblems(t *testing.T) {
@@ -260,7 +261,7 @@ func TestMetrics(t *testing.T) {
 	a.ask(t, "HEAD", exportPath, "Authorization", bearer(t, complete))
 	a.ask(t, "GET", exportPath)
 	a.ask(t, "GET", exportPath, "Authorization", "Bearer x")
-	waitFor(t, "the last request is counted, which follows its answer", func() bool {
+	testrun.Eventually(t, "the last request is counted, which follows its answer", func() bool {
 		return samples(t, a)["export_request_duration_seconds"] == 6
 	})
 	want := `

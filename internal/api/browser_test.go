@@ -145,13 +145,13 @@ func TestBrowserReadsFromAnotherOrigin(t *testing.T) {
 	if refused := b.fetch(t, url, with(`'X-Nobody-Knows': '1'`)); refused.Failed == "" {
 		t.Errorf("with a header that is not allowed: %+v", refused)
 	}
-	waitFor(t, "the browser names the header that was refused", func() bool {
+	testrun.Eventually(t, "the browser names the header that was refused", func() bool {
 		return b.logged("has been blocked by CORS policy", "x-nobody-knows", "Access-Control-Allow-Headers")
 	})
 	if refused := b.fetch(t, url, `{method: 'DELETE', headers: {Authorization: '`+token+`'}}`); refused.Failed == "" {
 		t.Errorf("DELETE: %+v", refused)
 	}
-	waitFor(t, "the browser names the method that was refused", func() bool {
+	testrun.Eventually(t, "the browser names the method that was refused", func() bool {
 		return b.logged("has been blocked by CORS policy", "DELETE", "Access-Control-Allow-Methods")
 	})
 	if b.logged("Access-Control-Allow-Origin") {
@@ -162,5 +162,5 @@ func TestBrowserReadsFromAnotherOrigin(t *testing.T) {
 	if refused := b.fetch(t, url, sdk); refused.Failed == "" {
 		t.Errorf("from an origin that is not allowed: %+v", refused)
 	}
-	waitFor(t, "the browser names the origin", func() bool { return b.logged("blocked by CORS policy", "Access-Control-Allow-Origin") })
+	testrun.Eventually(t, "the browser names the origin", func() bool { return b.logged("blocked by CORS policy", "Access-Control-Allow-Origin") })
 }

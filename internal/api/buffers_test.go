@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"accountexport/internal/local/testrun"
 )
 
 // What these tests say of net/http is written down nowhere but in its source, and
@@ -208,7 +210,7 @@ func TestServerReadsIntoItsWholeBuffer(t *testing.T) {
 			s, server := serveNoted(t)
 			s.request(t, 10, 0, "", test.following)
 			s.answered(t, 10)
-			waitFor(t, "the next request is read", func() bool { return len(server.awaited()) >= len(test.want) })
+			testrun.Eventually(t, "the next request is read", func() bool { return len(server.awaited()) >= len(test.want) })
 			if got := server.awaited(); !cmp.Equal(got, test.want) {
 				t.Errorf("read into %v, want %v", got, test.want)
 			}

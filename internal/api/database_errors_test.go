@@ -15,6 +15,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/local/tcpproxy"
+	"accountexport/internal/local/testrun"
 	"accountexport/readmodel/connect"
 	"accountexport/readmodel/export"
 )
@@ -162,7 +163,7 @@ func TestTroubleIsNamed(t *testing.T) {
 					resp.Body.Close()
 				}
 			}()
-			waitFor(d.t, "it is read", func() bool {
+			testrun.Eventually(d.t, "it is read", func() bool {
 				var n int
 				err := d.direct.QueryRow(d.t.Context(), `
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%SELECT section, body%' AND state = 'active'`).Scan(&n)
@@ -230,7 +231,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND que
 			if t.Failed() {
 				t.Log(d.log)
 			}
-			waitFor(t, "all are counted", func() bool { return d.counted(t, test.reason) == before+6*len(queries) })
+			testrun.Eventually(t, "all are counted", func() bool { return d.counted(t, test.reason) == before+6*len(queries) })
 		})
 	}
 }

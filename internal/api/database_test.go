@@ -17,6 +17,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/auth"
 	"accountexport/internal/local/postgres"
+	"accountexport/internal/local/testrun"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 	"accountexport/readmodel/export"
@@ -131,7 +132,7 @@ func TestFirstByteComesBeforeTheLast(t *testing.T) {
 		t.Fatalf("%d, %d bytes", got.status, len(got.body))
 	}
 	sums := map[string]float64{}
-	waitFor(t, "it is counted", func() bool {
+	testrun.Eventually(t, "it is counted", func() bool {
 		families, err := a.reg.Gather()
 		if err != nil {
 			t.Fatal(err)
@@ -160,7 +161,7 @@ func TestLargeDocumentIsStreamedWhole(t *testing.T) {
 			t.Errorf("the body of %d bytes is not whole", len(got.body))
 		}
 	}
-	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	testrun.Eventually(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
 }
 
 // TestClientThatLeavesGivesBackWhatItHolds: after a client disconnects in the middle
@@ -170,7 +171,7 @@ func TestClientThatLeavesGivesBackWhatItHolds(t *testing.T) {
 	a := start(t, export.NewReader(pool))
 	resp := a.begin(t, parked)
 	resp.Body.Close()
-	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	testrun.Eventually(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
 	if strings.Contains(a.log.String(), "level=ERROR") {
 		t.Errorf("logged as an error: %s", a.log)
 	}
@@ -212,19 +213,19 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wai
 		}
 		left <- err
 	}()
-	waitFor(t, "the query waits", func() bool { return waiting() == 1 })
+	testrun.Eventually(t, "the query waits", func() bool { return waiting() == 1 })
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	waitFor(t, "it is counted as one whose client left", func() bool { return a.answered(t, "499", reasonNone) == 1 })
+	testrun.Eventually(t, "it is counted as one whose client left", func() bool { return a.answered(t, "499", reasonNone) == 1 })
 	for _, why := range reasons() {
 		if n := a.counted(t, why); n > 0 {
 			t.Errorf("%d requests count as an outage: %s", n, why)
 		}
 	}
 	began := time.Now()
-	waitFor(t, "the query is cancelled", func() bool { return waiting() == 0 })
+	testrun.Eventually(t, "the query is cancelled", func() bool { return waiting() == 0 })
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("it was the time-out that ended it, after %s", took)
 	}

@@ -303,18 +303,3 @@ func (a *api) answered(t *testing.T, code string, why reason) (n int) {
 	}
 	return n
 }
-
-// waitFor waits until the condition holds, and fails the test after 20 s.
-func waitFor(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline:
-			t.Fatalf("never: %s", what)
-		case <-tick.C:
-		}
-	}
-}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"accountexport/internal/local/testrun"
 	"accountexport/readmodel/export"
 )
 
@@ -123,11 +124,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 		all = append(all, c)
 		ask(c, "/")
 		answered(c)
-		waitFor(t, "it is idle", func() bool { return idle() == i+1 })
+		testrun.Eventually(t, "it is idle", func() bool { return idle() == i+1 })
 	}
 	ask(all[0], "/") // the second has been idle for longest now
 	answered(all[0])
-	waitFor(t, "all are idle", func() bool { return idle() == most })
+	testrun.Eventually(t, "all are idle", func() bool { return idle() == most })
 	fourth := dial()
 	ask(fourth, "/")
 	answered(fourth)

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/local/tcpproxy"
+	"accountexport/internal/local/testrun"
 	"accountexport/readmodel/connect"
 	"accountexport/readmodel/export"
 )
@@ -89,8 +90,8 @@ func TestLostNetworkToTheDatabase(t *testing.T) {
 	network.Blackhole()
 	network.Resume()
 	back := time.Now()
-	waitFor(t, "exports are served again", func() bool { return get("").status == 200 })
-	waitFor(t, "positions are found again", func() bool { return get("?min_position=1").status == 200 })
+	testrun.Eventually(t, "exports are served again", func() bool { return get("").status == 200 })
+	testrun.Eventually(t, "positions are found again", func() bool { return get("?min_position=1").status == 200 })
 	t.Logf("served again after %s", time.Since(back))
-	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	testrun.Eventually(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
 }

@@ -13,6 +13,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/auth"
+	"accountexport/internal/local/testrun"
 	"accountexport/readmodel/export"
 )
 
@@ -110,7 +111,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "all of them wait", func() bool { return w.Waiting() == 1000 })
+	testrun.Eventually(t, "all of them wait", func() bool { return w.Waiting() == 1000 })
 	if n := pool.Stat().AcquiredConns(); n > 1 {
 		t.Errorf("%d connections are held by who waits", n)
 	}
@@ -127,7 +128,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 		_, reached, _ := w.WaitFor(t.Context(), complete, 600, time.Minute)
 		waiting <- reached
 	}()
-	waitFor(t, "it waits", func() bool { return w.Waiting() == 1 })
+	testrun.Eventually(t, "it waits", func() bool { return w.Waiting() == 1 })
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -147,7 +148,7 @@ func TestSlowReadersHoldNothingOfTheDatabase(t *testing.T) {
 	for range 24 {
 		stalled(t, a, bearer(t, parked))
 	}
-	waitFor(t, "the database is done with them", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	testrun.Eventually(t, "the database is done with them", func() bool { return pool.Stat().AcquiredConns() == 0 })
 	if n := snapshots(t, pool); n != 0 {
 		t.Errorf("%d snapshots are held", n)
 	}
@@ -156,7 +157,7 @@ func TestSlowReadersHoldNothingOfTheDatabase(t *testing.T) {
 			t.Errorf("%s meanwhile: %d", account, got.status)
 		}
 	}
-	waitFor(t, "they are cut off", func() bool { return samples(t, a)["export_request_duration_seconds"] == 24+2 })
+	testrun.Eventually(t, "they are cut off", func() bool { return samples(t, a)["export_request_duration_seconds"] == 24+2 })
 }
 
 // snapshots counts the snapshots that keep the database from vacuuming, except the

@@ -17,6 +17,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/local/tcpproxy"
+	"accountexport/internal/local/testrun"
 	"accountexport/projections/engine"
 	"accountexport/readmodel/admin"
 	"accountexport/readmodel/export"
@@ -172,7 +173,7 @@ func TestUseOfRoomIsTold(t *testing.T) {
 		t.Errorf("a document of %d bytes: %+v", d.Size(), u)
 	}
 	d.Close()
-	waitFor(t, "all is free again", func() bool { m, l := x.Usage(); return m.Memory+m.Files+l.Memory+l.Files == 0 })
+	testrun.Eventually(t, "all is free again", func() bool { m, l := x.Usage(); return m.Memory+m.Files+l.Memory+l.Files == 0 })
 
 	var many []*export.Document
 	for n := 0; ; n++ { // until there is no room for another
@@ -186,7 +187,7 @@ func TestUseOfRoomIsTold(t *testing.T) {
 			}
 			opened <- d
 		}()
-		waitFor(t, "it is open, or waits", func() bool { return len(opened) == 1 || of(1).Waiting == 1 })
+		testrun.Eventually(t, "it is open, or waits", func() bool { return len(opened) == 1 || of(1).Waiting == 1 })
 		if len(opened) == 1 {
 			d := <-opened
 			if d == nil {
@@ -206,7 +207,7 @@ func TestUseOfRoomIsTold(t *testing.T) {
 		}
 		break
 	}
-	waitFor(t, "all is free again", func() bool {
+	testrun.Eventually(t, "all is free again", func() bool {
 		m, l := x.Usage()
 		return m.Memory+m.Files+l.Memory+l.Files == 0 && m.Waiting+l.Waiting == 0
 	})
@@ -253,7 +254,7 @@ func TestPausedDownload(t *testing.T) {
 	if _, err := io.ReadFull(resp.Body, first); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the database is done with it", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	testrun.Eventually(t, "the database is done with it", func() bool { return pool.Stat().AcquiredConns() == 0 })
 	for range 200 {
 		if _, err := pool.Exec(t.Context(), `UPDATE export.checkpoints SET position = position + 1`); err != nil {
 			t.Fatal(err)
@@ -306,7 +307,7 @@ func TestLostDatabaseNeverLooksWhole(t *testing.T) {
 	network.Set(tcpproxy.Shape{BytesPerSecond: 20_000}) // nothing is sent before 128 KiB are read
 	early := make(chan answer)
 	go func() { early <- a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)) }()
-	waitFor(t, "it is read", func() bool {
+	testrun.Eventually(t, "it is read", func() bool {
 		var n int
 		err := direct.QueryRow(t.Context(), `
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%SELECT section, body%' AND state = 'active'`).Scan(&n)
@@ -326,7 +327,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND que
 	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)); got.status != 200 {
 		t.Errorf("afterwards: %d", got.status)
 	}
-	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	testrun.Eventually(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
 }
 
 // TestDocumentGoesOnOverALostConnection: a document, or part of one, whose database

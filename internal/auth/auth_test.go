@@ -16,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"accountexport/internal/auth/authtest"
+	"accountexport/internal/local/testrun"
 )
 
 const iss = "https://p.supabase.co/auth/v1"
@@ -247,7 +248,7 @@ func TestPublicKeyIsNoSecret(t *testing.T) {
 	k := rs256(t, "k")
 	i.publishes(t, k)
 	v := start(t, Config{JWKSURL: i.URL})
-	eventually(t, "ready", v.Ready)
+	testrun.Eventually(t, "ready", v.Ready)
 	der, err := x509.MarshalPKIXPublicKey(k.key.(crypto.Signer).Public())
 	if err != nil {
 		t.Fatal(err)

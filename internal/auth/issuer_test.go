@@ -158,18 +158,3 @@ func start(t *testing.T, c Config) *Verifier {
 	})
 	return v
 }
-
-// eventually waits until the condition holds, and fails the test after 20 s.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline:
-			t.Fatalf("never: %s", what)
-		case <-tick.C:
-		}
-	}
-}

@@ -17,6 +17,8 @@ import (
 
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
+
+	"accountexport/internal/local/testrun"
 )
 
 // TestProjectThatMigrates: with a secret and a key set, tokens of both are accepted,
@@ -29,7 +31,7 @@ func TestProjectThatMigrates(t *testing.T) {
 	if !v.Ready() || v.Check(t.Context()) != nil {
 		t.Error("with a secret it is ready at once")
 	}
-	eventually(t, "the key set is there", v.keys.(secretAndJWKS).have.Load)
+	testrun.Eventually(t, "the key set is there", v.keys.(secretAndJWKS).have.Load)
 	shared := func(kid string, m jwt.SigningMethod) string {
 		return signer{kid, m, []byte(sharedSecret)}.sign(t, iss, nil)
 	}
@@ -127,7 +129,7 @@ func TestSecretNeedsNoKeySet(t *testing.T) {
 	expect("of the key set", ec.sign(t, iss, nil), "keys_unavailable")
 
 	i.answers(func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"keys":[]}`) })
-	eventually(t, "it is known that there are none", v.keys.(secretAndJWKS).have.Load)
+	testrun.Eventually(t, "it is known that there are none", v.keys.(secretAndJWKS).have.Load)
 	expect("of the secret", hs.sign(t, iss, nil), "ok")
 	expect("of a key set without keys, no kid", ec.bare(t, iss), "bad_signature")
 	i.publishes(t, ec)

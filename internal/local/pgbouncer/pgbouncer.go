@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"accountexport/internal/local/child"
 	"accountexport/internal/local/port"
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/local/testrun"
@@ -39,17 +39,12 @@ type Options struct {
 // Server is a running PgBouncer.
 type Server struct {
 	// Set by Start.
-	url   url.URL
-	dir   string
-	proc  *os.Process
-	ended chan struct{}
+	url  url.URL
+	dir  string
+	proc *child.Process
 
-	stopped bool // by Stop, which ForTest expects
-
-	// Written by the process and the goroutine that waits for it; readable once ended
-	// is closed.
-	exitErr error
-	output  *bytes.Buffer
+	output  *bytes.Buffer // complete once the process has ended
+	stopped bool          // by Stop, which ForTest expects
 }
 
 // ForTest starts a PgBouncer that is stopped when the test ends. Without PgBouncer
@@ -66,9 +61,9 @@ func ForTest(t testing.TB, opt Options) *Server {
 	}
 	t.Cleanup(func() {
 		select {
-		case <-s.ended:
+		case <-s.proc.Ended():
 			if !s.stopped {
-				t.Errorf("pgbouncer ended by itself, %v: %s", s.exitErr, s.output)
+				t.Errorf("pgbouncer ended by itself, %v: %s", s.proc.Err(), s.output)
 			}
 		default:
 		}
@@ -77,9 +72,9 @@ func ForTest(t testing.TB, opt Options) *Server {
 	return s
 }
 
-// Start starts the program, and returns once a login succeeds.
+// Start starts the program, and returns once it accepts connections.
 func Start(ctx context.Context, program string, opt Options) (*Server, error) {
-	s := &Server{ended: make(chan struct{}), output: &bytes.Buffer{}}
+	s := &Server{output: &bytes.Buffer{}}
 	if err := s.start(ctx, program, opt); err != nil {
 		return nil, fmt.Errorf("pgbouncer: %w", err)
 	}
@@ -151,24 +146,10 @@ func (s *Server) run(program, ini string, owner *syscall.Credential) error {
 	cmd := exec.Command(program, ini)
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = s.output, s.output
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: owner, Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error, 1)
-	go func() {
-		// The death signal is sent when the thread that forked ends, so that thread waits
-		// here.
-		runtime.LockOSThread()
-		defer close(s.ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			s.exitErr = cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	s.proc = cmd.Process
-	return nil
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: owner}
+	var err error
+	s.proc, err = child.Start(cmd, syscall.SIGKILL)
+	return err
 }
 
 func (s *Server) await(ctx context.Context) error {
@@ -178,9 +159,9 @@ func (s *Server) await(ctx context.Context) error {
 			return conn.Close()
 		}
 		select {
-		case <-s.ended:
+		case <-s.proc.Ended():
 			os.RemoveAll(s.dir)
-			return fmt.Errorf("it ended at its start, %w: %s", s.exitErr, s.output)
+			return fmt.Errorf("it ended at its start, %w: %s", s.proc.Err(), s.output)
 		case <-ctx.Done():
 			s.Stop()
 			return errors.Join(ctx.Err(), err)
@@ -206,6 +187,6 @@ func (s *Server) URLAs(user string, parameters ...string) string {
 func (s *Server) Stop() {
 	s.stopped = true
 	_ = s.proc.Kill()
-	<-s.ended
+	<-s.proc.Ended()
 	os.RemoveAll(s.dir)
 }

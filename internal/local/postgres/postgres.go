@@ -19,7 +19,6 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"sort"
 	"strconv"
 	"strings"
@@ -29,6 +28,7 @@ import (
 	embedded "github.com/fergusstrange/embedded-postgres"
 	"github.com/jackc/pgx/v5"
 
+	"accountexport/internal/local/child"
 	"accountexport/internal/local/port"
 )
 
@@ -55,8 +55,7 @@ type Server struct {
 	owner *syscall.Credential // nil: this process's own user
 
 	// Of the running process; replaced by Restart.
-	ended  chan struct{}
-	proc   *os.Process
+	proc   *child.Process
 	output *bytes.Buffer
 }
 
@@ -162,30 +161,12 @@ func (s *Server) start(ctx context.Context) error {
 		args = append(args, "-c", name+"="+value)
 	}
 	cmd := s.command(context.WithoutCancel(ctx), "postgres", args...)
-	// SIGQUIT ends a postmaster and its children at once. Setpgid keeps a Ctrl-C on the
-	// terminal from reaching it first.
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
-	cmd.SysProcAttr.Setpgid = true
 	s.output = &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = io.Discard, s.output
-	started := make(chan error, 1)
-	ended := make(chan struct{})
-	go func() {
-		// The death signal is sent when the thread that forked ends, so that thread waits
-		// here.
-		runtime.LockOSThread()
-		defer close(ended)
-		if err := cmd.Start(); err != nil {
-			started <- err
-			return
-		}
-		started <- nil
-		_ = cmd.Wait()
-	}()
-	if err := <-started; err != nil {
+	var err error
+	if s.proc, err = child.Start(cmd, syscall.SIGQUIT); err != nil { // which ends a postmaster and its children at once
 		return err
 	}
-	s.proc, s.ended = cmd.Process, ended
 	return s.await(ctx)
 }
 
@@ -196,7 +177,7 @@ func (s *Server) await(ctx context.Context) error {
 			return conn.Close(ctx)
 		}
 		select {
-		case <-s.ended:
+		case <-s.proc.Ended():
 			return fmt.Errorf("server ended at its start: %s", s.output)
 		case <-ctx.Done():
 			_ = s.proc.Signal(syscall.SIGQUIT)
@@ -233,7 +214,7 @@ func (s *Server) Restart(ctx context.Context) error {
 func (s *Server) end(ctx context.Context, sig os.Signal) error {
 	_ = s.proc.Signal(sig)
 	select {
-	case <-s.ended:
+	case <-s.proc.Ended():
 		return nil
 	case <-ctx.Done():
 		_ = s.proc.Kill()

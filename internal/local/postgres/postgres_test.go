@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("POSTGRES_TEST_CHILD"); dir != "" {
-		child(dir)
+		runChild(dir)
 	}
 	os.Exit(Main(m))
 }
@@ -181,8 +181,8 @@ func TestAMissingPostgreSQLSkips(t *testing.T) {
 	}
 }
 
-// child runs a server and waits to be killed.
-func child(dir string) {
+// runChild runs a server and waits to be killed.
+func runChild(dir string) {
 	s, err := Start(context.Background(), Options{Dir: dir})
 	if err != nil {
 		os.Stdout.WriteString(err.Error())

@@ -79,3 +79,19 @@ func Missing(t testing.TB, what, install string) {
 	}
 	say("this test needs %s; install it with: %s", what, install)
 }
+
+// Eventually waits until the condition holds, and fails the test if it does not within
+// 30 s. what names the condition in the failure.
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-deadline:
+			t.Fatalf("never: %s", what)
+		case <-tick.C:
+		}
+	}
+}
