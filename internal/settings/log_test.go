@@ -9,7 +9,7 @@ import (
 	"accountexport/internal/settings"
 )
 
-// TestDurationsInLogsAreText: 1.5s, and not 1500000000, in either form.
+// TestDurationsInLogsAreText: 1.5s and not 1500000000, in both formats.
 func TestDurationsInLogsAreText(t *testing.T) {
 	for _, format := range []settings.LogFormat{"json", "text"} {
 		var out bytes.Buffer

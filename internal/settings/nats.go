@@ -31,7 +31,8 @@ func parsePassword(v string) (Password, error) {
 	return Password(line), err
 }
 
-// The characters of connection strings are left out, since both are in messages.
+// Characters of connection strings are excluded, since both values appear in
+// messages.
 var (
 	domainForm = regexp.MustCompile(`^[^\s.*>@=/\\:\x00-\x1f]+$`)
 	prefixForm = regexp.MustCompile(`^[^\s.*>@=/\\:\x00-\x1f]+(\.[^\s.*>@=/\\:\x00-\x1f]+)*\.?$`)
@@ -51,8 +52,8 @@ func parseJSPrefix(v string) (JSPrefix, error) {
 	return JSPrefix(strings.TrimSuffix(v, ".")), nil
 }
 
-// settleNATS fills in what NATS_CONTEXT says and no setting does, and holds the
-// settings against each other and against the files that they name.
+// settleNATS fills in from NATS_CONTEXT what no setting says, and checks the settings
+// against each other and against the files that they name.
 func (s *Projector) settleNATS(values, environ map[string]string) (problems []error) {
 	explicit := whoIs(values)
 	switch {
@@ -80,7 +81,7 @@ func (s *Projector) settleNATS(values, environ map[string]string) (problems []er
 	return problems
 }
 
-// whoIs names the settings that say who the projector is to NATS.
+// whoIs names the settings that say as whom the projector connects to NATS.
 func whoIs(values map[string]string) (names []string) {
 	for _, name := range []string{"NATS_CREDS", "NATS_NKEY", "NATS_USER", "NATS_TOKEN"} {
 		if values[name] != "" {
@@ -95,7 +96,8 @@ func whoIs(values map[string]string) (names []string) {
 	return names
 }
 
-// natsFiles looks into the files; those that could not be opened were told of.
+// natsFiles checks the contents of the files. Files that could not be opened have
+// been reported.
 func (s *Projector) natsFiles(values map[string]string) (problems []error) {
 	for _, f := range []struct {
 		name string

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// natsContext is what a context of the `nats` program says, as far as it is
-// followed or has to be refused.
+// natsContext holds what the projector follows of a context of the `nats` program,
+// and what it refuses.
 type natsContext struct {
 	URL         string `json:"url"`
 	User        string `json:"user"`
@@ -33,7 +33,7 @@ type natsContext struct {
 	WinStore string `json:"windows_cert_store"`
 }
 
-// contextFile is where a context is: a path is one that says so.
+// contextFile returns the file of a context. A name that is a path is that file.
 func contextFile(name string, environ map[string]string) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) || strings.HasSuffix(name, ".json") {
 		return name, nil
@@ -48,8 +48,9 @@ func contextFile(name string, environ map[string]string) (string, error) {
 	return filepath.Join(folder, "nats", "context", name+".json"), nil
 }
 
-// useContext takes from the context what no setting says: who the projector is,
-// its certificate, and JetStream's domain or prefix each as a whole.
+// useContext takes from the context what no setting says. The way to authenticate,
+// the client certificate, and the JetStream domain or prefix are each taken as a
+// whole.
 func (s *Projector) useContext(values, environ map[string]string) (problems []error) {
 	wrong := func(err error) []error { return []error{problem(ForProjector, "NATS_CONTEXT", values, err)} }
 	file, err := contextFile(values["NATS_CONTEXT"], environ)
@@ -120,8 +121,7 @@ func (s *Projector) useContext(values, environ map[string]string) (problems []er
 	return problems
 }
 
-// takeWho takes who the projector is, by one of the ways, of which a context has
-// one.
+// takeWho takes the way to authenticate, of which a context has one.
 func (s *Projector) takeWho(c natsContext, environ map[string]string, take func(string, error)) {
 	ways := 0
 	for _, way := range []string{c.User, c.Creds, c.NKey, c.Token} {
@@ -171,7 +171,7 @@ func (s *Projector) takeCertificate(c natsContext, environ map[string]string, ta
 	}
 }
 
-// errElsewhere is for what the `nats` program fetches from somewhere.
+// errElsewhere refuses a value that the `nats` program would fetch from somewhere.
 var errElsewhere = errors.New("is to be fetched from elsewhere, which the projector does not do: it has to be in the context, or a file")
 
 func elsewhere(value string) bool {
@@ -186,7 +186,7 @@ func literal(value string) (Password, error) {
 	return parsePassword(value)
 }
 
-// contextPath is a file that a context names; look says what is wrong with it.
+// contextPath returns a file that a context names. look checks its contents.
 func contextPath(value string, environ map[string]string, look func(File) error) (File, error) {
 	if elsewhere(value) {
 		return "", errElsewhere

@@ -43,9 +43,9 @@ func TestAPIDefaultsFollowFromSupabaseURL(t *testing.T) {
 	}
 }
 
-// TestKeysFollowFromTheIssuer: what people copy for SUPABASE_URL names one issuer,
-// and a project with a secret has a key set beside it, unless only JWT_ISSUER
-// says who issues tokens.
+// TestKeysFollowFromTheIssuer: all forms of SUPABASE_URL that people copy name the
+// same issuer, and a project with a secret also has a key set, unless only JWT_ISSUER
+// names its issuer.
 func TestKeysFollowFromTheIssuer(t *testing.T) {
 	secret := "JWT_SECRET=" + strings.Repeat("s", 32)
 	for _, test := range []struct {
@@ -101,8 +101,8 @@ func TestProjectorDefaultsAndSizes(t *testing.T) {
 	}
 }
 
-// TestFlagsCountWhicheverSetWasParsed: a set of flags may be parsed as part of
-// another one, as that of a command is with those of the command above it.
+// TestFlagsCountWhicheverSetWasParsed: flags count even if they were parsed as part
+// of another set, as those of a command are.
 func TestFlagsCountWhicheverSetWasParsed(t *testing.T) {
 	above, command := pflag.NewFlagSet("program", pflag.ContinueOnError), pflag.NewFlagSet("command", pflag.ContinueOnError)
 	AddFlags(above, ForProjector)
@@ -142,7 +142,8 @@ func TestDevstackMayHaveADatabase(t *testing.T) {
 	}
 }
 
-// TestDevstackJudgesWhatItsProgramsInherit, but not what it gives them itself.
+// TestDevstackJudgesWhatItsProgramsInherit, except the settings that it gives them
+// itself.
 func TestDevstackJudgesWhatItsProgramsInherit(t *testing.T) {
 	flags := flagSet(t, ForDevstack)
 	given := []string{db, "NATS_CREDS=", "LOG_FORMAT=text"}
@@ -159,9 +160,9 @@ func TestDevstackJudgesWhatItsProgramsInherit(t *testing.T) {
 	}
 }
 
-// TestAnEmptyFlagIsRefused, of every setting, and whatever the environment says:
-// it is a variable of a shell that was not set, and goes neither to what the
-// environment names nor to the default.
+// TestAnEmptyFlagIsRefused, of every setting and whatever the environment says: it
+// usually comes from a shell variable that is not set, and means neither the
+// environment's value nor the default.
 func TestAnEmptyFlagIsRefused(t *testing.T) {
 	loads := map[Program]func(*pflag.FlagSet, []string) error{
 		ForAPI:       func(f *pflag.FlagSet, e []string) error { _, err := LoadAPI(f, e); return err },
@@ -190,7 +191,7 @@ func TestAnEmptyFlagIsRefused(t *testing.T) {
 	}
 }
 
-// TestStreamAloneNeedsNoDatabase, nor what PostgreSQL's own variables say of one.
+// TestStreamAloneNeedsNoDatabase, and libpq's own variables do not matter to it.
 func TestStreamAloneNeedsNoDatabase(t *testing.T) {
 	t.Setenv("PGPORT", "abc")
 	t.Setenv("PGSERVICE", "nope")
@@ -324,7 +325,7 @@ func TestEverySettingIsDocumentedWithItsDefault(t *testing.T) {
 		for f := range s.Fields() {
 			name, option, _ := strings.Cut(f.Tag.Get("env"), ",")
 			if name == "" {
-				continue // no setting: what a context of NATS says
+				continue // no setting: only a context of NATS sets it
 			}
 			value := f.Tag.Get("envDefault")
 			if option == "required" {
