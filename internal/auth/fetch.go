@@ -12,13 +12,15 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// refresh replaces the keys by those that are published now. After an error
-// the keys are as before; a set without a usable key is an error, unless there
-// is a secret and was no key before.
+// refresh replaces the keys by those that the issuer publishes now. After an error
+// the keys are unchanged. A key set without a usable key is an error, except for a
+// project with a secret that has had no keys yet.
 func (p *jwks) refresh(ctx context.Context) error {
 	set, err := p.fetch(ctx)
 	if errors.Is(err, errNoKeys) && p.beside && !p.have.Load() {
-		set, err = nil, nil // a project that has not begun to migrate: whatever is no HS256 is by a key that is unknown
+		// The project has not begun to migrate. A token of any other algorithm than HS256
+		// then names an unknown key.
+		set, err = nil, nil
 	}
 	if err != nil {
 		return err
@@ -32,7 +34,9 @@ func (p *jwks) refresh(ctx context.Context) error {
 	}
 	for _, old := range before {
 		if !contains(set, old) {
-			p.withdrawn.Add(1) // after the replacement: nothing that is remembered from here on was verified by it
+			// after the replacement, so that nothing cached from here on was verified by the
+			// withdrawn key
+			p.withdrawn.Add(1)
 			p.log.Info("a key was withdrawn by the issuer", "kid", old.Marshal().KID)
 			break
 		}
@@ -78,8 +82,8 @@ func (p *jwks) fetch(ctx context.Context) ([]jwkset.JWK, error) {
 
 var errNoKeys = errors.New("the key set has no key that signs tokens (a project with a shared secret? then set JWT_SECRET)")
 
-// usable parses a JWK set and leaves out what signs no tokens here: keys of
-// other kinds, for encryption, or that do not parse.
+// usable parses a JWK set and leaves out the keys that cannot sign tokens here: keys
+// of other types, for encryption, or malformed.
 func usable(body []byte) ([]jwkset.JWK, error) {
 	var published struct{ Keys []json.RawMessage }
 	if err := json.Unmarshal(body, &published); err != nil {
@@ -91,7 +95,7 @@ func usable(body []byte) ([]jwkset.JWK, error) {
 		if err := json.Unmarshal(raw, &m); err != nil || m.USE != "" && m.USE != jwkset.UseSig {
 			continue
 		}
-		m.X5C, m.X5T, m.X5TS256, m.X5U = nil, "", "", "" // certificates are not judged
+		m.X5C, m.X5T, m.X5TS256, m.X5U = nil, "", "", "" // certificates are not checked
 		k, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 		if err != nil || !signsAny(k.Key()) {
 			continue
