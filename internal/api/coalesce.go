@@ -28,7 +28,7 @@ const (
 	// The size of net/http's write buffer: a write of exactly this size is followed by
 	// another, or by the end of the answer.
 	fullBuffer = 4 << 10
-	mostHeld   = 60 << 10 // the most that is held back
+	maxPending = 60 << 10 // the most that is held back
 	// The size of net/http's read buffer: a shorter read means that it still holds
 	// unparsed bytes.
 	readBuffer = 4 << 10
@@ -37,7 +37,7 @@ const (
 // coalescingConn is a connection of [Listen].
 type coalescingConn struct {
 	net.Conn
-	of           *listener
+	listener     *listener
 	writeTimeout time.Duration
 
 	// answered belongs to the goroutine that reads: an answer has ended, and nothing
@@ -47,9 +47,9 @@ type coalescingConn struct {
 	// mu guards the fields below. Write and flush hold it while they write to the
 	// client, at the client's pace: up to writeTimeout, and a quarter more, for each
 	// piece that the client accepts. So Close does not wait for it.
-	mu    sync.Mutex
-	held  []byte    // a full buffer, or several, that wait for what follows
-	until time.Time // the write deadline that is set on Conn
+	mu       sync.Mutex
+	pending  []byte    // a full buffer, or several, that wait for what follows
+	deadline time.Time // the write deadline that is set on Conn
 }
 
 // Write sends p after what is held back, or holds p back if it is a full buffer. The
@@ -57,45 +57,45 @@ type coalescingConn struct {
 func (c *coalescingConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(p) == fullBuffer && len(c.held) < mostHeld {
-		c.held = append(c.held, p...)
+	if len(p) == fullBuffer && len(c.pending) < maxPending {
+		c.pending = append(c.pending, p...)
 		return len(p), nil
 	}
-	whole := len(p)
+	size := len(p)
 	if bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {
 		p = rewriteParseError(p)
 	}
-	before := len(c.held)
-	both := [...][]byte{c.held, p}
-	parts := net.Buffers(both[:])
-	if before == 0 {
+	pending := len(c.pending)
+	buffers := [...][]byte{c.pending, p}
+	parts := net.Buffers(buffers[:])
+	if pending == 0 {
 		parts = parts[1:]
 	}
-	n, err := c.push(parts)
-	c.forget()
+	n, err := c.writeOut(parts)
+	c.discard()
 	if err == nil {
-		return whole, nil
+		return size, nil
 	}
-	return min(whole, max(0, int(n)-before)), err
+	return min(size, max(0, int(n)-pending)), err
 }
 
-// push writes to the client, however slowly it reads. It fails once the client has
+// writeOut writes to the client, however slowly it reads. It fails once the client has
 // accepted nothing for writeTimeout, or up to a quarter more. A deadline left over
 // from an earlier answer only makes it check sooner. c.mu is locked.
-func (c *coalescingConn) push(parts net.Buffers) (n int64, err error) {
-	took := time.Now()
-	for now := took; ; now = time.Now() {
-		if c.until.Sub(now) < c.writeTimeout/8 {
-			c.until = now.Add(c.writeTimeout / 4)
-			if err := c.SetWriteDeadline(c.until); err != nil {
+func (c *coalescingConn) writeOut(parts net.Buffers) (n int64, err error) {
+	lastProgress := time.Now()
+	for now := lastProgress; ; now = time.Now() {
+		if c.deadline.Sub(now) < c.writeTimeout/8 {
+			c.deadline = now.Add(c.writeTimeout / 4)
+			if err := c.SetWriteDeadline(c.deadline); err != nil {
 				return n, err
 			}
 		}
-		some, err := writeTo(c.Conn, &parts)
-		if n += some; some > 0 {
-			took = time.Now()
+		written, err := writeTo(c.Conn, &parts)
+		if n += written; written > 0 {
+			lastProgress = time.Now()
 		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(took) >= c.writeTimeout {
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(lastProgress) >= c.writeTimeout {
 			return n, err
 		}
 	}
@@ -119,19 +119,19 @@ func (c *coalescingConn) flush() error {
 
 // send sends what is held back. c.mu is locked.
 func (c *coalescingConn) send() error {
-	if len(c.held) == 0 {
+	if len(c.pending) == 0 {
 		return nil
 	}
-	_, err := c.push(net.Buffers{c.held})
-	c.forget()
+	_, err := c.writeOut(net.Buffers{c.pending})
+	c.discard()
 	return err
 }
 
-// forget drops what is held back. A large buffer is released, so that idle
+// discard drops what is held back. A large buffer is released, so that idle
 // connections do not keep it. c.mu is locked.
-func (c *coalescingConn) forget() {
-	if c.held = c.held[:0]; cap(c.held) > 2*fullBuffer {
-		c.held = nil
+func (c *coalescingConn) discard() {
+	if c.pending = c.pending[:0]; cap(c.pending) > 2*fullBuffer {
+		c.pending = nil
 	}
 }
 
@@ -141,13 +141,13 @@ const closeFlushTimeout = 100 * time.Millisecond
 // Close sends what is held back and closes the connection. It does not wait for a
 // Write under way, which fails then.
 func (c *coalescingConn) Close() (err error) {
-	defer c.of.ended(c)
+	defer c.listener.ended(c)
 	if c.mu.TryLock() {
-		if len(c.held) > 0 {
+		if len(c.pending) > 0 {
 			if err = c.SetWriteDeadline(time.Now().Add(closeFlushTimeout)); err == nil {
-				_, err = c.Conn.Write(c.held)
+				_, err = c.Conn.Write(c.pending)
 			}
-			c.held = nil
+			c.pending = nil
 		}
 		c.mu.Unlock()
 	}

@@ -136,8 +136,8 @@ type encoders struct {
 	busy chan struct{}
 }
 
-func newEncoders(most int) *encoders {
-	e := &encoders{busy: make(chan struct{}, most)}
+func newEncoders(limit int) *encoders {
+	e := &encoders{busy: make(chan struct{}, limit)}
 	e.pools[gzipped].New = func() any {
 		w, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
 		if err != nil {
@@ -156,10 +156,10 @@ func newEncoders(most int) *encoders {
 	return e
 }
 
-// take takes a slot for an encoder that runs at its client's pace. Where none is free
+// acquire takes a slot for an encoder that runs at its client's pace. Where none is free
 // it reports false if the document may be sent uncompressed (plain). Otherwise it
 // waits for up to encoderTimeout, after which the error is problemBusy.
-func (e *encoders) take(ctx context.Context, plain bool) (taken bool, err error) {
+func (e *encoders) acquire(ctx context.Context, plain bool) (acquired bool, err error) {
 	select {
 	case e.busy <- struct{}{}:
 		return true, nil
@@ -168,12 +168,12 @@ func (e *encoders) take(ctx context.Context, plain bool) (taken bool, err error)
 	if plain {
 		return false, nil
 	}
-	late := time.NewTimer(encoderTimeout)
-	defer late.Stop()
+	timeout := time.NewTimer(encoderTimeout)
+	defer timeout.Stop()
 	select {
 	case e.busy <- struct{}{}:
 		return true, nil
-	case <-late.C:
+	case <-timeout.C:
 		return false, problemBusy
 	case <-ctx.Done():
 		return false, ctx.Err()

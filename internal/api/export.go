@@ -151,7 +151,7 @@ func (e *exportHandler) send(w http.ResponseWriter, r *http.Request, doc *export
 	c := p.coding
 	compressing := c != identity && doc.Size() > codedWhole && r.Method != http.MethodHead
 	if compressing {
-		free, err := e.encoders.take(r.Context(), p.codings.plain)
+		free, err := e.encoders.acquire(r.Context(), p.codings.plain)
 		if err != nil {
 			return err
 		}

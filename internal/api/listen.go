@@ -42,7 +42,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &coalescingConn{Conn: raw, of: l, writeTimeout: l.writeTimeout}
+	conn := &coalescingConn{Conn: raw, listener: l, writeTimeout: l.writeTimeout}
 	for {
 		admitted, evicted := l.admit(conn)
 		if evicted != nil {
@@ -112,9 +112,9 @@ func (c *coalescingConn) Read(p []byte) (int, error) {
 		}
 		return c.Conn.Read(p)
 	}
-	c.of.markIdle(c)
+	c.listener.markIdle(c)
 	n, err := c.Conn.Read(p)
-	if !c.of.markActive(c) {
+	if !c.listener.markActive(c) {
 		return 0, net.ErrClosed
 	}
 	if n > 0 && err == nil {

@@ -19,9 +19,9 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// through opens a pool to the same database over a proxy that can disturb the
+// throughProxy opens a pool to the same database over a proxy that can disturb the
 // network.
-func through(t *testing.T, pool *pgxpool.Pool) (*tcpproxy.Proxy, *pgxpool.Pool) {
+func throughProxy(t *testing.T, pool *pgxpool.Pool) (*tcpproxy.Proxy, *pgxpool.Pool) {
 	t.Helper()
 	u, err := url.Parse(pool.Config().ConnString())
 	if err != nil {
@@ -47,7 +47,7 @@ func TestLostNetworkToTheDatabase(t *testing.T) {
 	if _, err := direct.Exec(t.Context(), `UPDATE export.checkpoints SET position = 77`); err != nil {
 		t.Fatal(err)
 	}
-	network, pool := through(t, direct)
+	network, pool := throughProxy(t, direct)
 	waits := export.NewWaiter(pool, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

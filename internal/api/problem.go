@@ -157,7 +157,7 @@ func write(w http.ResponseWriter, p *problem) {
 	if err != nil { // cannot happen: it consists of texts and numbers
 		body = []byte("{}")
 	}
-	if answer, ours := w.(*response); ours {
+	if answer, ok := w.(*response); ok {
 		answer.reason = p.reason
 	}
 	h := w.Header()

@@ -146,7 +146,7 @@ func TestSlowReadersHoldNothingOfTheDatabase(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool))
 	for range 24 {
-		stalled(t, a, bearer(t, parked))
+		stopReading(t, a, bearer(t, parked))
 	}
 	testrun.Eventually(t, "the database is done with them", func() bool { return pool.Stat().AcquiredConns() == 0 })
 	if n := snapshots(t, pool); n != 0 {

@@ -27,7 +27,7 @@ func newPart(r *http.Request) *representation {
 	if ranges := r.Header["Range"]; len(ranges) == 1 && !p.head { // Range is defined for GET alone (RFC 9110 §14.2)
 		p.span = parseRange(ranges[0])
 	}
-	if fields := r.Header["If-Range"]; p.span.there && len(fields) > 0 {
+	if fields := r.Header["If-Range"]; p.span.present && len(fields) > 0 {
 		condition := strings.Join(fields, ", ")
 		p.condition = &condition
 	}
@@ -37,7 +37,7 @@ func newPart(r *http.Request) *representation {
 // choice returns the function by which the read model asks for the range; nil stands
 // for the whole document.
 func (p *representation) choice() export.RangeFunc {
-	if !p.head && !p.span.there && p.codings.any {
+	if !p.head && !p.span.present && p.codings.any {
 		return nil
 	}
 	return func(m *export.Meta, size int64) (from, to int64) {
@@ -54,7 +54,7 @@ func (p *representation) decide(m *export.Meta, size int64) {
 	switch {
 	case !p.codings.any, p.head && (p.coding == identity || size > codedWhole):
 		p.to = 0
-	case p.coding != identity || !p.span.there:
+	case p.coding != identity || !p.span.present:
 	case p.condition != nil && *p.condition != m.ETag(): // an empty value, a weak tag and a date never match
 	default:
 		if p.from, p.to, p.partial = p.span.in(size); !p.partial {
@@ -66,7 +66,7 @@ func (p *representation) decide(m *export.Meta, size int64) {
 // span is one byte range (RFC 9110 §14.1.2): from first to last, or, if first is -1,
 // the last that many bytes.
 type span struct {
-	there       bool
+	present     bool
 	first, last int64
 }
 

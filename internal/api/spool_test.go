@@ -287,7 +287,7 @@ func TestPausedDownload(t *testing.T) {
 // document is read, its clients see it broken off, or, before the first byte, a 503.
 func TestLostDatabaseNeverLooksWhole(t *testing.T) {
 	direct := database(t)
-	network, pool := through(t, direct)
+	network, pool := throughProxy(t, direct)
 	a := start(t, export.NewReader(pool))
 	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)); got.status != 200 {
 		t.Fatal(got.status)
@@ -335,7 +335,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND que
 // reached and the account has not changed.
 func TestDocumentGoesOnOverALostConnection(t *testing.T) {
 	direct := database(t)
-	network, pool := through(t, direct)
+	network, pool := throughProxy(t, direct)
 	whole := start(t, export.NewReader(pool)).ask(t, "GET", exportPath, "Authorization", bearer(t, parked))
 	if whole.status != 200 {
 		t.Fatal(whole.status)
@@ -370,7 +370,7 @@ func TestDocumentGoesOnOverALostConnection(t *testing.T) {
 // same position and with the same length, the document under way is broken off.
 func TestMendedRowIsNotMixedIn(t *testing.T) {
 	direct := database(t)
-	network, pool := through(t, direct)
+	network, pool := throughProxy(t, direct)
 	a := start(t, export.NewReader(pool))
 	network.Set(tcpproxy.Shape{BytesPerSecond: 300_000})
 	resp := a.begin(t, parked)

@@ -107,7 +107,7 @@ func New(c Config, log *slog.Logger) (*Verifier, error) {
 		}
 		v.keys = k
 		if c.Secret != "" {
-			k.beside = true
+			k.hasSecret = true
 			v.keys = secretAndJWKS{k, secret(c.Secret)}
 		}
 	}

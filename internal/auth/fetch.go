@@ -17,7 +17,7 @@ import (
 // project with a secret that has had no keys yet.
 func (p *jwks) refresh(ctx context.Context) error {
 	set, err := p.fetch(ctx)
-	if errors.Is(err, errNoKeys) && p.beside && !p.have.Load() {
+	if errors.Is(err, errNoKeys) && p.hasSecret && !p.fetched.Load() {
 		// The project has not begun to migrate. A token of any other algorithm than HS256
 		// then names an unknown key.
 		set, err = nil, nil
@@ -41,7 +41,7 @@ func (p *jwks) refresh(ctx context.Context) error {
 			break
 		}
 	}
-	if !p.have.Swap(true) {
+	if !p.fetched.Swap(true) {
 		p.log.Info("fetched the issuer's keys", "url", p.url, "keys", len(set))
 	}
 	return nil

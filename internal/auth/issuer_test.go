@@ -57,7 +57,7 @@ func newIssuer(t *testing.T) *issuer {
 	return i
 }
 
-func (i *issuer) answers(f func(w http.ResponseWriter)) {
+func (i *issuer) answerWith(f func(w http.ResponseWriter)) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.answer = f
@@ -78,7 +78,7 @@ func (i *issuer) publishes(t *testing.T, keys ...signer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.answers(func(w http.ResponseWriter) { _, _ = w.Write(body) })
+	i.answerWith(func(w http.ResponseWriter) { _, _ = w.Write(body) })
 }
 
 type signer struct {

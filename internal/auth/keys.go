@@ -77,17 +77,17 @@ const (
 // it gives up its keys when the issuer publishes an empty set.
 type jwks struct {
 	// Set by newJWKS and New.
-	url     string
-	client  *http.Client
-	log     *slog.Logger
-	beside  bool // a secret is set too: the issuer need not publish keys yet, nor be reachable
-	lookup  keyfunc.Keyfunc
-	limiter *rate.Limiter // of fetches for unknown keys
+	url       string
+	client    *http.Client
+	log       *slog.Logger
+	hasSecret bool // a secret is set too: the issuer need not publish keys yet, nor be reachable
+	lookup    keyfunc.Keyfunc
+	limiter   *rate.Limiter // of fetches for unknown keys
 
 	// Written by run, and read by every request.
 	jwkset.Storage // the keys fetched last; has a lock of its own
 	withdrawn      atomic.Uint64
-	have           atomic.Bool // keys were fetched
+	fetched        atomic.Bool // keys were fetched
 
 	complained bool // belongs to run
 
@@ -116,7 +116,7 @@ func (p *jwks) epoch() uint64 { return p.withdrawn.Load() }
 func (*jwks) methods() []string { return []string{"ES256", "ES512", "EdDSA", "RS256", "RS512"} }
 
 func (p *jwks) ready() error {
-	if !p.have.Load() {
+	if !p.fetched.Load() {
 		return fmt.Errorf("no keys fetched yet from %s", p.url)
 	}
 	return nil
@@ -125,7 +125,7 @@ func (p *jwks) ready() error {
 // find returns the key or keys that may have signed the token. Each fits the token's
 // algorithm, so a token cannot choose how its key is used.
 func (p *jwks) find(ctx context.Context, token *jwt.Token) (any, error) {
-	if !p.have.Load() {
+	if !p.fetched.Load() {
 		return nil, ErrKeysUnavailable
 	}
 	found, err := p.lookup.KeyfuncCtx(ctx)(token)
@@ -163,7 +163,7 @@ func (p *jwks) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
 	if !errors.Is(err, jwkset.ErrKeyNotFound) {
 		return k, err
 	}
-	fetched := p.ask()
+	fetched := p.requestFetch()
 	if fetched == nil {
 		return k, err
 	}
@@ -176,9 +176,9 @@ func (p *jwks) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
 	return p.Storage.KeyRead(context.WithoutCancel(ctx), id)
 }
 
-// ask requests a fetch and returns a channel that is closed after it; nil if the last
+// requestFetch requests a fetch and returns a channel that is closed after it; nil if the last
 // request was less than 30 seconds ago.
-func (p *jwks) ask() <-chan struct{} {
+func (p *jwks) requestFetch() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.pending == nil {
@@ -191,41 +191,41 @@ func (p *jwks) ask() <-chan struct{} {
 	return p.pending
 }
 
-func (p *jwks) answered() {
+func (p *jwks) finishFetch() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.pending)
 	p.pending = nil
 }
 
-// complain logs that keys could not be fetched. With a secret, which may be all that
+// logFailure logs that keys could not be fetched. With a secret, which may be all that
 // the project needs, it warns only once until a fetch succeeds.
-func (p *jwks) complain(err error, wait time.Duration) {
+func (p *jwks) logFailure(err error, wait time.Duration) {
 	level := slog.LevelWarn
-	if p.beside {
+	if p.hasSecret {
 		if p.complained {
 			level = slog.LevelDebug
 		}
 		p.complained = true
 	}
-	p.log.Log(context.Background(), level, "cannot fetch the issuer's keys", "url", p.url, "error", err, "have_keys", p.have.Load(),
-		"have_secret", p.beside, "retry_in", wait.Round(time.Millisecond).String())
+	p.log.Log(context.Background(), level, "cannot fetch the issuer's keys", "url", p.url, "error", err, "have_keys", p.fetched.Load(),
+		"have_secret", p.hasSecret, "retry_in", wait.Round(time.Millisecond).String())
 }
 
 func (p *jwks) run(ctx context.Context) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = firstRetry, lastRetry
-	for asked := false; ; {
+	for requested := false; ; {
 		wait := refreshEvery
 		if err := p.refresh(ctx); err == nil {
 			retry.Reset()
 			p.complained = false
 		} else if ctx.Err() == nil {
 			wait = retry.NextBackOff()
-			p.complain(err, wait)
+			p.logFailure(err, wait)
 		}
-		if asked {
-			p.answered()
+		if requested {
+			p.finishFetch()
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -233,10 +233,10 @@ func (p *jwks) run(ctx context.Context) error {
 			timer.Stop()
 			return nil
 		case <-timer.C:
-			asked = false
+			requested = false
 		case <-p.wake:
 			timer.Stop()
-			asked = true
+			requested = true
 		}
 	}
 }

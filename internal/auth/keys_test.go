@@ -62,7 +62,7 @@ func TestRSAKeyPublishedWithoutAlgorithm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.answers(func(w http.ResponseWriter) {
+	i.answerWith(func(w http.ResponseWriter) {
 		_, _ = io.WriteString(w, strings.Replace(string(body), `"alg":"RS256",`, "", 1))
 	})
 	v := start(t, Config{JWKSURL: i.URL})
@@ -131,7 +131,7 @@ func TestSlowIssuerKeepsNobodyElseWaiting(t *testing.T) {
 	v := start(t, Config{JWKSURL: i.URL})
 	testrun.Eventually(t, "ready", v.Ready)
 	asked, release := make(chan struct{}), make(chan struct{})
-	i.answers(func(w http.ResponseWriter) { close(asked); <-release })
+	i.answerWith(func(w http.ResponseWriter) { close(asked); <-release })
 	done := make(chan error, 1)
 	go func() {
 		_, err := v.Verify(t.Context(), es256(t, "stranger").sign(t, iss, nil))
@@ -153,7 +153,7 @@ func TestSlowIssuerKeepsNobodyElseWaiting(t *testing.T) {
 func TestIssuerAwayAtStart(t *testing.T) {
 	k := es256(t, "k")
 	i := newIssuer(t)
-	i.answers(func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) })
+	i.answerWith(func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) })
 	v := start(t, Config{JWKSURL: i.URL})
 	<-i.fetches
 	if v.Ready() || v.Check(t.Context()) == nil {
@@ -189,7 +189,7 @@ func TestKeysStayWhenTheIssuerAnswersRubbish(t *testing.T) {
 		"a broken key": `{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`,
 		"huge":         `{"keys":[` + strings.Repeat(" ", maxKeySetBytes) + `]}`,
 	} {
-		i.answers(func(w http.ResponseWriter) { _, _ = io.WriteString(w, body) })
+		i.answerWith(func(w http.ResponseWriter) { _, _ = io.WriteString(w, body) })
 		if err := v.keys.(*jwks).refresh(t.Context()); err == nil {
 			t.Errorf("%s: taken for keys", name)
 		}

@@ -31,7 +31,7 @@ func TestProjectThatMigrates(t *testing.T) {
 	if !v.Ready() || v.Check(t.Context()) != nil {
 		t.Error("with a secret it is ready at once")
 	}
-	testrun.Eventually(t, "the key set is there", v.keys.(secretAndJWKS).have.Load)
+	testrun.Eventually(t, "the key set is there", v.keys.(secretAndJWKS).fetched.Load)
 	shared := func(kid string, m jwt.SigningMethod) string {
 		return signer{kid, m, []byte(sharedSecret)}.sign(t, iss, nil)
 	}
@@ -104,7 +104,7 @@ func spellings(t *testing.T, k signer) [][]byte {
 func TestSecretNeedsNoKeySet(t *testing.T) {
 	ec := es256(t, "ec")
 	i := newIssuer(t)
-	i.answers(func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) })
+	i.answerWith(func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) })
 	var log bytes.Buffer
 	v, err := New(Config{Issuer: iss, Audience: "authenticated", JWKSURL: i.URL, Secret: sharedSecret}, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
@@ -128,8 +128,8 @@ func TestSecretNeedsNoKeySet(t *testing.T) {
 	expect("of the secret", hs.sign(t, iss, nil), "ok")
 	expect("of the key set", ec.sign(t, iss, nil), "keys_unavailable")
 
-	i.answers(func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"keys":[]}`) })
-	testrun.Eventually(t, "it is known that there are none", v.keys.(secretAndJWKS).have.Load)
+	i.answerWith(func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"keys":[]}`) })
+	testrun.Eventually(t, "it is known that there are none", v.keys.(secretAndJWKS).fetched.Load)
 	expect("of the secret", hs.sign(t, iss, nil), "ok")
 	expect("of a key set without keys, no kid", ec.bare(t, iss), "bad_signature")
 	i.publishes(t, ec)

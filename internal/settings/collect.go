@@ -37,7 +37,7 @@ func collect(flags *pflag.FlagSet, environ []string, program Program) (values ma
 		name, value, _ := strings.Cut(e, "=")
 		if _, ok := find(program, name); ok {
 			delete(values, name)
-			if !blank(value) {
+			if !isBlank(value) {
 				values[name] = value
 			}
 		}
@@ -48,7 +48,7 @@ func collect(flags *pflag.FlagSet, environ []string, program Program) (values ma
 		if !ok || !f.Changed {
 			return
 		}
-		if blank(f.Value.String()) {
+		if isBlank(f.Value.String()) {
 			problems = append(problems, fmt.Errorf("--%s is empty: leave it out, or give %s", f.Name, d.Right))
 			return
 		}
@@ -57,10 +57,10 @@ func collect(flags *pflag.FlagSet, environ []string, program Program) (values ma
 	return values, problems
 }
 
-// blank reports whether a value is empty or white space. For PostgreSQL's driver
+// isBlank reports whether a value is empty or white space. For PostgreSQL's driver
 // white space is a valid connection string that names the database of libpq's own
 // variables.
-func blank(value string) bool { return strings.TrimSpace(value) == "" }
+func isBlank(value string) bool { return strings.TrimSpace(value) == "" }
 
 // parse fills target and returns a problem for each setting that is invalid, or that
 // is required, missing and not in optional.
@@ -110,7 +110,7 @@ func problem(program Program, name string, values map[string]string, cause error
 	case !d.Secret || strings.HasSuffix(name, "_URL"):
 		shown = secret.QuoteURL(value)
 	}
-	if cause != nil && !errors.Is(cause, errNotRight) {
+	if cause != nil && !errors.Is(cause, errInvalid) {
 		return fmt.Errorf("%s is %s, and %w: it has to be %s", name, shown, cause, d.Right)
 	}
 	return fmt.Errorf("%s is %s: it has to be %s", name, shown, d.Right)

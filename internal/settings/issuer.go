@@ -9,13 +9,13 @@ import (
 	"accountexport/internal/secret"
 )
 
-// settleIssuer derives from SUPABASE_URL what is not set.
-func (s *API) settleIssuer(values map[string]string) (problems []error) {
-	if err := supabaseOwn(s.SupabaseURL); err != nil {
+// deriveIssuer derives from SUPABASE_URL what is not set.
+func (s *API) deriveIssuer(values map[string]string) (problems []error) {
+	if err := checkProjectURL(s.SupabaseURL); err != nil {
 		problems = append(problems, err)
 	}
 	if s.Issuer == "" && s.SupabaseURL != "" {
-		s.Issuer = below(s.SupabaseURL, authPath)
+		s.Issuer = urlBelow(s.SupabaseURL, authPath)
 	}
 	switch {
 	case values["SUPABASE_URL"] == "" && values["JWT_ISSUER"] == "":
@@ -32,7 +32,7 @@ func (s *API) settleIssuer(values map[string]string) (problems []error) {
 	// key set is used too. Only if JWT_ISSUER alone names the issuer, and there is a
 	// secret, is no key set assumed.
 	if s.JWKSURL == "" && s.Issuer != "" && (values["JWT_SECRET"] == "" || s.SupabaseURL != "") {
-		s.JWKSURL = below(s.Issuer, "/.well-known/jwks.json")
+		s.JWKSURL = urlBelow(s.Issuer, "/.well-known/jwks.json")
 	}
 	return problems
 }
@@ -40,9 +40,9 @@ func (s *API) settleIssuer(values map[string]string) (problems []error) {
 // authPath is the path of a project's issuer.
 const authPath = "/auth/v1"
 
-// below returns an address below the project or issuer u. If u is a project's issuer
+// urlBelow returns an address below the project or issuer u. If u is a project's issuer
 // already, which people often copy, the issuer's path is not added again.
-func below(u HTTPURL, path string) HTTPURL {
+func urlBelow(u HTTPURL, path string) HTTPURL {
 	base := strings.TrimRight(string(u), "/")
 	if path == authPath {
 		base = strings.TrimRight(strings.TrimSuffix(base, authPath), "/")
@@ -50,9 +50,9 @@ func below(u HTTPURL, path string) HTTPURL {
 	return HTTPURL(base + path)
 }
 
-// supabaseOwn refuses an address of another service of the project, or of its page in
+// checkProjectURL refuses an address of another service of the project, or of its page in
 // the dashboard.
-func supabaseOwn(u HTTPURL) error {
+func checkProjectURL(u HTTPURL) error {
 	own, err := url.Parse(string(u))
 	if err != nil || u == "" {
 		return nil // invalid, which was reported

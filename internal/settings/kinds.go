@@ -102,4 +102,4 @@ func kind[T any](parse func(string) (T, error)) env.ParserFunc {
 	return func(v string) (any, error) { return parse(v) }
 }
 
-var errNotRight = errors.New("not right")
+var errInvalid = errors.New("not right")

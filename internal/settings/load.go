@@ -32,8 +32,8 @@ func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
 func loadAPI(flags *pflag.FlagSet, environ []string) (s API, problems []error) {
 	values, problems := collect(flags, environ, ForAPI)
 	problems = append(problems, parse(&s, values, ForAPI)...)
-	problems = append(problems, s.settleIssuer(values)...)
-	problems = append(problems, s.settleMemory(values)...)
+	problems = append(problems, s.deriveIssuer(values)...)
+	problems = append(problems, s.deriveMemory(values)...)
 	for i, c := range s.OAuthClients {
 		s.OAuthClients[i] = strings.TrimSpace(c)
 		if s.OAuthClients[i] == "" {
@@ -87,8 +87,8 @@ func LoadProjector(flags *pflag.FlagSet, environ []string) (Projector, error) {
 func loadProjector(flags *pflag.FlagSet, environ []string, optional ...string) (s Projector, problems []error) {
 	values, problems := collect(flags, environ, ForProjector)
 	problems = append(problems, parse(&s, values, ForProjector, optional...)...)
-	problems = append(problems, s.settleMemory(values)...)
-	problems = append(problems, s.settleNATS(values, variables(environ))...)
+	problems = append(problems, s.deriveMemory(values)...)
+	problems = append(problems, s.deriveNATS(values, variables(environ))...)
 	return s, problems
 }
 

@@ -5,22 +5,22 @@ import "fmt"
 // What the API's memory is used for: a connection, with what is being sent on it,
 // takes about 32 KiB, and a quarter is the program's own.
 const (
-	leastAPIMemory  = 64 << 20
-	mostConnections = 10_000
+	minAPIMemory    = 64 << 20
+	maxConnections  = 10_000
 	connectionBytes = 32 << 10
 )
 
-// settleMemory derives the number of connections from API_MEMORY_LIMIT, half of which
+// deriveMemory derives the number of connections from API_MEMORY_LIMIT, half of which
 // they may take unless MAX_CONNECTIONS is set.
-func (s *API) settleMemory(values map[string]string) []error {
+func (s *API) deriveMemory(values map[string]string) []error {
 	if s.MemoryLimit == 0 {
 		return nil // invalid, which was reported
 	}
-	if s.MemoryLimit < leastAPIMemory {
+	if s.MemoryLimit < minAPIMemory {
 		return []error{problem(ForAPI, "API_MEMORY_LIMIT", values, nil)}
 	}
 	if s.MaxConnections == 0 && values["MAX_CONNECTIONS"] == "" {
-		s.MaxConnections = PositiveCount(min(mostConnections, s.MemoryLimit/2/connectionBytes))
+		s.MaxConnections = PositiveCount(min(maxConnections, s.MemoryLimit/2/connectionBytes))
 	}
 	if most := s.MemoryLimit * 5 / 8 / connectionBytes; Bytes(s.MaxConnections) > most {
 		return []error{fmt.Errorf("API_MEMORY_LIMIT is %d bytes, too little for MAX_CONNECTIONS, %d: it has room for %d; "+
@@ -35,17 +35,17 @@ func (s *API) SpoolMemory() int64 {
 	return int64(s.MemoryLimit)*3/4 - int64(s.MaxConnections)*connectionBytes
 }
 
-// leastMemory is what a projector needs with the smallest bounds.
-const leastMemory = 128 << 20
+// minMemory is what a projector needs with the smallest bounds.
+const minMemory = 128 << 20
 
-// settleMemory derives the bounds for which MEMORY_LIMIT has room. There are two
+// deriveMemory derives the bounds for which MEMORY_LIMIT has room. There are two
 // copies of a batch, one being folded into and one being committed, and a batch is
 // copied when it is written.
-func (s *Projector) settleMemory(values map[string]string) []error {
+func (s *Projector) deriveMemory(values map[string]string) []error {
 	if s.MemoryLimit == 0 {
 		return nil // invalid, which was reported
 	}
-	if s.MemoryLimit < leastMemory {
+	if s.MemoryLimit < minMemory {
 		return []error{problem(ForProjector, "MEMORY_LIMIT", values, nil)}
 	}
 	if s.StateCacheBytes == 0 && values["STATE_CACHE_BYTES"] == "" {

@@ -21,7 +21,7 @@ type (
 
 func parseLine(v string) (Line, error) {
 	if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return Line(v), nil
 }
@@ -40,22 +40,22 @@ var (
 
 func parseJSDomain(v string) (JSDomain, error) {
 	if !domainForm.MatchString(v) {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return JSDomain(v), nil
 }
 
 func parseJSPrefix(v string) (JSPrefix, error) {
 	if !prefixForm.MatchString(v) {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return JSPrefix(strings.TrimSuffix(v, ".")), nil
 }
 
-// settleNATS fills in from NATS_CONTEXT what no setting says, and checks the settings
+// deriveNATS fills in from NATS_CONTEXT what no setting says, and checks the settings
 // against each other and against the files that they name.
-func (s *Projector) settleNATS(values, environ map[string]string) (problems []error) {
-	explicit := whoIs(values)
+func (s *Projector) deriveNATS(values, environ map[string]string) (problems []error) {
+	explicit := identitySettings(values)
 	switch {
 	case len(explicit) > 1:
 		problems = append(problems, fmt.Errorf("%s are set: each says who the projector is to NATS, and only one may; leave out the others",
@@ -81,8 +81,8 @@ func (s *Projector) settleNATS(values, environ map[string]string) (problems []er
 	return problems
 }
 
-// whoIs names the settings that say as whom the projector connects to NATS.
-func whoIs(values map[string]string) (names []string) {
+// identitySettings names the settings that say as whom the projector connects to NATS.
+func identitySettings(values map[string]string) (names []string) {
 	for _, name := range []string{"NATS_CREDS", "NATS_NKEY", "NATS_USER", "NATS_TOKEN"} {
 		if values[name] != "" {
 			names = append(names, name)
@@ -100,19 +100,19 @@ func whoIs(values map[string]string) (names []string) {
 // been reported.
 func (s *Projector) natsFiles(values map[string]string) (problems []error) {
 	for _, f := range []struct {
-		name string
-		path File
-		look func(File) error
-	}{{"NATS_CREDS", s.NATSCreds, lookIntoCreds}, {"NATS_NKEY", s.NATSNKey, lookIntoSeed}, {"NATS_CA", s.NATSCA, lookIntoCA}} {
+		name  string
+		path  File
+		check func(File) error
+	}{{"NATS_CREDS", s.NATSCreds, checkCreds}, {"NATS_NKEY", s.NATSNKey, checkSeed}, {"NATS_CA", s.NATSCA, checkCA}} {
 		if f.path == "" {
 			continue
 		}
-		if err := f.look(f.path); err != nil {
+		if err := f.check(f.path); err != nil {
 			problems = append(problems, problem(ForProjector, f.name, values, err))
 		}
 	}
 	if s.NATSCert != "" && s.NATSKey != "" {
-		if err := lookIntoPair(s.NATSCert, s.NATSKey); err != nil {
+		if err := checkPair(s.NATSCert, s.NATSKey); err != nil {
 			problems = append(problems, fmt.Errorf("NATS_CERT and NATS_KEY cannot be used together: %w: they have to be a certificate and its "+
 				"unencrypted private key, both PEM", err))
 		}
@@ -125,7 +125,7 @@ var (
 	userJWT  = regexp.MustCompile(`(?m)^\s*eyJ[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\s*$`)
 )
 
-func lookIntoCreds(path File) error {
+func checkCreds(path File) error {
 	b, err := os.ReadFile(string(path))
 	switch {
 	case err != nil:
@@ -138,7 +138,7 @@ func lookIntoCreds(path File) error {
 	return nil
 }
 
-func lookIntoSeed(path File) error {
+func checkSeed(path File) error {
 	b, err := os.ReadFile(string(path))
 	switch {
 	case err != nil:
@@ -149,7 +149,7 @@ func lookIntoSeed(path File) error {
 	return nil
 }
 
-func lookIntoCA(path File) error {
+func checkCA(path File) error {
 	b, err := os.ReadFile(string(path))
 	switch {
 	case err != nil:
@@ -160,7 +160,7 @@ func lookIntoCA(path File) error {
 	return nil
 }
 
-func lookIntoPair(cert, key File) error {
+func checkPair(cert, key File) error {
 	_, err := tls.LoadX509KeyPair(string(cert), string(key))
 	return err
 }

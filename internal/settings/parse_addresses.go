@@ -19,10 +19,10 @@ func parseDatabaseURL(v string) (DatabaseURL, error) {
 		if name := wrongParameter(err); name != "" {
 			return "", fmt.Errorf("its %s is not right", name)
 		}
-		return "", besideLibpq() // pgx's error may repeat the password
+		return "", libpqError() // pgx's error may repeat the password
 	}
-	if u, err := url.Parse(v); err == nil && cutShort(u) {
-		return "", errNotRight
+	if u, err := url.Parse(v); err == nil && hostMayBePassword(u) {
+		return "", errInvalid
 	}
 	return DatabaseURL(v), nil
 }
@@ -42,9 +42,9 @@ func wrongParameter(err error) string {
 	return ""
 }
 
-// besideLibpq names the environment variables of PostgreSQL's own programs that are
+// libpqError names the environment variables of PostgreSQL's own programs that are
 // set: the driver takes from them what a connection string leaves out.
-func besideLibpq() error {
+func libpqError() error {
 	var set []string
 	for _, e := range os.Environ() {
 		if name, value, _ := strings.Cut(e, "="); strings.HasPrefix(name, "PG") && value != "" {
@@ -52,7 +52,7 @@ func besideLibpq() error {
 		}
 	}
 	if len(set) == 0 {
-		return errNotRight
+		return errInvalid
 	}
 	slices.Sort(set)
 	return fmt.Errorf("%s, which PostgreSQL's driver reads as well, may be what is wrong", strings.Join(set, " and "))
@@ -61,19 +61,19 @@ func besideLibpq() error {
 func parseAddr(v string) (Addr, error) {
 	host, port, err := net.SplitHostPort(v)
 	if err != nil || strings.ContainsAny(host, "@=/ ") {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return Addr(v), nil
 }
 
 func parseHTTPURL(v string) (HTTPURL, error) {
 	u, err := url.Parse(v)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || cutShort(u) ||
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || hostMayBePassword(u) ||
 		u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return HTTPURL(v), nil
 }
@@ -81,22 +81,22 @@ func parseHTTPURL(v string) (HTTPURL, error) {
 func parseNATSURL(v string) (NATSURL, error) {
 	for server := range strings.SplitSeq(v, ",") {
 		u, err := url.Parse(strings.TrimSpace(server))
-		if err != nil || u.Hostname() == "" || cutShort(u) {
-			return "", errNotRight
+		if err != nil || u.Hostname() == "" || hostMayBePassword(u) {
+			return "", errInvalid
 		}
 		switch u.Scheme {
 		case "nats", "tls", "ws", "wss":
 		default:
-			return "", errNotRight
+			return "", errInvalid
 		}
 	}
 	return NATSURL(v), nil
 }
 
-// cutShort reports whether the end of a URL's host is probably part of its password.
+// hostMayBePassword reports whether the end of a URL's host is probably part of its password.
 // In nats://u:1234/x@h the password contains a slash: the client would connect to u,
 // and errors would show half of the password as a port.
-func cutShort(u *url.URL) bool {
+func hostMayBePassword(u *url.URL) bool {
 	rest := u.EscapedPath() + u.EscapedFragment()
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
 		key, _, _ := strings.Cut(pair, "=")
@@ -123,7 +123,7 @@ func parseFolder(v string) (Folder, error) {
 		return "", errors.New("it is not there")
 	}
 	if !info.IsDir() {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return Folder(v), nil
 }
@@ -131,7 +131,7 @@ func parseFolder(v string) (Folder, error) {
 func parseStreamName(v string) (StreamName, error) {
 	// the last two for connection strings: the name appears in messages
 	if strings.ContainsAny(v, " \t\r\n\f.*>/\\@=") {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return StreamName(v), nil
 }
@@ -140,7 +140,7 @@ func parseOrigin(v string) (Origin, error) {
 	v = strings.TrimSpace(v)
 	u, err := url.Parse(v)
 	if v != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != v || strings.ToLower(v) != v || strings.Contains(v, "*")) {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return Origin(v), nil
 }
@@ -151,11 +151,11 @@ func parseHeaderName(v string) (HeaderName, error) {
 	v = strings.TrimSpace(v)
 	for _, c := range []byte(v) {
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'+-.^_`|~", c) >= 0) {
-			return "", errNotRight
+			return "", errInvalid
 		}
 	}
 	if v == "" {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return HeaderName(v), nil
 }
@@ -168,7 +168,7 @@ func parseNetwork(v string) (Network, error) {
 	}
 	p, err := netip.ParsePrefix(v)
 	if err != nil || p != p.Masked() {
-		return Network{}, errNotRight
+		return Network{}, errInvalid
 	}
 	return Network(p), nil
 }

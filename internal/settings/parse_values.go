@@ -18,7 +18,7 @@ func parseSecret(v string) (Secret, error) {
 
 func parseLogFormat(v string) (LogFormat, error) {
 	if v != "text" && v != "json" {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return LogFormat(v), nil
 }
@@ -34,13 +34,13 @@ func parseLevel(v string) (LogLevel, error) {
 	case "error":
 		return LogLevel(slog.LevelError), nil
 	}
-	return 0, errNotRight
+	return 0, errInvalid
 }
 
 func parseDuration(v string) (time.Duration, error) {
 	d, err := time.ParseDuration(v)
 	if err != nil || d <= 0 {
-		return 0, errNotRight
+		return 0, errInvalid
 	}
 	return d, nil
 }
@@ -48,7 +48,7 @@ func parseDuration(v string) (time.Duration, error) {
 func parseTakeover(v string) (Takeover, error) {
 	d, err := parseDuration(v)
 	if err != nil || d < time.Second || d > 5*time.Minute {
-		return 0, errNotRight
+		return 0, errInvalid
 	}
 	return Takeover(d), nil
 }
@@ -57,12 +57,12 @@ func parseRate(v string) (Rate, error) {
 	perSecond, burst, both := strings.Cut(v, ":")
 	r, err := strconv.ParseFloat(perSecond, 64)
 	if err != nil || !(r >= 0.001 && r <= 1e6) {
-		return Rate{}, errNotRight
+		return Rate{}, errInvalid
 	}
 	n := int(math.Ceil(r))
 	if both {
 		if n, err = strconv.Atoi(burst); err != nil || n < 1 || n > 1e6 {
-			return Rate{}, errNotRight
+			return Rate{}, errInvalid
 		}
 	}
 	return Rate{r, n}, nil
@@ -71,7 +71,7 @@ func parseRate(v string) (Rate, error) {
 func parseCount[T ~int](v string, low, high int) (T, error) {
 	n, err := strconv.Atoi(v)
 	if err != nil || n < low || n > high {
-		return 0, errNotRight
+		return 0, errInvalid
 	}
 	return T(n), nil
 }
@@ -81,7 +81,7 @@ func parseBytes(v string) (Bytes, error) {
 	digits := strings.TrimRight(v, "bkmgi ")
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil {
-		return 0, errNotRight
+		return 0, errInvalid
 	}
 	var unit int64
 	switch strings.TrimSpace(v[len(digits):]) {
@@ -100,10 +100,10 @@ func parseBytes(v string) (Bytes, error) {
 	case "gib":
 		unit = 1 << 30
 	default:
-		return 0, errNotRight
+		return 0, errInvalid
 	}
 	if n > math.MaxInt64/unit || n*unit < 1<<20 {
-		return 0, errNotRight
+		return 0, errInvalid
 	}
 	return Bytes(n * unit), nil
 }

@@ -78,11 +78,11 @@ func TestConnectingSaysWhy(t *testing.T) {
 	}{
 		{"nobody listens", "", "nats://u:hunter2@" + nobody, Config{}, []string{nobody, "nobody listens there", "NATS_URL"}},
 		{"no such host", "", "nats://no-such-host.invalid:4222", Config{}, []string{"no-such-host.invalid", "NATS_URL"}},
-		{"several", "", "nats://" + nobody + ",nats://" + says(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), Config{},
+		{"several", "", "nats://" + nobody + ",nats://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), Config{},
 			[]string{nobody + ": nobody listens there", ": what answers there is no NATS server"}},
-		{"a web server", "", "nats://" + says(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), Config{}, []string{"what answers there is no NATS server", "NATS_URL"}},
-		{"SSH", "", "nats://" + says(t, "SSH-2.0-OpenSSH_9.2p1\r\n"), Config{}, []string{"what answers there is no NATS server"}},
-		{"somebody who waits", "", "nats://" + says(t, ""), Config{}, []string{"accepts connections, and says nothing for 2s", "NATS_URL"}},
+		{"a web server", "", "nats://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), Config{}, []string{"what answers there is no NATS server", "NATS_URL"}},
+		{"SSH", "", "nats://" + serveText(t, "SSH-2.0-OpenSSH_9.2p1\r\n"), Config{}, []string{"what answers there is no NATS server"}},
+		{"somebody who waits", "", "nats://" + serveText(t, ""), Config{}, []string{"accepts connections, and says nothing for 2s", "NATS_URL"}},
 		{"somebody who hangs up", "", "nats://" + hangsUp(t), Config{}, []string{"ends the connection at once"}},
 		{"nobody said who", password, "", Config{}, []string{"it refuses who does not say who it is", "NATS_USER"}},
 		{"wrong password", password, "", Config{User: "u", Password: "hunter2"}, []string{`it refuses user "u" with the password in NATS_PASSWORD`}},
@@ -130,9 +130,9 @@ func TestConnectingSaysWhy(t *testing.T) {
 	}
 }
 
-// says starts a listener that sends the text to each client and then waits, and
+// serveText starts a listener that sends the text to each client and then waits, and
 // returns its address.
-func says(t *testing.T, what string) string {
+func serveText(t *testing.T, what string) string {
 	return accepts(t, func(conn net.Conn) {
 		_, _ = conn.Write([]byte(what))
 		_, _ = conn.Read(make([]byte, 1<<10)) // until the client closes
@@ -175,7 +175,7 @@ func TestRefusedAtOnce(t *testing.T) {
 	waits := make(chan struct{}, 100)
 	done := make(chan error, 1)
 	go func() {
-		c, err := Connect(deadline(t), Config{URL: srv.URL(), User: "u", Password: "mended", Logger: slog.New(&counting{waits: waits})})
+		c, err := Connect(deadline(t), Config{URL: srv.URL(), User: "u", Password: "mended", Logger: slog.New(&waitSignal{waits: waits})})
 		if err == nil {
 			c.Close()
 		}
@@ -197,7 +197,7 @@ func TestLostServerIsSaid(t *testing.T) {
 	t.Parallel()
 	srv := natsserver.ForTestWith(t, `authorization { token: hunter2 }`)
 	lines := make(chan string, 1000)
-	c, err := Connect(deadline(t), Config{URL: strings.Replace(srv.URL(), "nats://", "nats://hunter2@", 1), Logger: slog.New(slog.NewJSONHandler(telling(lines), nil))})
+	c, err := Connect(deadline(t), Config{URL: strings.Replace(srv.URL(), "nats://", "nats://hunter2@", 1), Logger: slog.New(slog.NewJSONHandler(lineChannel(lines), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,23 +223,23 @@ func TestLostServerIsSaid(t *testing.T) {
 	wait("connected to NATS again")
 }
 
-// telling is a writer that sends each line to a channel.
-type telling chan<- string
+// lineChannel is a writer that sends each line to a channel.
+type lineChannel chan<- string
 
-func (w telling) Write(p []byte) (int, error) {
+func (w lineChannel) Write(p []byte) (int, error) {
 	w <- string(p)
 	return len(p), nil
 }
 
-// counting is a log handler that signals each line about waiting.
-type counting struct {
+// waitSignal is a log handler that signals each line about waiting.
+type waitSignal struct {
 	slog.Handler
 	waits chan<- struct{}
 }
 
-func (h *counting) Enabled(context.Context, slog.Level) bool { return true }
+func (h *waitSignal) Enabled(context.Context, slog.Level) bool { return true }
 
-func (h *counting) Handle(_ context.Context, r slog.Record) error {
+func (h *waitSignal) Handle(_ context.Context, r slog.Record) error {
 	if r.Message == "waiting for NATS" {
 		h.waits <- struct{}{}
 	}

@@ -44,7 +44,7 @@ const missingWays = untouched + "Ways out: restore the stream from a backup that
 	"\"After a database was restored\")"
 
 // MissingMessages is the refusal of a stream that has lost n messages which no
-// erasure removed. gone holds their positions, as far as the server reports them.
+// erasure removed. missing holds their positions, as far as the server reports them.
 func MissingMessages(stream string, n uint64, missing engine.Ranges) error {
 	where := "the server does not say at which positions"
 	if len(missing) > 0 {

@@ -46,7 +46,7 @@ func TestLimitsAreTakenFromTheServer(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
-			c := limitedTo(t, tc.server, tc.account)
+			c := clientWithLimits(t, tc.server, tc.account)
 			if tc.stream != nil {
 				cfg := wanted("CONTROL_PLANE")
 				tc.stream(&cfg)
@@ -149,7 +149,7 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
-			c := limitedTo(t, tc.server, tc.account)
+			c := clientWithLimits(t, tc.server, tc.account)
 			if tc.stream != nil {
 				cfg := wanted("CONTROL_PLANE")
 				tc.stream(&cfg)
@@ -193,7 +193,7 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 func TestLimitReachedByPublishing(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
-	c := limitedTo(t, "", "max_file: 2MB")
+	c := clientWithLimits(t, "", "max_file: 2MB")
 	if _, err := c.Provision(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -291,9 +291,9 @@ func TestConsumersSayWhoMadeThem(t *testing.T) {
 	}
 }
 
-// limitedTo returns a client of an account on a server of its own, with these
+// clientWithLimits returns a client of an account on a server of its own, with these
 // JetStream limits for each.
-func limitedTo(t *testing.T, server, account string) *Client {
+func clientWithLimits(t *testing.T, server, account string) *Client {
 	t.Helper()
 	if account == "" {
 		account = "max_streams: -1"

@@ -23,8 +23,8 @@ func TestReadingEndsWhereTheEndIsGone(t *testing.T) {
 	publishNotes(ctx, t, c, 1, 10)
 	remove := func(position uint64) {
 		t.Helper()
-		if gone, err := c.DeleteMessage(ctx, position); err != nil || !gone {
-			t.Fatalf("remove %d: %v, %v", position, gone, err)
+		if deleted, err := c.DeleteMessage(ctx, position); err != nil || !deleted {
+			t.Fatalf("remove %d: %v, %v", position, deleted, err)
 		}
 	}
 	remove(10)
@@ -86,32 +86,32 @@ func TestOneReadingOfAnAccount(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
 	c, _ := provisioned(t)
-	mine := events.Message{Subject: events.AccountSubject(account(7)), Data: []byte("x")}
+	own := events.Message{Subject: events.AccountSubject(account(7)), Data: []byte("x")}
 	publish := func(m events.Message) {
 		t.Helper()
 		if _, err := c.PublishRaw(ctx, m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	publish(mine)
+	publish(own)
 	cfg := wanted("CONTROL_PLANE")
 	cfg.SubjectTransform = nil
 	cfg.Subjects = []string{"controlplane.>"}
 	if _, err := c.js.UpdateStream(ctx, cfg); err != nil {
 		t.Fatal(err)
 	}
-	publish(mine)
+	publish(own)
 	publish(events.Message{Subject: "controlplane.other.account." + account(7).String(), Data: []byte("nobody's")})
 	publish(events.Message{Subject: "controlplane.12345.account." + account(7).String(), Data: []byte("nobody's")})
 	publish(events.Message{Subject: "controlplane.99.account." + account(7).String(), Data: []byte("of another count")})
 	if _, err := c.js.UpdateStream(ctx, wanted("CONTROL_PLANE")); err != nil {
 		t.Fatal(err)
 	}
-	publish(mine)
+	publish(own)
 	read := func() (got []uint64) {
 		t.Helper()
 		if err := c.ReadAccount(ctx, account(7), 0, func(m projections.Message) error {
-			if m.Subject != mine.Subject {
+			if m.Subject != own.Subject {
 				t.Errorf("subject %s", m.Subject)
 			}
 			got = append(got, m.Position)

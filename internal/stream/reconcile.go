@@ -42,7 +42,7 @@ func (c *Client) Deleted(ctx context.Context) (info engine.StreamInfo, deleted e
 const absentSample = 256
 
 // Absent returns those of the positions that hold no message which the server can
-// deliver. Of a range longer than absentAsked only a sample is looked up, its two
+// deliver. Of a range longer than absentSample only a sample is looked up, its two
 // ends included; if one message of the sample exists, no position of that range
 // counts as absent.
 func (c *Client) Absent(ctx context.Context, positions engine.Ranges) (absent engine.Ranges, err error) {

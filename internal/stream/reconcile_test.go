@@ -68,9 +68,9 @@ func TestGoneIsWhatIsMissing(t *testing.T) {
 	c, srv := provisioned(t)
 	want := func(when, positions string) {
 		t.Helper()
-		info, gone, err := c.Deleted(ctx)
-		if err != nil || gone.String() != positions || gone.Count() != info.Missing() {
-			t.Errorf("%s: %v are gone and %d missing, %v; want %s", when, gone, info.Missing(), err, positions)
+		info, deleted, err := c.Deleted(ctx)
+		if err != nil || deleted.String() != positions || deleted.Count() != info.Missing() {
+			t.Errorf("%s: %v are gone and %d missing, %v; want %s", when, deleted, info.Missing(), err, positions)
 		}
 	}
 	want("empty", "")
@@ -81,8 +81,8 @@ func TestGoneIsWhatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range []uint64{20, 21, 22, 50, 100} {
-		if gone, err := c.DeleteMessage(ctx, p); err != nil || !gone {
-			t.Fatal(gone, err)
+		if deleted, err := c.DeleteMessage(ctx, p); err != nil || !deleted {
+			t.Fatal(deleted, err)
 		}
 	}
 	want("some removed", "20–22, 50, 100")
@@ -122,25 +122,25 @@ func TestReadAndGoneMakeUpTheSpan(t *testing.T) {
 	})
 	for _, when := range []string{"after one restart", "after another"} {
 		for _, after := range []uint64{0, 99, 299} {
-			var told engine.Ranges
+			var reported engine.Ranges
 			r := &ReconcilingSource{Client: c, backoff: time.Millisecond, OnUndelivered: func(_ context.Context, those engine.Ranges) error {
-				told = told.Union(those)
+				reported = reported.Union(those)
 				return nil
 			}}
-			info, gone, err := c.Deleted(ctx)
+			info, deleted, err := c.Deleted(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
 			read := readAll(ctx, t, r, after)
 			span := engine.Ranges{{First: after + 1, Last: info.Last}}
-			if left := span.Without(read).Without(gone).Without(told); len(left) > 0 {
+			if left := span.Without(read).Without(deleted).Without(reported); len(left) > 0 {
 				t.Errorf("%s, after %d: %v are not accounted for", when, after, left)
 			}
-			if sum := read.Count() + span.Count() - span.Without(gone).Count() + told.Count(); sum != span.Count() {
+			if sum := read.Count() + span.Count() - span.Without(deleted).Count() + reported.Count(); sum != span.Count() {
 				t.Errorf("%s, after %d: %d are read, gone or told of, of %d", when, after, sum, span.Count())
 			}
-			if after == 0 && told.String() != flipped {
-				t.Errorf("%s: told of %v, want %s", when, told, flipped)
+			if after == 0 && reported.String() != flipped {
+				t.Errorf("%s: told of %v, want %s", when, reported, flipped)
 			}
 		}
 		restarted(ctx, t, c, srv, nil)
