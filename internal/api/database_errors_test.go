@@ -111,7 +111,7 @@ func (d *failingDatabase) get(query string) answer {
 func TestTroubleIsNamed(t *testing.T) {
 	const document, position, large = "", "?min_position=1", "large"
 	lockAll := func(d *failingDatabase) {
-		d.hold(`LOCK TABLE export_g1.account_export, document.checkpoints IN ACCESS EXCLUSIVE MODE`)
+		d.hold(`LOCK TABLE export_g1.account_export, export.checkpoints IN ACCESS EXCLUSIVE MODE`)
 	}
 	for _, test := range []struct {
 		name    string
@@ -171,9 +171,9 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND que
 			})
 		}, "busy", reasonBusy, []string{large}},
 
-		{"nothing was projected yet", func(d *failingDatabase) { d.exec(`UPDATE document.generations SET state = 'retired'`); d.start() }, "not-set-up", reasonDatabase, nil},
-		{"a schema of before", func(d *failingDatabase) { d.exec(`ALTER TABLE document.generations RENAME history TO h`); d.start() }, "not-set-up", reasonDatabase, nil},
-		{"no schema", func(d *failingDatabase) { d.exec(`DROP SCHEMA document CASCADE`); d.start() }, "not-set-up", reasonDatabase, nil},
+		{"nothing was projected yet", func(d *failingDatabase) { d.exec(`UPDATE export.generations SET state = 'retired'`); d.start() }, "not-set-up", reasonDatabase, nil},
+		{"a schema of before", func(d *failingDatabase) { d.exec(`ALTER TABLE export.generations RENAME history TO h`); d.start() }, "not-set-up", reasonDatabase, nil},
+		{"no schema", func(d *failingDatabase) { d.exec(`DROP SCHEMA export CASCADE`); d.start() }, "not-set-up", reasonDatabase, nil},
 		{"a role that may read nothing", func(d *failingDatabase) { d.asRole("LOGIN"); d.start() }, "not-set-up", reasonDatabase, nil},
 		{"the right to read is taken back", func(d *failingDatabase) {
 			d.asRole("LOGIN", "accountexport_reader")
@@ -201,7 +201,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND que
 			if err != nil {
 				t.Fatal(err)
 			}
-			d.exec(`UPDATE document.checkpoints SET position = 77`)
+			d.exec(`UPDATE export.checkpoints SET position = 77`)
 			d.network = tcpproxy.ForTest(t, u.Host)
 			u.Host, d.url = d.network.Addr(), u
 			test.trouble(d)
