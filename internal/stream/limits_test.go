@@ -47,13 +47,7 @@ func TestLimitsAreTakenFromTheServer(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
 			c := clientWithLimits(t, tc.server, tc.account)
-			if tc.stream != nil {
-				cfg := wanted("CONTROL_PLANE")
-				tc.stream(&cfg)
-				if _, err := c.js.CreateStream(ctx, cfg); err != nil {
-					t.Fatal(err)
-				}
-			}
+			createStream(ctx, t, c, tc.stream)
 			if _, err := c.Provision(ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -150,13 +144,7 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
 			c := clientWithLimits(t, tc.server, tc.account)
-			if tc.stream != nil {
-				cfg := wanted("CONTROL_PLANE")
-				tc.stream(&cfg)
-				if _, err := c.js.CreateStream(ctx, cfg); err != nil {
-					t.Fatal(err)
-				}
-			}
+			createStream(ctx, t, c, tc.stream)
 			if strings.Contains(tc.says, "max_consumers") { // another program's consumer
 				if _, err := c.js.CreateConsumer(ctx, "CONTROL_PLANE", jetstream.ConsumerConfig{Durable: "other", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
 					t.Fatal(err)
@@ -227,50 +215,6 @@ func TestLimitsByTiers(t *testing.T) {
 	}
 }
 
-// TestLimitsOfTheConnection: too few subscriptions for the connection, and too few
-// connections, are reported at once and not waited for.
-func TestLimitsOfTheConnection(t *testing.T) {
-	t.Parallel()
-	ctx := deadline(t)
-	srv := natsserver.ForTestWith(t, "jetstream: enabled\nmax_subscriptions: 1\nmax_connections: 1")
-	c := connect(t, srv)
-	if _, err := c.Provision(ctx); err != nil {
-		t.Fatal(err)
-	}
-	r := open(ctx, t, c, 0) // one more than the inbox of its requests
-	if _, err := r.Next(ctx, nil, bound); !errors.Is(err, ErrMaxSubscriptions) {
-		t.Errorf("reading: %v", err)
-	}
-	if _, err := c.Info(ctx); err != nil {
-		t.Errorf("what is heard still fails: %v", err)
-	}
-	_, err := Connect(ctx, Config{URL: srv.URL(), ConnectTimeout: 300 * time.Millisecond})
-	if err == nil || !strings.Contains(err.Error(), "max_connections") { // the server reports it, or closes before
-		t.Errorf("connecting: %v", err)
-	}
-}
-
-// TestOneReaderMoreThanSubscriptions: a reader for which no subscription is left ends
-// with that error, and no other reader ends with it.
-func TestOneReaderMoreThanSubscriptions(t *testing.T) {
-	t.Parallel()
-	ctx := deadline(t)
-	srv := natsserver.ForTestWith(t, "jetstream: enabled\nmax_subscriptions: 2")
-	c, publisher := connect(t, srv), connect(t, srv)
-	if _, err := c.Provision(ctx); err != nil {
-		t.Fatal(err)
-	}
-	publishNotes(ctx, t, publisher, 1, 10)
-	first := open(ctx, t, c, 0)
-	readUpTo(ctx, t, first, 10)
-	second := open(ctx, t, c, 0)
-	if _, err := second.Next(ctx, nil, bound); !errors.Is(err, ErrMaxSubscriptions) {
-		t.Errorf("one more reads: %v", err)
-	}
-	publishNotes(ctx, t, publisher, 11, 20)
-	readUpTo(ctx, t, first, 20)
-}
-
 // TestConsumersSayWhoMadeThem: a consumer's description names the program that
 // created it.
 func TestConsumersSayWhoMadeThem(t *testing.T) {
@@ -305,6 +249,20 @@ func clientWithLimits(t *testing.T, server, account string) *Client {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// createStream creates the stream as Provision would, but for the change; without a
+// change it creates none.
+func createStream(ctx context.Context, t *testing.T, c *Client, change func(*jetstream.StreamConfig)) {
+	t.Helper()
+	if change == nil {
+		return
+	}
+	cfg := wanted("CONTROL_PLANE")
+	change(&cfg)
+	if _, err := c.js.CreateStream(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func consumers(t *testing.T, c *Client) (those []jetstream.ConsumerConfig) {
