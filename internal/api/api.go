@@ -55,6 +55,7 @@ type Config struct {
 	AccountRate Rate           // per account; default no limit
 	AddressRate Rate           // per client address, applied before a token is verified; default no limit
 	Proxies     []netip.Prefix // whose X-Forwarded-For is trusted; default none
+
 	// Encoders bounds how many long documents are compressed at a time, at about 2 MiB of
 	// memory each; default 16. Further ones are sent uncompressed.
 	Encoders int

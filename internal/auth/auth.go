@@ -40,6 +40,7 @@ type Config struct {
 	Issuer   string // claim iss has to equal it
 	Audience string // claim aud has to contain it
 	JWKSURL  string // where the issuer publishes its keys
+
 	// Secret is the HS256 secret that the issuer shares with the API. Either it or
 	// JWKSURL is required; a project that migrates from one to the other has both.
 	Secret       string

@@ -21,6 +21,7 @@ type Config struct {
 	URL    string // URLs of the NATS servers, comma-separated
 	Stream string // default CONTROL_PLANE
 	Name   string // of the connection and its consumers, shown to operators
+
 	// PrefetchBytes is how many bytes a reader lets the server send ahead of what was
 	// asked for. Default 16 MiB; more than that brings nothing.
 	PrefetchBytes int

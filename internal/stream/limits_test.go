@@ -265,7 +265,7 @@ func createStream(ctx context.Context, t *testing.T, c *Client, change func(*jet
 	}
 }
 
-func consumers(t *testing.T, c *Client) (those []jetstream.ConsumerConfig) {
+func consumers(t *testing.T, c *Client) (all []jetstream.ConsumerConfig) {
 	t.Helper()
 	ctx := deadline(t)
 	s, err := c.js.Stream(ctx, c.cfg.Stream)
@@ -274,10 +274,10 @@ func consumers(t *testing.T, c *Client) (those []jetstream.ConsumerConfig) {
 	}
 	list := s.ListConsumers(ctx)
 	for info := range list.Info() {
-		those = append(those, info.Config)
+		all = append(all, info.Config)
 	}
 	if list.Err() != nil {
 		t.Fatal(list.Err())
 	}
-	return those
+	return all
 }

@@ -29,7 +29,9 @@ const (
 
 // budget returns the most bytes in flight. Half of it has room for any message that
 // the server accepts, with its subjects.
-func budget(readAhead int, maxPayload int64) int { return max(readAhead, 2*int(maxPayload)+1<<20) }
+func budget(prefetchBytes int, maxPayload int64) int {
+	return max(prefetchBytes, 2*int(maxPayload)+1<<20)
+}
 
 // prefetch keeps pull requests outstanding, so that messages arrive before they are
 // asked for. A message does not say which request it answers, so only the sum of
