@@ -74,6 +74,7 @@ func (m *databaseMonitor) check(ctx context.Context) error {
 	return m.exports.CheckAlive(ctx, time.Now().Add(-checkInterval))
 }
 
+// logChange logs that the database was lost or found, and after how long.
 func (m *databaseMonitor) logChange(err error, known bool, after time.Duration) {
 	switch {
 	case err != nil && known:

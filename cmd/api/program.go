@@ -69,14 +69,7 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 		return nil, fmt.Errorf("API_SPOOL_DIR: %w: it has to be a folder that can be written", err)
 	}
 	limitMemory(int64(s.MemoryLimit))
-	origins, proxies := make([]string, len(s.Origins)), make([]netip.Prefix, len(s.TrustedProxies))
-	for i, o := range s.Origins {
-		origins[i] = string(o)
-	}
-	headers := make([]string, len(s.Headers))
-	for i, h := range s.Headers {
-		headers[i] = string(h)
-	}
+	proxies := make([]netip.Prefix, len(s.TrustedProxies))
 	for i, n := range s.TrustedProxies {
 		proxies[i] = netip.Prefix(n)
 	}
@@ -91,7 +84,7 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	p := &program{log: log, pool: pool, database: db, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
 		connections: int(s.MaxConnections), writeTimeout: s.WriteTimeout,
 		waiter: waiter, monitor: monitor,
-		api: api.NewServer(api.New(api.Config{Exports: exports, Waiter: waiter, Verifier: verifier, Origins: origins, Headers: headers,
+		api: api.NewServer(api.New(api.Config{Exports: exports, Waiter: waiter, Verifier: verifier, Origins: asStrings(s.Origins), Headers: asStrings(s.Headers),
 			AccountRate: api.Rate(s.RateLimit), AddressRate: api.Rate(s.AddressRate), Proxies: proxies,
 			Encoders: int(max(2, s.MemoryLimit/(16<<20))), Registry: registry, Logger: log}), log),
 		admin: ops.NewServer(registry, log, ops.Check{Name: "database", Ready: exports.Ready},
@@ -106,6 +99,14 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 		return nil, fmt.Errorf("ADMIN_ADDR: %w", err)
 	}
 	return p, nil
+}
+
+func asStrings[T ~string](values []T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
 }
 
 // serve runs until ctx ends or a server fails. Then the program is unready, and still

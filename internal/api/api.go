@@ -119,6 +119,8 @@ func bypassRouter(export, router http.Handler) http.Handler {
 	})
 }
 
+// limitAddresses answers 429 to an address that has used up its allowance, before its
+// token is verified.
 func limitAddresses(l *limiter[netip.Prefix], proxies []netip.Prefix, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := l.allow(w.Header(), clientAddress(r, proxies)); err != nil {

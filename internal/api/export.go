@@ -61,7 +61,7 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := e.waitForPosition(w, r, id.Account); err != nil {
 		return err
 	}
-	p := newPart(r)
+	p := newRepresentation(r)
 	// A request is only conditional if without the condition it would be answered with a
 	// document (RFC 9110 §13.2.1).
 	ifMatch, ifNoneMatch := r.Header["If-Match"], r.Header["If-None-Match"]

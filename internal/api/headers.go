@@ -34,6 +34,7 @@ func validators(h http.Header, etag string, c coding) {
 	h["Etag"] = []string{etag}
 }
 
+// describe sets the headers of a document that is sent in the coding.
 func describe(h http.Header, m *export.Meta, account events.UUID, c coding) {
 	validators(h, m.ETag(), c)
 	values := make([]string, 4) // one allocation for all of them

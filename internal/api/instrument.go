@@ -70,6 +70,7 @@ const statusClientClosed = 499
 // connection.
 var errClientClosed = errors.New("the client has left")
 
+// observe counts an answer under its status and reason, and how long it took.
 func (m *metrics) observe(w *response, took time.Duration) {
 	code := w.code()
 	c := m.byCode[code]
@@ -196,6 +197,7 @@ func (w *response) Write(b []byte) (int, error) {
 // Unwrap is used by http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// code is the status under which the answer is counted and logged.
 func (w *response) code() int {
 	if w.clientClosed {
 		return statusClientClosed

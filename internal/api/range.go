@@ -22,7 +22,8 @@ type representation struct {
 	unsatisfiable bool
 }
 
-func newPart(r *http.Request) *representation {
+// newRepresentation reads from a request what it wants; decide settles it later.
+func newRepresentation(r *http.Request) *representation {
 	p := &representation{codings: parseAcceptEncoding(r.Header["Accept-Encoding"]), head: r.Method == http.MethodHead}
 	if ranges := r.Header["Range"]; len(ranges) == 1 && !p.head { // Range is defined for GET alone (RFC 9110 §14.2)
 		p.span = parseRange(ranges[0])

@@ -56,6 +56,7 @@ func contains(set []jwkset.JWK, key jwkset.JWK) bool {
 	return false
 }
 
+// fetch requests the key set and returns its usable keys.
 func (p *jwks) fetch(ctx context.Context) ([]jwkset.JWK, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
 	if err != nil {

@@ -212,6 +212,8 @@ func (p *jwks) logFailure(err error, wait time.Duration) {
 		"have_secret", p.hasSecret, "retry_in", wait.Round(time.Millisecond).String())
 }
 
+// run fetches the keys until ctx ends: at once, every refreshEvery, when a request
+// asks for it, and after a failure again and again with growing pauses.
 func (p *jwks) run(ctx context.Context) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = firstRetry, lastRetry

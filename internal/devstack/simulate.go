@@ -57,6 +57,7 @@ func (p *controlPlane) publish(ctx context.Context, m events.Message, err error)
 	return err
 }
 
+// publishFirst publishes the quota tiers and the first account.
 func (p *controlPlane) publishFirst(ctx context.Context) error {
 	for i, id := range []string{"free", "pro"} {
 		m, err := events.NewQuotaTierDefined(p.meta(), events.QuotaTierDefined{ID: id, DisplayName: "The " + id + " tier",
@@ -109,6 +110,7 @@ func (p *controlPlane) step(ctx context.Context) error {
 	return p.publish(ctx, m, err)
 }
 
+// randomEvent creates the next event in an account's life.
 func (p *controlPlane) randomEvent(a *life) (events.Message, error) {
 	today := events.Date(time.Now().UTC().Format(time.DateOnly))
 	switch p.rng.IntN(10) {

@@ -79,6 +79,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 	return err
 }
 
+// start starts NATS, PostgreSQL and the programs, and connects to them.
 func (s *stack) start(ctx context.Context) error {
 	if err := s.openFolder(ctx); err != nil {
 		return err
@@ -112,6 +113,8 @@ func (s *stack) start(ctx context.Context) error {
 	return nil
 }
 
+// startPrograms provisions the stream, and starts projector and API on addresses that
+// are free.
 func (s *stack) startPrograms(ctx context.Context, projector, api string) (err error) {
 	secret := make([]byte, 32)
 	if _, err := rand.Read(secret); err != nil {

@@ -128,6 +128,7 @@ func (f figures) since(before figures) string {
 		float64(f.published-before.published)/seconds, float64(f.projected-before.projected)/seconds, f.lag, f.documents, f.parked)
 }
 
+// measure reads the figures from the stream and the read model.
 func (s *stack) measure(ctx context.Context) (figures, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

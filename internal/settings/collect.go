@@ -100,6 +100,8 @@ func variable(target any, field string) string {
 	return name
 }
 
+// problem is the error of an invalid setting: its name, its value unless that may be
+// secret, the cause, and what would be right.
 func problem(program Program, name string, values map[string]string, cause error) error {
 	d, _ := find(program, name)
 	value := values[name]
@@ -116,6 +118,7 @@ func problem(program Program, name string, values map[string]string, cause error
 	return fmt.Errorf("%s is %s: it has to be %s", name, shown, d.Right)
 }
 
+// join makes one error of all problems, and nil of none.
 func join(problems []error) error {
 	if len(problems) == 0 {
 		return nil

@@ -125,39 +125,39 @@ var (
 	userJWT  = regexp.MustCompile(`(?m)^\s*eyJ[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\s*$`)
 )
 
-func checkCreds(path File) error {
+// contentCheck is a condition on the contents of a file, and what is wrong where it
+// does not hold.
+type contentCheck struct {
+	ok    func([]byte) bool
+	wrong string
+}
+
+// checkContents reads a file and returns the first condition that does not hold.
+func checkContents(path File, checks ...contentCheck) error {
 	b, err := os.ReadFile(string(path))
-	switch {
-	case err != nil:
+	if err != nil {
 		return errors.New("it cannot be read")
-	case !userJWT.Match(b):
-		return errors.New("it holds no user's JWT")
-	case !userSeed.Match(b):
-		return errors.New("it holds no user's seed, which begins with SU")
+	}
+	for _, c := range checks {
+		if !c.ok(b) {
+			return errors.New(c.wrong)
+		}
 	}
 	return nil
 }
 
-func checkSeed(path File) error {
-	b, err := os.ReadFile(string(path))
-	switch {
-	case err != nil:
-		return errors.New("it cannot be read")
-	case !userSeed.Match(b):
-		return errors.New("it holds no user's seed, which begins with SU")
-	}
-	return nil
+func checkCreds(path File) error {
+	return checkContents(path, contentCheck{userJWT.Match, "it holds no user's JWT"}, holdsSeed())
+}
+
+func checkSeed(path File) error { return checkContents(path, holdsSeed()) }
+
+func holdsSeed() contentCheck {
+	return contentCheck{userSeed.Match, "it holds no user's seed, which begins with SU"}
 }
 
 func checkCA(path File) error {
-	b, err := os.ReadFile(string(path))
-	switch {
-	case err != nil:
-		return errors.New("it cannot be read")
-	case !x509.NewCertPool().AppendCertsFromPEM(b):
-		return errors.New("it holds no certificate")
-	}
-	return nil
+	return checkContents(path, contentCheck{x509.NewCertPool().AppendCertsFromPEM, "it holds no certificate"})
 }
 
 func checkPair(cert, key File) error {

@@ -154,6 +154,8 @@ func (s *Projector) takeIdentity(c natsContext, environ map[string]string, take 
 	}
 }
 
+// takeCertificate takes the client certificate and its key, which a context has both
+// or neither of.
 func (s *Projector) takeCertificate(c natsContext, environ map[string]string, take func(string, error)) {
 	if c.Cert == "" || c.Key == "" {
 		take("cert and key", errors.New("go together, and one is missing"))

@@ -53,6 +53,7 @@ func parseTakeover(v string) (Takeover, error) {
 	return Takeover(d), nil
 }
 
+// parseRate parses "5", whose burst is the rate rounded up, or "0.5:10" with a burst.
 func parseRate(v string) (Rate, error) {
 	perSecond, burst, both := strings.Cut(v, ":")
 	r, err := strconv.ParseFloat(perSecond, 64)
@@ -76,6 +77,8 @@ func parseCount[T ~int](v string, low, high int) (T, error) {
 	return T(n), nil
 }
 
+// parseBytes parses a size of at least 1 MiB, with a unit such as MiB or MB, or in
+// bytes.
 func parseBytes(v string) (Bytes, error) {
 	v = strings.ToLower(v)
 	digits := strings.TrimRight(v, "bkmgi ")

@@ -38,6 +38,9 @@ func (c *Client) ReadTierAfter(ctx context.Context, tier string, after, upTo uin
 	return c.readSubject(ctx, events.TierSubject(tier), after, upTo, each)
 }
 
+// readSubject reads the messages that were published on a subject, whichever
+// partition token they are stored under, from after a position up to and including
+// upTo; 0 stands for the end at the call.
 func (c *Client) readSubject(ctx context.Context, published string, after, upTo uint64, each func(projections.Message) error) error {
 	subjects, last, err := c.storedSubjects(ctx, published)
 	if err != nil {

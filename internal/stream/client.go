@@ -73,6 +73,8 @@ func (c *Client) streamWith(ctx context.Context, request any) (*jetstream.Stream
 	return &info, nil
 }
 
+// infoOf converts the server's answer. Its error is noTransform's; a copy may be
+// without a transform.
 func (c *Client) infoOf(info *jetstream.StreamInfo) (out engine.StreamInfo, err error) {
 	at := info.TimeStamp
 	if at.IsZero() {

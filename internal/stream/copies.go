@@ -69,6 +69,8 @@ func (s listed) isHere(external *jetstream.ExternalStream) bool {
 	return prefix == "" || prefix == "$JS.API" || s.Domain != "" && prefix == "$JS."+s.Domain+".API"
 }
 
+// streams lists every stream that the connection can see; the server answers in
+// pages.
 func (c *Client) streams(ctx context.Context) (all []listed, err error) {
 	for {
 		var answer struct {

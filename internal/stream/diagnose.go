@@ -41,6 +41,8 @@ func (c *Client) diagnose(ctx context.Context) (why []string, final bool) {
 // tryTimeout is how long a server may take to introduce itself.
 const tryTimeout = 2 * time.Second
 
+// dialOne connects to one server and closes the connection again. why is empty where
+// that worked.
 func (c *Client) dialOne(ctx context.Context, server string) (why string, final bool) {
 	opts, err := c.cfg.identity()
 	if err != nil {
@@ -73,6 +75,7 @@ func (d *firstDial) Dial(network, address string) (net.Conn, error) {
 	return conn, err
 }
 
+// explainDialError says why a server could not be reached, and what to check.
 func explainDialError(err error) string {
 	var dns *net.DNSError
 	switch {

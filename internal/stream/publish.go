@@ -34,6 +34,8 @@ func (c *Client) publish(ctx context.Context, m events.Message, opts ...jetstrea
 	return ack.Sequence, ack.Duplicate, nil
 }
 
+// publishMsg publishes one message and explains the refusals that an operator can
+// end.
 func (c *Client) publishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (ack *jetstream.PubAck, err error) {
 	err = c.withPermissionCheck(ctx, m.Subject, func(ctx context.Context) (err error) {
 		ack, err = c.js.PublishMsg(ctx, m, opts...)
@@ -66,6 +68,8 @@ func (c *Client) PublishAll(ctx context.Context, next func() (events.Message, bo
 	return n, err
 }
 
+// publishAll sends messages with a publisher of its own. It returns early with the
+// first error; what was sent before may have been stored.
 func (c *Client) publishAll(ctx context.Context, next func() (events.Message, bool)) (n int, err error) {
 	js, err := c.jetStream(jetstream.WithPublishAsyncMaxPending(4096))
 	if err != nil {
@@ -103,6 +107,7 @@ func (c *Client) publishAll(ctx context.Context, next func() (events.Message, bo
 	}
 }
 
+// natsMsg converts a message; id becomes its Nats-Msg-Id unless it is empty.
 func natsMsg(m events.Message, id string) *nats.Msg {
 	msg := &nats.Msg{Subject: m.Subject, Data: m.Data}
 	if len(m.Header) > 0 || id != "" {

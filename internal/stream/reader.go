@@ -63,6 +63,8 @@ func (c *Client) Open(ctx context.Context, after uint64) (engine.Reader, error) 
 	return c.open(ctx, after)
 }
 
+// open starts a reader after a position, of the given subjects only, or of all
+// without filters. Creating its consumer takes at most requestTimeout.
 func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*reader, error) {
 	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()

@@ -94,7 +94,7 @@ func (d Document) parts() (blocks []Block, prose string) {
 		case fence && !strings.Contains(lang, "`"):
 			open = &Block{Path: d.Path, Line: n, Lang: lang}
 			if m := comment.FindStringSubmatch(above); m != nil {
-				open.told(m[1])
+				open.annotate(m[1])
 			}
 		default:
 			kept.WriteString(line)
@@ -105,7 +105,8 @@ func (d Document) parts() (blocks []Block, prose string) {
 	return blocks, kept.String()
 }
 
-func (b *Block) told(comment string) {
+// annotate sets the field that a comment above the block stands for.
+func (b *Block) annotate(comment string) {
 	tests, run := strings.CutPrefix(comment, "run by ")
 	switch {
 	case run:

@@ -70,6 +70,7 @@ func Start(ctx context.Context, opt Options) (*Server, error) {
 	return s, nil
 }
 
+// prepare creates the data folder, or ends the server that an earlier run left on it.
 func (s *Server) prepare(ctx context.Context) (err error) {
 	if s.bin, err = binaries(); err != nil {
 		return err
@@ -205,6 +206,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	return nil
 }
 
+// end signals the server and waits for its end; it kills it when ctx ends before.
 func (s *Server) end(ctx context.Context, sig os.Signal) error {
 	_ = s.proc.Signal(sig)
 	select {

@@ -73,6 +73,7 @@ func TestDatabase(t testing.TB) string {
 	return u.String()
 }
 
+// sharedURL returns the URL of the shared server, which it starts on first use.
 func sharedURL(t testing.TB) string {
 	t.Helper()
 	if env := os.Getenv("DATABASE_URL"); env != "" {

@@ -52,6 +52,8 @@ func (p *Proxy) forward(l *link, from, to *net.TCPConn) {
 	reading.Wait()
 }
 
+// read reads one direction into chunks, each with the time at which it may be
+// delivered.
 func (p *Proxy) read(l *link, from *net.TCPConn, chunks chan<- chunk) {
 	for {
 		buf := make([]byte, 16<<10)
@@ -73,6 +75,8 @@ func (p *Proxy) read(l *link, from *net.TCPConn, chunks chan<- chunk) {
 	}
 }
 
+// write delivers chunks when they are due, at the pace of the shape, and waits during
+// a stall.
 func (p *Proxy) write(l *link, to *net.TCPConn, chunks <-chan chunk) {
 	var free time.Time // when a narrow network has room again
 	for {
