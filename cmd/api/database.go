@@ -13,44 +13,47 @@ import (
 	"accountexport/readmodel/connect"
 )
 
-// database is how the API comes to its database, which need not be there when
-// it starts.
+// database is the API's connection to its database, which need not be reachable when
+// the API starts.
 type database struct {
-	pool  *pgxpool.Pool
-	link  *connect.Connector
-	log   *slog.Logger
-	found *connect.ConnectionInfo // where it was there
-	known chan struct{}           // closed once it is
+	pool      *pgxpool.Pool
+	connector *connect.Connector
+	log       *slog.Logger
+
+	// found is what the connection turned out to be. It is written once, by settle,
+	// before known is closed; other goroutines read it only after that.
+	found *connect.ConnectionInfo
+	known chan struct{}
 }
 
-// newDatabase opens the pool. Where the database is there and what is in between
-// does not go with the settings, the error is [connect.ErrMisconfigured].
+// newDatabase opens the pool. If the database can be reached, and what lies between
+// does not match the settings, the error is [connect.ErrMisconfigured].
 func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*database, error) {
 	cfg, err := connect.PoolConfig(string(s.DatabaseURL))
 	if err != nil {
-		return nil, errors.New("DATABASE_URL is not right") // as the settings have found it to be
+		return nil, errors.New("DATABASE_URL is not right") // the settings were checked before
 	}
-	d := &database{log: log, known: make(chan struct{}), link: &connect.Connector{Purpose: connect.Reading, Pool: cfg.ConnConfig}}
-	cfg.AfterConnect = d.link.AfterConnect
+	d := &database{log: log, known: make(chan struct{}), connector: &connect.Connector{Purpose: connect.Reading, Pool: cfg.ConnConfig}}
+	cfg.AfterConnect = d.connector.AfterConnect
 	if s.DatabaseDirect != "" {
-		past, err := connect.PoolConfig(string(s.DatabaseDirect))
+		direct, err := connect.PoolConfig(string(s.DatabaseDirect))
 		if err != nil {
 			return nil, errors.New("DATABASE_DIRECT_URL is not right")
 		}
-		d.link.Direct = past.ConnConfig
+		d.connector.Direct = direct.ConnConfig
 	}
-	found, err := d.link.Check(ctx)
+	found, err := d.connector.Check(ctx)
 	switch {
 	case errors.Is(err, connect.ErrMisconfigured):
 		return nil, err
 	case err == nil:
 		d.settle(found)
 	}
-	listens := 1
-	if d.link.Direct != nil {
-		listens = 0
+	extra := 1
+	if d.connector.Direct != nil {
+		extra = 0
 	}
-	d.pool, err = d.link.OpenPool(ctx, cfg, connect.PoolSizing{Max: int(cfg.MaxConns), Min: 2, Extra: listens,
+	d.pool, err = d.connector.OpenPool(ctx, cfg, connect.PoolSizing{Max: int(cfg.MaxConns), Min: 2, Extra: extra,
 		Explicit: strings.Contains(string(s.DatabaseURL), "pool_max_conns")}, log)
 	if err != nil && !errors.Is(err, connect.ErrMisconfigured) {
 		err = fmt.Errorf("database: %w", err)
@@ -58,9 +61,10 @@ func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*databa
 	return d, err
 }
 
-// settle notes what the database has turned out to be, and says what that means.
+// settle records what the connection turned out to be, and logs what that means for
+// clients.
 func (d *database) settle(found connect.ConnectionInfo) {
-	d.link.WarnUncertain(d.log, found)
+	d.connector.WarnUncertain(d.log, found)
 	if !found.Sessions {
 		d.log.Info("a pooler of transactions is between this program and PostgreSQL: who waits for a position is told up to 100 ms later than with DATABASE_DIRECT_URL")
 	}
@@ -68,12 +72,13 @@ func (d *database) settle(found connect.ConnectionInfo) {
 	close(d.known)
 }
 
-// check waits until the database is there, and refuses one that cannot be used.
+// check waits until the database can be reached, and returns an error if it cannot be
+// used.
 func (d *database) check(ctx context.Context) error {
 	if d.found != nil {
 		return nil
 	}
-	found, err := d.link.CheckUntilReachable(ctx)
+	found, err := d.connector.CheckUntilReachable(ctx)
 	if err != nil {
 		return fmt.Errorf("the database has come: %w", err)
 	}
@@ -81,8 +86,8 @@ func (d *database) check(ctx context.Context) error {
 	return nil
 }
 
-// sessions tells whether connections keep their server process, once that is
-// known.
+// sessions reports whether connections keep their server process. It waits until that
+// is known, and returns false if ctx ends first.
 func (d *database) sessions(ctx context.Context) bool {
 	select {
 	case <-d.known:

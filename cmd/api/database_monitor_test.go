@@ -14,6 +14,7 @@ import (
 
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/local/tcpproxy"
+	"accountexport/internal/local/testrun"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 	"accountexport/readmodel/store"
@@ -41,27 +42,14 @@ func (l *logged) after(mark string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, rest, _ := strings.Cut(l.text.String(), mark)
-	end := strings.IndexAny(rest, " \n") // whatever is said next
+	end := strings.IndexAny(rest, " \n") // up to the next word or line
 	return rest[:max(0, end)]
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(30 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline:
-			t.Fatalf("never: %s", what)
-		case <-tick.C:
-		}
-	}
-}
-
-// TestDatabaseIsLostAndFound: whether the database is away, silent, or does not
-// let the API read, export_database_up says so while it is, and the log once each,
-// however often it is looked at and whoever asks meanwhile.
+// TestDatabaseIsLostAndFound: while the database is unreachable, is silent or does
+// not let the API read, export_database_up is 0. The log says once that it is lost
+// and once that it is back, however often it is checked and whatever requests come
+// meanwhile.
 func TestDatabaseIsLostAndFound(t *testing.T) {
 	t.Parallel()
 	direct := postgres.TestDatabase(t)
@@ -87,7 +75,7 @@ func TestDatabaseIsLostAndFound(t *testing.T) {
 			"JWT_ISSUER=http://localhost:54321/auth/v1", "JWT_SECRET=" + secret, "LOG_FORMAT=text"}, log, io.Discard)
 	}()
 	t.Cleanup(func() { stop(); <-ended })
-	eventually(t, "it serves", func() bool { return log.after(" admin=") != "" })
+	testrun.Eventually(t, "it serves", func() bool { return log.after(" admin=") != "" })
 	admin := "http://" + log.after(" admin=") + "/metrics"
 	up := func(want string) bool {
 		_, body := get(t, admin, "")
@@ -95,7 +83,7 @@ func TestDatabaseIsLostAndFound(t *testing.T) {
 	}
 	const lost, found = `msg="lost the database`, `msg="found the database`
 
-	eventually(t, "there is nothing to read yet", func() bool { return log.count("exports cannot be read from the database yet") == 1 })
+	testrun.Eventually(t, "there is nothing to read yet", func() bool { return log.count("exports cannot be read from the database yet") == 1 })
 	if !up("0") || log.count(lost)+log.count(found) > 0 {
 		t.Errorf("without a generation: %s", log.text.String())
 	}
@@ -104,7 +92,7 @@ func TestDatabaseIsLostAndFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	store.Close(t.Context())
-	eventually(t, "it is found", func() bool { return up("1") && log.count(found) == 1 })
+	testrun.Eventually(t, "it is found", func() bool { return up("1") && log.count(found) == 1 })
 
 	for i, trouble := range []struct {
 		name        string
@@ -120,7 +108,7 @@ func TestDatabaseIsLostAndFound(t *testing.T) {
 			}},
 	} {
 		trouble.begins()
-		eventually(t, trouble.name, func() bool { return up("0") && log.count(lost) == i+1 })
+		testrun.Eventually(t, trouble.name, func() bool { return up("0") && log.count(lost) == i+1 })
 		for range 3 {
 			get(t, strings.Replace(admin, "/metrics", "/readyz", 1), "")
 		}
@@ -128,7 +116,7 @@ func TestDatabaseIsLostAndFound(t *testing.T) {
 			t.Errorf("%s: lost %d times, found %d times, want %d each", trouble.name, n, m, i+1)
 		}
 		trouble.end()
-		eventually(t, trouble.name+" no longer", func() bool { return up("1") && log.count(found) == i+2 })
+		testrun.Eventually(t, trouble.name+" no longer", func() bool { return up("1") && log.count(found) == i+2 })
 	}
 }
 

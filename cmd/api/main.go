@@ -1,5 +1,5 @@
-// Command api serves account exports over HTTP. Settings are environment
-// variables, which flags of the same name override; `api help` lists them.
+// Command api serves account exports over HTTP. Settings are environment variables,
+// which flags of the same name override; `api help` lists them.
 package main
 
 import (
@@ -21,13 +21,13 @@ import (
 
 func main() { cli.Main(run, os.Interrupt, syscall.SIGTERM) }
 
-// run is the whole program: it serves until ctx ends, and then finishes the
-// requests at hand. It returns the exit status.
+// run is the whole program: it serves until ctx ends, then finishes the requests
+// under way, and returns the exit status.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	return commands(environ, stdout, stderr).Run(ctx, args)
 }
 
-// exitCode is the status that the program ends with on an error.
+// exitCode returns the exit status for an error.
 func exitCode(err error) int {
 	if errors.Is(err, connect.ErrMisconfigured) {
 		return cli.ExitUsage

@@ -24,12 +24,12 @@ import (
 
 func TestMain(m *testing.M) { clitest.Main(withPostgres{m}, "api", main) }
 
-// withPostgres are tests that may have databases.
+// withPostgres runs the tests with a PostgreSQL server that they may use.
 type withPostgres struct{ *testing.M }
 
 func (m withPostgres) Run() int { return postgres.Main(m.M) }
 
-// theProgram has servers that are not there, which it does without.
+// theProgram has servers that cannot be reached, which it starts without.
 func theProgram() clitest.Program {
 	return clitest.Program{
 		Name: settings.ForAPI, Root: func() *cobra.Command { return commands(nil, io.Discard, io.Discard).Root }, Run: run,
@@ -104,8 +104,8 @@ func get(t *testing.T, url, token string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// TestServesUntilItIsTold, with and without a command, on what the flags say and
-// not what the environment says.
+// TestServesUntilItIsTold: with and without a command, it serves as the flags say,
+// whatever the environment says, until it is signalled.
 func TestServesUntilItIsTold(t *testing.T) {
 	for _, command := range []string{"run", ""} {
 		t.Run(command, func(t *testing.T) { testServing(t, strings.Fields(command)) })
@@ -121,7 +121,7 @@ func testServing(t *testing.T, args []string) {
 	defer stop()
 	log, stdout := io.Pipe()
 	done := make(chan int, 1)
-	var stderr bytes.Buffer // to be read once done
+	var stderr bytes.Buffer // read only after the program has ended
 	go func() {
 		status := run(ctx, append(args, "--http-addr=127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--database-url", url, "--jwt-audience=authenticated"),
 			[]string{"DATABASE_URL=postgres://127.0.0.1:1/production", "HTTP_ADDR=127.0.0.1:1", "JWT_AUDIENCE=other",
@@ -163,7 +163,7 @@ func testServing(t *testing.T, args []string) {
 		}
 	}
 	stop()
-	// Unready at once, and still answering.
+	// It is unready at once and still answers requests.
 	for ready := ""; ready != "shutting down\n"; {
 		_, ready = get(t, "http://"+said.Admin+"/readyz", "")
 	}

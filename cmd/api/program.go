@@ -22,32 +22,37 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// program is the API with all it is made of.
+// program is the running API: wire sets every field, and serve runs the parts.
 type program struct {
-	log                 *slog.Logger
-	pool                *pgxpool.Pool
-	database            *database
-	verifier            *auth.Verifier
-	waits               *export.Waiter
-	view                *databaseMonitor
-	api                 *http.Server
-	admin               *ops.Server
-	http, adminListener net.Listener
-	drain               time.Duration // from being unready to taking no more requests
-	timeout             time.Duration
-	connections         int
-	patience            time.Duration // with a client that takes nothing
+	log      *slog.Logger
+	pool     *pgxpool.Pool
+	database *database
+	verifier *auth.Verifier
+	waiter   *export.Waiter
+	monitor  *databaseMonitor
+
+	api         *http.Server
+	http        net.Listener
+	connections int // the most at a time
+
+	admin         *ops.Server
+	adminListener net.Listener
+
+	drain        time.Duration // between being unready and accepting no more requests
+	timeout      time.Duration // for requests under way after that
+	writeTimeout time.Duration // for a client that accepts nothing of its answer
 }
 
-// bound keeps the process within API_MEMORY_LIMIT: the collector works harder
-// when what the runtime counts comes near it. What it does not count, the
-// program's own pages above all, has the rest. A lower GOMEMLIMIT stays.
-func bound(limit int64) {
+// limitMemory keeps the process within API_MEMORY_LIMIT: the collector works harder
+// when the memory counted by the runtime approaches it. The rest is for what the
+// runtime does not count, above all the program's own pages. A lower GOMEMLIMIT stays
+// in force.
+func limitMemory(limit int64) {
 	debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), limit/10*9-8<<20))
 }
 
-// wire makes the parts and listens. The database and the issuer need not be
-// there: /readyz tells whether they are.
+// wire creates the parts and opens the listeners. The database and the issuer need
+// not be reachable; /readyz tells whether they are.
 func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, error) {
 	verifier, err := auth.New(auth.Config{Issuer: string(s.Issuer), Audience: s.Audience, JWKSURL: string(s.JWKSURL),
 		Secret: string(s.JWTSecret), OAuthClients: s.OAuthClients}, log)
@@ -63,30 +68,23 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 		pool.Close()
 		return nil, fmt.Errorf("API_SPOOL_DIR: %w: it has to be a folder that can be written", err)
 	}
-	bound(int64(s.MemoryLimit))
-	origins, proxies := make([]string, len(s.Origins)), make([]netip.Prefix, len(s.TrustedProxies))
-	for i, o := range s.Origins {
-		origins[i] = string(o)
-	}
-	headers := make([]string, len(s.Headers))
-	for i, h := range s.Headers {
-		headers[i] = string(h)
-	}
+	limitMemory(int64(s.MemoryLimit))
+	proxies := make([]netip.Prefix, len(s.TrustedProxies))
 	for i, n := range s.TrustedProxies {
 		proxies[i] = netip.Prefix(n)
 	}
 	exports := export.NewReader(pool, export.Limits{Memory: s.SpoolMemory(), Dir: string(s.SpoolDir), Files: int64(s.SpoolLimit)})
-	waits := export.NewWaiter(pool, log)
-	waits.Direct, waits.Sessions = db.link.Direct, db.sessions
-	waits.UseLiveness(exports)
-	view := newDatabaseMonitor(exports, log)
+	waiter := export.NewWaiter(pool, log)
+	waiter.Direct, waiter.Sessions = db.connector.Direct, db.sessions
+	waiter.UseLiveness(exports)
+	monitor := newDatabaseMonitor(exports, log)
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "export_waiting_requests",
-		Help: "Requests that wait for a position."}, func() float64 { return float64(waits.Waiting()) }), spoolCollector{exports}, view.gauge())
+		Help: "Requests that wait for a position."}, func() float64 { return float64(waiter.Waiting()) }), spoolCollector{exports}, monitor.gauge())
 	p := &program{log: log, pool: pool, database: db, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
-		connections: int(s.MaxConnections), patience: s.WriteTimeout,
-		waits: waits, view: view,
-		api: api.NewServer(api.New(api.Config{Exports: exports, Waiter: waits, Verifier: verifier, Origins: origins, Headers: headers,
+		connections: int(s.MaxConnections), writeTimeout: s.WriteTimeout,
+		waiter: waiter, monitor: monitor,
+		api: api.NewServer(api.New(api.Config{Exports: exports, Waiter: waiter, Verifier: verifier, Origins: asStrings(s.Origins), Headers: asStrings(s.Headers),
 			AccountRate: api.Rate(s.RateLimit), AddressRate: api.Rate(s.AddressRate), Proxies: proxies,
 			Encoders: int(max(2, s.MemoryLimit/(16<<20))), Registry: registry, Logger: log}), log),
 		admin: ops.NewServer(registry, log, ops.Check{Name: "database", Ready: exports.Ready},
@@ -103,10 +101,19 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	return p, nil
 }
 
-// serve runs until ctx ends or a server fails. Then the program is unready,
-// and answers on for a while, each answer the last on its connection, so that
-// whoever sends requests here learns of it; the API finishes its requests, and
-// the admin server, which tells of it, and the keys go last.
+func asStrings[T ~string](values []T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
+}
+
+// serve runs until ctx ends or a server fails. Then the program is unready, and still
+// answers requests for the drain delay, closing each connection with its answer, so
+// that load balancers and clients move away. After that the API finishes its
+// requests. The admin server and the refresh of keys end last. It returns the first
+// error.
 func (p *program) serve(ctx context.Context) error {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -116,17 +123,17 @@ func (p *program) serve(ctx context.Context) error {
 	p.log.Info("serving", "http", p.http.Addr().String(), "admin", p.adminListener.Addr().String())
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	last, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	serving, finish := context.WithCancel(last)
-	defer finish()
+	adminCtx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopAdmin()
+	serving, stopServing := context.WithCancel(adminCtx)
+	defer stopServing()
 	context.AfterFunc(ctx, func() {
 		p.admin.Drain()
 		p.api.SetKeepAlivesEnabled(false)
-		time.AfterFunc(p.drain, finish)
+		time.AfterFunc(p.drain, stopServing)
 	})
 	var parts errgroup.Group
-	parts.Go(func() error { return p.verifier.Run(last) })
+	parts.Go(func() error { return p.verifier.Run(adminCtx) })
 	parts.Go(func() error {
 		err := p.database.check(serving)
 		if err != nil {
@@ -134,15 +141,16 @@ func (p *program) serve(ctx context.Context) error {
 		}
 		return err
 	})
-	parts.Go(func() error { return p.view.run(serving) })
-	parts.Go(func() error { return p.waits.Run(serving) }) // who waits is told at once that the program ends
+	parts.Go(func() error { return p.monitor.run(serving) })
+	// waiting requests are answered at once when the program shuts down
+	parts.Go(func() error { return p.waiter.Run(serving) })
 	parts.Go(func() error {
 		defer stop()
-		return p.admin.Run(last, p.adminListener)
+		return p.admin.Run(adminCtx, p.adminListener)
 	})
 	parts.Go(func() error {
-		defer end()
-		return ops.Serve(serving, p.api, api.Listen(p.http, p.connections, p.patience), p.timeout)
+		defer stopAdmin()
+		return ops.Serve(serving, p.api, api.Listen(p.http, p.connections, p.writeTimeout), p.timeout)
 	})
 	err := parts.Wait()
 	p.log.Info("stopped")

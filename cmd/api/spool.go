@@ -6,8 +6,7 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// spoolCollector shows how much room there is for documents that are being
-// sent.
+// spoolCollector exports how much room there is for documents that are being sent.
 type spoolCollector struct {
 	exports interface {
 		Usage() (medium, large export.Usage)
@@ -22,11 +21,13 @@ var (
 		"Reads of documents that wait for room, up to 5 seconds.", []string{"documents"}, nil)
 )
 
+// Describe implements [prometheus.Collector].
 func (spoolCollector) Describe(out chan<- *prometheus.Desc) {
 	out <- spoolBytes
 	out <- spoolWaiting
 }
 
+// Collect implements [prometheus.Collector].
 func (c spoolCollector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value int64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value), labels...)

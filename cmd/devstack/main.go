@@ -1,6 +1,5 @@
-// Command devstack runs the whole thing on one machine for a newcomer: an
-// embedded NATS server, PostgreSQL, the projector, the API, and a simulated
-// control plane.
+// Command devstack runs everything on one machine, for a newcomer: an embedded NATS
+// server, PostgreSQL, the projector, the API and a simulated control plane.
 package main
 
 import (
@@ -19,7 +18,7 @@ import (
 
 func main() {
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // nohup stays what it is
+	if !signal.Ignored(syscall.SIGHUP) { // under nohup it stays ignored
 		ends = append(ends, syscall.SIGHUP)
 	}
 	cli.Main(run, ends...)

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { clitest.Main(m, "devstack", main) }
 
-// What devstack runs is tested in internal/devstack.
+// theProgram is devstack's command line; what it runs is tested in internal/devstack.
 func theProgram() clitest.Program {
 	return clitest.Program{
 		Name: settings.ForDevstack, Root: func() *cobra.Command { return commands(nil, io.Discard, io.Discard).Root }, Run: run,

@@ -1,9 +1,14 @@
-// Package api serves account exports over HTTP, each to the user whom the
-// access token names.
+// Package api serves account exports over HTTP, to each user the export of the
+// account that the access token names.
 //
-// Every answer but a document and 304 is a problem (RFC 9457) of the table in
-// problem.go. A document is sent as it is stored; an error after its first
-// byte breaks the connection, so what arrives whole is whole.
+// Every answer other than a document or a 304 is a problem document (RFC 9457) from
+// the table in problem.go. A document is sent as it is stored. An error after its
+// first byte closes the connection before its end, so a document that arrives
+// completely is complete.
+//
+// Sizes are in bytes, and times in headers and problems in seconds, unless a name or
+// comment says otherwise. The package keeps nothing between requests but rate limits
+// and metrics.
 package api
 
 import (
@@ -21,24 +26,25 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// exports is where documents come from: [export.Reader].
+// exports is the part of [export.Reader] that requests need: an account's state and
+// version, and its document.
 type exports interface {
 	Meta(ctx context.Context, account events.UUID) (export.Meta, error)
 	OpenRange(ctx context.Context, account events.UUID, choose export.RangeFunc) (*export.Document, error)
 }
 
-// positionWaiter tells when a position is reached: [export.Waiter].
+// positionWaiter is the part of [export.Waiter] that min_position needs.
 type positionWaiter interface {
 	WaitFor(ctx context.Context, account events.UUID, position uint64, atMost time.Duration) (at uint64, reached bool, err error)
 }
 
-// verifier says whom a token stands for: [auth.Verifier].
+// verifier is the part of [auth.Verifier] that requests need.
 type verifier interface {
 	Verify(ctx context.Context, token string) (auth.Identity, error)
 }
 
-// Config says what the API serves, and to whom. All but Exports, Waits and
-// Verifier may be left out.
+// Config says what the API serves, and to whom. Everything but Exports, Waiter and
+// Verifier is optional.
 type Config struct {
 	Exports  exports
 	Waiter   positionWaiter
@@ -46,10 +52,13 @@ type Config struct {
 
 	Origins     []string       // of web pages that may read answers, or "*"; default none
 	Headers     []string       // that those pages may send beside the usual ones; default none
-	AccountRate Rate           // for each account; default no limit
-	AddressRate Rate           // for each address, before a token is looked at; default no limit
-	Proxies     []netip.Prefix // whose X-Forwarded-For is believed; default none
-	Encoders    int            // long documents that are compressed at once, of some 2 MiB each; default 16. Beyond, they are sent plain
+	AccountRate Rate           // per account; default no limit
+	AddressRate Rate           // per client address, applied before a token is verified; default no limit
+	Proxies     []netip.Prefix // whose X-Forwarded-For is trusted; default none
+
+	// Encoders bounds how many long documents are compressed at a time, at about 2 MiB of
+	// memory each; default 16. Further ones are sent uncompressed.
+	Encoders int
 
 	Registry prometheus.Registerer // default a registry of its own
 	Logger   *slog.Logger          // default discards
@@ -68,15 +77,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// exportPath is where a user finds their export.
+// exportPath is the path of the export of the token's account.
 const exportPath = "/v1/account/export"
 
-// New makes the API's handler and registers its metrics. It is to be served by
-// a server of [NewServer].
+// New creates the API's handler and registers its metrics. The handler has to be
+// served by a server of [NewServer], on a listener of [Listen].
 func New(c Config) http.Handler {
 	c = c.withDefaults()
 	m := newMetrics(c.Registry)
-	router := mux.NewRouter().SkipClean(true) // a path that is not clean is another path
+	router := mux.NewRouter().SkipClean(true) // an unclean path is a different path
 	export := &exportHandler{Config: c, metrics: m, encoders: newEncoders(c.Encoders),
 		limit: newLimiter[events.UUID]("account", c.AccountRate)}
 	router.Handle(exportPath, export).Methods(http.MethodGet, http.MethodHead)
@@ -85,10 +94,10 @@ func New(c Config) http.Handler {
 		write(w, problemNoSuchPath)
 	})
 	router.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", "GET, HEAD") // of each resource there is
+		w.Header().Set("Allow", "GET, HEAD") // for every resource there is
 		write(w, problemMethodNotAllowed)
 	})
-	var next http.Handler = straight(export, router)
+	var next http.Handler = bypassRouter(export, router)
 	if c.AddressRate != (Rate{}) {
 		next = limitAddresses(newLimiter[netip.Prefix]("address", c.AddressRate), c.Proxies, next)
 	}
@@ -98,9 +107,9 @@ func New(c Config) http.Handler {
 	return &instrumented{next: next, metrics: m, log: c.Logger}
 }
 
-// straight has what nearly all requests are go past the router, which copies a
-// request twice to keep in it what nobody asks for.
-func straight(export, router http.Handler) http.Handler {
+// bypassRouter dispatches the usual request itself, and leaves the others to the router,
+// which copies each request twice for route variables that nobody reads.
+func bypassRouter(export, router http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && r.URL.Path == exportPath {
 			export.ServeHTTP(w, r)
@@ -110,6 +119,8 @@ func straight(export, router http.Handler) http.Handler {
 	})
 }
 
+// limitAddresses answers 429 to an address that has used up its allowance, before its
+// token is verified.
 func limitAddresses(l *limiter[netip.Prefix], proxies []netip.Prefix, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := l.allow(w.Header(), clientAddress(r, proxies)); err != nil {
@@ -120,12 +131,12 @@ func limitAddresses(l *limiter[netip.Prefix], proxies []netip.Prefix, next http.
 	})
 }
 
-// headerTimeout is how long a client has for a request's header.
+// headerTimeout is how long a client has to send a request's header.
 const headerTimeout = 5 * time.Second
 
-// NewServer serves the handler with limits: a client has 5 seconds to send its
-// header of 32 KiB, and its body, which is not read, 10. How long it has to take
-// an answer is the listener's to say; see [Listen].
+// NewServer creates a server with limits: a client has 5 s for its header of at most
+// 32 KiB, and 10 s for its body, which is ignored. The write timeout is the
+// listener's; see [Listen].
 func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -136,6 +147,6 @@ func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 		ConnState:         connState,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 
-		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as all else is
+		DisableGeneralOptionsHandler: true, // OPTIONS * is answered like every other request
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/auth"
+	"accountexport/internal/local/testrun"
 )
 
 func TestProblems(t *testing.T) {
@@ -27,7 +28,7 @@ func TestProblems(t *testing.T) {
 		headers            []string
 		status             int
 		kind               string
-		want               http.Header // among the headers
+		want               http.Header // header fields that the answer has to have
 	}{
 		{"no credentials", "GET", exportPath, nil, 401, "no-credentials", http.Header{"Www-Authenticate": {"Bearer"}}},
 		{"another scheme", "GET", exportPath, []string{"Authorization", "Basic YTpi"}, 401, "no-credentials",
@@ -175,7 +176,7 @@ func TestNotModified(t *testing.T) {
 		{[]string{`"`}, 200},
 		{[]string{`W/`}, 200},
 	} {
-		m.opens(0)
+		m.resetOpened(0)
 		headers := []string{"Authorization", bearer(t, complete)}
 		for _, tag := range test.tags {
 			headers = append(headers, "If-None-Match", tag)
@@ -193,15 +194,15 @@ func TestNotModified(t *testing.T) {
 					t.Errorf("%s %q: %s: %q", method, test.tags, name, got.header.Get(name))
 				}
 			}
-			if opened := m.opens(0); got.body != "" || opened != 0 {
+			if opened := m.resetOpened(0); got.body != "" || opened != 0 {
 				t.Errorf("%s %q: body %q, opened %d times", method, test.tags, got.body, opened)
 			}
 		}
 	}
 }
 
-// TestIfMatch: the comparison is strong, and comes before If-None-Match and
-// Range; what a document is sent as does not matter.
+// TestIfMatch: the comparison is strong and precedes If-None-Match and Range. The
+// coding in which a document is sent does not matter.
 func TestIfMatch(t *testing.T) {
 	m := newMemory()
 	a := start(t, m)
@@ -225,13 +226,13 @@ func TestIfMatch(t *testing.T) {
 		{[]string{"If-Match", `"a"`, "Range", "bytes=0-1"}, 412},
 		{[]string{"If-Match", `"a"`, "Range", "bytes=99999-"}, 412},
 	} {
-		m.opens(0)
+		m.resetOpened(0)
 		for _, method := range []string{"GET", "HEAD"} {
 			got := a.ask(t, method, exportPath, append(test.headers, "Authorization", bearer(t, complete))...)
 			if got.status != test.status {
 				t.Errorf("%s %q: got %d, want %d", method, test.headers, got.status, test.status)
 			}
-			if got.status == 412 && (m.opens(0) != 0 || got.header.Get("Etag") != "") {
+			if got.status == 412 && (m.resetOpened(0) != 0 || got.header.Get("Etag") != "") {
 				t.Errorf("%s %q: the document was read, or %v", method, test.headers, got.header)
 			}
 			if got.status == 412 && method == "GET" {
@@ -239,7 +240,7 @@ func TestIfMatch(t *testing.T) {
 			}
 		}
 	}
-	m.changes = true // between what is known of it and its document
+	m.changes = true // between reading its metadata and opening it
 	checkProblem(t, a.ask(t, "GET", exportPath, "If-Match", `"1.0-77-3"`, "Authorization", bearer(t, complete)), 412, "precondition-failed")
 }
 
@@ -260,7 +261,7 @@ func TestMetrics(t *testing.T) {
 	a.ask(t, "HEAD", exportPath, "Authorization", bearer(t, complete))
 	a.ask(t, "GET", exportPath)
 	a.ask(t, "GET", exportPath, "Authorization", "Bearer x")
-	waitFor(t, "the last request is counted, which follows its answer", func() bool {
+	testrun.Eventually(t, "the last request is counted, which follows its answer", func() bool {
 		return samples(t, a)["export_request_duration_seconds"] == 6
 	})
 	want := `

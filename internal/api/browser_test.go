@@ -18,7 +18,7 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// browser is a Chromium with what it has logged.
+// browser is a Chromium with the console messages it has logged.
 type browser struct {
 	ctx context.Context
 	mu  sync.Mutex
@@ -38,7 +38,7 @@ func newBrowser(t *testing.T) *browser {
 	allocator, cancel := chromedp.NewExecAllocator(bounded, flags...)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel) // waits for the browser to be gone
+	t.Cleanup(cancel) // waits until the browser has ended
 	b := &browser{ctx: ctx}
 	err := chromedp.Listen(ctx, func(event any) {
 		if e, ok := event.(*log.EventEntryAdded); ok {
@@ -53,7 +53,7 @@ func newBrowser(t *testing.T) *browser {
 	return b
 }
 
-// logged tells whether the browser's console has all the words in one line.
+// logged reports whether one line of the browser's console contains all the words.
 func (b *browser) logged(all ...string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,9 +76,9 @@ func (b *browser) open(t *testing.T, url string) {
 	}
 }
 
-// seen is what a page sees of an answer.
+// seen is what a page can see of an answer.
 type seen struct {
-	Failed  string // what fetch was rejected with
+	Failed  string // the error that fetch was rejected with
 	Status  int
 	Body    string
 	Headers map[string]string
@@ -95,9 +95,10 @@ async r => ({Status: r.status, Body: await r.text(), Headers: Object.fromEntries
 	return s
 }
 
-// TestBrowserReadsFromAnotherOrigin is a page of another origin in a real
-// browser: it sends what SDKs send, reads documents, problems and their headers,
-// and where something is refused it is named: the header, not the origin.
+// TestBrowserReadsFromAnotherOrigin is a page of another origin in a real browser. It
+// sends what SDKs send, and reads documents, problems and their headers. Where CORS
+// refuses a request, the browser names the header that was refused, and not the
+// origin.
 func TestBrowserReadsFromAnotherOrigin(t *testing.T) {
 	b := newBrowser(t)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -144,22 +145,22 @@ func TestBrowserReadsFromAnotherOrigin(t *testing.T) {
 	if refused := b.fetch(t, url, with(`'X-Nobody-Knows': '1'`)); refused.Failed == "" {
 		t.Errorf("with a header that is not allowed: %+v", refused)
 	}
-	waitFor(t, "the browser names the header that was refused", func() bool {
+	testrun.Eventually(t, "the browser names the header that was refused", func() bool {
 		return b.logged("has been blocked by CORS policy", "x-nobody-knows", "Access-Control-Allow-Headers")
 	})
 	if refused := b.fetch(t, url, `{method: 'DELETE', headers: {Authorization: '`+token+`'}}`); refused.Failed == "" {
 		t.Errorf("DELETE: %+v", refused)
 	}
-	waitFor(t, "the browser names the method that was refused", func() bool {
+	testrun.Eventually(t, "the browser names the method that was refused", func() bool {
 		return b.logged("has been blocked by CORS policy", "DELETE", "Access-Control-Allow-Methods")
 	})
 	if b.logged("Access-Control-Allow-Origin") {
 		t.Errorf("the browser blames the origin: %q", b.log)
 	}
 
-	b.open(t, strings.Replace(page.URL, "127.0.0.1", "localhost", 1)) // which is another origin, that is not allowed
+	b.open(t, strings.Replace(page.URL, "127.0.0.1", "localhost", 1)) // another origin, which is not allowed
 	if refused := b.fetch(t, url, sdk); refused.Failed == "" {
 		t.Errorf("from an origin that is not allowed: %+v", refused)
 	}
-	waitFor(t, "the browser names the origin", func() bool { return b.logged("blocked by CORS policy", "Access-Control-Allow-Origin") })
+	testrun.Eventually(t, "the browser names the origin", func() bool { return b.logged("blocked by CORS policy", "Access-Control-Allow-Origin") })
 }

@@ -15,14 +15,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"accountexport/internal/local/testrun"
 )
 
-// What these tests say of net/http is written down nowhere but in its source, and
-// coalescingConn counts on it. Where one of them fails after a change of the compiler,
-// coalesce.go and listen.go have to change with it.
+// These tests check what coalescingConn assumes of net/http, which only the source of
+// net/http says. If one of them fails after a change of the compiler, coalesce.go and
+// listen.go have to change with it.
 
-// sizedConn is a client's connection to a server of [sized], on a listener that the test
-// chooses.
+// sizedConn is a client's connection to a server of [sized], on a listener of the
+// test's choice.
 type sizedConn struct {
 	net.Conn
 	answers *bufio.Reader
@@ -48,7 +50,8 @@ func serveSized(t *testing.T, on func(net.Listener) net.Listener) *sizedConn {
 	return &sizedConn{c, bufio.NewReader(c)}
 }
 
-// request asks for n bytes in pieces of step, or in one; following is sent with it.
+// request requests n bytes in pieces of step, or in one piece; following is sent
+// together with the request.
 func (s *sizedConn) request(t *testing.T, n, step int, header, following string) {
 	t.Helper()
 	if _, err := fmt.Fprintf(s, "GET /?n=%d&step=%d HTTP/1.1\r\nHost: x\r\n%s\r\n%s", n, step, header, following); err != nil {
@@ -56,7 +59,7 @@ func (s *sizedConn) request(t *testing.T, n, step int, header, following string)
 	}
 }
 
-// ask asks, and reads the answer to its end.
+// ask sends a request and reads the answer to its end.
 func (s *sizedConn) ask(t *testing.T, n, step int) {
 	t.Helper()
 	s.request(t, n, step, "", "")
@@ -74,67 +77,68 @@ func (s *sizedConn) answered(t *testing.T, n int) {
 	}
 }
 
-// noting is a listener whose connections note how net/http uses them.
-type noting struct {
+// recordingListener is a listener whose connections record how net/http uses them.
+type recordingListener struct {
 	net.Listener
-	accepted chan *noted
+	accepted chan *recordedConn
 }
 
-func (l *noting) Accept() (net.Conn, error) {
+func (l *recordingListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	n := &noted{Conn: c}
-	l.accepted <- n
-	return n, nil
+	conn := &recordedConn{Conn: c}
+	l.accepted <- conn
+	return conn, nil
 }
 
-type noted struct {
+type recordedConn struct {
 	net.Conn
 	mu     sync.Mutex
 	writes []string
-	reads  []int // lengths of the buffers that were read into
+	reads  []int // lengths of the buffers passed to Read
 }
 
-func (n *noted) Write(p []byte) (int, error) {
-	n.mu.Lock()
-	n.writes = append(n.writes, string(p))
-	n.mu.Unlock()
-	return n.Conn.Write(p)
+func (c *recordedConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	c.writes = append(c.writes, string(p))
+	c.mu.Unlock()
+	return c.Conn.Write(p)
 }
 
-func (n *noted) Read(p []byte) (int, error) {
-	n.mu.Lock()
-	n.reads = append(n.reads, len(p))
-	n.mu.Unlock()
-	return n.Conn.Read(p)
+func (c *recordedConn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	c.reads = append(c.reads, len(p))
+	c.mu.Unlock()
+	return c.Conn.Read(p)
 }
 
-// written are the lengths of the writes since it was asked last.
-func (n *noted) written() (lengths []int, whole string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, w := range n.writes {
+// written returns the lengths of the writes since the last call, and all that they
+// wrote.
+func (c *recordedConn) written() (lengths []int, whole string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.writes {
 		lengths = append(lengths, len(w))
 	}
-	whole = strings.Join(n.writes, "")
-	n.writes = nil
+	whole = strings.Join(c.writes, "")
+	c.writes = nil
 	return lengths, whole
 }
 
-// awaited are the buffers that requests were read into: beside a handler net/http
-// reads a single byte, to see whether the client leaves.
-func (n *noted) awaited() []int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(n.reads), func(length int) bool { return length == 1 })
+// requestReads returns the lengths of the buffers into which requests were read.
+// While a handler runs, net/http reads a single byte, to notice a client that closes.
+func (c *recordedConn) requestReads() []int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(c.reads), func(length int) bool { return length == 1 })
 }
 
 // serveNoted is serveSized without [Listen].
-func serveNoted(t *testing.T) (*sizedConn, *noted) {
+func serveNoted(t *testing.T) (*sizedConn, *recordedConn) {
 	t.Helper()
-	l := &noting{accepted: make(chan *noted, 1)}
+	l := &recordingListener{accepted: make(chan *recordedConn, 1)}
 	s := serveSized(t, func(under net.Listener) net.Listener {
 		l.Listener = under
 		return l
@@ -142,7 +146,7 @@ func serveNoted(t *testing.T) (*sizedConn, *noted) {
 	return s, <-l.accepted
 }
 
-// headerOf is how long the header of an answer of four digits is.
+// headerOf returns the length of the header of an answer with four digits.
 func headerOf(t *testing.T, header string) int {
 	t.Helper()
 	s, server := serveNoted(t)
@@ -152,9 +156,9 @@ func headerOf(t *testing.T, header string) int {
 	return len(whole) - 1000
 }
 
-// TestServerWritesFullBuffers: each write of an answer but the last is a full
-// buffer, and another follows it. With a buffer of another size coalescingConn would hold
-// nothing back, or what nothing follows.
+// TestServerWritesFullBuffers: each write of an answer but the last is a full buffer,
+// and another write follows it. With buffers of another size, coalescingConn would
+// hold nothing back, or hold back what nothing follows.
 func TestServerWritesFullBuffers(t *testing.T) {
 	header := headerOf(t, "")
 	s, server := serveNoted(t)
@@ -162,7 +166,7 @@ func TestServerWritesFullBuffers(t *testing.T) {
 		t.Run(fmt.Sprintf("%d bytes at once", n), func(t *testing.T) {
 			s.ask(t, n, 0)
 			want := []int{header + n}
-			if header+n > fullBuffer { // what does not fit goes past the buffer
+			if header+n > fullBuffer { // what does not fit bypasses the buffer
 				want = []int{fullBuffer, header + n - fullBuffer}
 			}
 			if got, _ := server.written(); !cmp.Equal(got, want) {
@@ -193,9 +197,9 @@ func TestServerWritesFullBuffers(t *testing.T) {
 	})
 }
 
-// TestServerReadsIntoItsWholeBuffer: where nothing is left of what was read before,
-// the next request is read into the whole buffer, and otherwise into what the rest
-// leaves of it, by which coalescingConn tells a connection that is idle.
+// TestServerReadsIntoItsWholeBuffer: if nothing is left of what was read before, the
+// next request is read into the whole buffer, and otherwise into the part that the
+// rest leaves free. This is how coalescingConn recognises an idle connection.
 func TestServerReadsIntoItsWholeBuffer(t *testing.T) {
 	for _, test := range []struct {
 		name, following string
@@ -208,16 +212,16 @@ func TestServerReadsIntoItsWholeBuffer(t *testing.T) {
 			s, server := serveNoted(t)
 			s.request(t, 10, 0, "", test.following)
 			s.answered(t, 10)
-			waitFor(t, "the next request is read", func() bool { return len(server.awaited()) >= len(test.want) })
-			if got := server.awaited(); !cmp.Equal(got, test.want) {
+			testrun.Eventually(t, "the next request is read", func() bool { return len(server.requestReads()) >= len(test.want) })
+			if got := server.requestReads(); !cmp.Equal(got, test.want) {
 				t.Errorf("read into %v, want %v", got, test.want)
 			}
 		})
 	}
 }
 
-// TestAFullBufferIsNotKept: an answer that is just a full buffer, so that nothing
-// follows it, goes out when the server says that the connection is idle, or ends it.
+// TestAFullBufferIsNotKept: an answer of exactly a full buffer, which nothing
+// follows, is sent when the server reports the connection idle, or closes it.
 func TestAFullBufferIsNotKept(t *testing.T) {
 	for _, test := range []struct{ name, header string }{{"kept", ""}, {"ended", "Connection: close\r\n"}} {
 		t.Run(test.name, func(t *testing.T) {

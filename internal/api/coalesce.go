@@ -10,88 +10,98 @@ import (
 	"time"
 )
 
-// The server of net/http writes through a buffer of 4 KiB, so an answer whose
-// header and body together are longer goes out in several system calls, which
-// for a usual export is the larger part of the handler's own cost (measured: a
-// sixth of the throughput). Coalesce holds a full buffer back until what
-// follows it, or the end of the answer, and sends both at once; a large answer
-// goes out in pieces of 64 KiB. The server has no setting for its buffers
-// (golang/go#13870, open).
+// The server of net/http writes through a buffer of 4 KiB, so an answer that is
+// longer, header included, takes several system calls; for a usual export they are
+// the larger part of the handler's cost (measured: a sixth of the throughput). A
+// coalescingConn holds a full buffer back until the next write, or the end of the
+// answer, and sends both with one call. A large answer goes out in pieces of 64 KiB.
+// The server has no setting for its buffers (golang/go#13870, open).
 //
-// Three things of this are net/http's own and promised nowhere. Each has a test in
-// buffers_test.go that asks the server of this compiler, and fails where it does
-// another thing: TestServerWritesFullBuffers for fullBuffer,
-// TestServerReadsIntoItsWholeBuffer for readBuffer, and TestAFullBufferIsNotKept
-// for when the server says that an answer has ended. TestAnswersAreSentAtOnce
-// counts what then goes out on the network.
+// Three facts used here are net/http's own and documented nowhere. Each has a test in
+// buffers_test.go that checks it on the server of this compiler and fails if it no
+// longer holds: TestServerWritesFullBuffers for fullBuffer,
+// TestServerReadsIntoItsWholeBuffer for readBuffer, and TestAFullBufferIsNotKept for
+// when the server reports the end of an answer. TestAnswersAreSentAtOnce counts the
+// resulting writes on the network.
 
 const (
-	fullBuffer = 4 << 10  // of net/http: a write of just this size has another behind it, or the end of the answer
-	mostHeld   = 60 << 10 // held back at most
-	readBuffer = 4 << 10  // of net/http: a read of less has something before it that was not used yet
+	// The size of net/http's write buffer: a write of exactly this size is followed by
+	// another, or by the end of the answer.
+	fullBuffer = 4 << 10
+	maxPending = 60 << 10 // the most that is held back
+	// The size of net/http's read buffer: a shorter read means that it still holds
+	// unparsed bytes.
+	readBuffer = 4 << 10
 )
 
 // coalescingConn is a connection of [Listen].
 type coalescingConn struct {
 	net.Conn
-	of           *listener
+	listener     *listener
 	writeTimeout time.Duration
-	answered     bool // and nothing was read since; only for the one goroutine that reads
-	mu           sync.Mutex
-	held         []byte
-	until        time.Time // what is written now may wait, at least
+
+	// answered belongs to the goroutine that reads: an answer has ended, and nothing
+	// was read since.
+	answered bool
+
+	// mu guards the fields below. Write and flush hold it while they write to the
+	// client, at the client's pace: up to writeTimeout, and a quarter more, for each
+	// piece that the client accepts. So Close does not wait for it.
+	mu       sync.Mutex
+	pending  []byte    // a full buffer, or several, that wait for what follows
+	deadline time.Time // the write deadline that is set on Conn
 }
 
-// Write sends p after what is held, or holds it where it is a full buffer. An
-// error of what was held comes with the next Write.
+// Write sends p after what is held back, or holds p back if it is a full buffer. The
+// error of sending a buffer held back is returned by a later Write.
 func (c *coalescingConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(p) == fullBuffer && len(c.held) < mostHeld {
-		c.held = append(c.held, p...)
+	if len(p) == fullBuffer && len(c.pending) < maxPending {
+		c.pending = append(c.pending, p...)
 		return len(p), nil
 	}
-	whole := len(p)
+	size := len(p)
 	if bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {
 		p = rewriteParseError(p)
 	}
-	before := len(c.held)
-	both := [...][]byte{c.held, p}
-	parts := net.Buffers(both[:])
-	if before == 0 {
+	pending := len(c.pending)
+	buffers := [...][]byte{c.pending, p}
+	parts := net.Buffers(buffers[:])
+	if pending == 0 {
 		parts = parts[1:]
 	}
-	n, err := c.push(parts)
-	c.forget()
+	n, err := c.writeOut(parts)
+	c.discard()
 	if err == nil {
-		return whole, nil
+		return size, nil
 	}
-	return min(whole, max(0, int(n)-before)), err
+	return min(size, max(0, int(n)-pending)), err
 }
 
-// push writes at the client's pace. It is cut off when it takes nothing for as
-// long as it may, or a quarter more. A deadline that comes sooner, since it was
-// set for an answer before, only has it look sooner.
-func (c *coalescingConn) push(parts net.Buffers) (n int64, err error) {
-	took := time.Now()
-	for now := took; ; now = time.Now() {
-		if c.until.Sub(now) < c.writeTimeout/8 {
-			c.until = now.Add(c.writeTimeout / 4)
-			if err := c.SetWriteDeadline(c.until); err != nil {
+// writeOut writes to the client, however slowly it reads. It fails once the client has
+// accepted nothing for writeTimeout, or up to a quarter more. A deadline left over
+// from an earlier answer only makes it check sooner. c.mu is locked.
+func (c *coalescingConn) writeOut(parts net.Buffers) (n int64, err error) {
+	lastProgress := time.Now()
+	for now := lastProgress; ; now = time.Now() {
+		if c.deadline.Sub(now) < c.writeTimeout/8 {
+			c.deadline = now.Add(c.writeTimeout / 4)
+			if err := c.SetWriteDeadline(c.deadline); err != nil {
 				return n, err
 			}
 		}
-		some, err := writeTo(c.Conn, &parts)
-		if n += some; some > 0 {
-			took = time.Now()
+		written, err := writeTo(c.Conn, &parts)
+		if n += written; written > 0 {
+			lastProgress = time.Now()
 		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(took) >= c.writeTimeout {
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(lastProgress) >= c.writeTimeout {
 			return n, err
 		}
 	}
 }
 
-// writeTo is parts.WriteTo, which for a single part takes longer than a write.
+// writeTo is parts.WriteTo, with a plain write for a single part, which is faster.
 func writeTo(w io.Writer, parts *net.Buffers) (int64, error) {
 	if len(*parts) != 1 {
 		return parts.WriteTo(w)
@@ -107,36 +117,37 @@ func (c *coalescingConn) flush() error {
 	return c.send()
 }
 
-// send sends what is held; c.mu is locked.
+// send sends what is held back. c.mu is locked.
 func (c *coalescingConn) send() error {
-	if len(c.held) == 0 {
+	if len(c.pending) == 0 {
 		return nil
 	}
-	_, err := c.push(net.Buffers{c.held})
-	c.forget()
+	_, err := c.writeOut(net.Buffers{c.pending})
+	c.discard()
 	return err
 }
 
-// forget empties what is held; the memory for much of it is not kept while a
-// connection is idle.
-func (c *coalescingConn) forget() {
-	if c.held = c.held[:0]; cap(c.held) > 2*fullBuffer {
-		c.held = nil
+// discard drops what is held back. A large buffer is released, so that idle
+// connections do not keep it. c.mu is locked.
+func (c *coalescingConn) discard() {
+	if c.pending = c.pending[:0]; cap(c.pending) > 2*fullBuffer {
+		c.pending = nil
 	}
 }
 
-// closeFlushTimeout is how long a connection that is closed tries to send what is held.
+// closeFlushTimeout is how long Close tries to send what is held back.
 const closeFlushTimeout = 100 * time.Millisecond
 
-// Close sends what is held first, except while somebody writes, which it ends.
+// Close sends what is held back and closes the connection. It does not wait for a
+// Write under way, which fails then.
 func (c *coalescingConn) Close() (err error) {
-	defer c.of.ended(c)
+	defer c.listener.ended(c)
 	if c.mu.TryLock() {
-		if len(c.held) > 0 {
+		if len(c.pending) > 0 {
 			if err = c.SetWriteDeadline(time.Now().Add(closeFlushTimeout)); err == nil {
-				_, err = c.Conn.Write(c.held)
+				_, err = c.Conn.Write(c.pending)
 			}
-			c.held = nil
+			c.pending = nil
 		}
 		c.mu.Unlock()
 	}
@@ -146,8 +157,8 @@ func (c *coalescingConn) Close() (err error) {
 	return err
 }
 
-// CloseWrite is what net/http calls before it closes a connection whose client
-// may still be sending.
+// CloseWrite is called by net/http before it closes a connection whose client may
+// still be sending.
 func (c *coalescingConn) CloseWrite() error {
 	if err := c.flush(); err != nil {
 		return err

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// plainly remembers the connections that it accepts.
-type plainly struct {
+// tcpListener hands the connections that it accepts to the test.
+type tcpListener struct {
 	net.Listener
 	accepted chan *net.TCPConn
 }
 
-func (l *plainly) Accept() (net.Conn, error) {
+func (l *tcpListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err == nil {
 		l.accepted <- c.(*net.TCPConn)
@@ -23,8 +23,8 @@ func (l *plainly) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// segments counts what was sent on a connection, as the system does: the loopback
-// has room for each write of this test in one segment.
+// segments returns how many segments the system sent on a connection. On the loopback
+// each write of this test fits into one segment.
 func segments(t *testing.T, c *net.TCPConn) (n int) {
 	t.Helper()
 	raw, err := c.SyscallConn()
@@ -38,10 +38,9 @@ func segments(t *testing.T, c *net.TCPConn) (n int) {
 	return int(info.Data_segs_out)
 }
 
-// TestAnswersAreSentAtOnce: header and body go out together, however the handler
-// writes them, where net/http by itself would send them by its buffer. The counts
-// of net/http by itself are those that are to be saved, and show that sending is
-// counted.
+// TestAnswersAreSentAtOnce: header and body are sent together however the handler
+// writes them, where net/http alone would send them buffer by buffer. The counts for
+// net/http alone are what is saved, and show that segments are counted.
 func TestAnswersAreSentAtOnce(t *testing.T) {
 	for _, test := range []struct{ n, step, byItself, together int }{
 		{1000, 0, 1, 1},
@@ -51,11 +50,11 @@ func TestAnswersAreSentAtOnce(t *testing.T) {
 		{20_000, 100, 5, 1},
 		{20_000, 2000, 5, 1},
 		{20_000, fullBuffer, 5, 1},
-		{20_000, 20_000, 3, 2}, // the end of an answer of unknown length comes by itself
+		{20_000, 20_000, 3, 2}, // the end of an answer of unknown length is sent separately
 	} {
 		t.Run(fmt.Sprintf("%d bytes by %d", test.n, test.step), func(t *testing.T) {
 			count := func(on func(net.Listener) net.Listener) int {
-				under := &plainly{accepted: make(chan *net.TCPConn, 1)}
+				under := &tcpListener{accepted: make(chan *net.TCPConn, 1)}
 				s := serveSized(t, func(l net.Listener) net.Listener {
 					under.Listener = l
 					return on(under)

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// sized answers with as many bytes of the body as it is asked for: in one piece,
-// after their number, or in pieces of so many bytes, and without.
+// sized answers with the requested number of bytes of the body: in one piece and with
+// a Content-Length, or in pieces of step bytes and without.
 func sized(body []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("n"))
@@ -30,9 +30,9 @@ func sized(body []byte) http.Handler {
 	})
 }
 
-// TestCoalescedAnswersArriveWhole asks for bodies of every size around the
-// sizes of buffers, with and without a known length, on kept connections and
-// on ones that end, and reads each to its end.
+// TestCoalescedAnswersArriveWhole requests bodies of every size around those of the
+// buffers, with and without a known length, on kept and on closing connections, and
+// reads each to its end.
 func TestCoalescedAnswersArriveWhole(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -45,7 +45,7 @@ func TestCoalescedAnswersArriveWhole(t *testing.T) {
 	for _, keep := range []bool{true, false} {
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: !keep}}
 		for _, step := range []int{0, 100, fullBuffer} {
-			sizes := []int{0, 1, fullBuffer, 2 * fullBuffer, mostHeld, mostHeld + fullBuffer, 65536, 200_000, 300_000}
+			sizes := []int{0, 1, fullBuffer, 2 * fullBuffer, maxPending, maxPending + fullBuffer, 65536, 200_000, 300_000}
 			for n := fullBuffer - 400; n < fullBuffer+100; n += 7 {
 				sizes = append(sizes, n)
 			}

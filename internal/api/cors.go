@@ -8,26 +8,27 @@ import (
 	"github.com/rs/cors"
 )
 
-// allowedHeaders are what pages may send: what the API reads, and what the SDKs of
-// Supabase, HTTP clients and tracing put into every request, which it does not.
+// allowedHeaders are the request headers that pages may send: those that the API
+// reads, and those that the SDKs of Supabase, HTTP clients and tracing add to every
+// request.
 var allowedHeaders = []string{"Authorization", "If-Match", "If-None-Match", "If-Range", "Prefer", "Range", "X-Request-Id",
 	"Accept", "Accept-Profile", "Apikey", "Cache-Control", "Content-Type", "Pragma", "X-Client-Info", "X-Requested-With", "X-Supabase-Api-Version",
 	"Baggage", "Sentry-Trace", "Traceparent", "Tracestate"}
 
-// exposedHeaders are those of answers that pages may read, beside the few that they
-// always may.
+// exposedHeaders are the response headers that pages may read, beside the
+// CORS-safelisted ones.
 var exposedHeaders = []string{"Accept-Ranges", "Allow", "Content-Disposition", "Content-Encoding", "Content-Length", "Content-Range", "Date", "ETag",
 	"Export-As-Of", "Export-Parked", "Export-Position", "Preference-Applied", "RateLimit", "RateLimit-Policy", "Retry-After", "Vary",
 	"WWW-Authenticate", "X-Request-Id"}
 
-// withCORS lets pages of these origins read answers, and send the usual
-// headers and more (Fetch standard, CORS). Tokens travel in a header that a page
-// sets itself, never in cookies, so credentials are not allowed.
+// withCORS lets pages of these origins read answers, and send allowedHeaders and more
+// (Fetch standard, CORS). Tokens are sent in a header that the page sets itself,
+// never in cookies, so credentials are not allowed.
 //
-// A preflight request of an allowed origin is answered with all that is allowed,
-// whatever it asks for: the browser compares, and blames the header or method that
-// is not among it. The package would name no origin then, for which browsers
-// blame the origin.
+// A preflight request from an allowed origin is answered with everything that is
+// allowed, whatever it asks for. The browser compares the two and reports the header
+// or method that is missing. The cors package would name no origin in that case, and
+// browsers would report the origin instead.
 func withCORS(origins, more []string, next http.Handler) http.Handler {
 	actual := cors.New(cors.Options{
 		AllowedOrigins: origins,

@@ -7,13 +7,14 @@ import (
 	"testing"
 )
 
-// words are the elements of a header that is a list, in lower case.
+// words returns the elements of a header that is a list, in lower case.
 func words(h http.Header, name string) []string {
 	return strings.Split(strings.ToLower(strings.ReplaceAll(h.Get(name), " ", "")), ",")
 }
 
-// TestCrossOrigin: pages of an allowed origin may send what SDKs do and read
-// answers, problems too; an allowed origin is named whatever is asked for.
+// TestCrossOrigin: pages of an allowed origin may send what SDKs send, and read
+// answers, problems included. An allowed origin is named whatever the preflight asks
+// for.
 func TestCrossOrigin(t *testing.T) {
 	const origin = "https://app.example.com"
 	a := startWith(t, newMemory(), sharedVerifier(t), func(c *Config) { c.Origins, c.Headers = []string{origin}, []string{"X-Of-Our-Own"} })
@@ -52,7 +53,7 @@ func TestCrossOrigin(t *testing.T) {
 		got.header.Get("Access-Control-Allow-Headers") != "" {
 		t.Errorf("another origin: %d %v", got.status, got.header)
 	}
-	got := a.ask(t, "GET", exportPath, "Origin", origin) // a problem is readable, too
+	got := a.ask(t, "GET", exportPath, "Origin", origin) // a problem is readable too
 	if got.status != 401 || got.header.Get("Access-Control-Allow-Origin") != origin || got.header.Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf("%d %v", got.status, got.header)
 	}
@@ -80,8 +81,8 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
-// TestAllThatAnswersSayIsReadable: every header that an answer may have by its
-// description is one that pages may read.
+// TestAllThatAnswersSayIsReadable: pages may read every header that an answer has
+// according to the description.
 func TestAllThatAnswersSayIsReadable(t *testing.T) {
 	always := []string{"Cache-Control", "Content-Type"} // CORS-safelisted
 	n := 0

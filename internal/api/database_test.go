@@ -17,6 +17,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/auth"
 	"accountexport/internal/local/postgres"
+	"accountexport/internal/local/testrun"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 	"accountexport/readmodel/export"
@@ -26,12 +27,12 @@ import (
 func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
 
 const (
-	largePages = 300 // more than the sockets between take in
-	fewPages   = 60  // more than what is written before its length is known, also where it is coded
+	largePages = 300 // more than the socket buffers hold
+	fewPages   = 60  // more than is written before the length is known, compressed or not
 	pageBytes  = 100_000
 )
 
-// plain asks for no coding: what it is sent is as long as what is stored.
+// plain requests no coding, so the answer is as long as the stored document.
 var plain = &http.Client{Transport: &http.Transport{DisableCompression: true}}
 
 // The parts of the stored documents.
@@ -49,8 +50,8 @@ const (
 		`"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 )
 
-// database has a live generation with an account of each kind; of the large
-// one, and of one that is less so, the sandboxes are in pages.
+// database sets up a live generation with an account of each kind. Two of the
+// documents, the large and a smaller one, store their sandboxes in pages.
 func database(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	ctx, url := t.Context(), postgres.TestDatabase(t)
@@ -123,15 +124,15 @@ func TestStoredDocumentIsTheBody(t *testing.T) {
 	}
 }
 
-// TestFirstByteComesBeforeTheLast: the time to it is that of the header, and not
-// of the document.
+// TestFirstByteComesBeforeTheLast: the time to the first byte ends with the header,
+// and not with the document.
 func TestFirstByteComesBeforeTheLast(t *testing.T) {
 	a := start(t, export.NewReader(database(t)))
 	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)); got.status != 200 || len(got.body) < largePages*pageBytes {
 		t.Fatalf("%d, %d bytes", got.status, len(got.body))
 	}
 	sums := map[string]float64{}
-	waitFor(t, "it is counted", func() bool {
+	testrun.Eventually(t, "it is counted", func() bool {
 		families, err := a.reg.Gather()
 		if err != nil {
 			t.Fatal(err)
@@ -160,28 +161,28 @@ func TestLargeDocumentIsStreamedWhole(t *testing.T) {
 			t.Errorf("the body of %d bytes is not whole", len(got.body))
 		}
 	}
-	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	testrun.Eventually(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
 }
 
-// TestClientThatLeavesGivesBackWhatItHolds: a client that goes away in the
-// middle leaves neither connection nor spool behind.
+// TestClientThatLeavesGivesBackWhatItHolds: after a client disconnects in the middle
+// of a document, its connection and its spool are free again.
 func TestClientThatLeavesGivesBackWhatItHolds(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool))
 	resp := a.begin(t, parked)
 	resp.Body.Close()
-	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	testrun.Eventually(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
 	if strings.Contains(a.log.String(), "level=ERROR") {
 		t.Errorf("logged as an error: %s", a.log)
 	}
 }
 
-// TestLeavingCancelsTheQuery: the database stops working for a client that has
-// gone, here on a row that is locked against reading.
+// TestLeavingCancelsTheQuery: when the client disconnects, its query is cancelled,
+// here one that waits for a locked row.
 func TestLeavingCancelsTheQuery(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool))
-	a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)) // the generation is known from now on
+	a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)) // makes the generation known
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -212,19 +213,19 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wai
 		}
 		left <- err
 	}()
-	waitFor(t, "the query waits", func() bool { return waiting() == 1 })
+	testrun.Eventually(t, "the query waits", func() bool { return waiting() == 1 })
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	waitFor(t, "it is counted as one whose client left", func() bool { return a.answered(t, "499", reasonNone) == 1 })
+	testrun.Eventually(t, "it is counted as one whose client left", func() bool { return a.answered(t, "499", reasonNone) == 1 })
 	for _, why := range reasons() {
 		if n := a.counted(t, why); n > 0 {
 			t.Errorf("%d requests count as an outage: %s", n, why)
 		}
 	}
 	began := time.Now()
-	waitFor(t, "the query is cancelled", func() bool { return waiting() == 0 })
+	testrun.Eventually(t, "the query is cancelled", func() bool { return waiting() == 0 })
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("it was the time-out that ended it, after %s", took)
 	}
@@ -236,8 +237,8 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wai
 	}
 }
 
-// BenchmarkExport compares the API with a bare handler that selects one row by
-// its key and writes a body of the same length.
+// BenchmarkExport compares the API with a bare handler that selects one row by its
+// key and writes a body of the same length.
 func BenchmarkExport(b *testing.B) {
 	pool := database(b)
 	_, err := pool.Exec(b.Context(), `UPDATE export_g1.account_export SET sandboxes_tail = ('"' || repeat(md5('x'), 110) || '"')::bytea

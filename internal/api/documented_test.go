@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestEveryProblemIsDocumented: doc/api.md lists the types of problems that there
-// are, with their statuses, and no others.
+// TestEveryProblemIsDocumented: doc/api.md lists exactly the problem types that
+// exist, with their statuses.
 func TestEveryProblemIsDocumented(t *testing.T) {
 	t.Parallel()
 	collect := func(file, pattern string) (all []string) {
@@ -39,8 +39,8 @@ func TestEveryProblemIsDocumented(t *testing.T) {
 	}
 }
 
-// TestEveryHeaderIsDocumented: doc/api.md names each header of an answer that the
-// description has.
+// TestEveryHeaderIsDocumented: doc/api.md names each response header of the API's
+// description.
 func TestEveryHeaderIsDocumented(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile("openapi.json")

@@ -13,10 +13,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Compression is done with klauspost's encoders, not with its gzhttp handler:
-// that does not compress the answer to HEAD, whose headers then differ from
-// GET's, sends what identity;q=0 forbids, and keeps a copy of the first bytes
-// of each answer.
+// Compression uses klauspost's encoders without its gzhttp handler. That handler does
+// not compress the answer to HEAD, whose headers then differ from those of GET; it
+// sends what identity;q=0 forbids; and it copies the first bytes of each answer.
 
 // coding is a content coding.
 type coding uint8
@@ -27,22 +26,23 @@ const (
 	zstandard
 )
 
+// String is the coding's name in HTTP headers.
 func (c coding) String() string { return [...]string{"identity", "gzip", "zstd"}[c] }
 
-// worthCoding is how long a document has to be, in bytes, to be compressed
-// where it need not be.
+// worthCoding is the size in bytes from which a document is compressed if the client
+// accepts it uncompressed too.
 const worthCoding = 512
 
-// acceptedCodings are the codings that a client takes, with what it thinks of them.
+// acceptedCodings says which codings a client accepts, and which one it prefers.
 type acceptedCodings struct {
 	preferred coding
 	plain     bool // identity is acceptable
-	any       bool // some coding is
+	any       bool // any coding is acceptable
 }
 
-// parseAcceptEncoding reads Accept-Encoding (RFC 9110 §12.5.3). Between codings of the
-// same weight it takes zstd, gzip, identity; what only "*" allows comes last.
-// An element whose weight is malformed counts as not there.
+// parseAcceptEncoding parses Accept-Encoding (RFC 9110 §12.5.3). Codings of equal
+// weight are preferred in the order zstd, gzip, identity; one that only "*" allows
+// comes last. An element with a malformed weight is ignored.
 func parseAcceptEncoding(fields []string) acceptedCodings {
 	if len(fields) == 0 {
 		return acceptedCodings{identity, true, true}
@@ -81,7 +81,7 @@ func parseAcceptEncoding(fields []string) acceptedCodings {
 	case star != unlisted:
 		chosen.plain = star > 0
 		consider(identity, star*10)
-	default: // acceptable, where nothing else is
+	default: // acceptable if nothing else is
 		chosen.plain = true
 		consider(identity, 1)
 	}
@@ -91,7 +91,7 @@ func parseAcceptEncoding(fields []string) acceptedCodings {
 	return chosen
 }
 
-// weighted reads "name", "name;q=0.5" and the like; the weight is in
+// weighted parses a list element such as "name" or "name;q=0.5". The weight is in
 // thousandths.
 func weighted(element string) (name string, weight int, ok bool) {
 	name, rest, has := strings.Cut(element, ";")
@@ -113,7 +113,7 @@ func weighted(element string) (name string, weight int, ok bool) {
 	return name, weight, name != ""
 }
 
-// of is the coding for a document of this many bytes; -1 stands for many.
+// of chooses the coding for a document of this many bytes; -1 stands for a large one.
 func (a acceptedCodings) of(size int64) coding {
 	if a.plain && size >= 0 && size < worthCoding {
 		return identity
@@ -121,24 +121,27 @@ func (a acceptedCodings) of(size int64) coding {
 	return a.preferred
 }
 
-// encoder compresses what is written to it; Close ends the coding.
+// encoder compresses what is written to it. Close writes the end of the stream.
 type encoder interface {
 	io.WriteCloser
 	Reset(w io.Writer)
 }
 
-// encoders are kept, since each has buffers of its own: about 1 MiB.
+// encoders pools encoders, since each has about 1 MiB of buffers. It is safe for
+// concurrent use.
 type encoders struct {
 	pools [3]sync.Pool
-	busy  chan struct{} // holds one for each that works at its client's pace
+	// A slot for each encoder that may run at its client's pace; encoders of short
+	// documents need none.
+	busy chan struct{}
 }
 
-func newEncoders(most int) *encoders {
-	e := &encoders{busy: make(chan struct{}, most)}
+func newEncoders(limit int) *encoders {
+	e := &encoders{busy: make(chan struct{}, limit)}
 	e.pools[gzipped].New = func() any {
 		w, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
 		if err != nil {
-			panic(err) // the level is not one
+			panic(err) // cannot happen: the level is valid
 		}
 		return w
 	}
@@ -146,17 +149,17 @@ func newEncoders(most int) *encoders {
 		w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
 			zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
 		if err != nil {
-			panic(err) // the options are not right
+			panic(err) // cannot happen: the options are valid
 		}
 		return w
 	}
 	return e
 }
 
-// take takes one of the encoders that work at their client's pace; none where
-// all are taken and the document may be sent plain, and otherwise when one is
-// given back.
-func (e *encoders) take(ctx context.Context, plain bool) (taken bool, err error) {
+// acquire takes a slot for an encoder that runs at its client's pace. Where none is free
+// it reports false if the document may be sent uncompressed (plain). Otherwise it
+// waits for up to encoderTimeout, after which the error is problemBusy.
+func (e *encoders) acquire(ctx context.Context, plain bool) (acquired bool, err error) {
 	select {
 	case e.busy <- struct{}{}:
 		return true, nil
@@ -165,12 +168,12 @@ func (e *encoders) take(ctx context.Context, plain bool) (taken bool, err error)
 	if plain {
 		return false, nil
 	}
-	late := time.NewTimer(encoderTimeout)
-	defer late.Stop()
+	timeout := time.NewTimer(encoderTimeout)
+	defer timeout.Stop()
 	select {
 	case e.busy <- struct{}{}:
 		return true, nil
-	case <-late.C:
+	case <-timeout.C:
 		return false, problemBusy
 	case <-ctx.Done():
 		return false, ctx.Err()
@@ -179,11 +182,12 @@ func (e *encoders) take(ctx context.Context, plain bool) (taken bool, err error)
 
 func (e *encoders) release() { <-e.busy }
 
-// encoderTimeout is how long an encoder is waited for.
+// encoderTimeout bounds the wait for a slot.
 const encoderTimeout = 5 * time.Second
 
-// encode has body written through the coding into w. Where body fails the
-// coding is left unfinished.
+// encode writes body to w through the coding and returns how many bytes body wrote.
+// If body fails, the compressed stream is left without its end, so it cannot pass for
+// complete.
 func (e *encoders) encode(c coding, w io.Writer, body io.WriterTo) (int64, error) {
 	if c == identity {
 		return body.WriteTo(w)
@@ -205,5 +209,5 @@ func setCoding(h http.Header, c coding) {
 	}
 }
 
-// codingNames are shared by all answers and never changed.
+// codingNames is shared by all answers and must not be changed.
 var codingNames = []string{"identity", "gzip", "zstd"}

@@ -2,17 +2,17 @@ package api
 
 import "strings"
 
-// comparison is how entity tags are compared (RFC 9110 §8.8.3.2).
+// comparison is a way to compare entity tags (RFC 9110 §8.8.3.2).
 type comparison bool
 
 const (
-	weakly   comparison = false // of If-None-Match
-	strongly comparison = true  // of If-Match: a weak tag is never the same
+	weakly   comparison = false // for If-None-Match
+	strongly comparison = true  // for If-Match: a weak tag never matches
 )
 
-// anyMatches tells whether If-None-Match or If-Match names the entity tag,
-// which is a strong one, of what exists (RFC 9110 §13.1): "*", or a list of
-// tags. What is not in the form of a list matches nothing from there on.
+// anyMatches reports whether If-None-Match or If-Match (RFC 9110 §13.1) names etag,
+// the strong tag of an existing representation: by "*", or in a list of tags. A list
+// matches nothing from its first malformed element on.
 func anyMatches(fields []string, etag string, compared comparison) bool {
 	for _, list := range fields {
 		if strings.Trim(list, " \t") == "*" {
@@ -25,7 +25,7 @@ func anyMatches(fields []string, etag string, compared comparison) bool {
 			if !strings.HasPrefix(list, `"`) {
 				break
 			}
-			end := strings.IndexByte(list[1:], '"') // a tag may hold a comma, and no quote
+			end := strings.IndexByte(list[1:], '"') // a tag may contain a comma, and no quote
 			if end < 0 {
 				break
 			}

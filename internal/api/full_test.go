@@ -18,21 +18,21 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// impatient is a client of which some requests come in two parts, and some
-// several at once. It counts what was answered.
-type impatient struct {
+// pipeliningClient is a client that sends some requests in two parts, and some of them
+// pipelined. It counts the answers.
+type pipeliningClient struct {
 	t        *testing.T
 	rng      *rand.Rand
 	addr     string
-	first    int // its requests are numbered from here on
+	first    int // number of its first request
 	conn     net.Conn
 	answers  *bufio.Reader
 	answered map[int]bool
-	lost     int // connections
+	lost     int // connections that were closed
 }
 
-// asks sends a few requests, and reads answers as far as they come.
-func (c *impatient) asks(number, n int) {
+// send sends n requests and reads answers until one is missing.
+func (c *pipeliningClient) send(number, n int) {
 	if c.conn == nil {
 		conn, err := net.Dial("tcp", c.addr)
 		if err != nil {
@@ -57,7 +57,7 @@ func (c *impatient) asks(number, n int) {
 		}
 		_, err = io.WriteString(c.conn, all[cut:])
 	}
-	for i := range n { // also where not all of them were sent
+	for i := range n { // even if not all of them were sent
 		var resp *http.Response
 		var body []byte
 		var failed error
@@ -79,9 +79,9 @@ func (c *impatient) asks(number, n int) {
 	}
 }
 
-// TestRequestsOnFullListenersAreAnswered: with far more clients than there may
-// be connections, connections are closed all the time, and none that has a
-// request, so that each that reached the handler is answered to its client.
+// TestRequestsOnFullListenersAreAnswered: with far more clients than connections,
+// connections are evicted all the time, but none that has a request: every request
+// that reached the handler is answered to its client.
 func TestRequestsOnFullListenersAreAnswered(t *testing.T) {
 	const most, clients = 4, 14
 	rounds := 300
@@ -112,14 +112,14 @@ func TestRequestsOnFullListenersAreAnswered(t *testing.T) {
 	go func() { _ = srv.Serve(bounded) }()
 	t.Cleanup(func() { _ = srv.Close() })
 
-	all := make([]*impatient, clients)
+	all := make([]*pipeliningClient, clients)
 	var asking sync.WaitGroup
 	for i := range all {
-		c := &impatient{t: t, rng: rand.New(rand.NewPCG(seed, uint64(i))), addr: l.Addr().String(), first: i * rounds * 3, answered: map[int]bool{}}
+		c := &pipeliningClient{t: t, rng: rand.New(rand.NewPCG(seed, uint64(i))), addr: l.Addr().String(), first: i * rounds * 3, answered: map[int]bool{}}
 		all[i] = c
 		asking.Go(func() {
 			for round := range rounds {
-				c.asks(c.first+3*round, 1+c.rng.IntN(3))
+				c.send(c.first+3*round, 1+c.rng.IntN(3))
 			}
 			if c.conn != nil {
 				c.conn.Close()

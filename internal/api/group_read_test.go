@@ -10,9 +10,9 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// crowd has many clients read all kinds of accounts at the same time, and
-// calls check for each answer.
-func crowd(t *testing.T, x *export.Reader, check func(account events.UUID, d *export.Document, err error)) (reads int64) {
+// readConcurrently has many clients read all kinds of accounts concurrently, and calls check
+// with each answer.
+func readConcurrently(t *testing.T, x *export.Reader, check func(account events.UUID, d *export.Document, err error)) (reads int64) {
 	t.Helper()
 	const clients, rounds = 40, 50
 	accounts := []events.UUID{complete, incomplete, erased, unknown, {9}, complete}
@@ -33,8 +33,8 @@ func crowd(t *testing.T, x *export.Reader, check func(account events.UUID, d *ex
 	return clients * rounds
 }
 
-// TestReadsAtOnceShareStatements: each gets its own account's, whatever is read
-// with it.
+// TestReadsAtOnceShareStatements: each client gets its own account's document,
+// whatever the same group read returns for others.
 func TestReadsAtOnceShareStatements(t *testing.T) {
 	pool := database(t)
 	x := export.NewReader(pool)
@@ -44,7 +44,7 @@ func TestReadsAtOnceShareStatements(t *testing.T) {
 	}
 	want := map[events.UUID]export.State{complete: export.Complete, incomplete: export.Incomplete, erased: export.Erased}
 	before := pool.Stat().AcquireCount()
-	reads := crowd(t, x, func(account events.UUID, d *export.Document, err error) {
+	reads := readConcurrently(t, x, func(account events.UUID, d *export.Document, err error) {
 		if err != nil {
 			t.Errorf("%s: %v", account, err)
 			return
@@ -69,8 +69,8 @@ func TestReadsAtOnceShareStatements(t *testing.T) {
 	}
 }
 
-// TestBrokenRowConcernsItsAccountOnly: what the server cannot read of one
-// account does not fail those that are read with it.
+// TestBrokenRowConcernsItsAccountOnly: a row that the server cannot read does not
+// fail the other accounts of its group read.
 func TestBrokenRowConcernsItsAccountOnly(t *testing.T) {
 	pool := database(t)
 	for _, sql := range []string{
@@ -83,7 +83,7 @@ func TestBrokenRowConcernsItsAccountOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	crowd(t, export.NewReader(pool), func(account events.UUID, d *export.Document, err error) {
+	readConcurrently(t, export.NewReader(pool), func(account events.UUID, d *export.Document, err error) {
 		if (err != nil) != (account == incomplete) {
 			t.Errorf("%s: %v", account, err)
 		}

@@ -28,16 +28,16 @@ const (
 	issuer       = "https://p.supabase.co/auth/v1"
 )
 
-// patience is how long the API of a test bears clients that take nothing.
+// patience is how long a test's API waits for a client that accepts nothing.
 const patience = 2 * time.Second
 
-// memory holds exports by account; documents have no sections in them.
+// memory is an in-memory exports; its documents have no sections.
 type memory struct {
 	mu      sync.Mutex
 	metas   map[events.UUID]export.Meta
 	err     error
 	opened  int
-	changes bool // with every document that is opened
+	changes bool // at every opening of a document
 }
 
 func (m *memory) Meta(_ context.Context, account events.UUID) (export.Meta, error) {
@@ -63,8 +63,9 @@ func (m *memory) OpenRange(_ context.Context, account events.UUID, _ export.Rang
 	return &export.Document{Meta: meta}, nil
 }
 
-// opens tells how often documents were opened, and counts from n on.
-func (m *memory) opens(n int) (was int) {
+// resetOpened returns how many documents were opened since the last call, and sets the
+// counter to n.
+func (m *memory) resetOpened(n int) (was int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	was, m.opened = m.opened, n
@@ -98,7 +99,7 @@ type api struct {
 	log *logText
 }
 
-// logText is what was logged; a request's line comes after its answer.
+// logText is the log. The line of a request comes after its answer.
 type logText struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -159,7 +160,7 @@ func bearer(t testing.TB, account events.UUID) string {
 	return "Bearer " + token
 }
 
-// serviceKey is a project's older service-role key.
+// serviceKey creates an older service-role key of the project.
 func serviceKey() (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"iss": "supabase", "ref": "p", "role": "service_role",
 		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()}).SignedString([]byte(sharedSecret))
@@ -196,7 +197,7 @@ func (a *api) ask(t *testing.T, method, path string, headers ...string) answer {
 	return answer{resp.StatusCode, resp.Header, string(body)}
 }
 
-// request asks for an account's document.
+// request is a request for an account's document.
 func (a *api) request(t *testing.T, account events.UUID) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", a.url+exportPath, nil)
@@ -207,7 +208,7 @@ func (a *api) request(t *testing.T, account events.UUID) *http.Request {
 	return r
 }
 
-// begin asks for an account's document, and leaves its body to the caller.
+// begin requests an account's document and leaves the body to the caller.
 func (a *api) begin(t *testing.T, account events.UUID, header ...string) *http.Response {
 	t.Helper()
 	r := a.request(t, account)
@@ -255,7 +256,7 @@ func checkProblem(t *testing.T, got answer, status int, kind string) {
 	}
 }
 
-// samples are the counts of histograms and of the token failures there were.
+// samples returns the counts of the histograms and of the token failures.
 func samples(t *testing.T, a *api) map[string]uint64 {
 	t.Helper()
 	families, err := a.reg.Gather()
@@ -276,10 +277,10 @@ func samples(t *testing.T, a *api) map[string]uint64 {
 	return counts
 }
 
-// counted is how many requests were answered 503 for the reason.
+// counted returns how many requests were answered 503 for the reason.
 func (a *api) counted(t *testing.T, why reason) int { return a.answered(t, "503", why) }
 
-// answered is how many requests were answered so.
+// answered returns how many requests were answered with the code and reason.
 func (a *api) answered(t *testing.T, code string, why reason) (n int) {
 	t.Helper()
 	families, err := a.reg.Gather()
@@ -301,19 +302,4 @@ func (a *api) answered(t *testing.T, code string, why reason) (n int) {
 		}
 	}
 	return n
-}
-
-// waitFor waits until the condition holds, or fails after 20 s.
-func waitFor(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline:
-			t.Fatalf("never: %s", what)
-		case <-tick.C:
-		}
-	}
 }

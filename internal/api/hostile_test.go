@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// TestHostileRequests sends what no well-meant client sends, as bytes over a
-// socket. Each is answered, or its connection closed, and the API goes on.
+// TestHostileRequests sends bytes over a socket that no well-behaved client sends.
+// Each request is answered, or its connection closed, and the API goes on.
 func TestHostileRequests(t *testing.T) {
 	a := start(t, newMemory())
 	user := "Authorization: " + bearer(t, complete) + "\r\n"
 	get := func(rest string) string { return "GET " + exportPath + " HTTP/1.1\r\nHost: x\r\n" + rest + "\r\n" }
-	const closed = 0 // without an answer
+	const closed = 0 // no answer
 	for _, test := range []struct {
 		name, request string
 		want          int
-		body          string // in the answer
+		body          string // part of the answer's body
 	}{
 		{"scheme in another case", get("Authorization: bEARER " + bearer(t, complete)[7:] + "\r\n"), 200, ""},
 		{"header name in another case", get("aUTHORIZATION: " + bearer(t, complete) + "\r\n"), 200, ""},
@@ -34,7 +34,8 @@ func TestHostileRequests(t *testing.T) {
 		{"a token in a cookie", get("Cookie: access_token=" + bearer(t, complete)[7:] + "\r\n"), 401, "no-credentials"},
 		{"a token in the apikey header", get("apikey: " + bearer(t, complete)[7:] + "\r\n"), 401, "no-credentials"},
 		{"proxy's credentials", get("Proxy-Authorization: " + bearer(t, complete) + "\r\n"), 401, "no-credentials"},
-		{"a folded header", get("Authorization: Bearer\r\n " + bearer(t, complete)[7:] + "\r\n"), 200, ""}, // as RFC 9112 §5.2 allows
+		// allowed by RFC 9112 §5.2
+		{"a folded header", get("Authorization: Bearer\r\n " + bearer(t, complete)[7:] + "\r\n"), 200, ""},
 		{"a NUL in a header", get(user + "X-Y: a\x00b\r\n"), 400, "malformed-request"},
 		{"a carriage return in a header", get(user + "X-Y: a\rb\r\n"), 400, "malformed-request"},
 		{"a space before the colon", get("Authorization : " + bearer(t, complete) + "\r\n"), 400, "malformed-request"},
@@ -102,15 +103,15 @@ func TestHostileRequests(t *testing.T) {
 	}
 }
 
-// kindOf is the last word of a problem's type.
+// kindOf returns the last part of a problem's type.
 func kindOf(body string) string {
 	_, kind, _ := strings.Cut(body, problemType)
 	kind, _, _ = strings.Cut(kind, `"`)
 	return kind
 }
 
-// raw sends bytes and reads the first answer; 0 stands for a connection that
-// was closed.
+// raw sends bytes and reads the first answer; status 0 stands for a connection that
+// was closed without one.
 func raw(t *testing.T, a *api, request string) (status int, body string) {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
@@ -121,7 +122,7 @@ func raw(t *testing.T, a *api, request string) (status int, body string) {
 	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = io.WriteString(c, request) // the server may have had enough before its end
+	_, _ = io.WriteString(c, request) // the server may close before the end of the request
 	if err := c.(*net.TCPConn).CloseWrite(); err != nil && !strings.Contains(err.Error(), "not connected") {
 		t.Fatal(err)
 	}

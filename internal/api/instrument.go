@@ -15,10 +15,12 @@ import (
 	"accountexport/internal/auth"
 )
 
+// metrics are the API's metrics. The counters of expected answers are looked up once,
+// here, and not for each request.
 type metrics struct {
 	requests      *prometheus.CounterVec
-	byCode        map[int]prometheus.Counter    // of requests without a reason, those that are expected
-	byReason      map[reason]prometheus.Counter // of those that were answered 503
+	byCode        map[int]prometheus.Counter    // the expected status codes, without a reason
+	byReason      map[reason]prometheus.Counter // of answers with status 503
 	duration      prometheus.Histogram
 	firstByte     prometheus.Histogram
 	bytes         prometheus.Histogram
@@ -60,14 +62,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
-// statusClientClosed counts requests whose client left before there was an answer, which
-// is no outage of ours. It is never sent.
+// statusClientClosed is the code under which requests are counted whose client closed
+// the connection before an answer, which is no outage. It is never sent.
 const statusClientClosed = 499
 
-// errLeft is what a handler panics with whose client has left.
-var errLeft = errors.New("the client has left")
+// errClientClosed is the value of a handler's panic after its client has closed the
+// connection.
+var errClientClosed = errors.New("the client has left")
 
-func (m *metrics) answered(w *response, took time.Duration) {
+// observe counts an answer under its status and reason, and how long it took.
+func (m *metrics) observe(w *response, took time.Duration) {
 	code := w.code()
 	c := m.byCode[code]
 	if w.reason != reasonNone {
@@ -83,20 +87,22 @@ func (m *metrics) answered(w *response, took time.Duration) {
 	}
 }
 
-// instrumented is around every request, those of no route included.
+// instrumented wraps the handling of every request, those without a route included.
 type instrumented struct {
 	next    http.Handler
 	metrics *metrics
 	log     *slog.Logger
 }
 
-// Values of headers that are the same in every answer; never changed.
+// Header values that are the same in every answer; they must not be changed.
 var (
 	nosniff    = []string{"nosniff"}
 	noContent  = []string{"default-src 'none'; frame-ancestors 'none'"}
 	noReferrer = []string{"no-referrer"}
 )
 
+// ServeHTTP sets the headers of every answer, and counts and logs the request when it
+// has been answered.
 func (i *instrumented) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	h := w.Header()
@@ -106,20 +112,20 @@ func (i *instrumented) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["X-Request-Id"] = []string{takeRequestID(r)}
 	answer := &response{ResponseWriter: w, began: start}
 	defer func() {
-		if thrown := recover(); thrown != nil {
-			answer.left = thrown == errLeft
-			defer i.rescue(answer, thrown)
+		if value := recover(); value != nil {
+			answer.clientClosed = value == errClientClosed
+			defer i.recovered(answer, value)
 		}
 		took := time.Since(start)
-		i.metrics.answered(answer, took)
-		i.line(r, answer, took)
+		i.metrics.observe(answer, took)
+		i.logRequest(r, answer, took)
 	}()
 	i.next.ServeHTTP(answer, r)
 }
 
-// line logs the request: nothing of it but its method and whether its path is
-// one of ours, and no account, token or document.
-func (i *instrumented) line(r *http.Request, w *response, took time.Duration) {
+// logRequest logs the request: the method, and the path if it is one of the API's own. It
+// never logs an account, a token or a document.
+func (i *instrumented) logRequest(r *http.Request, w *response, took time.Duration) {
 	if !i.log.Enabled(r.Context(), slog.LevelInfo) {
 		return
 	}
@@ -144,32 +150,33 @@ func knownMethod(m string) string {
 	return "another"
 }
 
-// rescue answers for a handler that panicked, or breaks the connection where
-// an answer has begun.
-func (i *instrumented) rescue(w *response, thrown any) {
-	if thrown == errLeft {
-		thrown = http.ErrAbortHandler
+// recovered answers for a handler that panicked, or closes the connection if an answer
+// has begun.
+func (i *instrumented) recovered(w *response, value any) {
+	if value == errClientClosed {
+		value = http.ErrAbortHandler
 	}
-	if thrown != http.ErrAbortHandler {
+	if value != http.ErrAbortHandler {
 		i.metrics.panics.Inc()
-		i.log.Error("panic", "panic", fmt.Sprint(thrown), "stack", string(debug.Stack()), "request", requestID(w))
+		i.log.Error("panic", "panic", fmt.Sprint(value), "stack", string(debug.Stack()), "request", requestID(w))
 	}
-	if thrown == http.ErrAbortHandler || w.status != 0 {
+	if value == http.ErrAbortHandler || w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
 	write(w, problemInternal)
 }
 
-// response notes what was sent.
+// response records what was sent.
 type response struct {
 	http.ResponseWriter
-	began, first time.Time // of the request, and of the answer
+	began, first time.Time // when the request and its answer began
 	status       int       // 0: nothing was sent yet
 	reason       reason
-	left         bool  // the client has
+	clientClosed bool  // the client closed the connection first
 	sent         int64 // bytes of the body
 }
 
+// WriteHeader implements [http.ResponseWriter].
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status, w.first = status, time.Now()
@@ -177,6 +184,7 @@ func (w *response) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// Write implements [http.ResponseWriter].
 func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status, w.first = http.StatusOK, time.Now()
@@ -186,27 +194,28 @@ func (w *response) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap is used by http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// code is the status under which the answer is counted and logged.
 func (w *response) code() int {
-	if w.left {
+	if w.clientClosed {
 		return statusClientClosed
 	}
 	if w.status == 0 {
-		return http.StatusInternalServerError // nothing was sent: a panic
+		return http.StatusInternalServerError // the handler panicked and nothing was sent
 	}
 	return w.status
 }
 
-// takeRequestID takes the client's or the proxy's id where it is a plain word
-// of at most 64 characters, and makes one otherwise.
+// takeRequestID takes the request id of the client or proxy if it is a plain word of
+// at most 64 characters, and otherwise creates one.
 func takeRequestID(r *http.Request) string {
 	if ids := r.Header["X-Request-Id"]; len(ids) == 1 && plainWord(ids[0]) {
 		return ids[0]
 	}
 	var b [16]byte
-	n := rand.Uint64() // unique enough to find a log line by; no secret
+	n := rand.Uint64() // unique enough to find a log line; not a secret
 	for i := range b {
 		b[i] = "0123456789abcdef"[n&15]
 		n >>= 4

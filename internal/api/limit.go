@@ -12,19 +12,19 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Rate is how many requests a second are answered, and how many at once after
-// a time without any. The zero value is no limit.
+// Rate is a number of requests per second, and how many may come at once after a time
+// without requests. The zero value is no limit.
 type Rate struct {
 	PerSecond float64
 	Burst     int
 }
 
-// maxLimited bounds the accounts, or addresses, that are remembered; the one
-// that asked longest ago is forgotten first, and has its burst again.
+// maxLimited bounds how many accounts, or addresses, a limiter remembers. The least
+// recently seen one is forgotten first, and gets its full burst again.
 const maxLimited = 65536
 
-// limiter limits by key. Its answers carry RateLimit and RateLimit-Policy
-// (draft-ietf-httpapi-ratelimit-headers-10).
+// limiter limits requests by key. The answers carry RateLimit and RateLimit-Policy
+// (draft-ietf-httpapi-ratelimit-headers-10). It is safe for concurrent use.
 type limiter[K comparable] struct {
 	name   string
 	rate   Rate
@@ -32,21 +32,22 @@ type limiter[K comparable] struct {
 	byKey  *lru.Cache[K, *rate.Limiter]
 }
 
-// newLimiter is nil for no limit.
+// newLimiter returns nil, which allows everything, for no limit.
 func newLimiter[K comparable](name string, r Rate) *limiter[K] {
 	if r == (Rate{}) {
 		return nil
 	}
 	cache, err := lru.New[K, *rate.Limiter](maxLimited)
 	if err != nil {
-		panic(err) // the size is not one
+		panic(err) // cannot happen: the size is valid
 	}
 	window := strconv.Itoa(int(math.Ceil(float64(r.Burst) / r.PerSecond)))
 	return &limiter[K]{name: name, rate: r, byKey: cache,
 		policy: []string{`"` + name + `";q=` + strconv.Itoa(r.Burst) + `;w=` + window}}
 }
 
-// allow takes one request from the key's allowance, or returns the problem.
+// allow takes one request from the key's allowance and sets the headers; the error is
+// problemTooMany if nothing is left.
 func (l *limiter[K]) allow(h http.Header, key K) error {
 	if l == nil {
 		return nil
@@ -70,10 +71,9 @@ func (l *limiter[K]) allow(h http.Header, key K) error {
 	return problemTooMany.with(func(p *problem) { p.retryAfter = max(1, next) })
 }
 
-// clientAddress is the address that a request comes from: the peer's, or,
-// where that is a trusted proxy, the last in X-Forwarded-For that is none. Of
-// an IPv6 address it is the network of 64 bits, which one client may have all
-// of.
+// clientAddress returns the address of a request's client: the peer's, or, if the
+// peer is a trusted proxy, the last address in X-Forwarded-For that is not one. An
+// IPv6 address is reduced to its /64 network, all of which one client may own.
 func clientAddress(r *http.Request, proxies []netip.Prefix) netip.Prefix {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

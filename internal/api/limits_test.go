@@ -13,11 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"accountexport/internal/local/testrun"
 	"accountexport/readmodel/export"
 )
 
-// TestSlowRequestsAreCutOff: who does not come to the end of a header loses
-// its connection, and nobody else waits for it.
+// TestSlowRequestsAreCutOff: a client that does not complete its header loses its
+// connection, and delays no other client.
 func TestSlowRequestsAreCutOff(t *testing.T) {
 	t.Parallel()
 	a := start(t, newMemory())
@@ -33,7 +34,7 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 		}
 		slow = append(slow, c)
 	}
-	for _, c := range slow[:5] { // of an answered connection it comes to one byte
+	for _, c := range slow[:5] { // on a connection that was answered before, after one byte
 		c.Close()
 		c, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
 		if err != nil {
@@ -65,9 +66,8 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreBounded: where there are as many as there may be, a new one
-// has the place of the one that has been idle for longest, and waits only while
-// all of them are at work.
+// TestConnectionsAreBounded: a new connection beyond the limit replaces the one that
+// has been idle for longest, and waits only while none is idle.
 func TestConnectionsAreBounded(t *testing.T) {
 	const most = 3
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -124,11 +124,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 		all = append(all, c)
 		ask(c, "/")
 		answered(c)
-		waitFor(t, "it is idle", func() bool { return idle() == i+1 })
+		testrun.Eventually(t, "it is idle", func() bool { return idle() == i+1 })
 	}
 	ask(all[0], "/") // the second has been idle for longest now
 	answered(all[0])
-	waitFor(t, "all are idle", func() bool { return idle() == most })
+	testrun.Eventually(t, "all are idle", func() bool { return idle() == most })
 	fourth := dial()
 	ask(fourth, "/")
 	answered(fourth)
@@ -148,8 +148,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 	answered(fifth)
 }
 
-// TestLargeDocumentIsOneSnapshot: what is committed while a document is being
-// sent is not in it.
+// TestLargeDocumentIsOneSnapshot: changes that are committed while a document is
+// being sent are not in it.
 func TestLargeDocumentIsOneSnapshot(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool))

@@ -8,70 +8,73 @@ import (
 	"time"
 )
 
-// Listen makes a listener's connections hold full buffers back, cuts clients
-// off that take nothing of an answer for as long as patience, and bounds how
-// many connections there are. Where there are as many as there may be, a new
-// one has the place of the one that has been idle for longest; while none is
-// idle it waits. One of which anything was read is not idle, so that what was
-// read is answered. The server must have been made by [NewServer], which tells
-// when answers end.
-func Listen(l net.Listener, most int, patience time.Duration) net.Listener {
-	return &listener{Listener: l, most: most, writeTimeout: patience, open: map[*coalescingConn]*list.Element{},
+// Listen wraps a listener. Its connections write full buffers together with what
+// follows them, and are closed when the client has accepted nothing of an answer for
+// patience. At most most connections are open: a further one replaces the connection
+// that has been idle for longest, and waits while none is idle. A connection from
+// which any byte of a request was read is not idle, so a request that was begun to be
+// read is answered. The server has to come from [NewServer], whose ConnState hook
+// reports when answers end.
+func Listen(l net.Listener, maxOpen int, writeTimeout time.Duration) net.Listener {
+	return &listener{Listener: l, maxOpen: maxOpen, writeTimeout: writeTimeout, open: map[*coalescingConn]*list.Element{},
 		idle: list.New(), freed: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
+// listener is what [Listen] returns. The server calls Accept from one goroutine, and
+// the connections call markIdle, markActive and ended from theirs.
 type listener struct {
 	net.Listener
-	most         int
+	maxOpen      int
 	writeTimeout time.Duration
-	freed        chan struct{} // told that a connection has ended or become idle
-	closed       chan struct{}
-	once         sync.Once
 
-	mu   sync.Mutex
-	open map[*coalescingConn]*list.Element // where it is in idle; nil where it is not
+	freed  chan struct{} // wakes Accept: a connection has ended or become idle
+	closed chan struct{} // closed by Close
+	once   sync.Once     // of Close
+
+	mu   sync.Mutex                        // guards the fields below; never held over I/O
+	open map[*coalescingConn]*list.Element // the element in idle; nil while it is not idle
 	idle *list.List                        // connections, the longest idle one first
 }
 
+// Accept returns the next connection, as soon as there is room for it.
 func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
+	raw, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	h := &coalescingConn{Conn: c, of: l, writeTimeout: l.writeTimeout}
+	conn := &coalescingConn{Conn: raw, listener: l, writeTimeout: l.writeTimeout}
 	for {
-		room, out := l.enter(h)
-		if out != nil {
-			_ = out.Close() // it is out, whatever it says
+		admitted, evicted := l.admit(conn)
+		if evicted != nil {
+			_ = evicted.Close() // it is closed in any case
 		}
-		if room {
-			return h, nil
+		if admitted {
+			return conn, nil
 		}
 		select {
 		case <-l.freed:
 		case <-l.closed:
-			_ = c.Close() // nobody serves it
+			_ = raw.Close() // it will not be served
 			return nil, net.ErrClosed
 		}
 	}
 }
 
-// enter takes the connection in where there is room, or where one is idle,
-// which is out from then on: of that one no request is let in any more, and it
-// is to be closed.
-func (l *listener) enter(h *coalescingConn) (room bool, out *coalescingConn) {
+// admit admits the connection if there is room, or if a connection is idle, which is
+// evicted: no request is read from that one any more, and the caller closes it.
+func (l *listener) admit(c *coalescingConn) (admitted bool, evicted *coalescingConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.open) >= l.most {
+	if len(l.open) >= l.maxOpen {
 		first := l.idle.Front()
 		if first == nil {
 			return false, nil
 		}
-		out = l.idle.Remove(first).(*coalescingConn)
-		delete(l.open, out)
+		evicted = l.idle.Remove(first).(*coalescingConn)
+		delete(l.open, evicted)
 	}
-	l.open[h] = nil
-	return true, out
+	l.open[c] = nil
+	return true, evicted
 }
 
 // Close also ends an Accept that waits for room.
@@ -80,24 +83,24 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// connState is the server's ConnState: an answer on a kept connection has ended
-// when the connection is idle, and on any other when it is closed. The server
-// calls it idle also while the next request has been read in part or whole, so
-// it is only in the read after that that it may be.
+// connState is the server's ConnState hook: an answer has ended when a kept
+// connection becomes idle, or another one is closed. The server reports idle also
+// when part or all of the next request has been read, so only the following Read can
+// tell whether the connection is idle.
 func connState(c net.Conn, state http.ConnState) {
-	h, ok := c.(*coalescingConn)
+	conn, ok := c.(*coalescingConn)
 	if !ok {
 		return
 	}
-	if h.answered = state == http.StateIdle; h.answered {
-		_ = h.flush() // the next read or write meets the same error
+	if conn.answered = state == http.StateIdle; conn.answered {
+		_ = conn.flush() // the next read or write returns the same error
 	}
 }
 
-// Read tells the listener that the connection is idle for as long as it waits
-// for the first of a request; what came before is in the server's buffer then,
-// of which p is not the whole. From the first byte on the client has as long as
-// for a header. Of a connection that is out nothing is read.
+// Read marks the connection idle for as long as it waits for the first byte of a
+// request. Before that, whatever the client sent is in the server's buffer, and the
+// server's read is then shorter than that buffer. From the first byte on the client
+// has headerTimeout for the header. Nothing is read from an evicted connection.
 func (c *coalescingConn) Read(p []byte) (int, error) {
 	if !c.answered {
 		return c.Conn.Read(p)
@@ -109,9 +112,9 @@ func (c *coalescingConn) Read(p []byte) (int, error) {
 		}
 		return c.Conn.Read(p)
 	}
-	c.of.markIdle(c)
+	c.listener.markIdle(c)
 	n, err := c.Conn.Read(p)
-	if !c.of.markActive(c) {
+	if !c.listener.markActive(c) {
 		return 0, net.ErrClosed
 	}
 	if n > 0 && err == nil {
@@ -120,43 +123,45 @@ func (c *coalescingConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begun sets the time for a header; the server does so at the fourth byte.
+// begun sets the deadline for a header; the server itself sets it only at the fourth
+// byte.
 func (c *coalescingConn) begun() error { return c.SetReadDeadline(time.Now().Add(headerTimeout)) }
 
-// markIdle says that the connection is idle.
-func (l *listener) markIdle(h *coalescingConn) {
+// markIdle marks the connection idle.
+func (l *listener) markIdle(c *coalescingConn) {
 	l.mu.Lock()
-	if at, open := l.open[h]; open && at == nil {
-		l.open[h] = l.idle.PushBack(h)
+	if at, open := l.open[c]; open && at == nil {
+		l.open[c] = l.idle.PushBack(c)
 	}
 	l.mu.Unlock()
-	l.tell()
+	l.signalFreed()
 }
 
-// markActive says that it is no longer, and tells whether it is still in.
-func (l *listener) markActive(h *coalescingConn) bool {
+// markActive ends that, and reports whether the connection is still admitted.
+func (l *listener) markActive(c *coalescingConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at, open := l.open[h]
+	at, open := l.open[c]
 	if at != nil {
 		l.idle.Remove(at)
-		l.open[h] = nil
+		l.open[c] = nil
 	}
 	return open
 }
 
-// ended is called when the connection is closed, maybe more than once.
-func (l *listener) ended(h *coalescingConn) {
+// ended removes a connection that is closed. It may be called more than once.
+func (l *listener) ended(c *coalescingConn) {
 	l.mu.Lock()
-	if at := l.open[h]; at != nil {
+	if at := l.open[c]; at != nil {
 		l.idle.Remove(at)
 	}
-	delete(l.open, h)
+	delete(l.open, c)
 	l.mu.Unlock()
-	l.tell()
+	l.signalFreed()
 }
 
-func (l *listener) tell() {
+// signalFreed wakes Accept, or has its next wait end at once.
+func (l *listener) signalFreed() {
 	select {
 	case l.freed <- struct{}{}:
 	default:

@@ -14,13 +14,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/local/tcpproxy"
+	"accountexport/internal/local/testrun"
 	"accountexport/readmodel/connect"
 	"accountexport/readmodel/export"
 )
 
-// through opens a pool to the same database through a network that can be made
-// bad.
-func through(t *testing.T, pool *pgxpool.Pool) (*tcpproxy.Proxy, *pgxpool.Pool) {
+// throughProxy opens a pool to the same database over a proxy that can disturb the
+// network.
+func throughProxy(t *testing.T, pool *pgxpool.Pool) (*tcpproxy.Proxy, *pgxpool.Pool) {
 	t.Helper()
 	u, err := url.Parse(pool.Config().ConnString())
 	if err != nil {
@@ -33,21 +34,20 @@ func through(t *testing.T, pool *pgxpool.Pool) (*tcpproxy.Proxy, *pgxpool.Pool) 
 		t.Fatal(err)
 	}
 	t.Cleanup(out.Close)
-	t.Cleanup(func() { network.Cut() }) // before the pool closes, which waits for its connections
+	t.Cleanup(func() { network.Cut() }) // before the pool is closed, which waits for its connections
 	return network, out
 }
 
-// TestLostNetworkToTheDatabase: where every packet to PostgreSQL disappears,
-// requests are answered all the same, large documents that are being read are
-// broken off, and once there is a network again, so are exports, although the
-// connections from before never hear of it.
+// TestLostNetworkToTheDatabase: while every packet to PostgreSQL is dropped, requests
+// are answered all the same, and large documents under way are broken off. Once the
+// network works again, exports do too, although the old connections are never closed.
 func TestLostNetworkToTheDatabase(t *testing.T) {
 	t.Parallel()
 	direct := database(t)
 	if _, err := direct.Exec(t.Context(), `UPDATE export.checkpoints SET position = 77`); err != nil {
 		t.Fatal(err)
 	}
-	network, pool := through(t, direct)
+	network, pool := throughProxy(t, direct)
 	waits := export.NewWaiter(pool, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -90,8 +90,8 @@ func TestLostNetworkToTheDatabase(t *testing.T) {
 	network.Blackhole()
 	network.Resume()
 	back := time.Now()
-	waitFor(t, "exports are served again", func() bool { return get("").status == 200 })
-	waitFor(t, "positions are found again", func() bool { return get("?min_position=1").status == 200 })
+	testrun.Eventually(t, "exports are served again", func() bool { return get("").status == 200 })
+	testrun.Eventually(t, "positions are found again", func() bool { return get("?min_position=1").status == 200 })
 	t.Logf("served again after %s", time.Since(back))
-	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	testrun.Eventually(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
 }

@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// descriptionPath is where the API describes itself.
+// descriptionPath is the path of the API's OpenAPI description.
 const descriptionPath = "/openapi.json"
 
 // openAPI is the description of the API (OpenAPI 3.1).
@@ -16,7 +16,7 @@ const descriptionPath = "/openapi.json"
 //go:embed openapi.json
 var openAPI []byte
 
-// description serves the description, to everybody.
+// description serves the description, without a token.
 func description() http.Handler {
 	sum := sha256.Sum256(openAPI)
 	etag := `"` + hex.EncodeToString(sum[:8]) + `"`
@@ -36,6 +36,6 @@ func description() http.Handler {
 		h.Set("Content-Type", "application/json")
 		h.Set("Content-Length", strconv.Itoa(len(openAPI)))
 		w.WriteHeader(http.StatusOK)
-		_, _ = w.Write(openAPI) // a client that has left needs no answer
+		_, _ = w.Write(openAPI) // a client that is gone needs no answer
 	})
 }

@@ -31,8 +31,8 @@ var described = sync.OnceValues(func() (routers.Router, error) {
 	return gorillamux.NewRouter(doc)
 })
 
-// describes holds an answer against the API's description; problems of paths
-// and methods that it does not know are not in it.
+// describes validates an answer against the API's description, except problems of
+// paths and methods that the description does not contain.
 func (a *api) describes(t *testing.T, r *http.Request, resp *http.Response, body []byte) {
 	t.Helper()
 	router, err := described()
@@ -45,7 +45,7 @@ func (a *api) describes(t *testing.T, r *http.Request, resp *http.Response, body
 	if err != nil || resp.StatusCode == http.StatusNoContent {
 		return
 	}
-	// A document of the tests that read no database has no members.
+	// The documents of tests without a database have no members.
 	if len(body) == 0 && resp.StatusCode == http.StatusOK && r.Method == http.MethodGet {
 		return
 	}
@@ -61,7 +61,7 @@ func (a *api) describes(t *testing.T, r *http.Request, resp *http.Response, body
 	}
 }
 
-// describedHeaders are the names of all headers that answers may have.
+// describedHeaders returns the names of all headers that answers may have.
 func describedHeaders(t *testing.T) map[string]bool {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(openAPI)
@@ -81,7 +81,7 @@ func describedHeaders(t *testing.T) map[string]bool {
 	return names
 }
 
-// largePagesIn tells the synthetic document of [database], whose pages are no
+// largePagesIn recognises the synthetic document of [database], whose pages are no
 // sandboxes.
 func largePagesIn(body []byte) bool { return len(body) > 1<<20 }
 
@@ -171,8 +171,8 @@ func TestCodings(t *testing.T) {
 	}
 }
 
-// TestCodedDocuments: every coding gives the same document, of one tag, which is
-// weak where the bytes are others, and HEAD the same header.
+// TestCodedDocuments: every coding yields the same document and the same tag, weak
+// where the bytes differ, and HEAD the same headers.
 func TestCodedDocuments(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool))
@@ -201,7 +201,7 @@ replace($2::text, '"metadata":{}', '"metadata":{"x":"' || repeat('x', 2000) || '
 	}
 }
 
-// TestRandomDocumentsAreAsDescribed folds random and hostile streams, and holds
+// TestRandomDocumentsAreAsDescribed folds random and hostile streams and validates
 // every document against the description.
 func TestRandomDocumentsAreAsDescribed(t *testing.T) {
 	messages := uint64(2500)
@@ -243,8 +243,7 @@ func TestRandomDocumentsAreAsDescribed(t *testing.T) {
 	}
 }
 
-// TestDescriptionRefusesOtherDocuments: what is held against the description
-// can fail.
+// TestDescriptionRefusesOtherDocuments: validation against the description can fail.
 func TestDescriptionRefusesOtherDocuments(t *testing.T) {
 	doc, err := openapi3.NewLoader().LoadFromData(openAPI)
 	if err != nil {

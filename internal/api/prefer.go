@@ -11,7 +11,7 @@ import (
 // maxWait is the longest that a request waits for its position.
 const maxWait = 10 * time.Second
 
-// minPosition reads min_position from a query; 0 where it is not asked for.
+// minPosition parses min_position from a query string; 0 if it is absent.
 func minPosition(rawQuery string) (uint64, error) {
 	if rawQuery == "" {
 		return 0, nil
@@ -39,14 +39,14 @@ func minPosition(rawQuery string) (uint64, error) {
 	return position, nil
 }
 
-// quoted is a text in quotes, in which commas and semicolons separate nothing.
+// quoted matches a quoted string, in which commas and semicolons separate nothing.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// inQuotes makes blanks of them, which stand in no number.
+// inQuotes replaces them by spaces, which no number contains.
 var inQuotes = strings.NewReplacer(",", " ", ";", " ")
 
-// preferredWait reads the preference wait (RFC 7240 §4.3), bounded by
-// [maxWait]. The first counts; what is malformed counts as not there.
+// preferredWait parses the preference "wait" (RFC 7240 §4.3), bounded by [maxWait].
+// The first one counts; a malformed one is ignored.
 func preferredWait(fields []string) (wait time.Duration, preferred bool) {
 	for _, list := range fields {
 		list = quoted.ReplaceAllStringFunc(list, inQuotes.Replace)

@@ -10,36 +10,36 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// problem is an answer that is no document (RFC 9457). Type is stable; nothing
-// in it comes from the database or from the token.
+// problem is an answer other than a document (RFC 9457). Type is stable, so clients
+// may depend on it. No text in it comes from the database or from the token.
 type problem struct {
 	Type    string   `json:"type"`
 	Title   string   `json:"title"`
 	Status  int      `json:"status"`
 	Detail  string   `json:"detail"`
-	Missing []string `json:"missing,omitempty"` // where an account is incomplete: of user, team, quota_tier
+	Missing []string `json:"missing,omitempty"` // for an incomplete account: of user, team, quota_tier
 
-	// Where a position is not reached: the one reached, and the one asked for.
+	// For a position that is not reached: the one reached, and the one requested.
 	Position    *uint64 `json:"position,omitempty"`
 	MinPosition *uint64 `json:"min_position,omitempty"`
 
-	retryAfter int    // seconds; 0: do not say
+	retryAfter int    // seconds; 0: no Retry-After
 	challenge  string // WWW-Authenticate (RFC 6750)
-	reason     reason // why, where it is a 503
+	reason     reason // of a 503
 }
 
-// reason tells apart, for whoever looks at a graph, why there was no document
-// although nothing is wrong with the request: the label of export_requests_total.
+// reason is the label of export_requests_total that tells apart why a valid request
+// was not answered with a document.
 type reason string
 
-// The reasons of 503. Every other answer has none.
+// The reasons of status 503. Every other answer has none.
 const (
 	reasonNone       reason = ""
-	reasonIncomplete reason = "incomplete" // of the account, parts have not come yet
+	reasonIncomplete reason = "incomplete" // parts of the account have not arrived yet
 	reasonPosition   reason = "position"   // min_position is not reached
-	reasonBusy       reason = "busy"       // more was asked for than can be read, or held, at once
-	reasonDatabase   reason = "database"   // which is away, silent, or not as this program needs it
-	reasonOther      reason = "other"      // the issuer's keys, this machine's disk, the end of the program
+	reasonBusy       reason = "busy"       // more is requested than can be read, or held, at once
+	reasonDatabase   reason = "database"   // it is unreachable, silent, or not as this program needs it
+	reasonOther      reason = "other"      // the issuer's keys, this machine's disk, or the program's shutdown
 )
 
 func reasons() []reason {
@@ -48,7 +48,7 @@ func reasons() []reason {
 
 const problemType = "urn:account-export:problem:"
 
-// The problems. They are not changed; [problem.with] copies.
+// The problems. They must not be changed; [problem.with] copies.
 var (
 	problemTwoCredentials = &problem{Type: problemType + "invalid-request", Title: "Invalid request", Status: 400,
 		Detail:    "there is more than one Authorization header",
@@ -105,7 +105,7 @@ var (
 		Detail: "tokens cannot be checked at the moment", retryAfter: 5, reason: reasonOther}
 )
 
-// Error lets a problem be returned as an error.
+// Error implements error, so that a problem can be returned as one.
 func (p *problem) Error() string { return p.Detail }
 
 func (p *problem) with(change func(p *problem)) *problem {
@@ -114,8 +114,8 @@ func (p *problem) with(change func(p *problem)) *problem {
 	return &c
 }
 
-// problemOf is the one table from errors to answers. What it does not know is
-// the read model's failure.
+// problemOf maps every error to the problem that answers it. An error that is neither
+// a problem nor a [auth.Failure] is the read model's.
 func problemOf(err error) *problem {
 	var p *problem
 	var token *auth.Failure
@@ -135,20 +135,10 @@ func problemOf(err error) *problem {
 			p.challenge = `Bearer error="invalid_token", error_description="` + text + `"`
 		})
 	}
-	switch export.KindOf(err) {
-	case export.Busy:
-		return problemBusy
-	case export.NotProvisioned:
-		return problemNotSetUp
-	case export.SpoolFailed:
-		return problemNoRoom
-	case export.ShuttingDown:
-		return problemEnding
-	}
-	return problemUnavailable
+	return problemsByKind[export.KindOf(err)]
 }
 
-// problemOfState is nil where there is a document.
+// problemOfState returns nil if there is a document to send.
 func problemOfState(m export.Meta) error {
 	switch m.State {
 	case export.Complete:
@@ -161,13 +151,13 @@ func problemOfState(m export.Meta) error {
 	return problemNeverHeardOf
 }
 
-// write answers with the problem. An answer to HEAD gets no body, by net/http.
+// write sends the problem. For HEAD, net/http omits the body.
 func write(w http.ResponseWriter, p *problem) {
 	body, err := json.Marshal(p)
-	if err != nil { // a struct of texts and a number
+	if err != nil { // cannot happen: it consists of texts and numbers
 		body = []byte("{}")
 	}
-	if answer, ours := w.(*response); ours {
+	if answer, ok := w.(*response); ok {
 		answer.reason = p.reason
 	}
 	h := w.Header()
@@ -181,5 +171,5 @@ func write(w http.ResponseWriter, p *problem) {
 		h["Www-Authenticate"] = []string{p.challenge}
 	}
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(body) // a client that has left needs no answer
+	_, _ = w.Write(body) // a client that is gone needs no answer
 }

@@ -13,6 +13,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/auth"
+	"accountexport/internal/local/testrun"
 	"accountexport/readmodel/export"
 )
 
@@ -50,12 +51,12 @@ func TestRateLimits(t *testing.T) {
 		t.Errorf("another account: %d", got.status)
 	}
 	for range 2 {
-		a.ask(t, "GET", exportPath, "X-Forwarded-For", "192.0.2.1") // no token, and counted all the same
+		a.ask(t, "GET", exportPath, "X-Forwarded-For", "192.0.2.1") // it has no token and is counted all the same
 	}
 	if got := ask(incomplete, "192.0.2.1"); got.status != 429 {
 		t.Errorf("the address is past its limit: %d", got.status)
 	}
-	// What a client says of itself, before the proxy, does not count.
+	// What a client claims before the proxy's own entry does not count.
 	if got := ask(incomplete, "198.51.100.9, 192.0.2.1"); got.status != 429 {
 		t.Errorf("a forged hop: %d", got.status)
 	}
@@ -64,8 +65,8 @@ func TestRateLimits(t *testing.T) {
 	}
 }
 
-// TestPositionsAreWaitedFor: a thousand requests wait for a position, over the
-// few connections of one pool, and are answered once it is reached.
+// TestPositionsAreWaitedFor: a thousand requests wait for a position over the few
+// connections of one pool, and are answered once it is reached.
 func TestPositionsAreWaitedFor(t *testing.T) {
 	pool := database(t)
 	w := export.NewWaiter(pool, slog.New(slog.DiscardHandler))
@@ -95,7 +96,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 	if late.header.Get("Preference-Applied") != "wait=1" {
 		t.Errorf("%v", late.header)
 	}
-	// Judged before the account's state: that of an erased one, too.
+	// The position is judged before the account's state, even for an erased account.
 	checkProblem(t, a.ask(t, "GET", exportPath+"?min_position=101", "Authorization", bearer(t, erased)), 503, "position-not-reached")
 
 	var all sync.WaitGroup
@@ -103,14 +104,14 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 		all.Go(func() {
 			account, want := complete, true
 			if i%2 == 0 {
-				account = events.UUID{9, byte(i), byte(i >> 8)} // not heard of
+				account = events.UUID{9, byte(i), byte(i >> 8)} // an unknown account
 			}
 			if _, reached, err := w.WaitFor(t.Context(), account, 500, 15*time.Second); reached != want || err != nil {
 				t.Errorf("wait %d: %v, %v", i, reached, err)
 			}
 		})
 	}
-	waitFor(t, "all of them wait", func() bool { return w.Waiting() == 1000 })
+	testrun.Eventually(t, "all of them wait", func() bool { return w.Waiting() == 1000 })
 	if n := pool.Stat().AcquiredConns(); n > 1 {
 		t.Errorf("%d connections are held by who waits", n)
 	}
@@ -127,7 +128,7 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 		_, reached, _ := w.WaitFor(t.Context(), complete, 600, time.Minute)
 		waiting <- reached
 	}()
-	waitFor(t, "it waits", func() bool { return w.Waiting() == 1 })
+	testrun.Eventually(t, "it waits", func() bool { return w.Waiting() == 1 })
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -137,17 +138,17 @@ func TestPositionsAreWaitedFor(t *testing.T) {
 	}
 }
 
-// TestSlowReadersHoldNothingOfTheDatabase: two dozen readers that stop reading
-// large documents hold neither connection nor snapshot, others are served
-// meanwhile, and in the end they are cut off.
+// TestSlowReadersHoldNothingOfTheDatabase: two dozen clients that stop reading large
+// documents hold neither connection nor snapshot. Others are served meanwhile, and in
+// the end the slow ones are cut off.
 func TestSlowReadersHoldNothingOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	pool := database(t)
 	a := start(t, export.NewReader(pool))
 	for range 24 {
-		stalled(t, a, bearer(t, parked))
+		stopReading(t, a, bearer(t, parked))
 	}
-	waitFor(t, "the database is done with them", func() bool { return pool.Stat().AcquiredConns() == 0 })
+	testrun.Eventually(t, "the database is done with them", func() bool { return pool.Stat().AcquiredConns() == 0 })
 	if n := snapshots(t, pool); n != 0 {
 		t.Errorf("%d snapshots are held", n)
 	}
@@ -156,11 +157,11 @@ func TestSlowReadersHoldNothingOfTheDatabase(t *testing.T) {
 			t.Errorf("%s meanwhile: %d", account, got.status)
 		}
 	}
-	waitFor(t, "they are cut off", func() bool { return samples(t, a)["export_request_duration_seconds"] == 24+2 })
+	testrun.Eventually(t, "they are cut off", func() bool { return samples(t, a)["export_request_duration_seconds"] == 24+2 })
 }
 
-// snapshots are those that hold up the vacuum of a database, but the one that
-// asks.
+// snapshots counts the snapshots that keep the database from vacuuming, except the
+// query's own.
 func snapshots(t *testing.T, pool *pgxpool.Pool) (n int) {
 	t.Helper()
 	err := pool.QueryRow(t.Context(), `
@@ -172,8 +173,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid
 	return n
 }
 
-// TestFullPoolIsWaitedFor: while all connections are in use, who asks waits for
-// its turn.
+// TestFullPoolIsWaitedFor: while all connections are in use, a request waits for one.
 func TestFullPoolIsWaitedFor(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool))
@@ -189,7 +189,7 @@ func TestFullPoolIsWaitedFor(t *testing.T) {
 	for _, account := range []events.UUID{complete, parked} {
 		go func() { answers <- a.ask(t, "GET", exportPath, "Authorization", bearer(t, account)) }()
 	}
-	select { // half a second was enough to be told to come again
+	select { // any answer within this time is a refusal to wait
 	case got := <-answers:
 		t.Errorf("%d %s, want that it waits", got.status, got.body)
 		return

@@ -8,13 +8,13 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// representation is what a request wants of a document: which coding, and which bytes.
-// Once the document's version and length are known it is decided.
+// representation is what a request wants of a document: the coding, and the range of
+// bytes. It is decided once the document's version and size are known.
 type representation struct {
 	codings   acceptedCodings
 	head      bool
-	span      span    // of the Range field; not there where it is none of ours
-	condition *string // If-Range; nil where there is none
+	span      span    // of the Range field; absent if that is missing or is ignored
+	condition *string // If-Range; nil if absent
 
 	coding        coding
 	from, to      int64
@@ -22,21 +22,23 @@ type representation struct {
 	unsatisfiable bool
 }
 
-func newPart(r *http.Request) *representation {
+// newRepresentation reads from a request what it wants; decide settles it later.
+func newRepresentation(r *http.Request) *representation {
 	p := &representation{codings: parseAcceptEncoding(r.Header["Accept-Encoding"]), head: r.Method == http.MethodHead}
-	if ranges := r.Header["Range"]; len(ranges) == 1 && !p.head { // defined for GET alone (RFC 9110 §14.2)
+	if ranges := r.Header["Range"]; len(ranges) == 1 && !p.head { // Range is defined for GET alone (RFC 9110 §14.2)
 		p.span = parseRange(ranges[0])
 	}
-	if fields := r.Header["If-Range"]; p.span.there && len(fields) > 0 {
+	if fields := r.Header["If-Range"]; p.span.present && len(fields) > 0 {
 		condition := strings.Join(fields, ", ")
 		p.condition = &condition
 	}
 	return p
 }
 
-// choice is what the read model is asked for; nil for all of the document.
+// choice returns the function by which the read model asks for the range; nil stands
+// for the whole document.
 func (p *representation) choice() export.RangeFunc {
-	if !p.head && !p.span.there && p.codings.any {
+	if !p.head && !p.span.present && p.codings.any {
 		return nil
 	}
 	return func(m *export.Meta, size int64) (from, to int64) {
@@ -45,16 +47,16 @@ func (p *representation) choice() export.RangeFunc {
 	}
 }
 
-// decide settles what is sent. Ranges are of plain JSON: of a coded answer they
-// are ignored, as are those that are for another version (RFC 9110 §13.1.5).
+// decide settles what is sent. Ranges refer to uncompressed JSON: they are ignored if
+// the answer is compressed, or if If-Range names another version (RFC 9110 §13.1.5).
 func (p *representation) decide(m *export.Meta, size int64) {
 	p.coding = p.codings.of(size)
 	p.from, p.to, p.partial, p.unsatisfiable = 0, size, false, false
 	switch {
 	case !p.codings.any, p.head && (p.coding == identity || size > codedWhole):
 		p.to = 0
-	case p.coding != identity || !p.span.there:
-	case p.condition != nil && *p.condition != m.ETag(): // nothing, a weak tag and a date are never the same
+	case p.coding != identity || !p.span.present:
+	case p.condition != nil && *p.condition != m.ETag(): // an empty value, a weak tag and a date never match
 	default:
 		if p.from, p.to, p.partial = p.span.in(size); !p.partial {
 			p.unsatisfiable = true
@@ -62,17 +64,17 @@ func (p *representation) decide(m *export.Meta, size int64) {
 	}
 }
 
-// span is one range of bytes (RFC 9110 §14.1.2): from first to last, or, where
-// first is -1, the last so many.
+// span is one byte range (RFC 9110 §14.1.2): from first to last, or, if first is -1,
+// the last that many bytes.
 type span struct {
-	there       bool
+	present     bool
 	first, last int64
 }
 
 const toTheEnd = 1<<63 - 1
 
-// parseRange reads a Range field of one range of bytes. What is malformed, in
-// another unit, or several ranges is as if it were not there.
+// parseRange parses a Range field with one range of bytes. A malformed one, one in
+// another unit, and several ranges are ignored, as the RFC allows.
 func parseRange(field string) span {
 	unit, set, ok := strings.Cut(field, "=")
 	set = strings.Trim(set, " \t,")
@@ -98,7 +100,8 @@ func parseRange(field string) span {
 	return span{true, first, last}
 }
 
-// number is all digits; what is too large for any document is one that is.
+// number parses a number of digits only. One that is too large counts as beyond the
+// end of any document.
 func number(s string) (int64, bool) {
 	for _, c := range []byte(s) {
 		if c < '0' || c > '9' {
@@ -112,7 +115,8 @@ func number(s string) (int64, bool) {
 	return n, true
 }
 
-// in is where in a document of this length it is; not ok where it is nowhere.
+// in returns the part of a document of this size that the span selects. ok is false
+// if it selects nothing.
 func (s span) in(size int64) (from, to int64, ok bool) {
 	if s.first < 0 {
 		from, to = max(0, size-s.last), size

@@ -1,30 +1,23 @@
 package api
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
-	"accountexport/internal/local/tcpproxy"
-	"accountexport/projections/engine"
-	"accountexport/readmodel/admin"
+	"accountexport/internal/local/testrun"
 	"accountexport/readmodel/export"
-	"accountexport/readmodel/store"
 )
 
-// paged gives an account a document with so many pages of so many bytes each,
-// beside what the complete one has.
+// paged gives an account a document with that many pages of that many bytes, beside
+// the members of the complete account.
 func paged(t testing.TB, pool *pgxpool.Pool, account events.UUID, pages, bytes int) {
 	t.Helper()
 	for i, sql := range []string{
@@ -41,9 +34,8 @@ SELECT $1, 3, to_char(i, 'FM0000'), replace(replace($4::text, '"last"', '"' || i
 	}
 }
 
-// TestUsualDocumentsForManyClients: documents of every length that one
-// statement reads, of two dozen sandboxes and more, are served to all who ask at
-// the same time, each its own.
+// TestUsualDocumentsForManyClients: documents of every size that one statement reads,
+// with two dozen sandboxes and more, are served concurrently, each to its own client.
 func TestUsualDocumentsForManyClients(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool))
@@ -87,8 +79,8 @@ func TestUsualDocumentsForManyClients(t *testing.T) {
 	all.Wait()
 }
 
-// TestEveryWayToAskGivesTheSame: poolers want other ways of sending statements
-// than the usual one.
+// TestEveryWayToAskGivesTheSame: poolers require other query execution modes than the
+// default, with the same documents.
 func TestEveryWayToAskGivesTheSame(t *testing.T) {
 	pool := database(t)
 	medium, large := events.UUID{20}, events.UUID{21}
@@ -106,7 +98,7 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 		}
 		x := export.NewReader(asking)
 		a := start(t, x)
-		for range 2 { // the second time something is known of them
+		for range 2 { // the second time their sizes are known
 			for _, account := range []events.UUID{complete, medium, large} {
 				got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account))
 				if got.status != 200 || bodies[account] != "" && got.body != bodies[account] {
@@ -137,8 +129,8 @@ func TestEveryWayToAskGivesTheSame(t *testing.T) {
 	}
 }
 
-// TestUseOfRoomIsTold: what is held of it, in memory and beyond that in files,
-// who waits, and that all comes back.
+// TestUseOfRoomIsTold: Usage reports how much memory and, beyond that, file space is
+// held and how many reads wait, and all of it is released.
 func TestUseOfRoomIsTold(t *testing.T) {
 	pool := database(t)
 	medium, large := events.UUID{20}, events.UUID{21}
@@ -150,7 +142,7 @@ func TestUseOfRoomIsTold(t *testing.T) {
 		m, l := x.Usage()
 		return []export.Usage{m, l}[which]
 	}
-	// What writers of files hold in memory is not there for documents.
+	// The memory for the writers of files is not available to documents.
 	if m, l := of(0), of(1); m.MemoryLimit != limits.Memory/2 || m.MemoryLimit+l.MemoryLimit > limits.Memory || m.FilesLimit+l.FilesLimit != limits.Files ||
 		m.Memory+m.Files+l.Memory+l.Files != 0 || m.Waiting+l.Waiting != 0 {
 		t.Errorf("nothing is read: %+v, %+v", m, l)
@@ -173,7 +165,7 @@ func TestUseOfRoomIsTold(t *testing.T) {
 		t.Errorf("a document of %d bytes: %+v", d.Size(), u)
 	}
 	d.Close()
-	waitFor(t, "all is free again", func() bool { m, l := x.Usage(); return m.Memory+m.Files+l.Memory+l.Files == 0 })
+	testrun.Eventually(t, "all is free again", func() bool { m, l := x.Usage(); return m.Memory+m.Files+l.Memory+l.Files == 0 })
 
 	var many []*export.Document
 	for n := 0; ; n++ { // until there is no room for another
@@ -187,7 +179,7 @@ func TestUseOfRoomIsTold(t *testing.T) {
 			}
 			opened <- d
 		}()
-		waitFor(t, "it is open, or waits", func() bool { return len(opened) == 1 || of(1).Waiting == 1 })
+		testrun.Eventually(t, "it is open, or waits", func() bool { return len(opened) == 1 || of(1).Waiting == 1 })
 		if len(opened) == 1 {
 			d := <-opened
 			if d == nil {
@@ -207,194 +199,15 @@ func TestUseOfRoomIsTold(t *testing.T) {
 		}
 		break
 	}
-	waitFor(t, "all is free again", func() bool {
+	testrun.Eventually(t, "all is free again", func() bool {
 		m, l := x.Usage()
 		return m.Memory+m.Files+l.Memory+l.Files == 0 && m.Waiting+l.Waiting == 0
 	})
 }
 
-// rebuilt makes another generation with the same rows the live one.
-func rebuilt(t *testing.T, pool *pgxpool.Pool) {
-	t.Helper()
-	var created time.Time
-	if err := pool.QueryRow(t.Context(), `SELECT stream_created FROM export.generations`).Scan(&created); err != nil {
-		t.Fatal(err)
-	}
-	builder := store.NewBuilder(pool, "builder", false, slog.New(slog.DiscardHandler))
-	own, err := builder.Acquire(t.Context(), engine.StreamInfo{Name: "S", Created: created, Partitions: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, sql := range []string{
-		`INSERT INTO export_g2.account_export SELECT * FROM export_g1.account_export`,
-		`INSERT INTO export_g2.account_export_pages SELECT * FROM export_g1.account_export_pages`,
-		`INSERT INTO export_g2.quota_tiers SELECT * FROM export_g1.quota_tiers`,
-		`UPDATE export.checkpoints n SET position = o.position, as_of = o.as_of FROM export.checkpoints o
-WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
-	} {
-		if _, err := pool.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := admin.Cutover(t.Context(), pool, 1, own.Generation, false, func(context.Context) error { return nil }); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestPausedDownload: a client that pauses in the middle of its download holds
-// no snapshot and no connection, so that commits, a cut-over and the removal of
-// the generation that it reads go on; then it gets the rest of what it began to
-// read, and whoever lost it goes on with a range of the new generation.
-func TestPausedDownload(t *testing.T) {
-	pool := database(t)
-	a := start(t, export.NewReader(pool))
-	whole := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked))
-	resp := a.begin(t, parked)
-	first := make([]byte, 1000)
-	if _, err := io.ReadFull(resp.Body, first); err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, "the database is done with it", func() bool { return pool.Stat().AcquiredConns() == 0 })
-	for range 200 {
-		if _, err := pool.Exec(t.Context(), `UPDATE export.checkpoints SET position = position + 1`); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := snapshots(t, pool); n != 0 {
-		t.Errorf("%d snapshots are held", n)
-	}
-	rebuilt(t, pool)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := admin.Drop(ctx, pool, 1); err != nil {
-		t.Errorf("the generation that is being sent: %v", err)
-	}
-	rest, err := io.ReadAll(resp.Body)
-	if err != nil || string(first)+string(rest) != whole.body {
-		t.Errorf("%d bytes, %v, want %d", len(first)+len(rest), err, len(whole.body))
-	}
-	for _, from := range []int{1000, len(whole.body) / 3, len(whole.body) - 500} { // near the end it is read alone
-		got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked), "Range", fmt.Sprintf("bytes=%d-", from), "If-Range", whole.header.Get("Etag"))
-		if got.status != 206 || got.body != whole.body[from:] || got.header.Get("Etag") != whole.header.Get("Etag") ||
-			got.header.Get("Content-Range") != fmt.Sprintf("bytes %d-%d/%d", from, len(whole.body)-1, len(whole.body)) {
-			t.Errorf("the rest from %d on: %d, %d bytes, %v", from, got.status, len(got.body), got.header)
-		}
-	}
-}
-
-// TestLostDatabaseNeverLooksWhole: where the connection to the database is cut
-// while a document is read, its readers see that it is broken off, or, before
-// the first byte, that it is not to be had now.
-func TestLostDatabaseNeverLooksWhole(t *testing.T) {
-	direct := database(t)
-	network, pool := through(t, direct)
-	a := start(t, export.NewReader(pool))
-	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, complete)); got.status != 200 {
-		t.Fatal(got.status)
-	}
-	network.Set(tcpproxy.Shape{BytesPerSecond: 300_000}) // a page is compressed to some hundreds of bytes
-	resp := a.begin(t, parked)
-	if _, err := io.ReadFull(resp.Body, make([]byte, 1000)); err != nil {
-		t.Fatal(err)
-	}
-	network.Refuse(true)
-	network.Cut()
-	n, err := io.Copy(io.Discard, resp.Body)
-	if !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("after %d more bytes: got %v, want an unexpected end", n, err)
-	}
-	network.Refuse(false)
-	network.Set(tcpproxy.Shape{BytesPerSecond: 20_000}) // nothing is sent before there are 128 KiB
-	early := make(chan answer)
-	go func() { early <- a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)) }()
-	waitFor(t, "it is read", func() bool {
-		var n int
-		err := direct.QueryRow(t.Context(), `
-SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%SELECT section, body%' AND state = 'active'`).Scan(&n)
-		return err == nil && n > 0
-	})
-	network.Refuse(true)
-	network.Cut()
-	got := <-early
-	checkProblem(t, got, 503, "unavailable")
-	for _, name := range []string{"Etag", "Export-Position", "Content-Disposition", "Accept-Ranges"} {
-		if got.header.Get(name) != "" {
-			t.Errorf("%s of a document that does not come: %s", name, got.header.Get(name))
-		}
-	}
-	network.Refuse(false)
-	network.Set(tcpproxy.Shape{})
-	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)); got.status != 200 {
-		t.Errorf("afterwards: %d", got.status)
-	}
-	waitFor(t, "all connections are back", func() bool { return pool.Stat().AcquiredConns() == 0 })
-}
-
-// TestDocumentGoesOnOverALostConnection: a document that was begun to be sent when
-// the connection to the database was lost is whole all the same, where the
-// database is there and the account has not changed; so is a part of one.
-func TestDocumentGoesOnOverALostConnection(t *testing.T) {
-	direct := database(t)
-	network, pool := through(t, direct)
-	whole := start(t, export.NewReader(pool)).ask(t, "GET", exportPath, "Authorization", bearer(t, parked))
-	if whole.status != 200 {
-		t.Fatal(whole.status)
-	}
-	from := len(whole.body) * 3 / 5
-	for what, c := range map[string]struct {
-		header []string
-		want   string
-	}{
-		"whole": {nil, whole.body},
-		"part":  {[]string{"Range", fmt.Sprintf("bytes=%d-", from)}, whole.body[from:]},
-	} {
-		a := start(t, export.NewReader(pool)) // which has read nothing yet
-		network.Set(tcpproxy.Shape{BytesPerSecond: 300_000})
-		resp := a.begin(t, parked, c.header...)
-		first := make([]byte, 1000)
-		if _, err := io.ReadFull(resp.Body, first); err != nil {
-			t.Fatal(err)
-		}
-		if n := network.Cut(); n == 0 {
-			t.Fatal("no connection was cut")
-		}
-		network.Set(tcpproxy.Shape{})
-		rest, err := io.ReadAll(resp.Body)
-		if got := string(first) + string(rest); err != nil || got != c.want {
-			t.Errorf("%s: %d bytes, %v, want %d", what, len(got), err, len(c.want))
-		}
-	}
-}
-
-// TestMendedRowIsNotMixedIn: where a row and its pages were written anew in
-// between, at the same position and as long as before, what was begun is broken off.
-func TestMendedRowIsNotMixedIn(t *testing.T) {
-	direct := database(t)
-	network, pool := through(t, direct)
-	a := start(t, export.NewReader(pool))
-	network.Set(tcpproxy.Shape{BytesPerSecond: 300_000})
-	resp := a.begin(t, parked)
-	if _, err := io.ReadFull(resp.Body, make([]byte, 1000)); err != nil {
-		t.Fatal(err)
-	}
-	network.Refuse(true)
-	network.Cut()
-	if tag, err := direct.Exec(t.Context(), `
-WITH pages AS (UPDATE export_g1.account_export_pages SET body = overlay(body placing 'mended' from octet_length(body) - 20) WHERE account_id = $1 RETURNING 1)
-UPDATE export_g1.account_export SET position = position WHERE account_id = $1 AND EXISTS (SELECT FROM pages)`, [16]byte(parked)); err != nil || tag.RowsAffected() != 1 {
-		t.Fatal(tag, err)
-	}
-	network.Refuse(false)
-	network.Set(tcpproxy.Shape{})
-	n, err := io.Copy(io.Discard, resp.Body)
-	if !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("after %d more bytes: got %v, want an unexpected end", n, err)
-	}
-}
-
-// TestFullSpoolDisk: where a document fits neither in memory nor on the disk,
-// who asks for it is told to come again, nobody gets a part that looks whole,
-// and others are served.
+// TestFullSpoolDisk: when a document fits neither in memory nor on the disk, its
+// clients are answered 503, none receives a part that looks complete, and others are
+// served.
 func TestFullSpoolDisk(t *testing.T) {
 	pool := database(t)
 	a := start(t, export.NewReader(pool, export.Limits{Memory: 1 << 20, Dir: t.TempDir()}))
@@ -403,7 +216,7 @@ func TestFullSpoolDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	small := limit
-	small.Cur = 1 << 20 // of a file: what is beyond is refused as on a full disk
+	small.Cur = 1 << 20 // of a file: beyond that, writing fails as on a full disk
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
 		t.Fatal(err)
 	}
@@ -419,83 +232,5 @@ func TestFullSpoolDisk(t *testing.T) {
 	}
 	if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, parked)); got.status != 200 || len(got.body) < largePages*pageBytes {
 		t.Errorf("once there is room: %d, %d bytes", got.status, len(got.body))
-	}
-}
-
-// TestRanges: single ranges of the plain document, of those that one statement
-// reads and of one of which only some pages are read.
-func TestRanges(t *testing.T) {
-	const none = "none"
-	pool := database(t)
-	a := start(t, export.NewReader(pool))
-	medium, large := events.UUID{20}, events.UUID{21}
-	paged(t, pool, medium, 25, 4000)
-	paged(t, pool, large, 300, 4000)
-	for _, account := range []events.UUID{complete, medium, large} {
-		whole := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account))
-		size, etag := len(whole.body), whole.header.Get("Etag")
-		end := fmt.Sprint(size)
-		for _, test := range []struct {
-			ranges, condition string // none: there is no If-Range
-			from, to          int    // of 206; both 0 for the whole with 200
-		}{
-			{"bytes=0-0", none, 0, 1},
-			{"bytes=0-", none, 0, size},
-			{"BYTES=5-9", none, 5, 10},
-			{"bytes=100-200000", none, 100, min(size, 200_001)},
-			{"bytes=-1", none, size - 1, size},
-			{"bytes=-900", none, size - 900, size},
-			{"bytes=-99999999999999999999", none, 0, size},
-			{"bytes=7-99999999999999999999", etag, 7, size},
-			{"bytes=" + fmt.Sprint(size-1) + "-" + end, none, size - 1, size},
-			{"bytes=0-1,4-5", none, 0, 0},
-			{"bytes=5-4", none, 0, 0},
-			{"bytes=-", none, 0, 0},
-			{"bytes=a-b", none, 0, 0},
-			{"bytes 0-1", none, 0, 0},
-			{"lines=0-1", none, 0, 0},
-			{"bytes=0-1", `"1.0-1-1"`, 0, 0},
-			{"bytes=0-1", "", 0, 0},
-			{"bytes=0-1", "W/" + etag, 0, 0},
-			{"bytes=0-1", "Wed, 25 Nov 2026 00:00:00 GMT", 0, 0},
-		} {
-			headers := []string{"Authorization", bearer(t, account), "Range", test.ranges}
-			if test.condition != none {
-				headers = append(headers, "If-Range", test.condition)
-			}
-			got := a.ask(t, "GET", exportPath, headers...)
-			status, span := 200, ""
-			if test.to > 0 {
-				status, span = 206, fmt.Sprintf("bytes %d-%d/%d", test.from, test.to-1, size)
-			} else {
-				test.to = size
-			}
-			if got.status != status || got.body != whole.body[test.from:test.to] || got.header.Get("Content-Range") != span ||
-				got.header.Get("Etag") != etag || got.header.Get("Content-Length") != fmt.Sprint(len(got.body)) {
-				t.Errorf("%d bytes, %q, %q: %d, %d bytes, %q", size, test.ranges, test.condition, got.status, len(got.body), got.header.Get("Content-Range"))
-			}
-			head := a.ask(t, "HEAD", exportPath, headers...)
-			if head.status != 200 || head.header.Get("Content-Length") != end || head.header.Get("Content-Range") != "" {
-				t.Errorf("HEAD with %q: %d %v", test.ranges, head.status, head.header)
-			}
-		}
-		for _, beyond := range []string{"bytes=" + end + "-", "bytes=-0"} {
-			got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Range", beyond)
-			checkProblem(t, got, 416, "range-not-satisfiable")
-			if got.header.Get("Content-Range") != "bytes */"+end {
-				t.Errorf("%q: %q", beyond, got.header.Get("Content-Range"))
-			}
-		}
-		if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Range", "bytes=0-1", "If-None-Match", etag); got.status != 304 {
-			t.Errorf("a range of what is known: %d", got.status)
-		}
-		checkProblem(t, a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Range", "bytes=0-1", "If-Match", `"1.0-1-1"`), 412, "precondition-failed")
-		if got := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Range", "bytes=0-1", "If-Match", etag); got.status != 206 {
-			t.Errorf("a range of what it is: %d", got.status)
-		}
-		coded := a.ask(t, "GET", exportPath, "Authorization", bearer(t, account), "Range", "bytes=0-1", "Accept-Encoding", "gzip")
-		if coded.status != 200 || coded.header.Get("Etag") != "W/"+etag || string(decoded(t, "gzip", []byte(coded.body))) != whole.body {
-			t.Errorf("a range of a coded answer: %d %v", coded.status, coded.header)
-		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// stalled asks for a document and reads no more of it than that it comes.
-func stalled(t *testing.T, a *api, authorization string) {
+// stopReading requests a document and stops reading after the status code.
+func stopReading(t *testing.T, a *api, authorization string) {
 	t.Helper()
 	c, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
 	if err != nil {

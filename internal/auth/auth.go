@@ -1,10 +1,15 @@
 // Package auth verifies access tokens of Supabase Auth.
 //
-// A token is accepted where a key of the issuer signed it, by an algorithm
-// that belongs to that key, and its claims are those of a signed-in user of
-// this project. Verified tokens are remembered, so that a signature is not
-// checked again until the token ends or a key is withdrawn. Whether its
-// session has been logged out is not asked: a token works until its exp.
+// A token is accepted if a key of the issuer signed it, with an algorithm that
+// belongs to that key, and if its claims are those of a signed-in user of this
+// project. Verified tokens are cached, so a signature is not checked again until the
+// token expires or a key is withdrawn. Logging out of a session is not noticed: a
+// token is valid until its exp.
+//
+// Every error of [Verifier.Verify] contains a [*Failure], whose kind says how to
+// answer and whose text may be shown to the client. A database or network failure
+// never makes a token pass: while the issuer's keys are unavailable, tokens fail with
+// [ErrKeysUnavailable].
 package auth
 
 import (
@@ -25,23 +30,26 @@ import (
 
 // Limits of a verifier.
 const (
-	Leeway        = 60 * time.Second // clocks may differ by this much, for exp and nbf
-	MaxToken      = 16 << 10         // bytes; a longer token is refused unread
-	maxRemembered = 16384            // verified tokens, about 200 bytes each
+	Leeway    = 60 * time.Second // by which clocks may differ, for exp and nbf
+	MaxToken  = 16 << 10         // bytes; a longer token is refused without being parsed
+	maxCached = 16384            // cached tokens, about 200 bytes each
 )
 
 // Config says whose tokens are accepted.
 type Config struct {
-	Issuer       string   // claim iss, exactly
-	Audience     string   // among claim aud
-	JWKSURL      string   // where the issuer's public keys are
-	Secret       string   // the HS256 secret that issuer and API share; one of the two, or, while a project migrates, both
+	Issuer   string // claim iss has to equal it
+	Audience string // claim aud has to contain it
+	JWKSURL  string // where the issuer publishes its keys
+
+	// Secret is the HS256 secret that the issuer shares with the API. Either it or
+	// JWKSURL is required; a project that migrates from one to the other has both.
+	Secret       string
 	OAuthClients []string // third-party clients (claim client_id) whose tokens are accepted; default none
 
 	Now func() time.Time // default time.Now
 }
 
-// Identity is whom a token stands for.
+// Identity is the user that a token was issued to.
 type Identity struct {
 	Account events.UUID
 	Expires time.Time // the token's exp, without leeway
@@ -49,32 +57,37 @@ type Identity struct {
 
 // Verifier verifies tokens. It is safe for concurrent use.
 type Verifier struct {
-	config     Config
-	keys       keys
-	parser     *jwt.Parser
-	validator  *jwt.Validator
-	remembered *lru.Cache[[sha256.Size]byte, remembered]
+	config    Config
+	keys      keys
+	parser    *jwt.Parser
+	validator *jwt.Validator
+	cached    *lru.Cache[[sha256.Size]byte, cachedIdentity] // by the token's hash; has a lock of its own
 }
 
-type remembered struct {
+// cachedIdentity is what is kept of a verified token. It counts only while no key has been
+// withdrawn since.
+type cachedIdentity struct {
 	Identity
-	epoch uint64 // of the keys that verified it
+	epoch uint64 // of the keys at verification
 }
 
-// keys are what signatures are checked with.
+// keys are the keys that signatures are checked with.
 type keys interface {
 	// find returns the key, or keys, that may have signed the token.
 	find(ctx context.Context, token *jwt.Token) (any, error)
-	// epoch changes when a key is withdrawn.
+	// epoch changes whenever a key is withdrawn.
 	epoch() uint64
+	// ready returns why there is no key, or nil.
 	ready() error
+	// run keeps the keys up to date until ctx ends.
 	run(ctx context.Context) error
+	// methods are the signature algorithms that the keys verify.
 	methods() []string
 }
 
-// New makes a verifier. Of a JWKS URL it has no keys until Run fetches them. With
-// a secret as well it is ready without them: tokens of HS256 are the secret's,
-// all others the key set's.
+// New creates a verifier. With a JWKS URL and no secret it has no keys until Run has
+// fetched them. With both it is ready at once: tokens of HS256 are checked with the
+// secret, and all others with the key set.
 func New(c Config, log *slog.Logger) (*Verifier, error) {
 	if c.Issuer == "" || c.Audience == "" || c.JWKSURL == "" && c.Secret == "" {
 		return nil, errors.New("verifier: needs an issuer, an audience, and a JWKS URL or a secret")
@@ -95,52 +108,52 @@ func New(c Config, log *slog.Logger) (*Verifier, error) {
 		}
 		v.keys = k
 		if c.Secret != "" {
-			k.beside = true
+			k.hasSecret = true
 			v.keys = secretAndJWKS{k, secret(c.Secret)}
 		}
 	}
-	// Claims are judged after the signature, by the validator: a service key
-	// with a good signature is told apart from a forged one.
+	// The validator checks the claims after the signature, so that a genuine service key
+	// is told apart from a forged one.
 	v.parser = jwt.NewParser(jwt.WithValidMethods(v.keys.methods()), jwt.WithStrictDecoding(), jwt.WithoutClaimsValidation())
 	v.validator = jwt.NewValidator(jwt.WithLeeway(Leeway), jwt.WithTimeFunc(c.Now), jwt.WithExpirationRequired(),
 		jwt.WithIssuer(c.Issuer), jwt.WithAudience(c.Audience))
 	var err error
-	if v.remembered, err = lru.New[[sha256.Size]byte, remembered](maxRemembered); err != nil {
+	if v.cached, err = lru.New[[sha256.Size]byte, cachedIdentity](maxCached); err != nil {
 		return nil, fmt.Errorf("verifier: %w", err)
 	}
 	return v, nil
 }
 
-// Run keeps the keys fresh until ctx ends: they are fetched at once, then
-// every 10 minutes, and when a token names a key that is not known, at most
-// every 30 seconds. While the issuer cannot be reached the last keys stay.
+// Run keeps the keys up to date until ctx ends: they are fetched at once, every 10
+// minutes, and when a token names an unknown key, at most every 30 seconds. While the
+// issuer cannot be reached, the keys fetched last stay in use.
 func (v *Verifier) Run(ctx context.Context) error { return v.keys.run(ctx) }
 
-// Ready is false until there are keys, or a secret.
+// Ready reports whether there are keys or a secret.
 func (v *Verifier) Ready() bool { return v.keys.ready() == nil }
 
-// Check is nil where there are keys, and says why not otherwise.
+// Check returns nil if there are keys or a secret, and otherwise why there are none.
 func (v *Verifier) Check(context.Context) error { return v.keys.ready() }
 
-// Verify returns whom the token stands for. Errors are those of this package;
-// errors.As finds the *Failure that says why and of which kind.
+// Verify returns the user that the token was issued to. Every error contains a
+// *[Failure], to be found with errors.As, which says why and of which kind.
 func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 	if len(token) > MaxToken {
 		return Identity{}, fmt.Errorf("%w: more than %d bytes", ErrMalformed, MaxToken)
 	}
-	var usual [2048]byte // of a token, on the stack
-	key := sha256.Sum256(append(usual[:0], token...))
-	epoch := v.keys.epoch() // before the keys are read: what a withdrawn key verifies meanwhile is not remembered
-	if r, ok := v.remembered.Get(key); ok && r.epoch == epoch {
+	var buf [2048]byte // on the stack, for a token of usual length
+	key := sha256.Sum256(append(buf[:0], token...))
+	epoch := v.keys.epoch() // read before the keys: what a key verifies that is withdrawn meanwhile must not be cached
+	if r, ok := v.cached.Get(key); ok && r.epoch == epoch {
 		if v.config.Now().Before(r.Expires.Add(Leeway)) {
 			return r.Identity, nil
 		}
-		v.remembered.Remove(key)
+		v.cached.Remove(key)
 		return Identity{}, ErrExpired
 	}
 	var c claims
 	_, err := v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
-		if _, ok := t.Header["crit"]; ok { // RFC 7515 §4.1.11: nothing critical is understood here
+		if _, ok := t.Header["crit"]; ok { // RFC 7515 §4.1.11: no critical extension is supported
 			return nil, ErrMalformed
 		}
 		return v.keys.find(ctx, t)
@@ -148,16 +161,16 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 	if err != nil {
 		return Identity{}, failure(err)
 	}
-	id, err := v.judge(&c)
+	id, err := v.checkClaims(&c)
 	if err != nil {
 		return Identity{}, err
 	}
-	v.remembered.Add(key, remembered{id, epoch})
+	v.cached.Add(key, cachedIdentity{id, epoch})
 	return id, nil
 }
 
-// judge judges the claims of a token whose signature is good.
-func (v *Verifier) judge(c *claims) (Identity, error) {
+// checkClaims checks the claims of a token whose signature is valid.
+func (v *Verifier) checkClaims(c *claims) (Identity, error) {
 	err := v.validator.Validate(c)
 	switch {
 	case c.Expires == nil:
@@ -167,7 +180,7 @@ func (v *Verifier) judge(c *claims) (Identity, error) {
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
 		return Identity{}, ErrNotYetValid
 	case c.Subject == "" && (c.Role == "service_role" || c.Role == "anon"):
-		return Identity{}, ErrWrongRole // a project's key, whose issuer is "supabase"
+		return Identity{}, ErrWrongRole // a project's API key, whose issuer is "supabase"
 	case c.Issuer != v.config.Issuer:
 		return Identity{}, ErrWrongIssuer
 	case err != nil:

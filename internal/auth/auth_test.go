@@ -16,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"accountexport/internal/auth/authtest"
+	"accountexport/internal/local/testrun"
 )
 
 const iss = "https://p.supabase.co/auth/v1"
@@ -37,7 +38,7 @@ func TestMintedTokenIsAccepted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second time from memory
+	for range 2 { // the second time from the cache
 		id, err := v.Verify(t.Context(), token)
 		if err != nil || id.Account != account(t) || time.Until(id.Expires) > time.Hour {
 			t.Errorf("got %v, %v", id, err)
@@ -201,7 +202,7 @@ func TestRememberedTokenEndsWithItsTime(t *testing.T) {
 			t.Errorf("%s later: got %v, want %s", step.forward, err, step.want)
 		}
 	}
-	if n := v.remembered.Len(); n != 0 {
+	if n := v.cached.Len(); n != 0 {
 		t.Errorf("%d ended tokens are remembered", n)
 	}
 }
@@ -213,15 +214,15 @@ func TestRefusedTokensAreNotRemembered(t *testing.T) {
 			t.Error("accepted")
 		}
 	}
-	if n := v.remembered.Len(); n != 0 {
+	if n := v.cached.Len(); n != 0 {
 		t.Errorf("%d refused tokens are remembered", n)
 	}
 }
 
 func TestRememberedTokensAreBounded(t *testing.T) {
 	v := start(t, Config{Secret: sharedSecret})
-	for n := range maxRemembered { // which would take long to sign
-		v.remembered.Add([sha256.Size]byte{byte(n >> 8), byte(n)}, remembered{})
+	for n := range maxCached { // signing that many would take long
+		v.cached.Add([sha256.Size]byte{byte(n >> 8), byte(n)}, cachedIdentity{})
 	}
 	for range 100 {
 		token, err := authtest.Mint(sharedSecret, iss, account(t), "a@example.com", time.Hour)
@@ -232,22 +233,22 @@ func TestRememberedTokensAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := v.remembered.Len(); n != maxRemembered {
-		t.Errorf("%d tokens are remembered, want %d", n, maxRemembered)
+	if n := v.cached.Len(); n != maxCached {
+		t.Errorf("%d tokens are remembered, want %d", n, maxCached)
 	}
-	if v.remembered.Contains([sha256.Size]byte{}) {
+	if v.cached.Contains([sha256.Size]byte{}) {
 		t.Error("the token that was used longest ago is still remembered")
 	}
 }
 
-// An attacker knows the public key and may use any spelling of it as if it
-// were a shared secret.
+// TestPublicKeyIsNoSecret: an attacker, who knows the public key, may sign with any
+// spelling of it as if it were the shared secret.
 func TestPublicKeyIsNoSecret(t *testing.T) {
 	i := newIssuer(t)
 	k := rs256(t, "k")
 	i.publishes(t, k)
 	v := start(t, Config{JWKSURL: i.URL})
-	eventually(t, "ready", v.Ready)
+	testrun.Eventually(t, "ready", v.Ready)
 	der, err := x509.MarshalPKIXPublicKey(k.key.(crypto.Signer).Public())
 	if err != nil {
 		t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// claims are those of an access token that are judged. iat is not: clocks that
-// run ahead are common.
+// claims are the claims of an access token that are checked. iat is not among them:
+// clocks that run ahead are common.
 type claims struct {
 	Issuer    string           `json:"iss"`
 	Subject   string           `json:"sub"`
@@ -16,14 +16,14 @@ type claims struct {
 	Expires   *date            `json:"exp"`
 	NotBefore *date            `json:"nbf"`
 	Role      string           `json:"role"`
-	ClientID  *string          `json:"client_id"` // of the third party that the token was given to
+	ClientID  *string          `json:"client_id"` // the third party that the token was issued to
 }
 
-// date is a NumericDate, which is a number (RFC 7519 §2): the library also takes
-// one that is written as text.
+// date is a NumericDate, which has to be a number (RFC 7519 §2). The library would
+// also accept text.
 type date struct{ jwt.NumericDate }
 
-// UnmarshalJSON refuses what is no number.
+// UnmarshalJSON refuses anything but a number.
 func (d *date) UnmarshalJSON(b []byte) error {
 	if len(b) == 0 || b[0] != '-' && (b[0] < '0' || b[0] > '9') {
 		return errors.New("a time in a token is a number of seconds")
@@ -31,7 +31,7 @@ func (d *date) UnmarshalJSON(b []byte) error {
 	return d.NumericDate.UnmarshalJSON(b)
 }
 
-// numeric is d as the library has it.
+// numeric converts d to the library's type.
 func (d *date) numeric() *jwt.NumericDate {
 	if d == nil {
 		return nil
@@ -39,14 +39,14 @@ func (d *date) numeric() *jwt.NumericDate {
 	return &d.NumericDate
 }
 
-// UnmarshalJSON reads names exactly, and refuses one given twice: the standard
-// library would take "SUB", or the second "sub", for the subject.
+// UnmarshalJSON matches names exactly and refuses duplicates. The standard library
+// would take "SUB", or the second "sub", for the subject.
 func (c *claims) UnmarshalJSON(b []byte) error {
 	type plain claims
 	return json.Unmarshal(b, (*plain)(c))
 }
 
-// These implement jwt.Claims.
+// The methods of jwt.Claims.
 
 func (c *claims) GetExpirationTime() (*jwt.NumericDate, error) { return c.Expires.numeric(), nil }
 func (c *claims) GetNotBefore() (*jwt.NumericDate, error)      { return c.NotBefore.numeric(), nil }

@@ -7,24 +7,25 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Kind says what a failure means for whoever sent the token.
+// Kind says how a failure is to be answered.
 type Kind uint8
 
 // The kinds of failure.
 const (
-	Bad         Kind = iota // no sound token: get another (401)
-	Forbidden               // a sound token, but not for this (403)
-	Unavailable             // cannot be told now: try again (503)
+	Bad         Kind = iota // not a valid token: the client needs another (401)
+	Forbidden               // a valid token, but not for this API (403)
+	Unavailable             // cannot be decided now: the client may try again (503)
 )
 
 // Failure is why a token was not accepted.
 type Failure struct {
-	Reason string // stable, for metrics
+	Reason string // label of a metric; stable
 	Kind   Kind
 	text   string
 }
 
-// Error says it in words that may be shown to whoever sent the token.
+// Error describes the failure to the client that sent the token. It contains nothing
+// of the token.
 func (f *Failure) Error() string { return f.text }
 
 // The failures.
@@ -52,8 +53,8 @@ func Reasons() []string {
 	return out
 }
 
-// failure turns the libraries' errors about a signature into this package's. Their texts are
-// dropped: they may repeat parts of the token.
+// failure maps the libraries' errors about a signature to this package's. Their texts
+// are dropped, since they may repeat parts of the token.
 func failure(err error) *Failure {
 	var f *Failure
 	switch {

@@ -12,13 +12,15 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// refresh replaces the keys by those that are published now. After an error
-// the keys are as before; a set without a usable key is an error, unless there
-// is a secret and was no key before.
+// refresh replaces the keys by those that the issuer publishes now. After an error
+// the keys are unchanged. A key set without a usable key is an error, except for a
+// project with a secret that has had no keys yet.
 func (p *jwks) refresh(ctx context.Context) error {
 	set, err := p.fetch(ctx)
-	if errors.Is(err, errNoKeys) && p.beside && !p.have.Load() {
-		set, err = nil, nil // a project that has not begun to migrate: whatever is no HS256 is by a key that is unknown
+	if errors.Is(err, errNoKeys) && p.hasSecret && !p.fetched.Load() {
+		// The project has not begun to migrate. A token of any other algorithm than HS256
+		// then names an unknown key.
+		set, err = nil, nil
 	}
 	if err != nil {
 		return err
@@ -32,12 +34,14 @@ func (p *jwks) refresh(ctx context.Context) error {
 	}
 	for _, old := range before {
 		if !contains(set, old) {
-			p.withdrawn.Add(1) // after the replacement: nothing that is remembered from here on was verified by it
+			// after the replacement, so that nothing cached from here on was verified by the
+			// withdrawn key
+			p.withdrawn.Add(1)
 			p.log.Info("a key was withdrawn by the issuer", "kid", old.Marshal().KID)
 			break
 		}
 	}
-	if !p.have.Swap(true) {
+	if !p.fetched.Swap(true) {
 		p.log.Info("fetched the issuer's keys", "url", p.url, "keys", len(set))
 	}
 	return nil
@@ -52,6 +56,7 @@ func contains(set []jwkset.JWK, key jwkset.JWK) bool {
 	return false
 }
 
+// fetch requests the key set and returns its usable keys.
 func (p *jwks) fetch(ctx context.Context) ([]jwkset.JWK, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
 	if err != nil {
@@ -78,8 +83,8 @@ func (p *jwks) fetch(ctx context.Context) ([]jwkset.JWK, error) {
 
 var errNoKeys = errors.New("the key set has no key that signs tokens (a project with a shared secret? then set JWT_SECRET)")
 
-// usable parses a JWK set and leaves out what signs no tokens here: keys of
-// other kinds, for encryption, or that do not parse.
+// usable parses a JWK set and leaves out the keys that cannot sign tokens here: keys
+// of other types, for encryption, or malformed.
 func usable(body []byte) ([]jwkset.JWK, error) {
 	var published struct{ Keys []json.RawMessage }
 	if err := json.Unmarshal(body, &published); err != nil {
@@ -91,7 +96,7 @@ func usable(body []byte) ([]jwkset.JWK, error) {
 		if err := json.Unmarshal(raw, &m); err != nil || m.USE != "" && m.USE != jwkset.UseSig {
 			continue
 		}
-		m.X5C, m.X5T, m.X5TS256, m.X5U = nil, "", "", "" // certificates are not judged
+		m.X5C, m.X5T, m.X5TS256, m.X5U = nil, "", "", "" // certificates are not checked
 		k, err := jwkset.NewJWKFromMarshal(m, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 		if err != nil || !signsAny(k.Key()) {
 			continue

@@ -34,10 +34,10 @@ func account(t *testing.T) events.UUID {
 	return id
 }
 
-// issuer is a JWKS endpoint over a real socket.
+// issuer is a JWKS endpoint on a real socket.
 type issuer struct {
 	*httptest.Server
-	fetches chan struct{} // one for each request
+	fetches chan struct{} // a value for each request
 
 	mu     sync.Mutex
 	answer func(w http.ResponseWriter)
@@ -57,7 +57,7 @@ func newIssuer(t *testing.T) *issuer {
 	return i
 }
 
-func (i *issuer) answers(f func(w http.ResponseWriter)) {
+func (i *issuer) answerWith(f func(w http.ResponseWriter)) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.answer = f
@@ -78,7 +78,7 @@ func (i *issuer) publishes(t *testing.T, keys ...signer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.answers(func(w http.ResponseWriter) { _, _ = w.Write(body) })
+	i.answerWith(func(w http.ResponseWriter) { _, _ = w.Write(body) })
 }
 
 type signer struct {
@@ -118,7 +118,7 @@ func edDSA(t *testing.T, kid string) signer {
 	return signer{kid, jwt.SigningMethodEdDSA, k}
 }
 
-// sign makes a token; edit changes header and claims before it is signed.
+// sign creates a token; edit may change header and claims before it is signed.
 func (s signer) sign(t *testing.T, issuer string, edit func(header map[string]any, c jwt.MapClaims)) string {
 	t.Helper()
 	token := jwt.NewWithClaims(s.method, authtest.Claims(issuer, account(t), "a@example.com", time.Hour))
@@ -139,7 +139,7 @@ func (s signer) bare(t *testing.T, issuer string) string {
 	return s.sign(t, issuer, func(h map[string]any, _ jwt.MapClaims) { delete(h, "kid") })
 }
 
-// start makes a verifier for the issuer and runs it.
+// start creates a verifier for the issuer and runs it.
 func start(t *testing.T, c Config) *Verifier {
 	t.Helper()
 	c.Issuer, c.Audience = "https://p.supabase.co/auth/v1", "authenticated"
@@ -157,19 +157,4 @@ func start(t *testing.T, c Config) *Verifier {
 		}
 	})
 	return v
-}
-
-// eventually waits until the condition holds, or fails after 20 s.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline:
-			t.Fatalf("never: %s", what)
-		case <-tick.C:
-		}
-	}
 }

@@ -22,7 +22,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// secret is a key that issuer and API share.
+// secret is the key that issuer and API share.
 type secret []byte
 
 func (s secret) find(context.Context, *jwt.Token) (any, error) { return []byte(s), nil }
@@ -35,11 +35,11 @@ func (secret) run(ctx context.Context) error {
 	return nil
 }
 
-// secretAndJWKS are those of a project that migrates from a secret to keys of its own. The
-// algorithm says only which of the two may have signed a token, not what it is
-// checked with: HS256, with or without a key id, is checked with the secret,
-// whatever key the token names, and all else with a key of the set, whose kind
-// pins the algorithm. So no public key is ever taken for a secret.
+// secretAndJWKS are the keys of a project that migrates from a secret to keys of its
+// own. The algorithm says only which of the two may have signed a token, and not what
+// it is checked with: HS256 is checked with the secret, whatever key id the token
+// has, and all others with a key of the set whose type fixes the algorithm. So a
+// public key is never used as a secret.
 type secretAndJWKS struct {
 	*jwks
 	secret
@@ -52,42 +52,49 @@ func (b secretAndJWKS) find(ctx context.Context, token *jwt.Token) (any, error) 
 	return b.jwks.find(ctx, token)
 }
 
-func (b secretAndJWKS) epoch() uint64                 { return b.jwks.epoch() }
-func (b secretAndJWKS) ready() error                  { return b.secret.ready() } // tokens of the key set are answered 503 until it is there
+func (b secretAndJWKS) epoch() uint64 { return b.jwks.epoch() }
+
+// ready is the secret's: until the key set is fetched, tokens of its keys are answered 503.
+func (b secretAndJWKS) ready() error                  { return b.secret.ready() }
 func (b secretAndJWKS) run(ctx context.Context) error { return b.jwks.run(ctx) }
 func (b secretAndJWKS) methods() []string             { return slices.Concat(b.secret.methods(), b.jwks.methods()) }
 
 // How often keys are fetched.
 const (
 	refreshEvery   = 10 * time.Minute
-	unknownEvery   = 30 * time.Second // at most, for key ids that are not known
+	unknownEvery   = 30 * time.Second // the least time between two fetches for unknown key ids
 	fetchTimeout   = 5 * time.Second
-	firstRetry     = time.Second      // about, after a failure, and longer each time
-	lastRetry      = 30 * time.Second // up to about this
+	firstRetry     = time.Second      // about this, after a failure; longer after each further one
+	lastRetry      = 30 * time.Second // about the longest wait
 	maxKeySetBytes = 256 << 10
 )
 
-// jwks are the keys at a JWKS URL. One goroutine, in run, fetches them;
-// whoever looks for a key that is not known wakes it, and waits for it alone.
+// jwks are the keys at a JWKS URL. One goroutine, in run, fetches them. A request that
+// needs an unknown key wakes it, and only such requests wait for a fetch.
 //
-// keyfunc's own HTTP storage is not used: it waits for the next refresh after
-// a failed start, ends an unknown key's fetch with the wait for its limiter,
-// and gives up its keys for an empty set.
+// keyfunc's own HTTP storage is not used: after a failed start it waits for the next
+// refresh, it bounds the fetch for an unknown key by the wait for its rate limiter, and
+// it gives up its keys when the issuer publishes an empty set.
 type jwks struct {
-	jwkset.Storage // what was fetched last
-	url            string
-	client         *http.Client
-	log            *slog.Logger
-	beside         bool // a secret: the issuer may publish no keys yet, and need not be there
-	lookup         keyfunc.Keyfunc
-	limiter        *rate.Limiter
-	wake           chan struct{}
-	withdrawn      atomic.Uint64
-	have           atomic.Bool
-	complained     bool // only for the one goroutine that fetches
+	// Set by newJWKS and New.
+	url       string
+	client    *http.Client
+	log       *slog.Logger
+	hasSecret bool // a secret is set too: the issuer need not publish keys yet, nor be reachable
+	lookup    keyfunc.Keyfunc
+	limiter   *rate.Limiter // of fetches for unknown keys
 
-	mu      sync.Mutex
-	pending chan struct{} // closed after the fetch that was asked for; nil where none was
+	// Written by run, and read by every request.
+	jwkset.Storage // the keys fetched last; has a lock of its own
+	withdrawn      atomic.Uint64
+	fetched        atomic.Bool // keys were fetched
+
+	complained bool // belongs to run
+
+	wake chan struct{} // asks run for a fetch; has room for one
+
+	mu      sync.Mutex    // guards pending; never held over I/O
+	pending chan struct{} // closed after the requested fetch; nil: none is requested
 }
 
 func newJWKS(url string, log *slog.Logger) (*jwks, error) {
@@ -109,15 +116,16 @@ func (p *jwks) epoch() uint64 { return p.withdrawn.Load() }
 func (*jwks) methods() []string { return []string{"ES256", "ES512", "EdDSA", "RS256", "RS512"} }
 
 func (p *jwks) ready() error {
-	if !p.have.Load() {
+	if !p.fetched.Load() {
 		return fmt.Errorf("no keys fetched yet from %s", p.url)
 	}
 	return nil
 }
 
-// find pins the algorithm to the kind of the key that is found.
+// find returns the key or keys that may have signed the token. Each fits the token's
+// algorithm, so a token cannot choose how its key is used.
 func (p *jwks) find(ctx context.Context, token *jwt.Token) (any, error) {
-	if !p.have.Load() {
+	if !p.fetched.Load() {
 		return nil, ErrKeysUnavailable
 	}
 	found, err := p.lookup.KeyfuncCtx(ctx)(token)
@@ -135,7 +143,7 @@ func (p *jwks) find(ctx context.Context, token *jwt.Token) (any, error) {
 	return found, nil
 }
 
-// signs tells whether a key of this kind is used with the algorithm.
+// signs reports whether a key of this type is used with the algorithm.
 func signs(key any, alg string) bool {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
@@ -148,14 +156,14 @@ func signs(key any, alg string) bool {
 	return false
 }
 
-// KeyRead implements [jwkset.Storage]: a key that is not known is looked for
-// at the issuer, if that was not done just now.
+// KeyRead implements [jwkset.Storage]. An unknown key is fetched from the issuer,
+// unless that was tried within the last 30 seconds.
 func (p *jwks) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
 	k, err := p.Storage.KeyRead(ctx, id)
 	if !errors.Is(err, jwkset.ErrKeyNotFound) {
 		return k, err
 	}
-	fetched := p.ask()
+	fetched := p.requestFetch()
 	if fetched == nil {
 		return k, err
 	}
@@ -168,9 +176,9 @@ func (p *jwks) KeyRead(ctx context.Context, id string) (jwkset.JWK, error) {
 	return p.Storage.KeyRead(context.WithoutCancel(ctx), id)
 }
 
-// ask has the keys fetched, and returns what is closed afterwards; nil where
-// they were asked for within the last 30 seconds.
-func (p *jwks) ask() <-chan struct{} {
+// requestFetch requests a fetch and returns a channel that is closed after it; nil if the last
+// request was less than 30 seconds ago.
+func (p *jwks) requestFetch() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.pending == nil {
@@ -178,46 +186,48 @@ func (p *jwks) ask() <-chan struct{} {
 			return nil
 		}
 		p.pending = make(chan struct{})
-		p.wake <- struct{}{} // has room: one is pending at most
+		p.wake <- struct{}{} // does not block: at most one is pending
 	}
 	return p.pending
 }
 
-func (p *jwks) answered() {
+func (p *jwks) finishFetch() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.pending)
 	p.pending = nil
 }
 
-// complain says that keys could not be fetched; where there is a secret, which
-// may be all that is needed, once until they could be.
-func (p *jwks) complain(err error, wait time.Duration) {
+// logFailure logs that keys could not be fetched. With a secret, which may be all that
+// the project needs, it warns only once until a fetch succeeds.
+func (p *jwks) logFailure(err error, wait time.Duration) {
 	level := slog.LevelWarn
-	if p.beside {
+	if p.hasSecret {
 		if p.complained {
 			level = slog.LevelDebug
 		}
 		p.complained = true
 	}
-	p.log.Log(context.Background(), level, "cannot fetch the issuer's keys", "url", p.url, "error", err, "have_keys", p.have.Load(),
-		"have_secret", p.beside, "retry_in", wait.Round(time.Millisecond).String())
+	p.log.Log(context.Background(), level, "cannot fetch the issuer's keys", "url", p.url, "error", err, "have_keys", p.fetched.Load(),
+		"have_secret", p.hasSecret, "retry_in", wait.Round(time.Millisecond).String())
 }
 
+// run fetches the keys until ctx ends: at once, every refreshEvery, when a request
+// asks for it, and after a failure again and again with growing pauses.
 func (p *jwks) run(ctx context.Context) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = firstRetry, lastRetry
-	for asked := false; ; {
+	for requested := false; ; {
 		wait := refreshEvery
 		if err := p.refresh(ctx); err == nil {
 			retry.Reset()
 			p.complained = false
 		} else if ctx.Err() == nil {
 			wait = retry.NextBackOff()
-			p.complain(err, wait)
+			p.logFailure(err, wait)
 		}
-		if asked {
-			p.answered()
+		if requested {
+			p.finishFetch()
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -225,10 +235,10 @@ func (p *jwks) run(ctx context.Context) error {
 			timer.Stop()
 			return nil
 		case <-timer.C:
-			asked = false
+			requested = false
 		case <-p.wake:
 			timer.Stop()
-			asked = true
+			requested = true
 		}
 	}
 }

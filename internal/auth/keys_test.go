@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"accountexport/internal/local/testrun"
 )
 
 func TestAlgorithmsOfPublishedKeys(t *testing.T) {
@@ -18,7 +20,7 @@ func TestAlgorithmsOfPublishedKeys(t *testing.T) {
 	i := newIssuer(t)
 	i.publishes(t, ec, rsa, ed, p521, p384)
 	v := start(t, Config{JWKSURL: i.URL})
-	eventually(t, "ready", v.Ready)
+	testrun.Eventually(t, "ready", v.Ready)
 	as := func(s signer, kid string, m jwt.SigningMethod) string { return signer{kid, m, s.key}.sign(t, iss, nil) }
 	for _, test := range []struct{ name, token, want string }{
 		{"ES256", ec.sign(t, iss, nil), "ok"},
@@ -60,11 +62,11 @@ func TestRSAKeyPublishedWithoutAlgorithm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.answers(func(w http.ResponseWriter) {
+	i.answerWith(func(w http.ResponseWriter) {
 		_, _ = io.WriteString(w, strings.Replace(string(body), `"alg":"RS256",`, "", 1))
 	})
 	v := start(t, Config{JWKSURL: i.URL})
-	eventually(t, "ready", v.Ready)
+	testrun.Eventually(t, "ready", v.Ready)
 	for alg, want := range map[jwt.SigningMethod]string{jwt.SigningMethodRS256: "ok", jwt.SigningMethodRS512: "ok",
 		jwt.SigningMethodPS512: "bad_signature"} {
 		if _, err := v.Verify(t.Context(), signer{"k", alg, k.key}.sign(t, iss, nil)); reason(err) != want {
@@ -78,7 +80,7 @@ func TestRotation(t *testing.T) {
 	i := newIssuer(t)
 	i.publishes(t, first)
 	v := start(t, Config{JWKSURL: i.URL})
-	eventually(t, "ready", v.Ready)
+	testrun.Eventually(t, "ready", v.Ready)
 	old := first.sign(t, iss, nil)
 	expect := func(what, token, want string) {
 		t.Helper()
@@ -106,7 +108,7 @@ func TestUnknownKeysAreLookedForOnceInAWhile(t *testing.T) {
 	i := newIssuer(t)
 	i.publishes(t, known)
 	v := start(t, Config{JWKSURL: i.URL})
-	eventually(t, "ready", v.Ready)
+	testrun.Eventually(t, "ready", v.Ready)
 	stranger := es256(t, "stranger").sign(t, iss, nil)
 	var all sync.WaitGroup
 	for range 50 {
@@ -127,9 +129,9 @@ func TestSlowIssuerKeepsNobodyElseWaiting(t *testing.T) {
 	i := newIssuer(t)
 	i.publishes(t, known)
 	v := start(t, Config{JWKSURL: i.URL})
-	eventually(t, "ready", v.Ready)
+	testrun.Eventually(t, "ready", v.Ready)
 	asked, release := make(chan struct{}), make(chan struct{})
-	i.answers(func(w http.ResponseWriter) { close(asked); <-release })
+	i.answerWith(func(w http.ResponseWriter) { close(asked); <-release })
 	done := make(chan error, 1)
 	go func() {
 		_, err := v.Verify(t.Context(), es256(t, "stranger").sign(t, iss, nil))
@@ -151,7 +153,7 @@ func TestSlowIssuerKeepsNobodyElseWaiting(t *testing.T) {
 func TestIssuerAwayAtStart(t *testing.T) {
 	k := es256(t, "k")
 	i := newIssuer(t)
-	i.answers(func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) })
+	i.answerWith(func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) })
 	v := start(t, Config{JWKSURL: i.URL})
 	<-i.fetches
 	if v.Ready() || v.Check(t.Context()) == nil {
@@ -164,7 +166,7 @@ func TestIssuerAwayAtStart(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	i.publishes(t, k)
-	eventually(t, "ready, once the issuer is there", v.Ready)
+	testrun.Eventually(t, "ready, once the issuer is there", v.Ready)
 	if _, err := v.Verify(t.Context(), k.sign(t, iss, nil)); err != nil {
 		t.Error(err)
 	}
@@ -175,7 +177,7 @@ func TestKeysStayWhenTheIssuerAnswersRubbish(t *testing.T) {
 	i := newIssuer(t)
 	i.publishes(t, k)
 	v := start(t, Config{JWKSURL: i.URL})
-	eventually(t, "ready", v.Ready)
+	testrun.Eventually(t, "ready", v.Ready)
 	for name, body := range map[string]string{
 		"empty":        "",
 		"a page":       "<html>",
@@ -187,7 +189,7 @@ func TestKeysStayWhenTheIssuerAnswersRubbish(t *testing.T) {
 		"a broken key": `{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`,
 		"huge":         `{"keys":[` + strings.Repeat(" ", maxKeySetBytes) + `]}`,
 	} {
-		i.answers(func(w http.ResponseWriter) { _, _ = io.WriteString(w, body) })
+		i.answerWith(func(w http.ResponseWriter) { _, _ = io.WriteString(w, body) })
 		if err := v.keys.(*jwks).refresh(t.Context()); err == nil {
 			t.Errorf("%s: taken for keys", name)
 		}

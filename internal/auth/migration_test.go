@@ -17,10 +17,12 @@ import (
 
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
+
+	"accountexport/internal/local/testrun"
 )
 
-// TestProjectThatMigrates: with a secret and a key set, tokens of both are
-// accepted, each by its own key alone.
+// TestProjectThatMigrates: with a secret and a key set, tokens of both are accepted,
+// each only by its own key.
 func TestProjectThatMigrates(t *testing.T) {
 	ec, rsa := es256(t, "ec"), rs256(t, "rsa")
 	i := newIssuer(t)
@@ -29,7 +31,7 @@ func TestProjectThatMigrates(t *testing.T) {
 	if !v.Ready() || v.Check(t.Context()) != nil {
 		t.Error("with a secret it is ready at once")
 	}
-	eventually(t, "the key set is there", v.keys.(secretAndJWKS).have.Load)
+	testrun.Eventually(t, "the key set is there", v.keys.(secretAndJWKS).fetched.Load)
 	shared := func(kid string, m jwt.SigningMethod) string {
 		return signer{kid, m, []byte(sharedSecret)}.sign(t, iss, nil)
 	}
@@ -61,7 +63,7 @@ func TestProjectThatMigrates(t *testing.T) {
 			}
 		})
 	}
-	for _, k := range []signer{ec, rsa} { // every spelling of a public key, as if it were the secret
+	for _, k := range []signer{ec, rsa} { // every spelling of a public key, used as the secret
 		for _, spelt := range spellings(t, k) {
 			for _, kid := range []string{"", "ec", "rsa", "x"} {
 				for _, m := range []jwt.SigningMethod{jwt.SigningMethodHS256, jwt.SigningMethodHS384, jwt.SigningMethodHS512} {
@@ -74,7 +76,7 @@ func TestProjectThatMigrates(t *testing.T) {
 	}
 }
 
-// spellings are the forms in which a public key is handed around.
+// spellings returns the forms in which a public key is published.
 func spellings(t *testing.T, k signer) [][]byte {
 	t.Helper()
 	public := k.key.(crypto.Signer).Public()
@@ -102,7 +104,7 @@ func spellings(t *testing.T, k signer) [][]byte {
 func TestSecretNeedsNoKeySet(t *testing.T) {
 	ec := es256(t, "ec")
 	i := newIssuer(t)
-	i.answers(func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) })
+	i.answerWith(func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) })
 	var log bytes.Buffer
 	v, err := New(Config{Issuer: iss, Audience: "authenticated", JWKSURL: i.URL, Secret: sharedSecret}, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
@@ -126,12 +128,12 @@ func TestSecretNeedsNoKeySet(t *testing.T) {
 	expect("of the secret", hs.sign(t, iss, nil), "ok")
 	expect("of the key set", ec.sign(t, iss, nil), "keys_unavailable")
 
-	i.answers(func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"keys":[]}`) })
-	eventually(t, "it is known that there are none", v.keys.(secretAndJWKS).have.Load)
+	i.answerWith(func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"keys":[]}`) })
+	testrun.Eventually(t, "it is known that there are none", v.keys.(secretAndJWKS).fetched.Load)
 	expect("of the secret", hs.sign(t, iss, nil), "ok")
 	expect("of a key set without keys, no kid", ec.bare(t, iss), "bad_signature")
 	i.publishes(t, ec)
-	expect("of the first key", ec.sign(t, iss, nil), "ok") // its kid is looked for at once
+	expect("of the first key", ec.sign(t, iss, nil), "ok") // its kid is fetched at once
 	expect("of the secret", hs.sign(t, iss, nil), "ok")
 	cancel()
 	if err := <-ended; err != nil {

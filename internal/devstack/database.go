@@ -18,15 +18,15 @@ import (
 	"accountexport/internal/local/postgres"
 )
 
-// openDatabase starts PostgreSQL. On one that was given it makes a database of
-// its own instead, named after the folder: the documents belong to the stream
-// in that folder, and nothing that is in the given database is touched.
+// openDatabase starts PostgreSQL. If DATABASE_URL names a server, it creates a
+// database on that one instead, named after the folder, since its documents belong to
+// the stream in that folder. Nothing in the named database is touched.
 func (s *stack) openDatabase(ctx context.Context) (err error) {
 	if s.opt.DatabaseURL == "" {
 		if s.pg, err = postgres.Start(ctx, postgres.Options{Dir: s.postgresDir(), Durable: true}); err != nil {
 			return err
 		}
-		s.database, s.databaseShown = s.pg.URL(), s.pg.URL()
+		s.database, s.databaseDescription = s.pg.URL(), s.pg.URL()
 		return nil
 	}
 	name := fmt.Sprintf("devstack_%x", sha256.Sum256([]byte(s.dir)))[:len("devstack_")+12]
@@ -35,7 +35,7 @@ func (s *stack) openDatabase(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	s.databaseShown = fmt.Sprintf("database %s at %s:%d, beside that of DATABASE_URL", name, cfg.Host, cfg.Port)
+	s.databaseDescription = fmt.Sprintf("database %s at %s:%d, beside that of DATABASE_URL", name, cfg.Host, cfg.Port)
 	err = s.execute(ctx, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8'")
 	var refused *pgconn.PgError
 	switch {
@@ -43,14 +43,14 @@ func (s *stack) openDatabase(ctx context.Context) (err error) {
 	case err != nil:
 		return fmt.Errorf("make a database on the PostgreSQL of DATABASE_URL, whose role has to have CREATEDB: %w", err)
 	}
-	s.made = name
+	s.created = name
 	return nil
 }
 
 func (s *stack) postgresDir() string { return filepath.Join(s.dir, "postgres") }
 
-// withDatabase names another database in a URL, or in the keyword/value form,
-// where the last one counts.
+// withDatabase replaces the database in a URL, or in the keyword/value form, where
+// the last value counts.
 func withDatabase(dsn, name string) string {
 	u, err := url.Parse(dsn)
 	if err != nil || u.Scheme == "" {
@@ -60,7 +60,7 @@ func withDatabase(dsn, name string) string {
 	return u.String()
 }
 
-// execute runs a statement in the database that was given.
+// execute runs a statement in the database of DATABASE_URL.
 func (s *stack) execute(ctx context.Context, sql string) error {
 	conn, err := pgx.Connect(ctx, s.opt.DatabaseURL)
 	if err != nil {
@@ -71,19 +71,18 @@ func (s *stack) execute(ctx context.Context, sql string) error {
 	return err
 }
 
-// closeDatabase ends PostgreSQL, or drops the database that a temporary run
-// made.
+// closeDatabase stops PostgreSQL, or drops the database that a temporary run created.
 func (s *stack) closeDatabase(ctx context.Context) {
 	if s.pg != nil {
 		_ = s.pg.Stop(ctx)
 	}
-	if s.made != "" && s.temporary() {
-		_ = s.execute(ctx, "DROP DATABASE IF EXISTS "+s.made+" WITH (FORCE)")
+	if s.created != "" && s.temporary() {
+		_ = s.execute(ctx, "DROP DATABASE IF EXISTS "+s.created+" WITH (FORCE)")
 	}
 }
 
-// postgresEnded says whether the PostgreSQL that was started here is gone: its
-// pid file, or the process that the file names.
+// postgresEnded reports whether the PostgreSQL that was started here has ended: its
+// pid file, or the process named in it, is gone.
 func (s *stack) postgresEnded() bool {
 	if s.pg == nil {
 		return false

@@ -21,7 +21,7 @@ import (
 	"accountexport/internal/local/postgres"
 )
 
-// built is the folder that holds the programs, once they were asked for.
+// built is the folder with the programs, built on first use.
 var built struct {
 	once sync.Once
 	dir  string
@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// build builds the three programs into one folder, as make does, once; they need
-// PostgreSQL.
+// build builds the three programs into one folder, as make does, once. The test is
+// skipped without PostgreSQL, which they need.
 func build(t *testing.T) string {
 	t.Helper()
 	if os.Getenv("DATABASE_URL") == "" {
@@ -57,22 +57,22 @@ func build(t *testing.T) string {
 	return built.dir
 }
 
-// running is a devstack as its user sees it.
+// running is a running devstack, as its user sees it.
 type running struct {
 	cmd      *exec.Cmd
 	url      string
 	token    string
 	byHand   string
 	children []int
-	stderr   *bytes.Buffer // whole once the command was waited for
+	stderr   *bytes.Buffer // complete once the command has been waited for
 }
 
 var curl = regexp.MustCompile(`^curl -s -H 'Authorization: Bearer ([^']+)' (\S+)$`)
 
-// run starts devstack and reads until it has told how to try it. Temporary
-// folders of its own are in tmp, or where they are for the test if that is
-// empty. One after the other: between looking for free ports and its programs'
-// listening another one would find the same.
+// run starts devstack and reads its output until it has printed how to try it. Its
+// temporary folders are created in tmp, or in the test's if that is empty. Only one
+// starts at a time: between looking for free ports and listening on them, another
+// would find the same ones.
 func run(t *testing.T, dir, tmp string, args ...string) *running {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(dir, "devstack"), args...)
@@ -114,7 +114,7 @@ func start(t *testing.T, cmd *exec.Cmd) *running {
 	return nil
 }
 
-// descendants lists the processes that a process has started, and theirs.
+// descendants lists the child processes of a process, and theirs.
 func descendants(pid int) []int {
 	var out []int
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -133,10 +133,10 @@ func descendants(pid int) []int {
 	return out
 }
 
-// gone waits until none of the processes is left.
-func gone(t *testing.T, pids []int) {
+// waitUntilEnded waits until all the processes have ended.
+func waitUntilEnded(t *testing.T, pids []int) {
 	t.Helper()
-	await(t, "every process to end", func() error {
+	eventually(t, "every process to end", func() error {
 		for _, pid := range pids {
 			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 			if err == nil && !bytes.Contains(b, []byte(") Z ")) {
@@ -147,7 +147,7 @@ func gone(t *testing.T, pids []int) {
 	})
 }
 
-func await(t *testing.T, what string, holds func() error) {
+func eventually(t *testing.T, what string, holds func() error) {
 	t.Helper()
 	deadline := time.NewTimer(20 * time.Second)
 	defer deadline.Stop()
@@ -198,8 +198,8 @@ func (r *running) get(t *testing.T) document {
 	return d
 }
 
-// TestNewcomer does what the README says: the printed curl line gives a
-// document, the printed line changes it, and Ctrl-C ends every process.
+// TestNewcomer does what the README says: the printed curl command returns a
+// document, the printed publish command changes it, and Ctrl-C ends every process.
 func TestNewcomer(t *testing.T) {
 	bin := build(t)
 	r := run(t, bin, "", "--accounts", "5", "--rate", "20")
@@ -209,13 +209,13 @@ func TestNewcomer(t *testing.T) {
 	if out, err := exec.Command("sh", "-c", r.byHand).CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "position ") {
 		t.Fatalf("%v: %s", err, out)
 	}
-	await(t, "the change by hand", func() error {
+	eventually(t, "the change by hand", func() error {
 		if d := r.get(t); d.User.Name != "Changed by hand" {
 			return fmt.Errorf("the name is %q", d.User.Name)
 		}
 		return nil
 	})
-	want := 3 // projector, API, PostgreSQL's own children aside
+	want := 3 // projector, API and PostgreSQL, besides PostgreSQL's own children
 	if os.Getenv("DATABASE_URL") != "" {
 		want = 2
 	}
@@ -226,18 +226,19 @@ func TestNewcomer(t *testing.T) {
 	if err := r.cmd.Wait(); err != nil {
 		t.Errorf("after Ctrl-C: %v", err)
 	}
-	gone(t, r.children)
+	waitUntilEnded(t, r.children)
 }
 
-// TestKilledHardAndRunAgain: when devstack is killed hard, everything that it
-// started ends too, and on kept data the next run goes on.
+// TestKilledHardAndRunAgain: when devstack is killed with SIGKILL, everything that it
+// started ends too, and the next run goes on with the data that was kept.
 func TestKilledHardAndRunAgain(t *testing.T) {
 	bin := build(t)
 	dir := openFolder(t)
 	r := run(t, bin, "", "--accounts", "3", "--keep", "--dir", dir)
 	before := len(r.get(t).Sandboxes)
 
-	// Meanwhile the folder is taken, and who runs on it does not notice.
+	// Meanwhile the folder is locked: a second devstack is refused, and the first does
+	// not notice.
 	out, err := exec.Command(filepath.Join(bin, "devstack"), "--dir", dir).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "another devstack runs on "+dir) {
 		t.Errorf("a second one on the folder: %v: %s", err, out)
@@ -246,7 +247,7 @@ func TestKilledHardAndRunAgain(t *testing.T) {
 
 	_ = r.cmd.Process.Signal(syscall.SIGKILL)
 	_ = r.cmd.Wait()
-	gone(t, r.children)
+	waitUntilEnded(t, r.children)
 
 	r = run(t, bin, "", "--accounts", "3", "--keep", "--dir", dir)
 	if after := len(r.get(t).Sandboxes); after < before {
@@ -256,5 +257,5 @@ func TestKilledHardAndRunAgain(t *testing.T) {
 	if err := r.cmd.Wait(); err != nil {
 		t.Errorf("after Ctrl-C: %v", err)
 	}
-	gone(t, r.children)
+	waitUntilEnded(t, r.children)
 }

@@ -16,9 +16,9 @@ import (
 	"accountexport/internal/local/postgres"
 )
 
-// TestGivenPostgreSQL: on a PostgreSQL that DATABASE_URL names, or --database-url
-// whatever the variable says, run after run works, nothing in the named database is touched, and nothing stays. The
-// user's settings for other servers stay out of it.
+// TestGivenPostgreSQL: on a PostgreSQL named by DATABASE_URL, or by --database-url
+// whatever the variable says, repeated runs work, touch nothing in the named database
+// and leave nothing behind. The user's settings for other servers have no effect.
 func TestGivenPostgreSQL(t *testing.T) {
 	bin, given := build(t), postgres.TestDatabase(t)
 	conn, err := pgx.Connect(t.Context(), given)
@@ -51,7 +51,7 @@ func TestGivenPostgreSQL(t *testing.T) {
 		if err := r.cmd.Wait(); err != nil {
 			t.Fatalf("after SIGTERM: %v: %s", err, r.stderr)
 		}
-		gone(t, r.children)
+		waitUntilEnded(t, r.children)
 	}
 	if n := count(databases); n != before {
 		t.Errorf("%d databases of devstack are left, %d before", n, before)
@@ -61,8 +61,8 @@ func TestGivenPostgreSQL(t *testing.T) {
 	}
 }
 
-// TestAPartThatEndsIsNamed: devstack does not go on without one of its parts;
-// it says which one ended and where to read more, and ends the others.
+// TestAPartThatEndsIsNamed: when one of its parts ends, devstack ends too. It names
+// the part and its log, and stops the others.
 func TestAPartThatEndsIsNamed(t *testing.T) {
 	bin := build(t)
 	parts := map[string]string{"projector": "projector ended", "api": "api ended"}
@@ -106,13 +106,13 @@ func TestAPartThatEndsIsNamed(t *testing.T) {
 			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
 				t.Errorf("left of a run that keeps nothing: %v, %v", left, err)
 			}
-			gone(t, r.children)
+			waitUntilEnded(t, r.children)
 		})
 	}
 }
 
-// TestAKilledRunsFolderIsSwept: a temporary folder outlives a run that was
-// killed hard until the next one, and a living run's is left alone.
+// TestAKilledRunsFolderIsSwept: the temporary folder of a killed run is removed by
+// the next run, and that of a run in progress is not.
 func TestAKilledRunsFolderIsSwept(t *testing.T) {
 	bin, tmp := build(t), openFolder(t)
 	folders := func() string {
@@ -126,7 +126,7 @@ func TestAKilledRunsFolderIsSwept(t *testing.T) {
 	first := folders()
 	_ = killed.cmd.Process.Kill()
 	_ = killed.cmd.Wait()
-	gone(t, killed.children)
+	waitUntilEnded(t, killed.children)
 
 	one := run(t, bin, tmp, "--accounts", "1")
 	second := folders()
@@ -143,15 +143,15 @@ func TestAKilledRunsFolderIsSwept(t *testing.T) {
 		if err := r.cmd.Wait(); err != nil {
 			t.Errorf("after Ctrl-C: %v: %s", err, r.stderr)
 		}
-		gone(t, r.children)
+		waitUntilEnded(t, r.children)
 	}
 	if left := folders(); left != "" {
 		t.Errorf("left at the end: %s", left)
 	}
 }
 
-// openFolder is a temporary folder that PostgreSQL's own user can get to,
-// unlike t.TempDir.
+// openFolder is a temporary folder that PostgreSQL's own user can reach, unlike
+// t.TempDir.
 func openFolder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/tmp", "accountexport-test-")
@@ -165,7 +165,7 @@ func openFolder(t *testing.T) string {
 	return dir
 }
 
-// command is the name of a process.
+// command returns the name of a process.
 func command(pid int) string {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	return string(bytes.TrimSpace(b))

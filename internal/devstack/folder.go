@@ -13,13 +13,13 @@ import (
 
 const (
 	temporaryPrefix = "accountexport-devstack-"
-	temporaryLock   = "temporary.lock" // only in folders that may be swept
+	temporaryLock   = "temporary.lock" // only in folders that sweep may remove
 	keptLock        = "devstack.lock"
 )
 
-// openFolder makes the folder for everything and takes it for this run alone;
-// PostgreSQL's own user must be able to pass through it. The kernel gives the
-// lock back however the run ends.
+// openFolder creates the folder for everything and locks it for this run.
+// PostgreSQL's own user must be able to pass through it. The kernel releases the lock
+// however the run ends.
 func (s *stack) openFolder(ctx context.Context) (err error) {
 	if s.temporary() {
 		sweep()
@@ -29,8 +29,8 @@ func (s *stack) openFolder(ctx context.Context) (err error) {
 		if err := os.Chmod(s.dir, 0o711); err != nil {
 			return err
 		}
-		// Under its real name the lock is never seen free: a sweep by another
-		// run would take the folder for a dead one's.
+		// The lock file gets its real name only once it is locked. Otherwise the sweep of
+		// another run could take the folder for one of a dead run.
 		fresh := filepath.Join(s.dir, "fresh.lock")
 		if s.lock, err = lock(fresh, os.O_CREATE); err != nil {
 			return err
@@ -48,7 +48,7 @@ func (s *stack) openFolder(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	// A run that was killed a moment ago may be on its way out still.
+	// A run that was killed a moment ago may not have ended yet.
 	for tries := 0; ; tries++ {
 		s.lock, err = lock(filepath.Join(s.dir, keptLock), os.O_CREATE)
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
@@ -67,13 +67,13 @@ func (s *stack) openFolder(ctx context.Context) (err error) {
 
 func (s *stack) temporary() bool { return !s.opt.Keep && s.opt.Dir == "" }
 
-// keptFolder is the absolute path of the folder to keep.
+// keptFolder returns the absolute path of the folder to keep.
 func keptFolder(dir string) (string, error) {
 	if dir != "" {
 		return filepath.Abs(dir)
 	}
 	if os.Geteuid() == 0 {
-		// Root's own folders are closed to PostgreSQL's user.
+		// PostgreSQL's user cannot enter root's own folders.
 		return "/var/tmp/accountexport-devstack", nil
 	}
 	cache, err := os.UserCacheDir()
@@ -83,8 +83,9 @@ func keptFolder(dir string) (string, error) {
 	return filepath.Join(cache, "accountexport-devstack"), nil
 }
 
-// passable says which folder on the way PostgreSQL's user, who is not root,
-// could not pass through.
+// passable returns an error that names the first folder on the path which
+// PostgreSQL's user cannot pass through. It only matters to root, whose PostgreSQL
+// runs as another user.
 func passable(dir string) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -102,7 +103,8 @@ func passable(dir string) error {
 	return nil
 }
 
-// lock takes a lock file, which has to be there unless flags create it.
+// lock opens and locks a lock file, which has to exist unless flags create it. The
+// error is EWOULDBLOCK if another process holds the lock.
 func lock(path string, flags int) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW|flags, 0o600)
 	if err != nil {
@@ -115,13 +117,13 @@ func lock(path string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// sweep removes the temporary folders of this user's runs that were killed
-// hard: nobody holds their lock. What cannot be removed is left.
+// sweep removes the temporary folders of this user's killed runs, recognised by a
+// lock that nobody holds. What cannot be removed stays.
 func sweep() {
 	found, _ := filepath.Glob(filepath.Join(os.TempDir(), temporaryPrefix+"*"))
 	for _, dir := range found {
 		info, err := os.Lstat(dir)
-		if err != nil || !info.IsDir() || !mine(info) {
+		if err != nil || !info.IsDir() || !ownedByUser(info) {
 			continue
 		}
 		if held, err := lock(filepath.Join(dir, temporaryLock), 0); err == nil {
@@ -131,12 +133,12 @@ func sweep() {
 	}
 }
 
-func mine(info fs.FileInfo) bool {
+func ownedByUser(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(st.Uid) == os.Geteuid()
 }
 
-// closeFolder removes a temporary folder and gives the lock back.
+// closeFolder removes a temporary folder, and releases the lock.
 func (s *stack) closeFolder() {
 	if s.lock == nil {
 		return

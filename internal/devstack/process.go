@@ -6,85 +6,69 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"accountexport/internal/local/child"
 )
 
-// child is a program that was started, and ends with this process.
-type child struct {
-	name  string
-	log   string // file with what it says
-	proc  *os.Process
-	ended chan struct{}
-	err   error // once ended
+// program is a running program of the stack, which ends with this process.
+type program struct {
+	*child.Process
+	name string
+	log  string // file with its output
 }
 
-// start starts a program with these settings on top of the environment. Its
-// output goes to a file.
-func start(bin, logDir string, settings []string, args ...string) (*child, error) {
-	c := &child{name: filepath.Base(bin), ended: make(chan struct{})}
-	c.log = filepath.Join(logDir, c.name+".log")
-	out, err := os.OpenFile(c.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+// start starts a program with these settings added to the environment. Its output is
+// appended to a file.
+func start(bin, logDir string, settings []string, args ...string) (*program, error) {
+	p := &program{name: filepath.Base(bin)}
+	p.log = filepath.Join(logDir, p.name+".log")
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
+	defer out.Close()
 	cmd := exec.Command(bin, args...)
 	cmd.Env = append(os.Environ(), settings...)
 	cmd.Stdout, cmd.Stderr = out, out
-	// Ctrl-C on the terminal is for us alone; our death ends it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error, 1)
-	go func() {
-		// The death signal comes when the thread that forked ends, so that
-		// thread waits here.
-		runtime.LockOSThread()
-		defer out.Close()
-		defer close(c.ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			c.err = cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", c.name, err)
+	if p.Process, err = child.Start(cmd, syscall.SIGKILL); err != nil {
+		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
-	c.proc = cmd.Process
-	return c, nil
+	return p, nil
 }
 
-// stop asks the program to end, and ends it hard where it does not.
-func (c *child) stop() {
-	if c == nil {
+// stop sends SIGTERM, and SIGKILL if the program has not ended after 12 s.
+func (p *program) stop() {
+	if p == nil {
 		return
 	}
-	_ = c.proc.Signal(syscall.SIGTERM)
+	_ = p.Signal(syscall.SIGTERM)
 	select {
-	case <-c.ended:
+	case <-p.Ended():
 	case <-time.After(12 * time.Second):
-		_ = c.proc.Kill()
-		<-c.ended
+		_ = p.Kill()
+		<-p.Ended()
 	}
 }
 
-// failure says how a program that should run has ended.
-func (s *stack) failure(c *child) error {
-	return fmt.Errorf("%s ended (%v); %s", c.name, c.err, s.logTail(c))
+// failure is the error of a program that ended although it should be running.
+func (s *stack) failure(p *program) error {
+	return fmt.Errorf("%s ended (%v); %s", p.name, p.Err(), s.logTail(p))
 }
 
-// logTail is the end of a program's log, which is all that is left of it where
-// nothing is kept.
-func (s *stack) logTail(c *child) string {
+// logTail describes the log of a program and quotes its end, which is all that
+// remains of it unless the folder is kept.
+func (s *stack) logTail(p *program) string {
 	if s.temporary() {
-		return fmt.Sprintf("the log of %s (with --keep all of it stays) ends with:\n%s", c.name, c.tail(30))
+		return fmt.Sprintf("the log of %s (with --keep all of it stays) ends with:\n%s", p.name, p.tail(30))
 	}
-	return fmt.Sprintf("the log of %s, %s, ends with:\n%s", c.name, c.log, c.tail(10))
+	return fmt.Sprintf("the log of %s, %s, ends with:\n%s", p.name, p.log, p.tail(10))
 }
 
-func (c *child) tail(lines int) string {
-	b, err := os.ReadFile(c.log)
+func (p *program) tail(lines int) string {
+	b, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
 	}
@@ -92,7 +76,7 @@ func (c *child) tail(lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// programs finds the real programs beside this one, or has them built.
+// programs finds projector and api in this program's folder, or builds them.
 func programs(ctx context.Context, dir string) (projector, api string, err error) {
 	self, err := os.Executable()
 	if err != nil {

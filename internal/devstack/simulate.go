@@ -10,17 +10,18 @@ import (
 	"accountexport/internal/stream"
 )
 
-// controlPlane plays a control plane: accounts that register, and then live.
+// controlPlane simulates a control plane: accounts that register and then keep
+// changing. It belongs to one goroutine.
 type controlPlane struct {
-	client   *stream.Client
-	rng      *rand.Rand
-	run      string // makes ids of this run differ from those of the run before
-	n        int
-	tried    int // events that went out, or should have
-	accounts []*life
+	client    *stream.Client
+	rng       *rand.Rand
+	run       string // makes the ids of this run differ from those of earlier runs
+	n         int
+	attempted int // events published, or tried
+	accounts  []*life
 }
 
-// life is what the plane knows of one account.
+// life is what the control plane knows of one account.
 type life struct {
 	id, team  events.UUID
 	keys      []events.UUID
@@ -37,9 +38,9 @@ func newControlPlane(client *stream.Client, accounts int) *controlPlane {
 	return p
 }
 
-// numbered is the same UUID in every run, so that kept accounts go on.
+// numbered returns a UUID that is the same in every run, so that kept accounts go on.
 func numbered(prefix string, i int) events.UUID {
-	id, _ := events.ParseUUID(fmt.Sprintf("%s-%012x", prefix, i)) // well-formed by construction
+	id, _ := events.ParseUUID(fmt.Sprintf("%s-%012x", prefix, i)) // always well-formed
 	return id
 }
 
@@ -49,14 +50,15 @@ func (p *controlPlane) meta() events.Meta {
 }
 
 func (p *controlPlane) publish(ctx context.Context, m events.Message, err error) error {
-	p.tried++
+	p.attempted++
 	if err == nil {
 		_, _, err = p.client.Publish(ctx, m)
 	}
 	return err
 }
 
-func (p *controlPlane) begin(ctx context.Context) error {
+// publishFirst publishes the quota tiers and the first account.
+func (p *controlPlane) publishFirst(ctx context.Context) error {
 	for i, id := range []string{"free", "pro"} {
 		m, err := events.NewQuotaTierDefined(p.meta(), events.QuotaTierDefined{ID: id, DisplayName: "The " + id + " tier",
 			MaxConcurrentSandboxes: int64(3 + 17*i), DailySandboxCreates: int64(50 + 450*i), DailyGBHours: events.Decimal(1_500_000 * (1 + 9*i))})
@@ -67,7 +69,7 @@ func (p *controlPlane) begin(ctx context.Context) error {
 	return p.register(ctx, 0)
 }
 
-// register lets an account appear, some of them out of order.
+// register publishes an account's first events, for some accounts out of order.
 func (p *controlPlane) register(ctx context.Context, i int) error {
 	a := p.accounts[i]
 	name := fmt.Sprintf("User %d", i)
@@ -83,7 +85,7 @@ func (p *controlPlane) register(ctx context.Context, i int) error {
 		func() (events.Message, error) { return p.newKey(a, nil) },
 		func() (events.Message, error) { return p.newSandbox(a) },
 	}
-	if i%7 == 3 { // the verification overtakes the registration, and waits for it
+	if i%7 == 3 { // the verification comes before the registration, and is deferred until then
 		steps[0], steps[1] = steps[1], steps[0]
 	}
 	for _, step := range steps {
@@ -95,7 +97,7 @@ func (p *controlPlane) register(ctx context.Context, i int) error {
 	return nil
 }
 
-// step publishes something that happens.
+// step publishes one random event.
 func (p *controlPlane) step(ctx context.Context) error {
 	a := p.accounts[p.rng.IntN(len(p.accounts))]
 	switch p.rng.IntN(50) {
@@ -104,11 +106,12 @@ func (p *controlPlane) step(ctx context.Context) error {
 	case 1:
 		return p.overtaken(ctx, a)
 	}
-	m, err := p.happening(a)
+	m, err := p.randomEvent(a)
 	return p.publish(ctx, m, err)
 }
 
-func (p *controlPlane) happening(a *life) (events.Message, error) {
+// randomEvent creates the next event in an account's life.
+func (p *controlPlane) randomEvent(a *life) (events.Message, error) {
 	today := events.Date(time.Now().UTC().Format(time.DateOnly))
 	switch p.rng.IntN(10) {
 	case 0, 1:
@@ -163,7 +166,7 @@ func (p *controlPlane) changeSandbox(a *life) (events.Message, error) {
 	id := a.sandboxes[i]
 	what := p.rng.IntN(4)
 	if len(a.sandboxes) > 10 {
-		what = 1 // they go as they come
+		what = 1 // as many are destroyed as are created
 	}
 	switch what {
 	case 0:
@@ -177,8 +180,8 @@ func (p *controlPlane) changeSandbox(a *life) (events.Message, error) {
 	return events.NewSandboxStatusChanged(p.meta(), a.id, events.SandboxStatusChanged{ID: id, Status: []string{"paused", "archived", "snapshotting"}[p.rng.IntN(3)]})
 }
 
-// overtaken publishes a sandbox's start before its creation: the start waits
-// in the account's state until then.
+// overtaken publishes a sandbox's start before its creation: the start is deferred
+// until the creation arrives.
 func (p *controlPlane) overtaken(ctx context.Context, a *life) error {
 	created, err := p.newSandbox(a)
 	if err != nil {
@@ -191,27 +194,28 @@ func (p *controlPlane) overtaken(ctx context.Context, a *life) error {
 	return p.publish(ctx, created, nil)
 }
 
-// broken publishes what no fold accepts: it is parked, and the account goes on.
+// broken publishes an invalid event: it is parked, and the account goes on.
 func (p *controlPlane) broken(ctx context.Context, a *life) error {
 	payload := []string{`{"specversion":"1.0"`, `[]`,
 		fmt.Sprintf(`{"specversion":"1.0","id":"bad-%d","source":"/x","type":"controlplane.sandbox.created.v1","time":"yesterday","data":{}}`, p.n),
 		fmt.Sprintf(`{"specversion":"1.0","id":"bad-%d","source":"/x","type":"controlplane.sandbox.created.v1","time":"2026-03-25T07:00:00Z","data":{"id":""}}`, p.n),
 	}[p.rng.IntN(4)]
-	p.tried++
+	p.attempted++
 	_, err := p.client.PublishRaw(ctx, events.Message{Subject: events.AccountSubject(a.id), Data: []byte(payload)})
 	return err
 }
 
-// live registers the other accounts and then lets them all live, at a rate.
-// Each event is published when the server has the one before on disk; a disk
-// slower than the rate sets the rate. Errors are the servers' and pass.
+// live registers the other accounts and then publishes events of all of them at a
+// rate, until ctx ends. Each event is published once the server has stored the one
+// before, so a slow disk lowers the rate. An event that cannot be published is
+// skipped: it is the servers' failure and may pass.
 func (p *controlPlane) live(ctx context.Context, rate int) {
 	start := time.Now()
-	p.tried = 0
+	p.attempted = 0
 	for next := 1; ; {
-		due := start.Add(time.Duration(p.tried) * time.Second / time.Duration(rate))
-		if time.Since(due) > time.Second { // too late to make up for
-			start, p.tried = time.Now(), 0
+		due := start.Add(time.Duration(p.attempted) * time.Second / time.Duration(rate))
+		if time.Since(due) > time.Second { // too late to catch up
+			start, p.attempted = time.Now(), 0
 		}
 		select {
 		case <-ctx.Done():

@@ -26,8 +26,8 @@ import (
 // Options say what to run.
 type Options struct {
 	Keep        bool   // keep the data for the next run
-	Dir         string // where; default: a folder of the user's cache
-	Rate        int    // simulated events a second
+	Dir         string // where to keep it; default: a folder in the user's cache
+	Rate        int    // simulated events per second
 	Accounts    int    // simulated accounts
 	DatabaseURL string // use this PostgreSQL instead of starting one
 	Out         io.Writer
@@ -35,30 +35,36 @@ type Options struct {
 
 const issuer = "https://devstack.example/auth/v1"
 
-// stack is what runs.
+// stack is a running devstack. One goroutine, that of Run, sets and reads the fields; a
+// field that is still nil was not started yet, and stop leaves it out.
 type stack struct {
-	opt           Options
-	dir           string
-	lock          *os.File // nil until the folder is ours
-	projectorBin  string
-	secret        string
-	nats          *natsserver.Server
-	pg            *postgres.Server // nil where one was given
-	database      string
-	databaseShown string // without its password
-	made          string // database that was made on a given PostgreSQL
-	projector     *child
-	api           *child
-	apiAddr       string
-	watchAddrs    [2]string // admin addresses of projector and API
-	client        *stream.Client
-	pool          *pgxpool.Pool
+	opt Options
+
+	dir  string
+	lock *os.File // of the folder
+
+	nats                *natsserver.Server
+	pg                  *postgres.Server // nil if DATABASE_URL names one
+	database            string           // its URL
+	databaseDescription string           // without the password
+	created             string           // the database created on the server of DATABASE_URL
+
+	projectorBin string
+	projector    *program
+	api          *program
+	apiAddr      string
+	adminAddrs   [2]string // of projector and API
+	secret       string    // JWT_SECRET
+
+	client *stream.Client
+	pool   *pgxpool.Pool
 }
 
-// Run starts everything, shows what it does until ctx ends, and ends it all.
+// Run starts everything, shows what happens until ctx ends, and stops everything. It
+// returns nil when ctx ends, and an error when a part fails.
 func Run(ctx context.Context, opt Options) (err error) {
 	if ctx.Err() != nil {
-		return nil // asked to end before anything began
+		return nil // interrupted before anything started
 	}
 	s := &stack{opt: opt}
 	defer s.stop()
@@ -68,11 +74,12 @@ func Run(ctx context.Context, opt Options) (err error) {
 		err = s.live(ctx)
 	}
 	if ctx.Err() != nil {
-		return nil // what was interrupted has not failed
+		return nil // what ctx interrupted has not failed
 	}
 	return err
 }
 
+// start starts NATS, PostgreSQL and the programs, and connects to them.
 func (s *stack) start(ctx context.Context) error {
 	if err := s.openFolder(ctx); err != nil {
 		return err
@@ -83,9 +90,9 @@ func (s *stack) start(ctx context.Context) error {
 	}
 	s.projectorBin = projector
 	if s.opt.DatabaseURL == "" {
-		s.say("starting NATS and PostgreSQL …")
+		s.printf("starting NATS and PostgreSQL …")
 	} else {
-		s.say("starting NATS …")
+		s.printf("starting NATS …")
 	}
 	if s.nats, err = natsserver.Start(natsserver.Options{Dir: filepath.Join(s.dir, "nats"), SyncAlways: true}); err != nil {
 		return err
@@ -106,36 +113,38 @@ func (s *stack) start(ctx context.Context) error {
 	return nil
 }
 
+// startPrograms provisions the stream, and starts projector and API on addresses that
+// are free.
 func (s *stack) startPrograms(ctx context.Context, projector, api string) (err error) {
 	secret := make([]byte, 32)
 	if _, err := rand.Read(secret); err != nil {
 		return err
 	}
 	s.secret = base64.RawURLEncoding.EncodeToString(secret)
-	held, err := s.takeAddresses()
+	listeners, err := s.takeAddresses()
 	defer func() {
-		for _, l := range held {
+		for _, l := range listeners {
 			l.Close()
 		}
 	}()
 	if err != nil {
 		return err
 	}
-	forProjector, forAPI := given(s.database, s.nats.URL(), s.secret, s.apiAddr, s.watchAddrs)
+	forProjector, forAPI := programSettings(s.database, s.nats.URL(), s.secret, s.apiAddr, s.adminAddrs)
 	provision, err := start(projector, s.dir, forProjector, "provision")
 	if err != nil {
 		return err
 	}
 	select {
-	case <-provision.ended:
-		if provision.err != nil {
+	case <-provision.Ended():
+		if provision.Err() != nil {
 			return s.failure(provision)
 		}
 	case <-ctx.Done():
 		provision.stop()
 		return ctx.Err()
 	}
-	for _, l := range held { // not before: another devstack may be looking for some
+	for _, l := range listeners { // not earlier: another devstack may be looking for free ports
 		l.Close()
 	}
 	if s.projector, err = start(projector, s.dir, forProjector, "run"); err != nil {
@@ -145,42 +154,43 @@ func (s *stack) startPrograms(ctx context.Context, projector, api string) (err e
 	return err
 }
 
-// given are the settings that the programs are started with, on top of the
-// environment: the user's own for another NATS or another issuer stay out.
-func given(database, nats, secret, apiAddr string, watchAddrs [2]string) (projector, api []string) {
+// programSettings returns the settings with which the programs are started, in addition to the
+// environment. They override the user's own settings for another NATS or another
+// issuer.
+func programSettings(database, nats, secret, apiAddr string, adminAddrs [2]string) (projector, api []string) {
 	return []string{"DATABASE_URL=" + database, "DATABASE_DIRECT_URL=", "NATS_URL=" + nats, "NATS_CREDS=", "NATS_CA=", "NATS_CERT=", "NATS_KEY=", "NATS_NKEY=",
 			"NATS_USER=", "NATS_PASSWORD=", "NATS_TOKEN=", "NATS_CONTEXT=", "NATS_JS_DOMAIN=", "NATS_JS_PREFIX=", "STREAM=CONTROL_PLANE", "LOG_FORMAT=text",
-			"ADMIN_ADDR=" + watchAddrs[0]},
-		[]string{"DATABASE_URL=" + database, "DATABASE_DIRECT_URL=", "LOG_FORMAT=text", "HTTP_ADDR=" + apiAddr, "ADMIN_ADDR=" + watchAddrs[1],
+			"ADMIN_ADDR=" + adminAddrs[0]},
+		[]string{"DATABASE_URL=" + database, "DATABASE_DIRECT_URL=", "LOG_FORMAT=text", "HTTP_ADDR=" + apiAddr, "ADMIN_ADDR=" + adminAddrs[1],
 			"JWT_ISSUER=" + issuer, "JWT_SECRET=" + secret, "JWT_AUDIENCE=", "SUPABASE_URL=", "JWT_JWKS_URL="}
 }
 
-// Given are settings such as the programs will be started with: whoever calls
-// checks before [Run] what they will find beside them in the environment.
+// Given returns settings like those with which the programs will be started, so that
+// the caller can check before [Run] whether they fit the rest of the environment.
 func Given() (projector, api []string) {
-	return given("postgres://127.0.0.1:1/x", "nats://127.0.0.1:1", strings.Repeat("s", 32), "127.0.0.1:1", [2]string{"127.0.0.1:1", "127.0.0.1:1"})
+	return programSettings("postgres://127.0.0.1:1/x", "nats://127.0.0.1:1", strings.Repeat("s", 32), "127.0.0.1:1", [2]string{"127.0.0.1:1", "127.0.0.1:1"})
 }
 
-// takeAddresses finds loopback addresses with the usual ports, or with free
-// ones where those are taken, and holds them.
-func (s *stack) takeAddresses() (held []net.Listener, err error) {
+// takeAddresses finds loopback addresses, with the usual ports or, where those are
+// taken, with free ones, and listens on them until the caller closes the listeners.
+func (s *stack) takeAddresses() (listeners []net.Listener, err error) {
 	usual := [...]int{8080, 9091, 9092}
-	for i, address := range [...]*string{&s.apiAddr, &s.watchAddrs[0], &s.watchAddrs[1]} {
+	for i, address := range [...]*string{&s.apiAddr, &s.adminAddrs[0], &s.adminAddrs[1]} {
 		port := usual[i]
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-				return held, err
+				return listeners, err
 			}
-			s.say("port %d is taken; using %s", port, l.Addr())
+			s.printf("port %d is taken; using %s", port, l.Addr())
 		}
-		held = append(held, l)
+		listeners = append(listeners, l)
 		*address = l.Addr().String()
 	}
-	return held, nil
+	return listeners, nil
 }
 
-// stop ends everything in order, the producer's side first.
+// stop stops everything in order, beginning with the publisher.
 func (s *stack) stop() {
 	if s.client != nil {
 		s.client.Close()
@@ -199,21 +209,21 @@ func (s *stack) stop() {
 	s.closeFolder()
 }
 
-func (s *stack) say(format string, args ...any) { fmt.Fprintf(s.opt.Out, format+"\n", args...) }
+func (s *stack) printf(format string, args ...any) { fmt.Fprintf(s.opt.Out, format+"\n", args...) }
 
-// await waits until the account's export is served.
-func (s *stack) await(ctx context.Context, token string) error {
+// waitForExport waits until the account's export is served.
+func (s *stack) waitForExport(ctx context.Context, token string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		status, err := s.ask(ctx, token)
+		status, err := s.getExport(ctx, token)
 		if err == nil && status == http.StatusOK {
 			return nil
 		}
 		select {
-		case <-s.projector.ended:
+		case <-s.projector.Ended():
 			return s.failure(s.projector)
-		case <-s.api.ended:
+		case <-s.api.Ended():
 			return s.failure(s.api)
 		case <-ctx.Done():
 			return fmt.Errorf("the first export is not served (status %d, %v)\n%s\n%s", status, err, s.logTail(s.projector), s.logTail(s.api))
@@ -224,7 +234,7 @@ func (s *stack) await(ctx context.Context, token string) error {
 
 func (s *stack) exportURL() string { return "http://" + s.apiAddr + "/v1/account/export" }
 
-func (s *stack) ask(ctx context.Context, token string) (int, error) {
+func (s *stack) getExport(ctx context.Context, token string) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.exportURL(), nil)
 	if err != nil {
 		return 0, err

@@ -14,10 +14,11 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// live runs the simulated control plane and shows what happens, until ctx ends.
+// live runs the simulated control plane and prints what happens, until ctx ends or a
+// part fails.
 func (s *stack) live(ctx context.Context) error {
 	plane := newControlPlane(s.client, s.opt.Accounts)
-	if err := plane.begin(ctx); err != nil {
+	if err := plane.publishFirst(ctx); err != nil {
 		return fmt.Errorf("publish the first events: %w", err)
 	}
 	account := plane.accounts[0].id
@@ -25,10 +26,10 @@ func (s *stack) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.await(ctx, token); err != nil {
+	if err := s.waitForExport(ctx, token); err != nil {
 		return err
 	}
-	s.introduce(account.String(), token)
+	s.printIntroduction(account.String(), token)
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -40,8 +41,8 @@ func (s *stack) live(ctx context.Context) error {
 	return err
 }
 
-func (s *stack) introduce(account, token string) {
-	s.say(`
+func (s *stack) printIntroduction(account, token string) {
+	s.printf(`
 NATS        %s
 PostgreSQL  %s
 API         %s
@@ -57,12 +58,12 @@ One more event by hand, which changes it within a second:
 echo '{"specversion":"1.0","id":"by-hand-'$(date +%%s)'","source":"/by-hand","type":"controlplane.user.profile_updated.v1","time":"'$(date -u +%%FT%%TZ)'","partitionkey":"%s","data":{"name":"Changed by hand"}}' | NATS_URL=%s %s publish
 
 Ctrl-C ends everything.
-`, s.nats.URL(), s.databaseShown, s.exportURL(), s.watchAddrs[0], s.watchAddrs[1], s.dir, token, s.exportURL(),
-		account, s.nats.URL(), nearby(s.projectorBin))
+`, s.nats.URL(), s.databaseDescription, s.exportURL(), s.adminAddrs[0], s.adminAddrs[1], s.dir, token, s.exportURL(),
+		account, s.nats.URL(), relativePath(s.projectorBin))
 }
 
-// nearby is the path of a program from the working folder, where it is below.
-func nearby(path string) string {
+// relativePath returns a program's path relative to the working folder if it is below that.
+func relativePath(path string) string {
 	here, err := os.Getwd()
 	if err != nil {
 		return path
@@ -73,8 +74,8 @@ func nearby(path string) string {
 	return path
 }
 
-// watch prints a line a second, in place on a terminal; elsewhere one every
-// five seconds.
+// watch prints a line of figures: every second and in place on a terminal, and
+// otherwise every five seconds. It returns an error when one of the programs ends.
 func (s *stack) watch(ctx context.Context) error {
 	every, line := 5, "%s\n"
 	if f, ok := s.opt.Out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
@@ -88,9 +89,9 @@ func (s *stack) watch(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-s.projector.ended:
+		case <-s.projector.Ended():
 			return s.failure(s.projector)
-		case <-s.api.ended:
+		case <-s.api.Ended():
 			return s.failure(s.api)
 		case <-ticker.C:
 		}
@@ -104,7 +105,7 @@ func (s *stack) watch(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err != nil: // it may pass
+		case err != nil: // may pass
 			fmt.Fprintf(s.opt.Out, line, fmt.Sprintf("cannot look: %.60s …", err))
 			continue
 		}
@@ -115,7 +116,7 @@ func (s *stack) watch(ctx context.Context) error {
 	}
 }
 
-// figures are what the line shows.
+// figures are the values of the printed line.
 type figures struct {
 	at                                           time.Time
 	published, projected, lag, documents, parked int64
@@ -127,6 +128,7 @@ func (f figures) since(before figures) string {
 		float64(f.published-before.published)/seconds, float64(f.projected-before.projected)/seconds, f.lag, f.documents, f.parked)
 }
 
+// measure reads the figures from the stream and the read model.
 func (s *stack) measure(ctx context.Context) (figures, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -148,7 +150,7 @@ func (s *stack) measure(ctx context.Context) (figures, error) {
 		low = min(low, p.Position)
 		f.projected += p.Tally.Total()
 	}
-	// Partitions without a message are moved on once a second only.
+	// Checkpoints of partitions without a message advance only once a second.
 	f.lag = max(0, int64(info.Last)-max(int64(low), f.projected))
 	f.parked = st.Parked
 	f.documents, err = admin.CountAccounts(ctx, s.pool)

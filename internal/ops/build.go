@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// build is a metric whose labels say which build of which program this is.
+// build is a metric whose labels identify the program and its build.
 func build() prometheus.Collector {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

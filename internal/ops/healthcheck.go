@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// healthTimeout is how long a running program has to say that it lives.
+// healthTimeout bounds a health check.
 const healthTimeout = 3 * time.Second
 
-// Healthcheck asks the program whose admin server listens on the address whether
-// it lives, for images that have no shell. It asks /livez and not /readyz: most of
-// what runs containers replaces one that is not healthy, which helps nobody whose
-// database is away.
+// Healthcheck asks the program whose admin server listens on the address whether it
+// is alive, for images that have no shell. It asks /livez and not /readyz: container
+// runtimes replace an unhealthy container, which does not help when the database is
+// down.
 func Healthcheck(ctx context.Context, addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil || port == "0" {
 		return fmt.Errorf("ADMIN_ADDR is %q: a health check needs its port, and not 0", addr)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost" // all addresses are listened on, this one of either family
+		host = "localhost" // the server listens on all addresses, this one included
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
@@ -31,7 +31,8 @@ func Healthcheck(ctx context.Context, addr string) error {
 	if err != nil {
 		return fmt.Errorf("health check: %w", err)
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // without a proxy, whatever the environment says
+	// without a proxy, whatever the environment says
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(r)
 	if err != nil {
 		return fmt.Errorf("health check: %w", err)

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// TestHealthcheck: who lives is healthy, although not ready; who does not answer,
-// answers something else, or is not there, is not.
+// TestHealthcheck: a program that is alive is healthy even if it is not ready. One
+// that does not answer, answers something else or is not running is not healthy.
 func TestHealthcheck(t *testing.T) {
-	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // is not asked
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // must not be used
 	s := NewServer(Registry(), quiet(), Check{"database", func(context.Context) error { return http.ErrServerClosed }})
 	where, end := serve(t, s)
 	u, err := url.Parse(where)

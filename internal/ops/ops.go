@@ -1,5 +1,9 @@
-// Package ops is how a running program is watched: metrics, liveness,
-// readiness and profiles, on an address of their own.
+// Package ops lets operators watch a running program: metrics, liveness, readiness
+// and profiles, on an address of their own.
+//
+// Liveness says that the process answers, and depends on nothing else. Readiness
+// depends on the program's checks, and ends for good when it drains. Profiles show
+// memory contents and are served only to clients on the same machine.
 package ops
 
 import (
@@ -20,8 +24,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Check is one thing that has to hold for the program to be ready. Ready says
-// what is wrong, or returns nil; it has 3 seconds, with the other checks.
+// Check is one condition of the program's readiness. Ready returns what is wrong, or
+// nil. Its context ends after 3 seconds, which all checks of one request share.
 type Check struct {
 	Name  string
 	Ready func(ctx context.Context) error
@@ -29,8 +33,8 @@ type Check struct {
 
 const checkTimeout = 3 * time.Second
 
-// Registry makes a registry with the collectors of Go and of the process, and with
-// what the program was built from.
+// Registry creates a registry with the collectors of Go, of the process and of the
+// build.
 func Registry() *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build())
@@ -40,17 +44,21 @@ func Registry() *prometheus.Registry {
 // Server is the admin server: /metrics, /livez, /readyz, and /debug/pprof/ for
 // clients on the same machine.
 type Server struct {
-	http     *http.Server
-	checks   []Check
-	state    func() string
-	draining atomic.Bool
+	// Set before Run.
+	http   *http.Server
+	checks []Check
+	state  func() string
+
+	draining atomic.Bool // set by Drain, read by /readyz
 }
 
-// NewServer serves the registry's metrics and the checks' outcome.
+// NewServer creates a server of the registry's metrics and the checks' results. log
+// receives the failures of both.
 func NewServer(reg *prometheus.Registry, log *slog.Logger, checks ...Check) *Server {
 	s := &Server{checks: checks, state: func() string { return "" }}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg, EnableOpenMetrics: true, // where the scraper asks for it
+	// if the scraper asks for it
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg, EnableOpenMetrics: true,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError)}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.ready)
@@ -63,7 +71,7 @@ func NewServer(reg *prometheus.Registry, log *slog.Logger, checks ...Check) *Ser
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      2 * time.Minute, // a CPU profile takes as long as it is asked to
+		WriteTimeout:      2 * time.Minute, // a CPU profile takes as long as was requested
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
@@ -71,18 +79,18 @@ func NewServer(reg *prometheus.Registry, log *slog.Logger, checks ...Check) *Ser
 	return s
 }
 
-// ReportState has the answer of a program that is ready say in which state it is,
-// where that is not empty. It is to be called before Run.
+// ReportState sets what /readyz answers while the program is ready: the state, or
+// "ok" where it is empty. It has to be called before Run.
 func (s *Server) ReportState(state func() string) { s.state = state }
 
-// Run serves on the listener until ctx ends; requests at hand then have 2
-// seconds to finish.
+// Run serves on the listener until ctx ends. Requests under way then have 2 seconds
+// to finish.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	return Serve(ctx, s.http, l, 2*time.Second)
 }
 
-// Drain makes the program unready from now on, so that no more work is sent to
-// it while it ends.
+// Drain makes the program unready for good, so that no more work is sent to it while
+// it shuts down.
 func (s *Server) Drain() { s.draining.Store(true) }
 
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
@@ -113,7 +121,7 @@ func answer(w http.ResponseWriter, status int, text string) {
 	_, _ = w.Write([]byte(text))
 }
 
-// local keeps profiles, which show what is in memory, on this machine.
+// local serves only clients on this machine: profiles show what is in memory.
 func local(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
@@ -125,9 +133,9 @@ func local(next http.HandlerFunc) http.Handler {
 	})
 }
 
-// Serve runs the server on the listener until ctx ends or it fails. Requests
-// at hand then have the timeout to finish before their connections are closed,
-// which is an error.
+// Serve runs the server on the listener until ctx ends or the server fails. Requests
+// under way at the end of ctx have the timeout to finish; then their connections are
+// closed, and Serve returns an error.
 func Serve(ctx context.Context, server *http.Server, l net.Listener, timeout time.Duration) error {
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
@@ -136,9 +144,9 @@ func Serve(ctx context.Context, server *http.Server, l net.Listener, timeout tim
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	shutdownCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	err := server.Shutdown(bounded)
+	err := server.Shutdown(shutdownCtx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("requests on %s did not finish within %s: %w", l.Addr(), timeout, err), server.Close())
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// serve runs the server and returns its address and a function that ends it.
+// serve runs the server and returns its URL and a function that stops it.
 func serve(t *testing.T, s *Server) (url string, end func() error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -94,7 +94,8 @@ func TestMetricsAreServed(t *testing.T) {
 	}
 }
 
-// TestOpenMetricsWhereAskedFor, and the older format otherwise.
+// TestOpenMetricsWhereAskedFor: metrics are in OpenMetrics format if the scraper asks
+// for it, and in the older format otherwise.
 func TestOpenMetricsWhereAskedFor(t *testing.T) {
 	url, end := serve(t, NewServer(Registry(), quiet()))
 	for accept, want := range map[string]string{

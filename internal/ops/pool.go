@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// PoolCollector shows a database pool's statistics as pgxpool_* metrics.
+// PoolCollector exports a database pool's statistics as pgxpool_* metrics.
 func PoolCollector(pool *pgxpool.Pool) prometheus.Collector {
 	return &poolCollector{pool.Stat, poolMetrics()}
 }
@@ -51,12 +51,14 @@ func poolMetrics() []poolMetric {
 	}
 }
 
+// Describe implements [prometheus.Collector].
 func (c *poolCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, m := range c.metrics {
 		out <- m.desc
 	}
 }
 
+// Collect implements [prometheus.Collector].
 func (c *poolCollector) Collect(out chan<- prometheus.Metric) {
 	s := c.stat()
 	for _, m := range c.metrics {

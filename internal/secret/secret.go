@@ -1,7 +1,9 @@
-// Package secret keeps passwords, keys and tokens out of messages. They stand in
-// the wrong place as well: a connection string where a log level belongs, a key
-// where a file name does, half of it behind a blank that nobody quoted. So it is
-// the text that is judged, and not the setting or argument that it was given for.
+// Package secret keeps passwords, keys and tokens out of messages. Secrets turn up in
+// the wrong place, too: a connection string in place of a log level, a key in place
+// of a file name, or half of it behind a space that was not quoted. So the text
+// itself is judged, and not the setting or argument that it was given for.
+//
+// It errs on the side of hiding: a harmless text may be hidden.
 package secret
 
 import (
@@ -11,29 +13,29 @@ import (
 	"strings"
 )
 
-// Hidden stands for a text that is not shown.
+// Hidden is shown in place of a text that may be secret.
 const Hidden = "(hidden)"
 
-// shortest is how many bytes the shortest secret has that has no mark of its
-// own; settings take none below.
-const shortest = 32
+// minSecretLength is the length in bytes from which a text without any mark may be a secret.
+// Settings refuse shorter secrets.
+const minSecretLength = 32
 
-// MayBeIn tells whether a text may hold a secret. Connection strings, and pieces
-// of them, have an '@', an '=' or a "://"; keys and tokens are long.
+// MayBeIn reports whether a text may contain a secret. Connection strings, and parts
+// of them, contain '@', '=' or "://"; keys and tokens are long.
 func MayBeIn(text string) bool {
 	if strings.ContainsAny(text, "@=") || strings.Contains(text, "://") || strings.Contains(strings.ToLower(text), "passw") {
 		return true
 	}
-	return len(text) >= shortest && !all(text, harmless)
+	return len(text) >= minSecretLength && !allMatch(text, harmless)
 }
 
-// harmless are what is long without being a secret: UUIDs, networks, and paths
-// in lower case, which keys in base64 are not.
+// harmless matches long texts that are no secrets: UUIDs, networks, and paths in
+// lower case, which keys in base64 are not.
 var harmless = regexp.MustCompile(`^(|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|` +
 	`[0-9a-fA-F]{0,4}([.:]{1,2}[0-9a-fA-F]{0,4})+(/[0-9]{1,3})?|\.{0,2}(/[a-z0-9._-]+)+)$`)
 
-// all tells whether each of the elements of a list is of a form.
-func all(list string, form *regexp.Regexp) bool {
+// allMatch reports whether every element of a comma-separated list matches.
+func allMatch(list string, form *regexp.Regexp) bool {
 	for element := range strings.SplitSeq(list, ",") {
 		if !form.MatchString(strings.TrimSpace(element)) {
 			return false
@@ -42,7 +44,7 @@ func all(list string, form *regexp.Regexp) bool {
 	return true
 }
 
-// Quote quotes a text for a message, shortened, or hides it.
+// Quote quotes and shortens a text for a message, or hides it.
 func Quote(text string) string {
 	if MayBeIn(text) {
 		return Hidden
@@ -50,20 +52,20 @@ func Quote(text string) string {
 	return quote(text)
 }
 
-// server is a URL that names a server and nothing else.
-var server = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$`)
+// serverURL matches a URL that names a server and nothing else.
+var serverURL = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$`)
 
-// QuoteURL shows of URLs the servers, where the text names them beyond doubt, and
-// nothing else of any text.
+// QuoteURL shows the servers of URLs if they are unambiguous, and nothing else of any
+// text.
 func QuoteURL(text string) string {
-	if all(text, server) {
+	if allMatch(text, serverURL) {
 		return quote(text)
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Host == "" || strings.ContainsAny(text, ", \t\r\n") {
 		return Hidden
 	}
-	// In http://u:1234/x@h the host is h, and not u: the password has a slash.
+	// In http://u:1234/x@h the host is h and not u: the password contains a slash.
 	if rest := u.EscapedPath() + "?" + u.RawQuery + "#" + u.EscapedFragment(); strings.Contains(rest, "@") || strings.Contains(rest, "%40") {
 		return Hidden
 	}

@@ -1,6 +1,6 @@
 package settings
 
-// Program is one of the programs that settings are for.
+// Program is a program that settings are for.
 type Program string
 
 // The programs.
@@ -10,13 +10,13 @@ const (
 	ForDevstack  Program = "devstack"
 )
 
-// Doc describes one setting of one program, or of several where they agree.
+// Doc describes a setting of one program, or of several for which it is the same.
 type Doc struct {
 	Name    string    // of the environment variable
 	Default string    // "required", "–" for none, or the value
 	UsedBy  []Program // never empty
 	Meaning string    // half a sentence
-	Right   string    // what a right value looks like
+	Right   string    // what a valid value looks like
 	Secret  bool      // the value is never shown
 }
 

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/term"
 )
 
-// Logger logs to w as the settings say.
+// Logger returns a logger to w with the level and format of the settings.
 func (s API) Logger(w io.Writer) *slog.Logger { return logger(w, s.LogLevel, s.LogFormat) }
 
-// Logger logs to w as the settings say.
+// Logger returns a logger to w with the level and format of the settings.
 func (s Projector) Logger(w io.Writer) *slog.Logger { return logger(w, s.LogLevel, s.LogFormat) }
 
 func logger(w io.Writer, level LogLevel, format LogFormat) *slog.Logger {
@@ -22,7 +22,7 @@ func logger(w io.Writer, level LogLevel, format LogFormat) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
-// durationsAsText has JSON say 1.5s where it would say 1500000000.
+// durationsAsText makes JSON show 1.5s instead of 1500000000.
 func durationsAsText(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())

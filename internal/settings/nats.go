@@ -21,7 +21,7 @@ type (
 
 func parseLine(v string) (Line, error) {
 	if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return Line(v), nil
 }
@@ -31,7 +31,8 @@ func parsePassword(v string) (Password, error) {
 	return Password(line), err
 }
 
-// The characters of connection strings are left out, since both are in messages.
+// Characters of connection strings are excluded, since both values appear in
+// messages.
 var (
 	domainForm = regexp.MustCompile(`^[^\s.*>@=/\\:\x00-\x1f]+$`)
 	prefixForm = regexp.MustCompile(`^[^\s.*>@=/\\:\x00-\x1f]+(\.[^\s.*>@=/\\:\x00-\x1f]+)*\.?$`)
@@ -39,22 +40,22 @@ var (
 
 func parseJSDomain(v string) (JSDomain, error) {
 	if !domainForm.MatchString(v) {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return JSDomain(v), nil
 }
 
 func parseJSPrefix(v string) (JSPrefix, error) {
 	if !prefixForm.MatchString(v) {
-		return "", errNotRight
+		return "", errInvalid
 	}
 	return JSPrefix(strings.TrimSuffix(v, ".")), nil
 }
 
-// settleNATS fills in what NATS_CONTEXT says and no setting does, and holds the
-// settings against each other and against the files that they name.
-func (s *Projector) settleNATS(values, environ map[string]string) (problems []error) {
-	explicit := whoIs(values)
+// deriveNATS fills in from NATS_CONTEXT what no setting says, and checks the settings
+// against each other and against the files that they name.
+func (s *Projector) deriveNATS(values, environ map[string]string) (problems []error) {
+	explicit := identitySettings(values)
 	switch {
 	case len(explicit) > 1:
 		problems = append(problems, fmt.Errorf("%s are set: each says who the projector is to NATS, and only one may; leave out the others",
@@ -80,8 +81,8 @@ func (s *Projector) settleNATS(values, environ map[string]string) (problems []er
 	return problems
 }
 
-// whoIs names the settings that say who the projector is to NATS.
-func whoIs(values map[string]string) (names []string) {
+// identitySettings names the settings that say as whom the projector connects to NATS.
+func identitySettings(values map[string]string) (names []string) {
 	for _, name := range []string{"NATS_CREDS", "NATS_NKEY", "NATS_USER", "NATS_TOKEN"} {
 		if values[name] != "" {
 			names = append(names, name)
@@ -95,22 +96,23 @@ func whoIs(values map[string]string) (names []string) {
 	return names
 }
 
-// natsFiles looks into the files; those that could not be opened were told of.
+// natsFiles checks the contents of the files. Files that could not be opened have
+// been reported.
 func (s *Projector) natsFiles(values map[string]string) (problems []error) {
 	for _, f := range []struct {
-		name string
-		path File
-		look func(File) error
-	}{{"NATS_CREDS", s.NATSCreds, lookIntoCreds}, {"NATS_NKEY", s.NATSNKey, lookIntoSeed}, {"NATS_CA", s.NATSCA, lookIntoCA}} {
+		name  string
+		path  File
+		check func(File) error
+	}{{"NATS_CREDS", s.NATSCreds, checkCreds}, {"NATS_NKEY", s.NATSNKey, checkSeed}, {"NATS_CA", s.NATSCA, checkCA}} {
 		if f.path == "" {
 			continue
 		}
-		if err := f.look(f.path); err != nil {
+		if err := f.check(f.path); err != nil {
 			problems = append(problems, problem(ForProjector, f.name, values, err))
 		}
 	}
 	if s.NATSCert != "" && s.NATSKey != "" {
-		if err := lookIntoPair(s.NATSCert, s.NATSKey); err != nil {
+		if err := checkPair(s.NATSCert, s.NATSKey); err != nil {
 			problems = append(problems, fmt.Errorf("NATS_CERT and NATS_KEY cannot be used together: %w: they have to be a certificate and its "+
 				"unencrypted private key, both PEM", err))
 		}
@@ -123,42 +125,42 @@ var (
 	userJWT  = regexp.MustCompile(`(?m)^\s*eyJ[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+\s*$`)
 )
 
-func lookIntoCreds(path File) error {
+// contentCheck is a condition on the contents of a file, and what is wrong where it
+// does not hold.
+type contentCheck struct {
+	ok    func([]byte) bool
+	wrong string
+}
+
+// checkContents reads a file and returns the first condition that does not hold.
+func checkContents(path File, checks ...contentCheck) error {
 	b, err := os.ReadFile(string(path))
-	switch {
-	case err != nil:
+	if err != nil {
 		return errors.New("it cannot be read")
-	case !userJWT.Match(b):
-		return errors.New("it holds no user's JWT")
-	case !userSeed.Match(b):
-		return errors.New("it holds no user's seed, which begins with SU")
+	}
+	for _, c := range checks {
+		if !c.ok(b) {
+			return errors.New(c.wrong)
+		}
 	}
 	return nil
 }
 
-func lookIntoSeed(path File) error {
-	b, err := os.ReadFile(string(path))
-	switch {
-	case err != nil:
-		return errors.New("it cannot be read")
-	case !userSeed.Match(b):
-		return errors.New("it holds no user's seed, which begins with SU")
-	}
-	return nil
+func checkCreds(path File) error {
+	return checkContents(path, contentCheck{userJWT.Match, "it holds no user's JWT"}, holdsSeed())
 }
 
-func lookIntoCA(path File) error {
-	b, err := os.ReadFile(string(path))
-	switch {
-	case err != nil:
-		return errors.New("it cannot be read")
-	case !x509.NewCertPool().AppendCertsFromPEM(b):
-		return errors.New("it holds no certificate")
-	}
-	return nil
+func checkSeed(path File) error { return checkContents(path, holdsSeed()) }
+
+func holdsSeed() contentCheck {
+	return contentCheck{userSeed.Match, "it holds no user's seed, which begins with SU"}
 }
 
-func lookIntoPair(cert, key File) error {
+func checkCA(path File) error {
+	return checkContents(path, contentCheck{x509.NewCertPool().AppendCertsFromPEM, "it holds no certificate"})
+}
+
+func checkPair(cert, key File) error {
 	_, err := tls.LoadX509KeyPair(string(cert), string(key))
 	return err
 }

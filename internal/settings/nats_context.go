@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// natsContext is what a context of the `nats` program says, as far as it is
-// followed or has to be refused.
+// natsContext holds what the projector follows of a context of the `nats` program,
+// and what it refuses.
 type natsContext struct {
 	URL         string `json:"url"`
 	User        string `json:"user"`
@@ -33,7 +33,7 @@ type natsContext struct {
 	WinStore string `json:"windows_cert_store"`
 }
 
-// contextFile is where a context is: a path is one that says so.
+// contextFile returns the file of a context. A name that is a path is that file.
 func contextFile(name string, environ map[string]string) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) || strings.HasSuffix(name, ".json") {
 		return name, nil
@@ -48,13 +48,14 @@ func contextFile(name string, environ map[string]string) (string, error) {
 	return filepath.Join(folder, "nats", "context", name+".json"), nil
 }
 
-// useContext takes from the context what no setting says: who the projector is,
-// its certificate, and JetStream's domain or prefix each as a whole.
+// useContext takes from the context what no setting says. The way to authenticate,
+// the client certificate, and the JetStream domain or prefix are each taken as a
+// whole.
 func (s *Projector) useContext(values, environ map[string]string) (problems []error) {
-	wrong := func(err error) []error { return []error{problem(ForProjector, "NATS_CONTEXT", values, err)} }
+	refuse := func(err error) []error { return []error{problem(ForProjector, "NATS_CONTEXT", values, err)} }
 	file, err := contextFile(values["NATS_CONTEXT"], environ)
 	if err != nil {
-		return wrong(err)
+		return refuse(err)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -62,24 +63,24 @@ func (s *Projector) useContext(values, environ map[string]string) (problems []er
 		if errors.As(err, &path) {
 			err = path.Err
 		}
-		return wrong(fmt.Errorf("it cannot be read: %w", err))
+		return refuse(fmt.Errorf("it cannot be read: %w", err))
 	}
 	var c natsContext
 	if err := json.Unmarshal(b, &c); err != nil {
-		return wrong(errors.New("it holds no JSON of a context"))
+		return refuse(errors.New("it holds no JSON of a context"))
 	}
 	for _, f := range []struct{ name, value string }{{"nsc", c.NSC}, {"user_jwt", c.UserJWT}, {"user_seed", c.UserSeed},
 		{"socks_proxy", c.Socks}, {"windows_cert_store", c.WinStore}} {
 		if f.value != "" {
-			problems = append(problems, wrong(fmt.Errorf("it has %s, which the projector does not follow", f.name))...)
+			problems = append(problems, refuse(fmt.Errorf("it has %s, which the projector does not follow", f.name))...)
 		}
 	}
 	take := func(name string, err error) {
 		if err != nil {
-			if errors.Is(err, errNotRight) {
+			if errors.Is(err, errInvalid) {
 				err = errors.New("cannot be used")
 			}
-			problems = append(problems, wrong(fmt.Errorf("its %s %w", name, err))...)
+			problems = append(problems, refuse(fmt.Errorf("its %s %w", name, err))...)
 		}
 	}
 	if values["NATS_URL"] == "" && c.URL != "" {
@@ -87,11 +88,11 @@ func (s *Projector) useContext(values, environ map[string]string) (problems []er
 		take("url", err)
 		s.NATSURL = url
 	}
-	if len(whoIs(values)) == 0 && values["NATS_PASSWORD"] == "" {
-		s.takeWho(c, environ, take)
+	if len(identitySettings(values)) == 0 && values["NATS_PASSWORD"] == "" {
+		s.takeIdentity(c, environ, take)
 	}
 	if values["NATS_CA"] == "" && c.CA != "" {
-		s.NATSCA, err = contextPath(c.CA, environ, lookIntoCA)
+		s.NATSCA, err = contextPath(c.CA, environ, checkCA)
 		take("ca", err)
 	}
 	if values["NATS_CERT"] == "" && values["NATS_KEY"] == "" && (c.Cert != "" || c.Key != "") {
@@ -120,9 +121,8 @@ func (s *Projector) useContext(values, environ map[string]string) (problems []er
 	return problems
 }
 
-// takeWho takes who the projector is, by one of the ways, of which a context has
-// one.
-func (s *Projector) takeWho(c natsContext, environ map[string]string, take func(string, error)) {
+// takeIdentity takes the way to authenticate, of which a context has one.
+func (s *Projector) takeIdentity(c natsContext, environ map[string]string, take func(string, error)) {
 	ways := 0
 	for _, way := range []string{c.User, c.Creds, c.NKey, c.Token} {
 		if way != "" {
@@ -137,23 +137,25 @@ func (s *Projector) takeWho(c natsContext, environ map[string]string, take func(
 	if c.User != "" {
 		s.NATSUser, err = parseLine(c.User)
 		take("user", err)
-		s.NATSPassword, err = literal(c.Password)
+		s.NATSPassword, err = literalPassword(c.Password)
 		take("password", err)
 	}
 	if c.Token != "" {
-		s.NATSToken, err = literal(c.Token)
+		s.NATSToken, err = literalPassword(c.Token)
 		take("token", err)
 	}
 	if c.Creds != "" {
-		s.NATSCreds, err = contextPath(c.Creds, environ, lookIntoCreds)
+		s.NATSCreds, err = contextPath(c.Creds, environ, checkCreds)
 		take("creds", err)
 	}
 	if c.NKey != "" {
-		s.NATSNKey, err = contextPath(c.NKey, environ, lookIntoSeed)
+		s.NATSNKey, err = contextPath(c.NKey, environ, checkSeed)
 		take("nkey", err)
 	}
 }
 
+// takeCertificate takes the client certificate and its key, which a context has both
+// or neither of.
 func (s *Projector) takeCertificate(c natsContext, environ map[string]string, take func(string, error)) {
 	if c.Cert == "" || c.Key == "" {
 		take("cert and key", errors.New("go together, and one is missing"))
@@ -165,39 +167,39 @@ func (s *Projector) takeCertificate(c natsContext, environ map[string]string, ta
 	s.NATSKey, keyErr = contextPath(c.Key, environ, nil)
 	take("key", keyErr)
 	if certErr == nil && keyErr == nil {
-		if err := lookIntoPair(s.NATSCert, s.NATSKey); err != nil {
+		if err := checkPair(s.NATSCert, s.NATSKey); err != nil {
 			take("cert and key", fmt.Errorf("cannot be used together: %w", err))
 		}
 	}
 }
 
-// errElsewhere is for what the `nats` program fetches from somewhere.
-var errElsewhere = errors.New("is to be fetched from elsewhere, which the projector does not do: it has to be in the context, or a file")
+// errFetched refuses a value that the `nats` program would fetch from somewhere.
+var errFetched = errors.New("is to be fetched from elsewhere, which the projector does not do: it has to be in the context, or a file")
 
-func elsewhere(value string) bool {
+func isFetched(value string) bool {
 	scheme, _, ok := strings.Cut(value, "://")
 	return ok && scheme != "file" || strings.HasPrefix(value, "data:")
 }
 
-func literal(value string) (Password, error) {
-	if elsewhere(value) || strings.HasPrefix(value, "file://") {
-		return "", errElsewhere
+func literalPassword(value string) (Password, error) {
+	if isFetched(value) || strings.HasPrefix(value, "file://") {
+		return "", errFetched
 	}
 	return parsePassword(value)
 }
 
-// contextPath is a file that a context names; look says what is wrong with it.
-func contextPath(value string, environ map[string]string, look func(File) error) (File, error) {
-	if elsewhere(value) {
-		return "", errElsewhere
+// contextPath returns a file that a context names. look checks its contents.
+func contextPath(value string, environ map[string]string, check func(File) error) (File, error) {
+	if isFetched(value) {
+		return "", errFetched
 	}
 	path := os.Expand(strings.TrimPrefix(value, "file://"), func(name string) string { return environ[name] })
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		path = filepath.Join(environ["HOME"], rest)
 	}
 	file, err := parseFile(path)
-	if err == nil && look != nil {
-		err = look(file)
+	if err == nil && check != nil {
+		err = check(file)
 	}
 	if err != nil {
 		return "", fmt.Errorf("cannot be used: %w", err)

@@ -11,8 +11,8 @@ import (
 	"accountexport/internal/local/natsserver"
 )
 
-// TestSettingsForNATSAreHeldAgainstEachOther, and against the files that they
-// name; what is wrong is told with what would be right, and without secrets.
+// TestSettingsForNATSAreHeldAgainstEachOther, and against the files that they name.
+// Each error says what would be right, and shows no secret.
 func TestSettingsForNATSAreHeldAgainstEachOther(t *testing.T) {
 	cert, other := natsserver.CertificatesForTest(t), natsserver.CertificatesForTest(t)
 	creds, _ := natsserver.CredsForTest(t)
@@ -58,7 +58,7 @@ func TestSettingsForNATSAreHeldAgainstEachOther(t *testing.T) {
 	}
 }
 
-// TestContext: a context of the `nats` program says what no setting does.
+// TestContext: a context of the `nats` program supplies what no setting says.
 func TestContext(t *testing.T) {
 	cert := natsserver.CertificatesForTest(t)
 	creds, _ := natsserver.CredsForTest(t)

@@ -1,23 +1,24 @@
-// Package settings reads and checks what the programs are told by environment
-// variables, each of which a command-line flag of the same name overrides
-// (HTTP_ADDR is --http-addr).
+// Package settings reads and checks the programs' settings: environment variables,
+// each overridden by a command-line flag of the same name (HTTP_ADDR is --http-addr).
 //
-// Everything is checked at once, at start: [LoadAPI], [LoadProjector] and
-// [LoadDevstack] return every problem in one error, each naming the setting, the value found
-// and what would be right. Secrets are never part of an error.
+// Everything is checked at start and at once. [LoadAPI], [LoadProjector] and
+// [LoadDevstack] return every problem in one error, with the setting's name, its
+// value, and what would be right; a struct that is returned without an error is valid
+// as a whole. Secrets are never part of an error or of a printed struct.
 package settings
 
 import "time"
 
-// API is what cmd/api is told.
+// API holds the settings of cmd/api.
 type API struct {
-	DatabaseURL     DatabaseURL   `env:"DATABASE_URL,required"`
-	DatabaseDirect  DatabaseURL   `env:"DATABASE_DIRECT_URL"` // empty: DatabaseURL
-	HTTPAddr        Addr          `env:"HTTP_ADDR" envDefault:":8080"`
-	AdminAddr       Addr          `env:"ADMIN_ADDR" envDefault:":9092"`
-	SupabaseURL     HTTPURL       `env:"SUPABASE_URL"`
-	Issuer          HTTPURL       `env:"JWT_ISSUER"`   // from SUPABASE_URL where not given
-	JWKSURL         HTTPURL       `env:"JWT_JWKS_URL"` // from the issuer where not given; empty where a secret is and no SupabaseURL
+	DatabaseURL    DatabaseURL `env:"DATABASE_URL,required"`
+	DatabaseDirect DatabaseURL `env:"DATABASE_DIRECT_URL"` // empty: DatabaseURL
+	HTTPAddr       Addr        `env:"HTTP_ADDR" envDefault:":8080"`
+	AdminAddr      Addr        `env:"ADMIN_ADDR" envDefault:":9092"`
+	SupabaseURL    HTTPURL     `env:"SUPABASE_URL"`
+	Issuer         HTTPURL     `env:"JWT_ISSUER"` // derived from SUPABASE_URL unless set
+	// derived from the issuer unless set; empty with a secret and no SupabaseURL
+	JWKSURL         HTTPURL       `env:"JWT_JWKS_URL"`
 	JWTSecret       Secret        `env:"JWT_SECRET"`
 	Audience        string        `env:"JWT_AUDIENCE" envDefault:"authenticated"`
 	OAuthClients    []string      `env:"ALLOW_OAUTH_CLIENTS" envSeparator:","`
@@ -26,7 +27,7 @@ type API struct {
 	RateLimit       Rate          `env:"RATE_LIMIT"`
 	AddressRate     Rate          `env:"ADDRESS_RATE_LIMIT"`
 	TrustedProxies  []Network     `env:"TRUSTED_PROXIES" envSeparator:","`
-	MaxConnections  PositiveCount `env:"MAX_CONNECTIONS"` // as many as fit, where not given
+	MaxConnections  PositiveCount `env:"MAX_CONNECTIONS"` // derived from MemoryLimit unless set
 	MemoryLimit     Bytes         `env:"API_MEMORY_LIMIT" envDefault:"256MiB"`
 	SpoolDir        Folder        `env:"API_SPOOL_DIR"` // empty: the system's temporary folder
 	SpoolLimit      Bytes         `env:"API_SPOOL_LIMIT" envDefault:"2GiB"`
@@ -37,13 +38,13 @@ type API struct {
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`
 }
 
-// Devstack is what cmd/devstack is told; the programs that it starts are told
-// the rest.
+// Devstack holds the settings of cmd/devstack. The programs that it starts have their
+// own.
 type Devstack struct {
-	DatabaseURL DatabaseURL `env:"DATABASE_URL"` // empty to start a PostgreSQL
+	DatabaseURL DatabaseURL `env:"DATABASE_URL"` // empty: start a PostgreSQL
 }
 
-// Projector is what cmd/projector is told.
+// Projector holds the settings of cmd/projector.
 type Projector struct {
 	DatabaseURL     DatabaseURL   `env:"DATABASE_URL,required"`
 	DatabaseDirect  DatabaseURL   `env:"DATABASE_DIRECT_URL"` // empty: DatabaseURL
@@ -56,9 +57,9 @@ type Projector struct {
 	NATSUser        Line          `env:"NATS_USER"` // with NATSPassword, or neither
 	NATSPassword    Password      `env:"NATS_PASSWORD"`
 	NATSToken       Password      `env:"NATS_TOKEN"`
-	NATSContext     string        `env:"NATS_CONTEXT"` // what it says is in the other fields already
+	NATSContext     string        `env:"NATS_CONTEXT"` // its values are in the other fields already
 	NATSJSDomain    JSDomain      `env:"NATS_JS_DOMAIN"`
-	NATSJSPrefix    JSPrefix      `env:"NATS_JS_PREFIX"` // without a dot at its end; not beside a domain
+	NATSJSPrefix    JSPrefix      `env:"NATS_JS_PREFIX"` // without a dot at its end; not together with a domain
 	Stream          StreamName    `env:"STREAM" envDefault:"CONTROL_PLANE"`
 	AdminAddr       Addr          `env:"ADMIN_ADDR" envDefault:":9091"`
 	Lanes           Count         `env:"LANES" envDefault:"0"`
@@ -73,7 +74,7 @@ type Projector struct {
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`
 
-	// What only a context of the `nats` program says.
-	InboxPrefix string // of subjects on which answers come; default _INBOX
-	TLSFirst    bool   // the server does not speak before TLS
+	// Only a context of the `nats` program sets these.
+	InboxPrefix string // of the subjects of answers; default _INBOX
+	TLSFirst    bool   // the TLS handshake comes before the server's INFO
 }

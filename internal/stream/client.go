@@ -17,37 +17,40 @@ import (
 	"accountexport/projections/engine"
 )
 
-// Client reads, publishes to and provisions one stream.
+// Client reads, publishes to and provisions one stream over one connection. It is safe
+// for concurrent use.
 type Client struct {
+	// Set by Connect. WithStream changes cfg.Stream and copy in its copy.
 	cfg    Config
-	prefix string // of the subjects of JetStream's API, with a dot at its end
+	prefix string // of JetStream's API subjects, with a dot at its end
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	log    *slog.Logger
+	copy   bool // the stream is a copy of the projected one
 
+	// Shared by all clients of the connection, and each with a lock of its own.
 	violations       *violations
-	reconnectPending *atomic.Bool // the connection is about to be made anew for that
 	outage           *outage
-	consumerDelete   *sync.Map // streams whose consumers may be removed
-	copy             bool      // of the stream that is projected
+	reconnectPending *atomic.Bool // scheduleReconnect is about to reconnect
+	consumerDelete   *sync.Map    // streams, by name, of which consumers may be deleted
 }
 
 // requestTimeout bounds one request to the server.
 const requestTimeout = 5 * time.Second
 
-// Close closes the connection.
+// Close closes the connection. Readers of the client end with [ErrConnectionLost].
 func (c *Client) Close() { c.nc.Close() }
 
-// Connected tells whether the connection stands right now.
+// Connected reports whether the connection is up at this moment.
 func (c *Client) Connected() bool { return c.nc.IsConnected() }
 
-// ConnectCount counts how often the connection was made, so that who looks now
-// and then knows whether the server may have been another meanwhile.
+// ConnectCount returns how many times a connection was established. A caller that
+// polls it learns from a changed count that the server may have been replaced since.
 func (c *Client) ConnectCount() uint64 { return 1 + c.nc.Stats().Reconnects }
 
-// Info implements [engine.Source]. Where the subject transform is missing
-// or another one, the stream is refused, and what else it says of itself is
-// returned all the same.
+// Info implements [engine.Source]. A stream whose subject transform is missing or is
+// not the contract's is refused with [engine.ErrPartitions]; the rest of the
+// information is returned with that error.
 func (c *Client) Info(ctx context.Context) (engine.StreamInfo, error) {
 	info, err := c.stream(ctx)
 	if err != nil {
@@ -56,20 +59,22 @@ func (c *Client) Info(ctx context.Context) (engine.StreamInfo, error) {
 	return c.infoOf(info)
 }
 
-// stream asks the server about the stream.
+// stream requests the stream's configuration and state.
 func (c *Client) stream(ctx context.Context) (*jetstream.StreamInfo, error) {
 	return c.streamWith(ctx, nil)
 }
 
-// streamWith asks for more than is told unasked.
-func (c *Client) streamWith(ctx context.Context, question any) (*jetstream.StreamInfo, error) {
+// streamWith requests them with details that the server leaves out by default.
+func (c *Client) streamWith(ctx context.Context, request any) (*jetstream.StreamInfo, error) {
 	var info jetstream.StreamInfo
-	if err := c.api(ctx, "STREAM.INFO."+c.cfg.Stream, question, &info); err != nil {
+	if err := c.api(ctx, "STREAM.INFO."+c.cfg.Stream, request, &info); err != nil {
 		return nil, err
 	}
 	return &info, nil
 }
 
+// infoOf converts the server's answer. Its error is noTransform's; a copy may be
+// without a transform.
 func (c *Client) infoOf(info *jetstream.StreamInfo) (out engine.StreamInfo, err error) {
 	at := info.TimeStamp
 	if at.IsZero() {
@@ -87,9 +92,11 @@ func (c *Client) infoOf(info *jetstream.StreamInfo) (out engine.StreamInfo, err 
 	return out, nil
 }
 
-// scheduleReconnect has the connection made anew in a moment: the server has taken the
-// subscription to answers away, and the client library does not make it again, not
-// even once it may. Where it still may not, that is told again, and so on.
+// scheduleReconnect forces a reconnect after answerTimeout. It is called when the
+// server has revoked the subscription to the inbox: the client library does not
+// subscribe again on the same connection, even once the permission is back. If the
+// permission is still missing after the reconnect, the violation is reported again
+// and so is the reconnect scheduled.
 func (c *Client) scheduleReconnect() {
 	if c.reconnectPending.Swap(true) {
 		return
@@ -98,25 +105,26 @@ func (c *Client) scheduleReconnect() {
 		c.reconnectPending.Store(false)
 		if c.nc != nil && c.nc.IsConnected() {
 			c.log.Warn("the NATS user may not subscribe to where answers come; connecting anew", "server", redacted(c.nc.ConnectedUrl()))
-			_ = c.nc.ForceReconnect() // fails for a closed connection
+			_ = c.nc.ForceReconnect() // fails only on a closed connection
 		}
 	})
 }
 
-// answerTimeout is more than a server that lives takes to answer a ping.
+// answerTimeout is longer than a server that is alive takes to answer a ping.
 const answerTimeout = 2 * time.Second
 
-// checkConnection has the connection made anew where it has died without an end: a
-// request or a reading went without an answer, and so does a ping. The
+// checkConnection forces a reconnect if the connection is dead although it was never
+// closed: it is called after a request or a read timed out, and pings the server. The
 // connection's own pings would take longer to notice.
 func (c *Client) checkConnection() {
 	if c.nc.IsConnected() && errors.Is(c.nc.FlushTimeout(answerTimeout), nats.ErrTimeout) {
 		c.log.Warn("NATS does not answer; connecting anew", "server", redacted(c.nc.ConnectedUrl()))
-		_ = c.nc.ForceReconnect() // fails for a closed connection
+		_ = c.nc.ForceReconnect() // fails only on a closed connection
 	}
 }
 
-// onTimeout is the error of a request that had the limit's time.
+// onTimeout returns err unchanged. Where err comes from the request's own deadline
+// (limit) and not from the caller's context, it first checks the connection.
 func (c *Client) onTimeout(ctx, limit context.Context, err error) error {
 	if err != nil && ctx.Err() == nil && limit.Err() != nil {
 		c.checkConnection()
@@ -124,7 +132,8 @@ func (c *Client) onTimeout(ctx, limit context.Context, err error) error {
 	return err
 }
 
-// explain says what to do about a stream that is not there.
+// explain adds to an error about the stream its name and, where the stream does not
+// exist, the command that creates it.
 func (c *Client) explain(err error) error {
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("stream %s: %w: `projector provision` creates it", c.cfg.Stream, err)
@@ -156,7 +165,8 @@ func (c *Client) At(ctx context.Context, position uint64) (projections.Message, 
 // ErrNoMessage means that the stream holds no message at a position.
 var ErrNoMessage = errors.New("no message at this position")
 
-// Get reads one message; [ErrNoMessage] where there is none.
+// Get reads the message at a position. Where there is none, the error is
+// [ErrNoMessage].
 func (c *Client) Get(ctx context.Context, position uint64) (projections.Message, error) {
 	m, err := c.get(ctx, getRequest{Seq: position})
 	if err != nil {
@@ -165,9 +175,9 @@ func (c *Client) Get(ctx context.Context, position uint64) (projections.Message,
 	return m, nil
 }
 
-// lastOf is the position of the last message on a subject, a literal one: where
-// the stream's last message was deleted, the server knows none on a wildcard. 0
-// where there is none.
+// lastOf returns the position of the last message on a literal subject, and 0 where
+// there is none. It does not take wildcards: where the stream's last message was
+// deleted, the server finds no last message for a wildcard.
 func (c *Client) lastOf(ctx context.Context, subject string) (uint64, error) {
 	m, err := c.get(ctx, getRequest{LastFor: subject})
 	if errors.Is(err, ErrNoMessage) {
@@ -179,16 +189,16 @@ func (c *Client) lastOf(ctx context.Context, subject string) (uint64, error) {
 	return m.Position, nil
 }
 
-// getRequest is JetStream's own, io.nats.jetstream.api.v1.stream_msg_get_request.
+// getRequest is JetStream's request io.nats.jetstream.api.v1.stream_msg_get_request.
 type getRequest struct {
 	Seq     uint64 `json:"seq,omitempty"`
 	NextFor string `json:"next_by_subj,omitempty"`
 	LastFor string `json:"last_by_subj,omitempty"`
 }
 
-// get asks the stream's leader. The client library would ask any replica where
-// the stream allows direct access, and a replica may not have the newest
-// messages yet: what it does not find may be there all the same.
+// get reads one message from the stream's leader. With direct access allowed, the
+// client library would ask any replica, and a replica may lack the newest messages:
+// what it does not find may exist all the same.
 func (c *Client) get(ctx context.Context, req getRequest) (m projections.Message, err error) {
 	body, err := json.Marshal(req)
 	if err != nil {
@@ -222,7 +232,7 @@ func (c *Client) get(ctx context.Context, req getRequest) (m projections.Message
 	m.Position, m.Time, m.Data = resp.Message.Seq, resp.Message.Time, resp.Message.Data
 	m.Subject, m.Partition = SplitSubject(resp.Message.Subject)
 	if len(resp.Message.Header) > 0 {
-		// A header block that cannot be read is none, as in delivery.
+		// A header block that cannot be parsed counts as none, as it does in delivery.
 		if h, err := nats.DecodeHeadersMsg(resp.Message.Header); err == nil {
 			m.Header = h
 		}

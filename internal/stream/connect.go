@@ -16,34 +16,38 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Config says where the stream is, and who asks for it.
+// Config says where the stream is and how the client connects and authenticates.
 type Config struct {
-	URL           string       // of the NATS servers, comma-separated
-	Stream        string       // default CONTROL_PLANE
-	Name          string       // of this connection and its consumers, for people
-	PrefetchBytes int          // bytes that a reader has the server send before they are wanted; default, and most that pays, 16 MiB
-	Logger        *slog.Logger // default: slog.Default()
+	URL    string // URLs of the NATS servers, comma-separated
+	Stream string // default CONTROL_PLANE
+	Name   string // of the connection and its consumers, shown to operators
 
-	// Who the client is, in one of these ways; default: nobody, or whom the URL names.
-	Creds          string // file with credentials
-	NKey           string // file with a user's seed
+	// PrefetchBytes is how many bytes a reader lets the server send ahead of what was
+	// asked for. Default 16 MiB; more than that brings nothing.
+	PrefetchBytes int
+	Logger        *slog.Logger // default slog.Default()
+
+	// How the client authenticates; at most one of these ways. Default: by nothing, or by
+	// the user in the URL.
+	Creds          string // file with a user's JWT and seed
+	NKey           string // file with a user's nkey seed
 	User, Password string
 	Token          string
 
-	CA        string // file with certificate authorities; default: the system's
-	Cert, Key string // files with the client's certificate and its key; default: none
-	TLSFirst  bool   // the server does not speak before TLS
+	CA        string // file with certificate authorities (PEM); default: the system's
+	Cert, Key string // files with the client certificate and its key (PEM); default none
+	TLSFirst  bool   // the TLS handshake comes before the server's INFO
 
-	// Where JetStream's API is: in a domain, or under a prefix; default: the
-	// server's own, $JS.API.
+	// Where JetStream's API is: in a domain, or under a prefix. Default: the server's
+	// own, $JS.API.
 	Domain, Prefix string
 	InboxPrefix    string // of the subjects of answers; default _INBOX
 
-	// ConnectTimeout is how long the first connection is waited for; default: for ever.
+	// ConnectTimeout bounds the wait for the first connection. Default: unbounded.
 	ConnectTimeout time.Duration
 }
 
-// api is the prefix of the subjects of JetStream's API.
+// api returns the prefix of JetStream's API subjects, with a dot at its end.
 func (cfg Config) api() string {
 	switch {
 	case cfg.Domain != "":
@@ -54,7 +58,8 @@ func (cfg Config) api() string {
 	return jetstream.DefaultAPIPrefix
 }
 
-// identity are the options that say who the client is, and whom it trusts.
+// identity returns the options by which the client authenticates, and those that say
+// which servers it trusts.
 func (cfg Config) identity() (opts []nats.Option, err error) {
 	switch {
 	case cfg.Creds != "":
@@ -85,9 +90,12 @@ func (cfg Config) identity() (opts []nats.Option, err error) {
 	return opts, nil
 }
 
-// Connect connects, and reconnects for ever when the connection is lost. A
-// server that cannot be reached now is an error once Config.Patience is over, or
-// ctx ends; one that refuses the client is so at once where there is a Patience.
+// Connect connects to NATS, and from then on reconnects without end whenever the
+// connection is lost. It waits until a server can be reached, at most for
+// Config.ConnectTimeout and until ctx ends; then it returns an error that says, for
+// each server, why it could not be used. Where ConnectTimeout is set and every server
+// rejects the client's credentials or configuration, it returns at once, since
+// waiting would not help.
 func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Stream == "" {
 		cfg.Stream = "CONTROL_PLANE"
@@ -113,19 +121,19 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		nats.RetryOnFailedConnect(true),
 		nats.PingInterval(10*time.Second),
 		nats.MaxPingsOutstanding(2),
-		nats.IgnoreAuthErrorAbort(), // credentials may be mended meanwhile
+		nats.IgnoreAuthErrorAbort(), // credentials may be fixed while the client retries
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil { // nil where the client was closed
+			if err != nil { // nil when the client was closed
 				c.log.Warn("disconnected from NATS", "error", err)
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			c.violations.reset()
-			c.outage.over()
+			c.outage.end()
 			c.log.Info("connected to NATS again", "server", redacted(nc.ConnectedUrl()))
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil && c.outage.say() {
+			if err != nil && c.outage.shouldLog() {
 				c.log.Warn("waiting for NATS", "servers", c.Servers(), "error", err)
 			}
 		}),
@@ -133,7 +141,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 			if c.violations.handle(err) {
 				c.scheduleReconnect()
 			}
-			if !errors.Is(err, nats.ErrBadHeaderMsg) { // that message's own fault; it comes without headers
+			if !errors.Is(err, nats.ErrBadHeaderMsg) { // concerns one message, which is delivered without headers
 				c.log.Warn("NATS", "error", err)
 			}
 		}),
@@ -149,7 +157,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		c.nc.Close()
 		return nil, err
 	}
-	c.outage.over()
+	c.outage.end()
 	return c, nil
 }
 
@@ -157,22 +165,22 @@ func (c *Client) jetStream(opts ...jetstream.JetStreamOpt) (jetstream.JetStream,
 	return jetstream.NewWithAPIPrefix(c.nc, c.prefix, opts...)
 }
 
-// connected waits until the first connection stands. Where it takes long, each
-// server is tried by itself, to say why.
+// connected waits until the first connection is up. When that takes longer than a
+// second, each server is tried on its own to find out why.
 func (c *Client) connected(ctx context.Context) error {
-	began, say := time.Now(), time.Second
+	began, nextLog := time.Now(), time.Second
 	for !c.nc.IsConnected() {
 		waited := time.Since(began)
-		over := c.cfg.ConnectTimeout > 0 && waited >= c.cfg.ConnectTimeout
-		if over || waited >= say {
-			say = 2*waited + time.Second
+		timedOut := c.cfg.ConnectTimeout > 0 && waited >= c.cfg.ConnectTimeout
+		if timedOut || waited >= nextLog {
+			nextLog = 2*waited + time.Second
 			why, final := c.diagnose(ctx)
 			switch {
-			case c.nc.IsConnected() || len(why) == 0 && !over:
+			case c.nc.IsConnected() || len(why) == 0 && !timedOut:
 				continue
 			case c.cfg.ConnectTimeout > 0 && final:
 				return fmt.Errorf("connect to NATS: %s", strings.Join(why, "; "))
-			case over:
+			case timedOut:
 				return fmt.Errorf("connect to NATS: not within %v: %s", c.cfg.ConnectTimeout, strings.Join(append(why, c.answersNow(why)...), "; "))
 			}
 			c.log.Warn("waiting for NATS", "servers", c.Servers(), "error", strings.Join(why, "; "))
@@ -186,7 +194,8 @@ func (c *Client) connected(ctx context.Context) error {
 	return nil
 }
 
-// answersNow says so where nothing is wrong any more.
+// answersNow returns a reason for the timeout where no server gave one, since all of
+// them answer by now.
 func (c *Client) answersNow(why []string) []string {
 	if len(why) > 0 {
 		return nil
@@ -194,7 +203,7 @@ func (c *Client) answersNow(why []string) []string {
 	return []string{c.Servers() + " answers only now: try again"}
 }
 
-// Servers are those that there are to connect to, without passwords.
+// Servers lists the servers known to the connection, without credentials.
 func (c *Client) Servers() string {
 	var out []string
 	for _, server := range c.nc.Servers() {
@@ -203,7 +212,8 @@ func (c *Client) Servers() string {
 	return strings.Join(out, ", ")
 }
 
-// Redacted are servers, separated by commas, without user, password and token.
+// Redacted returns a comma-separated list of server URLs without user, password and
+// token.
 func Redacted(servers string) string {
 	var out []string
 	for server := range strings.SplitSeq(servers, ",") {
@@ -212,7 +222,7 @@ func Redacted(servers string) string {
 	return strings.Join(out, ", ")
 }
 
-// redacted is a server's URL without user, password and token.
+// redacted returns a server's URL without user, password and token.
 func redacted(server string) string {
 	u, err := url.Parse(server)
 	if err != nil {
@@ -222,7 +232,8 @@ func redacted(server string) string {
 	return u.String()
 }
 
-// reconnectDelay is how long to wait after every server was tried so often.
+// reconnectDelay returns how long to wait after every server has been tried this many
+// times: 250 ms, doubled each round up to 2 s, half of it random.
 func reconnectDelay(rounds int) time.Duration {
 	longest := min(250*time.Millisecond<<min(rounds, 10), 2*time.Second)
 	return longest/2 + rand.N(longest/2)

@@ -13,8 +13,8 @@ import (
 	"accountexport/internal/local/port"
 )
 
-// TestConnectingBySomething: every way of saying who the client is works on a
-// server that wants just that, and reads and publishes there.
+// TestConnectingBySomething: each way to authenticate works for reading and
+// publishing, on a server that accepts only that way.
 func TestConnectingBySomething(t *testing.T) {
 	t.Parallel()
 	cert := natsserver.CertificatesForTest(t)
@@ -53,8 +53,8 @@ func TestConnectingBySomething(t *testing.T) {
 	}
 }
 
-// TestConnectingSaysWhy: who cannot connect is told which server was tried, what
-// is wrong with it, and which setting would be right; never a secret.
+// TestConnectingSaysWhy: the error of a failed connection names the server that was
+// tried, what is wrong with it and which setting would be right, and never a secret.
 func TestConnectingSaysWhy(t *testing.T) {
 	t.Parallel()
 	cert, other := natsserver.CertificatesForTest(t), natsserver.CertificatesForTest(t)
@@ -71,17 +71,18 @@ func TestConnectingSaysWhy(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		config string // of the server; or
-		url    string // of what is none
-		cfg    Config
-		says   []string
+		// url is the address of something that is no such server.
+		url  string
+		cfg  Config
+		says []string
 	}{
 		{"nobody listens", "", "nats://u:hunter2@" + nobody, Config{}, []string{nobody, "nobody listens there", "NATS_URL"}},
 		{"no such host", "", "nats://no-such-host.invalid:4222", Config{}, []string{"no-such-host.invalid", "NATS_URL"}},
-		{"several", "", "nats://" + nobody + ",nats://" + says(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), Config{},
+		{"several", "", "nats://" + nobody + ",nats://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), Config{},
 			[]string{nobody + ": nobody listens there", ": what answers there is no NATS server"}},
-		{"a web server", "", "nats://" + says(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), Config{}, []string{"what answers there is no NATS server", "NATS_URL"}},
-		{"SSH", "", "nats://" + says(t, "SSH-2.0-OpenSSH_9.2p1\r\n"), Config{}, []string{"what answers there is no NATS server"}},
-		{"somebody who waits", "", "nats://" + says(t, ""), Config{}, []string{"accepts connections, and says nothing for 2s", "NATS_URL"}},
+		{"a web server", "", "nats://" + serveText(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), Config{}, []string{"what answers there is no NATS server", "NATS_URL"}},
+		{"SSH", "", "nats://" + serveText(t, "SSH-2.0-OpenSSH_9.2p1\r\n"), Config{}, []string{"what answers there is no NATS server"}},
+		{"somebody who waits", "", "nats://" + serveText(t, ""), Config{}, []string{"accepts connections, and says nothing for 2s", "NATS_URL"}},
 		{"somebody who hangs up", "", "nats://" + hangsUp(t), Config{}, []string{"ends the connection at once"}},
 		{"nobody said who", password, "", Config{}, []string{"it refuses who does not say who it is", "NATS_USER"}},
 		{"wrong password", password, "", Config{User: "u", Password: "hunter2"}, []string{`it refuses user "u" with the password in NATS_PASSWORD`}},
@@ -129,11 +130,12 @@ func TestConnectingSaysWhy(t *testing.T) {
 	}
 }
 
-// says is the address of who says that to whoever connects, and then waits.
-func says(t *testing.T, what string) string {
+// serveText starts a listener that sends the text to each client and then waits, and
+// returns its address.
+func serveText(t *testing.T, what string) string {
 	return accepts(t, func(conn net.Conn) {
 		_, _ = conn.Write([]byte(what))
-		_, _ = conn.Read(make([]byte, 1<<10)) // the other side's end
+		_, _ = conn.Read(make([]byte, 1<<10)) // until the client closes
 	})
 }
 
@@ -161,8 +163,9 @@ func accepts(t *testing.T, serve func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// TestRefusedAtOnce: who has patience is not kept waiting where that would change
-// nothing, and who waits for ever connects once it is mended.
+// TestRefusedAtOnce: with a ConnectTimeout, Connect returns at once where waiting
+// would not help; without one it connects once the server's configuration has been
+// fixed.
 func TestRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	srv := natsserver.ForTestWith(t, `authorization { user: u, password: right }`)
@@ -172,7 +175,7 @@ func TestRefusedAtOnce(t *testing.T) {
 	waits := make(chan struct{}, 100)
 	done := make(chan error, 1)
 	go func() {
-		c, err := Connect(deadline(t), Config{URL: srv.URL(), User: "u", Password: "mended", Logger: slog.New(&counting{waits: waits})})
+		c, err := Connect(deadline(t), Config{URL: srv.URL(), User: "u", Password: "mended", Logger: slog.New(&waitSignal{waits: waits})})
 		if err == nil {
 			c.Close()
 		}
@@ -188,13 +191,13 @@ func TestRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// TestLostServerIsSaid: who has lost the server says which it waits for, and why,
-// and shows no token that is in a URL.
+// TestLostServerIsSaid: during an outage the log names the servers that are awaited
+// and the reason, and shows no token from a URL.
 func TestLostServerIsSaid(t *testing.T) {
 	t.Parallel()
 	srv := natsserver.ForTestWith(t, `authorization { token: hunter2 }`)
 	lines := make(chan string, 1000)
-	c, err := Connect(deadline(t), Config{URL: strings.Replace(srv.URL(), "nats://", "nats://hunter2@", 1), Logger: slog.New(slog.NewJSONHandler(telling(lines), nil))})
+	c, err := Connect(deadline(t), Config{URL: strings.Replace(srv.URL(), "nats://", "nats://hunter2@", 1), Logger: slog.New(slog.NewJSONHandler(lineChannel(lines), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,30 +223,30 @@ func TestLostServerIsSaid(t *testing.T) {
 	wait("connected to NATS again")
 }
 
-// telling hands on what is written, line by line.
-type telling chan<- string
+// lineChannel is a writer that sends each line to a channel.
+type lineChannel chan<- string
 
-func (w telling) Write(p []byte) (int, error) {
+func (w lineChannel) Write(p []byte) (int, error) {
 	w <- string(p)
 	return len(p), nil
 }
 
-// counting tells of each line that is logged of waiting.
-type counting struct {
+// waitSignal is a log handler that signals each line about waiting.
+type waitSignal struct {
 	slog.Handler
 	waits chan<- struct{}
 }
 
-func (h *counting) Enabled(context.Context, slog.Level) bool { return true }
+func (h *waitSignal) Enabled(context.Context, slog.Level) bool { return true }
 
-func (h *counting) Handle(_ context.Context, r slog.Record) error {
+func (h *waitSignal) Handle(_ context.Context, r slog.Record) error {
 	if r.Message == "waiting for NATS" {
 		h.waits <- struct{}{}
 	}
 	return nil
 }
 
-// TestNoJetStream: where JetStream is off, or elsewhere, that is said, and what
+// TestNoJetStream: where JetStream is off or elsewhere, the error says so, and what
 // would be right.
 func TestNoJetStream(t *testing.T) {
 	t.Parallel()

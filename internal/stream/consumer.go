@@ -8,9 +8,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// consumer makes what a reader reads through. What it does not ask for, the
-// server fills in from its limits; a stream whose inactive_threshold is lower
-// than what is asked for has its own.
+// consumer creates the ephemeral consumer that a reader pulls from. What the request
+// leaves out, the server fills in from its own limits. Where the stream's
+// inactive_threshold is lower than the one requested, the consumer is created with
+// the stream's.
 func (c *Client) consumer(ctx context.Context, after uint64, filters []string) (cons jetstream.Consumer, err error) {
 	cfg := jetstream.ConsumerConfig{
 		Description:       c.description(),
@@ -20,7 +21,7 @@ func (c *Client) consumer(ctx context.Context, after uint64, filters []string) (
 		FilterSubjects:    filters,
 		MemoryStorage:     true,
 		Replicas:          1,
-		InactiveThreshold: inactiveAfter,
+		InactiveThreshold: inactiveThreshold,
 	}
 	create := func(ctx context.Context) (err error) {
 		cons, err = c.js.CreateConsumer(ctx, c.cfg.Stream, cfg)
@@ -29,17 +30,17 @@ func (c *Client) consumer(ctx context.Context, after uint64, filters []string) (
 	subject := c.prefix + "CONSUMER.CREATE." + c.cfg.Stream + "."
 	err = c.withPermissionCheck(ctx, subject, create)
 	if refused := (*jetstream.APIError)(nil); errors.As(err, &refused) && refused.ErrorCode == errInactiveThreshold {
-		cfg.InactiveThreshold = 0 // the stream's
+		cfg.InactiveThreshold = 0 // stands for the stream's own
 		err = c.withPermissionCheck(ctx, subject, create)
-		if err == nil && cons.CachedInfo().Config.InactiveThreshold < leastInactive {
+		if err == nil && cons.CachedInfo().Config.InactiveThreshold < minInactiveThreshold {
 			c.drop(cons.CachedInfo().Name)
-			return nil, tooShort(cons.CachedInfo().Config.InactiveThreshold)
+			return nil, inactiveThresholdTooShort(cons.CachedInfo().Config.InactiveThreshold)
 		}
 	}
 	return cons, err
 }
 
-// description says to whoever lists consumers who has made one.
+// description tells an operator who lists consumers which program created this one.
 func (c *Client) description() string {
 	name := c.cfg.Name
 	if name == "" {
@@ -48,9 +49,10 @@ func (c *Client) description() string {
 	return "Reads the stream for " + name + "; gone by itself when it is done with"
 }
 
-// checkConsumerDelete asks once whether consumers may be removed again, of one that is not
-// there: where they may not, each reading would leave one behind, and the server
-// tells nobody in particular.
+// checkConsumerDelete finds out, once per client and stream, whether the NATS user
+// may delete consumers, by deleting one that does not exist. Without the permission
+// each reader would leave a consumer behind, and the server would report the
+// violation without naming a request.
 func (c *Client) checkConsumerDelete(ctx context.Context) error {
 	if _, known := c.consumerDelete.Load(c.cfg.Stream); known {
 		return nil
@@ -74,10 +76,11 @@ func (c *Client) checkConsumerDelete(ctx context.Context) error {
 	return err
 }
 
-// drop removes a consumer, unless it is gone already. Nothing is waited for.
+// drop deletes a consumer if it still exists. It does not wait for the answer: a
+// consumer that stays is removed by the server after its inactive_threshold.
 func (c *Client) drop(consumer string) {
 	_ = c.nc.Publish(c.prefix+"CONSUMER.DELETE."+c.cfg.Stream+"."+consumer, nil)
 }
 
-// pullSubject is how the subjects begin on which the server is asked for messages.
+// pullSubject returns the prefix of the subjects on which pull requests are sent.
 func (c *Client) pullSubject() string { return c.prefix + "CONSUMER.MSG.NEXT." + c.cfg.Stream + "." }

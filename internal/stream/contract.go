@@ -9,7 +9,8 @@ import (
 	"accountexport/projections/engine"
 )
 
-// differences are those that Provision refuses.
+// differences lists the settings of a stream that contradict the contract and that
+// Provision therefore refuses.
 func differences(have, want jetstream.StreamConfig) []engine.Deviation {
 	var out []engine.Deviation
 	differ := func(what string, same bool, have, want any) {
@@ -39,9 +40,10 @@ func differences(have, want jetstream.StreamConfig) []engine.Deviation {
 	return out
 }
 
-// deviations are what of a stream's settings could cost history, or keep
-// somebody from working, although nothing is lost by it yet. To discard old
-// messages does nothing while there is no limit, so Provision does not mind.
+// deviations lists the settings of a stream that put history at risk or keep a
+// command from working, although nothing is lost yet. Discarding old messages has no
+// effect while the stream has no limit, so Provision accepts it and it is listed only
+// here.
 func deviations(have jetstream.StreamConfig) []engine.Deviation {
 	want := wanted(have.Name)
 	out := differences(have, want)
@@ -56,9 +58,10 @@ func deviations(have jetstream.StreamConfig) []engine.Deviation {
 	return out
 }
 
-// noTransform refuses a stream whose subject transform is missing or another
-// one: to which partition its messages belong is not known. A mirror has none.
-func noTransform(cfg jetstream.StreamConfig, why error) error {
+// noTransform is the refusal of a stream whose subject transform is missing or is not
+// the contract's: the partition of its messages is unknown. A mirror has no
+// transform.
+func noTransform(cfg jetstream.StreamConfig, cause error) error {
 	stream := cfg.Name
 	if cfg.Mirror != nil {
 		return fmt.Errorf("%w: %w: stream %s is a mirror of stream %s, and has no subject transform. Nothing was changed, and what is there is still "+
@@ -70,5 +73,5 @@ func noTransform(cfg jetstream.StreamConfig, why error) error {
 		"transform (`nats stream edit %s --force --transform-source='%s' --transform-destination='%s'`, with the number of partitions that it had, which"+
 		" `projector status` lists); "+
 		"what was stored without it meanwhile is folded in its place. `projector rebuild` needs it, too, and there is nothing to accept",
-		engine.ErrRefused, engine.ErrPartitions, stream, why, stream, published, destination(DefaultPartitions))
+		engine.ErrRefused, engine.ErrPartitions, stream, cause, stream, published, destination(DefaultPartitions))
 }

@@ -9,25 +9,25 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// WithStream is the same connection with another stream, a copy, which needs no subject
-// transform. Closing either closes both.
+// WithStream returns a client of another stream, a copy, on the same connection. A
+// copy needs no subject transform. Closing one of the clients closes both.
 func (c *Client) WithStream(stream string) *Client {
 	other := *c
 	other.cfg.Stream, other.copy = stream, true
 	return &other
 }
 
-// IsCopy tells whether the client is of a copy; see [Client.WithStream].
+// IsCopy reports whether the client is of a copy; see [Client.WithStream].
 func (c *Client) IsCopy() bool { return c.copy }
 
-// Stream is the name of the client's stream.
+// Stream returns the name of the client's stream.
 func (c *Client) Stream() string { return c.cfg.Stream }
 
-// Copies lists the streams that this connection can see and that copy from this
-// one, as its mirror or by sourcing from it, and those that copy from such, in
-// the order of their names. What copies from a stream of the same name in another
-// JetStream domain, or account, is no copy of this one. Copies in other NATS
-// accounts cannot be seen.
+// Copies lists, sorted by name, the streams visible to this connection that copy from
+// this stream, by mirroring or sourcing it, and the streams that copy from those. A
+// stream that copies from one of the same name in another JetStream domain or account
+// is no copy of this one. Copies in other NATS accounts are not visible and therefore
+// not listed.
 func (c *Client) Copies(ctx context.Context) ([]string, error) {
 	all, err := c.streams(ctx)
 	if err != nil {
@@ -48,7 +48,7 @@ func (c *Client) Copies(ctx context.Context) ([]string, error) {
 	return copies, nil
 }
 
-// listed is a stream as the server lists it.
+// listed is a stream as STREAM.LIST returns it.
 type listed struct {
 	Config jetstream.StreamConfig `json:"config"`
 	Domain string                 `json:"domain"` // of the server
@@ -59,8 +59,8 @@ func (s listed) copiesFrom(from map[string]bool) bool {
 	return s.Config.Mirror != nil && here(s.Config.Mirror) || slices.ContainsFunc(s.Config.Sources, here)
 }
 
-// isHere tells whether a source is in the domain and the account of the stream
-// itself: those are the two prefixes under which a server answers for itself.
+// isHere reports whether a source is in the domain and account of the stream itself.
+// Those are the two API prefixes under which a server answers for itself.
 func (s listed) isHere(external *jetstream.ExternalStream) bool {
 	if external == nil {
 		return true
@@ -69,6 +69,8 @@ func (s listed) isHere(external *jetstream.ExternalStream) bool {
 	return prefix == "" || prefix == "$JS.API" || s.Domain != "" && prefix == "$JS."+s.Domain+".API"
 }
 
+// streams lists every stream that the connection can see; the server answers in
+// pages.
 func (c *Client) streams(ctx context.Context) (all []listed, err error) {
 	for {
 		var answer struct {

@@ -7,9 +7,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// TestCopiesOfOtherDomainsAreNotOurs: what mirrors or sources a stream of the same
-// name in another JetStream domain is no copy of this one, nor is what copies from
-// that; what names this server's own by a prefix is.
+// TestCopiesOfOtherDomainsAreNotOurs: a stream that mirrors or sources one of the
+// same name in another JetStream domain is no copy of this one, and neither are that
+// stream's copies. One that names this server by its prefix is a copy.
 func TestCopiesOfOtherDomainsAreNotOurs(t *testing.T) {
 	c, _ := provisioned(t)
 	ctx := deadline(t)

@@ -16,20 +16,20 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// diagnose tries each server by itself, and says of each why it cannot be used:
-// the client library keeps the last error alone, and not every one. final is
-// true where each of them refuses the client, which waiting does not change.
+// diagnose tries each server on its own and returns why it cannot be used. It exists
+// because the client library keeps only the last error, and drops some. final is true
+// where every server rejects the client in a way that waiting does not change.
 func (c *Client) diagnose(ctx context.Context) (why []string, final bool) {
 	servers := c.nc.Servers()
-	said := make([]string, len(servers))
+	reasons := make([]string, len(servers))
 	finals := make([]bool, len(servers))
-	var all sync.WaitGroup
+	var wg sync.WaitGroup
 	for i, server := range servers {
-		all.Go(func() { said[i], finals[i] = c.try(ctx, server) })
+		wg.Go(func() { reasons[i], finals[i] = c.dialOne(ctx, server) })
 	}
-	all.Wait()
+	wg.Wait()
 	final = true
-	for i, s := range said {
+	for i, s := range reasons {
 		if s != "" {
 			why = append(why, redacted(servers[i])+": "+s)
 		}
@@ -38,10 +38,12 @@ func (c *Client) diagnose(ctx context.Context) (why []string, final bool) {
 	return why, final
 }
 
-// tryTimeout is how long a server may take to say that it is one.
+// tryTimeout is how long a server may take to introduce itself.
 const tryTimeout = 2 * time.Second
 
-func (c *Client) try(ctx context.Context, server string) (why string, final bool) {
+// dialOne connects to one server and closes the connection again. why is empty where
+// that worked.
+func (c *Client) dialOne(ctx context.Context, server string) (why string, final bool) {
 	opts, err := c.cfg.identity()
 	if err != nil {
 		return err.Error(), true
@@ -53,13 +55,14 @@ func (c *Client) try(ctx context.Context, server string) (why string, final bool
 		nc.Close()
 		return "", false
 	}
-	if first.err != nil { // the library calls a refused connection no server
-		return unreached(first.err), false
+	if first.err != nil { // the library reports a refused connection as "no servers available"
+		return explainDialError(first.err), false
 	}
 	return c.explainConnectError(err)
 }
 
-// firstDial keeps why a server could not be reached.
+// firstDial dials for one connection attempt and keeps the error where the server
+// could not be reached.
 type firstDial struct {
 	ctx context.Context
 	err error
@@ -68,11 +71,12 @@ type firstDial struct {
 // Dial implements [nats.CustomDialer].
 func (d *firstDial) Dial(network, address string) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: tryTimeout}).DialContext(d.ctx, network, address)
-	d.err = err // of the last of a name's addresses
+	d.err = err // of the last address that the name resolves to
 	return conn, err
 }
 
-func unreached(err error) string {
+// explainDialError says why a server could not be reached, and what to check.
+func explainDialError(err error) string {
 	var dns *net.DNSError
 	switch {
 	case errors.As(err, &dns):
@@ -85,8 +89,8 @@ func unreached(err error) string {
 	return err.Error() + ": is it running, and NATS_URL right?"
 }
 
-// explainConnectError says what the error of a server that was reached means, and whether
-// waiting does not change it.
+// explainConnectError says what the error of a server that was reached means, and
+// whether waiting will not change it (final).
 func (c *Client) explainConnectError(err error) (why string, final bool) {
 	var (
 		unknown x509.UnknownAuthorityError
@@ -97,7 +101,7 @@ func (c *Client) explainConnectError(err error) (why string, final bool) {
 	)
 	switch {
 	case errors.As(err, &unknown):
-		return fmt.Sprintf("its certificate is of an authority that %s not know (%v): NATS_CA has to name the file with that authority", c.trusted(), err), true
+		return fmt.Sprintf("its certificate is of an authority that %s not know (%v): NATS_CA has to name the file with that authority", c.trustSource(), err), true
 	case errors.As(err, &host), errors.As(err, &invalid):
 		return fmt.Sprintf("its certificate is not right for it (%v)", err), true
 	case errors.Is(err, nats.ErrSecureConnWanted):
@@ -115,9 +119,9 @@ func (c *Client) explainConnectError(err error) (why string, final bool) {
 	case errors.Is(err, nats.ErrNkeysNotSupported):
 		return "it knows no nkeys: NATS_NKEY and NATS_CREDS are for servers that do", true
 	case strings.Contains(text, "expired"):
-		return fmt.Sprintf("it refuses %s, whose time is over (%v)", c.who(), err), true
+		return fmt.Sprintf("it refuses %s, whose time is over (%v)", c.authMethod(), err), true
 	case strings.Contains(text, "authorization violation"), strings.Contains(text, "revoked"), strings.Contains(text, "authentication"):
-		return fmt.Sprintf("it refuses %s (%v)", c.who(), err), true
+		return fmt.Sprintf("it refuses %s (%v)", c.authMethod(), err), true
 	case errors.As(err, &plain), errors.Is(err, nats.ErrNoInfoReceived), strings.Contains(text, "parse"):
 		return fmt.Sprintf("what answers there is no NATS server (%v): is NATS_URL right?", err), true
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded):
@@ -128,15 +132,15 @@ func (c *Client) explainConnectError(err error) (why string, final bool) {
 	return err.Error(), false
 }
 
-func (c *Client) trusted() string {
+func (c *Client) trustSource() string {
 	if c.cfg.CA == "" {
 		return "this system does"
 	}
 	return "NATS_CA, " + c.cfg.CA + ", does"
 }
 
-// who is in which way the client says who it is, and not by which secret.
-func (c *Client) who() string {
+// authMethod names the way in which the client authenticates, and never the secret.
+func (c *Client) authMethod() string {
 	switch {
 	case c.cfg.Creds != "":
 		return "the credentials in NATS_CREDS, " + c.cfg.Creds

@@ -1,20 +1,25 @@
-// Package stream is the event store on NATS JetStream: provisioning, reading
-// in order, publishing, and the guard against a stream that lost history.
+// Package stream is the event store on NATS JetStream: provisioning, reading in order,
+// publishing, removing, and the guard against a stream that lost history.
 //
-// Reading acknowledges nothing: progress is the read model's checkpoint and
-// nothing else. A reader yields strictly ascending positions and never skips a
-// message that is in the stream; where it cannot be sure of that, it ends with
-// an error, and reading begins anew. A message that its server counts as there
-// and cannot give is passed over by a plain reader; [ReconcilingSource] tells of it.
+// Reading acknowledges nothing: the only progress is the read model's checkpoint. A
+// reader yields strictly ascending positions and never skips a message that is in the
+// stream. Where it cannot be sure of that, it ends with an error, and a reader opened
+// after the last position goes on. A message that the server counts as present and
+// cannot deliver is skipped by a reader of [Client]; [ReconcilingSource] reports it.
+//
+// After an outage the client reconnects by itself, without end; a request to the API under way
+// fails after at most 5 s. A request that the server refuses for lack of a permission
+// fails at once, with [ErrPermission] and the subject. Positions are stream sequences,
+// sizes are in bytes.
 //
 // # NATS permissions
 //
-// Where the server restricts them, the user of each command publishes on these
-// subjects, and subscribes to _INBOX.>, where answers come. S is the stream, C a
-// copy that is to be purged, and READ/C what READ is of it. API is NATS_JS_PREFIX,
-// where that is set, $JS.<NATS_JS_DOMAIN>.API, where the server is in another
-// domain, and else $JS.API. What is missing is named at once. A command that is
-// not here asks NATS nothing. `internal/e2e` runs each on a server that grants exactly
+// Where the server restricts them, the user of each command needs to publish on these
+// subjects, and to subscribe to _INBOX.>, on which answers arrive. S is the stream, C a
+// copy that is to be purged, and READ/C is READ for that copy. API is NATS_JS_PREFIX if
+// that is set, $JS.<NATS_JS_DOMAIN>.API if the server is in another domain, and
+// otherwise $JS.API. A missing permission is named at once. A command that is not listed
+// sends NATS nothing. `internal/e2e` runs each command on a server that grants exactly
 // these, and with each of them taken away.
 //
 //	READ                            API.STREAM.INFO.S  API.STREAM.MSG.GET.S  API.CONSUMER.CREATE.S.>
@@ -43,5 +48,5 @@
 //	erasures remove                 READ
 //	publish                         controlplane.account.*  controlplane.quota_tier.*
 //
-// A producer publishes as `publish` does, and on nothing else.
+// A producer publishes on the same subjects as `publish`, and on no others.
 package stream

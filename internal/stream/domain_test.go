@@ -17,9 +17,9 @@ import (
 	"accountexport/projections"
 )
 
-// TestJetStreamElsewhere: everything that is asked of JetStream goes to the domain
-// or the prefix that is set: in the server's own domain, from a leaf node in the
-// hub's, with and without JetStream on the leaf, and imported from another account.
+// TestJetStreamElsewhere: every request to JetStream goes to the domain or prefix
+// that is set: in the server's own domain, from a leaf node to the hub's (with and
+// without JetStream on the leaf), and imported from another account.
 func TestJetStreamElsewhere(t *testing.T) {
 	t.Parallel()
 	for name, connect := range map[string]func(t *testing.T) Config{
@@ -27,10 +27,10 @@ func TestJetStreamElsewhere(t *testing.T) {
 			return Config{URL: natsserver.ForTestWith(t, `jetstream { domain: hub }`).URL(), Domain: "hub"}
 		},
 		"the hub of a leaf node with a domain of its own": func(t *testing.T) Config {
-			return Config{URL: leaf(t, `jetstream { domain: leaf }`), Domain: "hub"}
+			return Config{URL: leafNodeURL(t, `jetstream { domain: leaf }`), Domain: "hub"}
 		},
 		"the hub of a leaf node without JetStream": func(t *testing.T) Config {
-			return Config{URL: leaf(t, ``), Domain: "hub"}
+			return Config{URL: leafNodeURL(t, ``), Domain: "hub"}
 		},
 		"another account": func(t *testing.T) Config {
 			srv := natsserver.ForTestWith(t, `jetstream: enabled
@@ -53,7 +53,7 @@ func TestJetStreamElsewhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(c.Close)
-			reaches(ctx, t, c)
+			waitForJetStream(ctx, t, c)
 			if res, err := c.Provision(ctx); err != nil || !res.Created {
 				t.Fatalf("%+v, %v", res, err)
 			}
@@ -63,7 +63,7 @@ func TestJetStreamElsewhere(t *testing.T) {
 			if err := c.CanRead(ctx); err != nil {
 				t.Error(err)
 			}
-			if strings.HasSuffix(name, "a domain of its own") { // where there is JetStream, and not the stream
+			if strings.HasSuffix(name, "a domain of its own") { // JetStream is there, and the stream is not
 				near, err := Connect(ctx, Config{URL: cfg.URL, Domain: "leaf"})
 				if err != nil {
 					t.Fatal(err)
@@ -104,8 +104,8 @@ func TestJetStreamElsewhere(t *testing.T) {
 	}
 }
 
-// TestPermissionsElsewhere: under a domain's subjects and a prefix, what is missing
-// is named as the server that is connected to judges it.
+// TestPermissionsElsewhere: under a domain and under a prefix, a missing permission
+// is named with the subject that the connected server checks.
 func TestPermissionsElsewhere(t *testing.T) {
 	t.Parallel()
 	users := func(prefix string) string {
@@ -116,10 +116,10 @@ func TestPermissionsElsewhere(t *testing.T) {
 	for _, tc := range []struct {
 		name, url string
 		cfg       Config
-		judged    string // the prefix of what is judged
+		judged    string // prefix of the subjects that the server checks
 	}{
 		{"the server's own domain", natsserver.ForTestWith(t, "jetstream { domain: hub }\nauthorization { users: "+users("$JS.API")+" }").URL(), Config{Domain: "hub"}, "$JS.API"},
-		{"a hub's domain", leaf(t, "authorization { users: "+users("$JS.hub.API")+" }"), Config{Domain: "hub"}, "$JS.hub.API"},
+		{"a hub's domain", leafNodeURL(t, "authorization { users: "+users("$JS.hub.API")+" }"), Config{Domain: "hub"}, "$JS.hub.API"},
 		{"another account", natsserver.ForTestWith(t, `jetstream: enabled
 			accounts {
 				OWNER { jetstream: enabled, users: [ { user: owner, password: owner } ], exports: [ { service: "$JS.API.>", response_type: stream } ] }
@@ -140,7 +140,7 @@ func TestPermissionsElsewhere(t *testing.T) {
 				return c
 			}
 			whole := as("whole")
-			reaches(ctx, t, whole)
+			waitForJetStream(ctx, t, whole)
 			if _, err := whole.Provision(ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -160,8 +160,8 @@ func TestPermissionsElsewhere(t *testing.T) {
 	}
 }
 
-// reaches waits until JetStream is reached: a leaf node connects by and by.
-func reaches(ctx context.Context, t *testing.T, c *Client) {
+// waitForJetStream waits until JetStream answers; a leaf node takes a while to connect.
+func waitForJetStream(ctx context.Context, t *testing.T, c *Client) {
 	t.Helper()
 	for {
 		_, err := c.Exists(ctx)
@@ -175,9 +175,9 @@ func reaches(ctx context.Context, t *testing.T, c *Client) {
 	}
 }
 
-// leaf is the URL of a leaf node, with such a configuration, of a hub whose
-// JetStream has the domain hub.
-func leaf(t *testing.T, config string) string {
+// leafNodeURL starts a leaf node of this configuration, connected to a hub whose JetStream
+// has the domain hub, and returns its URL.
+func leafNodeURL(t *testing.T, config string) string {
 	t.Helper()
 	listen, err := port.Free()
 	if err != nil {

@@ -13,31 +13,31 @@ import (
 	"accountexport/projections/engine"
 )
 
-// Erased is a sound account.erased event that the stream holds.
+// Erased is a valid account.erased event in the stream.
 type Erased struct {
 	Position uint64 // 0: there is none
 	At       time.Time
 }
 
-// FirstErased is the first sound account.erased that the stream holds of the
-// account, whose position is its tombstone's.
+// FirstErased returns the first valid account.erased event of the account. Its
+// position is the one of the account's tombstone. Where there is none, Position is 0.
 func (c *Client) FirstErased(ctx context.Context, account events.UUID) (first Erased, err error) {
-	found := errors.New("found")
+	stop := errors.New("found")
 	err = c.ReadAccount(ctx, account, 0, func(m projections.Message) error {
 		if at, erases := ErasureTime(m, account); erases {
 			first = Erased{m.Position, at}
-			return found
+			return stop
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, found) {
+	if err != nil && !errors.Is(err, stop) {
 		return Erased{}, err
 	}
 	return first, nil
 }
 
-// HasErasedAt tells whether the message at a position is a sound account.erased of
-// the account.
+// HasErasedAt reports whether the message at a position is a valid account.erased
+// event of the account. It reports false where there is no message.
 func (c *Client) HasErasedAt(ctx context.Context, account events.UUID, position uint64) (bool, error) {
 	if position == 0 {
 		return false, nil
@@ -53,8 +53,8 @@ func (c *Client) HasErasedAt(ctx context.Context, account events.UUID, position 
 	return erases, nil
 }
 
-// ErasureTime tells whether a message is a sound account.erased of the account, and
-// the event's time.
+// ErasureTime reports whether a message is a valid account.erased event of the
+// account, and returns the event's time.
 func ErasureTime(m projections.Message, account events.UUID) (at time.Time, erases bool) {
 	d, err := projections.Decode(m)
 	if err != nil || d.Invalid != nil || d.To.Kind != events.SubjectAccount || d.To.Account != account {
@@ -64,11 +64,11 @@ func ErasureTime(m projections.Message, account events.UUID) (at time.Time, eras
 	return d.Event.Time.GoTime(), erases
 }
 
-// PublishErased makes sure that the stream holds a sound account.erased of the
-// account, and returns the first, whoever else publishes one at
-// the same time. All use one message id, so that the server drops all but one.
-// Its word for a duplicate is believed only where the message is there: it
-// remembers ids of messages that were removed, too.
+// PublishErased makes sure that the stream holds a valid account.erased event of the
+// account and returns the first one, which may be another publisher's. All publishers
+// use the same message id, so that the server drops all but one of their events. An
+// answer that the event is a duplicate counts only if the event is found in the
+// stream: the server also remembers the ids of messages that were removed since.
 func (c *Client) PublishErased(ctx context.Context, account events.UUID, at time.Time) (first Erased, err error) {
 	id := "erase-" + account.String()
 	for range 5 {
@@ -79,7 +79,7 @@ func (c *Client) PublishErased(ctx context.Context, account events.UUID, at time
 		if err = c.publishHere(ctx, m); err != nil {
 			return Erased{}, err
 		}
-		// What counts is what the stream holds: another one may have been first.
+		// The stream decides, not the acknowledgement: another publisher may have been first.
 		if first, err = c.FirstErased(ctx, account); err != nil || first.Position > 0 {
 			return first, err
 		}
@@ -88,9 +88,9 @@ func (c *Client) PublishErased(ctx context.Context, account events.UUID, at time
 	return Erased{}, fmt.Errorf("publish that account %s is erased: the stream takes the event and does not hold it; is somebody removing messages?", account)
 }
 
-// LastIsErased tells whether the last message of the account, under its partition
-// of so many, is a sound account.erased. It is one question; that it is not so
-// says nothing.
+// LastIsErased reports whether the account's last message, stored under its partition
+// of the given number, is a valid account.erased event. It costs one request. False
+// does not mean that the account was not erased.
 func (c *Client) LastIsErased(ctx context.Context, account events.UUID, partitions int) (bool, error) {
 	published := events.AccountSubject(account)
 	partition := engine.StreamIdentity{Partitions: partitions}.PartitionOf(&projections.Message{Message: events.Message{Subject: published}})

@@ -7,7 +7,7 @@ import (
 	"accountexport/projections/engine"
 )
 
-// Ways in which a stream can have lost what was folded from it; others are
+// Ways in which a stream can have lost history that was folded from it. Two more are
 // [engine.ErrStreamBehind] and [engine.ErrPartitions].
 var (
 	ErrOtherStream = errors.New("this is another stream")
@@ -16,9 +16,9 @@ var (
 	ErrMissing     = errors.New("messages are missing that nobody removed")
 )
 
-// The ways out of each case, the command first that ends it whatever the stream
-// holds. Accepting is `projector accept` where the live generation can soundly go
-// on, and a rebuild that is told to accept differences where it cannot.
+// The ways out of each case. The command that works whatever the stream holds comes
+// first: `projector accept` where the live generation can go on soundly, and
+// otherwise a rebuild that is told to accept differences.
 const (
 	untouched = "Nothing was changed, and what is there is still served. "
 	compared  = "or accept this one: `projector accept`, which checks that it holds the same messages at the same positions, as a copy or " +
@@ -43,25 +43,26 @@ const missingWays = untouched + "Ways out: restore the stream from a backup that
 	"restored from before, the stream is right: keep the API stopped, and import the newest export of the ledger first (doc/operating.md, " +
 	"\"After a database was restored\")"
 
-// MissingMessages is the refusal of a stream of which messages are gone that no
-// erasure has removed: so many, at these positions as far as the server says.
-func MissingMessages(stream string, n uint64, gone engine.Ranges) error {
+// MissingMessages is the refusal of a stream that has lost n messages which no
+// erasure removed. missing holds their positions, as far as the server reports them.
+func MissingMessages(stream string, n uint64, missing engine.Ranges) error {
 	where := "the server does not say at which positions"
-	if len(gone) > 0 {
-		where = "at positions " + gone.String()
+	if len(missing) > 0 {
+		where = "at positions " + missing.String()
 	}
 	return fmt.Errorf("%w: stream %s has lost %d messages, %s: no erasure removed them, and they were there before. %s",
 		ErrMissing, stream, n, where, missingWays)
 }
 
-// UndeliveredMessages is the refusal of a stream that counts messages as there
-// and does not deliver them.
-func UndeliveredMessages(stream string, those engine.Ranges) error {
+// UndeliveredMessages is the refusal of a stream that counts messages as present and
+// does not deliver them.
+func UndeliveredMessages(stream string, undelivered engine.Ranges) error {
 	return fmt.Errorf("%w: stream %s counts %d messages as there that its server cannot give, at positions %v: what it has stored is damaged, "+
-		"and its log may say more. %s", ErrMissing, stream, those.Count(), those, missingWays)
+		"and its log may say more. %s", ErrMissing, stream, undelivered.Count(), undelivered, missingWays)
 }
 
-// claims says what a stream's id tells beside: never that it holds the same.
+// claims describes what the stream's id suggests. It never claims that the stream
+// holds the same messages.
 func claims(id, folded string) string {
 	switch {
 	case id == "" || folded == "":
@@ -72,21 +73,23 @@ func claims(id, folded string) string {
 	return fmt.Sprintf(" (its id is %s, and was %s)", id, folded)
 }
 
-// Guard holds a stream against the checkpoints of what was folded from it; it
-// is a [engine.Guard]. A new generation, with nothing folded yet, accepts
-// any beginning; gaps inside are a matter of counts ([Client.Deleted], [ReconcilingSource]).
-func Guard(info engine.StreamInfo, have engine.StreamIdentity, lowest, highest uint64) error {
+// Guard compares a stream with the checkpoints of what was folded from it; it is an
+// [engine.Guard]. A nil result lets the engine go on; every error is a refusal that
+// names the ways out. A new generation, without a checkpoint yet, accepts any first
+// position. Gaps inside the stream are not checked here but by counting: see
+// [Client.Deleted] and [ReconcilingSource].
+func Guard(info engine.StreamInfo, folded engine.StreamIdentity, lowest, highest uint64) error {
 	switch {
-	case info.Name != have.Name:
-		return fmt.Errorf("%w: it is %s, and the documents were folded from %s%s. %s", ErrOtherStream, info.Name, have.Name,
-			claims(info.ID, have.ID), otherWays)
-	case stamp(info.Created) != stamp(have.Created):
+	case info.Name != folded.Name:
+		return fmt.Errorf("%w: it is %s, and the documents were folded from %s%s. %s", ErrOtherStream, info.Name, folded.Name,
+			claims(info.ID, folded.ID), otherWays)
+	case stamp(info.Created) != stamp(folded.Created):
 		return fmt.Errorf("%w: %s was created %s, and the documents were folded from one that was created %s%s. %s", ErrRecreated,
-			info.Name, stamp(info.Created), stamp(have.Created), claims(info.ID, have.ID), recreateWays)
-	case info.ID != "" && have.ID != "" && info.ID != have.ID:
-		return fmt.Errorf("%w: %s, created %s%s. %s", ErrOtherStream, info.Name, stamp(info.Created), claims(info.ID, have.ID), otherWays)
+			info.Name, stamp(info.Created), stamp(folded.Created), claims(info.ID, folded.ID), recreateWays)
+	case info.ID != "" && folded.ID != "" && info.ID != folded.ID:
+		return fmt.Errorf("%w: %s, created %s%s. %s", ErrOtherStream, info.Name, stamp(info.Created), claims(info.ID, folded.ID), otherWays)
 	}
-	if err := engine.CheckPartitions(info.Name, info.Partitions, have.Partitions); err != nil {
+	if err := engine.CheckPartitions(info.Name, info.Partitions, folded.Partitions); err != nil {
 		return err
 	}
 	switch {

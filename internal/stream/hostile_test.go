@@ -17,8 +17,8 @@ import (
 	"accountexport/projections"
 )
 
-// TestWhateverIsPublishedIsReadUnchanged publishes what a broken or hostile
-// producer can, and a sound message after each, which must be read too.
+// TestWhateverIsPublishedIsReadUnchanged publishes what a broken or hostile producer
+// can, each followed by a valid message, and reads all of it back.
 func TestWhateverIsPublishedIsReadUnchanged(t *testing.T) {
 	ctx := deadline(t)
 	c, _ := provisioned(t)
@@ -69,8 +69,8 @@ func TestWhateverIsPublishedIsReadUnchanged(t *testing.T) {
 	}
 }
 
-// TestBrokenHeaderBlocks sends header blocks that no client library would: the
-// server stores them as they are.
+// TestBrokenHeaderBlocks stores header blocks that no client library would send; the
+// server keeps them as they are.
 func TestBrokenHeaderBlocks(t *testing.T) {
 	ctx := deadline(t)
 	c, srv := provisioned(t)
@@ -104,9 +104,9 @@ func TestBrokenHeaderBlocks(t *testing.T) {
 	}
 }
 
-// TestLargerThanWhatTheServerTakesNow: messages that were stored when the server
-// took larger ones are read in their place, also where no request for messages
-// has room for them, and what comes after them too.
+// TestLargerThanWhatTheServerTakesNow: messages stored when the server accepted
+// larger ones are read in their place, even where no pull request has room for them,
+// and so is what follows.
 func TestLargerThanWhatTheServerTakesNow(t *testing.T) {
 	ctx := deadline(t)
 	srv, err := natsserver.Start(natsserver.Options{MaxPayload: 20 << 20})
@@ -142,8 +142,8 @@ func TestLargerThanWhatTheServerTakesNow(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	// A server that is under the race detector, on a busy machine, may be silent
-	// for so long over a large one that the reading begins anew.
+	// Under the race detector, on a busy machine, the server may be silent over a large
+	// message for long enough that the reader ends; then reading begins again.
 	var got []projections.Message
 	for len(got) < 603 {
 		r := open(ctx, t, c, uint64(len(got)))
@@ -171,8 +171,8 @@ func TestLargerThanWhatTheServerTakesNow(t *testing.T) {
 	}
 }
 
-// sendBytes speaks the protocol itself, and returns once the server has taken
-// everything in.
+// sendBytes writes protocol lines itself, and returns once the server has processed
+// them.
 func sendBytes(ctx context.Context, t *testing.T, srv *natsserver.Server, line string) {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(srv.URL(), "nats://"))
@@ -194,6 +194,6 @@ func sendBytes(ctx context.Context, t *testing.T, srv *natsserver.Server, line s
 	t.Fatal("the server hung up")
 }
 
-// emptyIsNil compares payloads as a whole: the wire does not tell an empty one
-// from none.
+// emptyIsNil compares payloads: the protocol does not distinguish an empty one from
+// none.
 var emptyIsNil = cmp.Comparer(bytes.Equal)

@@ -15,17 +15,18 @@ import (
 	"accountexport/projections/engine"
 )
 
-// idKey is where a stream's metadata says which stream it claims to be. A
-// backup and a mirror's copy of the metadata keep it, so it says nothing of what
-// the stream holds.
+// idKey is the key in the stream's metadata of the id that the stream claims. A
+// backup, and a mirror that copied the metadata, have the same id, so it proves
+// nothing about the messages.
 const idKey = "accountexport-id"
 
-// idSetting names a missing id among the stream's settings.
+// idSetting is the name under which a missing id is listed among the stream's
+// deviations.
 const idSetting = "id"
 
 func newID() string { return strings.ToLower(rand.Text()) }
 
-// Exists tells whether there is a stream of the name.
+// Exists reports whether a stream of the name exists.
 func (c *Client) Exists(ctx context.Context) (bool, error) {
 	_, err := c.stream(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -37,11 +38,12 @@ func (c *Client) Exists(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// identify gives a stream without an id one: the one that it had, where it is
-// one of those that are known, and else a new one. It returns the id that the
-// stream has then, which is empty where the server keeps no metadata.
+// identify gives a stream without an id one: the id by which the database knows this
+// stream, where it is among the known identities, and otherwise a new one. It returns
+// the id that the stream has afterwards, which is empty where the server keeps no
+// metadata.
 //
-// Settings that this program does not know are sent back as they are.
+// Settings that this program does not know are sent back unchanged.
 func (c *Client) identify(ctx context.Context, known []engine.StreamIdentity) (string, error) {
 	var info struct {
 		Config  map[string]json.RawMessage `json:"config"`
@@ -91,5 +93,5 @@ func metadataOf(config map[string]json.RawMessage) (metadata map[string]string, 
 	return metadata, err
 }
 
-// stamp is a time as a database keeps it.
+// stamp formats a time with the precision that PostgreSQL keeps, microseconds.
 func stamp(t time.Time) string { return t.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano) }

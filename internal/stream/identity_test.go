@@ -11,9 +11,9 @@ import (
 	"accountexport/projections/engine"
 )
 
-// TestProvisionIdentifiesAStream: a stream without an id is off the contract
-// until Provision has given it one, and nothing else of it changes; one that the
-// database knows gets back the id that it had.
+// TestProvisionIdentifiesAStream: a stream without an id deviates from the contract
+// until Provision gives it one, and nothing else of it changes. A stream that the
+// database knows gets the id that it had.
 func TestProvisionIdentifiesAStream(t *testing.T) {
 	ctx := deadline(t)
 	c := connect(t, natsserver.ForTest(t))
@@ -62,7 +62,7 @@ func TestProvisionIdentifiesAStream(t *testing.T) {
 	}
 }
 
-// TestMetadataOutlivesAnEdit: who edits a stream keeps its id.
+// TestMetadataOutlivesAnEdit: editing a stream with the `nats` program keeps its id.
 func TestMetadataOutlivesAnEdit(t *testing.T) {
 	ctx := deadline(t)
 	c, _ := provisioned(t)

@@ -11,9 +11,10 @@ import (
 	"accountexport/projections"
 )
 
-// TestAnswersForbiddenForAMoment: the server takes the permission to hear answers
-// away under a client that reads, and gives it back. By itself the client library
-// would stay deaf. Asking and reading go on without a new client.
+// TestAnswersForbiddenForAMoment: the server revokes the permission to subscribe to
+// the inbox while the client reads, and then grants it again. The client library
+// alone would not subscribe again on that connection. Requests and reading go on
+// without a new client.
 func TestAnswersForbiddenForAMoment(t *testing.T) {
 	config := func(denied string) string {
 		return fmt.Sprintf(`jetstream: enabled
@@ -33,7 +34,7 @@ authorization { users: [ { user: u, password: p, permissions: { publish: ">", su
 	if err := srv.Reload(config(`"_INBOX.>"`)); err != nil {
 		t.Fatal(err)
 	}
-	for { // until it has come through
+	for { // until a request succeeds
 		limit, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 		_, err := c.Info(limit)
 		cancel()

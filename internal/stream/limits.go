@@ -8,8 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// What a server says where a limit is reached that a stream or a consumer runs
-// into.
+// The server's error codes for limits that creating a stream or a consumer can hit.
 const (
 	errAccountExceeded   jetstream.ErrorCode = 10002
 	errStorageExceeded   jetstream.ErrorCode = 10047
@@ -21,13 +20,13 @@ const (
 	errInactiveThreshold jetstream.ErrorCode = 10153
 )
 
-// ErrMaxConsumers means that nothing can be read since there are as many
-// consumers as may be. It passes when another reading ends.
+// ErrMaxConsumers means that the stream cannot be read because its consumer limit is
+// reached. It passes once another reader ends.
 var ErrMaxConsumers = errors.New("it has as many consumers as max_consumers lets it, or the account, or default_max_consumers of the server's limits, have, " +
 	"and every reading takes one more: raise that limit, or end other readers")
 
-// limited says which limit of the server or the account an error is of, and what
-// would be right.
+// limited adds to an error of the server which limit of the server or the account it
+// is about, and what would be right. Other errors are returned unchanged.
 func limited(err error) error {
 	refused := (*jetstream.APIError)(nil)
 	if !errors.As(err, &refused) {
@@ -56,28 +55,32 @@ func limited(err error) error {
 	return fmt.Errorf("%s (%w)", why, err)
 }
 
-// pullLimits is what a reader's consumer lets it ask for; 0 is no limit.
+// pullLimits is the most that a consumer lets one pull request ask for. 0 stands for
+// no limit.
 type pullLimits struct {
-	batch   int           // messages of one request
-	bytes   int           // of one request
-	expires time.Duration // of one request
+	batch   int // messages
+	bytes   int
+	expires time.Duration
 }
 
-// allowed reads it from what the server has made of the consumer: where nothing
-// was asked for, it has filled in its own limits.
-func allowed(cfg jetstream.ConsumerConfig) pullLimits {
+// pullLimitsOf reads the limits from the consumer's configuration as the server returned
+// it: where the request asked for none, the server has filled in its own.
+func pullLimitsOf(cfg jetstream.ConsumerConfig) pullLimits {
 	return pullLimits{cfg.MaxRequestBatch, cfg.MaxRequestMaxBytes, cfg.MaxRequestExpires}
 }
 
-// leastInactive is the least inactive_threshold under which a reader can be: a
-// consumer is gone sooner than its first request comes over a slow network.
-const leastInactive = time.Second
+// minInactiveThreshold is the shortest inactive_threshold that a reader can work with. With
+// a shorter one, a slow network could have the server remove the consumer before its
+// first pull request arrives.
+const minInactiveThreshold = time.Second
 
-// ErrNoReader means that a limit lets nobody read the stream, now or later.
+// ErrNoReader means that a limit keeps everybody from reading the stream, now and
+// later.
 var ErrNoReader = errors.New("nobody can read the stream")
 
-// tooShort refuses an inactive_threshold of the stream that lets no reader live.
-func tooShort(of time.Duration) error {
+// inactiveThresholdTooShort is the refusal of a stream whose inactive_threshold is too short for a
+// reader.
+func inactiveThresholdTooShort(of time.Duration) error {
 	return fmt.Errorf("%w: its consumer_limits have inactive_threshold %v, and a consumer that lives for less than %v is gone before it is read from: "+
-		"raise it, to 5m for example", ErrNoReader, of, leastInactive)
+		"raise it, to 5m for example", ErrNoReader, of, minInactiveThreshold)
 }

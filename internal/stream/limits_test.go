@@ -16,14 +16,16 @@ import (
 	"accountexport/internal/local/natsserver"
 )
 
-// TestLimitsAreTakenFromTheServer: whatever it limits, a stream is made, written
-// and read there, in order and whole, and no more is asked for than it allows.
+// TestLimitsAreTakenFromTheServer: whatever the server limits, a stream is created,
+// written and read completely and in order, and no request asks for more than the
+// limit.
 func TestLimitsAreTakenFromTheServer(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		name, server, account string // of the configuration's jetstream blocks
+		name, server, account string // jetstream blocks of the configuration
 		stream                func(*jetstream.StreamConfig)
-		consumer              func(jetstream.ConsumerConfig) bool // what has to be true of a reader's
+		// consumer checks the configuration of a reader's consumer.
+		consumer func(jetstream.ConsumerConfig) bool
 	}{
 		{"max_request_batch 1", `limits { max_request_batch: 1 }`, "", nil, func(c jetstream.ConsumerConfig) bool { return c.MaxRequestBatch == 1 }},
 		{"max_request_batch 100", `limits { max_request_batch: 100 }`, "", nil, func(c jetstream.ConsumerConfig) bool { return c.MaxRequestBatch == 100 }},
@@ -32,26 +34,20 @@ func TestLimitsAreTakenFromTheServer(t *testing.T) {
 		{"duplicate_window", `limits { duplicate_window: "1s" }`, "", nil, nil},
 		{"consumer_limits, inactive_threshold", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = 10 * time.Second },
 			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == 10*time.Second }},
-		{"consumer_limits, the least inactive_threshold", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = leastInactive },
-			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == leastInactive }},
+		{"consumer_limits, the least inactive_threshold", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = minInactiveThreshold },
+			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == minInactiveThreshold }},
 		{"consumer_limits, max_ack_pending", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.MaxAckPending = 1 },
 			func(c jetstream.ConsumerConfig) bool { return c.MaxAckPending == 1 }},
 		{"consumer_limits beyond what is asked for", "", "", func(c *jetstream.StreamConfig) { c.ConsumerLimits.InactiveThreshold = time.Hour },
-			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == inactiveAfter }},
+			func(c jetstream.ConsumerConfig) bool { return c.InactiveThreshold == inactiveThreshold }},
 		{"no memory for the account", "", `max_mem: 0`, nil, nil},
 		{"max_consumers with room", `limits { default_max_consumers: 2 }`, `max_consumers: 2`, nil, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
-			c := limitedTo(t, tc.server, tc.account)
-			if tc.stream != nil {
-				cfg := wanted("CONTROL_PLANE")
-				tc.stream(&cfg)
-				if _, err := c.js.CreateStream(ctx, cfg); err != nil {
-					t.Fatal(err)
-				}
-			}
+			c := clientWithLimits(t, tc.server, tc.account)
+			createStream(ctx, t, c, tc.stream)
 			if _, err := c.Provision(ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -59,7 +55,7 @@ func TestLimitsAreTakenFromTheServer(t *testing.T) {
 			publishNotes(ctx, t, c, 1, n)
 			r := open(ctx, t, c, 0)
 			all := readUpTo(ctx, t, r, n)
-			publishNotes(ctx, t, c, n+1, 2*n) // while it waits for more
+			publishNotes(ctx, t, c, n+1, 2*n) // while the reader waits for more
 			if all = append(all, readUpTo(ctx, t, r, 2*n)...); len(all) != 2*n {
 				t.Errorf("read %d messages", len(all))
 			}
@@ -71,9 +67,9 @@ func TestLimitsAreTakenFromTheServer(t *testing.T) {
 	}
 }
 
-// TestLimitsOfAConsumer: what a consumer lets a request ask for at most, in
-// messages, bytes and time, is asked for; a message that no request may have room
-// for ends the reading, and says so.
+// TestLimitsOfAConsumer: pull requests ask for as many messages and bytes, and as
+// much time, as the consumer allows. A message too large for any request ends the
+// reader with an error that says so.
 func TestLimitsOfAConsumer(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
@@ -87,7 +83,7 @@ func TestLimitsOfAConsumer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := c.through(cons.CachedInfo(), 0)
+		r, err := c.readFrom(cons.CachedInfo(), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +100,7 @@ func TestLimitsOfAConsumer(t *testing.T) {
 		if all := readUpTo(ctx, t, r, n); len(all) != n {
 			t.Errorf("%+v: read %d messages", limits, len(all))
 		}
-		// Requests that have expired are sent anew, and say nothing.
+		// Requests that expire are replaced, which the caller does not see.
 		waiting, cancel := context.WithTimeout(ctx, 3*limits.MaxRequestExpires)
 		if _, err := r.Next(waiting, nil, bound); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%+v: waiting ended with %v", limits, err)
@@ -125,8 +121,8 @@ func TestLimitsOfAConsumer(t *testing.T) {
 	}
 }
 
-// TestLimitsThatLeaveNoRoom are refused at once, naming the limit and what would
-// be right, by who provisions as by who reads.
+// TestLimitsThatLeaveNoRoom: such limits are refused at once by Provision and by
+// reading, and the error names the limit and what would be right.
 func TestLimitsThatLeaveNoRoom(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -147,15 +143,9 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			ctx := deadline(t)
-			c := limitedTo(t, tc.server, tc.account)
-			if tc.stream != nil {
-				cfg := wanted("CONTROL_PLANE")
-				tc.stream(&cfg)
-				if _, err := c.js.CreateStream(ctx, cfg); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if strings.Contains(tc.says, "max_consumers") { // somebody else's
+			c := clientWithLimits(t, tc.server, tc.account)
+			createStream(ctx, t, c, tc.stream)
+			if strings.Contains(tc.says, "max_consumers") { // another program's consumer
 				if _, err := c.js.CreateConsumer(ctx, "CONTROL_PLANE", jetstream.ConsumerConfig{Durable: "other", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
 					t.Fatal(err)
 				}
@@ -177,7 +167,7 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 				t.Errorf("reading: %v; want %q in it", err, tc.says)
 			}
 			for ctx.Err() == nil && slices.ContainsFunc(consumers(t, c), func(c jetstream.ConsumerConfig) bool { return c.Durable == "" }) {
-				time.Sleep(10 * time.Millisecond) // it is removed without an answer
+				time.Sleep(10 * time.Millisecond) // the consumer is deleted without an answer
 			}
 			if ctx.Err() != nil {
 				t.Error("a consumer was left behind")
@@ -186,12 +176,12 @@ func TestLimitsThatLeaveNoRoom(t *testing.T) {
 	}
 }
 
-// TestLimitReachedByPublishing: an account that is full is named, by every message
-// that it does not take.
+// TestLimitReachedByPublishing: the error of each message that does not fit says that
+// the account is full.
 func TestLimitReachedByPublishing(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
-	c := limitedTo(t, "", "max_file: 2MB")
+	c := clientWithLimits(t, "", "max_file: 2MB")
 	if _, err := c.Provision(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -206,8 +196,8 @@ func TestLimitReachedByPublishing(t *testing.T) {
 	t.Error("more was taken than may be")
 }
 
-// TestLimitsByTiers: an account that may have three replicas alone is told so where
-// one is asked for.
+// TestLimitsByTiers: an account that may only have streams of three replicas is told
+// so when one replica is requested.
 func TestLimitsByTiers(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
@@ -225,51 +215,8 @@ func TestLimitsByTiers(t *testing.T) {
 	}
 }
 
-// TestLimitsOfTheConnection: where the server lets a connection have too few
-// subscriptions, or takes no more connections, that is said, and not waited for.
-func TestLimitsOfTheConnection(t *testing.T) {
-	t.Parallel()
-	ctx := deadline(t)
-	srv := natsserver.ForTestWith(t, "jetstream: enabled\nmax_subscriptions: 1\nmax_connections: 1")
-	c := connect(t, srv)
-	if _, err := c.Provision(ctx); err != nil {
-		t.Fatal(err)
-	}
-	r := open(ctx, t, c, 0) // one more than that of its requests
-	if _, err := r.Next(ctx, nil, bound); !errors.Is(err, ErrMaxSubscriptions) {
-		t.Errorf("reading: %v", err)
-	}
-	if _, err := c.Info(ctx); err != nil {
-		t.Errorf("what is heard still fails: %v", err)
-	}
-	_, err := Connect(ctx, Config{URL: srv.URL(), ConnectTimeout: 300 * time.Millisecond})
-	if err == nil || !strings.Contains(err.Error(), "max_connections") { // which it says, or is gone before
-		t.Errorf("connecting: %v", err)
-	}
-}
-
-// TestOneReaderMoreThanSubscriptions: a reader for which the connection has no
-// subscription left ends with that, and takes no other with it.
-func TestOneReaderMoreThanSubscriptions(t *testing.T) {
-	t.Parallel()
-	ctx := deadline(t)
-	srv := natsserver.ForTestWith(t, "jetstream: enabled\nmax_subscriptions: 2")
-	c, publisher := connect(t, srv), connect(t, srv)
-	if _, err := c.Provision(ctx); err != nil {
-		t.Fatal(err)
-	}
-	publishNotes(ctx, t, publisher, 1, 10)
-	first := open(ctx, t, c, 0)
-	readUpTo(ctx, t, first, 10)
-	second := open(ctx, t, c, 0)
-	if _, err := second.Next(ctx, nil, bound); !errors.Is(err, ErrMaxSubscriptions) {
-		t.Errorf("one more reads: %v", err)
-	}
-	publishNotes(ctx, t, publisher, 11, 20)
-	readUpTo(ctx, t, first, 20)
-}
-
-// TestConsumersSayWhoMadeThem.
+// TestConsumersSayWhoMadeThem: a consumer's description names the program that
+// created it.
 func TestConsumersSayWhoMadeThem(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
@@ -288,9 +235,9 @@ func TestConsumersSayWhoMadeThem(t *testing.T) {
 	}
 }
 
-// limitedTo is a client of an account on a server of its own, both with such
-// JetStream limits.
-func limitedTo(t *testing.T, server, account string) *Client {
+// clientWithLimits returns a client of an account on a server of its own, with these
+// JetStream limits for each.
+func clientWithLimits(t *testing.T, server, account string) *Client {
 	t.Helper()
 	if account == "" {
 		account = "max_streams: -1"
@@ -304,7 +251,21 @@ func limitedTo(t *testing.T, server, account string) *Client {
 	return c
 }
 
-func consumers(t *testing.T, c *Client) (those []jetstream.ConsumerConfig) {
+// createStream creates the stream as Provision would, but for the change; without a
+// change it creates none.
+func createStream(ctx context.Context, t *testing.T, c *Client, change func(*jetstream.StreamConfig)) {
+	t.Helper()
+	if change == nil {
+		return
+	}
+	cfg := wanted("CONTROL_PLANE")
+	change(&cfg)
+	if _, err := c.js.CreateStream(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func consumers(t *testing.T, c *Client) (all []jetstream.ConsumerConfig) {
 	t.Helper()
 	ctx := deadline(t)
 	s, err := c.js.Stream(ctx, c.cfg.Stream)
@@ -313,10 +274,10 @@ func consumers(t *testing.T, c *Client) (those []jetstream.ConsumerConfig) {
 	}
 	list := s.ListConsumers(ctx)
 	for info := range list.Info() {
-		those = append(those, info.Config)
+		all = append(all, info.Config)
 	}
 	if list.Err() != nil {
 		t.Fatal(list.Err())
 	}
-	return those
+	return all
 }

@@ -5,37 +5,38 @@ import (
 	"time"
 )
 
-// outage is how long the connection has been lost, so that it is said now and then;
-// until it stood first, whoever waits for that says so.
+// outage measures how long the connection has been lost, so that the log mentions it
+// at growing intervals. Until the first connection was up it reports nothing: Connect
+// does the logging while it waits for that.
 type outage struct {
-	mu    sync.Mutex
-	stood bool
-	since time.Time // zero while it stands
-	next  time.Time // when to say so
+	mu            sync.Mutex // guards the fields below; never held over I/O
+	connectedOnce bool
+	since         time.Time // zero while connected
+	nextLog       time.Time
 }
 
-// say tells whether to say now that it is away: after a second, and twice as long
-// each time.
-func (a *outage) say() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+// shouldLog reports whether to log the outage now: first after a second, and then each
+// time it lasted twice as long.
+func (o *outage) shouldLog() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	now := time.Now()
 	switch {
-	case !a.stood:
+	case !o.connectedOnce:
 		return false
-	case a.since.IsZero():
-		a.since, a.next = now, now.Add(time.Second)
+	case o.since.IsZero():
+		o.since, o.nextLog = now, now.Add(time.Second)
 		return false
-	case now.Before(a.next):
+	case now.Before(o.nextLog):
 		return false
 	}
-	a.next = now.Add(now.Sub(a.since))
+	o.nextLog = now.Add(now.Sub(o.since))
 	return true
 }
 
-// over is told that the connection stands.
-func (a *outage) over() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.stood, a.since = true, time.Time{}
+// end notes that the connection is up.
+func (o *outage) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.connectedOnce, o.since = true, time.Time{}
 }

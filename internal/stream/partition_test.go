@@ -6,8 +6,8 @@ import (
 	"accountexport/projections/engine"
 )
 
-// TestPartitionsAreTheServers: the partition that a message's subject tells is
-// the one that the server's transform has put in front.
+// TestPartitionsAreTheServers: the partition computed from a message's subject is the
+// one that the server's subject transform inserted.
 func TestPartitionsAreTheServers(t *testing.T) {
 	ctx := deadline(t)
 	c, _ := provisioned(t)

@@ -13,37 +13,41 @@ import (
 )
 
 // ErrPermission means that the NATS user may not publish on a subject, or not
-// subscribe to where answers come, which the error names.
+// subscribe to the inbox. The error names the subject.
 var ErrPermission = errors.New("the NATS user has no permission")
 
-// ErrMaxSubscriptions means that the server lets the connection, or its account,
-// hear no more answers.
+// ErrMaxSubscriptions means that the server refuses the connection, or its account,
+// another subscription, so answers cannot be received.
 var ErrMaxSubscriptions = errors.New("the server lets this connection, or its account, have no more subscriptions: raise max_subscriptions, " +
 	"or the account's limit; every reading takes one, and asking takes one more")
 
-// violations tells requests that the server refused them: it says so to nobody in
-// particular, and answers nothing.
+// violations tells requests and readers that the server refused them. The server
+// sends no answer to a request that it refuses: it reports a permission violation
+// to the connection, naming a subject and no request.
 type violations struct {
-	// How subjects begin that a server of its own domain takes for those of
-	// $JS.API, and judges and names as such; empty: none.
+	// domain is the API prefix of the JetStream domain that the client names,
+	// $JS.<domain>.API. A server in that domain judges such subjects as those of
+	// $JS.API, and names them so in a violation. Empty: none. Set by Connect.
 	domain string
 
+	// mu guards the fields below and those of every violationWaiter but done. It is
+	// never held over I/O.
 	mu       sync.Mutex
-	waiting  map[string]map[*violationWaiter]bool // by how the subject begins, in lower case
-	answered bool                                 // a request was, on this connection: its answers are heard
-	inboxErr error                                // why none is
+	waiting  map[string]map[*violationWaiter]bool // by the prefix of the subject, in lower case
+	answered bool                                 // a request was answered on this connection, so its inbox is subscribed
+	inboxErr error                                // why no answer can be received on this connection; nil: it can
 }
 
-// violationWaiter is of one request, or of one reader.
+// violationWaiter belongs to one request or one reader.
 type violationWaiter struct {
-	done  chan struct{} // closed once it is denied
-	err   error         // why, then; nil: it may not publish
-	hears bool          // what comes for it is heard: no subscription that is refused is its own
+	done      chan struct{} // closed when it is refused; err is set before that
+	err       error         // why; nil: it may not publish on its subject
+	receiving bool          // its own subscription works, so a refused one is another's
 }
 
-func (d *violationWaiter) deny(why error) {
-	d.err = why
-	close(d.done)
+func (w *violationWaiter) fail(why error) {
+	w.err = why
+	close(w.done)
 }
 
 var (
@@ -51,13 +55,13 @@ var (
 	deniedInbox   = regexp.MustCompile(`(?i)subscription to "([^"]+)"`)
 )
 
-// handle is told of every error of the connection, and tells whether by it answers
-// are not heard any more.
-func (d *violations) handle(err error) (deaf bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// handle looks at an error of the connection and fails every waiter that it refuses.
+// inboxDenied is true where answers cannot be received any more.
+func (v *violations) handle(err error) (inboxDenied bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if errors.Is(err, nats.ErrMaxSubscriptionsExceeded) {
-		d.failUnanswered(ErrMaxSubscriptions)
+		v.failUnanswered(ErrMaxSubscriptions)
 		return false
 	}
 	if !errors.Is(err, nats.ErrPermissionViolation) {
@@ -66,10 +70,10 @@ func (d *violations) handle(err error) (deaf bool) {
 	if m := deniedInbox.FindStringSubmatch(err.Error()); m != nil {
 		root, _, _ := strings.Cut(m[1], ".")
 		why := fmt.Errorf("%w to subscribe to %s.>, where answers come", ErrPermission, root)
-		if !d.answered {
-			d.inboxErr = why
+		if !v.answered {
+			v.inboxErr = why
 		}
-		d.failUnanswered(why)
+		v.failUnanswered(why)
 		return true
 	}
 	m := deniedSubject.FindStringSubmatch(err.Error())
@@ -77,103 +81,104 @@ func (d *violations) handle(err error) (deaf bool) {
 		return false
 	}
 	subject := strings.ToLower(m[1])
-	for prefix := range d.waiting {
+	for prefix := range v.waiting {
 		switch {
 		case strings.HasPrefix(subject, prefix):
-			d.end(prefix, nil)
-		case strings.HasPrefix(subject, strings.ToLower(d.taken(prefix))):
-			d.end(prefix, errTaken)
+			v.failPrefix(prefix, nil)
+		case strings.HasPrefix(subject, strings.ToLower(v.mappedSubject(prefix))):
+			v.failPrefix(prefix, errSubjectMapped)
 		}
 	}
 	return false
 }
 
-// taken is what a server of the domain takes a subject for.
-func (d *violations) taken(subject string) string {
-	if n := len(d.domain); n > 0 && len(subject) >= n && strings.EqualFold(subject[:n], d.domain) {
+// mappedSubject returns the subject as a server in the client's own domain names it.
+func (v *violations) mappedSubject(subject string) string {
+	if n := len(v.domain); n > 0 && len(subject) >= n && strings.EqualFold(subject[:n], v.domain) {
 		return jetstream.DefaultAPIPrefix + subject[n:]
 	}
 	return subject
 }
 
-// end denies all that wait with this prefix.
-func (d *violations) end(prefix string, why error) {
-	for w := range d.waiting[prefix] {
-		w.deny(why)
+// failPrefix fails all waiters on a prefix.
+func (v *violations) failPrefix(prefix string, why error) {
+	for w := range v.waiting[prefix] {
+		w.fail(why)
 	}
-	delete(d.waiting, prefix)
+	delete(v.waiting, prefix)
 }
 
-// failUnanswered denies all for which nothing has come yet: whose subscription was
-// refused, the server does not say.
-func (d *violations) failUnanswered(why error) {
-	for _, those := range d.waiting {
-		for w := range those {
-			if !w.hears {
-				w.deny(why)
-				delete(those, w)
+// failUnanswered fails all waiters that have received nothing yet: the server does
+// not say whose subscription it refused.
+func (v *violations) failUnanswered(why error) {
+	for _, waiters := range v.waiting {
+		for w := range waiters {
+			if !w.receiving {
+				w.fail(why)
+				delete(waiters, w)
 			}
 		}
 	}
 }
 
-// reset is told that the connection is another one.
-func (d *violations) reset() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.inboxErr, d.answered = nil, false
+// reset notes that the connection was replaced.
+func (v *violations) reset() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.inboxErr, v.answered = nil, false
 }
 
-// answer is told that a request was answered.
-func (d *violations) answer() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.answered = true
+// requestAnswered notes that a request was answered.
+func (v *violations) requestAnswered() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.answered = true
 }
 
-// hear is told that something has come for a reader.
-func (d *violations) hear(by *violationWaiter) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	by.hears = true
+// readerReceived notes that a reader has received something.
+func (v *violations) readerReceived(w *violationWaiter) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	w.receiving = true
 }
 
-// watch gives what is denied once publishing on the subject, or one that begins
-// like that, is refused. A reader has a subscription of its own.
-func (d *violations) watch(subject string, reader bool) (denied *violationWaiter, end func()) {
+// watch registers a waiter, which fails once publishing on the subject, or on one
+// that begins with it, is refused. A reader says so, since it has a subscription of
+// its own. The caller calls unwatch when it is done.
+func (v *violations) watch(subject string, reader bool) (w *violationWaiter, unwatch func()) {
 	prefix := strings.ToLower(subject)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	denied = &violationWaiter{done: make(chan struct{}), hears: d.answered && !reader}
-	if d.inboxErr != nil {
-		denied.deny(d.inboxErr)
-		return denied, func() {}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	w = &violationWaiter{done: make(chan struct{}), receiving: v.answered && !reader}
+	if v.inboxErr != nil {
+		w.fail(v.inboxErr)
+		return w, func() {}
 	}
-	if d.waiting == nil {
-		d.waiting = map[string]map[*violationWaiter]bool{}
+	if v.waiting == nil {
+		v.waiting = map[string]map[*violationWaiter]bool{}
 	}
-	if d.waiting[prefix] == nil {
-		d.waiting[prefix] = map[*violationWaiter]bool{}
+	if v.waiting[prefix] == nil {
+		v.waiting[prefix] = map[*violationWaiter]bool{}
 	}
-	d.waiting[prefix][denied] = true
-	return denied, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.waiting[prefix], denied)
+	v.waiting[prefix][w] = true
+	return w, func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		delete(v.waiting[prefix], w)
 	}
 }
 
-// errTaken is a denial of what the server took the subject for.
-var errTaken = errors.New("taken for another")
+// errSubjectMapped is the reason of a refusal under the subject's other name.
+var errSubjectMapped = errors.New("taken for another")
 
-// denied is the error of publishing on a subject, where that is denied; one that
-// ends in a dot stands for all that begin like it.
-func (d *violations) denied(by *violationWaiter, subject string) error {
+// permissionError is the error of a waiter that failed. A subject that ends in a dot
+// stands for all that begin with it.
+func (v *violations) permissionError(w *violationWaiter, subject string) error {
 	switch {
-	case by.err == errTaken:
-		subject = d.taken(subject)
-	case by.err != nil:
-		return by.err
+	case w.err == errSubjectMapped:
+		subject = v.mappedSubject(subject)
+	case w.err != nil:
+		return w.err
 	}
 	if strings.HasSuffix(subject, ".") {
 		subject += ">"
@@ -181,31 +186,32 @@ func (d *violations) denied(by *violationWaiter, subject string) error {
 	return fmt.Errorf("%w to publish on %s", ErrPermission, subject)
 }
 
-// withPermissionCheck does what publishes on a subject, or on one that begins like it;
-// where that is refused, it ends at once, with [ErrPermission].
+// withPermissionCheck calls do, which publishes on the subject or on one that begins
+// with it. When the server refuses that, the context of do is cancelled at once and
+// the error is [ErrPermission]. Without this, do would wait for its timeout.
 func (c *Client) withPermissionCheck(ctx context.Context, subject string, do func(ctx context.Context) error) error {
-	denied, end := c.violations.watch(subject, false)
-	defer end()
-	asking, cancel := context.WithCancel(ctx)
+	waiter, unwatch := c.violations.watch(subject, false)
+	defer unwatch()
+	cancelable, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		select {
-		case <-denied.done:
+		case <-waiter.done:
 			cancel()
-		case <-asking.Done():
+		case <-cancelable.Done():
 		}
 	}()
-	err := do(asking)
+	err := do(cancelable)
 	cancel()
 	<-done
 	if refused := (*jetstream.APIError)(nil); err == nil || errors.As(err, &refused) {
-		c.violations.answer()
+		c.violations.requestAnswered()
 	}
 	select {
-	case <-denied.done:
-		return c.violations.denied(denied, subject)
+	case <-waiter.done:
+		return c.violations.permissionError(waiter, subject)
 	default:
 		return c.available(subject, err)
 	}

@@ -11,86 +11,94 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// What a reader holds at most that was not yet handed out, beside
-// Config.ReadAhead: half of it is what one request asks for, and two requests
-// are under way at a time; more and smaller ones where the server allows no more
-// (flow.within).
+// Bounds of what a reader holds that was not handed out yet, beside
+// Config.PrefetchBytes. A pull request asks for half of it, and two are outstanding
+// at a time. Where the server allows only smaller requests, there are more of them
+// (prefetch.within).
 const (
 	maxInFlight = 32 << 10 // messages
-	statusRoom  = 1 << 10  // for heartbeats and ends of requests, which stop once requests expire
+	statusSlots = 1 << 10  // for heartbeats and ends of requests, which stop once the requests have expired
 )
 
 const (
-	heartbeat        = time.Second
-	heartbeatTimeout = 3 * time.Second  // with neither message nor heartbeat while one is waited for
-	requestExpires   = 30 * time.Second // then it is sent anew
-	inactiveAfter    = 5 * time.Minute  // a consumer without requests is gone
+	heartbeat         = time.Second
+	heartbeatTimeout  = 3 * time.Second  // without message or heartbeat while one is expected
+	requestExpires    = 30 * time.Second // after that a new request is sent
+	inactiveThreshold = 5 * time.Minute  // after that the server removes a consumer without requests
 )
 
-// budget is the most bytes in flight: half of it has room for any message, with
-// its subjects.
-func budget(readAhead int, maxPayload int64) int { return max(readAhead, 2*int(maxPayload)+1<<20) }
-
-// prefetch keeps requests for messages under way. What they still ask for is known
-// in sum only, since a message does not tell which request it answers.
-type prefetch struct {
-	inbox    string // requests are answered at inbox + id
-	budget   int
-	request  func(reply string, body []byte) error
-	open     []pull // requests whose end is not known
-	allowed  pullLimits
-	most     int // requests under way at a time; 0: two
-	larger   int // what half of the budget is while a message comes that is larger; 0: none does
-	sent     int // requests so far
-	messages int // asked for and not yet taken
-	bytes    int
+// budget returns the most bytes in flight. Half of it has room for any message that
+// the server accepts, with its subjects.
+func budget(prefetchBytes int, maxPayload int64) int {
+	return max(prefetchBytes, 2*int(maxPayload)+1<<20)
 }
 
-// pull is a request under way.
+// prefetch keeps pull requests outstanding, so that messages arrive before they are
+// asked for. A message does not say which request it answers, so only the sum of
+// what the requests still ask for is known. It belongs to the reader's goroutine.
+type prefetch struct {
+	// Set when the reader is opened.
+	inbox   string                                // answers to a request arrive on inbox + its id
+	budget  int                                   // bytes
+	request func(reply string, body []byte) error // publishes a pull request
+	limits  pullLimits
+	atATime int // requests outstanding at a time; 0: two
+
+	// What is outstanding.
+	open     []pull // requests that have not ended, as far as is known
+	sent     int    // requests so far; the last one's id
+	messages int    // asked for and not received yet
+	bytes    int    // the same
+
+	oversize int // bytes per request while a message is due that is larger than usual; 0: none is
+}
+
+// pull is an outstanding request.
 type pull struct {
 	id    string
 	bytes int
 }
 
-// within keeps requests inside what the consumer allows. Where that is few
-// messages, more requests are under way, so that a far server is not waited for
-// after each; each still has room for the largest message.
-func (f *prefetch) within(a pullLimits, maxPayload int64) {
-	f.allowed = a
-	f.most = 2
-	if a.batch > 0 && a.batch < maxInFlight/2 {
-		f.most = max(2, min(maxInFlight/a.batch, f.budget/(int(maxPayload)+1<<19), mostRequests))
+// limitTo keeps pull requests within what the consumer allows. Where that is few
+// messages each, more requests are outstanding, so that a distant server is not
+// waited for after every one of them; each still has room for the largest message.
+func (p *prefetch) limitTo(limits pullLimits, maxPayload int64) {
+	p.limits = limits
+	p.atATime = 2
+	if limits.batch > 0 && limits.batch < maxInFlight/2 {
+		p.atATime = max(2, min(maxInFlight/limits.batch, p.budget/(int(maxPayload)+1<<19), maxRequests))
 	}
 }
 
-// mostRequests is far below what a consumer lets wait (max_waiting, 512).
-const mostRequests = 32
+// maxRequests is far below the number that a consumer keeps waiting (max_waiting,
+// 512).
+const maxRequests = 32
 
-// under is how many requests are under way at a time.
-func (f *prefetch) under() int { return max(f.most, 2) }
+// requestsAtATime returns how many pull requests are outstanding at a time.
+func (p *prefetch) requestsAtATime() int { return max(p.atATime, 2) }
 
-// each is how many bytes one request asks for.
-func (f *prefetch) each() int {
-	n := max(f.budget/f.under(), f.larger)
-	if f.allowed.bytes > 0 {
-		n = min(n, f.allowed.bytes)
-	}
-	return n
-}
-
-// batch is how many messages one request asks for.
-func (f *prefetch) batch() int {
-	n := maxInFlight / f.under()
-	if f.allowed.batch > 0 {
-		n = min(n, f.allowed.batch)
+// bytesPerRequest returns how many bytes one pull request asks for.
+func (p *prefetch) bytesPerRequest() int {
+	n := max(p.budget/p.requestsAtATime(), p.oversize)
+	if p.limits.bytes > 0 {
+		n = min(n, p.limits.bytes)
 	}
 	return n
 }
 
-// expires is after which time a request ends.
-func (f *prefetch) expires() time.Duration {
-	if f.allowed.expires > 0 {
-		return min(requestExpires, f.allowed.expires)
+// messagesPerRequest returns how many messages one pull request asks for.
+func (p *prefetch) messagesPerRequest() int {
+	n := maxInFlight / p.requestsAtATime()
+	if p.limits.batch > 0 {
+		n = min(n, p.limits.batch)
+	}
+	return n
+}
+
+// expires returns how long a pull request lasts.
+func (p *prefetch) expires() time.Duration {
+	if p.limits.expires > 0 {
+		return min(requestExpires, p.limits.expires)
 	}
 	return requestExpires
 }
@@ -102,49 +110,54 @@ type pullRequest struct {
 	Heartbeat time.Duration `json:"idle_heartbeat"`
 }
 
-// fill sends requests until as many are under way as may be.
-func (f *prefetch) fill() error {
-	for len(f.open) < f.under() {
-		req := pullRequest{Expires: f.expires(), Batch: f.batch(), MaxBytes: f.each(), Heartbeat: min(heartbeat, f.expires()/2)}
-		if f.sent < f.under()-1 { // the server serves requests in turns: the first must not end together
-			req.Batch = max(1, req.Batch*(f.sent+1)/f.under())
+// fill sends pull requests until as many are outstanding as allowed. After an error
+// the reader cannot go on.
+func (p *prefetch) fill() error {
+	for len(p.open) < p.requestsAtATime() {
+		req := pullRequest{Expires: p.expires(), Batch: p.messagesPerRequest(), MaxBytes: p.bytesPerRequest(), Heartbeat: min(heartbeat, p.expires()/2)}
+		if p.sent < p.requestsAtATime()-1 { // the server serves requests in turns: the first ones must not all end at once
+			req.Batch = max(1, req.Batch*(p.sent+1)/p.requestsAtATime())
 		}
 		body, err := json.Marshal(req)
 		if err != nil {
 			return err
 		}
-		f.sent++
-		id := strconv.Itoa(f.sent)
-		if err := f.request(f.inbox+id, body); err != nil {
+		p.sent++
+		id := strconv.Itoa(p.sent)
+		if err := p.request(p.inbox+id, body); err != nil {
 			return err
 		}
-		f.open = append(f.open, pull{id, req.MaxBytes})
-		f.messages += req.Batch
-		f.bytes += req.MaxBytes
+		p.open = append(p.open, pull{id, req.MaxBytes})
+		p.messages += req.Batch
+		p.bytes += req.MaxBytes
 	}
 	return nil
 }
 
-// taken notes that a message of the size was taken.
-func (f *prefetch) taken(size int) error {
-	f.messages--
-	f.bytes -= size
-	f.larger = 0
-	// A request that ends just as its bytes are used up tells nobody.
-	if f.messages > 0 && f.bytes > 0 {
+// taken accounts for a message of this size that was received, and sends new requests
+// where none can be outstanding any more.
+func (p *prefetch) taken(size int) error {
+	p.messages--
+	p.bytes -= size
+	p.oversize = 0
+	// The server sends no status for a request that ends exactly when its bytes are used
+	// up.
+	if p.messages > 0 && p.bytes > 0 {
 		return nil
 	}
-	f.open, f.messages, f.bytes = f.open[:0], 0, 0
-	return f.fill()
+	p.open, p.messages, p.bytes = p.open[:0], 0, 0
+	return p.fill()
 }
 
-// tooLarge is how the server ends a request whose bytes are too few for the
-// next message.
+// tooLarge begins the status by which the server ends a request that has too few
+// bytes left for the next message.
 const tooLarge = "Message Size Exceeds MaxBytes"
 
-// status judges what the server says of a request. delivered is the number of
-// the last message taken.
-func (f *prefetch) status(raw *nats.Msg, delivered uint64) error {
+// status handles a status message: a heartbeat, or the end of a pull request, which
+// is replaced by a new one. delivered is the consumer sequence of the last message
+// received. The error is [ErrMessagesLost] where the heartbeat knows of a later
+// delivery, and [ErrConsumerGone] where the server ends the consumer.
+func (p *prefetch) status(raw *nats.Msg, delivered uint64) error {
 	code, text := raw.Header.Get("Status"), raw.Header.Get("Description")
 	switch {
 	case code == "100":
@@ -156,8 +169,8 @@ func (f *prefetch) status(raw *nats.Msg, delivered uint64) error {
 	default:
 		return fmt.Errorf("%w: %s %s", ErrConsumerGone, code, text)
 	}
-	id := strings.TrimPrefix(raw.Subject, f.inbox)
-	at := slices.IndexFunc(f.open, func(a pull) bool { return a.id == id })
+	id := strings.TrimPrefix(raw.Subject, p.inbox)
+	at := slices.IndexFunc(p.open, func(a pull) bool { return a.id == id })
 	if at < 0 {
 		return nil
 	}
@@ -169,20 +182,20 @@ func (f *prefetch) status(raw *nats.Msg, delivered uint64) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s %s without Nats-Pending-Bytes", ErrConsumerGone, code, text)
 	}
-	// A message that a whole request has no room for, since it was stored when
-	// the server took larger ones: the next one has twice as much.
-	if code == "409" && strings.HasPrefix(text, tooLarge) && bytes >= f.each() {
-		if f.larger = 2 * f.each(); f.allowed.bytes > 0 && f.each() == f.allowed.bytes {
-			return fmt.Errorf("%w: a message is larger than max_bytes of the consumer, %d, lets a request ask for", ErrConsumerGone, f.allowed.bytes)
+	// Not even a request of full size has room for this message, which was stored when
+	// the server accepted larger ones. The next request asks for twice as much.
+	if code == "409" && strings.HasPrefix(text, tooLarge) && bytes >= p.bytesPerRequest() {
+		if p.oversize = 2 * p.bytesPerRequest(); p.limits.bytes > 0 && p.bytesPerRequest() == p.limits.bytes {
+			return fmt.Errorf("%w: a message is larger than max_bytes of the consumer, %d, lets a request ask for", ErrConsumerGone, p.limits.bytes)
 		}
 	}
-	f.open = slices.Delete(f.open, at, at+1)
-	f.messages -= messages
-	f.bytes -= bytes
-	return f.fill()
+	p.open = slices.Delete(p.open, at, at+1)
+	p.messages -= messages
+	p.bytes -= bytes
+	return p.fill()
 }
 
-// delivery is what the reply subject of a message tells.
+// delivery is what the reply subject of a message says about it.
 type delivery struct {
 	stream, consumer uint64
 	at               time.Time

@@ -13,9 +13,9 @@ import (
 	"accountexport/events"
 )
 
-// CanErase says all that would keep an account from being erased from the
-// stream: its configuration, what the NATS user may not do, and that it cannot
-// be read. It changes nothing.
+// CanErase returns everything that would keep an account from being erased from the
+// stream: the stream's configuration, permissions that the NATS user lacks, and why
+// the stream cannot be read. It changes nothing.
 func (c *Client) CanErase(ctx context.Context, account events.UUID) (missing []error) {
 	missing = c.CanPurge(ctx)
 	if err := c.canPublish(ctx, events.AccountSubject(account)); err != nil {
@@ -24,8 +24,8 @@ func (c *Client) CanErase(ctx context.Context, account events.UUID) (missing []e
 	return missing
 }
 
-// CanPurge says all that would keep messages from being found in the stream
-// and removed from it.
+// CanPurge returns everything that would keep messages from being found in the stream
+// and removed from it. It changes nothing.
 func (c *Client) CanPurge(ctx context.Context) (missing []error) {
 	info, err := c.stream(ctx)
 	if err != nil {
@@ -47,8 +47,8 @@ func (c *Client) CanPurge(ctx context.Context) (missing []error) {
 	if len(missing) > 0 {
 		return missing
 	}
-	// A subject that no message is on, and up to a position before which there is
-	// none: each by itself purges nothing.
+	// The subject carries no message, and no message lies before position 1. Either of
+	// the two alone already makes the purge remove nothing.
 	nothing := struct {
 		Filter string `json:"filter"`
 		Before uint64 `json:"seq"`
@@ -56,7 +56,7 @@ func (c *Client) CanPurge(ctx context.Context) (missing []error) {
 	if err := c.api(ctx, "STREAM.PURGE."+c.cfg.Stream, nothing, nil); err != nil {
 		missing = append(missing, fmt.Errorf("purge stream %s: %w", c.cfg.Stream, err))
 	}
-	// A position that is not given out in any stream's life.
+	// No stream lives long enough to assign this position.
 	err = c.api(ctx, "STREAM.MSG.DELETE."+c.cfg.Stream, deleteRequest{math.MaxInt64}, nil)
 	if refused := (*jetstream.APIError)(nil); err != nil && !errors.As(err, &refused) {
 		missing = append(missing, fmt.Errorf("remove messages from stream %s: %w", c.cfg.Stream, err))
@@ -67,10 +67,10 @@ func (c *Client) CanPurge(ctx context.Context) (missing []error) {
 	return missing
 }
 
-// CanRead does once whatever reading takes, beyond the end of any stream, and says
-// what keeps the stream from being read: permissions, and limits of stream,
-// account and server. Where that is [ErrMaxConsumers] it may be only now. It
-// changes nothing.
+// CanRead performs every operation that reading needs once, beyond the end of any
+// stream, and returns the first one that fails: for lack of a permission, or because
+// of a limit of the stream, the account or the server. [ErrMaxConsumers] may pass;
+// the others stay until somebody changes a setting. It changes nothing.
 func (c *Client) CanRead(ctx context.Context) error {
 	failed := func(err error) error { return fmt.Errorf("read stream %s: %w", c.cfg.Stream, err) }
 	if _, err := c.stream(ctx); err != nil {
@@ -90,7 +90,7 @@ func (c *Client) CanRead(ctx context.Context) error {
 		return failed(limited(err))
 	}
 	defer c.drop(cons.CachedInfo().Name)
-	now := []byte(`{"batch":1,"no_wait":true}`) // which says that there is none
+	now := []byte(`{"batch":1,"no_wait":true}`) // the server answers that there is none
 	err = c.withPermissionCheck(limit, c.pullSubject(), func(limit context.Context) error {
 		_, err := c.nc.RequestWithContext(limit, c.pullSubject()+cons.CachedInfo().Name, now)
 		return err
@@ -101,8 +101,8 @@ func (c *Client) CanRead(ctx context.Context) error {
 	return nil
 }
 
-// canPublish publishes what the server has to refuse, since it is for another
-// stream.
+// canPublish tests the permission with a message that the server has to reject, since
+// it is addressed to another stream.
 func (c *Client) canPublish(ctx context.Context, subject string) error {
 	answer, err := c.request(ctx, &nats.Msg{Subject: subject, Header: nats.Header{"Nats-Expected-Stream": {"not " + c.cfg.Stream}}})
 	if errors.Is(err, nats.ErrNoResponders) {
@@ -112,7 +112,7 @@ func (c *Client) canPublish(ctx context.Context, subject string) error {
 		return fmt.Errorf("publish on %s: %w", subject, err)
 	}
 	var ack struct {
-		Stream string              `json:"stream"` // that takes the subject
+		Stream string              `json:"stream"` // the one that takes the subject
 		Error  *jetstream.APIError `json:"error"`
 	}
 	if err := json.Unmarshal(answer.Data, &ack); err != nil {

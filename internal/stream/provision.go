@@ -12,23 +12,24 @@ import (
 	"accountexport/projections/engine"
 )
 
-// DefaultPartitions is the number of partitions of a stream that Provision
-// creates. Readers never assume it: they read the stream's own.
+// DefaultPartitions is the partition count of a stream that Provision creates.
+// Readers never assume it: they read the stream's own count.
 const DefaultPartitions = 16
 
-// ProvisionResult says what Provision found or made.
+// ProvisionResult says what Provision found or created.
 type ProvisionResult struct {
 	Created    bool
-	ID         string // which stream it claims to be
+	ID         string // the id that the stream claims; see idKey
 	Partitions int
 }
 
-// ErrDiffers means that a stream of the name is there and is not as contract
-// §1 wants it.
+// ErrDiffers means that a stream of the name exists and is not as contract §1 wants
+// it.
 var ErrDiffers = errors.New("the stream differs from what the contract wants")
 
-// wanted is the stream that Provision creates. The window for duplicates is the
-// server's: two minutes, or less where it allows no more.
+// wanted is the configuration of a stream that Provision creates. The duplicate
+// window is the server's default: two minutes, or less where the server allows no
+// more.
 func wanted(name string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              name,
@@ -47,11 +48,12 @@ func wanted(name string) jetstream.StreamConfig {
 	}
 }
 
-// Provision creates the stream, or checks the one that is there; it may be
-// repeated. A stream that differs is refused with [ErrDiffers], naming each
-// difference. Another number of partitions, replicas or subjects' duplicate
-// window is no difference. A stream that says not which one it is gets an id: its
-// own, where it is one of those that are known.
+// Provision creates the stream, or checks the one that exists. It may be repeated. A
+// stream that differs from the contract is refused with [ErrDiffers], which names
+// each difference; another partition count, replica count or duplicate window is no
+// difference. A stream without an id is given one: the id that it had, where it is
+// among the known identities, and otherwise a new one. Nothing else of an existing
+// stream is changed.
 func (c *Client) Provision(ctx context.Context, known ...engine.StreamIdentity) (ProvisionResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -65,7 +67,7 @@ func (c *Client) Provision(ctx context.Context, known ...engine.StreamIdentity) 
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return ProvisionResult{}, fmt.Errorf("create stream %s: %w", want.Name, limited(err))
 		}
-		info, err = c.stream(ctx) // somebody else was faster
+		info, err = c.stream(ctx) // another program created it in between
 	}
 	if err != nil {
 		return ProvisionResult{}, fmt.Errorf("look up stream %s: %w", want.Name, err)
@@ -86,11 +88,12 @@ func (c *Client) Provision(ctx context.Context, known ...engine.StreamIdentity) 
 	return ProvisionResult{ID: id, Partitions: n}, err
 }
 
-// errStoreFailed is what a server says whose disk failed it, or which is still
-// clearing the folders of a stream that was deleted.
+// errStoreFailed is the server's error code for a failed disk, and for a stream whose
+// files are still being deleted.
 const errStoreFailed jetstream.ErrorCode = 10049
 
-// create creates the stream. What may pass within a second is tried again.
+// create creates the stream. A store error, which may pass within a second, is
+// retried.
 func (c *Client) create(ctx context.Context, want jetstream.StreamConfig) (err error) {
 	for range 5 {
 		err = c.withPermissionCheck(ctx, c.prefix+"STREAM.CREATE."+want.Name, func(ctx context.Context) error {

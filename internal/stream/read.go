@@ -12,17 +12,16 @@ import (
 	"accountexport/projections/engine"
 )
 
-// ErrUndelivered means that the stream says it holds a message, and that none
-// came.
+// ErrUndelivered means that the stream holds a message that was not delivered.
 var ErrUndelivered = errors.New("a message that is there was not delivered")
 
 const (
-	recheck            = 100 * time.Millisecond // without a message, and it is looked whether there is one to come
-	undeliveredTimeout = 30 * time.Second       // without a message although there is one
+	recheck            = 100 * time.Millisecond // without a message; then the stream is asked whether one is to come
+	undeliveredTimeout = 30 * time.Second       // without a message although the stream holds one
 )
 
-// ReadAll calls each with every message of the stream, in order, up to its end
-// at the call.
+// ReadAll calls each with every message of the stream, in order, up to the end that
+// the stream has at the call.
 func (c *Client) ReadAll(ctx context.Context, each func(projections.Message) error) error {
 	info, err := c.Info(ctx)
 	if err != nil {
@@ -31,16 +30,17 @@ func (c *Client) ReadAll(ctx context.Context, each func(projections.Message) err
 	return c.ReadTo(ctx, info.Last, each)
 }
 
-// ReadTo calls each with every message of the stream up to and including a
-// position that was given out, in order. It ends there whatever disappears
-// meanwhile, the message at that position too.
+// ReadTo calls each with every message of the stream, in order, up to and including
+// end, a position that was assigned already. It ends there even if messages are
+// removed meanwhile, the one at end included.
 func (c *Client) ReadTo(ctx context.Context, end uint64, each func(projections.Message) error) error {
 	return c.read(ctx, nil, 0, end, each)
 }
 
-// read is the one way in which messages are read up to a given end: those after
-// a position on the subjects, or on any where subjects is nil. What is waited for and was
-// removed meanwhile ends it.
+// read is the one implementation of reading up to a given end: the messages after a
+// position on the given subjects, or on any subject where subjects is nil. It ends
+// once nothing up to end is left to be delivered, so a message that is removed while
+// it is awaited does not keep it waiting.
 func (c *Client) read(ctx context.Context, subjects []string, after, end uint64, each func(projections.Message) error) error {
 	if end <= after {
 		return nil
@@ -52,17 +52,17 @@ func (c *Client) read(ctx context.Context, subjects []string, after, end uint64,
 	defer r.Close()
 	bound := engine.Bound{Events: 4096, Bytes: 8 << 20}
 	var buf []projections.Message
-	var nothing emptyPoll
+	var empty emptyPoll
 	for at := after; at < end; {
 		limit, cancel := context.WithTimeout(ctx, recheck)
 		buf, err = r.Next(limit, buf[:0], bound)
 		cancel()
 		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-			next, there, err := c.next(ctx, subjects, at)
+			next, exists, err := c.next(ctx, subjects, at)
 			if err != nil {
 				return err
 			}
-			done, err := nothing.seen(next, there && next <= end)
+			done, err := empty.seen(next, exists && next <= end)
 			if done || err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ func (c *Client) read(ctx context.Context, subjects []string, after, end uint64,
 		if err != nil {
 			return err
 		}
-		nothing = emptyPoll{}
+		empty = emptyPoll{}
 		for _, m := range buf {
 			if at = m.Position; at > end {
 				return nil
@@ -84,33 +84,34 @@ func (c *Client) read(ctx context.Context, subjects []string, after, end uint64,
 	return nil
 }
 
-// emptyPoll is a stretch of reading in which nothing came.
+// emptyPoll is a period of reading during which no message was delivered.
 type emptyPoll struct {
-	began time.Time
-	gone  int // looks in a row that found nothing to wait for
+	since  time.Time
+	absent int // consecutive lookups that found no message to wait for
 }
 
-// seen takes a look: whether there is a message to wait for. Nothing is believed
-// once it is seen twice, since a stream may change its leader between two
-// questions.
-func (w *emptyPoll) seen(next uint64, there bool) (done bool, err error) {
-	if w.began.IsZero() {
-		w.began = time.Now()
+// seen records a lookup: whether there is a message to wait for, and its position.
+// done is true only after two lookups in a row that found none, since the stream's
+// leader may change between two requests. A message that is not delivered within
+// undeliveredTimeout is [ErrUndelivered].
+func (p *emptyPoll) seen(next uint64, exists bool) (done bool, err error) {
+	if p.since.IsZero() {
+		p.since = time.Now()
 	}
-	if !there {
-		w.gone++
-		return w.gone >= 2, nil
+	if !exists {
+		p.absent++
+		return p.absent >= 2, nil
 	}
-	w.gone = 0
-	if time.Since(w.began) > undeliveredTimeout {
+	p.absent = 0
+	if time.Since(p.since) > undeliveredTimeout {
 		return false, fmt.Errorf("%w: message %d, for %v", ErrUndelivered, next, undeliveredTimeout)
 	}
 	return false, nil
 }
 
-// next is the position of the first message after another, on the subjects, or
-// on any where subjects is nil.
-func (c *Client) next(ctx context.Context, subjects []string, after uint64) (position uint64, there bool, err error) {
+// next returns the position of the first message after another, on the given
+// subjects, or on any subject where subjects is nil.
+func (c *Client) next(ctx context.Context, subjects []string, after uint64) (position uint64, found bool, err error) {
 	if subjects == nil {
 		subjects = []string{">"}
 	}
@@ -122,31 +123,32 @@ func (c *Client) next(ctx context.Context, subjects []string, after uint64) (pos
 		if err != nil {
 			return 0, false, fmt.Errorf("first message on %s after %d: %w", subject, after, err)
 		}
-		if !there || m.Position < position {
-			position, there = m.Position, true
+		if !found || m.Position < position {
+			position, found = m.Position, true
 		}
 	}
-	return position, there, nil
+	return position, found, nil
 }
 
-// RandomAccount draws an account of which the stream holds a message: of those
-// with many it draws more often. False where many draws in a row found none.
+// RandomAccount draws an account that has a message in the stream; accounts with more
+// messages are drawn more often. found is false where 50 draws in a row met no
+// account's message.
 func (c *Client) RandomAccount(ctx context.Context) (id events.UUID, found bool, err error) {
 	info, err := c.Info(ctx)
 	if err != nil || info.Last < info.First || info.Messages == 0 {
 		return id, false, err
 	}
-	const draws = 50 // of positions, where a tier's message may be, or nobody's
+	const draws = 50 // each may meet a quota tier's message, or one of no account
 	for range draws {
-		position, there, err := c.FirstAfter(ctx, info.First-1+rand.Uint64N(info.Last-info.First+1))
-		if err != nil || !there {
+		position, ok, err := c.FirstAfter(ctx, info.First-1+rand.Uint64N(info.Last-info.First+1))
+		if err != nil || !ok {
 			return id, false, err
 		}
-		m, there, err := c.At(ctx, position)
+		m, ok, err := c.At(ctx, position)
 		if err != nil {
 			return id, false, err
 		}
-		if to := events.ParseSubject(m.Subject); there && to.Kind == events.SubjectAccount {
+		if to := events.ParseSubject(m.Subject); ok && to.Kind == events.SubjectAccount {
 			return to.Account, true, nil
 		}
 	}

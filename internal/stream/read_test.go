@@ -13,9 +13,9 @@ import (
 	"accountexport/projections"
 )
 
-// TestReadingEndsWhereTheEndIsGone: what is to be read up to may be deleted
-// already, or disappear while it is waited for; everything before it is read
-// all the same.
+// TestReadingEndsWhereTheEndIsGone: the message to read up to may have been deleted
+// before, or be deleted while it is awaited. Everything before it is read all the
+// same.
 func TestReadingEndsWhereTheEndIsGone(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
@@ -23,8 +23,8 @@ func TestReadingEndsWhereTheEndIsGone(t *testing.T) {
 	publishNotes(ctx, t, c, 1, 10)
 	remove := func(position uint64) {
 		t.Helper()
-		if gone, err := c.DeleteMessage(ctx, position); err != nil || !gone {
-			t.Fatalf("remove %d: %v, %v", position, gone, err)
+		if deleted, err := c.DeleteMessage(ctx, position); err != nil || !deleted {
+			t.Fatalf("remove %d: %v, %v", position, deleted, err)
 		}
 	}
 	remove(10)
@@ -52,8 +52,8 @@ func TestReadingEndsWhereTheEndIsGone(t *testing.T) {
 		t.Errorf("all: -want +got:\n%s", diff)
 	}
 
-	// The stream has 60 more, of which the server has sent at most half: what is
-	// on its way is not yet there when the rest is purged.
+	// The stream has 60 more, of which the server has sent at most half: the messages in
+	// flight do not include those that are purged now.
 	big := events.Message{Subject: events.AccountSubject(account(1)), Data: repeat(1 << 19)}
 	for range 120 {
 		if _, err := c.PublishRaw(ctx, big); err != nil {
@@ -79,39 +79,39 @@ func TestReadingEndsWhereTheEndIsGone(t *testing.T) {
 	}
 }
 
-// TestOneReadingOfAnAccount: messages that were stored without a partition,
-// while the transform was missing, or under another one, are the account's; those
-// under what is no partition are nobody's.
+// TestOneReadingOfAnAccount: messages stored without a partition token while the
+// transform was missing, or under another partition, belong to the account; those
+// whose token is no partition belong to none.
 func TestOneReadingOfAnAccount(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
 	c, _ := provisioned(t)
-	mine := events.Message{Subject: events.AccountSubject(account(7)), Data: []byte("x")}
+	own := events.Message{Subject: events.AccountSubject(account(7)), Data: []byte("x")}
 	publish := func(m events.Message) {
 		t.Helper()
 		if _, err := c.PublishRaw(ctx, m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	publish(mine)
+	publish(own)
 	cfg := wanted("CONTROL_PLANE")
 	cfg.SubjectTransform = nil
 	cfg.Subjects = []string{"controlplane.>"}
 	if _, err := c.js.UpdateStream(ctx, cfg); err != nil {
 		t.Fatal(err)
 	}
-	publish(mine)
+	publish(own)
 	publish(events.Message{Subject: "controlplane.other.account." + account(7).String(), Data: []byte("nobody's")})
 	publish(events.Message{Subject: "controlplane.12345.account." + account(7).String(), Data: []byte("nobody's")})
 	publish(events.Message{Subject: "controlplane.99.account." + account(7).String(), Data: []byte("of another count")})
 	if _, err := c.js.UpdateStream(ctx, wanted("CONTROL_PLANE")); err != nil {
 		t.Fatal(err)
 	}
-	publish(mine)
+	publish(own)
 	read := func() (got []uint64) {
 		t.Helper()
 		if err := c.ReadAccount(ctx, account(7), 0, func(m projections.Message) error {
-			if m.Subject != mine.Subject {
+			if m.Subject != own.Subject {
 				t.Errorf("subject %s", m.Subject)
 			}
 			got = append(got, m.Position)
@@ -139,23 +139,23 @@ func TestOneReadingOfAnAccount(t *testing.T) {
 	}
 }
 
-// TestRequestsThatAreRefused name the permission that is missing, and do not
-// wait for an answer.
+// TestRequestsThatAreRefused: a refused request names the missing permission and does
+// not wait for an answer.
 func TestRequestsThatAreRefused(t *testing.T) {
 	t.Parallel()
-	d := &violations{}
-	denied, end := d.watch("$JS.API.STREAM.PURGE.S", false)
-	defer end()
-	d.handle(errors.New("something else"))
-	d.handle(permissionViolation("$JS.API.STREAM.PURGE.OTHER"))
+	v := &violations{}
+	waiter, unwatch := v.watch("$JS.API.STREAM.PURGE.S", false)
+	defer unwatch()
+	v.handle(errors.New("something else"))
+	v.handle(permissionViolation("$JS.API.STREAM.PURGE.OTHER"))
 	select {
-	case <-denied.done:
+	case <-waiter.done:
 		t.Error("another subject was refused")
 	default:
 	}
-	d.handle(permissionViolation("$js.api.stream.purge.s"))
+	v.handle(permissionViolation("$js.api.stream.purge.s"))
 	select {
-	case <-denied.done:
+	case <-waiter.done:
 	case <-time.After(time.Minute):
 		t.Error("refused, and not told")
 	}

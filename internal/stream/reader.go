@@ -14,8 +14,8 @@ import (
 	"accountexport/projections/engine"
 )
 
-// Why a reader ended. Whatever the reason, one that is opened after the last
-// position goes on from there.
+// Reasons for the end of a reader. After any of them, a reader opened after the last
+// position received goes on without a gap.
 var (
 	ErrReaderClosed   = errors.New("reader closed")
 	ErrMessagesLost   = errors.New("messages were lost on the way")
@@ -24,41 +24,47 @@ var (
 	ErrConsumerGone   = errors.New("the server ended the reading")
 )
 
-// reader reads through an ephemeral pull consumer without acknowledgements.
-// The server numbers what it delivers, so a gap in those numbers, also one
-// that only a heartbeat tells of, is a lost message.
+// reader reads through an ephemeral pull consumer without acknowledgements. The
+// consumer numbers its deliveries, so a gap in those numbers, also one that only a
+// heartbeat reveals, is a lost message and ends the reader.
 //
-// It is made from a plain subscription because the client library's consumers
-// take a stored message with an empty payload and a Status header for an
-// answer of the server: one such message would end every reading.
+// It uses a plain subscription because the client library's consumers take a stored
+// message with an empty payload and a Status header for a status of the server: one
+// such message would end every read of the stream.
 type reader struct {
-	client   *Client
-	consumer string
-	sub      *nats.Subscription
-	msgs     chan *nats.Msg
-	states   chan nats.Status // of the connection, when it is lost
-	denied   *violationWaiter // once it may not ask for messages, or hear them
-	heard    bool             // that some came, or a sign of life
-	undeny   func()
-	done     chan struct{}
-	once     sync.Once
-	prefetch prefetch
+	// Set when the reader is opened. The client library's goroutine sends to msgs
+	// and states, violations closes violation.done, and Close, which any goroutine
+	// may call, closes done.
+	client    *Client
+	consumer  string
+	sub       *nats.Subscription
+	msgs      chan *nats.Msg
+	states    chan nats.Status // receives a value when the connection is lost
+	violation *violationWaiter // refused once the user may not pull or receive
+	unwatch   func()
+	done      chan struct{}
+	once      sync.Once // of Close
+	after     uint64    // the position after which reading begins
 
-	from   uint64               // where reading began
-	last   uint64               // position of the last message taken
-	number uint64               // its number among those delivered
-	held   *projections.Message // taken, but beyond the last call's bound
-	err    error                // why it ended
+	// The rest belongs to the goroutine that calls Next.
+	prefetch prefetch
+	received bool                 // anything, a heartbeat included
+	last     uint64               // position of the last message received
+	sequence uint64               // its consumer sequence
+	held     *projections.Message // received, but beyond the bound of the last Next
+	err      error                // why the reader ended
 }
 
-// Open implements [engine.Source]. The reader is for one goroutine, but
-// for Close, and holds at most 32,768 messages and Config.ReadAhead (or twice
-// the server's largest message) that were not handed out yet. A Next that its
-// context ends loses nothing and may be called again.
+// Open implements [engine.Source]. The reader belongs to one goroutine; only Close
+// may be called from others. It holds at most 32,768 messages and
+// Config.PrefetchBytes (or twice the server's largest message) that were not handed
+// out yet. A Next that ends with its context loses nothing and may be called again.
 func (c *Client) Open(ctx context.Context, after uint64) (engine.Reader, error) {
 	return c.open(ctx, after)
 }
 
+// open starts a reader after a position, of the given subjects only, or of all
+// without filters. Creating its consumer takes at most requestTimeout.
 func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*reader, error) {
 	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -70,25 +76,25 @@ func (c *Client) open(ctx context.Context, after uint64, filters ...string) (*re
 	if c.onTimeout(ctx, limit, err) != nil {
 		return nil, fmt.Errorf("consumer after %d: %w", after, c.explain(limited(err)))
 	}
-	return c.through(cons.CachedInfo(), after)
+	return c.readFrom(cons.CachedInfo(), after)
 }
 
-// through reads through a consumer, which it removes when it is closed.
-func (c *Client) through(cons *jetstream.ConsumerInfo, after uint64) (_ *reader, err error) {
+// readFrom starts a reader on a consumer, which is deleted when the reader is closed.
+func (c *Client) readFrom(cons *jetstream.ConsumerInfo, after uint64) (_ *reader, err error) {
 	r := &reader{
 		client:   c,
 		consumer: cons.Name,
-		msgs:     make(chan *nats.Msg, maxInFlight+statusRoom),
+		msgs:     make(chan *nats.Msg, maxInFlight+statusSlots),
 		states:   c.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED),
 		done:     make(chan struct{}),
-		from:     after,
+		after:    after,
 	}
-	r.denied, r.undeny = c.violations.watch(c.pullSubject(), true)
+	r.violation, r.unwatch = c.violations.watch(c.pullSubject(), true)
 	inbox := c.nc.NewInbox()
 	r.prefetch = prefetch{inbox: inbox + ".", budget: budget(c.cfg.PrefetchBytes, c.nc.MaxPayload()), request: func(reply string, body []byte) error {
 		return c.nc.PublishRequest(c.pullSubject()+r.consumer, reply, body)
 	}}
-	r.prefetch.within(allowed(cons.Config), c.nc.MaxPayload())
+	r.prefetch.limitTo(pullLimitsOf(cons.Config), c.nc.MaxPayload())
 	if r.sub, err = c.nc.ChanSubscribe(inbox+".*", r.msgs); err == nil {
 		err = r.prefetch.fill()
 	}
@@ -103,9 +109,9 @@ func (c *Client) through(cons *jetstream.ConsumerInfo, after uint64) (_ *reader,
 func (r *reader) Close() {
 	r.once.Do(func() {
 		close(r.done)
-		r.undeny()
+		r.unwatch()
 		r.client.nc.RemoveStatusListener(r.states)
-		// Both are mere tidiness: the server drops an idle consumer by itself.
+		// Neither has to succeed: the server removes an inactive consumer by itself.
 		if r.sub != nil {
 			_ = r.sub.Unsubscribe()
 		}
@@ -127,7 +133,7 @@ func (r *reader) Next(ctx context.Context, buf []projections.Message, bound engi
 		first := len(buf) == start
 		raw, err := r.take(ctx, first)
 		if err == nil && raw == nil {
-			return buf, nil // no more is ready
+			return buf, nil // nothing more has been prefetched
 		}
 		if first && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return buf, err
@@ -139,11 +145,11 @@ func (r *reader) Next(ctx context.Context, buf []projections.Message, bound engi
 		}
 		switch {
 		case err != nil:
-			r.err = fmt.Errorf("reading after %d: %w", max(r.from, r.last), err)
+			r.err = fmt.Errorf("reading after %d: %w", max(r.after, r.last), err)
 			if first {
 				return buf, r.err
 			}
-			return buf, nil // what came before is sound; the next call fails
+			return buf, nil // the messages before it are valid; the next call returns the error
 		case !ok:
 		case !first && size+m.Size() > bound.Bytes:
 			r.held = &m
@@ -155,8 +161,8 @@ func (r *reader) Next(ctx context.Context, buf []projections.Message, bound engi
 	return buf, nil
 }
 
-// take takes what was delivered next. Where nothing is there, it waits, or
-// returns nil.
+// take returns the next message received. Where none has been prefetched it waits, or
+// returns nil if it may not wait.
 func (r *reader) take(ctx context.Context, wait bool) (*nats.Msg, error) {
 	select {
 	case <-r.done:
@@ -171,8 +177,8 @@ func (r *reader) take(ctx context.Context, wait bool) (*nats.Msg, error) {
 			return nil, nil
 		}
 	}
-	alarm := time.NewTimer(heartbeatTimeout)
-	defer alarm.Stop()
+	timeout := time.NewTimer(heartbeatTimeout)
+	defer timeout.Stop()
 	select {
 	case raw, ok := <-r.msgs:
 		return taken(raw, ok)
@@ -182,9 +188,9 @@ func (r *reader) take(ctx context.Context, wait bool) (*nats.Msg, error) {
 		return nil, ErrReaderClosed
 	case <-r.states:
 		return nil, ErrConnectionLost
-	case <-r.denied.done:
-		return nil, r.client.violations.denied(r.denied, r.client.pullSubject())
-	case <-alarm.C:
+	case <-r.violation.done:
+		return nil, r.client.violations.permissionError(r.violation, r.client.pullSubject())
+	case <-timeout.C:
 		r.client.checkConnection()
 		return nil, fmt.Errorf("%w for %v", ErrReaderStalled, heartbeatTimeout)
 	}
@@ -197,32 +203,32 @@ func taken(raw *nats.Msg, ok bool) (*nats.Msg, error) {
 	return raw, nil
 }
 
-// accept checks that nothing is missing before what was delivered. ok is false
-// where it is a status, or at or before the position that reading began at.
+// accept checks that no message is missing before this one. ok is false for a status,
+// and for a message at or before the position after which reading began.
 func (r *reader) accept(raw *nats.Msg) (m projections.Message, ok bool, err error) {
-	if !r.heard {
-		r.heard = true
-		r.client.violations.hear(r.denied)
+	if !r.received {
+		r.received = true
+		r.client.violations.readerReceived(r.violation)
 	}
-	// Told apart by the reply subject: a message may carry any header, also
-	// those of a status.
+	// A status is recognised by its missing reply subject, and not by its headers, which
+	// any stored message may carry as well.
 	if raw.Reply == "" {
-		return m, false, r.prefetch.status(raw, r.number)
+		return m, false, r.prefetch.status(raw, r.sequence)
 	}
 	d, err := parseReply(raw.Reply)
 	switch {
 	case err != nil:
 		return m, false, fmt.Errorf("%w: %w", ErrConsumerGone, err)
-	case d.consumer != r.number+1:
-		return m, false, fmt.Errorf("%w: delivery %d follows %d", ErrMessagesLost, d.consumer, r.number)
+	case d.consumer != r.sequence+1:
+		return m, false, fmt.Errorf("%w: delivery %d follows %d", ErrMessagesLost, d.consumer, r.sequence)
 	case d.stream <= r.last:
 		return m, false, fmt.Errorf("%w: position %d follows %d", ErrMessagesLost, d.stream, r.last)
 	}
-	r.number, r.last = d.consumer, d.stream
+	r.sequence, r.last = d.consumer, d.stream
 	if err := r.prefetch.taken(raw.Size()); err != nil {
 		return m, false, err
 	}
-	if d.stream <= r.from {
+	if d.stream <= r.after {
 		return m, false, nil // reading began beyond the end of the stream
 	}
 	m.Position, m.Time = d.stream, d.at

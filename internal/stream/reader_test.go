@@ -198,9 +198,9 @@ func TestCloseAndContextEndNext(t *testing.T) {
 	}
 }
 
-// TestAServerRestartNeitherSkipsNorRepeats restarts the server in the middle of
-// reading: the reader ends, and one that is opened after the last position
-// goes on.
+// TestAServerRestartNeitherSkipsNorRepeats restarts the server while a reader reads:
+// the reader ends, and one opened after the last position goes on without gap or
+// repetition.
 func TestAServerRestartNeitherSkipsNorRepeats(t *testing.T) {
 	ctx := deadline(t)
 	publisher, srv := provisioned(t)
@@ -208,8 +208,7 @@ func TestAServerRestartNeitherSkipsNorRepeats(t *testing.T) {
 	if testrun.Long() {
 		n = 30_000
 	}
-	// So long in all that a reader has had only a part of them when the server
-	// ends.
+	// Long enough that the reader has received only a part when the server ends.
 	published := uint64(0)
 	if _, err := publisher.PublishAll(ctx, func() (events.Message, bool) {
 		published++
@@ -217,7 +216,7 @@ func TestAServerRestartNeitherSkipsNorRepeats(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Connect(ctx, Config{URL: srv.URL(), Name: t.Name(), PrefetchBytes: 1}) // the least that a reader does with
+	c, err := Connect(ctx, Config{URL: srv.URL(), Name: t.Name(), PrefetchBytes: 1}) // the smallest prefetch
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +235,7 @@ func TestAServerRestartNeitherSkipsNorRepeats(t *testing.T) {
 			if ctx.Err() != nil {
 				t.Fatal(err)
 			}
-			continue // the server is away
+			continue // during the restart
 		}
 		for last() < n {
 			batch, err := r.Next(ctx, nil, engine.Bound{Events: 100, Bytes: 1 << 20})

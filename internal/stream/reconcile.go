@@ -12,10 +12,10 @@ import (
 	"accountexport/projections/engine"
 )
 
-// Deleted asks the server which positions hold no message any more: what lies
-// before the first one, and what it counts as deleted. The answer may be large,
-// so it is asked for only where counts disagree. info is of the same answer.
-func (c *Client) Deleted(ctx context.Context) (info engine.StreamInfo, gone engine.Ranges, err error) {
+// Deleted returns the positions that hold no message any more: those before the first
+// message, and those that the server counts as deleted. info comes from the same
+// answer. The answer may be large, so callers ask only where the counts disagree.
+func (c *Client) Deleted(ctx context.Context) (info engine.StreamInfo, deleted engine.Ranges, err error) {
 	question := struct {
 		Details bool `json:"deleted_details"`
 	}{true}
@@ -26,82 +26,94 @@ func (c *Client) Deleted(ctx context.Context) (info engine.StreamInfo, gone engi
 	if info, err = c.infoOf(answer); err != nil {
 		return info, nil, err
 	}
-	gone = make(engine.Ranges, 0, len(answer.State.Deleted)+1)
+	deleted = make(engine.Ranges, 0, len(answer.State.Deleted)+1)
 	if info.First > 1 {
-		gone = append(gone, engine.Range{First: 1, Last: min(info.First-1, info.Last)})
+		deleted = append(deleted, engine.Range{First: 1, Last: min(info.First-1, info.Last)})
 	}
 	for _, p := range answer.State.Deleted {
-		if p >= info.First && 0 < p && p <= info.Last { // of an empty stream it says 0
-			gone = append(gone, engine.Range{First: p, Last: p})
+		if p >= info.First && 0 < p && p <= info.Last { // for an empty stream the server lists 0
+			deleted = append(deleted, engine.Range{First: p, Last: p})
 		}
 	}
-	return info, gone.Union(nil), nil
+	return info, deleted.Union(nil), nil
 }
 
-// absentAsked is how many positions of a range are asked for at most.
-const absentAsked = 256
+// absentSample is how many positions of one range are looked up at most.
+const absentSample = 256
 
-// Absent are those of the positions that hold no message that the server could
-// give. Of a long range only some are asked for, its ends among them; where one of
-// those is there, none of the range is said to be absent.
-func (c *Client) Absent(ctx context.Context, those engine.Ranges) (absent engine.Ranges, err error) {
-	for _, x := range those {
-		step := (x.Last-x.First)/absentAsked + 1
-		var asked engine.Ranges
-		there := 0
-		for p := x.First; ; p = min(p+step, x.Last) {
+// Absent returns those of the positions that hold no message which the server can
+// deliver. Of a range longer than absentSample only a sample is looked up, its two
+// ends included; if one message of the sample exists, no position of that range
+// counts as absent.
+func (c *Client) Absent(ctx context.Context, positions engine.Ranges) (absent engine.Ranges, err error) {
+	for _, span := range positions {
+		step := (span.Last-span.First)/absentSample + 1
+		var missing engine.Ranges
+		present := 0
+		for p := span.First; ; p = min(p+step, span.Last) {
 			_, err := c.Get(ctx, p)
 			switch {
 			case err == nil:
-				there++
+				present++
 			case errors.Is(err, ErrNoMessage):
-				asked = append(asked, engine.Range{First: p, Last: p})
+				missing = append(missing, engine.Range{First: p, Last: p})
 			default:
 				return nil, err
 			}
-			if p == x.Last {
+			if p == span.Last {
 				break
 			}
 		}
 		switch {
 		case step == 1:
-			absent = append(absent, asked...)
-		case there == 0:
-			absent = append(absent, x)
+			absent = append(absent, missing...)
+		case present == 0:
+			absent = append(absent, span)
 		}
 	}
 	return absent.Union(nil), nil
 }
 
-// ReconcilingSource is the client as a source that skips nothing which the server
-// counts as there: what is delivered and what is deleted make up the span. What
-// is neither, Undelivered is told of; where it returns an error, reading ends
-// with that, right before, and otherwise goes on.
+// ReconcilingSource is a [Client] as a source that skips no message which the server
+// counts as present: the messages delivered and the positions deleted together have
+// to make up the whole span. It is safe for concurrent use.
 type ReconcilingSource struct {
 	*Client
-	OnUndelivered func(ctx context.Context, those engine.Ranges) error
 
-	pause time.Duration // between looks; default 200 ms
+	// OnUndelivered is called with positions that are neither delivered nor
+	// deleted. If it returns nil, reading goes on without them and they are not
+	// reported again; an error ends the reader with that error, right before
+	// them. It is called by one goroutine at a time, and other readers that meet a
+	// gap wait for it.
+	OnUndelivered func(ctx context.Context, positions engine.Ranges) error
 
+	backoff time.Duration // between lookups; default 200 ms
+
+	// mu guards the fields below. It is held while one gap is judged, I/O
+	// included: up to five requests, 200 ms apart, then one request for each
+	// position that is still missing, and OnUndelivered. A second reader that
+	// meets a gap waits for that long, and usually finds its answer in deleted.
 	mu       sync.Mutex
-	gone     engine.Ranges // as the server said last
-	accepted engine.Ranges // of those it is gone on without
+	deleted  engine.Ranges // as the server answered last
+	accepted engine.Ranges // positions that OnUndelivered let pass
 }
 
 const (
-	reconcileAttempts = 5 // looks until it is believed that a message is not delivered
+	reconcileAttempts = 5 // lookups before a message counts as undelivered
 	reconcileBackoff  = 200 * time.Millisecond
 )
 
-// reconcile holds positions that were not delivered against what is deleted. A
-// follower may deliver before its leader has removed as much, so it is asked
-// several times. The error is [ErrMessagesLost] where a message is there after
-// all: reading has to begin anew.
-func (r *ReconcilingSource) reconcile(ctx context.Context, x engine.Range) error {
+// reconcile compares positions that were not delivered with those that the server
+// counts as deleted. A follower may deliver before it has applied the leader's
+// deletions, so the server is asked up to five times. nil means that all are deleted
+// or that OnUndelivered accepted the rest. [ErrMessagesLost] means that a message
+// exists after all and was skipped: reading has to begin again after the last
+// position.
+func (r *ReconcilingSource) reconcile(ctx context.Context, span engine.Range) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	left := engine.Ranges{x}.Without(r.accepted)
-	if len(left.Without(r.gone)) == 0 {
+	left := engine.Ranges{span}.Without(r.accepted)
+	if len(left.Without(r.deleted)) == 0 {
 		return nil
 	}
 	for i := range reconcileAttempts {
@@ -109,15 +121,15 @@ func (r *ReconcilingSource) reconcile(ctx context.Context, x engine.Range) error
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-time.After(cmp.Or(r.pause, reconcileBackoff)):
+			case <-time.After(cmp.Or(r.backoff, reconcileBackoff)):
 			}
 		}
-		_, gone, err := r.Client.Deleted(ctx)
+		_, deleted, err := r.Client.Deleted(ctx)
 		if err != nil {
 			return err
 		}
-		r.gone = gone
-		if left = left.Without(gone); len(left) == 0 {
+		r.deleted = deleted
+		if left = left.Without(deleted); len(left) == 0 {
 			return nil
 		}
 	}
@@ -135,8 +147,8 @@ func (r *ReconcilingSource) reconcile(ctx context.Context, x engine.Range) error
 	return nil
 }
 
-// FirstAfter implements [engine.Source]. That there is none is believed only
-// where the server says of all that follows that it is deleted.
+// FirstAfter implements [engine.Source]. That no message follows is accepted only
+// where the server counts every position up to the stream's end as deleted.
 func (r *ReconcilingSource) FirstAfter(ctx context.Context, after uint64) (uint64, bool, error) {
 	position, ok, err := r.Client.FirstAfter(ctx, after)
 	if ok || err != nil {
@@ -146,13 +158,13 @@ func (r *ReconcilingSource) FirstAfter(ctx context.Context, after uint64) (uint6
 	if err != nil || info.Last <= after {
 		return 0, false, err
 	}
-	// What has come since is there by now.
+	// Messages that arrived since the first lookup are found by this one.
 	if position, ok, err = r.Client.FirstAfter(ctx, after); ok || err != nil {
 		return position, ok, err
 	}
 	err = r.reconcile(ctx, engine.Range{First: after + 1, Last: info.Last})
 	if errors.Is(err, ErrMessagesLost) {
-		return info.Last, true, nil // it waits, and the server does not come by it
+		return info.Last, true, nil // the caller waits for this position, which the server will not deliver
 	}
 	return 0, false, err
 }
@@ -163,26 +175,28 @@ func (r *ReconcilingSource) Open(ctx context.Context, after uint64) (engine.Read
 	if err != nil {
 		return nil, err
 	}
-	out := &reconciledReader{Reader: in, of: r, last: after}
-	out.ctx, out.end = context.WithCancel(context.WithoutCancel(ctx))
+	out := &reconciledReader{Reader: in, source: r, last: after}
+	out.ctx, out.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return out, nil
 }
 
-// reconciledReader judges each jump before what follows it is handed out.
+// reconciledReader judges each gap before it hands out what follows. Like any reader
+// it belongs to one goroutine.
 type reconciledReader struct {
 	engine.Reader
-	of   *ReconcilingSource
-	ctx  context.Context // until it is closed: judging takes longer than a Next may
-	end  context.CancelFunc
-	last uint64
-	held []projections.Message // read, and behind a jump
-	word chan error            // what becomes of the jump; nil where it is not judged yet
-	err  error
+	source *ReconcilingSource
+	ctx    context.Context // until Close: judging a gap may outlast one Next
+	cancel context.CancelFunc
+
+	last    uint64                // position of the last message handed out
+	held    []projections.Message // received, and behind a gap
+	verdict chan error            // what became of the gap before held; nil: it is not being judged
+	err     error                 // why the reader ended
 }
 
 // Close implements [engine.Reader].
 func (r *reconciledReader) Close() {
-	r.end()
+	r.cancel()
 	r.Reader.Close()
 }
 
@@ -211,24 +225,24 @@ func (r *reconciledReader) Next(ctx context.Context, buf []projections.Message, 
 		}
 		r.held = append([]projections.Message(nil), buf[i:]...)
 		if buf = buf[:i]; i > start {
-			return buf, nil // what came before is sound; the next call judges
+			return buf, nil // the messages before the gap are valid; the next call judges the gap
 		}
 		return r.Next(ctx, buf, bound)
 	}
 	return buf, nil
 }
 
-// judge waits for what becomes of the jump before what is held. Where ctx ends,
-// the next call goes on waiting.
+// judge waits for the verdict on the gap before the held messages. Where ctx ends
+// first, the next call goes on waiting for the same verdict.
 func (r *reconciledReader) judge(ctx context.Context) error {
-	if r.word == nil {
-		word, jump := make(chan error, 1), engine.Range{First: r.last + 1, Last: r.held[0].Position - 1}
-		go func() { word <- r.of.reconcile(r.ctx, jump) }()
-		r.word = word
+	if r.verdict == nil {
+		verdict, gap := make(chan error, 1), engine.Range{First: r.last + 1, Last: r.held[0].Position - 1}
+		go func() { verdict <- r.source.reconcile(r.ctx, gap) }()
+		r.verdict = verdict
 	}
 	select {
-	case r.err = <-r.word:
-		r.word = nil
+	case r.err = <-r.verdict:
+		r.verdict = nil
 		return r.err
 	case <-ctx.Done():
 		return ctx.Err()

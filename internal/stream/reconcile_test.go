@@ -18,7 +18,7 @@ import (
 	"accountexport/projections/engine"
 )
 
-// restarted ends the server, does something to its files, and starts it again.
+// restarted stops the server, changes its files, and starts it again.
 func restarted(ctx context.Context, t *testing.T, c *Client, srv *natsserver.Server, meanwhile func(blocks []string)) {
 	t.Helper()
 	srv.Halt()
@@ -61,16 +61,16 @@ func flip(t *testing.T, blocks []string, text string) {
 	t.Fatalf("%q is in none of %v", text, blocks)
 }
 
-// TestGoneIsWhatIsMissing: the list of what is deleted has as many positions as
-// the count says are missing, and they are those that were removed.
+// TestGoneIsWhatIsMissing: the list of deleted positions is as long as the counts
+// say, and holds exactly the ones removed.
 func TestGoneIsWhatIsMissing(t *testing.T) {
 	ctx := deadline(t)
 	c, srv := provisioned(t)
 	want := func(when, positions string) {
 		t.Helper()
-		info, gone, err := c.Deleted(ctx)
-		if err != nil || gone.String() != positions || gone.Count() != info.Missing() {
-			t.Errorf("%s: %v are gone and %d missing, %v; want %s", when, gone, info.Missing(), err, positions)
+		info, deleted, err := c.Deleted(ctx)
+		if err != nil || deleted.String() != positions || deleted.Count() != info.Missing() {
+			t.Errorf("%s: %v are gone and %d missing, %v; want %s", when, deleted, info.Missing(), err, positions)
 		}
 	}
 	want("empty", "")
@@ -81,8 +81,8 @@ func TestGoneIsWhatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range []uint64{20, 21, 22, 50, 100} {
-		if gone, err := c.DeleteMessage(ctx, p); err != nil || !gone {
-			t.Fatal(gone, err)
+		if deleted, err := c.DeleteMessage(ctx, p); err != nil || !deleted {
+			t.Fatal(deleted, err)
 		}
 	}
 	want("some removed", "20–22, 50, 100")
@@ -100,10 +100,10 @@ func TestGoneIsWhatIsMissing(t *testing.T) {
 	want("and more", "1–100")
 }
 
-// TestReadAndGoneMakeUpTheSpan: messages read, what the server counts as deleted
-// and what is told not to be delivered are all positions, once each, wherever reading
-// begins: with bits flipped at the beginning, beside what was
-// removed, and at the end, before and after a restart.
+// TestReadAndGoneMakeUpTheSpan: the messages read, the positions counted as deleted
+// and those reported as undelivered together are all positions, each once, wherever
+// reading begins: with bits flipped at the beginning, beside removed messages and at
+// the end, before and after a restart.
 func TestReadAndGoneMakeUpTheSpan(t *testing.T) {
 	ctx := deadline(t)
 	c, srv := provisioned(t)
@@ -122,32 +122,32 @@ func TestReadAndGoneMakeUpTheSpan(t *testing.T) {
 	})
 	for _, when := range []string{"after one restart", "after another"} {
 		for _, after := range []uint64{0, 99, 299} {
-			var told engine.Ranges
-			r := &ReconcilingSource{Client: c, pause: time.Millisecond, OnUndelivered: func(_ context.Context, those engine.Ranges) error {
-				told = told.Union(those)
+			var reported engine.Ranges
+			r := &ReconcilingSource{Client: c, backoff: time.Millisecond, OnUndelivered: func(_ context.Context, those engine.Ranges) error {
+				reported = reported.Union(those)
 				return nil
 			}}
-			info, gone, err := c.Deleted(ctx)
+			info, deleted, err := c.Deleted(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
 			read := readAll(ctx, t, r, after)
 			span := engine.Ranges{{First: after + 1, Last: info.Last}}
-			if left := span.Without(read).Without(gone).Without(told); len(left) > 0 {
+			if left := span.Without(read).Without(deleted).Without(reported); len(left) > 0 {
 				t.Errorf("%s, after %d: %v are not accounted for", when, after, left)
 			}
-			if sum := read.Count() + span.Count() - span.Without(gone).Count() + told.Count(); sum != span.Count() {
+			if sum := read.Count() + span.Count() - span.Without(deleted).Count() + reported.Count(); sum != span.Count() {
 				t.Errorf("%s, after %d: %d are read, gone or told of, of %d", when, after, sum, span.Count())
 			}
-			if after == 0 && told.String() != flipped {
-				t.Errorf("%s: told of %v, want %s", when, told, flipped)
+			if after == 0 && reported.String() != flipped {
+				t.Errorf("%s: told of %v, want %s", when, reported, flipped)
 			}
 		}
 		restarted(ctx, t, c, srv, nil)
 	}
 }
 
-// readAll reads as the engine does: until the source says that nothing is left.
+// readAll reads as the engine does: until the source reports that no message is left.
 func readAll(ctx context.Context, t *testing.T, source engine.Source, after uint64) engine.Ranges {
 	t.Helper()
 	reader, err := source.Open(ctx, after)
@@ -174,9 +174,9 @@ func readAll(ctx context.Context, t *testing.T, source engine.Source, after uint
 	}
 }
 
-// TestReadingEndsBeforeWhatIsNotDelivered: where it is refused, what came before
-// is handed out, and nothing of what follows is, however often it is asked; a
-// context that ends while it is judged loses nothing.
+// TestReadingEndsBeforeWhatIsNotDelivered: where OnUndelivered refuses, the messages
+// before the gap are handed out and none behind it, however often Next is called. A
+// context that ends while the gap is judged loses nothing.
 func TestReadingEndsBeforeWhatIsNotDelivered(t *testing.T) {
 	ctx := deadline(t)
 	c, srv := provisioned(t)
@@ -185,7 +185,7 @@ func TestReadingEndsBeforeWhatIsNotDelivered(t *testing.T) {
 	refused := errors.New("refused")
 	patient, end := context.WithCancel(ctx)
 	asked, ended := 0, make(chan struct{})
-	r := &ReconcilingSource{Client: c, pause: time.Millisecond, OnUndelivered: func(ctx context.Context, those engine.Ranges) error {
+	r := &ReconcilingSource{Client: c, backoff: time.Millisecond, OnUndelivered: func(ctx context.Context, those engine.Ranges) error {
 		asked++
 		end()
 		<-ended
@@ -223,7 +223,7 @@ func TestReadingEndsBeforeWhatIsNotDelivered(t *testing.T) {
 		t.Errorf("asked %d times: -want +got:\n%s", asked, diff)
 	}
 
-	r = &ReconcilingSource{Client: c, pause: time.Millisecond, OnUndelivered: func(context.Context, engine.Ranges) error { return refused }}
+	r = &ReconcilingSource{Client: c, backoff: time.Millisecond, OnUndelivered: func(context.Context, engine.Ranges) error { return refused }}
 	if reader, err = r.Open(ctx, 0); err != nil {
 		t.Fatal(err)
 	}

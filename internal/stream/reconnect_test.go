@@ -13,9 +13,9 @@ import (
 	"accountexport/internal/local/tcpproxy"
 )
 
-// TestLostConnectionIsMadeAnew: a connection that falls silent without an end,
-// as through a network that was pulled apart, is noticed and replaced, by who
-// reads and by who only asks.
+// TestLostConnectionIsMadeAnew: a connection that stops without being closed, as
+// through a network partition, is detected and replaced, while a reader reads and
+// while only requests are sent.
 func TestLostConnectionIsMadeAnew(t *testing.T) {
 	for _, who := range []string{"reads", "asks"} {
 		t.Run(who, func(t *testing.T) {
@@ -57,8 +57,8 @@ func TestLostConnectionIsMadeAnew(t *testing.T) {
 	}
 }
 
-// TestConnectingEnds: who waits for a server only so long is told for which, and
-// why it does not answer.
+// TestConnectingEnds: when ConnectTimeout ends, the error says for which server it
+// waited and why that does not answer.
 func TestConnectingEnds(t *testing.T) {
 	n, err := port.Free()
 	if err != nil {

@@ -11,16 +11,17 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrNoJetStream means that there is no JetStream where it is asked for.
+// ErrNoJetStream means that no JetStream answers where requests are sent.
 var ErrNoJetStream = errors.New("there is no JetStream")
 
-// What a server says that has no JetStream, or none for the account.
+// Error codes of a server without JetStream, and of one where the account has none.
 const (
 	errNoJetStream        jetstream.ErrorCode = 10076
 	errNoJetStreamAccount jetstream.ErrorCode = 10039
 )
 
-// available explains where JetStream is off, or elsewhere; other errors stay.
+// available explains errors that mean that JetStream is off or is elsewhere; other
+// errors are returned unchanged.
 func (c *Client) available(subject string, err error) error {
 	refused := (*jetstream.APIError)(nil)
 	switch {
@@ -42,8 +43,8 @@ func (c *Client) available(subject string, err error) error {
 	return err
 }
 
-// request sends a message and waits for the answer, no longer than a request may
-// take; [ErrPermission] where it is refused.
+// request sends a message and waits for the answer, at most for requestTimeout. The
+// error is [ErrPermission] where the server refuses the publish or the inbox.
 func (c *Client) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	limit, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -64,13 +65,13 @@ func (c *Client) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	return answer, nil
 }
 
-// api asks JetStream; answer may be nil. What it refuses is a
-// [jetstream.APIError].
-func (c *Client) api(ctx context.Context, subject string, question, answer any) error {
+// api sends a request to JetStream's API and decodes the answer, unless answer is
+// nil. A refusal by the server is a [jetstream.APIError].
+func (c *Client) api(ctx context.Context, subject string, request, answer any) error {
 	m := &nats.Msg{Subject: c.prefix + subject}
-	if question != nil {
+	if request != nil {
 		var err error
-		if m.Data, err = json.Marshal(question); err != nil {
+		if m.Data, err = json.Marshal(request); err != nil {
 			return err
 		}
 	}

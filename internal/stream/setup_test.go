@@ -13,7 +13,8 @@ import (
 	"accountexport/projections/engine"
 )
 
-// deadline ends a test that waits for what does not come.
+// deadline is the context of a test; it ends one that waits for something that does
+// not happen.
 func deadline(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -36,7 +37,7 @@ func connectTo(t testing.TB, srv *natsserver.Server, stream string) *Client {
 	return c
 }
 
-// provisioned is a client of an empty stream on a server of its own.
+// provisioned returns a client of an empty stream on a server of its own.
 func provisioned(t testing.TB) (*Client, *natsserver.Server) {
 	t.Helper()
 	srv := natsserver.ForTest(t)
@@ -51,7 +52,7 @@ func account(n int) events.UUID {
 	return events.UUID{0: byte(n >> 8), 1: byte(n), 15: 1}
 }
 
-// note is a message that says its number; n is from 1.
+// note is a message that carries its number n, from 1.
 func note(n int) events.Message {
 	return events.Message{Subject: events.AccountSubject(account(n % 50)), Data: fmt.Appendf(nil, "message %d", n)}
 }
@@ -80,7 +81,7 @@ func open(ctx context.Context, t testing.TB, c *Client, after uint64) engine.Rea
 
 var bound = engine.Bound{Events: 1000, Bytes: 1 << 20}
 
-// readUpTo reads until a position is reached, and requires ascending positions.
+// readUpTo reads up to a position, and fails unless positions ascend.
 func readUpTo(ctx context.Context, t testing.TB, r engine.Reader, position uint64) []projections.Message {
 	t.Helper()
 	var all []projections.Message

@@ -10,18 +10,19 @@ import (
 )
 
 const (
-	published   = "controlplane.*.*" // what producers publish on
+	published   = "controlplane.*.*" // the subjects that producers publish on
 	subjectRoot = "controlplane."
 )
 
-// destination is the subject transform's, for a number of partitions.
+// destination returns the destination of the subject transform for a partition count.
 func destination(partitions int) string {
 	return fmt.Sprintf("controlplane.{{partition(%d,2)}}.{{wildcard(1)}}.{{wildcard(2)}}", partitions)
 }
 
 var transform = regexp.MustCompile(`^controlplane\.\{\{\s*[Pp]artition\(\s*(\d+)\s*,\s*2\s*\)\s*\}\}\.\{\{\s*[Ww]ildcard\(\s*1\s*\)\s*\}\}\.\{\{\s*[Ww]ildcard\(\s*2\s*\)\s*\}\}$`)
 
-// partitionCount reads the number of partitions from a stream's transform.
+// partitionCount reads the partition count from a stream's subject transform. The
+// error says what the transform is and what it should be.
 func partitionCount(t *jetstream.SubjectTransformConfig) (int, error) {
 	if t == nil {
 		return 0, fmt.Errorf("it has no subject transform; want %s to %s", published, destination(16))
@@ -37,10 +38,9 @@ func partitionCount(t *jetstream.SubjectTransformConfig) (int, error) {
 	return n, nil
 }
 
-// SplitSubject takes a stored subject, controlplane.<p>.account.<id>, apart
-// into the one that was published, controlplane.account.<id>, and the
-// partition. A subject of another shape is returned as it is, with partition
-// -1.
+// SplitSubject splits a stored subject, controlplane.<p>.account.<id>, into the
+// subject that was published, controlplane.account.<id>, and the partition. A subject
+// of another form is returned unchanged, with partition -1.
 func SplitSubject(stored string) (subject string, partition int) {
 	rest, ok := strings.CutPrefix(stored, subjectRoot)
 	if !ok {

@@ -18,7 +18,7 @@ func TestSplitSubject(t *testing.T) {
 		{"controlplane.7.quota_tier.pro", "controlplane.quota_tier.pro", 7},
 		{"controlplane.7.anything.else", "controlplane.anything.else", 7},
 		{"controlplane.3.7.7", "controlplane.7.7", 3},
-		// Subjects that the transform does not make.
+		// Subjects that the transform does not produce.
 		{"controlplane.account.x", "controlplane.account.x", -1},
 		{"controlplane.1.account", "controlplane.1.account", -1},
 		{"controlplane.1.account.x.y", "controlplane.1.account.x.y", -1},

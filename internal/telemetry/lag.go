@@ -8,77 +8,81 @@ import (
 	"accountexport/projections/engine"
 )
 
-// lag is how far behind the stream this replica is. It is worked out when it is
-// asked for, from what was learned last of the stream's end and of the
-// checkpoints and from how long ago that was: so it grows while either server
-// stands still, and nobody has to be told anything for it to grow.
+// lag computes how far this replica is behind the stream. It is computed when it is
+// asked for, from the stream's end and the checkpoints as they were learned last, and
+// from how long ago that was. So it grows while either server does not answer, without
+// anybody reporting anything. Projector.mu guards it.
 type lag struct {
-	grace time.Duration // so old what is known may be; a look at the stream takes place every second
+	// Set by NewProjector.
+	grace time.Duration // how old the knowledge may be; the engine looks at the stream every second
 	began time.Time
 
-	end         engine.StreamInfo  // as it was learned last
-	due         engine.StreamInfo  // and before: the checkpoints are there by now, or messages wait
-	looked      time.Time          // when it was learned; zero: never
-	written     time.Time          // when a checkpoint was learned last, by writing it or, paused, by reading it; zero: never
-	checkpoints map[int]checkpoint // checkpoints of owned partitions
-	owned       int                // partitions; -1: not known yet
-	lacking     time.Time          // since when a partition has not told where it is; zero: all have
-	pause       *engine.Pause      // that holds all of them up
+	end         engine.StreamInfo // as it was learned last
+	previousEnd engine.StreamInfo // as it was before: checkpoints have reached it by now, or messages wait
+	endKnownAt  time.Time         // when end was learned; zero: never
+
+	checkpoints  map[int]checkpoint // by owned partition
+	checkpointAt time.Time          // when one was last written, or read during a pause; zero: never
+	owned        int                // partitions; -1: not known yet
+	missingSince time.Time          // since when an owned partition has no checkpoint here; zero: all have one
+
+	pause *engine.Pause // nil: none
 }
 
+// checkpoint is a partition's.
 type checkpoint struct {
 	position uint64
 	asOf     time.Time
 }
 
-// figures are what there is to say of the lag.
+// figures are the values of the lag's metrics.
 type figures struct {
 	events  float64
 	seconds float64
-	since   time.Time // when end and checkpoints were known last, the older of the two
-	known   bool      // false: neither events nor since is
+	since   time.Time // when end and checkpoints were last known, the older of the two
+	known   bool      // false: events and since are meaningless
 }
 
-// learned is told of the stream's end.
+// learned records the stream's end.
 func (l *lag) learned(info engine.StreamInfo) {
-	l.due, l.end, l.looked = l.end, info, time.Now()
+	l.previousEnd, l.end, l.endKnownAt = l.end, info, time.Now()
 }
 
-// setAssigned is told how many partitions there are to tell where they are.
+// setAssigned records how many partitions have to report a checkpoint.
 func (l *lag) setAssigned(n int) {
 	l.owned = n
 	switch {
 	case len(l.checkpoints) >= n:
-		l.lacking = time.Time{}
-	case l.lacking.IsZero():
-		l.lacking = time.Now()
+		l.missingSince = time.Time{}
+	case l.missingSince.IsZero():
+		l.missingSince = time.Now()
 	}
 }
 
-// figures works out the lag. Partitions without a message are moved on only after
-// a look at the stream's end, so what is beyond a checkpoint counts as waiting
-// from the look after: until then it is behind by name only.
+// figures computes the lag. Partitions without new messages advance only after the
+// next look at the stream's end. So what lies beyond a checkpoint counts as waiting
+// only from the second look on; before that the replica is behind in name only.
 func (l *lag) figures(now time.Time) (f figures) {
-	f.since = l.looked
-	if l.written.Before(f.since) {
-		f.since = l.written // also where that is never
+	f.since = l.endKnownAt
+	if l.checkpointAt.Before(f.since) {
+		f.since = l.checkpointAt // the zero time too
 	}
-	low, there := l.lowest()
-	f.known = !f.since.IsZero() && there
+	lowest, ok := l.lowest()
+	f.known = !f.since.IsZero() && ok
 	unknown := now.Sub(f.since)
 	switch {
-	case !f.known: // nothing was learned at all
+	case !f.known: // nothing was ever learned
 		unknown = now.Sub(l.began)
-	case !l.lacking.IsZero() && l.pause == nil:
-		unknown = max(unknown, now.Sub(l.lacking))
+	case !l.missingSince.IsZero() && l.pause == nil:
+		unknown = max(unknown, now.Sub(l.missingSince))
 	}
-	due := l.due
-	if now.Sub(l.looked) > l.grace || l.pause != nil {
+	due := l.previousEnd
+	if now.Sub(l.endKnownAt) > l.grace || l.pause != nil {
 		due = l.end
 	}
-	if there && low.position < due.Last {
-		f.events = float64(l.end.Last - min(l.end.Last, low.position))
-		f.seconds = max(0, l.end.Time.Sub(low.asOf).Seconds()) + now.Sub(l.looked).Seconds()
+	if ok && lowest.position < due.Last {
+		f.events = float64(l.end.Last - min(l.end.Last, lowest.position))
+		f.seconds = max(0, l.end.Time.Sub(lowest.asOf).Seconds()) + now.Sub(l.endKnownAt).Seconds()
 	}
 	if unknown > l.grace {
 		f.seconds = max(f.seconds, unknown.Seconds())
@@ -86,9 +90,10 @@ func (l *lag) figures(now time.Time) (f figures) {
 	return f
 }
 
-// lowest is the checkpoint furthest behind of those there are; there is none to
-// wait for where no partition is owned.
-func (l *lag) lowest() (low checkpoint, there bool) {
+// lowest returns the checkpoint that is furthest behind. If no partition is owned,
+// nothing is waited for, and it is the stream's end. ok is false if no checkpoint is
+// known.
+func (l *lag) lowest() (lowest checkpoint, ok bool) {
 	if l.pause != nil {
 		return checkpoint{l.pause.Lowest, l.pause.AsOf}, true
 	}
@@ -96,11 +101,11 @@ func (l *lag) lowest() (low checkpoint, there bool) {
 		return checkpoint{position: l.end.Last, asOf: l.end.Time}, true
 	}
 	for _, r := range l.checkpoints {
-		if !there || r.position < low.position {
-			low, there = r, true
+		if !ok || r.position < lowest.position {
+			lowest, ok = r, true
 		}
 	}
-	return low, there
+	return lowest, ok
 }
 
 var (

@@ -1,5 +1,7 @@
-// Package telemetry turns what a projector does into Prometheus metrics and
-// into an answer to whether it is ready. The names are those of the design.
+// Package telemetry turns what a projector reports into Prometheus metrics and into
+// its readiness. The metrics' names are those of the design; times are in seconds.
+//
+// Nothing here fails or blocks the projector: its methods only set values in memory.
 package telemetry
 
 import (
@@ -15,36 +17,42 @@ import (
 	"accountexport/projections/engine"
 )
 
-// Projector observes a projector; it implements [engine.Observer].
+// Projector observes a projector; it implements [engine.Observer]. It is safe for
+// concurrent use: the engine's methods come from several goroutines, and Collect,
+// Ready and State from the admin server's.
 //
-// Messages are counted when their batch is committed, so within one life of
-// the program each is counted in exactly one outcome. The totals over all
-// lives are in the read model's checkpoints.
+// Messages are counted when their batch is committed, so during the life of the
+// process each is counted under exactly one outcome. The totals since the beginning
+// are in the read model's checkpoints.
 type Projector struct {
-	events          *prometheus.CounterVec
-	position        *prometheus.GaugeVec
-	batch           prometheus.Histogram
-	took            prometheus.Histogram
-	toCommit        prometheus.Histogram
-	info            *prometheus.GaugeVec
-	restarts        *prometheus.CounterVec
-	progress        prometheus.Gauge
-	partitions      prometheus.Gauge
-	all             prometheus.Gauge
-	off             *prometheus.GaugeVec
-	paused          prometheus.Gauge
-	progressTimeout time.Duration
+	// Set by NewProjector; each metric has a lock of its own.
+	events           *prometheus.CounterVec
+	position         *prometheus.GaugeVec
+	batch            prometheus.Histogram
+	took             prometheus.Histogram
+	toCommit         prometheus.Histogram
+	info             *prometheus.GaugeVec
+	restarts         *prometheus.CounterVec
+	progress         prometheus.Gauge
+	partitions       prometheus.Gauge
+	streamPartitions prometheus.Gauge
+	offContract      *prometheus.GaugeVec
+	paused           prometheus.Gauge
+	progressTimeout  time.Duration
 
+	// mu guards the fields below, and keeps the metrics of position and partitions
+	// in step with them. It is never held over I/O.
 	mu         sync.Mutex
 	lag        lag
 	generation int64
 	owned      map[int]bool // partitions; nil: not known yet
 }
 
-// NewProjector registers the metrics. Without progress for patience a
-// projector is not ready. What is known of stream and checkpoints may be as old as
-// grace, a bit more than the engine takes between two looks.
-func NewProjector(reg prometheus.Registerer, patience, grace time.Duration) *Projector {
+// NewProjector creates the metrics and registers them. Without progress for
+// progressTimeout the projector is not ready. What is known of the stream and the
+// checkpoints may be as old as grace, which has to be a little more than the engine's
+// interval between two looks.
+func NewProjector(reg prometheus.Registerer, progressTimeout, grace time.Duration) *Projector {
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets,
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100})
@@ -67,16 +75,16 @@ func NewProjector(reg prometheus.Registerer, patience, grace time.Duration) *Pro
 			Help: "When a checkpoint was last written; beats while the stream is idle or projecting is paused, too."}),
 		partitions: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_partitions",
 			Help: "Partitions that this replica owns; over all replicas they add up to projector_stream_partitions."}),
-		all: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_stream_partitions",
+		streamPartitions: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_stream_partitions",
 			Help: "Partitions of the stream, by its subject transform."}),
-		off: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "projector_stream_off_contract",
+		offContract: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "projector_stream_off_contract",
 			Help: "1 for each setting of the stream that is not as the contract wants it, though nothing is lost by it yet."}, []string{"what"}),
 		paused: prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_paused",
 			Help: "1 while projecting is paused, by projector pause: no checkpoint moves until projector resume."}),
-		progressTimeout: patience, lag: lag{grace: grace, checkpoints: map[int]checkpoint{}, owned: -1, began: time.Now()},
+		progressTimeout: progressTimeout, lag: lag{grace: grace, checkpoints: map[int]checkpoint{}, owned: -1, began: time.Now()},
 	}
 	reg.MustRegister(p, p.events, p.position, p.batch, p.took, p.toCommit, p.info, p.restarts, p.progress,
-		p.partitions, p.all, p.off, p.paused)
+		p.partitions, p.streamPartitions, p.offContract, p.paused)
 	for _, reason := range []string{"fenced", "stalled", "source", "store"} {
 		p.restarts.WithLabelValues(reason)
 	}
@@ -90,7 +98,8 @@ func (p *Projector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- lagKnown
 }
 
-// Collect implements [prometheus.Collector], for what depends on when it is asked.
+// Collect implements [prometheus.Collector] for the metrics that depend on the time
+// of the scrape.
 func (p *Projector) Collect(ch chan<- prometheus.Metric) {
 	p.mu.Lock()
 	f := p.lag.figures(time.Now())
@@ -119,11 +128,11 @@ func (p *Projector) Committed(s engine.BatchStats) {
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lag.written = now
-	p.of(s.Generation)
+	p.lag.checkpointAt = now
+	p.switchGeneration(s.Generation)
 	for _, a := range s.Advances {
 		if p.owned != nil && !p.owned[a.Partition] {
-			continue // given up meanwhile
+			continue // no longer owned
 		}
 		p.position.WithLabelValues(strconv.Itoa(a.Partition)).Set(float64(a.To))
 		p.lag.checkpoints[a.Partition] = checkpoint{a.To, a.AsOf}
@@ -133,8 +142,8 @@ func (p *Projector) Committed(s engine.BatchStats) {
 	}
 }
 
-// of makes the figures those of a generation.
-func (p *Projector) of(generation int64) {
+// switchGeneration resets the metrics if they are of another generation. p.mu is locked.
+func (p *Projector) switchGeneration(generation int64) {
 	if generation == p.generation {
 		return
 	}
@@ -150,7 +159,7 @@ func (p *Projector) of(generation int64) {
 func (p *Projector) Assigned(generation int64, partitions []int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.of(generation)
+	p.switchGeneration(generation)
 	p.partitions.Set(float64(len(partitions)))
 	p.owned = map[int]bool{}
 	for _, n := range partitions {
@@ -163,8 +172,8 @@ func (p *Projector) Assigned(generation int64, partitions []int) {
 		}
 	}
 	p.lag.setAssigned(len(partitions))
-	if len(partitions) == 0 { // nothing to write: to be there is all there is to do
-		p.lag.written = time.Now()
+	if len(partitions) == 0 { // there is nothing to write: being a member is progress enough
+		p.lag.checkpointAt = time.Now()
 		p.progress.SetToCurrentTime()
 	}
 }
@@ -174,11 +183,11 @@ func (p *Projector) HighWaterMark(info engine.StreamInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, d := range info.Deviations {
-		p.off.WithLabelValues(d.What).Set(1)
+		p.offContract.WithLabelValues(d.What).Set(1)
 	}
 	for _, d := range p.lag.end.Deviations {
 		if !slices.ContainsFunc(info.Deviations, func(now engine.Deviation) bool { return now.What == d.What }) {
-			p.off.DeleteLabelValues(d.What)
+			p.offContract.DeleteLabelValues(d.What)
 		}
 	}
 	p.learned(info)
@@ -186,12 +195,12 @@ func (p *Projector) HighWaterMark(info engine.StreamInfo) {
 
 func (p *Projector) learned(info engine.StreamInfo) {
 	p.lag.learned(info)
-	p.all.Set(float64(info.Partitions))
+	p.streamPartitions.Set(float64(info.Partitions))
 }
 
-// Paused implements [engine.Observer]. What is behind is told for the whole
-// generation: a replica that was started since owns nothing, and what was owned
-// by one that has ended is nobody's until this is over.
+// Paused implements [engine.Observer]. During a pause the lag is the whole
+// generation's: a replica that was started since owns nothing, and the partitions of
+// one that ended belong to nobody until the pause ends.
 func (p *Projector) Paused(pause *engine.Pause, info engine.StreamInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -200,15 +209,15 @@ func (p *Projector) Paused(pause *engine.Pause, info engine.StreamInfo) {
 		return
 	}
 	p.paused.Set(1)
-	p.lag.written = time.Now()
+	p.lag.checkpointAt = time.Now()
 	p.progress.SetToCurrentTime()
-	if info.Name != "" { // else the end is as it was, and readiness does not depend on it
-		info.Deviations = p.lag.end.Deviations // what is told of them is so, until the next look
+	if info.Name != "" { // otherwise the end is unknown and stays, and readiness does not depend on it
+		info.Deviations = p.lag.end.Deviations // they stay until the next HighWaterMark
 		p.learned(info)
 	}
 }
 
-// State says what keeps a projector that is ready from projecting; empty where
+// State says what keeps a projector that is ready from projecting; it is empty if
 // nothing does.
 func (p *Projector) State() string {
 	p.mu.Lock()
@@ -222,15 +231,14 @@ func (p *Projector) State() string {
 // Restarted implements [engine.Observer].
 func (p *Projector) Restarted(reason string) { p.restarts.WithLabelValues(reason).Inc() }
 
-// Ready fails while no checkpoint is written: those of idle partitions are
-// every second, so silence means that nothing moves, whatever the reason. A
-// replica without partitions, or with all of them paused, is ready while it is a
-// member.
+// Ready returns an error while no checkpoint is written. Those of idle partitions are
+// written every second, so if none is, nothing moves, whatever the reason. A replica
+// without partitions, or during a pause, is ready while it is a member.
 func (p *Projector) Ready() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch since := time.Since(p.lag.written); {
-	case p.lag.written.IsZero():
+	switch since := time.Since(p.lag.checkpointAt); {
+	case p.lag.checkpointAt.IsZero():
 		return fmt.Errorf("no checkpoint written yet")
 	case since > p.progressTimeout:
 		return fmt.Errorf("no checkpoint written for %s", since.Round(time.Second))

@@ -11,26 +11,26 @@ import (
 	"accountexport/projections/engine"
 )
 
-// watched is a projector of two partitions whose stream and checkpoints a test
-// moves; clocks are those of a bubble.
-type watched struct {
+// testProjector is the telemetry of a projector of two partitions whose stream and
+// checkpoints the test moves, with the clock of a synctest bubble.
+type testProjector struct {
 	*Projector
 	reg *prometheus.Registry
 }
 
-func watch() watched {
-	w := watched{reg: prometheus.NewRegistry()}
+func newTestProjector() testProjector {
+	w := testProjector{reg: prometheus.NewRegistry()}
 	w.Projector = NewProjector(w.reg, 15*time.Second, 3*time.Second)
 	return w
 }
 
-// looks is a look at the stream that ends at a position, and commits is what the
-// projector then does about both partitions.
-func (w watched) looks(end uint64) {
+// reportEnd reports the stream's end, and commits reports the checkpoints that the
+// projector then writes for both partitions.
+func (w testProjector) reportEnd(end uint64) {
 	w.HighWaterMark(engine.StreamInfo{Name: "S", Last: end, Time: time.Now(), Partitions: 2})
 }
 
-func (w watched) commits(to ...uint64) {
+func (w testProjector) reportCheckpoints(to ...uint64) {
 	s := engine.BatchStats{Generation: 1}
 	for i, p := range to {
 		s.Advances = append(s.Advances, engine.Advance{Partition: i, To: p, AsOf: time.Now()})
@@ -38,9 +38,9 @@ func (w watched) commits(to ...uint64) {
 	w.Committed(s)
 }
 
-// says are lag in events and in seconds, and how old what is known is; -1 where
-// that is not told.
-func (w watched) says(t *testing.T) [3]float64 {
+// lagMetrics returns the lag in events and seconds, and the age of what is known; -1 for a
+// metric that is absent.
+func (w testProjector) lagMetrics(t *testing.T) [3]float64 {
 	t.Helper()
 	out := [3]float64{-1, -1, -1}
 	all, err := w.reg.Gather()
@@ -61,9 +61,9 @@ func (w watched) says(t *testing.T) [3]float64 {
 	return out
 }
 
-func (w watched) want(t *testing.T, when string, want ...float64) {
+func (w testProjector) want(t *testing.T, when string, want ...float64) {
 	t.Helper()
-	got := w.says(t)
+	got := w.lagMetrics(t)
 	for i := range want {
 		if d := got[i] - want[i]; d > 0.01 || d < -0.01 {
 			t.Errorf("%s: lag in events, in seconds, and age are %v, want %v", when, got, want)
@@ -72,11 +72,11 @@ func (w watched) want(t *testing.T, when string, want ...float64) {
 	}
 }
 
-// follows has the projector follow an idle stream for so many seconds.
-func (w watched) follows(end uint64, seconds int) {
+// followIdle has the projector follow an idle stream for that many seconds.
+func (w testProjector) followIdle(end uint64, seconds int) {
 	for range seconds {
-		w.looks(end)
-		w.commits(end, end)
+		w.reportEnd(end)
+		w.reportCheckpoints(end, end)
 		time.Sleep(time.Second)
 	}
 }
@@ -84,51 +84,51 @@ func (w watched) follows(end uint64, seconds int) {
 func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
 	t.Run("nothing is known at first", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			w := watch()
+			w := newTestProjector()
 			w.want(t, "at start", -1, 0, -1)
 			time.Sleep(10 * time.Second)
 			w.want(t, "without any answer", -1, 10, -1)
 			w.Assigned(1, []int{0, 1})
-			w.looks(100)
+			w.reportEnd(100)
 			w.want(t, "without a checkpoint", -1, 10, -1)
-			w.commits(40)
+			w.reportCheckpoints(40)
 			time.Sleep(time.Second)
-			w.looks(100)
+			w.reportEnd(100)
 			w.want(t, "one partition has told", 60, 1, 1)
-			w.commits(100, 100)
+			w.reportCheckpoints(100, 100)
 			w.want(t, "both are there", 0, 0, 0)
 		})
 	})
 	t.Run("idle", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			w := watch()
+			w := newTestProjector()
 			w.Assigned(1, []int{0, 1})
-			w.follows(7, 5)
+			w.followIdle(7, 5)
 			w.want(t, "followed", 0, 0, 1)
-			time.Sleep(29 * time.Second) // neither is heard of
+			time.Sleep(29 * time.Second) // neither server answers
 			w.want(t, "the stream cannot be asked", 0, 30, 30)
 			for range 10 {
-				w.looks(7)
+				w.reportEnd(7)
 				time.Sleep(time.Second)
 			}
 			w.want(t, "it can be, and no checkpoint can be written", 0, 40, 40)
-			w.follows(7, 1)
+			w.followIdle(7, 1)
 			w.want(t, "all is well again", 0, 0, 1)
 		})
 	})
 	t.Run("messages wait", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			w := watch()
+			w := newTestProjector()
 			w.Assigned(1, []int{0, 1})
-			w.follows(7, 5)
-			w.looks(20)
+			w.followIdle(7, 5)
+			w.reportEnd(20)
 			w.want(t, "behind by name", 0, 0)
 			time.Sleep(time.Second)
-			w.looks(30)
+			w.reportEnd(30)
 			w.want(t, "behind", 23, 2)
-			w.commits(30, 30)
+			w.reportCheckpoints(30, 30)
 			w.want(t, "caught up", 0, 0)
-			w.looks(50)
+			w.reportEnd(50)
 			time.Sleep(33 * time.Second)
 			w.want(t, "the servers stand", 20, 33)
 			time.Sleep(time.Second)
@@ -137,10 +137,10 @@ func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
 	})
 	t.Run("without partitions", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			w := watch()
+			w := newTestProjector()
 			for range 3 {
 				w.Assigned(1, nil)
-				w.looks(7)
+				w.reportEnd(7)
 				time.Sleep(time.Second)
 			}
 			w.want(t, "a member", 0, 0, 1)
@@ -150,7 +150,7 @@ func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
 	})
 	t.Run("paused", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			w := watch()
+			w := newTestProjector()
 			pause := &engine.Pause{Since: time.Now(), Generation: 1, Lowest: 5, AsOf: time.Now()}
 			for range 8 {
 				w.Paused(pause, engine.StreamInfo{Name: "S", Last: 9, Time: time.Now(), Partitions: 2})
@@ -169,20 +169,20 @@ func TestLagGrowsWhileAServerStandsStill(t *testing.T) {
 	})
 }
 
-// TestReadinessGoesWithTheLag: where it is not ready since nothing is written, the
-// lag is at least as long.
+// TestReadinessGoesWithTheLag: while the projector is not ready because nothing is
+// written, the lag is at least as long.
 func TestReadinessGoesWithTheLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch()
+		w := newTestProjector()
 		w.Assigned(1, []int{0, 1})
-		w.follows(7, 2)
+		w.followIdle(7, 2)
 		if err := w.Ready(); err != nil {
 			t.Error(err)
 		}
 		for range 20 {
-			w.looks(7)
+			w.reportEnd(7)
 			time.Sleep(time.Second)
-			if lag := w.says(t)[1]; (w.Ready() != nil) != (lag > 15) {
+			if lag := w.lagMetrics(t)[1]; (w.Ready() != nil) != (lag > 15) {
 				t.Errorf("ready: %v, and the lag is %v s", w.Ready(), lag)
 			}
 		}
@@ -191,9 +191,9 @@ func TestReadinessGoesWithTheLag(t *testing.T) {
 
 func TestMetricsPassLint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch()
+		w := newTestProjector()
 		w.Assigned(1, []int{0, 1})
-		w.follows(7, 2)
+		w.followIdle(7, 2)
 		problems, err := testutil.GatherAndLint(w.reg)
 		if err != nil || len(problems) > 0 {
 			t.Errorf("%v, %v", problems, err)

@@ -2,71 +2,72 @@ package workload
 
 import "strconv"
 
-// Backlog makes a realistic stream of a known length: accounts turn up over
-// the first four fifths of it, a few of them are a thousand times as busy as
-// most, and half a percent of the messages is broken or early.
+// Backlog generates a realistic stream of a known length. Accounts appear during the
+// first four fifths of it, a few of them are a thousand times as active as most, and
+// half a percent of the messages is invalid or early. It is not safe for concurrent
+// use.
 type Backlog struct {
 	composer
-	accounts []backlogAccount
-	room     int // accounts in all
-	events   int
-	given    int
-	next     *Message // made already
+	accounts  []backlogAccount
+	total     int // accounts in all
+	events    int
+	generated int
+	pending   *Message // generated already
 }
 
 type backlogAccount struct {
 	id, team string
 	created  int      // sandboxes so far
-	live     []int    // numbers of sandboxes not destroyed
+	live     []int    // numbers of the sandboxes that exist
 	keys     []string // at most four
 }
 
-// NewBacklog returns the stream of a seed: so many events over so many
-// accounts. It needs at least five events, and three more for each account, to
-// hear of all of them.
+// NewBacklog returns the stream of a seed, with this number of events over this
+// number of accounts. For all accounts to appear it needs at least five events, and
+// three more per account.
 func NewBacklog(seed uint64, accounts, events int) *Backlog {
-	return &Backlog{composer: newComposer(seed), room: max(accounts, 1), events: events}
+	return &Backlog{composer: newComposer(seed), total: max(accounts, 1), events: events}
 }
 
-// Next makes the next message; false after the last.
+// Next returns the next message, and false after the last.
 func (b *Backlog) Next() (Message, bool) {
-	n := b.given
+	n := b.generated
 	if n >= b.events {
 		return Message{}, false
 	}
-	b.given++
+	b.generated++
 	tiers := []string{"free", "pro", "team", "enterprise"}
 	if n < len(tiers) {
 		return b.tier(tiers[n], 10<<n), true
 	}
-	if b.next != nil {
-		m := *b.next
-		b.next = nil
+	if b.pending != nil {
+		m := *b.pending
+		b.pending = nil
 		return m, true
 	}
-	due := 1 + n*b.room*5/(4*b.events)
-	if len(b.accounts) < min(due, b.room) && n+2 <= b.events {
+	due := 1 + n*b.total*5/(4*b.events)
+	if len(b.accounts) < min(due, b.total) && n+2 <= b.events {
 		a := backlogAccount{id: b.newUUID(), team: b.newUUID()}
 		b.accounts = append(b.accounts, a)
 		tier := tiers[min(b.IntN(8), b.IntN(8))/2]
 		first := b.user(a.id, tier)
 		second := b.team(a.id, a.team, tier)
-		b.next = &second
+		b.pending = &second
 		return first, true
 	}
 	u := b.Float64()
 	return b.lifeEvent(&b.accounts[int(u*u*u*float64(len(b.accounts)))]), true
 }
 
-// lifeEvent makes one event in the life of an account.
+// lifeEvent generates one event in the life of an account.
 func (b *Backlog) lifeEvent(a *backlogAccount) Message {
 	switch p := b.IntN(1000); {
-	case p < 3: // broken: a status that is no text
+	case p < 3: // invalid: a status that is not text
 		return b.start().text("id", a.sandbox(a.created)).number("status", p).event("account", a.id, "sandbox.status_changed.v1")
-	case p < 5: // early: the sandbox that comes next
+	case p < 5: // early: of the sandbox that is created next
 		return b.sandboxEvent(a.id, a.sandbox(a.created), "sandbox.started.v1")
 	case p < 120:
-		return b.usage(a.id, a.team, 2270+b.given*30/b.events, "quota_usage.incremented.v1")
+		return b.usage(a.id, a.team, 2270+b.generated*30/b.events, "quota_usage.incremented.v1")
 	case p < 140 && len(a.keys) < 4:
 		a.keys = append(a.keys, b.newUUID())
 		return b.keyCreated(a.id, a.team, a.keys[len(a.keys)-1])
@@ -95,5 +96,5 @@ func (b *Backlog) lifeEvent(a *backlogAccount) Message {
 	}
 }
 
-// sandbox is the id of an account's sandbox of that number.
+// sandbox returns the id of the account's sandbox of that number.
 func (a *backlogAccount) sandbox(n int) string { return "sbx-" + a.id[:8] + "-" + strconv.Itoa(n) }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// composer writes plain, valid, compact events fast.
+// composer generates plain, valid, compact events fast.
 type composer struct {
 	*rand.Rand
-	clock int64 // microseconds since 1970
-	made  uint64
-	data  []byte // of the event at hand
+	clock  int64 // microseconds since 1970
+	events uint64
+	data   []byte // of the event being composed
 }
 
 func newComposer(seed uint64) composer {
@@ -77,13 +77,13 @@ func (c *composer) number(name string, n int) *composer {
 
 // event closes the data and returns the message.
 func (c *composer) event(kind, last, eventType string) Message {
-	c.made++
+	c.events++
 	c.clock += c.Int64N(20_000)
 	b := make([]byte, 0, 232+len(eventType)+len(c.data))
 	b = append(b, `{"specversion":"1.0","id":"evt-`...)
 	b = strconv.AppendUint(b, c.Uint64()|1<<63, 16)
 	b = append(b, '-')
-	b = strconv.AppendUint(b, c.made, 10)
+	b = strconv.AppendUint(b, c.events, 10)
 	b = append(b, `","source":"/control-plane/api","type":"controlplane.`...)
 	b = append(b, eventType...)
 	b = append(b, `","time":"`...)
@@ -110,7 +110,7 @@ func (c *composer) team(account, team, tier string) Message {
 		text("quota_tier_id", tier).event("account", account, "team.created.v1")
 }
 
-// metadata is mostly text to text, as users write it.
+// metadata maps text to text, as most users' metadata does.
 func (c *composer) metadata() *composer {
 	c.name("metadata")
 	c.data = append(c.data, `{"owner":"ci-`...)
@@ -128,7 +128,7 @@ func (c *composer) sandboxCreated(account, id string) Message {
 		event("account", account, "sandbox.created.v1")
 }
 
-// sandboxEvent is any but the creating event of a sandbox.
+// sandboxEvent is any event of a sandbox except its creation.
 func (c *composer) sandboxEvent(account, id, eventType string) Message {
 	c.start().text("id", id)
 	switch eventType {
@@ -145,7 +145,7 @@ func (c *composer) keyCreated(account, team, id string) Message {
 		text("scope", "sandbox:write").event("account", account, "api_key.created.v1")
 }
 
-// usage adds to, or sets, the day so many days after 2020-01-01.
+// usage adds to, or sets, the usage of the day that many days after 2020-01-01.
 func (c *composer) usage(account, team string, day int, eventType string) Message {
 	date := time.Date(2020, 1, 1+day, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
 	return c.start().text("team_id", team).text("usage_date", date).number("sandbox_creates", c.IntN(20)).

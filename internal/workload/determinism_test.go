@@ -12,7 +12,7 @@ func hostileConfig() Config {
 	return Config{Accounts: 40, HostileShare: 0.4, ErasureShare: 0.001, LargeShare: 0.002}
 }
 
-// fingerprint sums up n messages, headers in order.
+// fingerprint is a hash over n messages, with their headers sorted.
 func fingerprint(n int, next func() Message) string {
 	sum := sha256.New()
 	for range n {

@@ -2,22 +2,22 @@ package workload
 
 import "strings"
 
-// attribute is one CloudEvents attribute. raw, where set, is its JSON instead
-// of text; a null is left out of binary mode.
+// attribute is one CloudEvents attribute. raw, if set, is its JSON value in place of
+// text; a null is omitted in binary mode.
 type attribute struct{ name, text, raw string }
 
-// draft is a message before it is spelled out: what a hostile hand changes.
+// draft is a message before it is serialised, which mutations can still change.
 type draft struct {
 	tokens      [2]string // of the subject, after "controlplane"
 	eventType   eventType
 	binary      bool
-	contentType string // as sent, empty for none
+	contentType string // of the message; empty: none
 	attributes  []attribute
 	more        []member // further members of a structured event
 	fields      []member // of data
-	data        string   // instead of fields, where set; "-" for no data at all
+	data        string   // in place of fields, if set; "-" for no data at all
 	header      map[string][]string
-	payload     func([]byte) []byte // the last word, where set
+	payload     func([]byte) []byte // changes the payload last, if set
 }
 
 func (d *draft) attribute(name string) *attribute {
@@ -47,7 +47,7 @@ func (d *draft) setHeader(name string, values ...string) {
 	d.header[name] = append(d.header[name], values...)
 }
 
-// message spells the draft out.
+// message serialises the draft.
 func (s *source) message(d *draft) Message {
 	s.spaced = s.chance(0.25)
 	if d.contentType != "" {

@@ -2,7 +2,7 @@ package workload
 
 import "fmt"
 
-// envelope drafts an event without its fields, random in every way that the
+// envelope drafts an event without its fields, with everything random that the
 // contract allows.
 func (g *Generator) envelope(t eventType, kind, last string) *draft {
 	s := g.source
@@ -28,7 +28,7 @@ func (g *Generator) envelope(t eventType, kind, last string) *draft {
 	d.contentType = pick(s, "", "", "", "application/cloudevents+json", "Application/CloudEvents+JSON",
 		"application/cloudevents+json; charset=utf-8", "application/cloudevents+json ;x", "application/json", "text/plain", "junk")
 	if d.contentType != "" && g.chance(0.1) && d.contentType[0]|0x20 == 'a' && len(d.contentType) > 20 {
-		d.setHeader("ce-specversion", "0.3") // the content type decides
+		d.setHeader("ce-specversion", "0.3") // the mode depends on the content type only
 	}
 	if g.chance(0.05) {
 		d.setHeader("ce-type", "ignored in structured mode %ff")
@@ -37,7 +37,7 @@ func (g *Generator) envelope(t eventType, kind, last string) *draft {
 	return d
 }
 
-// furtherAttributes adds members that nobody judges.
+// furtherAttributes adds attributes that nothing reads.
 func (g *Generator) furtherAttributes(d *draft) {
 	has := func(name string) bool {
 		for _, a := range d.attributes {
@@ -74,12 +74,13 @@ func (g *Generator) binaryHeaders(d *draft) {
 	}
 }
 
-// plainWord is a short text without characters that an attribute may not hold.
+// plainWord returns a short text without characters that an attribute may not
+// contain.
 func (g *Generator) plainWord() string {
 	return pick(g.source, "é", "日本", "😀", `"q"`, `\`, "%41", "a=b;c", "<&>")
 }
 
-// enlarge fills the message up to the limits of size.
+// enlarge fills the message up to the size limits.
 func (g *Generator) enlarge(d *draft) {
 	filled := false
 	for i, f := range d.fields {

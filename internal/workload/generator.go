@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Config says what kind of stream New makes. Shares are of all messages, from
-// 0 to 1.
+// Config says what kind of stream New generates. Shares are of all messages, from 0
+// to 1.
 type Config struct {
-	Accounts     int     // accounts alive at a time; default 64
-	HostileShare float64 // messages that something is wrong with, or nearly
-	ErasureShare float64 // account.erased events; a new account takes the place
+	Accounts     int     // accounts that exist at a time; default 64
+	HostileShare float64 // messages that are invalid, or nearly so
+	ErasureShare float64 // account.erased events; a new account replaces the erased one
 	LargeShare   float64 // messages of tens of kilobytes
 }
 
-// Generator makes an endless stream of one seed. It is not safe for use by
-// several goroutines at once.
+// Generator generates the endless stream of a seed. It is not safe for concurrent
+// use.
 type Generator struct {
 	*source
 	config   Config
@@ -29,8 +29,8 @@ type Generator struct {
 	clock    int64 // microseconds since 1970
 }
 
-// account is what the generator remembers: ids to speak of, whether or not
-// anything of that id was created.
+// account holds the ids that the account's events refer to, whether or not anything
+// with that id was created.
 type account struct {
 	id, team        string
 	keys, sandboxes []string
@@ -57,7 +57,7 @@ func (g *Generator) newAccount() *account {
 	return &account{id: g.uuid(), team: g.uuid(), keys: []string{g.uuid()}, sandboxes: []string{"sbx-" + g.uuid()[:8]}}
 }
 
-// Next makes the next message.
+// Next returns the next message.
 func (g *Generator) Next() Message {
 	g.made++
 	g.clock += g.Int64N(2_000_000)
@@ -72,7 +72,7 @@ func (g *Generator) Next() Message {
 	}
 	m := g.message(d)
 	switch {
-	case len(m.Data) > 10_000: // not worth keeping
+	case len(m.Data) > 10_000: // too large to keep
 	case len(g.recent) < 64:
 		g.recent = append(g.recent, m.clone())
 	default:
@@ -92,8 +92,7 @@ func (m Message) clone() Message {
 	return c
 }
 
-// sound drafts a message that the contract accepts as an event, whatever its
-// outcome.
+// sound drafts a message that the contract accepts as an event, whatever its outcome.
 func (g *Generator) sound() *draft {
 	if g.made <= 2 || g.chance(0.03) {
 		return g.tierDefinition()
@@ -102,7 +101,7 @@ func (g *Generator) sound() *draft {
 		a := g.erased[g.IntN(len(g.erased))]
 		return g.event(a, g.anyType())
 	}
-	// Squaring makes the first accounts the busiest.
+	// Squaring makes the first accounts the most active.
 	u := g.Float64()
 	i := int(u * u * float64(len(g.accounts)))
 	a := g.accounts[i]
@@ -155,7 +154,7 @@ func (g *Generator) event(a *account, t eventType) *draft {
 	return d
 }
 
-// fieldOf spells a field's value, the account's own ids mostly.
+// fieldOf returns a field's value as JSON, mostly with the account's own ids.
 func (g *Generator) fieldOf(a *account, t eventType, f field) string {
 	id := ""
 	switch {
@@ -181,7 +180,7 @@ func (g *Generator) fieldOf(a *account, t eventType, f field) string {
 	return g.text(id)
 }
 
-// tier names a tier: "late" is defined late, "never" never.
+// tier returns a tier id. "late" is defined late, and "never" never.
 func (g *Generator) tier() string {
 	return pick(g.source, "free", "free", "free", "pro", "pro", "team_x", "Enterprise-1", "late", "never")
 }
@@ -204,13 +203,13 @@ func (g *Generator) tierDefinition() *draft {
 	return d
 }
 
-// unknown drafts an event of a type that nobody knows.
+// unknown drafts an event of an unknown type.
 func (g *Generator) unknown(a *account) *draft {
 	d := g.event(a, g.anyType())
 	d.attribute("type").text = pick(g.source, "controlplane.sandbox.paused.v1", "controlplane.user.registered.v2",
 		"com.example.other", "user.registered.v1", "controlplane.User.registered.v1", "é", "controlplane.")
 	switch g.IntN(6) {
-	case 0: // datacontenttype and data are not judged
+	case 0: // datacontenttype and data of an unknown type are not checked
 		a := d.attribute("datacontenttype")
 		a.text, a.raw = "text/plain", ""
 	case 1:

@@ -1,7 +1,7 @@
 package workload
 
-// mutation is one way to spoil a message; what it makes is often, not always,
-// beyond the contract.
+// mutation is one way to spoil a message. The result usually, but not always,
+// violates the contract.
 type mutation struct {
 	name  string
 	spoil func(*Generator, *draft)
@@ -72,7 +72,7 @@ func (a account) withIDs(g *Generator) *account {
 	return &a
 }
 
-// followKey lets a partitionkey agree with the subject mostly.
+// followKey makes the partitionkey match the subject in most messages.
 func (g *Generator) followKey(d *draft) {
 	for i := range d.attributes {
 		if a := &d.attributes[i]; a.name == "partitionkey" && a.raw == "" && g.chance(0.7) {
@@ -99,7 +99,8 @@ func upper(s string) string {
 	return string(b)
 }
 
-// wrongValue gives one field of the type's table a value that is beyond it.
+// wrongValue gives one field of the event's type a value that the type does not
+// allow.
 func wrongValue(g *Generator, d *draft) {
 	if len(d.eventType.fields) == 0 {
 		return

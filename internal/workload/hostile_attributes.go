@@ -92,7 +92,7 @@ func hostileAttributes() []mutation {
 				d.data = "-"
 			}
 		}},
-		{"mode mistaken", func(g *Generator, d *draft) { // the other mode's message
+		{"mode mistaken", func(g *Generator, d *draft) { // looks like a message of the other mode
 			if d.binary {
 				d.drop("specversion")
 			} else {

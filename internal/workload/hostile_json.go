@@ -12,7 +12,7 @@ func hostileJSON() []mutation {
 			d.payload = func(b []byte) []byte { return f(g, b) }
 		}
 	}
-	// inside puts a member spelled by hand into data, metadata or envelope.
+	// inside puts a member with a value of raw JSON into data, metadata or envelope.
 	inside := func(name string, spell func(*Generator) string) func(*Generator, *draft) {
 		return func(g *Generator, d *draft) {
 			m := member{name, spell(g)}
@@ -74,7 +74,8 @@ func hostileJSON() []mutation {
 				"1_000", "-", "/**/1", "1e400", "-0.0e-0", "--1", "\u00a01", "\ufeff1", "\v1", "\f1")
 		})},
 		{"deep", func(g *Generator, d *draft) {
-			// Two levels of a structured event, one of binary data, and the field's own.
+			// A structured event has two levels around the value, binary data has one, and the
+			// field has its own.
 			outer := 2
 			if d.binary {
 				outer = 1

@@ -40,13 +40,13 @@ func publishable(m Message) string {
 	return ""
 }
 
-// TestHostileStreamMeetsEveryRule generates messages until there is one for
-// each reason to park one, all of which could be published; at length, it goes
-// on to the end.
+// TestHostileStreamMeetsEveryRule generates messages until each reason for parking
+// one has occurred, and checks that all of them could be published. With LONG it
+// generates the full number.
 func TestHostileStreamMeetsEveryRule(t *testing.T) {
 	const most = 200_000
 	config := hostileConfig()
-	config.HostileShare = 0.9 // the rarest reason comes the sooner
+	config.HostileShare = 0.9 // so that the rarest reason occurs sooner
 	generator, fold := New(testrun.Seed(t), config), oracle.New()
 	reasons, unmet := map[string]int{}, map[string]bool{}
 	for _, reason := range everyReason() {

@@ -5,16 +5,16 @@ import (
 	"strconv"
 )
 
-// HotConfig says how far the sections of a hot account grow.
+// HotConfig says how large the sections of a hot account become.
 type HotConfig struct {
 	Sandboxes int // default 10,000
 	Keys      int // default 1,000
 	UsageDays int // default 2,000; from 2020-01-01 on
 }
 
-// HotAccount makes an endless stream of one account: its sections grow to
-// their size, a third of the events meanwhile changing items of any age;
-// afterwards all of them do. Every event is applied.
+// HotAccount generates the endless stream of one account. While its sections grow to
+// their size, a third of the events changes items of any age; afterwards all events
+// do. Every event is applied. It is not safe for concurrent use.
 type HotAccount struct {
 	composer
 	config                HotConfig
@@ -38,15 +38,15 @@ func NewHotAccount(seed uint64, config HotConfig) *HotAccount {
 	return h
 }
 
-// Account is the id of the account.
+// Account returns the id of the account.
 func (h *HotAccount) Account() string { return h.id }
 
-// Growing says whether a section has not reached its size yet.
+// Growing reports whether a section has not reached its size yet.
 func (h *HotAccount) Growing() bool {
 	return h.sandboxes < h.config.Sandboxes || h.keys < h.config.Keys || h.days < h.config.UsageDays
 }
 
-// Next makes the next message.
+// Next returns the next message.
 func (h *HotAccount) Next() Message {
 	h.begun++
 	switch h.begun {
@@ -63,7 +63,7 @@ func (h *HotAccount) Next() Message {
 	return h.change()
 }
 
-// grow makes a new item, of each section in proportion to what is left of it.
+// grow creates an item, in each section in proportion to what it still lacks.
 func (h *HotAccount) grow() Message {
 	sandboxes, keys, days := h.config.Sandboxes-h.sandboxes, h.config.Keys-h.keys, h.config.UsageDays-h.days
 	switch n := h.IntN(sandboxes + keys + days); {
@@ -99,9 +99,9 @@ func (h *HotAccount) sandbox(n int) string { return "sbx-hot-" + strconv.Itoa(n)
 
 func (h *HotAccount) key(n int) string { return fmt.Sprintf("%08x%s", n, h.id[8:]) }
 
-// day scatters days over the calendar: new ones turn up between old ones.
+// day spreads days over the calendar, so that new ones appear between old ones.
 func (h *HotAccount) day(n int) int {
-	step := 7919 // a prime, so that no day comes twice where it does not divide the size
+	step := 7919 // a prime: no day comes twice unless it divides the size
 	if h.config.UsageDays%step == 0 {
 		step = 1
 	}

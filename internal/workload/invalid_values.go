@@ -1,6 +1,7 @@
 package workload
 
-// wrong spells a value that a field may not have, or one just inside.
+// wrong returns a value as JSON that a field may not have, or one just within its
+// limits.
 func (g *Generator) wrong(f field) string {
 	s := g.source
 	if g.chance(0.2) {

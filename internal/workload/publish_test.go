@@ -16,9 +16,9 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// TestWhatIsPublishedComesBack sends a hostile stream through a real server
-// with the contract's subject transform: none of it may be refused, and each
-// message must come back as it was made.
+// TestWhatIsPublishedComesBack publishes a hostile stream to a real server with the
+// contract's subject transform: the server must accept all of it and return each
+// message unchanged.
 func TestWhatIsPublishedComesBack(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

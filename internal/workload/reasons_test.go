@@ -1,7 +1,7 @@
 package workload
 
-// everyReason lists what a hostile stream must be parked for: every way that
-// an envelope, JSON or any field of any type can be wrong.
+// everyReason lists the reasons for which messages of a hostile stream must be
+// parked: every way in which an envelope, JSON or any field of any type can be wrong.
 func everyReason() []string {
 	reasons := []string{"subject: names no account or tier", "batch: not accepted", "payload: not an object",
 		"type: not on this kind of subject", "specversion: not 1.0", "partitionkey: not the subject's",

@@ -7,10 +7,10 @@ import (
 	"unicode/utf16"
 )
 
-// source is the one place randomness comes from.
+// source is the only source of randomness.
 type source struct {
 	*rand.Rand
-	spaced bool // whether the JSON at hand has white space between tokens
+	spaced bool // whether the current JSON has white space between tokens
 }
 
 func newSource(seed uint64) *source {
@@ -21,10 +21,10 @@ func (s *source) chance(p float64) bool { return s.Float64() < p }
 
 func pick[T any](s *source, from ...T) T { return from[s.IntN(len(from))] }
 
-// member is one member of an object, its value spelled out.
+// member is a member of an object, with its value as JSON.
 type member struct{ name, raw string }
 
-// space is white space between tokens, mostly none.
+// space returns white space between tokens, usually none.
 func (s *source) space() string {
 	if !s.spaced {
 		return ""
@@ -32,7 +32,7 @@ func (s *source) space() string {
 	return pick(s, "", "", " ", " ", "\n", "\t", "\r\n", "  ")
 }
 
-// object spells an object, its members in the order given.
+// object serialises an object with its members in the given order.
 func (s *source) object(members []member) string {
 	var b strings.Builder
 	b.WriteString("{" + s.space())
@@ -58,7 +58,7 @@ func (s *source) shuffled(members []member) []member {
 	return members
 }
 
-// text spells a string, now and then with more escapes than it needs.
+// text serialises a string, sometimes with more escapes than it needs.
 func (s *source) text(t string) string {
 	eager := 0.0
 	if s.chance(0.1) {
@@ -86,7 +86,7 @@ func (s *source) text(t string) string {
 	return b.String()
 }
 
-// escaped spells a character as \u escapes.
+// escaped returns a character as \u escapes.
 func (s *source) escaped(c rune) string {
 	form := pick(s, `\u%04x`, `\u%04X`)
 	if c >= 0x10000 {
@@ -112,8 +112,8 @@ func (s *source) mixedCase(t string) string {
 	return string(b)
 }
 
-// percentEncoded spells a header value: what a header cannot carry is always
-// encoded, the rest now and then.
+// percentEncoded encodes a header value: always what a header cannot contain, and the
+// rest sometimes.
 func (s *source) percentEncoded(t string) string {
 	eager := 0.02
 	if s.chance(0.1) {

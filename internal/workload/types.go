@@ -1,6 +1,6 @@
 package workload
 
-// kind is what a field of an event's data may hold.
+// kind is what a field of an event's data may contain.
 type kind int
 
 const (
@@ -15,10 +15,10 @@ const (
 	teamID
 	keyID
 	sandboxID
-	tierID // a tier that is named, defined or not
+	tierID // the id of a quota tier, defined or not
 )
 
-// rule says how a field may be left out.
+// rule says whether a field may be missing or null.
 type rule int
 
 const (
@@ -34,14 +34,15 @@ type field struct {
 	rule rule
 }
 
-// eventType is one row of contract §2; weight is how often it is made.
+// eventType is a row of contract §2. weight is how often it is generated, relative to
+// the others.
 type eventType struct {
 	name   string
 	weight int
 	fields []field
 }
 
-// accountTypes lists the types of account subjects, erasure aside.
+// accountTypes lists the event types of account subjects, except account.erased.
 func accountTypes() []eventType {
 	usage := []field{{"team_id", teamID, needed}, {"usage_date", date, needed},
 		{"sandbox_creates", integer, needed}, {"gb_hours", decimal, needed}}

@@ -20,8 +20,8 @@ func (s *source) words() string {
 // textOf returns exactly n characters.
 func (s *source) textOf(n int) string { return strings.Repeat(pick(s, "a", "é", "語", "😀"), n) }
 
-// valid spells a value that the contract accepts. Kinds that need an account
-// are the generator's.
+// valid returns a value as JSON that the contract accepts. Fields of kinds that refer
+// to an account are left to the generator.
 func (s *source) valid(f field, clock int64) string {
 	if (f.rule == optional || f.rule == nullablePatch) && s.chance(0.2) {
 		return "null"
@@ -40,7 +40,7 @@ func (s *source) valid(f field, clock int64) string {
 	case uuid:
 		return s.text(pick(s, s.uuid(), s.uuid(), s.mixedCase(s.uuid())))
 	case integer:
-		if s.chance(0.05) { // near the limit, so that sums pass it
+		if s.chance(0.05) { // near the limit, so that sums exceed it
 			return pick(s, fmt.Sprint(s.Int64N(1<<53)), "9007199254740991", "9007199254740990", "4503599627370496")
 		}
 		return pick(s, "0", "1", "5", fmt.Sprint(s.IntN(1000)))
@@ -62,7 +62,7 @@ func (s *source) valid(f field, clock int64) string {
 	}
 }
 
-// timeNear spells a time near the clock (microseconds), sometimes far off.
+// timeNear returns a time near the clock (microseconds), sometimes far from it.
 func (s *source) timeNear(clock int64) string {
 	switch {
 	case s.chance(0.01):
@@ -91,7 +91,7 @@ func (s *source) timeNear(clock int64) string {
 	return spelled + zone
 }
 
-// metadata spells an object of n members whose values nest depth levels deep.
+// metadata returns an object of n members whose values are nested depth levels deep.
 func (s *source) metadata(depth, n int) string {
 	names := []string{"labels", "a\u0000b", "", "é", "😀", "owner", "A", "a", "size", "x/y", "__proto__", "id"}
 	s.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
@@ -102,7 +102,7 @@ func (s *source) metadata(depth, n int) string {
 	return s.object(members)
 }
 
-// flags spells an abuse_flags change over few keys, so that they meet again.
+// flags returns an abuse_flags change over few keys, so that keys recur.
 func (s *source) flags() string {
 	names := []string{"spam", "mining", "phish\u0000ing", "é", "", "dm\"ca"}
 	s.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
@@ -113,7 +113,7 @@ func (s *source) flags() string {
 	return s.object(members)
 }
 
-// anything spells any JSON value.
+// anything returns any JSON value.
 func (s *source) anything(depth int) string {
 	if depth > 0 && s.chance(0.3) {
 		if s.chance(0.5) {
@@ -129,7 +129,7 @@ func (s *source) anything(depth int) string {
 		s.text(s.words()), s.text(s.words()), s.text("nul\u0000"), `""`)
 }
 
-// objectOf spells an object of exactly n bytes, as sent.
+// objectOf returns an object of exactly n bytes as sent.
 func (s *source) objectOf(n int) string {
 	return `{"x":"` + strings.Repeat("y", n-len(`{"x":""}`)) + `"}`
 }

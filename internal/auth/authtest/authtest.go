@@ -1,5 +1,5 @@
-// Package authtest makes access tokens as Supabase Auth makes them, for tests
-// and for running everything on one machine.
+// Package authtest creates access tokens like those of Supabase Auth, for tests and
+// for devstack.
 package authtest
 
 import (
@@ -12,8 +12,8 @@ import (
 	"accountexport/events"
 )
 
-// Claims are exactly the claims of a token that Supabase Auth issues now to a
-// user who signed in by password, and that ends after ttl.
+// Claims returns exactly the claims of a token that Supabase Auth issues now, to a
+// user who signed in with a password, with an exp after ttl.
 func Claims(issuer string, account events.UUID, email string, ttl time.Duration) jwt.MapClaims {
 	now := time.Now()
 	return jwt.MapClaims{
@@ -34,7 +34,7 @@ func Claims(issuer string, account events.UUID, email string, ttl time.Duration)
 	}
 }
 
-// Mint signs a user's token with the project's secret (HS256).
+// Mint returns a user's token, signed with the project's secret (HS256).
 func Mint(secret, issuer string, account events.UUID, email string, ttl time.Duration) (string, error) {
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, Claims(issuer, account, email, ttl)).SignedString([]byte(secret))
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package documents reads the project's manuals as tests see them: their links
-// and headings, the commands between backticks, and the blocks of shell commands
-// with what says who runs them.
+// Package documents reads the project's manuals for tests: their links and headings,
+// the commands between backticks, and the blocks of shell commands, with the comments
+// that say which test runs them.
 package documents
 
 import (
@@ -13,7 +13,7 @@ import (
 
 // Document is one of the manuals.
 type Document struct {
-	Path string // below the repository's root, with slashes
+	Path string // relative to the repository's root, with slashes
 	Text string
 }
 
@@ -40,40 +40,39 @@ func Read(root string) ([]Document, error) {
 	return all, nil
 }
 
-// Block is what lies between two fences.
+// Block is a fenced block.
 type Block struct {
 	Path string // of its document
 	Line int    // of its opening fence
 	Lang string
 	Text string
 
-	// What a comment right above the block says.
-	RunBy        []string // <!-- run by TestA, TestB -->: the tests that follow it
+	// What a comment directly above the block says.
+	RunBy        []string // <!-- run by TestA, TestB -->: the tests that run it
 	KeepsRunning bool     // <!-- keeps running -->: it does not end by itself
-	NothingRuns  bool     // <!-- nothing runs, and the database is empty -->: that is so before it
-	Comment      string   // as it stands, where it says none of these
+	NothingRuns  bool     // <!-- nothing runs, and the database is empty -->: its precondition
+	Comment      string   // any other comment, verbatim
 }
 
-// At is where a block is, for whoever is to look at it.
+// At returns the block's file and line, for test failures.
 func (b Block) At() string { return fmt.Sprintf("%s:%d", b.Path, b.Line) }
 
-// Span is the text between two backticks.
+// Span is a text between backticks.
 type Span struct {
 	Path string
-	Line int // of the paragraph that holds it
+	Line int // of the paragraph that contains it
 	Text string
 }
 
 var comment = regexp.MustCompile(`^<!-- (.*) -->$`)
 
-// Blocks are all fenced blocks, in order.
+// Blocks returns all fenced blocks, in order.
 func (d Document) Blocks() []Block {
 	blocks, _ := d.parts()
 	return blocks
 }
 
-// Prose is the document with its fenced blocks left out, and empty lines in their
-// place.
+// Prose returns the document with empty lines in place of its fenced blocks.
 func (d Document) Prose() string {
 	_, prose := d.parts()
 	return prose
@@ -95,7 +94,7 @@ func (d Document) parts() (blocks []Block, prose string) {
 		case fence && !strings.Contains(lang, "`"):
 			open = &Block{Path: d.Path, Line: n, Lang: lang}
 			if m := comment.FindStringSubmatch(above); m != nil {
-				open.told(m[1])
+				open.annotate(m[1])
 			}
 		default:
 			kept.WriteString(line)
@@ -106,7 +105,8 @@ func (d Document) parts() (blocks []Block, prose string) {
 	return blocks, kept.String()
 }
 
-func (b *Block) told(comment string) {
+// annotate sets the field that a comment above the block stands for.
+func (b *Block) annotate(comment string) {
 	tests, run := strings.CutPrefix(comment, "run by ")
 	switch {
 	case run:
@@ -120,7 +120,7 @@ func (b *Block) told(comment string) {
 	}
 }
 
-// Spans are the texts between backticks, outside of blocks. A span may go on in
+// Spans returns the texts between backticks outside of blocks. A span may continue on
 // the next line; in a table a bar is written \|.
 func (d Document) Spans() (spans []Span) {
 	line := 1
@@ -146,7 +146,7 @@ func (d Document) Spans() (spans []Span) {
 
 var heading = regexp.MustCompile(`(?m)^#+ +(.*?) *$`)
 
-// Headings are the document's headings, as they stand.
+// Headings returns the text of the document's headings.
 func (d Document) Headings() (all []string) {
 	for _, m := range heading.FindAllStringSubmatch(d.Prose(), -1) {
 		all = append(all, m[1])
@@ -160,7 +160,7 @@ var (
 	noWord = regexp.MustCompile(`[^\p{L}\p{N}\p{M}_ -]`)
 )
 
-// Links are what the document's links point at, as they stand.
+// Links returns the targets of the document's links.
 func (d Document) Links() (all []string) {
 	for _, m := range target.FindAllStringSubmatch(d.Prose(), -1) {
 		all = append(all, m[1])
@@ -168,7 +168,7 @@ func (d Document) Links() (all []string) {
 	return all
 }
 
-// Anchors are the fragments by which GitHub knows the document's headings.
+// Anchors returns the fragments by which GitHub links to the document's headings.
 func (d Document) Anchors() map[string]bool {
 	anchors := map[string]bool{}
 	for _, h := range d.Headings() {

@@ -9,8 +9,8 @@ import (
 	"accountexport/internal/local/documents"
 )
 
-// TestDocumentIsTakenApart: blocks with what is said above them, spans over line
-// ends and in tables, links, and anchors as GitHub makes them.
+// TestDocumentIsTakenApart: blocks with the comments above them, spans over line ends
+// and in tables, links, and anchors as GitHub forms them.
 func TestDocumentIsTakenApart(t *testing.T) {
 	d := documents.Document{Path: "d.md", Text: strings.ReplaceAll(`# What 'is' it, [really](x.md)?
 

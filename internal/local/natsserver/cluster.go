@@ -17,9 +17,9 @@ type Cluster struct {
 	Nodes []*Process
 }
 
-// StartCluster starts so many servers of a program ([Options.Program]) below the
-// folder, with a sync on every write, as an event store wants; one is a single
-// server.
+// StartCluster starts this many servers of a program ([Options.Program]) in
+// subfolders of dir. They sync on every write, as an event store needs. With one it
+// starts a single server without a cluster.
 func StartCluster(ctx context.Context, program, dir string, servers int) (*Cluster, error) {
 	ports := make([]int, servers)
 	routes := make([]string, servers)
@@ -47,7 +47,7 @@ func StartCluster(ctx context.Context, program, dir string, servers int) (*Clust
 	return c, nil
 }
 
-// ClusterForTest starts a cluster that ends with the test.
+// ClusterForTest starts a cluster that is stopped when the test ends.
 func ClusterForTest(t testing.TB, program string, servers int) *Cluster {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -60,8 +60,8 @@ func ClusterForTest(t testing.TB, program string, servers int) *Cluster {
 	return c
 }
 
-// ProcessForTest starts a server of a program ([Options.Program]) that ends with
-// the test.
+// ProcessForTest starts a server of a program ([Options.Program]) that is stopped
+// when the test ends.
 func ProcessForTest(t testing.TB, program string) *Process {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -74,7 +74,7 @@ func ProcessForTest(t testing.TB, program string) *Process {
 	return p
 }
 
-// URL names every server.
+// URL lists the URLs of all servers.
 func (c *Cluster) URL() string {
 	urls := make([]string, len(c.Nodes))
 	for i, n := range c.Nodes {
@@ -83,7 +83,7 @@ func (c *Cluster) URL() string {
 	return strings.Join(urls, ",")
 }
 
-// Node is the server of a name, nil where there is none.
+// Node returns the server of a name, or nil.
 func (c *Cluster) Node(name string) *Process {
 	for _, n := range c.Nodes {
 		if n.Name() == name {

@@ -17,7 +17,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestKilledServerKeepsWhatItAcknowledged kills a server hard between messages.
+// TestKilledServerKeepsWhatItAcknowledged kills a server with SIGKILL between
+// messages.
 func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 	t.Parallel()
 	c := ClusterForTest(t, "", 1)
@@ -40,9 +41,9 @@ func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 	}
 }
 
-// TestClusterOutlivesItsLeader kills the leader of a replicated stream, again
-// and again at length: another one leads, and has what the first acknowledged;
-// the first catches up when it is back.
+// TestClusterOutlivesItsLeader kills the leader of a replicated stream, with LONG
+// repeatedly. Another server becomes leader and has every message that the first one
+// acknowledged; the first one catches up after its restart.
 func TestClusterOutlivesItsLeader(t *testing.T) {
 	t.Parallel()
 	c := ClusterForTest(t, "", 3)
@@ -89,7 +90,7 @@ func TestClusterOutlivesItsLeader(t *testing.T) {
 	publish()
 	for range kills {
 		c.Node(lead()).Kill()
-		publish() // which another one has to take
+		publish() // by way of another server
 		if err := c.Restart(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -97,8 +98,8 @@ func TestClusterOutlivesItsLeader(t *testing.T) {
 	lead()
 }
 
-// retry tries again and again, a second at most each time: a question that
-// came before there was a leader is never answered.
+// retry calls do until it succeeds, each time for at most a second: a request sent
+// while there is no leader is never answered.
 func retry(ctx context.Context, t *testing.T, do func(context.Context) error) {
 	t.Helper()
 	for {

@@ -19,14 +19,15 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// Certificates are files of a certificate authority of the test's own.
+// Certificates are the files of a test's own certificate authority, and of
+// certificates that it issued.
 type Certificates struct {
 	CA                    string
 	ServerCert, ServerKey string // for 127.0.0.1
 	ClientCert, ClientKey string
 }
 
-// CertificatesForTest makes certificates that end with the test.
+// CertificatesForTest creates certificates, which are removed when the test ends.
 func CertificatesForTest(t testing.TB) (c Certificates) {
 	t.Helper()
 	dir := t.TempDir()
@@ -50,13 +51,13 @@ func CertificatesForTest(t testing.TB) (c Certificates) {
 	return c
 }
 
-// TLS is a server's configuration that has these, and wants a client's
-// certificate where verify is true.
+// TLS is a server configuration with these certificates. With verify it requires a
+// client certificate.
 func (c Certificates) TLS(verify bool) string {
 	return fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: %v }\n", c.ServerCert, c.ServerKey, c.CA, verify)
 }
 
-// NKeyForTest makes a user's nkey: the file with its seed, and its public half.
+// NKeyForTest creates a user's nkey: a file with its seed, and the public key.
 func NKeyForTest(t testing.TB) (seedFile, public string) {
 	t.Helper()
 	user := must(nkeys.CreateUser())(t)
@@ -65,8 +66,8 @@ func NKeyForTest(t testing.TB) (seedFile, public string) {
 	return path, must(user.PublicKey())(t)
 }
 
-// CredsForTest makes a credentials file, and the configuration of a server that
-// knows its user, with JetStream; change is made to the user's account.
+// CredsForTest creates a credentials file, and the configuration of a server with
+// JetStream that knows its user. change may change the user's account.
 func CredsForTest(t testing.TB, change ...func(*jwt.AccountClaims)) (path, config string) {
 	t.Helper()
 	operator, system, account, user := must(nkeys.CreateOperator())(t), must(nkeys.CreateAccount())(t), must(nkeys.CreateAccount())(t), must(nkeys.CreateUser())(t)

@@ -1,6 +1,6 @@
-// Package natsserver runs a real NATS server with JetStream, for tests,
-// benchmarks and devstack; production has its own. It runs inside this process,
-// or, where it is to be killed, in a process of its own ([Process], [Cluster]).
+// Package natsserver runs a real NATS server with JetStream for tests, benchmarks and
+// devstack; production has its own. It runs inside this process or, if it is to be
+// killed, in a process of its own ([Process], [Cluster]), which ends with this one.
 package natsserver
 
 import (
@@ -17,28 +17,28 @@ import (
 
 // Options say how to start a server.
 type Options struct {
-	Dir        string // where streams are kept; default: a temporary folder, removed by Stop
+	Dir        string // of the streams; default: a temporary folder, which Stop removes
 	Port       int    // on the loopback; default: a free one
 	MaxPayload int    // of a message, in bytes; default 1 MiB
-	SyncAlways bool   // acknowledged means on disk, as an event store wants; default: every two minutes
-	Program    string // of a [Process]; default: this same program
+	SyncAlways bool   // sync before acknowledging, as an event store needs; default: every two minutes
+	Program    string // of a [Process]; default: the running program
 
-	// A server's configuration, as its file has it, for what the other options
-	// do not say: accounts, users, limits, TLS, leaf nodes. Whether there is
-	// JetStream is then its matter, too.
+	// Config is a server configuration in the format of its file, for what the other
+	// options do not cover: accounts, users, limits, TLS, leaf nodes. It then also says
+	// whether there is JetStream.
 	Config string
 
-	// Subjects on which the user "restricted", whose password is the same, may
-	// not publish; anybody else may, and needs no name.
+	// Denied are subjects on which the user "restricted", with the same password, may not
+	// publish. Anybody else may, and needs no name.
 	Denied []string
 
-	Name    string   // of the server; needed in a cluster
+	Name    string   // of the server; required in a cluster
 	Cluster string   // name of the cluster; default: a single server
-	Listen  int      // port for the cluster's other servers, on the loopback
-	Routes  []string // of the cluster's servers, as nats://127.0.0.1:PORT
+	Listen  int      // port for the other servers of the cluster, on the loopback
+	Routes  []string // to the cluster's servers, as nats://127.0.0.1:PORT
 }
 
-// Server is a running NATS server.
+// Server is a NATS server in this process. Its methods are for one goroutine.
 type Server struct {
 	opt Options
 	dir string
@@ -46,7 +46,7 @@ type Server struct {
 	url string
 }
 
-// Start starts a server.
+// Start starts a server, and returns once it accepts connections.
 func Start(opt Options) (*Server, error) {
 	s := &Server{opt: opt, dir: opt.Dir}
 	if s.dir == "" {
@@ -89,7 +89,8 @@ func (s *Server) options() (*server.Options, error) {
 	if s.opt.Cluster == "" {
 		return opt, nil
 	}
-	// Not advertised: a client goes only where it was told to, be it a proxy.
+	// Not advertised, so that a client connects only to the address it was given, which
+	// may be a proxy's.
 	opt.Cluster = server.ClusterOpts{Name: s.opt.Cluster, Host: "127.0.0.1", Port: s.opt.Listen, NoAdvertise: true}
 	for _, r := range s.opt.Routes {
 		u, err := url.Parse(r)
@@ -122,13 +123,13 @@ func (s *Server) start() error {
 	return nil
 }
 
-// URL is where clients connect.
+// URL is the address for clients.
 func (s *Server) URL() string { return s.url }
 
-// Dir is where the data is.
+// Dir is the folder of the data.
 func (s *Server) Dir() string { return s.dir }
 
-// Halt ends the server; its data stays, for Restart.
+// Halt stops the server and keeps its data for Restart.
 func (s *Server) Halt() {
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()
@@ -137,13 +138,13 @@ func (s *Server) Halt() {
 // Restart starts a halted server on the same port and data.
 func (s *Server) Restart() error { return s.start() }
 
-// RestartWith starts a halted server that takes messages of so many bytes.
+// RestartWith starts a halted server with another maximum payload, in bytes.
 func (s *Server) RestartWith(maxPayload int) error {
 	s.opt.MaxPayload = maxPayload
 	return s.start()
 }
 
-// Stop ends the server and removes a temporary folder.
+// Stop stops the server, and removes a temporary folder.
 func (s *Server) Stop() {
 	s.Halt()
 	s.remove()
@@ -161,8 +162,8 @@ func (s *Server) Reconfigure(config string) error {
 	return s.start()
 }
 
-// Reload has the running server take on another [Options.Config], as its own
-// program does when it is told to: who logs in, and what they may.
+// Reload has the running server adopt another [Options.Config], as the real program
+// does on a signal: users and their permissions.
 func (s *Server) Reload(config string) error {
 	s.opt.Config = config
 	opt, err := s.options()
@@ -175,14 +176,14 @@ func (s *Server) Reload(config string) error {
 	return nil
 }
 
-// ForTest starts a server that ends with the test.
+// ForTest starts a server that is stopped when the test ends.
 func ForTest(t testing.TB) *Server {
 	t.Helper()
 	return ForTestWith(t, "")
 }
 
-// ForTestWith starts a server with such an [Options.Config] that ends with the
-// test.
+// ForTestWith starts a server with this [Options.Config] that is stopped when the
+// test ends.
 func ForTestWith(t testing.TB, config string) *Server {
 	t.Helper()
 	s, err := Start(Options{Dir: t.TempDir(), Config: config})

@@ -15,13 +15,13 @@ import (
 	"accountexport/internal/local/port"
 )
 
-// serveVariable tells a program that it was started by [StartProcess]: the
-// options of the server that it shall be.
+// serveVariable is the environment variable by which [StartProcess] tells the program
+// that it starts to be a server, and with which options.
 const serveVariable = "ACCOUNTEXPORT_NATS_SERVER"
 
-// ServeIfAsked makes this program a NATS server where [StartProcess] of the
-// same program started it, and does not return then. A program that calls
-// StartProcess calls this first thing:
+// ServeIfAsked turns this program into a NATS server, and does not return, if it was
+// started by [StartProcess]. A program that calls StartProcess without a Program
+// calls it first:
 //
 //	func TestMain(m *testing.M) { natsserver.ServeIfAsked(); os.Exit(m.Run()) }
 func ServeIfAsked() {
@@ -36,8 +36,8 @@ func ServeIfAsked() {
 	os.Exit(0)
 }
 
-// serve runs a server until whoever started it is gone: however that ends, its
-// end of our standard input is closed then.
+// serve runs a server until the starting process ends: however that happens, the
+// other end of standard input is closed.
 func serve(options []byte) error {
 	var opt Options
 	if err := json.Unmarshal(options, &opt); err != nil {
@@ -52,18 +52,19 @@ func serve(options []byte) error {
 	return nil
 }
 
-// Process is a NATS server in a process of its own, which can be killed.
+// Process is a NATS server in a process of its own, which can be killed. Its methods are
+// for one goroutine.
 type Process struct {
 	opt   Options
-	cmd   *exec.Cmd
+	cmd   *exec.Cmd // nil while it is stopped
 	stdin io.Closer
 	ended chan struct{}
 }
 
-// StartProcess starts a server as a process of Options.Program, by default this
-// same program, see [ServeIfAsked], and waits until it accepts connections.
-// Options.Dir must be given: what a killed server has written is what it starts
-// from again.
+// StartProcess starts a server as a process of Options.Program, by default the
+// running program (see [ServeIfAsked]), and returns once it accepts connections.
+// Options.Dir is required: a killed server starts again from what it has written
+// there.
 func StartProcess(ctx context.Context, opt Options) (*Process, error) {
 	if opt.Dir == "" {
 		return nil, errors.New("nats: a server process needs a folder")
@@ -79,7 +80,7 @@ func StartProcess(ctx context.Context, opt Options) (*Process, error) {
 	return p, p.Restart(ctx)
 }
 
-// URL is where clients connect, before and after a restart.
+// URL is the address for clients, the same after a restart.
 func (p *Process) URL() string { return "nats://" + p.Addr() }
 
 // Addr is the same without the scheme.
@@ -88,11 +89,11 @@ func (p *Process) Addr() string { return "127.0.0.1:" + strconv.Itoa(p.opt.Port)
 // Name is the server's name.
 func (p *Process) Name() string { return p.opt.Name }
 
-// Dir is where the data is.
+// Dir is the folder of the data.
 func (p *Process) Dir() string { return p.opt.Dir }
 
-// Halt ends the process as an operator would, and waits until it is gone; its
-// data stays, for Restart.
+// Halt has the process stop in an orderly way, by closing its standard input, waits for
+// its end, and keeps its data for Restart.
 func (p *Process) Halt() {
 	if p.cmd == nil {
 		return
@@ -102,8 +103,8 @@ func (p *Process) Halt() {
 	p.cmd = nil
 }
 
-// Kill ends the process as a crash would, and waits until it is gone; its data
-// stays, for Restart.
+// Kill ends the process with SIGKILL, like a crash, waits for its end, and keeps its
+// data for Restart.
 func (p *Process) Kill() {
 	if p.cmd == nil {
 		return
@@ -114,21 +115,22 @@ func (p *Process) Kill() {
 	p.cmd = nil
 }
 
-// Restrict starts the process anew with [Options.Denied].
+// Restrict restarts the process with other [Options.Denied].
 func (p *Process) Restrict(ctx context.Context, denied ...string) error {
 	p.Halt()
 	p.opt.Denied = denied
 	return p.Restart(ctx)
 }
 
-// Reconfigure starts the process anew with another [Options.Config].
+// Reconfigure restarts the process with another [Options.Config].
 func (p *Process) Reconfigure(ctx context.Context, config string) error {
 	p.Halt()
 	p.opt.Config = config
 	return p.Restart(ctx)
 }
 
-// Restart starts the process anew on the same ports and data.
+// Restart starts the process again on the same ports and data, after ending it if it
+// is running.
 func (p *Process) Restart(ctx context.Context) error {
 	p.Kill()
 	program := p.opt.Program

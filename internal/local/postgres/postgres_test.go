@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("POSTGRES_TEST_CHILD"); dir != "" {
-		child(dir)
+		runChild(dir)
 	}
 	os.Exit(Main(m))
 }
@@ -80,13 +80,13 @@ func TestDatabasesAreFreshAndDropped(t *testing.T) {
 	}
 }
 
-// TestNoServerOutlivesAKilledParent kills a process that runs a server, and
-// then starts another on the folder it kept.
+// TestNoServerOutlivesAKilledParent kills a process that runs a server, and then
+// starts another server on the folder that it kept.
 func TestNoServerOutlivesAKilledParent(t *testing.T) {
 	ctx := deadline(t)
 	_, err := Binaries()
 	Check(t, err)
-	// Not t.TempDir: the server's user must be able to pass through.
+	// Not t.TempDir: the server's user has to be able to pass through it.
 	parent, err := os.MkdirTemp("", "accountexport-pg-test-")
 	if err != nil {
 		t.Fatal(err)
@@ -140,10 +140,10 @@ func TestNoServerOutlivesAKilledParent(t *testing.T) {
 	}
 }
 
-// recorded is a test that ends only in writing.
+// recorded is a testing.TB that records skips and failures.
 type recorded struct {
 	testing.TB
-	said string
+	result string
 }
 
 func (r *recorded) Helper()                        {}
@@ -152,12 +152,12 @@ func (r *recorded) Fatalf(format string, a ...any) { r.end("failed: "+format, a.
 func (r *recorded) Fatal(a ...any)                 { r.end("failed: %s", fmt.Sprint(a...)) }
 
 func (r *recorded) end(format string, a ...any) {
-	r.said = fmt.Sprintf(format, a...)
+	r.result = fmt.Sprintf(format, a...)
 	runtime.Goexit()
 }
 
-// TestAMissingPostgreSQLSkips, with the line that installs it, and fails where CI
-// is set; every other error fails.
+// TestAMissingPostgreSQLSkips: a test without PostgreSQL is skipped with the line
+// that installs it, and fails where CI is set. For every other error it fails.
 func TestAMissingPostgreSQLSkips(t *testing.T) {
 	missing := fmt.Errorf("postgres: %w, and more", ErrMissing)
 	for _, test := range []struct {
@@ -175,14 +175,14 @@ func TestAMissingPostgreSQLSkips(t *testing.T) {
 		var ended sync.WaitGroup
 		ended.Go(func() { Check(r, test.err) })
 		ended.Wait()
-		if r.said != test.want {
-			t.Errorf("CI=%s, %v: %q, want %q", test.ci, test.err, r.said, test.want)
+		if r.result != test.want {
+			t.Errorf("CI=%s, %v: %q, want %q", test.ci, test.err, r.result, test.want)
 		}
 	}
 }
 
-// child runs a server and waits to be killed.
-func child(dir string) {
+// runChild runs a server and waits to be killed.
+func runChild(dir string) {
 	s, err := Start(context.Background(), Options{Dir: dir})
 	if err != nil {
 		os.Stdout.WriteString(err.Error())
@@ -192,8 +192,7 @@ func child(dir string) {
 	select {}
 }
 
-// running tells whether the process runs; one that only waits to be reaped
-// does not.
+// running reports whether the process runs; a zombie does not.
 func running(pid int) bool {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {

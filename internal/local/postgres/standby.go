@@ -13,9 +13,9 @@ import (
 	"accountexport/internal/local/port"
 )
 
-// Standby starts a server that follows this one by streaming, and may be read.
-// name is what it calls itself, for synchronous_standby_names; by is the address
-// under which it looks for this one; default: its own.
+// Standby starts a server that replicates this one by streaming and can be read. name
+// is its name in synchronous_standby_names. by is the address at which it reaches
+// this server; default: this server's own.
 func (s *Server) Standby(ctx context.Context, name, by string, opt Options) (*Server, error) {
 	standby := &Server{opt: opt, port: opt.Port, bin: s.bin, owner: s.owner}
 	if standby.opt.Logger == nil {
@@ -32,7 +32,7 @@ func (s *Server) Standby(ctx context.Context, name, by string, opt Options) (*Se
 	return standby, nil
 }
 
-// copy makes the standby's data folder, as pg_basebackup does.
+// copy creates the standby's data folder with pg_basebackup.
 func (s *Server) copy(ctx context.Context, standby *Server, name, by string) (err error) {
 	if standby.port == 0 {
 		if standby.port, err = port.Free(); err != nil {
@@ -61,7 +61,7 @@ func (s *Server) copy(ctx context.Context, standby *Server, name, by string) (er
 	if err != nil {
 		return err
 	}
-	// What -R wrote names the server itself; the last one counts.
+	// -R has written this server's own address. The last value counts.
 	f, err := os.OpenFile(standby.path("postgresql.auto.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err

@@ -17,19 +17,20 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// shared is the one server of a test binary.
+// shared is the one server of a test binary. Its lock guards the other fields, and is
+// held while the server starts, so that tests in parallel wait for it.
 var shared struct {
 	sync.Mutex
 	server *Server
 	err    error
 }
 
-// Main runs the tests and then stops the server of [TestDatabase]:
+// Main runs the tests, and then stops the server of [TestDatabase]:
 //
 //	func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
 //
-// A binary that panics, is killed or runs out of time leaves no server either,
-// but the temporary files.
+// A test binary that panics, is killed or times out leaves no server behind either,
+// only the temporary files.
 func Main(m *testing.M) int {
 	code := m.Run()
 	shared.Lock()
@@ -39,7 +40,7 @@ func Main(m *testing.M) int {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	// Nothing in it is wanted any more: no checkpoint.
+	// None of its data is needed any more, so it stops without a checkpoint.
 	err := shared.server.StopImmediate(ctx)
 	if err == nil {
 		err = shared.server.Stop(ctx)
@@ -51,27 +52,28 @@ func Main(m *testing.M) int {
 	return code
 }
 
-// TestDatabase is the URL of a fresh, empty database with UTF8 encoding, which
-// is dropped when the test ends, with whatever connections are left. It is on
-// the server of DATABASE_URL, or else on one server per test binary, which is
-// started when first asked for; see [Main].
+// TestDatabase creates an empty database in UTF8 and returns its URL. It is dropped
+// when the test ends, whatever connections are left. It is on the server of
+// DATABASE_URL or, without that, on one server per test binary, which starts on first
+// use; see [Main].
 func TestDatabase(t testing.TB) string {
 	t.Helper()
 	admin := sharedURL(t)
 	name := databaseName(t.Name())
 	ctx := context.Background()
-	// template0 has no connections, which would stand in the way of copying.
+	// template0 has no connections, which would keep it from being copied.
 	execute(ctx, t, admin, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
 	t.Cleanup(func() { execute(ctx, t, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 
 	u, err := url.Parse(admin)
 	if err != nil || u.Scheme == "" {
-		return admin + " dbname=" + name // keyword/value form: the last one counts
+		return admin + " dbname=" + name // keyword/value form: the last value counts
 	}
 	u.Path = "/" + name
 	return u.String()
 }
 
+// sharedURL returns the URL of the shared server, which it starts on first use.
 func sharedURL(t testing.TB) string {
 	t.Helper()
 	if env := os.Getenv("DATABASE_URL"); env != "" {
@@ -80,17 +82,17 @@ func sharedURL(t testing.TB) string {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil && shared.err == nil {
-		// Of several tests side by side each has as many programs as a server
-		// usually has, which take the connections that there are.
+		// Tests in parallel have as many programs together as a usual server has in all, and
+		// need as many connections.
 		shared.server, shared.err = Start(context.Background(), Options{Settings: map[string]string{"max_connections": "400"}})
 	}
 	Check(t, shared.err)
 	return shared.server.URL()
 }
 
-// Check ends a test whose server has not started: where there is no PostgreSQL
-// it is skipped, with the line that installs it, and under continuous integration
-// it fails, as it does for every other error.
+// Check ends a test whose server did not start. Without PostgreSQL the test is
+// skipped, with the line that installs it, or fails where CI is set; for every other
+// error it fails.
 func Check(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, ErrMissing) {
@@ -115,7 +117,7 @@ func execute(ctx context.Context, t testing.TB, url, sql string) {
 	}
 }
 
-// databaseName is unique, and says which test it belongs to.
+// databaseName returns a unique name that contains the test's.
 func databaseName(test string) string {
 	clean := strings.Map(func(r rune) rune {
 		switch {

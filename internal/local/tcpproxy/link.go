@@ -8,12 +8,14 @@ import (
 	"time"
 )
 
-// link is one connection of a client and the one to the server.
+// link is a client's connection, and the one to the server that belongs to it.
 type link struct {
 	client, server *net.TCPConn
-	once           sync.Once
-	cut            chan struct{}
-	lost           bool // guarded by the proxy
+
+	once sync.Once // of reset
+	cut  chan struct{}
+
+	lost bool // guarded by Proxy.mu
 }
 
 // reset closes both connections with a reset.
@@ -27,18 +29,18 @@ func (l *link) reset() {
 	})
 }
 
-// chunk is what was read at once, and when it may arrive.
+// chunk is what one read returned, and when it may be delivered.
 type chunk struct {
 	data []byte
 	due  time.Time
 }
 
-// inFlight is how many chunks a direction holds; beyond them the sender waits,
-// as it would for a full network.
+// inFlight is how many chunks a direction buffers. Beyond that the sender has to
+// wait, as for a full network.
 const inFlight = 64
 
-// forward copies one direction until its end or an error, which resets the
-// other direction, too.
+// forward copies one direction until its end or an error. An error resets the other
+// direction as well.
 func (p *Proxy) forward(l *link, from, to *net.TCPConn) {
 	chunks := make(chan chunk, inFlight)
 	var reading sync.WaitGroup
@@ -50,6 +52,8 @@ func (p *Proxy) forward(l *link, from, to *net.TCPConn) {
 	reading.Wait()
 }
 
+// read reads one direction into chunks, each with the time at which it may be
+// delivered.
 func (p *Proxy) read(l *link, from *net.TCPConn, chunks chan<- chunk) {
 	for {
 		buf := make([]byte, 16<<10)
@@ -71,6 +75,8 @@ func (p *Proxy) read(l *link, from *net.TCPConn, chunks chan<- chunk) {
 	}
 }
 
+// write delivers chunks when they are due, at the pace of the shape, and waits during
+// a stall.
 func (p *Proxy) write(l *link, to *net.TCPConn, chunks <-chan chunk) {
 	var free time.Time // when a narrow network has room again
 	for {
@@ -104,8 +110,8 @@ func (p *Proxy) write(l *link, to *net.TCPConn, chunks <-chan chunk) {
 	}
 }
 
-// flowing waits for the end of a stall; false where the link was cut, which is
-// what ends one that was lost.
+// flowing waits for the end of a stall. It returns false once the link is cut, which
+// is also how a lost link ends.
 func (p *Proxy) flowing(l *link) bool {
 	p.mu.Lock()
 	flows := p.flows
@@ -121,7 +127,7 @@ func (p *Proxy) flowing(l *link) bool {
 	}
 }
 
-// until waits for a moment; false where the link was cut.
+// until waits for a time. It returns false if the link is cut before.
 func (l *link) until(due time.Time) bool {
 	wait := time.Until(due)
 	if wait <= 0 {

@@ -1,5 +1,6 @@
-// Package tcpproxy stands between a client and a server in tests and makes
-// their network bad: slow, narrow, silent for a while, or cut.
+// Package tcpproxy stands between a client and a server in tests and disturbs their
+// network: it can be slow, narrow, silent for a while, or cut. Bytes that it delivers
+// are unchanged and in order.
 package tcpproxy
 
 import (
@@ -11,26 +12,25 @@ import (
 	"time"
 )
 
-// Shape is how bad a network is, in each direction.
+// Shape says how bad the network is, in each direction.
 type Shape struct {
 	Delay          time.Duration // of every byte; default none
-	Jitter         time.Duration // most that is added to it at random; default none. Order is kept
-	BytesPerSecond int           // of each connection; default without limit
+	Jitter         time.Duration // at most this much is added at random; default none. The order stays
+	BytesPerSecond int           // of each connection; default unlimited
 }
 
-// Proxy forwards connections to one address. Its methods may be called at any
-// time, by several goroutines.
+// Proxy forwards connections to one address. It is safe for concurrent use.
 type Proxy struct {
 	target   string
 	listener net.Listener
-	all      sync.WaitGroup
+	all      sync.WaitGroup // the goroutines that Close waits for
 
-	mu     sync.Mutex
-	shape  Shape
-	flows  chan struct{} // closed while bytes are forwarded
-	links  map[*link]bool
-	away   bool
-	closed bool
+	mu       sync.Mutex // guards the fields below; never held over I/O but closing a connection
+	shape    Shape
+	flows    chan struct{} // closed unless the proxy is stalled
+	links    map[*link]bool
+	refusing bool
+	closed   bool
 }
 
 // Start starts a proxy on a free port of the loopback.
@@ -45,7 +45,7 @@ func Start(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// ForTest starts a proxy that ends with the test.
+// ForTest starts a proxy that is closed when the test ends.
 func ForTest(t testing.TB, target string) *Proxy {
 	t.Helper()
 	p, err := Start(target)
@@ -56,18 +56,18 @@ func ForTest(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// Addr is where clients connect.
+// Addr is the address for clients.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Set makes the network this bad from now on.
+// Set changes the network from now on.
 func (p *Proxy) Set(s Shape) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shape = s
 }
 
-// Stall stops forwarding and closes nothing: both sides see a silent network.
-// New connections are accepted and are as silent.
+// Stall stops forwarding and closes nothing: both sides see a silent network. New
+// connections are accepted and are silent too.
 func (p *Proxy) Stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +78,7 @@ func (p *Proxy) Stall() {
 	}
 }
 
-// Resume ends a stall; nothing was lost in it.
+// Resume ends a stall. Everything that was sent meanwhile is delivered.
 func (p *Proxy) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -89,9 +89,9 @@ func (p *Proxy) Resume() {
 	}
 }
 
-// Blackhole forgets the connections there are, as a network does that a cable was
-// pulled out of: neither side hears anything of the other any more, not even
-// that it ends. New connections work.
+// Blackhole loses the present connections, like a pulled cable: neither side hears
+// from the other again, not even that it closed. New connections work. It returns how
+// many were lost.
 func (p *Proxy) Blackhole() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,8 +101,8 @@ func (p *Proxy) Blackhole() int {
 	return len(p.links)
 }
 
-// Cut resets every connection: both sides get an error at once, and what was
-// under way is lost. It tells how many there were; new ones are accepted.
+// Cut resets every connection: both sides get an error at once, and bytes under way
+// are lost. It returns how many there were. New connections are accepted.
 func (p *Proxy) Cut() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,19 +110,19 @@ func (p *Proxy) Cut() int {
 	for l := range p.links {
 		l.reset()
 	}
-	clear(p.links) // what is reset is not cut again
+	clear(p.links) // a link that is reset need not be cut again
 	return n
 }
 
-// Refuse resets new connections at once, until it is told otherwise, as where
-// the server is away.
+// Refuse has new connections reset at once, as if the server were down, until it is
+// called with false.
 func (p *Proxy) Refuse(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.away = on
+	p.refusing = on
 }
 
-// Close ends the proxy and waits until nothing of it is left.
+// Close stops the proxy, and returns once all its connections are closed.
 func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -146,14 +146,14 @@ func (p *Proxy) accept() {
 func (p *Proxy) serve(client *net.TCPConn) {
 	conn, err := net.DialTimeout("tcp", p.target, 5*time.Second)
 	if err != nil {
-		// As a server that is not there would answer.
+		// As if no server listened.
 		_ = client.SetLinger(0)
 		client.Close()
 		return
 	}
 	l := &link{client: client, server: conn.(*net.TCPConn), cut: make(chan struct{})}
 	p.mu.Lock()
-	if p.closed || p.away {
+	if p.closed || p.refusing {
 		l.reset()
 	}
 	p.links[l] = true
@@ -169,14 +169,14 @@ func (p *Proxy) serve(client *net.TCPConn) {
 	p.mu.Unlock()
 }
 
-// current is how the network is right now.
+// current returns the shape of the network now.
 func (p *Proxy) current() Shape {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.shape
 }
 
-// due is when a chunk that was read at this time arrives.
+// due returns when a chunk read now is to be delivered.
 func (s Shape) due(now time.Time) time.Time {
 	now = now.Add(s.Delay)
 	if s.Jitter > 0 {

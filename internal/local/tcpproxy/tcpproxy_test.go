@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// echo is a server that sends back what it gets.
+// echo starts a server that sends back what it receives.
 func echo(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,8 +47,8 @@ func dial(t *testing.T, p *Proxy) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// said sends a few bytes and tells how long they took to come back.
-func said(t *testing.T, conn net.Conn) time.Duration {
+// roundTrip sends a few bytes and returns how long they took to come back.
+func roundTrip(t *testing.T, conn net.Conn) time.Duration {
 	t.Helper()
 	began := time.Now()
 	if _, err := conn.Write([]byte("hello")); err != nil {
@@ -60,8 +60,8 @@ func said(t *testing.T, conn net.Conn) time.Duration {
 	return time.Since(began)
 }
 
-// TestEveryByteArrivesInOrder: three megabytes, with jitter that would change
-// their order if it could, and the end of one direction before the other's.
+// TestEveryByteArrivesInOrder: three megabytes arrive in order, with jitter that
+// could change it, and one direction ends before the other.
 func TestEveryByteArrivesInOrder(t *testing.T) {
 	p := ForTest(t, echo(t))
 	p.Set(Shape{Delay: time.Millisecond, Jitter: 4 * time.Millisecond})
@@ -82,7 +82,7 @@ func TestDelayAndLimit(t *testing.T) {
 	p := ForTest(t, echo(t))
 	conn := dial(t, p)
 	p.Set(Shape{Delay: 50 * time.Millisecond})
-	if took := said(t, conn); took < 100*time.Millisecond {
+	if took := roundTrip(t, conn); took < 100*time.Millisecond {
 		t.Errorf("there and back took %v, less than the delay both ways", took)
 	}
 	p.Set(Shape{BytesPerSecond: 200_000})
@@ -97,11 +97,12 @@ func TestDelayAndLimit(t *testing.T) {
 	}
 }
 
-// TestStallLosesNothing: silence, no error, and then what was sent meanwhile.
+// TestStallLosesNothing: during a stall there is silence and no error, and afterwards
+// everything sent meanwhile arrives.
 func TestStallLosesNothing(t *testing.T) {
 	p := ForTest(t, echo(t))
 	conn := dial(t, p)
-	said(t, conn)
+	roundTrip(t, conn)
 	p.Stall()
 	if _, err := conn.Write([]byte("late")); err != nil {
 		t.Fatal(err)
@@ -118,13 +119,13 @@ func TestStallLosesNothing(t *testing.T) {
 	}
 }
 
-// TestCutResets: both sides get an error at once, stalled or not, and new
+// TestCutResets: both sides get an error at once, during a stall too, and new
 // connections work.
 func TestCutResets(t *testing.T) {
 	p := ForTest(t, echo(t))
 	for _, stalled := range []bool{false, true} {
 		conn := dial(t, p)
-		said(t, conn)
+		roundTrip(t, conn)
 		if stalled {
 			p.Stall()
 		}
@@ -135,17 +136,17 @@ func TestCutResets(t *testing.T) {
 			t.Errorf("cut, reading gives %v", err)
 		}
 		p.Resume()
-		said(t, dial(t, p))
+		roundTrip(t, dial(t, p))
 		p.Cut()
 	}
 }
 
-// TestLostConnectionsAreSilent: neither data nor the end of one side reaches
-// the other, and new connections work.
+// TestLostConnectionsAreSilent: neither data nor the end of one side reaches the
+// other, and new connections work.
 func TestLostConnectionsAreSilent(t *testing.T) {
 	p := ForTest(t, echo(t))
 	conn := dial(t, p)
-	said(t, conn)
+	roundTrip(t, conn)
 	if n := p.Blackhole(); n != 1 {
 		t.Errorf("%d connections were lost", n)
 	}
@@ -155,5 +156,5 @@ func TestLostConnectionsAreSilent(t *testing.T) {
 	if n, err := conn.Read(make([]byte, 4)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("lost, %d bytes came: %v", n, err)
 	}
-	said(t, dial(t, p))
+	roundTrip(t, dial(t, p))
 }

@@ -1,9 +1,9 @@
-// Package testrun says at which length tests run, from which seed, and what
-// becomes of one whose tool is missing.
+// Package testrun says how long tests run, from which seed, and what happens to a
+// test whose tool is missing.
 //
-// `make test` runs every test at its usual length, from fixed seeds, so that it
-// fails for a reason; `make test-long` sets LONG, and tests that have a longer
-// form run that, from new seeds, which they print.
+// `make test` runs every test at its usual length and from fixed seeds, so a failure
+// has a cause in the code. `make test-long` sets LONG: tests that have a longer form
+// run that, from new seeds, which they print.
 package testrun
 
 import (
@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// Long tells whether tests run at length.
+// Long reports whether tests run at length.
 func Long() bool { return os.Getenv("LONG") != "" }
 
-// Seed is that of SEED, or else a new one at length and 1 otherwise. It is
-// printed.
+// Seed returns SEED if it is set, and otherwise a new seed at length and 1 at the
+// usual length. It logs the seed.
 func Seed(t testing.TB) uint64 {
 	t.Helper()
 	seed := uint64(1)
@@ -36,8 +36,8 @@ func Seed(t testing.TB) uint64 {
 	return seed
 }
 
-// Seeds runs a random test with its seed, and at length, unless SEED names one,
-// with four. The name of the subtest holds the seed, so a failure says it.
+// Seeds runs a random test with one seed, or with four at length unless SEED is set.
+// The subtest's name contains the seed, so a failure shows it.
 func Seeds(t *testing.T, test func(t *testing.T, seed uint64)) {
 	t.Helper()
 	seed := Seed(t)
@@ -50,7 +50,7 @@ func Seeds(t *testing.T, test func(t *testing.T, seed uint64)) {
 	}
 }
 
-// AtLength is how much a test takes: usually, or at length.
+// AtLength returns the first value, or the second at length.
 func AtLength(usually, atLength int) int {
 	if Long() {
 		return atLength
@@ -58,9 +58,8 @@ func AtLength(usually, atLength int) int {
 	return usually
 }
 
-// Tool is the path of a program that a test needs. Where it is missing the test
-// is skipped, saying how to install it; under continuous integration (CI is
-// set), which has to have everything, it fails.
+// Tool returns the path of a program that a test needs. Without it the test is
+// skipped, with the command that installs it, or fails where CI is set.
 func Tool(t testing.TB, name, install string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -70,8 +69,8 @@ func Tool(t testing.TB, name, install string) string {
 	return path
 }
 
-// Missing skips a test, or fails it where CI is set, since it lacks what the
-// command installs.
+// Missing skips a test that lacks what the command installs, or fails it where CI is
+// set.
 func Missing(t testing.TB, what, install string) {
 	t.Helper()
 	say := t.Skipf
@@ -79,4 +78,20 @@ func Missing(t testing.TB, what, install string) {
 		say = t.Fatalf
 	}
 	say("this test needs %s; install it with: %s", what, install)
+}
+
+// Eventually waits until the condition holds, and fails the test if it does not within
+// 30 s. what names the condition in the failure.
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-deadline:
+			t.Fatalf("never: %s", what)
+		case <-tick.C:
+		}
+	}
 }

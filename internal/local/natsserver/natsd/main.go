@@ -1,6 +1,6 @@
-// Command natsd is a NATS server in a process of its own, for tests that are
-// themselves slowed down by the race detector, which has nothing to find in a
-// server that is not ours. See [natsserver.StartProcess].
+// Command natsd is a NATS server in a process of its own, for tests under the race
+// detector: it slows them down, and has nothing to find in a server that is not ours.
+// See [natsserver.StartProcess].
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command goclient is a client of the API with types from its description. It
-// prints a line for each token of the command line.
+// Command goclient is a client of the API with types generated from its description.
+// It prints a line for each token on the command line.
 package main
 
 import (

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"accountexport/internal/cli"
+	"accountexport/internal/settings"
+)
+
+// unit is a file of deploy. Options are what each directive says, in order; examples are
+// those of directives in comments, and of lines NAME=value there.
+type unit struct {
+	file              string
+	program           settings.Program
+	options, examples map[string][]string
+}
+
+func units(t *testing.T) []unit {
+	t.Helper()
+	all := []unit{{file: "projector.service", program: settings.ForProjector}, {file: "api.service", program: settings.ForAPI}}
+	line := regexp.MustCompile(`^(#?) *([A-Za-z_]+)=(.*)$`)
+	for i, u := range all {
+		b, err := os.ReadFile(filepath.Join("../../deploy", u.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i].options, all[i].examples = map[string][]string{}, map[string][]string{}
+		for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
+			m := line.FindStringSubmatch(s.Text())
+			switch {
+			case m == nil:
+			case m[1] == "#":
+				all[i].examples[m[2]] = append(all[i].examples[m[2]], m[3])
+			default:
+				all[i].options[m[2]] = append(all[i].options[m[2]], m[3])
+			}
+		}
+	}
+	return all
+}
+
+// TestSystemdRestarts: systemd restarts the projector after every failure that may pass,
+// never after a refusal, and gives up on a setting that is wrong. The API knows no
+// refusals.
+func TestSystemdRestarts(t *testing.T) {
+	t.Parallel()
+	for _, u := range units(t) {
+		var refused []string
+		if u.program == settings.ForProjector {
+			for _, r := range refusals {
+				refused = append(refused, strconv.Itoa(r.code))
+			}
+		}
+		prevented := strings.Fields(strings.Join(u.options["RestartPreventExitStatus"], " "))
+		if diff := cmp.Diff(refused, prevented, cmp.Transformer("sorted", slices.Sorted[string])); diff != "" && len(refused)+len(prevented) > 0 {
+			t.Errorf("%s: RestartPreventExitStatus is not the refusals (-exitcode.go +unit):\n%s", u.file, diff)
+		}
+		if got := u.options["Restart"]; !slices.Equal(got, []string{"on-failure"}) {
+			t.Errorf("%s: Restart is %v, want on-failure: status %d and %d may pass", u.file, got, cli.ExitFailure, cli.ExitUsage)
+		}
+		burst, pause, within := number(t, u, "StartLimitBurst"), duration(t, u, "RestartSec"), number(t, u, "StartLimitIntervalSec")
+		if burst < 2 || time.Duration(burst)*pause >= time.Duration(within)*time.Second {
+			t.Errorf("%s: %d starts, %v apart, never come within %d s: a wrong setting would be tried for ever", u.file, burst, pause, within)
+		}
+	}
+}
+
+// TestSystemdStopsInTime: a program that is stopped has longer than it takes by its own
+// settings before systemd kills it.
+func TestSystemdStopsInTime(t *testing.T) {
+	t.Parallel()
+	for _, u := range units(t) {
+		takes := 5 * time.Second // for what comes after both
+		for _, d := range settings.Docs() {
+			if slices.Contains(d.UsedBy, u.program) && (d.Name == "SHUTDOWN_TIMEOUT" || d.Name == "DRAIN_DELAY") {
+				own, err := time.ParseDuration(d.Default)
+				if err != nil {
+					t.Fatal(err)
+				}
+				takes += own
+			}
+		}
+		if limit := duration(t, u, "TimeoutStopSec"); limit < takes {
+			t.Errorf("%s: TimeoutStopSec is %v, and ending takes up to %v", u.file, limit, takes)
+		}
+	}
+}
+
+// TestSystemdNamesSettings: what units set, or show in comments, are settings of their
+// program, and no value of a secret one stands in a unit.
+func TestSystemdNamesSettings(t *testing.T) {
+	t.Parallel()
+	for _, u := range units(t) {
+		secrets, names := map[string]bool{}, map[string]bool{}
+		for _, d := range settings.Docs() {
+			if slices.Contains(d.UsedBy, u.program) {
+				names[d.Name], secrets[d.Name] = true, d.Secret
+			}
+		}
+		var named []string
+		for _, set := range append(slices.Clone(u.options["Environment"]), u.examples["Environment"]...) {
+			name, _, _ := strings.Cut(set, "=")
+			if named = append(named, name); secrets[name] {
+				t.Errorf("%s sets %s, which everybody can read in a unit: it belongs into the EnvironmentFile", u.file, name)
+			}
+		}
+		for name := range u.examples {
+			if strings.ToUpper(name) == name {
+				named = append(named, name)
+			}
+		}
+		if !slices.Contains(named, "DATABASE_URL") {
+			t.Errorf("%s shows no DATABASE_URL, which is required", u.file)
+		}
+		for _, name := range named {
+			if !names[name] {
+				t.Errorf("%s names %s, which is no setting of the %s", u.file, name, u.program)
+			}
+		}
+		if len(u.options["EnvironmentFile"]) != 1 {
+			t.Errorf("%s has the EnvironmentFiles %v, want one", u.file, u.options["EnvironmentFile"])
+		}
+	}
+}
+
+// TestSystemdAcceptsUnits has systemd judge each unit, as it is and with the directives
+// in comments, for a program that exists.
+func TestSystemdAcceptsUnits(t *testing.T) {
+	t.Parallel()
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("systemd-analyze is not installed: apt-get install systemd")
+	}
+	directive := regexp.MustCompile(`(?m)^#((?:LoadCredential|Environment)=)`)
+	for _, u := range units(t) {
+		b, err := os.ReadFile(filepath.Join("../../deploy", u.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		program, _, _ := strings.Cut(u.options["ExecStart"][0], " ")
+		plain := strings.ReplaceAll(string(b), "ExecStart="+program, "ExecStart=/bin/true")
+		for name, text := range map[string]string{"as it is": plain, "with its examples": directive.ReplaceAllString(plain, "$1")} {
+			file := filepath.Join(t.TempDir(), "accountexport-"+u.file)
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", file).CombinedOutput(); err != nil || len(out) > 0 {
+				t.Errorf("%s, %s: %v\n%s", u.file, name, err, out)
+			}
+		}
+	}
+}
+
+func number(t *testing.T, u unit, option string) int {
+	t.Helper()
+	n, err := strconv.Atoi(strings.Join(u.options[option], " "))
+	if err != nil {
+		t.Fatalf("%s: %s: %v", u.file, option, err)
+	}
+	return n
+}
+
+func duration(t *testing.T, u unit, option string) time.Duration {
+	t.Helper()
+	d, err := time.ParseDuration(strings.Join(u.options[option], " "))
+	if err != nil {
+		t.Fatalf("%s: %s: %v", u.file, option, err)
+	}
+	return d
+}
