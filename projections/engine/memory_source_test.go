@@ -123,7 +123,7 @@ func (r *memoryReader) Next(ctx context.Context, buf []projections.Message, boun
 		ready, grown := r.source.messages[r.source.after(r.after):], r.source.grown
 		r.source.mu.Unlock()
 		if len(ready) > 0 && !r.silent {
-			n := min(len(ready), bound.Events)
+			n := max(1, min(len(ready), bound.Events))
 			if r.source.random != nil {
 				n = 1 + r.source.random.IntN(n)
 			}

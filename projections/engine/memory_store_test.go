@@ -140,6 +140,9 @@ func (s *memoryStore) Commit(ctx context.Context, b *Batch) error {
 		return err
 	}
 	for _, a := range b.Advances {
+		if a.Partition >= len(s.checkpoints) {
+			return ErrFenced
+		}
 		if c := s.checkpoints[a.Partition]; c.Position != a.From || c.Epoch != a.Epoch {
 			return ErrFenced
 		}
