@@ -48,3 +48,18 @@ func TestMemorySourceConforms(t *testing.T) {
 		}
 	})
 }
+
+// TestExamplesConform checks the source and the store of the example.
+func TestExamplesConform(t *testing.T) {
+	enginetest.TestSource(t, func(*testing.T) enginetest.Log {
+		s := &sliceSource{}
+		return enginetest.Log{Source: s, Publish: func(_ *testing.T, m events.Message) uint64 { return s.publish(m) }}
+	})
+	enginetest.TestStore(t, func(*testing.T) enginetest.ReadModel {
+		s := &tableStore{tables: projections.NewTables()}
+		return enginetest.ReadModel{
+			Join:  func(*testing.T) engine.Store { return s },
+			Tally: func(_ *testing.T, partition int) projections.Tally { return s.checkpoints[partition].Tally },
+		}
+	})
+}
