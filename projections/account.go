@@ -44,34 +44,17 @@ func (a *Account) ID() events.UUID { return a.id }
 // Partition is that of the account's last message.
 func (a *Account) Partition() int { return a.partition }
 
+// Position is the stream sequence of the last message consumed.
+func (a *Account) Position() uint64 { return a.position }
+
+// Parked is the number of the account's messages that are parked.
+func (a *Account) Parked() int { return a.parked }
+
 // Erased tells whether it is a tombstone.
 func (a *Account) Erased() bool { return a.erased }
 
 // Wiped tells whether it was erased since the last [Account.Flush].
 func (a *Account) Wiped() bool { return a.wiped }
-
-// EntityKind names what an event can wait for.
-type EntityKind int16
-
-// The kinds of entity. The numbers are stored.
-const (
-	UserEntity    EntityKind = 1
-	TeamEntity    EntityKind = 2
-	KeyEntity     EntityKind = 3
-	SandboxEntity EntityKind = 4
-)
-
-type waitKey struct {
-	kind EntityKind
-	id   string
-}
-
-// waiter is what waits for one entity; patch nil: nothing does.
-type waiter struct {
-	patch any // *userPatch, *teamPatch, *keyPatch or *sandboxPatch
-	dirty bool
-	sum   Digest // as stored
-}
 
 // NewAccount is an account that was never heard of.
 func NewAccount(id events.UUID) *Account {
@@ -198,54 +181,7 @@ func (a *Account) Overlay() int {
 	return n
 }
 
-// waiter finds what waits for an entity; ok is false where the store has to be
-// asked.
-func (a *Account) waiter(k waitKey) (w *waiter, ok bool) {
-	if w, ok = a.waiting[k]; ok {
-		return w, true
-	}
-	return nil, a.waitingComplete
-}
-
-// addWaiting adds a patch to what waits for an entity, and release takes it all.
-// Both need waiter to have answered.
-func (a *Account) addWaiting(k waitKey, patch func(waiting any) any) {
-	w := a.waiting[k]
-	if w == nil {
-		if a.waiting == nil {
-			a.waiting = map[waitKey]*waiter{}
-		}
-		w = &waiter{}
-		a.waiting[k] = w
-	}
-	if w.patch == nil {
-		a.waitingCount++
-	}
-	w.patch, w.dirty = patch(w.patch), true
-}
-
-func (a *Account) takeWaiting(k waitKey) any {
-	w := a.waiting[k]
-	if w == nil || w.patch == nil {
-		return nil
-	}
-	p := w.patch
-	w.patch, w.dirty = nil, true
-	a.waitingCount--
-	return p
-}
-
 // Whole tells whether all of the account is in memory.
 func (a *Account) Whole() bool {
 	return a.waitingComplete && a.usage.complete && a.keys.complete && a.sandboxes.complete
-}
-
-func (a *Account) waitingSize() int {
-	n := len(a.waiting) * 512
-	for _, w := range a.waiting {
-		if p, ok := w.patch.(interface{ size() int }); ok {
-			n += p.size()
-		}
-	}
-	return n
 }

@@ -140,13 +140,3 @@ func firstString(b []byte) (string, error) {
 	o := openObject(b)
 	return o.str(), o.err
 }
-
-// appendTier appends a quota tier as the export shows it.
-func appendTier(b []byte, t *events.QuotaTierDefined) []byte {
-	b = appendString(append(b, `{"id":`...), t.ID)
-	b = appendString(append(b, `,"display_name":`...), t.DisplayName)
-	b = strconv.AppendInt(append(b, `,"max_concurrent_sandboxes":`...), t.MaxConcurrentSandboxes, 10)
-	b = strconv.AppendInt(append(b, `,"daily_sandbox_creates":`...), t.DailySandboxCreates, 10)
-	b = appendDecimal(append(b, `,"daily_gb_hours":`...), t.DailyGBHours)
-	return append(b, '}')
-}

@@ -48,7 +48,11 @@ func ExampleFold() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(strings.NewReplacer(`},"`, "},\n\"", `],"`, "],\n\"").Replace(string(doc))) // a section a line
+	text := string(doc)
+	for _, section := range []string{"team", "quota_tier", "quota_usage", "api_keys", "sandboxes"} { // a line each
+		text = strings.Replace(text, `,"`+section+`":`, ",\n\""+section+`":`, 1)
+	}
+	fmt.Println(text)
 	// Output:
 	// 1 applied
 	// 2 applied
@@ -63,6 +67,5 @@ func ExampleFold() {
 	// "quota_tier":{"id":"free","display_name":"Free","max_concurrent_sandboxes":2,"daily_sandbox_creates":0,"daily_gb_hours":0},
 	// "quota_usage":[],
 	// "api_keys":[],
-	// "sandboxes":[{"id":"sbx_1","template":"base","status":"running","metadata":{},
-	// "started_at":"2026-03-25T09:10:47Z","destroyed_at":null,"created_at":"2026-03-25T09:10:47Z","updated_at":"2026-03-25T09:10:47Z"}]}
+	// "sandboxes":[{"id":"sbx_1","template":"base","status":"running","metadata":{},"started_at":"2026-03-25T09:10:47Z","destroyed_at":null,"created_at":"2026-03-25T09:10:47Z","updated_at":"2026-03-25T09:10:47Z"}]}
 }

@@ -68,28 +68,13 @@ func (h *History) Apply(m Message) (HistoryEntry, error) {
 
 // affectedEntities gives the entities that an event can change, those that are there.
 func (a *Account) affectedEntities(data events.Payload) (map[entityKey]entityJSON, error) {
-	var s *section
-	k := waitKey{}
-	switch d := data.(type) {
+	switch data.(type) {
 	case nil:
 		return nil, nil
 	case *events.AccountErased:
 		return a.entities()
-	case *events.UserRegistered:
-		k.kind = UserEntity
-	case *events.TeamCreated:
-		k.kind = TeamEntity
-	case *events.QuotaUsageRecorded:
-		s, k.id = &a.usage, usageKey(d.UsageDate, d.TeamID)
-	case *events.QuotaUsageIncremented:
-		s, k.id = &a.usage, usageKey(d.UsageDate, d.TeamID)
-	case *events.APIKeyCreated:
-		s, k.id = &a.keys, d.ID.String()
-	case *events.SandboxCreated:
-		s, k.id = &a.sandboxes, d.ID
-	default:
-		s, k = a.patchTarget(data)
 	}
+	s, k := a.target(data)
 	if s != nil {
 		return s.entityAt(k.id)
 	}

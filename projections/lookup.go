@@ -30,24 +30,7 @@ func (a *Account) Lookups(m *Decoded) ([]Lookup, error) {
 	if a.erased || m.Invalid != nil || m.Event.Data == nil {
 		return nil, nil
 	}
-	var section *section
-	var k waitKey
-	switch d := m.Event.Data.(type) {
-	case *events.UserRegistered:
-		k = waitKey{UserEntity, ""}
-	case *events.TeamCreated:
-		k = waitKey{TeamEntity, d.ID.String()}
-	case *events.QuotaUsageRecorded:
-		section, k.id = &a.usage, usageKey(d.UsageDate, d.TeamID)
-	case *events.QuotaUsageIncremented:
-		section, k.id = &a.usage, usageKey(d.UsageDate, d.TeamID)
-	case *events.APIKeyCreated:
-		section, k = &a.keys, waitKey{KeyEntity, d.ID.String()}
-	case *events.SandboxCreated:
-		section, k = &a.sandboxes, waitKey{SandboxEntity, d.ID}
-	default:
-		section, k = a.patchTarget(m.Event.Data)
-	}
+	section, k := a.target(m.Event.Data)
 	switch {
 	case k.kind == UserEntity && a.hasUser(), k.kind == TeamEntity && a.hasTeam():
 		return nil, nil
@@ -73,22 +56,6 @@ func (a *Account) Lookups(m *Decoded) ([]Lookup, error) {
 	return needs, nil
 }
 
-func (a *Account) patchTarget(data events.Payload) (*section, waitKey) {
-	if _, ok := userPatchOf(data, 0); ok {
-		return nil, waitKey{UserEntity, ""}
-	}
-	if id, _, ok := teamPatchOf(data, 0); ok {
-		return nil, waitKey{TeamEntity, id.String()}
-	}
-	if id, _, ok := keyPatchOf(data, 0); ok {
-		return &a.keys, waitKey{KeyEntity, id.String()}
-	}
-	if id, _, ok := sandboxPatchOf(data, 0); ok {
-		return &a.sandboxes, waitKey{SandboxEntity, id}
-	}
-	return nil, waitKey{}
-}
-
 // Hydrate takes an answer of the store. What is in memory already is newer and
 // stays.
 func (a *Account) Hydrate(ans *LookupResult) error {
@@ -107,38 +74,4 @@ func (a *Account) Hydrate(ans *LookupResult) error {
 		return fmt.Errorf("account %s: %q: %w", a.id, ans.Key, err)
 	}
 	return nil
-}
-
-func (a *Account) hydrateWaiting(ans *LookupResult) error {
-	k := waitKey{ans.Entity, ans.Key}
-	if a.waiting[k] != nil {
-		return nil
-	}
-	if a.waiting == nil {
-		a.waiting = map[waitKey]*waiter{}
-	}
-	w := &waiter{}
-	if ans.Found {
-		p, err := readPatch(ans.Entity, ans.Body)
-		if err != nil {
-			return err
-		}
-		w.patch, w.sum = p, DigestWaiting(ans.Entity, ans.Key, ans.Body)
-	}
-	a.waiting[k] = w
-	return nil
-}
-
-func readPatch(kind EntityKind, b []byte) (any, error) {
-	switch kind {
-	case UserEntity:
-		return decodePatch[userPatch](b)
-	case TeamEntity:
-		return decodePatch[teamPatch](b)
-	case KeyEntity:
-		return decodePatch[keyPatch](b)
-	case SandboxEntity:
-		return decodePatch[sandboxPatch](b)
-	}
-	return nil, fmt.Errorf("kind of entity %d: %w", kind, errCorrupt)
 }
