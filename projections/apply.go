@@ -7,13 +7,14 @@ import (
 	"accountexport/events"
 )
 
-// ErrNotLoaded says that the store has to be asked first, see [Account.Lookups].
+// ErrNotLoaded means that something has to be looked up in the store before the message
+// can be applied, see [Account.Lookups].
 var ErrNotLoaded = errors.New("not in memory")
 
-// Apply folds one message of the account, following contract §3 to the letter.
-// The error is the reason for Parked, an [*events.Invalid]. Any other error
-// changes nothing and means that the account cannot be folded at all: a stored
-// row is corrupt, or what [Account.Lookups] asked for was not supplied.
+// Apply folds one message of the account, following contract §3 to the letter. With the
+// outcome Parked the error is the reason, an [*events.Invalid]. Any other error
+// changes nothing, and means either [ErrNotLoaded] or that a stored row is corrupt,
+// so that the account cannot be folded at all.
 func (a *Account) Apply(m *Decoded) (Outcome, error) {
 	if a.erased {
 		return Ignored, nil
@@ -32,6 +33,7 @@ func (a *Account) Apply(m *Decoded) (Outcome, error) {
 	return out, err
 }
 
+// applyMessage folds a message of an account that is not erased.
 func (a *Account) applyMessage(m *Decoded) (Outcome, error) {
 	if m.Invalid != nil {
 		return Parked, m.Invalid

@@ -6,6 +6,8 @@ import (
 	"accountexport/events"
 )
 
+// recordUsage sets the usage of a day, or with add adds to it. An amount whose sum
+// would exceed what the contract allows is parked.
 func (a *Account) recordUsage(d *events.QuotaUsage, at events.Time, add bool) (Outcome, error) {
 	key := usageKey(d.UsageDate, d.TeamID)
 	p, found, err := a.usage.find(key)

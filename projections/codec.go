@@ -8,14 +8,14 @@ import (
 	"accountexport/events"
 )
 
-// The stored form of an entity is the JSON that is sent: compact, every key
-// present, in the order of contract §4. Reading it back relies on that order,
-// so a value is found by its place and not by its name.
+// The stored form of an entity is the JSON that is sent: compact, with every key, in
+// the order of contract §4. Reading it back relies on that order: a value is found by
+// its place and not by its name.
 
 var errCorrupt = errors.New("stored JSON is not what this program writes")
 
 func appendString(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // fails on invalid UTF-8 only, which decoding refuses
+	b, _ = jsontext.AppendQuote(b, s) // fails only for invalid UTF-8, which decoding refuses
 	return b
 }
 

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// State says how far an account's document has come.
+// State is how far an account's document has come.
 type State uint8
 
-// The states of an account that was heard of.
+// The states of an account that has had a message.
 const (
 	Incomplete State = iota
 	Complete
@@ -18,8 +18,8 @@ const (
 // String is the state's name.
 func (s State) String() string { return [...]string{"incomplete", "complete", "erased"}[s] }
 
-// State is how far the account's document has come, where missing is what
-// [Account.Document] says is missing.
+// State is how far the account's document has come, given what [Account.Document] says
+// is missing.
 func (a *Account) State(missing []string) State {
 	switch {
 	case a.erased:
@@ -30,7 +30,7 @@ func (a *Account) State(missing []string) State {
 	return Complete
 }
 
-// Tier names the quota tier that the account's team is on; empty without one.
+// Tier is the id of the quota tier that the account's team is on, empty without a team.
 func (a *Account) Tier() (string, error) {
 	if !a.hasTeam() {
 		return "", nil
@@ -42,10 +42,11 @@ func (a *Account) Tier() (string, error) {
 	return t.QuotaTierID, nil
 }
 
-// Document is the account's export where all of it is in memory, as it is
-// when it was folded from its first message on and never trimmed. tier is the
-// body of the team's tier, nil where that is not defined. Where the account
-// is not complete it names what is missing.
+// Document is the account's export. It needs all of the account in memory, as it is
+// when the account was folded from its first message on and never trimmed. tier is
+// the body of the team's tier, nil where that is not defined. Where the account is
+// not complete there is no document, and missing names what it lacks; of an erased
+// account there is neither.
 func (a *Account) Document(tier []byte) (doc []byte, missing []string, err error) {
 	if a.erased {
 		return nil, nil, nil
@@ -77,7 +78,7 @@ func (a *Account) Document(tier []byte) (doc []byte, missing []string, err error
 	return append(doc, '}'), nil, nil
 }
 
-// Missing names what keeps a document from being complete, nil where it is.
+// Missing names the parts that a document lacks, nil where it is complete.
 func Missing(user, team, tier bool) []string {
 	var m []string
 	for _, part := range []struct {
@@ -91,6 +92,7 @@ func Missing(user, team, tier bool) []string {
 	return m
 }
 
+// appendAll appends all items: those of the pages, then those of the tail.
 func (s *section) appendAll(doc []byte) []byte {
 	keys := make([]string, 0, len(s.open))
 	for k := range s.open {

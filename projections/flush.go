@@ -4,37 +4,37 @@ import (
 	"fmt"
 )
 
-// Page is a sealed page as it is stored.
+// Page is a sealed page as it is stored: items joined by commas.
 type Page struct {
 	Section SectionKind
 	Key     string
 	Body    []byte
 }
 
-// WaitingPatch is what waits for an entity; Body nil: nothing any more.
+// WaitingPatch is what waits for an entity; a nil Body means that nothing does any more.
 type WaitingPatch struct {
 	Entity EntityKind
 	ID     string
 	Body   []byte
 }
 
-// Change is what a batch changes of one account.
+// Change is what a batch changes of one account in the store.
 type Change struct {
 	Row      AccountRow
-	New      bool // the store has no row of the account
-	Replaces bool // all that the store has of the account goes first, parked messages too
+	New      bool // the store has no row of the account yet
+	Replaces bool // the store first deletes everything of the account, parked messages too
 	Pages    []Page
 	Sealed   []SealedItem
 	Waiting  []WaitingPatch
 
-	// What the batch adds to the row's own, modulo 2^62 each half of the
-	// digest; where the account is new or wiped, all there is.
-	Messages uint64 // of the account that were consumed, whatever their outcome
+	// What the batch adds to the sums of the row, each half of the digest modulo
+	// 2^62. For an account that is new or was wiped they are all there is.
+	Messages uint64 // messages of the account that were consumed, whatever their outcome
 	Digest   Digest
 }
 
-// Flush returns what has changed since the last flush. The account counts on
-// it being stored: where that fails, the account is to be loaded anew.
+// Flush returns what has changed since the last flush. The account counts on that being
+// stored: where it is not, the account has to be loaded again.
 func (a *Account) Flush() (Change, error) {
 	c := Change{New: !a.stored, Replaces: a.wiped && a.stored}
 	a.stored, a.wiped = true, false
@@ -55,7 +55,7 @@ func (a *Account) Flush() (Change, error) {
 		c.Digest.replace(&a.userSum, digestColumn(userPart, "", r.User))
 		a.userRaw, a.userDirty = r.User, false
 		if len(a.user.AbuseFlags.list) < 64 {
-			a.user = nil // parsed anew when next touched
+			a.user = nil // parsed again when next needed, which is cheap for few flags
 		}
 	}
 	if a.teamDirty {
@@ -80,8 +80,8 @@ func (a *Account) Flush() (Change, error) {
 	return c, a.flushWaiting(&c)
 }
 
-// flush adds the section's changed pages and returns its tail, nil where that
-// is unchanged.
+// flush adds the section's changed pages to the change, and returns the tail, nil where
+// it is unchanged.
 func (s *section) flush(c *Change) []byte {
 	for _, pg := range s.dirtyPages() {
 		p := Page{Section: s.kind, Key: pg.key, Body: joinItems(pg.items, pg.bytes)}

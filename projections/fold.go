@@ -7,20 +7,20 @@ import (
 	"accountexport/events"
 )
 
-// Fold folds a whole stream, or one account's part of it, in memory. It is
-// what `projector export` and verification use, and what a store is compared
-// with: the rules are those of the engine, without a store.
+// Fold folds a whole stream, or one account's part of it, in memory. `projector export`
+// and verification use it, and stores are compared with it: its rules are those of
+// the engine, without a store.
 type Fold struct {
 	accounts map[events.UUID]*Account
 	tiers    map[string]*TierDefinition
 }
 
-// NewFold is a fold of nothing yet.
+// NewFold is a fold of no messages.
 func NewFold() *Fold {
 	return &Fold{accounts: map[events.UUID]*Account{}, tiers: map[string]*TierDefinition{}}
 }
 
-// Apply folds the next message. reason says why it is parked.
+// Apply folds the next message. reason is why it is parked, if it is.
 func (f *Fold) Apply(m Message) (out Outcome, reason, err error) {
 	d, err := Decode(m)
 	if err != nil {
@@ -51,7 +51,7 @@ func (f *Fold) Apply(m Message) (out Outcome, reason, err error) {
 	return Parked, d.Invalid, nil
 }
 
-// Accounts lists the accounts heard of.
+// Accounts are the accounts that have had a message, in order of their ids.
 func (f *Fold) Accounts() []events.UUID {
 	out := make([]events.UUID, 0, len(f.accounts))
 	for id := range f.accounts {
@@ -61,16 +61,16 @@ func (f *Fold) Accounts() []events.UUID {
 	return out
 }
 
-// Account is the account's state, nil where it was never heard of.
+// Account is an account's state, nil where it has had no message.
 func (f *Fold) Account(id events.UUID) *Account { return f.accounts[id] }
 
-// Tier is a tier's definition in force, nil where it is not defined.
+// Tier is the definition of a tier that is in force, nil where there is none.
 func (f *Fold) Tier(id string) *TierDefinition { return f.tiers[id] }
 
 // Tiers are all definitions in force, by id.
 func (f *Fold) Tiers() map[string]*TierDefinition { return f.tiers }
 
-// Document is the account's export, or what it lacks.
+// Document is the export of an account that has had a message, or what it is missing.
 func (f *Fold) Document(id events.UUID) (doc []byte, missing []string, err error) {
 	a := f.accounts[id]
 	tier, err := a.Tier()

@@ -9,7 +9,8 @@ import (
 	"accountexport/events"
 )
 
-// scanValue returns the index after the value that starts at i.
+// scanValue returns the index after the JSON value that starts at i. It expects JSON that
+// this program has written, and need not find every error.
 func scanValue(b []byte, i int) (int, error) {
 	depth := 0
 	for i < len(b) {
@@ -45,6 +46,7 @@ func scanValue(b []byte, i int) (int, error) {
 	return 0, errCorrupt
 }
 
+// scanString returns the index after the string that starts at i.
 func scanString(b []byte, i int) (int, error) {
 	for i++; i < len(b); i++ {
 		j := bytes.IndexByte(b[i:], '"')
@@ -63,8 +65,8 @@ func scanString(b []byte, i int) (int, error) {
 	return 0, errCorrupt
 }
 
-// object walks the values of a stored JSON object in order. The first error
-// sticks; err tells it at the end.
+// object reads the values of a stored JSON object in order. After the first error every
+// value is empty; err holds it.
 type object struct {
 	b   []byte
 	i   int
@@ -79,8 +81,8 @@ func openObject(b []byte) *object {
 	return o
 }
 
-// member moves on to the next member and returns its quoted name and value;
-// name is nil at the end.
+// member moves on to the next member and returns its name, in quotes, and its value.
+// The name is nil at the end.
 func (o *object) member() (name, value []byte) {
 	if o.err != nil || o.i >= len(o.b) || o.b[o.i] == '}' || (o.b[o.i] == '{' && o.i+1 < len(o.b) && o.b[o.i+1] == '}') {
 		return nil, nil
@@ -100,6 +102,7 @@ func (o *object) member() (name, value []byte) {
 	return o.b[start:end], o.b[end+1 : stop]
 }
 
+// next is the next member's value.
 func (o *object) next() []byte {
 	_, v := o.member()
 	if v == nil && o.err == nil {
@@ -108,6 +111,7 @@ func (o *object) next() []byte {
 	return v
 }
 
+// fail records the first error.
 func (o *object) fail(err error) {
 	if err != nil && o.err == nil {
 		o.err = err
@@ -204,7 +208,7 @@ func unquote(v []byte) (string, error) {
 	return string(s), err
 }
 
-// splitItems cuts comma-joined objects, as a section stores them, apart.
+// splitItems cuts apart objects that are joined by commas, as sections are stored.
 func splitItems(b []byte, each func(raw []byte) error) error {
 	for i := 0; i < len(b); i++ {
 		end, err := scanValue(b, i)

@@ -6,11 +6,13 @@ import (
 	"sort"
 )
 
+// slot is a place in a section.
 type slot struct {
 	page  *page // nil: the tail
 	index int   // where the item is or, among usage days, belongs
 }
 
+// finding is what find has found.
 type finding uint8
 
 const (
@@ -19,7 +21,8 @@ const (
 	notLoaded // the store has to be asked
 )
 
-// find looks an item up in what is in memory.
+// find looks an item up in what is in memory. The slot is where the item is; of a usage
+// day that is absent, where it belongs.
 func (s *section) find(key string) (slot, finding, error) {
 	if err := s.parseTail(); err != nil {
 		return slot{}, absent, err
@@ -54,6 +57,7 @@ func (s *section) find(key string) (slot, finding, error) {
 	return slot{pg, i}, present, nil
 }
 
+// findDay looks up a usage day: in the tail, or in the page in whose range it falls.
 func (s *section) findDay(key string) (slot, finding) {
 	items, p := s.tail, slot{}
 	if s.pages > 0 && key < s.low {
@@ -79,8 +83,8 @@ func (s *section) findDay(key string) (slot, finding) {
 	return p, absent
 }
 
-// hydrate takes what the store answered about an item: the page that holds it
-// (usage: whose range it falls in) and that page's body, or ok false.
+// hydrate takes over what a lookup of an item has found: the page that holds it, or for a
+// usage day the page in whose range it falls. ok is false where there is none.
 func (s *section) hydrate(key, pageKey string, body []byte, ok bool) error {
 	if s.pageByItem == nil {
 		s.pageByItem, s.open = map[string]string{}, map[string]*page{}
@@ -104,6 +108,7 @@ func (s *section) hydrate(key, pageKey string, body []byte, ok bool) error {
 	return nil
 }
 
+// at is the item in a slot.
 func (s *section) at(p slot) *item {
 	if p.page != nil {
 		return &p.page.items[p.index]
@@ -111,7 +116,7 @@ func (s *section) at(p slot) *item {
 	return &s.tail[p.index]
 }
 
-// value is the parsed item; a change to it counts after put.
+// value is the parsed item in a slot. A change to it takes effect with put.
 func (s *section) value(p slot) (entity, error) {
 	it := s.at(p)
 	if it.val == nil {
@@ -124,7 +129,7 @@ func (s *section) value(p slot) (entity, error) {
 	return it.val, nil
 }
 
-// put writes the item's value back.
+// put writes back the value of the item in a slot.
 func (s *section) put(p slot) {
 	it := s.at(p)
 	before := len(it.raw)
@@ -132,7 +137,7 @@ func (s *section) put(p slot) {
 	s.resized(p, len(it.raw)-before)
 }
 
-// insert adds an item: at its place among usage days, else at the end.
+// insert adds an item: a usage day into its slot, any other at the end of the tail.
 func (s *section) insert(p slot, key string, v entity) {
 	it := item{key: key, val: v, raw: v.appendJSON(make([]byte, 0, 384))}
 	switch {

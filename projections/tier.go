@@ -6,7 +6,7 @@ import (
 	"accountexport/events"
 )
 
-// TierDefinition is a shared tier as it is stored.
+// TierDefinition is the definition of a quota tier, which accounts share, as it is stored.
 type TierDefinition struct {
 	ID        string
 	Partition int
@@ -14,8 +14,8 @@ type TierDefinition struct {
 	Body      []byte // JSON ready to send
 }
 
-// DefineTier folds a message of a tier subject. The definition is nil unless
-// the outcome is Applied.
+// DefineTier folds a message of a tier's subject. The definition is nil unless the outcome
+// is Applied.
 func DefineTier(m *Decoded) (*TierDefinition, Outcome) {
 	if m.Invalid != nil {
 		return nil, Parked

@@ -8,7 +8,7 @@ import (
 	"accountexport/events"
 )
 
-// EntityKind names what an event can wait for.
+// EntityKind is a kind of entity that events can wait for.
 type EntityKind int16
 
 // The kinds of entity. The numbers are stored.
@@ -31,15 +31,15 @@ func teamKey(id events.UUID) waitKey   { return waitKey{TeamEntity, id.String()}
 func apiKeyKey(id events.UUID) waitKey { return waitKey{KeyEntity, id.String()} }
 func sandboxKey(id string) waitKey     { return waitKey{SandboxEntity, id} }
 
-// waiter is what waits for one entity; patch nil: nothing does.
+// waiter is what waits for one entity. A nil patch means that nothing does.
 type waiter struct {
 	patch patch
-	dirty bool
-	sum   Digest // as stored
+	dirty bool   // changed since the last flush
+	sum   Digest // of the patch as stored
 }
 
-// waiter finds what waits for an entity; ok is false where the store has to be
-// asked.
+// waiter finds what waits for an entity. ok is false where that is not known here, and
+// the store has to be asked.
 func (a *Account) waiter(k waitKey) (w *waiter, ok bool) {
 	if w, ok = a.waiting[k]; ok {
 		return w, true
@@ -47,8 +47,8 @@ func (a *Account) waiter(k waitKey) (w *waiter, ok bool) {
 	return nil, a.waitingComplete
 }
 
-// addWaiting adds a patch to what waits for an entity, and release takes it all.
-// Both need waiter to have answered.
+// addWaiting has a patch wait for an entity, after those that do already. Whether some
+// do must be known: waiter has returned ok.
 func (a *Account) addWaiting(k waitKey, p patch) {
 	w := a.waiting[k]
 	if w == nil {
@@ -66,6 +66,8 @@ func (a *Account) addWaiting(k waitKey, p patch) {
 	a.waitingCount++
 }
 
+// takeWaiting removes and returns what waits for an entity, nil where nothing does.
+// Here, too, waiter must have returned ok.
 func (a *Account) takeWaiting(k waitKey) patch {
 	w := a.waiting[k]
 	if w == nil || w.patch == nil {
@@ -77,6 +79,7 @@ func (a *Account) takeWaiting(k waitKey) patch {
 	return p
 }
 
+// waitingSize is about how many bytes the waiting patches take in memory.
 func (a *Account) waitingSize() int {
 	n := len(a.waiting) * 512
 	for _, w := range a.waiting {
@@ -87,8 +90,9 @@ func (a *Account) waitingSize() int {
 	return n
 }
 
-func (a *Account) hydrateWaiting(ans *LookupResult) error {
-	k := waitKey{ans.Entity, ans.Key}
+// hydrateWaiting takes over what the store has waiting for an entity.
+func (a *Account) hydrateWaiting(r *LookupResult) error {
+	k := waitKey{r.Entity, r.Key}
 	if a.waiting[k] != nil {
 		return nil
 	}
@@ -96,17 +100,18 @@ func (a *Account) hydrateWaiting(ans *LookupResult) error {
 		a.waiting = map[waitKey]*waiter{}
 	}
 	w := &waiter{}
-	if ans.Found {
-		p, err := readPatch(ans.Entity, ans.Body)
+	if r.Found {
+		p, err := readPatch(r.Entity, r.Body)
 		if err != nil {
 			return err
 		}
-		w.patch, w.sum = p, DigestWaiting(ans.Entity, ans.Key, ans.Body)
+		w.patch, w.sum = p, DigestWaiting(r.Entity, r.Key, r.Body)
 	}
 	a.waiting[k] = w
 	return nil
 }
 
+// flushWaiting adds the patches that have changed, and those that wait no more.
 func (a *Account) flushWaiting(c *Change) error {
 	for k, w := range a.waiting {
 		if !w.dirty {
