@@ -7,9 +7,9 @@ import (
 	"accountexport/events"
 )
 
-// BenchmarkPatches folds one event of each patch type, about entities that are
-// there, and about entities that the events wait for; and it asks what each needs of
-// a store, where the account is not in memory as a whole.
+// BenchmarkPatches folds events of ten patch types: about entities that exist, and about
+// entities that the events wait for. Last it computes the lookups of each, for an account
+// that is not in memory as a whole.
 func BenchmarkPatches(b *testing.B) {
 	id, other := events.UUID{15: 1}, events.UUID{14: 1}
 	position := uint64(0)

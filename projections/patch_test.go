@@ -10,9 +10,9 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// TestPatchesCompose holds what the deferral of events rests on: to apply p, q
-// and r to an entity just created is to apply the one patch that they make
-// together, also where that was stored and read back in between.
+// TestPatchesCompose checks what deferring events relies on: to apply p, q and r to an entity
+// that was just created is the same as to apply the patch that they merge into, also if
+// that was stored and read back in between.
 func TestPatchesCompose(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		g := &patches{rand.New(rand.NewPCG(seed, 2))}
