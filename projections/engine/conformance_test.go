@@ -24,7 +24,7 @@ func TestMemoryStoreConforms(t *testing.T) {
 
 // TestReplicasConform checks the same store as replicas share it.
 func TestReplicasConform(t *testing.T) {
-	enginetest.TestStore(t, func(t *testing.T) enginetest.ReadModel {
+	open := func(t *testing.T) enginetest.ReadModel {
 		rs := engine.NewReplicas(t)
 		return enginetest.ReadModel{
 			Join:   func(*testing.T) engine.Store { return rs.Join() },
@@ -34,7 +34,9 @@ func TestReplicasConform(t *testing.T) {
 			Touch:  func(_ *testing.T, partition int) { rs.Touch(partition) },
 			Tally:  func(_ *testing.T, partition int) projections.Tally { return rs.Tally(partition) },
 		}
-	})
+	}
+	enginetest.TestStore(t, open)
+	enginetest.TestSharing(t, open)
 }
 
 // TestMemorySourceConforms checks the source that the tests of the engine use.

@@ -45,10 +45,14 @@ type lane struct {
 	rewind     func([]Checkpoint)   // requests that fenced partitions are read again; nil: being fenced ends the session
 	released   func(partition int)  // reports a partition that was released
 
-	// What is committed.
-	checkpoints map[int]*Checkpoint // as committed, by partition
-	fenced      map[int]Checkpoint  // partitions that wait to be read again: where they stand now
-	cache       *cache
+	// The lane's partitions: as committed, and, for those that were fenced and wait to
+	// be read again, where the store has them now.
+	checkpoints map[int]*Checkpoint
+	fenced      map[int]Checkpoint
+
+	// The states, with the changes of the batch that grows and of the one that is
+	// being committed.
+	cache *cache
 
 	// The batch that grows.
 	seq       uint64 // numbers the batches

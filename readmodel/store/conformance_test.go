@@ -16,7 +16,7 @@ import (
 
 // TestStoreConforms checks the store of the live generation, which replicas share.
 func TestStoreConforms(t *testing.T) {
-	enginetest.TestStore(t, func(t *testing.T) enginetest.ReadModel {
+	open := func(t *testing.T) enginetest.ReadModel {
 		pool, first := readmodeltest.Open(t)
 		first.Takeover = time.Minute // no replica goes silent here, however slow the machine is
 		names, joined := []string{"two", "three"}, 0
@@ -39,7 +39,9 @@ func TestStoreConforms(t *testing.T) {
 			},
 			Tally: tallyOf(pool),
 		}
-	})
+	}
+	enginetest.TestStore(t, open)
+	enginetest.TestSharing(t, open)
 }
 
 // TestBuilderConforms checks the store of a generation that is being built, which

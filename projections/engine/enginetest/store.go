@@ -11,11 +11,11 @@ import (
 	"accountexport/projections/engine"
 )
 
-// ReadModel is an empty read model, and what the test can do to it. A nil function
-// leaves out the subtests that need it.
+// ReadModel is an empty read model, and what the test can do to it. Without Pause and
+// Resume, and without Tally, what needs them is left out.
 type ReadModel struct {
 	// Join makes the store of one more replica, and closes it after the test.
-	// Without Shared it is called once.
+	// [TestStore] calls it once.
 	Join func(t *testing.T) engine.Store
 
 	// Shared says that replicas share the partitions. Otherwise one store has all.
@@ -36,13 +36,10 @@ var Stream = engine.StreamInfo{Name: "CONFORMANCE", Created: start, First: 1, La
 
 var start = time.Date(2026, 3, 25, 12, 0, 0, 0, time.UTC)
 
-// TestStore checks a store. open makes an empty read model; every subtest has one
-// of its own.
+// TestStore checks a store that one replica uses. open makes an empty read model;
+// every subtest has one of its own.
 func TestStore(t *testing.T, open func(t *testing.T) ReadModel) {
-	for _, test := range []struct {
-		name string
-		run  func(t *testing.T, m ReadModel)
-	}{
+	run(t, open, []subtest{
 		{"a new generation begins before the first message", testFirstAcquire},
 		{"acquiring again begins new epochs", testAcquireAgain},
 		{"what was committed is loaded and looked up", testContents},
@@ -53,11 +50,27 @@ func TestStore(t *testing.T, open func(t *testing.T) ReadModel) {
 		{"lanes commit and load at the same time", testConcurrentLanes},
 		{"a commit that is cut off is written whole or not at all", testCutOff},
 		{"paused, nothing moves; resumed, commits go on", testPause},
+	})
+}
+
+// TestSharing checks how replicas share the partitions of a store; Shared and Touch
+// must be set. Such a store has to pass [TestStore] as well.
+func TestSharing(t *testing.T, open func(t *testing.T) ReadModel) {
+	run(t, open, []subtest{
 		{"a touched partition is fenced until its owner knows the new epoch", testTouch},
 		{"replicas divide the partitions", testSharing},
 		{"a released partition goes to another replica, and its old owner is fenced", testRelease},
 		{"a replica that only waits is told of changes", testAwaitRebalance},
-	} {
+	})
+}
+
+type subtest struct {
+	name string
+	run  func(t *testing.T, m ReadModel)
+}
+
+func run(t *testing.T, open func(t *testing.T) ReadModel, tests []subtest) {
+	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
 }

@@ -34,9 +34,6 @@ func testFenced(t *testing.T, m ReadModel) {
 }
 
 func testTouch(t *testing.T, m ReadModel) {
-	if m.Touch == nil || !m.Shared {
-		t.Skip("nothing touches partitions of this store while it projects")
-	}
 	s := m.Join(t)
 	w := newWriter(t, s)
 	w.mustCommit(w.fold(story(0)...))

@@ -30,9 +30,6 @@ func release(t *testing.T, s engine.Store, own []engine.Checkpoint, n int) {
 }
 
 func testSharing(t *testing.T, m ReadModel) {
-	if !m.Shared {
-		t.Skip("one store has all partitions")
-	}
 	first, second := m.Join(t), m.Join(t)
 	own := acquire(t, first)
 	if got := acquire(t, second); len(got.Checkpoints) != 0 || !got.Dynamic || got.Generation != own.Generation {
@@ -75,9 +72,6 @@ func testSharing(t *testing.T, m ReadModel) {
 }
 
 func testRelease(t *testing.T, m ReadModel) {
-	if !m.Shared {
-		t.Skip("one store has all partitions")
-	}
 	first, second := m.Join(t), m.Join(t)
 	w := newWriter(t, first)
 	w.mustCommit(w.fold(story(0)...))
@@ -107,9 +101,6 @@ func testRelease(t *testing.T, m ReadModel) {
 }
 
 func testAwaitRebalance(t *testing.T, m ReadModel) {
-	if !m.Shared {
-		t.Skip("one store has all partitions")
-	}
 	first, second := m.Join(t), m.Join(t)
 	own := acquire(t, first)
 	acquire(t, second)
