@@ -28,12 +28,13 @@ var mayImport = map[string]struct {
 	pgx  bool
 	mux  bool
 }{
-	"events":             {},
-	"projections":        {own: []string{"events"}},
-	"projections/engine": {own: []string{"events", "projections"}},
-	"readmodel":          {own: []string{"projections", "projections/engine", "readmodel/internal/pg"}, pgx: true},
-	"readmodel/connect":  {own: []string{"readmodel", "readmodel/internal/pg"}, pgx: true},
-	"readmodel/export":   {own: []string{"events", "projections", "readmodel", "readmodel/internal/pg"}, pgx: true},
+	"events":                        {},
+	"projections":                   {own: []string{"events"}},
+	"projections/engine":            {own: []string{"events", "projections"}},
+	"projections/engine/enginetest": {own: []string{"events", "projections", "projections/engine"}},
+	"readmodel":                     {own: []string{"projections", "projections/engine", "readmodel/internal/pg"}, pgx: true},
+	"readmodel/connect":             {own: []string{"readmodel", "readmodel/internal/pg"}, pgx: true},
+	"readmodel/export":              {own: []string{"events", "projections", "readmodel", "readmodel/internal/pg"}, pgx: true},
 	"readmodel/store": {own: []string{"events", "projections", "projections/engine", "readmodel", "readmodel/connect",
 		"readmodel/internal/pg", "readmodel/internal/rows"}, pgx: true},
 	"readmodel/admin": {own: []string{"events", "projections", "projections/engine", "readmodel", "readmodel/internal/pg",

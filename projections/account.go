@@ -6,9 +6,9 @@ import (
 	"accountexport/events"
 )
 
-// Account is the state of one account: what its messages so far have made of
-// it. It is made by [NewAccount] or [LoadAccount], changed by [Account.Apply]
-// alone, and not safe for concurrent use.
+// Account is the state of one account: what its messages have made of it so far. It is
+// made by [NewAccount] or [LoadAccount] and changed by [Account.Apply] and
+// [Account.Hydrate]. It is not safe for concurrent use.
 type Account struct {
 	id        events.UUID
 	partition int
@@ -17,63 +17,48 @@ type Account struct {
 	erased    bool
 	erasedAt  events.Time
 
-	user    *User // parsed on first use
+	user    *User // parsed from userRaw on first use; nil: not parsed, or there is none
 	userRaw []byte
 	team    *Team
 	teamRaw []byte
 
 	usage, keys, sandboxes section
 
-	waiting         map[waitKey]*waiter // waiting patches known here
-	waitingCount    int                 // entities that events wait for
-	waitingComplete bool                // waiting holds all there are
+	waiting         map[waitKey]*waiter // what is known here of waiting patches
+	waitingCount    int                 // entities that events wait for, in the store and here
+	waitingComplete bool                // waiting has all of them, so what is not in it does not exist
 
-	userDirty, teamDirty, wiped bool
-	stored                      bool // the store has a row
+	userDirty, teamDirty bool // changed since the last flush
+	wiped                bool // erased since the last flush
+	stored               bool // the store has a row
 
-	// Since the last flush; of an account that is new or wiped all there is.
-	messages uint64 // consumed
-	digest   Digest // added, as far as it is known before the flush
-	userSum  Digest // of userRaw, once it was needed
-	teamSum  Digest
+	// What the next flush adds to the row's own sums; for an account that is new or
+	// wiped, all there is.
+	messages uint64 // consumed, whatever their outcome
+	digest   Digest // as far as it is known before the flush
+	userSum  Digest // of userRaw as stored, once it was needed; zero before
+	teamSum  Digest // of teamRaw as stored, likewise
 }
 
-// ID is whose state it is.
+// ID is the account's id.
 func (a *Account) ID() events.UUID { return a.id }
 
-// Partition is that of the account's last message.
+// Partition is the partition of the account's last message.
 func (a *Account) Partition() int { return a.partition }
 
-// Erased tells whether it is a tombstone.
+// Position is the stream sequence of the last message consumed.
+func (a *Account) Position() uint64 { return a.position }
+
+// Parked is the number of the account's messages that are parked.
+func (a *Account) Parked() int { return a.parked }
+
+// Erased reports whether the account is a tombstone.
 func (a *Account) Erased() bool { return a.erased }
 
-// Wiped tells whether it was erased since the last [Account.Flush].
+// Wiped reports whether it was erased since the last [Account.Flush].
 func (a *Account) Wiped() bool { return a.wiped }
 
-// EntityKind names what an event can wait for.
-type EntityKind int16
-
-// The kinds of entity. The numbers are stored.
-const (
-	UserEntity    EntityKind = 1
-	TeamEntity    EntityKind = 2
-	KeyEntity     EntityKind = 3
-	SandboxEntity EntityKind = 4
-)
-
-type waitKey struct {
-	kind EntityKind
-	id   string
-}
-
-// waiter is what waits for one entity; patch nil: nothing does.
-type waiter struct {
-	patch any // *userPatch, *teamPatch, *keyPatch or *sandboxPatch
-	dirty bool
-	sum   Digest // as stored
-}
-
-// NewAccount is an account that was never heard of.
+// NewAccount is an account without messages.
 func NewAccount(id events.UUID) *Account {
 	return &Account{id: id, usage: newSection(UsageSection), keys: newSection(KeySection),
 		sandboxes: newSection(SandboxSection), waitingComplete: true}
@@ -81,26 +66,26 @@ func NewAccount(id events.UUID) *Account {
 
 // AccountRow is an account's row in the read model.
 //
-// Sections are JSON ready to send; the long ones hold the live tail, items
-// joined by commas and without brackets. Written, a nil section is unchanged;
-// read, it is empty.
+// The sections are JSON ready to send. The long ones hold the live tail: items joined
+// by commas, without brackets. In a row that is written, a nil section means that it
+// is unchanged; in a row that was read, that it is empty.
 type AccountRow struct {
 	ID        events.UUID
 	Partition int
 	Position  uint64
 	Parked    int
-	ErasedAt  *events.Time // the row is a tombstone: nothing below is set
+	ErasedAt  *events.Time // not nil: the row is a tombstone, and nothing below is set
 
-	QuotaTierID            string // that the team names; empty without a team
+	QuotaTierID            string // the team's; empty without a team
 	User, Team             []byte
 	Usage, Keys, Sandboxes []byte
-	UsageLow               string // lowest usage day that belongs in the tail
+	UsageLow               string // the lowest usage day that belongs into the tail, earlier ones being in pages
 	UsagePages, KeyPages   int
 	SandboxPages           int
 	Waiting                int // entities that events wait for
 }
 
-// LoadAccount is the account that a stored row describes.
+// LoadAccount is the account that a stored row describes. It keeps the row's memory.
 func LoadAccount(r *AccountRow) *Account {
 	a := NewAccount(r.ID)
 	a.partition, a.position, a.parked, a.stored = r.Partition, r.Position, r.Parked, true
@@ -125,6 +110,7 @@ func (a *Account) sections() [3]*section { return [3]*section{&a.usage, &a.keys,
 func (a *Account) hasUser() bool { return a.user != nil || a.userRaw != nil }
 func (a *Account) hasTeam() bool { return a.team != nil || a.teamRaw != nil }
 
+// openUser parses the user where that was not done yet.
 func (a *Account) openUser() (*User, error) {
 	if a.user == nil {
 		u, err := readUser(a.userRaw)
@@ -136,6 +122,7 @@ func (a *Account) openUser() (*User, error) {
 	return a.user, nil
 }
 
+// openTeam parses the team where that was not done yet.
 func (a *Account) openTeam() (*Team, error) {
 	if a.team == nil {
 		t, err := readTeam(a.teamRaw)
@@ -147,7 +134,7 @@ func (a *Account) openTeam() (*Team, error) {
 	return a.team, nil
 }
 
-// erase removes everything but the tombstone.
+// erase leaves nothing but the tombstone.
 func (a *Account) erase(at events.Time) {
 	position, partition, stored := a.position, a.partition, a.stored
 	*a = *NewAccount(a.id)
@@ -156,7 +143,7 @@ func (a *Account) erase(at events.Time) {
 	a.digest = DigestTombstone(at)
 }
 
-// Size estimates the bytes that the account holds in memory.
+// Size is about how many bytes the account takes in memory.
 func (a *Account) Size() int {
 	n := 700 + len(a.userRaw) + len(a.teamRaw) + a.waitingSize()
 	if a.user != nil {
@@ -171,8 +158,8 @@ func (a *Account) Size() int {
 	return n
 }
 
-// Trim forgets what can be asked for again. All but the changes since the last
-// Flush must be in the store.
+// Trim drops what can be looked up again. Everything but the changes since the last
+// Flush has to be in the store.
 func (a *Account) Trim() {
 	for _, s := range a.sections() {
 		s.trim()
@@ -189,7 +176,7 @@ func (a *Account) Trim() {
 	a.waitingComplete = a.waitingComplete || a.waitingCount == 0
 }
 
-// Overlay estimates the bytes that Trim would free.
+// Overlay is about how many bytes Trim would free.
 func (a *Account) Overlay() int {
 	n := a.waitingSize()
 	for _, s := range a.sections() {
@@ -198,54 +185,8 @@ func (a *Account) Overlay() int {
 	return n
 }
 
-// waiter finds what waits for an entity; ok is false where the store has to be
-// asked.
-func (a *Account) waiter(k waitKey) (w *waiter, ok bool) {
-	if w, ok = a.waiting[k]; ok {
-		return w, true
-	}
-	return nil, a.waitingComplete
-}
-
-// addWaiting adds a patch to what waits for an entity, and release takes it all.
-// Both need waiter to have answered.
-func (a *Account) addWaiting(k waitKey, patch func(waiting any) any) {
-	w := a.waiting[k]
-	if w == nil {
-		if a.waiting == nil {
-			a.waiting = map[waitKey]*waiter{}
-		}
-		w = &waiter{}
-		a.waiting[k] = w
-	}
-	if w.patch == nil {
-		a.waitingCount++
-	}
-	w.patch, w.dirty = patch(w.patch), true
-}
-
-func (a *Account) takeWaiting(k waitKey) any {
-	w := a.waiting[k]
-	if w == nil || w.patch == nil {
-		return nil
-	}
-	p := w.patch
-	w.patch, w.dirty = nil, true
-	a.waitingCount--
-	return p
-}
-
-// Whole tells whether all of the account is in memory.
+// Whole reports whether all of the account is in memory, so that no message needs a
+// lookup.
 func (a *Account) Whole() bool {
 	return a.waitingComplete && a.usage.complete && a.keys.complete && a.sandboxes.complete
-}
-
-func (a *Account) waitingSize() int {
-	n := len(a.waiting) * 512
-	for _, w := range a.waiting {
-		if p, ok := w.patch.(interface{ size() int }); ok {
-			n += p.size()
-		}
-	}
-	return n
 }

@@ -9,8 +9,8 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// TestSizeFollowsTheAccount holds the estimate of an account's memory against
-// what is in it: it grows and shrinks with the sections.
+// TestSizeFollowsTheAccount checks that the estimate of an account's memory grows and shrinks
+// with its sections.
 func TestSizeFollowsTheAccount(t *testing.T) {
 	s := newStage(t)
 	last := s.a.Size()
@@ -32,8 +32,8 @@ func TestSizeFollowsTheAccount(t *testing.T) {
 	}
 }
 
-// TestFlagsKeepTheirOrder sets and removes hundreds of flags at random, beside
-// a plain list that does the same.
+// TestFlagsKeepTheirOrder sets and removes hundreds of flags at random, and compares them
+// with a plain list.
 func TestFlagsKeepTheirOrder(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 3))
@@ -57,7 +57,7 @@ func TestFlagsKeepTheirOrder(t *testing.T) {
 				plain = append(plain, name)
 			}
 			f.set(name, value)
-			if step%500 == 0 { // as it is after it was stored
+			if step%500 == 0 { // as if it were stored and loaded
 				text := f.appendJSON(nil)
 				f = flags{}
 				if err := f.read(text); err != nil {

@@ -1,23 +1,21 @@
 package projections
 
 import (
-	"bytes"
 	"errors"
-	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"accountexport/events"
 )
 
-// The stored form of an entity is the JSON that is sent: compact, every key
-// present, in the order of contract §4. Reading it back relies on that order,
-// so a value is found by its place and not by its name.
+// The stored form of an entity is the JSON that is sent: compact, with every key, in
+// the order of contract §4. Reading it back relies on that order: a value is found by
+// its place and not by its name.
 
 var errCorrupt = errors.New("stored JSON is not what this program writes")
 
 func appendString(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // fails on invalid UTF-8 only, which decoding refuses
+	b, _ = jsontext.AppendQuote(b, s) // fails only for invalid UTF-8, which decoding refuses
 	return b
 }
 
@@ -57,217 +55,4 @@ func appendTimePtr(b []byte, t *events.Time) []byte {
 func appendDecimal(b []byte, d events.Decimal) []byte {
 	b, _ = d.AppendText(b)
 	return b
-}
-
-// scanValue returns the index after the value that starts at i.
-func scanValue(b []byte, i int) (int, error) {
-	depth := 0
-	for i < len(b) {
-		switch b[i] {
-		case '"':
-			end, err := scanString(b, i)
-			if err != nil {
-				return 0, err
-			}
-			i = end
-		case '{', '[':
-			depth++
-			i++
-			continue
-		case '}', ']':
-			depth--
-			i++
-		case ',', ':':
-			i++
-			continue
-		default:
-			for i < len(b) && b[i] != ',' && b[i] != '}' && b[i] != ']' {
-				i++
-			}
-		}
-		if depth == 0 {
-			return i, nil
-		}
-		if depth < 0 {
-			break
-		}
-	}
-	return 0, errCorrupt
-}
-
-func scanString(b []byte, i int) (int, error) {
-	for i++; i < len(b); i++ {
-		j := bytes.IndexByte(b[i:], '"')
-		if j < 0 {
-			break
-		}
-		i += j
-		slashes := 0
-		for k := i - 1; b[k] == '\\'; k-- {
-			slashes++
-		}
-		if slashes%2 == 0 {
-			return i + 1, nil
-		}
-	}
-	return 0, errCorrupt
-}
-
-// object walks the values of a stored JSON object in order. The first error
-// sticks; err tells it at the end.
-type object struct {
-	b   []byte
-	i   int
-	err error
-}
-
-func openObject(b []byte) *object {
-	o := &object{b: b}
-	if len(b) == 0 || b[0] != '{' {
-		o.err = errCorrupt
-	}
-	return o
-}
-
-// member moves on to the next member and returns its quoted name and value;
-// name is nil at the end.
-func (o *object) member() (name, value []byte) {
-	if o.err != nil || o.i >= len(o.b) || o.b[o.i] == '}' || (o.b[o.i] == '{' && o.i+1 < len(o.b) && o.b[o.i+1] == '}') {
-		return nil, nil
-	}
-	start := o.i + 1 // past '{' or ','
-	end, err := scanValue(o.b, start)
-	if err != nil || end >= len(o.b) || o.b[end] != ':' {
-		o.err = errCorrupt
-		return nil, nil
-	}
-	stop, err := scanValue(o.b, end+1)
-	if err != nil || stop >= len(o.b) {
-		o.err = errCorrupt
-		return nil, nil
-	}
-	o.i = stop
-	return o.b[start:end], o.b[end+1 : stop]
-}
-
-func (o *object) next() []byte {
-	_, v := o.member()
-	if v == nil && o.err == nil {
-		o.err = errCorrupt
-	}
-	return v
-}
-
-func (o *object) fail(err error) {
-	if err != nil && o.err == nil {
-		o.err = err
-	}
-}
-
-func (o *object) raw() []byte { return o.next() }
-
-func (o *object) str() string {
-	v := o.next()
-	if o.err != nil {
-		return ""
-	}
-	s, err := unquote(v)
-	o.fail(err)
-	return s
-}
-
-func (o *object) strPtr() *string {
-	v := o.next()
-	if o.err != nil || isNull(v) {
-		return nil
-	}
-	s, err := unquote(v)
-	o.fail(err)
-	return &s
-}
-
-func (o *object) uuid() events.UUID {
-	id, err := events.ParseUUID(o.str())
-	o.fail(err)
-	return id
-}
-
-func (o *object) uuidPtr() *events.UUID {
-	s := o.strPtr()
-	if s == nil {
-		return nil
-	}
-	id, err := events.ParseUUID(*s)
-	o.fail(err)
-	return &id
-}
-
-func (o *object) time() events.Time {
-	t, err := events.ParseTime(o.str())
-	o.fail(err)
-	return t
-}
-
-func (o *object) timePtr() *events.Time {
-	s := o.strPtr()
-	if s == nil {
-		return nil
-	}
-	t, err := events.ParseTime(*s)
-	o.fail(err)
-	return &t
-}
-
-func (o *object) integer() int64 {
-	n, err := strconv.ParseInt(string(o.next()), 10, 64)
-	o.fail(err)
-	return n
-}
-
-func (o *object) decimal() events.Decimal {
-	d, err := events.ParseDecimal(string(o.next()))
-	o.fail(err)
-	return d
-}
-
-func (o *object) boolean() bool {
-	switch v := o.next(); string(v) {
-	case "true":
-		return true
-	case "false":
-	default:
-		o.fail(errCorrupt)
-	}
-	return false
-}
-
-func isNull(v []byte) bool { return len(v) == 4 && v[0] == 'n' }
-
-func unquote(v []byte) (string, error) {
-	if len(v) < 2 || v[0] != '"' {
-		return "", errCorrupt
-	}
-	if inner := v[1 : len(v)-1]; bytes.IndexByte(inner, '\\') < 0 {
-		return string(inner), nil
-	}
-	s, err := jsontext.AppendUnquote(nil, v)
-	return string(s), err
-}
-
-// splitItems cuts comma-joined objects, as a section stores them, apart.
-func splitItems(b []byte, each func(raw []byte) error) error {
-	for i := 0; i < len(b); i++ {
-		end, err := scanValue(b, i)
-		if err != nil {
-			return err
-		}
-		if end < len(b) && b[end] != ',' {
-			return errCorrupt
-		}
-		if err := each(b[i:end:end]); err != nil {
-			return err
-		}
-		i = end
-	}
-	return nil
 }

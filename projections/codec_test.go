@@ -14,8 +14,8 @@ func ptr[T any](v T) *T { return &v }
 
 const hostile = "q\" b\\ n\n {[,:]} \u0001\u2028 é ☃ \U0001F600"
 
-// TestStoredFormReadsBack writes each entity with every value set, and with
-// every value at its emptiest, and reads it back.
+// TestStoredFormReadsBack writes each entity with every value set, and with every value
+// empty, and reads it back.
 func TestStoredFormReadsBack(t *testing.T) {
 	id, other, at := events.UUID{1, 0xab}, events.UUID{0xff}, events.Time(1_767_225_600_123_000)
 	check := func(name string, want entity, read func(b []byte) (any, error)) {
@@ -55,8 +55,8 @@ func TestStoredFormReadsBack(t *testing.T) {
 	check("empty sandbox", &Sandbox{Metadata: []byte(`{}`)}, box)
 }
 
-// TestCorruptRowsAreErrors cuts and changes stored rows: reading fails, or, as
-// a byte can be as good as another, gives something; it never panics.
+// TestCorruptRowsAreErrors truncates and changes stored rows. Reading them fails, or, since
+// another byte may also be valid, succeeds; it never panics.
 func TestCorruptRowsAreErrors(t *testing.T) {
 	at := events.Time(0)
 	u := &User{Email: hostile, AbuseFlags: flags{list: []events.Flag{{Name: "a", Value: []byte(`{"b":1}`)}}}}
@@ -83,8 +83,8 @@ func TestCorruptRowsAreErrors(t *testing.T) {
 	}
 }
 
-// TestCorruptAccountIsAnError loads accounts whose rows are corrupt: the event
-// that needs them fails with the account's id, and changes nothing.
+// TestCorruptAccountIsAnError loads accounts whose rows are corrupt: the event that needs
+// them fails with the account's id, and changes nothing.
 func TestCorruptAccountIsAnError(t *testing.T) {
 	for name, row := range map[string]AccountRow{
 		"user":      {User: []byte(`{`)},

@@ -7,15 +7,16 @@ import (
 	"accountexport/events"
 )
 
-// Decoded is a message, judged by itself alone.
+// Decoded is a message that was decoded and validated, whatever its account's state.
 type Decoded struct {
 	Message
 	To      events.Subject
 	Event   events.Event
-	Invalid *events.Invalid // why the message is parked; nil where the event is sound
+	Invalid *events.Invalid // why the message is parked; nil if the event is valid
 }
 
-// Decode judges a message by itself alone.
+// Decode decodes and validates a message. A message that is not valid is no error; its
+// Invalid says why it is parked.
 func Decode(m Message) (Decoded, error) {
 	d := Decoded{Message: m}
 	ev, to, err := events.Decode(m.Message)
@@ -26,11 +27,11 @@ func Decode(m Message) (Decoded, error) {
 	return d, nil
 }
 
-// OtherType counts what is no known type, has no sound envelope, or belongs to
-// an erased account.
+// OtherType is the label of messages without a valid envelope, of unknown types, and of
+// erased accounts.
 const OtherType = "other"
 
-// TypeLabel is the message's type in metrics.
+// TypeLabel is the message's type as a metric's label.
 func (d *Decoded) TypeLabel() string {
 	if d.Event.Sound && events.Known(d.Event.Type) {
 		return events.ShortType(d.Event.Type)

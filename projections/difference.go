@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// CompareDocuments says, section by section, where two documents differ.
+// CompareDocuments describes, section by section, where two documents differ.
 func CompareDocuments(stored, folded []byte) []string {
 	var out []string
 	was, is := fieldsOf(orEmpty(stored)), fieldsOf(orEmpty(folded))
@@ -27,6 +27,7 @@ func CompareDocuments(stored, folded []byte) []string {
 	return out
 }
 
+// orEmpty is an empty object in the place of no document.
 func orEmpty(doc []byte) []byte {
 	if len(doc) == 0 {
 		return []byte("{}")
@@ -34,7 +35,7 @@ func orEmpty(doc []byte) []byte {
 	return doc
 }
 
-// excerpt is the text around a place.
+// excerpt is the text around an index, quoted.
 func excerpt(b []byte, at int) string {
 	return fmt.Sprintf("%q", b[max(0, min(at, len(b))-12):min(len(b), at+24)])
 }

@@ -44,7 +44,7 @@ type UsageDay struct {
 	UpdatedAt      events.Time
 }
 
-// usageKey sorts as the export does: by day, then by team.
+// usageKey is the key of a usage day. Keys sort as the export does: by day, then by team.
 func usageKey(day events.Date, team events.UUID) string {
 	return string(day) + "/" + team.String()
 }
@@ -65,6 +65,7 @@ func readUsageDay(b []byte) (entity, error) {
 	return u, o.err
 }
 
+// usageItemKey reads the key of a stored usage day.
 func usageItemKey(b []byte) (string, error) {
 	o := openObject(b)
 	team, day := o.str(), o.str()
@@ -135,18 +136,8 @@ func readSandbox(b []byte) (entity, error) {
 	return s, o.err
 }
 
-// firstString reads the first member, which is the id of keys and sandboxes.
+// firstString reads the first member, which is the id of API keys and sandboxes.
 func firstString(b []byte) (string, error) {
 	o := openObject(b)
 	return o.str(), o.err
-}
-
-// appendTier appends a quota tier as the export shows it.
-func appendTier(b []byte, t *events.QuotaTierDefined) []byte {
-	b = appendString(append(b, `{"id":`...), t.ID)
-	b = appendString(append(b, `,"display_name":`...), t.DisplayName)
-	b = strconv.AppendInt(append(b, `,"max_concurrent_sandboxes":`...), t.MaxConcurrentSandboxes, 10)
-	b = strconv.AppendInt(append(b, `,"daily_sandbox_creates":`...), t.DailySandboxCreates, 10)
-	b = appendDecimal(append(b, `,"daily_gb_hours":`...), t.DailyGBHours)
-	return append(b, '}')
 }

@@ -67,8 +67,7 @@ func (m exampleMessage) message(t testing.TB) Message {
 	return out
 }
 
-// TestExample folds the contract's worked example, message by message and
-// document by document.
+// TestExample folds the contract's worked example, and compares each outcome and document.
 func TestExample(t *testing.T) {
 	f := NewFold()
 	for _, m := range readLines[exampleMessage](t, "testdata/example/messages.jsonl") {
@@ -115,7 +114,7 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// canonical spells every string the same way and keeps all else.
+// canonical spells every string in the same way, and keeps everything else.
 func canonical(t *testing.T, doc string) string {
 	t.Helper()
 	v := jsontext.Value(doc)

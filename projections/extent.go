@@ -9,7 +9,7 @@ type Extent struct {
 // partNames are the names of the parts of an [Extent].
 var partNames = [5]string{"user", "team", "quota_usage", "api_keys", "sandboxes"}
 
-// ExtentOf is that of a row as it is stored, sealed pages aside.
+// ExtentOf is the extent of a row as it is stored, without its sealed pages.
 func ExtentOf(r *AccountRow) (e Extent) {
 	for i, part := range [][]byte{r.User, r.Team, r.Usage, r.Keys, r.Sandboxes} {
 		e.add(i, part)
@@ -17,7 +17,7 @@ func ExtentOf(r *AccountRow) (e Extent) {
 	return e
 }
 
-// ExtentOfChange is that of a change that holds all there is of its account.
+// ExtentOfChange is the extent of a change that holds all of its account.
 func ExtentOfChange(c *Change) Extent {
 	e := ExtentOf(&c.Row)
 	for i := range c.Pages {
@@ -31,15 +31,15 @@ func (e *Extent) AddPage(s SectionKind, body []byte) { e.add(1+int(s), body) }
 
 func (e *Extent) add(part int, body []byte) {
 	e.Bytes[part] += len(body)
-	// Where stored JSON is damaged, what is before that counts.
+	// Where stored JSON is corrupt, the entities before that count.
 	_ = splitItems(body, func([]byte) error {
 		e.Entities[part]++
 		return nil
 	})
 }
 
-// Less names the first part that there is less of than in another extent: fewer
-// entities or, where bytes is set, fewer bytes. Empty where there is none.
+// Less names the first part that e has less of than the other extent: fewer entities or,
+// with bytes, fewer bytes. It is empty where there is none.
 func (e Extent) Less(than Extent, bytes bool) string {
 	for i, name := range partNames {
 		if e.Entities[i] < than.Entities[i] || bytes && e.Bytes[i] < than.Bytes[i] {

@@ -17,14 +17,12 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/fold")
 
-// TestFoldScripts runs the scripts in testdata/fold. A script is its own
-// expectation: what a line prints stands indented below it, and -update writes
-// it anew, to be reviewed as text. The lines are described in
-// testdata/fold/README.md.
+// TestFoldScripts runs the scripts in testdata/fold. A script holds its own expectation:
+// what a line prints stands indented below it, and -update rewrites it, to be reviewed as
+// text. The lines are described in testdata/fold/README.md.
 //
-// The runner is our own, since it is shorter than the parser of
-// cockroachdb/datadriven, whose directives and separators would outweigh the
-// one line that each event is here.
+// The runner is our own, since it is shorter than the parser of cockroachdb/datadriven,
+// whose directives and separators would outweigh the one line that each event is here.
 func TestFoldScripts(t *testing.T) {
 	for _, path := range scripts(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
@@ -44,8 +42,8 @@ func TestFoldScripts(t *testing.T) {
 	}
 }
 
-// TestScriptsCoverTheContract holds the scripts against the contract's tables:
-// each type of §2 is applied in one, and meets each outcome of §3 that it can.
+// TestScriptsCoverTheContract compares the scripts with the contract's tables: there is one
+// in which each type of §2 has each outcome of §3 that it can have.
 func TestScriptsCoverTheContract(t *testing.T) {
 	seen := map[TypeOutcome]bool{}
 	for _, path := range scripts(t) {
@@ -86,7 +84,7 @@ func scripts(t *testing.T) []string {
 	return paths
 }
 
-// running is one script while it runs.
+// running is a script that is being run.
 type running struct {
 	fold     *Fold
 	out      strings.Builder
@@ -135,11 +133,11 @@ func (s *running) run(line string) ([]string, error) {
 		}
 		return []string{fmt.Sprintf("%s at position %d", d.Body, d.Position)}, nil
 	}
-	said, err := s.names.Message(line, uint64(len(s.messages)+1))
+	parsed, err := s.names.Message(line, uint64(len(s.messages)+1))
 	if err != nil {
 		return nil, err
 	}
-	m := Message{Position: said.Position, Time: said.Time, Message: said.Message}
+	m := Message{Position: parsed.Position, Time: parsed.Time, Message: parsed.Message}
 	s.messages = append(s.messages, m)
 	out, reason, err := s.fold.Apply(m)
 	if err != nil {
@@ -184,7 +182,7 @@ func (s *running) state(a *Account) ([]string, error) {
 	return []string{line}, err
 }
 
-// document prints a section a line, and its items a line each.
+// document prints a section on each line, and an item of a section on a line of its own.
 func (s *running) document(a *Account) ([]string, error) {
 	doc, missing, err := s.fold.Document(a.id)
 	if err != nil || doc == nil {

@@ -9,10 +9,10 @@ import (
 
 const fingerprintFile = "testdata/fingerprint.txt"
 
-// TestVersionFollowsTheFold holds what this program makes of the scripts and of
-// the worked example against a committed fingerprint. A change of documents
-// needs a new major projection version, and a change that is one of outcomes
-// alone at least a new minor; then -update writes the fingerprint anew.
+// TestVersionFollowsTheFold compares what this program makes of the scripts and of the
+// worked example with a committed fingerprint. Other documents need a new major projection
+// version, and other outcomes alone at least a new minor one; then -update rewrites the
+// fingerprint.
 func TestVersionFollowsTheFold(t *testing.T) {
 	got := foldFingerprint(t)
 	if *update {
@@ -33,7 +33,7 @@ func TestVersionFollowsTheFold(t *testing.T) {
 	}
 }
 
-// TestVersionRuleBites tries the rule on changes of each kind.
+// TestVersionRuleBites applies the rule to changes of each kind.
 func TestVersionRuleBites(t *testing.T) {
 	have := versionedFingerprint{1, 4, "o", "d"}
 	for _, test := range []struct {
@@ -43,7 +43,7 @@ func TestVersionRuleBites(t *testing.T) {
 		{versionedFingerprint{1, 4, "o", "d"}, false},
 		{versionedFingerprint{1, 4, "o", "D"}, true},
 		{versionedFingerprint{1, 5, "o", "D"}, true},
-		{versionedFingerprint{2, 0, "O", "D"}, true}, // the file has to be written anew
+		{versionedFingerprint{2, 0, "O", "D"}, true}, // the file has to be rewritten
 		{versionedFingerprint{1, 4, "O", "d"}, true},
 		{versionedFingerprint{1, 5, "O", "d"}, true},
 	} {
@@ -62,8 +62,8 @@ func (v versionedFingerprint) String() string {
 	return fmt.Sprintf("version %d.%d\noutcomes %s\ndocuments %s\n", v.major, v.minor, v.outcomes, v.documents)
 }
 
-// allows says what is wrong where a program that makes next is released on top
-// of the committed fingerprint.
+// allows says what is wrong if a program that makes next is released after the one of the
+// committed fingerprint; empty if nothing is.
 func (v versionedFingerprint) allows(next versionedFingerprint) string {
 	same := v.major == next.major && v.minor == next.minor
 	switch {

@@ -6,9 +6,9 @@ import (
 	"accountexport/events"
 )
 
-// FuzzLoadAccount loads an account from any bytes, and answers every question
-// of its events with any bytes. Each event is applied or is an error; nothing
-// panics or goes on for ever, and what comes out of Flush can be loaded again.
+// FuzzLoadAccount loads an account from arbitrary bytes, and answers every lookup of its
+// events with arbitrary bytes. Each event is applied or fails; nothing panics or goes on for
+// ever, and what Flush returns can be loaded again.
 func FuzzLoadAccount(f *testing.F) {
 	var messages []Message
 	for _, d := range everyEvent(f) {
@@ -42,7 +42,7 @@ func FuzzLoadAccount(f *testing.F) {
 		a := LoadAccount(&row)
 		found := shape>>4&1 == 0
 		for _, m := range everyEvent(t) {
-			for range 3 { // at most: the item, then what waits for it
+			for range 3 { // at most: first the page, then the patch
 				needs, err := a.Lookups(m)
 				if err != nil || len(needs) == 0 {
 					break
@@ -55,7 +55,7 @@ func FuzzLoadAccount(f *testing.F) {
 					if n.Section == UsageSection {
 						ans.Page = ""
 					}
-					_ = a.Hydrate(&ans) // an error is as good as none: it must not panic
+					_ = a.Hydrate(&ans) // it may fail, and must not panic
 				}
 			}
 			if out, err := a.Apply(m); err == nil && out == Parked {

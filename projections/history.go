@@ -8,8 +8,8 @@ import (
 	"accountexport/events"
 )
 
-// FieldChange is the change of one field of one entity; From is nil where there was none, and To
-// where there is none any more. Both are JSON.
+// FieldChange is the change of one field of one entity. From is nil where the entity did
+// not exist before, and To where it does not exist any more. Both are JSON.
 type FieldChange struct {
 	Entity   string // user, team, quota_usage, api_keys or sandboxes
 	ID       string // of the item in a section; empty for user and team
@@ -20,27 +20,28 @@ type FieldChange struct {
 // HistoryEntry is what one message did to its account.
 type HistoryEntry struct {
 	Message
-	Type    string // in full, where it could be read
+	Type    string // in full; empty where it could not be read
 	Outcome Outcome
 	Reason  error // why it is parked
 	Changes []FieldChange
 }
 
-// History tells what the messages of one account did to it, one by one. The
-// tier is not part of it: it is shared.
+// History follows what the messages of one account do to it, one by one. The tier is not
+// part of it, since it is shared.
 type History struct {
 	account *Account
 }
 
+// entityKey names an entity as a [FieldChange] does.
 type entityKey struct{ entity, id string }
 
 type entityJSON []byte
 
-// NewHistory begins at an account that was never heard of.
+// NewHistory begins before the account's first message.
 func NewHistory(account events.UUID) *History { return &History{account: NewAccount(account)} }
 
-// Apply folds the next message of the account. What it costs does not grow
-// with the account: a message changes one entity, an erasure aside.
+// Apply folds the account's next message. What that costs does not grow with the account,
+// since a message changes one entity; an erasure is the exception.
 func (h *History) Apply(m Message) (HistoryEntry, error) {
 	d, err := Decode(m)
 	if err != nil {
@@ -66,30 +67,15 @@ func (h *History) Apply(m Message) (HistoryEntry, error) {
 	return e, nil
 }
 
-// affectedEntities gives the entities that an event can change, those that are there.
+// affectedEntities are the entities that an event can change and that exist, as JSON.
 func (a *Account) affectedEntities(data events.Payload) (map[entityKey]entityJSON, error) {
-	var s *section
-	k := waitKey{}
-	switch d := data.(type) {
+	switch data.(type) {
 	case nil:
 		return nil, nil
 	case *events.AccountErased:
 		return a.entities()
-	case *events.UserRegistered:
-		k.kind = UserEntity
-	case *events.TeamCreated:
-		k.kind = TeamEntity
-	case *events.QuotaUsageRecorded:
-		s, k.id = &a.usage, usageKey(d.UsageDate, d.TeamID)
-	case *events.QuotaUsageIncremented:
-		s, k.id = &a.usage, usageKey(d.UsageDate, d.TeamID)
-	case *events.APIKeyCreated:
-		s, k.id = &a.keys, d.ID.String()
-	case *events.SandboxCreated:
-		s, k.id = &a.sandboxes, d.ID
-	default:
-		s, k = a.patchTarget(data)
 	}
+	s, k := a.target(data)
 	if s != nil {
 		return s.entityAt(k.id)
 	}
@@ -113,7 +99,7 @@ func (s *section) name() string {
 	return map[SectionKind]string{UsageSection: "quota_usage", KeySection: "api_keys", SandboxSection: "sandboxes"}[s.kind]
 }
 
-// userAndTeam adds those of the two that are asked for and there.
+// userAndTeam adds the user and the team, where they are wanted and exist.
 func (a *Account) userAndTeam(out map[entityKey]entityJSON, user, team bool) error {
 	if user && a.hasUser() {
 		u, err := a.openUser()
@@ -132,7 +118,7 @@ func (a *Account) userAndTeam(out map[entityKey]entityJSON, user, team bool) err
 	return nil
 }
 
-// entities lists all that the account holds, as JSON.
+// entities are all entities of the account that are in memory, as JSON.
 func (a *Account) entities() (map[entityKey]entityJSON, error) {
 	out := map[entityKey]entityJSON{}
 	if err := a.userAndTeam(out, true, true); err != nil {
@@ -155,12 +141,13 @@ func (a *Account) entities() (map[entityKey]entityJSON, error) {
 	return out, nil
 }
 
+// compareEntities is what has changed, in the order of the document.
 func compareEntities(before, after map[entityKey]entityJSON) []FieldChange {
 	var out []FieldChange
-	places := map[entityKey]entityJSON{}
-	maps.Copy(places, before)
-	maps.Copy(places, after)
-	sorted := slices.SortedFunc(maps.Keys(places), func(a, b entityKey) int {
+	all := map[entityKey]entityJSON{}
+	maps.Copy(all, before)
+	maps.Copy(all, after)
+	sorted := slices.SortedFunc(maps.Keys(all), func(a, b entityKey) int {
 		if a.entity != b.entity {
 			return entityRank(a.entity) - entityRank(b.entity)
 		}
@@ -207,8 +194,8 @@ type namedValue struct {
 	value []byte
 }
 
-// fieldsOf cuts an entity's JSON into its fields, which are always all there
-// and in the same order.
+// fieldsOf cuts an entity's JSON into its fields, which are always all there and in the
+// same order.
 func fieldsOf(b []byte) []namedValue {
 	if b == nil {
 		return nil
@@ -216,7 +203,7 @@ func fieldsOf(b []byte) []namedValue {
 	var out []namedValue
 	o := openObject(b)
 	for name, value := o.member(); name != nil; name, value = o.member() {
-		s, _ := unquote(name) // of our own making
+		s, _ := unquote(name) // cannot fail: this program wrote it
 		out = append(out, namedValue{s, value})
 	}
 	return out

@@ -9,8 +9,8 @@ import (
 	"accountexport/events"
 )
 
-// TestHistoryTellsFieldByField: what each message changed, and that replaying
-// the changes of a whole example account gives its document's entities.
+// TestHistoryTellsFieldByField checks what each message has changed, and that applying all
+// changes of an example account gives the entities of its document.
 func TestHistoryTellsFieldByField(t *testing.T) {
 	messages := readLines[exampleMessage](t, "testdata/example/messages.jsonl")
 	histories := map[events.UUID]*History{}

@@ -6,53 +6,36 @@ import (
 	"accountexport/events"
 )
 
-// Lookup is something that the store has to be asked before an event can be
-// folded.
+// Lookup is something that the store has to be asked before an event can be folded:
+// either a page or what waits for an entity.
 type Lookup struct {
 	Account events.UUID
-	Section SectionKind // the page that an item is in, or 0
-	Entity  EntityKind  // what waits for an entity, or 0
-	Key     string      // of the item or entity
+	Section SectionKind // of the item whose page is needed; 0: not a page
+	Entity  EntityKind  // of the entity whose waiting patch is needed; 0: not a patch
+	Key     string      // the item's key or the entity's id
 }
 
-// LookupResult is what the store found.
+// LookupResult is the answer to a lookup.
 type LookupResult struct {
 	Lookup
 	Found bool
-	Page  string // for an item: the page that holds it, or would among usage days
+	Page  string // key of the page that holds the item; for a usage day, of the page in whose range it falls
 	Body  []byte // the page's items, or the waiting patch
 }
 
-// Lookups tells what has to be supplied before the message can be applied, as
-// far as it is known already. The answer to one need can show another, so ask
-// again after [Account.Hydrate].
+// Lookups are what has to be looked up before the message can be applied, as far as
+// that can be told already: what one of them finds may show that another is needed.
+// So after [Account.Hydrate], where Apply still returns [ErrNotLoaded], ask again.
 func (a *Account) Lookups(m *Decoded) ([]Lookup, error) {
 	if a.erased || m.Invalid != nil || m.Event.Data == nil {
 		return nil, nil
 	}
-	var section *section
-	var k waitKey
-	switch d := m.Event.Data.(type) {
-	case *events.UserRegistered:
-		k = waitKey{UserEntity, ""}
-	case *events.TeamCreated:
-		k = waitKey{TeamEntity, d.ID.String()}
-	case *events.QuotaUsageRecorded:
-		section, k.id = &a.usage, usageKey(d.UsageDate, d.TeamID)
-	case *events.QuotaUsageIncremented:
-		section, k.id = &a.usage, usageKey(d.UsageDate, d.TeamID)
-	case *events.APIKeyCreated:
-		section, k = &a.keys, waitKey{KeyEntity, d.ID.String()}
-	case *events.SandboxCreated:
-		section, k = &a.sandboxes, waitKey{SandboxEntity, d.ID}
-	default:
-		section, k = a.patchTarget(m.Event.Data)
-	}
+	section, k := a.target(m.Event.Data)
 	switch {
 	case k.kind == UserEntity && a.hasUser(), k.kind == TeamEntity && a.hasTeam():
 		return nil, nil
 	}
-	var needs []Lookup
+	var lookups []Lookup
 	if section != nil {
 		_, found, err := section.find(k.id)
 		if err != nil {
@@ -62,83 +45,33 @@ func (a *Account) Lookups(m *Decoded) ([]Lookup, error) {
 		case present:
 			return nil, nil
 		case notLoaded:
-			needs = append(needs, Lookup{Account: a.id, Section: section.kind, Key: k.id})
+			lookups = append(lookups, Lookup{Account: a.id, Section: section.kind, Key: k.id})
 		}
 	}
 	if k.kind != 0 {
 		if _, ok := a.waiter(k); !ok {
-			needs = append(needs, Lookup{Account: a.id, Entity: k.kind, Key: k.id})
+			lookups = append(lookups, Lookup{Account: a.id, Entity: k.kind, Key: k.id})
 		}
 	}
-	return needs, nil
+	return lookups, nil
 }
 
-func (a *Account) patchTarget(data events.Payload) (*section, waitKey) {
-	if _, ok := userPatchOf(data, 0); ok {
-		return nil, waitKey{UserEntity, ""}
-	}
-	if id, _, ok := teamPatchOf(data, 0); ok {
-		return nil, waitKey{TeamEntity, id.String()}
-	}
-	if id, _, ok := keyPatchOf(data, 0); ok {
-		return &a.keys, waitKey{KeyEntity, id.String()}
-	}
-	if id, _, ok := sandboxPatchOf(data, 0); ok {
-		return &a.sandboxes, waitKey{SandboxEntity, id}
-	}
-	return nil, waitKey{}
-}
-
-// Hydrate takes an answer of the store. What is in memory already is newer and
+// Hydrate takes over what a lookup has found. What is in memory already is newer, and
 // stays.
-func (a *Account) Hydrate(ans *LookupResult) error {
+func (a *Account) Hydrate(r *LookupResult) error {
 	var err error
 	switch {
-	case ans.Section == UsageSection:
-		err = a.usage.hydrate(ans.Key, ans.Page, ans.Body, ans.Found)
-	case ans.Section == KeySection:
-		err = a.keys.hydrate(ans.Key, ans.Page, ans.Body, ans.Found)
-	case ans.Section == SandboxSection:
-		err = a.sandboxes.hydrate(ans.Key, ans.Page, ans.Body, ans.Found)
+	case r.Section == UsageSection:
+		err = a.usage.hydrate(r.Key, r.Page, r.Body, r.Found)
+	case r.Section == KeySection:
+		err = a.keys.hydrate(r.Key, r.Page, r.Body, r.Found)
+	case r.Section == SandboxSection:
+		err = a.sandboxes.hydrate(r.Key, r.Page, r.Body, r.Found)
 	default:
-		err = a.hydrateWaiting(ans)
+		err = a.hydrateWaiting(r)
 	}
 	if err != nil {
-		return fmt.Errorf("account %s: %q: %w", a.id, ans.Key, err)
+		return fmt.Errorf("account %s: %q: %w", a.id, r.Key, err)
 	}
 	return nil
-}
-
-func (a *Account) hydrateWaiting(ans *LookupResult) error {
-	k := waitKey{ans.Entity, ans.Key}
-	if a.waiting[k] != nil {
-		return nil
-	}
-	if a.waiting == nil {
-		a.waiting = map[waitKey]*waiter{}
-	}
-	w := &waiter{}
-	if ans.Found {
-		p, err := readPatch(ans.Entity, ans.Body)
-		if err != nil {
-			return err
-		}
-		w.patch, w.sum = p, DigestWaiting(ans.Entity, ans.Key, ans.Body)
-	}
-	a.waiting[k] = w
-	return nil
-}
-
-func readPatch(kind EntityKind, b []byte) (any, error) {
-	switch kind {
-	case UserEntity:
-		return decodePatch[userPatch](b)
-	case TeamEntity:
-		return decodePatch[teamPatch](b)
-	case KeyEntity:
-		return decodePatch[keyPatch](b)
-	case SandboxEntity:
-		return decodePatch[sandboxPatch](b)
-	}
-	return nil, fmt.Errorf("kind of entity %d: %w", kind, errCorrupt)
 }

@@ -8,10 +8,9 @@ import (
 	"accountexport/events"
 )
 
-// TestManyFlagsWaitForTheirUser lets 10,000 flags wait for a user, with removals
-// and settings anew in between and a store-and-load in the middle: in the end
-// they are as if the user had been there, and one more did not cost what all
-// before it cost.
+// TestManyFlagsWaitForTheirUser has 10,000 changes of flags wait for a user, among them
+// removals, with a store and load halfway. In the end the flags are as if the user had been
+// there, and the cost of another change does not grow with their number.
 func TestManyFlagsWaitForTheirUser(t *testing.T) {
 	id, err := events.ParseUUID("3c90c3cc-0d44-4b50-8888-8dd25736052a")
 	if err != nil {

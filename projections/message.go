@@ -10,11 +10,11 @@ import (
 type Message struct {
 	Position  uint64    // stream sequence
 	Time      time.Time // the stream's own timestamp
-	Partition int       // the subject's partition token; -1 where it carries none
+	Partition int       // the subject's partition token; -1 if it has none
 	events.Message
 }
 
-// Size is about how many bytes the message holds in memory.
+// Size is about how many bytes the message takes in memory.
 func (m *Message) Size() int {
 	n := len(m.Data) + len(m.Subject) + 128
 	for name, values := range m.Header {

@@ -1,7 +1,6 @@
 package projections
 
-// Outcome is what became of a message; each ends in exactly one, see
-// contract §3.
+// Outcome is what became of a message. Every message has exactly one, see contract §3.
 type Outcome uint8
 
 // The outcomes.
@@ -25,7 +24,7 @@ func Outcomes() []Outcome { return []Outcome{Applied, Duplicate, Deferred, Ignor
 // Tally counts messages by outcome.
 type Tally [outcomes]int64
 
-// Total is the number of messages counted.
+// Total is the number of all messages.
 func (t Tally) Total() int64 {
 	var n int64
 	for _, c := range t {
@@ -34,7 +33,7 @@ func (t Tally) Total() int64 {
 	return n
 }
 
-// TypeOutcome is what messages are counted by.
+// TypeOutcome is a pair of labels by which messages are counted.
 type TypeOutcome struct {
 	Type    string // without the controlplane. prefix, or "other"
 	Outcome Outcome

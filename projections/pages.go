@@ -7,9 +7,11 @@ import (
 	"strings"
 )
 
-// Pages: when a section's tail gives items to a page, when a page is split, and
-// what of them is kept in memory.
+// How a section's items move to pages, how pages are split, and which pages stay in
+// memory.
 
+// resized is called after an item in the slot has grown by so many bytes. It seals
+// items where the tail is too long, and splits the page where that is.
 func (s *section) resized(p slot, by int) {
 	if p.page != nil {
 		p.page.bytes += by
@@ -26,7 +28,7 @@ func (s *section) resized(p slot, by int) {
 	}
 }
 
-// seal gives the tail's oldest items to a new page.
+// seal moves the tail's oldest items to a new page.
 func (s *section) seal() {
 	pg := &page{key: s.low, dirty: true}
 	if s.kind != UsageSection {
@@ -51,6 +53,7 @@ func (s *section) seal() {
 	}
 }
 
+// splitPage moves the upper half of a page's usage days to a new page.
 func (s *section) splitPage(pg *page) {
 	half := len(pg.items) / 2
 	upper := &page{key: pg.items[half].key, items: slices.Clone(pg.items[half:]), dirty: true}
@@ -62,6 +65,7 @@ func (s *section) splitPage(pg *page) {
 	s.addPage(upper)
 }
 
+// addPage adds a new page.
 func (s *section) addPage(pg *page) {
 	if s.pageByItem == nil {
 		s.pageByItem, s.open = map[string]string{}, map[string]*page{}
@@ -70,6 +74,8 @@ func (s *section) addPage(pg *page) {
 	s.pages++
 }
 
+// joinItems joins items by commas. It drops their parsed form, since it is called by a
+// flush.
 func joinItems(items []item, bytes int) []byte {
 	b := make([]byte, 0, bytes+len(items))
 	for i := range items {
@@ -82,7 +88,7 @@ func joinItems(items []item, bytes int) []byte {
 	return b
 }
 
-// body is the tail as it is stored: items joined by commas.
+// body is the tail as it is stored.
 func (s *section) body() []byte {
 	if s.rawTail != nil {
 		return s.rawTail
@@ -90,7 +96,7 @@ func (s *section) body() []byte {
 	return joinItems(s.tail, s.tailBytes)
 }
 
-// dirtyPages returns the pages changed since the last flush, by key.
+// dirtyPages are the pages that have changed since the last flush, by key.
 func (s *section) dirtyPages() []*page {
 	var out []*page
 	for _, pg := range s.open {
@@ -102,14 +108,14 @@ func (s *section) dirtyPages() []*page {
 	return out
 }
 
-// trim forgets what of the pages in memory has not changed since it was stored.
+// trim drops the pages that have not changed since they were stored.
 func (s *section) trim() {
 	before := len(s.open)
 	maps.DeleteFunc(s.open, func(_ string, pg *page) bool { return !pg.dirty })
 	switch {
 	case len(s.open) == 0:
 		s.open, s.pageByItem = nil, nil
-	case s.kind == UsageSection: // a day may have moved on from the page that it was found in
+	case s.kind == UsageSection: // a split may have moved days to other pages than they were found in
 		clear(s.pageByItem)
 	default:
 		maps.DeleteFunc(s.pageByItem, func(_, pageKey string) bool { return s.open[pageKey] == nil })
@@ -120,12 +126,13 @@ func (s *section) trim() {
 	s.complete = s.complete || s.pages == 0
 }
 
-// size estimates the bytes held in memory.
+// size is about how many bytes the section takes in memory.
 func (s *section) size() int {
 	n := cap(s.rawTail) + s.tailBytes + len(s.tail)*80 + s.overlaySize()
 	return n
 }
 
+// overlaySize is the part of size that trim would free if nothing had changed.
 func (s *section) overlaySize() int {
 	n := len(s.pageByItem) * 120
 	for _, pg := range s.open {

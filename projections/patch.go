@@ -1,122 +1,115 @@
 package projections
 
 import (
+	"fmt"
+
 	"github.com/go-json-experiment/json"
 
 	"accountexport/events"
 )
 
-// A patch is what one event, or several in a row, changes in an entity that
-// exists. Applying p and then q is the same as applying p.then(q); so events
-// that wait for their entity are kept as one patch, whatever their number, and
-// the one patch is applied when the entity is created.
+// patch is what one event, or several in a row, changes in an entity that exists.
+// To apply p and then q is the same as to apply p after p.merge(q); so the events
+// that wait for an entity are kept as one patch, whatever their number, which is
+// applied when the entity is created.
 //
-// Field by field the later one wins, except for points in time that only move
+// Field by field the later patch wins, except for points in time that only move
 // forward (At and UsedAt).
-
-type userPatch struct {
-	At                           events.Time // the latest of the events' times
-	Email, Tier, QuotaTierID     events.Optional[string]
-	IsOperator                   events.Optional[bool]
-	Name, DisplayName, AvatarURL events.Optional[string]
-	EmailVerifiedAt              events.Optional[events.Time]
-	SoftDeletedAt                events.Optional[events.Time]
-	DeleteScheduledAt            events.Optional[events.Time]
-	Flags                        []events.Flag // in order; Value nil removes
-
-	// What Flags and those of later patches come to, once there was a later
-	// one: with an index, so that the cost of one more does not grow with
-	// their number.
-	folded *flags
+type patch interface {
+	// apply changes the entity, which is of the patch's kind.
+	apply(e entity)
+	// merge adds a later patch of the same kind. It may keep memory of the later one,
+	// which is not used afterwards.
+	merge(later patch)
+	// size is about how many bytes the patch's values take in memory.
+	size() int
 }
 
-func userPatchOf(data events.Payload, at events.Time) (userPatch, bool) {
-	p := userPatch{At: at}
+// patchOf is what an event changes in its target, see [Account.target]; nil where the
+// event does not expect an entity to exist.
+func patchOf(data events.Payload, at events.Time) patch {
 	switch d := data.(type) {
 	case *events.UserProfileUpdated:
-		p.Name, p.DisplayName, p.AvatarURL = d.Name, d.DisplayName, d.AvatarURL
+		return &userPatch{At: at, Name: d.Name, DisplayName: d.DisplayName, AvatarURL: d.AvatarURL}
 	case *events.UserEmailChanged:
-		p.Email, p.EmailVerifiedAt = events.Some(d.Email), events.Clear[events.Time]()
+		return &userPatch{At: at, Email: events.Some(d.Email), EmailVerifiedAt: events.Clear[events.Time]()}
 	case *events.UserEmailVerified:
-		p.EmailVerifiedAt = events.Some(at)
+		return &userPatch{At: at, EmailVerifiedAt: events.Some(at)}
 	case *events.UserTierChanged:
-		p.Tier, p.QuotaTierID = events.Some(d.Tier), events.Some(d.QuotaTierID)
+		return &userPatch{At: at, Tier: events.Some(d.Tier), QuotaTierID: events.Some(d.QuotaTierID)}
 	case *events.UserOperatorChanged:
-		p.IsOperator = events.Some(d.IsOperator)
+		return &userPatch{At: at, IsOperator: events.Some(d.IsOperator)}
 	case *events.UserAbuseFlagsChanged:
-		p.Flags = d.Flags
+		return &userPatch{At: at, Flags: d.Flags}
 	case *events.UserDeletionScheduled:
-		p.DeleteScheduledAt = events.Some(d.DeleteScheduledAt)
+		return &userPatch{At: at, DeleteScheduledAt: events.Some(d.DeleteScheduledAt)}
 	case *events.UserDeletionCancelled:
-		p.DeleteScheduledAt = events.Clear[events.Time]()
+		return &userPatch{At: at, DeleteScheduledAt: events.Clear[events.Time]()}
 	case *events.UserSoftDeleted:
-		p.SoftDeletedAt = events.Some(at)
+		return &userPatch{At: at, SoftDeletedAt: events.Some(at)}
 	case *events.UserRestored:
-		p.SoftDeletedAt, p.DeleteScheduledAt = events.Clear[events.Time](), events.Clear[events.Time]()
+		return &userPatch{At: at, SoftDeletedAt: events.Clear[events.Time](), DeleteScheduledAt: events.Clear[events.Time]()}
+
+	case *events.TeamUpdated:
+		return &teamPatch{At: at, Name: d.Name, Slug: d.Slug}
+	case *events.TeamOwnerChanged:
+		return &teamPatch{At: at, OwnerUserID: events.Some(d.OwnerUserID)}
+	case *events.TeamQuotaTierChanged:
+		return &teamPatch{At: at, QuotaTierID: events.Some(d.QuotaTierID)}
+	case *events.TeamSoftDeleted:
+		return &teamPatch{At: at, SoftDeletedAt: events.Some(at)}
+	case *events.TeamRestored:
+		return &teamPatch{At: at, SoftDeletedAt: events.Clear[events.Time]()}
+
+	case *events.APIKeyUpdated:
+		return &keyPatch{Name: d.Name, Scope: d.Scope, ExpiresAt: d.ExpiresAt, IsActive: d.IsActive}
+	case *events.APIKeyUsed:
+		return &keyPatch{UsedAt: events.Some(at)}
+	case *events.APIKeyRevoked:
+		return &keyPatch{IsActive: events.Some(false), RevokedAt: events.Some(at)}
+
+	case *events.SandboxStarted:
+		return &sandboxPatch{At: at, Status: events.Some("running"), StartedAt: events.Some(at)}
+	case *events.SandboxStatusChanged:
+		return &sandboxPatch{At: at, Status: events.Some(d.Status)}
+	case *events.SandboxMetadataUpdated:
+		return &sandboxPatch{At: at, Metadata: d.Metadata}
+	case *events.SandboxDestroyed:
+		return &sandboxPatch{At: at, Status: events.Some("destroyed"), DestroyedAt: events.Some(at)}
+	}
+	return nil
+}
+
+// encodePatch is the form in which a patch waits in the store: JSON that only this
+// package reads. Its keys are the names of the patch's fields.
+func encodePatch(p patch) ([]byte, error) {
+	if u, ok := p.(*userPatch); ok && u.folded != nil {
+		whole := *u
+		whole.Flags = u.flags()
+		p = &whole
+	}
+	return json.Marshal(p, json.OmitZeroStructFields(true))
+}
+
+// readPatch reads what encodePatch has written for an entity of the kind.
+func readPatch(kind EntityKind, b []byte) (patch, error) {
+	var p patch
+	switch kind {
+	case UserEntity:
+		p = &userPatch{}
+	case TeamEntity:
+		p = &teamPatch{}
+	case KeyEntity:
+		p = &keyPatch{}
+	case SandboxEntity:
+		p = &sandboxPatch{}
 	default:
-		return p, false
+		return nil, fmt.Errorf("kind of entity %d: %w", kind, errCorrupt)
 	}
-	return p, true
+	return p, json.Unmarshal(b, p)
 }
 
-func (p *userPatch) apply(u *User) {
-	set(&u.Email, p.Email)
-	set(&u.Tier, p.Tier)
-	set(&u.QuotaTierID, p.QuotaTierID)
-	set(&u.IsOperator, p.IsOperator)
-	setPtr(&u.Name, p.Name)
-	setPtr(&u.DisplayName, p.DisplayName)
-	setPtr(&u.AvatarURL, p.AvatarURL)
-	setPtr(&u.EmailVerifiedAt, p.EmailVerifiedAt)
-	setPtr(&u.SoftDeletedAt, p.SoftDeletedAt)
-	setPtr(&u.DeleteScheduledAt, p.DeleteScheduledAt)
-	u.AbuseFlags.apply(p.flags())
-	u.UpdatedAt = max(u.UpdatedAt, p.At)
-}
-
-func (p *userPatch) merge(q userPatch) {
-	override(&p.Email, q.Email)
-	override(&p.Tier, q.Tier)
-	override(&p.QuotaTierID, q.QuotaTierID)
-	override(&p.IsOperator, q.IsOperator)
-	override(&p.Name, q.Name)
-	override(&p.DisplayName, q.DisplayName)
-	override(&p.AvatarURL, q.AvatarURL)
-	override(&p.EmailVerifiedAt, q.EmailVerifiedAt)
-	override(&p.SoftDeletedAt, q.SoftDeletedAt)
-	override(&p.DeleteScheduledAt, q.DeleteScheduledAt)
-	if ops := q.flags(); len(ops) > 0 {
-		// A user is created without flags, so a waiting removal is kept only
-		// by what it does to the flags that wait before it.
-		if p.folded == nil {
-			p.folded = &flags{}
-			p.folded.apply(p.Flags)
-			p.Flags = nil
-		}
-		p.folded.apply(ops)
-	}
-	p.At = max(p.At, q.At)
-}
-
-// flags are the changes of flags, in order.
-func (p *userPatch) flags() []events.Flag {
-	if p.folded == nil {
-		return p.Flags
-	}
-	p.folded.compact()
-	return p.folded.list
-}
-
-// size, of every patch, is about what its values take.
-func (p *userPatch) size() int {
-	f := flags{list: p.Flags}
-	n := f.size() + textSize(p.Email, p.Tier, p.QuotaTierID, p.Name, p.DisplayName, p.AvatarURL)
-	if p.folded != nil {
-		n += p.folded.size()
-	}
-	return n
-}
-
+// textSize is how many bytes the texts have.
 func textSize(texts ...events.Optional[string]) (n int) {
 	for _, t := range texts {
 		n += len(t.Value)
@@ -124,151 +117,14 @@ func textSize(texts ...events.Optional[string]) (n int) {
 	return n
 }
 
-type teamPatch struct {
-	At            events.Time
-	Name, Slug    events.Optional[string]
-	OwnerUserID   events.Optional[events.UUID]
-	QuotaTierID   events.Optional[string]
-	SoftDeletedAt events.Optional[events.Time]
-}
-
-func teamPatchOf(data events.Payload, at events.Time) (id events.UUID, p teamPatch, ok bool) {
-	p.At = at
-	switch d := data.(type) {
-	case *events.TeamUpdated:
-		id, p.Name, p.Slug = d.ID, d.Name, d.Slug
-	case *events.TeamOwnerChanged:
-		id, p.OwnerUserID = d.ID, events.Some(d.OwnerUserID)
-	case *events.TeamQuotaTierChanged:
-		id, p.QuotaTierID = d.ID, events.Some(d.QuotaTierID)
-	case *events.TeamSoftDeleted:
-		id, p.SoftDeletedAt = d.ID, events.Some(at)
-	case *events.TeamRestored:
-		id, p.SoftDeletedAt = d.ID, events.Clear[events.Time]()
-	default:
-		return id, p, false
-	}
-	return id, p, true
-}
-
-func (p *teamPatch) apply(t *Team) {
-	set(&t.Name, p.Name)
-	set(&t.Slug, p.Slug)
-	set(&t.OwnerUserID, p.OwnerUserID)
-	set(&t.QuotaTierID, p.QuotaTierID)
-	setPtr(&t.SoftDeletedAt, p.SoftDeletedAt)
-	t.UpdatedAt = max(t.UpdatedAt, p.At)
-}
-
-func (p *teamPatch) merge(q teamPatch) {
-	override(&p.Name, q.Name)
-	override(&p.Slug, q.Slug)
-	override(&p.OwnerUserID, q.OwnerUserID)
-	override(&p.QuotaTierID, q.QuotaTierID)
-	override(&p.SoftDeletedAt, q.SoftDeletedAt)
-	p.At = max(p.At, q.At)
-}
-
-func (p *teamPatch) size() int { return textSize(p.Name, p.Slug, p.QuotaTierID) }
-
-type keyPatch struct {
-	Name, Scope events.Optional[string]
-	ExpiresAt   events.Optional[events.Time]
-	IsActive    events.Optional[bool]
-	UsedAt      events.Optional[events.Time] // the latest
-	RevokedAt   events.Optional[events.Time]
-}
-
-func keyPatchOf(data events.Payload, at events.Time) (id events.UUID, p keyPatch, ok bool) {
-	switch d := data.(type) {
-	case *events.APIKeyUpdated:
-		id, p.Name, p.Scope, p.ExpiresAt, p.IsActive = d.ID, d.Name, d.Scope, d.ExpiresAt, d.IsActive
-	case *events.APIKeyUsed:
-		id, p.UsedAt = d.ID, events.Some(at)
-	case *events.APIKeyRevoked:
-		id, p.IsActive, p.RevokedAt = d.ID, events.Some(false), events.Some(at)
-	default:
-		return id, p, false
-	}
-	return id, p, true
-}
-
-func (p *keyPatch) apply(k *APIKey) {
-	set(&k.Name, p.Name)
-	set(&k.Scope, p.Scope)
-	set(&k.IsActive, p.IsActive)
-	setPtr(&k.ExpiresAt, p.ExpiresAt)
-	setPtr(&k.RevokedAt, p.RevokedAt)
-	if p.UsedAt.Set && (k.LastUsedAt == nil || *k.LastUsedAt < p.UsedAt.Value) {
-		setPtr(&k.LastUsedAt, p.UsedAt)
-	}
-}
-
-func (p *keyPatch) merge(q keyPatch) {
-	override(&p.Name, q.Name)
-	override(&p.Scope, q.Scope)
-	override(&p.IsActive, q.IsActive)
-	override(&p.ExpiresAt, q.ExpiresAt)
-	override(&p.RevokedAt, q.RevokedAt)
-	if q.UsedAt.Set && (!p.UsedAt.Set || p.UsedAt.Value < q.UsedAt.Value) {
-		p.UsedAt = q.UsedAt
-	}
-}
-
-func (p *keyPatch) size() int { return textSize(p.Name, p.Scope) }
-
-type sandboxPatch struct {
-	At                     events.Time
-	Status                 events.Optional[string]
-	Metadata               []byte // nil: unchanged
-	StartedAt, DestroyedAt events.Optional[events.Time]
-}
-
-func (p *sandboxPatch) size() int { return textSize(p.Status) + len(p.Metadata) }
-
-func sandboxPatchOf(data events.Payload, at events.Time) (id string, p sandboxPatch, ok bool) {
-	p.At = at
-	switch d := data.(type) {
-	case *events.SandboxStarted:
-		id, p.Status, p.StartedAt = d.ID, events.Some("running"), events.Some(at)
-	case *events.SandboxStatusChanged:
-		id, p.Status = d.ID, events.Some(d.Status)
-	case *events.SandboxMetadataUpdated:
-		id, p.Metadata = d.ID, d.Metadata
-	case *events.SandboxDestroyed:
-		id, p.Status, p.DestroyedAt = d.ID, events.Some("destroyed"), events.Some(at)
-	default:
-		return id, p, false
-	}
-	return id, p, true
-}
-
-func (p *sandboxPatch) apply(s *Sandbox) {
-	set(&s.Status, p.Status)
-	if p.Metadata != nil {
-		s.Metadata = p.Metadata
-	}
-	setPtr(&s.StartedAt, p.StartedAt)
-	setPtr(&s.DestroyedAt, p.DestroyedAt)
-	s.UpdatedAt = max(s.UpdatedAt, p.At)
-}
-
-func (p *sandboxPatch) merge(q sandboxPatch) {
-	override(&p.Status, q.Status)
-	if q.Metadata != nil {
-		p.Metadata = q.Metadata
-	}
-	override(&p.StartedAt, q.StartedAt)
-	override(&p.DestroyedAt, q.DestroyedAt)
-	p.At = max(p.At, q.At)
-}
-
+// set sets a value that cannot be null, where the patch has one.
 func set[T any](dst *T, o events.Optional[T]) {
 	if o.Set {
 		*dst = o.Value
 	}
 }
 
+// setPtr sets or clears a value that can be null, where the patch has one.
 func setPtr[T any](dst **T, o events.Optional[T]) {
 	switch {
 	case o.Set && o.Null:
@@ -278,25 +134,9 @@ func setPtr[T any](dst **T, o events.Optional[T]) {
 	}
 }
 
+// override has a later patch's field win, where it has one.
 func override[T any](dst *events.Optional[T], o events.Optional[T]) {
 	if o.Set {
 		*dst = o
 	}
-}
-
-// Patches wait in the store as JSON that only this package reads.
-
-func encodePatch(p any) ([]byte, error) {
-	if u, ok := p.(*userPatch); ok && u.folded != nil {
-		whole := *u
-		whole.Flags = u.flags()
-		p = &whole
-	}
-	return json.Marshal(p, json.OmitZeroStructFields(true))
-}
-
-func decodePatch[P any](b []byte) (any, error) {
-	var p P
-	err := json.Unmarshal(b, &p)
-	return &p, err
 }

@@ -10,25 +10,25 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// TestPatchesCompose holds what the deferral of events rests on: to apply p, q
-// and r to an entity just created is to apply the one patch that they make
-// together, also where that was stored and read back in between.
+// TestPatchesCompose checks what deferring events relies on: to apply p, q and r to an entity
+// that was just created is the same as to apply the patch that they merge into, also if
+// that was stored and read back in between.
 func TestPatchesCompose(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		g := &patches{rand.New(rand.NewPCG(seed, 2))}
 		for range testrun.AtLength(500, 5000) {
-			composes(t, UserEntity, g.user, (*userPatch).merge, func() *User {
+			composes(t, UserEntity, g.user, func() *User {
 				return &User{Email: g.text(), UpdatedAt: g.time(), Name: g.textPtr(), SoftDeletedAt: nil}
-			}, (*userPatch).apply)
-			composes(t, TeamEntity, g.team, (*teamPatch).merge, func() *Team {
+			})
+			composes(t, TeamEntity, g.team, func() *Team {
 				return &Team{Name: g.text(), UpdatedAt: g.time()}
-			}, (*teamPatch).apply)
-			composes(t, KeyEntity, g.key, (*keyPatch).merge, func() *APIKey {
+			})
+			composes(t, KeyEntity, g.key, func() *APIKey {
 				return &APIKey{Name: g.text(), IsActive: true, CreatedAt: g.time()}
-			}, (*keyPatch).apply)
-			composes(t, SandboxEntity, g.sandbox, (*sandboxPatch).merge, func() *Sandbox {
+			})
+			composes(t, SandboxEntity, g.sandbox, func() *Sandbox {
 				return &Sandbox{Status: "pending", Metadata: []byte(`{}`), UpdatedAt: g.time()}
-			}, (*sandboxPatch).apply)
+			})
 			if t.Failed() {
 				return
 			}
@@ -36,35 +36,40 @@ func TestPatchesCompose(t *testing.T) {
 	})
 }
 
-func composes[P any, E interface {
+func composes[P any, PP interface {
+	*P
+	patch
+}, T any, E interface {
 	*T
 	entity
-}, T any](t *testing.T, kind EntityKind, random func() P, then func(*P, P), fresh func() *T, apply func(*P, *T)) {
+}](t *testing.T, kind EntityKind, random func() P, fresh func() E) {
 	t.Helper()
 	start := fresh()
 	patches := [3]P{random(), random(), random()}
 	want := *start
 	for _, p := range patches {
-		apply(&p, &want)
+		PP(&p).apply(E(&want))
 	}
-	together, stored := patches[0], reread(t, kind, patches[0])
+	first := patches[0]
+	together, stored := patch(PP(&first)), reread(t, kind, PP(&patches[0]))
 	for _, p := range patches[1:] {
-		then(&together, p)
-		then(&stored, p)
+		q := p
+		together.merge(PP(&p))
+		stored.merge(PP(&q))
 		stored = reread(t, kind, stored)
 	}
-	for name, p := range map[string]P{"p.then(q).then(r)": together, "the same stored between any two": stored} {
+	for name, p := range map[string]patch{"p.merge(q).merge(r)": together, "the same stored between any two": stored} {
 		got := *start
-		apply(&p, &got)
+		p.apply(E(&got))
 		if diff := cmp.Diff(string(E(&want).appendJSON(nil)), string(E(&got).appendJSON(nil))); diff != "" {
 			t.Errorf("%T: p, q, r apart (-) and %s (+):\n%s\np, q, r: %+v", want, name, diff, patches)
 		}
 	}
 }
 
-func reread[P any](t *testing.T, kind EntityKind, p P) P {
+func reread(t *testing.T, kind EntityKind, p patch) patch {
 	t.Helper()
-	b, err := encodePatch(&p)
+	b, err := encodePatch(p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +77,7 @@ func reread[P any](t *testing.T, kind EntityKind, p P) P {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return *read.(*P)
+	return read
 }
 
 func TestBrokenPatchIsAnError(t *testing.T) {

@@ -2,15 +2,15 @@ package projections
 
 import "accountexport/events"
 
-// Refold folds an account's messages anew, one after the other; it is what a
-// row is replaced with.
+// Refold folds an account again from its messages, one after the other. Its row is then
+// replaced by the result.
 type Refold struct {
 	State    *Account
 	Parked   []ParkedMessage
 	Outcomes map[uint64]Outcome // by position
 }
 
-// NewRefold begins at an account that was never heard of.
+// NewRefold begins before the account's first message.
 func NewRefold(account events.UUID) *Refold {
 	return &Refold{State: NewAccount(account), Outcomes: map[uint64]Outcome{}}
 }
@@ -35,9 +35,10 @@ func (r *Refold) Apply(m Message) error {
 	return nil
 }
 
-// TierRefold folds a tier's messages anew.
+// TierRefold folds a tier again from its messages. The zero value begins before the
+// first one.
 type TierRefold struct {
-	Definition *TierDefinition // in force; nil where there is none
+	Definition *TierDefinition // the one in force; nil if there is none
 	Parked     []ParkedMessage
 	Outcomes   map[uint64]Outcome // by position
 }

@@ -10,7 +10,7 @@ import (
 	"accountexport/projections/internal/script"
 )
 
-// stage is an account with its store, for one event after the other.
+// stage is an account with its store, to which events are applied one after the other.
 type stage struct {
 	t     *testing.T
 	a     *Account
@@ -56,7 +56,7 @@ func (s *stage) apply(data events.Payload) Outcome {
 	return out
 }
 
-// flush stores what has changed and tells how many bytes that took.
+// flush stores what has changed, and returns how many bytes that is.
 func (s *stage) flush() int {
 	s.t.Helper()
 	c, err := s.a.Flush()
@@ -90,11 +90,10 @@ func sandbox(n int) *events.SandboxCreated {
 	return &events.SandboxCreated{ID: fmt.Sprintf("sandbox-%07d", n), Template: "base", Metadata: []byte(`{"owner":"somebody"}`)}
 }
 
-// TestCostOfAnEventDoesNotGrow compares the bytes that an event writes on an
-// account of 50,000 sandboxes with those on one of 10. How full the tail is goes
-// up and down as sandboxes come, so each kind of event is measured over a
-// hundred of them. What the account holds in memory must not grow either, once
-// it has pages at all.
+// TestCostOfAnEventDoesNotGrow compares the bytes that an event writes for an account of
+// 50,000 sandboxes with those for one of 10. The tail fills and empties as sandboxes come,
+// so each kind of event is measured over a hundred of them. What the account holds in
+// memory must not grow either, once it has pages.
 func TestCostOfAnEventDoesNotGrow(t *testing.T) {
 	small, middle, large := measureCost(t, 10), measureCost(t, 1000), measureCost(t, 50_000)
 	t.Logf("bytes of 10: %+v, of 1,000: %+v, of 50,000: %+v", small, middle, large)
@@ -123,7 +122,7 @@ func measureCost(t *testing.T, size int) (c cost) {
 	s := newStage(t)
 	for n := range size {
 		s.apply(sandbox(n))
-		if n%1000 == 999 { // as the engine does, batch by batch
+		if n%1000 == 999 { // a batch ends, as in the engine
 			s.flush()
 			s.a.Trim()
 		}
@@ -151,9 +150,9 @@ func measureCost(t *testing.T, size int) (c cost) {
 	return c
 }
 
-// TestTailAndPagesAreBounded fills each section at random and holds what is
-// stored against the bounds: a tail of more than one item within its limit,
-// sealed pages of at least pageFill, and usage pages that were split.
+// TestTailAndPagesAreBounded fills each section at random, and checks the bounds of what is
+// stored: a tail of more than one item is within its limit, sealed pages have at least
+// pageFill, and long usage pages are split.
 func TestTailAndPagesAreBounded(t *testing.T) {
 	s := newStage(t)
 	day := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -166,7 +165,7 @@ func TestTailAndPagesAreBounded(t *testing.T) {
 			s.flush()
 			r := s.store.Rows[s.a.id]
 			for _, tail := range [][]byte{r.Usage, r.Keys, r.Sandboxes} {
-				if len(tail) > tailMax+tailMax/100 { // and the commas
+				if len(tail) > tailMax+tailMax/100 { // plus the commas
 					t.Fatalf("a tail of %d bytes after %d items", len(tail), n)
 				}
 			}
@@ -199,8 +198,8 @@ func TestTailAndPagesAreBounded(t *testing.T) {
 	}
 }
 
-// TestItemsLongerThanAPage have pages of their own, and the last one stays in
-// the tail whatever its length.
+// TestItemsLongerThanAPage checks that such items have pages of their own, and that the last
+// one stays in the tail whatever its length.
 func TestItemsLongerThanAPage(t *testing.T) {
 	s := newStage(t)
 	for n := range 20 {
@@ -219,8 +218,8 @@ func TestItemsLongerThanAPage(t *testing.T) {
 	}
 }
 
-// TestUnknownIsAsked applies an event to an account whose item is in a page
-// that is not in memory: nothing changes until the store has answered.
+// TestUnknownIsAsked applies an event about an item in a page that is not in memory: nothing
+// changes until the store has answered.
 func TestUnknownIsAsked(t *testing.T) {
 	s := newStage(t)
 	for n := range 200 {

@@ -9,10 +9,10 @@ import (
 	"accountexport/events"
 )
 
-// Tables hold the rows of one generation in memory, and change as the tables of
-// a store have to: [Tables.Apply] is the meaning of a [Change]. Tests of the fold
-// and of the engine store into them, and hold other stores against them. They
-// keep nothing of their arguments' memory, and are not safe for concurrent use.
+// Tables are the rows of one generation in memory. They change as the tables of a store
+// have to: [Tables.Apply] defines what a [Change] means. Tests of the fold and of the
+// engine store into them, and compare other stores with them. They keep none of the
+// memory of their arguments, and are not safe for concurrent use.
 type Tables struct {
 	Rows    map[events.UUID]AccountRow
 	Pages   map[ItemKey][]byte // by the page's own key
@@ -23,14 +23,14 @@ type Tables struct {
 	Sums    map[events.UUID]RowSum
 }
 
-// RowSum is what a row says of itself: how many messages it was made of, and the
-// digest of all that is stored of its account.
+// RowSum are the sums of a row: how many messages it was made of, and the digest of all
+// that is stored of its account.
 type RowSum struct {
 	Messages uint64
 	Digest   Digest
 }
 
-// ItemKey names a page of one account's section, or an item of it.
+// ItemKey names an item of an account's section, or a page of it.
 type ItemKey struct {
 	Account events.UUID
 	Section SectionKind
@@ -44,7 +44,7 @@ type WaitingKey struct {
 	ID      string
 }
 
-// NewTables is a generation without rows.
+// NewTables are the tables of an empty generation.
 func NewTables() *Tables {
 	return &Tables{Rows: map[events.UUID]AccountRow{}, Pages: map[ItemKey][]byte{}, Items: map[ItemKey]string{},
 		Waiting: map[WaitingKey][]byte{}, Tiers: map[string]TierDefinition{}, Parked: map[uint64]ParkedMessage{},
@@ -57,30 +57,30 @@ func (t *Tables) Row(account events.UUID) (AccountRow, bool) {
 	return cloneRow(r), ok
 }
 
-// Lookup answers one need, with memory of its own.
-func (t *Tables) Lookup(n Lookup) LookupResult {
-	a := LookupResult{Lookup: n}
+// Lookup answers one lookup, with memory of its own.
+func (t *Tables) Lookup(l Lookup) LookupResult {
+	r := LookupResult{Lookup: l}
 	switch {
-	case n.Entity != 0:
-		a.Body, a.Found = t.Waiting[WaitingKey{n.Account, n.Entity, n.Key}]
-	case n.Section == UsageSection:
+	case l.Entity != 0:
+		r.Body, r.Found = t.Waiting[WaitingKey{l.Account, l.Entity, l.Key}]
+	case l.Section == UsageSection:
 		for k := range t.Pages {
-			if k.Account == n.Account && k.Section == n.Section && k.Key <= n.Key && (!a.Found || k.Key > a.Page) {
-				a.Found, a.Page = true, k.Key
+			if k.Account == l.Account && k.Section == l.Section && k.Key <= l.Key && (!r.Found || k.Key > r.Page) {
+				r.Found, r.Page = true, k.Key
 			}
 		}
 	default:
-		a.Page, a.Found = t.Items[ItemKey{n.Account, n.Section, n.Key}]
+		r.Page, r.Found = t.Items[ItemKey{l.Account, l.Section, l.Key}]
 	}
-	if n.Section != 0 && a.Found {
-		a.Body = t.Pages[ItemKey{n.Account, n.Section, a.Page}]
+	if l.Section != 0 && r.Found {
+		r.Body = t.Pages[ItemKey{l.Account, l.Section, r.Page}]
 	}
-	a.Body = bytes.Clone(a.Body)
-	return a
+	r.Body = bytes.Clone(r.Body)
+	return r
 }
 
-// Apply writes a change. The error says what a store would refuse as a broken
-// key, or what the change says wrongly of the row that is there.
+// Apply writes a change. It returns an error for what a store would refuse as a broken
+// key, and where the change is wrong about whether there is a row.
 func (t *Tables) Apply(c *Change) error {
 	id := c.Row.ID
 	old, there := t.Rows[id]
@@ -131,7 +131,7 @@ func (t *Tables) Define(d TierDefinition) {
 	t.Tiers[d.ID] = d
 }
 
-// Park writes a parked message; an error where its position has one.
+// Park writes a parked message. It returns an error if there is one at its position.
 func (t *Tables) Park(m ParkedMessage) error {
 	if _, ok := t.Parked[m.Position]; ok {
 		return fmt.Errorf("message %d is parked twice", m.Position)
@@ -141,8 +141,8 @@ func (t *Tables) Park(m ParkedMessage) error {
 	return nil
 }
 
-// Document puts an account's export together from the tables, as the API does,
-// or says what is missing; neither for a tombstone.
+// Document assembles an account's export from the tables, as the API does, or says what
+// is missing; neither for a tombstone.
 func (t *Tables) Document(account events.UUID) (doc []byte, missing []string) {
 	r := t.Rows[account]
 	tier, ok := t.Tiers[r.QuotaTierID]
@@ -174,7 +174,7 @@ func (t *Tables) Document(account events.UUID) (doc []byte, missing []string) {
 		section(SandboxSection, r.Sandboxes)), nil
 }
 
-// DigestOf sums up what is stored of an account, from nothing.
+// DigestOf computes the digest of all that is stored of an account.
 func (t *Tables) DigestOf(account events.UUID) Digest {
 	r := t.Rows[account]
 	d := DigestRow(&r)

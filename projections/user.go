@@ -51,16 +51,17 @@ func readUser(b []byte) (*User, error) {
 	return u, err
 }
 
-// flags is an ordered set of named JSON values. Setting a name that is there
-// keeps its place, a new one goes last; see contract §2. A removed member
-// leaves a hole, so that the cost of a change does not grow with the number
-// of flags; holes go when they are half of all.
+// flags is an ordered set of named JSON values. Setting a name that is there keeps its
+// place; a new one goes last, see contract §2. A removed flag leaves a hole, so that
+// the cost of a change does not grow with the number of flags; holes are removed when
+// they are half of all.
 type flags struct {
 	list  []events.Flag  // Value nil: a hole
-	index map[string]int // name to place in list; built on first use
+	index map[string]int // from name to place in list; built on first use
 	holes int
 }
 
+// set sets a flag, or with a nil value removes it.
 func (f *flags) set(name string, value []byte) {
 	if f.index == nil {
 		f.compact()
@@ -81,6 +82,7 @@ func (f *flags) set(name string, value []byte) {
 	}
 }
 
+// compact removes the holes and builds the index.
 func (f *flags) compact() {
 	live := f.list[:0:0]
 	f.index = make(map[string]int, len(f.list)-f.holes)
@@ -93,6 +95,7 @@ func (f *flags) compact() {
 	f.list, f.holes = live, 0
 }
 
+// apply makes changes, in order.
 func (f *flags) apply(ops []events.Flag) {
 	for _, op := range ops {
 		f.set(op.Name, op.Value)
@@ -115,6 +118,7 @@ func (f *flags) appendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
+// read adds the members of a stored object.
 func (f *flags) read(b []byte) error {
 	o := openObject(b)
 	for {
@@ -130,6 +134,7 @@ func (f *flags) read(b []byte) error {
 	}
 }
 
+// size is about how many bytes the flags take in memory.
 func (f *flags) size() int {
 	n := 0
 	for _, m := range f.list {

@@ -12,17 +12,18 @@ import (
 	"accountexport/projections"
 )
 
-// batchBuilder is a batch while it is folded: all that is to be committed at once.
+// batchBuilder is a batch while it grows. It belongs to its lane's goroutine, before and
+// after build.
 type batchBuilder struct {
 	seq        uint64
 	began      time.Time
-	dirty      []*cacheEntry
+	dirty      []*cacheEntry // accounts that changed
 	tiers      map[string]*projections.TierDefinition
 	parked     []projections.ParkedMessage
 	touched    map[int]*counted // by partition
 	events     int              // messages counted
-	bytes      int              // about what is held for it
-	advanceAll bool             // move the checkpoint of every partition on, touched or not
+	bytes      int              // about what the batch holds in memory
+	advanceAll bool             // move the checkpoint of every partition on, whether or not it is in touched
 	asOf       time.Time        // the stream's timestamp of the last message
 }
 
@@ -31,93 +32,99 @@ type counted struct {
 	tally  projections.Tally
 	counts map[projections.TypeOutcome]int64
 	times  []time.Time // the stream's timestamp of each
-	last   Fingerprint // of the last one
+	last   Fingerprint // of the last message
 }
 
 func newBatchBuilder(seq uint64) *batchBuilder {
 	return &batchBuilder{seq: seq, began: time.Now(), tiers: map[string]*projections.TierDefinition{}, touched: map[int]*counted{}}
 }
 
-func (p *batchBuilder) empty() bool { return p.events == 0 && !p.advanceAll }
+// empty reports whether there is nothing to commit.
+func (b *batchBuilder) empty() bool { return b.events == 0 && !b.advanceAll }
 
-func (p *batchBuilder) full(b Bound) bool { return p.events >= b.Events || p.bytes >= b.Bytes }
+// full reports whether the batch has reached a bound.
+func (b *batchBuilder) full(bound Bound) bool {
+	return b.events >= bound.Events || b.bytes >= bound.Bytes
+}
 
-// count notes a message's outcome.
-func (p *batchBuilder) count(m *projections.Message, label string, o projections.Outcome) {
-	t := p.touched[m.Partition]
+// count adds a message and its outcome.
+func (b *batchBuilder) count(m *projections.Message, label string, o projections.Outcome) {
+	t := b.touched[m.Partition]
 	if t == nil {
 		t = &counted{counts: map[projections.TypeOutcome]int64{}}
-		p.touched[m.Partition] = t
+		b.touched[m.Partition] = t
 	}
 	t.tally[o]++
 	t.counts[projections.TypeOutcome{Type: label, Outcome: o}]++
 	t.times = append(t.times, m.Time)
-	p.events++
-	p.asOf = m.Time
+	b.events++
+	b.asOf = m.Time
 }
 
-// drop takes out all there is of a partition.
-func (p *batchBuilder) drop(partition int) {
-	if t := p.touched[partition]; t != nil {
-		p.events -= len(t.times)
-		delete(p.touched, partition)
+// drop removes everything that the batch has of a partition.
+func (b *batchBuilder) drop(partition int) {
+	if t := b.touched[partition]; t != nil {
+		b.events -= len(t.times)
+		delete(b.touched, partition)
 	}
-	if p.events == 0 {
-		p.bytes = 0 // so that there is room for what comes
+	if b.events == 0 {
+		b.bytes = 0 // else an empty batch could count as full
 	}
-	p.dirty = slices.DeleteFunc(p.dirty, func(e *cacheEntry) bool { return e.Partition() == partition })
-	p.parked = slices.DeleteFunc(p.parked, func(m projections.ParkedMessage) bool { return m.Partition == partition })
-	maps.DeleteFunc(p.tiers, func(_ string, t *projections.TierDefinition) bool { return t.Partition == partition })
+	b.dirty = slices.DeleteFunc(b.dirty, func(e *cacheEntry) bool { return e.Partition() == partition })
+	b.parked = slices.DeleteFunc(b.parked, func(m projections.ParkedMessage) bool { return m.Partition == partition })
+	maps.DeleteFunc(b.tiers, func(_ string, t *projections.TierDefinition) bool { return t.Partition == partition })
 }
 
-// note notes the last message of each partition, of messages that were counted.
-func (p *batchBuilder) note(decoded []projections.Decoded) {
+// note records the fingerprint of each partition's last message; all of these messages
+// have been counted.
+func (b *batchBuilder) note(decoded []projections.Decoded) {
 	seen := map[int]bool{}
-	for i := len(decoded) - 1; i >= 0 && len(seen) < len(p.touched); i-- {
+	for i := len(decoded) - 1; i >= 0 && len(seen) < len(b.touched); i-- {
 		m := &decoded[i].Message
 		if !seen[m.Partition] {
 			seen[m.Partition] = true
-			p.touched[m.Partition].last = FingerprintOf(m)
+			b.touched[m.Partition].last = FingerprintOf(m)
 		}
 	}
 }
 
-// park records a message; account is nil where its subject names none.
-func (p *batchBuilder) park(d *projections.Decoded, account *events.UUID, reason error) {
-	p.parked = append(p.parked, d.Park(account, reason))
-	p.bytes += d.Size() + 256
+// park adds a parked message; account is nil where its subject names none.
+func (b *batchBuilder) park(d *projections.Decoded, account *events.UUID, reason error) {
+	b.parked = append(b.parked, d.Park(account, reason))
+	b.bytes += d.Size() + 256
 }
 
-// erase forgets what was to be parked of the account.
-func (p *batchBuilder) erase(id events.UUID) { p.parked = projections.Unpark(p.parked, id) }
+// erase drops the parked messages of an account that was erased.
+func (b *batchBuilder) erase(id events.UUID) { b.parked = projections.Unpark(b.parked, id) }
 
-// mark notes that a message of so many bytes may have changed the account, and
-// may have made it grow as much.
-func (p *batchBuilder) mark(e *cacheEntry, bytes int) {
-	p.bytes += bytes
+// mark records that a message of so many bytes may have changed the account, and may
+// have made it grow by as much.
+func (b *batchBuilder) mark(e *cacheEntry, bytes int) {
+	b.bytes += bytes
 	if !e.dirty {
 		e.dirty = true
-		p.bytes += e.size + 1024 // and what goes with each row
-		p.dirty = append(p.dirty, e)
+		b.bytes += e.size + 1024 // and the overhead of a row
+		b.dirty = append(b.dirty, e)
 	}
 }
 
-// build turns what was folded into what is to be written.
-func (p *batchBuilder) build(generation int64, c *cache) (*Batch, error) {
-	b := &Batch{Generation: generation, Parked: p.parked, Changes: make([]projections.Change, 0, len(p.dirty))}
-	for _, e := range p.dirty {
+// build makes the batch that is written, without its advances. The accounts count on it
+// being stored: where it is not, they have to be dropped from the cache.
+func (b *batchBuilder) build(generation int64, c *cache) (*Batch, error) {
+	out := &Batch{Generation: generation, Parked: b.parked, Changes: make([]projections.Change, 0, len(b.dirty))}
+	for _, e := range b.dirty {
 		ch, err := e.Flush()
 		if err != nil {
 			return nil, fmt.Errorf("flush: %w", err)
 		}
-		e.dirty, e.inFlight = false, p.seq
+		e.dirty, e.inFlight = false, b.seq
 		c.resize(e)
-		b.Changes = append(b.Changes, ch)
+		out.Changes = append(out.Changes, ch)
 	}
-	slices.SortFunc(b.Changes, func(x, y projections.Change) int { return bytes.Compare(x.Row.ID[:], y.Row.ID[:]) })
-	for _, t := range p.tiers {
-		b.Tiers = append(b.Tiers, *t)
+	slices.SortFunc(out.Changes, func(x, y projections.Change) int { return bytes.Compare(x.Row.ID[:], y.Row.ID[:]) })
+	for _, t := range b.tiers {
+		out.Tiers = append(out.Tiers, *t)
 	}
-	slices.SortFunc(b.Tiers, func(x, y projections.TierDefinition) int { return cmp.Compare(x.ID, y.ID) })
-	return b, nil
+	slices.SortFunc(out.Tiers, func(x, y projections.TierDefinition) int { return cmp.Compare(x.ID, y.ID) })
+	return out, nil
 }

@@ -7,32 +7,35 @@ import (
 	"accountexport/projections"
 )
 
-// overlayMax is how many bytes of pages and of what waits an account may keep in
-// memory after they were written.
+// overlayMax is how many bytes of pages and waiting patches an account may keep in
+// memory once they are stored.
 const overlayMax = 64 << 10
 
-// cache holds account states, least recently used first out, bounded in bytes.
-// An account with changes that are not yet committed is never evicted, since
-// the store would answer with an older state.
+// cache holds account states, bounded in bytes, and evicts the least recently used
+// first. It never evicts an account with changes that are not committed yet, since
+// the store would answer with an older state; so it can be larger than its limit by
+// what one or two batches change. It belongs to its lane's goroutine.
 type cache struct {
 	limit int
 	size  int
 	byID  map[events.UUID]*cacheEntry
-	lru   list.List // of *cached, most recently used in front
+	lru   list.List // of *cacheEntry, the most recently used in front
 }
 
+// cacheEntry is one account in the cache.
 type cacheEntry struct {
 	*projections.Account
-	size     int
+	size     int // as counted in cache.size; may lag behind until the next flush
 	element  *list.Element
 	dirty    bool   // changed since its last flush
-	inFlight uint64 // the last batch that holds a change; 0 once it is committed
+	inFlight uint64 // the last batch with a change of the account; 0 once that is committed
 }
 
 func newCache(limit int) *cache {
 	return &cache{limit: limit, byID: map[events.UUID]*cacheEntry{}}
 }
 
+// get returns an account, nil where it is not cached, and marks it as used.
 func (c *cache) get(id events.UUID) *cacheEntry {
 	e := c.byID[id]
 	if e != nil {
@@ -41,6 +44,7 @@ func (c *cache) get(id events.UUID) *cacheEntry {
 	return e
 }
 
+// add caches an account that is not cached yet.
 func (c *cache) add(a *projections.Account) *cacheEntry {
 	e := &cacheEntry{Account: a, size: a.Size()}
 	e.element = c.lru.PushFront(e)
@@ -49,13 +53,15 @@ func (c *cache) add(a *projections.Account) *cacheEntry {
 	return e
 }
 
+// resize counts the size that the account has now.
 func (c *cache) resize(e *cacheEntry) {
 	n := e.Size()
 	c.size += n - e.size
 	e.size = n
 }
 
-// committed marks the batch's accounts as stored and lets go what is too much.
+// committed marks the batch's accounts as stored, trims those that hold too much, and
+// evicts until the cache is within its limit.
 func (c *cache) committed(batch uint64, accounts []*cacheEntry) {
 	for _, e := range accounts {
 		if e.inFlight != batch {
@@ -78,7 +84,8 @@ func (c *cache) committed(batch uint64, accounts []*cacheEntry) {
 	}
 }
 
-// forget lets go the accounts of a partition, all of which are stored.
+// forget drops the accounts of a partition: those of a revoked partition are stored,
+// and those of a fenced one are out of date.
 func (c *cache) forget(partition int) {
 	for id, e := range c.byID {
 		if e.Partition() == partition {

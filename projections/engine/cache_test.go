@@ -14,8 +14,8 @@ func accountOf(n int) *projections.Account {
 	return projections.LoadAccount(&projections.AccountRow{ID: events.UUID{byte(n >> 8), byte(n)}})
 }
 
-// TestCacheStaysWithinItsBound evicts what was least recently used, and counts
-// what is there.
+// TestCacheStaysWithinItsBound checks that the least recently used account is evicted
+// first, and that the cache counts the size of what it holds.
 func TestCacheStaysWithinItsBound(t *testing.T) {
 	c := newCache(10 * accountOf(0).Size())
 	for n := range 100 {
@@ -41,8 +41,8 @@ func TestCacheStaysWithinItsBound(t *testing.T) {
 	}
 }
 
-// TestCacheKeepsWhatIsNotStored evicts neither an account with changes nor one
-// whose changes are being committed, however small its bound, and lets both go
+// TestCacheKeepsWhatIsNotStored checks that neither an account with changes nor one whose
+// changes are being committed is evicted, however small the cache, and that both can be
 // once they are stored.
 func TestCacheKeepsWhatIsNotStored(t *testing.T) {
 	c := newCache(1)
@@ -77,7 +77,7 @@ func TestCacheKeepsWhatIsNotStored(t *testing.T) {
 	}
 }
 
-// TestCacheTrimsLongAccounts lets the pages of an account go once they are
+// TestCacheTrimsLongAccounts checks that the pages of an account are dropped once they are
 // stored, and not before.
 func TestCacheTrimsLongAccounts(t *testing.T) {
 	stored, id := projections.NewTables(), events.UUID{1}

@@ -13,8 +13,8 @@ import (
 	"accountexport/projections/internal/script"
 )
 
-// harness is a projector on a source and a store in memory, within a bubble
-// whose clock goes on by itself when all wait.
+// harness is a projector with a source and a store in memory. Tests use it within a
+// synctest bubble, whose clock advances when every goroutine waits.
 type harness struct {
 	source *memorySource
 	store  *memoryStore
@@ -31,7 +31,7 @@ func newHarness(t *testing.T, messages []projections.Message) *harness {
 
 func (e *harness) projector() *Projector { return New(e.source, e.store, e.opt) }
 
-// run starts Run; stop asks it to end and gives its result.
+// run starts Run. stop ends its context and returns its result.
 func (e *harness) run(t *testing.T) (stop func() error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { e.ended <- e.projector().Run(ctx) }()
@@ -51,8 +51,8 @@ func (o *observer) reasons() map[string]int {
 	return out
 }
 
-// TestStalledReadingStartsAnew has the first two readers deliver nothing while
-// messages wait.
+// TestStalledReadingStartsAnew has the first two readers deliver nothing while messages
+// wait. The session is restarted each time, until a reader delivers.
 func TestStalledReadingStartsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newHarness(t, newGenerator(1, 2).stream(50))
@@ -69,8 +69,8 @@ func TestStalledReadingStartsAnew(t *testing.T) {
 	})
 }
 
-// TestIdleStreamIsNotStalled follows a stream that has nothing to read for an
-// hour: no restart, and the checkpoints tell that all is in as of now.
+// TestIdleStreamIsNotStalled follows a stream without new messages for an hour: nothing is
+// restarted, and the checkpoints' "as of" keeps up with the stream's clock.
 func TestIdleStreamIsNotStalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newHarness(t, newGenerator(1, 2).stream(50))
@@ -86,8 +86,8 @@ func TestIdleStreamIsNotStalled(t *testing.T) {
 		if got := e.watch.reasons(); len(got) > 0 {
 			t.Errorf("restarts %v", got)
 		}
-		if e.watch.looked < 3600 {
-			t.Errorf("looked at the stream %d times in an hour, want each second", e.watch.looked)
+		if e.watch.samples < 3600 {
+			t.Errorf("looked at the stream %d times in an hour, want each second", e.watch.samples)
 		}
 		for _, c := range e.store.checkpoints {
 			if !c.AsOf.Equal(e.source.info.Time) {
@@ -97,8 +97,8 @@ func TestIdleStreamIsNotStalled(t *testing.T) {
 	})
 }
 
-// TestPurgedEnd has the stream's last messages gone, all of them, or those in
-// the middle: the checkpoints still come to the last sequence given out.
+// TestPurgedEnd purges the stream's last messages, all of them, or those in the middle: the
+// checkpoints still reach the last position given out.
 func TestPurgedEnd(t *testing.T) {
 	all := newGenerator(1, 2).stream(60)
 	for name, left := range map[string][]projections.Message{
@@ -149,8 +149,8 @@ func TestPurgedEnd(t *testing.T) {
 	}
 }
 
-// TestGuardRefuses ends Run, at the start and while it follows the stream, and
-// leaves what is stored.
+// TestGuardRefuses has the guard refuse the stream at the start, and while it is followed.
+// Both end Run, and leave what is stored as it is.
 func TestGuardRefuses(t *testing.T) {
 	errLost := errors.New("history was lost")
 	t.Run("at the start", func(t *testing.T) {
@@ -194,8 +194,8 @@ func TestGuardRefuses(t *testing.T) {
 	})
 }
 
-// TestRunOnceCommitsOneBatch goes on batch by batch, tells how far it is, and
-// waits where there is nothing.
+// TestRunOnceCommitsOneBatch calls RunOnce batch by batch: each call returns the committed
+// position, and one without messages waits.
 func TestRunOnceCommitsOneBatch(t *testing.T) {
 	messages := newGenerator(1, 2).stream(25)
 	e := newHarness(t, messages)
@@ -222,7 +222,8 @@ func TestRunOnceCommitsOneBatch(t *testing.T) {
 	}
 }
 
-// TestForeignPartitionsAreDropped: what is not owned is nobody's business here.
+// TestForeignPartitionsAreDropped checks that messages of partitions that are not owned are
+// neither decoded nor stored.
 func TestForeignPartitionsAreDropped(t *testing.T) {
 	messages := newGenerator(1, 2).stream(50)
 	foreign := projections.Message{Position: messages[49].Position + 1, Partition: testPartitions,
@@ -233,16 +234,16 @@ func TestForeignPartitionsAreDropped(t *testing.T) {
 	w.check(t, s)
 }
 
-// TestNothingIsFoldedBeforeItIsJudged: a guard that has not come to a judgement is
-// asked again, and nothing is folded before it has.
+// TestNothingIsFoldedBeforeItIsJudged has a guard that has no verdict at first: it is asked
+// again, and nothing is folded before it has accepted the stream.
 func TestNothingIsFoldedBeforeItIsJudged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newHarness(t, newGenerator(1, 2).stream(50))
-		asked := 0
+		calls := 0
 		e.opt.Guard = func(StreamInfo, StreamIdentity, uint64, uint64) error {
-			if asked++; asked <= 5 {
-				if e.watch.reasons()["source"] != asked-1 {
-					t.Errorf("asked %d times, and began anew %v", asked, e.watch.reasons())
+			if calls++; calls <= 5 {
+				if e.watch.reasons()["source"] != calls-1 {
+					t.Errorf("the guard was called %d times, and restarts are %v", calls, e.watch.reasons())
 				}
 				return ErrUnverified
 			}

@@ -17,18 +17,19 @@ import (
 	"accountexport/projections"
 )
 
-// Fingerprint tells a message from any other that may come to be at its position.
+// Fingerprint identifies a message, so that another one at the same position can be
+// told from it.
 type Fingerprint struct {
 	Position uint64    // 0: none
-	Time     time.Time // the stream's timestamp; a database keeps microseconds of it
-	Digest   [16]byte  // of subject, header and payload
+	Time     time.Time // the stream's timestamp; stores keep it to the microsecond
+	Digest   [16]byte  // of subject, headers and payload, see FingerprintOf
 }
 
-// expectHeaderPrefix begins the headers by which a publisher says where it means to
-// publish. Copies of a stream leave them out.
+// expectHeaderPrefix is that of the headers by which a publisher states what it
+// expects of the stream. They are left out, since a copy of the stream lacks them.
 const expectHeaderPrefix = "Nats-Expected-"
 
-// FingerprintOf is a message's mark.
+// FingerprintOf computes a message's fingerprint.
 func FingerprintOf(m *projections.Message) Fingerprint {
 	h := sha256.New()
 	hashString(h, m.Subject)
@@ -46,19 +47,22 @@ func FingerprintOf(m *projections.Message) Fingerprint {
 	return Fingerprint{m.Position, m.Time, [16]byte(h.Sum(nil))}
 }
 
-// hashString adds a text and where it ends.
+// hashString hashes a text and its length, so that two texts cannot run together.
 func hashString(h hash.Hash, text string) {
 	h.Write(binary.AppendUvarint(nil, uint64(len(text))))
 	h.Write([]byte(text))
 }
 
-// lastFingerprint is the last message that is known to be committed.
+// lastFingerprint is that of the last message that is known to be committed. The
+// lanes' goroutines advance it after each commit; whoever checks the stream reads
+// it.
 type lastFingerprint struct {
-	mu sync.Mutex
+	mu sync.Mutex // guards Fingerprint, held for no longer than it takes to copy it
 	Fingerprint
 }
 
-func (l *lastFingerprint) move(to Fingerprint) {
+// advance replaces it by one further on, and ignores any other.
+func (l *lastFingerprint) advance(to Fingerprint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if to.Position > l.Position {
@@ -72,19 +76,21 @@ func (l *lastFingerprint) get() Fingerprint {
 	return l.Fingerprint
 }
 
-// CheckLast refuses a stream that holds another message where the last one that
-// was folded of a partition was: it has lost its end, and has grown again since,
-// maybe while nobody looked.
+// CheckLast compares the stream with the last message that was folded of each
+// partition. A stream that holds another message in its place has lost its end and
+// has grown again since, maybe while no projector ran: the error is [ErrRefused]
+// because of [ErrDiverged].
 func CheckLast(ctx context.Context, source Source, checkpoints []Checkpoint) error {
-	g, ctx := errgroup.WithContext(ctx) // at once: the server may be far
+	g, ctx := errgroup.WithContext(ctx) // concurrently, since each is a round trip
 	for _, c := range checkpoints {
 		g.Go(func() error { return c.Last.check(ctx, source) })
 	}
 	return g.Wait()
 }
 
-// check refuses a stream that holds another message in its place: it has lost
-// its end and has grown again since. One that was purged says nothing.
+// check returns [ErrRefused] where the stream holds another message at the
+// fingerprint's position: then the stream has lost its end and has grown again
+// since. Where the message was purged there is nothing to compare, and no error.
 func (m Fingerprint) check(ctx context.Context, source Source) error {
 	if m.Position == 0 {
 		return nil

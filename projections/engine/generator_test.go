@@ -11,9 +11,9 @@ import (
 	"accountexport/projections/internal/script"
 )
 
-// generator makes random streams: few accounts with much in them, so that
-// sections have many pages and old items change; events before their entity,
-// erasures, broken messages, long objects and many flags.
+// generator makes random streams. They have few accounts with much in them, so that
+// sections have many pages and old items change. Events come before their entity, and
+// there are erasures, invalid messages, long objects and many flags.
 type generator struct {
 	*rand.Rand
 	position uint64
@@ -42,7 +42,7 @@ func (g *generator) uuid() events.UUID {
 	return id
 }
 
-// stream is the next n messages.
+// stream returns the next n messages.
 func (g *generator) stream(n int) []projections.Message {
 	out := make([]projections.Message, n)
 	for i := range out {

@@ -12,18 +12,17 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// unruly is a replica's store in a world where everything happens at the worst
-// moment: just before and just after each of its calls a partition may be
-// touched, as by a refold; commits may take long; answers may be lost; and the
-// generation may seem to be another's.
+// unruly is a replica's store that interrupts. Just before and just after each call the
+// epoch of a partition may be moved on, as by a refold; commits may take long; answers
+// may be lost; and the generation may seem to be replaced.
 type unruly struct {
 	*replica
 	random *random
-	calm   *atomic.Bool // ends all that
+	calm   *atomic.Bool // no more interruptions
 	seen   *[interruptions]atomic.Int64
 }
 
-// What interrupts.
+// The kinds of interruption.
 const (
 	touchedBeforeRelease = iota
 	touchedBeforeCommit
@@ -55,10 +54,10 @@ func (u *unruly) Acquire(ctx context.Context, info StreamInfo) (Ownership, error
 	return u.replica.Acquire(ctx, info)
 }
 
-func (u *unruly) Heartbeat(ctx context.Context, generation int64, take bool) (Assignment, error) {
+func (u *unruly) Heartbeat(ctx context.Context, generation int64, claim bool) (Assignment, error) {
 	u.maybe()
 	defer u.maybe()
-	got, err := u.replica.Heartbeat(ctx, generation, take)
+	got, err := u.replica.Heartbeat(ctx, generation, claim)
 	if err == nil && u.now(lostAnswer, 60) {
 		return Assignment{}, errFault
 	}
@@ -85,7 +84,7 @@ func (u *unruly) Release(ctx context.Context, generation int64, c Checkpoint) er
 	if u.now(lostAnswer, 40) {
 		return errFault
 	}
-	if u.now(busyCommit, 8) { // it is released, and its lane does not know it yet
+	if u.now(busyCommit, 8) { // after the release, and before its lane has the answer
 		<-time.After(time.Duration(u.random.IntN(2000)) * time.Millisecond)
 	}
 	return nil
@@ -108,11 +107,10 @@ func (u *unruly) Commit(ctx context.Context, b *Batch) error {
 	return nil
 }
 
-// TestNoInterleavingStandsStill has replicas join, leave, freeze and thaw while
-// projecting pauses now and then, commits take long and partitions are touched
-// around every call to the store: whatever comes together, once that is over
-// every partition comes to the end of the stream, whoever lives has a fair part,
-// and the documents are what one fold makes of the stream.
+// TestNoInterleavingStandsStill has replicas join, leave, freeze and thaw, while projecting
+// is paused now and then, commits take long, and epochs are moved on around every call
+// to the store. Whatever coincides: after that every partition reaches the end of the
+// stream, each live replica has its fair share, and the documents are those of one fold.
 func TestNoInterleavingStandsStill(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		seen := &[interruptions]atomic.Int64{}

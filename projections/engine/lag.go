@@ -6,26 +6,29 @@ import (
 	"time"
 )
 
-// catchUpLag is so many positions that waiting to write more at once pays.
+// catchUpLag is the lag, in positions, from which on a projector counts as catching
+// up: it is then worth waiting for more to write at once, see [Options.Linger].
 const catchUpLag = 20_000
 
-// lagSample is what was seen of the stream's end.
+// lagSample is one observation of the stream's end and of how far reading had come.
 type lagSample struct {
 	info         StreamInfo
-	readerEpoch  uint64 // of reading, and how far it was, when it was looked
+	readerEpoch  uint64 // session.readerEpoch and session.readPosition, from before info was asked for
 	readPosition uint64
-	drained      bool // no message is left between there and the end
+	drained      bool // there is no message between readPosition and the end
 }
 
-// monitorLag looks at the stream's end: it has the checkpoints of idle partitions
-// moved on, holds the stream against what was read of it, and notices when
-// messages wait and reading stands still.
+// monitorLag samples the stream's end, at once and then every [Options.LagInterval].
+// With each sample it has the guard check the stream, logs deviations from the
+// contract, and sends the sample to dispatch, which moves the checkpoints of idle
+// partitions on. It returns errStalled where messages wait and reading has not
+// moved for [Options.StallTimeout], though the lanes have room.
 func (s *session) monitorLag(ctx context.Context) error {
 	ticker := time.NewTicker(s.p.opt.LagInterval)
 	defer ticker.Stop()
 	var before lagSample
 	moved := time.Now()
-	gone := 0 // looks in a row that found nothing left to read
+	drained := 0 // samples in a row that found no message left to read
 	for first := true; ; first = false {
 		if !first {
 			select {
@@ -35,18 +38,18 @@ func (s *session) monitorLag(ctx context.Context) error {
 			}
 		}
 		now := lagSample{readerEpoch: s.readerEpoch.Load(), readPosition: s.readPosition.Load()}
-		passed := s.caughtUpTo.Load()
+		caughtUpTo := s.caughtUpTo.Load()
 		var err error
 		if now.info, err = s.p.source.Info(ctx); err != nil {
 			return fmt.Errorf("stream info: %w: %w", errRead, err)
 		}
 		owned := s.owned.Load() > 0
 		if !owned || now.readerEpoch != s.readerEpoch.Load() {
-			passed = 0
+			caughtUpTo = 0
 		}
-		// What was read was there, so the stream may not end before it, nor
-		// begin after it.
-		if now.info, err = s.guard(ctx, now.info, passed, passed); err != nil {
+		// Everything up to caughtUpTo was in the stream, so the stream may neither
+		// end before it nor begin after it.
+		if now.info, err = s.guard(ctx, now.info, caughtUpTo, caughtUpTo); err != nil {
 			return err
 		}
 		s.p.logDeviations(now.info.Deviations)
@@ -62,13 +65,13 @@ func (s *session) monitorLag(ctx context.Context) error {
 			}
 			same := s.readPosition.Load() == now.readPosition && s.readerEpoch.Load() == now.readerEpoch
 			if more && next <= now.info.Last || !same {
-				gone = 0
+				drained = 0
 			} else {
-				gone++
+				drained++
 			}
-			// What was there was purged. Seen twice, since a stream may change
-			// its leader between two questions.
-			now.drained = gone >= 2
+			// The rest was purged. That is believed only in the second sample in a
+			// row, since the stream may change its leader between two requests.
+			now.drained = drained >= 2
 			if !now.drained && same && time.Since(moved) > s.p.opt.StallTimeout && s.queuesEmpty() {
 				return fmt.Errorf("%w: message %d waits since %s", errStalled, next, moved.Format(time.RFC3339))
 			}
@@ -82,26 +85,26 @@ func (s *session) monitorLag(ctx context.Context) error {
 	}
 }
 
-// logDeviations tells, once for each change, which settings of the stream are not as
-// the contract wants them. Nothing is lost by them yet, so the projector goes on.
+// logDeviations logs, once for each change, which settings of the stream deviate from
+// the contract. Nothing is lost by them yet, so the projector goes on.
 func (p *Projector) logDeviations(now []Deviation) {
-	off := make(map[string]Deviation, len(now))
+	deviations := make(map[string]Deviation, len(now))
 	for _, d := range now {
-		off[d.What] = d
+		deviations[d.What] = d
 		if p.deviations[d.What] != d {
 			p.opt.Logger.Warn("the stream is off the contract; nothing is lost by it yet", "what", d.What, "is", d.Have, "want", d.Want)
 		}
 	}
 	for what := range p.deviations {
-		if _, still := off[what]; !still {
+		if _, still := deviations[what]; !still {
 			p.opt.Logger.Info("the stream is as the contract wants it again", "what", what)
 		}
 	}
-	p.deviations = off
+	p.deviations = deviations
 }
 
-// queuesEmpty tells whether the lanes have taken all that was read, so that it is the
-// reader that keeps them waiting.
+// queuesEmpty reports whether the lanes have received everything that was read, so
+// that they wait for the reader and not the reader for them.
 func (s *session) queuesEmpty() bool {
 	for _, ch := range s.in {
 		if len(ch) > 0 {
@@ -111,18 +114,19 @@ func (s *session) queuesEmpty() bool {
 	return true
 }
 
-// checkpointIdle moves every owned partition's checkpoint on to where reading is, or to
-// the stream's end where nothing is left to read.
-func (s *session) checkpointIdle(ctx context.Context, l lagSample) error {
+// checkpointIdle moves the checkpoint of every owned partition on to where reading has
+// come, or to the stream's end where nothing is left to read. So an idle partition
+// does not hold back what a reader waits for, and its "as of" time goes on.
+func (s *session) checkpointIdle(ctx context.Context, sample lagSample) error {
 	if s.prefetcher == nil {
 		return nil
 	}
 	upTo, asOf := s.readPosition.Load(), s.readAsOf
 	switch {
-	case upTo >= l.info.Last:
-		asOf = l.info.Time
-	case l.drained && upTo == l.readPosition && s.readerEpoch.Load() == l.readerEpoch:
-		upTo, asOf = l.info.Last, l.info.Time
+	case upTo >= sample.info.Last:
+		asOf = sample.info.Time
+	case sample.drained && upTo == sample.readPosition && s.readerEpoch.Load() == sample.readerEpoch:
+		upTo, asOf = sample.info.Last, sample.info.Time
 		s.caughtUpTo.Store(max(upTo, s.caughtUpTo.Load()))
 	}
 	for _, lane := range s.lanes {

@@ -7,9 +7,9 @@ import (
 	"accountexport/projections"
 )
 
-// TestPartitionsFromDifferentLanesKeepTheirOwnPace: two partitions that were in
-// different lanes come into one. The one that is behind must not be moved on to
-// where the other is before its own messages are folded.
+// TestPartitionsFromDifferentLanesKeepTheirOwnPace puts two partitions into one lane that
+// were in different ones. The checkpoint of the one that is behind must not be moved to
+// the other's position before its own messages are folded.
 func TestPartitionsFromDifferentLanesKeepTheirOwnPace(t *testing.T) {
 	l := newLane(nil, Ownership{Generation: 1},
 		[]Checkpoint{{Partition: 0, Position: 100, Epoch: 1}, {Partition: 1, Position: 50, Epoch: 1}}, Bound{1000, 1 << 20}, 1<<20)

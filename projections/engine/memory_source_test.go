@@ -11,7 +11,7 @@ import (
 	"accountexport/projections/internal/script"
 )
 
-// memorySource is a stream in memory. Every read returns a random part of what
+// memorySource is a stream in memory. With random, every read returns a random part of what
 // is ready.
 type memorySource struct {
 	faults *faults // nil: none
@@ -123,7 +123,7 @@ func (r *memoryReader) Next(ctx context.Context, buf []projections.Message, boun
 		ready, grown := r.source.messages[r.source.after(r.after):], r.source.grown
 		r.source.mu.Unlock()
 		if len(ready) > 0 && !r.silent {
-			n := min(len(ready), bound.Events)
+			n := max(1, min(len(ready), bound.Events))
 			if r.source.random != nil {
 				n = 1 + r.source.random.IntN(n)
 			}
@@ -149,7 +149,7 @@ func (r *memoryReader) Next(ctx context.Context, buf []projections.Message, boun
 
 func (r *memoryReader) Close() { r.once.Do(func() { close(r.closed) }) }
 
-// random is a generator that several goroutines may use.
+// random is a random generator that several goroutines may use.
 type random struct {
 	mu sync.Mutex
 	r  *rand.Rand
@@ -163,8 +163,8 @@ func (r *random) IntN(n int) int {
 	return r.r.IntN(n)
 }
 
-// faults makes calls fail at random, each kind of call at least about once, and
-// all of them a limited number of times.
+// faults make calls fail at random: each kind of call about once at least, and all together
+// a limited number of times.
 type faults struct {
 	random *random
 	in     int // one call in so many fails
@@ -197,14 +197,14 @@ func (f *faults) at(call string) error {
 	return errFault
 }
 
-// observer gathers what the engine tells.
+// observer records what the engine reports.
 type observer struct {
 	mu        sync.Mutex
 	counts    map[projections.TypeOutcome]int64
 	events    int
 	restarts  []string
-	looked    int
-	stands    int
+	samples   int
+	pauses    int
 	info      StreamInfo
 	committed chan struct{} // holds a value after a commit
 }
@@ -229,7 +229,7 @@ func (o *observer) Committed(s BatchStats) {
 func (o *observer) HighWaterMark(StreamInfo) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.looked++
+	o.samples++
 }
 
 func (o *observer) Assigned(int64, []int) {}
@@ -237,18 +237,18 @@ func (o *observer) Assigned(int64, []int) {}
 func (o *observer) Paused(p *Pause, info StreamInfo) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.stands++
+	o.pauses++
 	if o.info = info; p == nil {
-		o.stands = 0
+		o.pauses = 0
 	}
 }
 
-// paused is how often it was told that all stands still, and what of the stream
-// at last; 0 once it goes on.
+// paused is how often a pause was reported since the last resumption, and what was last
+// reported of the stream.
 func (o *observer) paused() (int, StreamInfo) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.stands, o.info
+	return o.pauses, o.info
 }
 
 func isPaused(err error) bool { return errors.Is(err, ErrPaused) }

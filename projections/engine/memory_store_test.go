@@ -14,9 +14,9 @@ import (
 	"accountexport/projections"
 )
 
-// memoryStore keeps the read model's tables in memory. Like the database it
-// keeps nothing of a batch's memory, writes a batch whole or not at all, and
-// refuses what would break a key.
+// memoryStore keeps the read model's tables in memory. Like the database it keeps none of a
+// batch's memory, writes a batch as a whole or not at all, and refuses what would break a
+// key. TestMemoryStoreConforms checks that it is a store as others are.
 type memoryStore struct {
 	t      testing.TB
 	faults *faults // nil: none
@@ -27,7 +27,7 @@ type memoryStore struct {
 	pause       *Pause
 	stream      StreamIdentity
 	*projections.Tables
-	looked  int           // needs answered
+	lookups int           // lookups answered
 	written chan struct{} // closed after a commit
 }
 
@@ -41,7 +41,7 @@ func (s *memoryStore) Acquire(_ context.Context, info StreamInfo) (Ownership, er
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.refuse(); err != nil {
+	if err := s.checkPaused(); err != nil {
 		return Ownership{}, err
 	}
 	if s.checkpoints == nil {
@@ -56,7 +56,7 @@ func (s *memoryStore) Acquire(_ context.Context, info StreamInfo) (Ownership, er
 	return Ownership{Generation: 1, Stream: s.stream, Checkpoints: slices.Clone(s.checkpoints)}, nil
 }
 
-// Heartbeat and Release are for replicas, see [memoryReplica].
+// The methods that replicas share ownership by are those of [replica].
 func (s *memoryStore) Heartbeat(context.Context, int64, bool) (Assignment, error) {
 	return Assignment{}, errors.New("not shared")
 }
@@ -73,8 +73,8 @@ func (s *memoryStore) Paused(context.Context) (*Pause, error) {
 	return s.pause, nil
 }
 
-// refuse is what is done while projecting is paused; the lock is held.
-func (s *memoryStore) refuse() error {
+// checkPaused returns [ErrPaused] while projecting is paused. The lock must be held.
+func (s *memoryStore) checkPaused() error {
 	if s.pause == nil {
 		return nil
 	}
@@ -107,16 +107,16 @@ func (s *memoryStore) Load(_ context.Context, _ int64, accounts []events.UUID) (
 	return out, nil
 }
 
-func (s *memoryStore) Lookup(_ context.Context, _ int64, needs []projections.Lookup) ([]projections.LookupResult, error) {
+func (s *memoryStore) Lookup(_ context.Context, _ int64, lookups []projections.Lookup) ([]projections.LookupResult, error) {
 	if err := s.faults.at("lookup"); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.looked += len(needs)
+	s.lookups += len(lookups)
 	var out []projections.LookupResult
-	for _, n := range needs {
-		out = append(out, s.Tables.Lookup(n))
+	for _, l := range lookups {
+		out = append(out, s.Tables.Lookup(l))
 	}
 	return out, nil
 }
@@ -131,15 +131,18 @@ func (s *memoryStore) Commit(ctx context.Context, b *Batch) error {
 		case <-ctx.Done():
 			if s.slow.IntN(2) == 0 {
 				return ctx.Err()
-			} // else it comes too late
+			} // otherwise the commit succeeds after its context has ended
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.refuse(); err != nil {
+	if err := s.checkPaused(); err != nil {
 		return err
 	}
 	for _, a := range b.Advances {
+		if a.Partition >= len(s.checkpoints) {
+			return ErrFenced
+		}
 		if c := s.checkpoints[a.Partition]; c.Position != a.From || c.Epoch != a.Epoch {
 			return ErrFenced
 		}
@@ -177,7 +180,7 @@ func (s *memoryStore) Commit(ctx context.Context, b *Batch) error {
 	return s.faults.at("committed")
 }
 
-// wait waits until every checkpoint is at the position, or beyond.
+// wait waits until every checkpoint is at the position or beyond.
 func (s *memoryStore) wait(position uint64) {
 	for {
 		s.mu.Lock()
@@ -201,7 +204,7 @@ func (s *memoryStore) lowest() uint64 {
 	return lowest
 }
 
-// park and apply hold what is written against what a database would refuse.
+// park and apply fail the test where a database would refuse what is written.
 func (s *memoryStore) park(m projections.ParkedMessage) {
 	if err := s.Park(m); err != nil {
 		s.t.Error(err)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// tables is all that is stored, checkpoints aside, as text.
+// tables is everything that is stored except the checkpoints, as text by key.
 func (s *memoryStore) tables() map[string]string {
 	out := map[string]string{}
 	for id, r := range s.Rows {
@@ -44,8 +44,8 @@ func (s *memoryStore) tables() map[string]string {
 	return out
 }
 
-// withoutPositions is the tables with positions and times of the stream left out, for
-// streams that hold the same messages at other positions.
+// withoutPositions is the tables without positions and stream timestamps, for streams that
+// hold the same messages at other positions.
 func (s *memoryStore) withoutPositions() map[string]string {
 	c := newMemoryStore(s.t)
 	c.Pages, c.Items, c.Waiting = s.Pages, s.Items, s.Waiting

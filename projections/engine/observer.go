@@ -11,20 +11,21 @@ import (
 type BatchStats struct {
 	Generation int64
 	Events     int
-	Took       time.Duration // from the start of the transaction to its end
+	Took       time.Duration // how long the transaction took
 	Counts     map[projections.TypeOutcome]int64
-	Advances   []Advance
+	Advances   []Advance   // the checkpoints that it has moved
 	Times      []time.Time // the stream's timestamp of each event
 	Parked     map[ParkedKind]int64
 }
 
-// ParkedKind is what messages that were parked have in common: nothing that tells
-// of anybody.
+// ParkedKind is the kind of reason for which messages were parked. It has no payload
+// and names no account, so it can be a metric's label.
 type ParkedKind struct {
-	Type   string // a known one, without controlplane., or "other"
-	Reason string // masked, see [events.MaskReason]
+	Type   string // a type of the contract, without its controlplane. prefix, or "other"
+	Reason string // without the values found, see [events.MaskReason]
 }
 
+// stats adds up what the batch has of each partition.
 func (b *committedBatch) stats(generation int64) BatchStats {
 	s := BatchStats{Generation: generation, Events: b.events, Took: b.took, Counts: map[projections.TypeOutcome]int64{}, Advances: b.advances}
 	for _, t := range b.touched {
@@ -38,7 +39,7 @@ func (b *committedBatch) stats(generation int64) BatchStats {
 	}
 	for _, m := range b.parked {
 		kind := ParkedKind{projections.OtherType, events.MaskReason(m.Reason)}
-		if events.Known(m.Type) { // there is no end to those that messages may have
+		if events.Known(m.Type) { // messages can carry any type, and labels have to be few
 			kind.Type = events.ShortType(m.Type)
 		}
 		s.Parked[kind]++
@@ -46,19 +47,23 @@ func (b *committedBatch) stats(generation int64) BatchStats {
 	return s
 }
 
-// Observer is told what a projector does. Its methods must not block.
+// Observer is told what a projector does, for metrics and logs. Its methods are
+// called from several goroutines, also at the same time, and must not block.
 type Observer interface {
-	// Committed: a batch is in the store. Every message is in exactly one.
+	// Committed is called after a batch is stored. Every message is in exactly one
+	// batch. Lanes commit, and call it, independently of each other.
 	Committed(BatchStats)
-	// HighWaterMark: the server was asked for the stream's end.
+	// HighWaterMark is called with every lag sample.
 	HighWaterMark(StreamInfo)
-	// Assigned: this replica is a live one, and owns these partitions.
+	// Assigned is called after every heartbeat: this replica is live, and owns
+	// these partitions.
 	Assigned(generation int64, partitions []int)
-	// Paused: nothing is folded until an operator ends it; how far it is, and what
-	// the stream says, without a name where it could not be asked. Told again and
-	// again, and in the end with nil.
+	// Paused is called again and again while projecting is paused, with how far it
+	// had come and with what the stream says, which has no name where the stream
+	// could not be asked. It is called with nil once projecting is resumed.
 	Paused(*Pause, StreamInfo)
-	// Restarted: an error made the projector begin again at its checkpoint.
+	// Restarted is called when an error makes the projector resume at its
+	// checkpoints. The reason is "fenced", "stalled", "source" or "store".
 	Restarted(reason string)
 }
 

@@ -9,7 +9,7 @@ import (
 	"accountexport/projections/internal/script"
 )
 
-// setPaused has the store refuse all that projectors do with it, or no longer.
+// setPaused pauses projecting, or with nil resumes it.
 func (rs *replicas) setPaused(p *Pause) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -17,10 +17,9 @@ func (rs *replicas) setPaused(p *Pause) {
 	rs.notify()
 }
 
-// TestPausedProjectorsStandBy: two replicas, and one that is started meanwhile,
-// stand by while projecting is paused: each tells that it lives and how far
-// behind all is, none counts it as a failure, no checkpoint moves, and a moment
-// after it is over they go on from there.
+// TestPausedProjectorsStandBy pauses projecting for two replicas and one that is started
+// meanwhile. Each keeps sending heartbeats and reporting its lag, none counts the pause as
+// a failure, no checkpoint moves, and soon after the resumption all go on from there.
 func TestPausedProjectorsStandBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		messages := newGenerator(13, 8).stream(900)
@@ -79,9 +78,8 @@ func TestPausedProjectorsStandBy(t *testing.T) {
 	})
 }
 
-// TestPausedProjectorEnds: one that stands by ends when it is asked to, also
-// where it was started while projecting was paused; what does not run for ever
-// says that it is paused.
+// TestPausedProjectorEnds checks that a paused projector ends when its context does, also
+// one that was started during the pause, and that methods other than Run return ErrPaused.
 func TestPausedProjectorEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source, rs := newMemorySource(newGenerator(1, 2).stream(50)), newReplicas(t)

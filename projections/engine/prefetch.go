@@ -7,22 +7,27 @@ import (
 	"accountexport/projections"
 )
 
-// prefetcher reads ahead: one read is under way or waits to be taken while the one
-// before is handed over.
+// prefetcher reads ahead: while one read is being dispatched, the next one is under
+// way or waits to be received. It belongs to the dispatching goroutine, which calls
+// start and close; the goroutine that start begins uses reader and sends to out, and
+// has ended when close returns.
 type prefetcher struct {
 	reader Reader
-	out    chan fetchResult
-	stop   context.CancelFunc
-	ended  chan struct{}
+
+	// Set by start; out is nil before.
+	out   chan fetchResult
+	stop  context.CancelFunc
+	ended chan struct{}
 }
 
-// fetchResult is one read, or why there are no more.
+// fetchResult is one read. After one with an error there are no more.
 type fetchResult struct {
 	messages []projections.Message
 	err      error
 }
 
-// start reads from now on, where it does not yet.
+// start begins to read ahead, unless that was begun before, and returns the
+// channel of the results.
 func (f *prefetcher) start(ctx context.Context, bound Bound) <-chan fetchResult {
 	if f.out != nil {
 		return f.out
@@ -49,7 +54,7 @@ func (f *prefetcher) start(ctx context.Context, bound Bound) <-chan fetchResult 
 	return f.out
 }
 
-// close ends the reading and waits for its end.
+// close closes the reader, and waits until nothing is read any more.
 func (f *prefetcher) close() {
 	f.reader.Close()
 	if f.out != nil {

@@ -9,9 +9,9 @@ import (
 	"accountexport/projections"
 )
 
-// TestErasedIsNotFoldedFromWhatWasReadAhead: messages that were read ahead, and
-// wait for a store that is slow, are removed from the stream, and the partition
-// is touched, as an erasure does: they leave nothing in the tables.
+// TestErasedIsNotFoldedFromWhatWasReadAhead removes messages from the stream that were read
+// ahead and wait for a slow store, and moves the partition's epoch on, as an erasure does:
+// they leave nothing in the tables.
 func TestErasedIsNotFoldedFromWhatWasReadAhead(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		for lanes := 1; lanes <= 2; lanes++ {
@@ -27,7 +27,7 @@ func TestErasedIsNotFoldedFromWhatWasReadAhead(t *testing.T) {
 				reached := rs.lowest()
 				rs.mu.Unlock()
 				stays := slices.Clone(messages)
-				for n := range testPartitions { // an account of each, all but the last message of the stream
+				for n := range testPartitions { // an account of each partition; not the last message of the stream
 					subject := ""
 					for i := range messages[300:] {
 						if m := &messages[300+i]; m.Partition == n && m.Position > reached {
@@ -63,10 +63,10 @@ func TestErasedIsNotFoldedFromWhatWasReadAhead(t *testing.T) {
 	})
 }
 
-// TestErasedIsNotFoldedFromWhatWasReadAheadOfOthers: a replica has read ahead
-// what is another's. It is removed from the stream, and its partition, which is
-// no further back than reading, comes to this replica: what was read ahead leaves
-// nothing in the tables.
+// TestErasedIsNotFoldedFromWhatWasReadAheadOfOthers has a replica read ahead over messages
+// of a partition that is not its own. They are removed from the stream, and then the
+// partition, which is not behind the reader, is assigned to this replica: what was read
+// ahead leaves nothing in the tables.
 func TestErasedIsNotFoldedFromWhatWasReadAheadOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const others, mine = testPartitions - 2, testPartitions - 1

@@ -14,10 +14,9 @@ import (
 	"accountexport/projections"
 )
 
-// TestEngineAgreesWithFold folds random streams by RunToEnd in batches of many
-// sizes and with caches of many sizes, so that accounts are trimmed, evicted
-// and loaded again between any two. What is stored must be the same to the
-// byte, and what the fold says.
+// TestEngineAgreesWithFold projects random streams by RunToEnd, with batches and caches of
+// many sizes, so that accounts are trimmed, evicted and loaded again between any two
+// events. What is stored must be the same to the byte, and what the fold gives.
 func TestEngineAgreesWithFold(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		g := newGenerator(seed, 4)
@@ -40,7 +39,7 @@ func TestEngineAgreesWithFold(t *testing.T) {
 				s := runToEnd(t, messages, o)
 				w.check(t, s)
 				w.checkObserved(t, watch)
-				if o.CacheBytes == 1 && s.looked == 0 {
+				if o.CacheBytes == 1 && s.lookups == 0 {
 					t.Error("nothing was looked up in the store")
 				}
 			})
@@ -48,8 +47,8 @@ func TestEngineAgreesWithFold(t *testing.T) {
 	})
 }
 
-// TestRunAgreesWithFold follows random streams that grow while they are read,
-// commits overlapping the folding.
+// TestRunAgreesWithFold follows random streams that grow while they are read, so that
+// commits overlap with folding.
 func TestRunAgreesWithFold(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		for lanes := 1; lanes <= 3; lanes++ {
@@ -69,9 +68,9 @@ func TestRunAgreesWithFold(t *testing.T) {
 	})
 }
 
-// TestRunSurvivesFaults lets every call of the store and the source fail at
-// random, commits also after they took effect, and has another replica fence
-// one off. The outcome is the same, and every message is counted once.
+// TestRunSurvivesFaults has every call of the store and the source fail at random, commits
+// also after they took effect, and has another replica fence this one. The result is the
+// same, and every message is counted once.
 func TestRunSurvivesFaults(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		for lanes := 1; lanes <= 2; lanes++ {
@@ -125,8 +124,8 @@ func run(t *testing.T, seed uint64, messages []projections.Message, s *memorySto
 	}
 }
 
-// TestOrderBetweenAccounts folds the same messages in another order between
-// accounts: each account and tier comes out the same.
+// TestOrderBetweenAccounts folds the same messages in another order between accounts: each
+// account and tier comes out the same.
 func TestOrderBetweenAccounts(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		messages := newGenerator(seed, 6).stream(2000)
@@ -162,8 +161,8 @@ func TestOrderBetweenAccounts(t *testing.T) {
 	})
 }
 
-// TestSourceBytesAreNotKept overwrites every payload once it is folded: what
-// the fold holds must be memory of its own.
+// TestSourceBytesAreNotKept overwrites every payload once it is folded: the fold must hold
+// memory of its own.
 func TestSourceBytesAreNotKept(t *testing.T) {
 	messages := newGenerator(3, 3).stream(800)
 	w := newReferenceModel(t, messages)

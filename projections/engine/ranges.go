@@ -11,11 +11,11 @@ import (
 // Range is the positions from First to Last, both included.
 type Range struct{ First, Last uint64 }
 
-// Ranges are positions of a stream: ascending ranges that neither overlap nor
-// touch. The zero value is none.
+// Ranges are positions of a stream, as ascending ranges that neither overlap nor touch.
+// The zero value holds none.
 type Ranges []Range
 
-// RangesOf are the positions, in any order, also more than once.
+// RangesOf makes ranges of positions, which may come in any order and more than once.
 func RangesOf(positions ...uint64) Ranges {
 	out := make(Ranges, 0, len(positions))
 	for _, p := range positions {
@@ -24,7 +24,7 @@ func RangesOf(positions ...uint64) Ranges {
 	return out.Union(nil)
 }
 
-// Count is how many positions they are.
+// Count is the number of positions.
 func (r Ranges) Count() (n uint64) {
 	for _, x := range r {
 		n += x.Last - x.First + 1
@@ -32,13 +32,14 @@ func (r Ranges) Count() (n uint64) {
 	return n
 }
 
-// Covers tells whether all positions of the range are among them.
+// Covers reports whether all positions of x are in r.
 func (r Ranges) Covers(x Range) bool {
 	i := sort.Search(len(r), func(i int) bool { return r[i].Last >= x.First })
 	return i < len(r) && r[i].First <= x.First && x.Last <= r[i].Last
 }
 
-// Union are the positions of both; r need not be in order.
+// Union returns the positions that are in r or in other. Unlike everywhere else, r need
+// not be in order.
 func (r Ranges) Union(other Ranges) Ranges {
 	all := slices.Concat(r, other)
 	slices.SortFunc(all, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
@@ -53,7 +54,7 @@ func (r Ranges) Union(other Ranges) Ranges {
 	return out
 }
 
-// Without are the positions that are not among others.
+// Without returns the positions of r that are not in others.
 func (r Ranges) Without(others Ranges) (out Ranges) {
 	for _, x := range r {
 		i := sort.Search(len(others), func(i int) bool { return others[i].Last >= x.First })
@@ -70,10 +71,11 @@ func (r Ranges) Without(others Ranges) (out Ranges) {
 	return out
 }
 
-// rangesNamed is how many ranges are named at most.
+// rangesNamed is how many ranges String lists at most.
 const rangesNamed = 20
 
-// String names them, the first ones where they are many.
+// String lists the ranges; where they are many, the first ones and the number of the
+// other positions.
 func (r Ranges) String() string {
 	var b strings.Builder
 	for i, x := range r {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestRanges holds what is done with ranges against sets of single positions.
+// TestRanges compares operations on ranges with the same on sets of single positions.
 func TestRanges(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	some := func() (Ranges, map[uint64]bool) {

@@ -13,26 +13,31 @@ import (
 // rebalance is a change of the partitions that this replica owns.
 type rebalance struct {
 	assigned []Checkpoint
-	revoked  []int // given up on purpose, once all that was read of them is committed
+	revoked  []int // to be released, once everything that was read of them is committed
 }
 
+// none reports whether there is nothing to do.
 func (m rebalance) none() bool { return len(m.assigned) == 0 && len(m.revoked) == 0 }
 
-// currentAssignment is what was made of the partitions that this replica owns: what it
-// owns and what stands in neither set is still to be gained. A partition comes
-// to held with the move that gains it, goes from there to leaving with the one
-// that gives it up, and leaves when its lane tells that it was released: what is
-// owned of those is not yet given up, or it was, and taken again, which is seen
-// once that is told. Epochs do not count: a refold moves them on, too.
+// currentAssignment is what the heartbeat knows of the partitions that this replica
+// owns; it belongs to the heartbeat's goroutine. A partition is assigned from the
+// rebalance that assigns it to the one that revokes it, and revoking from then on
+// until its lane reports that it was released. A partition that the store says is
+// owned and that is in neither set is new. One in revoking is not: either it is
+// not released yet, or it was, and was claimed again, which shows once the lane's
+// report is in. Epochs are not compared, since a refold moves them on, too.
 type currentAssignment struct {
 	assigned, revoking map[int]bool
 }
 
-// heartbeat keeps this replica among the live ones, until ctx ends, takes
-// partitions that are free and gives up what is more than its fair part, as
-// long as reading goes on. It waits for nobody: what the pump has not taken
-// yet, since a lane is busy, does not keep this replica from telling that it
-// lives.
+// heartbeat keeps this replica among the live ones until ctx ends. As long as
+// reading has not ended it also claims partitions that have no owner, and revokes
+// those that exceed the replica's fair share. It waits for no other goroutine: a
+// rebalance that dispatch has not received yet, since a lane is busy, does not
+// keep the next heartbeat from being sent.
+//
+// It returns an error where ownership is lost or can no longer be confirmed; then
+// the session ends, and ownership is acquired again.
 func (s *session) heartbeat(ctx, reading context.Context) error {
 	now := currentAssignment{assigned: map[int]bool{}, revoking: map[int]bool{}}
 	for _, c := range s.own.Checkpoints {
@@ -45,7 +50,7 @@ func (s *session) heartbeat(ctx, reading context.Context) error {
 	due := s.nextHeartbeat(ctx, 0)
 	defer func() {
 		end()
-		<-due // it uses the store
+		<-due // its goroutine uses the store
 	}()
 	for {
 		var moves chan<- rebalance
@@ -58,27 +63,28 @@ func (s *session) heartbeat(ctx, reading context.Context) error {
 			continue
 		case <-due: // also when ctx ends
 		}
-		waits := !next.none() // one move after the other
+		pending := !next.none() // dispatch has not received the last rebalance; one comes after the other
 		began := time.Now()
-		for _, p := range s.released.take() { // before the store is asked, which then knows
+		for _, p := range s.released.take() { // before the heartbeat, so that its answer is no older than these
 			delete(now.revoking, p)
 		}
-		got, err := s.p.store.Heartbeat(ctx, s.own.Generation, reading.Err() == nil && !waits)
+		got, err := s.p.store.Heartbeat(ctx, s.own.Generation, reading.Err() == nil && !pending)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, ErrFenced), errors.Is(err, ErrPaused):
 			return err
 		case errors.Is(err, context.DeadlineExceeded), err != nil && time.Since(last) > 10*s.p.opt.HeartbeatInterval:
-			// The store says that no answer will come. One silent connection
-			// is seldom alone, and a commit waits longer.
+			// Either the store has given up on an answer, or heartbeats have failed
+			// for too long. Other connections to the database are likely to be
+			// silent as well, and a commit would wait for longer than this.
 			return fmt.Errorf("tell the other replicas: %w", err)
 		case err == nil:
 			last = time.Now()
 			if err := now.check(got); err != nil {
 				return err
 			}
-			if !waits { // else what is found would be told to nobody
+			if !pending { // otherwise the rebalance would be lost
 				next = now.reconcile(got)
 			}
 			s.reportAssignment(now.assigned)
@@ -87,13 +93,16 @@ func (s *session) heartbeat(ctx, reading context.Context) error {
 	}
 }
 
-// rebalanceDelay is how long others have to say all there is to say: partitions come
-// one by one, and each move may make reading begin anew.
+// rebalanceDelay is how long the heartbeat waits after a notification, so that one
+// rebalance covers several changes: partitions change hands one by one, and each
+// rebalance may reopen the reader.
 const rebalanceDelay = 20 * time.Millisecond
 
-// nextHeartbeat is closed when it is time to share again: when others tell so, or
-// [Options.HeartbeatInterval] has passed, or ctx ends. Where the last time took long, it is
-// as long again, up to twice that: a busy store is asked less.
+// nextHeartbeat returns a channel that is closed when the next heartbeat is due: when
+// the store announces a change, when [Options.HeartbeatInterval] has passed, or
+// when ctx ends. Where the last heartbeat took longer than the interval, the next
+// one comes after as long again, up to twice the interval, so that a busy store is
+// asked less often.
 func (s *session) nextHeartbeat(ctx context.Context, took time.Duration) <-chan struct{} {
 	due := make(chan struct{})
 	go func() {
@@ -109,19 +118,20 @@ func (s *session) nextHeartbeat(ctx context.Context, took time.Duration) <-chan 
 	return due
 }
 
-func (s *session) reportAssignment(held map[int]bool) {
-	partitions := make([]int, 0, len(held))
-	for p := range held {
+// reportAssignment tells the observer which partitions this replica owns.
+func (s *session) reportAssignment(assigned map[int]bool) {
+	partitions := make([]int, 0, len(assigned))
+	for p := range assigned {
 		partitions = append(partitions, p)
 	}
 	slices.Sort(partitions)
 	s.p.opt.Observer.Assigned(s.own.Generation, partitions)
 }
 
-// check says [ErrFenced] where somebody else has taken a partition that this
-// replica did not give up: it is lost without a word, and with it the states in
-// memory. That one was only touched its lane finds by itself: it can commit
-// nothing of it.
+// check returns [ErrFenced] where a partition is no longer owned that this replica has
+// not revoked: another replica has claimed it, and the states in memory are out of
+// date. That a partition's epoch has moved on is not found here but by its lane,
+// whose next commit of it is refused.
 func (n currentAssignment) check(got Assignment) error {
 	owned := map[int]bool{}
 	for _, c := range got.Owned {
@@ -135,8 +145,9 @@ func (n currentAssignment) check(got Assignment) error {
 	return nil
 }
 
-// reconcile says what there is to do about what is owned now, and takes it for
-// told. What is gained is given up with a later move at the earliest.
+// reconcile returns what has to change to get from the current assignment to the one
+// the store has answered, and records it as done. A partition that is assigned is
+// revoked by a later rebalance at the earliest.
 func (n currentAssignment) reconcile(got Assignment) (m rebalance) {
 	for _, c := range got.Owned {
 		if !n.assigned[c.Partition] && !n.revoking[c.Partition] {
@@ -153,32 +164,33 @@ func (n currentAssignment) reconcile(got Assignment) (m rebalance) {
 	return m
 }
 
-// releaseQueue are partitions that lanes have given up, for share to learn of: each
-// that a move gives up is told once, unless the session ends.
+// releaseQueue holds the partitions that lanes have released, until the heartbeat takes
+// them. Each revoked partition is added once, unless the session ends before.
 type releaseQueue struct {
-	mu  sync.Mutex
-	all []int
+	allMu sync.Mutex // held by the lanes' and the heartbeat's goroutine, for no longer than it takes to append or to take
+	all   []int
 }
 
 func (r *releaseQueue) add(partition int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.allMu.Lock()
+	defer r.allMu.Unlock()
 	r.all = append(r.all, partition)
 }
 
+// take empties the queue.
 func (r *releaseQueue) take() []int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.allMu.Lock()
+	defer r.allMu.Unlock()
 	all := r.all
 	r.all = nil
 	return all
 }
 
-// applyRebalance takes partitions in and gives partitions up. Those that stay are not
-// interrupted but for the moment in which reading begins anew for new ones: a
-// lane that is not concerned does not notice. That is so also where a new one is
-// not behind: what was read ahead of it may have been erased from the stream
-// before it came.
+// applyRebalance sends assigned and revoked partitions to their lanes. Lanes that are
+// not concerned go on undisturbed, but for the time in which the reader is reopened
+// for newly assigned partitions. It is reopened even where those are not behind:
+// the reader may have read ahead over their messages, and an erasure may have
+// removed those from the stream since.
 func (s *session) applyRebalance(ctx context.Context, m rebalance) error {
 	for _, n := range m.revoked {
 		p := s.partitions[n]
@@ -189,16 +201,16 @@ func (s *session) applyRebalance(ctx context.Context, m rebalance) error {
 	}
 	s.markDelivered()
 	for _, c := range m.assigned {
-		l := s.smallest()
+		l := s.smallestLane()
 		s.partitions[c.Partition] = &ownedPartition{l, c.Position, c.Last, c.Epoch}
 		if err := s.send(ctx, l, laneInput{assigned: &c}); err != nil {
 			return err
 		}
 	}
 	s.owned.Store(int64(len(s.partitions)))
-	moved := []any{"generation", s.own.Generation, "gained", len(m.assigned), "given_up", len(m.revoked), "partitions", len(s.partitions)}
+	fields := []any{"generation", s.own.Generation, "gained", len(m.assigned), "given_up", len(m.revoked), "partitions", len(s.partitions)}
 	if len(m.assigned) == 0 && len(s.partitions) > 0 {
-		s.p.opt.Logger.Info("partitions have moved", moved...)
+		s.p.opt.Logger.Info("partitions have moved", fields...)
 		return nil
 	}
 	info, err := s.p.source.Info(ctx)
@@ -207,15 +219,15 @@ func (s *session) applyRebalance(ctx context.Context, m rebalance) error {
 	} else {
 		err = fmt.Errorf("stream info: %w: %w", errRead, err)
 	}
-	if err == nil && len(s.partitions) > 0 { // from where they are read
-		moved = append(moved, "position", s.readPosition.Load(), "end", info.Last)
+	if err == nil && len(s.partitions) > 0 { // where reading resumes
+		fields = append(fields, "position", s.readPosition.Load(), "end", info.Last)
 	}
-	s.p.opt.Logger.Info("partitions have moved", moved...)
+	s.p.opt.Logger.Info("partitions have moved", fields...)
 	return err
 }
 
-// smallest is the lane with the fewest partitions.
-func (s *session) smallest() *lane {
+// smallestLane is the lane with the fewest partitions.
+func (s *session) smallestLane() *lane {
 	n := map[*lane]int{}
 	for _, p := range s.partitions {
 		n[p.lane]++

@@ -15,10 +15,10 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// deadAfter is how long a replica of the tests may be silent.
+// deadAfter is after how much silence a replica of the tests loses its partitions.
 const deadAfter = 3 * time.Second
 
-// replicas share a store's partitions by the rules of the database's.
+// replicas share a store's partitions by the same rules as those of the database.
 type replicas struct {
 	*memoryStore
 	rank   int
@@ -27,13 +27,13 @@ type replicas struct {
 	moved  chan struct{}          // closed when partitions may change hands
 }
 
-// notify wakes all who wait for it; the lock is held.
+// notify wakes those who await a rebalance. The lock must be held.
 func (rs *replicas) notify() {
 	close(rs.moved)
 	rs.moved = make(chan struct{})
 }
 
-// replica is the store as one projector has it.
+// replica is the store as one projector sees it.
 type replica struct {
 	*replicas
 	rank int
@@ -54,7 +54,7 @@ func (rs *replicas) join() *replica {
 	return &replica{replicas: rs, rank: rs.rank}
 }
 
-// freeze has every call of the replica wait; the one before it may still act.
+// freeze has the replica's calls wait. One that is under way may still take effect.
 func (r *replica) freeze() {
 	r.state.Lock()
 	defer r.state.Unlock()
@@ -87,7 +87,7 @@ func (r *replica) Acquire(ctx context.Context, info StreamInfo) (Ownership, erro
 		}
 	}
 	r.mu.Lock()
-	if err := r.refuse(); err != nil {
+	if err := r.checkPaused(); err != nil {
 		r.mu.Unlock()
 		return Ownership{}, err
 	}
@@ -109,7 +109,7 @@ func (rs *replicas) checkpointsMissing() bool {
 	return rs.checkpoints == nil
 }
 
-func (r *replica) Heartbeat(_ context.Context, _ int64, take bool) (s Assignment, err error) {
+func (r *replica) Heartbeat(_ context.Context, _ int64, claim bool) (s Assignment, err error) {
 	r.awake()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,7 +117,7 @@ func (r *replica) Heartbeat(_ context.Context, _ int64, take bool) (s Assignment
 		return s, ErrFenced
 	}
 	r.live[r] = time.Now()
-	if err := r.refuse(); err != nil {
+	if err := r.checkPaused(); err != nil {
 		return s, err
 	}
 	maps.DeleteFunc(r.live, func(_ *replica, seen time.Time) bool { return time.Since(seen) > deadAfter })
@@ -133,7 +133,7 @@ func (r *replica) Heartbeat(_ context.Context, _ int64, take bool) (s Assignment
 		}
 	}
 	for p := range r.checkpoints {
-		if _, taken := r.live[r.owners[p]]; take && !taken && mine < s.Target {
+		if _, taken := r.live[r.owners[p]]; claim && !taken && mine < s.Target {
 			r.owners[p] = r
 			r.checkpoints[p].Epoch++
 			mine++
@@ -198,7 +198,7 @@ func (r *replica) Commit(ctx context.Context, b *Batch) error {
 	return r.memoryStore.Commit(ctx, b)
 }
 
-// leave is what closing the store does.
+// leave does what closing the store does.
 func (r *replica) leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -212,7 +212,7 @@ func (r *replica) leave() {
 	}
 }
 
-// balanced says what keeps the live replicas from having their fair parts.
+// balanced is an error where the live replicas do not have their fair shares.
 func (rs *replicas) balanced(n int) error {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -234,7 +234,7 @@ func (rs *replicas) balanced(n int) error {
 	return nil
 }
 
-// started is a projector at work.
+// started is a running projector.
 type started struct {
 	*replica
 	watch *observer
@@ -246,7 +246,7 @@ func (rs *replicas) start(source Source, opt Options) *started {
 	return rs.startAs(source, opt, func(r *replica) Store { return r })
 }
 
-// startAs starts a projector with a store made of the replica's.
+// startAs starts a projector with a store that wraps the replica.
 func (rs *replicas) startAs(source Source, opt Options, as func(*replica) Store) *started {
 	ctx, cancel := context.WithCancel(rs.t.Context())
 	s := &started{replica: rs.join(), watch: newObserver(), stop: cancel, ended: make(chan error, 1)}
@@ -256,10 +256,9 @@ func (rs *replicas) startAs(source Source, opt Options, as func(*replica) Store)
 	return s
 }
 
-// TestReplicasShareAStream has replicas join, leave, freeze and thaw, and
-// partitions touched, at random while the stream grows: whoever lives has a fair part soon after, the tables
-// are in the end what one fold makes of the stream, and every message was
-// committed once.
+// TestReplicasShareAStream has replicas join, leave, freeze and thaw at random, and moves
+// epochs on, while the stream grows. Soon after, each live replica has its fair share; in
+// the end the tables are those of one fold, and every message was committed once.
 func TestReplicasShareAStream(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		for lanes := 1; lanes <= 2; lanes++ {
@@ -324,8 +323,8 @@ func TestReplicasShareAStream(t *testing.T) {
 					counted += s.watch.events
 					fenced += s.watch.reasons()["fenced"]
 				}
-				// A commit that came through although its session was over by
-				// then is told to nobody; the tallies have it.
+				// A commit that succeeded after its session had ended is not
+				// reported to the observer, but the tallies have it.
 				if counted > len(messages) {
 					t.Errorf("%d messages were committed, want %d", counted, len(messages))
 				}
@@ -336,10 +335,9 @@ func TestReplicasShareAStream(t *testing.T) {
 	})
 }
 
-// TestFrozenReplicaIsFenced freezes a replica in the middle of its work for
-// longer than the others wait: its partitions are taken over while it is
-// frozen, what it had under way is refused when it thaws, and it has a part
-// again after.
+// TestFrozenReplicaIsFenced freezes a replica for longer than the others wait for it. Its
+// partitions are taken over meanwhile, its commit under way is refused when it thaws, and
+// afterwards it has a share again.
 func TestFrozenReplicaIsFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		messages := newGenerator(7, 8).stream(1000)
@@ -352,7 +350,7 @@ func TestFrozenReplicaIsFenced(t *testing.T) {
 		}
 		first.freeze()
 		source.add(messages[500:]...)
-		rs.wait(messages[999].Position) // though it is frozen
+		rs.wait(messages[999].Position) // by the other replica
 		if rs.balanced(1) != nil {
 			t.Error(rs.balanced(1))
 		}
@@ -377,8 +375,8 @@ func TestFrozenReplicaIsFenced(t *testing.T) {
 	})
 }
 
-// TestPartitionsMoveWithoutStopping: while a second replica joins and leaves,
-// no replica begins anew, and the partitions that stay go on.
+// TestPartitionsMoveWithoutStopping has a second replica join and leave: no replica is
+// restarted, and partitions that stay with their owner go on.
 func TestPartitionsMoveWithoutStopping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		messages := newGenerator(9, 8).stream(1200)
@@ -426,8 +424,8 @@ func TestPartitionsMoveWithoutStopping(t *testing.T) {
 	})
 }
 
-// TestCompare: what a replica has to do about what it owns now. What it finds is
-// told once: asked again at once, there is nothing.
+// TestCompare checks which rebalance follows from a heartbeat's answer. It comes once:
+// reconciled with the same answer again, there is nothing to do.
 func TestCompare(t *testing.T) {
 	own := func(partitions ...int) (cs []Checkpoint) {
 		for _, p := range partitions {

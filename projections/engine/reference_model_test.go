@@ -11,8 +11,8 @@ import (
 	"accountexport/projections"
 )
 
-// referenceModel is what a stream makes, folded message by message in memory: what the
-// engine must come to, too.
+// referenceModel is what a stream comes to, folded message by message in memory. An engine
+// has to come to the same.
 type referenceModel struct {
 	fold     *projections.Fold
 	last     uint64
@@ -78,8 +78,8 @@ func newReferenceModel(t testing.TB, messages []projections.Message) *referenceM
 	return w
 }
 
-// check holds what an engine has stored against the fold: documents, positions,
-// parked messages, tallies, and the layout of every row, page and item.
+// check compares what an engine has stored with the fold: documents, positions, parked
+// messages, tallies, and every row, page and item.
 func (w *referenceModel) check(t testing.TB, s *memoryStore) {
 	t.Helper()
 	if diff := cmp.Diff(w.stored.tables(), s.tables()); diff != "" {
@@ -119,7 +119,7 @@ func (w *referenceModel) check(t testing.TB, s *memoryStore) {
 	}
 }
 
-// checkObserved holds what the engine told of its commits against the fold.
+// checkObserved compares what the engine reported of its commits with the fold.
 func (w *referenceModel) checkObserved(t testing.TB, o *observer) {
 	t.Helper()
 	if o.events != w.messages {
@@ -130,7 +130,7 @@ func (w *referenceModel) checkObserved(t testing.TB, o *observer) {
 	}
 }
 
-// runToEnd folds the messages by RunToEnd.
+// runToEnd projects the messages by RunToEnd.
 func runToEnd(t testing.TB, messages []projections.Message, opt Options) *memoryStore {
 	t.Helper()
 	s := newMemoryStore(t)

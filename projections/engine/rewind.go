@@ -10,12 +10,14 @@ import (
 	"accountexport/projections"
 )
 
-// retryWithoutFenced goes on where a commit was refused since partitions of it were fenced:
-// somebody has written what is in memory of their accounts, as a refold and an
-// erasure do, and moved their epochs on. Nothing of the batch was written.
-// Those partitions leave the lane with all that it has of them, to be read again
-// from their checkpoints; the rest is committed once more. A partition that is no
-// longer this replica's is as before the end of the session.
+// retryWithoutFenced handles a commit that was refused since partitions of it were
+// fenced: a refold or an erasure has written accounts that are in memory here, and
+// moved the partitions' epochs on. Nothing of the batch was written.
+//
+// Those partitions leave the lane with everything that it has of them, and a rewind
+// is requested; the rest of the batch is committed once more. Where a partition has
+// another owner or another position than expected, the refusal is returned, which
+// ends the session.
 func (l *lane) retryWithoutFenced(ctx context.Context, f *inFlightCommit, refused error) error {
 	partitions := make([]int, 0, len(f.batch.Advances))
 	for _, a := range f.batch.Advances {
@@ -55,7 +57,7 @@ func (l *lane) retryWithoutFenced(ctx context.Context, f *inFlightCommit, refuse
 	return nil
 }
 
-// drop takes out all that would be written of a partition.
+// drop removes from the batch what it would write of a partition.
 func (f *inFlightCommit) drop(partition int) {
 	f.batchBuilder.drop(partition)
 	b := f.batch
@@ -65,15 +67,17 @@ func (f *inFlightCommit) drop(partition int) {
 	b.Advances = slices.DeleteFunc(b.Advances, func(a Advance) bool { return a.Partition == partition })
 }
 
-// rewindQueue are partitions that were fenced and are to be read again. A lane adds
-// to them without waiting for the pump, which may be waiting for the lane.
+// rewindQueue holds fenced partitions that have to be read again, until dispatch takes
+// them. A lane adds to it without waiting for dispatch, which may be waiting for
+// the lane.
 type rewindQueue struct {
-	due chan struct{} // holds a value where there are any
+	due chan struct{} // holds a value while the queue is not empty
 
-	mu  sync.Mutex
-	all []rewind
+	allMu sync.Mutex // held by the lanes and by dispatch, for no longer than it takes to append or to take
+	all   []rewind
 }
 
+// rewind says that a partition of the lane is to be read again from the checkpoint on.
 type rewind struct {
 	lane *lane
 	Checkpoint
@@ -81,9 +85,10 @@ type rewind struct {
 
 func newRewindQueue() *rewindQueue { return &rewindQueue{due: make(chan struct{}, 1)} }
 
+// add appends partitions of a lane and signals due.
 func (r *rewindQueue) add(l *lane, checkpoints []Checkpoint) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.allMu.Lock()
+	defer r.allMu.Unlock()
 	for _, c := range checkpoints {
 		r.all = append(r.all, rewind{l, c})
 	}
@@ -93,39 +98,41 @@ func (r *rewindQueue) add(l *lane, checkpoints []Checkpoint) {
 	}
 }
 
+// take empties the queue.
 func (r *rewindQueue) take() []rewind {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.allMu.Lock()
+	defer r.allMu.Unlock()
 	all := r.all
 	r.all = nil
 	return all
 }
 
-// rewindFenced has fenced partitions read again from their checkpoints, for the lanes
-// that they were in; what was given up meanwhile, or taken anew since, is none.
-// Reading begins anew also where it is not further on: it may be ahead by what
-// is no longer in the stream.
+// rewindFenced assigns fenced partitions again to the lanes that they were in, at
+// their checkpoints, and reopens the reader. It skips those that were revoked
+// meanwhile, or assigned again since in the same or a later epoch. The reader is
+// reopened even where it is not past a partition's checkpoint: it may have read
+// ahead over messages that an erasure has removed from the stream since.
 func (s *session) rewindFenced(ctx context.Context) error {
-	var begun []int
+	var rewound []int
 	for _, r := range s.rewinds.take() {
 		p := s.partitions[r.Partition]
 		if p == nil || p.lane != r.lane || p.epoch >= r.Epoch {
 			continue
 		}
-		if begun == nil {
+		if rewound == nil {
 			s.markDelivered()
 		}
-		begun = append(begun, r.Partition)
+		rewound = append(rewound, r.Partition)
 		s.partitions[r.Partition] = &ownedPartition{r.lane, r.Position, r.Last, r.Epoch}
 		if err := s.send(ctx, r.lane, laneInput{assigned: &r.Checkpoint}); err != nil {
 			return err
 		}
 	}
-	if begun == nil {
+	if rewound == nil {
 		return nil
 	}
 	s.p.opt.Logger.Info("partitions begin again at their checkpoints: their accounts were refolded or erased", "generation", s.own.Generation,
-		"partitions", begun)
+		"partitions", rewound)
 	info, err := s.p.source.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("stream info: %w: %w", errRead, err)
@@ -133,8 +140,9 @@ func (s *session) rewindFenced(ctx context.Context) error {
 	return s.reopenReader(ctx, info)
 }
 
-// markDelivered notes how far the partitions have come that are there: what is read
-// again for others is not theirs.
+// markDelivered records how far each owned partition was read, before the reader is
+// reopened further back: what is then read again is not sent to these partitions a
+// second time.
 func (s *session) markDelivered() {
 	if s.prefetcher == nil {
 		return

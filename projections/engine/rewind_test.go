@@ -12,7 +12,7 @@ import (
 	"accountexport/projections"
 )
 
-// touch does to a partition's projector what a refold does.
+// touch moves a partition's epoch on, as a refold does.
 func (rs *replicas) touch(partition int) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -21,10 +21,9 @@ func (rs *replicas) touch(partition int) {
 	}
 }
 
-// TestOnlyTheTouchedPartitionBeginsAgain touches one partition again and again
-// while events of all come, in batches that hold several partitions: no session
-// ends, the other partitions stay in their epochs, and every message is
-// committed and counted once.
+// TestOnlyTheTouchedPartitionBeginsAgain moves one partition's epoch on again and again,
+// while events of all partitions come, in batches that hold several. No session ends, the
+// other partitions stay in their epochs, and every message is committed and counted once.
 func TestOnlyTheTouchedPartitionBeginsAgain(t *testing.T) {
 	testrun.Seeds(t, func(t *testing.T, seed uint64) {
 		for lanes := 1; lanes <= 3; lanes++ {
@@ -56,7 +55,7 @@ func TestOnlyTheTouchedPartitionBeginsAgain(t *testing.T) {
 					}
 				}
 				rs.wait(source.info.Last)
-				<-time.After(3 * time.Second) // idle, the touch is found, too
+				<-time.After(3 * time.Second) // it is noticed on an idle stream, too
 				rs.touch(touched)
 				<-time.After(3 * time.Second)
 				if after := epochs(); after != before {
@@ -78,8 +77,8 @@ func TestOnlyTheTouchedPartitionBeginsAgain(t *testing.T) {
 	})
 }
 
-// touchedOnRelease is a replica's store. The first partition that is given up is
-// touched between the look at who owns what and the giving up.
+// touchedOnRelease is a replica's store in which the epoch of the first partition to be
+// released is moved on right before its release.
 type touchedOnRelease struct {
 	*replica
 	done atomic.Bool
@@ -92,8 +91,8 @@ func (r *touchedOnRelease) Release(ctx context.Context, generation int64, c Chec
 	return r.replica.Release(ctx, generation, c)
 }
 
-// TestTouchedWhileGivenUp: a partition that is touched just before it is released
-// to a second replica is released all the same, by a session that goes on.
+// TestTouchedWhileGivenUp moves a partition's epoch on right before it is released to a
+// second replica. It is released all the same, and the session goes on.
 func TestTouchedWhileGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		messages := newGenerator(9, 8).stream(600)
@@ -128,9 +127,9 @@ func (r *gatedCommits) Commit(ctx context.Context, b *Batch) error {
 	return r.replica.Commit(ctx, b)
 }
 
-// TestTouchedWhileAMoveWaits: a replica is to give partitions up, but its lane is
-// busy, so the move waits; each of its partitions in turn is touched meanwhile.
-// Whatever the replica found while the move waited, none stands still after.
+// TestTouchedWhileAMoveWaits has a rebalance wait to revoke partitions, since their lane is
+// busy, and moves the epoch of each of them on meanwhile. Whatever the heartbeat finds
+// while the rebalance waits, no partition stops for good.
 func TestTouchedWhileAMoveWaits(t *testing.T) {
 	for touched := range testPartitions {
 		synctest.Test(t, func(t *testing.T) {
@@ -144,10 +143,10 @@ func TestTouchedWhileAMoveWaits(t *testing.T) {
 			rs.wait(messages[299].Position)
 			closed := make(chan struct{})
 			store.gate.Store(&closed)
-			source.add(messages[300:600]...) // the pump comes to wait for its lane
+			source.add(messages[300:600]...) // so that dispatch waits for the lane
 			<-time.After(time.Second)
 			second := rs.start(source, Options{})
-			<-time.After(2500 * time.Millisecond) // the move is known, and waits
+			<-time.After(2500 * time.Millisecond) // the heartbeat knows the rebalance, and dispatch has not received it
 			rs.touch(touched)
 			<-time.After(5 * time.Second)
 			store.gate.Store(nil)
@@ -193,9 +192,9 @@ func (rs *replicas) end(all ...*started) {
 	}
 }
 
-// TestTouchedBetweenBatches: who folds batch by batch, and has nobody to read a
-// partition again, is told that one was touched, and begins again with the next
-// call; it does not come to the end without it.
+// TestTouchedBetweenBatches moves an epoch on between two calls of RunToEnd. Without a
+// dispatching goroutine nothing can rewind the partition, so the call fails with ErrFenced,
+// and the next one resumes at the checkpoint.
 func TestTouchedBetweenBatches(t *testing.T) {
 	messages := newGenerator(9, 8).stream(400)
 	source, rs := newMemorySource(messages[:200]), newReplicas(t)

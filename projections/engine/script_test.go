@@ -9,9 +9,9 @@ import (
 	"accountexport/projections/internal/script"
 )
 
-// TestFoldScriptsByEngine runs the scripts of the fold through the engine: every account
-// is saved and loaded again between any two messages, and what is stored is what
-// the fold alone makes of them.
+// TestFoldScriptsByEngine runs the scripts of the fold through the engine. Every account is
+// stored and loaded again between any two messages, and what is stored is what the fold
+// alone gives.
 func TestFoldScriptsByEngine(t *testing.T) {
 	paths, err := filepath.Glob("../testdata/fold/*.txt")
 	if err != nil || len(paths) == 0 {
@@ -23,12 +23,12 @@ func TestFoldScriptsByEngine(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			said, err := script.Messages(string(text))
+			parsed, err := script.Messages(string(text))
 			if err != nil {
 				t.Fatal(err)
 			}
 			var messages []projections.Message
-			for _, m := range said {
+			for _, m := range parsed {
 				messages = append(messages, projections.Message{Position: m.Position, Time: m.Time, Message: m.Message})
 			}
 			w := newReferenceModel(t, messages)

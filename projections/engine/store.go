@@ -12,30 +12,30 @@ import (
 // Checkpoint is how far one partition of a generation has come.
 type Checkpoint struct {
 	Partition int
-	Position  uint64            // every message up to here is folded and stored
-	Epoch     int64             // goes up with every change of owner
-	AsOf      time.Time         // all that the stream held at this time is in
-	Tally     projections.Tally // messages by outcome, since the generation began
-	Last      Fingerprint       // the last message folded, as far as it was noted; it may be of before Position
+	Position  uint64            // every message of the partition up to here is folded and stored
+	Epoch     int64             // goes up with every change of owner, and with every refold and erasure
+	AsOf      time.Time         // the stream held nothing beyond Position at this time
+	Tally     projections.Tally // messages by outcome since the generation began; Acquire, Heartbeat and Owned may leave it out
+	Last      Fingerprint       // the last message that a batch named, maybe further back than Position; zero if none did
 }
 
-// Ownership is what a replica holds: the partitions of one generation, each at
-// its checkpoint.
+// Ownership is what [Store.Acquire] gives a replica: partitions of one generation,
+// each at its checkpoint.
 type Ownership struct {
 	Generation  int64
 	Stream      StreamIdentity // the stream that the generation was folded from
-	Checkpoints []Checkpoint
-	Dynamic     bool // with other replicas: partitions come and go, see [Store.Heartbeat]
+	Checkpoints []Checkpoint   // sorted by partition
+	Dynamic     bool           // ownership is shared with other replicas and changes, see [Store.Heartbeat]
 }
 
 // Assignment is a replica's part of a generation's partitions.
 type Assignment struct {
 	Owned  []Checkpoint // sorted by partition
-	Target int          // so many are its fair part
+	Target int          // how many partitions are the replica's fair share
 }
 
-// StreamIdentity tells a stream from one that was recreated in its place. It
-// says nothing of what the stream holds.
+// StreamIdentity tells a stream from one that was created in its place. It says
+// nothing about what the stream holds.
 type StreamIdentity struct {
 	Name       string
 	Created    time.Time
@@ -46,63 +46,94 @@ type StreamIdentity struct {
 // Advance moves one partition's checkpoint on.
 type Advance struct {
 	Partition int
-	From      uint64 // the position it must be at
-	To        uint64
-	Epoch     int64 // the epoch it must be in
+	From      uint64 // the position that the checkpoint must be at
+	To        uint64 // the position that it is at afterwards, From or further on
+	Epoch     int64  // the epoch that it must be in
 	AsOf      time.Time
-	Tally     projections.Tally // added
-	Last      Fingerprint       // the last message folded; none where the batch has none of the partition
+	Tally     projections.Tally // added to the checkpoint's
+	Last      Fingerprint       // the last message of the partition in the batch; zero keeps the checkpoint's
 }
 
 // Batch is what one transaction writes: all of it or nothing.
 type Batch struct {
 	Generation int64
-	Changes    []projections.Change         // at most one an account, sorted by account id
-	Tiers      []projections.TierDefinition // at most one a tier, sorted by id
+	Changes    []projections.Change         // at most one per account, sorted by account id
+	Tiers      []projections.TierDefinition // at most one per tier, sorted by id
 	Parked     []projections.ParkedMessage
 	Advances   []Advance // sorted by partition
 }
 
-// ErrFenced means that another replica has taken a partition over: nothing was
-// written.
+// ErrFenced means that another replica has taken a partition over, or that a
+// refold or an erasure has moved its epoch on: nothing was written.
 var ErrFenced = errors.New("partition taken over by another replica")
 
-// Store is the read model as the engine needs it.
+// Store is the read model as the engine needs it. The package
+// accountexport/projections/engine/enginetest checks an implementation.
+//
+// A Store is used by one projector at a time. Several lanes of that projector
+// call Load, Lookup, Commit, Release and Owned at the same time. Beside them the
+// projector calls Heartbeat and AwaitRebalance, never those two at once. It calls
+// Acquire and Paused while nothing else runs.
+//
+// Consistency: what Commit has written is durable when it returns, and seen by
+// every later Load and Lookup, whichever process calls them. Calls that concern
+// different partitions need no order among themselves.
+//
+// A Store keeps none of the memory that it is given, and returns memory of its
+// own. It need not retry: the engine resumes at the stored checkpoints after any
+// error.
 type Store interface {
 	// Acquire takes ownership of partitions of the live generation, which it
-	// creates for the stream where there is none. Where ownership is shared,
-	// those are what this replica owns already and, up to its fair part, what
-	// nobody does: maybe none. Otherwise they are all; it waits as long as
-	// another replica holds them. [ErrPaused] while projecting is paused.
+	// creates for the stream where there is none. Where ownership is shared with
+	// other replicas, it gives the partitions that this replica owns already and,
+	// up to its fair share, those that have no owner; that may be none. Otherwise
+	// it gives all partitions, and waits as long as another replica has them.
+	//
+	// Every partition that it gives is in a new epoch, so commits in earlier ones
+	// are fenced. While projecting is paused it returns [ErrPaused], and has taken
+	// nothing.
 	Acquire(ctx context.Context, stream StreamInfo) (Ownership, error)
-	// Heartbeat tells the other replicas that this one lives, and, where take is
-	// set, takes partitions that nobody owns, up to the fair part. [ErrFenced]
-	// means that the ownership is over, and to be acquired anew; [ErrPaused] that
-	// it is not to be used now, and to be acquired anew then. To be called
-	// ten times within the time after which a silent replica loses its
-	// partitions.
-	Heartbeat(ctx context.Context, generation int64, take bool) (Assignment, error)
-	// AwaitRebalance waits until partitions may change hands, as far as others tell, or
-	// until ctx ends. It is not called while Share is.
+
+	// Heartbeat tells the other replicas that this one lives, and returns what it
+	// owns. With claim it also takes partitions that have no owner, up to the fair
+	// share. It is to be called at least ten times within the time after which a
+	// silent replica loses its partitions.
+	//
+	// [ErrFenced]: ownership is lost and has to be acquired again. [ErrPaused]:
+	// projecting is paused; ownership has to be acquired again once it is resumed.
+	Heartbeat(ctx context.Context, generation int64, claim bool) (Assignment, error)
+
+	// AwaitRebalance waits until another replica announces that partitions may
+	// change hands or that a pause has ended; then it returns nil. It returns an
+	// error when ctx ends. It may return nil without a reason, and announcements
+	// may be lost: the engine also asks at intervals.
 	AwaitRebalance(ctx context.Context) error
-	// Release gives a partition up for others to take. All that was folded of
-	// it must be committed. [ErrFenced] where this replica does not own it in the
-	// checkpoint's epoch: nothing has changed then.
+
+	// Release gives a partition up, for other replicas to claim. Everything that
+	// was folded of it has to be committed. [ErrFenced]: this replica does not own
+	// the partition in the checkpoint's epoch; nothing has changed.
 	Release(ctx context.Context, generation int64, c Checkpoint) error
-	// Owned is where those of the partitions stand that this replica owns; it is
-	// not told from Share, which may be at work. [ErrFenced] where the generation
-	// is no longer what it was when it was acquired.
+
+	// Owned returns the checkpoints of those of the partitions that this replica
+	// owns, sorted by partition. Unlike Heartbeat it may be called by lanes.
+	// [ErrFenced]: the generation is no longer the one that was acquired.
 	Owned(ctx context.Context, generation int64, partitions []int) ([]Checkpoint, error)
-	// Paused says whether projecting is paused, nil where it is not, and tells the
-	// other replicas that this one lives. It is for who holds no ownership, and is
-	// to be called as often as Share. Moved also waits for its end.
+
+	// Paused returns the pause, nil where projecting is not paused, and tells the
+	// other replicas that this one lives. It is called without ownership, as often
+	// as Heartbeat is with it.
 	Paused(ctx context.Context) (*Pause, error)
-	// Load reads the rows of those accounts that have one.
+
+	// Load returns the rows of those accounts that have one, in any order.
 	Load(ctx context.Context, generation int64, accounts []events.UUID) ([]projections.AccountRow, error)
-	// Lookup answers every need.
-	Lookup(ctx context.Context, generation int64, needs []projections.Lookup) ([]projections.LookupResult, error)
-	// Commit writes the batch in one transaction, or fails with [ErrFenced] or
-	// another error, such as [ErrPaused], and writes nothing; where the connection is lost, it may
-	// have been written all the same.
+
+	// Lookup returns one result for each lookup, in any order.
+	Lookup(ctx context.Context, generation int64, lookups []projections.Lookup) ([]projections.LookupResult, error)
+
+	// Commit writes the batch in one transaction. It writes nothing and returns
+	// [ErrFenced] where one of the batch's partitions is not at the position or not
+	// in the epoch that its Advance requires, and [ErrPaused] while projecting is
+	// paused. After any other error the batch may or may not have been written, as
+	// when the connection was lost: the stored checkpoints tell.
 	Commit(ctx context.Context, b *Batch) error
 }

@@ -11,16 +11,16 @@ import (
 	"accountexport/projections"
 )
 
-// endsTooEarly is the part of a guard that is about the stream's end.
-func endsTooEarly(info StreamInfo, _ StreamIdentity, _, highest uint64) error {
+// checkEnd is the part of a guard that is about the stream's end.
+func checkEnd(info StreamInfo, _ StreamIdentity, _, highest uint64) error {
 	if info.Last < highest {
 		return fmt.Errorf("%w: %d, %d", ErrStreamBehind, info.Last, highest)
 	}
 	return nil
 }
 
-// sayLast has the source say that it ends there; 0: where it does.
-func (s *memorySource) sayLast(position uint64) {
+// reportLast has the source report this position as its end; 0: the real one.
+func (s *memorySource) reportLast(position uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if position == 0 {
@@ -50,18 +50,18 @@ func (s *memorySource) cut() {
 	}
 }
 
-// TestLaggingLeaderIsNotRefused: who leads a replicated stream may for a moment
-// know less of it than was delivered.
+// TestLaggingLeaderIsNotRefused has the source report an end before the checkpoint for a
+// moment, as a new leader of a replicated stream may: the projector waits and goes on.
 func TestLaggingLeaderIsNotRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		messages := newGenerator(1, 2).stream(50)
 		e := newHarness(t, messages[:40])
-		e.opt.Guard = endsTooEarly
+		e.opt.Guard = checkEnd
 		stop := e.run(t)
 		e.store.wait(messages[39].Position)
-		e.source.sayLast(messages[30].Position)
+		e.source.reportLast(messages[30].Position)
 		<-time.After(e.projector().opt.StreamBehindTimeout - time.Second)
-		e.source.sayLast(0)
+		e.source.reportLast(0)
 		e.source.add(messages[40:]...)
 		e.store.wait(messages[49].Position)
 		if err := stop(); err != nil {
@@ -74,16 +74,16 @@ func TestLaggingLeaderIsNotRefused(t *testing.T) {
 	})
 }
 
-// TestLostEndIsRefused: a stream that has lost its end stays refused, while
-// running and at start.
+// TestLostEndIsRefused checks that a stream that has lost its end stays refused, both while
+// it is followed and at the start.
 func TestLostEndIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		messages := newGenerator(1, 2).stream(50)
 		e := newHarness(t, messages)
-		e.opt.Guard = endsTooEarly
+		e.opt.Guard = checkEnd
 		e.run(t)
 		e.store.wait(messages[49].Position)
-		e.source.sayLast(messages[48].Position)
+		e.source.reportLast(messages[48].Position)
 		if err := <-e.ended; !errors.Is(err, ErrRefused) || !errors.Is(err, ErrStreamBehind) {
 			t.Errorf("while running: error %v, want %v because %v", err, ErrRefused, ErrStreamBehind)
 		}
@@ -94,9 +94,9 @@ func TestLostEndIsRefused(t *testing.T) {
 	})
 }
 
-// TestReplacedEndIsRefusedAtStart: the same where it happened while nobody
-// looked: the store knows the last message of each partition. One that was
-// removed says nothing, and neither does a position alone.
+// TestReplacedEndIsRefusedAtStart replaces the stream's end while no projector runs. The
+// store has the fingerprint of each partition's last message, so it is refused. A message
+// that was removed is no evidence, and neither is a position alone.
 func TestReplacedEndIsRefusedAtStart(t *testing.T) {
 	for name, change := range map[string]func(m *projections.Message){
 		"other times":                      func(m *projections.Message) { m.Time = m.Time.Add(time.Hour) },
@@ -119,7 +119,7 @@ func TestReplacedEndIsRefusedAtStart(t *testing.T) {
 				t.Errorf("error %v, want %v because %v", err, ErrRefused, ErrDiverged)
 			}
 			newReferenceModel(t, messages[:40]).check(t, s)
-			var left []projections.Message // without what is at the marks
+			var left []projections.Message // without the messages that the fingerprints are of
 			for _, m := range messages {
 				if !slices.ContainsFunc(s.checkpoints, func(c Checkpoint) bool { return c.Last.Position == m.Position }) {
 					left = append(left, m)
@@ -138,19 +138,19 @@ func TestReplacedEndIsRefusedAtStart(t *testing.T) {
 	}
 }
 
-// TestReplacedEndIsRefused: a stream that has lost its end, and grows beyond the
-// checkpoint before anybody looks, does not go unnoticed.
+// TestReplacedEndIsRefused has a stream lose its end and grow beyond the checkpoint before
+// it is next sampled: that does not go unnoticed.
 func TestReplacedEndIsRefused(t *testing.T) {
 	for _, how := range []string{"reading began anew", "it was seen to end too early"} {
 		t.Run(how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				messages := newGenerator(1, 2).stream(60)
 				e := newHarness(t, messages[:40])
-				e.opt.Guard = endsTooEarly
+				e.opt.Guard = checkEnd
 				e.run(t)
 				e.store.wait(messages[39].Position)
 				if how == "it was seen to end too early" {
-					e.source.sayLast(20)
+					e.source.reportLast(20)
 					<-time.After(2 * time.Second)
 				}
 				e.source.replaceEnd(20, messages[20:])

@@ -10,7 +10,7 @@ import (
 	"accountexport/projections"
 )
 
-// vanishing removes the stream's last message as soon as it was seen, before it
+// vanishing removes the stream's last message as soon as FirstAfter has found it, before it
 // can be read.
 type vanishing struct {
 	*memorySource
@@ -29,8 +29,8 @@ func (v *vanishing) FirstAfter(ctx context.Context, after uint64) (uint64, bool,
 	return position, there, err
 }
 
-// TestToTheEndThoughTheEndDisappears: RunToEnd does not wait for a message that
-// was removed once it had been seen, and what follows is folded as well.
+// TestToTheEndThoughTheEndDisappears checks that RunToEnd does not wait for a message that
+// was removed after it had been found, and that a later call folds what follows.
 func TestToTheEndThoughTheEndDisappears(t *testing.T) {
 	t.Parallel()
 	messages := newGenerator(1, 3).stream(50)

@@ -52,7 +52,7 @@ func TestRollbackWaitsForItself(t *testing.T) {
 	}
 	reviver := store.NewRollback(pool, "reviver", 1, readmodeltest.Quiet)
 	defer reviver.Close(context.Background())
-	source := &readmodeltest.Growing{MessageLog: log}
+	source := readmodeltest.NewGrowing(log)
 	p := engine.New(source, reviver, engine.Options{Logger: readmodeltest.Quiet})
 	defer p.Close()
 	toEnd := func(ctx context.Context) error { // of cmd/projector/rebuild.go
@@ -70,7 +70,7 @@ func TestRollbackWaitsForItself(t *testing.T) {
 		some = id
 	}
 	// The projector of the live generation and the roll-back see more messages.
-	source.MessageLog = whole
+	source.Grow(whole)
 	if _, err := admin.ClearAccount(t.Context(), pool, admin.AccountErasure{Account: some, Position: 1, Stream: readmodeltest.Stream, Mentions: func(...[]byte) bool { return false }}); err != nil {
 		t.Fatal(err)
 	}

@@ -53,11 +53,11 @@ INSERT INTO export_g1.account_waiting SELECT account_id, 4, 'zzz', '{}' FROM exp
 					readmodeltest.Nothing(t, pool, damage)
 				}
 				// One session, so that no epoch moves by its beginning anew.
-				source := &readmodeltest.Growing{MessageLog: before}
+				source := readmodeltest.NewGrowing(before)
 				p := engine.New(source, store.NewStore(pool, "goes on", readmodeltest.Quiet), engine.Options{Logger: readmodeltest.Quiet})
 				defer p.Close()
 				goOn := func(upTo int) {
-					source.MessageLog = log[:upTo]
+					source.Grow(log[:upTo])
 					if err := p.RunToEnd(t.Context()); err != nil && !errors.Is(err, engine.ErrFenced) { // by the refold of a partition before
 						t.Error(err)
 					} else if err != nil {

@@ -21,8 +21,8 @@ type Message struct {
 	Time     time.Time // the stream's timestamp
 }
 
-// Questions are the commands that ask what messages have made; all other lines
-// that are neither empty nor a comment nor output are messages.
+// Questions are the commands that ask for state. All other lines that are neither
+// empty, nor a comment, nor output, are messages.
 var Questions = []string{"state", "doc", "user", "team", "usage", "keys", "sandboxes", "tier"}
 
 // Lines yields the lines of a script that are not what it printed before, by
@@ -37,10 +37,10 @@ func Lines(text string) iter.Seq2[int, string] {
 	}
 }
 
-// IsComment tells whether a line neither says nor asks anything.
+// IsComment reports whether a line is empty or a comment.
 func IsComment(line string) bool { return line == "" || strings.HasPrefix(line, "#") }
 
-// Messages are those of a script.
+// Messages are the messages of a script.
 func Messages(text string) (all []Message, err error) {
 	names := Names{}
 	for n, line := range Lines(text) {
@@ -62,7 +62,7 @@ type Names map[string]events.UUID
 
 var nameInQuotes = regexp.MustCompile(`"@(\w+)"`)
 
-// UUID is a UUID that depends on the name alone.
+// UUID is the UUID that a name stands for; it depends on the name alone.
 func (n Names) UUID(name string) events.UUID {
 	var id events.UUID
 	copy(id[:], name)
@@ -77,7 +77,7 @@ func (n Names) expand(text string) string {
 	})
 }
 
-// Shorten puts the names back.
+// Shorten replaces UUIDs by their names.
 func (n Names) Shorten(text string) string {
 	for name, id := range n {
 		text = strings.ReplaceAll(text, id.String(), "@"+name)

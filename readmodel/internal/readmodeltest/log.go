@@ -16,31 +16,6 @@ import (
 	"accountexport/projections/engine"
 )
 
-// growing is a log that is replaced.
-type Growing struct{ MessageLog }
-
-func (g *Growing) Open(_ context.Context, after uint64) (engine.Reader, error) {
-	return &growingReader{g, after}, nil
-}
-
-type growingReader struct {
-	of    *Growing
-	after uint64
-}
-
-func (r *growingReader) Close() {}
-
-func (r *growingReader) Next(ctx context.Context, buf []projections.Message, bound engine.Bound) ([]projections.Message, error) {
-	rest := r.of.after(r.after)
-	if len(rest) == 0 {
-		<-ctx.Done()
-		return buf, ctx.Err()
-	}
-	rest = rest[:min(len(rest), bound.Events)]
-	r.after = rest[len(rest)-1].Position
-	return append(buf, rest...), nil
-}
-
 // read is a [admin.ReadAccount].
 func (l MessageLog) Read(_ context.Context, id events.UUID, after, upTo uint64, each func(projections.Message) error) error {
 	for _, m := range l {
@@ -124,7 +99,10 @@ func logOf(n int, next func() workload.Message) MessageLog {
 
 func (l MessageLog) Info(context.Context) (engine.StreamInfo, error) {
 	info := Stream
-	info.First, info.Last, info.Time = l[0].Position, l[len(l)-1].Position, Noon
+	info.First, info.Time = 1, Noon
+	if len(l) > 0 {
+		info.First, info.Last = l[0].Position, l[len(l)-1].Position
+	}
 	return info, nil
 }
 
@@ -150,23 +128,9 @@ func (l MessageLog) At(_ context.Context, position uint64) (projections.Message,
 	return projections.Message{}, false, nil
 }
 
-func (l MessageLog) Open(_ context.Context, after uint64) (engine.Reader, error) {
-	return &logReader{l.after(after)}, nil
+func (l MessageLog) Open(ctx context.Context, after uint64) (engine.Reader, error) {
+	return NewGrowing(l).Open(ctx, after)
 }
-
-type logReader struct{ rest MessageLog }
-
-func (r *logReader) Next(ctx context.Context, buf []projections.Message, bound engine.Bound) ([]projections.Message, error) {
-	if len(r.rest) == 0 {
-		<-ctx.Done()
-		return buf, ctx.Err()
-	}
-	n := min(len(r.rest), bound.Events)
-	buf, r.rest = append(buf, r.rest[:n]...), r.rest[n:]
-	return buf, nil
-}
-
-func (r *logReader) Close() {}
 
 // into folds all of the log into a store.
 func (l MessageLog) Into(t *testing.T, s engine.Store, opt engine.Options) {
