@@ -29,7 +29,7 @@ INSERT INTO export.generations (generation, state, version_major, version_minor,
 VALUES (1, 'live', 1, 0, 'CONTROL_PLANE', now(), 0, 4)`); err != nil {
 		t.Fatal(err)
 	}
-	old := readmodeltest.Reading(t, pool, `SELECT count(*) FROM export.generations`)
+	old := readmodeltest.BeginRead(t, pool, `SELECT count(*) FROM export.generations`)
 	migrated := make(chan error, 1)
 	go func() { migrated <- readmodel.Migrate(t.Context(), pool.Config().ConnString()) }()
 	for deadline := time.Now().Add(1500 * time.Millisecond); time.Now().Before(deadline); {

@@ -14,7 +14,7 @@ import (
 // cannot.
 func TestReaderRoleReadsDocumentsOnly(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
-	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
 	a.Register()
 	if err := a.Commit(readmodeltest.FreeTier); err != nil {
 		t.Fatal(err)
@@ -26,7 +26,7 @@ func TestReaderRoleReadsDocumentsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	if m, doc := readmodeltest.Read(t, export.NewReader(reader), a.Id); m.State != export.Complete || doc == "" {
+	if m, doc := readmodeltest.Read(t, export.NewReader(reader), a.ID); m.State != export.Complete || doc == "" {
 		t.Errorf("reads %+v", m)
 	}
 	for _, sql := range []string{`SELECT * FROM export_g1.parked`, `SELECT * FROM export_g1.account_waiting`,

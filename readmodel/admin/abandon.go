@@ -23,7 +23,7 @@ func AbandonGeneration(ctx context.Context, pool *pgxpool.Pool, number int64) er
 		if err != nil || g.State != readmodel.StateBuilding || g.RollingBack() {
 			return err
 		}
-		if err := readmodel.SetState(ctx, tx, number, readmodel.StateFailed); err != nil {
+		if err := readmodel.SetGenerationState(ctx, tx, number, readmodel.StateFailed); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1`, number); err != nil {
@@ -40,7 +40,7 @@ func AbandonRollback(ctx context.Context, pool *pgxpool.Pool, number int64) erro
 		if err != nil || !g.RollingBack() {
 			return err
 		}
-		return readmodel.SetState(ctx, tx, number, readmodel.StateRetired)
+		return readmodel.SetGenerationState(ctx, tx, number, readmodel.StateRetired)
 	})
 }
 

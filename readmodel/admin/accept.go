@@ -72,7 +72,7 @@ UPDATE export.checkpoints SET position = $2, epoch = epoch + 1 WHERE generation 
 		return err
 	})
 	if err == nil {
-		readmodel.NotifyCommitted(ctx, pool, readmodel.CheckpointsChannel)
+		readmodel.NotifyBestEffort(ctx, pool, readmodel.CheckpointsChannel)
 	}
 	return err
 }
@@ -96,7 +96,7 @@ SELECT coalesce((SELECT state = 'live' AND stream_name = $2 AND stream_created =
 		return readmodel.CheckPaused(ctx, tx)
 	})
 	if err != nil {
-		return fmt.Errorf("accept the stream for generation %d: %w", g.Number, readmodel.EngineError(err))
+		return fmt.Errorf("accept the stream for generation %d: %w", g.Number, readmodel.AsEngineError(err))
 	}
 	return nil
 }

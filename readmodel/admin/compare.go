@@ -128,7 +128,7 @@ func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64, strea
 			}
 		}
 	}
-	o := comparing{Comparison: &c, replace: strings.NewReplacer("{a}", readmodel.Schema(first), "{b}", readmodel.Schema(second)), sampled: map[string]int{}, each: each}
+	o := comparing{Comparison: &c, replace: strings.NewReplacer("{a}", readmodel.SchemaName(first), "{b}", readmodel.SchemaName(second)), sampled: map[string]int{}, each: each}
 	err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		behind, ahead, same, err := horizons(ctx, tx, first, second)
 		if err != nil {
@@ -232,7 +232,7 @@ WHERE what <> '' OR look`), behind, ahead, same, int64(min(end, math.MaxInt64)))
 // through in the order of their key, side by side, whatever their number.
 func (o *comparing) compareChildren(ctx context.Context, tx pgx.Tx, looks map[[16]byte]string) error {
 	ids := slices.SortedFunc(maps.Keys(looks), func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
-	for some := range slices.Chunk(ids, rows.RowsAtOnce) {
+	for some := range slices.Chunk(ids, rows.AccountsPerStatement) {
 		q := &pgx.Batch{}
 		q.Queue(pg.PreferIndexes)
 		q.Queue(o.replace.Replace(`

@@ -77,15 +77,15 @@ SELECT count(*) FROM (SELECT FROM export.generations
 		if err := inheritHistory(ctx, tx, from, to, back); err != nil {
 			return err
 		}
-		if err := readmodel.SetState(ctx, tx, from, readmodel.StateRetired); err != nil {
+		if err := readmodel.SetGenerationState(ctx, tx, from, readmodel.StateRetired); err != nil {
 			return err
 		}
-		return readmodel.SetState(ctx, tx, to, readmodel.StateLive)
+		return readmodel.SetGenerationState(ctx, tx, to, readmodel.StateLive)
 	})
 	if err != nil {
 		return fmt.Errorf("cut over from generation %d to %d: %w", from, to, err)
 	}
-	readmodel.NotifyCommitted(ctx, pool, readmodel.CheckpointsChannel)
+	readmodel.NotifyBestEffort(ctx, pool, readmodel.CheckpointsChannel)
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/readmodel"
@@ -97,8 +96,7 @@ func (c *ParkedSelection) note(ctx context.Context, pool *pgxpool.Pool, add int,
 				}
 				return recountDismissed(ctx, tx, of, changed, add)
 			})
-			var refused *pgconn.PgError
-			if errors.As(err, &refused) && refused.Code == "55P03" {
+			if pg.Code(err) == pg.LockNotAvailable {
 				err = fmt.Errorf("a cut-over, or somebody else's transaction, has held the checkpoints for %v, and the same call goes on where this one was: %w", eraseLockTimeout, err)
 			}
 			if err != nil {

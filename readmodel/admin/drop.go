@@ -45,7 +45,7 @@ func drop(ctx context.Context, tx pgx.Tx, number int64) error {
 	var tables []string
 	err := tx.QueryRow(ctx, `
 SELECT coalesce(array_agg(format('%I.%I', n.nspname, c.relname) ORDER BY c.relname), '{}')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'`, readmodel.Schema(number)).Scan(&tables)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'`, readmodel.SchemaName(number)).Scan(&tables)
 	if err != nil {
 		return err
 	}

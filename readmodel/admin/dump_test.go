@@ -174,7 +174,7 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 	if other, err := admin.RecordSums(t.Context(), pool, sums); err != nil || len(other) > 0 {
 		t.Errorf("stored otherwise than folded: %v, %v", other, err)
 	}
-	if rows := readmodeltest.Says(t, pool, 1); len(rows) != len(sums) {
+	if rows := readmodeltest.RecordedSums(t, pool, 1); len(rows) != len(sums) {
 		t.Errorf("%d of %d rows say what went into them", len(rows), len(sums))
 	}
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
@@ -184,7 +184,7 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 	if err := b.RunToEnd(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.Endless, nil)
+	c, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.EndlessStream, nil)
 	if err != nil || !c.Equal() || c.Compared != int64(len(sums)) {
 		t.Errorf("compared with a new generation: %+v, %v", c, err)
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
@@ -87,12 +86,11 @@ func ClearAccount(ctx context.Context, pool *pgxpool.Pool, c AccountErasure) (re
 		}
 		removed += n
 		_, err = tx.Exec(ctx, `
-INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, stream_created) VALUES ($1, $2, $3, $4, $5)`+rows.LedgerConflict,
+INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, stream_created) VALUES ($1, $2, $3, $4, $5)`+rows.OnLedgerConflict,
 			[16]byte(c.Account), c.At, int64(c.Position), c.Stream.Name, c.Stream.Created)
 		return err
 	})
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "55P03" {
+	if pg.Code(err) == pg.LockNotAvailable {
 		err = fmt.Errorf("a cut-over, or somebody else's transaction, has held the checkpoints for %v: %w", eraseLockTimeout, err)
 	}
 	if err != nil {
@@ -163,7 +161,7 @@ func (c *AccountErasure) insertTombstone(ctx context.Context, tx pgx.Tx, generat
 	at := events.TimeOf(c.At)
 	change := projections.Change{Row: projections.AccountRow{ID: c.Account, Partition: partition, Position: c.Position, ErasedAt: &at},
 		Messages: 1, Digest: projections.DigestTombstone(at)}
-	rows.QueueRows(func(sql string, args ...any) {
+	rows.QueueAccounts(func(sql string, args ...any) {
 		if err == nil {
 			_, err = tx.Exec(ctx, sql, args...)
 		}
@@ -374,7 +372,7 @@ func AbandonUnfenceable(ctx context.Context, pool *pgxpool.Pool, first uint64) (
 			if state == "" {
 				continue
 			}
-			if err := readmodel.SetState(ctx, tx, g.Number, state); err != nil {
+			if err := readmodel.SetGenerationState(ctx, tx, g.Number, state); err != nil {
 				return err
 			}
 			if _, err := tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1`, g.Number); err != nil {

@@ -36,7 +36,7 @@ INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, 
 SELECT a.account_id, a.erased_at, a.position, g.stream_name, g.stream_created
 FROM {schema}.account_export a JOIN export.generations g ON g.generation = $1 LEFT JOIN export.erasures l ON l.account_id = a.account_id
 WHERE a.erased_at IS NOT NULL AND (l.position, l.stream_name, l.stream_created) IS DISTINCT FROM (a.position, g.stream_name, g.stream_created)
-ORDER BY a.account_id`+rows.LedgerConflict), generation)
+ORDER BY a.account_id`+rows.OnLedgerConflict), generation)
 	if err != nil {
 		return fmt.Errorf("enter tombstones into the ledger: %w", err)
 	}

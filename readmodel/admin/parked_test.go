@@ -48,7 +48,7 @@ func countsAreRight(t *testing.T, pool *pgxpool.Pool, generations ...int) {
 // reason, and one of each account that is something else.
 func badDeploy(t *testing.T, pool *pgxpool.Pool, n int) {
 	t.Helper()
-	readmodeltest.Nothing(t, pool, fmt.Sprintf(`
+	readmodeltest.Exec(t, pool, fmt.Sprintf(`
 INSERT INTO export_g1.account_export (account_id, partition, position, parked, version_minor, usage_low, usage_pages, key_pages, sandbox_pages, waiting)
 SELECT lpad(to_hex(a), 32, '0')::uuid, a %% 4, %[1]d + a, 11, 0, '', 0, 0, 0, 0 FROM generate_series(1, %[1]d / 10) AS a;
 INSERT INTO export_g1.parked (position, partition, account_id, sent_at, subject, type, reason, headers, payload)
@@ -143,7 +143,7 @@ func TestDismissingOfAnotherStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	readmodeltest.Nothing(t, pool, `UPDATE export.generations SET stream_created = stream_created + interval '1 day'`)
+	readmodeltest.Exec(t, pool, `UPDATE export.generations SET stream_created = stream_created + interval '1 day'`)
 	if n, err := c.Dismiss(t.Context(), pool, "x", false); n != 0 || !errors.Is(err, admin.ErrOtherStream) {
 		t.Errorf("%d dismissed, %v", n, err)
 	}
@@ -172,8 +172,8 @@ func TestDismissalsCountWhateverGoesOn(t *testing.T) {
 func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 	log := readmodeltest.NewLog(seed+300, 2000, workload.Config{Accounts: 12, HostileShare: 0.4, ErasureShare: 0.001})
 	pool, s := readmodeltest.Open(t)
-	log[:1400].Into(t, s, engine.Options{})
-	heard := log[:1400].Consumed(t)
+	log[:1400].Project(t, s, engine.Options{})
+	heard := log[:1400].CountConsumed(t)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -214,7 +214,7 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 		for id := range heard {
 			// A row that says what went into it, and is right, is left alone.
 			_, _ = pool.Exec(ctx, `UPDATE export_g1.account_export SET counted_at = NULL WHERE account_id = $1`, [16]byte(id))
-			if _, err := admin.RefoldAccounts(ctx, pool, []events.UUID{id}, false, log.Read); err == nil {
+			if _, err := admin.RefoldAccounts(ctx, pool, []events.UUID{id}, false, log.ReadAccount); err == nil {
 				return 1
 			}
 			break

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/projections/engine"
@@ -29,8 +28,7 @@ func Pause(ctx context.Context, pool *pgxpool.Pool, by, note string) (p engine.P
 		})
 		// What holds it up may be cut off by its successor, or stand in a circle
 		// with this.
-		var pg *pgconn.PgError
-		if !errors.As(err, &pg) || pg.Code != "55P03" && pg.Code != "40P01" && pg.Code != "40001" {
+		if pg.Code(err) != pg.LockNotAvailable && !pg.IsSerializationFailure(err) {
 			break
 		}
 		if time.Since(began) > pauseTimeout {
@@ -40,9 +38,9 @@ func Pause(ctx context.Context, pool *pgxpool.Pool, by, note string) (p engine.P
 		}
 	}
 	if err != nil {
-		return p, false, fmt.Errorf("pause, nothing was changed: %w", readmodel.ExplainNoPauseTable(err))
+		return p, false, fmt.Errorf("pause, nothing was changed: %w", readmodel.ExplainOutdatedSchema(err))
 	}
-	readmodel.NotifyCommitted(ctx, pool, readmodel.MembersChannel)
+	readmodel.NotifyBestEffort(ctx, pool, readmodel.MembersChannel)
 	return p, already, nil
 }
 
@@ -84,8 +82,8 @@ func Resume(ctx context.Context, pool *pgxpool.Pool) (was *engine.Pause, err err
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("resume: %w", readmodel.ExplainNoPauseTable(err))
+		return nil, fmt.Errorf("resume: %w", readmodel.ExplainOutdatedSchema(err))
 	}
-	readmodel.NotifyCommitted(ctx, pool, readmodel.MembersChannel)
+	readmodel.NotifyBestEffort(ctx, pool, readmodel.MembersChannel)
 	return was, nil
 }

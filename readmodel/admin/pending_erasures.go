@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
@@ -70,8 +69,7 @@ func CheckErasable(ctx context.Context, pool *pgxpool.Pool) error {
 	if errors.Is(err, changed) {
 		return nil
 	}
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "55P03" {
+	if pg.Code(err) == pg.LockNotAvailable {
 		return fmt.Errorf("a cut-over, or somebody else's transaction, has held the generations for %v: %w", eraseLockTimeout, err)
 	}
 	return fmt.Errorf("the database cannot be written: %w", err)

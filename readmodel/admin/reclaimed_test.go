@@ -21,14 +21,14 @@ import (
 func TestLostRowEndedForAnother(t *testing.T) {
 	log := readmodeltest.NewBusyLog(8, 300, workload.Config{Accounts: 4})
 	pool, s := readmodeltest.Open(t)
-	log.Into(t, s, engine.Options{})
+	log.Project(t, s, engine.Options{})
 	var some events.UUID
-	for id := range log.Consumed(t) {
+	for id := range log.CountConsumed(t) {
 		some = id
 	}
-	readmodeltest.Nothing(t, pool, `DELETE FROM export_g1.account_export WHERE account_id = '`+some.String()+`'`)
-	readmodeltest.EndForAnother(t, pool, "export.checkpoints", "40P01", 1)
-	done, err := admin.RefoldAccounts(t.Context(), pool, []events.UUID{some}, false, log.Read)
+	readmodeltest.Exec(t, pool, `DELETE FROM export_g1.account_export WHERE account_id = '`+some.String()+`'`)
+	readmodeltest.FailWrites(t, pool, "export.checkpoints", "40P01", 1)
+	done, err := admin.RefoldAccounts(t.Context(), pool, []events.UUID{some}, false, log.ReadAccount)
 	if err != nil || len(done.Changed) != 1 {
 		t.Errorf("%+v, %v", done, err)
 	}
@@ -43,16 +43,16 @@ func TestRollbackWaitsForItself(t *testing.T) {
 	whole := readmodeltest.NewBusyLog(8, 400, workload.Config{Accounts: 6})
 	log := whole[:300]
 	pool, live := readmodeltest.Open(t)
-	log.Into(t, live, engine.Options{})
+	log.Project(t, live, engine.Options{})
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
-	log.Into(t, builder, engine.Options{})
+	log.Project(t, builder, engine.Options{})
 	builder.Close(t.Context())
 	if err := admin.Cutover(t.Context(), pool, 1, 2, false, func(context.Context) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	reviver := store.NewRollback(pool, "reviver", 1, readmodeltest.Quiet)
 	defer reviver.Close(context.Background())
-	source := &readmodeltest.Growing{MessageLog: log}
+	source := &readmodeltest.GrowingLog{MessageLog: log}
 	p := engine.New(source, reviver, engine.Options{Logger: readmodeltest.Quiet})
 	defer p.Close()
 	toEnd := func(ctx context.Context) error { // of cmd/projector/rebuild.go
@@ -66,7 +66,7 @@ func TestRollbackWaitsForItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	var some events.UUID
-	for id := range log.Consumed(t) {
+	for id := range log.CountConsumed(t) {
 		some = id
 	}
 	// The projector of the live generation and the roll-back see more messages.

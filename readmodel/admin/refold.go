@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
@@ -149,7 +148,7 @@ func (s *accountRefold) refold(ctx context.Context, pool *pgxpool.Pool, ids []ev
 	case err == nil:
 		return s.done, nil
 	case len(ids) == 1 || !isAccountError(err):
-		return skipAccount(ids, fmt.Errorf("refold partition %d: %w", s.partition, readmodel.EngineError(err)))
+		return skipAccount(ids, fmt.Errorf("refold partition %d: %w", s.partition, readmodel.AsEngineError(err)))
 	}
 	for i := range ids {
 		some, err := s.refold(ctx, pool, ids[i:i+1])
@@ -177,11 +176,11 @@ func isAccountError(err error) bool {
 	if errors.Is(err, ErrUnfoldable) {
 		return true
 	}
-	var refused *pgconn.PgError
-	if !errors.As(err, &refused) || len(refused.Code) != 5 {
+	code := pg.Code(err)
+	if len(code) != 5 {
 		return false
 	}
-	switch refused.Code[:2] {
+	switch code[:2] {
 	case "21", "22", "23", "54": // cardinality, data, constraints, a limit of the program
 		return true
 	}
@@ -192,7 +191,7 @@ func isAccountError(err error) bool {
 // of which exactly what was folded is stored, and that say so: nothing has to be
 // written for them, and nobody to wait. Where it fails, ids are all of them.
 func (s *accountRefold) prepare(ctx context.Context, pool *pgxpool.Pool, ids []events.UUID) (toChange []events.UUID, err error) {
-	if s.at, err = readmodel.CheckpointOf(ctx, pool, s.g.Number, s.partition, ""); err != nil {
+	if s.at, err = readmodel.BeginAdvance(ctx, pool, s.g.Number, s.partition); err != nil {
 		return ids, err
 	}
 	if err := s.fold(ctx, ids); err != nil {
@@ -243,14 +242,14 @@ func (s *accountRefold) run(ctx context.Context, tx pgx.Tx, ids []events.UUID) e
 	st := staging{ctx: ctx, tx: tx, generation: s.g.Number}
 	st.put(s.whole(ids))
 	st.compare(uuids(ids))
-	if denied := (*pgconn.PgError)(nil); errors.As(st.err, &denied) && denied.Code == "42501" {
+	if pg.Code(st.err) == pg.InsufficientPrivilege {
 		return fmt.Errorf("%w: a refold takes temporary tables; GRANT TEMPORARY ON DATABASE … TO %s, or `projector provision` by the database's owner, would do",
 			st.err, readmodel.ProjectorRole)
 	}
 	if st.err != nil {
 		return fmt.Errorf("stage: %w", st.err)
 	}
-	at, err := readmodel.CheckpointOf(ctx, tx, s.g.Number, s.partition, "FOR UPDATE")
+	at, err := readmodel.LockAdvance(ctx, tx, s.g.Number, s.partition)
 	if err != nil {
 		return err
 	}
@@ -372,7 +371,7 @@ func (s *accountRefold) write(st *staging, those []events.UUID, at engine.Advanc
 	if st.err != nil || len(since.Changes) == 0 {
 		return st.err
 	}
-	return rows.Exec(st.ctx, st.tx, since)
+	return rows.ExecBatch(st.ctx, st.tx, since)
 }
 
 // differs tells whether a fold makes anything else of what is stored. That a row

@@ -35,8 +35,8 @@ func TestFoldedOnTwice(t *testing.T) {
 			log := readmodeltest.NewBusyLog(seed, 900, workload.Config{Accounts: 30})
 			upToNow := len(log) / 2
 			pool, s := readmodeltest.Open(t)
-			log[:upToNow].Into(t, s, engine.Options{})
-			ids := slices.SortedFunc(maps.Keys(log[:upToNow].Consumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
+			log[:upToNow].Project(t, s, engine.Options{})
+			ids := slices.SortedFunc(maps.Keys(log[:upToNow].CountConsumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
 			s.Close(t.Context())
 			var most int
 			if err := pool.QueryRow(t.Context(), `SELECT partition FROM export_g1.account_export GROUP BY 1 ORDER BY count(*) DESC LIMIT 1`).Scan(&most); err != nil {
@@ -49,9 +49,9 @@ func TestFoldedOnTwice(t *testing.T) {
 				}
 				return p != most
 			})
-			readmodeltest.Nothing(t, pool, `UPDATE export_g1.account_export SET digest_low = digest_low # 5 WHERE partition = `+fmt.Sprint(most))
+			readmodeltest.Exec(t, pool, `UPDATE export_g1.account_export SET digest_low = digest_low # 5 WHERE partition = `+fmt.Sprint(most))
 			clean, cs := readmodeltest.Open(t)
-			log.Into(t, cs, engine.Options{})
+			log.Project(t, cs, engine.Options{})
 			goesOn := store.NewStore(pool, "goes on", readmodeltest.Quiet)
 			bad := ids[len(ids)-1] // the last one
 			calls := map[events.UUID]int{}
@@ -65,7 +65,7 @@ func TestFoldedOnTwice(t *testing.T) {
 					failed = true
 					return fmt.Errorf("%w: by this test", admin.ErrUnfoldable)
 				}
-				return log.Read(ctx, id, after, upTo, each)
+				return log.ReadAccount(ctx, id, after, upTo, each)
 			}
 			// The projector goes on whenever the folds are done and nobody holds the lock.
 			first := true
@@ -74,7 +74,7 @@ func TestFoldedOnTwice(t *testing.T) {
 				if first && id == bad && after == 0 { // all are folded
 					first = false
 					upToNow = len(log) * 3 / 4
-					log[:upToNow].Into(t, goesOn, engine.Options{})
+					log[:upToNow].Project(t, goesOn, engine.Options{})
 				}
 				return err
 			}
@@ -107,7 +107,7 @@ func TestFoldedOnTwice(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("%d changed, %d left %v; up to %d of %d", len(done.Changed), len(done.Skipped), done.Skipped, upToNow, len(log))
-			log.Into(t, goesOn, engine.Options{})
+			log.Project(t, goesOn, engine.Options{})
 			_ = clean
 			// What the digests say of what is stored.
 			got, want := readmodeltest.Contents(t, pool), readmodeltest.Contents(t, clean)
@@ -135,7 +135,7 @@ func TestRefoldsUnderAnotherIsolation(t *testing.T) {
 		t.Run(level, func(t *testing.T) {
 			pool, s := readmodeltest.Open(t)
 			log := readmodeltest.NewBusyLog(8, 3000, workload.Config{Accounts: 4})
-			log.Into(t, s, engine.Options{})
+			log.Project(t, s, engine.Options{})
 			cfg := pool.Config()
 			cfg.ConnConfig.RuntimeParams["default_transaction_isolation"] = level
 			as, err := pgxpool.NewWithConfig(t.Context(), cfg)
@@ -152,13 +152,13 @@ func TestRefoldsUnderAnotherIsolation(t *testing.T) {
 					time.Sleep(5 * time.Millisecond)
 				}
 			}()
-			ids := slices.Collect(maps.Keys(log.Consumed(t)))
+			ids := slices.Collect(maps.Keys(log.CountConsumed(t)))
 			ok, failed := 0, 0
 			var last error
 			for range 4 {
-				readmodeltest.Nothing(t, pool, `UPDATE export_g1.account_export SET digest_low = digest_low # 5`)
+				readmodeltest.Exec(t, pool, `UPDATE export_g1.account_export SET digest_low = digest_low # 5`)
 				for _, id := range ids {
-					done, err := admin.RefoldAccounts(t.Context(), as, []events.UUID{id}, false, log.Read)
+					done, err := admin.RefoldAccounts(t.Context(), as, []events.UUID{id}, false, log.ReadAccount)
 					if err == nil && len(done.Skipped) == 0 {
 						ok++
 					} else {
@@ -181,7 +181,7 @@ func TestRefoldsUnderAnotherIsolation(t *testing.T) {
 func TestRefoldCompressesAlike(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewBusyLog(8, 6000, workload.Config{Accounts: 4, HostileShare: 0.05})
-	log.Into(t, s, engine.Options{})
+	log.Project(t, s, engine.Options{})
 	show := func() string {
 		var out string
 		if err := pool.QueryRow(t.Context(), `SELECT coalesce(string_agg(c || ': ' || n, ', '), '') FROM (
@@ -192,8 +192,8 @@ SELECT coalesce(pg_column_compression(body), 'plain') c, count(*) n FROM export_
 	}
 	before := show()
 	want := readmodeltest.Contents(t, pool)
-	readmodeltest.Nothing(t, pool, `DELETE FROM export_g1.account_export_pages`)
-	if _, err := admin.RefoldAccounts(t.Context(), pool, slices.Collect(maps.Keys(log.Consumed(t))), false, log.Read); err != nil {
+	readmodeltest.Exec(t, pool, `DELETE FROM export_g1.account_export_pages`)
+	if _, err := admin.RefoldAccounts(t.Context(), pool, slices.Collect(maps.Keys(log.CountConsumed(t))), false, log.ReadAccount); err != nil {
 		t.Fatal(err)
 	}
 	after := show()
@@ -211,9 +211,9 @@ SELECT coalesce(pg_column_compression(body), 'plain') c, count(*) n FROM export_
 func TestRefoldNamesWhatItMayNot(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewBusyLog(8, 300, workload.Config{Accounts: 4})
-	log.Into(t, s, engine.Options{})
+	log.Project(t, s, engine.Options{})
 	var some events.UUID
-	for id := range log.Consumed(t) {
+	for id := range log.CountConsumed(t) {
 		some = id
 	}
 	var db string
@@ -228,7 +228,7 @@ func TestRefoldNamesWhatItMayNot(t *testing.T) {
 		`GRANT ALL ON ALL TABLES IN SCHEMA export, export_g1 TO ` + role,
 		`UPDATE export_g1.account_export SET parked = parked + 7`,
 	} {
-		readmodeltest.Nothing(t, pool, sql)
+		readmodeltest.Exec(t, pool, sql)
 	}
 	defer func() { _, _ = pool.Exec(context.Background(), `DROP OWNED BY `+role+`; DROP ROLE `+role) }()
 	cfg := pool.Config()
@@ -238,15 +238,15 @@ func TestRefoldNamesWhatItMayNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer as.Close()
-	done, err := admin.RefoldAccounts(t.Context(), as, []events.UUID{some}, false, log.Read)
+	done, err := admin.RefoldAccounts(t.Context(), as, []events.UUID{some}, false, log.ReadAccount)
 	if denied := (*pgconn.PgError)(nil); !errors.As(err, &denied) || denied.Code != "42501" || !strings.Contains(err.Error(), "GRANT TEMPORARY ON DATABASE") {
 		t.Errorf("%+v, %v", done, err)
 	}
-	readmodeltest.Nothing(t, pool, `GRANT accountexport_projector TO `+role)
+	readmodeltest.Exec(t, pool, `GRANT accountexport_projector TO `+role)
 	if err := readmodel.Migrate(t.Context(), pool.Config().ConnString()); err != nil {
 		t.Fatal(err)
 	}
-	if done, err = admin.RefoldAccounts(t.Context(), as, []events.UUID{some}, false, log.Read); err != nil || len(done.Changed) != 1 {
+	if done, err = admin.RefoldAccounts(t.Context(), as, []events.UUID{some}, false, log.ReadAccount); err != nil || len(done.Changed) != 1 {
 		t.Errorf("after provision: %+v, %v", done, err)
 	}
 }
@@ -255,9 +255,9 @@ func TestRefoldNamesWhatItMayNot(t *testing.T) {
 func TestGivenUpDuringACutover(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewLog(3, 200, workload.Config{Accounts: 5})
-	log.Into(t, s, engine.Options{})
+	log.Project(t, s, engine.Options{})
 	b := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
-	log.Into(t, b, engine.Options{})
+	log.Project(t, b, engine.Options{})
 	b.Close(t.Context())
 	gave := make(chan error, 1)
 	err := admin.Cutover(t.Context(), pool, 1, 2, true, func(ctx context.Context) error {

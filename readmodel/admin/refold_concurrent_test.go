@@ -44,16 +44,16 @@ INSERT INTO export_g1.account_waiting SELECT account_id, 4, 'zzz', '{}' FROM exp
 				log := readmodeltest.NewBusyLog(seed, 700, workload.Config{Accounts: 5, HostileShare: 0.05, ErasureShare: 0.002})
 				before := log[:len(log)*3/4]
 				clean, s := readmodeltest.Open(t)
-				log.Into(t, s, engine.Options{})
+				log.Project(t, s, engine.Options{})
 				pool, s := readmodeltest.Open(t)
-				before.Into(t, s, engine.Options{})
-				ids := slices.SortedFunc(maps.Keys(before.Consumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
+				before.Project(t, s, engine.Options{})
+				ids := slices.SortedFunc(maps.Keys(before.CountConsumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
 				s.Close(t.Context())
 				if damage != "" {
-					readmodeltest.Nothing(t, pool, damage)
+					readmodeltest.Exec(t, pool, damage)
 				}
 				// One session, so that no epoch moves by its beginning anew.
-				source := &readmodeltest.Growing{MessageLog: before}
+				source := &readmodeltest.GrowingLog{MessageLog: before}
 				p := engine.New(source, store.NewStore(pool, "goes on", readmodeltest.Quiet), engine.Options{Logger: readmodeltest.Quiet})
 				defer p.Close()
 				goOn := func(upTo int) {
@@ -70,7 +70,7 @@ INSERT INTO export_g1.account_waiting SELECT account_id, 4, 'zzz', '{}' FROM exp
 				reads, upToNow := map[events.UUID][]uint64{}, len(before)
 				read := func(ctx context.Context, id events.UUID, after, upTo uint64, each func(projections.Message) error) error {
 					reads[id] = append(reads[id], after)
-					if err := log.Read(ctx, id, after, upTo, each); err != nil {
+					if err := log.ReadAccount(ctx, id, after, upTo, each); err != nil {
 						return err
 					}
 					if len(reads[id]) == 1 { // no lock is held: the projector goes on

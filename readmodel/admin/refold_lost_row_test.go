@@ -18,18 +18,18 @@ import (
 func TestLostRowIsFoldedUnderTheLock(t *testing.T) {
 	log := readmodeltest.NewBusyLog(8, 300, workload.Config{Accounts: 4})
 	pool, s := readmodeltest.Open(t)
-	log.Into(t, s, engine.Options{})
+	log.Project(t, s, engine.Options{})
 	var some events.UUID
-	for id := range log.Consumed(t) {
+	for id := range log.CountConsumed(t) {
 		some = id
 	}
-	readmodeltest.Nothing(t, pool, `DELETE FROM export_g1.account_export WHERE account_id = '`+some.String()+`'`)
+	readmodeltest.Exec(t, pool, `DELETE FROM export_g1.account_export WHERE account_id = '`+some.String()+`'`)
 	locked := 0
 	read := func(ctx context.Context, id events.UUID, after, upTo uint64, each func(projections.Message) error) error {
 		if _, err := pool.Exec(ctx, `SELECT FROM export.checkpoints WHERE generation = 1 FOR UPDATE NOWAIT`); err != nil {
 			locked++
 		}
-		return log.Read(ctx, id, after, upTo, each)
+		return log.ReadAccount(ctx, id, after, upTo, each)
 	}
 	done, err := admin.RefoldAccounts(t.Context(), pool, []events.UUID{some}, false, read)
 	if err != nil || len(done.Changed) != 1 {

@@ -57,15 +57,15 @@ func TestRefoldOfLessChangesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pool, s := readmodeltest.Open(t)
-			log.Into(t, s, engine.Options{Batch: engine.Bound{Events: 300, Bytes: 1 << 20}})
-			all, before := log.Consumed(t), readmodeltest.Contents(t, pool)
+			log.Project(t, s, engine.Options{Batch: engine.Bound{Events: 300, Bytes: 1 << 20}})
+			all, before := log.CountConsumed(t), readmodeltest.Contents(t, pool)
 			ids := slices.Collect(maps.Keys(all))
 			if !c.counted {
-				readmodeltest.AsBefore(t, pool)
+				readmodeltest.DowngradeToPlainFormat(t, pool)
 			}
 			rest := log.Without(c.connectionLost)
 			for range 2 { // the first may give rows a count
-				done, err := admin.RefoldAccounts(t.Context(), pool, ids, false, rest.Read)
+				done, err := admin.RefoldAccounts(t.Context(), pool, ids, false, rest.ReadAccount)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -118,7 +118,7 @@ func TestRefoldOfLessChangesNothing(t *testing.T) {
 // that are erased, and those of which there is nothing.
 func acceptsLoss(t *testing.T, pool *pgxpool.Pool, rest readmodeltest.MessageLog, all map[events.UUID]uint64, upTo uint64) {
 	t.Helper()
-	done, err := admin.RefoldAccounts(t.Context(), pool, slices.Collect(maps.Keys(all)), true, rest.Read)
+	done, err := admin.RefoldAccounts(t.Context(), pool, slices.Collect(maps.Keys(all)), true, rest.ReadAccount)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func acceptsLoss(t *testing.T, pool *pgxpool.Pool, rest readmodeltest.MessageLog
 	for _, u := range done.Skipped {
 		left[u.Account] = true
 	}
-	rows := readmodeltest.Says(t, pool, 1)
+	rows := readmodeltest.RecordedSums(t, pool, 1)
 	for id, n := range all {
 		r, err := rest.Fold(t.Context(), id, upTo)
 		if err != nil {
@@ -150,8 +150,8 @@ func acceptsLoss(t *testing.T, pool *pgxpool.Pool, rest readmodeltest.MessageLog
 func TestAccountThatCannotBeFoldedStopsNobody(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewLog(6, 600, workload.Config{Accounts: 8})
-	log.Into(t, s, engine.Options{})
-	ids := slices.SortedFunc(maps.Keys(log.Consumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
+	log.Project(t, s, engine.Options{})
+	ids := slices.SortedFunc(maps.Keys(log.CountConsumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
 	before := readmodeltest.Contents(t, pool)
 	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET user_json = '{}' WHERE user_json IS NOT NULL`); err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestAccountThatCannotBeFoldedStopsNobody(t *testing.T) {
 		if id == bad {
 			return fmt.Errorf("%w: by this test", admin.ErrUnfoldable)
 		}
-		return log.Read(ctx, id, after, upTo, each)
+		return log.ReadAccount(ctx, id, after, upTo, each)
 	})
 	if err != nil || len(done.Skipped) != 1 || done.Skipped[0].Account != bad || !errors.Is(done.Skipped[0].Err, admin.ErrUnfoldable) {
 		t.Fatalf("%+v, %v; want all but %s", done, err, bad)
@@ -193,7 +193,7 @@ func TestTierKeepsItsDefinition(t *testing.T) {
 		}
 		log = append(log, projections.Message{Position: uint64(i + 1), Time: readmodeltest.Noon, Partition: 1, Message: m})
 	}
-	log.Into(t, s, engine.Options{})
+	log.Project(t, s, engine.Options{})
 	for _, first := range []uint64{1, 3} { // of those that are left, the one in force is none
 		rest := log.Without(func(m projections.Message) bool { return m.Position < first || m.Position == 2 })
 		_, err := admin.RefoldTier(t.Context(), pool, log[0].Subject, func(_ context.Context, _ string, _, _ uint64, each func(projections.Message) error) error {
@@ -220,8 +220,8 @@ func TestTierKeepsItsDefinition(t *testing.T) {
 func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 	log := readmodeltest.NewBusyLog(6, 800, workload.Config{Accounts: 6, HostileShare: 0.05})
 	pool, s := readmodeltest.Open(t)
-	log.Into(t, s, engine.Options{})
-	ids := slices.Collect(maps.Keys(log.Consumed(t)))
+	log.Project(t, s, engine.Options{})
+	ids := slices.Collect(maps.Keys(log.CountConsumed(t)))
 	epochs := func() (sum int64) {
 		t.Helper()
 		if err := pool.QueryRow(t.Context(), `SELECT sum(epoch) FROM export.checkpoints WHERE generation = 1`).Scan(&sum); err != nil {
@@ -238,7 +238,7 @@ func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `SELECT FROM export.checkpoints FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
-	done, err := admin.RefoldAccounts(t.Context(), pool, ids, false, log.Read)
+	done, err := admin.RefoldAccounts(t.Context(), pool, ids, false, log.ReadAccount)
 	if err != nil || len(done.Changed)+len(done.Skipped) > 0 {
 		t.Errorf("refolded: %+v, %v", done, err)
 	}
@@ -264,13 +264,13 @@ func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	if _, err := admin.RefoldAccounts(t.Context(), other, []events.UUID{damaged}, false, log.Read); err == nil {
+	if _, err := admin.RefoldAccounts(t.Context(), other, []events.UUID{damaged}, false, log.ReadAccount); err == nil {
 		t.Error("refolded although somebody holds the checkpoint")
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	done, err = admin.RefoldAccounts(t.Context(), other, ids, false, log.Read)
+	done, err = admin.RefoldAccounts(t.Context(), other, ids, false, log.ReadAccount)
 	if err != nil || len(done.Changed) != 1 || done.Changed[0] != damaged {
 		t.Errorf("refolded: %+v, %v", done, err)
 	}
@@ -284,13 +284,13 @@ func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 func TestLostRowIsMadeAgain(t *testing.T) {
 	log := readmodeltest.NewBusyLog(7, 800, workload.Config{Accounts: 6, HostileShare: 0.05, ErasureShare: 0.002})
 	pool, s := readmodeltest.Open(t)
-	log.Into(t, s, engine.Options{})
+	log.Project(t, s, engine.Options{})
 	stored := readmodeltest.Contents(t, pool)
-	for id := range log.Consumed(t) {
+	for id := range log.CountConsumed(t) {
 		if _, err := pool.Exec(t.Context(), `DELETE FROM export_g1.account_export WHERE account_id = $1`, [16]byte(id)); err != nil {
 			t.Fatal(err)
 		}
-		if done, err := admin.RefoldAccounts(t.Context(), pool, []events.UUID{id}, false, log.Read); err != nil || len(done.Changed) != 1 {
+		if done, err := admin.RefoldAccounts(t.Context(), pool, []events.UUID{id}, false, log.ReadAccount); err != nil || len(done.Changed) != 1 {
 			t.Errorf("account %s: %+v, %v", id, done, err)
 		}
 	}

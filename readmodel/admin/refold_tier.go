@@ -37,7 +37,7 @@ func RefoldTier(ctx context.Context, pool *pgxpool.Pool, subject string, read Re
 	if err != nil {
 		return false, fmt.Errorf("refold %s: %w", subject, err)
 	}
-	at, err := readmodel.CheckpointOf(ctx, pool, g.Number, s.partition, "")
+	at, err := readmodel.BeginAdvance(ctx, pool, g.Number, s.partition)
 	if err == nil {
 		err = s.foldUpTo(ctx, at.From)
 	}
@@ -45,7 +45,7 @@ func RefoldTier(ctx context.Context, pool *pgxpool.Pool, subject string, read Re
 		err = pg.RetryTx(ctx, pool, func(tx pgx.Tx) error { return s.run(ctx, tx) })
 	}
 	if err != nil {
-		return false, fmt.Errorf("refold %s: %w", subject, readmodel.EngineError(err))
+		return false, fmt.Errorf("refold %s: %w", subject, readmodel.AsEngineError(err))
 	}
 	return s.changed, nil
 }
@@ -80,7 +80,7 @@ func (s *tierRefold) foldUpTo(ctx context.Context, upTo uint64) error {
 }
 
 func (s *tierRefold) run(ctx context.Context, tx pgx.Tx) error {
-	at, err := readmodel.CheckpointOf(ctx, tx, s.g.Number, s.partition, "FOR UPDATE")
+	at, err := readmodel.LockAdvance(ctx, tx, s.g.Number, s.partition)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (s *tierRefold) run(ctx context.Context, tx pgx.Tx) error {
 		tier.Partition = s.partition
 		b.Tiers = append(b.Tiers, tier)
 	}
-	if err := rows.Exec(ctx, tx, b); err != nil {
+	if err := rows.ExecBatch(ctx, tx, b); err != nil {
 		return err
 	}
 	rows.QueueFence(func(sql string, args ...any) { _, err = tx.Exec(ctx, sql, args...) }, s.g.Number, s.partition)

@@ -81,7 +81,7 @@ func (s *staging) put(b *engine.Batch) {
 	c.Items(b.Changes)
 	c.Waiting(b.Changes)
 	c.Parked(b.Parked)
-	s.err = c.Failure()
+	s.err = c.Err()
 	s.send(func(q rows.QueueFunc) { s.each(q, `ANALYZE {staged}`) })
 }
 
@@ -112,13 +112,13 @@ func (s *staging) apply(b *engine.Batch, partition int) {
 			ids[i] = b.Changes[i].Row.ID
 		}
 		q(readmodel.InSchema(b.Generation, `DELETE FROM {schema}.account_export WHERE account_id = ANY($1)`), ids)
-		if gone := rows.ErasedAccounts(b); gone != nil {
+		if gone := rows.ErasedIn(b); gone != nil {
 			for _, table := range rows.DismissalTables {
 				q(`DELETE FROM export.`+table+` WHERE account_id = ANY($1)`, gone)
 			}
 		}
-		rows.QueueLedger(q, b)
-		rows.QueueRows(q, b.Generation, b.Changes)
+		rows.QueueErasures(q, b)
+		rows.QueueAccounts(q, b.Generation, b.Changes)
 		rows.QueueDismissed(q, b)
 		rows.QueueFence(q, b.Generation, partition)
 	})

@@ -47,11 +47,11 @@ FROM export.checkpoints WHERE generation = $1 ORDER BY partition`, g.Number)
 	}
 	st.Partitions, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (p PartitionStatus, err error) {
 		t := &p.Tally
-		var last readmodel.LastMessage
+		var last readmodel.StoredFingerprint
 		err = r.Scan(&p.Partition, &p.Position, &p.Epoch, &p.AsOf, &p.Owner, &t[projections.Applied], &t[projections.Duplicate],
 			&t[projections.Deferred], &t[projections.Ignored], &t[projections.Parked], &last.Position, &last.At, &last.Digest)
 		if err == nil {
-			p.Last, err = last.Mark()
+			p.Last, err = last.Fingerprint()
 		}
 		return p, err
 	})

@@ -93,7 +93,7 @@ func RecordSums(ctx context.Context, pool *pgxpool.Pool, folded map[events.UUID]
 		ids = append(ids, id)
 	}
 	sortAccounts(ids)
-	for some := range slices.Chunk(ids, rows.RowsAtOnce) {
+	for some := range slices.Chunk(ids, rows.AccountsPerStatement) {
 		differ, err := noteSome(ctx, pool, g.Number, some, folded)
 		if err != nil {
 			return nil, fmt.Errorf("note counts: %w", err)

@@ -17,16 +17,16 @@ import (
 func TestWhatIsEndedForOthersIsTriedAgain(t *testing.T) {
 	log := readmodeltest.NewBusyLog(8, 300, workload.Config{Accounts: 4})
 	pool, s := readmodeltest.Open(t)
-	log.Into(t, s, engine.Options{})
+	log.Project(t, s, engine.Options{})
 	var some events.UUID
-	for id := range log.Consumed(t) {
+	for id := range log.CountConsumed(t) {
 		some = id
 	}
 	refold := func() error {
 		if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET parked = parked + 1 WHERE account_id = $1`, [16]byte(some)); err != nil {
 			t.Fatal(err)
 		}
-		_, err := admin.RefoldAccounts(t.Context(), pool, []events.UUID{some}, false, log.Read)
+		_, err := admin.RefoldAccounts(t.Context(), pool, []events.UUID{some}, false, log.ReadAccount)
 		return err
 	}
 	clear := func() error {
@@ -49,7 +49,7 @@ func TestWhatIsEndedForOthersIsTriedAgain(t *testing.T) {
 		}},
 	} {
 		for _, code := range []string{"40001", "40P01"} {
-			readmodeltest.EndForAnother(t, pool, c.table, code, 3)
+			readmodeltest.FailWrites(t, pool, c.table, code, 3)
 			if err := c.do(); err != nil {
 				t.Errorf("%s, ended three times with %s: %v", c.what, code, err)
 			}
@@ -57,7 +57,7 @@ func TestWhatIsEndedForOthersIsTriedAgain(t *testing.T) {
 				break
 			}
 		}
-		readmodeltest.EndForAnother(t, pool, c.table, "40001", 1000)
+		readmodeltest.FailWrites(t, pool, c.table, "40001", 1000)
 		if err := c.do(); err == nil {
 			t.Errorf("%s: ended again and again, and nothing is said", c.what)
 		}

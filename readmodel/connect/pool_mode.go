@@ -161,9 +161,8 @@ func preparedStays(ctx context.Context, cfg *pgx.ConnConfig) (bool, error) {
 		}
 		var now uint32
 		err = one.QueryRow(ctx, name).Scan(&now)
-		var pg *pgconn.PgError
 		switch {
-		case errors.As(err, &pg) && pg.Code == "26000": // there is none of that name
+		case pg.Code(err) == "26000": // invalid_sql_statement_name: the other server process has none of this name
 			return false, nil
 		case err != nil:
 			return false, err

@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"accountexport/readmodel"
 	"accountexport/readmodel/internal/pg"
 )
@@ -37,17 +35,14 @@ func KindOf(err error) ErrorKind {
 	case errors.Is(err, readmodel.ErrNoGeneration), errors.Is(err, readmodel.ErrSchemaOutdated):
 		return NotProvisioned
 	}
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) {
-		switch refused.Code {
-		case "53300", "53400": // too_many_connections, configuration_limit_exceeded: of the server, a database or a login
-			return Busy
-		case "42P01", "3F000", "42703", "42883", // undefined_table, invalid_schema_name, undefined_column, undefined_function
-			"42501",          // insufficient_privilege
-			"28000", "28P01", // invalid_authorization_specification, invalid_password
-			"3D000": // invalid_catalog_name: no such database
-			return NotProvisioned
-		}
+	switch pg.Code(err) {
+	case pg.TooManyConnections, "53400": // configuration_limit_exceeded; the limit is the server's, the database's or the login's
+		return Busy
+	case pg.UndefinedTable, pg.InvalidSchemaName, pg.UndefinedColumn, "42883", // undefined_function
+		pg.InsufficientPrivilege,
+		"28000", "28P01", // invalid_authorization_specification, invalid_password
+		"3D000": // invalid_catalog_name: no such database
+		return NotProvisioned
 	}
 	return Unavailable
 }

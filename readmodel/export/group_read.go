@@ -8,9 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"accountexport/events"
+	"accountexport/readmodel/internal/pg"
 )
 
 const (
@@ -148,11 +147,10 @@ func (g *groupReader) await(ctx context.Context, a *groupedRead) (readResult, er
 		g.leave(a)
 		return readResult{}, context.Cause(ctx)
 	}
-	var refused *pgconn.PgError
 	switch {
 	case a.thrown != nil:
 		panic(a.thrown)
-	case errors.As(a.err, &refused) && len(a.group.reads) > 1:
+	case pg.Code(a.err) != "" && len(a.group.reads) > 1:
 		all, err := g.read(ctx, []request{a.request})
 		if err != nil {
 			return readResult{}, err

@@ -30,7 +30,7 @@ func TestReadersOfAVersionShareASpool(t *testing.T) {
 		x := export.NewReader(pool, export.Limits{Memory: memory, Dir: dir})
 		var all []*export.Document
 		for range readers {
-			d, err := x.Open(t.Context(), a.Id)
+			d, err := x.Open(t.Context(), a.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func TestReadersOfAVersionShareASpool(t *testing.T) {
 		if n := strings.Count(first.String(), `,"`+"the last"+`"`); n != 1 {
 			t.Errorf("the tail is there %d times", n)
 		}
-		again, err := x.Open(t.Context(), a.Id)
+		again, err := x.Open(t.Context(), a.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,12 +72,12 @@ func TestPartsAreThoseOfTheWhole(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 300)
 	x := export.NewReader(pool)
-	_, whole := readmodeltest.Read(t, x, a.Id)
+	_, whole := readmodeltest.Read(t, x, a.ID)
 	size := int64(len(whole))
 	for from := int64(0); from < size; from += 31_007 {
 		for _, n := range []int64{1, 4003, 90_001, size} {
 			to := min(size, from+n)
-			d, err := x.OpenRange(t.Context(), a.Id, func(_ *export.Meta, of int64) (int64, int64) {
+			d, err := x.OpenRange(t.Context(), a.ID, func(_ *export.Meta, of int64) (int64, int64) {
 				if of != size {
 					t.Errorf("it has %d bytes, want %d", of, size)
 				}
@@ -93,7 +93,7 @@ func TestPartsAreThoseOfTheWhole(t *testing.T) {
 			d.Close()
 		}
 	}
-	none, err := x.OpenRange(t.Context(), a.Id, func(*export.Meta, int64) (int64, int64) { return 0, 0 })
+	none, err := x.OpenRange(t.Context(), a.ID, func(*export.Meta, int64) (int64, int64) { return 0, 0 })
 	if err != nil || none.Size() != size {
 		t.Fatalf("%v, %v", none, err)
 	}
@@ -111,7 +111,7 @@ func TestWhatIsNotReadMakesRoom(t *testing.T) {
 	a := readmodeltest.LargeAccount(t, pool, s, 700)
 	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // for one of them, and half another
 	for n := range 5 {
-		d, err := x.Open(t.Context(), a.Id)
+		d, err := x.Open(t.Context(), a.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestWhoWaitsForRoomHoldsNoDocument(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 110)
 	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 8 * 500_000})
-	first, err := x.Open(t.Context(), a.Id)
+	first, err := x.Open(t.Context(), a.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestWhoWaitsForRoomHoldsNoDocument(t *testing.T) {
 	started := 0
 	for ; started < readers && time.Now().Before(done); started++ {
 		go func() {
-			d, err := x.Open(t.Context(), a.Id)
+			d, err := x.Open(t.Context(), a.ID)
 			if err == nil {
 				_, err = d.WriteTo(io.Discard)
 				d.Close()
@@ -247,7 +247,7 @@ func TestPartsGoToTheirReadersAsTheyCome(t *testing.T) {
 	for n := range 3 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		d, err := x.OpenRange(t.Context(), a.Id, func(_ *export.Meta, size int64) (int64, int64) { return size/2 - part/2, size/2 + part/2 })
+		d, err := x.OpenRange(t.Context(), a.ID, func(_ *export.Meta, size int64) (int64, int64) { return size/2 - part/2, size/2 + part/2 })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +279,7 @@ func TestLostConnectionIsNotSeen(t *testing.T) {
 	defer reading.Close()
 	x := export.NewReader(reading)
 	for n := range 12 {
-		d, err := x.OpenRange(t.Context(), a.Id, func(_ *export.Meta, size int64) (int64, int64) {
+		d, err := x.OpenRange(t.Context(), a.ID, func(_ *export.Meta, size int64) (int64, int64) {
 			if n%2 == 0 {
 				return 0, size
 			}
@@ -311,7 +311,7 @@ func TestStatementTimeoutIsNotThatOfADocument(t *testing.T) {
 	}
 	defer reading.Close()
 	x := export.NewReader(reading, export.Limits{Memory: 1, Dir: t.TempDir()})
-	d, err := x.Open(t.Context(), a.Id)
+	d, err := x.Open(t.Context(), a.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func TestWhoComesLaterWaitsAsLong(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 700)
 	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // for one of them
-	holds, err := x.Open(t.Context(), a.Id)
+	holds, err := x.Open(t.Context(), a.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func TestWhoComesLaterWaitsAsLong(t *testing.T) {
 	ask := func() chan error {
 		answered := make(chan error, 1)
 		go func() {
-			d, err := x.Open(t.Context(), a.Id)
+			d, err := x.Open(t.Context(), a.ID)
 			if err == nil {
 				d.Close()
 			}

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"accountexport/readmodel/internal/pg"
 	"context"
 	"errors"
 	"fmt"
@@ -63,9 +64,8 @@ func (l *lease) failed(err error) error {
 // connectionLost tells that a connection was lost, or the server ended it: that is worth
 // reading once more, through another.
 func connectionLost(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return pg.Code == "57P01" || pg.Code == "57P02" // admin_shutdown, as by pg_terminate_backend, and crash_shutdown
+	if code := pg.Code(err); code != "" {
+		return code == "57P01" || code == "57P02" // admin_shutdown, as by pg_terminate_backend, and crash_shutdown
 	}
 	if err == nil || errors.Is(err, ErrTimeout) || errors.Is(err, ErrBusy) || errors.Is(err, context.Canceled) ||
 		errors.Is(err, context.DeadlineExceeded) {

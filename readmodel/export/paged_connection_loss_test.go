@@ -33,7 +33,7 @@ func TestCutBeforeTheFirstRow(t *testing.T) {
 				err = fmt.Errorf("panic: %v", thrown)
 			}
 		}()
-		d, err := x.Open(t.Context(), a.Id)
+		d, err := x.Open(t.Context(), a.ID)
 		if err != nil {
 			return err
 		}

@@ -24,15 +24,15 @@ import (
 // by many, while connections are cut: each is whole, of one version.
 func TestNeverMixed(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
-	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
 	a.Register()
 	if err := a.Commit(readmodeltest.FreeTier); err != nil {
 		t.Fatal(err)
 	}
-	ids := []events.UUID{a.Id}
+	ids := []events.UUID{a.ID}
 	for i := range 5 {
 		id := events.UUID{15: byte(i + 1)}
-		readmodeltest.Nothing(t, pool, `INSERT INTO export_g1.account_export SELECT (jsonb_populate_record(e, '{"account_id": "`+id.String()+`"}')).* FROM export_g1.account_export e WHERE account_id = '`+readmodeltest.Someone+`'`)
+		readmodeltest.Exec(t, pool, `INSERT INTO export_g1.account_export SELECT (jsonb_populate_record(e, '{"account_id": "`+id.String()+`"}')).* FROM export_g1.account_export e WHERE account_id = '`+readmodeltest.AccountID+`'`)
 		ids = append(ids, id)
 	}
 	cfg := pool.Config()

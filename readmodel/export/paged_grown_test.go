@@ -22,7 +22,7 @@ func TestGrownDocumentIsHeldWhole(t *testing.T) {
 		t.Helper()
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		d, err := x.Open(t.Context(), a.Id)
+		d, err := x.Open(t.Context(), a.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,10 +35,10 @@ func TestGrownDocumentIsHeldWhole(t *testing.T) {
 	}
 	get()
 	get() // known to be short
-	readmodeltest.Nothing(t, pool, `UPDATE export_g1.account_export_pages SET body = ('"' || repeat(md5(page_key), 2000) || '"')::bytea`)
-	readmodeltest.Nothing(t, pool, `INSERT INTO export_g1.account_export_pages SELECT account_id, section, 'x' || to_char(i, 'FM0000000'), body
+	readmodeltest.Exec(t, pool, `UPDATE export_g1.account_export_pages SET body = ('"' || repeat(md5(page_key), 2000) || '"')::bytea`)
+	readmodeltest.Exec(t, pool, `INSERT INTO export_g1.account_export_pages SELECT account_id, section, 'x' || to_char(i, 'FM0000000'), body
 FROM export_g1.account_export_pages, generate_series(1, 250) i WHERE section = 3 AND page_key = '0000004'`)
-	readmodeltest.Nothing(t, pool, `UPDATE export_g1.account_export SET sandbox_pages = sandbox_pages + 250, position = position + 1`)
+	readmodeltest.Exec(t, pool, `UPDATE export_g1.account_export SET sandbox_pages = sandbox_pages + 250, position = position + 1`)
 	first := get()
 	then := get()
 	t.Logf("%d bytes of memory for the first read, %d for the next", first, then)

@@ -53,7 +53,7 @@ func TestAllConnectionsAreLostAtOnce(t *testing.T) {
 	t.Cleanup(far.Close)
 	x := export.NewReader(far)
 	export.SetReconnectWindow(x, time.Hour)
-	_, want := readmodeltest.Read(t, export.NewReader(pool), a.Id)
+	_, want := readmodeltest.Read(t, export.NewReader(pool), a.ID)
 	for range 5 {
 		used(t, far)
 		if n := network.Cut(); n < int(far.Config().MaxConns) {
@@ -62,7 +62,7 @@ func TestAllConnectionsAreLostAtOnce(t *testing.T) {
 		var all sync.WaitGroup
 		for range 12 {
 			all.Go(func() {
-				if _, body := readmodeltest.Read(t, x, a.Id); body != want {
+				if _, body := readmodeltest.Read(t, x, a.ID); body != want {
 					t.Errorf("%d bytes, want %d", len(body), len(want))
 				}
 			})
@@ -89,7 +89,7 @@ func TestServerThatIsRestartedRefusesNobody(t *testing.T) {
 	s.Close(t.Context())
 	x := export.NewReader(pool)
 	export.SetReconnectWindow(x, time.Hour)
-	_, want := readmodeltest.Read(t, x, a.Id)
+	_, want := readmodeltest.Read(t, x, a.ID)
 	used(t, pool)
 	if err := pg.StopImmediate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestServerThatIsRestartedRefusesNobody(t *testing.T) {
 	var all sync.WaitGroup
 	for range 12 {
 		all.Go(func() {
-			if _, body := readmodeltest.Read(t, x, a.Id); body != want {
+			if _, body := readmodeltest.Read(t, x, a.ID); body != want {
 				t.Errorf("%d bytes, want %d", len(body), len(want))
 			}
 		})

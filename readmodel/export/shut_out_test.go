@@ -22,12 +22,12 @@ func TestAccountIsShutOut(t *testing.T) {
 		`INSERT INTO export_g1.account_export SELECT (jsonb_populate_record(e, '{"account_id": "` + other.String() + `"}')).* FROM export_g1.account_export e`,
 		`INSERT INTO export_g1.account_export_pages SELECT '` + other.String() + `', section, page_key, body FROM export_g1.account_export_pages`,
 	} {
-		readmodeltest.Nothing(t, pool, sql)
+		readmodeltest.Exec(t, pool, sql)
 	}
 	// Room for one of them and a half.
 	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 5_000_000})
 	for n := range 12 {
-		id := a.Id
+		id := a.ID
 		if n%2 == 1 {
 			id = other
 		}

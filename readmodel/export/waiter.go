@@ -12,7 +12,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
@@ -314,8 +313,7 @@ func (w *Waiter) listen(ctx context.Context) {
 
 // onStandby tells that a server refuses what only a primary does.
 func onStandby(err error) bool {
-	var refused *pgconn.PgError
-	return errors.As(err, &refused) && refused.Code == "25006" // read_only_sql_transaction
+	return pg.Code(err) == "25006" // read_only_sql_transaction
 }
 
 func (w *Waiter) setListening(told bool) {

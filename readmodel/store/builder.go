@@ -44,7 +44,7 @@ func building(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, restart 
 	}
 	for _, g := range all {
 		if g.RollingBack() { // and was cut off
-			if err := readmodel.SetState(ctx, tx, g.Number, readmodel.StateRetired); err != nil {
+			if err := readmodel.SetGenerationState(ctx, tx, g.Number, readmodel.StateRetired); err != nil {
 				return g, err
 			}
 			continue
@@ -55,7 +55,7 @@ func building(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, restart 
 		if same && !restart {
 			return g, nil
 		}
-		if err := readmodel.SetState(ctx, tx, g.Number, readmodel.StateFailed); err != nil {
+		if err := readmodel.SetGenerationState(ctx, tx, g.Number, readmodel.StateFailed); err != nil {
 			return g, err
 		}
 	}
@@ -77,6 +77,6 @@ func NewRollback(pool *pgxpool.Pool, owner string, generation int64, log *slog.L
 			if g.State == readmodel.StateBuilding { // whoever cuts over to it holds its row
 				return g, nil
 			}
-			return g, readmodel.SetState(ctx, tx, generation, readmodel.StateBuilding)
+			return g, readmodel.SetGenerationState(ctx, tx, generation, readmodel.StateBuilding)
 		}}
 }

@@ -27,23 +27,23 @@ func (s *Store) Commit(ctx context.Context, b *engine.Batch) error {
 }
 
 func (s *Store) commit(ctx context.Context, b *engine.Batch) error {
-	if len(b.Changes) <= rows.RowsAtOnce {
+	if len(b.Changes) <= rows.AccountsPerStatement {
 		q := &pgx.Batch{}
 		if s.members == nil {
 			q.Queue(pg.AsyncCommit)
 		}
 		rows.QueueBatch(b, func(sql string, args ...any) { q.Queue(sql, args...) })
-		return readmodel.EngineError(s.pool.SendBatch(ctx, q).Close())
+		return readmodel.AsEngineError(s.pool.SendBatch(ctx, q).Close())
 	}
-	return readmodel.EngineError(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	return readmodel.AsEngineError(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if s.members == nil {
 			if _, err := tx.Exec(ctx, pg.AsyncCommit); err != nil {
 				return err
 			}
 		}
 		if s.copies {
-			return rows.CopyNew(ctx, tx, b)
+			return rows.CopyBatch(ctx, tx, b)
 		}
-		return rows.Exec(ctx, tx, b)
+		return rows.ExecBatch(ctx, tx, b)
 	}))
 }

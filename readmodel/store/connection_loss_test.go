@@ -42,7 +42,7 @@ func TestLostConnectionsAreNotWaitedForEver(t *testing.T) {
 	t.Cleanup(func() { s.Close(context.Background()) })
 	t.Cleanup(func() { network.Cut() }) // first: closing waits for an answer
 
-	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
 	a.Register()
 	if err := a.Commit(); err != nil {
 		t.Fatal(err)
@@ -52,15 +52,15 @@ func TestLostConnectionsAreNotWaitedForEver(t *testing.T) {
 		t.Fatalf("lost %d connections, want the member's and the pool's", n)
 	}
 	for what, use := range map[string]func() error{
-		"Share":  func() error { _, err := s.Heartbeat(t.Context(), a.Own.Generation, true); return err },
+		"Share":  func() error { _, err := s.Heartbeat(t.Context(), a.Ownership.Generation, true); return err },
 		"Commit": func() error { return a.Commit() },
 	} {
 		if err := use(); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s over a lost connection: %v, want that it took too long", what, err)
 		}
 	}
-	a.Own = readmodeltest.Acquire(t, s)
-	if rows, err := s.Load(t.Context(), a.Own.Generation, []events.UUID{a.Id}); err != nil || len(rows) != 1 {
+	a.Ownership = readmodeltest.Acquire(t, s)
+	if rows, err := s.Load(t.Context(), a.Ownership.Generation, []events.UUID{a.ID}); err != nil || len(rows) != 1 {
 		t.Errorf("Load over a new connection: %d rows, %v", len(rows), err)
 	}
 	if err := a.Commit(); err != nil {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -151,8 +150,7 @@ func (m *membership) join(ctx context.Context, tx pgx.Tx, generation int64) erro
 // endStaleTransactions ends transactions of this replica's that hold what it waits for: those
 // of a connection that is lost without the server having noticed.
 func (m *membership) endStaleTransactions(ctx context.Context, err error) {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "55P03" { // lock_not_available
+	if pg.Code(err) == pg.LockNotAvailable {
 		m.terminate(ctx, []string{m.name})
 	}
 }
@@ -245,7 +243,7 @@ SELECT coalesce((SELECT due FROM due), 0), EXISTS (
 		return row.Scan(&s.Target, &s.current, &s.paused)
 	})
 	q.Queue(`
-SELECT partition, position, epoch, as_of, last_position, last_at, last_digest
+SELECT `+readmodel.CheckpointColumns+`
 FROM export.checkpoints WHERE generation = $1 AND owner = $2 ORDER BY partition`,
 		generation, m.name).Query(func(rows pgx.Rows) error {
 		s.Owned, err = pgx.CollectRows(rows, readmodel.ScanCheckpoint)
@@ -255,7 +253,7 @@ FROM export.checkpoints WHERE generation = $1 AND owner = $2 ORDER BY partition`
 WHERE NOT EXISTS (SELECT FROM export.checkpoints WHERE generation = $1 AND owner = $2 AND xmin = pg_current_xact_id()::xid)`, generation, m.name)
 	if err := conn.SendBatch(ctx, q).Close(); err != nil {
 		m.disconnect(context.WithoutCancel(ctx))
-		return s, fmt.Errorf("share partitions: %w", readmodel.ExplainNoPauseTable(err))
+		return s, fmt.Errorf("share partitions: %w", readmodel.ExplainOutdatedSchema(err))
 	}
 	if len(dead) > 0 {
 		m.log.Warn("replicas have gone silent; taking their partitions over", "replicas", dead)

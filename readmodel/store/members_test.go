@@ -35,7 +35,7 @@ func TestReplicasShareEvenly(t *testing.T) {
 	if own := readmodeltest.Acquire(t, two); len(own.Checkpoints) != 0 || !own.Dynamic {
 		t.Errorf("joining while all is taken: %+v", own)
 	}
-	got := readmodeltest.Share(t, one)
+	got := readmodeltest.Heartbeat(t, one)
 	if got.Target != 2 || len(got.Owned) != 4 {
 		t.Errorf("with a second: %+v", got)
 	}
@@ -44,19 +44,19 @@ func TestReplicasShareEvenly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got = readmodeltest.Share(t, two)
+	got = readmodeltest.Heartbeat(t, two)
 	if len(got.Owned) != 2 || got.Owned[0].Partition != 2 || got.Owned[1].Partition != 3 || got.Owned[0].Epoch <= own.Checkpoints[2].Epoch {
 		t.Errorf("the second takes %+v", got)
 	}
 	if err := one.Release(t.Context(), 1, own.Checkpoints[2]); !errors.Is(err, engine.ErrFenced) { // not its own any more
 		t.Error(err)
 	}
-	if got := readmodeltest.Share(t, two); len(got.Owned) != 2 {
+	if got := readmodeltest.Heartbeat(t, two); len(got.Owned) != 2 {
 		t.Errorf("the first gave up what is the second's: %+v", got)
 	}
 	readmodeltest.Acquire(t, three)
 	for s, due := range map[*store.Store]int{one: 2, two: 1, three: 1} {
-		if got := readmodeltest.Share(t, s); got.Target != due {
+		if got := readmodeltest.Heartbeat(t, s); got.Target != due {
 			t.Errorf("among three: %+v, want %d", got, due)
 		}
 	}
@@ -73,7 +73,7 @@ func TestReplicasShareEvenly(t *testing.T) {
 	}
 	one.Close(t.Context())
 	three.Close(t.Context())
-	if got := readmodeltest.Share(t, two); len(got.Owned) != 4 {
+	if got := readmodeltest.Heartbeat(t, two); len(got.Owned) != 4 {
 		t.Errorf("the last one has %+v", got)
 	}
 	// Without taking, a share is only told.
@@ -95,7 +95,7 @@ func TestKilledReplicaIsReplaced(t *testing.T) {
 	if _, err := pool.Exec(t.Context(), `SELECT pg_terminate_backend(backend) FROM export.members WHERE member = 'one'`); err != nil {
 		t.Fatal(err)
 	}
-	readmodeltest.Owns(t, two, 4)
+	readmodeltest.AwaitShare(t, two, 4)
 }
 
 // TestLateHeartbeatsAreWaitedFor: a server that takes longer for a heartbeat
@@ -132,7 +132,7 @@ CREATE TRIGGER slow BEFORE UPDATE ON export.members FOR EACH ROW WHEN (OLD.membe
 			}
 			beating = more
 		case <-time.After(20 * time.Millisecond):
-			if got := readmodeltest.Share(t, two); len(got.Owned) != 0 {
+			if got := readmodeltest.Heartbeat(t, two); len(got.Owned) != 0 {
 				t.Fatalf("the other takes partitions of one that is only late: %+v", got)
 			}
 		}
@@ -158,7 +158,7 @@ func TestTakenPartitionOutlivesACrash(t *testing.T) {
 	s.Takeover = time.Minute
 	t.Cleanup(func() { s.Close(context.Background()) })
 	readmodeltest.Acquire(t, s)
-	taken := readmodeltest.Share(t, s).Owned
+	taken := readmodeltest.Heartbeat(t, s).Owned
 	if len(taken) != 4 {
 		t.Fatalf("it owns %+v", taken)
 	}
@@ -196,7 +196,7 @@ CREATE TRIGGER stuck BEFORE UPDATE ON export.members FOR EACH ROW WHEN (OLD.memb
 		_, err := one.Heartbeat(t.Context(), 1, true)
 		stuck <- err
 	}()
-	readmodeltest.Owns(t, two, 4)
+	readmodeltest.AwaitShare(t, two, 4)
 	if err := <-stuck; err == nil {
 		t.Error("the heartbeat that never ends has ended well")
 	}
@@ -250,7 +250,7 @@ func TestFrozenTransactionHoldsNobodyUp(t *testing.T) {
 	}
 	two := readmodeltest.Member(t, pool, "two")
 	readmodeltest.Acquire(t, two)
-	own := readmodeltest.Owns(t, two, 4)
+	own := readmodeltest.AwaitShare(t, two, 4)
 	if own.Checkpoints[0].Position != 0 {
 		t.Errorf("taken over at %+v", own.Checkpoints[0])
 	}
@@ -304,7 +304,7 @@ func TestClockSetBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	readmodeltest.Acquire(t, two)
-	readmodeltest.Owns(t, two, 4)
+	readmodeltest.AwaitShare(t, two, 4)
 }
 
 // TestMembersOfAnotherGenerationAreFenced: who projects what is no longer live

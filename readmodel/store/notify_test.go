@@ -68,11 +68,11 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	defer pool.Close()
 	log := readmodeltest.NewLog(3, 400, workload.Config{Accounts: 5})
 	s := store.NewStore(pool, "one", readmodeltest.Quiet)
-	log[:100].Into(t, s, engine.Options{})
+	log[:100].Project(t, s, engine.Options{})
 	notices := heard(t, server.URL())
 
 	for _, sql := range []string{`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`, `SELECT pg_reload_conf()`} {
-		readmodeltest.Nothing(t, pool, sql)
+		readmodeltest.Exec(t, pool, sql)
 	}
 	elsewhere, err := pgx.Connect(ctx, server.URL())
 	if err != nil {
@@ -118,12 +118,12 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 		t.Errorf("%d, %v: the other commit does not wait any more, and this test showed nothing", held, err)
 	}
 	for _, sql := range []string{`ALTER SYSTEM RESET synchronous_standby_names`, `SELECT pg_reload_conf()`} {
-		readmodeltest.Nothing(t, pool, sql)
+		readmodeltest.Exec(t, pool, sql)
 	}
 	if _, err := pool.Exec(ctx, `SELECT pg_cancel_backend($1)`, int32(pid)); err != nil {
 		t.Fatal(err)
 	}
-	log.Into(t, store.NewStore(pool, "two", readmodeltest.Quiet), engine.Options{})
+	log.Project(t, store.NewStore(pool, "two", readmodeltest.Quiet), engine.Options{})
 	select {
 	case <-notices:
 	case <-time.After(20 * time.Second):
@@ -149,14 +149,14 @@ func TestWhoNotifies(t *testing.T) {
 			t.Errorf("%s: nobody was told", what)
 		}
 	}
-	log[:100].Into(t, s, engine.Options{})
+	log[:100].Project(t, s, engine.Options{})
 	told("live")
 	s.Close(t.Context()) // all that was due is sent then
 	for len(notices) > 0 {
 		<-notices
 	}
 	b := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
-	log.Into(t, b, engine.Options{})
+	log.Project(t, b, engine.Options{})
 	b.Close(t.Context())
 	// What was sent before this comes before it.
 	if _, err := pool.Exec(t.Context(), `SELECT export.advance(1, ARRAY[0], ARRAY[c.position], ARRAY[c.position], ARRAY[c.epoch], ARRAY[now()],

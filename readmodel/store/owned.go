@@ -20,7 +20,7 @@ SELECT EXISTS (SELECT FROM export.generations WHERE generation = $1 AND state = 
     AND stream_name = $4 AND stream_created = $5)`, generation, projections.VersionMajor, projections.VersionMinor, s.stream.Name, s.stream.Created).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&current) })
 	q.Queue(`
-SELECT partition, position, epoch, as_of, last_position, last_at, last_digest
+SELECT `+readmodel.CheckpointColumns+`
 FROM export.checkpoints WHERE generation = $1 AND owner = $2 AND partition = ANY($3) ORDER BY partition`, generation, s.owner, partitions).
 		Query(func(rows pgx.Rows) error {
 			own, err = pgx.CollectRows(rows, readmodel.ScanCheckpoint)

@@ -16,7 +16,7 @@ import (
 func TestTwoOwnersNeverBothCommit(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	s.Takeover = 500 * time.Millisecond
-	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
 	a.Register()
 	if err := a.Commit(readmodeltest.FreeTier); err != nil {
 		t.Fatal(err)
@@ -24,16 +24,16 @@ func TestTwoOwnersNeverBothCommit(t *testing.T) {
 	// The first owner goes silent, though it does not notice: another takes over.
 	second := readmodeltest.Member(t, pool, "two")
 	readmodeltest.Acquire(t, second)
-	own := readmodeltest.Owns(t, second, 4)
-	b := readmodeltest.NewAccount(t, second, own, readmodeltest.Someone)
-	b.At = a.At
+	own := readmodeltest.AwaitShare(t, second, 4)
+	b := readmodeltest.NewAccount(t, second, own, readmodeltest.AccountID)
+	b.Position = a.Position
 
-	a.Apply(events.NewUserEmailChanged(a.Meta(), a.Id, events.UserEmailChanged{Email: "old-owner@example.org"}))
+	a.Apply(events.NewUserEmailChanged(a.Meta(), a.ID, events.UserEmailChanged{Email: "old-owner@example.org"}))
 	if err := a.Commit(); !errors.Is(err, engine.ErrFenced) {
 		t.Fatalf("the old owner's commit: %v, want fenced", err)
 	}
-	b.Reload(readmodeltest.MustMessage(t)(events.NewUserEmailChanged(b.Meta(), b.Id, events.UserEmailChanged{Email: "new-owner@example.org"})))
-	_, doc := readmodeltest.Read(t, export.NewReader(pool), a.Id)
+	b.Reload(readmodeltest.MustMessage(t)(events.NewUserEmailChanged(b.Meta(), b.ID, events.UserEmailChanged{Email: "new-owner@example.org"})))
+	_, doc := readmodeltest.Read(t, export.NewReader(pool), a.ID)
 	if !strings.Contains(doc, "new-owner@") || strings.Contains(doc, "old-owner@") {
 		t.Errorf("document: %s", doc)
 	}
@@ -49,13 +49,13 @@ func TestTwoOwnersNeverBothCommit(t *testing.T) {
 // everything that a batch can hold in it.
 func TestFencedBatchWritesNothing(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
-	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
 	a.Register()
 	ch, err := a.State.Flush()
 	if err != nil {
 		t.Fatal(err)
 	}
-	epoch := a.Own.Checkpoints[1].Epoch
+	epoch := a.Ownership.Checkpoints[1].Epoch
 	for name, bad := range map[string]engine.Advance{
 		"position behind": {Partition: 1, From: 5, To: 6, Epoch: epoch},
 		"epoch before":    {Partition: 1, To: 6, Epoch: epoch - 1},
@@ -65,7 +65,7 @@ func TestFencedBatchWritesNothing(t *testing.T) {
 		bad.AsOf = readmodeltest.Noon
 		err := s.Commit(t.Context(), &engine.Batch{Generation: 1, Changes: []projections.Change{ch},
 			Tiers:    []projections.TierDefinition{readmodeltest.FreeTier},
-			Parked:   []projections.ParkedMessage{{Position: 1, Account: &a.Id, Time: readmodeltest.Noon, Payload: []byte("x")}},
+			Parked:   []projections.ParkedMessage{{Position: 1, Account: &a.ID, Time: readmodeltest.Noon, Payload: []byte("x")}},
 			Advances: []engine.Advance{{Partition: 0, To: 6, Epoch: epoch, AsOf: readmodeltest.Noon}, bad}})
 		if !errors.Is(err, engine.ErrFenced) {
 			t.Errorf("%s: %v, want fenced", name, err)

@@ -166,7 +166,7 @@ func TestPausedNothingMovesThem(t *testing.T) {
 		t.Errorf("generation %+v is live, %v", now, err)
 	}
 	resume(t, pool)
-	if got := readmodeltest.Share(t, live); len(got.Owned) != 4 || got.Owned[1].Epoch != own.Checkpoints[1].Epoch {
+	if got := readmodeltest.Heartbeat(t, live); len(got.Owned) != 4 || got.Owned[1].Epoch != own.Checkpoints[1].Epoch {
 		t.Errorf("after it, the replica owns %+v", got)
 	}
 }

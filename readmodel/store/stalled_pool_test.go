@@ -53,24 +53,24 @@ func TestStalledPoolGivesUpItsPartitions(t *testing.T) {
 			}
 		}
 	}()
-	readmodeltest.Owns(t, other, all/2)
+	readmodeltest.AwaitShare(t, other, all/2)
 	close(stop)
 	<-taken
 	pooler.Stall()
 	if own, err := stalled.Acquire(t.Context(), readmodeltest.Stream); err == nil {
 		t.Errorf("it has taken %d partitions, though its pool does not answer", len(own.Checkpoints))
 	}
-	readmodeltest.Owns(t, other, all)
+	readmodeltest.AwaitShare(t, other, all)
 	pooler.Resume()
 	pooler.Cut() // those that stood still
 	readmodeltest.Acquire(t, stalled)
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		if got := readmodeltest.Share(t, other); got.Target == all/2 {
+		if got := readmodeltest.Heartbeat(t, other); got.Target == all/2 {
 			break
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("it is no member again")
 		}
-		readmodeltest.Share(t, stalled)
+		readmodeltest.Heartbeat(t, stalled)
 	}
 }

@@ -286,7 +286,7 @@ func (s *Store) generation(ctx context.Context, tx pgx.Tx, stream engine.StreamI
 	if err := s.counted(ctx, g); err != nil {
 		return g, err
 	}
-	if err := g.LearnStream(ctx, tx, stream); err != nil {
+	if err := g.RecordStreamID(ctx, tx, stream); err != nil {
 		return g, err
 	}
 	if g.Minor < projections.VersionMinor {
@@ -304,8 +304,8 @@ func takeCheckpoints(ctx context.Context, tx pgx.Tx, generation int64, owner str
 	rows, err := tx.Query(ctx, `
 WITH taken AS (
     UPDATE export.checkpoints SET epoch = epoch + 1, owner = $2 WHERE generation = $1
-    RETURNING partition, position, epoch, as_of, last_position, last_at, last_digest)
-SELECT partition, position, epoch, as_of, last_position, last_at, last_digest FROM taken ORDER BY partition`, generation, owner)
+    RETURNING `+readmodel.CheckpointColumns+`)
+SELECT `+readmodel.CheckpointColumns+` FROM taken ORDER BY partition`, generation, owner)
 	if err != nil {
 		return nil, fmt.Errorf("take checkpoints: %w", err)
 	}

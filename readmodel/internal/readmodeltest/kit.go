@@ -57,12 +57,12 @@ func Acquire(t *testing.T, s *store.Store) engine.Ownership {
 
 // account folds messages of one account, every one of them a batch of its own.
 type Account struct {
-	t     *testing.T
-	store *store.Store
-	Own   engine.Ownership
-	Id    events.UUID
-	State *projections.Account
-	At    uint64
+	t         *testing.T
+	store     *store.Store
+	Ownership engine.Ownership
+	ID        events.UUID
+	State     *projections.Account
+	Position  uint64
 }
 
 func NewAccount(t *testing.T, s *store.Store, own engine.Ownership, id string) *Account {
@@ -71,12 +71,12 @@ func NewAccount(t *testing.T, s *store.Store, own engine.Ownership, id string) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Account{t: t, store: s, Own: own, Id: u, State: projections.NewAccount(u)}
+	return &Account{t: t, store: s, Ownership: own, ID: u, State: projections.NewAccount(u)}
 }
 
 func (a *Account) Meta() events.Meta {
-	a.At++
-	return events.Meta{ID: fmt.Sprint(a.At), Source: "/test", Time: events.TimeOf(Noon) + events.Time(a.At)}
+	a.Position++
+	return events.Meta{ID: fmt.Sprint(a.Position), Source: "/test", Time: events.TimeOf(Noon) + events.Time(a.Position)}
 }
 
 // apply folds a message without storing it.
@@ -85,7 +85,7 @@ func (a *Account) Apply(m events.Message, err error) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	d, err := projections.Decode(projections.Message{Position: a.At, Partition: 1, Message: m})
+	d, err := projections.Decode(projections.Message{Position: a.Position, Partition: 1, Message: m})
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -101,12 +101,12 @@ func (a *Account) Commit(tiers ...projections.TierDefinition) error {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	cp := &a.Own.Checkpoints[1]
-	err = a.store.Commit(a.t.Context(), &engine.Batch{Generation: a.Own.Generation, Changes: []projections.Change{ch}, Tiers: tiers,
-		Advances: []engine.Advance{{Partition: 1, From: cp.Position, To: a.At, Epoch: cp.Epoch, AsOf: Noon,
+	cp := &a.Ownership.Checkpoints[1]
+	err = a.store.Commit(a.t.Context(), &engine.Batch{Generation: a.Ownership.Generation, Changes: []projections.Change{ch}, Tiers: tiers,
+		Advances: []engine.Advance{{Partition: 1, From: cp.Position, To: a.Position, Epoch: cp.Epoch, AsOf: Noon,
 			Tally: projections.Tally{1}}}})
 	if err == nil {
-		cp.Position = a.At
+		cp.Position = a.Position
 	}
 	return err
 }
@@ -116,12 +116,12 @@ func (a *Account) Commit(tiers ...projections.TierDefinition) error {
 func (a *Account) Reload(m events.Message) {
 	a.t.Helper()
 	ctx := a.t.Context()
-	rows, err := a.store.Load(ctx, a.Own.Generation, []events.UUID{a.Id})
+	rows, err := a.store.Load(ctx, a.Ownership.Generation, []events.UUID{a.ID})
 	if err != nil || len(rows) != 1 {
 		a.t.Fatalf("%d rows, %v", len(rows), err)
 	}
 	a.State = projections.LoadAccount(&rows[0])
-	d, err := projections.Decode(projections.Message{Position: a.At, Partition: 1, Message: m})
+	d, err := projections.Decode(projections.Message{Position: a.Position, Partition: 1, Message: m})
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func (a *Account) Reload(m events.Message) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	answers, err := a.store.Lookup(ctx, a.Own.Generation, needs)
+	answers, err := a.store.Lookup(ctx, a.Ownership.Generation, needs)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -147,14 +147,14 @@ func (a *Account) Reload(m events.Message) {
 }
 
 const (
-	Someone = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
-	Team    = "7a90c3cc-0d44-4b50-8888-8dd25736052a"
+	AccountID = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+	TeamID    = "7a90c3cc-0d44-4b50-8888-8dd25736052a"
 )
 
 func (a *Account) Register() {
-	id, _ := events.ParseUUID(Team)
-	a.Apply(events.NewUserRegistered(a.Meta(), a.Id, events.UserRegistered{Email: "a@example.org", Tier: "free", QuotaTierID: "free"}))
-	a.Apply(events.NewTeamCreated(a.Meta(), a.Id, events.TeamCreated{ID: id, Name: "T", Slug: "t", QuotaTierID: "free"}))
+	id, _ := events.ParseUUID(TeamID)
+	a.Apply(events.NewUserRegistered(a.Meta(), a.ID, events.UserRegistered{Email: "a@example.org", Tier: "free", QuotaTierID: "free"}))
+	a.Apply(events.NewTeamCreated(a.Meta(), a.ID, events.TeamCreated{ID: id, Name: "T", Slug: "t", QuotaTierID: "free"}))
 }
 
 var FreeTier = projections.TierDefinition{ID: "free", Partition: 2, Position: 7, Body: []byte(`{"id":"free"}`)}
@@ -197,7 +197,7 @@ func MustMessage(t *testing.T) func(events.Message, error) events.Message {
 
 // endForAnother has the server end the next few transactions that write a table,
 // as it does for the sake of others.
-func EndForAnother(t *testing.T, pool *pgxpool.Pool, table, code string, times int) {
+func FailWrites(t *testing.T, pool *pgxpool.Pool, table, code string, times int) {
 	t.Helper()
 	if _, err := pool.Exec(t.Context(), fmt.Sprintf(`
 DROP SEQUENCE IF EXISTS ended CASCADE;
@@ -217,10 +217,10 @@ CREATE TRIGGER ended BEFORE INSERT OR UPDATE OR DELETE ON %[3]s FOR EACH STATEME
 }
 
 // endless is a stream that can bring everything yet.
-func Endless(context.Context) (uint64, error) { return math.MaxUint64, nil }
+func EndlessStream(context.Context) (uint64, error) { return math.MaxUint64, nil }
 
 // ahead moves all of a generation's checkpoints on.
-func Ahead(t *testing.T, pool *pgxpool.Pool, generation int) {
+func AdvanceCheckpoints(t *testing.T, pool *pgxpool.Pool, generation int) {
 	t.Helper()
 	if _, err := pool.Exec(t.Context(), `UPDATE export.checkpoints SET position = 100 WHERE generation = $1`, generation); err != nil {
 		t.Fatal(err)
@@ -229,7 +229,7 @@ func Ahead(t *testing.T, pool *pgxpool.Pool, generation int) {
 
 // asBefore makes a generation one of the first format, as a program made it
 // that knows of no other.
-func AsBefore(t *testing.T, pool *pgxpool.Pool) {
+func DowngradeToPlainFormat(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	if _, err := pool.Exec(t.Context(), `
 UPDATE export.generations SET format = 1 WHERE generation = 1;
@@ -238,7 +238,7 @@ ALTER TABLE export_g1.account_export DROP COLUMN counted_at, DROP COLUMN message
 	}
 }
 
-func Nothing(t *testing.T, pool *pgxpool.Pool, sql string) {
+func Exec(t *testing.T, pool *pgxpool.Pool, sql string) {
 	t.Helper()
 	if _, err := pool.Exec(t.Context(), sql); err != nil {
 		t.Fatal(err)
@@ -247,7 +247,7 @@ func Nothing(t *testing.T, pool *pgxpool.Pool, sql string) {
 
 // says reads what a generation's rows say; nothing of one whose count is of
 // another position.
-func Says(t *testing.T, pool *pgxpool.Pool, generation int) map[events.UUID]admin.Sum {
+func RecordedSums(t *testing.T, pool *pgxpool.Pool, generation int) map[events.UUID]admin.Sum {
 	t.Helper()
 	rows, err := pool.Query(t.Context(), fmt.Sprintf(`
 SELECT account_id, position, messages, digest_high, digest_low FROM export_g%d.account_export WHERE counted_at = position`, generation))
@@ -281,7 +281,7 @@ func Member(t *testing.T, pool *pgxpool.Pool, name string) *store.Store {
 }
 
 // owns has the replica share until it owns so many partitions, in generation 1.
-func Owns(t *testing.T, s *store.Store, n int) engine.Ownership {
+func AwaitShare(t *testing.T, s *store.Store, n int) engine.Ownership {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
@@ -301,7 +301,7 @@ func Owns(t *testing.T, s *store.Store, n int) engine.Ownership {
 }
 
 // share tells that the replica lives, once.
-func Share(t *testing.T, s *store.Store) engine.Assignment {
+func Heartbeat(t *testing.T, s *store.Store) engine.Assignment {
 	t.Helper()
 	got, err := s.Heartbeat(t.Context(), 1, true)
 	if err != nil {
@@ -314,7 +314,7 @@ func Share(t *testing.T, s *store.Store) engine.Assignment {
 // a projector would write.
 func LargeAccount(t *testing.T, pool *pgxpool.Pool, s *store.Store, pages int) *Account {
 	t.Helper()
-	a := NewAccount(t, s, Acquire(t, s), Someone)
+	a := NewAccount(t, s, Acquire(t, s), AccountID)
 	a.Register()
 	if err := a.Commit(FreeTier); err != nil {
 		t.Fatal(err)
@@ -333,7 +333,7 @@ FROM export_g1.account_export, generate_series(1, $1::integer) i`,
 }
 
 // reading is a transaction that has read, and goes on.
-func Reading(t *testing.T, pool *pgxpool.Pool, sql string) pgx.Tx {
+func BeginRead(t *testing.T, pool *pgxpool.Pool, sql string) pgx.Tx {
 	t.Helper()
 	tx, err := pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {

@@ -17,32 +17,32 @@ import (
 )
 
 // growing is a log that is replaced.
-type Growing struct{ MessageLog }
+type GrowingLog struct{ MessageLog }
 
-func (g *Growing) Open(_ context.Context, after uint64) (engine.Reader, error) {
+func (g *GrowingLog) Open(_ context.Context, after uint64) (engine.Reader, error) {
 	return &growingReader{g, after}, nil
 }
 
 type growingReader struct {
-	of    *Growing
-	after uint64
+	log      *GrowingLog
+	position uint64
 }
 
 func (r *growingReader) Close() {}
 
 func (r *growingReader) Next(ctx context.Context, buf []projections.Message, bound engine.Bound) ([]projections.Message, error) {
-	rest := r.of.after(r.after)
+	rest := r.log.after(r.position)
 	if len(rest) == 0 {
 		<-ctx.Done()
 		return buf, ctx.Err()
 	}
 	rest = rest[:min(len(rest), bound.Events)]
-	r.after = rest[len(rest)-1].Position
+	r.position = rest[len(rest)-1].Position
 	return append(buf, rest...), nil
 }
 
 // read is a [admin.ReadAccount].
-func (l MessageLog) Read(_ context.Context, id events.UUID, after, upTo uint64, each func(projections.Message) error) error {
+func (l MessageLog) ReadAccount(_ context.Context, id events.UUID, after, upTo uint64, each func(projections.Message) error) error {
 	for _, m := range l {
 		if to := events.ParseSubject(m.Subject); to.Kind != events.SubjectAccount || to.Account != id || m.Position <= after || m.Position > upTo {
 			continue
@@ -57,7 +57,7 @@ func (l MessageLog) Read(_ context.Context, id events.UUID, after, upTo uint64, 
 // fold folds one account's messages up to a position.
 func (l MessageLog) Fold(ctx context.Context, id events.UUID, upTo uint64) (*projections.Refold, error) {
 	r := projections.NewRefold(id)
-	return r, l.Read(ctx, id, 0, upTo, r.Apply)
+	return r, l.ReadAccount(ctx, id, 0, upTo, r.Apply)
 }
 
 // without leaves messages out.
@@ -169,7 +169,7 @@ func (r *logReader) Next(ctx context.Context, buf []projections.Message, bound e
 func (r *logReader) Close() {}
 
 // into folds all of the log into a store.
-func (l MessageLog) Into(t *testing.T, s engine.Store, opt engine.Options) {
+func (l MessageLog) Project(t *testing.T, s engine.Store, opt engine.Options) {
 	t.Helper()
 	opt.Logger = Quiet
 	p := engine.New(l, s, opt)
@@ -180,18 +180,18 @@ func (l MessageLog) Into(t *testing.T, s engine.Store, opt engine.Options) {
 }
 
 // consumed counts the messages that moved each account's position.
-func (l MessageLog) Consumed(t *testing.T) map[events.UUID]uint64 {
+func (l MessageLog) CountConsumed(t *testing.T) map[events.UUID]uint64 {
 	t.Helper()
 	fold, n := projections.NewFold(), map[events.UUID]uint64{}
 	for _, m := range l {
 		to := events.ParseSubject(m.Subject)
 		a := fold.Account(to.Account)
-		gone := a != nil && a.State(nil) == projections.Erased
+		wasErased := a != nil && a.State(nil) == projections.Erased
 		if _, _, err := fold.Apply(m); err != nil {
 			t.Fatal(err)
 		}
 		switch {
-		case to.Kind != events.SubjectAccount || gone:
+		case to.Kind != events.SubjectAccount || wasErased:
 		case fold.Account(to.Account).State(nil) == projections.Erased:
 			n[to.Account] = 1
 		default:

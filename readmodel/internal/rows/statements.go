@@ -28,9 +28,9 @@ type QueueFunc func(sql string, args ...any)
 // Rows of one statement. A statement holds a copy of what it writes, and the
 // server works on one while the next is encoded.
 const (
-	RowsAtOnce      = 256
-	itemsAtOnce     = 4096
-	pageBytesAtOnce = 16 << 20
+	AccountsPerStatement  = 256
+	itemsPerStatement     = 4096
+	pageBytesPerStatement = 16 << 20
 )
 
 // write makes the statements that write the batch, one after the other.
@@ -38,9 +38,9 @@ func QueueBatch(b *engine.Batch, q QueueFunc) {
 	q(pg.PreferIndexes)
 	QueueAdvances(q, b)
 	queueWipes(q, b)
-	QueueLedger(q, b)
-	for changes := range slices.Chunk(b.Changes, RowsAtOnce) {
-		QueueRows(q, b.Generation, changes)
+	QueueErasures(q, b)
+	for changes := range slices.Chunk(b.Changes, AccountsPerStatement) {
+		QueueAccounts(q, b.Generation, changes)
 		queuePages(q, b.Generation, changes)
 	}
 	queueItems(q, b)
@@ -50,7 +50,7 @@ func QueueBatch(b *engine.Batch, q QueueFunc) {
 }
 
 // execute writes a batch, statement by statement.
-func Exec(ctx context.Context, tx pgx.Tx, b *engine.Batch) (err error) {
+func ExecBatch(ctx context.Context, tx pgx.Tx, b *engine.Batch) (err error) {
 	QueueBatch(b, func(sql string, args ...any) {
 		if err == nil {
 			_, err = tx.Exec(ctx, sql, args...)
@@ -92,14 +92,14 @@ func queueWipes(q QueueFunc, b *engine.Batch) {
 	for _, table := range []string{"account_export", "account_export_pages", "account_export_items", "account_waiting", "parked"} {
 		q(readmodel.InSchema(b.Generation, `DELETE FROM {schema}.`+table+` WHERE account_id = ANY($1)`), ids)
 	}
-	if gone := ErasedAccounts(b); gone != nil {
+	if gone := ErasedIn(b); gone != nil {
 		for _, table := range DismissalTables {
 			q(`DELETE FROM export.`+table+` WHERE account_id = ANY($1)`, gone)
 		}
 	}
 }
 
-func ErasedAccounts(b *engine.Batch) (ids [][16]byte) {
+func ErasedIn(b *engine.Batch) (ids [][16]byte) {
 	for i := range b.Changes {
 		if b.Changes[i].Replaces && b.Changes[i].Row.ErasedAt != nil {
 			ids = append(ids, b.Changes[i].Row.ID)
@@ -115,7 +115,7 @@ const digestMask = `4611686018427387903`
 // it is, and the database keeps its stored form without reading it. What the
 // row counts is added to, where it is of the row's position: a program that
 // does not know of it may have written since.
-func QueueRows(q QueueFunc, generation int64, changes []projections.Change) {
+func QueueAccounts(q QueueFunc, generation int64, changes []projections.Change) {
 	n := len(changes)
 	ids, partitions, positions, parked := make([][16]byte, n), make([]int32, n), make([]int64, n), make([]int32, n)
 	erased, tiers, lows := make([]*time.Time, n), make([]*string, n), make([]string, n)
@@ -175,7 +175,7 @@ func queuePages(q QueueFunc, generation int64, changes []projections.Change) {
 	}
 	for len(ids) > 0 {
 		n, bytes := 0, 0
-		for n < len(ids) && n < itemsAtOnce && bytes < pageBytesAtOnce {
+		for n < len(ids) && n < itemsPerStatement && bytes < pageBytesPerStatement {
 			bytes += len(bodies[n])
 			n++
 		}
@@ -198,7 +198,7 @@ func queueItems(q QueueFunc, b *engine.Batch) {
 		}
 	}
 	for len(ids) > 0 {
-		n := min(len(ids), itemsAtOnce)
+		n := min(len(ids), itemsPerStatement)
 		q(readmodel.InSchema(b.Generation, `
 INSERT INTO {schema}.account_export_items (account_id, section, item, page_key)
 SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[])`), ids[:n], sections[:n], items[:n], pages[:n])
@@ -326,7 +326,7 @@ var DismissalTables = []string{"dismissals", "undismissals"}
 // has erased is entered when it goes live, and not before: its stream may not be
 // the one of who is served. A position that the ledger has of another stream, or
 // of an event that is gone, is replaced.
-func QueueLedger(q QueueFunc, b *engine.Batch) {
+func QueueErasures(q QueueFunc, b *engine.Batch) {
 	var ids [][16]byte
 	var times []time.Time
 	var positions []int64
@@ -342,11 +342,11 @@ func QueueLedger(q QueueFunc, b *engine.Batch) {
 INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, stream_created)
 SELECT u.id, u.at, u.p, g.stream_name, g.stream_created
 FROM unnest($2::uuid[], $3::timestamptz[], $4::bigint[]) AS u (id, at, p), export.generations g
-WHERE g.generation = $1 AND g.state = 'live' ORDER BY u.id`+LedgerConflict, b.Generation, ids, times, positions)
+WHERE g.generation = $1 AND g.state = 'live' ORDER BY u.id`+OnLedgerConflict, b.Generation, ids, times, positions)
 }
 
 // onceMore is what becomes of an entry that is entered again.
-const LedgerConflict = `
+const OnLedgerConflict = `
 ON CONFLICT (account_id) DO UPDATE SET erased_at = least(e.erased_at, excluded.erased_at), position = excluded.position,
     stream_name = excluded.stream_name, stream_created = excluded.stream_created
 WHERE (e.position, e.stream_name, e.stream_created) IS DISTINCT FROM (excluded.position, excluded.stream_name, excluded.stream_created)`
