@@ -21,8 +21,6 @@ import (
 	"accountexport/readmodel/internal/rows"
 )
 
-var accountTables = []string{"account_export", "account_export_pages", "account_export_items", "account_waiting", "parked"}
-
 // noTombstone is the condition for a row that is more than a tombstone.
 const noTombstone = `(erased_at IS NULL OR coalesce(user_json, team_json, usage_tail, keys_tail, sandboxes_tail) IS NOT NULL)`
 
@@ -109,7 +107,7 @@ func (c *AccountErasure) clear(ctx context.Context, tx pgx.Tx, g readmodel.Gener
 	for _, subject := range c.MistypedSubjects {
 		fence[int32(partitionOf(g, subject))] = true
 	}
-	rows, err := tx.Query(ctx, `
+	found, err := tx.Query(ctx, `
 SELECT partition, position FROM export.checkpoints WHERE generation = $1 AND (partition = ANY($2) OR $3) ORDER BY partition FOR UPDATE`,
 		g.Number, slices.Sorted(maps.Keys(fence)), c.FenceAll || g.State == readmodel.StateBuilding)
 	if err != nil {
@@ -117,7 +115,7 @@ SELECT partition, position FROM export.checkpoints WHERE generation = $1 AND (pa
 	}
 	var p int
 	var position, reached uint64
-	if _, err := pgx.ForEachRow(rows, []any{&p, &position}, func() error {
+	if _, err := pgx.ForEachRow(found, []any{&p, &position}, func() error {
 		if p == partition {
 			reached = position
 		}
@@ -130,7 +128,7 @@ SELECT partition, position FROM export.checkpoints WHERE generation = $1 AND (pa
 	if err != nil {
 		return 0, err
 	}
-	for _, table := range accountTables[1:] {
+	for _, table := range rows.AccountTables[1:] {
 		tag, err := tx.Exec(ctx, readmodel.InSchema(g.Number, `DELETE FROM {schema}.`+table+` WHERE account_id = $1`), [16]byte(c.Account))
 		if err != nil {
 			return 0, err
@@ -302,7 +300,7 @@ func FindTraces(ctx context.Context, pool *pgxpool.Pool, account events.UUID, me
 }
 
 func (t *Traces) look(ctx context.Context, pool *pgxpool.Pool, g readmodel.Generation, account events.UUID, mention func(parts ...[]byte) bool) error {
-	for _, table := range accountTables {
+	for _, table := range rows.AccountTables {
 		condition := ""
 		if table == "account_export" {
 			condition = ` AND ` + noTombstone

@@ -12,6 +12,7 @@ import (
 	"accountexport/events"
 	"accountexport/readmodel"
 	"accountexport/readmodel/internal/pg"
+	"accountexport/readmodel/internal/rows"
 )
 
 // PendingErasure is an erasure that was begun, or came with an imported ledger, and is not
@@ -58,7 +59,7 @@ func CheckErasable(ctx context.Context, pool *pgxpool.Pool) error {
 			return err
 		}
 		for _, g := range all {
-			for _, table := range accountTables {
+			for _, table := range rows.AccountTables {
 				if _, err := tx.Exec(ctx, readmodel.InSchema(g.Number, `DELETE FROM {schema}.`+table+` WHERE account_id = $1`), [16]byte{}); err != nil {
 					return err
 				}
@@ -157,7 +158,7 @@ func AccountsWithTraces(ctx context.Context, pool *pgxpool.Pool, accounts []even
 		return err
 	}
 	for _, g := range all {
-		for _, table := range accountTables {
+		for _, table := range rows.AccountTables {
 			condition := ""
 			if table == "account_export" {
 				condition = ` AND ` + noTombstone

@@ -112,11 +112,7 @@ func (s *staging) apply(b *engine.Batch, partition int) {
 			ids[i] = b.Changes[i].Row.ID
 		}
 		q(readmodel.InSchema(b.Generation, `DELETE FROM {schema}.account_export WHERE account_id = ANY($1)`), ids)
-		if gone := rows.ErasedIn(b); gone != nil {
-			for _, table := range rows.DismissalTables {
-				q(`DELETE FROM export.`+table+` WHERE account_id = ANY($1)`, gone)
-			}
-		}
+		rows.QueueDismissalWipes(q, b)
 		rows.QueueErasures(q, b)
 		rows.QueueAccounts(q, b.Generation, b.Changes)
 		rows.QueueDismissed(q, b)

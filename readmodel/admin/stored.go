@@ -12,6 +12,7 @@ import (
 	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/internal/rows"
 )
 
 // StoredAccounts is what the live generation holds of some accounts and up to where it
@@ -134,14 +135,14 @@ func Orphans(ctx context.Context, pool *pgxpool.Pool, most int) (out []Orphan, e
 	if err != nil {
 		return nil, err
 	}
-	for _, table := range []string{"account_export_pages", "account_export_items", "account_waiting", "parked"} {
-		rows, err := pool.Query(ctx, readmodel.InSchema(g.Number, `
+	for _, table := range rows.AccountTables[1:] {
+		found, err := pool.Query(ctx, readmodel.InSchema(g.Number, `
 SELECT DISTINCT b.account_id FROM {schema}.`+table+` b
 WHERE b.account_id IS NOT NULL AND NOT EXISTS (SELECT FROM {schema}.account_export a WHERE a.account_id = b.account_id) LIMIT $1`), most-len(out))
 		if err != nil {
 			return nil, fmt.Errorf("look for rows beside none: %w", err)
 		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
+		ids, err := pgx.CollectRows(found, pgx.RowTo[[16]byte])
 		if err != nil {
 			return nil, fmt.Errorf("look for rows beside none: %w", err)
 		}

@@ -13,10 +13,9 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// copyNew does what write does, with COPY for the rows that are new: those of
-// accounts that the store has no row of, and every item, which is sealed once.
-// The fence comes first here, too, so that no other writer can have made the
-// rows.
+// CopyBatch writes what [QueueBatch] writes, with COPY for the rows that are new: those
+// of accounts that the store has no row of, and every item of the directory. The
+// fence comes first here as well, so no other writer can have made those rows.
 func CopyBatch(ctx context.Context, tx pgx.Tx, b *engine.Batch) error {
 	c := NewCopier(ctx, tx, readmodel.SchemaName(b.Generation), "")
 	c.exec(pg.PreferIndexes)
@@ -44,21 +43,22 @@ func CopyBatch(ctx context.Context, tx pgx.Tx, b *engine.Batch) error {
 	return c.err
 }
 
-// copier writes until the first error.
+// Copier writes rows by COPY, until the first error.
 type Copier struct {
 	ctx    context.Context
 	tx     pgx.Tx
 	schema string
 	prefix string // of the tables' names
-	err    error
+	err    error  // the first one; nothing is written after it
 }
 
-// newCopier copies into tables of a schema, whose names begin with the prefix.
+// NewCopier copies within tx into tables of a schema whose names begin with the
+// prefix.
 func NewCopier(ctx context.Context, tx pgx.Tx, schema, prefix string) *Copier {
 	return &Copier{ctx: ctx, tx: tx, schema: schema, prefix: prefix}
 }
 
-// failure is the first error that was met.
+// Err is the first error that was met.
 func (c *Copier) Err() error { return c.err }
 
 func (c *Copier) exec(sql string, args ...any) {
@@ -100,6 +100,15 @@ func (c *Copier) accounts(changes []projections.Change) {
 	c.copy("account_export", accountColumns, rows)
 }
 
+// The columns that are copied, which are all that the tables have.
+var (
+	PageColumns    = []string{"account_id", "section", "page_key", "body"}
+	ItemColumns    = []string{"account_id", "section", "item", "page_key"}
+	WaitingColumns = []string{"account_id", "entity", "entity_id", "patch"}
+	ParkedColumns  = []string{"position", "partition", "account_id", "sent_at", "subject", "type", "reason", "headers", "payload"}
+)
+
+// Pages copies the pages of the changes.
 func (c *Copier) Pages(changes []projections.Change) {
 	var rows [][]any
 	for i := range changes {
@@ -110,6 +119,7 @@ func (c *Copier) Pages(changes []projections.Change) {
 	c.copy("account_export_pages", PageColumns, rows)
 }
 
+// Items copies what the changes add to the directory of items.
 func (c *Copier) Items(changes []projections.Change) {
 	var rows [][]any
 	for i := range changes {
@@ -120,7 +130,7 @@ func (c *Copier) Items(changes []projections.Change) {
 	c.copy("account_export_items", ItemColumns, rows)
 }
 
-// waiting copies what waits; what has been applied is none of it.
+// Waiting copies the patches that wait, and leaves out those that have been applied.
 func (c *Copier) Waiting(changes []projections.Change) {
 	var rows [][]any
 	for i := range changes {
@@ -133,6 +143,7 @@ func (c *Copier) Waiting(changes []projections.Change) {
 	c.copy("account_waiting", WaitingColumns, rows)
 }
 
+// Parked copies parked messages.
 func (c *Copier) Parked(messages []projections.ParkedMessage) {
 	rows := make([][]any, 0, len(messages))
 	for _, m := range messages {
@@ -141,10 +152,3 @@ func (c *Copier) Parked(messages []projections.ParkedMessage) {
 	}
 	c.copy("parked", ParkedColumns, rows)
 }
-
-var (
-	PageColumns    = []string{"account_id", "section", "page_key", "body"}
-	ItemColumns    = []string{"account_id", "section", "item", "page_key"}
-	WaitingColumns = []string{"account_id", "entity", "entity_id", "patch"}
-	ParkedColumns  = []string{"position", "partition", "account_id", "sent_at", "subject", "type", "reason", "headers", "payload"}
-)
