@@ -56,8 +56,8 @@ func TestAccountsHaveTheirTurns(t *testing.T) {
 		}
 		r.release(got.grant)
 	}
-	if r.memory != 10 || len(r.accounts) != 0 || len(r.waiting) != 0 {
-		t.Errorf("%d are free, %v wait", r.memory, r.waiting)
+	if r.freeMemory != 10 || len(r.turns) != 0 || len(r.waiting) != 0 {
+		t.Errorf("%d are free, %v wait", r.freeMemory, r.waiting)
 	}
 }
 
@@ -84,8 +84,8 @@ func TestWhoLeavesTheQueueHoldsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if r.memory != 1 {
-		t.Errorf("%d are free", r.memory)
+	if r.freeMemory != 1 {
+		t.Errorf("%d are free", r.freeMemory)
 	}
 	if _, err := r.acquire(t.Context(), events.UUID{}, 2); err == nil || errors.Is(err, ErrBusy) {
 		t.Errorf("what never fits: %v", err)
@@ -104,12 +104,12 @@ func TestWhatDoesNotFitInMemoryGoesToFiles(t *testing.T) {
 		t.Error("there is no room for six")
 	}
 	if !r.resize(&files, 20) || r.resize(&files, 21) || !r.resize(&files, 1) {
-		t.Errorf("%+v, %d are free", files, r.files)
+		t.Errorf("%+v, %d are free", files, r.freeFiles)
 	}
 	r.release(memory)
 	r.release(files)
-	if r.memory != 10 || r.files != 20 {
-		t.Errorf("%d and %d are free", r.memory, r.files)
+	if r.freeMemory != 10 || r.freeFiles != 20 {
+		t.Errorf("%d and %d are free", r.freeMemory, r.freeFiles)
 	}
 }
 
@@ -153,8 +153,8 @@ func TestPartsOfOneAccountLeaveRoomForOthers(t *testing.T) {
 		}
 		defer func() {
 			r.release(got)
-			if r.files > 100 || r.files == 100 && len(r.parts) > 0 {
-				t.Errorf("%d are free, %v are parts", r.files, r.parts)
+			if r.freeFiles > 100 || r.freeFiles == 100 && len(r.parts) > 0 {
+				t.Errorf("%d are free, %v are parts", r.freeFiles, r.parts)
 			}
 		}()
 	}
@@ -182,7 +182,7 @@ func TestWhatMemoryHasRoomForPassesWhatNeverFitsThere(t *testing.T) {
 	}()
 	for waiting := 0; waiting == 0; time.Sleep(time.Millisecond) {
 		r.mu.Lock()
-		waiting = len(r.accounts)
+		waiting = len(r.turns)
 		r.mu.Unlock()
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -199,8 +199,8 @@ func TestWhatMemoryHasRoomForPassesWhatNeverFitsThere(t *testing.T) {
 	r.release(held)
 	r.release(<-first)
 	r.release(small)
-	if r.memory != 10 || r.files != 100 {
-		t.Errorf("%d and %d are free", r.memory, r.files)
+	if r.freeMemory != 10 || r.freeFiles != 100 {
+		t.Errorf("%d and %d are free", r.freeMemory, r.freeFiles)
 	}
 }
 
@@ -239,7 +239,7 @@ func TestVersionsOfOneAccountLeaveRoomForOthers(t *testing.T) {
 		t.Errorf("one alone: %v", err)
 	}
 	r.release(alone)
-	if r.files != 100 || len(r.wholes) > 0 {
-		t.Errorf("%d are free, %v are held", r.files, r.wholes)
+	if r.freeFiles != 100 || len(r.wholes) > 0 {
+		t.Errorf("%d are free, %v are held", r.freeFiles, r.wholes)
 	}
 }

@@ -16,36 +16,34 @@ func Believe(x *Reader, g readmodel.Generation) { x.live.Store(newQueries(g)) }
 // Spooled is how many documents are being sent from spools, how many read them,
 // and what is held for them.
 func Spooled(x *Reader) (spools, readers int, held Limits) {
-	for _, s := range []*spoolsOf{x.medium, x.large} {
+	for _, s := range []*spoolCache{x.medium, x.large} {
 		s.mu.Lock()
-		for _, p := range s.all {
+		for _, p := range s.spools {
 			spools, readers = spools+1, readers+p.readers
 		}
 		s.mu.Unlock()
 		s.budget.mu.Lock()
-		held.Memory += s.budget.all.memory - s.budget.memory
-		held.Files += s.budget.all.files - s.budget.files
+		held.Memory += s.budget.total.memory - s.budget.freeMemory
+		held.Files += s.budget.total.files - s.budget.freeFiles
 		s.budget.mu.Unlock()
 	}
 	return spools, readers, held
 }
 
-type spoolsOf = spoolCache
-
-// QueueFunc is one that reads, with what it may be called with.
-type QueueFunc struct{ SQL, Args string }
+// Statement is SQL that reads, with arguments that it may be executed with.
+type Statement struct{ SQL, Args string }
 
 // Statements are those that read documents, each by its name, but those of a
 // transaction that compiles nothing.
-func Statements(generation int64) map[string]QueueFunc {
+func Statements(generation int64) map[string]Statement {
 	q := newQueries(readmodel.Generation{Number: generation})
 	const one = ` ('3c90c3cc-0d44-4b50-8888-8dd25736052a', 1)`
-	return map[string]QueueFunc{"meta": {q.meta, one}, "small": {q.small, one}, "whole": {q.whole, one},
-		"flat":       {q.flat, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1)`},
+	return map[string]Statement{"meta": {q.meta, one}, "small": {q.flat, one}, "whole": {q.whole, one},
+		"flat":       {q.flatMany, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1)`},
 		"short":      {q.short, one},
 		"paged":      {q.paged, one},
 		"paged_many": {q.pagedMany, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[true], ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid])`},
-		"many":       {q.many, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[500000])`}}
+		"many":       {q.wholeMany, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[500000])`}}
 }
 
 // Waiting is how many reads wait for room.

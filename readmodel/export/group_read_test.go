@@ -224,7 +224,7 @@ func TestWhoWaitsForTooLongIsTold(t *testing.T) {
 		h.mu.Lock()
 		if all = len(h.queue) == waiting; all {
 			for _, a := range h.queue {
-				a.since = a.since.Add(-queueTimeout)
+				a.queuedAt = a.queuedAt.Add(-queueTimeout)
 			}
 		}
 		h.mu.Unlock()
@@ -257,15 +257,15 @@ func TestSharedStatementsAreBounded(t *testing.T) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for n := range byte(10) {
-		h.queue = append(h.queue, &groupedRead{request: request{account: events.UUID{n}, whole: true, most: wholeMost}, done: make(chan struct{})})
+		h.queue = append(h.queue, &groupedRead{request: request{account: events.UUID{n}, document: true, shareLimit: maxWholeBytes}, done: make(chan struct{})})
 	}
 	for left := 10; left > 0; {
 		s := h.startGroup()
 		bytes := 0
 		for _, a := range s.reads {
-			bytes += a.most
+			bytes += a.shareLimit
 		}
-		if bytes > sharedMost {
+		if bytes > maxSharedBytes {
 			t.Errorf("%d bytes in one statement", bytes)
 		}
 		left -= len(s.reads)

@@ -53,7 +53,7 @@ func TestBytesAsText(t *testing.T) {
 			}
 			for _, list := range lists {
 				got := column(t, conn, mode, `SELECT $1::bytea[]`, list, func(c *columns) (all [][]byte) {
-					for _, v := range c.list(0) {
+					for _, v := range c.byteaArray(0) {
 						all = append(all, bytes.Clone(v))
 					}
 					return all
@@ -74,7 +74,7 @@ func column[T any](t *testing.T, conn *pgx.Conn, mode pgx.QueryExecMode, sql str
 	}
 	defer rows.Close()
 	for rows.Next() {
-		c := columnsOf(rows)
+		c := newColumns(rows)
 		got = take(&c)
 		if c.err != nil {
 			t.Errorf("%v: %v", arg, c.err)
@@ -96,7 +96,7 @@ func TestMalformedTextIsRefused(t *testing.T) {
 	}
 	for _, text := range []string{``, `{`, `}`, `{"}`, `{"a}`, `{"a"`, `{"a"b}`, `{a,}`, `{,a}`, `{,}`, `{"a",}`, `{NULL}`, `{a,NULL}`, `{"a\}`, `{"a\"}`, `{"\`, `{a}b}`, `{""""}`} {
 		c := columns{values: [][]byte{[]byte(text)}, text: true}
-		if c.list(0); c.err == nil {
+		if c.byteaArray(0); c.err == nil {
 			t.Errorf("%q is read", text)
 		}
 	}

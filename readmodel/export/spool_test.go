@@ -20,10 +20,10 @@ func (s *spoolCache) free(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		s.mu.Lock()
-		all, idle := len(s.all), len(s.idle)
+		all, idle := len(s.spools), len(s.idle)
 		s.mu.Unlock()
 		s.budget.mu.Lock()
-		left := grant{memory: s.budget.all.memory - s.budget.memory, files: s.budget.all.files - s.budget.files}
+		left := grant{memory: s.budget.total.memory - s.budget.freeMemory, files: s.budget.total.files - s.budget.freeFiles}
 		s.budget.mu.Unlock()
 		if all == 0 && idle == 0 && left == (grant{}) {
 			return
@@ -50,8 +50,8 @@ func TestWhoLeavesBeforeTheDocumentBegins(t *testing.T) {
 			ended <- p.end(err)
 		})
 		p.removeReader()
-		if len(s.idle) != 0 || len(s.all) != 0 {
-			t.Errorf("%d of %d are idle", len(s.idle), len(s.all))
+		if len(s.idle) != 0 || len(s.spools) != 0 {
+			t.Errorf("%d of %d are idle", len(s.idle), len(s.spools))
 		}
 		s.expire(p)
 		if g, ok := s.reclaim(); ok {
@@ -179,7 +179,7 @@ func TestRoomComesBackWhateverTheOrder(t *testing.T) {
 						s.budget.redispatch()
 						s.budget.mu.Lock()
 						g, _ := s.reclaim()
-						s.budget.memory, s.budget.files = s.budget.memory+g.memory, s.budget.files+g.files
+						s.budget.freeMemory, s.budget.freeFiles = s.budget.freeMemory+g.memory, s.budget.freeFiles+g.files
 						s.budget.dispatch()
 						s.budget.mu.Unlock()
 					}
@@ -223,13 +223,13 @@ func TestWritingToAFileTakesAPieceOfMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		for rest := content; len(rest) > 0; {
-			n := min(len(rest), r.IntN([]int{3, 5000, pieceMost, 2*pieceMost + 2}[r.IntN(4)]))
+			n := min(len(rest), r.IntN([]int{3, 5000, pieceSize, 2*pieceSize + 2}[r.IntN(4)]))
 			if err := p.put(rest[:n]); err != nil {
 				t.Fatal(err)
 			}
 			rest = rest[n:]
-			if cap(p.piece) > pieceMost || p.at-p.filled > pieceMost {
-				t.Fatalf("the piece has %d bytes, and %d of %d are shown", cap(p.piece), p.filled, p.at)
+			if cap(p.piece) > pieceSize || p.written-p.filled > pieceSize {
+				t.Fatalf("the piece has %d bytes, and %d of %d are shown", cap(p.piece), p.filled, p.written)
 			}
 		}
 		if err := p.end(nil); err != nil {
