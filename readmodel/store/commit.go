@@ -14,13 +14,13 @@ import (
 // Commit implements [engine.Store]. A small batch is one round trip: the
 // statements of a pgx batch outside a transaction block are one transaction by
 // themselves. A large one is a transaction of several round trips. The fence
-// comes first, so that a replica that has lost a partition waits for no row
-// lock of its successor. What is not live need not reach the disk at once:
-// documents and checkpoint are lost or kept together. Who waits for positions is
-// notified afterwards.
+// comes first, so that a replica that has lost a partition never waits for a row
+// lock of its successor. A generation that is not live need not reach the disk at
+// once: documents and checkpoint are lost or kept together. Callers that wait for
+// positions are notified afterwards.
 func (s *Store) Commit(ctx context.Context, b *engine.Batch) error {
 	err := s.commitTimeout.Do(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
-	if err == nil && s.members != nil { // nobody waits for another generation
+	if err == nil && s.members != nil { // positions of other generations are waited for by nobody
 		s.notifier.schedule()
 	}
 	return err
@@ -41,7 +41,7 @@ func (s *Store) commit(ctx context.Context, b *engine.Batch) error {
 				return err
 			}
 		}
-		if s.copies {
+		if s.copyNewRows {
 			return rows.CopyBatch(ctx, tx, b)
 		}
 		return rows.ExecBatch(ctx, tx, b)

@@ -11,5 +11,5 @@ func (s *Store) SetMinTimeout(d time.Duration) { s.readTimeout.Min, s.commitTime
 // Notified waits until all notices that are due are sent.
 func (s *Store) Notified(ctx context.Context) {
 	s.notifier.drain(ctx)
-	s.members.notices.drain(ctx)
+	s.members.notifier.drain(ctx)
 }
