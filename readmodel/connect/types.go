@@ -6,8 +6,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// RegisterTypes has a connection of a pool know the types of what this package sends
-// where it does not ask the server for them, as with default_query_exec_mode=exec.
+// RegisterTypes tells a connection of a pool the types of the arguments that the read
+// model's statements have, for the modes in which it does not ask the server for them,
+// such as default_query_exec_mode=exec.
 func RegisterTypes(_ context.Context, conn *pgx.Conn) error {
 	for _, id := range []any{[16]byte{}, (*[16]byte)(nil)} {
 		conn.TypeMap().RegisterDefaultPgType(id, "uuid")
