@@ -49,7 +49,7 @@ func migrateTo(ctx context.Context, url string, version int32) error {
 }
 
 // migrateOver migrates to a version. Only the newest one gets the columns that
-// [AddCountColumns] adds to generations that exist already.
+// [EnsureCountColumns] adds to generations that exist already.
 func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error {
 	conn, err := pg.Connect(ctx, cfg.Copy())
 	if err != nil {
@@ -99,7 +99,7 @@ func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error 
 	plain, err := SelectGenerations(ctx, conn, `WHERE format < $1`, FormatCounted)
 	for _, g := range plain {
 		if err == nil {
-			err = AddCountColumns(ctx, conn, g.Number)
+			err = EnsureCountColumns(ctx, conn, g)
 		}
 	}
 	if err != nil {

@@ -156,7 +156,7 @@ func (s *Store) prepareGeneration(ctx context.Context, tx pgx.Tx, stream engine.
 	if err := g.CheckCompatible(stream); err != nil {
 		return g, err
 	}
-	if err := s.addCountColumns(ctx, g); err != nil {
+	if err := readmodel.EnsureCountColumns(ctx, s.pool, g); err != nil {
 		return g, err
 	}
 	if err := g.RecordStreamID(ctx, tx, stream); err != nil {
@@ -172,15 +172,6 @@ func (s *Store) prepareGeneration(ctx context.Context, tx pgx.Tx, stream engine.
 		s.log.Info("taken on a generation of an older minor version", "generation", g.Number, "was", g.Version())
 	}
 	return g, nil
-}
-
-// addCountColumns makes sure that the generation's rows have columns for a message
-// count.
-func (s *Store) addCountColumns(ctx context.Context, g readmodel.Generation) error {
-	if g.Format >= readmodel.FormatCounted {
-		return nil
-	}
-	return readmodel.AddCountColumns(ctx, s.pool, g.Number)
 }
 
 // raiseMinor makes a generation this minor version's: an older program that is
