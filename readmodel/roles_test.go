@@ -10,8 +10,8 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestReaderRoleReadsDocumentsOnly: what the API's role can do, and what it
-// cannot.
+// TestReaderRoleReadsDocumentsOnly: the API's role can read documents, and can neither
+// read parked messages nor write anything.
 func TestReaderRoleReadsDocumentsOnly(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)

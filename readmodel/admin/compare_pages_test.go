@@ -16,10 +16,10 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestComparisonLooksWhereDigestsDiffer plants differences in one of two
-// generations of the same stream. Where both rows say that the same is stored,
-// their pages are not read; where one says something else, or nothing, all that
-// lies beside the row is, and what differs is named.
+// TestComparisonLooksWhereDigestsDiffer: a test plants differences in one of two
+// generations of the same stream. Where both rows record the same digest, their pages
+// are not read; where one records another one, or none, everything beside the row is
+// compared, and what differs is named.
 func TestComparisonLooksWhereDigestsDiffer(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	log := readmodeltest.NewBusyLog(8, 1500, workload.Config{Accounts: 6, HostileShare: 0.1})
@@ -101,8 +101,8 @@ func TestComparisonLooksWhereDigestsDiffer(t *testing.T) {
 	check("no count in one", map[string]int64{})
 }
 
-// TestHugeAccountIsCompared: an account of 700 MB is summed up and compared a
-// page at a time, where its rows say nothing of what is stored.
+// TestHugeAccountIsCompared: an account of 700 MB is summed up and compared a page at
+// a time where its rows record no digest.
 func TestHugeAccountIsCompared(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)

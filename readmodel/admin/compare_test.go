@@ -9,9 +9,9 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestWhatOneHasYetToHearOfIsNoDifference: an account, or a tier, is missing or
-// new only where the other generation has come as far.
-func TestWhatOneHasYetToHearOfIsNoDifference(t *testing.T) {
+// TestWhatOneHasYetToReadIsNoDifference: an account, or a tier, is missing or new only
+// where the other generation has come as far.
+func TestWhatOneHasYetToReadIsNoDifference(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
 	t.Cleanup(func() { builder.Close(t.Context()) })
@@ -49,9 +49,9 @@ INSERT INTO export_g2.quota_tiers SELECT id, partition, position - 1, body FROM 
 	check("a tier is new, and one is behind", admin.Comparison{Missing: 1, New: 1, Tiers: 2})
 }
 
-// TestLaggingIsNoDifference: where an account's positions differ, it is on its
-// way if the generation that is behind has yet to read what the other has, and
-// differs if not: a message is gone.
+// TestLaggingIsNoDifference: where an account's positions differ, it is pending if the
+// generation that is behind has yet to read what the other one has. If not, it is a
+// difference: a message is gone.
 func TestLaggingIsNoDifference(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
@@ -78,10 +78,10 @@ func TestLaggingIsNoDifference(t *testing.T) {
 	check("both have", 0, 1)
 }
 
-// TestWhatTheStreamCannotBringIsADifference: an account that the second
-// generation lacks, or has less of, is on its way only while the stream reaches
-// what the first has; one that is erased in the first alone is about to be erased
-// where the ledger knows it; one that another stream has erased is a difference.
+// TestWhatTheStreamCannotBringIsADifference: an account that the second generation
+// lacks, or has less of, is pending only while the stream reaches as far as what the
+// first has. One that is erased in the first alone is about to be erased where the
+// ledger knows it. One that another stream has erased is a difference.
 func TestWhatTheStreamCannotBringIsADifference(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)

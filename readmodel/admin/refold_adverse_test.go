@@ -26,9 +26,9 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestFoldedOnTwice: one account of a partition cannot be read under the lock, after another one
-// was folded on there; that one moves again before it is tried by itself, and loses
-// nothing.
+// TestFoldedOnTwice: one account of a partition cannot be read under the lock, after
+// another one was folded further there. That one moves again before it is refolded by
+// itself, and loses nothing.
 func TestFoldedOnTwice(t *testing.T) {
 	for seed := uint64(21); seed < 25; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -67,11 +67,11 @@ func TestFoldedOnTwice(t *testing.T) {
 				}
 				return log.ReadAccount(ctx, id, after, upTo, each)
 			}
-			// The projector goes on whenever the folds are done and nobody holds the lock.
+			// The projector goes on whenever the folds are done and the lock is free.
 			first := true
 			wrapped := func(ctx context.Context, id events.UUID, after, upTo uint64, each func(projections.Message) error) error {
 				err := read(ctx, id, after, upTo, each)
-				if first && id == bad && after == 0 { // all are folded
+				if first && id == bad && after == 0 { // all accounts are folded by now
 					first = false
 					upToNow = len(log) * 3 / 4
 					log[:upToNow].Project(t, goesOn, engine.Options{})
@@ -109,7 +109,7 @@ func TestFoldedOnTwice(t *testing.T) {
 			t.Logf("%d changed, %d left %v; up to %d of %d", len(done.Changed), len(done.Skipped), done.Skipped, upToNow, len(log))
 			log.Project(t, goesOn, engine.Options{})
 			_ = clean
-			// What the digests say of what is stored.
+			// The digests of what is stored.
 			got, want := readmodeltest.Contents(t, pool), readmodeltest.Contents(t, clean)
 			n := 0
 			for _, id := range ids {
@@ -127,10 +127,10 @@ func TestFoldedOnTwice(t *testing.T) {
 	}
 }
 
-// TestRefoldsUnderAnotherIsolation: refolds are done whatever the database's default
+// TestRefoldsUnderAnyDefaultIsolation: refolds succeed whatever the database's default
 // isolation, while the partition's checkpoint moves every few milliseconds, as under
 // traffic.
-func TestRefoldsUnderAnotherIsolation(t *testing.T) {
+func TestRefoldsUnderAnyDefaultIsolation(t *testing.T) {
 	for _, level := range []string{"read committed", "repeatable read", "serializable"} {
 		t.Run(level, func(t *testing.T) {
 			pool, s := readmodeltest.Open(t)
@@ -206,8 +206,8 @@ SELECT coalesce(pg_column_compression(body), 'plain') c, count(*) n FROM export_
 	}
 }
 
-// TestRefoldNamesWhatItMayNot: where the role may make no temporary tables, a refold
-// says what it takes, and changes nothing; `provision` has it may.
+// TestRefoldNamesWhatItMayNot: where the role may not create temporary tables, a
+// refold says what it needs, and changes nothing. `provision` grants it.
 func TestRefoldNamesWhatItMayNot(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewBusyLog(8, 300, workload.Config{Accounts: 4})
@@ -251,7 +251,7 @@ func TestRefoldNamesWhatItMayNot(t *testing.T) {
 	}
 }
 
-// TestGivenUpDuringACutover: a generation that is about to be live is not given up.
+// TestGivenUpDuringACutover: a generation that is about to go live is not given up.
 func TestGivenUpDuringACutover(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewLog(3, 200, workload.Config{Accounts: 5})
@@ -262,7 +262,7 @@ func TestGivenUpDuringACutover(t *testing.T) {
 	gave := make(chan error, 1)
 	err := admin.Cutover(t.Context(), pool, 1, 2, true, func(ctx context.Context) error {
 		go func() { gave <- admin.AbandonGeneration(context.Background(), pool, 2) }()
-		for { // until it waits for the lock
+		for { // until the statement waits for the lock
 			var n int
 			if err := pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%export.generations%' AND datname = current_database()`).Scan(&n); err != nil {
 				return err

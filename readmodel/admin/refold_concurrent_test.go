@@ -21,12 +21,11 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestWhatComesWhileItIsRefolded: the projector goes on while accounts are
-// refolded and their rows staged. Under the lock only what has come since is read,
-// and what is stored then is what a projector has stored that was not disturbed:
-// where everything was stored right, where pages, items, waiting patches and
-// parked messages had been lost or were too many, and where rows do not say what
-// went into them.
+// TestWhatComesWhileItIsRefolded: the projector goes on while accounts are refolded
+// and their rows staged. Under the lock only what has come since is read. What is
+// stored then is what an undisturbed projector would have stored: where everything was
+// stored right; where pages, items, waiting patches or parked messages were lost or
+// too many; and where rows do not record what they were made of.
 func TestWhatComesWhileItIsRefolded(t *testing.T) {
 	for seed := uint64(21); seed < 24; seed++ {
 		for what, damage := range map[string]string{
@@ -52,13 +51,13 @@ INSERT INTO export_g1.account_waiting SELECT account_id, 4, 'zzz', '{}' FROM exp
 				if damage != "" {
 					readmodeltest.Exec(t, pool, damage)
 				}
-				// One session, so that no epoch moves by its beginning anew.
+				// One session of the engine, so that no epoch moves because it begins again.
 				source := &readmodeltest.GrowingLog{MessageLog: before}
 				p := engine.New(source, store.NewStore(pool, "goes on", readmodeltest.Quiet), engine.Options{Logger: readmodeltest.Quiet})
 				defer p.Close()
 				goOn := func(upTo int) {
 					source.MessageLog = log[:upTo]
-					if err := p.RunToEnd(t.Context()); err != nil && !errors.Is(err, engine.ErrFenced) { // by the refold of a partition before
+					if err := p.RunToEnd(t.Context()); err != nil && !errors.Is(err, engine.ErrFenced) { // the refold of an earlier partition fences it
 						t.Error(err)
 					} else if err != nil {
 						if err := p.RunToEnd(t.Context()); err != nil {
@@ -73,7 +72,7 @@ INSERT INTO export_g1.account_waiting SELECT account_id, 4, 'zzz', '{}' FROM exp
 					if err := log.ReadAccount(ctx, id, after, upTo, each); err != nil {
 						return err
 					}
-					if len(reads[id]) == 1 { // no lock is held: the projector goes on
+					if len(reads[id]) == 1 { // no lock is held yet: the projector goes on
 						upToNow = min(len(log), upToNow+len(log)/4/len(ids)+1)
 						goOn(upToNow)
 					}

@@ -12,9 +12,9 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestLostRowIsFoldedUnderTheLock: nobody writes, so what was folded of a
-// lost row before its partition was locked is what there is. It is folded once
-// more, while the partition's commits wait, however many messages it has.
+// TestLostRowIsFoldedUnderTheLock: a lost row was folded before its partition was
+// locked. Since nothing has come since, the messages are not read again while the
+// partition's commits wait, however many they are.
 func TestLostRowIsFoldedUnderTheLock(t *testing.T) {
 	log := readmodeltest.NewBusyLog(8, 300, workload.Config{Accounts: 4})
 	pool, s := readmodeltest.Open(t)
@@ -37,5 +37,23 @@ func TestLostRowIsFoldedUnderTheLock(t *testing.T) {
 	}
 	if locked > 0 {
 		t.Errorf("%d folds were made while the partition was locked", locked)
+	}
+}
+
+// TestRefoldOfALostRowOutlivesADeadlock: the server ends the refold of a lost row once
+// in favour of another transaction. The refold is attempted again, and makes the row.
+func TestRefoldOfALostRowOutlivesADeadlock(t *testing.T) {
+	log := readmodeltest.NewBusyLog(8, 300, workload.Config{Accounts: 4})
+	pool, s := readmodeltest.Open(t)
+	log.Project(t, s, engine.Options{})
+	var some events.UUID
+	for id := range log.CountConsumed(t) {
+		some = id
+	}
+	readmodeltest.Exec(t, pool, `DELETE FROM export_g1.account_export WHERE account_id = '`+some.String()+`'`)
+	readmodeltest.FailWrites(t, pool, "export.checkpoints", "40P01", 1)
+	done, err := admin.RefoldAccounts(t.Context(), pool, []events.UUID{some}, false, log.ReadAccount)
+	if err != nil || len(done.Changed) != 1 {
+		t.Errorf("%+v, %v", done, err)
 	}
 }

@@ -20,9 +20,9 @@ import (
 
 var hostile = workload.Config{Accounts: 5, HostileShare: 0.1, ErasureShare: 0.001, LargeShare: 0.01}
 
-// TestRowsSayWhatWentIntoThem: however a stream is cut into batches, states
+// TestRowsSayWhatWentIntoThem: however a stream is divided into batches, with states
 // evicted and loaded between any two, with COPY or without, each row counts the
-// account's messages, and its digest is that of all that is stored.
+// account's messages, and its digest is that of everything that is stored.
 func TestRowsSayWhatWentIntoThem(t *testing.T) {
 	log := readmodeltest.NewBusyLog(testrun.Seed(t), 2000, hostile)
 	pool, live := readmodeltest.Open(t)
@@ -60,10 +60,10 @@ SELECT (SELECT count(*) FROM export_g1.account_export_pages), (SELECT count(*) F
 	}
 }
 
-// TestCountOfAnotherPositionIsNone: a program that does not know of the count
-// moves the position alone. What the row says of the position before is nothing
-// then, and is not added to; once a fold has found what is stored, the row says
-// so, and counts on, in whichever memory its state is.
+// TestCountOfAnotherPositionIsNone: a program that does not know of the count moves
+// the position alone. What the row records of the position before does not hold then,
+// and is not added to. Once a fold has found what is stored, the row records that and
+// counts on, whichever program has its state in memory.
 func TestCountOfAnotherPositionIsNone(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
@@ -79,7 +79,7 @@ func TestCountOfAnotherPositionIsNone(t *testing.T) {
 		}
 	}
 	row("written from the first message on", 2)
-	// Another program writes, which this one does not notice.
+	// Another program writes without this one noticing.
 	rename := func() {
 		a.Apply(events.NewUserProfileUpdated(a.Meta(), a.ID, events.UserProfileUpdated{Name: events.Some(fmt.Sprint("n", a.Position))}))
 		if err := a.Commit(); err != nil {
@@ -116,7 +116,7 @@ func TestCountOfAnotherPositionIsNone(t *testing.T) {
 		t.Errorf("a fold that has come to the same: %v", other)
 	}
 	row("a fold has come to the same", 4)
-	rename() // by a state that was in memory all the time
+	rename() // with a state that was in memory all the time
 	row("written since", 5)
 	sums, err := admin.ReadSums(t.Context(), pool, []events.UUID{a.ID})
 	if err != nil {

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// TestPoolsTakeWhatThereIs: no program takes more than there is, or than a part of
-// what is free unless it was told to; nobody begins without room for the least.
+// TestPoolsTakeWhatThereIs: no program takes more connections than there are, or than
+// a fraction of what is free unless its user has set so many. No program starts
+// without room for the least.
 func TestPoolsTakeWhatThereIs(t *testing.T) {
 	t.Parallel()
 	unlimited := func(server, used int) connections {

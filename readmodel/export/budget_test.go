@@ -9,8 +9,8 @@ import (
 	"accountexport/events"
 )
 
-// TestAccountsHaveTheirTurns: whoever waits for room gets it in turns by
-// account, however many reads one of them has waiting.
+// TestAccountsHaveTheirTurns: reads that wait for room get it in turns by account,
+// however many of them one account has.
 func TestAccountsHaveTheirTurns(t *testing.T) {
 	r := newBudget(10, 0)
 	held, err := r.acquire(t.Context(), events.UUID{}, 10)
@@ -61,7 +61,8 @@ func TestAccountsHaveTheirTurns(t *testing.T) {
 	}
 }
 
-// TestWhoLeavesTheQueueHoldsNothing: also where its turn comes at that moment.
+// TestWhoLeavesTheQueueHoldsNothing: a read that stops waiting holds nothing, also
+// where its turn comes at that moment.
 func TestWhoLeavesTheQueueHoldsNothing(t *testing.T) {
 	r := newBudget(1, 0)
 	for range 500 {
@@ -92,7 +93,8 @@ func TestWhoLeavesTheQueueHoldsNothing(t *testing.T) {
 	}
 }
 
-// TestWhatDoesNotFitInMemoryGoesToFiles, and nowhere where neither has room.
+// TestWhatDoesNotFitInMemoryGoesToFiles: what does not fit in memory goes to files,
+// and waits where neither has room.
 func TestWhatDoesNotFitInMemoryGoesToFiles(t *testing.T) {
 	r := newBudget(10, 20)
 	memory, _ := r.tryAcquire(8)
@@ -113,8 +115,9 @@ func TestWhatDoesNotFitInMemoryGoesToFiles(t *testing.T) {
 	}
 }
 
-// TestPartsOfOneAccountLeaveRoomForOthers: beyond its share it waits for what
-// it holds itself, and nobody waits with it; one alone may be larger.
+// TestPartsOfOneAccountLeaveRoomForOthers: an account's parts of documents beyond its
+// share wait for what it holds itself, and no other account waits with them. One part
+// alone may be larger than the share.
 func TestPartsOfOneAccountLeaveRoomForOthers(t *testing.T) {
 	r := newBudget(0, 100)
 	one, other := events.UUID{1}, events.UUID{2}
@@ -168,7 +171,8 @@ func TestPartsOfOneAccountLeaveRoomForOthers(t *testing.T) {
 	r.release(second)
 }
 
-// TestWhatMemoryHasRoomForPassesWhatNeverFitsThere, and nothing else does.
+// TestWhatMemoryHasRoomForPassesWhatNeverFitsThere: what memory has room for passes
+// what never fits into memory, and nothing else does.
 func TestWhatMemoryHasRoomForPassesWhatNeverFitsThere(t *testing.T) {
 	r := newBudget(10, 100)
 	held, _ := r.tryAcquire(60)
@@ -204,9 +208,9 @@ func TestWhatMemoryHasRoomForPassesWhatNeverFitsThere(t *testing.T) {
 	}
 }
 
-// TestVersionsOfOneAccountLeaveRoomForOthers: whole documents of one account,
-// such as versions that follow each other faster than they are read, take half of
-// the room at most, and nobody waits with it; one alone may be larger.
+// TestVersionsOfOneAccountLeaveRoomForOthers: whole documents of one account, such as
+// versions that follow each other faster than they are read, take half of the room at
+// most, and no other account waits with them. One alone may be larger.
 func TestVersionsOfOneAccountLeaveRoomForOthers(t *testing.T) {
 	r := newBudget(0, 100)
 	r.wholeLimit = 50

@@ -13,9 +13,9 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestDroppingHoldsNoReaderUp: while an old transaction reads a generation that
-// is to be dropped, replicas that still take it for the live one, and all
-// others, go on reading; once it has ended the generation goes.
+// TestDroppingHoldsNoReaderUp: while an old transaction reads a generation that is to
+// be dropped, replicas that still take it for the live one, and all others, go on
+// reading. Once the transaction has ended, the generation is dropped.
 func TestDroppingHoldsNoReaderUp(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
@@ -24,7 +24,7 @@ func TestDroppingHoldsNoReaderUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	idle := export.NewReader(pool)
-	_, before := readmodeltest.Read(t, idle, a.ID) // it takes generation 1 for the live one from now on
+	_, before := readmodeltest.Read(t, idle, a.ID) // from now on this reader takes generation 1 for the live one
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
 	own, err := builder.Acquire(t.Context(), readmodeltest.Stream)
 	if err != nil {
@@ -50,7 +50,7 @@ WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
 	dropped := make(chan error, 1)
 	go func() { dropped <- admin.Drop(t.Context(), pool, 1) }()
 	fresh := export.NewReader(pool)
-	for deadline := time.Now().Add(1500 * time.Millisecond); time.Now().Before(deadline); { // it tries twice at least
+	for deadline := time.Now().Add(1500 * time.Millisecond); time.Now().Before(deadline); { // dropping is attempted twice at least
 		for _, x := range []*export.Reader{idle, fresh} {
 			if _, doc := readmodeltest.Read(t, x, a.ID); doc != before {
 				t.Fatalf("meanwhile: %s", doc)

@@ -10,11 +10,11 @@ import (
 )
 
 // Believe has x take a generation for the live one, as a replica does that has
-// read nothing since it was.
+// read nothing since it was live.
 func Believe(x *Reader, g readmodel.Generation) { x.live.Store(newQueries(g)) }
 
-// Spooled is how many documents are being sent from spools, how many read them,
-// and what is held for them.
+// Spooled is how many spools there are, how many readers they have, and how much room
+// they hold.
 func Spooled(x *Reader) (spools, readers int, held Limits) {
 	for _, s := range []*spoolCache{x.medium, x.large} {
 		s.mu.Lock()
@@ -33,8 +33,8 @@ func Spooled(x *Reader) (spools, readers int, held Limits) {
 // Statement is SQL that reads, with arguments that it may be executed with.
 type Statement struct{ SQL, Args string }
 
-// Statements are those that read documents, each by its name, but those of a
-// transaction that compiles nothing.
+// Statements are the statements that read documents, by their names. Those of snapshots
+// are left out, which switch compiling off.
 func Statements(generation int64) map[string]Statement {
 	q := newQueries(readmodel.Generation{Number: generation})
 	const one = ` ('3c90c3cc-0d44-4b50-8888-8dd25736052a', 1)`
@@ -61,8 +61,8 @@ func Waiting(x *Reader) (n int) {
 // SetReconnectWindow sets how long reads whose connection was lost are tried again.
 func SetReconnectWindow(x *Reader, d time.Duration) { x.reconnectWindow = d }
 
-// Reverse has the statements that give rows of accounts and then pages give them
-// the other way round.
+// Reverse has the statements that give the rows of accounts before their pages give the
+// pages first.
 func Reverse(x *Reader) {
 	live := x.live.Load()
 	q := newQueries(readmodel.Generation{Number: live.generation, Major: live.major, History: live.history})
@@ -73,7 +73,7 @@ func Reverse(x *Reader) {
 	x.live.Store(q)
 }
 
-// Wholes is what accounts count as having of the room for large documents.
+// Wholes is what is counted for each account of the room for large documents.
 func Wholes(x *Reader) map[events.UUID]int64 {
 	x.large.budget.mu.Lock()
 	defer x.large.budget.mu.Unlock()

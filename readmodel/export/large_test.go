@@ -19,8 +19,8 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestReadersOfAVersionShareASpool: in memory, or in a file, that is gone soon
-// after the last of them.
+// TestReadersOfAVersionShareASpool: readers of a version share one spool, in memory or
+// in a file, which is gone soon after the last of them.
 func TestReadersOfAVersionShareASpool(t *testing.T) {
 	const readers, pages = 20, 500
 	pool, s := readmodeltest.Open(t)
@@ -66,8 +66,8 @@ func TestReadersOfAVersionShareASpool(t *testing.T) {
 	}
 }
 
-// TestPartsAreThoseOfTheWhole: every part of a large document, read alone, is
-// what the whole has there.
+// TestPartsAreThoseOfTheWhole: every part of a large document, read alone, is what the
+// whole document has there.
 func TestPartsAreThoseOfTheWhole(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 300)
@@ -104,12 +104,12 @@ func TestPartsAreThoseOfTheWhole(t *testing.T) {
 	nothingHeld(t, x)
 }
 
-// TestWhatIsNotReadMakesRoom: a document that lingers stands in nobody's way,
-// and the connection that it was read through is kept.
+// TestWhatIsNotReadMakesRoom: a spool that nobody reads any more gives its room to
+// others, and the connection that it was read through is kept.
 func TestWhatIsNotReadMakesRoom(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 700)
-	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // for one of them, and half another
+	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // room for one and a half of them
 	for n := range 5 {
 		d, err := x.Open(t.Context(), a.ID)
 		if err != nil {
@@ -132,7 +132,7 @@ func TestWhatIsNotReadMakesRoom(t *testing.T) {
 	nothingHeld(t, x)
 }
 
-// nothingHeld waits until nothing of any document is left.
+// nothingHeld waits until no spool is left.
 func nothingHeld(t *testing.T, x *export.Reader) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
@@ -146,9 +146,9 @@ func nothingHeld(t *testing.T, x *export.Reader) {
 	}
 }
 
-// TestReadingIsNotWorthCompiling: the planner takes no statement that reads a
-// document to cost nearly as much as what it compiles, and none goes through a
-// table of accounts, whether it knows much of the tables or nothing.
+// TestReadingIsNotWorthCompiling: the planner takes no statement that reads a document
+// to cost nearly as much as what it compiles, and none scans a table of accounts,
+// whether the planner knows much of the tables or nothing.
 func TestReadingIsNotWorthCompiling(t *testing.T) {
 	const compiled = 100_000 // jit_above_cost
 	pool, s := readmodeltest.Open(t)
@@ -190,7 +190,8 @@ func TestReadingIsNotWorthCompiling(t *testing.T) {
 	}
 }
 
-// TestWhoWaitsForRoomHoldsNoDocument: it is read again when there is room.
+// TestWhoWaitsForRoomHoldsNoDocument: a read that waits for room holds no document
+// meanwhile, and reads it again when there is room.
 func TestWhoWaitsForRoomHoldsNoDocument(t *testing.T) {
 	const readers, most = 40, 4 << 20
 	pool, s := readmodeltest.Open(t)
@@ -237,8 +238,8 @@ func TestWhoWaitsForRoomHoldsNoDocument(t *testing.T) {
 	nothingHeld(t, x)
 }
 
-// TestPartsGoToTheirReadersAsTheyCome, by way of a file here, and are in memory
-// piece by piece.
+// TestPartsGoToTheirReadersAsTheyCome: a part is sent to its reader as it comes, by
+// way of a file here, and is in memory a piece at a time.
 func TestPartsGoToTheirReadersAsTheyCome(t *testing.T) {
 	const part = 9 << 20
 	pool, s := readmodeltest.Open(t)
@@ -263,13 +264,13 @@ func TestPartsGoToTheirReadersAsTheyCome(t *testing.T) {
 	nothingHeld(t, x)
 }
 
-// TestLostConnectionIsNotSeen by who has not got a byte yet: what is read is
-// read once more.
+// TestLostConnectionIsNotSeen: a reader that has not got a byte yet does not see that
+// the connection was lost: the document is read once more.
 func TestLostConnectionIsNotSeen(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 300)
 	cfg := pool.Config()
-	cfg.MaxConns, cfg.MinConns = 2, 0 // one for small reads, and one for large ones
+	cfg.MaxConns, cfg.MinConns = 2, 0 // one for reads that share statements, and one for large documents
 	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
 	cfg.ConnConfig.RuntimeParams["application_name"] = "lost"
 	reading, err := pgxpool.NewWithConfig(t.Context(), cfg)
@@ -299,8 +300,9 @@ func TestLostConnectionIsNotSeen(t *testing.T) {
 	}
 }
 
-// TestStatementTimeoutIsNotThatOfADocument: each row has a limit of its own.
-func TestStatementTimeoutIsNotThatOfADocument(t *testing.T) {
+// TestStatementTimeoutDoesNotBoundADocument: the server's statement_timeout does not
+// bound the reading of a document: each answer has a limit of its own.
+func TestStatementTimeoutDoesNotBoundADocument(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 30_000)
 	cfg := pool.Config()
@@ -322,12 +324,12 @@ func TestStatementTimeoutIsNotThatOfADocument(t *testing.T) {
 	nothingHeld(t, x)
 }
 
-// TestWhoComesLaterWaitsAsLong as who came first, though they wait for the same
-// document.
+// TestWhoComesLaterWaitsAsLong: a reader that comes later waits as long as the first
+// one did, though they wait for the same document.
 func TestWhoComesLaterWaitsAsLong(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 700)
-	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // for one of them
+	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 4_500_000}) // room for one of them
 	holds, err := x.Open(t.Context(), a.ID)
 	if err != nil {
 		t.Fatal(err)

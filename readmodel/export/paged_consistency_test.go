@@ -20,8 +20,8 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestNeverMixed: documents of all lengths that change all the time are read
-// by many, while connections are cut: each is whole, of one version.
+// TestNeverMixed: documents of all sizes that change all the time are read by many,
+// while connections are cut. Each is complete and of one version.
 func TestNeverMixed(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
@@ -49,7 +49,7 @@ func TestNeverMixed(t *testing.T) {
 	var wg sync.WaitGroup
 	for w, id := range ids {
 		wg.Add(1)
-		go func() { // writes
+		go func() { // the writer
 			defer wg.Done()
 			for n := 1000; ctx.Err() == nil; n++ {
 				pages := []int{0, 0, 1, 3, 10, 70, 120, 255, 256, 257, 400}[rand.N(11)]
@@ -79,7 +79,7 @@ SELECT '%s', 1 + 3 * i / %d, to_char(i, 'FM0000000'), ('"<%d/%d>' || repeat('x',
 		}()
 	}
 	wg.Add(1)
-	go func() { // cuts
+	go func() { // cuts connections
 		defer wg.Done()
 		for ctx.Err() == nil {
 			_, _ = pool.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lost' AND datname = current_database() AND random() < 0.5`)

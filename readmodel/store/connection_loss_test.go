@@ -17,9 +17,9 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestLostConnectionsAreNotWaitedForEver: connections that fall silent without
-// an end, as through a network that was pulled apart, give an error, and what
-// is done after it uses new ones.
+// TestLostConnectionsAreNotWaitedForEver: connections that fall silent without ending,
+// as through a network that was unplugged, give an error, and what is done after it
+// uses new ones.
 func TestLostConnectionsAreNotWaitedForEver(t *testing.T) {
 	t.Parallel()
 	direct := postgres.TestDatabase(t)
@@ -40,7 +40,7 @@ func TestLostConnectionsAreNotWaitedForEver(t *testing.T) {
 	s := store.NewStore(pool, "one", readmodeltest.Quiet)
 	s.SetMinTimeout(500 * time.Millisecond)
 	t.Cleanup(func() { s.Close(context.Background()) })
-	t.Cleanup(func() { network.Cut() }) // first: closing waits for an answer
+	t.Cleanup(func() { network.Cut() }) // runs first: closing would wait for an answer
 
 	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
 	a.Register()

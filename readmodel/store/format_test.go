@@ -20,7 +20,7 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// oldAdvance is what a program of before calls.
+// oldAdvance is the function that older programs commit by.
 func oldAdvance(ctx context.Context, pool *pgxpool.Pool) error {
 	_, err := pool.Exec(ctx, `
 SELECT export.advance(1, ARRAY[0], ARRAY[c.position], ARRAY[c.position + 1], ARRAY[c.epoch], ARRAY[now()],
@@ -29,9 +29,10 @@ FROM export.checkpoints c WHERE generation = 1 AND partition = 0`)
 	return err
 }
 
-// TestOlderProgramDoesNotWriteNewFormat: its commits are refused with a message
-// that says why, and it does not become a member, which would hold partitions
-// that it cannot move. In a generation of the first format it goes on.
+// TestOlderProgramDoesNotWriteNewFormat: an older program's commits to a generation of
+// the new format are refused with a message that says why, and it does not become a
+// member, which would own partitions that it cannot move. In a generation of the first
+// format it goes on.
 func TestOlderProgramDoesNotWriteNewFormat(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	readmodeltest.Acquire(t, s)
@@ -63,9 +64,10 @@ ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = exclude
 	}
 }
 
-// TestFirstFormatIsTakenOn: rows that an older program wrote stay as they are
-// and say nothing of what went into them, those that are written from their
-// first message on do; a generation that is built beside is of the new format.
+// TestFirstFormatIsTakenOn: rows that an older program wrote stay as they are and
+// record nothing of what they were made of; those that are written from their
+// account's first message on do. A generation that is built beside it is of the new
+// format.
 func TestFirstFormatIsTakenOn(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewLog(3, 3000, workload.Config{Accounts: 12})
@@ -99,9 +101,8 @@ func TestFirstFormatIsTakenOn(t *testing.T) {
 	}
 }
 
-// TestMigrationGivesWayToReaders: a transaction that has read an account's row
-// and goes on for long keeps the migration waiting, and not those who read
-// after it.
+// TestMigrationGivesWayToReaders: a transaction that has read an account's row and
+// goes on for long keeps the migration waiting, and not those who read after it.
 func TestMigrationGivesWayToReaders(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
@@ -134,7 +135,7 @@ SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'export_g1.accoun
 			continue
 		}
 		waited++
-		if m, _ := readmodeltest.Read(t, x, a.ID); m.State != export.Complete { // gets through, or fails after its half a second
+		if m, _ := readmodeltest.Read(t, x, a.ID); m.State != export.Complete { // reads, or fails after half a second
 			t.Errorf("state %v", m.State)
 		}
 	}

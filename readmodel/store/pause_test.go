@@ -33,7 +33,7 @@ func resume(t *testing.T, pool *pgxpool.Pool) {
 	}
 }
 
-// where is how far every checkpoint of every generation is, and as of when.
+// where is the position and the as-of time of every checkpoint of every generation.
 func where(t *testing.T, pool *pgxpool.Pool) (all string) {
 	t.Helper()
 	err := pool.QueryRow(t.Context(), `
@@ -45,9 +45,9 @@ FROM export.checkpoints`).Scan(&all)
 	return all
 }
 
-// TestNoCheckpointMovesOncePaused: partitions of a live and of a building
-// generation are committed without pause; once a pause has returned not one of
-// them moves, however often it is tried, and nor does anything else move them.
+// TestNoCheckpointMovesOncePaused: partitions of a live and of a building generation
+// are committed without a break. Once a pause has returned none of them moves, however
+// often it is tried, and nothing else moves them.
 func TestNoCheckpointMovesOncePaused(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
@@ -98,7 +98,7 @@ func TestNoCheckpointMovesOncePaused(t *testing.T) {
 			t.Errorf("checkpoints moved while paused:\n%s\n%s", before, after)
 		}
 		resume(t, pool)
-		atLeast(&moved, 20) // in the same epochs
+		atLeast(&moved, 20) // without a new epoch
 		stop()
 		writers.Wait()
 		if t.Failed() {
@@ -107,8 +107,8 @@ func TestNoCheckpointMovesOncePaused(t *testing.T) {
 	}
 }
 
-// TestPausedNothingMovesThem: who would move checkpoints, or make another
-// generation live, is told of the pause and of what ends it, and changes nothing.
+// TestPausedNothingMovesThem: whatever would move checkpoints, or make another
+// generation live, returns the pause and what ends it, and changes nothing.
 func TestPausedNothingMovesThem(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	own := readmodeltest.Acquire(t, live)
@@ -171,8 +171,8 @@ func TestPausedNothingMovesThem(t *testing.T) {
 	}
 }
 
-// TestPauseWaitsForWhatIsUnderWay: a transaction that has moved a checkpoint and
-// is not over yet is waited for, and a cut-over before any checkpoint is held.
+// TestPauseWaitsForWhatIsUnderWay: a transaction that has moved a checkpoint and has
+// not ended is waited for, and so is a cut-over before it holds any checkpoint.
 func TestPauseWaitsForWhatIsUnderWay(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	readmodeltest.Acquire(t, live)
@@ -204,7 +204,7 @@ SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE 
 			case <-time.After(time.Millisecond):
 			}
 		}
-		if what == "a cut-over" { // who has to finish first is not kept from it
+		if what == "a cut-over" { // what has to finish first is not kept from finishing
 			if _, err := tx.Exec(t.Context(), `SET LOCAL lock_timeout = '1s'; SELECT FROM export.checkpoints FOR UPDATE`); err != nil {
 				t.Error(err)
 			}
@@ -219,8 +219,8 @@ SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE 
 	}
 }
 
-// TestPauseIsRepeatable: whoever paused first stays, the note is the last one
-// given, and many at once are one.
+// TestPauseIsRepeatable: the first to pause stays on record, with the last note given,
+// and many at once are one pause.
 func TestPauseIsRepeatable(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	readmodeltest.Acquire(t, live)
@@ -265,9 +265,9 @@ func TestPauseIsRepeatable(t *testing.T) {
 	resume(t, pool)
 }
 
-// TestPausedReplicasLive: who looks whether projecting is still paused is a
-// member, also where it was started since, and one that is dead is none for
-// long; partitions stay whose they are.
+// TestPausedReplicasLive: a replica that asks whether projecting is still paused is a
+// member, also where it was started since, and one that is dead is not for long.
+// Partitions keep their owners.
 func TestPausedReplicasLive(t *testing.T) {
 	pool, _ := readmodeltest.Open(t)
 	one, two := readmodeltest.Member(t, pool, "one"), readmodeltest.Member(t, pool, "two")
@@ -288,7 +288,7 @@ func TestPausedReplicasLive(t *testing.T) {
 	if err := members(2); err != nil {
 		t.Error(err)
 	}
-	// The second is silent from here on.
+	// The second replica is silent from here on.
 	for deadline := time.Now().Add(20 * time.Second); members(1) != nil; {
 		if _, err := one.Paused(t.Context()); err != nil || time.Now().After(deadline) {
 			t.Fatal(err, members(1))

@@ -13,6 +13,8 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
+// TestAccountGoesThroughItsStates: an account is unknown, incomplete, complete and
+// erased in turn, and nothing of it is left in the end but a tombstone.
 func TestAccountGoesThroughItsStates(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	x := export.NewReader(pool)
@@ -57,8 +59,8 @@ func TestAccountGoesThroughItsStates(t *testing.T) {
 	}
 }
 
-// TestManyItemsComeBackInOrder stores an account with long sections in many
-// batches, the state loaded anew before each, and reads it from its pages.
+// TestManyItemsComeBackInOrder: an account with long sections is stored in many
+// batches, with its state loaded anew before each, and read from its pages.
 func TestManyItemsComeBackInOrder(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
@@ -87,15 +89,15 @@ func TestManyItemsComeBackInOrder(t *testing.T) {
 			return events.NewSandboxCreated(x.Meta(), x.ID, events.SandboxCreated{ID: fmt.Sprintf("sbx-%d", i), Template: "t",
 				Metadata: []byte(`{"n":` + fmt.Sprint(i) + `,"nul":"\u0000"}`)})
 		})
-		both(func(x *readmodeltest.Account) (events.Message, error) { // an old one
+		both(func(x *readmodeltest.Account) (events.Message, error) { // changes an old item
 			return events.NewSandboxStatusChanged(x.Meta(), x.ID, events.SandboxStatusChanged{ID: fmt.Sprintf("sbx-%d", i*7%(i+1)), Status: fmt.Sprint("s", i)})
 		})
-		both(func(x *readmodeltest.Account) (events.Message, error) { // days come out of order
+		both(func(x *readmodeltest.Account) (events.Message, error) { // days out of order
 			day := events.Date(fmt.Sprintf("20%02d-%02d-%02d", 10+i*13%17, 1+i*5%12, 1+i*11%28))
 			return events.NewQuotaUsageIncremented(x.Meta(), x.ID, events.QuotaUsageIncremented{QuotaUsage: events.QuotaUsage{TeamID: teamID,
 				UsageDate: day, SandboxCreates: 1, GBHours: 100_000}})
 		})
-		both(func(x *readmodeltest.Account) (events.Message, error) { // waits for one that comes later, or never
+		both(func(x *readmodeltest.Account) (events.Message, error) { // waits for an entity that comes later, or never
 			return events.NewSandboxStarted(x.Meta(), x.ID, events.SandboxStarted{ID: fmt.Sprintf("sbx-%d", i+50)})
 		})
 	}
@@ -111,6 +113,8 @@ func TestManyItemsComeBackInOrder(t *testing.T) {
 	}
 }
 
+// TestForeignGenerationsAreRefused: a generation that this program would fold differently
+// is not taken on.
 func TestForeignGenerationsAreRefused(t *testing.T) {
 	for name, change := range map[string]string{
 		"other major":      `UPDATE export.generations SET version_major = version_major + 1`,

@@ -12,8 +12,8 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// TestBytesAsText: what PostgreSQL says of bytes, and of arrays of them, is
-// read as they are, in either form of bytea_output and as they are stored.
+// TestBytesAsText: a bytea, and an array of them, in the text format is decoded in
+// either form of bytea_output and as it is stored.
 func TestBytesAsText(t *testing.T) {
 	rng := rand.New(rand.NewPCG(testrun.Seed(t), 0))
 	every := make([]byte, 256)
@@ -86,7 +86,8 @@ func column[T any](t *testing.T, conn *pgx.Conn, mode pgx.QueryExecMode, sql str
 	return got
 }
 
-// TestMalformedTextIsRefused, and nothing is read beyond its end.
+// TestMalformedTextIsRefused: malformed text is refused, and nothing is read beyond
+// its end.
 func TestMalformedTextIsRefused(t *testing.T) {
 	for _, text := range []string{`\x4`, `\x4g`, `\`, `\1`, `\12`, `a\400`, `\-12`, `\+12`, `a\b`} {
 		c := columns{values: [][]byte{[]byte(text)}, text: true}

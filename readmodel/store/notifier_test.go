@@ -17,7 +17,7 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// heard listens, and gives the notifications that come.
+// heard listens on the channels, and returns the notifications as they come.
 func heard(t *testing.T, url string) <-chan struct{} {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
@@ -44,10 +44,10 @@ func heard(t *testing.T, url string) <-chan struct{} {
 	return out
 }
 
-// TestCommitsDoNotWaitForNotices: somebody's commit with a NOTIFY in it, in the
-// same server, is waited for by every other such, for as long as its own wait for
-// a standby lasts. The projector's commits are none, nor is its handing over as it
-// ends; who waits for a position is told again once it is over.
+// TestCommitsDoNotWaitForNotices: another client's commit with a NOTIFY in it, on the
+// same server, makes every other such commit wait for as long as it waits for a
+// standby. The projector's commits have none in them and do not wait, nor does handing
+// over at its end. Those who wait for a position are notified again once it is over.
 func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	ctx := t.Context()
 	server, err := postgres.Start(ctx, postgres.Options{})
@@ -60,7 +60,7 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.ConnConfig.RuntimeParams["synchronous_commit"] = "local" // waits for no standby
+	cfg.ConnConfig.RuntimeParams["synchronous_commit"] = "local" // its commits wait for no standby
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	notifying, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
-		for { // until the setting has come through
+		for { // until the setting is in force
 			if _, err := elsewhere.Exec(notifying, `NOTIFY somebody_elses`); err != nil {
 				waits <- err
 				return
@@ -108,7 +108,7 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	}
 	last, end := context.WithTimeout(ctx, 5*time.Second)
 	defer end()
-	s.Close(last) // hands over, though nobody can be told
+	s.Close(last) // hands over, although it cannot notify
 	var owned int
 	if err := pool.QueryRow(ctx, `SELECT count(*) FROM export.checkpoints WHERE owner IS NOT NULL`).Scan(&owned); err != nil || owned > 0 {
 		t.Errorf("%d partitions were not handed over, %v", owned, err)
@@ -134,9 +134,9 @@ func TestCommitsDoNotWaitForNotices(t *testing.T) {
 	_ = elsewhere.Close(context.Background())
 }
 
-// TestWhoNotifies: a batch of the live generation is notified of once it can be
-// seen, a cut-over too, one of another generation is not, and an older program's
-// commit has its own notice in it.
+// TestWhoNotifies: a batch of the live generation is notified of once it can be seen,
+// and so is a cut-over. A batch of another generation is not, and an older program's
+// commit has its own NOTIFY in it.
 func TestWhoNotifies(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewLog(4, 300, workload.Config{Accounts: 5})
@@ -151,14 +151,14 @@ func TestWhoNotifies(t *testing.T) {
 	}
 	log[:100].Project(t, s, engine.Options{})
 	told("live")
-	s.Close(t.Context()) // all that was due is sent then
+	s.Close(t.Context()) // everything that was due has been sent then
 	for len(notices) > 0 {
 		<-notices
 	}
 	b := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
 	log.Project(t, b, engine.Options{})
 	b.Close(t.Context())
-	// What was sent before this comes before it.
+	// Notifications arrive in the order in which they were sent.
 	if _, err := pool.Exec(t.Context(), `SELECT export.advance(1, ARRAY[0], ARRAY[c.position], ARRAY[c.position], ARRAY[c.epoch], ARRAY[now()],
     '{0}', '{0}', '{0}', '{0}', '{0}', '{NULL}', '{NULL}', '{NULL}', 2) FROM export.checkpoints c WHERE generation = 1 AND partition = 0`); err != nil {
 		t.Fatal(err)

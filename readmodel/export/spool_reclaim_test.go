@@ -10,11 +10,10 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestAccountIsShutOut: a document that lingers is let go of for another's
-// sake. What its account has of the room is not counted down then, so that it
-// has its share for ever: two accounts that are read in turn, one at a time, are
-// refused, although nothing is held.
-func TestAccountIsShutOut(t *testing.T) {
+// TestReclaimedSpoolsGiveTheirShareBack: a spool that nobody reads is closed in favour
+// of another account's. What it took counts no longer for its account's share then:
+// two accounts that are read in turn, one at a time, are never refused.
+func TestReclaimedSpoolsGiveTheirShareBack(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 700)
 	other := events.UUID{15: 9}
@@ -24,7 +23,7 @@ func TestAccountIsShutOut(t *testing.T) {
 	} {
 		readmodeltest.Exec(t, pool, sql)
 	}
-	// Room for one of them and a half.
+	// Room for one and a half of them.
 	x := export.NewReader(pool, export.Limits{Memory: 1, Dir: t.TempDir(), Files: 5_000_000})
 	for n := range 12 {
 		id := a.ID

@@ -13,6 +13,8 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
+// TestTwoOwnersNeverBothCommit: a replica has gone silent without noticing it, and another
+// one has taken its partitions over. The old owner's commits and heartbeats are fenced.
 func TestTwoOwnersNeverBothCommit(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	s.Takeover = 500 * time.Millisecond
@@ -21,7 +23,7 @@ func TestTwoOwnersNeverBothCommit(t *testing.T) {
 	if err := a.Commit(readmodeltest.FreeTier); err != nil {
 		t.Fatal(err)
 	}
-	// The first owner goes silent, though it does not notice: another takes over.
+	// The first owner goes silent without noticing it, and another replica takes over.
 	second := readmodeltest.Member(t, pool, "two")
 	readmodeltest.Acquire(t, second)
 	own := readmodeltest.AwaitShare(t, second, 4)
@@ -37,7 +39,7 @@ func TestTwoOwnersNeverBothCommit(t *testing.T) {
 	if !strings.Contains(doc, "new-owner@") || strings.Contains(doc, "old-owner@") {
 		t.Errorf("document: %s", doc)
 	}
-	if _, err := s.Heartbeat(t.Context(), 1, true); err == nil { // its connection was ended
+	if _, err := s.Heartbeat(t.Context(), 1, true); err == nil { // the server has ended its connection
 		t.Error("the old owner is still a member")
 	}
 	if _, err := s.Heartbeat(t.Context(), 1, true); !errors.Is(err, engine.ErrFenced) {
@@ -45,8 +47,8 @@ func TestTwoOwnersNeverBothCommit(t *testing.T) {
 	}
 }
 
-// TestFencedBatchWritesNothing breaks each condition of a commit in turn, with
-// everything that a batch can hold in it.
+// TestFencedBatchWritesNothing: each condition of a commit is broken in turn, with
+// everything in the batch that a batch can hold. Nothing is written.
 func TestFencedBatchWritesNothing(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)

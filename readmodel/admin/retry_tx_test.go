@@ -11,9 +11,9 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestWhatIsEndedForOthersIsTriedAgain: the acts of operators outlive
-// serialization failures and deadlocks, some in a row, and tell of them where
-// they do not end.
+// TestWhatIsEndedForOthersIsTriedAgain: the acts of operators outlive serialization
+// failures and deadlocks, also several in a row, and return them where they do not
+// end.
 func TestWhatIsEndedForOthersIsTriedAgain(t *testing.T) {
 	log := readmodeltest.NewBusyLog(8, 300, workload.Config{Accounts: 4})
 	pool, s := readmodeltest.Open(t)
@@ -53,7 +53,7 @@ func TestWhatIsEndedForOthersIsTriedAgain(t *testing.T) {
 			if err := c.do(); err != nil {
 				t.Errorf("%s, ended three times with %s: %v", c.what, code, err)
 			}
-			if c.what == "import" { // once is enough
+			if c.what == "import" { // it can be repeated only once
 				break
 			}
 		}

@@ -10,8 +10,9 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestOwnedTellsWhatWasTouched: where a replica's partitions stand, of those
-// that it asks for and still has; and nothing of a generation that is another's.
+// TestOwnedTellsWhatWasTouched: Owned returns where a replica's partitions stand, of
+// those that it asks for and still owns; and nothing of a generation that is another
+// stream's.
 func TestOwnedTellsWhatWasTouched(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	own := readmodeltest.Acquire(t, s)
@@ -39,9 +40,9 @@ UPDATE export.checkpoints SET owner = 'another' WHERE partition = 2`); err != ni
 	}
 }
 
-// TestReleaseTellsWhetherItDid: a partition that was touched is not given up in
-// the epoch before, and who gives it up is told, rather than that it stays with
-// nobody at work on it.
+// TestReleaseTellsWhetherItDid: a partition whose epoch was moved on is not released
+// in the epoch before, and the caller gets an error, rather than that the partition
+// stays with a replica that does not project it.
 func TestReleaseTellsWhetherItDid(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	c := readmodeltest.Acquire(t, s).Checkpoints[1]

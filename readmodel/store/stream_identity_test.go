@@ -8,9 +8,8 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestLastMessagesAreKept: a checkpoint keeps the last message of its partition,
-// over batches without one, and over those of an older program, which knows
-// nothing of it.
+// TestLastMessagesAreKept: a checkpoint keeps the last message of its partition, over
+// batches without one, and over those of an older program, which knows nothing of it.
 func TestLastMessagesAreKept(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	own := readmodeltest.Acquire(t, s)
@@ -27,7 +26,7 @@ func TestLastMessagesAreKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// An older program's commit, which a generation in its format takes.
+	// An older program's commit, which a generation of the first format accepts.
 	if _, err := pool.Exec(t.Context(), `UPDATE export.generations SET format = 1`); err != nil {
 		t.Fatal(err)
 	}
@@ -49,9 +48,10 @@ SELECT export.advance(1, '{1}'::integer[], '{7}'::bigint[], '{9}'::bigint[], ARR
 	}
 }
 
-// TestGenerationLearnsTheId: a generation that was folded before its stream had
-// an id notes it once it has, and keeps it; that of another stream it does not.
-func TestGenerationLearnsTheId(t *testing.T) {
+// TestGenerationRecordsTheStreamsID: a generation that was folded before its stream
+// had an id records it once the stream has one, and keeps it. It does not record the
+// id of another stream.
+func TestGenerationRecordsTheStreamsID(t *testing.T) {
 	_, s := readmodeltest.Open(t)
 	for _, step := range []struct {
 		id, want string
