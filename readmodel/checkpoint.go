@@ -26,8 +26,7 @@ func LockAdvance(ctx context.Context, tx pgx.Tx, generation int64, partition int
 	return readAdvance(ctx, tx, generation, partition, "FOR UPDATE")
 }
 
-// checkpointOf is where a partition is. Locked, FOR UPDATE, it keeps the
-// partition's projector from committing until the transaction ends.
+// readAdvance reads where a checkpoint stands, and locks it where lock is FOR UPDATE.
 func readAdvance(ctx context.Context, db pg.Querier, generation int64, partition int, lock string) (engine.Advance, error) {
 	at := engine.Advance{Partition: partition}
 	err := db.QueryRow(ctx, `

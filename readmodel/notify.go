@@ -20,8 +20,8 @@ const (
 )
 
 // MinPollGap is the least time between two rounds of notifications, and between two
-// looks on behalf of those who wait, so that what happens close together is told
-// and looked up together.
+// looks on behalf of those who wait, so that what happens close together is
+// notified and looked up together.
 const MinPollGap = 2 * time.Millisecond
 
 // NotifyTimeout is more than a notification takes. A waiting read looks by itself

@@ -232,5 +232,5 @@ func mergeSections(a, b string) string {
 
 var sectionOrder = []string{"user", "team", "quota_usage", "api_keys", "sandboxes", "parked", "waiting", "erased", "messages"}
 
-// samples are so many at most of each kind.
+// samplesPerKind is how many differences of each kind a comparison keeps.
 const samplesPerKind = 5

@@ -146,7 +146,7 @@ DELETE FROM {schema}.account_export WHERE account_id = $1 RETURNING erased_at IS
 	return removed + n, err
 }
 
-// insertTombstone makes the tombstone.
+// insertTombstone writes the row that says when the account was erased, and nothing else.
 func (c *AccountErasure) insertTombstone(ctx context.Context, tx pgx.Tx, generation int64, partition int) (err error) {
 	at := events.TimeOf(c.At)
 	change := projections.Change{Row: projections.AccountRow{ID: c.Account, Partition: partition, Position: c.Position, ErasedAt: &at},

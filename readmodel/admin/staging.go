@@ -28,7 +28,7 @@ type stagedTable struct {
 	name, key, columns string // key and columns are separated by commas
 }
 
-// tables are all of those.
+// tables are all of the tables that are staged.
 func (s *staging) tables() []stagedTable {
 	return []stagedTable{
 		{"account_export_pages", "account_id, section, page_key", strings.Join(rows.PageColumns, ", ")},

@@ -56,7 +56,7 @@ func itemSum(section projections.SectionKind, item, page string) uint64 {
 }
 
 // computeSums reads everything that a generation stores of some accounts, page by page.
-// It needs a snapshot, or that nobody else writes.
+// It needs a snapshot, or that no other transaction writes.
 func computeSums(ctx context.Context, tx pgx.Tx, generation int64, accounts []events.UUID) (map[events.UUID]*stored, error) {
 	out := map[events.UUID]*stored{}
 	reader := sumReader{ctx: ctx, tx: tx, generation: generation, ids: uuids(accounts)}

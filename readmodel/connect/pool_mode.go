@@ -46,7 +46,7 @@ const (
 	detectTimeout = 3 * time.Second
 )
 
-// detectPoolMode connects as it is told, and finds out what is in between and how the
+// detectPoolMode connects by the configuration, and finds out what is in between and how the
 // database is set up. PostgreSQL tells a client its server process when it connects,
 // and a pooler makes one up. A pooler of transactions gives itself away when a
 // connection is given another server process while a second connection has its first

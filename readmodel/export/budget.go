@@ -33,7 +33,7 @@ type budget struct {
 type grant struct {
 	memory, files int64
 	part          bool        // for a part of a document
-	account       events.UUID // whose share it counts for; zero: nobody's
+	account       events.UUID // whose share it counts for; zero: no account's
 }
 
 // budgetWaiter is a read that waits.
@@ -82,7 +82,7 @@ func (b *budget) acquireFor(ctx context.Context, account events.UUID, size int64
 	}
 }
 
-// tryAcquire takes so much where nobody waits and it is free at once.
+// tryAcquire takes so much where no read waits and it is free at once.
 func (b *budget) tryAcquire(size int64) (grant, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

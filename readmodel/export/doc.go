@@ -4,7 +4,7 @@
 // # Guarantees
 //
 //   - [Reader.Open] returns a document from one snapshot, with the shared tier as it
-//     was in that snapshot. [Meta.AsOf] is never later than what is in it.
+//     was in that snapshot. Everything that the stream held at [Meta.AsOf] is in it.
 //   - No read holds a connection or a snapshot at its reader's pace, whatever the
 //     size of the document and however many sealed pages it has. Small documents are
 //     read many in one statement; larger ones are spooled at the database's speed,
@@ -34,6 +34,6 @@
 //
 // Sizes are bytes. The package reads export.generations, export.checkpoints and the
 // tables of the live generation, but for parked messages, and writes nothing;
-// [accountexport/readmodel.ReaderRole] suffices. The API calls it, and so do the
-// projector's commands that show documents.
+// [accountexport/readmodel.ReaderRole] suffices. The API calls it, and so do the acts
+// that read documents: comparing, rebuilding and erasing.
 package export

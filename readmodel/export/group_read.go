@@ -132,8 +132,8 @@ func (g *groupReader) await(ctx context.Context, a *groupedRead) (readResult, er
 	return a.result, a.err
 }
 
-// leave takes a read back whose caller has gone. A statement that nobody wants any
-// more is cancelled.
+// leave takes a read back whose caller has gone. A statement that no read is
+// left in is cancelled.
 func (g *groupReader) leave(a *groupedRead) {
 	if g.dequeue(a) {
 		return

@@ -29,8 +29,8 @@ func (x *Reader) openLarge(ctx context.Context, account events.UUID, f readResul
 	return x.openSpool(ctx, key, f, choose)
 }
 
-// openSpool opens a document from the spool of its version, which the first reader
-// has filled.
+// openSpool opens a document from the spool of its version. Where there is none, it makes
+// one and starts the writer that fills it; later readers share it.
 func (x *Reader) openSpool(ctx context.Context, key version, f readResult, choose RangeFunc) (*Document, error) {
 	began, t := time.Now(), x.startRetry()
 	for {
@@ -102,7 +102,8 @@ func (x *Reader) fill(ctx context.Context, queueFor time.Duration, account event
 	})
 }
 
-// A page has some four thousand bytes, and the rest of a document is short. Where the
+// estimatedPageBytes and estimatedRestBytes are what room is first asked for by: a page
+// has some four thousand bytes, and the rest of a document is short. Where the
 // document turns out to be larger, room for all of it is waited for.
 const estimatedPageBytes, estimatedRestBytes = 4 << 10, 64 << 10
 

@@ -9,7 +9,7 @@ import (
 
 // liveness is when the database answered last. A turn that does not come is the
 // fault of other reads, and not of the database, only where the database answered
-// somebody meanwhile: one that has fallen silent keeps all connections to it in
+// any read meanwhile: one that has fallen silent keeps all connections to it in
 // use.
 type liveness struct {
 	start      time.Time    // never changed; before the first answer

@@ -41,7 +41,7 @@ const (
 // whose number is limited already.
 const maxUncountedBytes = 16 << 10
 
-// idleSpoolTTL is how long a large document stays that nobody reads any more.
+// idleSpoolTTL is how long the spool of a large document stays after its last reader.
 const idleSpoolTTL = time.Second
 
 // Reader reads export documents of the live generation. It is safe for
@@ -90,7 +90,7 @@ type RangeFunc func(m *Meta, size int64) (from, to int64)
 // closes what is returned; where State is not Complete it has no body. A read
 // waits for its turn; where that has not come within five seconds the error is
 // [ErrBusy], and where the database then takes more than five, or has answered
-// nobody while the turn was waited for, [ErrTimeout].
+// no read while the turn was waited for, [ErrTimeout].
 func (x *Reader) Open(ctx context.Context, account events.UUID) (*Document, error) {
 	return x.OpenRange(ctx, account, nil)
 }

@@ -18,7 +18,7 @@ type row struct {
 // rowWidth is how many columns they are.
 const rowWidth = 14
 
-// sum is how many pages there are.
+// pageCount is how many pages all sections have together.
 func (r *row) pageCount() int { return r.pages[0] + r.pages[1] + r.pages[2] }
 
 func (r *row) meta(q *queries) Meta {

@@ -32,7 +32,7 @@ type spool struct {
 	readers   int
 	sized     bool // begun is closed, without an error
 	writing   bool // the writer has not ended
-	abandoned bool // nobody reads what is not complete
+	abandoned bool // it had no readers before it was complete
 	closed    bool // its grant was given back
 	grant     grant
 
@@ -43,7 +43,7 @@ type spool struct {
 }
 
 // start calls fill to write the spool, by a goroutine of its own. A panic there is an
-// error for those who read this document, and for nobody else.
+// error for those who read this document, and for no other read.
 func (p *spool) start(fill func(ctx context.Context, p *spool)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel, p.writing = cancel, true
@@ -58,7 +58,7 @@ func (p *spool) start(fill func(ctx context.Context, p *spool)) {
 	}()
 }
 
-// errAbandoned means that nobody reads the document any more.
+// errAbandoned means that the document has no readers any more.
 var errAbandoned = errors.New("nobody reads the document")
 
 // errVersionChanged means that a document that was cut off cannot be gone on with.
@@ -128,7 +128,7 @@ func (p *spool) resume(writtenBy string, size int64) (put func([]byte) error, er
 	}, nil
 }
 
-// pieceSize is how much is put before readers are told, and how much the writer to a
+// pieceSize is how much is put before readers can read it, and how much the writer to a
 // file has in memory.
 const pieceSize = 128 << 10
 

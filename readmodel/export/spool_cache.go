@@ -11,22 +11,22 @@ import (
 )
 
 // spoolCache are the documents that are being sent, each version once, however
-// many read it, for as long as somebody does. One that is complete stays a little
+// many readers it has, for as long as it has any. One that is complete stays a little
 // longer where its room is not needed: a client that asks for a large document often
 // asks for a part of it next.
 //
 // Locks are taken in this order: budget.mu, spoolCache.mu, spool.mu. budget.mu is held
 // when the budget calls [spoolCache.reclaim], and spoolCache.mu when
-// [spool.worthKeeping] looks whether a spool is full. So nobody takes or gives back
-// room while holding spoolCache.mu: that stands after its unlocking everywhere.
+// [spool.worthKeeping] looks whether a spool is full. So room is never taken or
+// given back while spoolCache.mu is held: it is unlocked first everywhere.
 type spoolCache struct {
 	dir    string
 	budget *budget
-	linger time.Duration // how long a complete document stays that nobody reads
+	linger time.Duration // how long a complete document stays without readers
 
 	mu     sync.Mutex // guards what follows, and the fields of spools that say so; held while an unlinked file is closed
 	spools map[version]*spool
-	idle   []*spool // those of spools that nobody reads, the longest idle first
+	idle   []*spool // those of spools that have no readers, the longest idle first
 }
 
 // version tells documents apart: where it is the same, so are the bytes.
@@ -131,7 +131,7 @@ func (s *spoolCache) setVersion(p *spool, m Meta) {
 	}
 }
 
-// expire removes a spool that nobody has come to read. One that was read meanwhile
+// expire removes a spool that has been idle for linger. One that was read meanwhile
 // and is idle again is removed by this as well, a little before its time.
 func (s *spoolCache) expire(p *spool) {
 	s.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// createSpool makes a file without a name, which nobody else can open and whose disk
-// space is taken.
+// createSpool makes a file without a name, which no other program can open and whose
+// disk space is allocated.
 func createSpool(dir string, size int64) (*os.File, error) {
 	f, err := os.CreateTemp(dir, "accountexport-spool-") // mode 0600
 	if err != nil {

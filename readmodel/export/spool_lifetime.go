@@ -56,8 +56,8 @@ func (p *spool) worthKeeping() bool {
 	return p.err == nil && p.filled == p.size
 }
 
-// releaseUnread frees a spool that nobody reads, or makes it idle, as soon as nobody
-// writes it. It unlocks cache.mu.
+// releaseUnread frees a spool that has no readers, or makes it idle, as soon as it has
+// no writer. It unlocks cache.mu.
 func (p *spool) releaseUnread() {
 	s := p.cache
 	switch {

@@ -13,9 +13,8 @@ import (
 	"accountexport/readmodel"
 )
 
-// How often checkpoints are looked at while somebody waits, beside being told
-// of: slowly while notifications come, since one may be lost on a proxy's way,
-// and faster while they do not.
+// While callers wait, checkpoints are looked up on each notification and at these
+// intervals.
 const (
 	pollWhileListening = time.Second            // between looks while notifications come: one may be lost in a proxy
 	pollInterval       = 100 * time.Millisecond // between looks while none come

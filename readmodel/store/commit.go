@@ -20,7 +20,7 @@ import (
 // positions are notified afterwards.
 func (s *Store) Commit(ctx context.Context, b *engine.Batch) error {
 	err := s.commitTimeout.Do(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
-	if err == nil && s.members != nil { // positions of other generations are waited for by nobody
+	if err == nil && s.members != nil { // no caller waits for positions of other generations
 		s.notifier.schedule()
 	}
 	return err

@@ -14,8 +14,8 @@ import (
 )
 
 // rebalance tells the others that this replica lives, removes members that are
-// dead, and, where take is set, takes its share of the partitions that nobody
-// owns.
+// dead, and, where take is set, takes its share of the partitions that no
+// member owns.
 func (m *membership) rebalance(ctx context.Context, generation int64, take bool) (engine.Assignment, error) {
 	reply, err := m.heartbeat(ctx, generation, take)
 	switch {

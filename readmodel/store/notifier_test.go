@@ -17,7 +17,7 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// heard listens on the channels, and returns the notifications as they come.
+// heard listens for checkpoints, and returns the notifications as they come.
 func heard(t *testing.T, url string) <-chan struct{} {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
