@@ -19,13 +19,9 @@ func TestReaderRoleReadsDocumentsOnly(t *testing.T) {
 	if err := a.Commit(readmodeltest.FreeTier); err != nil {
 		t.Fatal(err)
 	}
-	cfg := pool.Config()
-	cfg.ConnConfig.RuntimeParams["role"] = readmodel.ReaderRole
-	reader, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
+	reader := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.RuntimeParams["role"] = readmodel.ReaderRole
+	})
 	if m, doc := readmodeltest.Read(t, export.NewReader(reader), a.ID); m.State != export.Complete || doc == "" {
 		t.Errorf("reads %+v", m)
 	}

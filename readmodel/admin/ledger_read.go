@@ -25,16 +25,7 @@ func scanErasure(r pgx.CollectableRow) (e Erasure, err error) {
 // Erasures lists up to limit entries of the ledger in the order of their
 // accounts, those after one, from the first where after is nil.
 func Erasures(ctx context.Context, pool *pgxpool.Pool, after *events.UUID, limit int) ([]Erasure, error) {
-	rows, err := pool.Query(ctx, `
-SELECT `+erasureColumns+` FROM export.erasures WHERE $1::uuid IS NULL OR account_id > $1 ORDER BY account_id LIMIT $2`, (*[16]byte)(after), limit)
-	if err != nil {
-		return nil, fmt.Errorf("read the ledger of erasures: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, scanErasure)
-	if err != nil {
-		return nil, fmt.Errorf("read the ledger of erasures: %w", err)
-	}
-	return out, nil
+	return selectErasures(ctx, pool, `WHERE $1::uuid IS NULL OR account_id > $1 ORDER BY account_id LIMIT $2`, (*[16]byte)(after), limit)
 }
 
 // FindErasure is an account's entry; [accountexport/readmodel.ErrNotFound] where there
@@ -56,7 +47,12 @@ func FindErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID) (
 
 // FindErasures are the entries of those accounts that have one.
 func FindErasures(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) ([]Erasure, error) {
-	rows, err := pool.Query(ctx, `SELECT `+erasureColumns+` FROM export.erasures WHERE account_id = ANY($1) ORDER BY account_id`, uuids(accounts))
+	return selectErasures(ctx, pool, `WHERE account_id = ANY($1) ORDER BY account_id`, uuids(accounts))
+}
+
+// selectErasures lists the entries that a clause selects.
+func selectErasures(ctx context.Context, pool *pgxpool.Pool, clause string, args ...any) ([]Erasure, error) {
+	rows, err := pool.Query(ctx, `SELECT `+erasureColumns+` FROM export.erasures `+clause, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger of erasures: %w", err)
 	}

@@ -136,13 +136,9 @@ func TestRefoldsUnderAnyDefaultIsolation(t *testing.T) {
 			pool, s := readmodeltest.Open(t)
 			log := readmodeltest.NewBusyLog(8, 3000, workload.Config{Accounts: 4})
 			log.Project(t, s, engine.Options{})
-			cfg := pool.Config()
-			cfg.ConnConfig.RuntimeParams["default_transaction_isolation"] = level
-			as, err := pgxpool.NewWithConfig(t.Context(), cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer as.Close()
+			as := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+				cfg.ConnConfig.RuntimeParams["default_transaction_isolation"] = level
+			})
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan struct{})
 			go func() {
@@ -231,13 +227,9 @@ func TestRefoldNamesWhatItMayNot(t *testing.T) {
 		readmodeltest.Exec(t, pool, sql)
 	}
 	defer func() { _, _ = pool.Exec(context.Background(), `DROP OWNED BY `+role+`; DROP ROLE `+role) }()
-	cfg := pool.Config()
-	cfg.ConnConfig.RuntimeParams["role"] = role
-	as, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer as.Close()
+	as := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.RuntimeParams["role"] = role
+	})
 	done, err := admin.RefoldAccounts(t.Context(), as, []events.UUID{some}, false, log.ReadAccount)
 	if denied := (*pgconn.PgError)(nil); !errors.As(err, &denied) || denied.Code != "42501" || !strings.Contains(err.Error(), "GRANT TEMPORARY ON DATABASE") {
 		t.Errorf("%+v, %v", done, err)

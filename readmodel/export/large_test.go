@@ -269,15 +269,11 @@ func TestPartsGoToTheirReadersAsTheyCome(t *testing.T) {
 func TestLostConnectionIsNotSeen(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 300)
-	cfg := pool.Config()
-	cfg.MaxConns, cfg.MinConns = 2, 0 // one for reads that share statements, and one for large documents
-	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
-	cfg.ConnConfig.RuntimeParams["application_name"] = "lost"
-	reading, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reading.Close()
+	reading := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+		cfg.MaxConns, cfg.MinConns = 2, 0 // one for reads that share statements, and one for large documents
+		cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+		cfg.ConnConfig.RuntimeParams["application_name"] = "lost"
+	})
 	x := export.NewReader(reading)
 	for n := range 12 {
 		d, err := x.OpenRange(t.Context(), a.ID, func(_ *export.Meta, size int64) (int64, int64) {
@@ -305,13 +301,9 @@ func TestLostConnectionIsNotSeen(t *testing.T) {
 func TestStatementTimeoutDoesNotBoundADocument(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 30_000)
-	cfg := pool.Config()
-	cfg.ConnConfig.RuntimeParams["statement_timeout"] = "150"
-	reading, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reading.Close()
+	reading := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.RuntimeParams["statement_timeout"] = "150"
+	})
 	x := export.NewReader(reading, export.Limits{Memory: 1, Dir: t.TempDir()})
 	d, err := x.Open(t.Context(), a.ID)
 	if err != nil {

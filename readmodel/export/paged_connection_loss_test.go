@@ -19,13 +19,9 @@ import (
 func TestConnectionLostBeforeTheFirstRow(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 30) // 120 kB
-	cfg := pool.Config()
-	cfg.ConnConfig.RuntimeParams["application_name"] = "lost"
-	reading, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reading.Close()
+	reading := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "lost"
+	})
 	x := export.NewReader(reading)
 	get := func() (err error) {
 		defer func() {

@@ -35,14 +35,10 @@ func TestNeverMixed(t *testing.T) {
 		readmodeltest.Exec(t, pool, `INSERT INTO export_g1.account_export SELECT (jsonb_populate_record(e, '{"account_id": "`+id.String()+`"}')).* FROM export_g1.account_export e WHERE account_id = '`+readmodeltest.AccountID+`'`)
 		ids = append(ids, id)
 	}
-	cfg := pool.Config()
-	cfg.MaxConns = 8
-	cfg.ConnConfig.RuntimeParams["application_name"] = "lost"
-	reading, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reading.Close()
+	reading := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+		cfg.MaxConns = 8
+		cfg.ConnConfig.RuntimeParams["application_name"] = "lost"
+	})
 	x := export.NewReader(reading, export.Limits{Memory: 8 << 20, Dir: t.TempDir()})
 	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/readmodel/internal/readmodeltest"
@@ -92,27 +93,31 @@ CREATE TRIGGER stuck BEFORE UPDATE ON export.members FOR EACH ROW WHEN (OLD.memb
 	}
 }
 
-// TestFrozenTransactionHoldsNobodyUp: a replica that stops in the middle of a commit,
-// with its checkpoints locked, is taken over all the same.
-func TestFrozenTransactionHoldsNobodyUp(t *testing.T) {
-	pool, _ := readmodeltest.Open(t)
-	cfg := pool.Config()
-	cfg.ConnConfig.RuntimeParams["application_name"] = store.ApplicationName("one")
-	ones, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ones.Close()
-	one := readmodeltest.Member(t, ones, "one")
+// freezeCommit is the replica "one", which owns all partitions, and a transaction of its
+// that has moved all checkpoints and does not go on.
+func freezeCommit(t *testing.T, pool *pgxpool.Pool) (one *store.Store, tx pgx.Tx) {
+	t.Helper()
+	ones := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.RuntimeParams["application_name"] = store.ApplicationName("one")
+	})
+	one = readmodeltest.Member(t, ones, "one")
 	readmodeltest.Acquire(t, one)
 	tx, err := ones.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = tx.Rollback(context.Background()) }()
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
 	if _, err := tx.Exec(t.Context(), `UPDATE export.checkpoints SET position = 7 WHERE generation = 1`); err != nil {
 		t.Fatal(err)
 	}
+	return one, tx
+}
+
+// TestFrozenTransactionHoldsNobodyUp: a replica that stops in the middle of a commit,
+// with its checkpoints locked, is taken over all the same.
+func TestFrozenTransactionHoldsNobodyUp(t *testing.T) {
+	pool, _ := readmodeltest.Open(t)
+	_, tx := freezeCommit(t, pool)
 	two := readmodeltest.Member(t, pool, "two")
 	readmodeltest.Acquire(t, two)
 	own := readmodeltest.AwaitShare(t, two, 4)
@@ -128,23 +133,7 @@ func TestFrozenTransactionHoldsNobodyUp(t *testing.T) {
 // that it has lost does not keep it from beginning anew.
 func TestOwnTransactionThatHangsIsEnded(t *testing.T) {
 	pool, _ := readmodeltest.Open(t)
-	cfg := pool.Config()
-	cfg.ConnConfig.RuntimeParams["application_name"] = store.ApplicationName("one")
-	ones, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ones.Close()
-	one := readmodeltest.Member(t, ones, "one")
-	readmodeltest.Acquire(t, one)
-	tx, err := ones.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(context.Background()) }()
-	if _, err := tx.Exec(t.Context(), `UPDATE export.checkpoints SET position = 7 WHERE generation = 1`); err != nil {
-		t.Fatal(err)
-	}
+	one, _ := freezeCommit(t, pool)
 	for try := 0; ; try++ {
 		own, err := one.Acquire(t.Context(), readmodeltest.Stream)
 		if err == nil {

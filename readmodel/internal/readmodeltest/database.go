@@ -33,6 +33,19 @@ func Open(t *testing.T) (*pgxpool.Pool, *store.Store) {
 	return pool, s
 }
 
+// PoolWith is another pool on the same database, whose configuration the test changes.
+func PoolWith(t *testing.T, pool *pgxpool.Pool, change func(*pgxpool.Config)) *pgxpool.Pool {
+	t.Helper()
+	cfg := pool.Config()
+	change(cfg)
+	other, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	return other
+}
+
 // Exec runs one statement.
 func Exec(t *testing.T, pool *pgxpool.Pool, sql string) {
 	t.Helper()
