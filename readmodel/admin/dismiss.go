@@ -33,16 +33,16 @@ const dismissalsPerTransaction = 2000
 // that a message is parked either before, and then it is counted here, or after,
 // and then whoever parks it finds the dismissal.
 func (c *ParkedSelection) Dismiss(ctx context.Context, pool *pgxpool.Pool, note string, renote bool) (n int, err error) {
-	again := `DO NOTHING`
+	onConflict := `DO NOTHING`
 	if renote {
-		again = `DO UPDATE SET note = excluded.note`
+		onConflict = `DO UPDATE SET note = excluded.note`
 	}
 	n, err = c.changeDismissals(ctx, pool, +1, func(ctx context.Context, tx pgx.Tx, live readmodel.Generation, positions []int64) (pgx.Rows, error) {
 		return tx.Query(ctx, readmodel.InSchema(live.Number, `
 WITH noted AS (
     INSERT INTO export.dismissals (stream_name, stream_created, position, account_id, note)
     SELECT $1, $2, position, account_id, $4 FROM {schema}.parked WHERE position = ANY($3) ORDER BY position
-    ON CONFLICT (stream_name, stream_created, position) `+again+`
+    ON CONFLICT (stream_name, stream_created, position) `+onConflict+`
     RETURNING position, xmax = 0 AS first)
 SELECT position FROM noted WHERE first`), live.Stream.Name, live.Stream.Created, positions, note)
 	})
@@ -84,7 +84,7 @@ func (c *ParkedSelection) changeDismissals(ctx context.Context, pool *pgxpool.Po
 		for positions := range slices.Chunk(all, dismissalsPerTransaction) {
 			var changed []int64
 			err := pg.RetryTx(ctx, pool, func(tx pgx.Tx) error {
-				live, of, err := c.lockPartition(ctx, tx, partition)
+				live, generations, err := c.lockPartition(ctx, tx, partition)
 				if err != nil {
 					return err
 				}
@@ -95,7 +95,7 @@ func (c *ParkedSelection) changeDismissals(ctx context.Context, pool *pgxpool.Po
 				if changed, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil || len(changed) == 0 {
 					return err
 				}
-				return recountDismissed(ctx, tx, of, changed, add)
+				return recountDismissed(ctx, tx, generations, changed, add)
 			})
 			if pg.Code(err) == pg.LockNotAvailable {
 				err = fmt.Errorf("a cut-over, or somebody else's transaction, has held the checkpoints for %v, and the same call goes on where this one was: %w", lockTimeout, err)
@@ -133,14 +133,14 @@ func (c *ParkedSelection) lockPartition(ctx context.Context, tx pgx.Tx, partitio
 	if err != nil {
 		return live, nil, err
 	}
-	var whole []int64 // those with another number of partitions have the messages in other partitions
+	var repartitioned []int64 // those with another number of partitions have the messages in other partitions
 	for _, g := range all {
 		if g.Partitions != live.Partitions {
-			whole = append(whole, g.Number)
+			repartitioned = append(repartitioned, g.Number)
 		}
 	}
 	_, err = tx.Exec(ctx, `
-SELECT FROM export.checkpoints WHERE partition = $1 OR generation = ANY($2) ORDER BY generation, partition FOR UPDATE`, partition, whole)
+SELECT FROM export.checkpoints WHERE partition = $1 OR generation = ANY($2) ORDER BY generation, partition FOR UPDATE`, partition, repartitioned)
 	return live, all, err
 }
 

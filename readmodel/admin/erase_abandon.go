@@ -26,13 +26,13 @@ func AbandonUnfenceable(ctx context.Context, pool *pgxpool.Pool, first uint64) (
 		if err != nil || len(all) == 0 {
 			return err
 		}
-		var nobody bool
-		err = tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('accountexport rebuild'))`).Scan(&nobody)
+		var abandoned bool
+		err = tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('accountexport rebuild'))`).Scan(&abandoned)
 		if err != nil {
 			return err
 		}
 		for _, g := range all {
-			state, err := stateAfterErasure(ctx, tx, g, nobody, first)
+			state, err := stateAfterErasure(ctx, tx, g, abandoned, first)
 			if err != nil {
 				return err
 			}
@@ -59,22 +59,22 @@ func AbandonUnfenceable(ctx context.Context, pool *pgxpool.Pool, first uint64) (
 
 // stateAfterErasure is the state that a building generation is to have after an
 // erasure; empty where it goes on.
-func stateAfterErasure(ctx context.Context, tx pgx.Tx, g readmodel.Generation, nobody bool, first uint64) (state string, err error) {
+func stateAfterErasure(ctx context.Context, tx pgx.Tx, g readmodel.Generation, abandoned bool, first uint64) (state string, err error) {
 	// A cut-over may have changed its state meanwhile.
 	err = tx.QueryRow(ctx, `SELECT state FROM export.generations WHERE generation = $1 FOR UPDATE`, g.Number).Scan(&state)
 	if err != nil || state != readmodel.StateBuilding {
 		return "", err
 	}
 	if g.RollingBack() {
-		if nobody {
+		if abandoned {
 			return readmodel.StateRetired, nil
 		}
 		return "", nil
 	}
-	var gone bool
+	var unread bool
 	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM export.checkpoints WHERE generation = $1 AND position > 0 AND position + 1 < $2)`,
-		g.Number, int64(first)).Scan(&gone)
-	if err != nil || !nobody && !gone {
+		g.Number, int64(first)).Scan(&unread)
+	if err != nil || !abandoned && !unread {
 		return "", err
 	}
 	return readmodel.StateFailed, nil

@@ -33,7 +33,7 @@ func FindTraces(ctx context.Context, pool *pgxpool.Pool, account events.UUID, me
 		before := t.Rows
 		err := t.addGeneration(ctx, pool, g, account, mention)
 		if err != nil && pg.IsUndefinedTable(err) {
-			if _, gone := readmodel.FindGeneration(ctx, pool, g.Number); errors.Is(gone, readmodel.ErrNotFound) {
+			if _, findErr := readmodel.FindGeneration(ctx, pool, g.Number); errors.Is(findErr, readmodel.ErrNotFound) {
 				t.Rows = before // it was dropped meanwhile, with all its rows
 				continue
 			}

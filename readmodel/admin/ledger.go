@@ -140,12 +140,12 @@ func ServedNeverErased(ctx context.Context, pool *pgxpool.Pool, accounts []event
 	if err != nil {
 		return nil, err
 	}
-	for _, before := range all {
-		gone, err := erasedIn(ctx, pool, before, out)
+	for _, g := range all {
+		erased, err := erasedIn(ctx, pool, g, out)
 		if err != nil {
-			return nil, fmt.Errorf("look into generation %d: %w", before.Number, err)
+			return nil, fmt.Errorf("look into generation %d: %w", g.Number, err)
 		}
-		out = slices.DeleteFunc(out, func(id events.UUID) bool { return slices.Contains(gone, id) })
+		out = slices.DeleteFunc(out, func(id events.UUID) bool { return slices.Contains(erased, id) })
 	}
 	return out, nil
 }

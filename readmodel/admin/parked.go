@@ -65,21 +65,21 @@ func ListParked(ctx context.Context, pool *pgxpool.Pool, f ParkedFilter, limit i
 }
 
 func (f *ParkedFilter) list(ctx context.Context, db pg.Querier, g readmodel.Generation, limit int, each func(Parked) error) error {
-	takes, after := f.reasonMatcher(), int64(0)
+	matches, after := f.reasonMatcher(), int64(0)
 	if f.From > 0 {
 		after = int64(f.From) - 1
 	}
 	for limit > 0 {
-		most := parkedPerPage
+		pageSize := parkedPerPage
 		if f.Reason == "" && !f.Dismissed {
-			most = min(most, limit)
+			pageSize = min(pageSize, limit)
 		}
-		page, err := f.page(ctx, db, g, after, most)
+		page, err := f.page(ctx, db, g, after, pageSize)
 		if err != nil {
 			return fmt.Errorf("list parked messages: %w", err)
 		}
 		for _, p := range page {
-			if limit == 0 || f.Dismissed && p.DismissedAt == nil || !takes(p.Reason) {
+			if limit == 0 || f.Dismissed && p.DismissedAt == nil || !matches(p.Reason) {
 				continue
 			}
 			limit--
@@ -87,7 +87,7 @@ func (f *ParkedFilter) list(ctx context.Context, db pg.Querier, g readmodel.Gene
 				return err
 			}
 		}
-		if len(page) < most {
+		if len(page) < pageSize {
 			return nil
 		}
 		after = int64(page[len(page)-1].Position)
@@ -104,12 +104,12 @@ func (f *ParkedFilter) reasonMatcher() func(reason string) bool {
 	part, known := strings.ToLower(f.Reason), map[string]bool{}
 	return func(reason string) bool {
 		masked := events.MaskReason(reason)
-		is, ok := known[masked]
+		match, ok := known[masked]
 		if !ok {
-			is = strings.Contains(strings.ToLower(masked), part)
-			known[masked] = is
+			match = strings.Contains(strings.ToLower(masked), part)
+			known[masked] = match
 		}
-		return is
+		return match
 	}
 }
 
@@ -117,7 +117,7 @@ func (f *ParkedFilter) reasonMatcher() func(reason string) bool {
 // dismissals: by two statements, each of which goes by an index whatever the
 // server knows of tables that have only just been filled. (Joined, 20,000 messages took
 // two minutes.)
-func (f *ParkedFilter) page(ctx context.Context, db pg.Querier, g readmodel.Generation, after int64, most int) ([]Parked, error) {
+func (f *ParkedFilter) page(ctx context.Context, db pg.Querier, g readmodel.Generation, after int64, limit int) ([]Parked, error) {
 	var since *time.Time
 	if !f.Since.IsZero() {
 		since = &f.Since
@@ -127,7 +127,7 @@ SELECT position, partition, account_id, sent_at, subject, type, reason FROM {sch
 WHERE position > $1 AND ($2::uuid IS NULL OR account_id = $2) AND ($4::bigint = 0 OR position <= $4)
     AND ($5::text = '' OR type IN ($5, 'controlplane.' || $5)) AND ($6::timestamptz IS NULL OR sent_at >= $6)
 ORDER BY position LIMIT $3`),
-		after, (*[16]byte)(f.Account), most, int64(f.To), f.Type, since)
+		after, (*[16]byte)(f.Account), limit, int64(f.To), f.Type, since)
 	if err != nil {
 		return nil, err
 	}

@@ -66,8 +66,8 @@ func RetryDue(ctx context.Context, pool *pgxpool.Pool) (generation int64, due bo
 // WithRetryLock runs do, unless another replica is running it.
 func WithRetryLock(ctx context.Context, pool *pgxpool.Pool, do func() error) error {
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { // not RetryTx: do must not run twice
-		var mine bool
-		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('accountexport retry'))`).Scan(&mine); err != nil || !mine {
+		var locked bool
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('accountexport retry'))`).Scan(&locked); err != nil || !locked {
 			return err
 		}
 		return do()

@@ -68,12 +68,12 @@ RETURNING paused_at, paused_by, note, xmax <> 0`, by, note).Scan(&p.Since, &p.By
 }
 
 // Resume ends the pause, and returns it; nil where there was none.
-func Resume(ctx context.Context, pool *pgxpool.Pool) (was *engine.Pause, err error) {
+func Resume(ctx context.Context, pool *pgxpool.Pool) (ended *engine.Pause, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		was = &engine.Pause{}
-		err := tx.QueryRow(ctx, `DELETE FROM export.pause RETURNING paused_at, paused_by, note`).Scan(&was.Since, &was.By, &was.Note)
+		ended = &engine.Pause{}
+		err := tx.QueryRow(ctx, `DELETE FROM export.pause RETURNING paused_at, paused_by, note`).Scan(&ended.Since, &ended.By, &ended.Note)
 		if errors.Is(err, pgx.ErrNoRows) {
-			was = nil
+			ended = nil
 			return nil
 		}
 		return err
@@ -82,5 +82,5 @@ func Resume(ctx context.Context, pool *pgxpool.Pool) (was *engine.Pause, err err
 		return nil, fmt.Errorf("resume: %w", readmodel.ExplainOutdatedSchema(err))
 	}
 	readmodel.NotifyBestEffort(ctx, pool, readmodel.MembersChannel)
-	return was, nil
+	return ended, nil
 }

@@ -15,31 +15,31 @@ import (
 // count: a fold that saw fewer of them is no better than the row. A row without a
 // count must not shrink. An account that the stream says is erased loses nothing by
 // that.
-func checkLoss(was *stored, f *accountFold) error {
+func checkLoss(stored *stored, f *accountFold) error {
 	folded := f.sum.Position
 	switch {
 	case f.row().ErasedAt != nil:
 		return nil
-	case was.erased:
+	case stored.erased:
 		return fmt.Errorf("%w: it is erased, and of its erasure the stream knows nothing", ErrDataLoss)
 	case f.sum.Messages == 0:
 		return fmt.Errorf("%w: the stream holds no message of it; `projector erase` removes what is stored", ErrDataLoss)
-	case was.recorded.Messages > 0:
-		if f.sum.Messages < was.recorded.Messages {
-			return fmt.Errorf("%w: the row counts %d messages, and the stream holds %d of them", ErrDataLoss, was.recorded.Messages, f.sum.Messages)
+	case stored.recorded.Messages > 0:
+		if f.sum.Messages < stored.recorded.Messages {
+			return fmt.Errorf("%w: the row counts %d messages, and the stream holds %d of them", ErrDataLoss, stored.recorded.Messages, f.sum.Messages)
 		}
 		return nil
-	case folded < was.position:
-		return fmt.Errorf("%w: the row is at position %d, and the last message that the stream holds is at %d", ErrDataLoss, was.position, folded)
+	case folded < stored.position:
+		return fmt.Errorf("%w: the row is at position %d, and the last message that the stream holds is at %d", ErrDataLoss, stored.position, folded)
 	}
-	for _, position := range was.parkedAt {
-		if _, there := f.Outcomes[position]; !there {
+	for _, position := range stored.parkedAt {
+		if _, known := f.Outcomes[position]; !known {
 			return fmt.Errorf("%w: message %d is parked, and the stream no longer holds it", ErrDataLoss, position)
 		}
 	}
 	// A message that was parked and is accepted now may make a text shorter.
-	bytes := was.parked == 0 || was.minor == projections.VersionMinor
-	if part := projections.ExtentOfChange(&f.base).Less(was.extent, bytes); part != "" {
+	bytes := stored.parked == 0 || stored.minor == projections.VersionMinor
+	if part := projections.ExtentOfChange(&f.base).Less(stored.extent, bytes); part != "" {
 		return fmt.Errorf("%w, as far as can be told, since the row does not count its messages: of %s there would be less "+
 			"(the stream holds %d messages; `projector verify` counts those of rows that are right)", ErrDataLoss, part, f.sum.Messages)
 	}

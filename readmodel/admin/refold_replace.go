@@ -76,9 +76,9 @@ func (s *accountRefold) storedNow(ctx context.Context, tx pgx.Tx, ids []events.U
 	}
 	moved = advance.Epoch != s.advance.Epoch
 	for _, id := range ids {
-		is, there := positions[id]
+		now, present := positions[id]
 		before := s.stored[id]
-		moved = moved || there != (before != nil) || there && is != before.position
+		moved = moved || present != (before != nil) || present && now != before.position
 	}
 	if !moved {
 		return s.stored, false, nil
@@ -137,7 +137,7 @@ func (w *stored) differs(f *accountFold) bool {
 // moveTally moves messages that were parked to their new outcomes.
 func moveTally(advance *engine.Advance, parked []uint64, outcomes map[uint64]projections.Outcome) {
 	for _, position := range parked {
-		if out, there := outcomes[position]; there && out != projections.Parked {
+		if out, known := outcomes[position]; known && out != projections.Parked {
 			advance.Tally[projections.Parked]--
 			advance.Tally[out]++
 		}

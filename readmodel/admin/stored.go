@@ -128,7 +128,7 @@ type Orphan struct {
 
 // Orphans lists, at most so many, what the live generation stores of accounts
 // that have no row.
-func Orphans(ctx context.Context, pool *pgxpool.Pool, most int) (out []Orphan, err error) {
+func Orphans(ctx context.Context, pool *pgxpool.Pool, limit int) (out []Orphan, err error) {
 	g, err := readmodel.LiveGeneration(ctx, pool)
 	if err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func Orphans(ctx context.Context, pool *pgxpool.Pool, most int) (out []Orphan, e
 	for _, table := range rows.AccountTables[1:] {
 		found, err := pool.Query(ctx, readmodel.InSchema(g.Number, `
 SELECT DISTINCT b.account_id FROM {schema}.`+table+` b
-WHERE b.account_id IS NOT NULL AND NOT EXISTS (SELECT FROM {schema}.account_export a WHERE a.account_id = b.account_id) LIMIT $1`), most-len(out))
+WHERE b.account_id IS NOT NULL AND NOT EXISTS (SELECT FROM {schema}.account_export a WHERE a.account_id = b.account_id) LIMIT $1`), limit-len(out))
 		if err != nil {
 			return nil, fmt.Errorf("look for rows beside none: %w", err)
 		}

@@ -79,7 +79,7 @@ func countedLive(ctx context.Context, pool *pgxpool.Pool) (readmodel.Generation,
 // messages has found, where they record nothing, are at the fold's position, and
 // everything that is stored has the fold's digest. It returns the accounts of which
 // something else is stored.
-func RecordSums(ctx context.Context, pool *pgxpool.Pool, folded map[events.UUID]Sum) (other []events.UUID, err error) {
+func RecordSums(ctx context.Context, pool *pgxpool.Pool, folded map[events.UUID]Sum) (different []events.UUID, err error) {
 	g, err := countedLive(ctx, pool)
 	if err != nil {
 		return nil, err
@@ -90,16 +90,16 @@ func RecordSums(ctx context.Context, pool *pgxpool.Pool, folded map[events.UUID]
 	}
 	sortAccounts(ids)
 	for chunk := range slices.Chunk(ids, rows.AccountsPerStatement) {
-		differ, err := recordChunk(ctx, pool, g.Number, chunk, folded)
+		chunkDifferent, err := recordChunk(ctx, pool, g.Number, chunk, folded)
 		if err != nil {
 			return nil, fmt.Errorf("note counts: %w", err)
 		}
-		other = append(other, differ...)
+		different = append(different, chunkDifferent...)
 	}
-	return other, nil
+	return different, nil
 }
 
-func recordChunk(ctx context.Context, pool *pgxpool.Pool, generation int64, ids []events.UUID, folded map[events.UUID]Sum) (other []events.UUID, err error) {
+func recordChunk(ctx context.Context, pool *pgxpool.Pool, generation int64, ids []events.UUID, folded map[events.UUID]Sum) (different []events.UUID, err error) {
 	var sums map[events.UUID]*stored
 	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		sums, err = computeSums(ctx, tx, generation, ids)
@@ -111,19 +111,19 @@ func recordChunk(ctx context.Context, pool *pgxpool.Pool, generation int64, ids 
 	var equal []events.UUID
 	var positions, messages, high, low []int64
 	for _, id := range ids {
-		want, is := folded[id], sums[id]
+		fold, stored := folded[id], sums[id]
 		switch {
-		case is == nil, is.position != want.Position, is.recorded.Messages > 0:
-		case is.digest != want.Digest:
-			other = append(other, id)
+		case stored == nil, stored.position != fold.Position, stored.recorded.Messages > 0:
+		case stored.digest != fold.Digest:
+			different = append(different, id)
 		default:
 			equal = append(equal, id)
-			positions, messages = append(positions, int64(want.Position)), append(messages, int64(want.Messages))
-			high, low = append(high, int64(want.Digest[0])), append(low, int64(want.Digest[1]))
+			positions, messages = append(positions, int64(fold.Position)), append(messages, int64(fold.Messages))
+			high, low = append(high, int64(fold.Digest[0])), append(low, int64(fold.Digest[1]))
 		}
 	}
 	if equal == nil {
-		return other, nil
+		return different, nil
 	}
 	// What is stored of an account does not change while its row is at a position. A row
 	// that is being written is left to a later call.
@@ -135,5 +135,5 @@ mine AS (
     ORDER BY a.account_id FOR NO KEY UPDATE OF a SKIP LOCKED)
 UPDATE {schema}.account_export a SET counted_at = m.position, messages = m.messages, digest_high = m.high, digest_low = m.low
 FROM mine m WHERE a.account_id = m.id AND a.account_id = ANY($1)`), uuids(equal), positions, messages, high, low)
-	return other, err
+	return different, err
 }

@@ -65,8 +65,8 @@ func (g *groupReader) get(ctx context.Context, r request) (readResult, error) {
 		g.mu.Unlock()
 		return g.readSingle(ctx, group, r)
 	}
-	a := &groupedRead{request: r, queuedAt: time.Now(), done: make(chan struct{})}
-	g.queue = append(g.queue, a)
+	read := &groupedRead{request: r, queuedAt: time.Now(), done: make(chan struct{})}
+	g.queue = append(g.queue, read)
 	if g.canStart() {
 		g.mu.Unlock()
 		runtime.Gosched() // lets other reads join that are about to ask
@@ -76,12 +76,12 @@ func (g *groupReader) get(ctx context.Context, r request) (readResult, error) {
 	if g.canStart() {
 		group = g.startGroup()
 	}
-	mine := group != nil && len(group.reads) == 1 && group.reads[0] == a
-	if mine {
+	own := group != nil && len(group.reads) == 1 && group.reads[0] == read
+	if own {
 		group.ctx = ctx
 	}
 	g.mu.Unlock()
-	if mine {
+	if own {
 		g.run(group)
 		if group = g.startNext(); group != nil {
 			go g.runLoop(group)
@@ -89,7 +89,7 @@ func (g *groupReader) get(ctx context.Context, r request) (readResult, error) {
 	} else if group != nil {
 		go g.runLoop(group)
 	}
-	return g.await(ctx, a)
+	return g.await(ctx, read)
 }
 
 // readSingle runs a statement for one read, where nothing else is in flight: on the

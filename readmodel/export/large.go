@@ -34,8 +34,8 @@ func (x *Reader) openLarge(ctx context.Context, account events.UUID, f readResul
 func (x *Reader) openSpool(ctx context.Context, key version, f readResult, choose RangeFunc) (*Document, error) {
 	began, t := time.Now(), x.startRetry()
 	for {
-		left := queueTimeout - time.Since(began)
-		p, mine := x.large.join(key, func(ctx context.Context, p *spool) { _ = p.end(x.fill(ctx, left, key.account, f.pages, p)) })
+		remaining := queueTimeout - time.Since(began)
+		p, created := x.large.join(key, func(ctx context.Context, p *spool) { _ = p.end(x.fill(ctx, remaining, key.account, f.pages, p)) })
 		err := p.await(ctx)
 		if err == nil {
 			d := &Document{Meta: p.meta, size: p.size, spool: p, ctx: ctx}
@@ -52,7 +52,7 @@ func (x *Reader) openSpool(ctx context.Context, key version, f readResult, choos
 		switch {
 		case ctx.Err() != nil:
 			return nil, err
-		case errors.Is(err, ErrBusy) && !mine && time.Since(began) < queueTimeout: // the time of the reader that came first is over, and not this one's
+		case errors.Is(err, ErrBusy) && !created && time.Since(began) < queueTimeout: // the time of the reader that came first is over, and not this one's
 		case t.retry(ctx, err):
 		default:
 			return nil, err

@@ -35,9 +35,9 @@ func (x *Reader) openRange(ctx context.Context, key version, choose RangeFunc) (
 		}))
 	})
 	var d *Document
-	kept := false
+	opened := false
 	defer func() {
-		if !kept {
+		if !opened {
 			p.removeReader()
 		}
 	}()
@@ -56,7 +56,7 @@ func (x *Reader) openRange(ctx context.Context, key version, choose RangeFunc) (
 		case <-ctx.Done():
 		}
 		err := p.await(ctx)
-		if kept = err == nil; kept {
+		if opened = err == nil; opened {
 			return d, nil
 		}
 		if errors.Is(err, errReadWhole) {

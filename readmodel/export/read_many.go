@@ -50,7 +50,7 @@ func (q *queries) readMany(ctx context.Context, db pg.Querier, requests []reques
 		return false, err
 	}
 	defer rows.Close()
-	any := false
+	anyRow := false
 	for rows.Next() {
 		c := newColumns(rows)
 		w := c.row(times)
@@ -66,10 +66,10 @@ func (q *queries) readMany(ctx context.Context, db pg.Querier, requests []reques
 			return false, c.err
 		}
 		if requested {
-			results[i], any = f, true
+			results[i], anyRow = f, true
 		}
 	}
-	if err := rows.Err(); err != nil || any {
+	if err := rows.Err(); err != nil || anyRow {
 		return live, err
 	}
 	return isGenerationLive(ctx, db, q.generation)

@@ -32,26 +32,26 @@ func (x *Reader) startRetry() retryState { return retryState{reader: x, attemptB
 // ends a read that conflicts with what it has to replay: that read alone, and the
 // next attempt sees what it replayed.
 func (t *retryState) retry(ctx context.Context, err error) bool {
-	var connecting *pgconn.ConnectError
-	gone, ended := connectionLost(err), pg.IsSerializationFailure(err)
+	var connectErr *pgconn.ConnectError
+	lost, conflicted := connectionLost(err), pg.IsSerializationFailure(err)
 	switch {
 	case ctx.Err() != nil:
 		return false
-	case ended:
-	case gone:
+	case conflicted:
+	case lost:
 		t.reader.resetPool(t.attemptBegan)
-	case !errors.As(err, &connecting):
+	case !errors.As(err, &connectErr):
 		return false
 	}
 	if t.lostAt.IsZero() {
-		if t.lostAt = t.reader.lastReset.last(); gone || ended {
+		if t.lostAt = t.reader.lastReset.last(); lost || conflicted {
 			t.lostAt = time.Now()
 		}
 	}
 	if time.Since(t.lostAt) > t.reader.reconnectWindow {
 		return false
 	}
-	if t.attempts > 0 || !gone && !ended {
+	if t.attempts > 0 || !lost && !conflicted {
 		pause := time.NewTimer(min(10*time.Millisecond<<t.attempts, 200*time.Millisecond))
 		defer pause.Stop()
 		select {

@@ -48,7 +48,7 @@ func (s *sections) size(pages [3]sectionExtent) (n int64) {
 
 // compose puts the body together, piece by piece. pages puts the pages of a
 // section, with commas between them, and says whether there are any.
-func (s *sections) compose(put func(piece []byte), pages func(section int) (some bool)) {
+func (s *sections) compose(put func(piece []byte), pages func(section int) (found bool)) {
 	for i, section := range [...][]byte{s.user, s.team, s.tier} {
 		put(framing[i])
 		put(section)

@@ -33,21 +33,21 @@ func (s *snapshot) writeAll(put func([]byte) error) (err error) {
 		return more
 	}
 	more := next()
-	s.sections.compose(add, func(section int) (some bool) {
+	s.sections.compose(add, func(section int) (found bool) {
 		for ; more && err == nil; more = next() {
 			c := newColumns(rows)
 			if c.int(0) != int64(section+1) {
 				break
 			}
-			if some {
+			if found {
 				add(comma)
 			}
 			body := c.bytes(1)
 			fail(c.err)
 			add(body)
-			some = true
+			found = true
 		}
-		return some
+		return found
 	})
 	rows.Close()
 	return errors.Join(err, rows.Err())
@@ -110,14 +110,14 @@ func (s *snapshot) writeRange(from, to int64, pages []pageExtent, put func([]byt
 
 // walk goes through the body, whose pages are not in memory.
 func (s *snapshot) walk(pages []pageExtent, put func(piece []byte), body func(p *pageExtent)) {
-	s.sections.compose(put, func(section int) (some bool) {
+	s.sections.compose(put, func(section int) (found bool) {
 		for ; len(pages) > 0 && pages[0].section == section+1; pages = pages[1:] {
-			if some {
+			if found {
 				put(comma)
 			}
 			body(&pages[0])
-			some = true
+			found = true
 		}
-		return some
+		return found
 	})
 }

@@ -50,8 +50,8 @@ func (s *spoolCache) contains(key version) bool {
 }
 
 // join is the spool of a version. Where there is none it makes one, which fill is
-// called to write, by a goroutine of its own; then mine is true.
-func (s *spoolCache) join(key version, fill func(ctx context.Context, p *spool)) (p *spool, mine bool) {
+// called to write, by a goroutine of its own; then created is true.
+func (s *spoolCache) join(key version, fill func(ctx context.Context, p *spool)) (p *spool, created bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.spools[key]; p != nil {
