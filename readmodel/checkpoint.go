@@ -7,16 +7,27 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/projections/engine"
 	"accountexport/readmodel/internal/pg"
 )
 
-// checkpointOf is where a partition is. Locked, FOR UPDATE, it keeps the
-// partition's projector from committing until the transaction ends.
-func CheckpointOf(ctx context.Context, db pg.Querier, generation int64, partition int, lock string) (engine.Advance, error) {
+// BeginAdvance is where a partition's checkpoint stands, as an advance that moves it
+// nowhere yet: From and To are its position. Nothing is locked, so the checkpoint
+// may have moved by the time that the advance is written, which is then fenced.
+func BeginAdvance(ctx context.Context, db pg.Querier, generation int64, partition int) (engine.Advance, error) {
+	return readAdvance(ctx, db, generation, partition, "")
+}
+
+// LockAdvance is [BeginAdvance] with the checkpoint's row locked, which keeps the
+// partition's projector from committing until tx ends.
+func LockAdvance(ctx context.Context, tx pgx.Tx, generation int64, partition int) (engine.Advance, error) {
+	return readAdvance(ctx, tx, generation, partition, "FOR UPDATE")
+}
+
+// readAdvance reads where a checkpoint stands, and locks it where lock is FOR UPDATE.
+func readAdvance(ctx context.Context, db pg.Querier, generation int64, partition int, lock string) (engine.Advance, error) {
 	at := engine.Advance{Partition: partition}
 	err := db.QueryRow(ctx, `
 SELECT position, epoch, as_of FROM export.checkpoints WHERE generation = $1 AND partition = $2 `+lock, generation, partition).
@@ -28,11 +39,11 @@ SELECT position, epoch, as_of FROM export.checkpoints WHERE generation = $1 AND 
 	return at, nil
 }
 
-// Checkpoints are how far each partition of a generation is, and the last message
-// that was folded of it.
+// Checkpoints lists how far each partition of a generation has come, and the last
+// message that was folded of it, in the order of the partitions.
 func Checkpoints(ctx context.Context, pool *pgxpool.Pool, generation int64) ([]engine.Checkpoint, error) {
 	rows, err := pool.Query(ctx, `
-SELECT partition, position, epoch, as_of, last_position, last_at, last_digest FROM export.checkpoints WHERE generation = $1 ORDER BY partition`, generation)
+SELECT `+CheckpointColumns+` FROM export.checkpoints WHERE generation = $1 ORDER BY partition`, generation)
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoints: %w", err)
 	}
@@ -43,34 +54,40 @@ SELECT partition, position, epoch, as_of, last_position, last_at, last_digest FR
 	return out, nil
 }
 
-// scanCheckpoint reads partition, position, epoch, as_of and the last message.
+// CheckpointColumns are the columns of export.checkpoints that [ScanCheckpoint]
+// reads, in its order.
+const CheckpointColumns = `partition, position, epoch, as_of, last_position, last_at, last_digest`
+
+// ScanCheckpoint reads a row of [CheckpointColumns].
 func ScanCheckpoint(r pgx.CollectableRow) (c engine.Checkpoint, err error) {
-	var last LastMessage
+	var last StoredFingerprint
 	err = r.Scan(&c.Partition, &c.Position, &c.Epoch, &c.AsOf, &last.Position, &last.At, &last.Digest)
 	if err == nil {
-		c.Last, err = last.Mark()
+		c.Last, err = last.Fingerprint()
 	}
 	return c, err
 }
 
-// lastMessage is a checkpoint's last message as it is stored.
-type LastMessage struct {
+// StoredFingerprint is the fingerprint of a checkpoint's last message as it is
+// stored: NULL where the partition has none yet.
+type StoredFingerprint struct {
 	Position *int64
 	At       *time.Time
 	Digest   []byte
 }
 
-func (l LastMessage) Mark() (m engine.Fingerprint, err error) {
-	if l.Position == nil {
-		return m, nil
+// Fingerprint is the engine's form of it; the zero value where there is none.
+func (s StoredFingerprint) Fingerprint() (f engine.Fingerprint, err error) {
+	if s.Position == nil {
+		return f, nil
 	}
-	if l.At == nil || len(l.Digest) != len(m.Digest) {
-		return m, errors.New("a checkpoint's last message has no time or digest")
+	if s.At == nil || len(s.Digest) != len(f.Digest) {
+		return f, errors.New("a checkpoint's last message has no time or digest")
 	}
-	return engine.Fingerprint{Position: uint64(*l.Position), Time: *l.At, Digest: [16]byte(l.Digest)}, nil
+	return engine.Fingerprint{Position: uint64(*s.Position), Time: *s.At, Digest: [16]byte(s.Digest)}, nil
 }
 
-// CheckpointPositions are the checkpoints of a generation, by partition.
+// CheckpointPositions is how far each partition of a generation has come.
 func CheckpointPositions(ctx context.Context, pool *pgxpool.Pool, generation int64) (map[int]uint64, error) {
 	rows, err := pool.Query(ctx, `SELECT partition, position FROM export.checkpoints WHERE generation = $1`, generation)
 	if err != nil {
@@ -88,7 +105,7 @@ func CheckpointPositions(ctx context.Context, pool *pgxpool.Pool, generation int
 	return out, nil
 }
 
-// MeanPosition is the mean checkpoint of a generation.
+// MeanPosition is the mean of a generation's checkpoints; 0 where it has none.
 func MeanPosition(ctx context.Context, pool *pgxpool.Pool, generation int64) (position uint64, err error) {
 	err = pool.QueryRow(ctx, `SELECT coalesce(avg(position), 0)::bigint FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
 	if err != nil {
@@ -97,7 +114,7 @@ func MeanPosition(ctx context.Context, pool *pgxpool.Pool, generation int64) (po
 	return position, nil
 }
 
-// LowestPosition is the lowest checkpoint of a generation.
+// LowestPosition is the lowest of a generation's checkpoints; 0 where it has none.
 func LowestPosition(ctx context.Context, db pg.Querier, generation int64) (position uint64, err error) {
 	err = db.QueryRow(ctx, `SELECT coalesce(min(position), 0) FROM export.checkpoints WHERE generation = $1`, generation).Scan(&position)
 	if err != nil {
@@ -106,7 +123,8 @@ func LowestPosition(ctx context.Context, db pg.Querier, generation int64) (posit
 	return position, nil
 }
 
-// TimeLag is how long ago the oldest of a generation's as-of times is.
+// TimeLag is the age, by the database's clock, of the oldest of a generation's as-of
+// times; 0 where it has no checkpoints.
 func TimeLag(ctx context.Context, pool *pgxpool.Pool, generation int64) (time.Duration, error) {
 	var seconds float64
 	err := pool.QueryRow(ctx, `
@@ -116,18 +134,3 @@ SELECT coalesce(extract(epoch FROM now() - min(as_of)), 0)::float8 FROM export.c
 	}
 	return time.Duration(seconds * float64(time.Second)), nil
 }
-
-// fenced turns the database's word for it into the engine's.
-func EngineError(err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == fencedCode {
-		return fmt.Errorf("%w: %s", engine.ErrFenced, pg.Message)
-	}
-	if pg != nil && pg.Code == pausedCode {
-		return engine.PausedError(pg.Message)
-	}
-	return err
-}
-
-// fencedCode is the SQLSTATE of export.advance_checkpoints.
-const fencedCode = "AE001"

@@ -1,6 +1,6 @@
-// Package readmodel is the tables: the migrations that make them, the roles that
-// may use them, generations and their checkpoints. Whoever uses the tables has a
-// package below:
+// Package readmodel holds the read model's tables: the migrations that make them,
+// the roles that may use them, generations and their checkpoints. Those who use
+// the tables have packages of their own below it:
 //
 //   - [accountexport/readmodel/export] is what the API reads: documents, and
 //     waiting for a position;
@@ -8,16 +8,20 @@
 //     membership, building a generation;
 //   - [accountexport/readmodel/admin] is what operators do to generations:
 //     comparing, cutting over, refolding, erasing, parked messages, the ledger;
-//   - [accountexport/readmodel/connect] is how a program comes to the database.
+//   - [accountexport/readmodel/connect] is how a program connects to the database.
 //
 // None of these imports another, but for store, which opens its pool by connect.
 //
-// A generation is one folding of the stream, in a PostgreSQL schema of its own,
+// # Generations
+//
+// A generation is one fold of the stream, in a PostgreSQL schema of its own,
 // export_g<N>. Which one is live is a row of export.generations; a read names
 // its generation and learns in the same snapshot whether that is still live,
-// so replacing a generation takes two rows and waits for nobody.
+// so replacing a generation changes two rows and waits for nobody.
 //
-// What holds of the tables, whoever writes them:
+// # Guarantees
+//
+// What holds of the tables, whichever package writes them:
 //
 //   - A batch is written whole or not at all: documents, parked messages and
 //     checkpoints in one transaction, fenced by each partition's position and
@@ -26,13 +30,26 @@
 //     commits to the live one are synchronous.
 //   - A row counts the messages that its account was made of, and holds a
 //     digest of all that is stored of it ([accountexport/projections.Digest]),
-//     both as of counted_at; at another position of the row they say nothing.
-//     In a generation of [FormatCounted] every row has them.
+//     both as of the position in counted_at; where the row's position is another
+//     one they say nothing. In a generation of [FormatCounted] every row has them.
 //   - A row counts those of its messages that are parked and dismissed, at every
 //     moment and in every generation: whoever parks a message, or dismisses one,
 //     holds the checkpoint of its partition.
 //
-// Sections are stored as the JSON that is sent, in bytea compressed by lz4; a
-// read copies bytes. Two roles come with the migrations, [ProjectorRole] and
-// [ReaderRole].
+// Sections are stored as the JSON that is sent, in bytea compressed by lz4 (pglz
+// where the server was built without it); a read copies bytes. Positions are the
+// stream's sequence numbers, and times are the stream's unless it is said
+// otherwise. Two roles come with the migrations, [ProjectorRole] and [ReaderRole].
+//
+// # What an error means
+//
+// [ErrNoGeneration]: nothing was projected yet. [ErrSchemaOutdated]: `projector
+// provision` was not run since the programs were updated. [ErrNotFound] and
+// [ErrLive] are the caller's to answer for. [AsEngineError] tells the engine's
+// errors by their SQLSTATE: ErrFenced means that another replica has the partition
+// now, and ErrPaused that an operator has paused projecting. In each case nothing
+// was changed. Everything else is the database's failure or the network's.
+//
+// This package itself reads and writes export.generations, export.checkpoints and
+// export.pause, and creates the tables of generations.
 package readmodel

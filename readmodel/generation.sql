@@ -33,7 +33,7 @@ CREATE TABLE {schema}.account_export (
     sandboxes_tail bytea COMPRESSION {compression}
 ) WITH (fillfactor = 45, toast_tuple_target = 4080);
 
--- Who is erased, for the ledger. No update changes what it looks at.
+-- Erased accounts, for the ledger. No update changes the columns that it covers.
 CREATE INDEX account_export_erased ON {schema}.account_export (account_id) WHERE erased_at IS NOT NULL;
 
 -- Older items of long sections: section 1 quota_usage, 2 api_keys, 3 sandboxes.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/tern/v2/migrate"
 
@@ -20,41 +19,44 @@ import (
 var migrations embed.FS
 
 // The database roles that come with the migrations; neither can log in. Grant
-// the first to the user that the projector connects as, the second to the
+// the first to the user that the projector connects as, and the second to the
 // API's.
 const (
 	ProjectorRole = "accountexport_projector" // owns the tables
-	ReaderRole    = "accountexport_reader"    // reads documents and checkpoints, no parked messages
+	ReaderRole    = "accountexport_reader"    // may read documents and checkpoints, and no parked messages
 )
 
-// Migrate brings the database to this program's schema. It may be repeated,
-// and by several programs at once. Where an old transaction holds what a
-// migration has to lock, it tries again until ctx ends, and holds nobody up. The
+// Migrate brings the database to this program's schema. It may be repeated, and run
+// by several programs at once. Where an old transaction holds what a migration has
+// to lock, it tries again until ctx ends, and readers never queue behind it for
+// more than 50 ms. Cut off, it leaves whole migrations and can be repeated. The
 // user needs the right to create roles the first time, or the two roles granted
 // beforehand.
 func Migrate(ctx context.Context, url string) error { return migrateTo(ctx, url, newest) }
 
-// MigrateBy does the same over a connection of this configuration.
+// MigrateBy is [Migrate] over a connection of this configuration.
 func MigrateBy(ctx context.Context, cfg *pgx.ConnConfig) error { return migrateOver(ctx, cfg, newest) }
 
 // newest stands for the last version of the schema.
 const newest = -1
 
 func migrateTo(ctx context.Context, url string, version int32) error {
-	cfg, err := pgxpool.ParseConfig(url) // which may say how many connections there are to be
+	cfg, err := pgxpool.ParseConfig(url) // the URL may have parameters of a pool
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return migrateOver(ctx, cfg.ConnConfig, version)
 }
 
+// migrateOver migrates to a version. Only the newest one gets the columns that
+// [EnsureCountColumns] adds to generations that exist already.
 func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error {
 	conn, err := pg.Connect(ctx, cfg.Copy())
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	defer pg.CloseWithTimeout(ctx, conn)
-	if err := prepare(ctx, conn); err != nil {
+	if err := prepareDatabase(ctx, conn); err != nil {
 		return fmt.Errorf("migrate: roles and schema: %w", err)
 	}
 	m, err := migrate.NewMigrator(ctx, conn, "export.schema_version")
@@ -68,25 +70,25 @@ func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error 
 	if err := m.LoadMigrations(files); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	// A migration that waits for a lock has all readers behind it. Each one ends
-	// with all settings being reset.
-	var unsettled error
-	settings := func() {
-		if unsettled = pg.ApplySettings(ctx, conn, true); unsettled == nil {
-			_, unsettled = conn.Exec(ctx, `SET lock_timeout = '50ms'`)
+	// A migration that waits for a lock has all readers queue behind it, so it waits
+	// for 50 ms at most. The migrator resets all settings after each migration.
+	var settingsErr error
+	applySettings := func() {
+		if settingsErr = pg.ApplySettings(ctx, conn, true); settingsErr == nil {
+			_, settingsErr = conn.Exec(ctx, `SET lock_timeout = '50ms'`)
 		}
 	}
-	m.OnStart = func(int32, string, string, string) { settings() }
-	if settings(); unsettled != nil {
-		return fmt.Errorf("migrate: %w", unsettled)
+	m.OnStart = func(int32, string, string, string) { applySettings() }
+	if applySettings(); settingsErr != nil {
+		return fmt.Errorf("migrate: %w", settingsErr)
 	}
 	if version == newest {
 		version = int32(len(m.Migrations))
 	}
 	err = pg.RetryLocked(ctx, func() error {
-		unsettled = nil
+		settingsErr = nil
 		err := m.MigrateTo(ctx, version)
-		return errors.Join(err, unsettled)
+		return errors.Join(err, settingsErr)
 	})
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
@@ -94,10 +96,10 @@ func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error 
 	if version < int32(len(m.Migrations)) {
 		return nil
 	}
-	first, err := SelectGenerations(ctx, conn, `WHERE format < $1`, FormatCounted)
-	for _, g := range first {
+	plain, err := SelectGenerations(ctx, conn, `WHERE format < $1`, FormatCounted)
+	for _, g := range plain {
 		if err == nil {
-			err = AddCountColumns(ctx, conn, g.Number)
+			err = EnsureCountColumns(ctx, conn, g)
 		}
 	}
 	if err != nil {
@@ -106,15 +108,15 @@ func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error 
 	return nil
 }
 
-// prepare creates what the migrations rely on, and becomes the role that owns
-// what they create. Roles belong to the whole server, so another database's
-// migration may be changing them right now, which the server calls an internal
-// error.
-func prepare(ctx context.Context, conn *pgx.Conn) (err error) {
+// prepareDatabase creates the roles and the schema that the migrations rely on, and
+// sets the session's role to the one that is to own what they create. Roles belong
+// to the whole server, so a migration of another of its databases may be changing
+// them at the same time; the server calls that an internal error, and it is tried
+// again for a second.
+func prepareDatabase(ctx context.Context, conn *pgx.Conn) (err error) {
 	for range 20 {
-		_, err = conn.Exec(ctx, prepareSQL)
-		var refused *pgconn.PgError
-		if !errors.As(err, &refused) || refused.Code != "XX000" { // tuple concurrently updated
+		_, err = conn.Exec(ctx, prepareDatabaseSQL)
+		if pg.Code(err) != "XX000" { // internal_error: tuple concurrently updated
 			return err
 		}
 		select {
@@ -126,9 +128,9 @@ func prepare(ctx context.Context, conn *pgx.Conn) (err error) {
 	return err
 }
 
-// One transaction, as statements sent together are; so the lock is held until
-// all is committed.
-const prepareSQL = `
+// prepareDatabaseSQL is one transaction, as statements that are sent together are, so
+// its lock is held until all of it is committed.
+const prepareDatabaseSQL = `
 SELECT pg_advisory_xact_lock(hashtext('accountexport roles'));
 DO $$
 DECLARE
@@ -144,7 +146,7 @@ BEGIN
     END LOOP;
     BEGIN
         EXECUTE format('GRANT accountexport_projector TO %I', current_user);
-    EXCEPTION WHEN insufficient_privilege THEN -- somebody else has granted it, or SET ROLE says so
+    EXCEPTION WHEN insufficient_privilege THEN -- it was granted beforehand, or SET ROLE below fails and says so
     END;
     IF NOT has_database_privilege('accountexport_projector', current_database(), 'CREATE')
         OR NOT has_database_privilege('accountexport_projector', current_database(), 'TEMPORARY') THEN

@@ -13,7 +13,7 @@ import (
 )
 
 // TestMigratingHoldsNoReaderUp: a migration has to change a table that an old
-// transaction reads, and every read of a document, too.
+// transaction reads. Reads of documents, which read that table as well, go on.
 func TestMigratingHoldsNoReaderUp(t *testing.T) {
 	url := postgres.TestDatabase(t)
 	if err := readmodel.MigrateTo(t.Context(), url, 2); err != nil {
@@ -29,7 +29,7 @@ INSERT INTO export.generations (generation, state, version_major, version_minor,
 VALUES (1, 'live', 1, 0, 'CONTROL_PLANE', now(), 0, 4)`); err != nil {
 		t.Fatal(err)
 	}
-	old := readmodeltest.Reading(t, pool, `SELECT count(*) FROM export.generations`)
+	old := readmodeltest.BeginRead(t, pool, `SELECT count(*) FROM export.generations`)
 	migrated := make(chan error, 1)
 	go func() { migrated <- readmodel.Migrate(t.Context(), pool.Config().ConnString()) }()
 	for deadline := time.Now().Add(1500 * time.Millisecond); time.Now().Before(deadline); {
@@ -53,8 +53,8 @@ VALUES (1, 'live', 1, 0, 'CONTROL_PLANE', now(), 0, 4)`); err != nil {
 	}
 }
 
-// TestMigrateTwiceAtOnce: migrating may be repeated, and done by several, in
-// several databases of one server, which share the roles.
+// TestMigrateTwiceAtOnce: migrating may be repeated, and done by several programs at
+// once, in several databases of one server, which share the roles.
 func TestMigrateTwiceAtOnce(t *testing.T) {
 	urls := []string{postgres.TestDatabase(t), postgres.TestDatabase(t), postgres.TestDatabase(t)}
 	errs := make(chan error, 12)

@@ -11,38 +11,40 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// What is listened for: that the live generation's checkpoints have moved, by who
-// waits for positions; and that partitions are free or to be given up, by the
-// members.
+// The channels of LISTEN and NOTIFY. A notification carries no payload and may be
+// lost: it says that looking is worth it, and those who listen also look by
+// themselves from time to time.
 const (
-	CheckpointsChannel = "export_checkpoints"
-	MembersChannel     = "export_members"
+	CheckpointsChannel = "export_checkpoints" // a checkpoint of the live generation has moved
+	MembersChannel     = "export_members"     // partitions are free, or are to be given up, or a pause begins or ends
 )
 
-// roundsApart is how long a round of notices, or of looking for those who wait,
-// follows the last one at least, so that what comes together is done together.
+// MinPollGap is the least time between two rounds of notifications, and between two
+// looks on behalf of those who wait, so that what happens close together is
+// notified and looked up together.
 const MinPollGap = 2 * time.Millisecond
 
-// notify does not wait for the disk: the lock that it takes is free again at
-// once.
-func Notify(ctx context.Context, pool *pgxpool.Pool, of string) error {
+// NotifyTimeout is more than a notification takes. A waiting read looks by itself
+// within a second.
+const NotifyTimeout = 3 * time.Second
+
+// Notify notifies those who listen on a channel. It does not wait for the disk, so
+// that the lock of the whole server that a NOTIFY holds at its commit is free again
+// at once.
+func Notify(ctx context.Context, pool *pgxpool.Pool, channel string) error {
 	q := &pgx.Batch{}
 	q.Queue(pg.AsyncCommit)
-	q.Queue(`NOTIFY ` + of)
+	q.Queue(`NOTIFY ` + channel)
 	if err := pool.SendBatch(ctx, q).Close(); err != nil {
 		return fmt.Errorf("notify: %w", err)
 	}
 	return nil
 }
 
-// notifyAfter notifies after what is committed, come what may: who listens looks
-// by itself otherwise.
-func NotifyCommitted(ctx context.Context, pool *pgxpool.Pool, of string) {
+// NotifyBestEffort notifies of what was just committed, even where ctx has ended. A
+// failure is ignored: those who listen find out by themselves a little later.
+func NotifyBestEffort(ctx context.Context, pool *pgxpool.Pool, channel string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), NotifyTimeout)
 	defer cancel()
-	_ = Notify(ctx, pool, of)
+	_ = Notify(ctx, pool, channel)
 }
-
-// noticeTimeout is more than a notice takes; who waits for a position looks by
-// itself within a second.
-const NotifyTimeout = 3 * time.Second

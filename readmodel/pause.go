@@ -12,11 +12,8 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// pausedCode is the SQLSTATE of export.stand_still.
-const pausedCode = "AE003"
-
-// FindPause is the pause there is, and how far the live generation stands; nil
-// where projecting is not paused.
+// FindPause is the pause that is in force, with how far the live generation stands;
+// nil where projecting is not paused.
 func FindPause(ctx context.Context, db pg.Querier) (*engine.Pause, error) {
 	p := &engine.Pause{}
 	var asOf *time.Time
@@ -29,7 +26,7 @@ FROM export.pause p LEFT JOIN LATERAL (
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look whether projecting is paused: %w", ExplainNoPauseTable(err))
+		return nil, fmt.Errorf("look whether projecting is paused: %w", ExplainOutdatedSchema(err))
 	}
 	if asOf != nil {
 		p.AsOf = *asOf
@@ -37,20 +34,12 @@ FROM export.pause p LEFT JOIN LATERAL (
 	return p, nil
 }
 
-// CheckPaused is [engine.ErrPaused], with what ends it, while projecting is
-// paused.
+// CheckPaused is an [engine.ErrPaused], which says what ends the pause, while
+// projecting is paused.
 func CheckPaused(ctx context.Context, db pg.Querier) error {
 	p, err := FindPause(ctx, db)
 	if err != nil || p == nil {
 		return err
 	}
 	return p.Err()
-}
-
-// beforePause says what to do where the database knows of no pause yet.
-func ExplainNoPauseTable(err error) error {
-	if pg.IsUndefinedTable(err) {
-		return fmt.Errorf("the database's schema is older than this program: `projector provision` brings it up to date: %w", err)
-	}
-	return err
 }

@@ -10,23 +10,19 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestReaderRoleReadsDocumentsOnly: what the API's role can do, and what it
-// cannot.
+// TestReaderRoleReadsDocumentsOnly: the API's role can read documents, and can neither
+// read parked messages nor write anything.
 func TestReaderRoleReadsDocumentsOnly(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
-	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
 	a.Register()
 	if err := a.Commit(readmodeltest.FreeTier); err != nil {
 		t.Fatal(err)
 	}
-	cfg := pool.Config()
-	cfg.ConnConfig.RuntimeParams["role"] = readmodel.ReaderRole
-	reader, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	if m, doc := readmodeltest.Read(t, export.NewReader(reader), a.Id); m.State != export.Complete || doc == "" {
+	reader := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.RuntimeParams["role"] = readmodel.ReaderRole
+	})
+	if m, doc := readmodeltest.Read(t, export.NewReader(reader), a.ID); m.State != export.Complete || doc == "" {
 		t.Errorf("reads %+v", m)
 	}
 	for _, sql := range []string{`SELECT * FROM export_g1.parked`, `SELECT * FROM export_g1.account_waiting`,

@@ -11,11 +11,12 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// AbandonGeneration gives up a generation that is being built: whoever builds it is fenced,
-// and begins another.
+// AbandonGeneration gives up a generation that is being built: the program that builds
+// it is fenced, and begins another one. A generation that is not being built stays as
+// it is.
 func AbandonGeneration(ctx context.Context, pool *pgxpool.Pool, number int64) error {
 	return pg.RetryTx(ctx, pool, func(tx pgx.Tx) error {
-		// It may be about to be live.
+		// A cut-over to it may be in progress.
 		if _, err := tx.Exec(ctx, `SELECT FROM export.generations WHERE generation = $1 FOR UPDATE`, number); err != nil {
 			return fmt.Errorf("give up generation %d: %w", number, err)
 		}
@@ -23,7 +24,7 @@ func AbandonGeneration(ctx context.Context, pool *pgxpool.Pool, number int64) er
 		if err != nil || g.State != readmodel.StateBuilding || g.RollingBack() {
 			return err
 		}
-		if err := readmodel.SetState(ctx, tx, number, readmodel.StateFailed); err != nil {
+		if err := readmodel.SetGenerationState(ctx, tx, number, readmodel.StateFailed); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1`, number); err != nil {
@@ -33,20 +34,19 @@ func AbandonGeneration(ctx context.Context, pool *pgxpool.Pool, number int64) er
 	})
 }
 
-// AbandonRollback gives up reviving a generation.
+// AbandonRollback gives up a roll-back to a generation, which is retired again.
 func AbandonRollback(ctx context.Context, pool *pgxpool.Pool, number int64) error {
 	return pg.RetryTx(ctx, pool, func(tx pgx.Tx) error {
 		g, err := readmodel.FindGeneration(ctx, tx, number)
 		if err != nil || !g.RollingBack() {
 			return err
 		}
-		return readmodel.SetState(ctx, tx, number, readmodel.StateRetired)
+		return readmodel.SetGenerationState(ctx, tx, number, readmodel.StateRetired)
 	})
 }
 
-// RebuildRunning tells whether anybody builds, cuts over or rolls back, by the lock that
-// whoever does so holds: where there is a generation that is being built and
-// nobody at work, it was abandoned.
+// RebuildRunning tells whether any program builds, cuts over or rolls back, by the
+// lock that it holds: a generation that is being built by no program was abandoned.
 func RebuildRunning(ctx context.Context, db pg.Querier) (atWork bool, err error) {
 	err = db.QueryRow(ctx, `
 SELECT EXISTS (SELECT FROM pg_locks, (SELECT hashtext('accountexport rebuild')::bigint AS key) k

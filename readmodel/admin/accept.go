@@ -72,22 +72,24 @@ UPDATE export.checkpoints SET position = $2, epoch = epoch + 1 WHERE generation 
 		return err
 	})
 	if err == nil {
-		readmodel.NotifyCommitted(ctx, pool, readmodel.CheckpointsChannel)
+		readmodel.NotifyBestEffort(ctx, pool, readmodel.CheckpointsChannel)
 	}
 	return err
 }
 
+// accept changes the live generation, unless it is no longer what the caller saw or
+// projecting is paused.
 func accept(ctx context.Context, pool *pgxpool.Pool, g readmodel.Generation, write func(pgx.Tx) error) error {
 	err := pg.RetryTx(ctx, pool, func(tx pgx.Tx) error {
 		// Nothing may have changed since the caller looked.
-		var same bool
+		var unchanged bool
 		err := tx.QueryRow(ctx, `
 SELECT coalesce((SELECT state = 'live' AND stream_name = $2 AND stream_created = $3 FROM export.generations WHERE generation = $1 FOR UPDATE), false)`,
-			g.Number, g.Stream.Name, g.Stream.Created).Scan(&same)
+			g.Number, g.Stream.Name, g.Stream.Created).Scan(&unchanged)
 		if err != nil {
 			return err
 		}
-		if !same {
+		if !unchanged {
 			return errors.New("it is no longer live, or was accepted by somebody else meanwhile: look again")
 		}
 		if err := write(tx); err != nil {
@@ -96,13 +98,13 @@ SELECT coalesce((SELECT state = 'live' AND stream_name = $2 AND stream_created =
 		return readmodel.CheckPaused(ctx, tx)
 	})
 	if err != nil {
-		return fmt.Errorf("accept the stream for generation %d: %w", g.Number, readmodel.EngineError(err))
+		return fmt.Errorf("accept the stream for generation %d: %w", g.Number, readmodel.AsEngineError(err))
 	}
 	return nil
 }
 
 // HistoryGone tells whether the live generation goes on although messages are
-// gone: then it cannot be held against the stream.
+// gone: then it cannot be compared with the stream.
 func HistoryGone(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
 	g, err := readmodel.LiveGeneration(ctx, pool)
 	if err != nil {

@@ -16,21 +16,21 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestComparisonLooksWhereDigestsDiffer plants differences in one of two
-// generations of the same stream. Where both rows say that the same is stored,
-// their pages are not read; where one says something else, or nothing, all that
-// lies beside the row is, and what differs is named.
+// TestComparisonLooksWhereDigestsDiffer: a test plants differences in one of two
+// generations of the same stream. Where both rows record the same digest, their pages
+// are not read; where one records another one, or none, everything beside the row is
+// compared, and what differs is named.
 func TestComparisonLooksWhereDigestsDiffer(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	log := readmodeltest.NewBusyLog(8, 1500, workload.Config{Accounts: 6, HostileShare: 0.1})
-	log.Into(t, live, engine.Options{})
+	log.Project(t, live, engine.Options{})
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
 	t.Cleanup(func() { builder.Close(t.Context()) })
-	log.Into(t, builder, engine.Options{})
-	all := int64(len(log.Consumed(t)))
+	log.Project(t, builder, engine.Options{})
+	all := int64(len(log.CountConsumed(t)))
 	check := func(when string, want map[string]int64) {
 		t.Helper()
-		got, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.Endless, nil)
+		got, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.EndlessStream, nil)
 		different := int64(0)
 		for _, n := range want {
 			different = max(different, n)
@@ -101,45 +101,45 @@ func TestComparisonLooksWhereDigestsDiffer(t *testing.T) {
 	check("no count in one", map[string]int64{})
 }
 
-// TestHugeAccountIsCompared: an account of 700 MB is summed up and compared a
-// page at a time, where its rows say nothing of what is stored.
+// TestHugeAccountIsCompared: an account of 700 MB is summed up and compared a page at
+// a time where its rows record no digest.
 func TestHugeAccountIsCompared(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
 	t.Cleanup(func() { builder.Close(t.Context()) })
 	digests := map[projections.Digest]int{}
 	for i, store := range []*store.Store{live, builder} {
-		a := readmodeltest.NewAccount(t, store, readmodeltest.Acquire(t, store), readmodeltest.Someone)
+		a := readmodeltest.NewAccount(t, store, readmodeltest.Acquire(t, store), readmodeltest.AccountID)
 		a.Register()
 		if err := a.Commit(readmodeltest.FreeTier); err != nil {
 			t.Fatal(err)
 		}
-		readmodeltest.Ahead(t, pool, i+1)
+		readmodeltest.AdvanceCheckpoints(t, pool, i+1)
 		if _, err := pool.Exec(t.Context(), fmt.Sprintf(`
 INSERT INTO export_g%d.account_export_pages (account_id, section, page_key, body)
-SELECT $1, 3, to_char(n, 'FM00000000'), convert_to('{"id":"' || repeat('x', 1048576) || '"}', 'UTF8') FROM generate_series(0, 699) n`, i+1), readmodeltest.Someone); err != nil {
+SELECT $1, 3, to_char(n, 'FM00000000'), convert_to('{"id":"' || repeat('x', 1048576) || '"}', 'UTF8') FROM generate_series(0, 699) n`, i+1), readmodeltest.AccountID); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := pool.Exec(t.Context(), fmt.Sprintf(`UPDATE export_g%d.account_export SET sandbox_pages = 700, counted_at = NULL`, i+1)); err != nil {
 			t.Fatal(err)
 		}
-		sums, err := admin.SumUp(t.Context(), pool, int64(i+1), []events.UUID{a.Id})
+		sums, err := admin.SumUp(t.Context(), pool, int64(i+1), []events.UUID{a.ID})
 		if err != nil {
 			t.Fatal(err)
 		}
-		digests[sums[a.Id]]++
+		digests[sums[a.ID]]++
 	}
 	if len(digests) != 1 {
 		t.Errorf("digests of the same: %v", maps.Keys(digests))
 	}
-	if c, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.Endless, nil); err != nil || !c.Equal() || c.Compared != 1 {
+	if c, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.EndlessStream, nil); err != nil || !c.Equal() || c.Compared != 1 {
 		t.Errorf("the same: %+v, %v", c, err)
 	}
 	if _, err := pool.Exec(t.Context(), `
 UPDATE export_g2.account_export_pages SET body = set_byte(body, 9, 33) WHERE page_key = '00000699'`); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.Endless, nil); err != nil || c.Different != 1 || c.Sections["sandboxes"] != 1 {
+	if c, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.EndlessStream, nil); err != nil || c.Different != 1 || c.Sections["sandboxes"] != 1 {
 		t.Errorf("a byte differs: %+v, %v", c, err)
 	}
 }

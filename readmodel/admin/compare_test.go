@@ -9,16 +9,16 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestWhatOneHasYetToHearOfIsNoDifference: an account, or a tier, is missing or
-// new only where the other generation has come as far.
-func TestWhatOneHasYetToHearOfIsNoDifference(t *testing.T) {
+// TestWhatOneHasYetToReadIsNoDifference: an account, or a tier, is missing or new only
+// where the other generation has come as far.
+func TestWhatOneHasYetToReadIsNoDifference(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
 	t.Cleanup(func() { builder.Close(t.Context()) })
 	for _, in := range []struct {
 		store *store.Store
 		id    string
-	}{{live, readmodeltest.Someone}, {builder, readmodeltest.Team}} {
+	}{{live, readmodeltest.AccountID}, {builder, readmodeltest.TeamID}} {
 		a := readmodeltest.NewAccount(t, in.store, readmodeltest.Acquire(t, in.store), in.id)
 		a.Register()
 		if err := a.Commit(readmodeltest.FreeTier); err != nil {
@@ -27,15 +27,15 @@ func TestWhatOneHasYetToHearOfIsNoDifference(t *testing.T) {
 	}
 	check := func(when string, want admin.Comparison) {
 		t.Helper()
-		got, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.Endless, nil)
+		got, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.EndlessStream, nil)
 		if err != nil || got.Missing != want.Missing || got.New != want.New || got.Pending != want.Pending || got.Tiers != want.Tiers {
 			t.Errorf("%s: %+v, %v; want %+v", when, got, err, want)
 		}
 	}
 	check("both have most before them", admin.Comparison{Pending: 2})
-	readmodeltest.Ahead(t, pool, 1)
+	readmodeltest.AdvanceCheckpoints(t, pool, 1)
 	check("the first has come further", admin.Comparison{Pending: 1, New: 1})
-	readmodeltest.Ahead(t, pool, 2)
+	readmodeltest.AdvanceCheckpoints(t, pool, 2)
 	check("both have", admin.Comparison{Missing: 1, New: 1})
 	if _, err := pool.Exec(t.Context(), `DELETE FROM export_g2.quota_tiers`); err != nil {
 		t.Fatal(err)
@@ -49,16 +49,16 @@ INSERT INTO export_g2.quota_tiers SELECT id, partition, position - 1, body FROM 
 	check("a tier is new, and one is behind", admin.Comparison{Missing: 1, New: 1, Tiers: 2})
 }
 
-// TestLaggingIsNoDifference: where an account's positions differ, it is on its
-// way if the generation that is behind has yet to read what the other has, and
-// differs if not: a message is gone.
+// TestLaggingIsNoDifference: where an account's positions differ, it is pending if the
+// generation that is behind has yet to read what the other one has. If not, it is a
+// difference: a message is gone.
 func TestLaggingIsNoDifference(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
 	t.Cleanup(func() { builder.Close(t.Context()) })
 	for i, store := range []*store.Store{live, builder} {
-		a := readmodeltest.NewAccount(t, store, readmodeltest.Acquire(t, store), readmodeltest.Someone)
-		a.At = uint64(i)
+		a := readmodeltest.NewAccount(t, store, readmodeltest.Acquire(t, store), readmodeltest.AccountID)
+		a.Position = uint64(i)
 		a.Register()
 		if err := a.Commit(); err != nil {
 			t.Fatal(err)
@@ -66,36 +66,36 @@ func TestLaggingIsNoDifference(t *testing.T) {
 	}
 	check := func(when string, moving, different int64) {
 		t.Helper()
-		got, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.Endless, nil)
+		got, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.EndlessStream, nil)
 		if err != nil || got.Pending != moving || got.Different != different || got.Sections["position"] != different {
 			t.Errorf("%s: %+v, %v; want %d moving, %d different", when, got, err, moving, different)
 		}
 	}
 	check("both have most before them", 1, 0)
-	readmodeltest.Ahead(t, pool, 2)
+	readmodeltest.AdvanceCheckpoints(t, pool, 2)
 	check("the second has come further", 1, 0)
-	readmodeltest.Ahead(t, pool, 1)
+	readmodeltest.AdvanceCheckpoints(t, pool, 1)
 	check("both have", 0, 1)
 }
 
-// TestWhatTheStreamCannotBringIsADifference: an account that the second
-// generation lacks, or has less of, is on its way only while the stream reaches
-// what the first has; one that is erased in the first alone is about to be erased
-// where the ledger knows it; one that another stream has erased is a difference.
+// TestWhatTheStreamCannotBringIsADifference: an account that the second generation
+// lacks, or has less of, is pending only while the stream reaches as far as what the
+// first has. One that is erased in the first alone is about to be erased where the
+// ledger knows it. One that another stream has erased is a difference.
 func TestWhatTheStreamCannotBringIsADifference(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
 	t.Cleanup(func() { builder.Close(t.Context()) })
 	own := readmodeltest.Acquire(t, live)
-	for i, id := range []string{readmodeltest.Someone, readmodeltest.Team} {
+	for i, id := range []string{readmodeltest.AccountID, readmodeltest.TeamID} {
 		a := readmodeltest.NewAccount(t, live, own, id)
-		a.At = uint64(10 + 10*i)
+		a.Position = uint64(10 + 10*i)
 		a.Register()
 		if err := a.Commit(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b := readmodeltest.NewAccount(t, builder, readmodeltest.Acquire(t, builder), readmodeltest.Someone)
+	b := readmodeltest.NewAccount(t, builder, readmodeltest.Acquire(t, builder), readmodeltest.AccountID)
 	b.Register()
 	if err := b.Commit(); err != nil {
 		t.Fatal(err)

@@ -18,13 +18,14 @@ import (
 // ErrPositionRegression means that positions would go back by a cut-over.
 var ErrPositionRegression = errors.New("positions would go back")
 
-// Cutover makes a generation live instead of another. It holds the old one's
-// checkpoints, so its projector waits, and no reader does; has catchUp bring
+// Cutover makes generation to live instead of from. It locks the old one's
+// checkpoints, so that its projector waits, and no reader does; has catchUp bring
 // the new one to the end of the stream; and then, in the same transaction,
 // changes the two generations' rows, provided that no position goes back on
-// one stream, or that this is accepted. Who is erased in the
-// new one is on the ledger then. The old generation's projector finds
-// with its next commit that it is no longer live, and moves to the new one.
+// one stream, or that accept is set. The accounts that are erased in the new one are
+// on the ledger then. The old generation's projector finds with its next commit that
+// it is no longer live, and moves to the new one. After an error nothing has changed,
+// but that the new generation may have come further.
 func Cutover(ctx context.Context, pool *pgxpool.Pool, from, to int64, accept bool, catchUp func(ctx context.Context) error) error {
 	err := pg.RetryTx(ctx, pool, func(tx pgx.Tx) error {
 		var states int
@@ -37,18 +38,18 @@ SELECT count(*) FROM (SELECT FROM export.generations
 		if states != 2 {
 			return fmt.Errorf("%w: generation %d is not live, or %d is not ready", engine.ErrRefused, from, to)
 		}
-		// A pause waits for these rows, too.
+		// A pause waits for these rows, so it begins either before this or after it.
 		if err := readmodel.CheckPaused(ctx, tx); err != nil {
 			return err
 		}
-		held, err := checkpointsForUpdate(ctx, tx, from)
+		old, err := checkpointsForUpdate(ctx, tx, from)
 		if err != nil {
 			return err
 		}
 		if err := catchUp(ctx); err != nil {
 			return fmt.Errorf("bring generation %d to the end: %w", to, err)
 		}
-		reached, err := checkpointsForUpdate(ctx, tx, to)
+		caughtUp, err := checkpointsForUpdate(ctx, tx, to)
 		if err != nil {
 			return err
 		}
@@ -56,41 +57,41 @@ SELECT count(*) FROM (SELECT FROM export.generations
 		if err != nil {
 			return err
 		}
-		back := !same // on a stream that was recreated positions begin anew
-		if len(held) != len(reached) {
-			// Folded with another number of partitions: the least advanced has to
-			// be where the furthest of the old ones is.
-			held = map[int]uint64{least(reached): slices.Max(slices.Collect(maps.Values(held)))}
+		regresses := !same // on another stream positions have another meaning
+		if len(old) != len(caughtUp) {
+			// The number of partitions is another one: the least advanced partition has
+			// to be where the furthest of the old ones is.
+			old = map[int]uint64{leastAdvanced(caughtUp): slices.Max(slices.Collect(maps.Values(old)))}
 		}
-		for partition, position := range held {
-			if reached[partition] >= position {
+		for partition, position := range old {
+			if caughtUp[partition] >= position {
 				continue
 			}
-			if back = true; same && !accept {
+			if regresses = true; same && !accept {
 				return fmt.Errorf("%w: %w: partition %d of generation %d is at %d, and of the live one at %d: readers would go back",
-					engine.ErrRefused, ErrPositionRegression, partition, to, reached[partition], position)
+					engine.ErrRefused, ErrPositionRegression, partition, to, caughtUp[partition], position)
 			}
 		}
 		if err := enterLedger(ctx, tx, to); err != nil {
 			return err
 		}
-		if err := inheritHistory(ctx, tx, from, to, back); err != nil {
+		if err := inheritHistory(ctx, tx, from, to, regresses); err != nil {
 			return err
 		}
-		if err := readmodel.SetState(ctx, tx, from, readmodel.StateRetired); err != nil {
+		if err := readmodel.SetGenerationState(ctx, tx, from, readmodel.StateRetired); err != nil {
 			return err
 		}
-		return readmodel.SetState(ctx, tx, to, readmodel.StateLive)
+		return readmodel.SetGenerationState(ctx, tx, to, readmodel.StateLive)
 	})
 	if err != nil {
 		return fmt.Errorf("cut over from generation %d to %d: %w", from, to, err)
 	}
-	readmodel.NotifyCommitted(ctx, pool, readmodel.CheckpointsChannel)
+	readmodel.NotifyBestEffort(ctx, pool, readmodel.CheckpointsChannel)
 	return nil
 }
 
-// least is the partition that is least advanced.
-func least(positions map[int]uint64) (partition int) {
+// leastAdvanced is the partition with the lowest position.
+func leastAdvanced(positions map[int]uint64) (partition int) {
 	for p, position := range positions {
 		if position < positions[partition] {
 			partition = p
@@ -99,12 +100,12 @@ func least(positions map[int]uint64) (partition int) {
 	return partition
 }
 
-// inheritHistory takes over which history positions belong to; another one
-// where they go back.
-func inheritHistory(ctx context.Context, tx pgx.Tx, from, to int64, back bool) error {
+// inheritHistory takes over which meaning positions have; another one where they go
+// back.
+func inheritHistory(ctx context.Context, tx pgx.Tx, from, to int64, regresses bool) error {
 	_, err := tx.Exec(ctx, `
 UPDATE export.generations SET history = f.history + CASE WHEN $3 THEN 1 ELSE 0 END
-FROM (SELECT history FROM export.generations WHERE generation = $1) f WHERE generation = $2`, from, to, back)
+FROM (SELECT history FROM export.generations WHERE generation = $1) f WHERE generation = $2`, from, to, regresses)
 	return err
 }
 

@@ -12,9 +12,9 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// Drop removes a generation with its tables; [accountexport/readmodel.ErrLive] for the live one. As
-// long as an old transaction reads them it tries again, until ctx ends, and in
-// between nobody waits for it.
+// Drop removes a generation with its tables; [accountexport/readmodel.ErrLive] for the
+// live one. While an old transaction reads them it tries again, until ctx ends, and in
+// between no reader waits for it.
 func Drop(ctx context.Context, pool *pgxpool.Pool, number int64) error {
 	err := pg.RetryLocked(ctx, func() error {
 		return pg.RetryTx(ctx, pool, func(tx pgx.Tx) error { return drop(ctx, tx, number) })
@@ -29,7 +29,7 @@ func drop(ctx context.Context, tx pgx.Tx, number int64) error {
 	if _, err := readmodel.FindGeneration(ctx, tx, number); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '1s'`); err != nil { // of rows, which no reader locks
+	if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '1s'`); err != nil { // for row locks, which no reader takes
 		return err
 	}
 	var state string
@@ -45,11 +45,11 @@ func drop(ctx context.Context, tx pgx.Tx, number int64) error {
 	var tables []string
 	err := tx.QueryRow(ctx, `
 SELECT coalesce(array_agg(format('%I.%I', n.nspname, c.relname) ORDER BY c.relname), '{}')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'`, readmodel.Schema(number)).Scan(&tables)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'`, readmodel.SchemaName(number)).Scan(&tables)
 	if err != nil {
 		return err
 	}
-	// Whoever waits for a lock has all others behind it that come later.
+	// NOWAIT: readers would queue behind a lock that is waited for.
 	if len(tables) > 0 {
 		if _, err := tx.Exec(ctx, `LOCK TABLE `+strings.Join(tables, ", ")+` IN ACCESS EXCLUSIVE MODE NOWAIT`); err != nil {
 			return err

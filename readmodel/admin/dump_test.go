@@ -40,10 +40,10 @@ func opened(t *testing.T, name string) io.Reader {
 	return r
 }
 
-// restored is a database as testdata/README.md says.
+// restored is a database that is restored as testdata/README.md says.
 func restored(t *testing.T) string {
 	t.Helper()
-	if err := readmodel.Migrate(t.Context(), postgres.TestDatabase(t)); err != nil { // makes the roles
+	if err := readmodel.Migrate(t.Context(), postgres.TestDatabase(t)); err != nil { // creates the roles, which the dump needs
 		t.Fatal(err)
 	}
 	url := postgres.TestDatabase(t)
@@ -61,7 +61,7 @@ func restored(t *testing.T) string {
 	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {
 		line := lines.Text()
-		if strings.HasPrefix(line, `\`) { // for psql
+		if strings.HasPrefix(line, `\`) { // a command of psql
 			continue
 		}
 		if !lz4 {
@@ -78,7 +78,7 @@ func restored(t *testing.T) string {
 	return url
 }
 
-// dumpedLog is the stream that the dump was made of, and what came after.
+// dumpedLog is the stream that the dump was made of, with what came after.
 type dumpedLog struct {
 	readmodeltest.MessageLog
 	identity engine.StreamIdentity
@@ -90,9 +90,9 @@ func (l dumpedLog) Info(ctx context.Context) (engine.StreamInfo, error) {
 	return info, err
 }
 
-// TestDumpOfFirstFormatIsTakenOn: what the programs of before stored is served
-// once the database is migrated, is taken on, gets a count of every row, and
-// is equal to a fold, and to a new generation, at each step.
+// TestDumpOfFirstFormatIsTakenOn: what older programs stored is served once the
+// database is migrated, is taken on, gets a count of every row, and is equal to a fold
+// and to a new generation at each step.
 func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 	url := restored(t)
 	pool, err := pgxpool.New(t.Context(), url)
@@ -159,7 +159,7 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 		return sums
 	}
 	equal("migrated", dumped)
-	// Whoever was at it is long gone, which the server, just started, cannot know.
+	// The members of the dump are long gone, which the server, just started, cannot know.
 	if _, err := pool.Exec(t.Context(), `DELETE FROM export.members`); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 	if other, err := admin.RecordSums(t.Context(), pool, sums); err != nil || len(other) > 0 {
 		t.Errorf("stored otherwise than folded: %v, %v", other, err)
 	}
-	if rows := readmodeltest.Says(t, pool, 1); len(rows) != len(sums) {
+	if rows := readmodeltest.RecordedSums(t, pool, 1); len(rows) != len(sums) {
 		t.Errorf("%d of %d rows say what went into them", len(rows), len(sums))
 	}
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
@@ -184,7 +184,7 @@ func TestDumpOfFirstFormatIsTakenOn(t *testing.T) {
 	if err := b.RunToEnd(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.Endless, nil)
+	c, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.EndlessStream, nil)
 	if err != nil || !c.Equal() || c.Compared != int64(len(sums)) {
 		t.Errorf("compared with a new generation: %+v, %v", c, err)
 	}

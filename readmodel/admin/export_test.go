@@ -10,7 +10,7 @@ import (
 	"accountexport/projections"
 )
 
-// SumUp sums up what a generation stores of some accounts, from nothing.
+// SumUp computes the digests of what a generation stores of some accounts.
 func SumUp(ctx context.Context, pool *pgxpool.Pool, generation int64, accounts []events.UUID) (map[events.UUID]projections.Digest, error) {
 	out := map[events.UUID]projections.Digest{}
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {

@@ -15,7 +15,7 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// missing is what the database says of a stream, which has to be taken on.
+// missing is what the database knows of a stream, which has to have a baseline.
 func missing(t *testing.T, pool *pgxpool.Pool, info engine.StreamInfo) admin.Missing {
 	t.Helper()
 	m, err := admin.FindMissing(t.Context(), pool, info)
@@ -34,9 +34,9 @@ func unexplained(t *testing.T, pool *pgxpool.Pool, info engine.StreamInfo, gone 
 	return those.String()
 }
 
-// TestRemovalsAreNotedOnce: what a stream is missing when it is taken on is
-// known; a position that is about to be removed counts once, whoever notes it,
-// and of one stream only; what nobody has noted is unexplained.
+// TestRemovalsAreNotedOnce: what a stream lacks at its baseline is known. A position
+// that is about to be removed counts once, however often it is noted, and of one
+// stream only. What was not noted is unexplained.
 func TestRemovalsAreNotedOnce(t *testing.T) {
 	ctx := t.Context()
 	pool, _ := readmodeltest.Open(t)
@@ -53,7 +53,7 @@ func TestRemovalsAreNotedOnce(t *testing.T) {
 		if err := admin.RecordMissing(ctx, pool, info, gone); err != nil {
 			t.Fatal(err)
 		}
-		info.Messages, gone = 0, nil // who comes later does not count
+		info.Messages, gone = 0, nil // only the first baseline counts
 	}
 	info.Messages, gone = 85, engine.RangesOf(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 21, 30, 40, 50)
 	if m := missing(t, pool, info); m.Explained != 15 {
@@ -88,9 +88,9 @@ func TestRemovalsAreNotedOnce(t *testing.T) {
 	}
 }
 
-// TestWhatIsAcceptedIsKnown: what was accepted as lost is not missed again, nor
-// where the server counts it as gone only later; what an erasure had noted and
-// has yet to remove still counts, once, but for what was noted a day ago.
+// TestWhatIsAcceptedIsKnown: what was accepted as lost is not missed again, also where
+// the server counts it as gone only later. What an erasure had noted and has yet to
+// remove still counts, once, unless it was noted a day ago.
 func TestWhatIsAcceptedIsKnown(t *testing.T) {
 	ctx := t.Context()
 	pool, _ := readmodeltest.Open(t)
@@ -110,7 +110,7 @@ func TestWhatIsAcceptedIsKnown(t *testing.T) {
 	if m := missing(t, pool, info); m.Explained != 4 || m.Undelivered.String() != "90" {
 		t.Errorf("before: %+v", m)
 	}
-	info.Messages = 97 // 1 and 2 were removed by then, and 50 is lost
+	info.Messages = 97 // 1 and 2 have been removed by then, and 50 is lost
 	gone := engine.RangesOf(1, 2, 50)
 	if err := admin.AcceptMissing(ctx, pool, info, info.Missing(), gone, engine.RangesOf(90), engine.RangesOf(50, 90)); err != nil {
 		t.Fatal(err)

@@ -15,32 +15,32 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// Overview is all that there is to say of how the read model is doing, as of one
-// moment: no two of its figures are of before and after a commit.
+// Overview is how the read model is doing, as of one moment: no two of its figures are
+// from before and after a commit.
 type Overview struct {
 	Status
 	Ledger          LedgerStatus
 	PendingErasures []events.UUID // accounts whose erasure was begun here and is not proven
-	ErasedServed    int64         // accounts on the ledger that the live generation has as alive
-	Pause           *engine.Pause // nil where projecting goes on
+	ErasedServed    int64         // accounts on the ledger that the live generation serves
+	Pause           *engine.Pause // nil where projecting is not paused
 	Building        *BuildStatus  // nil where no generation is being built
-	At              time.Time     // this program's clock, before it was read
+	At              time.Time     // this program's clock, before the snapshot was taken
 }
 
 // BuildStatus is a generation that is being built.
 type BuildStatus struct {
 	Number   int64
 	Position uint64 // its lowest checkpoint
-	Running  bool   // whether anybody builds it; false: it was abandoned
+	Running  bool   // a program builds it; false: it was abandoned
 }
 
-// ReadOverview reads the survey in one snapshot of the database.
+// ReadOverview reads the overview in one snapshot of the database.
 func ReadOverview(ctx context.Context, pool *pgxpool.Pool) (s Overview, err error) {
 	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return s, fmt.Errorf("look at the read model: %w", err)
 	}
-	defer func() { _ = tx.Rollback(ctx) }() // it has changed nothing
+	defer func() { _ = tx.Rollback(ctx) }() // there is nothing to commit
 	s.At = time.Now()
 	if s.Status, err = ReadStatus(ctx, tx); err != nil {
 		return s, err

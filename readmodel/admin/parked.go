@@ -15,19 +15,19 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// ParkedFilter says which parked messages are meant: those that everything in it
-// takes. The zero value means all of them.
+// ParkedFilter selects parked messages: those that match all of it. The zero value
+// selects all of them.
 type ParkedFilter struct {
 	Account   *events.UUID
 	Type      string    // with or without controlplane.
 	Reason    string    // a part of the masked reason, in either case, see [events.MaskReason]
 	Since     time.Time // sent then or later, by the stream's own timestamp
 	From, To  uint64    // positions, both included; 0: no bound
-	Dismissed bool      // only those that no longer count
+	Dismissed bool      // only those that were dismissed
 }
 
 // Parked is a parked message as it is stored. What an unknown sender put there
-// is in Subject, Type, Headers and Payload, and what was found of it in Reason.
+// is in Subject, Type, Headers and Payload, and a part of it may be in Reason.
 type Parked struct {
 	Position  uint64
 	Partition int
@@ -39,7 +39,7 @@ type Parked struct {
 	Headers   string
 	Payload   []byte
 
-	DismissedAt *time.Time // where it no longer counts
+	DismissedAt *time.Time // nil: it was not dismissed
 	Note        string
 	Undismissed []Undismissed
 }
@@ -50,29 +50,11 @@ type Undismissed struct {
 	Dismissal, Note string
 }
 
-// parkedAtOnce are the messages of one page.
-const parkedAtOnce = 5000
+// parkedPerPage is how many messages one statement reads.
+const parkedPerPage = 5000
 
-// takes tells whether a reason is meant. It is masked first, so that nobody looks
-// for values by it, and once for all that read alike.
-func (f *ParkedFilter) takes() func(reason string) bool {
-	if f.Reason == "" {
-		return func(string) bool { return true }
-	}
-	part, known := strings.ToLower(f.Reason), map[string]bool{}
-	return func(reason string) bool {
-		masked := events.MaskReason(reason)
-		is, ok := known[masked]
-		if !ok {
-			is = strings.Contains(strings.ToLower(masked), part)
-			known[masked] = is
-		}
-		return is
-	}
-}
-
-// ListParked calls each with the parked messages of the live generation that are
-// meant, in stream order, without headers and payload, at most limit of them.
+// ListParked calls each with the parked messages of the live generation that match, in
+// stream order, without headers and payload, at most limit of them.
 // The pages are read one after the other: what is parked meanwhile may be in.
 func ListParked(ctx context.Context, pool *pgxpool.Pool, f ParkedFilter, limit int, each func(Parked) error) error {
 	g, err := readmodel.LiveGeneration(ctx, pool)
@@ -83,21 +65,21 @@ func ListParked(ctx context.Context, pool *pgxpool.Pool, f ParkedFilter, limit i
 }
 
 func (f *ParkedFilter) list(ctx context.Context, db pg.Querier, g readmodel.Generation, limit int, each func(Parked) error) error {
-	takes, after := f.takes(), int64(0)
+	matches, after := f.reasonMatcher(), int64(0)
 	if f.From > 0 {
 		after = int64(f.From) - 1
 	}
 	for limit > 0 {
-		most := parkedAtOnce
+		pageSize := parkedPerPage
 		if f.Reason == "" && !f.Dismissed {
-			most = min(most, limit)
+			pageSize = min(pageSize, limit)
 		}
-		page, err := f.page(ctx, db, g, after, most)
+		page, err := f.page(ctx, db, g, after, pageSize)
 		if err != nil {
 			return fmt.Errorf("list parked messages: %w", err)
 		}
 		for _, p := range page {
-			if limit == 0 || f.Dismissed && p.DismissedAt == nil || !takes(p.Reason) {
+			if limit == 0 || f.Dismissed && p.DismissedAt == nil || !matches(p.Reason) {
 				continue
 			}
 			limit--
@@ -105,7 +87,7 @@ func (f *ParkedFilter) list(ctx context.Context, db pg.Querier, g readmodel.Gene
 				return err
 			}
 		}
-		if len(page) < most {
+		if len(page) < pageSize {
 			return nil
 		}
 		after = int64(page[len(page)-1].Position)
@@ -113,11 +95,29 @@ func (f *ParkedFilter) list(ctx context.Context, db pg.Querier, g readmodel.Gene
 	return nil
 }
 
-// page is what is meant after a position as far as the tables tell it, with the
+// reasonMatcher tells whether a reason matches. The reason is masked first, so that it
+// cannot be used to look for values, and once for all that are masked alike.
+func (f *ParkedFilter) reasonMatcher() func(reason string) bool {
+	if f.Reason == "" {
+		return func(string) bool { return true }
+	}
+	part, known := strings.ToLower(f.Reason), map[string]bool{}
+	return func(reason string) bool {
+		masked := events.MaskReason(reason)
+		match, ok := known[masked]
+		if !ok {
+			match = strings.Contains(strings.ToLower(masked), part)
+			known[masked] = match
+		}
+		return match
+	}
+}
+
+// page is what matches after a position as far as the tables can tell, with the
 // dismissals: by two statements, each of which goes by an index whatever the
-// server knows of tables that have only just been filled. (Joined, 20,000 took it
+// server knows of tables that have only just been filled. (Joined, 20,000 messages took
 // two minutes.)
-func (f *ParkedFilter) page(ctx context.Context, db pg.Querier, g readmodel.Generation, after int64, most int) ([]Parked, error) {
+func (f *ParkedFilter) page(ctx context.Context, db pg.Querier, g readmodel.Generation, after int64, limit int) ([]Parked, error) {
 	var since *time.Time
 	if !f.Since.IsZero() {
 		since = &f.Since
@@ -127,7 +127,7 @@ SELECT position, partition, account_id, sent_at, subject, type, reason FROM {sch
 WHERE position > $1 AND ($2::uuid IS NULL OR account_id = $2) AND ($4::bigint = 0 OR position <= $4)
     AND ($5::text = '' OR type IN ($5, 'controlplane.' || $5)) AND ($6::timestamptz IS NULL OR sent_at >= $6)
 ORDER BY position LIMIT $3`),
-		after, (*[16]byte)(f.Account), most, int64(f.To), f.Type, since)
+		after, (*[16]byte)(f.Account), limit, int64(f.To), f.Type, since)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 	"accountexport/readmodel"
 )
 
-// RetryTargets is what messages are parked of in the live generation.
+// RetryTargets is the accounts and tiers of parked messages.
 type RetryTargets struct {
 	Accounts []events.UUID // by partition, in the order of their ids
 	Tiers    []string      // subjects, as published
@@ -33,10 +33,7 @@ SELECT account_id FROM {schema}.account_export WHERE parked > 0 AND (NOT $1 OR v
 	if err != nil {
 		return r, fmt.Errorf("list accounts with parked messages: %w", err)
 	}
-	r.Accounts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (id events.UUID, err error) {
-		err = row.Scan((*[16]byte)(&id))
-		return id, err
-	})
+	r.Accounts, err = pgx.CollectRows(rows, scanAccountID)
 	if err != nil {
 		return r, fmt.Errorf("list accounts with parked messages: %w", err)
 	}
@@ -66,18 +63,19 @@ func RetryDue(ctx context.Context, pool *pgxpool.Pool) (generation int64, due bo
 	return g.Number, !gone, err
 }
 
-// WithRetryLock runs do unless another replica is at it.
+// WithRetryLock runs do, unless another replica is running it.
 func WithRetryLock(ctx context.Context, pool *pgxpool.Pool, do func() error) error {
-	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { // do is not for it to be tried again
-		var mine bool
-		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('accountexport retry'))`).Scan(&mine); err != nil || !mine {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { // not RetryTx: do must not run twice
+		var locked bool
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('accountexport retry'))`).Scan(&locked); err != nil || !locked {
 			return err
 		}
 		return do()
 	})
 }
 
-// MarkRetried notes that all that was parked has been tried.
+// MarkRetried notes that everything that was parked has been retried by this minor
+// version.
 func MarkRetried(ctx context.Context, pool *pgxpool.Pool, generation int64) error {
 	_, err := pool.Exec(ctx, `UPDATE export.generations SET refolded_minor = $2 WHERE generation = $1`, generation, projections.VersionMinor)
 	if err != nil {

@@ -21,9 +21,10 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// wrongCounts are the rows of a generation that count as dismissed another number
-// of messages than are parked and dismissed, by one statement. Of who is erased in
-// any generation no dismissal is on record, and another may be on its way there.
+// wrongCounts are the rows of a generation that count another number of messages as
+// dismissed than are parked and dismissed, by one statement. Accounts that are erased in
+// any generation are left out: they have no dismissals any more, and the other
+// generations may have yet to come to their erasure.
 func wrongCounts(ctx context.Context, pool *pgxpool.Pool, generation, other int) (n int, err error) {
 	err = pool.QueryRow(ctx, fmt.Sprintf(`
 SELECT count(*) FROM export_g%d.account_export a WHERE a.dismissed <> (
@@ -45,10 +46,10 @@ func countsAreRight(t *testing.T, pool *pgxpool.Pool, generations ...int) {
 }
 
 // badDeploy parks n messages of n/10 accounts, each with another value in its
-// reason, and one of each account that is something else.
+// reason, and one message of each account for another reason.
 func badDeploy(t *testing.T, pool *pgxpool.Pool, n int) {
 	t.Helper()
-	readmodeltest.Nothing(t, pool, fmt.Sprintf(`
+	readmodeltest.Exec(t, pool, fmt.Sprintf(`
 INSERT INTO export_g1.account_export (account_id, partition, position, parked, version_minor, usage_low, usage_pages, key_pages, sandbox_pages, waiting)
 SELECT lpad(to_hex(a), 32, '0')::uuid, a %% 4, %[1]d + a, 11, 0, '', 0, 0, 0, 0 FROM generate_series(1, %[1]d / 10) AS a;
 INSERT INTO export_g1.parked (position, partition, account_id, sent_at, subject, type, reason, headers, payload)
@@ -59,9 +60,9 @@ SELECT %[1]d + a, a %% 4, lpad(to_hex(a), 32, '0')::uuid, '2026-03-26 12:00:00Z'
     'time: found "hunter2", want a time', '', '{}' FROM generate_series(1, %[1]d / 10) AS a`, n))
 }
 
-// TestABadDeployIsGroupedAndDismissed: what one mistake parked is one group
-// whatever the values, is dismissed and taken back as a whole, and nothing else
-// is; said again, it changes nothing.
+// TestABadDeployIsGroupedAndDismissed: what one mistake parked is one group whatever
+// the values, is dismissed and taken back as a whole, and nothing else is. Repeated,
+// it changes nothing.
 func TestABadDeployIsGroupedAndDismissed(t *testing.T) {
 	const n = 20000
 	pool, s := readmodeltest.Open(t)
@@ -133,8 +134,8 @@ func TestABadDeployIsGroupedAndDismissed(t *testing.T) {
 	countsAreRight(t, pool, 1)
 }
 
-// TestDismissingOfAnotherStream: positions that were chosen in one stream dismiss
-// nothing in another.
+// TestDismissingOfAnotherStream: positions that were selected in one stream dismiss
+// nothing in another one.
 func TestDismissingOfAnotherStream(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	readmodeltest.Acquire(t, s)
@@ -143,7 +144,7 @@ func TestDismissingOfAnotherStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	readmodeltest.Nothing(t, pool, `UPDATE export.generations SET stream_created = stream_created + interval '1 day'`)
+	readmodeltest.Exec(t, pool, `UPDATE export.generations SET stream_created = stream_created + interval '1 day'`)
 	if n, err := c.Dismiss(t.Context(), pool, "x", false); n != 0 || !errors.Is(err, admin.ErrOtherStream) {
 		t.Errorf("%d dismissed, %v", n, err)
 	}
@@ -152,10 +153,10 @@ func TestDismissingOfAnotherStream(t *testing.T) {
 	}
 }
 
-// TestDismissalsCountWhateverGoesOn: whatever is dismissed and taken back in
-// bulk, by several at once and cut off anywhere, while accounts are projected,
-// refolded, erased and built anew, each row counts those of its messages that are
-// parked and dismissed, at every moment and in every generation.
+// TestDismissalsCountWhateverGoesOn: messages are dismissed and taken back in bulk, by
+// several callers at once and cut off anywhere, while accounts are projected,
+// refolded, erased and rebuilt. Each row counts those of its messages that are parked
+// and dismissed, at every moment and in every generation.
 func TestDismissalsCountWhateverGoesOn(t *testing.T) {
 	seeds := 2
 	if testrun.Long() {
@@ -172,8 +173,8 @@ func TestDismissalsCountWhateverGoesOn(t *testing.T) {
 func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 	log := readmodeltest.NewLog(seed+300, 2000, workload.Config{Accounts: 12, HostileShare: 0.4, ErasureShare: 0.001})
 	pool, s := readmodeltest.Open(t)
-	log[:1400].Into(t, s, engine.Options{})
-	heard := log[:1400].Consumed(t)
+	log[:1400].Project(t, s, engine.Options{})
+	heard := log[:1400].CountConsumed(t)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -187,7 +188,7 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 			}
 		})
 	}
-	// Those who dismiss and take back, some of them cut off.
+	// Some callers dismiss and take back, and are cut off now and then.
 	for i := range 8 {
 		go1(i, func(r *rand.Rand) (n int) {
 			f := admin.ParkedFilter{From: 1 + r.Uint64N(2000)}
@@ -202,26 +203,26 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 				return 0
 			}
 			if i%2 == 0 {
-				n, _ = c.Dismiss(within, pool, "x", r.IntN(2) == 0) // cut off or not
+				n, _ = c.Dismiss(within, pool, "x", r.IntN(2) == 0) // may be cut off
 			} else {
 				n, _ = c.Undismiss(within, pool, "y")
 			}
 			return n
 		})
 	}
-	// One refolds, which fences who projects.
+	// One caller refolds, which fences the projectors.
 	go1(8, func(*rand.Rand) int {
 		for id := range heard {
-			// A row that says what went into it, and is right, is left alone.
+			// A refold leaves a row alone that records what it was made of, and is right.
 			_, _ = pool.Exec(ctx, `UPDATE export_g1.account_export SET counted_at = NULL WHERE account_id = $1`, [16]byte(id))
-			if _, err := admin.RefoldAccounts(ctx, pool, []events.UUID{id}, false, log.Read); err == nil {
+			if _, err := admin.RefoldAccounts(ctx, pool, []events.UUID{id}, false, log.ReadAccount); err == nil {
 				return 1
 			}
 			break
 		}
 		return 0
 	})
-	// One builds, in tables that are there when it begins.
+	// One builds a generation, whose tables exist when it begins.
 	if _, err := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet).Acquire(t.Context(), readmodeltest.Stream); err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +236,7 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 	for n := 1500; n <= len(log); n += 100 {
 		for again := true; again; {
 			p := engine.New(log[:n], s, engine.Options{Logger: readmodeltest.Quiet, Batch: engine.Bound{Events: 40, Bytes: 1 << 20}})
-			again = p.RunToEnd(ctx) != nil && ctx.Err() == nil // it was fenced
+			again = p.RunToEnd(ctx) != nil && ctx.Err() == nil // it was fenced and begins again
 			p.Close()
 		}
 		countsAreRight(t, pool, 1, 2)
@@ -264,7 +265,7 @@ func dismissWhileAllGoesOn(t *testing.T, seed uint64) {
 	t.Logf("%d parked; dismissed and taken back %v", c.Total, did)
 }
 
-// counting are the parked messages that count.
+// counting is the number of parked messages that were not dismissed.
 func counting(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
 	st, err := admin.ReadStatus(ctx, pool)
 	return st.Parked, err

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/projections/engine"
@@ -17,8 +16,8 @@ import (
 
 // Pause pauses projecting: once it has returned, no checkpoint of any
 // generation moves, whichever program would move it, until [Resume]. It waits for
-// the transactions at hand. Where it is paused already, since when and by whom
-// stays, and so does the note unless there is another one. On an error nothing
+// the transactions in progress. Where projecting is paused already, since when and by
+// whom stays, and so does the note unless there is another one. After an error nothing
 // has changed.
 func Pause(ctx context.Context, pool *pgxpool.Pool, by, note string) (p engine.Pause, already bool, err error) {
 	began := time.Now()
@@ -27,33 +26,29 @@ func Pause(ctx context.Context, pool *pgxpool.Pool, by, note string) (p engine.P
 			p, already, err = pauseTx(ctx, tx, by, note)
 			return err
 		})
-		// What holds it up may be cut off by its successor, or stand in a circle
-		// with this.
-		var pg *pgconn.PgError
-		if !errors.As(err, &pg) || pg.Code != "55P03" && pg.Code != "40P01" && pg.Code != "40001" {
+		// The transaction that this waits for may be ended by the replica that succeeds
+		// its own, or be in a deadlock with this one.
+		if pg.Code(err) != pg.LockNotAvailable && !pg.IsSerializationFailure(err) {
 			break
 		}
-		if time.Since(began) > pauseTimeout {
+		if time.Since(began) > lockTimeout {
 			err = fmt.Errorf("somebody's transaction, or a cut-over, has held the checkpoints for %v; run the same command again: %w",
-				pauseTimeout, err)
+				lockTimeout, err)
 			break
 		}
 	}
 	if err != nil {
-		return p, false, fmt.Errorf("pause, nothing was changed: %w", readmodel.ExplainNoPauseTable(err))
+		return p, false, fmt.Errorf("pause, nothing was changed: %w", readmodel.ExplainOutdatedSchema(err))
 	}
-	readmodel.NotifyCommitted(ctx, pool, readmodel.MembersChannel)
+	readmodel.NotifyBestEffort(ctx, pool, readmodel.MembersChannel)
 	return p, already, nil
 }
 
-// pauseTimeout is how long whoever holds a checkpoint is waited for.
-const pauseTimeout = 30 * time.Second
-
 func pauseTx(ctx context.Context, tx pgx.Tx, by, note string) (p engine.Pause, already bool, err error) {
-	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, pg.Milliseconds(pauseTimeout)); err != nil {
+	if err := limitLockWait(ctx, tx); err != nil {
 		return p, false, err
 	}
-	// Before any checkpoint, as cut-overs do.
+	// Generations before checkpoints, as cut-overs lock them.
 	if _, err := tx.Exec(ctx, `SELECT FROM export.generations ORDER BY generation FOR SHARE`); err != nil {
 		return p, false, err
 	}
@@ -64,28 +59,28 @@ RETURNING paused_at, paused_by, note, xmax <> 0`, by, note).Scan(&p.Since, &p.By
 	if err != nil {
 		return p, false, err
 	}
-	// Whoever has moved one and is not through yet holds it. Who comes later
-	// finds the row.
+	// Transactions that have moved a checkpoint hold its row until they end. Later ones
+	// find the pause.
 	if _, err := tx.Exec(ctx, `SELECT FROM export.checkpoints ORDER BY generation, partition FOR UPDATE`); err != nil {
 		return p, false, err
 	}
 	return p, already, nil
 }
 
-// Resume ends the pause, and says which it was; nil where there was none.
-func Resume(ctx context.Context, pool *pgxpool.Pool) (was *engine.Pause, err error) {
+// Resume ends the pause, and returns it; nil where there was none.
+func Resume(ctx context.Context, pool *pgxpool.Pool) (ended *engine.Pause, err error) {
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		was = &engine.Pause{}
-		err := tx.QueryRow(ctx, `DELETE FROM export.pause RETURNING paused_at, paused_by, note`).Scan(&was.Since, &was.By, &was.Note)
+		ended = &engine.Pause{}
+		err := tx.QueryRow(ctx, `DELETE FROM export.pause RETURNING paused_at, paused_by, note`).Scan(&ended.Since, &ended.By, &ended.Note)
 		if errors.Is(err, pgx.ErrNoRows) {
-			was = nil
+			ended = nil
 			return nil
 		}
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("resume: %w", readmodel.ExplainNoPauseTable(err))
+		return nil, fmt.Errorf("resume: %w", readmodel.ExplainOutdatedSchema(err))
 	}
-	readmodel.NotifyCommitted(ctx, pool, readmodel.MembersChannel)
-	return was, nil
+	readmodel.NotifyBestEffort(ctx, pool, readmodel.MembersChannel)
+	return ended, nil
 }

@@ -26,17 +26,17 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestFoldedOnTwice: one account of a partition cannot be read under the lock, after another one
-// was folded on there; that one moves again before it is tried by itself, and loses
-// nothing.
+// TestFoldedOnTwice: one account of a partition cannot be read under the lock, after
+// another one was folded further there. That one moves again before it is refolded by
+// itself, and loses nothing.
 func TestFoldedOnTwice(t *testing.T) {
 	for seed := uint64(21); seed < 25; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			log := readmodeltest.NewBusyLog(seed, 900, workload.Config{Accounts: 30})
 			upToNow := len(log) / 2
 			pool, s := readmodeltest.Open(t)
-			log[:upToNow].Into(t, s, engine.Options{})
-			ids := slices.SortedFunc(maps.Keys(log[:upToNow].Consumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
+			log[:upToNow].Project(t, s, engine.Options{})
+			ids := slices.SortedFunc(maps.Keys(log[:upToNow].CountConsumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
 			s.Close(t.Context())
 			var most int
 			if err := pool.QueryRow(t.Context(), `SELECT partition FROM export_g1.account_export GROUP BY 1 ORDER BY count(*) DESC LIMIT 1`).Scan(&most); err != nil {
@@ -49,9 +49,9 @@ func TestFoldedOnTwice(t *testing.T) {
 				}
 				return p != most
 			})
-			readmodeltest.Nothing(t, pool, `UPDATE export_g1.account_export SET digest_low = digest_low # 5 WHERE partition = `+fmt.Sprint(most))
+			readmodeltest.Exec(t, pool, `UPDATE export_g1.account_export SET digest_low = digest_low # 5 WHERE partition = `+fmt.Sprint(most))
 			clean, cs := readmodeltest.Open(t)
-			log.Into(t, cs, engine.Options{})
+			log.Project(t, cs, engine.Options{})
 			goesOn := store.NewStore(pool, "goes on", readmodeltest.Quiet)
 			bad := ids[len(ids)-1] // the last one
 			calls := map[events.UUID]int{}
@@ -65,16 +65,16 @@ func TestFoldedOnTwice(t *testing.T) {
 					failed = true
 					return fmt.Errorf("%w: by this test", admin.ErrUnfoldable)
 				}
-				return log.Read(ctx, id, after, upTo, each)
+				return log.ReadAccount(ctx, id, after, upTo, each)
 			}
-			// The projector goes on whenever the folds are done and nobody holds the lock.
+			// The projector goes on whenever the folds are done and the lock is free.
 			first := true
 			wrapped := func(ctx context.Context, id events.UUID, after, upTo uint64, each func(projections.Message) error) error {
 				err := read(ctx, id, after, upTo, each)
-				if first && id == bad && after == 0 { // all are folded
+				if first && id == bad && after == 0 { // all accounts are folded by now
 					first = false
 					upToNow = len(log) * 3 / 4
-					log[:upToNow].Into(t, goesOn, engine.Options{})
+					log[:upToNow].Project(t, goesOn, engine.Options{})
 				}
 				return err
 			}
@@ -107,9 +107,9 @@ func TestFoldedOnTwice(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("%d changed, %d left %v; up to %d of %d", len(done.Changed), len(done.Skipped), done.Skipped, upToNow, len(log))
-			log.Into(t, goesOn, engine.Options{})
+			log.Project(t, goesOn, engine.Options{})
 			_ = clean
-			// What the digests say of what is stored.
+			// The digests of what is stored.
 			got, want := readmodeltest.Contents(t, pool), readmodeltest.Contents(t, clean)
 			n := 0
 			for _, id := range ids {
@@ -127,22 +127,18 @@ func TestFoldedOnTwice(t *testing.T) {
 	}
 }
 
-// TestRefoldsUnderAnotherIsolation: refolds are done whatever the database's default
+// TestRefoldsUnderAnyDefaultIsolation: refolds succeed whatever the database's default
 // isolation, while the partition's checkpoint moves every few milliseconds, as under
 // traffic.
-func TestRefoldsUnderAnotherIsolation(t *testing.T) {
+func TestRefoldsUnderAnyDefaultIsolation(t *testing.T) {
 	for _, level := range []string{"read committed", "repeatable read", "serializable"} {
 		t.Run(level, func(t *testing.T) {
 			pool, s := readmodeltest.Open(t)
 			log := readmodeltest.NewBusyLog(8, 3000, workload.Config{Accounts: 4})
-			log.Into(t, s, engine.Options{})
-			cfg := pool.Config()
-			cfg.ConnConfig.RuntimeParams["default_transaction_isolation"] = level
-			as, err := pgxpool.NewWithConfig(t.Context(), cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer as.Close()
+			log.Project(t, s, engine.Options{})
+			as := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+				cfg.ConnConfig.RuntimeParams["default_transaction_isolation"] = level
+			})
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan struct{})
 			go func() {
@@ -152,13 +148,13 @@ func TestRefoldsUnderAnotherIsolation(t *testing.T) {
 					time.Sleep(5 * time.Millisecond)
 				}
 			}()
-			ids := slices.Collect(maps.Keys(log.Consumed(t)))
+			ids := slices.Collect(maps.Keys(log.CountConsumed(t)))
 			ok, failed := 0, 0
 			var last error
 			for range 4 {
-				readmodeltest.Nothing(t, pool, `UPDATE export_g1.account_export SET digest_low = digest_low # 5`)
+				readmodeltest.Exec(t, pool, `UPDATE export_g1.account_export SET digest_low = digest_low # 5`)
 				for _, id := range ids {
-					done, err := admin.RefoldAccounts(t.Context(), as, []events.UUID{id}, false, log.Read)
+					done, err := admin.RefoldAccounts(t.Context(), as, []events.UUID{id}, false, log.ReadAccount)
 					if err == nil && len(done.Skipped) == 0 {
 						ok++
 					} else {
@@ -181,7 +177,7 @@ func TestRefoldsUnderAnotherIsolation(t *testing.T) {
 func TestRefoldCompressesAlike(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewBusyLog(8, 6000, workload.Config{Accounts: 4, HostileShare: 0.05})
-	log.Into(t, s, engine.Options{})
+	log.Project(t, s, engine.Options{})
 	show := func() string {
 		var out string
 		if err := pool.QueryRow(t.Context(), `SELECT coalesce(string_agg(c || ': ' || n, ', '), '') FROM (
@@ -192,8 +188,8 @@ SELECT coalesce(pg_column_compression(body), 'plain') c, count(*) n FROM export_
 	}
 	before := show()
 	want := readmodeltest.Contents(t, pool)
-	readmodeltest.Nothing(t, pool, `DELETE FROM export_g1.account_export_pages`)
-	if _, err := admin.RefoldAccounts(t.Context(), pool, slices.Collect(maps.Keys(log.Consumed(t))), false, log.Read); err != nil {
+	readmodeltest.Exec(t, pool, `DELETE FROM export_g1.account_export_pages`)
+	if _, err := admin.RefoldAccounts(t.Context(), pool, slices.Collect(maps.Keys(log.CountConsumed(t))), false, log.ReadAccount); err != nil {
 		t.Fatal(err)
 	}
 	after := show()
@@ -206,14 +202,14 @@ SELECT coalesce(pg_column_compression(body), 'plain') c, count(*) n FROM export_
 	}
 }
 
-// TestRefoldNamesWhatItMayNot: where the role may make no temporary tables, a refold
-// says what it takes, and changes nothing; `provision` has it may.
+// TestRefoldNamesWhatItMayNot: where the role may not create temporary tables, a
+// refold says what it needs, and changes nothing. `provision` grants it.
 func TestRefoldNamesWhatItMayNot(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewBusyLog(8, 300, workload.Config{Accounts: 4})
-	log.Into(t, s, engine.Options{})
+	log.Project(t, s, engine.Options{})
 	var some events.UUID
-	for id := range log.Consumed(t) {
+	for id := range log.CountConsumed(t) {
 		some = id
 	}
 	var db string
@@ -228,41 +224,37 @@ func TestRefoldNamesWhatItMayNot(t *testing.T) {
 		`GRANT ALL ON ALL TABLES IN SCHEMA export, export_g1 TO ` + role,
 		`UPDATE export_g1.account_export SET parked = parked + 7`,
 	} {
-		readmodeltest.Nothing(t, pool, sql)
+		readmodeltest.Exec(t, pool, sql)
 	}
 	defer func() { _, _ = pool.Exec(context.Background(), `DROP OWNED BY `+role+`; DROP ROLE `+role) }()
-	cfg := pool.Config()
-	cfg.ConnConfig.RuntimeParams["role"] = role
-	as, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer as.Close()
-	done, err := admin.RefoldAccounts(t.Context(), as, []events.UUID{some}, false, log.Read)
+	as := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.RuntimeParams["role"] = role
+	})
+	done, err := admin.RefoldAccounts(t.Context(), as, []events.UUID{some}, false, log.ReadAccount)
 	if denied := (*pgconn.PgError)(nil); !errors.As(err, &denied) || denied.Code != "42501" || !strings.Contains(err.Error(), "GRANT TEMPORARY ON DATABASE") {
 		t.Errorf("%+v, %v", done, err)
 	}
-	readmodeltest.Nothing(t, pool, `GRANT accountexport_projector TO `+role)
+	readmodeltest.Exec(t, pool, `GRANT accountexport_projector TO `+role)
 	if err := readmodel.Migrate(t.Context(), pool.Config().ConnString()); err != nil {
 		t.Fatal(err)
 	}
-	if done, err = admin.RefoldAccounts(t.Context(), as, []events.UUID{some}, false, log.Read); err != nil || len(done.Changed) != 1 {
+	if done, err = admin.RefoldAccounts(t.Context(), as, []events.UUID{some}, false, log.ReadAccount); err != nil || len(done.Changed) != 1 {
 		t.Errorf("after provision: %+v, %v", done, err)
 	}
 }
 
-// TestGivenUpDuringACutover: a generation that is about to be live is not given up.
+// TestGivenUpDuringACutover: a generation that is about to go live is not given up.
 func TestGivenUpDuringACutover(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewLog(3, 200, workload.Config{Accounts: 5})
-	log.Into(t, s, engine.Options{})
+	log.Project(t, s, engine.Options{})
 	b := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
-	log.Into(t, b, engine.Options{})
+	log.Project(t, b, engine.Options{})
 	b.Close(t.Context())
 	gave := make(chan error, 1)
 	err := admin.Cutover(t.Context(), pool, 1, 2, true, func(ctx context.Context) error {
 		go func() { gave <- admin.AbandonGeneration(context.Background(), pool, 2) }()
-		for { // until it waits for the lock
+		for { // until the statement waits for the lock
 			var n int
 			if err := pool.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%export.generations%' AND datname = current_database()`).Scan(&n); err != nil {
 				return err

@@ -21,12 +21,11 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestWhatComesWhileItIsRefolded: the projector goes on while accounts are
-// refolded and their rows staged. Under the lock only what has come since is read,
-// and what is stored then is what a projector has stored that was not disturbed:
-// where everything was stored right, where pages, items, waiting patches and
-// parked messages had been lost or were too many, and where rows do not say what
-// went into them.
+// TestWhatComesWhileItIsRefolded: the projector goes on while accounts are refolded
+// and their rows staged. Under the lock only what has come since is read. What is
+// stored then is what an undisturbed projector would have stored: where everything was
+// stored right; where pages, items, waiting patches or parked messages were lost or
+// too many; and where rows do not record what they were made of.
 func TestWhatComesWhileItIsRefolded(t *testing.T) {
 	for seed := uint64(21); seed < 24; seed++ {
 		for what, damage := range map[string]string{
@@ -44,13 +43,13 @@ INSERT INTO export_g1.account_waiting SELECT account_id, 4, 'zzz', '{}' FROM exp
 				log := readmodeltest.NewBusyLog(seed, 700, workload.Config{Accounts: 5, HostileShare: 0.05, ErasureShare: 0.002})
 				before := log[:len(log)*3/4]
 				clean, s := readmodeltest.Open(t)
-				log.Into(t, s, engine.Options{})
+				log.Project(t, s, engine.Options{})
 				pool, s := readmodeltest.Open(t)
-				before.Into(t, s, engine.Options{})
-				ids := slices.SortedFunc(maps.Keys(before.Consumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
+				before.Project(t, s, engine.Options{})
+				ids := slices.SortedFunc(maps.Keys(before.CountConsumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
 				s.Close(t.Context())
 				if damage != "" {
-					readmodeltest.Nothing(t, pool, damage)
+					readmodeltest.Exec(t, pool, damage)
 				}
 				// One session, so that no epoch moves by its beginning anew.
 				source := readmodeltest.NewGrowing(before)
@@ -70,10 +69,10 @@ INSERT INTO export_g1.account_waiting SELECT account_id, 4, 'zzz', '{}' FROM exp
 				reads, upToNow := map[events.UUID][]uint64{}, len(before)
 				read := func(ctx context.Context, id events.UUID, after, upTo uint64, each func(projections.Message) error) error {
 					reads[id] = append(reads[id], after)
-					if err := log.Read(ctx, id, after, upTo, each); err != nil {
+					if err := log.ReadAccount(ctx, id, after, upTo, each); err != nil {
 						return err
 					}
-					if len(reads[id]) == 1 { // no lock is held: the projector goes on
+					if len(reads[id]) == 1 { // no lock is held yet: the projector goes on
 						upToNow = min(len(log), upToNow+len(log)/4/len(ids)+1)
 						goOn(upToNow)
 					}

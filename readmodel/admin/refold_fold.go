@@ -9,17 +9,17 @@ import (
 	"accountexport/projections"
 )
 
-// accountFold is an account's fold, and what it has come to: as a whole up to a
-// position, and what came after that.
+// accountFold is an account's fold and what it has come to: the state up to a position,
+// which is staged, and what came after it.
 type accountFold struct {
 	*projections.Refold
 	account events.UUID
-	upTo    uint64 // everything up to here was read
+	upTo    uint64 // every message up to here was read
 	begun   bool
 
-	base   projections.Change
-	parked []projections.ParkedMessage // up to there
-	delta  *projections.Change         // nil where nothing came, or it goes by itself
+	base   projections.Change          // the account as it is staged
+	parked []projections.ParkedMessage // by then
+	delta  *projections.Change         // what came after it; nil where nothing did
 
 	sum   Sum // of both
 	facts Facts
@@ -29,10 +29,10 @@ func newRefold(account events.UUID) *accountFold {
 	return &accountFold{Refold: projections.NewRefold(account), account: account}
 }
 
-// foldUpTo folds up to a position what the fold has not seen: from the beginning
-// at first, and then what came since; whole tells whether it is another whole now,
-// as it is at first, and where the account was erased.
-func (f *accountFold) foldUpTo(ctx context.Context, read ReadAccount, upTo uint64) (whole bool, err error) {
+// foldUpTo folds the messages up to a position that the fold has not seen; rebased
+// tells whether base is another one now, as it is at first, and where the account was
+// erased since.
+func (f *accountFold) foldUpTo(ctx context.Context, read ReadAccount, upTo uint64) (rebased bool, err error) {
 	if upTo > f.upTo {
 		err := read(ctx, f.account, f.upTo, upTo, func(m projections.Message) error {
 			if m.Position <= f.upTo || m.Position > upTo {
@@ -67,12 +67,12 @@ func (f *accountFold) foldUpTo(ctx context.Context, read ReadAccount, upTo uint6
 	return true, nil
 }
 
-// parkedSince is what was parked after the whole.
+// parkedSince is what was parked after base.
 func (f *accountFold) parkedSince() []projections.ParkedMessage {
 	return slices.Clone(f.Parked[len(f.parked):])
 }
 
-// row is the account's row in the end; of its sections it has those that came
+// row is the account's row in the end; of its sections it has those that changed
 // last.
 func (f *accountFold) row() *projections.AccountRow {
 	if f.delta != nil {

@@ -2,66 +2,51 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
-	"accountexport/events"
 	"accountexport/projections"
 	"accountexport/readmodel"
 )
 
-// ErrDataLoss means that an account was left as it is, since a fold of the messages
-// that the stream still holds of it would lose what its row was made of.
-var ErrDataLoss = errors.New("the stream no longer holds all that the row was made of")
-
-// ErrUnfoldable means that something is wrong with one account, and not with a
-// server: others can be refolded.
-var ErrUnfoldable = errors.New("the account cannot be refolded")
-
-// SkippedAccount is an account that was left as it is.
-type SkippedAccount struct {
-	Account events.UUID
-	Err     error // [ErrDataLoss] or [ErrUnfoldable]
-}
-
-// checkLoss tells what a fold would lose of what is stored, nil where it is as much
-// at least. A row that counts its messages is held to that: a fold that saw
-// fewer of them is no better than the row. One that does not must not shrink.
-// An account that the stream says is erased loses nothing by it.
-func checkLoss(was *stored, f *accountFold) error {
+// checkLoss is an [ErrDataLoss] that says what a fold would lose of what is stored, nil
+// where it would lose nothing. A row that counts its messages is compared by that
+// count: a fold that saw fewer of them is no better than the row. A row without a
+// count must not shrink. An account that the stream says is erased loses nothing by
+// that.
+func checkLoss(stored *stored, f *accountFold) error {
 	folded := f.sum.Position
 	switch {
 	case f.row().ErasedAt != nil:
 		return nil
-	case was.erased:
+	case stored.erased:
 		return fmt.Errorf("%w: it is erased, and of its erasure the stream knows nothing", ErrDataLoss)
 	case f.sum.Messages == 0:
 		return fmt.Errorf("%w: the stream holds no message of it; `projector erase` removes what is stored", ErrDataLoss)
-	case was.recorded.Messages > 0:
-		if f.sum.Messages < was.recorded.Messages {
-			return fmt.Errorf("%w: the row counts %d messages, and the stream holds %d of them", ErrDataLoss, was.recorded.Messages, f.sum.Messages)
+	case stored.recorded.Messages > 0:
+		if f.sum.Messages < stored.recorded.Messages {
+			return fmt.Errorf("%w: the row counts %d messages, and the stream holds %d of them", ErrDataLoss, stored.recorded.Messages, f.sum.Messages)
 		}
 		return nil
-	case folded < was.position:
-		return fmt.Errorf("%w: the row is at position %d, and the last message that the stream holds is at %d", ErrDataLoss, was.position, folded)
+	case folded < stored.position:
+		return fmt.Errorf("%w: the row is at position %d, and the last message that the stream holds is at %d", ErrDataLoss, stored.position, folded)
 	}
-	for _, position := range was.at {
-		if _, there := f.Outcomes[position]; !there {
+	for _, position := range stored.parkedAt {
+		if _, known := f.Outcomes[position]; !known {
 			return fmt.Errorf("%w: message %d is parked, and the stream no longer holds it", ErrDataLoss, position)
 		}
 	}
-	// What was parked and is accepted may make a text shorter.
-	bytes := was.parked == 0 || was.minor == projections.VersionMinor
-	if part := projections.ExtentOfChange(&f.base).Less(was.extent, bytes); part != "" {
+	// A message that was parked and is accepted now may make a text shorter.
+	bytes := stored.parked == 0 || stored.minor == projections.VersionMinor
+	if part := projections.ExtentOfChange(&f.base).Less(stored.extent, bytes); part != "" {
 		return fmt.Errorf("%w, as far as can be told, since the row does not count its messages: of %s there would be less "+
 			"(the stream holds %d messages; `projector verify` counts those of rows that are right)", ErrDataLoss, part, f.sum.Messages)
 	}
 	return nil
 }
 
-// checkTierLoss tells that a fold has not come as far as the definition in force.
+// checkTierLoss is an [ErrDataLoss] where a fold ends before the definition in force.
 func checkTierLoss(ctx context.Context, tx pgx.Tx, generation int64, tier string, r *projections.TierRefold) error {
 	var at, folded uint64
 	err := tx.QueryRow(ctx, readmodel.InSchema(generation, `SELECT coalesce(max(position), 0) FROM {schema}.quota_tiers WHERE id = $1`), tier).Scan(&at)

@@ -21,10 +21,10 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestRefoldOfLessChangesNothing: where the stream has lost any message that a
-// row was made of, and whichever it is, the row stays as it is, to the byte,
-// and it is told why; the accounts that have lost nothing are refolded beside
-// it. A row that does not count its messages does not shrink.
+// TestRefoldOfLessChangesNothing: where the stream has lost any message that a row was
+// made of, the row stays as it is, to the byte, and the result says why. The accounts
+// that have lost nothing are refolded beside it. A row that does not count its
+// messages does not shrink.
 func TestRefoldOfLessChangesNothing(t *testing.T) {
 	log := readmodeltest.NewBusyLog(5, 1500, workload.Config{Accounts: 6, HostileShare: 0.05, ErasureShare: 0.001})
 	last := log[len(log)-1].Position
@@ -42,7 +42,7 @@ func TestRefoldOfLessChangesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		connectionLost func(projections.Message) bool
 		counted        bool
-		refused        int // accounts at least
+		refused        int // accounts that are refused, at least
 	}{
 		"the beginning":                          {func(m projections.Message) bool { return m.Position <= last/3 }, true, 6},
 		"one message of ten":                     {func(m projections.Message) bool { return m.Position%10 == 3 }, true, 6},
@@ -57,15 +57,15 @@ func TestRefoldOfLessChangesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pool, s := readmodeltest.Open(t)
-			log.Into(t, s, engine.Options{Batch: engine.Bound{Events: 300, Bytes: 1 << 20}})
-			all, before := log.Consumed(t), readmodeltest.Contents(t, pool)
+			log.Project(t, s, engine.Options{Batch: engine.Bound{Events: 300, Bytes: 1 << 20}})
+			all, before := log.CountConsumed(t), readmodeltest.Contents(t, pool)
 			ids := slices.Collect(maps.Keys(all))
 			if !c.counted {
-				readmodeltest.AsBefore(t, pool)
+				readmodeltest.DowngradeToPlainFormat(t, pool)
 			}
 			rest := log.Without(c.connectionLost)
-			for range 2 { // the first may give rows a count
-				done, err := admin.RefoldAccounts(t.Context(), pool, ids, false, rest.Read)
+			for range 2 { // the first one may record the rows' counts
+				done, err := admin.RefoldAccounts(t.Context(), pool, ids, false, rest.ReadAccount)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -118,7 +118,7 @@ func TestRefoldOfLessChangesNothing(t *testing.T) {
 // that are erased, and those of which there is nothing.
 func acceptsLoss(t *testing.T, pool *pgxpool.Pool, rest readmodeltest.MessageLog, all map[events.UUID]uint64, upTo uint64) {
 	t.Helper()
-	done, err := admin.RefoldAccounts(t.Context(), pool, slices.Collect(maps.Keys(all)), true, rest.Read)
+	done, err := admin.RefoldAccounts(t.Context(), pool, slices.Collect(maps.Keys(all)), true, rest.ReadAccount)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func acceptsLoss(t *testing.T, pool *pgxpool.Pool, rest readmodeltest.MessageLog
 	for _, u := range done.Skipped {
 		left[u.Account] = true
 	}
-	rows := readmodeltest.Says(t, pool, 1)
+	rows := readmodeltest.RecordedSums(t, pool, 1)
 	for id, n := range all {
 		r, err := rest.Fold(t.Context(), id, upTo)
 		if err != nil {
@@ -138,20 +138,20 @@ func acceptsLoss(t *testing.T, pool *pgxpool.Pool, rest readmodeltest.MessageLog
 		}
 		want := admin.Sum{Position: ch.Row.Position, Messages: ch.Messages, Digest: ch.Digest}
 		switch got := rows[id]; {
-		case left[id] && n == 1 && ch.Row.ErasedAt == nil, left[id] && ch.Messages == 0: // erased, or nothing is there
+		case left[id] && n == 1 && ch.Row.ErasedAt == nil, left[id] && ch.Messages == 0: // an erased account, or one of which nothing is stored
 		case left[id], got != want:
 			t.Errorf("account %s: left %t, says %+v, want %+v", id, left[id], got, want)
 		}
 	}
 }
 
-// TestAccountThatCannotBeFoldedStopsNobody: the others are refolded; what is
-// wrong with the servers, and not with an account, ends all.
+// TestAccountThatCannotBeFoldedStopsNobody: the other accounts are refolded. An error
+// of a server, and not of an account, ends the refold.
 func TestAccountThatCannotBeFoldedStopsNobody(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewLog(6, 600, workload.Config{Accounts: 8})
-	log.Into(t, s, engine.Options{})
-	ids := slices.SortedFunc(maps.Keys(log.Consumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
+	log.Project(t, s, engine.Options{})
+	ids := slices.SortedFunc(maps.Keys(log.CountConsumed(t)), func(a, b events.UUID) int { return bytes.Compare(a[:], b[:]) })
 	before := readmodeltest.Contents(t, pool)
 	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET user_json = '{}' WHERE user_json IS NOT NULL`); err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestAccountThatCannotBeFoldedStopsNobody(t *testing.T) {
 		if id == bad {
 			return fmt.Errorf("%w: by this test", admin.ErrUnfoldable)
 		}
-		return log.Read(ctx, id, after, upTo, each)
+		return log.ReadAccount(ctx, id, after, upTo, each)
 	})
 	if err != nil || len(done.Skipped) != 1 || done.Skipped[0].Account != bad || !errors.Is(done.Skipped[0].Err, admin.ErrUnfoldable) {
 		t.Fatalf("%+v, %v; want all but %s", done, err, bad)
@@ -179,9 +179,8 @@ func TestAccountThatCannotBeFoldedStopsNobody(t *testing.T) {
 	}
 }
 
-// TestTierKeepsItsDefinition: a tier with a parked message is not set back to
-// an earlier definition, or to none, where the stream has lost the one in
-// force.
+// TestTierKeepsItsDefinition: a tier with a parked message is not set back to an
+// earlier definition, or to none, where the stream has lost the one in force.
 func TestTierKeepsItsDefinition(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	var log readmodeltest.MessageLog
@@ -193,8 +192,8 @@ func TestTierKeepsItsDefinition(t *testing.T) {
 		}
 		log = append(log, projections.Message{Position: uint64(i + 1), Time: readmodeltest.Noon, Partition: 1, Message: m})
 	}
-	log.Into(t, s, engine.Options{})
-	for _, first := range []uint64{1, 3} { // of those that are left, the one in force is none
+	log.Project(t, s, engine.Options{})
+	for _, first := range []uint64{1, 3} { // the definition in force is not among the messages that are left
 		rest := log.Without(func(m projections.Message) bool { return m.Position < first || m.Position == 2 })
 		_, err := admin.RefoldTier(t.Context(), pool, log[0].Subject, func(_ context.Context, _ string, _, _ uint64, each func(projections.Message) error) error {
 			for _, m := range rest {
@@ -215,13 +214,13 @@ func TestTierKeepsItsDefinition(t *testing.T) {
 }
 
 // TestRefoldOfTheSameDisturbsNobody: accounts of which exactly what was folded is
-// stored are refolded without a lock, though somebody holds the checkpoints, and
-// nobody is fenced; one that differs waits for the lock.
+// stored are refolded without a lock, though another transaction holds the
+// checkpoints, and no projector is fenced. An account that differs waits for the lock.
 func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 	log := readmodeltest.NewBusyLog(6, 800, workload.Config{Accounts: 6, HostileShare: 0.05})
 	pool, s := readmodeltest.Open(t)
-	log.Into(t, s, engine.Options{})
-	ids := slices.Collect(maps.Keys(log.Consumed(t)))
+	log.Project(t, s, engine.Options{})
+	ids := slices.Collect(maps.Keys(log.CountConsumed(t)))
 	epochs := func() (sum int64) {
 		t.Helper()
 		if err := pool.QueryRow(t.Context(), `SELECT sum(epoch) FROM export.checkpoints WHERE generation = 1`).Scan(&sum); err != nil {
@@ -238,7 +237,7 @@ func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `SELECT FROM export.checkpoints FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
-	done, err := admin.RefoldAccounts(t.Context(), pool, ids, false, log.Read)
+	done, err := admin.RefoldAccounts(t.Context(), pool, ids, false, log.ReadAccount)
 	if err != nil || len(done.Changed)+len(done.Skipped) > 0 {
 		t.Errorf("refolded: %+v, %v", done, err)
 	}
@@ -249,7 +248,7 @@ func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 		t.Errorf("epochs add up to %d, and were %d: somebody was fenced", now, before)
 	}
 
-	// One that differs: it waits until the lock is free.
+	// An account that differs waits until the lock is free.
 	damaged := ids[0]
 	if _, err := pool.Exec(t.Context(), `UPDATE export_g1.account_export SET parked = parked + 7 WHERE account_id = $1`, [16]byte(damaged)); err != nil {
 		t.Fatal(err)
@@ -264,13 +263,13 @@ func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	if _, err := admin.RefoldAccounts(t.Context(), other, []events.UUID{damaged}, false, log.Read); err == nil {
+	if _, err := admin.RefoldAccounts(t.Context(), other, []events.UUID{damaged}, false, log.ReadAccount); err == nil {
 		t.Error("refolded although somebody holds the checkpoint")
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	done, err = admin.RefoldAccounts(t.Context(), other, ids, false, log.Read)
+	done, err = admin.RefoldAccounts(t.Context(), other, ids, false, log.ReadAccount)
 	if err != nil || len(done.Changed) != 1 || done.Changed[0] != damaged {
 		t.Errorf("refolded: %+v, %v", done, err)
 	}
@@ -279,18 +278,18 @@ func TestRefoldOfTheSameDisturbsNobody(t *testing.T) {
 	}
 }
 
-// TestLostRowIsMadeAgain: a refold stores an account whose row is gone, from the
-// stream, in the partition that it belongs to.
+// TestLostRowIsMadeAgain: a refold makes the row of an account that has lost it, from
+// the stream, in the partition that it belongs to.
 func TestLostRowIsMadeAgain(t *testing.T) {
 	log := readmodeltest.NewBusyLog(7, 800, workload.Config{Accounts: 6, HostileShare: 0.05, ErasureShare: 0.002})
 	pool, s := readmodeltest.Open(t)
-	log.Into(t, s, engine.Options{})
+	log.Project(t, s, engine.Options{})
 	stored := readmodeltest.Contents(t, pool)
-	for id := range log.Consumed(t) {
+	for id := range log.CountConsumed(t) {
 		if _, err := pool.Exec(t.Context(), `DELETE FROM export_g1.account_export WHERE account_id = $1`, [16]byte(id)); err != nil {
 			t.Fatal(err)
 		}
-		if done, err := admin.RefoldAccounts(t.Context(), pool, []events.UUID{id}, false, log.Read); err != nil || len(done.Changed) != 1 {
+		if done, err := admin.RefoldAccounts(t.Context(), pool, []events.UUID{id}, false, log.ReadAccount); err != nil || len(done.Changed) != 1 {
 			t.Errorf("account %s: %+v, %v", id, done, err)
 		}
 	}

@@ -28,7 +28,7 @@ func RefoldTier(ctx context.Context, pool *pgxpool.Pool, subject string, read Re
 	if err != nil {
 		return false, err
 	}
-	s := &tierRefold{g: g, subject: subject, tier: events.ParseSubject(subject).Tier, read: read}
+	s := &tierRefold{generation: g, subject: subject, tier: events.ParseSubject(subject).Tier, read: read}
 	err = pool.QueryRow(ctx, readmodel.InSchema(g.Number, `SELECT partition FROM {schema}.parked WHERE subject = $1 AND account_id IS NULL LIMIT 1`), subject).
 		Scan(&s.partition)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -37,22 +37,22 @@ func RefoldTier(ctx context.Context, pool *pgxpool.Pool, subject string, read Re
 	if err != nil {
 		return false, fmt.Errorf("refold %s: %w", subject, err)
 	}
-	at, err := readmodel.CheckpointOf(ctx, pool, g.Number, s.partition, "")
+	at, err := readmodel.BeginAdvance(ctx, pool, g.Number, s.partition)
 	if err == nil {
 		err = s.foldUpTo(ctx, at.From)
 	}
 	if err == nil {
-		err = pg.RetryTx(ctx, pool, func(tx pgx.Tx) error { return s.run(ctx, tx) })
+		err = pg.RetryTx(ctx, pool, func(tx pgx.Tx) error { return s.replace(ctx, tx) })
 	}
 	if err != nil {
-		return false, fmt.Errorf("refold %s: %w", subject, readmodel.EngineError(err))
+		return false, fmt.Errorf("refold %s: %w", subject, readmodel.AsEngineError(err))
 	}
 	return s.changed, nil
 }
 
 // tierRefold replaces a tier.
 type tierRefold struct {
-	g             readmodel.Generation
+	generation    readmodel.Generation
 	subject, tier string
 	partition     int
 	read          ReadTier
@@ -62,7 +62,7 @@ type tierRefold struct {
 	changed bool
 }
 
-// foldUpTo folds up to a position what was not folded yet.
+// foldUpTo folds the messages up to a position that were not folded yet.
 func (s *tierRefold) foldUpTo(ctx context.Context, upTo uint64) error {
 	if upTo <= s.upTo {
 		return nil
@@ -79,33 +79,34 @@ func (s *tierRefold) foldUpTo(ctx context.Context, upTo uint64) error {
 	return nil
 }
 
-func (s *tierRefold) run(ctx context.Context, tx pgx.Tx) error {
-	at, err := readmodel.CheckpointOf(ctx, tx, s.g.Number, s.partition, "FOR UPDATE")
+// replace is the transaction.
+func (s *tierRefold) replace(ctx context.Context, tx pgx.Tx) error {
+	advance, err := readmodel.LockAdvance(ctx, tx, s.generation.Number, s.partition)
 	if err != nil {
 		return err
 	}
-	if err := s.foldUpTo(ctx, at.From); err != nil {
+	if err := s.foldUpTo(ctx, advance.From); err != nil {
 		return err
 	}
-	if err := checkTierLoss(ctx, tx, s.g.Number, s.tier, &s.fold); err != nil {
+	if err := checkTierLoss(ctx, tx, s.generation.Number, s.tier, &s.fold); err != nil {
 		return err
 	}
-	found, err := tx.Query(ctx, readmodel.InSchema(s.g.Number, `SELECT position FROM {schema}.parked WHERE subject = $1 AND account_id IS NULL`), s.subject)
-	if err != nil {
-		return fmt.Errorf("read parked messages: %w", err)
-	}
-	was, err := pgx.CollectRows(found, pgx.RowTo[uint64])
+	found, err := tx.Query(ctx, readmodel.InSchema(s.generation.Number, `SELECT position FROM {schema}.parked WHERE subject = $1 AND account_id IS NULL`), s.subject)
 	if err != nil {
 		return fmt.Errorf("read parked messages: %w", err)
 	}
-	moveTally(&at, was, s.fold.Outcomes)
-	if s.changed = at.Tally != (projections.Tally{}); !s.changed {
+	parked, err := pgx.CollectRows(found, pgx.RowTo[uint64])
+	if err != nil {
+		return fmt.Errorf("read parked messages: %w", err)
+	}
+	moveTally(&advance, parked, s.fold.Outcomes)
+	if s.changed = advance.Tally != (projections.Tally{}); !s.changed {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, readmodel.InSchema(s.g.Number, `DELETE FROM {schema}.parked WHERE subject = $1 AND account_id IS NULL`), s.subject); err != nil {
+	if _, err := tx.Exec(ctx, readmodel.InSchema(s.generation.Number, `DELETE FROM {schema}.parked WHERE subject = $1 AND account_id IS NULL`), s.subject); err != nil {
 		return err
 	}
-	b := &engine.Batch{Generation: s.g.Number, Advances: []engine.Advance{at}}
+	b := &engine.Batch{Generation: s.generation.Number, Advances: []engine.Advance{advance}}
 	for _, m := range s.fold.Parked {
 		m.Partition = s.partition
 		b.Parked = append(b.Parked, m)
@@ -115,9 +116,9 @@ func (s *tierRefold) run(ctx context.Context, tx pgx.Tx) error {
 		tier.Partition = s.partition
 		b.Tiers = append(b.Tiers, tier)
 	}
-	if err := rows.Exec(ctx, tx, b); err != nil {
+	if err := rows.ExecBatch(ctx, tx, b); err != nil {
 		return err
 	}
-	rows.QueueFence(func(sql string, args ...any) { _, err = tx.Exec(ctx, sql, args...) }, s.g.Number, s.partition)
+	rows.QueueFence(func(sql string, args ...any) { _, err = tx.Exec(ctx, sql, args...) }, s.generation.Number, s.partition)
 	return err
 }

@@ -12,23 +12,23 @@ import (
 )
 
 // staging brings what accounts are to be replaced with into temporary tables of a
-// transaction, and tells from what is stored there what has to be removed and
-// what to be added, all without a lock; [staging.apply] does no more than that,
-// in one round trip.
+// transaction, and finds by what is stored what has to be removed and what to be
+// added, all without a lock; [staging.apply] does no more than that, in one round
+// trip. After an error it does nothing.
 type staging struct {
 	ctx        context.Context
 	tx         pgx.Tx
 	generation int64
-	made       bool
+	created    bool  // the temporary tables are
 	err        error // the first one
 }
 
 // stagedTable is a table that holds what an account has beside its row.
 type stagedTable struct {
-	of, key, columns string // comma-separated
+	name, key, columns string // key and columns are separated by commas
 }
 
-// tables are all of those.
+// tables are all of the tables that are staged.
 func (s *staging) tables() []stagedTable {
 	return []stagedTable{
 		{"account_export_pages", "account_id, section, page_key", strings.Join(rows.PageColumns, ", ")},
@@ -38,34 +38,11 @@ func (s *staging) tables() []stagedTable {
 	}
 }
 
-// each adds a statement for every table, with its names put in.
-func (s *staging) each(q rows.QueueFunc, sql string, args ...any) {
-	row := func(table, columns string) string {
-		return "(" + table + "." + strings.ReplaceAll(columns, ", ", ", "+table+".") + ")"
-	}
-	for _, t := range s.tables() {
-		q(readmodel.InSchema(s.generation, strings.NewReplacer(
-			"{staged}", "pg_temp.staged_"+t.of, "{gone}", "pg_temp.gone_"+t.of, "{fresh}", "pg_temp.fresh_"+t.of, "{stored}", "{schema}."+t.of,
-			"{columns}", t.columns, "{key}", t.key, "{same key}", row("s", t.key)+" = "+row("t", t.key),
-			"{same}", row("s", t.columns)+" IS NOT DISTINCT FROM "+row("t", t.columns)).Replace(sql)), args...)
-	}
-}
-
-// send sends statements in one round trip.
-func (s *staging) send(queue func(q rows.QueueFunc)) {
-	if s.err != nil {
-		return
-	}
-	batch := &pgx.Batch{}
-	queue(func(sql string, args ...any) { batch.Queue(sql, args...) })
-	s.err = s.tx.SendBatch(s.ctx, batch).Close()
-}
-
 // put stages what the accounts have beside their rows, in the place of what was
 // staged before.
 func (s *staging) put(b *engine.Batch) {
 	s.send(func(q rows.QueueFunc) {
-		if s.made {
+		if s.created {
 			s.each(q, `TRUNCATE {staged}`)
 			return
 		}
@@ -73,7 +50,7 @@ func (s *staging) put(b *engine.Batch) {
 		s.each(q, `CREATE TEMPORARY TABLE {fresh} (LIKE {stored} INCLUDING COMPRESSION) ON COMMIT DROP`)
 		s.each(q, `CREATE TEMPORARY TABLE {gone} ON COMMIT DROP AS SELECT {key} FROM {stored} WITH NO DATA`)
 	})
-	if s.made = true; s.err != nil {
+	if s.created = true; s.err != nil {
 		return
 	}
 	c := rows.NewCopier(s.ctx, s.tx, "pg_temp", "staged_")
@@ -81,7 +58,7 @@ func (s *staging) put(b *engine.Batch) {
 	c.Items(b.Changes)
 	c.Waiting(b.Changes)
 	c.Parked(b.Parked)
-	s.err = c.Failure()
+	s.err = c.Err()
 	s.send(func(q rows.QueueFunc) { s.each(q, `ANALYZE {staged}`) })
 }
 
@@ -100,8 +77,8 @@ INSERT INTO {fresh} SELECT {columns} FROM {staged} s WHERE s.account_id = ANY($1
 	})
 }
 
-// apply makes what is stored what is staged, with the accounts' rows, advances,
-// and fences the partition's projector.
+// apply makes what is stored what is staged, with the accounts' rows, moves the
+// batch's partitions on, and fences the partition's projector.
 func (s *staging) apply(b *engine.Batch, partition int) {
 	s.send(func(q rows.QueueFunc) {
 		rows.QueueAdvances(q, b)
@@ -112,14 +89,33 @@ func (s *staging) apply(b *engine.Batch, partition int) {
 			ids[i] = b.Changes[i].Row.ID
 		}
 		q(readmodel.InSchema(b.Generation, `DELETE FROM {schema}.account_export WHERE account_id = ANY($1)`), ids)
-		if gone := rows.ErasedAccounts(b); gone != nil {
-			for _, table := range rows.DismissalTables {
-				q(`DELETE FROM export.`+table+` WHERE account_id = ANY($1)`, gone)
-			}
-		}
-		rows.QueueLedger(q, b)
-		rows.QueueRows(q, b.Generation, b.Changes)
+		rows.QueueDismissalWipes(q, b)
+		rows.QueueErasures(q, b)
+		rows.QueueAccounts(q, b.Generation, b.Changes)
 		rows.QueueDismissed(q, b)
 		rows.QueueFence(q, b.Generation, partition)
 	})
+}
+
+// each queues a statement for every table, with the names put in.
+func (s *staging) each(q rows.QueueFunc, sql string, args ...any) {
+	row := func(table, columns string) string {
+		return "(" + table + "." + strings.ReplaceAll(columns, ", ", ", "+table+".") + ")"
+	}
+	for _, t := range s.tables() {
+		q(readmodel.InSchema(s.generation, strings.NewReplacer(
+			"{staged}", "pg_temp.staged_"+t.name, "{gone}", "pg_temp.gone_"+t.name, "{fresh}", "pg_temp.fresh_"+t.name, "{stored}", "{schema}."+t.name,
+			"{columns}", t.columns, "{key}", t.key, "{same key}", row("s", t.key)+" = "+row("t", t.key),
+			"{same}", row("s", t.columns)+" IS NOT DISTINCT FROM "+row("t", t.columns)).Replace(sql)), args...)
+	}
+}
+
+// send sends statements in one round trip.
+func (s *staging) send(queue func(q rows.QueueFunc)) {
+	if s.err != nil {
+		return
+	}
+	batch := &pgx.Batch{}
+	queue(func(sql string, args ...any) { batch.Queue(sql, args...) })
+	s.err = s.tx.SendBatch(s.ctx, batch).Close()
 }

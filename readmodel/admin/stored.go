@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -12,9 +11,10 @@ import (
 	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/internal/rows"
 )
 
-// StoredAccounts is what the live generation holds of some accounts and up to where it
+// StoredAccounts is what the live generation holds of some accounts, and up to where it
 // has read the stream, in one snapshot.
 type StoredAccounts struct {
 	Stream      engine.StreamIdentity // that it was folded from
@@ -30,23 +30,23 @@ func (h *StoredAccounts) CheckpointOf(m *projections.Message) uint64 {
 // StoredAccount is what is stored of an account, summed up.
 type StoredAccount struct {
 	Position uint64
-	Digest   projections.Digest // of all that is stored
-	Recorded Sum                // what the row says; Messages is 0 where it says nothing
+	Digest   projections.Digest // of everything that is stored
+	Recorded Sum                // what the row records; Messages is 0 where it records nothing
 	Facts    Facts
 	Parked   int // messages
 	Minor    int // version that folded it last
 	Erased   bool
-	Bytes    int // of all that is stored, about
+	Bytes    int // of everything that is stored, about
 }
 
 // ReadStored sums up what the live generation holds of some accounts, page by page;
-// those without a row are not in it.
+// those without a row are left out.
 func ReadStored(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) (h StoredAccounts, err error) {
 	err = inLiveSnapshot(ctx, pool, &h, func(tx pgx.Tx, generation int64) error {
 		sums, err := computeSums(ctx, tx, generation, accounts)
 		h.Accounts = make(map[events.UUID]StoredAccount, len(sums))
 		for id, s := range sums {
-			a := StoredAccount{Position: s.position, Digest: s.digest, Recorded: s.recorded, Facts: s.facts, Parked: s.parked, Minor: s.minor, Erased: s.erased, Bytes: s.beside}
+			a := StoredAccount{Position: s.position, Digest: s.digest, Recorded: s.recorded, Facts: s.facts, Parked: s.parked, Minor: s.minor, Erased: s.erased, Bytes: s.otherBytes}
 			for _, n := range s.extent.Bytes {
 				a.Bytes += n
 			}
@@ -60,8 +60,8 @@ func ReadStored(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID)
 	return h, nil
 }
 
-// inLiveSnapshot reads the checkpoints of the live generation, and then what else is
-// wanted of the same snapshot.
+// inLiveSnapshot reads the checkpoints of the live generation, and calls and to read
+// what else is wanted of the same snapshot.
 func inLiveSnapshot(ctx context.Context, pool *pgxpool.Pool, h *StoredAccounts, and func(tx pgx.Tx, generation int64) error) error {
 	g, err := countedLive(ctx, pool)
 	if err != nil {
@@ -83,73 +83,6 @@ func inLiveSnapshot(ctx context.Context, pool *pgxpool.Pool, h *StoredAccounts, 
 		}
 		return and(tx, g.Number)
 	})
-}
-
-// RandomAccount draws an account that the live generation has a row of. Blocks
-// of the table are drawn, so neither the ids nor their number matter. False
-// where many draws in a row found none.
-func RandomAccount(ctx context.Context, pool *pgxpool.Pool) (id events.UUID, found bool, err error) {
-	g, err := readmodel.LiveGeneration(ctx, pool)
-	if err != nil {
-		return id, false, err
-	}
-	var blocks int64
-	err = pool.QueryRow(ctx, readmodel.InSchema(g.Number, `
-SELECT pg_relation_size('{schema}.account_export') / current_setting('block_size')::bigint`)).Scan(&blocks)
-	if err != nil {
-		return id, false, fmt.Errorf("draw an account: %w", err)
-	}
-	const draws = 50 // of blocks, in which rows may have been, or moved away from
-	for range draws {
-		if blocks == 0 {
-			return id, false, nil
-		}
-		block := rand.Int64N(blocks)
-		rows, err := pool.Query(ctx, readmodel.InSchema(g.Number, `SELECT account_id FROM {schema}.account_export WHERE ctid >= $1::tid AND ctid < $2::tid`),
-			fmt.Sprintf("(%d,0)", block), fmt.Sprintf("(%d,0)", block+1))
-		if err != nil {
-			return id, false, fmt.Errorf("draw an account: %w", err)
-		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
-		if err != nil {
-			return id, false, fmt.Errorf("draw an account: %w", err)
-		}
-		if len(ids) > 0 {
-			return ids[rand.IntN(len(ids))], true, nil
-		}
-	}
-	return id, false, nil
-}
-
-// Orphan is what lies beside the rows of an account that has none.
-type Orphan struct {
-	Account events.UUID
-	Table   string
-}
-
-// Orphans lists, at most so many, what the live generation stores of accounts
-// that have no row.
-func Orphans(ctx context.Context, pool *pgxpool.Pool, most int) (out []Orphan, err error) {
-	g, err := readmodel.LiveGeneration(ctx, pool)
-	if err != nil {
-		return nil, err
-	}
-	for _, table := range []string{"account_export_pages", "account_export_items", "account_waiting", "parked"} {
-		rows, err := pool.Query(ctx, readmodel.InSchema(g.Number, `
-SELECT DISTINCT b.account_id FROM {schema}.`+table+` b
-WHERE b.account_id IS NOT NULL AND NOT EXISTS (SELECT FROM {schema}.account_export a WHERE a.account_id = b.account_id) LIMIT $1`), most-len(out))
-		if err != nil {
-			return nil, fmt.Errorf("look for rows beside none: %w", err)
-		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
-		if err != nil {
-			return nil, fmt.Errorf("look for rows beside none: %w", err)
-		}
-		for _, id := range ids {
-			out = append(out, Orphan{id, table})
-		}
-	}
-	return out, nil
 }
 
 // Tier is a tier as it is stored.
@@ -174,8 +107,8 @@ func ReadTiers(ctx context.Context, pool *pgxpool.Pool) (tiers []Tier, h StoredA
 	return tiers, h, nil
 }
 
-// SumParkedWithoutAccount counts the parked messages that are no account's, and adds up their
-// positions.
+// SumParkedWithoutAccount counts the parked messages of no account, and adds up
+// their positions.
 func SumParkedWithoutAccount(ctx context.Context, pool *pgxpool.Pool) (n, sum uint64, h StoredAccounts, err error) {
 	err = inLiveSnapshot(ctx, pool, &h, func(tx pgx.Tx, generation int64) error {
 		return tx.QueryRow(ctx, readmodel.InSchema(generation, `
@@ -185,4 +118,35 @@ SELECT count(*), coalesce(sum(position), 0)::bigint FROM {schema}.parked WHERE a
 		return 0, 0, h, fmt.Errorf("count parked messages: %w", err)
 	}
 	return n, sum, h, nil
+}
+
+// Orphan is an account without a row, of which another table has rows.
+type Orphan struct {
+	Account events.UUID
+	Table   string
+}
+
+// Orphans lists, at most so many, what the live generation stores of accounts
+// that have no row.
+func Orphans(ctx context.Context, pool *pgxpool.Pool, limit int) (out []Orphan, err error) {
+	g, err := readmodel.LiveGeneration(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	for _, table := range rows.AccountTables[1:] {
+		found, err := pool.Query(ctx, readmodel.InSchema(g.Number, `
+SELECT DISTINCT b.account_id FROM {schema}.`+table+` b
+WHERE b.account_id IS NOT NULL AND NOT EXISTS (SELECT FROM {schema}.account_export a WHERE a.account_id = b.account_id) LIMIT $1`), limit-len(out))
+		if err != nil {
+			return nil, fmt.Errorf("look for rows beside none: %w", err)
+		}
+		ids, err := pgx.CollectRows(found, pgx.RowTo[[16]byte])
+		if err != nil {
+			return nil, fmt.Errorf("look for rows beside none: %w", err)
+		}
+		for _, id := range ids {
+			out = append(out, Orphan{id, table})
+		}
+	}
+	return out, nil
 }

@@ -14,38 +14,38 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// Purpose is what a program needs of its database.
+// Purpose is what a program needs its database for.
 type Purpose uint8
 
 // The purposes.
 const (
 	Inspecting Purpose = iota // whatever the user may do
-	Reading                   // documents
-	Writing                   // them, as a member or under a lock
-	Migrating                 // the schema
+	Reading                   // reads documents
+	Writing                   // writes them, as a member or under a lock
+	Migrating                 // migrates the schema
 )
 
-// Connector is how a program comes to its database. It is used by one goroutine, but
-// for AfterConnect.
+// Connector is how a program connects to its database. It is for one goroutine, but
+// for AfterConnect, which is safe for concurrent use.
 type Connector struct {
 	Purpose Purpose
 	Pool    *pgx.ConnConfig // of DATABASE_URL
 	Direct  *pgx.ConnConfig // of DATABASE_DIRECT_URL; nil: as Pool
 
-	sessions atomic.Bool // by Pool
-	unpooled bool        // as far as is known
+	sessions atomic.Bool // connections by Pool keep their sessions; set by Check
+	unpooled bool        // Check has found no pooler in Pool's way
 }
 
-// AfterConnect is for the pool: whatever is usual on the server and for the
-// user, statements rely on the same settings, where they can be made.
-func (l *Connector) AfterConnect(ctx context.Context, conn *pgx.Conn) error {
+// AfterConnect is for pools: it registers types, and makes the settings that
+// statements rely on, as far as settings can be made.
+func (c *Connector) AfterConnect(ctx context.Context, conn *pgx.Conn) error {
 	if err := RegisterTypes(ctx, conn); err != nil {
 		return err
 	}
-	return pg.ApplySettings(ctx, conn, l.sessions.Load())
+	return pg.ApplySettings(ctx, conn, c.sessions.Load())
 }
 
-// ConnectionInfo is what a [Connector] has turned out to be.
+// ConnectionInfo is what [Connector.Check] has found out.
 type ConnectionInfo struct {
 	ServerInfo
 	PoolMode  PoolMode
@@ -53,68 +53,68 @@ type ConnectionInfo struct {
 	Uncertain bool // whether they do could not be found out, and is assumed
 }
 
-const sessionsBy = ": DATABASE_DIRECT_URL has to name the database past it, or through a pooler of sessions"
+const directURLHint = ": DATABASE_DIRECT_URL has to name the database past it, or through a pooler of sessions"
 
-// How long a statement may need, by purpose.
+// How long a statement may take, by purpose.
 const (
-	mostOfReading = 10 * time.Second
-	mostOfWriting = 10 * time.Minute
+	maxReadTime  = 10 * time.Second
+	maxWriteTime = 10 * time.Minute
 )
 
-// Check looks what is between the program and the database, and how that is set
-// up. An [ErrMisconfigured] says which setting does not go with it, and what would; any
-// other error is that the server cannot be reached yet.
-func (l *Connector) Check(ctx context.Context) (f ConnectionInfo, err error) {
-	if f.PoolMode, f.ServerInfo, err = detectPoolMode(ctx, l.Pool); err == nil {
-		err = checkMode(ctx, l.Pool, f.PoolMode)
+// Check finds out what is between the program and the database, and how the database
+// is set up. An [ErrMisconfigured] says which setting does not go with that, and what
+// would; any other error is that the server cannot be reached yet.
+func (c *Connector) Check(ctx context.Context) (info ConnectionInfo, err error) {
+	if info.PoolMode, info.ServerInfo, err = detectPoolMode(ctx, c.Pool); err == nil {
+		err = checkExecMode(ctx, c.Pool, info.PoolMode)
 	}
-	if err == nil && f.PoolMode == TransactionPooling && l.Purpose != Inspecting {
-		most := mostOfWriting
-		if l.Purpose == Reading {
-			most = mostOfReading
+	if err == nil && info.PoolMode == TransactionPooling && c.Purpose != Inspecting {
+		maxTime := maxWriteTime
+		if c.Purpose == Reading {
+			maxTime = maxReadTime
 		}
-		err = f.forTransactions(most)
+		err = info.checkTransactionPooling(maxTime)
 	}
 	if err != nil {
-		return f, named("DATABASE_URL", err)
+		return info, forSetting("DATABASE_URL", err)
 	}
-	l.sessions.Store(f.PoolMode == SessionPooling)
-	l.unpooled = f.PoolMode == NoPooler
-	sessions, setup, setting := f.PoolMode, f.ServerInfo, "DATABASE_URL"
-	if l.Direct != nil {
+	c.sessions.Store(info.PoolMode == SessionPooling)
+	c.unpooled = info.PoolMode == NoPooler
+	directMode, directInfo, setting := info.PoolMode, info.ServerInfo, "DATABASE_URL"
+	if c.Direct != nil {
 		setting = "DATABASE_DIRECT_URL"
-		if sessions, setup, err = detectPoolMode(ctx, l.Direct); err != nil {
-			return f, named(setting, err)
+		if directMode, directInfo, err = detectPoolMode(ctx, c.Direct); err != nil {
+			return info, forSetting(setting, err)
 		}
 	}
-	f.Sessions, f.Uncertain = sessions != TransactionPooling, sessions == UnknownPooling
-	switch l.Purpose {
+	info.Sessions, info.Uncertain = directMode != TransactionPooling, directMode == UnknownPooling
+	switch c.Purpose {
 	case Reading:
-		err = f.CheckReader()
+		err = info.CheckReader()
 	case Migrating:
-		err = setup.CheckMigrator()
+		err = directInfo.CheckMigrator()
 	case Writing:
-		err = f.CheckProjector()
+		err = info.CheckProjector()
 	}
-	if err == nil && l.Purpose >= Writing && !f.Sessions {
-		err = named(setting, misconfigured("a pooler of transactions is in between, and this needs a session of its own"+sessionsBy))
+	if err == nil && c.Purpose >= Writing && !info.Sessions {
+		err = forSetting(setting, misconfigured("a pooler of transactions is in between, and this needs a session of its own"+directURLHint))
 	}
-	return f, err
+	return info, err
 }
 
-func named(setting string, err error) error { return fmt.Errorf("%s: %w", setting, err) }
+func forSetting(setting string, err error) error { return fmt.Errorf("%s: %w", setting, err) }
 
-// WarnUncertain says what could not be found out.
-func (l *Connector) WarnUncertain(log *slog.Logger, f ConnectionInfo) {
-	if f.Uncertain {
+// WarnUncertain logs what Check could not find out.
+func (c *Connector) WarnUncertain(log *slog.Logger, info ConnectionInfo) {
+	if info.Uncertain {
 		log.Warn("a pooler is between this program and PostgreSQL, which had no connection to spare for finding out whether it pools sessions: " +
 			"where it pools transactions, DATABASE_DIRECT_URL has to name the database past it")
 	}
 }
 
-// CheckUntilReachable checks again and again, where the server could not be reached, until it
-// is or ctx ends, which is no error.
-func (l *Connector) CheckUntilReachable(ctx context.Context) (f ConnectionInfo, err error) {
+// CheckUntilReachable is [Connector.Check], again and again while the server cannot be
+// reached, until ctx ends, which is no error.
+func (c *Connector) CheckUntilReachable(ctx context.Context) (info ConnectionInfo, err error) {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = 4*time.Second, 10*time.Second
 	for {
@@ -122,9 +122,9 @@ func (l *Connector) CheckUntilReachable(ctx context.Context) (f ConnectionInfo, 
 		if ctx.Err() != nil {
 			return ConnectionInfo{PoolMode: UnknownPooling, Sessions: true}, nil
 		}
-		f, err = l.Check(ctx)
+		info, err = c.Check(ctx)
 		if err == nil || errors.Is(err, ErrMisconfigured) {
-			return f, err
+			return info, err
 		}
 	}
 }

@@ -10,23 +10,24 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// What is waited for at most before a connection of [OpenPool] counts as lost.
-// A network that has gone silent tells neither end; what is under way on it is
-// bounded by readTimeout.
+// How long a connection of [OpenPool] is waited for before it counts as lost. A
+// network that has gone silent tells neither end; what is under way on a connection
+// is bounded by the timeouts of [accountexport/readmodel/export].
 const (
 	connectTimeout = 3 * time.Second
 	pingTimeout    = 200 * time.Millisecond // of a connection that was idle, before it is used
 )
 
-// keepAlive finds idle connections lost within 20 seconds, whether or not
-// anybody asks for them.
+// keepAlive finds idle connections lost within 20 seconds, whether or not they are
+// asked for.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3}
 
-// OpenPool opens a pool to read exports through; it connects when first used.
+// OpenPool opens a pool to read exports through; it connects when it is first used.
 // Its connections and attempts to connect end by themselves where the network
 // to the database is lost, so that reading goes on soon after it is back.
-// connect_timeout, pool_ping_timeout and pool_max_conns in the URL are kept to;
-// without the last it has [usualConns].
+// connect_timeout, pool_ping_timeout and pool_max_conns in the URL are kept;
+// without the last the pool has eight connections, or twice the processors if that
+// is more.
 func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	cfg, err := PoolConfig(url)
 	if err != nil {
@@ -42,7 +43,7 @@ func PoolConfig(url string) (*pgxpool.Config, error) {
 		return nil, err
 	}
 	if !strings.Contains(url, "pool_max_conns") {
-		cfg.MaxConns = usualConns()
+		cfg.MaxConns = defaultConns()
 	}
 	if cfg.PingTimeout == 0 {
 		cfg.PingTimeout = pingTimeout
@@ -56,13 +57,13 @@ func PoolConfig(url string) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-// usualConns suits reads that share statements: half of them for those, of which
-// two keep a server on the same machine busy, and more the way to one that is
-// far away, and half for large documents.
-func usualConns() int32 { return int32(max(8, 2*runtime.GOMAXPROCS(0))) }
+// defaultConns suits reads that share statements: half of the connections for those, of
+// which two keep a server on the same machine busy, and more a server that is far
+// away, and half for large documents.
+func defaultConns() int32 { return int32(max(8, 2*runtime.GOMAXPROCS(0))) }
 
-// ClosePool closes a pool, and does not wait beyond the end of ctx for a server
-// that does not answer.
+// ClosePool closes a pool. It does not wait beyond the end of ctx for a server that
+// does not answer.
 func ClosePool(ctx context.Context, pool *pgxpool.Pool) {
 	closed := make(chan struct{})
 	go func() {

@@ -12,41 +12,43 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// asOfAge is how old what is remembered of the checkpoints may be.
-const asOfAge = 200 * time.Millisecond
+// asOfTTL is how old what is remembered of the checkpoints may be.
+const asOfTTL = 200 * time.Millisecond
 
-// asOf remembers how far in time each partition of a generation has come, so
+// asOfCache remembers up to which time each partition of a generation has come, so
 // that not every read has to join the checkpoints (measured: a quarter of the
-// read). What was read before a document is true of the document, too: all
+// read). What was read before a document is true of the document as well: everything
 // that the stream held at that time is in.
-type asOf struct {
-	known atomic.Pointer[asOfTimes]
-	mu    sync.Mutex // held by the one who reads anew
+type asOfCache struct {
+	latest  atomic.Pointer[asOfTimes]
+	reading sync.Mutex // guards nothing: whoever holds it reads the checkpoints anew, for as long as the statement takes
 }
 
 type asOfTimes struct {
-	at        time.Time
-	partition map[int]time.Time
+	readAt      time.Time
+	byPartition map[int]time.Time
 }
 
-// times must be asked for before the document is read: what the checkpoints
-// told before is true of it, and what they tell later may not be.
-func (a *asOf) times(ctx context.Context, db pg.Querier, generation int64) (*asOfTimes, error) {
-	known := a.known.Load()
-	if known != nil && time.Since(known.at) < asOfAge {
+// times is up to which time each partition has come, [asOfTTL] old at most, or older
+// while another read is reading it anew. It must be asked for before the document
+// is read: what the checkpoints said before is true of the document, and what they
+// say later may not be.
+func (a *asOfCache) times(ctx context.Context, db pg.Querier, generation int64) (*asOfTimes, error) {
+	known := a.latest.Load()
+	if known != nil && time.Since(known.readAt) < asOfTTL {
 		return known, nil
 	}
-	if known != nil && !a.mu.TryLock() {
-		return known, nil // somebody is reading them
+	if known != nil && !a.reading.TryLock() {
+		return known, nil // another read is reading them anew
 	}
 	if known == nil {
-		a.mu.Lock()
+		a.reading.Lock()
 	}
-	defer a.mu.Unlock()
-	if now := a.known.Load(); now != known {
+	defer a.reading.Unlock()
+	if now := a.latest.Load(); now != known {
 		return now, nil
 	}
-	fresh := &asOfTimes{at: time.Now(), partition: map[int]time.Time{}}
+	fresh := &asOfTimes{readAt: time.Now(), byPartition: map[int]time.Time{}}
 	rows, err := db.Query(ctx, `SELECT partition, as_of FROM export.checkpoints WHERE generation = $1`, generation)
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoints: %w", err)
@@ -54,22 +56,22 @@ func (a *asOf) times(ctx context.Context, db pg.Querier, generation int64) (*asO
 	var partition int
 	var at time.Time
 	_, err = pgx.ForEachRow(rows, []any{&partition, &at}, func() error {
-		fresh.partition[partition] = at
+		fresh.byPartition[partition] = at
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoints: %w", err)
 	}
-	a.known.Store(fresh)
+	a.latest.Store(fresh)
 	return fresh, nil
 }
 
-// of is the time as of which both partitions are; tier is -1 where there is
-// none.
-func (t *asOfTimes) of(partition, tier int) time.Time {
-	at := t.partition[partition]
-	if tier >= 0 && t.partition[tier].Before(at) {
-		at = t.partition[tier]
+// forDocument is the time as of which both partitions are; tier is -1 where there
+// is none.
+func (t *asOfTimes) forDocument(partition, tier int) time.Time {
+	at := t.byPartition[partition]
+	if tier >= 0 && t.byPartition[tier].Before(at) {
+		at = t.byPartition[tier]
 	}
 	return at.UTC()
 }

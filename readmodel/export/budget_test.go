@@ -9,8 +9,8 @@ import (
 	"accountexport/events"
 )
 
-// TestAccountsHaveTheirTurns: whoever waits for room gets it in turns by
-// account, however many reads one of them has waiting.
+// TestAccountsHaveTheirTurns: reads that wait for room get it in turns by account,
+// however many of them one account has.
 func TestAccountsHaveTheirTurns(t *testing.T) {
 	r := newBudget(10, 0)
 	held, err := r.acquire(t.Context(), events.UUID{}, 10)
@@ -56,12 +56,13 @@ func TestAccountsHaveTheirTurns(t *testing.T) {
 		}
 		r.release(got.grant)
 	}
-	if r.memory != 10 || len(r.accounts) != 0 || len(r.waiting) != 0 {
-		t.Errorf("%d are free, %v wait", r.memory, r.waiting)
+	if r.freeMemory != 10 || len(r.turns) != 0 || len(r.waiting) != 0 {
+		t.Errorf("%d are free, %v wait", r.freeMemory, r.waiting)
 	}
 }
 
-// TestWhoLeavesTheQueueHoldsNothing: also where its turn comes at that moment.
+// TestWhoLeavesTheQueueHoldsNothing: a read that stops waiting holds nothing, also
+// where its turn comes at that moment.
 func TestWhoLeavesTheQueueHoldsNothing(t *testing.T) {
 	r := newBudget(1, 0)
 	for range 500 {
@@ -84,15 +85,16 @@ func TestWhoLeavesTheQueueHoldsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if r.memory != 1 {
-		t.Errorf("%d are free", r.memory)
+	if r.freeMemory != 1 {
+		t.Errorf("%d are free", r.freeMemory)
 	}
 	if _, err := r.acquire(t.Context(), events.UUID{}, 2); err == nil || errors.Is(err, ErrBusy) {
 		t.Errorf("what never fits: %v", err)
 	}
 }
 
-// TestWhatDoesNotFitInMemoryGoesToFiles, and nowhere where neither has room.
+// TestWhatDoesNotFitInMemoryGoesToFiles: what does not fit in memory goes to files,
+// and waits where neither has room.
 func TestWhatDoesNotFitInMemoryGoesToFiles(t *testing.T) {
 	r := newBudget(10, 20)
 	memory, _ := r.tryAcquire(8)
@@ -104,17 +106,18 @@ func TestWhatDoesNotFitInMemoryGoesToFiles(t *testing.T) {
 		t.Error("there is no room for six")
 	}
 	if !r.resize(&files, 20) || r.resize(&files, 21) || !r.resize(&files, 1) {
-		t.Errorf("%+v, %d are free", files, r.files)
+		t.Errorf("%+v, %d are free", files, r.freeFiles)
 	}
 	r.release(memory)
 	r.release(files)
-	if r.memory != 10 || r.files != 20 {
-		t.Errorf("%d and %d are free", r.memory, r.files)
+	if r.freeMemory != 10 || r.freeFiles != 20 {
+		t.Errorf("%d and %d are free", r.freeMemory, r.freeFiles)
 	}
 }
 
-// TestPartsOfOneAccountLeaveRoomForOthers: beyond its share it waits for what
-// it holds itself, and nobody waits with it; one alone may be larger.
+// TestPartsOfOneAccountLeaveRoomForOthers: an account's parts of documents beyond its
+// share wait for what it holds itself, and no other account waits with them. One part
+// alone may be larger than the share.
 func TestPartsOfOneAccountLeaveRoomForOthers(t *testing.T) {
 	r := newBudget(0, 100)
 	one, other := events.UUID{1}, events.UUID{2}
@@ -153,8 +156,8 @@ func TestPartsOfOneAccountLeaveRoomForOthers(t *testing.T) {
 		}
 		defer func() {
 			r.release(got)
-			if r.files > 100 || r.files == 100 && len(r.parts) > 0 {
-				t.Errorf("%d are free, %v are parts", r.files, r.parts)
+			if r.freeFiles > 100 || r.freeFiles == 100 && len(r.parts) > 0 {
+				t.Errorf("%d are free, %v are parts", r.freeFiles, r.parts)
 			}
 		}()
 	}
@@ -168,7 +171,8 @@ func TestPartsOfOneAccountLeaveRoomForOthers(t *testing.T) {
 	r.release(second)
 }
 
-// TestWhatMemoryHasRoomForPassesWhatNeverFitsThere, and nothing else does.
+// TestWhatMemoryHasRoomForPassesWhatNeverFitsThere: what memory has room for passes
+// what never fits into memory, and nothing else does.
 func TestWhatMemoryHasRoomForPassesWhatNeverFitsThere(t *testing.T) {
 	r := newBudget(10, 100)
 	held, _ := r.tryAcquire(60)
@@ -182,7 +186,7 @@ func TestWhatMemoryHasRoomForPassesWhatNeverFitsThere(t *testing.T) {
 	}()
 	for waiting := 0; waiting == 0; time.Sleep(time.Millisecond) {
 		r.mu.Lock()
-		waiting = len(r.accounts)
+		waiting = len(r.turns)
 		r.mu.Unlock()
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -199,14 +203,14 @@ func TestWhatMemoryHasRoomForPassesWhatNeverFitsThere(t *testing.T) {
 	r.release(held)
 	r.release(<-first)
 	r.release(small)
-	if r.memory != 10 || r.files != 100 {
-		t.Errorf("%d and %d are free", r.memory, r.files)
+	if r.freeMemory != 10 || r.freeFiles != 100 {
+		t.Errorf("%d and %d are free", r.freeMemory, r.freeFiles)
 	}
 }
 
-// TestVersionsOfOneAccountLeaveRoomForOthers: whole documents of one account,
-// such as versions that follow each other faster than they are read, take half of
-// the room at most, and nobody waits with it; one alone may be larger.
+// TestVersionsOfOneAccountLeaveRoomForOthers: whole documents of one account, such as
+// versions that follow each other faster than they are read, take half of the room at
+// most, and no other account waits with them. One alone may be larger.
 func TestVersionsOfOneAccountLeaveRoomForOthers(t *testing.T) {
 	r := newBudget(0, 100)
 	r.wholeLimit = 50
@@ -239,7 +243,7 @@ func TestVersionsOfOneAccountLeaveRoomForOthers(t *testing.T) {
 		t.Errorf("one alone: %v", err)
 	}
 	r.release(alone)
-	if r.files != 100 || len(r.wholes) > 0 {
-		t.Errorf("%d are free, %v are held", r.files, r.wholes)
+	if r.freeFiles != 100 || len(r.wholes) > 0 {
+		t.Errorf("%d are free, %v are held", r.freeFiles, r.wholes)
 	}
 }

@@ -13,18 +13,18 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestDroppingHoldsNoReaderUp: while an old transaction reads a generation that
-// is to be dropped, replicas that still take it for the live one, and all
-// others, go on reading; once it has ended the generation goes.
+// TestDroppingHoldsNoReaderUp: while an old transaction reads a generation that is to
+// be dropped, replicas that still take it for the live one, and all others, go on
+// reading. Once the transaction has ended, the generation is dropped.
 func TestDroppingHoldsNoReaderUp(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
-	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
 	a.Register()
 	if err := a.Commit(readmodeltest.FreeTier); err != nil {
 		t.Fatal(err)
 	}
 	idle := export.NewReader(pool)
-	_, before := readmodeltest.Read(t, idle, a.Id) // it takes generation 1 for the live one from now on
+	_, before := readmodeltest.Read(t, idle, a.ID) // from now on this reader takes generation 1 for the live one
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
 	own, err := builder.Acquire(t.Context(), readmodeltest.Stream)
 	if err != nil {
@@ -40,7 +40,7 @@ WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
 			t.Fatal(err)
 		}
 	}
-	old := readmodeltest.Reading(t, pool, `SELECT count(*) FROM export_g1.account_export`)
+	old := readmodeltest.BeginRead(t, pool, `SELECT count(*) FROM export_g1.account_export`)
 	if err := admin.Cutover(t.Context(), pool, 1, own.Generation, false, func(context.Context) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +50,9 @@ WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
 	dropped := make(chan error, 1)
 	go func() { dropped <- admin.Drop(t.Context(), pool, 1) }()
 	fresh := export.NewReader(pool)
-	for deadline := time.Now().Add(1500 * time.Millisecond); time.Now().Before(deadline); { // it tries twice at least
+	for deadline := time.Now().Add(1500 * time.Millisecond); time.Now().Before(deadline); { // dropping is attempted twice at least
 		for _, x := range []*export.Reader{idle, fresh} {
-			if _, doc := readmodeltest.Read(t, x, a.Id); doc != before {
+			if _, doc := readmodeltest.Read(t, x, a.ID); doc != before {
 				t.Fatalf("meanwhile: %s", doc)
 			}
 		}
@@ -70,7 +70,7 @@ WHERE n.generation = 2 AND o.generation = 1 AND n.partition = o.partition`,
 	if err := <-dropped; err != nil {
 		t.Error(err)
 	}
-	if _, doc := readmodeltest.Read(t, idle, a.Id); doc != before {
+	if _, doc := readmodeltest.Read(t, idle, a.ID); doc != before {
 		t.Errorf("afterwards: %s", doc)
 	}
 	all, err := readmodel.Generations(t.Context(), pool)

@@ -10,42 +10,40 @@ import (
 )
 
 // Believe has x take a generation for the live one, as a replica does that has
-// read nothing since it was.
+// read nothing since it was live.
 func Believe(x *Reader, g readmodel.Generation) { x.live.Store(newQueries(g)) }
 
-// Spooled is how many documents are being sent from spools, how many read them,
-// and what is held for them.
+// Spooled is how many spools there are, how many readers they have, and how much room
+// they hold.
 func Spooled(x *Reader) (spools, readers int, held Limits) {
-	for _, s := range []*spoolsOf{x.medium, x.large} {
+	for _, s := range []*spoolCache{x.medium, x.large} {
 		s.mu.Lock()
-		for _, p := range s.all {
+		for _, p := range s.spools {
 			spools, readers = spools+1, readers+p.readers
 		}
 		s.mu.Unlock()
 		s.budget.mu.Lock()
-		held.Memory += s.budget.all.memory - s.budget.memory
-		held.Files += s.budget.all.files - s.budget.files
+		held.Memory += s.budget.total.memory - s.budget.freeMemory
+		held.Files += s.budget.total.files - s.budget.freeFiles
 		s.budget.mu.Unlock()
 	}
 	return spools, readers, held
 }
 
-type spoolsOf = spoolCache
+// Statement is SQL that reads, with arguments that it may be executed with.
+type Statement struct{ SQL, Args string }
 
-// QueueFunc is one that reads, with what it may be called with.
-type QueueFunc struct{ SQL, Args string }
-
-// Statements are those that read documents, each by its name, but those of a
-// transaction that compiles nothing.
-func Statements(generation int64) map[string]QueueFunc {
+// Statements are the statements that read documents, by their names. Those of snapshots
+// are left out, which switch compiling off.
+func Statements(generation int64) map[string]Statement {
 	q := newQueries(readmodel.Generation{Number: generation})
 	const one = ` ('3c90c3cc-0d44-4b50-8888-8dd25736052a', 1)`
-	return map[string]QueueFunc{"meta": {q.meta, one}, "small": {q.small, one}, "whole": {q.whole, one},
-		"flat":       {q.flat, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1)`},
+	return map[string]Statement{"meta": {q.meta, one}, "small": {q.flat, one}, "whole": {q.whole, one},
+		"flat":       {q.flatMany, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1)`},
 		"short":      {q.short, one},
 		"paged":      {q.paged, one},
 		"paged_many": {q.pagedMany, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[true], ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid])`},
-		"many":       {q.many, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[500000])`}}
+		"many":       {q.wholeMany, ` (ARRAY['3c90c3cc-0d44-4b50-8888-8dd25736052a'::uuid], 1, ARRAY[500000])`}}
 }
 
 // Waiting is how many reads wait for room.
@@ -63,8 +61,8 @@ func Waiting(x *Reader) (n int) {
 // SetReconnectWindow sets how long reads whose connection was lost are tried again.
 func SetReconnectWindow(x *Reader, d time.Duration) { x.reconnectWindow = d }
 
-// Reverse has the statements that give rows of accounts and then pages give them
-// the other way round.
+// Reverse has the statements that give the rows of accounts before their pages give the
+// pages first.
 func Reverse(x *Reader) {
 	live := x.live.Load()
 	q := newQueries(readmodel.Generation{Number: live.generation, Major: live.major, History: live.history})
@@ -75,7 +73,7 @@ func Reverse(x *Reader) {
 	x.live.Store(q)
 }
 
-// Wholes is what accounts count as having of the room for large documents.
+// Wholes is what is counted for each account of the room for large documents.
 func Wholes(x *Reader) map[events.UUID]int64 {
 	x.large.budget.mu.Lock()
 	defer x.large.budget.mu.Unlock()

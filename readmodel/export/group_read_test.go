@@ -9,8 +9,8 @@ import (
 	"accountexport/events"
 )
 
-// held is a gather whose statements last until they are let go, or end, and
-// are shown to the test.
+// held is a groupReader whose statements show themselves to the test, and last until it
+// lets them go or their context ends.
 type held struct {
 	*groupReader
 	begun chan begun
@@ -39,7 +39,7 @@ func newHeld(connections int) *held {
 	return h
 }
 
-// ask asks for account n, and checks that it gets that one's answer.
+// ask reads account n, and checks that the result is that account's.
 func (h *held) ask(t *testing.T, n byte) (answered chan struct{}) {
 	answered = make(chan struct{})
 	go func() {
@@ -51,8 +51,8 @@ func (h *held) ask(t *testing.T, n byte) (answered chan struct{}) {
 	return answered
 }
 
-// TestSlowStatementsHoldNobodyUp: who comes to wait while statements do not end
-// goes on without them, all together, as long as there are connections.
+// TestSlowStatementsHoldNobodyUp: reads that come to wait while statements do not end
+// go on without them, all together, as long as there are connections.
 func TestSlowStatementsHoldNobodyUp(t *testing.T) {
 	h := newHeld(minInFlight + 1)
 	var all []chan struct{}
@@ -64,7 +64,7 @@ func TestSlowStatementsHoldNobodyUp(t *testing.T) {
 		all = append(all, h.ask(t, 10+n))
 	}
 	read := 0
-	for read < 5 { // the first of them may have gone before the last came, and then those wait for a connection
+	for read < 5 { // the first ones may have started before the last ones came, which then wait for a connection
 		select {
 		case s := <-h.begun:
 			read += len(s.of)
@@ -81,8 +81,8 @@ func TestSlowStatementsHoldNobodyUp(t *testing.T) {
 	}
 }
 
-// TestOneReadOfAnAccountServesAllWhoAsk: whoever asks for the same account at
-// the same time, it is read once.
+// TestOneReadOfAnAccountServesAllWhoAsk: however many reads ask for the same account
+// at the same time, it is read once.
 func TestOneReadOfAnAccountServesAllWhoAsk(t *testing.T) {
 	h := newHeld(1)
 	all := []chan struct{}{h.ask(t, 1)}
@@ -119,6 +119,8 @@ func (h *held) three() *readGroup {
 	return h.startGroup()
 }
 
+// TestStatementEndsWhenAllHaveLeft: a statement is cancelled when the last of its
+// reads has left, and not before.
 func TestStatementEndsWhenAllHaveLeft(t *testing.T) {
 	h := newHeld(2)
 	s, answers := h.three(), make(chan error)
@@ -135,7 +137,7 @@ func TestStatementEndsWhenAllHaveLeft(t *testing.T) {
 	statement := <-h.begun
 	for i, cancel := range leave {
 		if statement.ctx.Err() != nil {
-			t.Errorf("it has ended when %d of 3 have left", i)
+			t.Errorf("it was cancelled when %d of 3 had left", i)
 		}
 		cancel()
 		if err := <-answers; !errors.Is(err, context.Canceled) {
@@ -149,7 +151,9 @@ func TestStatementEndsWhenAllHaveLeft(t *testing.T) {
 	}
 }
 
-func TestPanicComesToWhoAsked(t *testing.T) {
+// TestPanicIsRaisedInEachRead: a panic of a statement is raised in each of the reads
+// that it was for.
+func TestPanicIsRaisedInEachRead(t *testing.T) {
 	h := newHeld(2)
 	h.read = func(context.Context, []request) ([]readResult, error) { panic("a defect") }
 	s := h.three()
@@ -166,8 +170,9 @@ func TestPanicComesToWhoAsked(t *testing.T) {
 	}
 }
 
-// TestPanicOfWhoIsAlone comes to who asked, and others go on.
-func TestPanicOfWhoIsAlone(t *testing.T) {
+// TestPanicOfASingleRead: a panic of a statement for one read is raised in that read,
+// and other reads go on.
+func TestPanicOfASingleRead(t *testing.T) {
 	h := newHeld(1)
 	read := h.read
 	var waits chan struct{}
@@ -200,9 +205,9 @@ func TestPanicOfWhoIsAlone(t *testing.T) {
 	<-third
 }
 
-// TestWhoWaitsForTooLongIsTold, whether or not it leaves at that moment, and who
-// is in a statement is not.
-func TestWhoWaitsForTooLongIsTold(t *testing.T) {
+// TestReadsThatWaitTooLongAreRefused: a read that waits for too long is refused,
+// whether or not it leaves at that moment. One whose statement has started is not.
+func TestReadsThatWaitTooLongAreRefused(t *testing.T) {
 	h := newHeld(1)
 	first := h.ask(t, 1)
 	<-h.begun
@@ -224,7 +229,7 @@ func TestWhoWaitsForTooLongIsTold(t *testing.T) {
 		h.mu.Lock()
 		if all = len(h.queue) == waiting; all {
 			for _, a := range h.queue {
-				a.since = a.since.Add(-queueTimeout)
+				a.queuedAt = a.queuedAt.Add(-queueTimeout)
 			}
 		}
 		h.mu.Unlock()
@@ -250,22 +255,22 @@ func TestWhoWaitsForTooLongIsTold(t *testing.T) {
 	h.mu.Unlock()
 }
 
-// TestSharedStatementsAreBounded: what is known to be long is not read together
-// beyond what one statement may bring.
+// TestSharedStatementsAreBounded: documents that are known to be long are not read
+// together beyond what one statement may bring.
 func TestSharedStatementsAreBounded(t *testing.T) {
 	h := newHeld(2)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for n := range byte(10) {
-		h.queue = append(h.queue, &groupedRead{request: request{account: events.UUID{n}, whole: true, most: wholeMost}, done: make(chan struct{})})
+		h.queue = append(h.queue, &groupedRead{request: request{account: events.UUID{n}, document: true, shareLimit: maxWholeBytes}, done: make(chan struct{})})
 	}
 	for left := 10; left > 0; {
 		s := h.startGroup()
 		bytes := 0
 		for _, a := range s.reads {
-			bytes += a.most
+			bytes += a.shareLimit
 		}
-		if bytes > sharedMost {
+		if bytes > maxSharedBytes {
 			t.Errorf("%d bytes in one statement", bytes)
 		}
 		left -= len(s.reads)

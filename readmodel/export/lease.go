@@ -2,40 +2,36 @@ package export
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// lease is a connection for one read, and the time that the database has for
-// each of its answers.
+// lease is a connection for one read, with the time that the database has for each
+// of its answers. It is for one goroutine, but for timedOut.
 type lease struct {
-	ctx    context.Context
-	cancel context.CancelFunc
-	conn   *pgxpool.Conn
-	timer  *time.Timer // one for both limits, since it is a part of what a read costs
-	late   atomic.Bool
-	pulse  *liveness
+	ctx      context.Context // ends when a limit does
+	cancel   context.CancelFunc
+	conn     *pgxpool.Conn
+	timer    *time.Timer // one for both limits, since making one is a part of what a read costs
+	timedOut atomic.Bool // set by the timer
+	liveness *liveness
 }
 
-func (x *Reader) acquire(ctx context.Context) (*lease, error) {
-	l, began := &lease{pulse: x.liveness}, time.Now()
+// acquireLease waits for a connection until its turn has not come for [queueTimeout].
+func (x *Reader) acquireLease(ctx context.Context) (*lease, error) {
+	l, began := &lease{liveness: x.liveness}, time.Now()
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	l.timer = time.AfterFunc(queueTimeout, func() {
-		l.late.Store(true)
+		l.timedOut.Store(true)
 		l.cancel()
 	})
 	conn, err := x.pool.Acquire(l.ctx)
 	if err != nil {
 		defer l.release()
-		if l.late.Load() {
+		if l.timedOut.Load() {
 			return nil, x.liveness.timeoutError(began)
 		}
 		return nil, fmt.Errorf("read export: %w", err)
@@ -45,34 +41,19 @@ func (x *Reader) acquire(ctx context.Context) (*lease, error) {
 	return l, nil
 }
 
-// limit gives what is read next the time that a read has: the database has
+// extend gives the next answer the time that an answer has: the database has just
 // answered.
-func (l *lease) limit() {
-	l.pulse.answered()
+func (l *lease) extend() {
+	l.liveness.answered()
 	l.timer.Reset(readTimeout)
 }
 
-// failed is the error of a read that met err.
-func (l *lease) failed(err error) error {
-	if l.late.Load() {
+// wrapError is the error of a read that failed by err.
+func (l *lease) wrapError(err error) error {
+	if l.timedOut.Load() {
 		return ErrTimeout
 	}
 	return fmt.Errorf("read export: %w", err)
-}
-
-// connectionLost tells that a connection was lost, or the server ended it: that is worth
-// reading once more, through another.
-func connectionLost(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return pg.Code == "57P01" || pg.Code == "57P02" // admin_shutdown, as by pg_terminate_backend, and crash_shutdown
-	}
-	if err == nil || errors.Is(err, ErrTimeout) || errors.Is(err, ErrBusy) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, context.DeadlineExceeded) {
-		return false
-	}
-	return pgconn.SafeToRetry(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 func (l *lease) release() {

@@ -13,19 +13,15 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestCutBeforeTheFirstRow: the connection is lost while a statement for a
-// document with pages is under way, before its first row. It is to be tried
-// again; it panics.
-func TestCutBeforeTheFirstRow(t *testing.T) {
+// TestConnectionLostBeforeTheFirstRow: the connection is lost while a statement for a
+// document with pages is in progress, before its first row. The read is attempted
+// again.
+func TestConnectionLostBeforeTheFirstRow(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 30) // 120 kB
-	cfg := pool.Config()
-	cfg.ConnConfig.RuntimeParams["application_name"] = "lost"
-	reading, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reading.Close()
+	reading := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "lost"
+	})
 	x := export.NewReader(reading)
 	get := func() (err error) {
 		defer func() {
@@ -33,7 +29,7 @@ func TestCutBeforeTheFirstRow(t *testing.T) {
 				err = fmt.Errorf("panic: %v", thrown)
 			}
 		}()
-		d, err := x.Open(t.Context(), a.Id)
+		d, err := x.Open(t.Context(), a.ID)
 		if err != nil {
 			return err
 		}
@@ -41,7 +37,7 @@ func TestCutBeforeTheFirstRow(t *testing.T) {
 		_, err = d.WriteTo(io.Discard)
 		return err
 	}
-	for range 2 { // it is known then
+	for range 2 { // its size is known then
 		if err := get(); err != nil {
 			t.Fatal(err)
 		}

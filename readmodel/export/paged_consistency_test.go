@@ -20,36 +20,32 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestNeverMixed: documents of all lengths that change all the time are read
-// by many, while connections are cut: each is whole, of one version.
+// TestNeverMixed: documents of all sizes that change all the time are read by many,
+// while connections are cut. Each is complete and of one version.
 func TestNeverMixed(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
-	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
 	a.Register()
 	if err := a.Commit(readmodeltest.FreeTier); err != nil {
 		t.Fatal(err)
 	}
-	ids := []events.UUID{a.Id}
+	ids := []events.UUID{a.ID}
 	for i := range 5 {
 		id := events.UUID{15: byte(i + 1)}
-		readmodeltest.Nothing(t, pool, `INSERT INTO export_g1.account_export SELECT (jsonb_populate_record(e, '{"account_id": "`+id.String()+`"}')).* FROM export_g1.account_export e WHERE account_id = '`+readmodeltest.Someone+`'`)
+		readmodeltest.Exec(t, pool, `INSERT INTO export_g1.account_export SELECT (jsonb_populate_record(e, '{"account_id": "`+id.String()+`"}')).* FROM export_g1.account_export e WHERE account_id = '`+readmodeltest.AccountID+`'`)
 		ids = append(ids, id)
 	}
-	cfg := pool.Config()
-	cfg.MaxConns = 8
-	cfg.ConnConfig.RuntimeParams["application_name"] = "lost"
-	reading, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reading.Close()
+	reading := readmodeltest.PoolWith(t, pool, func(cfg *pgxpool.Config) {
+		cfg.MaxConns = 8
+		cfg.ConnConfig.RuntimeParams["application_name"] = "lost"
+	})
 	x := export.NewReader(reading, export.Limits{Memory: 8 << 20, Dir: t.TempDir()})
 	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup
 	for w, id := range ids {
 		wg.Add(1)
-		go func() { // writes
+		go func() { // the writer
 			defer wg.Done()
 			for n := 1000; ctx.Err() == nil; n++ {
 				pages := []int{0, 0, 1, 3, 10, 70, 120, 255, 256, 257, 400}[rand.N(11)]
@@ -79,7 +75,7 @@ SELECT '%s', 1 + 3 * i / %d, to_char(i, 'FM0000000'), ('"<%d/%d>' || repeat('x',
 		}()
 	}
 	wg.Add(1)
-	go func() { // cuts
+	go func() { // cuts connections
 		defer wg.Done()
 		for ctx.Err() == nil {
 			_, _ = pool.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lost' AND datname = current_database() AND random() < 0.5`)

@@ -10,10 +10,10 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestDocumentsThatHaveChangedSinceTheLastRead: what is known of documents from
-// the last read has come to be wrong in every way that it can, and they are read
-// alone and together as by somebody who knows nothing of them; also where the
-// server gives pages before the rows of their accounts.
+// TestDocumentsThatHaveChangedSinceTheLastRead: what is remembered of documents from
+// the last read has come to be wrong in every way that it can. They are read, alone
+// and together, as by a reader that remembers nothing; also where the server gives
+// pages before the rows of their accounts.
 func TestDocumentsThatHaveChangedSinceTheLastRead(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	readmodeltest.LargeAccount(t, pool, s, 3)
@@ -34,9 +34,9 @@ func TestDocumentsThatHaveChangedSinceTheLastRead(t *testing.T) {
 		execute(`INSERT INTO export_g1.account_export SELECT * FROM more`)
 		ids = append(ids, id)
 	}
-	ids = append(ids, events.UUID{1}) // of which nothing was heard
+	ids = append(ids, events.UUID{1}) // an account that was never heard of
 	const sections = 3
-	pages := []int{0, 1, 2, 40, 110, 255, 256, 257, 300} // of 4000 bytes; from some 130 on it takes more than one statement
+	pages := []int{0, 1, 2, 40, 110, 255, 256, 257, 300} // of 4000 bytes; some 130 of them are more than one statement reads
 	straight, reversed := export.NewReader(pool), export.NewReader(pool)
 	for step := range len(pages) {
 		for i, id := range ids[:copies] {

@@ -12,60 +12,47 @@ import (
 )
 
 // reconnectWindow is how long a read is tried again whose connection was lost. A
-// server that is restarted ends all connections at once, and lets nobody in for
-// a moment.
+// server that restarts ends all connections at once, and accepts none for a moment.
 const reconnectWindow = 3 * time.Second
 
-// renewal is when the pool's connections were given up last.
-type renewal struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (r *renewal) last() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.at
-}
-
-// retryState are those of one read.
+// retryState is the attempts of one read. It is for one goroutine.
 type retryState struct {
-	of    *Reader
-	began time.Time // the last of them
-	lost  time.Time // when one was first, of this read or, where it got no connection, of another before it
-	n     int
+	reader       *Reader
+	attempts     int
+	attemptBegan time.Time // the last of them
+	lostAt       time.Time // the first loss: of this read's connection or, where it got none, the last that any read had
 }
 
-func (x *Reader) startRetry() retryState { return retryState{of: x, began: time.Now()} }
+func (x *Reader) startRetry() retryState { return retryState{reader: x, attemptBegan: time.Now()} }
 
-// retry tells whether a read that met err is worth another try, and waits a
-// little before all but the first. Where a connection was lost others may have
-// been as well, so that none from before is used again. Where there is none to
-// be had, the server is waited for only as long as it may be coming back from
-// what ended those before. A standby ends a read that stands in the way of what
-// it has to take on from its primary: that read alone, and the next one sees it.
+// retry tells whether a read that failed by err is worth another attempt, and pauses
+// before all but the first. Where a connection was lost, others may have been as
+// well, so none of the pool's present ones is used again. Where no connection can be
+// made, the server is waited for only as long as it may be restarting. A standby
+// ends a read that conflicts with what it has to replay: that read alone, and the
+// next attempt sees what it replayed.
 func (t *retryState) retry(ctx context.Context, err error) bool {
-	var connecting *pgconn.ConnectError
-	gone, ended := connectionLost(err), pg.IsSerializationFailure(err)
+	var connectErr *pgconn.ConnectError
+	lost, conflicted := connectionLost(err), pg.IsSerializationFailure(err)
 	switch {
 	case ctx.Err() != nil:
 		return false
-	case ended:
-	case gone:
-		t.of.resetPool(t.began)
-	case !errors.As(err, &connecting):
+	case conflicted:
+	case lost:
+		t.reader.resetPool(t.attemptBegan)
+	case !errors.As(err, &connectErr):
 		return false
 	}
-	if t.lost.IsZero() {
-		if t.lost = t.of.lastReset.last(); gone || ended {
-			t.lost = time.Now()
+	if t.lostAt.IsZero() {
+		if t.lostAt = t.reader.lastReset.last(); lost || conflicted {
+			t.lostAt = time.Now()
 		}
 	}
-	if time.Since(t.lost) > t.of.reconnectWindow {
+	if time.Since(t.lostAt) > t.reader.reconnectWindow {
 		return false
 	}
-	if t.n > 0 || !gone && !ended {
-		pause := time.NewTimer(min(10*time.Millisecond<<t.n, 200*time.Millisecond))
+	if t.attempts > 0 || !lost && !conflicted {
+		pause := time.NewTimer(min(10*time.Millisecond<<t.attempts, 200*time.Millisecond))
 		defer pause.Stop()
 		select {
 		case <-pause.C:
@@ -73,12 +60,24 @@ func (t *retryState) retry(ctx context.Context, err error) bool {
 			return false
 		}
 	}
-	t.n, t.began = min(t.n+1, 8), time.Now()
+	t.attempts, t.attemptBegan = min(t.attempts+1, 8), time.Now()
 	return true
 }
 
-// resetPool gives up the pool's connections, unless that was done after one began
-// that was lost.
+// poolReset is when the pool's connections were given up last.
+type poolReset struct {
+	mu sync.Mutex // guards at; held while the pool is reset, which waits for nothing
+	at time.Time
+}
+
+func (p *poolReset) last() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at
+}
+
+// resetPool gives up the pool's connections, unless that was done after the attempt
+// began whose connection was lost.
 func (x *Reader) resetPool(began time.Time) {
 	x.lastReset.mu.Lock()
 	defer x.lastReset.mu.Unlock()

@@ -18,8 +18,8 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// used has all of a pool's connections be there, used a moment ago: those are
-// taken for alive without a look.
+// used opens all of a pool's connections, and uses them: the pool takes connections that
+// were just used for alive without a ping.
 func used(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	var all []*pgxpool.Conn
@@ -35,8 +35,8 @@ func used(t *testing.T, pool *pgxpool.Pool) {
 	}
 }
 
-// TestAllConnectionsAreLostAtOnce: nobody is refused for it, whatever is read
-// and however many read.
+// TestAllConnectionsAreLostAtOnce: no read is refused where all connections are lost
+// at once, whatever is read and by however many.
 func TestAllConnectionsAreLostAtOnce(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 300)
@@ -53,7 +53,7 @@ func TestAllConnectionsAreLostAtOnce(t *testing.T) {
 	t.Cleanup(far.Close)
 	x := export.NewReader(far)
 	export.SetReconnectWindow(x, time.Hour)
-	_, want := readmodeltest.Read(t, export.NewReader(pool), a.Id)
+	_, want := readmodeltest.Read(t, export.NewReader(pool), a.ID)
 	for range 5 {
 		used(t, far)
 		if n := network.Cut(); n < int(far.Config().MaxConns) {
@@ -62,7 +62,7 @@ func TestAllConnectionsAreLostAtOnce(t *testing.T) {
 		var all sync.WaitGroup
 		for range 12 {
 			all.Go(func() {
-				if _, body := readmodeltest.Read(t, x, a.Id); body != want {
+				if _, body := readmodeltest.Read(t, x, a.ID); body != want {
 					t.Errorf("%d bytes, want %d", len(body), len(want))
 				}
 			})
@@ -71,7 +71,8 @@ func TestAllConnectionsAreLostAtOnce(t *testing.T) {
 	}
 }
 
-// TestServerThatIsRestartedRefusesNobody who reads while it is.
+// TestServerThatIsRestartedRefusesNobody: no read is refused while the server
+// restarts.
 func TestServerThatIsRestartedRefusesNobody(t *testing.T) {
 	pg, err := postgres.Start(t.Context(), postgres.Options{})
 	postgres.Check(t, err)
@@ -89,7 +90,7 @@ func TestServerThatIsRestartedRefusesNobody(t *testing.T) {
 	s.Close(t.Context())
 	x := export.NewReader(pool)
 	export.SetReconnectWindow(x, time.Hour)
-	_, want := readmodeltest.Read(t, x, a.Id)
+	_, want := readmodeltest.Read(t, x, a.ID)
 	used(t, pool)
 	if err := pg.StopImmediate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -97,7 +98,7 @@ func TestServerThatIsRestartedRefusesNobody(t *testing.T) {
 	var all sync.WaitGroup
 	for range 12 {
 		all.Go(func() {
-			if _, body := readmodeltest.Read(t, x, a.Id); body != want {
+			if _, body := readmodeltest.Read(t, x, a.ID); body != want {
 				t.Errorf("%d bytes, want %d", len(body), len(want))
 			}
 		})

@@ -15,15 +15,15 @@ import (
 	"accountexport/events"
 )
 
-// free waits until all room is free, and nothing is left of any document.
+// free waits until all room is free and no spool is left.
 func (s *spoolCache) free(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		s.mu.Lock()
-		all, idle := len(s.all), len(s.idle)
+		all, idle := len(s.spools), len(s.idle)
 		s.mu.Unlock()
 		s.budget.mu.Lock()
-		left := grant{memory: s.budget.all.memory - s.budget.memory, files: s.budget.all.files - s.budget.files}
+		left := grant{memory: s.budget.total.memory - s.budget.freeMemory, files: s.budget.total.files - s.budget.freeFiles}
 		s.budget.mu.Unlock()
 		if all == 0 && idle == 0 && left == (grant{}) {
 			return
@@ -34,8 +34,8 @@ func (s *spoolCache) free(t *testing.T) {
 	}
 }
 
-// TestWhoLeavesBeforeTheDocumentBegins takes nothing from the one who writes
-// it, and what that one took is given back.
+// TestWhoLeavesBeforeTheDocumentBegins: a reader that leaves before the document
+// begins ends the writer, and what the writer was granted is given back.
 func TestWhoLeavesBeforeTheDocumentBegins(t *testing.T) {
 	for _, limits := range []Limits{{Memory: 100}, {Files: 100, Dir: t.TempDir()}} {
 		s := newSpoolCache(limits, time.Hour)
@@ -50,8 +50,8 @@ func TestWhoLeavesBeforeTheDocumentBegins(t *testing.T) {
 			ended <- p.end(err)
 		})
 		p.removeReader()
-		if len(s.idle) != 0 || len(s.all) != 0 {
-			t.Errorf("%d of %d are idle", len(s.idle), len(s.all))
+		if len(s.idle) != 0 || len(s.spools) != 0 {
+			t.Errorf("%d of %d are idle", len(s.idle), len(s.spools))
 		}
 		s.expire(p)
 		if g, ok := s.reclaim(); ok {
@@ -65,8 +65,9 @@ func TestWhoLeavesBeforeTheDocumentBegins(t *testing.T) {
 	}
 }
 
-// TestWhatIsBeingWrittenIsNotReclaimed, though all of it was read: it is idle
-// once the one who writes has ended, and then who waits has its room at once.
+// TestWhatIsBeingWrittenIsNotReclaimed: a spool that is being written is not
+// reclaimed, though all of it was read. It is idle once the writer has ended, and then
+// a read that waits has its room at once.
 func TestWhatIsBeingWrittenIsNotReclaimed(t *testing.T) {
 	s := newSpoolCache(Limits{Memory: 100}, time.Hour)
 	whole, goOn := make(chan struct{}), make(chan struct{})
@@ -98,7 +99,8 @@ func TestWhatIsBeingWrittenIsNotReclaimed(t *testing.T) {
 	s.free(t)
 }
 
-// TestPanicOfTheWriterIsAnErrorForReaders, and nothing worse.
+// TestPanicOfTheWriterIsAnErrorForReaders: a panic of the writer is an error for the
+// spool's readers, and nothing worse.
 func TestPanicOfTheWriterIsAnErrorForReaders(t *testing.T) {
 	s := newSpoolCache(Limits{Memory: 100}, time.Hour)
 	for _, begin := range []bool{false, true} {
@@ -121,8 +123,8 @@ func TestPanicOfTheWriterIsAnErrorForReaders(t *testing.T) {
 	}
 }
 
-// TestRoomComesBackWhateverTheOrder of those who come, leave and write, and of
-// those who want its room.
+// TestRoomComesBackWhateverTheOrder: all room is free in the end, in whatever order
+// readers come and leave, writers end, and others want the room.
 func TestRoomComesBackWhateverTheOrder(t *testing.T) {
 	dir := t.TempDir()
 	for seed := range uint64(300) {
@@ -179,7 +181,7 @@ func TestRoomComesBackWhateverTheOrder(t *testing.T) {
 						s.budget.redispatch()
 						s.budget.mu.Lock()
 						g, _ := s.reclaim()
-						s.budget.memory, s.budget.files = s.budget.memory+g.memory, s.budget.files+g.files
+						s.budget.freeMemory, s.budget.freeFiles = s.budget.freeMemory+g.memory, s.budget.freeFiles+g.files
 						s.budget.dispatch()
 						s.budget.mu.Unlock()
 					}
@@ -191,7 +193,8 @@ func TestRoomComesBackWhateverTheOrder(t *testing.T) {
 	}
 }
 
-// TestWritingToAFileTakesAPieceOfMemory at most, and none for what is at hand.
+// TestWritingToAFileTakesAPieceOfMemory: writing to a file takes a piece of memory at
+// most, and none where the whole document is there.
 func TestWritingToAFileTakesAPieceOfMemory(t *testing.T) {
 	s := newSpoolCache(Limits{Files: 4 << 20, Dir: t.TempDir()}, 0)
 	content := make([]byte, 3<<20)
@@ -223,13 +226,13 @@ func TestWritingToAFileTakesAPieceOfMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		for rest := content; len(rest) > 0; {
-			n := min(len(rest), r.IntN([]int{3, 5000, pieceMost, 2*pieceMost + 2}[r.IntN(4)]))
+			n := min(len(rest), r.IntN([]int{3, 5000, pieceSize, 2*pieceSize + 2}[r.IntN(4)]))
 			if err := p.put(rest[:n]); err != nil {
 				t.Fatal(err)
 			}
 			rest = rest[n:]
-			if cap(p.piece) > pieceMost || p.at-p.filled > pieceMost {
-				t.Fatalf("the piece has %d bytes, and %d of %d are shown", cap(p.piece), p.filled, p.at)
+			if cap(p.piece) > pieceSize || p.written-p.filled > pieceSize {
+				t.Fatalf("the piece has %d bytes, and %d of %d are shown", cap(p.piece), p.filled, p.written)
 			}
 		}
 		if err := p.end(nil); err != nil {

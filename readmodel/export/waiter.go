@@ -2,118 +2,113 @@ package export
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
 	"accountexport/readmodel"
-	"accountexport/readmodel/internal/pg"
 )
 
-// How often checkpoints are looked at while somebody waits, beside being told
-// of: slowly while notifications come, since one may be lost on a proxy's way,
-// and faster while they do not.
+// While callers wait, checkpoints are looked up on each notification and at these
+// intervals.
 const (
-	pollWhileListening = time.Second
-	pollInterval       = 100 * time.Millisecond
-	lookTimeout        = 3 * time.Second
-	pingEvery          = 10 * time.Second // on the listening connection, when nothing was heard
+	pollWhileListening = time.Second            // between looks while notifications come: one may be lost in a proxy
+	pollInterval       = 100 * time.Millisecond // between looks while none come
+	lookTimeout        = 3 * time.Second        // of one look
+	pingEvery          = 10 * time.Second       // on the listening connection, when nothing was heard
 )
 
 // Waiter lets any number of callers wait until the projector has come to a
-// position, over one connection that listens and one statement for all of them
-// whenever checkpoints have moved on. It is safe for concurrent use.
+// position, with one connection that listens and one look for all of them whenever
+// checkpoints have moved. It is safe for concurrent use.
 type Waiter struct {
 	// Direct is how to connect for listening, which needs a session of its own.
 	// Default: as the pool does.
 	Direct *pgx.ConnConfig
-	// Sessions tells whether one is to be had, once that is known; where none is
-	// nobody listens. Default: it is.
+	// Sessions tells whether such a session can be had, once that is known; where it
+	// cannot, nobody listens. Default: it can.
 	Sessions func(ctx context.Context) bool
 
-	pool  *pgxpool.Pool
-	log   *slog.Logger
-	pulse *liveness
+	// Set before Run.
+	pool     *pgxpool.Pool
+	log      *slog.Logger
+	liveness *liveness
 
-	mu        sync.Mutex
+	wake    chan struct{} // has room for one
+	stopped chan struct{} // closed when Run ends
+
+	mu        sync.Mutex // guards what follows; never held over I/O
 	waiting   map[*pendingWait]struct{}
 	listening bool // the listening connection is there
-	standby   bool // what is looked at is one, which may have later what was told of
-	wake      chan struct{}
-	ended     chan struct{} // closed when Run ends
+	standby   bool // the pool's server is a standby, which may see later what was notified
 }
 
-// NewWaiter looks through the pool. Nobody is woken until Run runs.
+// NewWaiter looks through the pool. Nobody is woken until [Waiter.Run] runs.
 func NewWaiter(pool *pgxpool.Pool, log *slog.Logger) *Waiter {
-	return &Waiter{pool: pool, log: log, pulse: newLiveness(), waiting: map[*pendingWait]struct{}{}, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	return &Waiter{pool: pool, log: log, liveness: newLiveness(), waiting: map[*pendingWait]struct{}{}, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
 }
 
-// UseLiveness tells that x reads through the same pool: where no connection comes free
-// since those reads have them all, [Waiter.WaitFor] fails with [ErrBusy]. To be called
-// before Run.
-func (w *Waiter) UseLiveness(x *Reader) { w.pulse = x.liveness }
+// UseLiveness says that x reads through the same pool: where no connection comes free
+// because those reads have them all, [Waiter.WaitFor] fails with [ErrBusy]. It is to
+// be called before Run.
+func (w *Waiter) UseLiveness(x *Reader) { w.liveness = x.liveness }
 
 // pendingWait is one caller's wait.
 type pendingWait struct {
 	account  events.UUID
 	position uint64
 
-	looked  chan struct{} // closed after the first look, or its failure
+	polled  chan struct{} // closed after the first look, or its failure
 	reached chan struct{} // closed once the position is reached
-	at      uint64        // guarded by Waits.mu, as is err
-	err     error         // why the first look failed
-	seen    bool
+	err     error         // why the first look failed; set before polled is closed
+
+	checkpoint uint64 // when it was last looked at; guarded by Waiter.mu
+	wasPolled  bool   // polled is closed; guarded by Waiter.mu
 }
 
 // WaitFor waits until the checkpoint that the account's messages come with has
 // reached the position: that of the account's partition, or, for an account
-// that was not heard of, all. It waits no longer than atMost, and looks at
-// least once. at is how far the checkpoint was, when it was looked at last.
+// that was not heard of, every one. It waits no longer than atMost, and looks at
+// least once. at is how far the checkpoint was when it was last looked at.
 func (w *Waiter) WaitFor(ctx context.Context, account events.UUID, position uint64, atMost time.Duration) (at uint64, reached bool, err error) {
-	me := &pendingWait{account: account, position: position, looked: make(chan struct{}), reached: make(chan struct{})}
+	wait := &pendingWait{account: account, position: position, polled: make(chan struct{}), reached: make(chan struct{})}
 	w.mu.Lock()
-	w.waiting[me] = struct{}{}
+	w.waiting[wait] = struct{}{}
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		delete(w.waiting, me)
-		at = me.at
+		delete(w.waiting, wait)
+		at = wait.checkpoint
 	}()
 	w.wakeUp()
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
 	select {
-	case <-me.looked:
+	case <-wait.polled:
 	case <-ctx.Done():
 		return 0, false, ctx.Err()
-	case <-w.ended:
+	case <-w.stopped:
 		return 0, false, errShuttingDown
 	}
-	if me.err != nil {
-		return 0, false, me.err
+	if wait.err != nil {
+		return 0, false, wait.err
 	}
 	select {
-	case <-me.reached:
+	case <-wait.reached:
 		return 0, true, nil
 	default:
 	}
 	select {
-	case <-me.reached:
+	case <-wait.reached:
 		return 0, true, nil
 	case <-timer.C:
 	case <-ctx.Done():
-	case <-w.ended: // whoever waits is told at once, and may ask another replica
+	case <-w.stopped: // answered at once, so that the caller can ask another replica
 	}
 	return 0, false, nil
 }
@@ -125,8 +120,7 @@ func (w *Waiter) Waiting() int {
 	return len(w.waiting)
 }
 
-var errShuttingDown = errors.New("wait for a position: the program is ending")
-
+// wakeUp has Run look soon.
 func (w *Waiter) wakeUp() {
 	select {
 	case w.wake <- struct{}{}:
@@ -134,11 +128,12 @@ func (w *Waiter) wakeUp() {
 	}
 }
 
-// Run listens, and wakes who waits, until ctx ends.
+// Run listens, and wakes those whose position is reached, until ctx ends. Whoever
+// still waits then is told at once that the program is ending.
 func (w *Waiter) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
-	defer close(w.ended)
+	defer close(w.stopped)
 	parts.Go(func() {
 		if w.Sessions == nil || w.Sessions(ctx) {
 			w.listen(ctx)
@@ -166,199 +161,5 @@ func (w *Waiter) Run(ctx context.Context) error {
 		case <-time.After(readmodel.MinPollGap):
 		}
 		timer.Reset(next)
-	}
-}
-
-// poll finds out who has reached their position.
-func (w *Waiter) poll(ctx context.Context) {
-	w.mu.Lock()
-	all := slices.Collect(maps.Keys(w.waiting))
-	w.mu.Unlock()
-	if len(all) == 0 {
-		return
-	}
-	running := ctx
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	at, err := w.readCheckpoints(ctx, all)
-	for tries := 1; pg.IsSerializationFailure(err) && tries < pg.MaxAttempts; tries++ { // by a standby that takes on what this stands in the way of
-		at, err = w.readCheckpoints(ctx, all)
-	}
-	if err != nil && running.Err() != nil {
-		err = errShuttingDown
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, one := range all {
-		if err == nil {
-			one.at = at[i]
-		}
-		if !one.seen {
-			one.seen, one.err = true, err
-			if err == nil && at[i] >= one.position {
-				close(one.reached)
-			}
-			close(one.looked)
-			continue
-		}
-		if err == nil && at[i] >= one.position && one.err == nil {
-			select {
-			case <-one.reached:
-			default:
-				close(one.reached)
-			}
-		}
-	}
-}
-
-// readCheckpoints are the checkpoints that concern the waiting.
-func (w *Waiter) readCheckpoints(ctx context.Context, all []*pendingWait) ([]uint64, error) {
-	var g readmodel.Generation
-	var standby bool
-	checkpoints := map[int32]uint64{}
-	partitions := map[events.UUID]int32{}
-	began := time.Now()
-	conn, err := w.pool.Acquire(ctx)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, fmt.Errorf("read checkpoints: %w", w.pulse.timeoutError(began))
-	case err != nil:
-		return nil, fmt.Errorf("read checkpoints: %w", err)
-	}
-	defer conn.Release()
-	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
-		if g, err = readmodel.LiveGeneration(ctx, tx); err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, `SELECT partition, position, pg_is_in_recovery() FROM export.checkpoints WHERE generation = $1`, g.Number)
-		if err != nil {
-			return err
-		}
-		var partition int32
-		var position uint64
-		if _, err = pgx.ForEachRow(rows, []any{&partition, &position, &standby}, func() error {
-			checkpoints[partition] = position
-			return nil
-		}); err != nil {
-			return err
-		}
-		ids := make([][16]byte, len(all))
-		for i, one := range all {
-			ids[i] = one.account
-		}
-		if rows, err = tx.Query(ctx, readmodel.InSchema(g.Number, `
-SELECT account_id, partition FROM {schema}.account_export WHERE account_id = ANY($1)`), ids); err != nil {
-			return err
-		}
-		var id [16]byte
-		_, err = pgx.ForEachRow(rows, []any{&id, &partition}, func() error {
-			partitions[id] = partition
-			return nil
-		})
-		return err
-	})
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, fmt.Errorf("read checkpoints: %w", ErrTimeout)
-	case err != nil:
-		return nil, fmt.Errorf("read checkpoints: %w", err)
-	}
-	w.mu.Lock()
-	w.standby = standby
-	w.mu.Unlock()
-	w.pulse.answered()
-	least := uint64(0)
-	if len(checkpoints) > 0 {
-		least = slices.Min(slices.Collect(maps.Values(checkpoints)))
-	}
-	at := make([]uint64, len(all))
-	for i, one := range all {
-		at[i] = least
-		if p, heard := partitions[one.account]; heard {
-			at[i] = checkpoints[p]
-		}
-	}
-	return at, nil
-}
-
-// listen keeps the listening connection, for ever.
-func (w *Waiter) listen(ctx context.Context) {
-	retry := backoff.NewExponentialBackOff()
-	retry.MaxInterval = 10 * time.Second
-	for standby := false; ctx.Err() == nil; {
-		err := w.listenOnce(ctx, retry.Reset)
-		w.setListening(false)
-		if ctx.Err() != nil {
-			return
-		}
-		wait := retry.NextBackOff()
-		if was := standby; onStandby(err) {
-			if standby = true; !was {
-				w.log.Info("this database is a standby, which notifies nobody: who waits for a position is told up to 100 ms later than " +
-					"with DATABASE_DIRECT_URL, which may name its primary")
-			}
-			select { // it may be promoted
-			case <-ctx.Done():
-			case <-time.After(retry.MaxInterval):
-			}
-			continue
-		}
-		standby = false
-		w.log.Warn("cannot listen for checkpoints: who waits for one is told a little later", "error", err, "retry_in", wait.String())
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
-	}
-}
-
-// onStandby tells that a server refuses what only a primary does.
-func onStandby(err error) bool {
-	var refused *pgconn.PgError
-	return errors.As(err, &refused) && refused.Code == "25006" // read_only_sql_transaction
-}
-
-func (w *Waiter) setListening(told bool) {
-	w.mu.Lock()
-	w.listening = told
-	w.mu.Unlock()
-	w.wakeUp()
-}
-
-func (w *Waiter) listenOnce(ctx context.Context, connected func()) error {
-	cfg := w.pool.Config().ConnConfig.Copy()
-	if w.Direct != nil {
-		cfg = w.Direct.Copy()
-	}
-	cfg.ConnectTimeout = lookTimeout
-	conn, err := pgx.ConnectConfig(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer pg.CloseWithTimeout(ctx, conn)
-	if _, err := conn.Exec(ctx, `LISTEN `+readmodel.CheckpointsChannel); err != nil {
-		return err
-	}
-	connected()
-	w.setListening(true)
-	for {
-		quiet, cancel := context.WithTimeout(ctx, pingEvery)
-		_, err := conn.WaitForNotification(quiet)
-		cancel()
-		switch {
-		case err == nil:
-			w.wakeUp()
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case quiet.Err() != nil: // nothing was heard: is the connection still there?
-			bounded, cancel := context.WithTimeout(ctx, lookTimeout)
-			err := conn.Ping(bounded)
-			cancel()
-			if err != nil {
-				return err
-			}
-		default:
-			return err
-		}
 	}
 }

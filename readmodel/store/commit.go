@@ -14,36 +14,36 @@ import (
 // Commit implements [engine.Store]. A small batch is one round trip: the
 // statements of a pgx batch outside a transaction block are one transaction by
 // themselves. A large one is a transaction of several round trips. The fence
-// comes first, so that a replica that has lost a partition waits for no row
-// lock of its successor. What is not live need not reach the disk at once:
-// documents and checkpoint are lost or kept together. Who waits for positions is
-// notified afterwards.
+// comes first, so that a replica that has lost a partition never waits for a row
+// lock of its successor. A generation that is not live need not reach the disk at
+// once: documents and checkpoint are lost or kept together. Callers that wait for
+// positions are notified afterwards.
 func (s *Store) Commit(ctx context.Context, b *engine.Batch) error {
 	err := s.commitTimeout.Do(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
-	if err == nil && s.members != nil { // nobody waits for another generation
+	if err == nil && s.members != nil { // no caller waits for positions of other generations
 		s.notifier.schedule()
 	}
 	return err
 }
 
 func (s *Store) commit(ctx context.Context, b *engine.Batch) error {
-	if len(b.Changes) <= rows.RowsAtOnce {
+	if len(b.Changes) <= rows.AccountsPerStatement {
 		q := &pgx.Batch{}
 		if s.members == nil {
 			q.Queue(pg.AsyncCommit)
 		}
 		rows.QueueBatch(b, func(sql string, args ...any) { q.Queue(sql, args...) })
-		return readmodel.EngineError(s.pool.SendBatch(ctx, q).Close())
+		return readmodel.AsEngineError(s.pool.SendBatch(ctx, q).Close())
 	}
-	return readmodel.EngineError(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	return readmodel.AsEngineError(pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if s.members == nil {
 			if _, err := tx.Exec(ctx, pg.AsyncCommit); err != nil {
 				return err
 			}
 		}
-		if s.copies {
-			return rows.CopyNew(ctx, tx, b)
+		if s.copyNewRows {
+			return rows.CopyBatch(ctx, tx, b)
 		}
-		return rows.Exec(ctx, tx, b)
+		return rows.ExecBatch(ctx, tx, b)
 	}))
 }

@@ -17,9 +17,9 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestLostConnectionsAreNotWaitedForEver: connections that fall silent without
-// an end, as through a network that was pulled apart, give an error, and what
-// is done after it uses new ones.
+// TestLostConnectionsAreNotWaitedForEver: connections that fall silent without ending,
+// as through a network that was unplugged, give an error, and what is done after it
+// uses new ones.
 func TestLostConnectionsAreNotWaitedForEver(t *testing.T) {
 	t.Parallel()
 	direct := postgres.TestDatabase(t)
@@ -40,9 +40,9 @@ func TestLostConnectionsAreNotWaitedForEver(t *testing.T) {
 	s := store.NewStore(pool, "one", readmodeltest.Quiet)
 	s.SetMinTimeout(500 * time.Millisecond)
 	t.Cleanup(func() { s.Close(context.Background()) })
-	t.Cleanup(func() { network.Cut() }) // first: closing waits for an answer
+	t.Cleanup(func() { network.Cut() }) // runs first: closing would wait for an answer
 
-	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
 	a.Register()
 	if err := a.Commit(); err != nil {
 		t.Fatal(err)
@@ -52,15 +52,15 @@ func TestLostConnectionsAreNotWaitedForEver(t *testing.T) {
 		t.Fatalf("lost %d connections, want the member's and the pool's", n)
 	}
 	for what, use := range map[string]func() error{
-		"Share":  func() error { _, err := s.Heartbeat(t.Context(), a.Own.Generation, true); return err },
+		"Share":  func() error { _, err := s.Heartbeat(t.Context(), a.Ownership.Generation, true); return err },
 		"Commit": func() error { return a.Commit() },
 	} {
 		if err := use(); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s over a lost connection: %v, want that it took too long", what, err)
 		}
 	}
-	a.Own = readmodeltest.Acquire(t, s)
-	if rows, err := s.Load(t.Context(), a.Own.Generation, []events.UUID{a.Id}); err != nil || len(rows) != 1 {
+	a.Ownership = readmodeltest.Acquire(t, s)
+	if rows, err := s.Load(t.Context(), a.Ownership.Generation, []events.UUID{a.ID}); err != nil || len(rows) != 1 {
 		t.Errorf("Load over a new connection: %d rows, %v", len(rows), err)
 	}
 	if err := a.Commit(); err != nil {

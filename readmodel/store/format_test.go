@@ -20,7 +20,7 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// oldAdvance is what a program of before calls.
+// oldAdvance is the function that older programs commit by.
 func oldAdvance(ctx context.Context, pool *pgxpool.Pool) error {
 	_, err := pool.Exec(ctx, `
 SELECT export.advance(1, ARRAY[0], ARRAY[c.position], ARRAY[c.position + 1], ARRAY[c.epoch], ARRAY[now()],
@@ -29,9 +29,10 @@ FROM export.checkpoints c WHERE generation = 1 AND partition = 0`)
 	return err
 }
 
-// TestOlderProgramDoesNotWriteNewFormat: its commits are refused with a message
-// that says why, and it does not become a member, which would hold partitions
-// that it cannot move. In a generation of the first format it goes on.
+// TestOlderProgramDoesNotWriteNewFormat: an older program's commits to a generation of
+// the new format are refused with a message that says why, and it does not become a
+// member, which would own partitions that it cannot move. In a generation of the first
+// format it goes on.
 func TestOlderProgramDoesNotWriteNewFormat(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	readmodeltest.Acquire(t, s)
@@ -48,7 +49,7 @@ ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = exclude
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	readmodeltest.AsBefore(t, pool)
+	readmodeltest.DowngradeToPlainFormat(t, pool)
 	for what, err := range map[string]error{"commit": oldAdvance(t.Context(), pool), "join": join()} {
 		if err != nil {
 			t.Errorf("%s in the first format: %v", what, err)
@@ -63,21 +64,22 @@ ON CONFLICT (member) DO UPDATE SET backend = excluded.backend, seen_at = exclude
 	}
 }
 
-// TestFirstFormatIsTakenOn: rows that an older program wrote stay as they are
-// and say nothing of what went into them, those that are written from their
-// first message on do; a generation that is built beside is of the new format.
+// TestFirstFormatIsTakenOn: rows that an older program wrote stay as they are and
+// record nothing of what they were made of; those that are written from their
+// account's first message on do. A generation that is built beside it is of the new
+// format.
 func TestFirstFormatIsTakenOn(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	log := readmodeltest.NewLog(3, 3000, workload.Config{Accounts: 12})
 	some := log[:2500]
 	opt := engine.Options{Batch: engine.Bound{Events: 100, Bytes: 1 << 20}}
-	some.Into(t, s, opt)
+	some.Project(t, s, opt)
 	s.Close(t.Context())
-	known := some.Consumed(t)
-	readmodeltest.AsBefore(t, pool)
+	known := some.CountConsumed(t)
+	readmodeltest.DowngradeToPlainFormat(t, pool)
 
-	log.Into(t, s, opt)
-	rows, all := readmodeltest.Says(t, pool, 1), log.Consumed(t)
+	log.Project(t, s, opt)
+	rows, all := readmodeltest.RecordedSums(t, pool, 1), log.CountConsumed(t)
 	for id, n := range all {
 		if _, before := known[id]; before && rows[id].Messages != 0 || !before && rows[id].Messages != n {
 			t.Errorf("account %s says %d messages of %d; known before: %t", id, rows[id].Messages, n, before)
@@ -85,11 +87,11 @@ func TestFirstFormatIsTakenOn(t *testing.T) {
 	}
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
 	t.Cleanup(func() { builder.Close(t.Context()) })
-	log.Into(t, builder, engine.Options{})
-	if n := len(readmodeltest.Says(t, pool, 2)); n != len(all) {
+	log.Project(t, builder, engine.Options{})
+	if n := len(readmodeltest.RecordedSums(t, pool, 2)); n != len(all) {
 		t.Errorf("%d of %d rows of the new generation say what went into them", n, len(all))
 	}
-	c, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.Endless, nil)
+	c, err := admin.Compare(t.Context(), pool, 1, 2, readmodeltest.EndlessStream, nil)
 	if err != nil || !c.Equal() || c.Compared != int64(len(all)) {
 		t.Errorf("compared: %+v, %v", c, err)
 	}
@@ -99,17 +101,16 @@ func TestFirstFormatIsTakenOn(t *testing.T) {
 	}
 }
 
-// TestMigrationGivesWayToReaders: a transaction that has read an account's row
-// and goes on for long keeps the migration waiting, and not those who read
-// after it.
+// TestMigrationGivesWayToReaders: a transaction that has read an account's row and
+// goes on for long keeps the migration waiting, and not those who read after it.
 func TestMigrationGivesWayToReaders(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
-	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.Someone)
+	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
 	a.Register()
 	if err := a.Commit(readmodeltest.FreeTier); err != nil {
 		t.Fatal(err)
 	}
-	readmodeltest.AsBefore(t, pool)
+	readmodeltest.DowngradeToPlainFormat(t, pool)
 	long, err := pool.BeginTx(t.Context(), pgx.TxOptions{AccessMode: pgx.ReadOnly})
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +135,7 @@ SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'export_g1.accoun
 			continue
 		}
 		waited++
-		if m, _ := readmodeltest.Read(t, x, a.Id); m.State != export.Complete { // gets through, or fails after its half a second
+		if m, _ := readmodeltest.Read(t, x, a.ID); m.State != export.Complete { // reads, or fails after half a second
 			t.Errorf("state %v", m.State)
 		}
 	}

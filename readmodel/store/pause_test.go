@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,7 +32,7 @@ func resume(t *testing.T, pool *pgxpool.Pool) {
 	}
 }
 
-// where is how far every checkpoint of every generation is, and as of when.
+// where is the position and the as-of time of every checkpoint of every generation.
 func where(t *testing.T, pool *pgxpool.Pool) (all string) {
 	t.Helper()
 	err := pool.QueryRow(t.Context(), `
@@ -45,9 +44,9 @@ FROM export.checkpoints`).Scan(&all)
 	return all
 }
 
-// TestNoCheckpointMovesOncePaused: partitions of a live and of a building
-// generation are committed without pause; once a pause has returned not one of
-// them moves, however often it is tried, and nor does anything else move them.
+// TestNoCheckpointMovesOncePaused: partitions of a live and of a building generation
+// are committed without a break. Once a pause has returned none of them moves, however
+// often it is tried, and nothing else moves them.
 func TestNoCheckpointMovesOncePaused(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	builder := store.NewBuilder(pool, "builder", false, readmodeltest.Quiet)
@@ -98,7 +97,7 @@ func TestNoCheckpointMovesOncePaused(t *testing.T) {
 			t.Errorf("checkpoints moved while paused:\n%s\n%s", before, after)
 		}
 		resume(t, pool)
-		atLeast(&moved, 20) // in the same epochs
+		atLeast(&moved, 20) // without a new epoch
 		stop()
 		writers.Wait()
 		if t.Failed() {
@@ -107,8 +106,8 @@ func TestNoCheckpointMovesOncePaused(t *testing.T) {
 	}
 }
 
-// TestPausedNothingMovesThem: who would move checkpoints, or make another
-// generation live, is told of the pause and of what ends it, and changes nothing.
+// TestPausedNothingMovesThem: whatever would move checkpoints, or make another
+// generation live, returns the pause and what ends it, and changes nothing.
 func TestPausedNothingMovesThem(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	own := readmodeltest.Acquire(t, live)
@@ -166,13 +165,13 @@ func TestPausedNothingMovesThem(t *testing.T) {
 		t.Errorf("generation %+v is live, %v", now, err)
 	}
 	resume(t, pool)
-	if got := readmodeltest.Share(t, live); len(got.Owned) != 4 || got.Owned[1].Epoch != own.Checkpoints[1].Epoch {
+	if got := readmodeltest.Heartbeat(t, live); len(got.Owned) != 4 || got.Owned[1].Epoch != own.Checkpoints[1].Epoch {
 		t.Errorf("after it, the replica owns %+v", got)
 	}
 }
 
-// TestPauseWaitsForWhatIsUnderWay: a transaction that has moved a checkpoint and
-// is not over yet is waited for, and a cut-over before any checkpoint is held.
+// TestPauseWaitsForWhatIsUnderWay: a transaction that has moved a checkpoint and has
+// not ended is waited for, and so is a cut-over before it holds any checkpoint.
 func TestPauseWaitsForWhatIsUnderWay(t *testing.T) {
 	pool, live := readmodeltest.Open(t)
 	readmodeltest.Acquire(t, live)
@@ -204,7 +203,7 @@ SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE 
 			case <-time.After(time.Millisecond):
 			}
 		}
-		if what == "a cut-over" { // who has to finish first is not kept from it
+		if what == "a cut-over" { // what has to finish first is not kept from finishing
 			if _, err := tx.Exec(t.Context(), `SET LOCAL lock_timeout = '1s'; SELECT FROM export.checkpoints FOR UPDATE`); err != nil {
 				t.Error(err)
 			}
@@ -216,93 +215,5 @@ SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE 
 			t.Errorf("%s: %v", what, err)
 		}
 		resume(t, pool)
-	}
-}
-
-// TestPauseIsRepeatable: whoever paused first stays, the note is the last one
-// given, and many at once are one.
-func TestPauseIsRepeatable(t *testing.T) {
-	pool, live := readmodeltest.Open(t)
-	readmodeltest.Acquire(t, live)
-	if was, err := admin.Resume(t.Context(), pool); was != nil || err != nil {
-		t.Errorf("nothing to resume: %v, %v", was, err)
-	}
-	if p, err := readmodel.FindPause(t.Context(), pool); p != nil || err != nil {
-		t.Errorf("nothing is paused: %v, %v", p, err)
-	}
-	first, already, err := admin.Pause(t.Context(), pool, "one", "disk")
-	if err != nil || already || first.By != "one" || first.Since.IsZero() {
-		t.Fatalf("%+v, %v, %v", first, already, err)
-	}
-	for note, want := range map[string]string{"": "disk", "new disk": "new disk"} {
-		again, already, err := admin.Pause(t.Context(), pool, "two", note)
-		if err != nil || !already || again.By != "one" || again.Since != first.Since || note != "" && again.Note != want {
-			t.Errorf("%+v, %v, %v", again, already, err)
-		}
-	}
-	if p, err := readmodel.FindPause(t.Context(), pool); err != nil || p == nil || p.Note != "new disk" || p.Generation != 1 ||
-		!strings.Contains(p.Err().Error(), "by one (new disk): `projector resume` ends that") {
-		t.Errorf("%+v, %v", p, err)
-	}
-	resume(t, pool)
-	var firsts atomic.Int64
-	var all sync.WaitGroup
-	for i := range 8 {
-		all.Go(func() {
-			_, already, err := admin.Pause(t.Context(), pool, fmt.Sprint(i), "")
-			if err != nil {
-				t.Error(err)
-			}
-			if !already {
-				firsts.Add(1)
-			}
-		})
-	}
-	all.Wait()
-	if firsts.Load() != 1 {
-		t.Errorf("%d of eight were the first", firsts.Load())
-	}
-	resume(t, pool)
-}
-
-// TestPausedReplicasLive: who looks whether projecting is still paused is a
-// member, also where it was started since, and one that is dead is none for
-// long; partitions stay whose they are.
-func TestPausedReplicasLive(t *testing.T) {
-	pool, _ := readmodeltest.Open(t)
-	one, two := readmodeltest.Member(t, pool, "one"), readmodeltest.Member(t, pool, "two")
-	own := readmodeltest.Acquire(t, one)
-	pause(t, pool)
-	before := where(t, pool)
-	p, err := two.Paused(t.Context())
-	if err != nil || p == nil || p.By != "somebody@here" {
-		t.Fatalf("%+v, %v", p, err)
-	}
-	members := func(want int) error {
-		st, err := admin.ReadStatus(t.Context(), pool)
-		if err == nil && len(st.Members) != want {
-			err = fmt.Errorf("members %+v, want %d", st.Members, want)
-		}
-		return err
-	}
-	if err := members(2); err != nil {
-		t.Error(err)
-	}
-	// The second is silent from here on.
-	for deadline := time.Now().Add(20 * time.Second); members(1) != nil; {
-		if _, err := one.Paused(t.Context()); err != nil || time.Now().After(deadline) {
-			t.Fatal(err, members(1))
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	if where(t, pool) != before {
-		t.Error("checkpoints moved while paused")
-	}
-	resume(t, pool)
-	if p, err := one.Paused(t.Context()); p != nil || err != nil {
-		t.Errorf("%+v, %v", p, err)
-	}
-	if again := readmodeltest.Acquire(t, one); len(again.Checkpoints) != 4 || again.Checkpoints[0].Epoch <= own.Checkpoints[0].Epoch {
-		t.Errorf("after it: %+v", again)
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"accountexport/readmodel/internal/readmodeltest"
 )
 
-// TestStalledPoolGivesUpItsPartitions: what the pool goes through stands still, as
-// a pooler that is paused, while the member's own connection is as ever. The
-// replica that begins again takes no partitions, and leaves those it had to the
-// other one; once the pool answers it has its share.
+// TestStalledPoolGivesUpItsPartitions: what the pool connects through stands still, as
+// a pooler that is paused, while the member's own connection works. The replica that
+// begins again takes no partitions, and leaves those that it had to the other one.
+// Once the pool answers it has its share.
 func TestStalledPoolGivesUpItsPartitions(t *testing.T) {
 	direct, _ := readmodeltest.Open(t)
 	u, err := url.Parse(direct.Config().ConnString())
@@ -28,7 +28,7 @@ func TestStalledPoolGivesUpItsPartitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	t.Cleanup(func() { pooler.Cut() }) // first: closing waits for an answer
+	t.Cleanup(func() { pooler.Cut() }) // runs first: closing would wait for an answer
 	stalled, other := readmodeltest.Member(t, pool, "stalled"), readmodeltest.Member(t, direct, "other")
 	stalled.Takeover, other.Takeover = 2*time.Second, 2*time.Second
 	stalled.Direct = direct.Config().ConnConfig
@@ -36,7 +36,7 @@ func TestStalledPoolGivesUpItsPartitions(t *testing.T) {
 	readmodeltest.Acquire(t, other)
 	stop := make(chan struct{})
 	taken := make(chan struct{})
-	go func() { // gives its half up when the other one comes, as the engine does
+	go func() { // releases half of the partitions when the other replica joins, as the engine does
 		defer close(taken)
 		for {
 			select {
@@ -53,24 +53,24 @@ func TestStalledPoolGivesUpItsPartitions(t *testing.T) {
 			}
 		}
 	}()
-	readmodeltest.Owns(t, other, all/2)
+	readmodeltest.AwaitShare(t, other, all/2)
 	close(stop)
 	<-taken
 	pooler.Stall()
 	if own, err := stalled.Acquire(t.Context(), readmodeltest.Stream); err == nil {
 		t.Errorf("it has taken %d partitions, though its pool does not answer", len(own.Checkpoints))
 	}
-	readmodeltest.Owns(t, other, all)
+	readmodeltest.AwaitShare(t, other, all)
 	pooler.Resume()
-	pooler.Cut() // those that stood still
+	pooler.Cut() // ends the connections that stood still
 	readmodeltest.Acquire(t, stalled)
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		if got := readmodeltest.Share(t, other); got.Target == all/2 {
+		if got := readmodeltest.Heartbeat(t, other); got.Target == all/2 {
 			break
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("it is no member again")
 		}
-		readmodeltest.Share(t, stalled)
+		readmodeltest.Heartbeat(t, stalled)
 	}
 }

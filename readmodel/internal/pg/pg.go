@@ -1,54 +1,31 @@
-// Package pg is what the packages of the read model share of PostgreSQL: which
-// errors mean what, transactions that are tried again, timeouts that adapt, and
-// the settings of a session and of a transaction.
+// Package pg is what the packages of the read model share of PostgreSQL and pgx:
+// what an error's SQLSTATE means, transactions that are retried, timeouts that
+// adapt to how long the database takes, and the settings of a session and of a
+// transaction. It knows no table.
 package pg
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// Querier is a pool, a connection or a transaction that is read from.
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
+// Beginner is a pool, a connection or a transaction that begins transactions;
+// begun in a transaction, they are savepoints.
 type Beginner interface {
 	Querier
 	Begin(ctx context.Context) (pgx.Tx, error)
 }
 
-// dropped tells that the generation's tables are gone.
-func IsUndefinedTable(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000")
-}
-
-// older tells that a column is not there yet.
-func IsUndefinedColumn(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "42703"
-}
-
-// closeSoon closes a connection, and waits for no server that does not answer. One
-// that was broken off has the server asked to give up what is under way: the
-// answer is waited for, since a program that ends before takes PgBouncer 1.18 with
-// it (its issue 801).
-func CloseWithTimeout(ctx context.Context, conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	_ = conn.Close(ctx)
-	select {
-	case <-conn.PgConn().CleanupDone():
-	case <-ctx.Done():
-	}
-}
-
+// Sleep waits for d, or until ctx ends.
 func Sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -58,4 +35,6 @@ func Sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
+// Milliseconds is a duration as the value of a setting such as lock_timeout, whose
+// unit is milliseconds.
 func Milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

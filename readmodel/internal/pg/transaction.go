@@ -2,47 +2,43 @@ package pg
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// againAtMost is how often a transaction is tried that the server ends for the
-// sake of another one.
+// MaxAttempts is how often a transaction is attempted that the server keeps ending
+// in favour of others.
 const MaxAttempts = 10
 
-// inTransaction runs do in a transaction, and again from the beginning where the
-// server has ended it for the sake of another one (a serialization failure, a
-// deadlock), ten times at most: what do reads, it has to read inside.
+// RetryTx runs do in a transaction, and runs it again from the beginning where the
+// server ended it in favour of another one ([IsSerializationFailure]), up to
+// [MaxAttempts] times. do may therefore be called more than once: whatever it
+// decides by, it has to read inside, and whatever it returns by a closure, it has
+// to reset first.
 func RetryTx(ctx context.Context, db Beginner, do func(tx pgx.Tx) error) error {
-	for tries := 1; ; tries++ {
+	for attempt := 1; ; attempt++ {
 		err := pgx.BeginFunc(ctx, db, do)
-		if !IsSerializationFailure(err) || tries == MaxAttempts {
+		if !IsSerializationFailure(err) || attempt == MaxAttempts {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(time.Duration(tries)*10*time.Millisecond + rand.N(50*time.Millisecond)):
+		case <-time.After(time.Duration(attempt)*10*time.Millisecond + rand.N(50*time.Millisecond)):
 		}
 	}
 }
 
-func IsSerializationFailure(err error) bool {
-	var refused *pgconn.PgError
-	return errors.As(err, &refused) && (refused.Code == "40001" || refused.Code == "40P01")
-}
-
-// untilUnlocked does what may find something locked, or stand in a circle of
-// those that wait, and is undone then, again until it finds nothing.
+// RetryLocked calls do again and again while it fails because something is locked
+// or because it was part of a deadlock, until ctx ends. do sets a lock_timeout, so
+// that readers never queue behind it for long, and has to change nothing where it
+// fails.
 func RetryLocked(ctx context.Context, do func() error) error {
 	for {
 		err := do()
-		var refused *pgconn.PgError
-		if !errors.As(err, &refused) || refused.Code != "55P03" && refused.Code != "40P01" { // lock_not_available, deadlock_detected
+		if code := Code(err); code != LockNotAvailable && code != DeadlockDetected {
 			return err
 		}
 		select {
@@ -52,3 +48,19 @@ func RetryLocked(ctx context.Context, do func() error) error {
 		}
 	}
 }
+
+// PreferIndexes is the first statement of the transactions that go by primary
+// keys, and holds until their end. Without it, statements that are planned while
+// a generation is new would scan whole tables until the next ANALYZE. With it, a
+// statement whose table has no fitting index seems to cost ten thousand million,
+// so compiling it (jit), which would never pay, is switched off as well.
+//
+// Planner settings are never made for a session: statements outside such
+// transactions, the heartbeats of a [accountexport/readmodel/store.Store] above
+// all, are planned as the server is set up, and settings of a transaction pass
+// through any pooler.
+const PreferIndexes = `SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
+
+// AsyncCommit lets its transaction commit without waiting for the disk: for
+// changes that may be lost when the server crashes.
+const AsyncCommit = `SELECT set_config('synchronous_commit', 'off', true)`

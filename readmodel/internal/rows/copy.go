@@ -13,28 +13,27 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// copyNew does what write does, with COPY for the rows that are new: those of
-// accounts that the store has no row of, and every item, which is sealed once.
-// The fence comes first here, too, so that no other writer can have made the
-// rows.
-func CopyNew(ctx context.Context, tx pgx.Tx, b *engine.Batch) error {
-	c := NewCopier(ctx, tx, readmodel.Schema(b.Generation), "")
+// CopyBatch writes what [QueueBatch] writes, with COPY for the rows that are new: those
+// of accounts that the store has no row of, and every item of the directory. The
+// fence comes first here as well, so no other writer can have made those rows.
+func CopyBatch(ctx context.Context, tx pgx.Tx, b *engine.Batch) error {
+	c := NewCopier(ctx, tx, readmodel.SchemaName(b.Generation), "")
 	c.exec(pg.PreferIndexes)
 	QueueAdvances(c.exec, b)
 	queueWipes(c.exec, b)
-	QueueLedger(c.exec, b)
-	var fresh, known []projections.Change
+	QueueErasures(c.exec, b)
+	var added, known []projections.Change
 	for _, change := range b.Changes {
 		if change.New {
-			fresh = append(fresh, change)
+			added = append(added, change)
 		} else {
 			known = append(known, change)
 		}
 	}
-	c.rows(fresh)
-	c.Pages(fresh)
-	for changes := range slices.Chunk(known, RowsAtOnce) {
-		QueueRows(c.exec, b.Generation, changes)
+	c.accounts(added)
+	c.Pages(added)
+	for changes := range slices.Chunk(known, AccountsPerStatement) {
+		QueueAccounts(c.exec, b.Generation, changes)
 		queuePages(c.exec, b.Generation, changes)
 	}
 	c.Items(b.Changes)
@@ -44,30 +43,31 @@ func CopyNew(ctx context.Context, tx pgx.Tx, b *engine.Batch) error {
 	return c.err
 }
 
-// copier writes until the first error.
-type copier struct {
+// Copier writes rows by COPY, until the first error.
+type Copier struct {
 	ctx    context.Context
 	tx     pgx.Tx
 	schema string
 	prefix string // of the tables' names
-	err    error
+	err    error  // the first one; nothing is written after it
 }
 
-// newCopier copies into tables of a schema, whose names begin with the prefix.
-func NewCopier(ctx context.Context, tx pgx.Tx, schema, prefix string) *copier {
-	return &copier{ctx: ctx, tx: tx, schema: schema, prefix: prefix}
+// NewCopier copies within tx into tables of a schema whose names begin with the
+// prefix.
+func NewCopier(ctx context.Context, tx pgx.Tx, schema, prefix string) *Copier {
+	return &Copier{ctx: ctx, tx: tx, schema: schema, prefix: prefix}
 }
 
-// failure is the first error that was met.
-func (c *copier) Failure() error { return c.err }
+// Err is the first error that was met.
+func (c *Copier) Err() error { return c.err }
 
-func (c *copier) exec(sql string, args ...any) {
+func (c *Copier) exec(sql string, args ...any) {
 	if c.err == nil {
 		_, c.err = c.tx.Exec(c.ctx, sql, args...)
 	}
 }
 
-func (c *copier) copy(table string, columns []string, rows [][]any) {
+func (c *Copier) copy(table string, columns []string, rows [][]any) {
 	if c.err != nil || len(rows) == 0 {
 		return
 	}
@@ -81,7 +81,7 @@ var accountColumns = []string{"account_id", "partition", "position", "parked", "
 	"usage_pages", "key_pages", "sandbox_pages", "waiting", "counted_at", "messages", "digest_high",
 	"digest_low", "user_json", "team_json", "usage_tail", "keys_tail", "sandboxes_tail"}
 
-func (c *copier) rows(changes []projections.Change) {
+func (c *Copier) accounts(changes []projections.Change) {
 	rows := make([][]any, 0, len(changes))
 	for i := range changes {
 		r := &changes[i].Row
@@ -100,7 +100,16 @@ func (c *copier) rows(changes []projections.Change) {
 	c.copy("account_export", accountColumns, rows)
 }
 
-func (c *copier) Pages(changes []projections.Change) {
+// The columns that are copied, which are all that the tables have.
+var (
+	PageColumns    = []string{"account_id", "section", "page_key", "body"}
+	ItemColumns    = []string{"account_id", "section", "item", "page_key"}
+	WaitingColumns = []string{"account_id", "entity", "entity_id", "patch"}
+	ParkedColumns  = []string{"position", "partition", "account_id", "sent_at", "subject", "type", "reason", "headers", "payload"}
+)
+
+// Pages copies the pages of the changes.
+func (c *Copier) Pages(changes []projections.Change) {
 	var rows [][]any
 	for i := range changes {
 		for _, p := range changes[i].Pages {
@@ -110,7 +119,8 @@ func (c *copier) Pages(changes []projections.Change) {
 	c.copy("account_export_pages", PageColumns, rows)
 }
 
-func (c *copier) Items(changes []projections.Change) {
+// Items copies what the changes add to the directory of items.
+func (c *Copier) Items(changes []projections.Change) {
 	var rows [][]any
 	for i := range changes {
 		for _, it := range changes[i].Sealed {
@@ -120,8 +130,8 @@ func (c *copier) Items(changes []projections.Change) {
 	c.copy("account_export_items", ItemColumns, rows)
 }
 
-// waiting copies what waits; what has been applied is none of it.
-func (c *copier) Waiting(changes []projections.Change) {
+// Waiting copies the patches that wait, and leaves out those that have been applied.
+func (c *Copier) Waiting(changes []projections.Change) {
 	var rows [][]any
 	for i := range changes {
 		for _, w := range changes[i].Waiting {
@@ -133,7 +143,8 @@ func (c *copier) Waiting(changes []projections.Change) {
 	c.copy("account_waiting", WaitingColumns, rows)
 }
 
-func (c *copier) Parked(messages []projections.ParkedMessage) {
+// Parked copies parked messages.
+func (c *Copier) Parked(messages []projections.ParkedMessage) {
 	rows := make([][]any, 0, len(messages))
 	for _, m := range messages {
 		rows = append(rows, []any{int64(m.Position), int32(m.Partition), (*[16]byte)(m.Account), m.Time, printable(m.Subject), printable(m.Type),
@@ -141,10 +152,3 @@ func (c *copier) Parked(messages []projections.ParkedMessage) {
 	}
 	c.copy("parked", ParkedColumns, rows)
 }
-
-var (
-	PageColumns    = []string{"account_id", "section", "page_key", "body"}
-	ItemColumns    = []string{"account_id", "section", "item", "page_key"}
-	WaitingColumns = []string{"account_id", "entity", "entity_id", "patch"}
-	ParkedColumns  = []string{"position", "partition", "account_id", "sent_at", "subject", "type", "reason", "headers", "payload"}
-)
