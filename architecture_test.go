@@ -19,6 +19,7 @@ var (
 	beginsUnit  = regexp.MustCompile(`^(\||- |\d+\. |#)`)
 	identifier  = regexp.MustCompile(`^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$`)
 	table       = regexp.MustCompile(`^export\.\w+$`)
+	testName    = regexp.MustCompile(`\b(?:Test|Benchmark|Fuzz)[A-Z]\w*`)
 )
 
 // units are the paragraphs, items and rows of a text. What stands in one belongs
@@ -170,4 +171,51 @@ func receiver(of ast.Expr) string {
 		return of.Name
 	}
 	return ""
+}
+
+// TestDocumentsNameTestsThatExist: each test, benchmark and fuzz target that a
+// document names is there, those of doc/guarantees.md and CONTRIBUTING.md above all.
+func TestDocumentsNameTestsThatExist(t *testing.T) {
+	files, err := goFiles("_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)[A-Z]\w*)\(\w+ \*testing\.[TBF]\)`)
+	tests := map[string]bool{}
+	for _, file := range files {
+		for _, m := range is.FindAllStringSubmatch(read(t, file), -1) {
+			tests[m[1]] = true
+		}
+	}
+	named := map[string]int{}
+	for _, d := range manuals(t) {
+		for _, name := range testName.FindAllString(d.Text, -1) {
+			named[d.Path]++
+			if !tests[name] {
+				t.Errorf("%s names %s, and there is no such test", d.Path, name)
+			}
+		}
+	}
+	if named["doc/guarantees.md"] < 200 || named["CONTRIBUTING.md"] < 20 {
+		t.Errorf("only so many tests were found to be named: %v", named)
+	}
+}
+
+// TestContributingNamesFilesThatExist: what it says is to be touched is there.
+func TestContributingNamesFilesThatExist(t *testing.T) {
+	path := regexp.MustCompile(`^[\w.-]+(/[\w.-]+)+$|^[\w-]+\.(go|md|sql|txt|txtar|yml)$`)
+	found := 0
+	for _, m := range inBackticks.FindAllStringSubmatch(read(t, "CONTRIBUTING.md"), -1) {
+		name := m[1]
+		if !path.MatchString(name) {
+			continue
+		}
+		found++
+		if _, err := os.Stat(filepath.FromSlash(name)); err != nil {
+			t.Errorf("CONTRIBUTING.md names %s: %v", name, err)
+		}
+	}
+	if found < 40 {
+		t.Errorf("only %d files were found to be named", found)
+	}
 }
