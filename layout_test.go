@@ -20,71 +20,107 @@ import (
 
 const module = "accountexport/"
 
-// mayImport is the design's table: which packages of this module a package's
-// own code may import, and whether it may speak to NATS, PostgreSQL or HTTP.
-var mayImport = map[string]struct {
-	own  []string
-	nats bool
-	pgx  bool
-	mux  bool
-}{
-	"events":                        {},
-	"projections":                   {own: []string{"events"}},
-	"projections/engine":            {own: []string{"events", "projections"}},
-	"projections/engine/enginetest": {own: []string{"events", "projections", "projections/engine"}},
-	"readmodel":                     {own: []string{"projections", "projections/engine", "readmodel/internal/pg"}, pgx: true},
-	"readmodel/connect":             {own: []string{"readmodel", "readmodel/internal/pg"}, pgx: true},
-	"readmodel/export":              {own: []string{"events", "projections", "readmodel", "readmodel/internal/pg"}, pgx: true},
-	"readmodel/store": {own: []string{"events", "projections", "projections/engine", "readmodel", "readmodel/connect",
-		"readmodel/internal/pg", "readmodel/internal/rows"}, pgx: true},
-	"readmodel/admin": {own: []string{"events", "projections", "projections/engine", "readmodel", "readmodel/internal/pg",
-		"readmodel/internal/rows"}, pgx: true},
-	"readmodel/internal/pg":   {pgx: true},
-	"readmodel/internal/rows": {own: []string{"projections", "projections/engine", "readmodel", "readmodel/internal/pg"}, pgx: true},
-	"internal/stream":         {own: []string{"events", "projections", "projections/engine"}, nats: true},
-	"internal/acts": {own: []string{"events", "projections", "projections/engine", "readmodel", "readmodel/admin", "readmodel/connect", "readmodel/export",
-		"readmodel/store", "internal/stream"}, pgx: true},
-	"internal/api":       {own: []string{"events", "readmodel/export", "internal/auth"}, mux: true},
-	"internal/auth":      {own: []string{"events"}},
-	"internal/cli":       {own: []string{"internal/secret"}},
-	"internal/ops":       {pgx: true},
-	"internal/secret":    {},
-	"internal/settings":  {own: []string{"internal/secret"}, pgx: true},
-	"internal/telemetry": {own: []string{"projections", "projections/engine"}},
-	"internal/oracle":    {},
-	"internal/workload":  {},
+// architecture has the table of packages, below this heading.
+const (
+	architecture   = "doc/architecture.md"
+	packageHeading = "\n## Packages\n"
+)
+
+// packageRule is a row of the table: which packages of this module a package's
+// own code may import, and whether it speaks to NATS, PostgreSQL or HTTP.
+type packageRule struct {
+	own    []string
+	speaks map[string]bool // by what libraries gives
 }
 
-// TestImportsFollowTheDesign holds every import against the design's table.
+// libraries are by what they begin with, and what who imports one speaks to.
+var libraries = map[string]string{"github.com/nats-io/": "NATS", "github.com/jackc/": "PostgreSQL", "github.com/gorilla/mux": "HTTP"}
+
+// packageRules reads the tables of doc/architecture.md: a row for each package, in
+// backticks, what it is for, what it may import, and what it speaks to.
+func packageRules(t *testing.T) map[string]packageRule {
+	t.Helper()
+	_, section, found := strings.Cut(read(t, architecture), packageHeading)
+	if !found {
+		t.Fatalf("%s has no heading %q", architecture, strings.TrimSpace(packageHeading))
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	rules := map[string]packageRule{}
+	name, named := regexp.MustCompile("^`([a-z0-9/]+)`$"), regexp.MustCompile("`([a-z0-9/]+)`")
+	for line := range strings.Lines(section) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		m := name.FindStringSubmatch(strings.TrimSpace(cells[0]))
+		if m == nil {
+			continue // a heading, or text
+		}
+		if len(cells) != 4 {
+			t.Errorf("%s has %d cells of %s, and there are to be 4", architecture, len(cells), m[1])
+			continue
+		}
+		if _, twice := rules[m[1]]; twice {
+			t.Errorf("%s has two rows of %s", architecture, m[1])
+		}
+		rule := packageRule{speaks: map[string]bool{}}
+		for _, own := range named.FindAllStringSubmatch(cells[2], -1) {
+			rule.own = append(rule.own, own[1])
+		}
+		for _, to := range libraries {
+			rule.speaks[to] = slices.Contains(strings.FieldsFunc(cells[3], func(c rune) bool { return c == ' ' || c == ',' }), to)
+		}
+		rules[m[1]] = rule
+	}
+	return rules
+}
+
+// TestImportsFollowTheDesign holds every package's imports against the table of
+// doc/architecture.md. Packages that have tests alone need a row as well.
 func TestImportsFollowTheDesign(t *testing.T) {
-	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedImports}, "./...")
+	rules := packageRules(t)
+	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports}, "./...")
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := 0
+	there := map[string]bool{}
 	for _, p := range pkgs {
-		name := strings.TrimPrefix(p.PkgPath, module)
-		rule, ok := mayImport[name]
+		name, below := strings.CutPrefix(p.PkgPath, module)
+		if !below {
+			continue // the root, which has tests of the whole alone
+		}
+		there[name] = true
+		rule, ok := rules[name]
 		if !ok {
+			t.Errorf("%s has no row in %s: say what its one job is, and what it may import", name, architecture)
 			continue
 		}
-		seen++
+		speaks := map[string]bool{}
 		for path := range p.Imports {
-			own, ours := strings.CutPrefix(path, module)
-			switch {
-			case ours && !slices.Contains(rule.own, own):
-				t.Errorf("%s imports %s; it may import %v of this module", name, own, rule.own)
-			case strings.HasPrefix(path, "github.com/nats-io/") && !rule.nats:
-				t.Errorf("%s imports %s; only internal/stream speaks to NATS", name, path)
-			case strings.HasPrefix(path, "github.com/jackc/") && !rule.pgx:
-				t.Errorf("%s imports %s; only readmodel speaks to PostgreSQL", name, path)
-			case path == "github.com/gorilla/mux" && !rule.mux:
-				t.Errorf("%s imports %s; only internal/api routes", name, path)
+			if own, ours := strings.CutPrefix(path, module); ours && !slices.Contains(rule.own, own) {
+				t.Errorf("%s imports %s; by %s it may import %v of this module", name, own, architecture, rule.own)
+			}
+			for library, to := range libraries {
+				if strings.HasPrefix(path, library) {
+					speaks[to] = true
+					if !rule.speaks[to] {
+						t.Errorf("%s imports %s; by %s it does not speak to %s", name, path, architecture, to)
+					}
+				}
+			}
+		}
+		for to, says := range rule.speaks {
+			if says && !speaks[to] {
+				t.Errorf("%s says that %s speaks to %s, and it imports nothing that does", architecture, name, to)
 			}
 		}
 	}
-	if seen != len(mayImport) {
-		t.Errorf("%d of the table's %d packages were found", seen, len(mayImport))
+	for name, rule := range rules {
+		if !there[name] {
+			t.Errorf("%s has a row of %s, which is not there", architecture, name)
+		}
+		for _, own := range rule.own {
+			if !there[own] {
+				t.Errorf("%s lets %s import %s, which is not there", architecture, name, own)
+			}
+		}
 	}
 }
 
