@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,11 +16,9 @@ import (
 func TestAbandonedGenerationIsTold(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	if err := s.publish(t.Context(), workload.New(33, workload.Config{Accounts: 10}), 3000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.startProjector(t)
+	s.mustPublish(t, workload.New(33, workload.Config{Accounts: 10}), 3000)
+	s.waitProjected(t)
 	began := func() *process {
 		t.Helper()
 		rebuild := launch(t, "projector", s.settings, "rebuild", "--max-rate", "500")
@@ -36,9 +33,9 @@ func TestAbandonedGenerationIsTold(t *testing.T) {
 		return rebuild
 	}
 	rebuild := began()
-	s.says(t, 0, "generation 2 is being built", "status")
+	s.mustRun(t, 0, "generation 2 is being built", "status")
 	second := launch(t, "projector", s.settings, "rebuild")
-	eventually(t, "the second to say so", time.Minute, says(second, "running already"))
+	eventually(t, "the second to say so", time.Minute, hasPrinted(second, "running already"))
 	second.kill()
 	rebuild.kill()
 	eventually(t, "the server to notice", time.Minute, func(context.Context) error {
@@ -47,11 +44,11 @@ func TestAbandonedGenerationIsTold(t *testing.T) {
 		}
 		return nil
 	})
-	s.says(t, 0, "generation 2 is live", "rebuild")
+	s.mustRun(t, 0, "generation 2 is live", "rebuild")
 	rebuild = began()
 	rebuild.kill()
-	s.says(t, 0, "generation 3 is dropped", "generations", "drop", "3")
-	if out := s.says(t, 0, "", "status"); strings.Contains(out, "builds it") {
+	s.mustRun(t, 0, "generation 3 is dropped", "generations", "drop", "3")
+	if out := s.mustRun(t, 0, "", "status"); strings.Contains(out, "builds it") {
 		t.Errorf("status: %s", out)
 	}
 }
@@ -69,32 +66,31 @@ func TestWhatWasBuiltFromALossIsGivenUp(t *testing.T) {
 		{"end", func(_ *system, _ *testing.T, restore func()) { restore() }, 13},
 		{"end, and it has grown again", func(s *system, t *testing.T, restore func()) {
 			restore()
-			s.marked(t, another, 20)
+			s.publishMarked(t, another, 20)
 		}, 16},
 		{"beginning", func(s *system, t *testing.T, _ func()) {
-			s.marked(t, someone, 20)
-			purge(t, jetStream(t, s.nats.URL()), 20)
+			s.publishMarked(t, someone, 20)
+			s.purge(t, 20)
 		}, 14},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSystem(t)
-			projector := launch(t, "projector", s.settings, "run")
-			s.marked(t, another, 3)
-			eventually(t, "everything projected", time.Minute, s.caughtUp)
-			restore := s.backUp(t)
-			s.marked(t, someone, 5)
-			eventually(t, "everything projected", time.Minute, s.caughtUp)
-			s.says(t, 0, "generation 2 is ready", "rebuild", "--cutover=manual")
-			projector.signal(syscall.SIGTERM)
-			projector.wait()
+			projector := s.startProjector(t)
+			s.publishMarked(t, another, 3)
+			s.waitProjected(t)
+			restore := s.backUpNATS(t)
+			s.publishMarked(t, someone, 5)
+			s.waitProjected(t)
+			s.mustRun(t, 0, "generation 2 is ready", "rebuild", "--cutover=manual")
+			projector.stop(t)
 			c.lose(s, t, restore)
-			s.says(t, c.status, "`projector rebuild --accept-differences`", "run")
-			s.says(t, 0, "generation 3 is live", "rebuild", "--accept-differences")
-			launch(t, "projector", s.settings, "run")
-			eventually(t, "everything projected", time.Minute, s.caughtUp)
-			s.says(t, 0, "", "status")
-			s.verify(t)
+			s.mustRun(t, c.status, "`projector rebuild --accept-differences`", "run")
+			s.mustRun(t, 0, "generation 3 is live", "rebuild", "--accept-differences")
+			s.startProjector(t)
+			s.waitProjected(t)
+			s.mustRun(t, 0, "", "status")
+			s.checkAgainstOracle(t)
 		})
 	}
 }

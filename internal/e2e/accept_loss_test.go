@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,34 +17,21 @@ import (
 func TestRefusedRebuildTakesOnNoLoss(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
+	projector := s.startProjector(t)
 	g := workload.New(71, workload.Config{Accounts: 20})
-	if err := s.publish(t.Context(), g, 500, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
+	s.mustPublish(t, g, 500)
+	s.waitProjected(t)
+	projector.stop(t)
 	if _, err := s.pool.Exec(t.Context(), `TRUNCATE export.missing, export.removals`); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.publish(t.Context(), g, 500, 0); err != nil {
-		t.Fatal(err)
-	}
-	info, err := s.client.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	purge(t, jetStream(t, s.nats.URL()), info.Last-200)
-	s.says(t, 14, "begins after the checkpoint", "run")
-	out, status := command(t, "projector", s.settings, "rebuild")
-	t.Logf("rebuild: exit %d: %s", status, out)
-	out, status = command(t, "projector", s.settings, "status")
-	t.Logf("status: exit %d: %.400s", status, out)
-	if status != 14 {
-		t.Errorf("status: exit %d, want 14", status)
-	}
-	running := launch(t, "projector", s.settings, "run")
+	s.mustPublish(t, g, 500)
+	info := s.info(t)
+	s.purge(t, info.Last-200)
+	s.mustRun(t, 14, "begins after the checkpoint", "run")
+	s.run(t, "rebuild")
+	s.checkRun(t, 14, "", "status")
+	running := s.startProjector(t)
 	caught := false
 	eventually(t, "run to end, or to go over the loss", time.Minute, func(ctx context.Context) error {
 		if len(running.done) > 0 {
@@ -67,33 +53,21 @@ func TestRefusedRebuildTakesOnNoLoss(t *testing.T) {
 func TestLossHidesNoLoss(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
+	projector := s.startProjector(t)
 	g := workload.New(72, workload.Config{Accounts: 20})
-	if err := s.publish(t.Context(), g, 300, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	before, err := s.client.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.publish(t.Context(), g, 300, 0); err != nil {
-		t.Fatal(err)
-	}
-	purge(t, jetStream(t, s.nats.URL()), before.Last+11)
+	s.mustPublish(t, g, 300)
+	s.waitProjected(t)
+	projector.stop(t)
+	before := s.info(t)
+	s.mustPublish(t, g, 300)
+	s.purge(t, before.Last+11)
 	lost := before.Last + 100
 	s.deleteMessage(t, lost)
-	s.says(t, 14, "begins after the checkpoint", "run")
-	out, status := command(t, "projector", s.settings, "accept")
-	t.Logf("accept: exit %d: %s", status, out)
-	told := strings.Contains(out, fmt.Sprint(lost))
-	out, status = command(t, "projector", s.settings, "accept", "--yes")
-	t.Logf("accept --yes: exit %d: %s", status, out)
-	told = told || strings.Contains(out, fmt.Sprint(lost))
-	out, status = command(t, "projector", s.settings, "status")
-	if status != 18 && !told {
+	s.mustRun(t, 14, "begins after the checkpoint", "run")
+	asked, _ := s.run(t, "accept")
+	done, _ := s.run(t, "accept", "--yes")
+	named := strings.Contains(asked+done, fmt.Sprint(lost))
+	if out, status := command(t, "projector", s.settings, "status"); status != 18 && !named {
 		t.Errorf("message %d was lost unread, and nobody says so: status: exit %d: %.300s", lost, status, out)
 	}
 }
@@ -103,31 +77,28 @@ func TestLossHidesNoLoss(t *testing.T) {
 func TestAcceptOfWhoGoesOn(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 5)
-	s.publishSome(t)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	s.importLedger(t, someone, "2026-03-25T07:11:48Z")
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.publishAndWait(t)
+	s.waitProjected(t)
+	projector.stop(t)
+	s.importErasure(t, someone)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			s.marked(t, someone, 2)
+			s.publishMarked(t, someone, 2)
 			time.Sleep(5 * time.Millisecond)
 		}
 	}()
 	defer func() { stop(); <-done }()
 	for i := range 5 {
-		out, status := command(t, "projector", s.settings, "accept", "--yes")
-		t.Logf("accept --yes: exit %d: %s", status, out)
-		if status == 0 {
+		if _, status := s.run(t, "accept", "--yes"); status == 0 {
 			return
 		}
 		if i == 4 {
-			out, status = command(t, "projector", s.settings, "run")
+			out, status := command(t, "projector", s.settings, "run")
 			t.Errorf("after five times run ends with %d: %s", status, out)
 		}
 	}
@@ -139,33 +110,28 @@ func TestNewDatabaseAndItsLedger(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{"run", "status", "accept"} {
 		s := newSystem(t)
-		projector := launch(t, "projector", s.settings, "run")
-		s.marked(t, someone, 5)
-		s.marked(t, another, 2)
-		s.stray(t, someone)
-		eventually(t, "everything projected", time.Minute, s.caughtUp)
+		projector := s.startProjector(t)
+		s.publishMarked(t, someone, 5)
+		s.publishMarked(t, another, 2)
+		s.publishStray(t, someone)
+		s.waitProjected(t)
 		s.erase(t, someone, 0, nothingLeft)
-		ledger := s.ledgerFile(t, someone)
+		ledger := s.ledgerExport(t, someone)
 		projector.kill()
 		s.database = postgres.TestDatabase(t)
 		s.settings["DATABASE_URL"] = s.database
-		s.says(t, 0, "", "provision")
-		s.says(t, 0, "", "erasures", "import", ledger)
-		out, status := command(t, "projector", s.settings, first)
-		t.Logf("%s: exit %d: %s", first, status, out)
+		s.mustRun(t, 0, "", "provision")
+		s.mustRun(t, 0, "", "erasures", "import", ledger)
+		s.run(t, first)
 		if first != "run" {
-			running := launch(t, "projector", s.settings, "run")
-			status := running.wait()
-			t.Logf("run: exit %d: %s", status, running.out.tail(900))
+			s.run(t, "run")
 		}
-		out, status = command(t, "projector", s.settings, "accept")
-		t.Logf("accept: exit %d: %s", status, out)
-		out, status = command(t, "projector", s.settings, "accept", "--yes")
-		t.Logf("accept --yes: exit %d: %s", status, out)
+		s.run(t, "accept")
+		_, status := s.run(t, "accept", "--yes")
 		if status != 0 {
 			t.Errorf("after %s: accept ends with %d", first, status)
 		}
-		p := launch(t, "projector", s.settings, "run")
+		p := s.startProjector(t)
 		eventually(t, "status to exit 0", 30*time.Second, func(context.Context) error {
 			if out, status := command(t, "projector", s.settings, "status"); status != 0 {
 				return fmt.Errorf("exit %d: %s; run: %s", status, out, p.out.tail(500))
@@ -181,16 +147,14 @@ func TestNewDatabaseAndItsLedger(t *testing.T) {
 func TestLostUnreadIsAsked(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, another, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	s.marked(t, someone, 5)
+	projector := s.startProjector(t)
+	s.publishMarked(t, another, 3)
+	s.waitProjected(t)
+	projector.stop(t)
+	s.publishMarked(t, someone, 5)
 	s.deleteMessage(t, 4) // that someone is registered
-	s.says(t, 18, "at positions 4", "run")
-	out, status := command(t, "projector", s.settings, "rebuild")
-	t.Logf("rebuild: exit %d: %s", status, out)
+	s.mustRun(t, 18, "at positions 4", "run")
+	_, status := s.run(t, "rebuild")
 	if _, after := command(t, "projector", s.settings, "status"); after != 18 {
 		t.Errorf("a plain rebuild ends with %d, and the loss is accepted: status ends with %d", status, after)
 	}
@@ -201,18 +165,15 @@ func TestLostUnreadIsAsked(t *testing.T) {
 func TestLostBeginningIsAsked(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 5)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.waitProjected(t)
 	had := s.documents(t)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	s.marked(t, someone, 5)
-	purge(t, jetStream(t, s.nats.URL()), 8)
-	s.says(t, 14, "begins after the checkpoint", "run")
-	out, status := command(t, "projector", s.settings, "rebuild")
-	t.Logf("rebuild: exit %d: %s", status, out)
-	if status == 0 {
+	projector.stop(t)
+	s.publishMarked(t, someone, 5)
+	s.purge(t, 8)
+	s.mustRun(t, 14, "begins after the checkpoint", "run")
+	if _, status := s.run(t, "rebuild"); status == 0 {
 		t.Errorf("what was served is gone, unasked: %d bytes were stored, and now %d", len(had), len(s.documents(t)))
 	}
 }

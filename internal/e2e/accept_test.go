@@ -4,12 +4,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"accountexport/events"
 	"accountexport/internal/acts"
 	"accountexport/internal/workload"
-	"accountexport/projections"
 )
 
 // TestLossIsAccepted: where messages are gone unread, `projector accept` says
@@ -18,14 +16,12 @@ import (
 // documents of what there is.
 func TestLossIsAccepted(t *testing.T) {
 	t.Parallel()
-	s, served := newWithSomeone(t)
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s, served := newSystemWithAPI(t)
+	projector := s.startProjector(t)
+	s.waitProjected(t)
 	before := served()
 	s.loseTheMiddle(t)
-	if status := projector.wait(); status != 14 {
-		t.Fatalf("exit %d", status)
-	}
+	projector.mustExit(t, 14)
 	accept := func(want int, says string, args ...string) {
 		t.Helper()
 		out, status := command(t, "projector", s.settings, append([]string{"accept"}, args...)...)
@@ -39,24 +35,20 @@ func TestLossIsAccepted(t *testing.T) {
 	}
 	accept(0, "goes on at 394", "--yes")
 	accept(0, "nothing to accept")
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.startProjector(t)
+	s.waitProjected(t)
 	if now := served(); now != before {
 		t.Errorf("served is %s, and was %s", now, before)
 	}
 	for _, args := range [][]string{{"refold", "--account", someone}, {"parked", "retry", "--all"}} {
-		if out, status := command(t, "projector", s.settings, args...); status != 1 || !strings.Contains(out, "no longer holds") {
-			t.Errorf("%v: exit %d: %s", args, status, out)
-		}
+		s.checkRun(t, 1, "no longer holds", args...)
 	}
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 1 || !strings.Contains(out, "missing") {
-		t.Errorf("rebuild: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 1, "missing", "rebuild")
 	if out, status := command(t, "projector", s.settings, "rebuild", "--accept-differences"); status != 0 {
 		t.Fatalf("rebuild, accepting: exit %d: %s", status, out)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
 }
 
 // TestCopyIsAccepted: a stream that was made anew from the same messages is
@@ -64,21 +56,14 @@ func TestLossIsAccepted(t *testing.T) {
 // single message is not.
 func TestCopyIsAccepted(t *testing.T) {
 	t.Parallel()
-	s, served := newWithSomeone(t)
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s, served := newSystemWithAPI(t)
+	projector := s.startProjector(t)
+	s.waitProjected(t)
 	before := served()
-	var messages []events.Message
-	err := s.client.ReadAll(t.Context(), func(m projections.Message) error {
-		messages = append(messages, m.Message)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	messages := s.readMessages(t)
 	copyWith := func(change func(i int, m events.Message) events.Message) {
 		t.Helper()
-		recreate(t, s.nats.URL())
+		recreateStream(t, s.nats.URL())
 		i := 0
 		_, err := s.client.PublishAll(t.Context(), func() (events.Message, bool) {
 			if i == len(messages) {
@@ -97,28 +82,20 @@ func TestCopyIsAccepted(t *testing.T) {
 		}
 		return m
 	})
-	if status := projector.wait(); status != 12 {
-		t.Fatalf("exit %d", status)
-	}
+	projector.mustExit(t, 12)
 	if out, status := command(t, "projector", s.settings, "accept", "--yes"); status != 12 || !strings.Contains(out, "account "+someone+": user") {
 		t.Errorf("a stream that differs is accepted: exit %d: %s", status, out)
 	}
 	copyWith(func(_ int, m events.Message) events.Message { return m })
-	if out, status := command(t, "projector", s.settings, "accept"); status != 1 || !strings.Contains(out, "gives up nothing") {
-		t.Errorf("accept: exit %d: %s", status, out)
-	}
-	if out, status := command(t, "projector", s.settings, "accept", "--yes"); status != 0 {
-		t.Fatalf("accept --yes: exit %d: %s", status, out)
-	}
-	launch(t, "projector", s.settings, "run")
-	if err := s.publish(t.Context(), workload.New(56, workload.Config{Accounts: 5}), 100, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.checkRun(t, 1, "gives up nothing", "accept")
+	s.mustRun(t, 0, "", "accept", "--yes")
+	s.startProjector(t)
+	s.mustPublish(t, workload.New(56, workload.Config{Accounts: 5}), 100)
+	s.waitProjected(t)
 	if now := served(); now != before {
 		t.Errorf("served is %s, and was %s", now, before)
 	}
-	s.verify(t)
+	s.checkAgainstOracle(t)
 }
 
 // TestEndLostIsRebuilt: where the stream's end is lost, nothing accepts the
@@ -126,26 +103,20 @@ func TestCopyIsAccepted(t *testing.T) {
 // place; no entity tag of before is given to a document of now.
 func TestEndLostIsRebuilt(t *testing.T) {
 	t.Parallel()
-	s, served := newWithSomeone(t)
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s, served := newSystemWithAPI(t)
+	projector := s.startProjector(t)
+	s.waitProjected(t)
 	before := served()
 	s.loseTheEnd(t)
-	if status := projector.wait(); status != 13 {
-		t.Fatalf("exit %d", status)
-	}
-	if out, status := command(t, "projector", s.settings, "accept", "--yes"); status != 13 || !strings.Contains(out, "cannot be accepted") {
-		t.Errorf("accept: exit %d: %s", status, out)
-	}
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 1 {
-		t.Errorf("rebuild: exit %d: %s", status, out)
-	}
+	projector.mustExit(t, 13)
+	s.checkRun(t, 13, "cannot be accepted", "accept", "--yes")
+	s.checkRun(t, 1, "", "rebuild")
 	if out, status := command(t, "projector", s.settings, "rebuild", "--accept-differences"); status != 0 {
 		t.Fatalf("rebuild, accepting: exit %d: %s", status, out)
 	}
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
+	s.startProjector(t)
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
 	now := served()
 	tag, rest, _ := strings.Cut(now, "\n")
 	tagBefore, restBefore, _ := strings.Cut(before, "\n")
@@ -160,32 +131,20 @@ func TestEndLostIsRebuilt(t *testing.T) {
 func TestPartitionsAreRebuilt(t *testing.T) {
 	t.Parallel()
 	for _, partitions := range []int{7, 40} {
-		s, _ := newWithSomeone(t)
-		projector := launch(t, "projector", s.settings, "run")
-		eventually(t, "everything projected", time.Minute, s.caughtUp)
+		s, _ := newSystemWithAPI(t)
+		projector := s.startProjector(t)
+		s.waitProjected(t)
 		g := workload.New(57, workload.Config{Accounts: 30, HostileShare: 0.05})
-		if err := s.publish(t.Context(), g, 2000, 0); err != nil {
-			t.Fatal(err)
-		}
+		s.mustPublish(t, g, 2000)
 		s.repartition(t, partitions)
-		if err := s.publish(t.Context(), g, 2000, 0); err != nil {
-			t.Fatal(err)
-		}
-		if status := projector.wait(); status != 15 {
-			t.Fatalf("exit %d", status)
-		}
-		if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 {
-			t.Fatalf("rebuild: exit %d: %s", status, out)
-		}
-		launch(t, "projector", s.settings, "run")
-		if err := s.publish(t.Context(), g, 500, 0); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "everything projected", time.Minute, s.caughtUp)
-		s.verify(t)
-		if out, status := command(t, "projector", s.settings, "refold", "--account", someone); status != 0 || !strings.Contains(out, "0 have changed") {
-			t.Errorf("refold: exit %d: %s", status, out)
-		}
+		s.mustPublish(t, g, 2000)
+		projector.mustExit(t, 15)
+		s.mustRun(t, 0, "", "rebuild")
+		s.startProjector(t)
+		s.mustPublish(t, g, 500)
+		s.waitProjected(t)
+		s.checkAgainstOracle(t)
+		s.checkRun(t, 0, "0 have changed", "refold", "--account", someone)
 	}
 }
 
@@ -193,13 +152,11 @@ func TestPartitionsAreRebuilt(t *testing.T) {
 // done, whatever front end there is; where that says no, nothing is changed.
 func TestAcceptingAsksWhoeverCallsIt(t *testing.T) {
 	t.Parallel()
-	s, _ := newWithSomeone(t)
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s, _ := newSystemWithAPI(t)
+	projector := s.startProjector(t)
+	s.waitProjected(t)
 	s.loseTheMiddle(t)
-	if status := projector.wait(); status != 14 {
-		t.Fatalf("exit %d", status)
-	}
+	projector.mustExit(t, 14)
 	errNo := errors.New("no")
 	accept := func(yes bool, answer error) (found, done []acts.Acceptance, accepted acts.Accepted, err error) {
 		a := acts.Acceptor{Target: acts.NewTarget(s.client, s.pool), Yes: yes,
@@ -217,7 +174,7 @@ func TestAcceptingAsksWhoeverCallsIt(t *testing.T) {
 			found[0].Lowest != 303 || found[0].Info.First != 394 {
 			t.Errorf("%s: %v; told %+v, done %+v, %+v", name, err, found, done, accepted)
 		}
-		s.says(t, 14, "begins after the checkpoint", "run")
+		s.mustRun(t, 14, "begins after the checkpoint", "run")
 	}
 	if found, done, accepted, err := accept(true, nil); err != nil || len(found) != 1 || len(done) != 1 || accepted.Things != 1 {
 		t.Fatalf("%v: told %+v, done %+v, %+v", err, found, done, accepted)

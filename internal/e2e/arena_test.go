@@ -21,8 +21,8 @@ import (
 	"accountexport/internal/workload"
 )
 
-// arenaConfig says what an arena has of everything.
-type arenaConfig struct {
+// chaosConfig says what an arena has of everything.
+type chaosConfig struct {
 	seed       uint64
 	servers    int           // NATS servers; the stream has as many replicas
 	projectors int           // replicas of `projector run`
@@ -31,19 +31,19 @@ type arenaConfig struct {
 	span       time.Duration // most that an ordinary fault lasts
 }
 
-// arena is the whole system in processes that can be killed, with a proxy
+// chaosSystem is the whole system in processes that can be killed, with a proxy
 // between any two of them. The harness itself speaks to the servers directly.
-type arena struct {
+type chaosSystem struct {
 	*system
-	arenaConfig
+	chaosConfig
 	cluster    *natsserver.Cluster
 	replicas   []*replica
 	publishing []*tcpproxy.Proxy // publisher–NATS, one a server
 	answering  *tcpproxy.Proxy   // API–PostgreSQL
-	publisher  *publisher
-	reader     *reader
-	watch      *watch
-	leaders    leaders
+	publisher  *eventPublisher
+	reader     *exportReader
+	watch      *checkpointWatcher
+	leaders    leaderCounter
 	natsBusy   sync.Mutex // held while servers are killed and started
 
 	leaderKills int    // guarded by natsBusy
@@ -51,9 +51,9 @@ type arena struct {
 	end         func() // ends all looking and reading, and the publisher, and waits for that
 }
 
-func newArena(t *testing.T, cfg arenaConfig) *arena {
+func newChaosSystem(t *testing.T, cfg chaosConfig) *chaosSystem {
 	t.Helper()
-	a := &arena{system: &system{}, arenaConfig: cfg, cluster: natsserver.ClusterForTest(t, binary(t, "natsd"), cfg.servers)}
+	a := &chaosSystem{system: &system{}, chaosConfig: cfg, cluster: natsserver.ClusterForTest(t, binary(t, "natsd"), cfg.servers)}
 	a.startServers(t)
 	for i := range cfg.projectors {
 		a.replicas = append(a.replicas, a.newReplica(t, fmt.Sprintf("projector %d", i+1)))
@@ -87,7 +87,7 @@ func newArena(t *testing.T, cfg arenaConfig) *arena {
 		t.Fatal(err)
 	}
 	all.Go(a.publisher.workers.Wait)
-	a.watch = newWatch(a.pool.Config().ConnString())
+	a.watch = newCheckpointWatcher(a.pool.Config().ConnString())
 	all.Go(func() { a.watch.run(background) })
 	all.Go(func() { a.watch.listen(background) })
 	all.Go(func() { a.leaders.run(background, a.cluster.URL()) })
@@ -97,7 +97,7 @@ func newArena(t *testing.T, cfg arenaConfig) *arena {
 
 // startServers starts PostgreSQL, with a login for each program, and the
 // stream, with as many replicas as there are servers.
-func (a *arena) startServers(t *testing.T) {
+func (a *chaosSystem) startServers(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
 	var err error
@@ -149,10 +149,10 @@ CREATE ROLE api LOGIN IN ROLE accountexport_reader`); err != nil {
 		_, err = js.UpdateStream(ctx, cfg)
 		return err
 	})
-	eventually(t, "every replica to be current", time.Minute, a.current)
+	eventually(t, "every replica to be current", time.Minute, a.replicasCurrent)
 }
 
-func (a *arena) newReplica(t *testing.T, name string) *replica {
+func (a *chaosSystem) newReplica(t *testing.T, name string) *replica {
 	t.Helper()
 	r := &replica{name: name, file: binary(t, "projector"), out: &lockedBuffer{}, pg: tcpproxy.ForTest(t, a.databaseAddr())}
 	urls := make([]string, a.servers)
@@ -176,8 +176,8 @@ func databaseURL(user string, by *tcpproxy.Proxy) string {
 	return "postgres://" + user + "@" + by.Addr() + "/postgres?sslmode=disable"
 }
 
-// victim picks a replica: mostly one that owns a partition.
-func (a *arena) victim(rng *rand.Rand) *replica {
+// randomReplica picks a replica: mostly one that owns a partition.
+func (a *chaosSystem) randomReplica(rng *rand.Rand) *replica {
 	r, partition := a.replicas[rng.IntN(len(a.replicas))], rng.IntN(stream.DefaultPartitions)
 	if rng.IntN(4) == 0 {
 		return r
@@ -192,13 +192,13 @@ func (a *arena) victim(rng *rand.Rand) *replica {
 }
 
 // sql does something to the database, again until it is there.
-func (a *arena) sql(ctx context.Context, statement string, args ...any) error {
+func (a *chaosSystem) sql(ctx context.Context, statement string, args ...any) error {
 	for {
 		_, err := a.pool.Exec(ctx, statement, args...)
 		if err == nil {
 			return nil
 		}
-		if pause(ctx, 50*time.Millisecond) != nil {
+		if sleep(ctx, 50*time.Millisecond) != nil {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}

@@ -17,22 +17,22 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// deploy is a control plane that made two mistakes at once in everybody's
+// badDeploy is a control plane that made two mistakes at once in everybody's
 // e-mail address: one half too long for this projector, and one half an object
 // that holds a password.
-type deploy struct {
+type badDeploy struct {
 	*system
 	accounts []events.UUID
 	n        int // of events so far
 }
 
-func (d *deploy) meta() events.Meta {
+func (d *badDeploy) meta() events.Meta {
 	d.n++
-	return events.Meta{ID: fmt.Sprint("deploy-", d.n), Source: "/test", Time: events.TimeOf(time.Now())}
+	return newMeta(fmt.Sprint("deploy-", d.n))
 }
 
-// all publishes an event of each account that is wanted, changed as it goes out.
-func (d *deploy) all(t *testing.T, wanted func(i int) bool, each func(i int, id events.UUID) (events.Message, error), change func(i int, data string) string) {
+// publishForEach publishes an event of each account that is wanted, changed as it goes out.
+func (d *badDeploy) publishForEach(t *testing.T, wanted func(i int) bool, each func(i int, id events.UUID) (events.Message, error), change func(i int, data string) string) {
 	t.Helper()
 	i := 0
 	var failed error
@@ -67,13 +67,13 @@ func odd(i int) bool  { return i%2 == 1 }
 func TestABadDeploy(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	newer := otherProjector(t, moreOf(0, 1), change{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
-	old := launch(t, "projector", s.settings, "run")
+	newer := buildProjector(t, minorVersion(0, 1), sourceChange{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
+	old := s.startProjector(t)
 	many := 2000
 	if testrun.Long() {
 		many = 20000
 	}
-	d := &deploy{system: s}
+	d := &badDeploy{system: s}
 	for i := range many {
 		id, err := events.ParseUUID(fmt.Sprintf("%08x-0000-4000-8000-000000000000", i+1))
 		if err != nil {
@@ -82,16 +82,11 @@ func TestABadDeploy(t *testing.T) {
 		d.accounts = append(d.accounts, id)
 	}
 	m, err := events.NewQuotaTierDefined(d.meta(), events.QuotaTierDefined{ID: "free", DisplayName: "Free"})
-	if err == nil {
-		_, err = s.client.PublishRaw(t.Context(), m)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.all(t, all, func(i int, id events.UUID) (events.Message, error) {
+	s.publishEvent(t, m, err)
+	d.publishForEach(t, all, func(i int, id events.UUID) (events.Message, error) {
 		return events.NewUserRegistered(d.meta(), id, events.UserRegistered{Email: fmt.Sprintf("before%d@example.org", i), Tier: "free", QuotaTierID: "free"})
 	}, nil)
-	d.all(t, all, func(_ int, id events.UUID) (events.Message, error) {
+	d.publishForEach(t, all, func(_ int, id events.UUID) (events.Message, error) {
 		return events.NewTeamCreated(d.meta(), id, events.TeamCreated{ID: id, Name: "T", Slug: "t", QuotaTierID: "free"})
 	}, nil)
 	email := func(text func(i int) string) func(i int, id events.UUID) (events.Message, error) {
@@ -100,7 +95,7 @@ func TestABadDeploy(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("x", 1500)
-	d.all(t, all, email(func(int) string { return "WRONG" }), func(i int, data string) string {
+	d.publishForEach(t, all, email(func(int) string { return "WRONG" }), func(i int, data string) string {
 		if even(i) {
 			return strings.Replace(data, `"WRONG"`, fmt.Sprintf(`{"addr":"after%d@example.org","pw":"hunter%[1]d"}`, i), 1)
 		}
@@ -125,7 +120,7 @@ func TestABadDeploy(t *testing.T) {
 
 	// The first look.
 	run(projector, 0, fmt.Sprintf("; %d parked", many), "status")
-	groups := groupsOf(t, run(projector, 0, "", "parked", "list", "--group-by", "reason", "--json"))
+	groups := parseGroups(t, run(projector, 0, "", "parked", "list", "--group-by", "reason", "--json"))
 	for _, kind := range []string{"an object", "a text"} {
 		reason := "data.email: found " + kind + ", want a text of 1 to 1024 characters, none of them U+0000"
 		if groups[reason] != half || len(groups) != 2 {
@@ -139,7 +134,7 @@ func TestABadDeploy(t *testing.T) {
 	}
 
 	// What never was an address is published anew, and dismissed.
-	d.all(t, even, email(func(i int) string { return fmt.Sprintf("after%d@example.org", i) }), nil)
+	d.publishForEach(t, even, email(func(i int) string { return fmt.Sprintf("after%d@example.org", i) }), nil)
 	run(projector, 0, fmt.Sprintf("%d of %d parked messages are dismissed", half, many), "parked", "dismiss", "--reason", "found an object",
 		"--note", "published again")
 	run(projector, 0, fmt.Sprintf("0 of %d parked messages are dismissed", many), "parked", "dismiss", "--reason", "found an object", "--note", "published again")
@@ -153,7 +148,7 @@ func TestABadDeploy(t *testing.T) {
 	old.wait()
 	run(newer, 0, fmt.Sprintf("%d accounts refolded by projection version 1.1", half), "parked", "retry", "--reason", "found a text")
 	eventually(t, "nothing to count any more", 2*time.Minute, func(ctx context.Context) error {
-		n, err := counting(ctx, s.pool)
+		n, err := countParked(ctx, s.pool)
 		if err == nil && n > 0 {
 			err = fmt.Errorf("%d count", n)
 		}
@@ -166,7 +161,7 @@ func TestABadDeploy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var body writer
+		var body byteWriter
 		_, err = doc.WriteTo(&body)
 		doc.Close()
 		want := fmt.Sprintf(`"email":"after%d@example.org"`, i)
@@ -181,13 +176,13 @@ func TestABadDeploy(t *testing.T) {
 
 	// Some were dismissed too much.
 	run(newer, 0, fmt.Sprintf("%d of %d parked messages are no longer dismissed", half, half), "parked", "undismiss", "--all", "--note", "they were others")
-	eventually(t, "the newer one to tell of the dismissals", time.Minute, says(next, "parked messages were dismissed, or dismissals taken back"))
+	eventually(t, "the newer one to tell of the dismissals", time.Minute, hasPrinted(next, "parked messages were dismissed, or dismissals taken back"))
 	run(newer, 0, fmt.Sprintf("; %d parked", half), "status")
 	run(newer, 0, fmt.Sprintf("%d of %d parked messages are dismissed", half, half), "parked", "dismiss", "--type", "user.email_changed.v1", "--note", "they were not")
 	run(newer, 0, "is live", "rebuild")
 	eventually(t, "everything projected", 2*time.Minute, s.caughtUp)
 	run(newer, 0, "; 0 parked", "status")
-	eventually(t, "the older one to have told", time.Minute, says(old, "messages were parked; `projector parked list --group-by reason` shows them"))
+	eventually(t, "the older one to have told", time.Minute, hasPrinted(old, "messages were parked; `projector parked list --group-by reason` shows them"))
 	for _, p := range []*process{old, next} {
 		out := p.out.tail(1 << 20)
 		if strings.Contains(out, "hunter") || strings.Contains(out, "after1@") {
@@ -199,8 +194,8 @@ func TestABadDeploy(t *testing.T) {
 	}
 }
 
-// groupsOf reads what `parked list --group-by reason --json` prints.
-func groupsOf(t *testing.T, out string) map[string]int {
+// parseGroups reads what `parked list --group-by reason --json` prints.
+func parseGroups(t *testing.T, out string) map[string]int {
 	t.Helper()
 	groups := map[string]int{}
 	for lines := bufio.NewScanner(strings.NewReader(out)); lines.Scan(); {
@@ -217,8 +212,8 @@ func groupsOf(t *testing.T, out string) map[string]int {
 	return groups
 }
 
-// counting are the parked messages that count.
-func counting(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
+// countParked are the parked messages that count.
+func countParked(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
 	st, err := admin.ReadStatus(ctx, pool)
 	return st.Parked, err
 }

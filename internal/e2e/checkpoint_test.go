@@ -27,12 +27,12 @@ GRANT INSERT ON public.writes TO PUBLIC`); err != nil {
 		t.Fatal(err)
 	}
 	s.settings["LANES"] = "3"
-	launch(t, "projector", s.settings, "run")
+	s.startProjector(t)
 	const n = 5000
 	if err := s.publish(t.Context(), workload.New(61, workload.Config{Accounts: 50, HostileShare: 0.1}), n, 2*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.waitProjected(t)
 
 	var batches, twice int
 	err := s.pool.QueryRow(t.Context(), `
@@ -58,5 +58,5 @@ FROM (SELECT count(*) AS n, min(as_of) AS first, max(as_of) AS last FROM public.
 		}
 		return nil
 	})
-	s.verify(t)
+	s.checkAgainstOracle(t)
 }

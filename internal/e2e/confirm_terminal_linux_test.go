@@ -5,7 +5,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"accountexport/events"
 )
@@ -16,17 +15,15 @@ import (
 func TestDestructiveCommandsAskOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
+	s.startProjector(t)
 	for i := range 3 {
 		m := events.Message{Subject: "controlplane.account." + someone, Data: fmt.Appendf(nil, "no JSON %d", i)}
 		if _, err := s.client.PublishRaw(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 {
-		t.Fatalf("rebuild: exit %d: %s", status, out)
-	}
+	s.waitProjected(t)
+	s.mustRun(t, 0, "", "rebuild")
 	answered := func(answer string, want int, says string, args ...string) {
 		t.Helper()
 		keyboard, terminal := pseudoTerminal(t)
@@ -58,12 +55,10 @@ func TestDestructiveCommandsAskOnATerminal(t *testing.T) {
 func TestDocumentsOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
+	s.startProjector(t)
 	const payload = "no JSON \x1b[2J \u202e \u009b"
-	if _, err := s.client.PublishRaw(t.Context(), events.Message{Subject: "controlplane.account." + someone, Data: []byte(payload)}); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.publishRaw(t, "controlplane.account."+someone, payload)
+	s.waitProjected(t)
 	if out, _ := command(t, "projector", s.settings, "parked", "show", "1", "--payload"); !strings.Contains(out, "payload\n"+payload+"\n") {
 		t.Errorf("into a file: %q", out)
 	}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -33,16 +32,16 @@ func TestProgramsShareTheConnectionsThereAre(t *testing.T) {
 	var asks []func(context.Context, string, string) (int, http.Header, []byte, error)
 	for range 2 {
 		serve := freeAddr(t)
-		ofAPI := s.ofAPI(serve)
+		ofAPI := s.apiSettings(serve)
 		ofAPI["DATABASE_URL"] = databaseOf(t, s.pg, "postgres", "api")
-		programs, asks = append(programs, launch(t, "api", ofAPI)), append(asks, asking(serve))
+		programs, asks = append(programs, launch(t, "api", ofAPI)), append(asks, askAPI(serve))
 	}
-	large(t, s, 300)
+	s.publishLarge(t, 300)
 	published := make(chan error, 1)
 	go func() {
 		published <- s.publish(t.Context(), workload.New(21, workload.Config{Accounts: 300, LargeShare: 0.01}), 8000, 3*time.Second)
 	}()
-	eventually(t, "four to share", time.Minute, s.evenly(4, 4, 4, 4))
+	eventually(t, "four to share", time.Minute, s.sharedEvenly(4, 4, 4, 4))
 	for i := range 200 {
 		eventually(t, "a document", 20*time.Second, func(ctx context.Context) error {
 			status, _, body, err := asks[i%2](ctx, someone, "")
@@ -55,7 +54,7 @@ func TestProgramsShareTheConnectionsThereAre(t *testing.T) {
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.waitProjected(t)
 	said := 0
 	for _, p := range programs {
 		out := p.out.tail(1 << 20)
@@ -90,7 +89,7 @@ func TestProgramsShareTheConnectionsThereAre(t *testing.T) {
 				refused = p
 				return nil
 			default:
-				return says(p, "following the stream")(ctx)
+				return hasPrinted(p, "following the stream")(ctx)
 			}
 		})
 		if refused != nil {
@@ -106,12 +105,9 @@ func TestProgramsShareTheConnectionsThereAre(t *testing.T) {
 	}
 	t.Logf("%d replicas have begun; the next said: %s", len(programs)-2, refused.out.tail(500))
 	for _, p := range programs {
-		p.signal(syscall.SIGTERM)
-		if status := p.wait(); status != 0 {
-			t.Errorf("asked to end: exit %d: %s", status, p.out.tail(2000))
-		}
+		p.stop(t)
 	}
 	again := launch(t, "projector", settings, "run")
-	eventually(t, "it to begin once there is room", 30*time.Second, says(again, "following the stream"))
-	s.verify(t)
+	eventually(t, "it to begin once there is room", 30*time.Second, hasPrinted(again, "following the stream"))
+	s.checkAgainstOracle(t)
 }

@@ -16,35 +16,18 @@ import (
 	"accountexport/internal/workload"
 )
 
-// edit changes the stream's settings, as `nats stream edit` does.
-func (s *system) edit(t *testing.T, change func(*jetstream.StreamConfig)) {
-	t.Helper()
-	js := jetStream(t, s.nats.URL())
-	st, err := js.Stream(t.Context(), "CONTROL_PLANE")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := st.CachedInfo().Config
-	change(&cfg)
-	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestStreamOffContract: a setting of the stream that is not as the contract
 // wants it, and has cost nothing yet, is told once by the log, by a gauge and by
 // `status`, while running and at start, and nobody stops for it.
 func TestStreamOffContract(t *testing.T) {
 	t.Parallel()
-	s, _ := newWithSomeone(t)
+	s, _ := newSystemWithAPI(t)
 	s.settings["ADMIN_ADDR"] = freeAddr(t)
 	const line = "the stream is off the contract"
 	goesOn := func(p *process, seed uint64) {
 		t.Helper()
-		if err := s.publish(t.Context(), workload.New(seed, workload.Config{Accounts: 5}), 100, 0); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "everything projected", time.Minute, s.caughtUp)
+		s.mustPublish(t, workload.New(seed, workload.Config{Accounts: 5}), 100)
+		s.waitProjected(t)
 	}
 	metric := func(what string, there bool) {
 		t.Helper()
@@ -59,15 +42,15 @@ func TestStreamOffContract(t *testing.T) {
 			return nil
 		})
 	}
-	projector := launch(t, "projector", s.settings, "run")
+	projector := s.startProjector(t)
 	goesOn(projector, 61)
 	metric("max_age", false)
 	for _, when := range []string{"while running", "at start"} {
 		if when == "at start" {
 			projector.kill()
-			projector = launch(t, "projector", s.settings, "run")
+			projector = s.startProjector(t)
 		} else {
-			s.edit(t, func(c *jetstream.StreamConfig) { c.MaxAge, c.Discard = 24*time.Hour, jetstream.DiscardOld })
+			s.updateStream(t, func(c *jetstream.StreamConfig) { c.MaxAge, c.Discard = 24*time.Hour, jetstream.DiscardOld })
 		}
 		metric("max_age", true)
 		metric("discard", true)
@@ -81,7 +64,7 @@ func TestStreamOffContract(t *testing.T) {
 			t.Errorf("%s: status ends with %d: %s", when, status, out)
 		}
 	}
-	s.edit(t, func(c *jetstream.StreamConfig) { c.MaxAge, c.Discard = 0, jetstream.DiscardNew })
+	s.updateStream(t, func(c *jetstream.StreamConfig) { c.MaxAge, c.Discard = 0, jetstream.DiscardNew })
 	metric("max_age", false)
 	metric("discard", false)
 	eventually(t, "the log to say that it is mended", 20*time.Second, func(context.Context) error {
@@ -101,12 +84,12 @@ func TestStreamOffContract(t *testing.T) {
 // meanwhile is folded.
 func TestMissingTransform(t *testing.T) {
 	t.Parallel()
-	s, served := newWithSomeone(t)
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s, served := newSystemWithAPI(t)
+	projector := s.startProjector(t)
+	s.waitProjected(t)
 	before := served()
 	var transform *jetstream.SubjectTransformConfig
-	s.edit(t, func(c *jetstream.StreamConfig) { transform, c.SubjectTransform = c.SubjectTransform, nil })
+	s.updateStream(t, func(c *jetstream.StreamConfig) { transform, c.SubjectTransform = c.SubjectTransform, nil })
 	advice := fmt.Sprintf("nats stream edit CONTROL_PLANE --force --transform-source='%s' --transform-destination='%s'", transform.Source, transform.Destination)
 	refused := func(status int, out string) {
 		t.Helper()
@@ -117,11 +100,8 @@ func TestMissingTransform(t *testing.T) {
 		}
 	}
 	refused(projector.wait(), projector.out.tail(1<<16))
-	account, err := events.ParseUUID(someone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := events.NewUserProfileUpdated(events.Meta{ID: "bare", Source: "/test", Time: events.TimeOf(time.Now())}, account,
+	account := uuid(t, someone)
+	m, err := events.NewUserProfileUpdated(newMeta("bare"), account,
 		events.UserProfileUpdated{Name: events.Some("Stored meanwhile")})
 	if err != nil {
 		t.Fatal(err)
@@ -136,13 +116,13 @@ func TestMissingTransform(t *testing.T) {
 	if now := served(); now != before {
 		t.Errorf("served is %s, and was %s", now, before)
 	}
-	s.edit(t, func(c *jetstream.StreamConfig) { c.SubjectTransform = transform })
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.updateStream(t, func(c *jetstream.StreamConfig) { c.SubjectTransform = transform })
+	s.startProjector(t)
+	s.waitProjected(t)
 	if now := served(); !strings.Contains(now, "Stored meanwhile") {
 		t.Errorf("served is %s", now)
 	}
-	s.verify(t)
+	s.checkAgainstOracle(t)
 }
 
 // TestAuditAdvisesNoLoss: where the stream has lost the beginning of accounts,
@@ -150,18 +130,15 @@ func TestMissingTransform(t *testing.T) {
 // good documents.
 func TestAuditAdvisesNoLoss(t *testing.T) {
 	t.Parallel()
-	s, served := newWithSomeone(t)
+	s, served := newSystemWithAPI(t)
 	s.settings["AUDIT_RATE"] = "50000"
 	s.settings["AUDIT_BYTES"] = "1GiB"
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.waitProjected(t)
 	before := served()
-	info, err := s.client.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	purge(t, jetStream(t, s.nats.URL()), info.Last)
-	projector = s.refusesTheGap(t, projector, fmt.Sprintf("1–%d", info.Last-1))
+	info := s.info(t)
+	s.purge(t, info.Last)
+	projector = s.refuseAndAcceptGap(t, projector, fmt.Sprintf("1–%d", info.Last-1))
 	eventually(t, "the audit to find it", time.Minute, func(context.Context) error {
 		if !strings.Contains(projector.out.tail(1<<20), "do not refold it") {
 			return errors.New("it has not")
@@ -181,9 +158,9 @@ func TestAuditAdvisesNoLoss(t *testing.T) {
 func TestMissingPermissionsAreNamed(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
 	for denied, named := range map[string]string{
 		"$JS.API.STREAM.INFO.*":       "no permission to publish on $JS.API.STREAM.INFO.CONTROL_PLANE",
 		"$JS.API.STREAM.MSG.GET.*":    "no permission to publish on $JS.API.STREAM.MSG.GET.CONTROL_PLANE",

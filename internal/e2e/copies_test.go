@@ -1,10 +1,6 @@
 package e2e
 
 import (
-	"bytes"
-	"os"
-	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -16,26 +12,22 @@ import (
 func TestPromotedMirrorIsFinished(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 5)
-	s.stray(t, someone)
-	s.publishSome(t)
-	s.mirrored(t, "PROMOTED")
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.publishStray(t, someone)
+	s.publishAndWait(t)
+	s.createMirror(t, "PROMOTED")
 	s.erase(t, someone, 1, "KEEPS")
-	s.mirrorHas(t, "PROMOTED")
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
+	s.waitMirrored(t, "PROMOTED")
+	projector.stop(t)
 	s.promote(t, "PROMOTED")
-	out, status := command(t, "projector", s.settings, "accept", "--yes")
-	t.Logf("accept: exit %d: %s", status, out)
-	launch(t, "projector", s.settings, "run")
-	s.publishSome(t)
-	out, status = command(t, "projector", s.settings, "status")
-	t.Logf("status: exit %d: %.300s", status, out)
-	out, status = command(t, "projector", s.settings, "accept")
-	t.Logf("accept: exit %d: %s", status, out)
-	s.noTraces(t)
-	s.mustBeErased(t, someone)
+	s.run(t, "accept", "--yes")
+	s.startProjector(t)
+	s.publishAndWait(t)
+	s.run(t, "status")
+	s.run(t, "accept")
+	s.checkNoTraces(t)
+	s.checkErased(t, someone)
 }
 
 // TestRestoredFromTheMiddleBesideACopy: as TestRestoredFromTheMiddle, with a mirror that
@@ -43,28 +35,27 @@ func TestPromotedMirrorIsFinished(t *testing.T) {
 func TestRestoredFromTheMiddleBesideACopy(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 5)
-	s.stray(t, someone)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.publishStray(t, someone)
+	s.waitProjected(t)
 	if _, err := s.client.PublishErased(t.Context(), uuid(t, someone), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.mirrored(t, "MIRROR")
-	kept := s.messages(t)
+	s.waitProjected(t)
+	s.createMirror(t, "MIRROR")
+	kept := s.readMessages(t)
 	s.erase(t, someone, 1, "KEEPS")
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	s.putMessages(t, kept)
-	s.says(t, 12, "projector accept", "run")
-	s.says(t, 1, "--purge-copies MIRROR", "rebuild", "--accept-differences") // made live, and the copy keeps what it has
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.mustBeErased(t, someone)
-	s.says(t, 0, "the erasure of account "+someone+" is not finished", "status")
+	projector.stop(t)
+	s.recreateWith(t, kept)
+	s.mustRun(t, 12, "projector accept", "run")
+	s.mustRun(t, 1, "--purge-copies MIRROR", "rebuild", "--accept-differences") // made live, and the copy keeps what it has
+	s.startProjector(t)
+	s.waitProjected(t)
+	s.checkErased(t, someone)
+	s.mustRun(t, 0, "the erasure of account "+someone+" is not finished", "status")
 	s.erase(t, someone, 0, nothingLeft, "--purge-copies", "MIRROR")
-	s.noTraces(t)
+	s.checkNoTraces(t)
 }
 
 // TestAdviceOnCopiesArrives: the receipt names the copy; what it advises is done
@@ -72,36 +63,35 @@ func TestRestoredFromTheMiddleBesideACopy(t *testing.T) {
 func TestAdviceOnCopiesArrives(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 5)
-	s.raw(t, "controlplane.account.mistyped", `{"email":"`+addressOf(someone)+`"}`)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.mirrored(t, "MIRROR")
+	s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.publishRaw(t, "controlplane.account.mistyped", `{"email":"`+addressOf(someone)+`"}`)
+	s.waitProjected(t)
+	s.createMirror(t, "MIRROR")
 	s.erase(t, someone, 1, "KEEPS")
 	s.erase(t, someone, 0, nothingLeft, "--purge-copies", "MIRROR")
 	s.client = s.client.WithStream("MIRROR")
-	s.noTraces(t)
+	s.checkNoTraces(t)
 }
 
 // TestAdviceOnCopiesOfAcceptArrives: the same for `accept`, which advises it, too.
 func TestAdviceOnCopiesOfAcceptArrives(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 5)
-	s.raw(t, "controlplane.account.mistyped", `{"email":"`+addressOf(someone)+`"}`)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.mirrored(t, "MIRROR")
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	s.importLedger(t, someone, "2026-03-25T07:11:48Z")
-	s.says(t, 1, "--purge-copies MIRROR", "accept", "--yes")
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.publishRaw(t, "controlplane.account.mistyped", `{"email":"`+addressOf(someone)+`"}`)
+	s.waitProjected(t)
+	s.createMirror(t, "MIRROR")
+	projector.stop(t)
+	s.importErasure(t, someone)
+	s.mustRun(t, 1, "--purge-copies MIRROR", "accept", "--yes")
+	s.startProjector(t)
+	s.waitProjected(t)
 	s.erase(t, someone, 0, nothingLeft, "--purge-copies", "MIRROR")
-	s.noTraces(t)
+	s.checkNoTraces(t)
 	s.client = s.client.WithStream("MIRROR")
-	s.noTraces(t)
+	s.checkNoTraces(t)
 }
 
 // TestDamagedCopyIsNamed: a message of a mirror is damaged. What `erase
@@ -109,34 +99,15 @@ func TestAdviceOnCopiesOfAcceptArrives(t *testing.T) {
 func TestDamagedCopyIsNamed(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	s.flippable(t, "flip-a", 3)
-	s.publishSome(t)
-	s.mirrored(t, "MIRROR")
-	s.nats.Halt()
-	files, err := filepath.Glob(filepath.Join(s.nats.Dir(), "jetstream", "*", "streams", "MIRROR", "msgs", "*.blk"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%v, %v", files, err)
-	}
-	for _, name := range files {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if i := bytes.Index(b, []byte("flip-a-1")); i >= 0 {
-			b[i] ^= 1
-			if err := os.WriteFile(name, b, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := s.nats.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	s.freshly(t)
-	s.publishSome(t)
-	s.mirrorHas(t, "MIRROR")
+	s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.publishTexts(t, "flip-a", 3)
+	s.publishAndWait(t)
+	s.createMirror(t, "MIRROR")
+	s.flipBit(t, "MIRROR", "flip-a-1")
+	s.restartNATS(t)
+	s.publishAndWait(t)
+	s.waitMirrored(t, "MIRROR")
 	s.erase(t, someone, 1, "remove that copy, and make it anew", "--purge-copies", "MIRROR")
 	if err := jetStream(t, s.nats.URL()).DeleteStream(t.Context(), "MIRROR"); err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func TestProjectorIsWhoItsSettingsSay(t *testing.T) {
 	wrongSeed, _ := natsserver.NKeyForTest(t)
 	home := t.TempDir()
 	event := filepath.Join(home, "event.json")
-	m, err := events.NewUserEmailVerified(events.Meta{ID: "1", Source: "/test", Time: events.TimeOf(time.Now())}, uuid(t, someone))
+	m, err := events.NewUserEmailVerified(newMeta("1"), uuid(t, someone))
 	if err == nil {
 		err = os.WriteFile(event, m.Data, 0o600)
 	}

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"accountexport/events"
-	"accountexport/internal/auth/authtest"
 	"accountexport/internal/local/documents"
 	"accountexport/internal/local/natsserver"
 	"accountexport/internal/local/postgres"
@@ -66,8 +65,8 @@ func TestDocumentsRun(t *testing.T) {
 			}
 			r.metricsAreListed(t)
 			if d.Path == all[manual].Path {
-				r.mustBeErased(t, another)
-				r.says(t, 0, " 0 differ", "verify", "--all")
+				r.checkErased(t, another)
+				r.mustRun(t, 0, " 0 differ", "verify", "--all")
 			}
 		})
 	}
@@ -124,16 +123,12 @@ func (r *documented) environ(t *testing.T, b documents.Block) map[string]string 
 	default:
 		u.User = url.User("projector")
 	}
-	token, err := authtest.Mint(jwtSecret, issuer, uuid(t, someone), "someone@example.org", time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return map[string]string{
 		"PATH": r.path, "HOME": r.dir,
 		"DATABASE_URL": u.String(), "NATS_URL": r.settings["NATS_URL"],
 		"HTTP_ADDR": r.addresses["8080"], "ADMIN_ADDR": r.addresses[admin],
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret,
-		"ACCOUNT": someone, "TOKEN": token, "POSITION": strconv.FormatUint(r.position, 10),
+		"ACCOUNT": someone, "TOKEN": mintToken(t, uuid(t, someone)), "POSITION": strconv.FormatUint(r.position, 10),
 		"URL": "http://" + r.addresses["8080"] + "/v1/account/export",
 	}
 }
@@ -158,7 +153,7 @@ func (r *documented) run(t *testing.T, b documents.Block) {
 		return
 	}
 	if len(r.running) > 0 {
-		eventually(t, "everything projected", time.Minute, r.caughtUp)
+		r.waitProjected(t)
 	}
 	text := b.Text
 	for port, address := range r.addresses {
@@ -179,8 +174,8 @@ func (r *documented) run(t *testing.T, b documents.Block) {
 // one that are parked: two by a producer's mistake, one since its text is too long.
 func (r *documented) populate(t *testing.T) {
 	t.Helper()
-	r.makeSomeone(t, uuid(t, someone))
-	m, err := events.NewUserEmailChanged(events.Meta{ID: "parked", Source: "/test", Time: events.TimeOf(time.Now())}, uuid(t, another),
+	r.publishComplete(t, uuid(t, someone))
+	m, err := events.NewUserEmailChanged(newMeta("parked"), uuid(t, another),
 		events.UserEmailChanged{Email: "WRONG"})
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +194,7 @@ func (r *documented) populate(t *testing.T) {
 func (r *documented) losesTheDatabase(t *testing.T) {
 	t.Helper()
 	r.erase(t, another, 0, nothingLeft)
-	ledger, err := os.ReadFile(r.ledgerFile(t, another))
+	ledger, err := os.ReadFile(r.ledgerExport(t, another))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(r.dir, "erasures.jsonl"), ledger, 0o600)
 	}

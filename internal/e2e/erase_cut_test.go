@@ -10,24 +10,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"accountexport/events"
 	"accountexport/internal/workload"
 )
 
-// raw publishes anything anywhere.
-func (s *system) raw(t *testing.T, subject, data string) {
-	t.Helper()
-	if _, err := s.client.PublishRaw(t.Context(), events.Message{Subject: subject, Data: []byte(data)}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func addressOf(account string) string { return account[:2] + "@" + marker + ".example" }
-
-// cutOff lets a command remove what it removes from the stream, and kills it
+// killBeforeClearing lets a command remove what it removes from the stream, and kills it
 // before it has cleared the tables: in the transaction in which it is about to
 // remove a stray of the first generation.
-func (s *system) cutOff(t *testing.T, args ...string) {
+func (s *system) killBeforeClearing(t *testing.T, args ...string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), s.database)
 	if err != nil {
@@ -71,20 +60,20 @@ CREATE TRIGGER cut BEFORE DELETE ON export_g1.parked FOR EACH ROW EXECUTE FUNCTI
 func TestErasureCutOffBeforeClearing(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	s.marked(t, another, 2)
-	s.marked(t, someone, 3)
-	s.raw(t, "controlplane.account.typo", `{"email":"`+addressOf(someone)+`"}`)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.startProjector(t)
+	s.publishMarked(t, another, 2)
+	s.publishMarked(t, someone, 3)
+	s.publishRaw(t, "controlplane.account.typo", `{"email":"`+addressOf(someone)+`"}`)
+	s.waitProjected(t)
 	s.erase(t, another, 0, nothingLeft)
-	s.cutOff(t, "erase", "--account", someone)
-	s.says(t, 0, "the erasure of account "+someone+" is not finished", "status")
+	s.killBeforeClearing(t, "erase", "--account", someone)
+	s.mustRun(t, 0, "the erasure of account "+someone+" is not finished", "status")
 	s.erase(t, someone, 0, nothingLeft)
-	s.noTraces(t)
-	if out := s.says(t, 0, "", "status"); strings.Contains(out, "not finished") {
+	s.checkNoTraces(t)
+	if out := s.mustRun(t, 0, "", "status"); strings.Contains(out, "not finished") {
 		t.Errorf("status: %s", out)
 	}
-	s.says(t, 0, " 0 differ", "verify", "--all")
+	s.mustRun(t, 0, " 0 differ", "verify", "--all")
 }
 
 // TestErasingAnewGoesOn: carrying an erasure of the ledger out anew is cut off;
@@ -93,33 +82,33 @@ func TestErasingAnewGoesOn(t *testing.T) {
 	t.Parallel()
 	for _, published := range []bool{false, true} { // as where it was cut off right after that
 		s := newSystem(t)
-		projector := launch(t, "projector", s.settings, "run")
-		s.marked(t, someone, 5)
-		s.stray(t, someone)
-		eventually(t, "everything projected", time.Minute, s.caughtUp)
-		s.says(t, 0, "is live", "rebuild")
-		eventually(t, "everything projected", time.Minute, s.caughtUp)
+		projector := s.startProjector(t)
+		s.publishMarked(t, someone, 5)
+		s.publishStray(t, someone)
+		s.waitProjected(t)
+		s.mustRun(t, 0, "is live", "rebuild")
+		s.waitProjected(t)
 		projector.kill()
-		s.importLedger(t, someone, "2026-03-25T07:11:48Z")
-		s.says(t, 17, someone, "status")
-		s.saysWithoutContradiction(t, 17)
+		s.importErasure(t, someone)
+		s.mustRun(t, 17, someone, "status")
+		s.checkStatusConsistent(t, 17)
 		if published {
 			if _, err := s.client.PublishErased(t.Context(), uuid(t, someone), time.Now()); err != nil {
 				t.Fatal(err)
 			}
 		} else {
-			s.cutOff(t, "accept", "--yes")
+			s.killBeforeClearing(t, "accept", "--yes")
 		}
 		for _, command := range []string{"status", "run"} {
-			s.says(t, 17, "projector accept", command)
+			s.mustRun(t, 17, "projector accept", command)
 		}
-		s.says(t, 0, "1 erasures were carried out anew", "accept", "--yes")
-		s.says(t, 0, "nothing to accept", "accept", "--yes")
-		launch(t, "projector", s.settings, "run")
-		eventually(t, "everything projected", time.Minute, s.caughtUp)
-		s.says(t, 0, "", "status")
-		s.noTraces(t)
-		s.mustBeErased(t, someone)
+		s.mustRun(t, 0, "1 erasures were carried out anew", "accept", "--yes")
+		s.mustRun(t, 0, "nothing to accept", "accept", "--yes")
+		s.startProjector(t)
+		s.waitProjected(t)
+		s.mustRun(t, 0, "", "status")
+		s.checkNoTraces(t)
+		s.checkErased(t, someone)
 	}
 }
 
@@ -129,30 +118,28 @@ func TestErasingAnewGoesOn(t *testing.T) {
 func TestStrayReadAheadIsNotCommitted(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	s.marked(t, another, 2)
-	s.marked(t, someone, 3)
+	s.startProjector(t)
+	s.publishMarked(t, another, 2)
+	s.publishMarked(t, someone, 3)
 	for i := range 5 { // one at least is in another partition than the account
-		s.raw(t, fmt.Sprint("controlplane.account.typo", i), `{"id":"`+someone+`","email":"`+addressOf(someone)+`"}`)
+		s.publishRaw(t, fmt.Sprint("controlplane.account.typo", i), `{"id":"`+someone+`","email":"`+addressOf(someone)+`"}`)
 	}
-	if err := s.publish(t.Context(), workload.New(69, workload.Config{Accounts: 20}), 1500, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustPublish(t, workload.New(69, workload.Config{Accounts: 20}), 1500)
+	s.waitProjected(t)
 	s.erase(t, another, 0, nothingLeft)
-	waiting, letGo := s.hold(t, "accountexport rebuild")
+	waiting, letGo := s.holdCommits(t, "accountexport rebuild")
 	building := maps.Clone(s.settings)
 	building["LANES"] = "16"
 	building["DATABASE_URL"] = withParameter(s.database, "pool_max_conns=40")
 	rebuild := launch(t, "projector", building, "rebuild", "--cutover=manual", "--max-rate", "2000")
 	waiting(14) // that of a stray's partition among them
-	s.cutOff(t, "erase", "--account", someone)
+	s.killBeforeClearing(t, "erase", "--account", someone)
 	s.erase(t, someone, 0, nothingLeft)
 	letGo()
 	if status := rebuild.wait(); status != 0 {
 		t.Errorf("rebuild: exit %d: %s", status, rebuild.out.tail(2000))
 	}
-	s.noTraces(t)
+	s.checkNoTraces(t)
 }
 
 func withParameter(url, parameter string) string {
@@ -167,16 +154,13 @@ func withParameter(url, parameter string) string {
 func TestErasureNeedsAWritableDatabase(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	before, err := s.client.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
+	before := s.info(t)
 	url := s.settings["DATABASE_URL"]
 	s.settings["DATABASE_URL"] = withParameter(url, "default_transaction_read_only=on")
-	s.says(t, 1, "the database cannot be written", "erase", "--account", someone)
+	s.mustRun(t, 1, "the database cannot be written", "erase", "--account", someone)
 	s.settings["DATABASE_URL"] = url
 	if after, err := s.client.Info(t.Context()); err != nil || after.Last != before.Last || after.Messages != before.Messages {
 		t.Errorf("half done: the stream had %d messages to %d, and has %d to %d", before.Messages, before.Last, after.Messages, after.Last)
@@ -188,21 +172,21 @@ func TestErasureNeedsAWritableDatabase(t *testing.T) {
 func TestDropDuringAnErasure(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
+	s.startProjector(t)
 	const n = 4
 	for i := range n {
-		s.marked(t, fmt.Sprintf("%08x-0d44-4b50-8888-8dd25736052a", i), 2)
+		s.publishMarked(t, fmt.Sprintf("%08x-0d44-4b50-8888-8dd25736052a", i), 2)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.waitProjected(t)
 	for i := range n {
-		s.says(t, 0, "is live", "rebuild")
+		s.mustRun(t, 0, "is live", "rebuild")
 		erase := launch(t, "projector", s.settings, "erase", "--account", fmt.Sprintf("%08x-0d44-4b50-8888-8dd25736052a", i))
-		s.says(t, 0, "", "generations", "drop", fmt.Sprint(i+1))
+		s.mustRun(t, 0, "", "generations", "drop", fmt.Sprint(i+1))
 		if status := erase.wait(); status != 0 {
 			t.Errorf("erase: exit %d: %s", status, erase.out.tail(500))
 		}
 	}
-	s.noTraces(t)
+	s.checkNoTraces(t)
 }
 
 // TestTombstoneInAnOlderFormat: a retired generation of an older program, made
@@ -210,19 +194,19 @@ func TestDropDuringAnErasure(t *testing.T) {
 func TestTombstoneInAnOlderFormat(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
 	s.erase(t, someone, 0, nothingLeft)
-	s.says(t, 0, "is live", "rebuild")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustRun(t, 0, "is live", "rebuild")
+	s.waitProjected(t)
 	if _, err := s.pool.Exec(t.Context(), `
 ALTER TABLE export_g1.account_export DROP COLUMN counted_at, DROP COLUMN messages, DROP COLUMN digest_high, DROP COLUMN digest_low;
 UPDATE export.generations SET format = 1 WHERE generation = 1`); err != nil {
 		t.Fatal(err)
 	}
-	s.marked(t, someone, 1)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.publishMarked(t, someone, 1)
+	s.waitProjected(t)
 	s.erase(t, someone, 0, nothingLeft)
-	s.noTraces(t)
+	s.checkNoTraces(t)
 }

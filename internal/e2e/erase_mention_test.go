@@ -20,17 +20,17 @@ func TestWhatSpeaksOfTheErased(t *testing.T) {
 			address + `","tier":"free"}}`
 	}
 	for name, publish := range map[string]func(t *testing.T, s *system){
-		"nothing but strays": func(t *testing.T, s *system) { s.stray(t, someone) },
+		"nothing but strays": func(t *testing.T, s *system) { s.publishStray(t, someone) },
 		"the subject of a tier": func(t *testing.T, s *system) {
-			s.marked(t, someone, 3)
-			s.raw(t, "controlplane.quota_tier."+someone, `{"email":"`+addressOf(someone)+`"}`)
+			s.publishMarked(t, someone, 3)
+			s.publishRaw(t, "controlplane.quota_tier."+someone, `{"email":"`+addressOf(someone)+`"}`)
 		},
 		"an address that is parked": func(t *testing.T, s *system) {
-			s.raw(t, "controlplane.account."+someone, parked(someone, addressOf(someone)))
-			s.raw(t, "controlplane.account.typo", `{"email":"`+addressOf(someone)+`"}`)
+			s.publishRaw(t, "controlplane.account."+someone, parked(someone, addressOf(someone)))
+			s.publishRaw(t, "controlplane.account.typo", `{"email":"`+addressOf(someone)+`"}`)
 		},
 		"a header": func(t *testing.T, s *system) {
-			s.marked(t, someone, 2)
+			s.publishMarked(t, someone, 2)
 			m := events.Message{Subject: "controlplane.account.typo", Header: http.Header{"ce-specversion": {"1.0"},
 				"ce-subject": {strings.Replace(addressOf(someone), "@", "%40", 1)}}, Data: []byte(`"` + marker + `"`)}
 			if _, err := s.client.PublishRaw(t.Context(), m); err != nil {
@@ -41,14 +41,14 @@ func TestWhatSpeaksOfTheErased(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSystem(t)
-			launch(t, "projector", s.settings, "run")
-			s.marked(t, another, 2)
+			s.startProjector(t)
+			s.publishMarked(t, another, 2)
 			publish(t, s)
-			s.raw(t, "controlplane.account.typo", `{"email":"x`+strings.Replace(addressOf(someone), marker, "elsewhere", 1)+`"}`)
-			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			s.publishRaw(t, "controlplane.account.typo", `{"email":"x`+strings.Replace(addressOf(someone), marker, "elsewhere", 1)+`"}`)
+			s.waitProjected(t)
 			s.erase(t, another, 0, nothingLeft)
 			s.erase(t, someone, 0, nothingLeft)
-			s.noTraces(t)
+			s.checkNoTraces(t)
 			others := 0
 			if err := s.client.ReadAll(t.Context(), func(m projections.Message) error {
 				if strings.Contains(string(m.Data), "elsewhere") {
@@ -58,7 +58,7 @@ func TestWhatSpeaksOfTheErased(t *testing.T) {
 			}); err != nil || others != 1 {
 				t.Errorf("of somebody else's messages %d are left, want 1: %v", others, err)
 			}
-			s.says(t, 0, "", "status")
+			s.mustRun(t, 0, "", "status")
 		})
 	}
 }
@@ -68,26 +68,19 @@ func TestWhatSpeaksOfTheErased(t *testing.T) {
 func TestAddressChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	waiting, release := s.hold(t, "accountexport %/%")
+	s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
+	waiting, release := s.holdCommits(t, "accountexport %/%")
 	erase := launch(t, "projector", s.settings, "erase", "--account", someone)
 	waiting(1)
-	eventually(t, "the erasure to wait", time.Minute, says(erase, "waiting until"))
-	m, err := events.NewUserEmailChanged(events.Meta{ID: "changed", Source: "/test", Time: events.TimeOf(time.Now())}, uuid(t, someone),
+	eventually(t, "the erasure to wait", time.Minute, hasPrinted(erase, "waiting until"))
+	m, err := events.NewUserEmailChanged(newMeta("changed"), uuid(t, someone),
 		events.UserEmailChanged{Email: "new@" + marker + ".example"})
-	if err == nil {
-		_, err = s.client.PublishRaw(t.Context(), m)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.raw(t, "controlplane.account.typo", `{"email":"new@`+marker+`.example"}`)
+	s.publishEvent(t, m, err)
+	s.publishRaw(t, "controlplane.account.typo", `{"email":"new@`+marker+`.example"}`)
 	release()
-	if status := erase.wait(); status != 0 {
-		t.Fatalf("exit %d: %s", status, erase.out.tail(1000))
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.noTraces(t)
+	erase.mustExit(t, 0)
+	s.waitProjected(t)
+	s.checkNoTraces(t)
 }

@@ -17,9 +17,9 @@ import (
 	"accountexport/internal/workload"
 )
 
-// couple is a primary with a standby that is to take its place. All programs name
+// failoverPair is a primary with a standby that is to take its place. All programs name
 // both, and want the one that can be written.
-type couple struct {
+type failoverPair struct {
 	*system
 	standby *postgres.Server
 	between *tcpproxy.Proxy // from the standby to the primary
@@ -27,9 +27,9 @@ type couple struct {
 	export  string // where the API has exports
 }
 
-func newCouple(t *testing.T) *couple {
+func newFailoverPair(t *testing.T) *failoverPair {
 	t.Helper()
-	p := &couple{system: newServer(t, postgres.Options{Durable: true})}
+	p := &failoverPair{system: newServer(t, postgres.Options{Durable: true})}
 	p.between = tcpproxy.ForTest(t, p.databaseAddr())
 	p.standby = p.system.standby(t, "next", p.between.Addr(), postgres.Options{Durable: true})
 	port := func(s *postgres.Server) string {
@@ -38,12 +38,12 @@ func newCouple(t *testing.T) *couple {
 	}
 	p.url = fmt.Sprintf("postgres://postgres@%s,%s/postgres?sslmode=disable&target_session_attrs=read-write", port(p.pg), port(p.standby))
 	p.settings["DATABASE_URL"] = p.url
-	p.export, _ = apiOn(t, map[string]string{"DATABASE_URL": p.url})
+	p.export, _ = startAPI(t, map[string]string{"DATABASE_URL": p.url})
 	return p
 }
 
-// synchronous has commits wait for the standby from now on.
-func (p *couple) synchronous(t *testing.T) {
+// makeSynchronous has commits wait for the standby from now on.
+func (p *failoverPair) makeSynchronous(t *testing.T) {
 	t.Helper()
 	for _, sql := range []string{`ALTER SYSTEM SET synchronous_standby_names = '*'`, `SELECT pg_reload_conf()`} {
 		if _, err := p.pool.Exec(t.Context(), sql); err != nil {
@@ -60,7 +60,7 @@ func (p *couple) synchronous(t *testing.T) {
 }
 
 // failOver kills the primary hard, and makes the standby the primary.
-func (p *couple) failOver(t *testing.T) {
+func (p *failoverPair) failOver(t *testing.T) {
 	t.Helper()
 	if err := p.pg.StopImmediate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -71,21 +71,21 @@ func (p *couple) failOver(t *testing.T) {
 	p.pool, p.database = connectTo(t, p.standby.URL()), p.standby.URL()
 }
 
-// views are what clients see of accounts, one after the other.
-type views struct {
+// clientView are what clients see of accounts, one after the other.
+type clientView struct {
 	mu       sync.Mutex
 	highest  map[events.UUID]uint64
 	back     map[events.UUID]uint64 // how far those have gone back that did
 	statuses map[int]int
 }
 
-// look reads accounts in turns until the returned function is called.
-func (p *couple) look(t *testing.T, ids []events.UUID) (v *views, end func()) {
+// readInTurns reads accounts in turns until the returned function is called.
+func (p *failoverPair) readInTurns(t *testing.T, ids []events.UUID) (v *clientView, end func()) {
 	t.Helper()
-	v = &views{highest: map[events.UUID]uint64{}, back: map[events.UUID]uint64{}, statuses: map[int]int{}}
+	v = &clientView{highest: map[events.UUID]uint64{}, back: map[events.UUID]uint64{}, statuses: map[int]int{}}
 	tokens := map[events.UUID]string{}
 	for _, id := range ids {
-		tokens[id] = tokenOf(t, id)
+		tokens[id] = mintToken(t, id)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
@@ -123,15 +123,13 @@ func (p *couple) look(t *testing.T, ids []events.UUID) (v *views, end func()) {
 // and API go on by themselves, and in the end all is what an independent fold gives.
 func TestFailoverLosesNothing(t *testing.T) {
 	t.Parallel()
-	p := newCouple(t)
-	projector := launch(t, "projector", p.settings, "run")
+	p := newFailoverPair(t)
+	projector := p.startProjector(t)
 	g := workload.New(81, workload.Config{Accounts: 40, HostileShare: 0.05})
-	if err := p.publish(t.Context(), g, 1500, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, p.caughtUp)
-	p.synchronous(t)
-	v, end := p.look(t, p.complete(t))
+	p.mustPublish(t, g, 1500)
+	p.waitProjected(t)
+	p.makeSynchronous(t)
+	v, end := p.readInTurns(t, p.completeAccounts(t))
 	published := make(chan error, 1)
 	go func() { published <- p.publish(t.Context(), g, 1500, 3*time.Second) }()
 	eventually(t, "some of it projected", time.Minute, func(ctx context.Context) error { return p.reached(ctx, 2000) })
@@ -141,7 +139,7 @@ func TestFailoverLosesNothing(t *testing.T) {
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, p.caughtUp)
+	p.waitProjected(t)
 	t.Logf("promoted after %.1f s, all projected after %.1f s", promoted.Seconds(), time.Since(began).Seconds())
 	end()
 	if len(v.back) > 0 {
@@ -151,7 +149,7 @@ func TestFailoverLosesNothing(t *testing.T) {
 		t.Error("nobody was served")
 	}
 	t.Logf("answers %v", v.statuses)
-	p.verify(t)
+	p.checkAgainstOracle(t)
 	if out := projector.out.tail(1 << 20); !strings.Contains(out, "starting again from the checkpoint") {
 		t.Errorf("the projector did not notice: %s", out)
 	}
@@ -163,23 +161,19 @@ func TestFailoverLosesNothing(t *testing.T) {
 // folds it once more from the checkpoints that are there. Nothing is folded twice.
 func TestFailoverThatLosesTransactions(t *testing.T) {
 	t.Parallel()
-	p := newCouple(t)
-	launch(t, "projector", p.settings, "run")
+	p := newFailoverPair(t)
+	p.startProjector(t)
 	g := workload.New(82, workload.Config{Accounts: 40, HostileShare: 0.05})
-	if err := p.publish(t.Context(), g, 1500, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, p.caughtUp)
-	p.received(t)
+	p.mustPublish(t, g, 1500)
+	p.waitProjected(t)
+	p.waitReceived(t)
 	p.between.Stall()
-	v, end := p.look(t, p.complete(t))
-	if err := p.publish(t.Context(), g, 800, 0); err != nil {
-		t.Fatal(err)
-	}
-	one := p.complete(t)[0]
-	position := p.profile(t, one, "the last that was seen")
-	eventually(t, "everything projected", time.Minute, p.caughtUp)
-	if status, _, body, err := waitFor(t.Context(), p.export, tokenOf(t, one), position, 10); status != http.StatusOK || err != nil {
+	v, end := p.readInTurns(t, p.completeAccounts(t))
+	p.mustPublish(t, g, 800)
+	one := p.completeAccounts(t)[0]
+	position := p.publishProfile(t, one, "the last that was seen")
+	p.waitProjected(t)
+	if status, _, body, err := getAtPosition(t.Context(), p.export, mintToken(t, one), position, 10); status != http.StatusOK || err != nil {
 		t.Fatal(status, err, string(body))
 	}
 	began := time.Now()
@@ -187,7 +181,7 @@ func TestFailoverThatLosesTransactions(t *testing.T) {
 	for status := 0; status != http.StatusOK; { // who asks for a position gets that or later
 		var header http.Header
 		var err error
-		if status, header, _, err = waitFor(t.Context(), p.export, tokenOf(t, one), position, 5); err != nil {
+		if status, header, _, err = getAtPosition(t.Context(), p.export, mintToken(t, one), position, 5); err != nil {
 			t.Fatal(err)
 		}
 		if at, _ := strconv.ParseUint(header.Get("Export-Position"), 10, 64); status == http.StatusOK && at < position {
@@ -197,7 +191,7 @@ func TestFailoverThatLosesTransactions(t *testing.T) {
 			t.Fatal(status)
 		}
 	}
-	eventually(t, "everything projected", time.Minute, p.caughtUp)
+	p.waitProjected(t)
 	t.Logf("all projected again after %.1f s", time.Since(began).Seconds())
 	end()
 	most := uint64(0)
@@ -205,17 +199,13 @@ func TestFailoverThatLosesTransactions(t *testing.T) {
 		most = max(most, by)
 	}
 	t.Logf("%d of %d documents were seen going back, by %d positions at most; answers %v", len(v.back), len(v.highest), most, v.statuses)
-	p.verify(t)
-	if out, status := command(t, "projector", p.settings, "status"); status != 0 {
-		t.Errorf("status: exit %d: %s", status, out)
-	}
-	if out, status := command(t, "projector", p.settings, "verify", "--all"); status != 0 {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
+	p.checkAgainstOracle(t)
+	p.checkRun(t, 0, "", "status")
+	p.checkRun(t, 0, "", "verify", "--all")
 }
 
-// received waits until the standby has all that the primary has written.
-func (p *couple) received(t *testing.T) {
+// waitReceived waits until the standby has all that the primary has written.
+func (p *failoverPair) waitReceived(t *testing.T) {
 	t.Helper()
 	eventually(t, "the standby to have it all", 20*time.Second, func(ctx context.Context) error {
 		var behind float64
@@ -234,19 +224,15 @@ func (p *couple) received(t *testing.T) {
 // followed, the account is erased again, since the stream holds that.
 func TestFailoverThatLosesAnErasure(t *testing.T) {
 	t.Parallel()
-	p := newCouple(t)
+	p := newFailoverPair(t)
 	p.settings["ADMIN_ADDR"] = freeAddr(t)
-	projector := launch(t, "projector", p.settings, "run")
-	if err := p.publish(t.Context(), workload.New(83, workload.Config{Accounts: 10}), 600, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, p.caughtUp)
-	erased := p.complete(t)[0]
-	p.received(t)
+	projector := p.startProjector(t)
+	p.mustPublish(t, workload.New(83, workload.Config{Accounts: 10}), 600)
+	p.waitProjected(t)
+	erased := p.completeAccounts(t)[0]
+	p.waitReceived(t)
 	p.between.Stall()
-	if out, status := command(t, "projector", p.settings, "erase", "--account", erased.String()); status != 0 {
-		t.Fatalf("erase: exit %d: %s", status, out)
-	}
+	p.mustRun(t, 0, "", "erase", "--account", erased.String())
 	// The projector has seen that all that is missing is explained.
 	erasedAt := time.Now()
 	eventually(t, "the projector to look again", 30*time.Second, func(ctx context.Context) error {
@@ -260,9 +246,7 @@ func TestFailoverThatLosesAnErasure(t *testing.T) {
 		return err
 	})
 	p.failOver(t)
-	if status := projector.wait(); status != 18 {
-		t.Fatalf("run: exit %d: %s", status, projector.out.tail(2000))
-	}
+	projector.mustExit(t, 18)
 	out := projector.out.tail(1 << 16)
 	for range 3 {
 		args := advice(out)
@@ -274,16 +258,14 @@ func TestFailoverThatLosesAnErasure(t *testing.T) {
 			break
 		}
 	}
-	launch(t, "projector", p.settings, "run")
-	eventually(t, "everything projected", time.Minute, p.caughtUp)
+	p.startProjector(t)
+	p.waitProjected(t)
 	eventually(t, "the erased account to be gone", 20*time.Second, func(ctx context.Context) error {
-		status, _, body, err := get(ctx, p.export, tokenOf(t, erased))
+		status, _, body, err := get(ctx, p.export, mintToken(t, erased))
 		if err == nil && status != http.StatusGone {
 			err = fmt.Errorf("%d: %.100s", status, body)
 		}
 		return err
 	})
-	if out, status := command(t, "projector", p.settings, "verify", "--all"); status != 0 {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
+	p.checkRun(t, 0, "", "verify", "--all")
 }

@@ -31,7 +31,7 @@ CREATE TRIGGER chaos_accounts BEFORE INSERT OR UPDATE ON export_g1.account_expor
 CREATE CONSTRAINT TRIGGER chaos_commit AFTER UPDATE ON export.checkpoints DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION chaos.trap('commit');`
 
-func (a *arena) installTraps(t *testing.T) {
+func (a *chaosSystem) installTraps(t *testing.T) {
 	t.Helper()
 	if _, err := a.pool.Exec(t.Context(), traps); err != nil {
 		t.Fatal(err)
@@ -39,13 +39,13 @@ func (a *arena) installTraps(t *testing.T) {
 }
 
 // trap has a share of what is done at these places fail for a while.
-func (a *arena) trap(ctx context.Context, lasting time.Duration, code string, share float64, places ...string) error {
+func (a *chaosSystem) trap(ctx context.Context, lasting time.Duration, code string, share float64, places ...string) error {
 	for _, place := range places {
 		if err := a.sql(ctx, `INSERT INTO chaos.armed VALUES ($1, $2, $3)`, place, code, share); err != nil {
 			return err
 		}
 	}
-	if err := pause(ctx, lasting); err != nil {
+	if err := sleep(ctx, lasting); err != nil {
 		return err
 	}
 	return a.sql(ctx, `DELETE FROM chaos.armed WHERE code = $1`, code)
@@ -53,26 +53,26 @@ func (a *arena) trap(ctx context.Context, lasting time.Duration, code string, sh
 
 // serializationFailures has batches fail as PostgreSQL does where transactions
 // meet, at a random place.
-func (a *arena) serializationFailures(ctx context.Context, rng *rand.Rand) (string, error) {
+func (a *chaosSystem) serializationFailures(ctx context.Context, rng *rand.Rand) (string, error) {
 	code := []string{"40001", "40P01"}[rng.IntN(2)]
 	place := []string{"checkpoints", "accounts", "commit"}[rng.IntN(3)]
-	lasting, share := a.lasting(rng), 0.2+0.8*rng.Float64()
+	lasting, share := a.faultDuration(rng), 0.2+0.8*rng.Float64()
 	return fmt.Sprintf("%s at %s, %.0f %% for %v", code, place, 100*share, lasting), a.trap(ctx, lasting, code, share, place)
 }
 
 // diskFull has everything that is written fail.
-func (a *arena) diskFull(ctx context.Context, rng *rand.Rand) (string, error) {
-	lasting := a.lasting(rng)
+func (a *chaosSystem) diskFull(ctx context.Context, rng *rand.Rand) (string, error) {
+	lasting := a.faultDuration(rng)
 	return fmt.Sprintf("for %v", lasting), a.trap(ctx, lasting, "53100", 1, "accounts", "commit")
 }
 
 // stopDatabase stops PostgreSQL as a crash would, and starts it again.
-func (a *arena) stopDatabase(ctx context.Context, rng *rand.Rand) (string, error) {
-	away := a.lasting(rng)
+func (a *chaosSystem) stopDatabase(ctx context.Context, rng *rand.Rand) (string, error) {
+	away := a.faultDuration(rng)
 	if err := a.pg.StopImmediate(ctx); err != nil {
 		return "", err
 	}
-	if err := pause(ctx, away); err != nil {
+	if err := sleep(ctx, away); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("away %v", away), a.pg.Restart(ctx)
@@ -80,8 +80,8 @@ func (a *arena) stopDatabase(ctx context.Context, rng *rand.Rand) (string, error
 
 // cutSessions ends the projectors' sessions one by one, every other one just
 // after a commit.
-func (a *arena) cutSessions(ctx context.Context, rng *rand.Rand) (string, error) {
-	end, n := time.Now().Add(a.lasting(rng)), 0
+func (a *chaosSystem) cutSessions(ctx context.Context, rng *rand.Rand) (string, error) {
+	end, n := time.Now().Add(a.faultDuration(rng)), 0
 	for ; time.Now().Before(end); n++ {
 		if n%2 == 0 {
 			if err := a.atCommit(ctx, rng); err != nil {
@@ -93,7 +93,7 @@ SELECT pg_terminate_backend(pid) FROM (
     SELECT pid FROM pg_stat_activity WHERE usename = 'projector' ORDER BY random() LIMIT 1) x`); err != nil {
 			return "", err
 		}
-		if err := pause(ctx, within(rng, 150*time.Millisecond)); err != nil {
+		if err := sleep(ctx, randomBelow(rng, 150*time.Millisecond)); err != nil {
 			return "", err
 		}
 	}
@@ -101,36 +101,36 @@ SELECT pg_terminate_backend(pid) FROM (
 }
 
 // atCommit waits for a moment around a commit, where one comes soon.
-func (a *arena) atCommit(ctx context.Context, rng *rand.Rand) error {
+func (a *chaosSystem) atCommit(ctx context.Context, rng *rand.Rand) error {
 	soon, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	_ = a.watch.committed(soon)
-	return pause(ctx, within(rng, 5*time.Millisecond))
+	return sleep(ctx, randomBelow(rng, 5*time.Millisecond))
 }
 
 // shortStatements has every statement time out that takes more than a few
 // milliseconds.
-func (a *arena) shortStatements(ctx context.Context, rng *rand.Rand) (string, error) {
+func (a *chaosSystem) shortStatements(ctx context.Context, rng *rand.Rand) (string, error) {
 	limit := 1 + rng.IntN(8)
-	return a.altered(ctx, rng, "ROLE projector", "statement_timeout", fmt.Sprint(limit))
+	return a.withSetting(ctx, rng, "ROLE projector", "statement_timeout", fmt.Sprint(limit))
 }
 
 // readOnly has nothing be written for a while.
-func (a *arena) readOnly(ctx context.Context, rng *rand.Rand) (string, error) {
-	return a.altered(ctx, rng, "DATABASE postgres", "default_transaction_read_only", "on")
+func (a *chaosSystem) readOnly(ctx context.Context, rng *rand.Rand) (string, error) {
+	return a.withSetting(ctx, rng, "DATABASE postgres", "default_transaction_read_only", "on")
 }
 
-// altered gives a setting another value for a while. Sessions take it on as
+// withSetting gives a setting another value for a while. Sessions take it on as
 // they begin, so all are ended, before and after.
-func (a *arena) altered(ctx context.Context, rng *rand.Rand, of, setting, value string) (string, error) {
+func (a *chaosSystem) withSetting(ctx context.Context, rng *rand.Rand, of, setting, value string) (string, error) {
 	const end = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('projector', 'api')`
-	lasting := a.lasting(rng)
+	lasting := a.faultDuration(rng)
 	for _, statement := range []string{"ALTER " + of + " SET " + setting + " = " + value, end} {
 		if err := a.sql(ctx, statement); err != nil {
 			return "", err
 		}
 	}
-	if err := pause(ctx, lasting); err != nil {
+	if err := sleep(ctx, lasting); err != nil {
 		return "", err
 	}
 	for _, statement := range []string{"ALTER " + of + " RESET " + setting, end} {

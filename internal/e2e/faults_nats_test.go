@@ -11,7 +11,7 @@ import (
 )
 
 // cluster asks who leads the stream, and how its replicas are.
-func (a *arena) clusterInfo(ctx context.Context) (*jetstream.ClusterInfo, error) {
+func (a *chaosSystem) clusterInfo(ctx context.Context) (*jetstream.ClusterInfo, error) {
 	nc, err := nats.Connect(a.cluster.URL(), nats.MaxReconnects(0))
 	if err != nil {
 		return nil, err
@@ -34,8 +34,8 @@ func (a *arena) clusterInfo(ctx context.Context) (*jetstream.ClusterInfo, error)
 	return info, nil
 }
 
-// current says which replica of the stream lacks messages.
-func (a *arena) current(ctx context.Context) error {
+// replicasCurrent says which replica of the stream lacks messages.
+func (a *chaosSystem) replicasCurrent(ctx context.Context) error {
 	info, err := a.clusterInfo(ctx)
 	if err != nil {
 		return err
@@ -51,27 +51,14 @@ func (a *arena) current(ctx context.Context) error {
 	return nil
 }
 
-// until waits until a condition holds.
-func until(ctx context.Context, holds func(context.Context) error) error {
-	for {
-		err := holds(ctx)
-		if err == nil {
-			return nil
-		}
-		if pause(ctx, 50*time.Millisecond) != nil {
-			return err
-		}
-	}
-}
-
 // killLeader kills the server that leads the stream: every other time until
 // another one leads it, else for a moment, after which the same may lead again.
 // A second kill waits until every replica has all.
-func (a *arena) killLeader(ctx context.Context, rng *rand.Rand) (string, error) {
+func (a *chaosSystem) killLeader(ctx context.Context, rng *rand.Rand) (string, error) {
 	a.natsBusy.Lock()
 	defer a.natsBusy.Unlock()
 	var leader string
-	if err := until(ctx, func(ctx context.Context) error {
+	if err := pollUntil(ctx, func(ctx context.Context) error {
 		info, err := a.clusterInfo(ctx)
 		if err == nil {
 			leader = info.Leader
@@ -80,15 +67,15 @@ func (a *arena) killLeader(ctx context.Context, rng *rand.Rand) (string, error) 
 	}); err != nil {
 		return "", err
 	}
-	away := a.lasting(rng)
+	away := a.faultDuration(rng)
 	node := a.cluster.Node(leader)
 	node.Kill()
 	began := time.Now()
-	if err := pause(ctx, away); err != nil {
+	if err := sleep(ctx, away); err != nil {
 		return "", err
 	}
 	if a.leaderKills++; a.leaderKills%2 == 1 {
-		if err := until(ctx, func(ctx context.Context) error {
+		if err := pollUntil(ctx, func(ctx context.Context) error {
 			info, err := a.clusterInfo(ctx)
 			if err == nil && info.Leader == leader {
 				err = fmt.Errorf("%s, which was killed, still counts as leader", leader)
@@ -102,26 +89,26 @@ func (a *arena) killLeader(ctx context.Context, rng *rand.Rand) (string, error) 
 	if err := node.Restart(ctx); err != nil {
 		return "", err
 	}
-	if err := until(ctx, a.current); err != nil {
+	if err := pollUntil(ctx, a.replicasCurrent); err != nil {
 		return "", fmt.Errorf("the killed leader %s does not follow: %w", leader, err)
 	}
 	return fmt.Sprintf("%s, away %v", leader, away), nil
 }
 
 // killServers kills every NATS server at once.
-func (a *arena) killServers(ctx context.Context, rng *rand.Rand) (string, error) {
+func (a *chaosSystem) killServers(ctx context.Context, rng *rand.Rand) (string, error) {
 	a.natsBusy.Lock()
 	defer a.natsBusy.Unlock()
-	away := a.lasting(rng)
+	away := a.faultDuration(rng)
 	a.cluster.Kill()
-	if err := pause(ctx, away); err != nil {
+	if err := sleep(ctx, away); err != nil {
 		return "", err
 	}
 	if err := a.cluster.Restart(ctx); err != nil {
 		return "", err
 	}
 	if a.servers > 1 {
-		if err := until(ctx, a.current); err != nil {
+		if err := pollUntil(ctx, a.replicasCurrent); err != nil {
 			return "", err
 		}
 	}

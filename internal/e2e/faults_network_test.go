@@ -9,15 +9,15 @@ import (
 	"accountexport/internal/local/tcpproxy"
 )
 
-// pair is two kinds of programs with a network between them: some of its
+// networkPair is two kinds of programs with a network between them: some of its
 // proxies are picked.
-type pair func(rng *rand.Rand) (who string, proxies []*tcpproxy.Proxy)
+type networkPair func(rng *rand.Rand) (who string, proxies []*tcpproxy.Proxy)
 
 // ofReplicas picks one replica's proxies, or those of all.
-func (a *arena) ofReplicas(of func(*replica) []*tcpproxy.Proxy) pair {
+func (a *chaosSystem) ofReplicas(of func(*replica) []*tcpproxy.Proxy) networkPair {
 	return func(rng *rand.Rand) (string, []*tcpproxy.Proxy) {
 		if rng.IntN(2) == 0 {
-			r := a.victim(rng)
+			r := a.randomReplica(rng)
 			return r.name, of(r)
 		}
 		var proxies []*tcpproxy.Proxy
@@ -28,37 +28,37 @@ func (a *arena) ofReplicas(of func(*replica) []*tcpproxy.Proxy) pair {
 	}
 }
 
-func (a *arena) projectorNATS() pair {
+func (a *chaosSystem) projectorNATS() networkPair {
 	return a.ofReplicas(func(r *replica) []*tcpproxy.Proxy { return r.nats })
 }
 
-func (a *arena) projectorDatabase() pair {
+func (a *chaosSystem) projectorDatabase() networkPair {
 	return a.ofReplicas(func(r *replica) []*tcpproxy.Proxy { return []*tcpproxy.Proxy{r.pg} })
 }
 
-func (a *arena) apiDatabase() pair {
+func (a *chaosSystem) apiDatabase() networkPair {
 	return func(*rand.Rand) (string, []*tcpproxy.Proxy) { return "the API", []*tcpproxy.Proxy{a.answering} }
 }
 
-func (a *arena) publisherNATS() pair {
+func (a *chaosSystem) publisherNATS() networkPair {
 	return func(*rand.Rand) (string, []*tcpproxy.Proxy) { return "the publisher", a.publishing }
 }
 
 type injection func(ctx context.Context, rng *rand.Rand) (string, error)
 
-// delayed makes a network slow, uneven, and every other time narrow.
-func (a *arena) delayed(p pair) injection {
+// delay makes a network slow, uneven, and every other time narrow.
+func (a *chaosSystem) delay(p networkPair) injection {
 	return func(ctx context.Context, rng *rand.Rand) (string, error) {
 		who, proxies := p(rng)
-		shape := tcpproxy.Shape{Delay: within(rng, 40*time.Millisecond), Jitter: 1 + within(rng, 40*time.Millisecond)}
+		shape := tcpproxy.Shape{Delay: randomBelow(rng, 40*time.Millisecond), Jitter: 1 + randomBelow(rng, 40*time.Millisecond)}
 		if rng.IntN(2) == 0 {
 			shape.BytesPerSecond = 50_000 + rng.IntN(500_000)
 		}
-		lasting := a.lasting(rng)
+		lasting := a.faultDuration(rng)
 		for _, x := range proxies {
 			x.Set(shape)
 		}
-		err := pause(ctx, lasting)
+		err := sleep(ctx, lasting)
 		for _, x := range proxies {
 			x.Set(tcpproxy.Shape{})
 		}
@@ -67,10 +67,10 @@ func (a *arena) delayed(p pair) injection {
 }
 
 // cut resets connections again and again, every other time just after a commit.
-func (a *arena) cut(p pair) injection {
+func (a *chaosSystem) cut(p networkPair) injection {
 	return func(ctx context.Context, rng *rand.Rand) (string, error) {
 		who, proxies := p(rng)
-		end, n := time.Now().Add(a.lasting(rng)), 0
+		end, n := time.Now().Add(a.faultDuration(rng)), 0
 		for i := 0; time.Now().Before(end); i++ {
 			if i%2 == 0 {
 				if err := a.atCommit(ctx, rng); err != nil {
@@ -80,7 +80,7 @@ func (a *arena) cut(p pair) injection {
 			for _, x := range proxies {
 				n += x.Cut()
 			}
-			if err := pause(ctx, within(rng, 300*time.Millisecond)); err != nil {
+			if err := sleep(ctx, randomBelow(rng, 300*time.Millisecond)); err != nil {
 				return "", err
 			}
 		}
@@ -88,19 +88,19 @@ func (a *arena) cut(p pair) injection {
 	}
 }
 
-// stalled makes a network silent, sometimes for longer than a projector may be
+// stall makes a network silent, sometimes for longer than a projector may be
 // away; what was under way arrives afterwards, or never.
-func (a *arena) stalled(p pair) injection {
+func (a *chaosSystem) stall(p networkPair) injection {
 	return func(ctx context.Context, rng *rand.Rand) (string, error) {
 		who, proxies := p(rng)
-		lasting, lost := a.lasting(rng), rng.IntN(2) == 0
+		lasting, lost := a.faultDuration(rng), rng.IntN(2) == 0
 		if rng.IntN(4) == 0 {
 			lasting += a.takeover
 		}
 		for _, x := range proxies {
 			x.Stall()
 		}
-		err := pause(ctx, lasting)
+		err := sleep(ctx, lasting)
 		for _, x := range proxies {
 			if lost {
 				x.Cut()
@@ -111,9 +111,9 @@ func (a *arena) stalled(p pair) injection {
 	}
 }
 
-// lost has the connections there are fall silent for ever, without an end;
+// blackhole has the connections there are fall silent for ever, without an end;
 // new ones work.
-func (a *arena) lost(p pair) injection {
+func (a *chaosSystem) blackhole(p networkPair) injection {
 	return func(_ context.Context, rng *rand.Rand) (string, error) {
 		who, proxies := p(rng)
 		n := 0

@@ -11,16 +11,16 @@ import (
 
 // killProjector kills one at a random moment. Sometimes it is back at once,
 // sometimes it stays away until the others have its partitions.
-func (a *arena) killProjector(ctx context.Context, rng *rand.Rand) (string, error) {
-	r, began := a.victim(rng), time.Now()
-	how, away := rng.IntN(3), a.lasting(rng)
+func (a *chaosSystem) killProjector(ctx context.Context, rng *rand.Rand) (string, error) {
+	r, began := a.randomReplica(rng), time.Now()
+	how, away := rng.IntN(3), a.faultDuration(rng)
 	r.kill()
 	var err error
 	switch {
 	case how == 1:
-		err = pause(ctx, away)
+		err = sleep(ctx, away)
 	case how == 2 && len(a.replicas) > 1:
-		err = a.takenOver(ctx)
+		err = a.waitTakenOver(ctx)
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s is dead: %w", r.name, err)
@@ -28,8 +28,8 @@ func (a *arena) killProjector(ctx context.Context, rng *rand.Rand) (string, erro
 	return fmt.Sprintf("%s, away %v", r.name, time.Since(began)), r.start()
 }
 
-// takenOver waits until the others project without one that does not.
-func (a *arena) takenOver(ctx context.Context) error {
+// waitTakenOver waits until the others project without one that does not.
+func (a *chaosSystem) waitTakenOver(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, recoverWithin)
 	defer cancel()
 	if err := a.projectsAgain(ctx); err != nil {
@@ -43,14 +43,14 @@ const killsAtOnce = 4
 
 // killAtCommit kills, several times in a row, a few milliseconds after a commit
 // became visible: in the next one, mostly.
-func (a *arena) killAtCommit(ctx context.Context, rng *rand.Rand) (detail string, err error) {
+func (a *chaosSystem) killAtCommit(ctx context.Context, rng *rand.Rand) (detail string, err error) {
 	for range killsAtOnce {
 		if err := a.watch.committed(ctx); err != nil {
 			return detail, fmt.Errorf("no commit comes: %w", err)
 		}
-		after := within(rng, 5*time.Millisecond)
-		r := a.victim(rng)
-		if err := pause(ctx, after); err != nil {
+		after := randomBelow(rng, 5*time.Millisecond)
+		r := a.randomReplica(rng)
+		if err := sleep(ctx, after); err != nil {
 			return detail, err
 		}
 		r.kill()
@@ -63,14 +63,14 @@ func (a *arena) killAtCommit(ctx context.Context, rng *rand.Rand) (detail string
 }
 
 // killProjectors kills every one at once.
-func (a *arena) killProjectors(ctx context.Context, rng *rand.Rand) (string, error) {
-	away := within(rng, 300*time.Millisecond)
+func (a *chaosSystem) killProjectors(ctx context.Context, rng *rand.Rand) (string, error) {
+	away := randomBelow(rng, 300*time.Millisecond)
 	var all sync.WaitGroup
 	for _, r := range a.replicas {
 		all.Go(r.kill)
 	}
 	all.Wait()
-	if err := pause(ctx, away); err != nil {
+	if err := sleep(ctx, away); err != nil {
 		return "", err
 	}
 	for _, r := range a.replicas {
@@ -83,15 +83,15 @@ func (a *arena) killProjectors(ctx context.Context, rng *rand.Rand) (string, err
 
 // freezeProjector stops one for longer than the others wait to take over, and
 // lets it go on as if nothing had been.
-func (a *arena) freezeProjector(ctx context.Context, rng *rand.Rand) (string, error) {
-	r, frozen, began := a.victim(rng), a.takeover+within(rng, 1500*time.Millisecond), time.Now()
+func (a *chaosSystem) freezeProjector(ctx context.Context, rng *rand.Rand) (string, error) {
+	r, frozen, began := a.randomReplica(rng), a.takeover+randomBelow(rng, 1500*time.Millisecond), time.Now()
 	r.signal(syscall.SIGSTOP)
 	defer r.signal(syscall.SIGCONT)
-	if err := pause(ctx, frozen); err != nil {
+	if err := sleep(ctx, frozen); err != nil {
 		return "", err
 	}
 	if a.shared && len(a.replicas) > 1 {
-		if err := a.takenOver(ctx); err != nil {
+		if err := a.waitTakenOver(ctx); err != nil {
 			return "", fmt.Errorf("%s is frozen: %w", r.name, err)
 		}
 	}
@@ -100,7 +100,7 @@ func (a *arena) freezeProjector(ctx context.Context, rng *rand.Rand) (string, er
 
 // freezeInTransaction stops a projector between two statements of a large
 // transaction, whose locks stay with it.
-func (a *arena) freezeInTransaction(ctx context.Context, rng *rand.Rand) (string, error) {
+func (a *chaosSystem) freezeInTransaction(ctx context.Context, rng *rand.Rand) (string, error) {
 	for _, r := range a.replicas {
 		r.kill()
 	}
@@ -112,7 +112,7 @@ func (a *arena) freezeInTransaction(ctx context.Context, rng *rand.Rand) (string
 	if err := r.start(); err != nil {
 		return "", err
 	}
-	if err := until(ctx, func(ctx context.Context) (err error) {
+	if err := pollUntil(ctx, func(ctx context.Context) (err error) {
 		var n int
 		if err = a.pool.QueryRow(ctx, `SELECT 1 FROM pg_stat_activity WHERE usename = 'projector' AND wait_event = 'PgSleep'`).Scan(&n); err == nil {
 			r.signal(syscall.SIGSTOP)
@@ -132,7 +132,7 @@ func (a *arena) freezeInTransaction(ctx context.Context, rng *rand.Rand) (string
 			return "", err
 		}
 	}
-	if err := pause(ctx, a.takeover); err != nil {
+	if err := sleep(ctx, a.takeover); err != nil {
 		return "", err
 	}
 	if err := a.pool.QueryRow(ctx, `
@@ -140,17 +140,19 @@ SELECT count(*) FROM pg_stat_activity WHERE usename = 'projector' AND state = 'i
 		return "", err
 	}
 	if a.shared && len(a.replicas) > 1 {
-		if err := a.takenOver(ctx); err != nil {
+		if err := a.waitTakenOver(ctx); err != nil {
 			return "", fmt.Errorf("%s is frozen in a transaction: %w", r.name, err)
 		}
 	}
 	return fmt.Sprintf("%s for %v; %d idle in transaction", r.name, time.Since(began), locks), nil
 }
 
-// lasting is how long an ordinary fault lasts.
-func (a *arena) lasting(rng *rand.Rand) time.Duration { return a.span/4 + within(rng, a.span*3/4) }
+// faultDuration is how long an ordinary fault lasts.
+func (a *chaosSystem) faultDuration(rng *rand.Rand) time.Duration {
+	return a.span/4 + randomBelow(rng, a.span*3/4)
+}
 
-// within is a random time shorter than the limit.
-func within(rng *rand.Rand, limit time.Duration) time.Duration {
+// randomBelow is a random time shorter than the limit.
+func randomBelow(rng *rand.Rand, limit time.Duration) time.Duration {
 	return time.Duration(rng.Int64N(int64(limit)))
 }

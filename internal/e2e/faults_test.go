@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strings"
 	"syscall"
@@ -15,8 +14,6 @@ import (
 	"accountexport/events"
 	"accountexport/internal/workload"
 	"accountexport/projections/engine"
-	"accountexport/readmodel/admin"
-	"accountexport/readmodel/export"
 	"accountexport/readmodel/store"
 )
 
@@ -25,9 +22,7 @@ import (
 func TestManyLanesAndNoCache(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	if err := s.publish(t.Context(), workload.New(21, workload.Config{Accounts: 30, HostileShare: 0.2, ErasureShare: 0.002}), 3000, 0); err != nil {
-		t.Fatal(err)
-	}
+	s.mustPublish(t, workload.New(21, workload.Config{Accounts: 30, HostileShare: 0.2, ErasureShare: 0.002}), 3000)
 	hot := workload.NewHotAccount(22, workload.HotConfig{Sandboxes: 400, Keys: 100, UsageDays: 200})
 	for i := range 1500 {
 		m := hot.Next()
@@ -48,7 +43,7 @@ func TestManyLanesAndNoCache(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	s.verify(t)
+	s.checkAgainstOracle(t)
 }
 
 // TestServersComeAndGo runs two projectors, restarts NATS, freezes and kills
@@ -56,9 +51,9 @@ func TestManyLanesAndNoCache(t *testing.T) {
 func TestServersComeAndGo(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	first := launch(t, "projector", s.settings, "run")
+	first := s.startProjector(t)
 	eventually(t, "the first to follow", 20*time.Second, s.caughtUp)
-	second := launch(t, "projector", s.settings, "run")
+	second := s.startProjector(t)
 	g := workload.New(31, workload.Config{Accounts: 40, HostileShare: 0.1})
 	publish := func(n int) {
 		t.Helper()
@@ -76,24 +71,21 @@ func TestServersComeAndGo(t *testing.T) {
 	publish(500)
 	first.signal(syscall.SIGCONT)
 	publish(500)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.waitProjected(t)
 	first.kill()
 	publish(500)
 	eventually(t, "the second to take over", time.Minute, s.caughtUp)
 	if out := second.out.tail(4000); !strings.Contains(out, "taking their partitions over") {
 		t.Errorf("the second says %s", out)
 	}
-	s.verify(t)
+	s.checkAgainstOracle(t)
 
 	// An erasure removes the last messages before anybody reads them: the
 	// checkpoint still reaches the end.
 	second.signal(syscall.SIGSTOP)
-	info, err := s.client.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	info := s.info(t)
 	publish(3)
-	s.remove(t, info.Last+1, info.Last+2, info.Last+3)
+	s.recordAndDelete(t, info.Last+1, info.Last+2, info.Last+3)
 	second.signal(syscall.SIGCONT)
 	eventually(t, "the checkpoint to pass what was purged", time.Minute, s.caughtUp)
 }
@@ -104,11 +96,9 @@ func TestServersComeAndGo(t *testing.T) {
 func TestRecreatedStreamIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	if err := s.publish(t.Context(), workload.New(41, workload.Config{Accounts: 5}), 400, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.mustPublish(t, workload.New(41, workload.Config{Accounts: 5}), 400)
+	s.waitProjected(t)
 	before := s.documents(t)
 	nc, err := nats.Connect(s.nats.URL())
 	if err != nil {
@@ -122,9 +112,7 @@ func TestRecreatedStreamIsRefused(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), "CONTROL_PLANE"); err != nil {
 		t.Fatal(err)
 	}
-	if out, status := command(t, "projector", s.settings, "provision", "--new-stream"); status != 0 {
-		t.Fatalf("provision: exit %d: %s", status, out)
-	}
+	s.mustRun(t, 0, "", "provision", "--new-stream")
 	if status := projector.wait(); status != 12 || !strings.Contains(projector.out.tail(4000), "the stream was recreated") {
 		t.Errorf("while running: exit %d: %s", status, projector.out.tail(1000))
 	}
@@ -138,39 +126,12 @@ func TestRecreatedStreamIsRefused(t *testing.T) {
 
 	// One of the ways out: to fold what the new stream holds, knowing that
 	// accounts will be missing.
-	if err := s.publish(t.Context(), workload.New(42, workload.Config{Accounts: 5}), 200, 0); err != nil {
-		t.Fatal(err)
-	}
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 1 || !strings.Contains(out, ": missing") {
-		t.Errorf("rebuild: exit %d: %s", status, out)
-	}
+	s.mustPublish(t, workload.New(42, workload.Config{Accounts: 5}), 200)
+	s.checkRun(t, 1, ": missing", "rebuild")
 	if out, status := command(t, "projector", s.settings, "rebuild", "--accept-differences"); status != 0 {
 		t.Fatalf("rebuild, accepting differences: exit %d: %s", status, out)
 	}
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
-}
-
-// documents is all that is served.
-func (s *system) documents(t *testing.T) string {
-	t.Helper()
-	var all strings.Builder
-	exports := export.NewReader(s.pool)
-	err := admin.EachAccount(t.Context(), s.pool, func(id events.UUID) error {
-		d, err := exports.Open(t.Context(), id)
-		if err != nil {
-			return err
-		}
-		defer d.Close()
-		fmt.Fprintf(&all, "%s %s ", id, d.ETag())
-		if d.State == export.Complete {
-			_, err = d.WriteTo(&all)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all.String()
+	s.startProjector(t)
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
 }

@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -13,55 +11,30 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// remove removes messages as an erasure does: they are noted before.
-func (s *system) remove(t *testing.T, positions ...uint64) {
-	t.Helper()
-	info, err := s.client.Info(t.Context())
-	if err == nil {
-		err = admin.RecordRemovals(t.Context(), s.pool, info, positions)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, position := range positions {
-		if gone, err := s.client.DeleteMessage(t.Context(), position); err != nil || !gone {
-			t.Fatalf("remove message %d: %v, %v", position, gone, err)
-		}
-	}
-}
-
-// refusesTheGap: `run`, which may be at it, and `status` end with 18 and name
+// refuseAndAcceptGap: `run`, which may be at it, and `status` end with 18 and name
 // the positions; `accept` says so, too, and changes nothing unless told; then
 // `run` goes on, and nothing more is said.
-func (s *system) refusesTheGap(t *testing.T, running *process, positions string) (goesOn *process) {
+func (s *system) refuseAndAcceptGap(t *testing.T, running *process, positions string) (goesOn *process) {
 	t.Helper()
 	if running == nil {
-		running = launch(t, "projector", s.settings, "run")
+		running = s.startProjector(t)
 	}
-	if status, out := running.wait(), running.out.tail(1<<16); status != 18 {
-		t.Fatalf("run: exit %d, want 18: %s", status, out)
-	}
+	running.mustExit(t, 18)
 	documents := s.documents(t)
 	for _, command := range []string{"status", "run"} {
-		out := s.says(t, 18, "messages are missing that nobody removed", command)
-		for _, want := range []string{"at positions " + positions, "still served", "restore", "projector rebuild", "projector accept"} {
-			if !strings.Contains(out, want) {
-				t.Errorf("%s: %q is not said: %s", command, want, out)
-			}
-		}
+		out := s.mustRun(t, 18, "messages are missing that nobody removed", command)
+		checkContains(t, out, "at positions "+positions, "still served", "restore", "projector rebuild", "projector accept")
 	}
-	s.says(t, 1, "at positions "+positions, "accept")
+	s.mustRun(t, 1, "at positions "+positions, "accept")
 	if s.documents(t) != documents {
 		t.Error("documents were touched")
 	}
-	s.says(t, 0, "goes on without them", "accept", "--yes")
-	s.says(t, 0, "nothing to accept", "accept")
-	running = launch(t, "projector", s.settings, "run")
-	if err := s.publish(t.Context(), workload.New(77, workload.Config{Accounts: 5}), 50, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.says(t, 0, "", "status")
+	s.mustRun(t, 0, "goes on without them", "accept", "--yes")
+	s.mustRun(t, 0, "nothing to accept", "accept")
+	running = s.startProjector(t)
+	s.mustPublish(t, workload.New(77, workload.Config{Accounts: 5}), 50)
+	s.waitProjected(t)
+	s.mustRun(t, 0, "", "status")
 	return running
 }
 
@@ -70,61 +43,24 @@ func (s *system) refusesTheGap(t *testing.T, running *process, positions string)
 // the server.
 func TestPurgeByHandIsRefusedOnce(t *testing.T) {
 	t.Parallel()
-	s, served := newWithSomeone(t)
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s, served := newSystemWithAPI(t)
+	projector := s.startProjector(t)
+	s.waitProjected(t)
 	before := served()
-	js := jetStream(t, s.nats.URL())
-	purge(t, js, 101)
-	projector = s.refusesTheGap(t, projector, "1–100")
+	s.purge(t, 101)
+	projector = s.refuseAndAcceptGap(t, projector, "1–100")
 	if now := served(); now != before {
 		t.Errorf("served is %s, and was %s", now, before)
 	}
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	st, err := js.Stream(t.Context(), "CONTROL_PLANE")
-	if err != nil {
-		t.Fatal(err)
-	}
+	projector.stop(t)
 	for _, position := range []uint64{150, 151, 153} {
-		if err := st.DeleteMsg(t.Context(), position); err != nil {
-			t.Fatal(err)
-		}
+		s.deleteMessage(t, position)
 	}
 	if err := s.nats.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.refusesTheGap(t, nil, "150–151, 153")
-	s.says(t, 1, "account "+someone, "verify", "--all")
-}
-
-// explained requires that no more is missing than is explained, and tells both.
-func (s *system) explained(t *testing.T) (explained, missing uint64) {
-	t.Helper()
-	info, err := s.client.Info(t.Context()) // first: what is gone by now was noted by now
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := admin.FindMissing(t.Context(), s.pool, info)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.Explained < info.Missing() {
-		t.Errorf("%d messages are missing, and %d are explained", info.Missing(), m.Explained)
-	}
-	return m.Explained, info.Missing()
-}
-
-// noGap requires that exactly what is missing is explained, and that nobody says
-// otherwise.
-func (s *system) noGap(t *testing.T) {
-	t.Helper()
-	if explained, missing := s.explained(t); explained != missing {
-		t.Errorf("%d messages are missing, and %d are explained", missing, explained)
-	}
-	if out, status := command(t, "projector", s.settings, "status"); status == 18 {
-		t.Errorf("status: %s", out)
-	}
+	s.refuseAndAcceptGap(t, nil, "150–151, 153")
+	s.mustRun(t, 1, "account "+someone, "verify", "--all")
 }
 
 // TestErasuresAreNoGaps: while `run` looks, accounts are erased, several at
@@ -134,7 +70,7 @@ func (s *system) noGap(t *testing.T) {
 func TestErasuresAreNoGaps(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
+	projector := s.startProjector(t)
 	accounts := []string{someone, another}
 	rounds := 2
 	if testrun.Long() {
@@ -142,10 +78,10 @@ func TestErasuresAreNoGaps(t *testing.T) {
 	}
 	for i := range rounds {
 		for _, account := range accounts {
-			s.marked(t, account, 30)
-			s.stray(t, account)
+			s.publishMarked(t, account, 30)
+			s.publishStray(t, account)
 		}
-		eventually(t, "everything projected", time.Minute, s.caughtUp)
+		s.waitProjected(t)
 		var all []*process
 		for _, account := range append(accounts, accounts...) {
 			all = append(all, launch(t, "projector", s.settings, "erase", "--account", account))
@@ -157,18 +93,18 @@ func TestErasuresAreNoGaps(t *testing.T) {
 			} else if status := p.wait(); status != 0 {
 				t.Errorf("erase: exit %d: %s", status, p.out.tail(1<<16))
 			}
-			s.explained(t)
+			s.checkExplained(t)
 		}
 	}
 	for _, account := range accounts {
 		s.erase(t, account, 0, nothingLeft)
-		s.mustBeErased(t, account)
+		s.checkErased(t, account)
 	}
-	s.noTraces(t)
+	s.checkNoTraces(t)
 
 	// An erasure that is killed once it has noted what it removes hides nothing
 	// but that.
-	s.marked(t, another, 5)
+	s.publishMarked(t, another, 5)
 	var noted []uint64
 	err := s.client.ReadAccount(t.Context(), uuid(t, another), 0, func(m projections.Message) error {
 		noted = append(noted, m.Position)
@@ -177,7 +113,7 @@ func TestErasuresAreNoGaps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.publishSome(t)
+	s.publishAndWait(t)
 	info, err := s.client.Info(t.Context())
 	if err == nil {
 		err = admin.RecordRemovals(t.Context(), s.pool, info, noted[1:])
@@ -185,25 +121,19 @@ func TestErasuresAreNoGaps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.says(t, 0, "", "status")
+	s.mustRun(t, 0, "", "status")
 	lost := info.Last - 3
-	st, err := jetStream(t, s.nats.URL()).Stream(t.Context(), "CONTROL_PLANE")
-	if err == nil {
-		err = st.DeleteMsg(t.Context(), lost)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.refusesTheGap(t, projector, fmt.Sprint(lost))
+	s.deleteMessage(t, lost)
+	s.refuseAndAcceptGap(t, projector, fmt.Sprint(lost))
 	// Accepting has finished it, as it finds messages that were to be removed.
-	if explained, missing := s.explained(t); explained != missing {
+	if explained, missing := s.checkExplained(t); explained != missing {
 		t.Errorf("%d messages are missing, and %d are explained", missing, explained)
 	}
 	s.erase(t, another, 0, nothingLeft)
-	s.noGap(t)
-	s.says(t, 0, "is live", "rebuild", "--accept-differences")
-	s.publishSome(t)
-	s.noGap(t)
+	s.checkNoGap(t)
+	s.mustRun(t, 0, "is live", "rebuild", "--accept-differences")
+	s.publishAndWait(t)
+	s.checkNoGap(t)
 }
 
 // TestMissingIsTakenOn: what is missing when nothing is known of a stream yet,
@@ -212,10 +142,10 @@ func TestErasuresAreNoGaps(t *testing.T) {
 func TestMissingIsTakenOn(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 5)
-	s.marked(t, another, 5)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.publishMarked(t, another, 5)
+	s.waitProjected(t)
 	s.erase(t, someone, 0, nothingLeft)
 	forget := func() {
 		t.Helper()
@@ -225,32 +155,27 @@ func TestMissingIsTakenOn(t *testing.T) {
 	}
 	forget()
 	s.erase(t, another, 0, nothingLeft)
-	s.noGap(t)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
+	s.checkNoGap(t)
+	projector.stop(t)
 	forget()
-	s.says(t, 0, "", "status")
-	projector = launch(t, "projector", s.settings, "run")
-	s.publishSome(t)
-	s.noGap(t)
-	s.says(t, 0, "nothing to accept", "accept")
+	s.mustRun(t, 0, "", "status")
+	projector = s.startProjector(t)
+	s.publishAndWait(t)
+	s.checkNoGap(t)
+	s.mustRun(t, 0, "nothing to accept", "accept")
 
 	if _, err := s.pool.Exec(t.Context(), `ALTER TABLE export.missing RENAME TO of_a_later_schema`); err != nil {
 		t.Fatal(err)
 	}
-	s.marked(t, another, 1)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	before, err := s.client.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.publishMarked(t, another, 1)
+	s.waitProjected(t)
+	before := s.info(t)
 	s.erase(t, another, 1, "`projector provision` brings it up to date")
 	if now, err := s.client.Info(t.Context()); err != nil || now.Last != before.Last || now.Messages != before.Messages {
 		t.Errorf("something was done: %+v, %v", now, err)
 	}
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	s.says(t, 1, "`projector provision` brings it up to date", "run")
+	projector.stop(t)
+	s.mustRun(t, 1, "`projector provision` brings it up to date", "run")
 }
 
 // TestPromotedMirrorIsTakenOn: a mirror keeps positions, so it is missing what
@@ -259,22 +184,21 @@ func TestMissingIsTakenOn(t *testing.T) {
 func TestPromotedMirrorIsTakenOn(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, another, 5)
-	s.marked(t, someone, 5)
-	s.publishSome(t)
+	projector := s.startProjector(t)
+	s.publishMarked(t, another, 5)
+	s.publishMarked(t, someone, 5)
+	s.publishAndWait(t)
 	s.erase(t, someone, 0, nothingLeft)
-	s.mirrored(t, "PROMOTED")
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
+	s.createMirror(t, "PROMOTED")
+	projector.stop(t)
 	s.promote(t, "PROMOTED")
-	s.says(t, 11, "this is another stream", "run")
-	s.says(t, 0, "goes on with stream PROMOTED", "accept", "--yes")
-	s.noGap(t)
-	launch(t, "projector", s.settings, "run")
-	s.publishSome(t)
+	s.mustRun(t, 11, "this is another stream", "run")
+	s.mustRun(t, 0, "goes on with stream PROMOTED", "accept", "--yes")
+	s.checkNoGap(t)
+	s.startProjector(t)
+	s.publishAndWait(t)
 	s.erase(t, another, 0, nothingLeft)
-	s.mustBeErased(t, another)
-	s.says(t, 0, "", "status")
-	s.says(t, 0, "nothing to accept", "accept")
+	s.checkErased(t, another)
+	s.mustRun(t, 0, "", "status")
+	s.mustRun(t, 0, "nothing to accept", "accept")
 }

@@ -17,48 +17,48 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// wire makes messages as any producer might, right or wrong.
-type wire struct {
+// rawProducer makes messages as any producer might, right or wrong.
+type rawProducer struct {
 	random *rand.Rand
 	n      int
 }
 
 const earlier = "2026-03-25T07:00:00Z"
 
-func (w *wire) uuid() string {
+func (w *rawProducer) uuid() string {
 	return fmt.Sprintf("%08x-0000-4000-8000-%012x", w.random.Uint32(), w.random.Uint64()>>16)
 }
 
 // event is a structured CloudEvent.
-func (w *wire) event(subject, kind, at, data string) events.Message {
+func (w *rawProducer) event(subject, kind, at, data string) events.Message {
 	w.n++
 	return events.Message{Subject: "controlplane." + subject, Data: fmt.Appendf(nil,
 		`{"specversion":"1.0","id":"hostile-%d","source":"/test","type":"controlplane.%s","time":"%s","data":%s}`, w.n, kind, at, data)}
 }
 
-func (w *wire) user(account, tier string) events.Message {
+func (w *rawProducer) user(account, tier string) events.Message {
 	return w.event("account."+account, "user.registered.v1", earlier, `{"email":"a@example.org","tier":"t","quota_tier_id":"`+tier+`"}`)
 }
 
-func (w *wire) team(account, team, tier string) events.Message {
+func (w *rawProducer) team(account, team, tier string) events.Message {
 	return w.event("account."+account, "team.created.v1", earlier, `{"id":"`+team+`","name":"n","slug":"s","quota_tier_id":"`+tier+`"}`)
 }
 
-func (w *wire) tier(id string, limit int) events.Message {
+func (w *rawProducer) tier(id string, limit int) events.Message {
 	return w.event("quota_tier."+id, "quota_tier.defined.v1", earlier,
 		fmt.Sprintf(`{"id":"%s","display_name":"d","max_concurrent_sandboxes":%d,"daily_sandbox_creates":1,"daily_gb_hours":0.5}`, id, limit))
 }
 
-// part is a share of a stream: its own messages, in order.
-type part struct {
+// streamPart is a share of a stream: its own messages, in order.
+type streamPart struct {
 	name string
 	n    int
 	next func(i int) events.Message
 }
 
-// outcomes is a script of every way in which a message can end (contract §3),
+// outcomeScript is a script of every way in which a message can end (contract §3),
 // held against the oracle at once.
-func (w *wire) outcomes(t *testing.T) part {
+func (w *rawProducer) outcomeScript(t *testing.T) streamPart {
 	t.Helper()
 	a, b, gone, team, other, key := w.uuid(), w.uuid(), w.uuid(), w.uuid(), w.uuid(), w.uuid()
 	to := func(account, kind, data string) events.Message {
@@ -114,7 +114,7 @@ func (w *wire) outcomes(t *testing.T) part {
 			t.Errorf("line %d, %s: the oracle has %s, want %s", i, line.m.Data, r.Outcome, line.want)
 		}
 	}
-	return part{"every outcome", len(script), func(i int) events.Message { return script[i].m }}
+	return streamPart{"every outcome", len(script), func(i int) events.Message { return script[i].m }}
 }
 
 // TestHostileStreams folds, within the least memory, all at once: every way in
@@ -137,8 +137,8 @@ func TestHostileStreams(t *testing.T) {
 	s := newSystem(t)
 	settings := maps.Clone(s.settings)
 	settings["MEMORY_LIMIT"] = "128MiB"
-	settings["DATABASE_URL"] = s.slowly(t, slowly) // all that may wait does
-	w := &wire{random: rand.New(rand.NewPCG(9, 9))}
+	settings["DATABASE_URL"] = s.slowDatabase(t, slowly) // all that may wait does
+	w := &rawProducer{random: rand.New(rand.NewPCG(9, 9))}
 	hot := workload.NewHotAccount(91, workload.HotConfig{Sandboxes: 2000, Keys: 300, UsageDays: 500})
 	mixed := workload.New(92, workload.Config{Accounts: 60, HostileShare: 0.5, ErasureShare: 0.01, LargeShare: 0.01})
 	of := func(m workload.Message) events.Message {
@@ -149,8 +149,8 @@ func TestHostileStreams(t *testing.T) {
 	times := []string{"0001-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z", "0000-12-31T23:59:59Z", "10000-01-01T00:00:00Z",
 		"0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "2016-12-31T23:59:60Z", "1970-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z",
 		"2026-02-29T00:00:00Z", "2024-02-29T12:00:00+14:00", "2106-02-07T06:28:16Z", "-0001-01-01T00:00:00Z", "2026-03-25T24:00:00Z"}
-	parts := []part{
-		w.outcomes(t),
+	parts := []streamPart{
+		w.outcomeScript(t),
 		{"random and hostile", 3000, func(int) events.Message { return of(mixed.Next()) }},
 		{"one hot account", floods, func(int) events.Message { return of(hot.Next()) }},
 		{"parked, every one", parked, func(i int) events.Message {
@@ -226,7 +226,7 @@ func TestHostileStreams(t *testing.T) {
 	run := func() *process { return launch(t, "projector", settings, "run") }
 	within := func(p *process) {
 		t.Helper()
-		used, err := p.mostMemory()
+		used, err := p.peakMemory()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,7 +263,7 @@ SELECT count(*), coalesce(sum(length(patch)), 0) FROM export_g1.account_waiting 
 	settings["DATABASE_URL"] = s.database
 	projector = run()
 	// At last some of it comes; and of what is large everything is touched.
-	comes := []part{
+	comes := []streamPart{
 		{"the one", 1, func(int) events.Message {
 			return w.event("account."+one, "sandbox.created.v1", earlier, `{"id":"never","template":"t"}`)
 		}},
@@ -299,7 +299,7 @@ SELECT count(*), coalesce(sum(length(patch)), 0) FROM export_g1.account_waiting 
 		t.Errorf("%d rows wait, want %d", rows, waitForMany-some)
 	}
 	began := time.Now()
-	accounts, messages := s.verify(t)
+	accounts, messages := s.checkAgainstOracle(t)
 	if messages != total+len(order) {
 		t.Errorf("the stream holds %d messages, %d were published", messages, total+len(order))
 	}

@@ -40,23 +40,19 @@ func TestIdleReplicasCostLittle(t *testing.T) {
 	if _, err := s.pool.Exec(t.Context(), `CREATE EXTENSION pg_stat_statements`); err != nil {
 		t.Fatal(err)
 	}
-	replicas := []*process{launch(t, "projector", s.settings, "run"), launch(t, "projector", s.settings, "run")}
+	replicas := []*process{s.startProjector(t), s.startProjector(t)}
 	api := map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": freeAddr(t), "ADMIN_ADDR": freeAddr(t), "JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret}
 	launch(t, "api", api)
-	if err := s.publish(t.Context(), workload.New(81, workload.Config{Accounts: 300, HostileShare: 0.05, ErasureShare: 0.01}), 5000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.askAll(t, "http://"+api["HTTP_ADDR"])
-	if out, status := command(t, "projector", s.settings, "status"); status != 0 {
-		t.Fatalf("status: exit %d: %s", status, out)
-	}
+	s.mustPublish(t, workload.New(81, workload.Config{Accounts: 300, HostileShare: 0.05, ErasureShare: 0.01}), 5000)
+	s.waitProjected(t)
+	s.readEveryExport(t, "http://"+api["HTTP_ADDR"])
+	s.mustRun(t, 0, "", "status")
 
-	busy(t, hogs)
-	before, began := cpuOf(t, s.pg.PID()), time.Now()
+	keepBusy(t, hogs)
+	before, began := cpuTime(t, s.pg.PID()), time.Now()
 	time.Sleep(span) // being idle is what is looked at
 	took := time.Since(began)
-	share := 100 * (cpuOf(t, s.pg.PID()) - before).Seconds() / took.Seconds()
+	share := 100 * (cpuTime(t, s.pg.PID()) - before).Seconds() / took.Seconds()
 	t.Logf("PostgreSQL took %.1f %% of a core with two idle replicas and an API, over %v, beside %d busy processes", share, took.Round(time.Second), hogs)
 	if share > 15 { // the aim is 5; processor time, not that of a clock
 		t.Errorf("being idle takes %.1f %% of a core", share)
@@ -96,8 +92,8 @@ FROM pg_stat_statements WHERE jit_functions > 0`)
 	}
 }
 
-// askAll asks the API for every account's export.
-func (s *system) askAll(t *testing.T, url string) {
+// readEveryExport asks the API for every account's export.
+func (s *system) readEveryExport(t *testing.T, url string) {
 	t.Helper()
 	rows, err := s.pool.Query(t.Context(), `SELECT account_id FROM export_g1.account_export`)
 	if err != nil {
@@ -125,8 +121,8 @@ func (s *system) askAll(t *testing.T, url string) {
 	}
 }
 
-// busy keeps the machine busy until the test ends.
-func busy(t *testing.T, hogs int) {
+// keepBusy keeps the machine busy until the test ends.
+func keepBusy(t *testing.T, hogs int) {
 	var end atomic.Bool
 	t.Cleanup(func() { end.Store(true) })
 	for range hogs {
@@ -138,9 +134,9 @@ func busy(t *testing.T, hogs int) {
 	}
 }
 
-// cpuOf is the processor time that a PostgreSQL server and all its processes
+// cpuTime is the processor time that a PostgreSQL server and all its processes
 // have taken, those that have ended included.
-func cpuOf(t *testing.T, postmaster int) (total time.Duration) {
+func cpuTime(t *testing.T, postmaster int) (total time.Duration) {
 	t.Helper()
 	for _, dir := range glob(t, "/proc/[0-9]*") {
 		b, err := os.ReadFile(dir + "/stat")

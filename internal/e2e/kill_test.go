@@ -46,21 +46,21 @@ func TestNothingIsLostOrDoubledUnderKills(t *testing.T) {
 			messages += n
 		}
 	}()
-	commits := newWatch(s.database)
+	commits := newCheckpointWatcher(s.database)
 	go commits.listen(t.Context())
 
 	projector := launch(t, "projector", settings, "run")
 	atWork := 0
 	for i := range kills {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		after := within(rng, []time.Duration{2 * time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond}[i%3])
+		after := randomBelow(rng, []time.Duration{2 * time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond}[i%3])
 		if i%10 != 9 {
 			if err := commits.committed(ctx); err != nil {
 				t.Fatalf("before kill %d no commit comes: %v; the projector says %s", i, err, projector.out.tail(500))
 			}
 			atWork++
 		}
-		if err := pause(ctx, after); err != nil {
+		if err := sleep(ctx, after); err != nil {
 			t.Fatal(err)
 		}
 		if i == kills/3 || i == 2*kills/3 {
@@ -79,8 +79,8 @@ func TestNothingIsLostOrDoubledUnderKills(t *testing.T) {
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	accounts, n := s.verify(t)
+	s.waitProjected(t)
+	accounts, n := s.checkAgainstOracle(t)
 	t.Logf("%d kills, %d of them at work, 2 immediate stops of PostgreSQL: %d messages, %d accounts compared, %v differences", kills, atWork, n, accounts, t.Failed())
 	if n != messages {
 		t.Errorf("the stream holds %d messages, %d were published", n, messages)

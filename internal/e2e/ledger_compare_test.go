@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"accountexport/events"
 	"accountexport/internal/acts"
@@ -23,7 +22,7 @@ func TestComparingTheLedgerGoesOn(t *testing.T) {
 		if i++; i > many {
 			return events.Message{}, false
 		}
-		m, err := events.NewAccountErased(events.Meta{ID: fmt.Sprint("e", i), Source: "/test", Time: events.TimeOf(time.Now())}, uuid(t, id(i)))
+		m, err := events.NewAccountErased(newMeta(fmt.Sprint("e", i)), uuid(t, id(i)))
 		if err != nil {
 			t.Error(err)
 		}

@@ -1,28 +1,12 @@
 package e2e
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"accountexport/readmodel/admin"
 )
-
-// entered imports an account into the ledger as another life of the stream would
-// have it.
-func (s *system) entered(t *testing.T, account string) {
-	t.Helper()
-	ledger := filepath.Join(t.TempDir(), "ledger")
-	if err := os.WriteFile(ledger, fmt.Appendf(nil, `{"account":"%s","erased_at":"2026-03-25T07:11:48Z","position":1000,`+
-		`"stream":"CONTROL_PLANE","stream_created":"2026-03-01T00:00:00Z"}`+"\n", account), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.says(t, 0, "1 of them were not", "erasures", "import", ledger)
-}
 
 // TestMistakenEntryIsTakenBack: an account that is served is on the ledger by
 // mistake. Whoever follows what is printed is told so before anything is erased,
@@ -30,28 +14,27 @@ func (s *system) entered(t *testing.T, account string) {
 func TestMistakenEntryIsTakenBack(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.registered(t, someone, "real")
-	s.registered(t, another, "other")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.publishRegistered(t, someone, "real")
+	s.publishRegistered(t, another, "other")
+	s.waitProjected(t)
 	s.erase(t, another, 0, nothingLeft)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	rows := s.stored(t)
-	s.entered(t, someone)
-	s.says(t, 17, "`projector erasures remove --account "+someone+"`", "run")
+	projector.stop(t)
+	rows := s.storedRows(t)
+	s.importErasure(t, someone)
+	s.mustRun(t, 17, "`projector erasures remove --account "+someone+"`", "run")
 	for _, args := range [][]string{{"refold", "--account", someone}, {"parked", "retry", "--account", someone}, {"verify", "--account", someone}, {"verify", "--all"}} {
-		s.says(t, 17, "account "+someone+" was erased at", args...)
+		s.mustRun(t, 17, "account "+someone+" was erased at", args...)
 	}
-	s.says(t, 1, "account "+someone+" is served", "accept")
-	s.says(t, 0, "no longer on the ledger", "erasures", "remove", "--account", someone)
-	s.says(t, 1, "is not on the ledger", "erasures", "remove", "--account", someone)
-	s.says(t, 1, "and it stays on the ledger", "erasures", "remove", "--account", another)
-	s.says(t, 0, another, "erasures", "list")
-	s.says(t, 0, "", "status")
-	s.says(t, 0, "0 have changed", "refold", "--account", someone)
-	s.says(t, 0, "nothing to accept", "accept", "--yes")
-	if now := s.stored(t); now != rows {
+	s.mustRun(t, 1, "account "+someone+" is served", "accept")
+	s.mustRun(t, 0, "no longer on the ledger", "erasures", "remove", "--account", someone)
+	s.mustRun(t, 1, "is not on the ledger", "erasures", "remove", "--account", someone)
+	s.mustRun(t, 1, "and it stays on the ledger", "erasures", "remove", "--account", another)
+	s.mustRun(t, 0, another, "erasures", "list")
+	s.mustRun(t, 0, "", "status")
+	s.mustRun(t, 0, "0 have changed", "refold", "--account", someone)
+	s.mustRun(t, 0, "nothing to accept", "accept", "--yes")
+	if now := s.storedRows(t); now != rows {
 		t.Error("something else is stored")
 	}
 }
@@ -63,29 +46,28 @@ func TestMistakenEntryIsTakenBack(t *testing.T) {
 func TestRebuildOfAnotherStreamErasesNobody(t *testing.T) {
 	t.Parallel()
 	production, staging := newSystem(t), newSystem(t)
-	projector := launch(t, "projector", production.settings, "run")
-	production.registered(t, someone, "real")
-	staging.registered(t, another, "other")
-	staging.registered(t, someone, "fake")
+	projector := production.startProjector(t)
+	production.publishRegistered(t, someone, "real")
+	staging.publishRegistered(t, another, "other")
+	staging.publishRegistered(t, someone, "fake")
 	first, err := staging.client.PublishErased(t.Context(), uuid(t, someone), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, production.caughtUp)
-	rows := production.stored(t)
+	production.waitProjected(t)
+	rows := production.storedRows(t)
 	out, status := command(t, "projector", withStreamOf(production, staging), "rebuild")
 	if status != 1 || !strings.Contains(out, "1 are erased in one of the two alone") {
 		t.Errorf("exit %d: %s", status, out)
 	}
-	production.says(t, 0, "stream CONTROL_PLANE checked", "provision") // and nobody entered
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	if out := production.says(t, 0, "ACCOUNT", "erasures", "list"); strings.Contains(out, someone) {
+	production.mustRun(t, 0, "stream CONTROL_PLANE checked", "provision") // and nobody entered
+	projector.stop(t)
+	if out := production.mustRun(t, 0, "ACCOUNT", "erasures", "list"); strings.Contains(out, someone) {
 		t.Errorf("on the ledger: %s", out)
 	}
-	production.says(t, 0, "", "status")
-	production.says(t, 0, "nothing to accept", "accept", "--yes")
-	if now := production.stored(t); now != rows {
+	production.mustRun(t, 0, "", "status")
+	production.mustRun(t, 0, "nothing to accept", "accept", "--yes")
+	if now := production.storedRows(t); now != rows {
 		t.Error("something else is stored")
 	}
 	out, status = command(t, "projector", withStreamOf(production, staging), "rebuild", "--accept-differences", "--yes")

@@ -24,12 +24,9 @@ func TestLedgerKnowsEveryErasure(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	s.settings["ADMIN_ADDR"] = freeAddr(t)
-	launch(t, "projector", s.settings, "run")
-	account, err := events.ParseUUID(someone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.makeSomeone(t, account)
+	s.startProjector(t)
+	account := uuid(t, someone)
+	s.publishComplete(t, account)
 	at := time.Date(2026, 3, 25, 7, 11, 48, 0, time.UTC)
 	m, err := events.NewAccountErased(events.Meta{ID: "by-hand", Source: "/test", Time: events.TimeOf(at)}, account)
 	if err != nil {
@@ -39,7 +36,7 @@ func TestLedgerKnowsEveryErasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.waitProjected(t)
 	listed := func() (lines []string) {
 		t.Helper()
 		out, status := command(t, "projector", s.settings, "erasures", "list", "--json")
@@ -66,9 +63,7 @@ func TestLedgerKnowsEveryErasure(t *testing.T) {
 	if _, err := s.pool.Exec(t.Context(), `DELETE FROM export.erasures`); err != nil {
 		t.Fatal(err)
 	}
-	if out, status := command(t, "projector", s.settings, "provision"); status != 0 || !strings.Contains(out, "1 accounts that were erased before") {
-		t.Errorf("provision: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 0, "1 accounts that were erased before", "provision")
 	if e := entry(); e.Account != someone || e.Position != position || !e.ErasedAt.Equal(at) {
 		t.Errorf("provision has entered %+v, want position %d", e, position)
 	}
@@ -144,7 +139,5 @@ func (s *system) checkExportAge(t *testing.T) {
 		}
 		return nil
 	})
-	if out, status := command(t, "projector", s.settings, "erasures", "import", file); status != 0 || !strings.Contains(out, "0 of them were not") {
-		t.Errorf("import: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 0, "0 of them were not", "erasures", "import", file)
 }

@@ -17,42 +17,42 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// many are accounts enough for none of their states to be met twice in a cache.
-type many struct {
+// accountSeries are accounts enough for none of their states to be met twice in a cache.
+type accountSeries struct {
 	random   *rand.Rand
 	accounts []events.UUID
 	at       events.Time
 	n        int
 }
 
-func newMany(n int) *many {
-	m := &many{random: rand.New(rand.NewPCG(6, 5)), accounts: make([]events.UUID, n), at: events.TimeOf(time.Date(2026, 3, 25, 7, 0, 0, 0, time.UTC))}
+func newAccountSeries(n int) *accountSeries {
+	m := &accountSeries{random: rand.New(rand.NewPCG(6, 5)), accounts: make([]events.UUID, n), at: events.TimeOf(time.Date(2026, 3, 25, 7, 0, 0, 0, time.UTC))}
 	for i := range m.accounts {
 		m.accounts[i] = m.uuid()
 	}
 	return m
 }
 
-func (m *many) uuid() (id events.UUID) {
+func (m *accountSeries) uuid() (id events.UUID) {
 	for i := range id {
 		id[i] = byte(m.random.Uint32())
 	}
 	return id
 }
 
-func (m *many) meta() events.Meta {
+func (m *accountSeries) meta() events.Meta {
 	m.n++
 	return events.Meta{ID: fmt.Sprint("many-", m.n), Source: "/test", Time: m.at + events.Time(m.n)}
 }
 
 // tier defines the tier of all of them.
-func (m *many) tier() (events.Message, error) {
+func (m *accountSeries) tier() (events.Message, error) {
 	return events.NewQuotaTierDefined(m.meta(), events.QuotaTierDefined{ID: "free", DisplayName: "Free", MaxConcurrentSandboxes: 1,
 		DailySandboxCreates: 10, DailyGBHours: 1_500_000})
 }
 
-// begin is the first two messages of each account.
-func (m *many) begin(i int) (events.Message, error) {
+// first is the first two messages of each account.
+func (m *accountSeries) first(i int) (events.Message, error) {
 	account := m.accounts[i/2]
 	if i%2 == 0 {
 		return events.NewUserRegistered(m.meta(), account, events.UserRegistered{Email: fmt.Sprintf("user-%d@example.org", i), Tier: "free", QuotaTierID: "free"})
@@ -60,36 +60,16 @@ func (m *many) begin(i int) (events.Message, error) {
 	return events.NewTeamCreated(m.meta(), account, events.TeamCreated{ID: m.uuid(), Name: "Team", Slug: fmt.Sprint("team-", i), QuotaTierID: "free"})
 }
 
-// goOn is a further message of an account.
-func (m *many) goOn(i int) (events.Message, error) {
+// next is a further message of an account.
+func (m *accountSeries) next(i int) (events.Message, error) {
 	account := m.accounts[i%len(m.accounts)]
 	metadata := fmt.Sprintf(`{"run":"%032x","notes":"%s"}`, m.random.Uint64(), strings.Repeat("n", m.random.IntN(400)))
 	return events.NewSandboxCreated(m.meta(), account, events.SandboxCreated{ID: fmt.Sprintf("sbx_%016x", m.random.Uint64()),
 		Template: "base", Metadata: []byte(metadata)})
 }
 
-// publishEach publishes what next makes of 0 to n-1.
-func (s *system) publishEach(t testing.TB, n int, next func(int) (events.Message, error)) {
-	t.Helper()
-	i := 0
-	_, err := s.client.PublishAll(t.Context(), func() (events.Message, bool) {
-		if i == n {
-			return events.Message{}, false
-		}
-		m, err := next(i)
-		if err != nil {
-			t.Error(err)
-		}
-		i++
-		return m, err == nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// mostMemory is the most memory that the process has had, in bytes.
-func (p *process) mostMemory() (int64, error) {
+// peakMemory is the most memory that the process has had, in bytes.
+func (p *process) peakMemory() (int64, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
@@ -104,13 +84,13 @@ func (p *process) mostMemory() (int64, error) {
 	return 0, errors.New("no VmHWM")
 }
 
-// within lets a projector with a limit catch up, into a database that is not
-// as fast as it is, and holds its memory against the limit, and its connections against what doc/operating.md says of them.
-func (s *system) within(t *testing.T, limit string, bytes int64, lanes int) {
+// projectWithinMemory lets a projector with a limit catch up, into a database that is not
+// as fast as it is, and holds its memory against the limit, and its connections against what the README says of them.
+func (s *system) projectWithinMemory(t *testing.T, limit string, bytes int64, lanes int) {
 	t.Helper()
 	settings := maps.Clone(s.settings)
 	settings["MEMORY_LIMIT"], settings["LANES"] = limit, strconv.Itoa(lanes)
-	settings["DATABASE_URL"] = s.slowly(t, 8_000_000)
+	settings["DATABASE_URL"] = s.slowDatabase(t, 8_000_000)
 	p := launch(t, "projector", settings, "run")
 	connections := 0
 	eventually(t, "everything projected", 3*time.Minute, func(ctx context.Context) error {
@@ -124,7 +104,7 @@ func (s *system) within(t *testing.T, limit string, bytes int64, lanes int) {
 	if connections < 2 || connections > 2*lanes+6 {
 		t.Errorf("%d connections at once with %d lanes", connections, lanes)
 	}
-	most, err := p.mostMemory()
+	most, err := p.peakMemory()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,17 +126,15 @@ func TestMemoryIsBounded(t *testing.T) {
 		accounts = 200_000
 	}
 	s := newSystem(t)
-	m := newMany(accounts)
+	m := newAccountSeries(accounts)
 	s.publishEach(t, 1, func(int) (events.Message, error) { return m.tier() })
-	s.publishEach(t, accounts, func(i int) (events.Message, error) { return m.begin(2 * i) })
-	s.within(t, "128MiB", 128<<20, 3)
-	s.publishEach(t, accounts, func(i int) (events.Message, error) { return m.begin(2*(i*7919%accounts) + 1) })
-	s.within(t, "", 512<<20, 1)
+	s.publishEach(t, accounts, func(i int) (events.Message, error) { return m.first(2 * i) })
+	s.projectWithinMemory(t, "128MiB", 128<<20, 3)
+	s.publishEach(t, accounts, func(i int) (events.Message, error) { return m.first(2*(i*7919%accounts) + 1) })
+	s.projectWithinMemory(t, "", 512<<20, 1)
 	var stored int
 	if err := s.pool.QueryRow(context.Background(), `SELECT count(*) FROM export_g1.account_export`).Scan(&stored); err != nil || stored != accounts {
 		t.Errorf("%d accounts are stored, %v; want %d", stored, err, accounts)
 	}
-	if out, status := command(t, "projector", s.settings, "verify", "--sample", "40"); status != 0 {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 0, "", "verify", "--sample", "40")
 }

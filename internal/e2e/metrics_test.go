@@ -18,16 +18,16 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// watchedThrough is a replica that reaches one of its servers by way of a network.
-func (s *system) watchedThrough(t *testing.T, setting string, network *tcpproxy.Proxy) watched {
+// startObservedThrough is a replica that reaches one of its servers by way of a network.
+func (s *system) startObservedThrough(t *testing.T, setting string, network *tcpproxy.Proxy) observed {
 	t.Helper()
 	other := &system{settings: maps.Clone(s.settings)}
 	if setting == "NATS_URL" {
 		other.settings[setting] = "nats://" + network.Addr()
 	} else {
-		other.settings[setting] = s.through(t, network)
+		other.settings[setting] = s.databaseThrough(t, network)
 	}
-	return other.watched(t)
+	return other.startObserved(t)
 }
 
 // TestLagWhileServersStand: while the database, or NATS, stands still, the lag in
@@ -45,21 +45,21 @@ func TestLagWhileServersStand(t *testing.T) {
 				at = s.nats.Addr()
 			}
 			network := tcpproxy.ForTest(t, at)
-			w := s.watchedThrough(t, setting, network)
-			s.marked(t, someone, 3)
-			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			w := s.startObservedThrough(t, setting, network)
+			s.publishMarked(t, someone, 3)
+			s.waitProjected(t)
 			calm := []string{"projector_lag_seconds 0\n", "projector_lag_events 0\n", "projector_stream_partitions 16\n", "projector_partitions 16\n"}
-			w.tells(t, "ok", calm...)
-			if lag := w.metric(t, "projector_lag_known_timestamp_seconds"); time.Since(time.Unix(int64(lag), 0)) > time.Minute {
+			w.waitReports(t, "ok", calm...)
+			if lag := w.gauge(t, "projector_lag_known_timestamp_seconds"); time.Since(time.Unix(int64(lag), 0)) > time.Minute {
 				t.Errorf("known at %v", lag)
 			}
 
 			network.Stall()
-			s.marked(t, someone, 5)
+			s.publishMarked(t, someone, 5)
 			grown := func(what string, than float64) (seconds float64) {
 				t.Helper()
 				eventually(t, what, time.Minute, func(context.Context) error {
-					if seconds = w.metric(t, "projector_lag_seconds"); seconds <= than {
+					if seconds = w.gauge(t, "projector_lag_seconds"); seconds <= than {
 						return fmt.Errorf("%v s", seconds)
 					}
 					return nil
@@ -67,10 +67,10 @@ func TestLagWhileServersStand(t *testing.T) {
 				return seconds
 			}
 			first := grown("a lag", 3)
-			known := w.metric(t, "projector_lag_known_timestamp_seconds")
+			known := w.gauge(t, "projector_lag_known_timestamp_seconds")
 			second := grown("the lag to grow", first+2)
 			grown("the lag to grow on", second+2)
-			if now := w.metric(t, "projector_lag_known_timestamp_seconds"); now > known {
+			if now := w.gauge(t, "projector_lag_known_timestamp_seconds"); now > known {
 				t.Errorf("known at %v, and then at %v, with the server standing still", known, now)
 			}
 			eventually(t, "it not to be ready", time.Minute, func(ctx context.Context) error {
@@ -79,13 +79,13 @@ func TestLagWhileServersStand(t *testing.T) {
 				}
 				return nil
 			})
-			if lag := w.metric(t, "projector_lag_seconds"); lag < 15 {
+			if lag := w.gauge(t, "projector_lag_seconds"); lag < 15 {
 				t.Errorf("not ready, and the lag is %v s", lag)
 			}
 
 			network.Resume()
-			eventually(t, "everything projected", time.Minute, s.caughtUp)
-			w.tells(t, "ok", calm...)
+			s.waitProjected(t)
+			w.waitReports(t, "ok", calm...)
 		})
 	}
 }
@@ -95,11 +95,11 @@ func TestLagWhileServersStand(t *testing.T) {
 func TestLagOfARefusedStream(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	w := s.watched(t)
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	w.tells(t, "ok", "projector_lag_seconds 0\n")
-	recreate(t, s.nats.URL())
+	w := s.startObserved(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
+	w.waitReports(t, "ok", "projector_lag_seconds 0\n")
+	recreateStream(t, s.nats.URL())
 	if status := w.wait(); status != 12 {
 		t.Errorf("exit %d: %s", status, w.out.tail(2000))
 	}
@@ -113,13 +113,11 @@ func TestLagOfARefusedStream(t *testing.T) {
 func TestSumsOverReplicas(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	first, second := s.watched(t), s.watched(t)
-	if err := s.publish(t.Context(), workload.New(183, workload.Config{Accounts: 40, HostileShare: 0.3}), 1000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	eventually(t, "two to share", time.Minute, s.evenly(8, 8))
-	sums := func(when string, replicas ...watched) {
+	first, second := s.startObserved(t), s.startObserved(t)
+	s.mustPublish(t, workload.New(183, workload.Config{Accounts: 40, HostileShare: 0.3}), 1000)
+	s.waitProjected(t)
+	eventually(t, "two to share", time.Minute, s.sharedEvenly(8, 8))
+	sums := func(when string, replicas ...observed) {
 		t.Helper()
 		st, err := admin.ReadStatus(t.Context(), s.pool)
 		if err != nil || st.Parked < 20 {
@@ -131,41 +129,37 @@ func TestSumsOverReplicas(t *testing.T) {
 				if !strings.Contains(w.scrape(t), "\nprojector_parked_events ") {
 					return errors.New("a replica has not counted yet")
 				}
-				parked, partitions = parked+w.metric(t, "projector_parked_events"), partitions+w.metric(t, "projector_partitions")
+				parked, partitions = parked+w.gauge(t, "projector_parked_events"), partitions+w.gauge(t, "projector_partitions")
 			}
-			if parked != float64(st.Parked) || partitions != replicas[0].metric(t, "projector_stream_partitions") {
-				return fmt.Errorf("%v parked of %d, %v partitions of %v", parked, st.Parked, partitions, replicas[0].metric(t, "projector_stream_partitions"))
+			if parked != float64(st.Parked) || partitions != replicas[0].gauge(t, "projector_stream_partitions") {
+				return fmt.Errorf("%v parked of %d, %v partitions of %v", parked, st.Parked, partitions, replicas[0].gauge(t, "projector_stream_partitions"))
 			}
 			return nil
 		})
 	}
 	sums("two replicas", first, second)
-	for _, w := range []watched{first, second} {
-		if w.metric(t, "projector_parked_events") == 0 {
+	for _, w := range []observed{first, second} {
+		if w.gauge(t, "projector_parked_events") == 0 {
 			t.Error("one of two replicas counts all")
 		}
 	}
 	second.kill()
 	sums("one that is left", first)
-	if out, status := command(t, "projector", s.settings, "pause"); status != 0 {
-		t.Fatalf("pause: exit %d: %s", status, out)
-	}
-	third := s.watched(t)
-	third.tells(t, "paused since ")
+	s.mustRun(t, 0, "", "pause")
+	third := s.startObserved(t)
+	third.waitReports(t, "paused since ")
 	first.kill()
 	st, err := admin.ReadStatus(t.Context(), s.pool)
 	if err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "who came while paused to count all", time.Minute, func(context.Context) error {
-		if n := third.metric(t, "projector_parked_events"); n != float64(st.Parked) {
+		if n := third.gauge(t, "projector_parked_events"); n != float64(st.Parked) {
 			return fmt.Errorf("%v of %d", n, st.Parked)
 		}
 		return nil
 	})
-	if out, status := command(t, "projector", s.settings, "resume"); status != 0 {
-		t.Fatalf("resume: exit %d: %s", status, out)
-	}
+	s.mustRun(t, 0, "", "resume")
 	sums("it alone", third)
 }
 
@@ -174,10 +168,10 @@ func TestSumsOverReplicas(t *testing.T) {
 func TestMetricsOfTheProjectorPassLint(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	w := s.watched(t)
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	w.tells(t, "ok", "projector_parked_events 0\n", "projector_lag_events 0\n")
+	w := s.startObserved(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
+	w.waitReports(t, "ok", "projector_parked_events 0\n", "projector_lag_events 0\n")
 	problems, err := promlint.New(bytes.NewReader([]byte(w.scrape(t)))).Lint()
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +181,7 @@ func TestMetricsOfTheProjectorPassLint(t *testing.T) {
 	}
 }
 
-func (w watched) scrape(t *testing.T) string {
+func (w observed) scrape(t *testing.T) string {
 	t.Helper()
 	_, _, body, err := get(t.Context(), "http://"+w.addr+"/metrics", "")
 	if err != nil {

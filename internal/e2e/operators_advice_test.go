@@ -25,9 +25,9 @@ func advice(out string) (args []string) {
 	return nil
 }
 
-// follow runs the first command that a refusal names, and the first that this
+// followAdvice runs the first command that a refusal names, and the first that this
 // names where it refuses, too.
-func (p *crowd) follow(out string) {
+func (p *simulation) followAdvice(out string) {
 	p.t.Helper()
 	for range 6 {
 		args := advice(out)
@@ -39,7 +39,7 @@ func (p *crowd) follow(out string) {
 			p.transform(partitioned(16))
 			return
 		}
-		p.loose = p.loose || slices.Contains(args, "--accept-differences")
+		p.lossAccepted = p.lossAccepted || slices.Contains(args, "--accept-differences")
 		var status int
 		out, status = p.operate(args...)
 		if p.t.Logf("as advised, %v: exit %d: %s", args, status, lastLines(out)); status == 0 {

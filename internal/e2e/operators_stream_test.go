@@ -9,30 +9,24 @@ import (
 )
 
 // edit changes the stream's settings, as `nats stream edit` does.
-func (p *crowd) edit(change func(*jetstream.StreamConfig)) {
+func (p *simulation) edit(change func(*jetstream.StreamConfig)) {
 	p.t.Helper()
 	js := jetStream(p.t, p.nats.URL())
 	st, err := js.Stream(p.t.Context(), p.streamName())
-	p.must2(err)
+	p.noError(err)
 	cfg := st.CachedInfo().Config
 	change(&cfg)
 	_, err = js.UpdateStream(p.t.Context(), cfg)
-	p.must2(err)
+	p.noError(err)
 }
 
-// partitioned is the subject transform for so many partitions.
-func partitioned(n int) *jetstream.SubjectTransformConfig {
-	return &jetstream.SubjectTransformConfig{Source: "controlplane.*.*",
-		Destination: fmt.Sprintf("controlplane.{{partition(%d,2)}}.{{wildcard(1)}}.{{wildcard(2)}}", n)}
-}
-
-func (p *crowd) transform(to *jetstream.SubjectTransformConfig) {
+func (p *simulation) transform(to *jetstream.SubjectTransformConfig) {
 	p.t.Helper()
 	p.edit(func(c *jetstream.StreamConfig) { c.SubjectTransform = to })
 }
 
 // transformOff has messages stored without a partition, for a while.
-func (p *crowd) transformOff() {
+func (p *simulation) transformOff() {
 	p.transform(nil)
 	time.Sleep(time.Duration(p.rng.IntN(1500)) * time.Millisecond)
 	select {
@@ -45,7 +39,7 @@ func (p *crowd) transformOff() {
 
 // partitionsOff: the subject transform is gone, or has another number, until the
 // projector refuses.
-func (p *crowd) partitionsOff() {
+func (p *simulation) partitionsOff() {
 	if p.rng.IntN(2) == 0 {
 		p.transform(nil)
 	} else {
@@ -55,62 +49,62 @@ func (p *crowd) partitionsOff() {
 }
 
 // moveStream has a mirror take the stream's place, under another name.
-func (p *crowd) moveStream(name string) {
+func (p *simulation) moveStream(name string) {
 	p.t.Helper()
-	p.mirrored(p.t, name)
+	p.createMirror(p.t, name)
 	p.promote(p.t, name)
 	p.publisher = p.client
 }
 
 // promoteMirror has a mirror take the stream's place, under a name of its own.
-func (p *crowd) promoteMirror() {
+func (p *simulation) promoteMirror() {
 	name := "MIRROR_A"
 	if p.streamName() == name {
 		name = "MIRROR_B"
 	}
 	p.withoutTraffic(func() { p.moveStream(name) })
 	p.projector.kill()
-	p.run()
+	p.start()
 	p.restoreBackup = nil // of the stream that was
 }
 
 // copyStream puts another stream in the place of the one that was, under its name,
 // which holds the same at the same positions.
-func (p *crowd) copyStream() {
+func (p *simulation) copyStream() {
 	p.stop()
 	p.withoutTraffic(func() {
 		was := p.streamName()
 		p.moveStream("MEANWHILE")
 		p.moveStream(was)
 	})
-	p.run()
+	p.start()
 }
 
 // recreateStream puts a stream in its place that holds the same at other positions,
 // but the first message, and has come as far as the other one.
-func (p *crowd) recreateStream() {
+func (p *simulation) recreateStream() {
 	p.stop()
 	p.withoutTraffic(func() {
 		had := p.last()
-		p.putMessages(p.t, p.messages(p.t)[1:])
+		p.recreateWith(p.t, p.readMessages(p.t)[1:])
 		p.publishTiers() // the first message may have been that
 		for p.last() <= had {
-			p.must2(p.lives(p.t.Context(), p.anybody()))
+			p.noError(p.publishActivity(p.t.Context(), p.randomPerson()))
 		}
 	})
-	p.run()
+	p.start()
 }
 
 // last is where the stream ends.
-func (p *crowd) last() uint64 {
+func (p *simulation) last() uint64 {
 	p.t.Helper()
 	info, err := p.client.Info(p.t.Context())
-	p.must2(err)
+	p.noError(err)
 	return info.Last
 }
 
-// grows waits until the stream has grown beyond a position.
-func (p *crowd) grows(beyond uint64) {
+// waitGrowth waits until the stream has grown beyond a position.
+func (p *simulation) waitGrowth(beyond uint64) {
 	p.t.Helper()
 	eventually(p.t, "the stream to grow", time.Minute, func(ctx context.Context) error {
 		info, err := p.client.Info(ctx)
@@ -124,33 +118,33 @@ func (p *crowd) grows(beyond uint64) {
 // loseTheBeginning purges the stream's beginning, with what nobody has read. Once
 // that is accepted the documents stay. Of what the stream holds they could not be
 // made again, so that who is there then begins anew, and this is said to be meant.
-func (p *crowd) loseTheBeginning() {
+func (p *simulation) loseTheBeginning() {
 	p.stop()
-	p.grows(p.last() + 20)
+	p.waitGrowth(p.last() + 20)
 	p.withoutTraffic(func() {
 		st, err := jetStream(p.t, p.nats.URL()).Stream(p.t.Context(), p.streamName())
-		p.must2(err)
-		p.must2(st.Purge(p.t.Context(), jetstream.WithPurgeSequence(p.last()-4)))
+		p.noError(err)
+		p.noError(st.Purge(p.t.Context(), jetstream.WithPurgeSequence(p.last()-4)))
 	})
-	p.run()
-	p.heal()
+	p.start()
+	p.recoverByAdvice()
 	p.check()
 	p.publishTiers()
 	for range 6 {
-		p.join()
+		p.addPerson()
 	}
 	p.must("rebuild", "--accept-differences")
-	p.loose = true
+	p.lossAccepted = true
 	p.databaseBackup = "" // of documents that nobody can make any more
 }
 
 // purgeByHand removes an account's messages with NATS's own means, and then
 // erases it.
-func (p *crowd) purgeByHand() {
-	h := p.leaves()
+func (p *simulation) purgeByHand() {
+	h := p.chooseToErase()
 	st, err := jetStream(p.t, p.nats.URL()).Stream(p.t.Context(), p.streamName())
-	p.must2(err)
-	p.must2(st.Purge(p.t.Context(), jetstream.WithPurgeSubject("controlplane.*.account."+h.id.String())))
-	p.heal()
+	p.noError(err)
+	p.noError(st.Purge(p.t.Context(), jetstream.WithPurgeSubject("controlplane.*.account."+h.id.String())))
+	p.recoverByAdvice()
 	p.erase(h)
 }

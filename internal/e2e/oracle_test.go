@@ -90,9 +90,7 @@ func compareDocuments(t *testing.T, seed uint64, fold *projections.Fold, want *o
 func TestCountsAgreeWithOracle(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	if err := s.publish(t.Context(), workload.New(3, workload.Config{Accounts: 20, HostileShare: 0.4, ErasureShare: 0.003}), 5000, 0); err != nil {
-		t.Fatal(err)
-	}
+	s.mustPublish(t, workload.New(3, workload.Config{Accounts: 20, HostileShare: 0.4, ErasureShare: 0.003}), 5000)
 	store := store.NewStore(s.pool, "test", slog.New(slog.DiscardHandler))
 	defer store.Close(context.Background())
 	got := counts{}
@@ -101,7 +99,7 @@ func TestCountsAgreeWithOracle(t *testing.T) {
 	if err := p.RunToEnd(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	fold, _ := s.oracle(t)
+	fold, _ := s.foldByOracle(t)
 	want := counts{}
 	for typ, outcomes := range fold.Totals() {
 		for o, n := range outcomes {
@@ -111,7 +109,7 @@ func TestCountsAgreeWithOracle(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counts (-oracle +engine):\n%s", diff)
 	}
-	s.verify(t)
+	s.checkAgainstOracle(t)
 }
 
 // counts observes what a projector counts.

@@ -2,11 +2,9 @@ package e2e
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,8 +25,8 @@ func withStreamOf(database, other *system) map[string]string {
 	return out
 }
 
-// registered publishes that an account was, and a message that is parked.
-func (s *system) registered(t *testing.T, account, name string) {
+// publishRegistered publishes that an account was, and a message that is parked.
+func (s *system) publishRegistered(t *testing.T, account, name string) {
 	t.Helper()
 	meta := events.Meta{ID: account + name, Source: "/test", Time: events.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
 	m, err := events.NewUserRegistered(meta, uuid(t, account), events.UserRegistered{Email: name + "@example.org", Tier: "free", QuotaTierID: "free"})
@@ -42,26 +40,6 @@ func (s *system) registered(t *testing.T, account, name string) {
 	}
 }
 
-// stored is all that the first generation's rows hold.
-func (s *system) stored(t *testing.T) (rows string) {
-	t.Helper()
-	if err := s.pool.QueryRow(t.Context(), `
-SELECT string_agg(a::text, ' ' ORDER BY account_id) FROM export_g1.account_export a`).Scan(&rows); err != nil {
-		t.Fatal(err)
-	}
-	return rows
-}
-
-// held is what the stream holds and says of itself.
-func (s *system) held(t *testing.T) string {
-	t.Helper()
-	info, err := s.client.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("%d messages from %d to %d, id %q", info.Messages, info.First, info.Last, info.ID)
-}
-
 // TestAnotherStreamChangesNothing: every command that reads a stream and writes
 // by it is given the database of one deployment and the stream of another, a copy
 // for tests with other names, say. Each refuses as `run` does, and changes neither;
@@ -70,17 +48,16 @@ func TestAnotherStreamChangesNothing(t *testing.T) {
 	t.Parallel()
 	production, staging := newSystem(t), newSystem(t)
 	production.settings["AUDIT_RATE"] = "0"
-	projector := launch(t, "projector", production.settings, "run")
+	projector := production.startProjector(t)
 	for _, s := range []*system{production, staging} {
-		s.registered(t, another, "same") // at the same positions
+		s.publishRegistered(t, another, "same") // at the same positions
 	}
-	production.registered(t, someone, "real")
-	staging.registered(t, someone, "fake")
-	staging.registered(t, someone, "more")
-	eventually(t, "everything projected", time.Minute, production.caughtUp)
-	staging.edit(t, func(c *jetstream.StreamConfig) { c.Metadata = nil })
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
+	production.publishRegistered(t, someone, "real")
+	staging.publishRegistered(t, someone, "fake")
+	staging.publishRegistered(t, someone, "more")
+	production.waitProjected(t)
+	staging.updateStream(t, func(c *jetstream.StreamConfig) { c.Metadata = nil })
+	projector.stop(t)
 	// As an older program would have left it.
 	if _, err := production.pool.Exec(t.Context(), `UPDATE export_g1.account_export SET counted_at = NULL, version_minor = -1`); err != nil {
 		t.Fatal(err)
@@ -88,7 +65,7 @@ func TestAnotherStreamChangesNothing(t *testing.T) {
 	if _, err := production.pool.Exec(t.Context(), `UPDATE export.generations SET refolded_minor = -1`); err != nil {
 		t.Fatal(err)
 	}
-	rows, messages := production.stored(t), staging.held(t)
+	rows, messages := production.storedRows(t), staging.streamSummary(t)
 	for _, args := range [][]string{
 		{"run"},
 		{"refold", "--account", someone},
@@ -108,24 +85,24 @@ func TestAnotherStreamChangesNothing(t *testing.T) {
 		if status != 12 || !strings.Contains(out, "the stream was recreated") || !strings.Contains(out, "still served") {
 			t.Errorf("%v: exit %d: %s", args, status, out)
 		}
-		if now := production.stored(t); now != rows {
+		if now := production.storedRows(t); now != rows {
 			t.Errorf("%v: something else is stored", args)
 			rows = now
 		}
-		if now := staging.held(t); now != messages {
+		if now := staging.streamSummary(t); now != messages {
 			t.Errorf("%v: the other stream had %s, and has %s", args, messages, now)
 			messages = now
 		}
 	}
 	f := &acts.Refolder{Target: acts.Target{Stream: staging.client, Pool: production.pool}, OnChanged: func(string) {}, OnSkipped: func(string, error) {}}
-	if done, err := f.RetryDue(t.Context(), func(int64, int, int) {}); done || !errors.Is(err, stream.ErrRecreated) || production.stored(t) != rows {
+	if done, err := f.RetryDue(t.Context(), func(int64, int, int) {}); done || !errors.Is(err, stream.ErrRecreated) || production.storedRows(t) != rows {
 		t.Errorf("in the background: %v, %v", done, err)
 	}
-	production.says(t, 0, " 0 differ", "verify", "--all")
-	if production.stored(t) == rows {
+	production.mustRun(t, 0, " 0 differ", "verify", "--all")
+	if production.storedRows(t) == rows {
 		t.Error("by its own stream, nothing is noted either: the test shows nothing")
 	}
-	staging.says(t, 0, "", "provision")
+	staging.mustRun(t, 0, "", "provision")
 }
 
 // TestReplacedEndRefoldsNothing: the stream lost its end and has grown again while
@@ -133,21 +110,20 @@ func TestAnotherStreamChangesNothing(t *testing.T) {
 func TestReplacedEndRefoldsNothing(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.registered(t, another, "other")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	restore := s.backUp(t)
-	s.registered(t, someone, "real")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
+	projector := s.startProjector(t)
+	s.publishRegistered(t, another, "other")
+	s.waitProjected(t)
+	restore := s.backUpNATS(t)
+	s.publishRegistered(t, someone, "real")
+	s.waitProjected(t)
+	projector.stop(t)
 	restore()
-	s.registered(t, someone, "fake")
-	rows, messages := s.stored(t), s.held(t)
+	s.publishRegistered(t, someone, "fake")
+	rows, messages := s.storedRows(t), s.streamSummary(t)
 	for _, args := range [][]string{{"status"}, {"refold", "--account", someone}, {"parked", "retry", "--all"}, {"verify", "--all"},
 		{"erase", "--account", someone}, {"provision"}} {
-		s.says(t, 16, "another message than the one that was folded", args...)
-		if s.stored(t) != rows || s.held(t) != messages {
+		s.mustRun(t, 16, "another message than the one that was folded", args...)
+		if s.storedRows(t) != rows || s.streamSummary(t) != messages {
 			t.Errorf("%v has changed something", args)
 		}
 	}
@@ -158,21 +134,21 @@ func TestReplacedEndRefoldsNothing(t *testing.T) {
 func TestNoErasureByAMirror(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	s.registered(t, someone, "real")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.startProjector(t)
+	s.publishRegistered(t, someone, "real")
+	s.waitProjected(t)
 	js := jetStream(t, s.nats.URL())
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "MIRROR", Mirror: &jetstream.StreamSource{Name: "CONTROL_PLANE"}}); err != nil {
 		t.Fatal(err)
 	}
-	messages := s.held(t)
+	messages := s.streamSummary(t)
 	settings := maps.Clone(s.settings)
 	settings["STREAM"] = "MIRROR"
-	if out, status := command(t, "projector", settings, "erase", "--account", someone); status == 0 || s.held(t) != messages {
-		t.Errorf("exit %d, and the stream holds %s: %s", status, s.held(t), out)
+	if out, status := command(t, "projector", settings, "erase", "--account", someone); status == 0 || s.streamSummary(t) != messages {
+		t.Errorf("exit %d, and the stream holds %s: %s", status, s.streamSummary(t), out)
 	}
-	if _, err := s.client.WithStream("MIRROR").PublishErased(t.Context(), uuid(t, someone), time.Now()); err == nil || s.held(t) != messages {
-		t.Errorf("published: %v, and the stream holds %s", err, s.held(t))
+	if _, err := s.client.WithStream("MIRROR").PublishErased(t.Context(), uuid(t, someone), time.Now()); err == nil || s.streamSummary(t) != messages {
+		t.Errorf("published: %v, and the stream holds %s", err, s.streamSummary(t))
 	}
 	missing := errors.Join(s.client.WithStream("MIRROR").CanErase(t.Context(), uuid(t, someone))...)
 	if missing == nil || !strings.Contains(missing.Error(), "stream CONTROL_PLANE takes it") {
@@ -193,22 +169,22 @@ func TestNoErasureByAMirror(t *testing.T) {
 func TestRollBackIsByTheGenerationsStream(t *testing.T) {
 	t.Parallel()
 	production, staging := newSystem(t), newSystem(t)
-	launch(t, "projector", production.settings, "run")
-	production.registered(t, someone, "real")
-	staging.registered(t, someone, "fake")
-	eventually(t, "everything projected", time.Minute, production.caughtUp)
+	production.startProjector(t)
+	production.publishRegistered(t, someone, "real")
+	staging.publishRegistered(t, someone, "fake")
+	production.waitProjected(t)
 	production.erase(t, someone, 0, nothingLeft)
-	production.says(t, 0, "is live", "rebuild")
-	messages := staging.held(t)
+	production.mustRun(t, 0, "is live", "rebuild")
+	messages := staging.streamSummary(t)
 	out, status := command(t, "projector", withStreamOf(production, staging), "rollback")
-	if status != 12 || staging.held(t) != messages {
-		t.Errorf("exit %d, and the other stream had %s, and has %s: %s", status, messages, staging.held(t), out)
+	if status != 12 || staging.streamSummary(t) != messages {
+		t.Errorf("exit %d, and the other stream had %s, and has %s: %s", status, messages, staging.streamSummary(t), out)
 	}
-	production.says(t, 0, "generation 1 is live", "rollback")
-	production.says(t, 0, "generation 3 is ready", "rebuild", "--cutover=manual")
+	production.mustRun(t, 0, "generation 1 is live", "rollback")
+	production.mustRun(t, 0, "generation 3 is ready", "rebuild", "--cutover=manual")
 	out, status = command(t, "projector", withStreamOf(production, staging), "cutover")
-	if status != 12 || staging.held(t) != messages {
-		t.Errorf("exit %d, and the other stream had %s, and has %s: %s", status, messages, staging.held(t), out)
+	if status != 12 || staging.streamSummary(t) != messages {
+		t.Errorf("exit %d, and the other stream had %s, and has %s: %s", status, messages, staging.streamSummary(t), out)
 	}
-	production.says(t, 0, "generation 3 is live", "cutover")
+	production.mustRun(t, 0, "generation 3 is live", "cutover")
 }

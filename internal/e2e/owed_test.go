@@ -2,11 +2,8 @@ package e2e
 
 import (
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
-	"accountexport/events"
 	"accountexport/readmodel/admin"
 )
 
@@ -16,36 +13,22 @@ import (
 func TestReplacedEndOnItsWayIsAsked(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 5)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	restore := s.backUp(t)
-	sandbox := func(id string) {
-		t.Helper()
-		m, err := events.NewSandboxCreated(events.Meta{ID: id, Source: "/test", Time: events.TimeOf(time.Now())}, uuid(t, someone),
-			events.SandboxCreated{ID: id, Template: "x"})
-		if err == nil {
-			_, err = s.client.PublishRaw(t.Context(), m)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.freshly(t)
-	sandbox("served")
-	projector = launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.waitProjected(t)
+	projector.stop(t)
+	restore := s.backUpNATS(t)
+	s.restartNATS(t)
+	s.publishSandbox(t, someone, "served")
+	projector = s.startProjector(t)
+	s.waitProjected(t)
+	projector.stop(t)
 	restore()
-	s.freshly(t)
-	sandbox("other")
-	sandbox("another")
-	s.says(t, 16, "has lost its end", "run")
-	out, status := command(t, "projector", s.settings, "rebuild")
-	t.Logf("rebuild: exit %d: %s", status, out)
+	s.restartNATS(t)
+	s.publishSandbox(t, someone, "other")
+	s.publishSandbox(t, someone, "another")
+	s.mustRun(t, 16, "has lost its end", "run")
+	out, status := s.run(t, "rebuild")
 	if status == 0 || strings.Contains(out, "is live") {
 		t.Errorf("it was cut over to, and a sandbox that was served is gone: exit %d", status)
 	}
@@ -56,15 +39,14 @@ func TestReplacedEndOnItsWayIsAsked(t *testing.T) {
 func TestBegunByMistakeIsTakenBack(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
 	// What erase does first of all.
 	if err := admin.BeginErasure(t.Context(), s.pool, uuid(t, someone), []string{addressOf(someone)}, false); err != nil {
 		t.Fatal(err)
 	}
-	out, status := command(t, "projector", s.settings, "erasures", "remove", "--account", someone, "--yes")
-	t.Logf("remove: exit %d: %s", status, out)
+	s.run(t, "erasures", "remove", "--account", someone, "--yes")
 	if out, status := command(t, "projector", s.settings, "status"); strings.Contains(out, "is not finished") {
 		t.Errorf("status: exit %d: %s", status, out)
 	}

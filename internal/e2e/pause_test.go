@@ -26,22 +26,22 @@ FROM export.checkpoints`).Scan(&all)
 	return all
 }
 
-// watched is a replica, and where it is watched.
-type watched struct {
+// observed is a replica, and where it is watched.
+type observed struct {
 	*process
 	addr string
 }
 
-func (s *system) watched(t *testing.T) watched {
+func (s *system) startObserved(t *testing.T) observed {
 	t.Helper()
 	settings := maps.Clone(s.settings)
 	settings["ADMIN_ADDR"] = freeAddr(t)
-	return watched{launch(t, "projector", settings, "run"), settings["ADMIN_ADDR"]}
+	return observed{launch(t, "projector", settings, "run"), settings["ADMIN_ADDR"]}
 }
 
-// tells waits until the replica's answers hold this: its readiness, and its
+// waitReports waits until the replica's answers hold this: its readiness, and its
 // metrics.
-func (w watched) tells(t *testing.T, ready string, metrics ...string) {
+func (w observed) waitReports(t *testing.T, ready string, metrics ...string) {
 	t.Helper()
 	eventually(t, "a replica to tell "+ready, 20*time.Second, func(ctx context.Context) error {
 		for _, path := range []string{"/livez", "/readyz"} {
@@ -60,8 +60,8 @@ func (w watched) tells(t *testing.T, ready string, metrics ...string) {
 	})
 }
 
-// metric is a gauge or counter without labels.
-func (w watched) metric(t *testing.T, name string) (value float64) {
+// gauge is a gauge or counter without labels.
+func (w observed) gauge(t *testing.T, name string) (value float64) {
 	t.Helper()
 	_, _, body, err := get(t.Context(), "http://"+w.addr+"/metrics", "")
 	if err != nil {
@@ -81,16 +81,14 @@ func (w watched) metric(t *testing.T, name string) (value float64) {
 // with 1 and names `projector resume`. That done, all goes on by itself.
 func TestPause(t *testing.T) {
 	t.Parallel()
-	s, served := newWithSomeone(t)
-	first, second := s.watched(t), s.watched(t)
+	s, served := newSystemWithAPI(t)
+	first, second := s.startObserved(t), s.startObserved(t)
 	g := workload.New(91, workload.Config{Accounts: 60, HostileShare: 0.05, ErasureShare: 0.0005})
-	if err := s.publish(t.Context(), g, 3000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "two to share", time.Minute, s.evenly(8, 8))
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	first.tells(t, "ok", "projector_paused 0")
-	endReading := s.readHTTP(t)
+	s.mustPublish(t, g, 3000)
+	eventually(t, "two to share", time.Minute, s.sharedEvenly(8, 8))
+	s.waitProjected(t)
+	first.waitReports(t, "ok", "projector_paused 0")
+	endReading := s.readContinuouslyOverHTTP(t)
 
 	ctx, stop := context.WithCancel(t.Context())
 	published := make(chan error, 1)
@@ -143,18 +141,18 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 	}
 	still("after the rebuild")
 	const paused = "paused since "
-	for _, w := range []watched{first, second} {
-		w.tells(t, paused, "projector_paused 1")
+	for _, w := range []observed{first, second} {
+		w.waitReports(t, paused, "projector_paused 1")
 	}
-	beat, lag := first.metric(t, "projector_last_progress_timestamp_seconds"), first.metric(t, "projector_lag_events")
-	s.standsStill(t)
+	beat, lag := first.gauge(t, "projector_last_progress_timestamp_seconds"), first.gauge(t, "projector_lag_events")
+	s.checkPaused(t)
 	served()
 	// Behind by more, and alive still.
 	eventually(t, "lag and heartbeat to go on", 20*time.Second, func(context.Context) error {
-		if now := first.metric(t, "projector_lag_events"); now <= lag || first.metric(t, "projector_lag_seconds") <= 1 {
+		if now := first.gauge(t, "projector_lag_events"); now <= lag || first.gauge(t, "projector_lag_seconds") <= 1 {
 			return fmt.Errorf("the lag was %v and is %v", lag, now)
 		}
-		if now := first.metric(t, "projector_last_progress_timestamp_seconds"); now <= beat+2 {
+		if now := first.gauge(t, "projector_last_progress_timestamp_seconds"); now <= beat+2 {
 			return fmt.Errorf("it beat at %v, and last at %v", beat, now)
 		}
 		return nil
@@ -162,9 +160,9 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 	still("after some seconds")
 
 	second.kill()
-	third := s.watched(t)
-	third.tells(t, paused, "projector_paused 1")
-	if third.metric(t, "projector_lag_events") == 0 {
+	third := s.startObserved(t)
+	third.waitReports(t, paused, "projector_paused 1")
+	if third.gauge(t, "projector_lag_events") == 0 {
 		t.Error("a replica that was started since tells no lag")
 	}
 	eventually(t, "the killed one to be no member", 20*time.Second, func(ctx context.Context) error {
@@ -177,7 +175,7 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 	still("with one killed and one started")
 	said := func(want map[string]int) {
 		t.Helper()
-		for _, w := range []watched{first, third} {
+		for _, w := range []observed{first, third} {
 			out := w.out.tail(1 << 20)
 			for what, want := range want {
 				if n := strings.Count(out, what); n != want {
@@ -188,36 +186,30 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 	}
 	said(map[string]int{"projecting is paused": 1, "projecting goes on": 0, "starting again": 0})
 
-	if out, status := command(t, "projector", s.settings, "resume"); status != 0 || !strings.Contains(out, "resumed; it was paused since ") {
-		t.Fatalf("resume: exit %d: %s", status, out)
-	}
-	for _, w := range []watched{first, third} {
-		w.tells(t, "ok", "projector_paused 0")
+	s.mustRun(t, 0, "resumed; it was paused since ", "resume")
+	for _, w := range []observed{first, third} {
+		w.waitReports(t, "ok", "projector_paused 0")
 	}
 	stop()
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	eventually(t, "two to share again", time.Minute, s.evenly(8, 8))
+	s.waitProjected(t)
+	eventually(t, "two to share again", time.Minute, s.sharedEvenly(8, 8))
 	said(map[string]int{"projecting is paused": 1, "projecting goes on": 1})
 	if out, status := command(t, "projector", s.settings, "resume"); status != 0 || out != "nothing is paused\n" {
 		t.Errorf("resume again: exit %d: %s", status, out)
 	}
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 || !strings.Contains(out, "generation 2 is live") {
-		t.Errorf("rebuild: exit %d: %s", status, out)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
-	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 0, "generation 2 is live", "rebuild")
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
+	s.checkRun(t, 0, "", "verify", "--all")
 	t.Logf("%d reads over HTTP", endReading())
 }
 
-// standsStill: while projecting is paused `status` says so and ends with 0, and
+// checkPaused: while projecting is paused `status` says so and ends with 0, and
 // what would wait for a checkpoint with 1, at once.
-func (s *system) standsStill(t *testing.T) {
+func (s *system) checkPaused(t *testing.T) {
 	t.Helper()
 	var st struct {
 		Lag    int `json:"lag_events"`
@@ -227,7 +219,7 @@ func (s *system) standsStill(t *testing.T) {
 		}
 	}
 	out, status := command(t, "projector", s.settings, "status", "--json")
-	if err := json.Unmarshal(printed(out), &st); err != nil || status != 0 || st.Lag == 0 || st.Paused == nil ||
+	if err := json.Unmarshal(jsonPart(out), &st); err != nil || status != 0 || st.Lag == 0 || st.Paused == nil ||
 		st.Paused.Since.IsZero() || !strings.Contains(st.Paused.By, "@") || st.Paused.Note != "a new disk" {
 		t.Errorf("status: exit %d, %v: %s", status, err, out)
 	}
@@ -243,9 +235,7 @@ func (s *system) standsStill(t *testing.T) {
 	}
 	// What needs no checkpoint goes on.
 	for _, args := range [][]string{{"verify", "--account", someone}, {"refold", "--account", someone}, {"generations", "list"}, {"history", "--account", someone}} {
-		if out, status := command(t, "projector", s.settings, args...); status != 0 {
-			t.Errorf("%v: exit %d: %s", args, status, out)
-		}
+		s.checkRun(t, 0, "", args...)
 	}
 }
 
@@ -254,16 +244,14 @@ func (s *system) standsStill(t *testing.T) {
 // writes nothing. Both are done after it.
 func TestPauseEndsWhatWaits(t *testing.T) {
 	t.Parallel()
-	s, _ := newWithSomeone(t)
+	s, _ := newSystemWithAPI(t)
 	s.settings["TAKEOVER_AFTER"] = "1m"
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.waitProjected(t)
 	projector.signal(syscall.SIGSTOP)
 	erase := launch(t, "projector", s.settings, "erase", "--account", someone)
-	eventually(t, "the erasure to wait", 20*time.Second, says(erase, "waiting until generation 1"))
-	if out, status := command(t, "projector", s.settings, "pause"); status != 0 {
-		t.Fatalf("pause: exit %d: %s", status, out)
-	}
+	eventually(t, "the erasure to wait", 20*time.Second, hasPrinted(erase, "waiting until generation 1"))
+	s.mustRun(t, 0, "", "pause")
 	if status, out := erase.wait(), erase.out.tail(2000); status != 1 || !strings.Contains(out, "`projector resume` ends that") ||
 		!strings.Contains(out, "Nothing is removed yet") {
 		t.Errorf("erase: exit %d: %s", status, out)
@@ -278,22 +266,14 @@ WHERE account_id = (SELECT account_id FROM export_g1.account_export WHERE user_j
 	}
 	refold := func(want int, what string) {
 		t.Helper()
-		if out, status := command(t, "projector", s.settings, "refold", "--account", other); status != want || !strings.Contains(out, what) {
-			t.Errorf("refold: exit %d: %s", status, out)
-		}
+		s.checkRun(t, want, what, "refold", "--account", other)
 	}
 	refold(1, "`projector resume` ends that")
 	projector.signal(syscall.SIGCONT)
-	eventually(t, "the projector to stand by", 20*time.Second, says(projector, "projecting is paused"))
-	if out, status := command(t, "projector", s.settings, "resume"); status != 0 {
-		t.Fatalf("resume: exit %d: %s", status, out)
-	}
+	eventually(t, "the projector to stand by", 20*time.Second, hasPrinted(projector, "projecting is paused"))
+	s.mustRun(t, 0, "", "resume")
 	refold(0, " 1 have changed")
-	if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 {
-		t.Errorf("erase: exit %d: %s", status, out)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 0, "", "erase", "--account", someone)
+	s.waitProjected(t)
+	s.checkRun(t, 0, "", "verify", "--all")
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"accountexport/events"
 	"accountexport/internal/local/testrun"
@@ -103,14 +102,14 @@ func TestPermissionsOfEachCommand(t *testing.T) {
 	s := newSystem(t)
 	table := permissions(t)
 	meta := func(id string) events.Meta {
-		return events.Meta{ID: id, Source: "/test", Time: events.TimeOf(time.Now())}
+		return newMeta(id)
 	}
 	ids := map[string]string{}
 	for i, name := range []string{"kept", "erased", "anew", "anew too", "copied"} {
 		ids[name] = fmt.Sprintf("%d0c90c3c-0000-4000-8000-000000000000", i+1)
 	}
 	for _, name := range slices.Sorted(maps.Keys(ids)) {
-		s.marked(t, ids[name], 3)
+		s.publishMarked(t, ids[name], 3)
 	}
 	ids["nobody"] = "90c90c3c-0000-4000-8000-000000000000"
 	if _, err := s.client.PublishRaw(t.Context(), events.Message{Subject: "controlplane.account." + ids["kept"], Data: []byte("{}")}); err != nil {
@@ -148,22 +147,22 @@ func TestPermissionsOfEachCommand(t *testing.T) {
 			if err := os.WriteFile(path, []byte(line), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			s.says(t, 0, "1 erasures read", "erasures", "import", path)
+			s.mustRun(t, 0, "1 erasures read", "erasures", "import", path)
 		}
 	}
 	var projector *process
 	acts := []permittedAct{
 		{row: "run", args: []string{"run"}, works: func(t *testing.T, settings map[string]string) {
 			p := launch(t, "projector", settings, "run")
-			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			s.waitProjected(t)
 			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
 			if status := p.wait(); status != 0 {
 				t.Errorf("run: exit %d: %s", status, p.out.tail(4000))
 			}
-			projector = launch(t, "projector", s.settings, "run")
-			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			projector = s.startProjector(t)
+			s.waitProjected(t)
 		}},
 		{row: "status", args: []string{"status"}},
 		{row: "verify", args: []string{"verify", "--all"}},
@@ -181,7 +180,7 @@ func TestPermissionsOfEachCommand(t *testing.T) {
 		{row: "erasures remove", before: owed("nobody"), args: []string{"erasures", "remove", "--account", ids["nobody"], "--yes"}},
 		{row: "accept that erases anew", before: owed("anew"), args: []string{"accept", "--yes"}},
 		{row: "rebuild that erases anew", before: owed("anew too"), args: []string{"rebuild"}},
-		{row: "erase --purge-copies", before: func(t *testing.T) { s.mirrored(t, "MIRROR") }, args: []string{"erase", "--account", ids["copied"], "--purge-copies", "MIRROR"}},
+		{row: "erase --purge-copies", before: func(t *testing.T) { s.createMirror(t, "MIRROR") }, args: []string{"erase", "--account", ids["copied"], "--purge-copies", "MIRROR"}},
 	}
 	var g grants
 	whole, lacking := make([]map[string]string, len(acts)), make([]map[string]map[string]string, len(acts))

@@ -62,7 +62,7 @@ func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 			settings["DATABASE_URL"], settings["DATABASE_DIRECT_URL"] = test.url, test.direct
 			if test.says != "" {
 				p := launch(t, test.program, settings, test.args...)
-				eventually(t, "it to go on", 20*time.Second, says(p, test.says))
+				eventually(t, "it to go on", 20*time.Second, hasPrinted(p, test.says))
 				p.kill()
 				return
 			}
@@ -99,12 +99,12 @@ func TestAPoolerThatComesLaterIsRefused(t *testing.T) {
 	settings["DATABASE_URL"], settings["DATABASE_DIRECT_URL"] = u.String(), s.database
 	wrong := map[string]*process{"projector": launch(t, "projector", settings, "run"), "api": nil}
 	serve := freeAddr(t)
-	api := s.ofAPI("127.0.0.1:0")
+	api := s.apiSettings("127.0.0.1:0")
 	api["DATABASE_URL"] = u.String()
 	wrong["api"] = launch(t, "api", api)
 	api["DATABASE_URL"], api["HTTP_ADDR"] = u.String()+"&default_query_exec_mode=exec", serve
 	right := launch(t, "api", api)
-	ask := asking(serve)
+	ask := askAPI(serve)
 	eventually(t, "it to serve without a database", 20*time.Second, func(ctx context.Context) error {
 		status, _, body, err := ask(ctx, someone, "")
 		if err == nil && status != http.StatusServiceUnavailable {
@@ -112,15 +112,15 @@ func TestAPoolerThatComesLaterIsRefused(t *testing.T) {
 		}
 		return err
 	})
-	eventually(t, "the projector to begin", 20*time.Second, says(wrong["projector"], "starting again"))
+	eventually(t, "the projector to begin", 20*time.Second, hasPrinted(wrong["projector"], "starting again"))
 	pgbouncer.ForTest(t, pgbouncer.Options{URL: s.database, Port: listen, Settings: map[string]string{"pool_mode": "transaction"}})
 	for name, p := range wrong {
 		if status := p.wait(); status != 2 || !strings.Contains(p.out.tail(2000), "default_query_exec_mode=exec or cache_describe in the URL would do") {
 			t.Errorf("%s: exit %d: %s", name, status, p.out.tail(2000))
 		}
 	}
-	eventually(t, "it to say that nobody tells it", 20*time.Second, says(right, "told up to 100 ms later"))
-	launch(t, "projector", s.settings, "run")
+	eventually(t, "it to say that nobody tells it", 20*time.Second, hasPrinted(right, "told up to 100 ms later"))
+	s.startProjector(t)
 	eventually(t, "it to read", 20*time.Second, func(ctx context.Context) error {
 		status, _, body, err := ask(ctx, someone, "")
 		if err == nil && status != http.StatusNotFound {

@@ -15,16 +15,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"accountexport/events"
-	"accountexport/internal/auth/authtest"
 	"accountexport/internal/local/pgbouncer"
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/oracle"
 	"accountexport/internal/workload"
 )
 
-// ways are how the programs come to PostgreSQL: what each is told.
-var ways = []struct {
+// databaseRoutes are how the programs come to PostgreSQL: what each is told.
+var databaseRoutes = []struct {
 	name   string
 	settle func(t *testing.T, s *system) map[string]string
 }{
@@ -32,9 +30,9 @@ var ways = []struct {
 	{"session pooler", func(t *testing.T, s *system) map[string]string {
 		return map[string]string{"DATABASE_URL": pgbouncer.ForTest(t, pgbouncer.Options{URL: s.database}).URL()}
 	}},
-	{"transaction pooler, exec", throughTransactions("exec")},
-	{"transaction pooler, cache_describe", throughTransactions("cache_describe")},
-	{"transaction pooler, simple_protocol", throughTransactions("simple_protocol")},
+	{"transaction pooler, exec", transactionPooler("exec")},
+	{"transaction pooler, cache_describe", transactionPooler("cache_describe")},
+	{"transaction pooler, simple_protocol", transactionPooler("simple_protocol")},
 	// The projector writes to the primary, the API reads a standby and is notified by the primary.
 	{"standby", func(t *testing.T, s *system) map[string]string {
 		s.reads = s.standby(t, "reading", "", postgres.Options{}).URL()
@@ -42,7 +40,7 @@ var ways = []struct {
 	}},
 }
 
-func throughTransactions(mode string) func(t *testing.T, s *system) map[string]string {
+func transactionPooler(mode string) func(t *testing.T, s *system) map[string]string {
 	return func(t *testing.T, s *system) map[string]string {
 		pooler := pgbouncer.ForTest(t, pgbouncer.Options{URL: s.database, Settings: map[string]string{"pool_mode": "transaction"}})
 		return map[string]string{"DATABASE_URL": pooler.URL() + "&default_query_exec_mode=" + mode, "DATABASE_DIRECT_URL": s.database}
@@ -55,7 +53,7 @@ func throughTransactions(mode string) func(t *testing.T, s *system) map[string]s
 // document is what an independent fold makes it.
 func TestEveryWayToPostgres(t *testing.T) {
 	t.Parallel()
-	for _, way := range ways {
+	for _, way := range databaseRoutes {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t, postgres.Options{})
@@ -64,89 +62,48 @@ func TestEveryWayToPostgres(t *testing.T) {
 			for _, what := range []struct {
 				name string
 				does func(*testing.T)
-			}{{"provision", s.provisions}, {"run", s.runsAll}, {"API", s.serves}, {"erase", s.erases}, {"rebuild", s.rebuilds}, {"take-over", s.takesOver}} {
+			}{{"provision", s.checkProvisions}, {"run", s.checkProjects}, {"API", s.checkServes}, {"erase", s.checkErases}, {"rebuild", s.checkRebuilds}, {"take-over", s.checkTakeover}} {
 				what.does(t)
 				if t.Failed() {
 					t.Fatalf("%s does not work", what.name)
 				}
 			}
-			accounts, messages := s.verify(t)
+			accounts, messages := s.checkAgainstOracle(t)
 			t.Logf("%d accounts of %d messages compared", accounts, messages)
 		})
 	}
 }
 
-func (s *system) provisions(t *testing.T) {
+func (s *system) checkProvisions(t *testing.T) {
 	t.Helper()
-	if out, status := command(t, "projector", s.settings, "provision"); status != 0 {
-		t.Fatalf("exit %d: %s", status, out)
-	}
+	s.mustRun(t, 0, "", "provision")
 }
 
-// runsAll also makes a document that takes more than one statement to read.
-func (s *system) runsAll(t *testing.T) {
+// checkProjects also makes a document that takes more than one statement to read.
+func (s *system) checkProjects(t *testing.T) {
 	t.Helper()
-	projector := launch(t, "projector", s.settings, "run")
-	large(t, s, 3000)
-	if err := s.publish(t.Context(), workload.New(7, workload.Config{Accounts: 100, HostileShare: 0.1, LargeShare: 0.02}), 3000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.publishLarge(t, 3000)
+	s.mustPublish(t, workload.New(7, workload.Config{Accounts: 100, HostileShare: 0.1, LargeShare: 0.02}), 3000)
+	s.waitProjected(t)
 	for line := range strings.Lines(projector.out.tail(1 << 20)) {
 		if strings.Contains(line, "level=WARN") && !strings.Contains(line, "messages were parked") || strings.Contains(line, "starting again") {
 			t.Errorf("it said %s", line)
 		}
 	}
 	for _, args := range [][]string{{"status"}, {"verify", "--all"}, {"parked", "list"}, {"export", "--account", someone}, {"pause"}, {"resume"}} {
-		if out, status := command(t, "projector", s.settings, args...); status != 0 {
-			t.Errorf("%v: exit %d: %s", args, status, out)
-		}
+		s.checkRun(t, 0, "", args...)
 	}
-	projector.signal(syscall.SIGTERM)
-	if status := projector.wait(); status != 0 {
-		t.Errorf("asked to end: exit %d", status)
-	}
+	projector.stop(t)
 }
 
-// large publishes an account with so many sandboxes.
-func large(t *testing.T, s *system, sandboxes int) {
-	t.Helper()
-	account, err := events.ParseUUID(someone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	_, err = s.client.PublishAll(t.Context(), func() (m events.Message, more bool) {
-		meta := events.Meta{ID: fmt.Sprint("large-", n), Source: "/test", Time: events.TimeOf(time.Now())}
-		n++
-		var err error
-		switch n {
-		case 1:
-			m, err = events.NewUserRegistered(meta, account, events.UserRegistered{Email: "someone@example.org", Tier: "free", QuotaTierID: "large"})
-		case 2:
-			m, err = events.NewTeamCreated(meta, account, events.TeamCreated{ID: account, Name: "Team", Slug: "team", QuotaTierID: "large"})
-		case 3:
-			m, err = events.NewQuotaTierDefined(meta, events.QuotaTierDefined{ID: "large", DisplayName: "Large"})
-		default:
-			m, err = events.NewSandboxCreated(meta, account, events.SandboxCreated{ID: fmt.Sprint("sbx-", n), Template: strings.Repeat("x", 100)})
-		}
-		if err != nil {
-			t.Error(err)
-		}
-		return m, err == nil && n <= sandboxes+3
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// serves asks for every account's document over HTTP, one after the other and
+// checkServes asks for every account's document over HTTP, one after the other and
 // all at once, and for one at a position that is yet to come.
-func (s *system) serves(t *testing.T) {
+func (s *system) checkServes(t *testing.T) {
 	t.Helper()
 	serve := freeAddr(t)
-	api := launch(t, "api", s.ofAPI(serve))
-	ask := asking(serve)
+	api := launch(t, "api", s.apiSettings(serve))
+	ask := askAPI(serve)
 	eventually(t, "the API to serve", 20*time.Second, func(ctx context.Context) error {
 		status, _, body, err := ask(ctx, someone, "")
 		if err == nil && status != http.StatusOK {
@@ -154,7 +111,7 @@ func (s *system) serves(t *testing.T) {
 		}
 		return err
 	})
-	fold, _ := s.oracle(t)
+	fold, _ := s.foldByOracle(t)
 	var all sync.WaitGroup
 	for range 4 {
 		for _, id := range fold.Accounts() {
@@ -173,41 +130,20 @@ func (s *system) serves(t *testing.T) {
 		}
 	}
 	all.Wait()
-	s.waited(t, ask)
-	api.signal(syscall.SIGTERM)
-	if status := api.wait(); status != 0 {
-		t.Errorf("asked to end, the API exits %d", status)
-	}
+	s.checkMinPosition(t, ask)
+	api.stop(t)
 }
 
-// ofAPI are the settings of an API that comes to the database as the projector does.
-func (s *system) ofAPI(serve string) map[string]string {
+// apiSettings are the settings of an API that comes to the database as the projector does.
+func (s *system) apiSettings(serve string) map[string]string {
 	return map[string]string{"HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0", "JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret,
 		"DATABASE_URL": cmp.Or(s.reads, s.settings["DATABASE_URL"]), "DATABASE_DIRECT_URL": s.settings["DATABASE_DIRECT_URL"]}
 }
 
-// asking asks an API for an account's document.
-func asking(serve string) func(ctx context.Context, id, query string) (int, http.Header, []byte, error) {
-	return func(ctx context.Context, id, query string) (int, http.Header, []byte, error) {
-		account, err := events.ParseUUID(id)
-		if err != nil {
-			return 0, nil, nil, err
-		}
-		token, err := authtest.Mint(jwtSecret, issuer, account, "someone@example.org", time.Hour)
-		if err != nil {
-			return 0, nil, nil, err
-		}
-		return get(ctx, "http://"+serve+"/v1/account/export"+query, token)
-	}
-}
-
-// waited asks for a position that only comes later.
-func (s *system) waited(t *testing.T, ask func(context.Context, string, string) (int, http.Header, []byte, error)) {
+// checkMinPosition asks for a position that only comes later.
+func (s *system) checkMinPosition(t *testing.T, ask func(context.Context, string, string) (int, http.Header, []byte, error)) {
 	t.Helper()
-	info, err := s.client.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	info := s.info(t)
 	answer := make(chan error, 1)
 	go func() {
 		status, _, body, err := ask(t.Context(), someone, fmt.Sprint("?min_position=", info.Last+1))
@@ -219,11 +155,9 @@ func (s *system) waited(t *testing.T, ask func(context.Context, string, string) 
 	if err := <-answer; err != nil {
 		t.Errorf("a position that is not there: %v", err)
 	}
-	projector := launch(t, "projector", s.settings, "run")
+	projector := s.startProjector(t)
 	g := workload.New(8, workload.Config{Accounts: 100})
-	if err := s.publish(t.Context(), g, 100, 0); err != nil {
-		t.Fatal(err)
-	}
+	s.mustPublish(t, g, 100)
 	eventually(t, "the position to come", 30*time.Second, func(ctx context.Context) error {
 		status, _, body, err := ask(ctx, someone, fmt.Sprint("?min_position=", info.Last+1))
 		if err == nil && status != http.StatusOK {
@@ -231,77 +165,61 @@ func (s *system) waited(t *testing.T, ask func(context.Context, string, string) 
 		}
 		return err
 	})
-	projector.signal(syscall.SIGTERM)
-	if status := projector.wait(); status != 0 {
-		t.Errorf("asked to end: exit %d", status)
-	}
+	projector.stop(t)
 }
 
-func (s *system) erases(t *testing.T) {
+func (s *system) checkErases(t *testing.T) {
 	t.Helper()
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "the projector to follow", 20*time.Second, says(projector, "following the stream"))
+	projector := s.startProjector(t)
+	eventually(t, "the projector to follow", 20*time.Second, hasPrinted(projector, "following the stream"))
 	if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 ||
 		!strings.Contains(out, "left               0 messages, 0 rows") {
 		t.Errorf("exit %d: %s", status, out)
 	}
-	projector.signal(syscall.SIGTERM)
-	if status := projector.wait(); status != 0 {
-		t.Errorf("asked to end: exit %d", status)
-	}
+	projector.stop(t)
 }
 
-// rebuilds beside a projector, twice since the first is rolled back.
-func (s *system) rebuilds(t *testing.T) {
+// checkRebuilds beside a projector, twice since the first is rolled back.
+func (s *system) checkRebuilds(t *testing.T) {
 	t.Helper()
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "the projector to follow", 20*time.Second, says(projector, "following the stream"))
+	projector := s.startProjector(t)
+	eventually(t, "the projector to follow", 20*time.Second, hasPrinted(projector, "following the stream"))
 	for _, args := range [][]string{{"rebuild"}, {"rollback"}, {"generations", "drop", "2"}, {"rebuild", "--cutover=manual"}, {"cutover"}} {
-		if out, status := command(t, "projector", s.settings, args...); status != 0 {
-			t.Fatalf("%v: exit %d: %s", args, status, out)
-		}
+		s.mustRun(t, 0, "", args...)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	projector.signal(syscall.SIGTERM)
-	if status := projector.wait(); status != 0 {
-		t.Errorf("asked to end: exit %d", status)
-	}
+	s.waitProjected(t)
+	projector.stop(t)
 }
 
-// takesOver has another replica go on where one has frozen in the middle of a
+// checkTakeover has another replica go on where one has frozen in the middle of a
 // transaction that has checkpoints locked, which ends by nothing but the
 // server's end of it.
-func (s *system) takesOver(t *testing.T) {
+func (s *system) checkTakeover(t *testing.T) {
 	t.Helper()
-	if err := s.publish(t.Context(), workload.New(9, workload.Config{Accounts: 3000}), 12_000, 0); err != nil {
-		t.Fatal(err)
-	}
-	frozen := s.frozen(t)
-	successor := launch(t, "projector", s.settings, "run")
+	s.mustPublish(t, workload.New(9, workload.Config{Accounts: 3000}), 12_000)
+	frozen := s.startFrozen(t)
+	successor := s.startProjector(t)
 	eventually(t, "everything to be taken over", time.Minute, s.caughtUp)
 	eventually(t, "the transaction to be ended", 20*time.Second, func(ctx context.Context) error {
-		if _, open := s.replicas(t); open > 0 {
+		if _, open := s.countSessions(t); open > 0 {
 			return fmt.Errorf("%d are open", open)
 		}
 		return nil
 	})
 	frozen.signal(syscall.SIGCONT)
-	eventually(t, "the thawed one to share", time.Minute, s.evenly(8, 8))
+	eventually(t, "the thawed one to share", time.Minute, s.sharedEvenly(8, 8))
 	for _, p := range []*process{frozen, successor} {
-		p.signal(syscall.SIGTERM)
-		if status := p.wait(); status != 0 {
-			t.Errorf("asked to end: exit %d", status)
-		}
+		p.stop(t)
 	}
 }
 
-// frozen is a replica that has frozen in the middle of a transaction. One of
+// startFrozen is a replica that has frozen in the middle of a transaction. One of
 // several round trips is what it comes to, since it reads on while a commit is
 // held.
-func (s *system) frozen(t *testing.T) *process {
+func (s *system) startFrozen(t *testing.T) *process {
 	t.Helper()
-	waiting, release := s.hold(t, "accountexport %/%")
-	p := launch(t, "projector", s.settings, "run")
+	waiting, release := s.holdCommits(t, "accountexport %/%")
+	p := s.startProjector(t)
 	for range 20 {
 		waiting(1)
 		p.signal(syscall.SIGSTOP)
@@ -333,12 +251,12 @@ func (s *system) frozen(t *testing.T) *process {
 			}
 		}
 		eventually(t, "the commit to end", 20*time.Second, func(context.Context) error {
-			if active, _ := s.replicas(t); active > 0 {
+			if active, _ := s.countSessions(t); active > 0 {
 				return fmt.Errorf("%d are active", active)
 			}
 			return nil
 		})
-		if _, open := s.replicas(t); open > 0 {
+		if _, open := s.countSessions(t); open > 0 {
 			release()
 			return p
 		}
@@ -348,9 +266,9 @@ func (s *system) frozen(t *testing.T) *process {
 	return nil
 }
 
-// replicas is how many of their connections are at work, and how many stand in
+// countSessions is how many of their connections are at work, and how many stand in
 // an open transaction.
-func (s *system) replicas(t *testing.T) (active, open int) {
+func (s *system) countSessions(t *testing.T) (active, open int) {
 	t.Helper()
 	err := s.pool.QueryRow(t.Context(), `
 SELECT count(*) FILTER (WHERE state = 'active'), count(*) FILTER (WHERE state LIKE 'idle in transaction%')

@@ -4,11 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
-
-	"accountexport/events"
 )
 
 // TestPurgedErasureIsMadeAnew: somebody has purged the erased event, too. Both
@@ -19,15 +15,14 @@ func TestPurgedErasureIsMadeAnew(t *testing.T) {
 		t.Run(way[0], func(t *testing.T) {
 			t.Parallel()
 			s := newSystem(t)
-			projector := launch(t, "projector", s.settings, "run")
-			s.marked(t, someone, 3)
-			s.marked(t, another, 3)
-			eventually(t, "everything projected", time.Minute, s.caughtUp)
+			projector := s.startProjector(t)
+			s.publishMarked(t, someone, 3)
+			s.publishMarked(t, another, 3)
+			s.waitProjected(t)
 			s.erase(t, someone, 0, nothingLeft)
-			s.marked(t, another, 3)
-			eventually(t, "everything projected", time.Minute, s.caughtUp)
-			projector.signal(syscall.SIGTERM)
-			projector.wait()
+			s.publishMarked(t, another, 3)
+			s.waitProjected(t)
+			projector.stop(t)
 			first, err := s.client.FirstErased(t.Context(), uuid(t, someone))
 			if err != nil {
 				t.Fatal(err)
@@ -35,13 +30,13 @@ func TestPurgedErasureIsMadeAnew(t *testing.T) {
 			if gone, err := s.client.DeleteMessage(t.Context(), first.Position); err != nil || !gone {
 				t.Fatal(gone, err)
 			}
-			s.says(t, 18, "`projector "+way[0]+"`", "run")
-			s.says(t, 0, "1 erasures were carried out anew", way...)
-			launch(t, "projector", s.settings, "run")
-			eventually(t, "everything projected", time.Minute, s.caughtUp)
-			s.says(t, 0, "", "status")
-			s.mustBeErased(t, someone)
-			s.says(t, 0, " 0 differ", "verify", "--all")
+			s.mustRun(t, 18, "`projector "+way[0]+"`", "run")
+			s.mustRun(t, 0, "1 erasures were carried out anew", way...)
+			s.startProjector(t)
+			s.waitProjected(t)
+			s.mustRun(t, 0, "", "status")
+			s.checkErased(t, someone)
+			s.mustRun(t, 0, " 0 differ", "verify", "--all")
 		})
 	}
 }
@@ -52,29 +47,28 @@ func TestPurgedErasureIsMadeAnew(t *testing.T) {
 func TestNewMajorVersionTakesNobodyBack(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	restore := s.backUp(t)
-	s.marked(t, someone, 5)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
+	restore := s.backUpNATS(t)
+	s.publishMarked(t, someone, 5)
+	s.waitProjected(t)
+	projector.stop(t)
 	restore()
-	s.marked(t, another, 20)
+	s.publishMarked(t, another, 20)
 	if _, err := s.pool.Exec(t.Context(), `UPDATE export.generations SET version_major = version_major - 1`); err != nil {
 		t.Fatal(err)
 	}
-	s.saysWithoutContradiction(t, 10)
-	s.says(t, 10, "projector rebuild", "run")
-	out := s.says(t, 1, "`projector rebuild --accept-differences` does so all the same (1 will go back)", "rebuild")
+	s.checkStatusConsistent(t, 10)
+	s.mustRun(t, 10, "projector rebuild", "run")
+	out := s.mustRun(t, 1, "`projector rebuild --accept-differences` does so all the same (1 will go back)", "rebuild")
 	if !strings.Contains(out, "by more than another projection version explains") {
 		t.Errorf("why is not said: %s", out)
 	}
-	s.says(t, 10, "", "status") // generation 1 is still live
+	s.mustRun(t, 10, "", "status") // generation 1 is still live
 	list := filepath.Join(t.TempDir(), "differ")
-	s.says(t, 1, "--list: open", "rebuild", "--list", filepath.Join(list, "of no folder"))
-	s.says(t, 0, "are in "+list, "rebuild", "--accept-differences", "--list", list)
+	s.mustRun(t, 1, "--list: open", "rebuild", "--list", filepath.Join(list, "of no folder"))
+	s.mustRun(t, 0, "are in "+list, "rebuild", "--accept-differences", "--list", list)
 	if all, err := os.ReadFile(list); err != nil || string(all) != someone+"\tposition\n" {
 		t.Errorf("%q, %v", all, err)
 	}
@@ -86,27 +80,24 @@ func TestNewMajorVersionTakesNobodyBack(t *testing.T) {
 func TestGoingBackIsNamed(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.says(t, 0, "is live", "rebuild")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	restore := s.backUp(t)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
+	s.mustRun(t, 0, "is live", "rebuild")
+	s.waitProjected(t)
+	restore := s.backUpNATS(t)
 	for range 5 {
-		if _, err := s.client.PublishRaw(t.Context(), events.Message{Subject: "controlplane.nobody.typo", Data: []byte("no event")}); err != nil {
-			t.Fatal(err)
-		}
+		s.publishRaw(t, "controlplane.nobody.typo", "no event")
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
+	s.waitProjected(t)
+	projector.stop(t)
 	restore()
-	s.says(t, 13, "projector rebuild --accept-differences", "run")
-	s.says(t, 1, "`projector rebuild --accept-differences`", "rollback")
-	s.says(t, 1, "`projector rebuild --accept-differences`", "rebuild")
-	s.says(t, 1, "`projector cutover --accept-differences`", "cutover")
-	s.says(t, 0, "is live", "rebuild", "--accept-differences")
-	s.says(t, 0, "", "status")
+	s.mustRun(t, 13, "projector rebuild --accept-differences", "run")
+	s.mustRun(t, 1, "`projector rebuild --accept-differences`", "rollback")
+	s.mustRun(t, 1, "`projector rebuild --accept-differences`", "rebuild")
+	s.mustRun(t, 1, "`projector cutover --accept-differences`", "cutover")
+	s.mustRun(t, 0, "is live", "rebuild", "--accept-differences")
+	s.mustRun(t, 0, "", "status")
 }
 
 // TestErasedDoesNotReturnByACutOver: the stream was restored from before an
@@ -115,17 +106,16 @@ func TestGoingBackIsNamed(t *testing.T) {
 func TestErasedDoesNotReturnByACutOver(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	s.marked(t, another, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	before := s.messages(t)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.publishMarked(t, another, 3)
+	s.waitProjected(t)
+	before := s.readMessages(t)
 	s.erase(t, someone, 0, nothingLeft)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	s.putMessages(t, before)
-	s.says(t, 0, "1 that are erased and are not so in generation 2 are erased in it anew", "rebuild", "--cutover=manual")
-	s.says(t, 0, "1 erasures were carried out anew", "cutover")
-	s.mustBeErased(t, someone)
-	s.says(t, 0, " 0 differ", "verify", "--all")
+	projector.stop(t)
+	s.recreateWith(t, before)
+	s.mustRun(t, 0, "1 that are erased and are not so in generation 2 are erased in it anew", "rebuild", "--cutover=manual")
+	s.mustRun(t, 0, "1 erasures were carried out anew", "cutover")
+	s.checkErased(t, someone)
+	s.mustRun(t, 0, " 0 differ", "verify", "--all")
 }

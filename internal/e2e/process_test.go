@@ -2,10 +2,7 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,9 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"accountexport/internal/local/port"
-	"accountexport/internal/local/testrun"
 )
 
 // programs are the real binaries, built once.
@@ -105,19 +99,6 @@ func (p *process) wait() int {
 
 func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
-// command runs a program to its end.
-func command(t testing.TB, name string, settings map[string]string, args ...string) (output string, status int) {
-	t.Helper()
-	return commandFile(t, binary(t, name), settings, args...)
-}
-
-func commandFile(t testing.TB, file string, settings map[string]string, args ...string) (output string, status int) {
-	t.Helper()
-	p := launchFile(t, file, settings, args...)
-	status = p.wait()
-	return p.out.tail(1 << 20), status
-}
-
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -134,65 +115,4 @@ func (l *lockedBuffer) tail(n int) string {
 	defer l.mu.Unlock()
 	s := l.b.String()
 	return s[max(0, len(s)-n):]
-}
-
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	n, err := port.Free()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprint("127.0.0.1:", n)
-}
-
-// patience is four times as long at length: there is more of everything, side by
-// side.
-func patience(limit time.Duration) time.Duration {
-	if testrun.Long() {
-		limit *= 4
-	}
-	return limit
-}
-
-// eventually waits until the condition holds, for this long with [patience].
-func eventually(t testing.TB, what string, limit time.Duration, holds func(ctx context.Context) error) {
-	t.Helper()
-	limit = patience(limit)
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := holds(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: not within %s: %v", what, limit, err)
-		case <-ticker.C:
-		}
-	}
-}
-
-// get asks over HTTP.
-func get(ctx context.Context, url, token string) (int, http.Header, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	return do(req)
-}
-
-func do(req *http.Request) (int, http.Header, []byte, error) {
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, resp.Header, body, err
 }

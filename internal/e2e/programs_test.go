@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"accountexport/events"
 	"accountexport/internal/auth/authtest"
 )
 
@@ -24,8 +23,8 @@ const (
 	someTeam  = "7a90c3cc-0d44-4b50-8888-8dd25736052a"
 )
 
-// event writes one structured CloudEvent to a file.
-func event(t *testing.T, n int, typ, key, data string) string {
+// eventFile writes one structured CloudEvent to a file.
+func eventFile(t *testing.T, n int, typ, key, data string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "event.json")
 	text := fmt.Sprintf(`{"specversion":"1.0","id":"e-%d","source":"/test","type":"controlplane.%s","time":"2026-03-25T07:11:48.777Z","partitionkey":%q,"data":%s}`,
@@ -44,13 +43,10 @@ func TestFromEventToExport(t *testing.T) {
 	s := newSystem(t)
 	watch, serve, apiWatch := freeAddr(t), freeAddr(t), freeAddr(t)
 	s.settings["ADMIN_ADDR"] = watch
-	projector := launch(t, "projector", s.settings, "run")
+	projector := s.startProjector(t)
 	api := launch(t, "api", map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": serve, "ADMIN_ADDR": apiWatch,
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
-	account, err := events.ParseUUID(someone)
-	if err != nil {
-		t.Fatal(err)
-	}
+	account := uuid(t, someone)
 	token, err := authtest.Mint(jwtSecret, issuer, account, "someone@example.org", time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +71,7 @@ func TestFromEventToExport(t *testing.T) {
 	publish := func(typ, key, data string) int {
 		t.Helper()
 		n++
-		out, status := command(t, "projector", s.settings, "publish", event(t, n, typ, key, data))
+		out, status := command(t, "projector", s.settings, "publish", eventFile(t, n, typ, key, data))
 		position, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(out, "position ")))
 		if status != 0 || err != nil {
 			t.Fatalf("publish: exit %d: %s", status, out)
@@ -90,9 +86,7 @@ func TestFromEventToExport(t *testing.T) {
 	publish("quota_tier.defined.v1", "free", `{"id":"free","display_name":"Free","max_concurrent_sandboxes":3,"daily_sandbox_creates":50,"daily_gb_hours":1.5}`)
 	publish("sandbox.created.v1", someone, `{"id":"sbx-1","template":"base","metadata":{"a":1e400}}`)
 	// By hand nothing that would be parked can be published; on the wire it can.
-	if _, err := s.client.PublishRaw(t.Context(), events.Message{Subject: "controlplane.account." + someone, Data: []byte("hello")}); err != nil {
-		t.Fatal(err)
-	}
+	s.publishRaw(t, "controlplane.account."+someone, "hello")
 	last := publish("user.profile_updated.v1", someone, `{"name":"By hand"}`)
 
 	var document []byte
@@ -174,7 +168,7 @@ func (s *system) checkStatus(t *testing.T, last int) {
 	}
 	eventually(t, "status without lag", 10*time.Second, func(context.Context) error {
 		out, status := command(t, "projector", s.settings, "status", "--json")
-		if err := json.Unmarshal(printed(out), &st); err != nil || status != 0 {
+		if err := json.Unmarshal(jsonPart(out), &st); err != nil || status != 0 {
 			return fmt.Errorf("exit %d, %v: %s", status, err, out)
 		}
 		if st.Lag != 0 {

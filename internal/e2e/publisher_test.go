@@ -13,9 +13,9 @@ import (
 	"accountexport/internal/workload"
 )
 
-// publisher publishes a workload at a rate, each message again and again until
+// eventPublisher publishes a workload at a rate, each message again and again until
 // the server acknowledges it. A retry carries the same Nats-Msg-Id.
-type publisher struct {
+type eventPublisher struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	progress *progress
@@ -34,7 +34,7 @@ type publisher struct {
 // several instances.
 const publishers = 8
 
-func startPublisher(ctx context.Context, url string, from *workload.Generator, perSecond int) (*publisher, error) {
+func startPublisher(ctx context.Context, url string, from *workload.Generator, perSecond int) (*eventPublisher, error) {
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
 		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
@@ -47,7 +47,7 @@ func startPublisher(ctx context.Context, url string, from *workload.Generator, p
 		nc.Close()
 		return nil, err
 	}
-	p := &publisher{nc: nc, js: js, from: from, progress: newProgress(), acked: map[string]uint64{}}
+	p := &eventPublisher{nc: nc, js: js, from: from, progress: newProgress(), acked: map[string]uint64{}}
 	drawing, stop := context.WithCancel(ctx)
 	p.stop = stop
 	limit := rate.NewLimiter(rate.Limit(perSecond), publishers)
@@ -62,7 +62,7 @@ func startPublisher(ctx context.Context, url string, from *workload.Generator, p
 }
 
 // publish publishes the next message until it is acknowledged.
-func (p *publisher) publish(ctx context.Context) {
+func (p *eventPublisher) publish(ctx context.Context) {
 	p.mu.Lock()
 	m := p.from.Next()
 	p.made++
@@ -86,12 +86,12 @@ func (p *publisher) publish(ctx context.Context) {
 		p.mu.Lock()
 		p.retries++
 		p.mu.Unlock()
-		_ = pause(ctx, 50*time.Millisecond)
+		_ = sleep(ctx, 50*time.Millisecond)
 	}
 }
 
 // end makes no more messages, and waits until those made are acknowledged.
-func (p *publisher) end() {
+func (p *eventPublisher) end() {
 	p.stop()
 	p.workers.Wait()
 	p.nc.Close()
@@ -99,7 +99,7 @@ func (p *publisher) end() {
 
 // acknowledged waits for a message that is published from now on, and gives
 // its position.
-func (p *publisher) acknowledged(ctx context.Context) (uint64, error) {
+func (p *eventPublisher) acknowledged(ctx context.Context) (uint64, error) {
 	p.mu.Lock()
 	before := p.made + publishers // those under way may have been stored already
 	p.mu.Unlock()
@@ -110,14 +110,14 @@ func (p *publisher) acknowledged(ctx context.Context) (uint64, error) {
 		if position > 0 {
 			return position, nil
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
 			return 0, fmt.Errorf("nothing is acknowledged: %w", err)
 		}
 	}
 }
 
 // burst publishes n messages more, as fast as can be.
-func (p *publisher) burst(ctx context.Context, n int) {
+func (p *eventPublisher) burst(ctx context.Context, n int) {
 	const workers = 64
 	var all sync.WaitGroup
 	for range workers {

@@ -21,7 +21,7 @@ func TestReadYourOwnWrites(t *testing.T) {
 	t.Parallel()
 	const clients, rounds = 20, 15
 	s := newSystem(t)
-	run := launch(t, "projector", s.settings, "run")
+	run := s.startProjector(t)
 	serve := freeAddr(t)
 	launch(t, "api", map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0",
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
@@ -31,7 +31,7 @@ func TestReadYourOwnWrites(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		n++
-		return events.Meta{ID: fmt.Sprint("w", n), Source: "/test", Time: events.TimeOf(time.Now())}
+		return newMeta(fmt.Sprint("w", n))
 	}
 	publish := func(m events.Message, err error) uint64 {
 		if err != nil {
@@ -63,7 +63,7 @@ func TestReadYourOwnWrites(t *testing.T) {
 				if round > 0 {
 					at = publish(events.NewUserEmailChanged(meta(), account, events.UserEmailChanged{Email: email}))
 				}
-				header, body, err := askFor(t, serve, token, at)
+				header, body, err := getUntilReached(t, serve, token, at)
 				if err != nil {
 					t.Error(err)
 					return
@@ -79,13 +79,13 @@ func TestReadYourOwnWrites(t *testing.T) {
 		})
 	}
 	run.kill()
-	launch(t, "projector", s.settings, "run")
+	s.startProjector(t)
 	all.Wait()
 }
 
-// askFor asks for the document at a position, again where it was not reached
+// getUntilReached asks for the document at a position, again where it was not reached
 // in ten seconds.
-func askFor(t *testing.T, addr, token string, at uint64) (http.Header, []byte, error) {
+func getUntilReached(t *testing.T, addr, token string, at uint64) (http.Header, []byte, error) {
 	for tries := 0; ; tries++ {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://%s/v1/account/export?min_position=%d", addr, at), nil)
 		if err != nil {

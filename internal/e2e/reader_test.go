@@ -17,9 +17,9 @@ import (
 	"accountexport/projections"
 )
 
-// reader reads every account over HTTP, over and over, and keeps what it got:
+// exportReader reads every account over HTTP, over and over, and keeps what it got:
 // what was served at a position is held against the fold at that position.
-type reader struct {
+type exportReader struct {
 	url      string
 	progress *progress
 	tokens   map[events.UUID]string
@@ -45,13 +45,13 @@ type sample struct {
 const sampleBytes = 64 << 20
 
 // startReader starts an API and reads from it until ctx ends.
-func (a *arena) startReader(t *testing.T, ctx context.Context, all *sync.WaitGroup) *reader {
+func (a *chaosSystem) startReader(t *testing.T, ctx context.Context, all *sync.WaitGroup) *exportReader {
 	t.Helper()
 	a.answering = tcpproxy.ForTest(t, a.databaseAddr())
 	addr := freeAddr(t)
 	launch(t, "api", map[string]string{"DATABASE_URL": databaseURL("api", a.answering), "HTTP_ADDR": addr, "ADMIN_ADDR": "127.0.0.1:0",
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret, "LOG_LEVEL": "warn"})
-	r := &reader{url: "http://" + addr + "/v1/account/export", progress: newProgress(), tokens: map[events.UUID]string{},
+	r := &exportReader{url: "http://" + addr + "/v1/account/export", progress: newProgress(), tokens: map[events.UUID]string{},
 		last: map[events.UUID]served{}, answers: map[int]int{}, samples: map[uint64]sample{}}
 	eventually(t, "the API", 10*time.Second, func(ctx context.Context) error {
 		_, _, _, err := get(ctx, r.url, "")
@@ -62,14 +62,14 @@ func (a *arena) startReader(t *testing.T, ctx context.Context, all *sync.WaitGro
 }
 
 // known lists the accounts that are in the database.
-func (a *arena) known(ctx context.Context) (ids []events.UUID, err error) {
+func (a *chaosSystem) known(ctx context.Context) (ids []events.UUID, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	err = a.pool.QueryRow(ctx, `SELECT array_agg(account_id) FROM export_g1.account_export`).Scan(&ids)
 	return ids, err
 }
 
-func (r *reader) run(ctx context.Context, known func(context.Context) ([]events.UUID, error)) {
+func (r *exportReader) run(ctx context.Context, known func(context.Context) ([]events.UUID, error)) {
 	var accounts []events.UUID
 	for n := 0; ctx.Err() == nil; n++ {
 		if n%200 == 0 || len(accounts) == 0 {
@@ -80,18 +80,18 @@ func (r *reader) run(ctx context.Context, known func(context.Context) ([]events.
 		if len(accounts) > 0 {
 			r.read(ctx, accounts[n%len(accounts)])
 		}
-		_ = pause(ctx, 5*time.Millisecond)
+		_ = sleep(ctx, 5*time.Millisecond)
 	}
 }
 
 // read reads one account. Away, the database may make it fail with 503; nothing
 // else may go wrong.
-func (r *reader) read(ctx context.Context, account events.UUID) {
+func (r *exportReader) read(ctx context.Context, account events.UUID) {
 	token := r.tokens[account]
 	if token == "" {
 		var err error
 		if token, err = authtest.Mint(jwtSecret, issuer, account, "someone@example.org", 2*time.Hour); err != nil {
-			r.complain("token: %v", err)
+			r.addError("token: %v", err)
 			return
 		}
 		r.tokens[account] = token
@@ -106,7 +106,7 @@ func (r *reader) read(ctx context.Context, account events.UUID) {
 	was := r.last[account]
 	switch {
 	case err != nil && status == 0:
-		r.complain("account %s: %v", account, err)
+		r.addError("account %s: %v", account, err)
 	case err != nil:
 		// The database went away in the middle of a large document: broken
 		// off, the client sees that it is not whole.
@@ -116,20 +116,20 @@ func (r *reader) read(ctx context.Context, account events.UUID) {
 	case status == http.StatusServiceUnavailable, status == http.StatusGone:
 	case status == http.StatusNotFound && was.position == 0:
 	default:
-		r.complain("account %s, served at %d before: %d %s", account, was.position, status, body)
+		r.addError("account %s, served at %d before: %d %s", account, was.position, status, body)
 	}
 }
 
 // keep checks that an answer is no older than the one before, and keeps it.
-func (r *reader) keep(account events.UUID, was served, header http.Header, body []byte) {
+func (r *exportReader) keep(account events.UUID, was served, header http.Header, body []byte) {
 	var major, minor int
 	var now served
 	if _, err := fmt.Sscanf(header.Get("ETag"), `W/"%d.%d-%d-%d"`, &major, &minor, &now.position, &now.tier); err != nil {
-		r.complain("ETag %q: %v", header.Get("ETag"), err)
+		r.addError("ETag %q: %v", header.Get("ETag"), err)
 		return
 	}
 	if now.position < was.position {
-		r.complain("account %s went back from %d to %d", account, was.position, now.position)
+		r.addError("account %s went back from %d to %d", account, was.position, now.position)
 	}
 	r.last[account] = now
 	r.mu.Lock()
@@ -144,14 +144,14 @@ func (r *reader) keep(account events.UUID, was served, header http.Header, body 
 	}
 }
 
-func (r *reader) complain(format string, args ...any) {
+func (r *exportReader) addError(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.wrong = append(r.wrong, time.Now().Format(time.TimeOnly)+" "+fmt.Sprintf(format, args...))
 }
 
-// complaints reports what went wrong, the first of it.
-func (r *reader) complaints(t testing.TB) {
+// reportErrors reports what went wrong, the first of it.
+func (r *exportReader) reportErrors(t testing.TB) {
 	for i, w := range r.wrong {
 		if i == 20 {
 			t.Errorf("and %d more", len(r.wrong)-i)
@@ -163,7 +163,7 @@ func (r *reader) complaints(t testing.TB) {
 
 // check holds what was served at the position of a message against the fold
 // up to there; compared counts.
-func (r *reader) check(t testing.TB, compared *int) func(*oracle.Fold, projections.Message) {
+func (r *exportReader) check(t testing.TB, compared *int) func(*oracle.Fold, projections.Message) {
 	return func(fold *oracle.Fold, m projections.Message) {
 		s, ok := r.samples[m.Position]
 		if !ok {

@@ -13,13 +13,11 @@ import (
 func TestWhoJoinsSaysNoPosition(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	if err := s.publish(t.Context(), workload.New(8, workload.Config{Accounts: 50}), 500, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	second := launch(t, "projector", s.settings, "run")
-	eventually(t, "the second one to have partitions", time.Minute, says(second, " position="))
+	s.startProjector(t)
+	s.mustPublish(t, workload.New(8, workload.Config{Accounts: 50}), 500)
+	s.waitProjected(t)
+	second := s.startProjector(t)
+	eventually(t, "the second one to have partitions", time.Minute, hasPrinted(second, " position="))
 	said := second.out.tail(1 << 20)
 	if strings.Contains(said, "position=0") {
 		t.Errorf("it says a position that it is not at: %s", said)

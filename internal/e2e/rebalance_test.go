@@ -14,9 +14,9 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// evenly says what keeps the 16 partitions from being shared so by the live
+// sharedEvenly says what keeps the 16 partitions from being shared so by the live
 // members.
-func (s *system) evenly(want ...int) func(context.Context) error {
+func (s *system) sharedEvenly(want ...int) func(context.Context) error {
 	return func(ctx context.Context) error {
 		st, err := admin.ReadStatus(ctx, s.pool)
 		if err != nil {
@@ -34,13 +34,10 @@ func (s *system) evenly(want ...int) func(context.Context) error {
 	}
 }
 
-// passes waits until all that the stream holds now is projected.
-func (s *system) passes(t *testing.T, what string) {
+// waitPassed waits until all that the stream holds now is projected.
+func (s *system) waitPassed(t *testing.T, what string) {
 	t.Helper()
-	info, err := s.client.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	info := s.info(t)
 	began := time.Now()
 	eventually(t, what, time.Minute, func(ctx context.Context) error { return s.reached(ctx, info.Last) })
 	t.Logf("%s: all that was published is projected %.1f s after", what, time.Since(began).Seconds())
@@ -67,41 +64,38 @@ func TestManyProjectors(t *testing.T) {
 		}
 		published <- nil
 	}()
-	run := func() *process { return launch(t, "projector", s.settings, "run") }
+	run := func() *process { return s.startProjector(t) }
 
 	one := run()
-	eventually(t, "one to have all", time.Minute, s.evenly(16))
+	eventually(t, "one to have all", time.Minute, s.sharedEvenly(16))
 	two, three := run(), run()
-	eventually(t, "three to share", time.Minute, s.evenly(5, 5, 6))
+	eventually(t, "three to share", time.Minute, s.sharedEvenly(5, 5, 6))
 	four := run()
-	eventually(t, "four to share", time.Minute, s.evenly(4, 4, 4, 4))
+	eventually(t, "four to share", time.Minute, s.sharedEvenly(4, 4, 4, 4))
 	for _, p := range []*process{one, two, three, four} {
 		if out := p.out.tail(1 << 20); strings.Contains(out, "starting again") {
 			t.Errorf("a replica began anew although none was lost: %s", out)
 		}
 	}
 
-	four.signal(syscall.SIGTERM)
-	if status := four.wait(); status != 0 {
-		t.Errorf("asked to end: exit %d", status)
-	}
-	eventually(t, "three to share again", time.Minute, s.evenly(5, 5, 6))
-	s.passes(t, "one left")
+	four.stop(t)
+	eventually(t, "three to share again", time.Minute, s.sharedEvenly(5, 5, 6))
+	s.waitPassed(t, "one left")
 
-	before := s.owned(t)
+	before := s.partitionsByOwner(t)
 	three.kill()
-	s.passes(t, "one was killed")
-	eventually(t, "two to share", time.Minute, s.evenly(8, 8))
-	if after := s.owned(t); !kept(before, after) {
+	s.waitPassed(t, "one was killed")
+	eventually(t, "two to share", time.Minute, s.sharedEvenly(8, 8))
+	if after := s.partitionsByOwner(t); !ownersKeptAll(before, after) {
 		t.Errorf("partitions of the living moved: before %v, after %v", before, after)
 	}
 
 	two.signal(syscall.SIGSTOP)
-	s.passes(t, "one was frozen")
-	eventually(t, "one to have all", time.Minute, s.evenly(16))
+	s.waitPassed(t, "one was frozen")
+	eventually(t, "one to have all", time.Minute, s.sharedEvenly(16))
 	two.signal(syscall.SIGCONT)
-	eventually(t, "the thawed one to share", time.Minute, s.evenly(8, 8))
-	eventually(t, "the thawed one to say that it began anew", time.Minute, says(two, "starting again"))
+	eventually(t, "the thawed one to share", time.Minute, s.sharedEvenly(8, 8))
+	eventually(t, "the thawed one to say that it began anew", time.Minute, hasPrinted(two, "starting again"))
 	if out := one.out.tail(1 << 20); strings.Contains(out, "starting again") {
 		t.Errorf("the one that lived through all began anew: %s", out)
 	}
@@ -110,16 +104,16 @@ func TestManyProjectors(t *testing.T) {
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}
-	s.passes(t, "in the end")
-	accounts, messages := s.verify(t)
+	s.waitPassed(t, "in the end")
+	accounts, messages := s.checkAgainstOracle(t)
 	t.Logf("%d messages, %d accounts compared", messages, accounts)
 	if messages != n {
 		t.Errorf("the stream holds %d messages, %d were published", messages, n)
 	}
 }
 
-// owned is the partitions by owner, as status tells it.
-func (s *system) owned(t *testing.T) map[string][]int {
+// partitionsByOwner is the partitions by owner, as status tells it.
+func (s *system) partitionsByOwner(t *testing.T) map[string][]int {
 	t.Helper()
 	var st struct {
 		Members []struct {
@@ -132,7 +126,7 @@ func (s *system) owned(t *testing.T) map[string][]int {
 		}
 	}
 	out, _ := command(t, "projector", s.settings, "status", "--json")
-	if err := json.Unmarshal(printed(out), &st); err != nil {
+	if err := json.Unmarshal(jsonPart(out), &st); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	owned := map[string][]int{}
@@ -147,8 +141,8 @@ func (s *system) owned(t *testing.T) map[string][]int {
 	return owned
 }
 
-// kept tells whether who is in both has kept all.
-func kept(before, after map[string][]int) bool {
+// ownersKeptAll tells whether who is in both has kept all.
+func ownersKeptAll(before, after map[string][]int) bool {
 	for owner, partitions := range after {
 		for _, p := range before[owner] {
 			if !slices.Contains(partitions, p) {

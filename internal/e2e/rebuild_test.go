@@ -37,15 +37,13 @@ func TestRebuildWithoutAGap(t *testing.T) {
 	seed := testrun.Seed(t)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	g := workload.New(seed, workload.Config{Accounts: 200, HostileShare: 0.05, ErasureShare: 0.0005})
-	if err := s.publish(t.Context(), g, before, 0); err != nil {
-		t.Fatal(err)
-	}
-	live := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustPublish(t, g, before)
+	live := s.startProjector(t)
+	s.waitProjected(t)
 
 	published := make(chan error, 1)
 	go func() { published <- s.publish(t.Context(), g, during, over) }()
-	endReading, endHTTP := s.readAll(t), s.readHTTP(t)
+	endReading, endHTTP := s.readContinuously(t), s.readContinuouslyOverHTTP(t)
 
 	settings := map[string]string{"ADMIN_ADDR": "127.0.0.1:0", "BATCH_EVENTS": "500"}
 	for k, v := range s.settings {
@@ -75,10 +73,10 @@ func TestRebuildWithoutAGap(t *testing.T) {
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.waitProjected(t)
 	t.Logf("%d reads, %d over HTTP", endReading(), endHTTP())
-	want, messages := s.oracle(t)
-	s.compare(t, want, messages)
+	want, messages := s.foldByOracle(t)
+	s.checkAgainst(t, want, messages)
 
 	s.checkVerify(t)
 
@@ -86,8 +84,8 @@ func TestRebuildWithoutAGap(t *testing.T) {
 	if status != 0 || !strings.Contains(out, "generation 1 is live") {
 		t.Fatalf("rollback: exit %d: %s", status, out)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.compare(t, want, messages)
+	s.waitProjected(t)
+	s.checkAgainst(t, want, messages)
 	if out, status = command(t, "projector", settings, "generations", "drop", "1"); status == 0 {
 		t.Errorf("dropped the live generation: %s", out)
 	}
@@ -104,30 +102,24 @@ func TestRebuildWithoutAGap(t *testing.T) {
 func TestRestartedRebuildIsAnother(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	if err := s.publish(t.Context(), workload.New(58, workload.Config{Accounts: 20}), 500, 0); err != nil {
-		t.Fatal(err)
-	}
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	if out, status := command(t, "projector", s.settings, "rebuild", "--cutover=manual"); status != 0 || !strings.Contains(out, "generation 2 is ready") {
-		t.Fatalf("rebuild: exit %d: %s", status, out)
-	}
+	s.mustPublish(t, workload.New(58, workload.Config{Accounts: 20}), 500)
+	s.startProjector(t)
+	s.waitProjected(t)
+	s.mustRun(t, 0, "generation 2 is ready", "rebuild", "--cutover=manual")
 	far := maps.Clone(s.settings)
-	far["DATABASE_URL"] = s.by(t, tcpproxy.Shape{Delay: 60 * time.Millisecond})
+	far["DATABASE_URL"] = s.databaseBehind(t, tcpproxy.Shape{Delay: 60 * time.Millisecond})
 	if out, status := command(t, "projector", far, "rebuild", "--restart"); status != 0 || !strings.Contains(out, "generation 3 is live") {
 		t.Errorf("rebuild --restart: exit %d: %s", status, out)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
 }
 
 // checkVerify: every account equals its refold; with one byte changed in one
 // document, that one is named, and a rebuild refuses to cut over.
 func (s *system) checkVerify(t *testing.T) {
 	t.Helper()
-	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 || !strings.Contains(out, " 0 differ") {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 0, " 0 differ", "verify", "--all")
 	var id [16]byte
 	err := s.pool.QueryRow(t.Context(), `
 UPDATE export_g2.account_export SET user_json = set_byte(user_json, 60, get_byte(user_json, 60) # 1)
@@ -149,9 +141,9 @@ RETURNING account_id`).Scan(&id)
 	}
 }
 
-// readAll reads every account's export, over and over, until the returned
+// readContinuously reads every account's export, over and over, until the returned
 // function is called: no read may fail, be a mixture, or go back in position.
-func (s *system) readAll(t *testing.T) (end func() int) {
+func (s *system) readContinuously(t *testing.T) (end func() int) {
 	t.Helper()
 	accounts := s.accounts(t)
 	ctx, stop := context.WithCancel(t.Context())
@@ -174,7 +166,7 @@ func (s *system) readAll(t *testing.T) (end func() int) {
 				t.Errorf("read %d failed: %v", n, err)
 				return
 			}
-			var body writer
+			var body byteWriter
 			if d.State == export.Complete {
 				_, err = d.WriteTo(&body)
 			}
@@ -197,13 +189,13 @@ func (s *system) readAll(t *testing.T) (end func() int) {
 	}
 }
 
-// readHTTP does the same over HTTP, from the API's own program.
-func (s *system) readHTTP(t *testing.T) (end func() int) {
+// readContinuouslyOverHTTP does the same over HTTP, from the API's own program.
+func (s *system) readContinuouslyOverHTTP(t *testing.T) (end func() int) {
 	t.Helper()
-	return s.readHTTPOf(t, binary(t, "api"))
+	return s.readContinuouslyFrom(t, binary(t, "api"))
 }
 
-func (s *system) readHTTPOf(t *testing.T, api string) (end func() int) {
+func (s *system) readContinuouslyFrom(t *testing.T, api string) (end func() int) {
 	t.Helper()
 	accounts := s.accounts(t)
 	addr := freeAddr(t)
@@ -284,11 +276,9 @@ func (s *system) accounts(t *testing.T) []events.UUID {
 func TestRebuildEndsClearly(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	if err := s.publish(t.Context(), workload.New(31, workload.Config{Accounts: 300, HostileShare: 0.05}), 6000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.startProjector(t)
+	s.mustPublish(t, workload.New(31, workload.Config{Accounts: 300, HostileShare: 0.05}), 6000)
+	s.waitProjected(t)
 	settings := map[string]string{"BATCH_EVENTS": "200"}
 	for k, v := range s.settings {
 		settings[k] = v
@@ -308,7 +298,7 @@ WHERE g.state = 'building' GROUP BY 1 HAVING max(c.position) > 0`).Scan(&generat
 				t.Errorf("rebuild: exit %d, and it does not say %q: %s", status, w, out)
 			}
 		}
-		s.verify(t)
+		s.checkAgainstOracle(t)
 	}
 
 	p := launch(t, "projector", settings, "rebuild", "--max-rate", "1000")
@@ -345,6 +335,6 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = cu
 	if out, status := command(t, "projector", settings, "rebuild"); status != 0 || !strings.Contains(out, fmt.Sprintf("generation %d is live", generation)) {
 		t.Fatalf("rebuild: exit %d: %s", status, out)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
 }

@@ -42,12 +42,10 @@ func TestRefoldsBesideTheLiving(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	s.settings["ADMIN_ADDR"], s.settings["LANES"] = freeAddr(t), "1"
-	projector := launch(t, "projector", s.settings, "run")
+	projector := s.startProjector(t)
 	g := workload.New(93, workload.Config{Accounts: 60, HostileShare: 0.1})
-	if err := s.publish(t.Context(), g, 2000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustPublish(t, g, 2000)
+	s.waitProjected(t)
 	var account string
 	var partition int
 	err := s.pool.QueryRow(t.Context(), `
@@ -72,15 +70,13 @@ SELECT account_id, partition FROM export_g1.account_export WHERE user_json IS NO
 		if _, err := s.pool.Exec(t.Context(), `UPDATE export_g1.account_export SET counted_at = NULL WHERE account_id = $1`, account); err != nil {
 			t.Fatal(err)
 		}
-		if out, status := command(t, "projector", s.settings, "refold", "--account", account); status != 0 {
-			t.Fatalf("refold: exit %d: %s", status, out)
-		}
+		s.mustRun(t, 0, "", "refold", "--account", account)
 		rounds++
 	}
 	if rounds < 3 {
 		t.Errorf("%d rounds: the test races little", rounds)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.waitProjected(t)
 	after := s.epochs(t)
 	if moved := after[partition] - before[partition]; moved < 3 || moved > int64(rounds) {
 		t.Errorf("the epoch of partition %d has moved %d times in %d rounds", partition, moved, rounds)
@@ -103,6 +99,6 @@ SELECT account_id, partition FROM export_g1.account_export WHERE user_json IS NO
 	if begun := strings.Count(out, "partitions begin again at their checkpoints"); begun < 3 || strings.Contains(out, "starting again") {
 		t.Errorf("the partition has begun again %d times: %s", begun, out)
 	}
-	_, messages := s.verify(t)
+	_, messages := s.checkAgainstOracle(t)
 	t.Logf("%d messages, %d refolds", messages, rounds)
 }

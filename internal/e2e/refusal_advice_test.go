@@ -3,9 +3,7 @@ package e2e
 import (
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // TestAdviceOf17Arrives: the stream is restored from before an erasure, and has
@@ -14,18 +12,17 @@ import (
 func TestAdviceOf17Arrives(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	restore := s.backUp(t)
-	s.marked(t, someone, 5)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.inTheEndErased(t, someone)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
+	restore := s.backUpNATS(t)
+	s.publishMarked(t, someone, 5)
+	s.waitProjected(t)
+	s.eraseEventually(t, someone)
+	projector.stop(t)
 	restore()
-	s.freshly(t)
-	s.marked(t, another, 8)
+	s.restartNATS(t)
+	s.publishMarked(t, another, 8)
 	run, ran := command(t, "projector", s.settings, "run")
 	out, status := command(t, "projector", s.settings, "status")
 	if ran != status {
@@ -43,8 +40,7 @@ func TestAdviceOf17Arrives(t *testing.T) {
 	if first == "accept" {
 		args = append(args, "--yes")
 	}
-	did, exit := command(t, "projector", s.settings, args...)
-	t.Logf("%v: exit %d: %s", args, exit, did)
+	_, exit := s.run(t, args...)
 	if _, after := command(t, "projector", s.settings, "status"); after >= 10 {
 		t.Errorf("run (%d) names %q first; it ends with %d, and status with %d", ran, first, exit, after)
 	}

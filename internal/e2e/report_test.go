@@ -13,33 +13,33 @@ import (
 	"accountexport/projections"
 )
 
-// report is what happened in a run of chaos.
-type report struct {
+// chaosReport is what happened in a run of chaos.
+type chaosReport struct {
 	seed  uint64
 	began time.Time
 
 	mu    sync.Mutex
 	lines []string
-	kinds map[string]*figures
+	kinds map[string]*faultFigures
 	errs  []error
 }
 
-// figures are those of one kind of fault.
-type figures struct {
+// faultFigures are those of one kind of fault.
+type faultFigures struct {
 	times           int
 	lasted, longest time.Duration // the longest fault; the longest time without progress
 }
 
-func newReport(seed uint64) *report {
-	return &report{seed: seed, began: time.Now(), kinds: map[string]*figures{}}
+func newChaosReport(seed uint64) *chaosReport {
+	return &chaosReport{seed: seed, began: time.Now(), kinds: map[string]*faultFigures{}}
 }
 
-func (r *report) add(kind, detail string, began, ended time.Time, longest time.Duration, err error) {
+func (r *chaosReport) add(kind, detail string, began, ended time.Time, longest time.Duration, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f := r.kinds[kind]
 	if f == nil {
-		f = &figures{}
+		f = &faultFigures{}
 		r.kinds[kind] = f
 	}
 	f.times++
@@ -53,59 +53,59 @@ func (r *report) add(kind, detail string, began, ended time.Time, longest time.D
 	r.lines = append(r.lines, line)
 }
 
-func (r *report) failed() bool {
+func (r *chaosReport) failed() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.errs) > 0
 }
 
 // log prints what is needed to see what happened.
-func (r *report) log(t *testing.T) {
+func (r *chaosReport) log(t *testing.T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t.Logf("SEED=%d; faults, times since %s:\n%s", r.seed, r.began.Format("15:04:05.000"), strings.Join(r.lines, "\n"))
 }
 
-// counted counts differences as errors.
-type counted struct {
+// errorCounter counts differences as errors.
+type errorCounter struct {
 	testing.TB
 	n int
 }
 
-func (c *counted) Errorf(format string, args ...any) {
+func (c *errorCounter) Errorf(format string, args ...any) {
 	c.TB.Helper()
 	c.n++
 	c.TB.Errorf(format, args...)
 }
 
-// settle ends the publishing, waits until everything is projected, compares,
+// finish ends the publishing, waits until everything is projected, compares,
 // and prints the figures.
-func (a *arena) settle(t *testing.T, r *report) {
+func (a *chaosSystem) finish(t *testing.T, r *chaosReport) {
 	for _, err := range r.errs {
 		t.Error(err)
 	}
 	for _, p := range a.replicas {
 		p.check(t)
 	}
-	c := &counted{TB: t}
+	c := &errorCounter{TB: t}
 	if t.Failed() {
 		a.end()
-		a.reader.complaints(c)
+		a.reader.reportErrors(c)
 		t.FailNow()
 	}
 	a.publisher.end()
 	eventually(t, "everything projected", recoverWithin, a.caughtUp)
 	a.end()
-	a.reader.complaints(c)
-	accounts, messages := a.verify(c)
+	a.reader.reportErrors(c)
+	accounts, messages := a.checkAgainstOracle(c)
 	served := 0
 	seen := map[string]int{}
-	a.oracle(c, a.reader.check(c, &served), func(_ *oracle.Fold, m projections.Message) {
+	a.foldByOracle(c, a.reader.check(c, &served), func(_ *oracle.Fold, m projections.Message) {
 		for _, id := range m.Header["Nats-Msg-Id"] {
 			seen[id]++
 		}
 	})
-	lost, twice := a.stored(seen)
+	lost, twice := a.countStored(seen)
 	if lost > 0 {
 		t.Errorf("NATS lost %d messages that it had acknowledged", lost)
 	}
@@ -145,9 +145,9 @@ func (a *arena) settle(t *testing.T, r *report) {
 	t.Logf("SEED=%d, %v:\n%s", a.seed, time.Since(r.began).Round(time.Second), b.String())
 }
 
-// stored counts the acknowledged messages that the stream does not hold, and
+// countStored counts the acknowledged messages that the stream does not hold, and
 // those that it holds more than once.
-func (a *arena) stored(seen map[string]int) (lost, twice int) {
+func (a *chaosSystem) countStored(seen map[string]int) (lost, twice int) {
 	for id := range a.publisher.acked {
 		if seen[id] == 0 {
 			lost++

@@ -1,13 +1,10 @@
 package e2e
 
 import (
-	"fmt"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
-	"accountexport/events"
 	"accountexport/projections"
 )
 
@@ -18,10 +15,10 @@ import (
 func TestLossOnItsWayIsAsked(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, another, 3)
-	s.marked(t, someone, 5)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.publishMarked(t, another, 3)
+	s.publishMarked(t, someone, 5)
+	s.waitProjected(t)
 	var last uint64
 	if err := s.client.ReadAccount(t.Context(), uuid(t, someone), 0, func(m projections.Message) error {
 		last = m.Position
@@ -30,22 +27,11 @@ func TestLossOnItsWayIsAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.deleteMessage(t, last-1)
-	if status := projector.wait(); status != 18 {
-		t.Fatalf("exit %d", status)
-	}
-	for i := range 2 {
-		m, err := events.NewSandboxCreated(events.Meta{ID: fmt.Sprint("more", i), Source: "/test", Time: events.TimeOf(time.Now())}, uuid(t, []string{someone, another}[i]),
-			events.SandboxCreated{ID: fmt.Sprint("more", i), Template: "x"})
-		if err == nil {
-			_, err = s.client.PublishRaw(t.Context(), m)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.says(t, 18, "cuts over only where no document would change", "run")
-	out, status := command(t, "projector", s.settings, "rebuild")
-	t.Logf("rebuild: exit %d: %s", status, out)
+	projector.mustExit(t, 18)
+	s.publishSandbox(t, someone, "more0")
+	s.publishSandbox(t, another, "more1")
+	s.mustRun(t, 18, "cuts over only where no document would change", "run")
+	out, status := s.run(t, "rebuild")
 	if status == 0 || strings.Contains(out, "is live") {
 		t.Errorf("it was cut over to, and a sandbox of %s is gone: exit %d", someone, status)
 	}
@@ -57,28 +43,25 @@ func TestLossOnItsWayIsAsked(t *testing.T) {
 func TestLateMessagesRestored(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 5)
-	s.publishSome(t)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.publishAndWait(t)
 	s.erase(t, someone, 0, nothingLeft)
-	s.marked(t, someone, 3)
-	s.stray(t, someone)
-	s.publishSome(t)
-	restore := s.backUp(t)
-	s.inTheEndErased(t, someone)
-	s.noTraces(t)
-	s.publishSome(t)
+	s.publishMarked(t, someone, 3)
+	s.publishStray(t, someone)
+	s.publishAndWait(t)
+	restore := s.backUpNATS(t)
+	s.eraseEventually(t, someone)
+	s.checkNoTraces(t)
+	s.publishAndWait(t)
 	restore()
-	if status := projector.wait(); status != 13 {
-		t.Fatalf("exit %d", status)
-	}
-	out, status := command(t, "projector", s.settings, "rebuild", "--accept-differences")
-	t.Logf("rebuild: exit %d: %s", status, out)
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.says(t, 0, "", "status")
-	s.says(t, 0, "nothing to accept", "accept")
-	s.noTraces(t)
+	projector.mustExit(t, 13)
+	s.run(t, "rebuild", "--accept-differences")
+	s.startProjector(t)
+	s.waitProjected(t)
+	s.mustRun(t, 0, "", "status")
+	s.mustRun(t, 0, "nothing to accept", "accept")
+	s.checkNoTraces(t)
 }
 
 // TestSecondErasureAndRestoredDatabase: an account is erased, a stray of it
@@ -88,25 +71,23 @@ func TestLateMessagesRestored(t *testing.T) {
 func TestSecondErasureAndRestoredDatabase(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 5)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.waitProjected(t)
 	s.erase(t, someone, 0, nothingLeft)
-	s.stray(t, someone)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	backup := s.dump(t)
+	s.publishStray(t, someone)
+	s.waitProjected(t)
+	backup := s.dumpDatabase(t)
 	s.erase(t, someone, 0, nothingLeft)
-	s.noTraces(t)
-	ledger := s.ledgerFile(t, someone)
+	s.checkNoTraces(t)
+	ledger := s.ledgerExport(t, someone)
 	projector.signal(syscall.SIGKILL)
 	projector.wait()
-	s.undump(t, backup)
-	s.says(t, 0, "", "provision")
-	s.says(t, 0, "", "erasures", "import", ledger)
-	out, status := command(t, "projector", s.settings, "status")
-	t.Logf("status: exit %d: %.300s", status, out)
-	out, status = command(t, "projector", s.settings, "accept", "--yes")
-	t.Logf("accept --yes: exit %d: %s", status, out)
-	s.runs(t)
-	s.noTraces(t)
+	s.restoreDump(t, backup)
+	s.mustRun(t, 0, "", "provision")
+	s.mustRun(t, 0, "", "erasures", "import", ledger)
+	s.run(t, "status")
+	s.run(t, "accept", "--yes")
+	s.startHealthy(t)
+	s.checkNoTraces(t)
 }

@@ -14,8 +14,8 @@ import (
 	"accountexport/internal/workload"
 )
 
-// hangUp listens and ends each connection at once, and counts them.
-func hangUp(t *testing.T) (addr string, connections *atomic.Int64) {
+// listenAndHangUp listens and ends each connection at once, and counts them.
+func listenAndHangUp(t *testing.T) (addr string, connections *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,18 +56,16 @@ func TestFailuresStayCalm(t *testing.T) {
 
 	// Servers that answer nothing right.
 	database := maps.Clone(s.settings)
-	addr, tries := hangUp(t)
+	addr, tries := listenAndHangUp(t)
 	database["DATABASE_URL"] = "postgres://postgres@" + addr + "/postgres?sslmode=disable"
 	nats := maps.Clone(s.settings)
-	natsAddr, natsTries := hangUp(t)
+	natsAddr, natsTries := listenAndHangUp(t)
 	nats["NATS_URL"] = "nats://" + natsAddr
 	noDatabase, noNATS := launch(t, "projector", database, "run"), launch(t, "projector", nats, "run")
 	// Servers that go away while there is work.
-	projector := launch(t, "projector", s.settings, "run")
-	if err := s.publish(t.Context(), workload.New(71, workload.Config{Accounts: 30}), 500, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.mustPublish(t, workload.New(71, workload.Config{Accounts: 30}), 500)
+	s.waitProjected(t)
 	before := lines(projector)
 	if err := s.pg.StopImmediate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -79,10 +77,10 @@ func TestFailuresStayCalm(t *testing.T) {
 	if err := s.pg.Restart(context.WithoutCancel(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.waitProjected(t)
 	calm("connections to a PostgreSQL that hangs up", int(tries.Load()), 100) // with those that look what is in between
 	calm("lines without PostgreSQL", lines(noDatabase), 30)
 	calm("connections to a NATS that hangs up", int(natsTries.Load()), 60)
 	calm("lines without NATS", lines(noNATS), 30)
-	s.verify(t)
+	s.checkAgainstOracle(t)
 }

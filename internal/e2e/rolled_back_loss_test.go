@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"syscall"
 	"testing"
-	"time"
 
-	"accountexport/events"
 	"accountexport/readmodel/admin"
 	"accountexport/readmodel/export"
 )
@@ -16,40 +13,24 @@ import (
 func TestRollBackOverALossIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.says(t, 0, "is live", "rebuild")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	sandbox := func(id string) uint64 {
-		t.Helper()
-		m, err := events.NewSandboxCreated(events.Meta{ID: id, Source: "/test", Time: events.TimeOf(time.Now())}, uuid(t, someone),
-			events.SandboxCreated{ID: id, Template: "x"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		at, err := s.client.PublishRaw(t.Context(), m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return at
-	}
-	at := sandbox("lost")
-	s.publishSome(t)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
+	s.mustRun(t, 0, "is live", "rebuild")
+	s.waitProjected(t)
+	at := s.publishSandbox(t, someone, "lost")
+	s.publishAndWait(t)
 	had, err := export.NewReader(s.pool).Meta(t.Context(), uuid(t, someone))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.deleteMessage(t, at)
-	if status := projector.wait(); status != 18 {
-		t.Fatalf("exit %d", status)
-	}
-	s.says(t, 1, "would take from people", "rollback")
-	s.says(t, 0, "Documents stay as they are: all of them were folded before they went missing", "accept", "--yes")
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	out, status := command(t, "projector", s.settings, "rollback")
-	t.Logf("rollback: exit %d: %s", status, out)
+	projector.mustExit(t, 18)
+	s.mustRun(t, 1, "would take from people", "rollback")
+	s.mustRun(t, 0, "Documents stay as they are: all of them were folded before they went missing", "accept", "--yes")
+	s.startProjector(t)
+	s.waitProjected(t)
+	_, status := s.run(t, "rollback")
 	now, err := export.NewReader(s.pool).Meta(t.Context(), uuid(t, someone))
 	if err != nil {
 		t.Fatal(err)
@@ -65,23 +46,17 @@ func TestRollBackOverALossIsRefused(t *testing.T) {
 func TestOwedWithoutEntry(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	s.marked(t, another, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.publishMarked(t, another, 3)
+	s.waitProjected(t)
 	s.erase(t, another, 0, nothingLeft)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
+	projector.stop(t)
 	if err := admin.BeginErasure(t.Context(), s.pool, uuid(t, someone), []string{addressOf(someone)}, true); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		out, status := command(t, "projector", s.settings, "accept")
-		t.Logf("accept: exit %d: %s", status, out)
-		if status != 0 {
-			t.Errorf("accept: exit %d: %.200s", status, out)
-		}
-		out, status = command(t, "projector", s.settings, "accept", "--yes")
-		t.Logf("accept --yes: exit %d: %s", status, out)
+		s.checkRun(t, 0, "", "accept")
+		s.run(t, "accept", "--yes")
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -90,7 +89,7 @@ func TestDatabasesSetUpOtherwise(t *testing.T) {
 			}
 			// The test's own connections do with whatever there is.
 			s := &system{database: databaseOf(t, pg, name, "") + "&idle_session_timeout=0&lock_timeout=0&statement_timeout=0"}
-			s.unprovisioned(t)
+			s.startNATSAndConnect(t)
 			s.settings["DATABASE_URL"] = databaseOf(t, pg, name, test.as)
 			if test.refused != "" {
 				out, status := command(t, "projector", s.settings, "provision")
@@ -104,14 +103,14 @@ func TestDatabasesSetUpOtherwise(t *testing.T) {
 					sql(text)
 				}
 			}
-			s.works(t, test)
+			s.checkWorks(t, test)
 		})
 	}
 	t.Run("restored elsewhere", func(t *testing.T) { testRestoredElsewhere(t, pg) })
 }
 
-// unprovisioned has a NATS server, and nothing on it.
-func (s *system) unprovisioned(t *testing.T) {
+// startNATSAndConnect has a NATS server, and nothing on it.
+func (s *system) startNATSAndConnect(t *testing.T) {
 	t.Helper()
 	s.nats = natsserver.ProcessForTest(t, binary(t, "natsd"))
 	s.connect(t, stream.Config{URL: s.nats.URL()})
@@ -143,54 +142,47 @@ func execute(t *testing.T, url, sql string) {
 	}
 }
 
-// works provisions, projects by two replicas, reads over HTTP as a user who may
+// checkWorks provisions, projects by two replicas, reads over HTTP as a user who may
 // read and no more, and rebuilds.
-func (s *system) works(t *testing.T, on setup) {
+func (s *system) checkWorks(t *testing.T, on setup) {
 	t.Helper()
-	s.provisions(t)
-	s.provisions(t)
+	s.checkProvisions(t)
+	s.checkProvisions(t)
 	if on.slow != "" {
 		execute(t, s.database, `
 CREATE FUNCTION export.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(`+on.slow+`); RETURN NULL; END $$;
 CREATE TRIGGER slow BEFORE UPDATE OF position ON export.checkpoints FOR EACH STATEMENT EXECUTE FUNCTION export.slow()`)
 	}
-	one, two := launch(t, "projector", s.settings, "run"), launch(t, "projector", s.settings, "run")
-	large(t, s, 300)
-	if err := s.publish(t.Context(), workload.New(17, workload.Config{Accounts: 100, HostileShare: 0.1, LargeShare: 0.02}), 1500, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "two to share", time.Minute, s.evenly(8, 8))
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	one, two := s.startProjector(t), s.startProjector(t)
+	s.publishLarge(t, 300)
+	s.mustPublish(t, workload.New(17, workload.Config{Accounts: 100, HostileShare: 0.1, LargeShare: 0.02}), 1500)
+	eventually(t, "two to share", time.Minute, s.sharedEvenly(8, 8))
+	s.waitProjected(t)
 	for _, p := range []*process{one, two} {
 		if out := p.out.tail(1 << 20); strings.Contains(out, "reason=store") && !on.warns {
 			t.Errorf("something was in its way: %s", out)
 		}
 	}
 	for _, args := range [][]string{{"status"}, {"rebuild"}, {"verify", "--all"}} {
-		if out, status := command(t, "projector", s.settings, args...); status != 0 {
-			t.Errorf("%v: exit %d: %s", args, status, out)
-		}
+		s.checkRun(t, 0, "", args...)
 	}
-	s.read(t)
+	s.checkReads(t)
 	for _, p := range []*process{one, two} {
-		p.signal(syscall.SIGTERM)
-		if status := p.wait(); status != 0 {
-			t.Errorf("asked to end: exit %d", status)
-		}
+		p.stop(t)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
 }
 
-// read asks for a document as a user of the reading role.
-func (s *system) read(t *testing.T) {
+// checkReads asks for a document as a user of the reading role.
+func (s *system) checkReads(t *testing.T) {
 	t.Helper()
 	serve := freeAddr(t)
 	execute(t, s.database, `
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'reader') THEN CREATE ROLE reader LOGIN IN ROLE accountexport_reader; END IF;
 END $$`)
-	settings := s.ofAPI(serve)
+	settings := s.apiSettings(serve)
 	u, err := url.Parse(s.database)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +190,7 @@ END $$`)
 	u.User = url.User("reader")
 	settings["DATABASE_URL"] = u.String()
 	api := launch(t, "api", settings)
-	ask := asking(serve)
+	ask := askAPI(serve)
 	eventually(t, "the document", 20*time.Second, func(ctx context.Context) error {
 		status, _, body, err := ask(ctx, someone, "")
 		if err == nil && status != http.StatusOK {
@@ -206,10 +198,7 @@ END $$`)
 		}
 		return err
 	})
-	api.signal(syscall.SIGTERM)
-	if status := api.wait(); status != 0 {
-		t.Errorf("asked to end, the API exits %d", status)
-	}
+	api.stop(t)
 }
 
 // testRestoredElsewhere restores a dump to a server that has none of the roles,
@@ -227,8 +216,8 @@ func testRestoredElsewhere(t *testing.T, pg *postgres.Server) {
 	}
 	execute(t, pg.URL(), `CREATE DATABASE moved`)
 	s := &system{database: databaseOf(t, pg, "moved", "")}
-	s.unprovisioned(t)
-	s.works(t, setup{})
+	s.startNATSAndConnect(t)
+	s.checkWorks(t, setup{})
 	dump := filepath.Join(t.TempDir(), "dump.sql")
 	run("pg_dump", "-f", dump, s.database)
 
@@ -250,7 +239,7 @@ func testRestoredElsewhere(t *testing.T, pg *postgres.Server) {
 		}
 	}
 	execute(t, elsewhere.URL(), makeRoles+`; CREATE ROLE reader LOGIN IN ROLE accountexport_reader`)
-	api := s.ofAPI("127.0.0.1:0")
+	api := s.apiSettings("127.0.0.1:0")
 	api["DATABASE_URL"] = databaseOf(t, elsewhere, "first", "reader")
 	if out, status := command(t, "api", api); status != 2 || !strings.Contains(out, "user reader may not read the tables: GRANT accountexport_reader TO reader would do, and where a dump") {
 		t.Errorf("the API: exit %d: %s", status, out)
@@ -260,21 +249,14 @@ func testRestoredElsewhere(t *testing.T, pg *postgres.Server) {
 	s.database, s.settings["DATABASE_URL"] = databaseOf(t, elsewhere, "second", ""), databaseOf(t, elsewhere, "second", "")
 	s.closePool()
 	s.openPool(t)
-	s.provisions(t)
-	projector := launch(t, "projector", s.settings, "run")
-	if err := s.publish(t.Context(), workload.New(18, workload.Config{Accounts: 100}), 300, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 {
-		t.Errorf("rebuild: exit %d: %s", status, out)
-	}
-	s.read(t)
-	projector.signal(syscall.SIGTERM)
-	if status := projector.wait(); status != 0 {
-		t.Errorf("asked to end: exit %d", status)
-	}
-	s.verify(t)
+	s.checkProvisions(t)
+	projector := s.startProjector(t)
+	s.mustPublish(t, workload.New(18, workload.Config{Accounts: 100}), 300)
+	s.waitProjected(t)
+	s.checkRun(t, 0, "", "rebuild")
+	s.checkReads(t)
+	projector.stop(t)
+	s.checkAgainstOracle(t)
 }
 
 // TestSettingsAPoolerCannotMakeAreRefused: through a pooler of transactions a
@@ -293,12 +275,12 @@ func TestSettingsAPoolerCannotMakeAreRefused(t *testing.T) {
 	} {
 		execute(t, s.database, `ALTER DATABASE postgres SET `+test.set)
 		pooler := pgbouncer.ForTest(t, pgbouncer.Options{URL: s.database, Users: []string{"projector", "api"}, Settings: map[string]string{"pool_mode": "transaction"}})
-		settings := s.ofAPI("127.0.0.1:0")
+		settings := s.apiSettings("127.0.0.1:0")
 		settings["NATS_URL"], settings["DATABASE_DIRECT_URL"] = s.nats.URL(), s.database
 		settings["DATABASE_URL"] = pooler.URLAs(test.program, "default_query_exec_mode=exec")
 		p := launch(t, test.program, settings, "run")
 		if test.refused == "" {
-			eventually(t, "it to serve", 20*time.Second, says(p, "serving"))
+			eventually(t, "it to serve", 20*time.Second, hasPrinted(p, "serving"))
 			p.kill()
 		} else if status := p.wait(); status != 2 || !strings.Contains(p.out.tail(4000), test.refused) {
 			t.Errorf("%s with %s: exit %d: %s", test.program, test.set, status, p.out.tail(4000))

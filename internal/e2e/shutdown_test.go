@@ -22,8 +22,8 @@ import (
 // shutdownTimeout is the default of SHUTDOWN_TIMEOUT.
 const shutdownTimeout = 10 * time.Second
 
-// stops asks a program to end and holds how long it takes against its promise.
-func (p *process) stops(t *testing.T, sig syscall.Signal, within time.Duration) (status int, took time.Duration) {
+// stopsWithin asks a program to end and holds how long it takes against its promise.
+func (p *process) stopsWithin(t *testing.T, sig syscall.Signal, within time.Duration) (status int, took time.Duration) {
 	t.Helper()
 	began := time.Now()
 	p.signal(sig)
@@ -34,13 +34,13 @@ func (p *process) stops(t *testing.T, sig syscall.Signal, within time.Duration) 
 	return status, took
 }
 
-// behind replaces the database's address in the settings by a network that can
+// settingsThroughProxy replaces the database's address in the settings by a network that can
 // be made bad.
-func (s *system) behind(t *testing.T) (*tcpproxy.Proxy, map[string]string) {
+func (s *system) settingsThroughProxy(t *testing.T) (*tcpproxy.Proxy, map[string]string) {
 	t.Helper()
 	network := tcpproxy.ForTest(t, s.databaseAddr())
 	settings := maps.Clone(s.settings)
-	settings["DATABASE_URL"] = s.through(t, network)
+	settings["DATABASE_URL"] = s.databaseThrough(t, network)
 	return network, settings
 }
 
@@ -56,12 +56,12 @@ func TestShutdownUnderLoad(t *testing.T) {
 	published := make(chan error, 1)
 	g := workload.New(61, workload.Config{Accounts: 400, HostileShare: 0.05, ErasureShare: 0.001, LargeShare: 0.002})
 	go func() { published <- s.publish(t.Context(), g, messages, over) }()
-	run := func() *process { return launch(t, "projector", s.settings, "run") }
+	run := func() *process { return s.startProjector(t) }
 	both := [2]*process{run(), run()}
 	var longest time.Duration
 	for i := range rounds {
 		<-time.After(over / time.Duration(rounds))
-		status, took := both[i%2].stops(t, syscall.SIGTERM, shutdownTimeout)
+		status, took := both[i%2].stopsWithin(t, syscall.SIGTERM, shutdownTimeout)
 		if out := both[i%2].out.tail(1 << 20); status != 0 || !strings.Contains(out, "msg=stopped") || strings.Contains(out, "abandoned") {
 			t.Errorf("exit %d: %s", status, out)
 		}
@@ -71,8 +71,8 @@ func TestShutdownUnderLoad(t *testing.T) {
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	accounts, n := s.verify(t)
+	s.waitProjected(t)
+	accounts, n := s.checkAgainstOracle(t)
 	t.Logf("%d ends, the longest %.2f s: %d messages, %d accounts compared", rounds, longest.Seconds(), n, accounts)
 	if n != messages {
 		t.Errorf("the stream holds %d messages, %d were published", n, messages)
@@ -85,28 +85,26 @@ func TestShutdownWhileDatabaseHangs(t *testing.T) {
 	t.Parallel()
 	const timeout = 2 * time.Second
 	s := newSystem(t)
-	network, settings := s.behind(t)
+	network, settings := s.settingsThroughProxy(t)
 	settings["SHUTDOWN_TIMEOUT"] = timeout.String()
 	projector := launch(t, "projector", settings, "run")
 	g := workload.New(62, workload.Config{Accounts: 100})
-	if err := s.publish(t.Context(), g, 2000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustPublish(t, g, 2000)
+	s.waitProjected(t)
 	network.Stall()
 	if err := s.publish(t.Context(), g, 2000, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	status, took := projector.stops(t, syscall.SIGTERM, timeout+2*time.Second)
+	status, took := projector.stopsWithin(t, syscall.SIGTERM, timeout+2*time.Second)
 	out := projector.out.tail(1 << 20)
 	if status != 0 || !strings.Contains(out, "the batch at hand was abandoned") {
 		t.Errorf("exit %d: %s", status, out)
 	}
 	t.Logf("ended after %.2f s", took.Seconds())
 	network.Resume()
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	if _, n := s.verify(t); n != 4000 {
+	s.startProjector(t)
+	s.waitProjected(t)
+	if _, n := s.checkAgainstOracle(t); n != 4000 {
 		t.Errorf("the stream holds %d messages, 4000 were published", n)
 	}
 }
@@ -131,7 +129,7 @@ func TestShutdownBeforeServersAnswer(t *testing.T) {
 				settings[set[0]] = set[1]
 				p := launch(t, "projector", settings, "run")
 				<-time.After(1500 * time.Millisecond) // it is waiting by then; ending earlier is as good
-				if status, _ := p.stops(t, syscall.SIGINT, shutdownTimeout); status < 0 {
+				if status, _ := p.stopsWithin(t, syscall.SIGINT, shutdownTimeout); status < 0 {
 					t.Errorf("ended by the signal: %s", p.out.tail(2000))
 				}
 			})
@@ -143,15 +141,13 @@ func TestShutdownBeforeServersAnswer(t *testing.T) {
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	network, settings := s.behind(t)
+	network, settings := s.settingsThroughProxy(t)
 	settings["SHUTDOWN_TIMEOUT"] = "5m"
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		projector := launch(t, "projector", settings, "run")
-		eventually(t, "it follows", time.Minute, says(projector, "following the stream"))
-		if err := s.publish(t.Context(), workload.New(63, workload.Config{Accounts: 100}), 500, 0); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "everything projected", time.Minute, s.caughtUp)
+		eventually(t, "it follows", time.Minute, hasPrinted(projector, "following the stream"))
+		s.mustPublish(t, workload.New(63, workload.Config{Accounts: 100}), 500)
+		s.waitProjected(t)
 		network.Stall()
 		if err := s.publish(t.Context(), workload.New(64, workload.Config{Accounts: 100}), 500, 500*time.Millisecond); err != nil {
 			t.Fatal(err)
@@ -163,7 +159,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 			t.Fatalf("one %s ended it, with its work unfinished: %v: %s", sig, err, projector.out.tail(2000))
 		case <-time.After(2 * time.Second):
 		}
-		status, _ := projector.stops(t, sig, 2*time.Second)
+		status, _ := projector.stopsWithin(t, sig, 2*time.Second)
 		if ended := projector.cmd.ProcessState.Sys().(syscall.WaitStatus); status != -1 || ended.Signal() != sig {
 			t.Errorf("the second %s: exit %d", sig, status)
 		}
@@ -178,19 +174,19 @@ func TestShutdownOfTheAPI(t *testing.T) {
 	t.Parallel()
 	const secret, issuer = "super-secret-jwt-token-with-at-least-32-characters-long", "http://127.0.0.1:54321/auth/v1"
 	s := newSystem(t)
-	m := newMany(1)
+	m := newAccountSeries(1)
 	s.publishEach(t, 40_000, func(i int) (events.Message, error) {
 		switch {
 		case i < 2:
-			return m.begin(i)
+			return m.first(i)
 		case i == 2:
 			return m.tier()
 		default:
-			return m.goOn(i)
+			return m.next(i)
 		}
 	})
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.waitProjected(t)
 	projector.kill()
 	token, err := authtest.Mint(secret, issuer, m.accounts[0], "a@example.com", time.Hour)
 	if err != nil {
@@ -240,7 +236,7 @@ func TestShutdownOfTheAPI(t *testing.T) {
 				t.Fatal(err)
 			}
 			req.Header.Set("Authorization", "Bearer "+token)
-			small := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true, DialContext: smallBuffer}}
+			small := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true, DialContext: dialSmallBuffer}}
 			resp, err := small.Do(req)
 			if err != nil {
 				t.Fatal(err)
@@ -248,7 +244,7 @@ func TestShutdownOfTheAPI(t *testing.T) {
 			defer resp.Body.Close()
 			ended := make(chan int, 1)
 			go func() {
-				status, _ := api.stops(t, syscall.SIGTERM, 3*time.Second+2*time.Second)
+				status, _ := api.stopsWithin(t, syscall.SIGTERM, 3*time.Second+2*time.Second)
 				ended <- status
 			}()
 			if err := <-waited; err != nil {
@@ -272,8 +268,8 @@ func TestShutdownOfTheAPI(t *testing.T) {
 	}
 }
 
-// smallBuffer dials for a client that takes little at a time.
-func smallBuffer(ctx context.Context, network, addr string) (net.Conn, error) {
+// dialSmallBuffer dials for a client that takes little at a time.
+func dialSmallBuffer(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err

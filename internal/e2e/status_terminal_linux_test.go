@@ -13,9 +13,9 @@ import (
 func TestStatusIsWatchedInPlace(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
 	screen, terminal := pseudoTerminal(t)
 	cmd := exec.Command(binary(t, "projector"), "status", "--watch", "--interval", "100ms")
 	for k, v := range s.settings {
@@ -37,7 +37,7 @@ func TestStatusIsWatchedInPlace(t *testing.T) {
 		}
 	}()
 	const look = "\x1b[Hgeneration 1 (live), projection version "
-	eventually(t, "looks, each in the place of the one before", time.Minute, says(&process{out: shown}, "\x1b[K\r\n\x1b[J"+look))
+	eventually(t, "looks, each in the place of the one before", time.Minute, hasPrinted(&process{out: shown}, "\x1b[K\r\n\x1b[J"+look))
 	_ = cmd.Process.Signal(syscall.SIGINT)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("asked to end: %v", err)

@@ -23,17 +23,15 @@ import (
 func TestUpgradedServer(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
+	projector := s.startProjector(t)
 	g := workload.New(testrun.Seed(t), workload.Config{Accounts: 50})
 	rounds := 1
 	if testrun.Long() {
 		rounds = 5
 	}
 	for range rounds {
-		if err := s.publish(t.Context(), g, 300, 0); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "everything projected", time.Minute, s.caughtUp)
+		s.mustPublish(t, g, 300)
+		s.waitProjected(t)
 		said := len(projector.out.tail(1 << 20))
 		if err := s.nats.Reconfigure(t.Context(), "server_name: upgraded"); err != nil {
 			t.Fatal(err)
@@ -52,11 +50,9 @@ func TestUpgradedServer(t *testing.T) {
 			return err
 		})
 	}
-	if err := s.publish(t.Context(), g, 300, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
+	s.mustPublish(t, g, 300)
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
 	for _, never := range []string{"%!", "<nil>", "null"} {
 		if out := projector.out.tail(1 << 20); strings.Contains(out, never) {
 			t.Errorf("%s in what it says: %s", never, out)
@@ -83,8 +79,8 @@ func TestLeafNode(t *testing.T) {
 	}
 	hub := start(fmt.Sprintf("server_name: hub\njetstream { domain: hub }\nleafnodes { listen: \"127.0.0.1:%d\" }", listen))
 	leaf := start(fmt.Sprintf("server_name: leaf\njetstream { domain: leaf }\nleafnodes { reconnect: 100ms, remotes: [ { url: \"nats://127.0.0.1:%d\" } ] }", listen))
-	s := provisionedAt(t, &system{nats: leaf, database: postgres.TestDatabase(t)}, binary(t, "projector"), stream.Config{URL: leaf.URL(), Domain: "hub"})
-	launch(t, "projector", s.settings, "run")
+	s := provisionAt(t, &system{nats: leaf, database: postgres.TestDatabase(t)}, binary(t, "projector"), stream.Config{URL: leaf.URL(), Domain: "hub"})
+	s.startProjector(t)
 	g := workload.New(testrun.Seed(t), workload.Config{Accounts: 50})
 	lost := []*natsserver.Process{hub}
 	if testrun.Long() {
@@ -106,10 +102,10 @@ func TestLeafNode(t *testing.T) {
 	if err := s.publish(ctx, g, 300, 0); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.says(t, 0, "0 differ", "verify", "--all")
-	s.verify(t)
-	s.says(t, 0, "left", "erase", "--account", s.anAccount(t))
+	s.waitProjected(t)
+	s.mustRun(t, 0, "0 differ", "verify", "--all")
+	s.checkAgainstOracle(t)
+	s.mustRun(t, 0, "left", "erase", "--account", s.anAccount(t))
 }
 
 // anAccount is one of which the stream holds a message.
@@ -133,7 +129,7 @@ func TestClusterUnderLoad(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	c := natsserver.ClusterForTest(t, binary(t, "natsd"), 3)
-	s := provisionedAt(t, &system{nats: c.Nodes[0], database: postgres.TestDatabase(t)}, binary(t, "projector"), stream.Config{URL: c.URL()})
+	s := provisionAt(t, &system{nats: c.Nodes[0], database: postgres.TestDatabase(t)}, binary(t, "projector"), stream.Config{URL: c.URL()})
 	js := jetStream(t, c.URL())
 	st, err := js.Stream(ctx, "CONTROL_PLANE")
 	if err != nil {
@@ -166,7 +162,7 @@ func TestClusterUnderLoad(t *testing.T) {
 		return name
 	}
 	leader()
-	launch(t, "projector", s.settings, "run")
+	s.startProjector(t)
 	eventually(t, "the first generation", time.Minute, s.caughtUp)
 	p, err := startPublisher(ctx, c.URL(), workload.New(testrun.Seed(t), workload.Config{Accounts: 200}), 200)
 	if err != nil {
@@ -200,7 +196,7 @@ func TestClusterUnderLoad(t *testing.T) {
 	if p.made == 0 || len(p.acked) != p.made {
 		t.Errorf("%d of %d events are acknowledged", len(p.acked), p.made)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.waitProjected(t)
 	held := map[uint64]bool{}
 	if err := s.client.ReadAll(ctx, func(m projections.Message) error { held[m.Position] = true; return nil }); err != nil {
 		t.Fatal(err)
@@ -210,5 +206,5 @@ func TestClusterUnderLoad(t *testing.T) {
 			t.Errorf("%s was acknowledged at %d, and is not there", id, position)
 		}
 	}
-	s.verify(t)
+	s.checkAgainstOracle(t)
 }

@@ -12,10 +12,10 @@ import (
 func TestTransformThatWasNeverThere(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	s.marked(t, someone, 3)
-	s.edit(t, func(c *jetstream.StreamConfig) { c.SubjectTransform = nil })
-	s.says(t, 15, "it has no subject transform", "run")
-	s.says(t, 1, "it has no subject transform", "provision")
+	s.publishMarked(t, someone, 3)
+	s.updateStream(t, func(c *jetstream.StreamConfig) { c.SubjectTransform = nil })
+	s.mustRun(t, 15, "it has no subject transform", "run")
+	s.mustRun(t, 1, "it has no subject transform", "provision")
 }
 
 // TestMirrorIsNotFollowed: a mirror, which has no subject transform, is refused
@@ -23,11 +23,11 @@ func TestTransformThatWasNeverThere(t *testing.T) {
 func TestMirrorIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	s.marked(t, someone, 3)
-	s.mirrored(t, "MIRROR")
+	s.publishMarked(t, someone, 3)
+	s.createMirror(t, "MIRROR")
 	s.settings["STREAM"] = "MIRROR"
-	if out := s.says(t, 15, "stream MIRROR is a mirror of stream CONTROL_PLANE", "run"); !strings.Contains(out, "set STREAM to CONTROL_PLANE") {
+	if out := s.mustRun(t, 15, "stream MIRROR is a mirror of stream CONTROL_PLANE", "run"); !strings.Contains(out, "set STREAM to CONTROL_PLANE") {
 		t.Errorf("it says %s", out)
 	}
-	s.says(t, 1, "mirror is set, want none", "provision")
+	s.mustRun(t, 1, "mirror is set, want none", "provision")
 }

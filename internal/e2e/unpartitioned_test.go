@@ -2,9 +2,9 @@ package e2e
 
 import (
 	"strings"
-	"syscall"
 	"testing"
-	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/events"
 )
@@ -14,42 +14,32 @@ import (
 // `export`, a refold, a rebuild and an erasure alike.
 func TestMessageWithoutPartition(t *testing.T) {
 	t.Parallel()
-	s, served := newWithSomeone(t)
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
-	account, err := events.ParseUUID(someone)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, served := newSystemWithAPI(t)
+	projector := s.startProjector(t)
+	s.waitProjected(t)
+	projector.stop(t)
+	account := uuid(t, someone)
 	name := "Without a partition"
-	m, err := events.NewUserProfileUpdated(events.Meta{ID: "bare", Source: "/test", Time: events.TimeOf(time.Now())}, account,
+	m, err := events.NewUserProfileUpdated(newMeta("bare"), account,
 		events.UserProfileUpdated{Name: events.Some(name)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	position := s.publishBare(t, m)
-	projector = launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector = s.startProjector(t)
+	s.waitProjected(t)
 	if now := served(); !strings.Contains(now, name) {
 		t.Fatalf("the live fold has left it out: %s", now)
 	}
-	s.verify(t)
-	said := func(want string, args ...string) {
-		t.Helper()
-		if out, status := command(t, "projector", s.settings, args...); status != 0 || !strings.Contains(out, want) {
-			t.Errorf("%v: exit %d, want %q: %s", args, status, want, out)
-		}
-	}
-	said(" 0 differ", "verify", "--all")
-	said(name, "history", "--account", someone)
-	said(name, "export", "--account", someone)
-	said(" 0 have changed", "refold", "--account", someone)
-	said(" 0 of them differ", "rebuild")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
-	said("left               0 messages, 0 rows", "erase", "--account", someone)
+	s.checkAgainstOracle(t)
+	s.checkRun(t, 0, " 0 differ", "verify", "--all")
+	s.checkRun(t, 0, name, "history", "--account", someone)
+	s.checkRun(t, 0, name, "export", "--account", someone)
+	s.checkRun(t, 0, " 0 have changed", "refold", "--account", someone)
+	s.checkRun(t, 0, " 0 of them differ", "rebuild")
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
+	s.checkRun(t, 0, nothingLeft, "erase", "--account", someone)
 	if _, err := s.client.Get(t.Context(), position); err == nil {
 		t.Errorf("message %d is still there", position)
 	}
@@ -61,23 +51,9 @@ func TestMessageWithoutPartition(t *testing.T) {
 // publishBare publishes a message while the stream has no subject transform.
 func (s *system) publishBare(t *testing.T, m events.Message) (position uint64) {
 	t.Helper()
-	js := jetStream(t, s.nats.URL())
-	st, err := js.Stream(t.Context(), "CONTROL_PLANE")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := st.CachedInfo().Config
-	transform := cfg.SubjectTransform
-	cfg.SubjectTransform = nil
-	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
-	if position, err = s.client.PublishRaw(t.Context(), m); err != nil {
-		t.Fatal(err)
-	}
-	cfg.SubjectTransform = transform
-	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
+	transform := s.stream(t).CachedInfo().Config.SubjectTransform
+	s.updateStream(t, func(c *jetstream.StreamConfig) { c.SubjectTransform = nil })
+	position = s.publishEvent(t, m, nil)
+	s.updateStream(t, func(c *jetstream.StreamConfig) { c.SubjectTransform = transform })
 	return position
 }

@@ -52,14 +52,12 @@ func programsOf(t *testing.T, commit string) (projector, api string) {
 func TestRollingUpgrade(t *testing.T) {
 	t.Parallel()
 	projector, api := programsOf(t, firstFormat)
-	s := provisionedBy(t, &system{database: postgres.TestDatabase(t)}, projector)
+	s := provisionWith(t, &system{database: postgres.TestDatabase(t)}, projector)
 	s.settings["AUDIT_RATE"] = "0"
 	s.settings["TAKEOVER_AFTER"] = "30s" // the older ones take one whose heartbeat is late for dead
 	older := launchFile(t, projector, s.settings, "run")
 	g := workload.New(81, workload.Config{Accounts: 40, HostileShare: 0.05, ErasureShare: 0.0005, LargeShare: 0.005})
-	if err := s.publish(t.Context(), g, 3000, 0); err != nil {
-		t.Fatal(err)
-	}
+	s.mustPublish(t, g, 3000)
 	eventually(t, "the older one to project all", time.Minute, func(ctx context.Context) error {
 		info, err := s.client.Info(ctx)
 		if err != nil {
@@ -74,13 +72,11 @@ func TestRollingUpgrade(t *testing.T) {
 	})
 	published := make(chan error, 1)
 	go func() { published <- s.publish(t.Context(), g, 4000, 10*time.Second) }()
-	readOlder := s.readHTTPOf(t, api)
+	readOlder := s.readContinuouslyFrom(t, api)
 
-	if out, status := command(t, "projector", s.settings, "provision"); status != 0 {
-		t.Fatalf("provision: exit %d: %s", status, out)
-	}
-	newer := launch(t, "projector", s.settings, "run")
-	readNewer := s.readHTTP(t)
+	s.mustRun(t, 0, "", "provision")
+	newer := s.startProjector(t)
+	readNewer := s.readContinuouslyOverHTTP(t)
 	eventually(t, "both to own partitions", 30*time.Second, func(ctx context.Context) error {
 		var n int
 		err := s.pool.QueryRow(ctx, `
@@ -90,7 +86,7 @@ SELECT count(DISTINCT m.format) FROM export.members m JOIN export.checkpoints c 
 		}
 		return err
 	})
-	s.pausesAll(t)
+	s.checkPauseStopsAll(t)
 	for _, refold := range []string{projector, binary(t, "projector"), projector} {
 		out, status := commandFile(t, refold, s.settings, "parked", "retry", "--all")
 		if status != 0 {
@@ -100,9 +96,9 @@ SELECT count(DISTINCT m.format) FROM export.members m JOIN export.checkpoints c 
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
-	s.becomesCounted(t, 1)
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
+	s.verifyCountsRows(t, 1)
 	for _, p := range []*process{older, newer} {
 		select {
 		case err := <-p.done:
@@ -113,25 +109,19 @@ SELECT count(DISTINCT m.format) FROM export.members m JOIN export.checkpoints c 
 
 	// What the older one writes from here on is not counted, what the newer one
 	// writes is, and is right.
-	if err := s.publish(t.Context(), g, 1000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	counted, silent := s.counted(t, 1)
+	s.mustPublish(t, g, 1000)
+	s.waitProjected(t)
+	counted, silent := s.countRows(t, 1)
 	if counted == 0 || silent == 0 {
 		t.Errorf("%d rows are counted and %d are not, of what both have written", counted, silent)
 	}
-	s.becomesCounted(t, 1)
+	s.verifyCountsRows(t, 1)
 
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 || !strings.Contains(out, " 0 of them differ; 0 missing, 0 new") {
-		t.Fatalf("rebuild: exit %d: %s", status, out)
-	}
-	if err := s.publish(t.Context(), g, 1000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustRun(t, 0, " 0 of them differ; 0 missing, 0 new", "rebuild")
+	s.mustPublish(t, g, 1000)
+	s.waitProjected(t)
 	refuses := "generation 2 is in storage format 2, and this program writes 1"
-	eventually(t, "the older one to say why it does not go on", time.Minute, says(older, refuses))
+	eventually(t, "the older one to say why it does not go on", time.Minute, hasPrinted(older, refuses))
 	id := s.accounts(t)[0].String()
 	if out, status := commandFile(t, projector, s.settings, "refold", "--account", id); status == 0 || !strings.Contains(out, refuses) {
 		t.Errorf("the older refold: exit %d: %s", status, out)
@@ -140,32 +130,24 @@ SELECT count(DISTINCT m.format) FROM export.members m JOIN export.checkpoints c 
 	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM export.members WHERE format < 2`).Scan(&members); err != nil || members > 0 {
 		t.Errorf("%d members cannot write, %v", members, err)
 	}
-	s.verify(t)
+	s.checkAgainstOracle(t)
 	if a, b := readOlder(), readNewer(); a == 0 || b == 0 {
 		t.Errorf("%d reads of the older API, %d of the newer", a, b)
 	}
-	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 0, "", "verify", "--all")
 }
 
-// pausesAll: while projecting is paused, no checkpoint moves, whichever program
+// checkPauseStopsAll: while projecting is paused, no checkpoint moves, whichever program
 // its owner is, though events are published.
-func (s *system) pausesAll(t *testing.T) {
+func (s *system) checkPauseStopsAll(t *testing.T) {
 	t.Helper()
-	if out, status := command(t, "projector", s.settings, "pause"); status != 0 {
-		t.Fatalf("pause: exit %d: %s", status, out)
-	}
+	s.mustRun(t, 0, "", "pause")
 	before := s.checkpoints(t)
-	if err := s.publish(t.Context(), workload.New(83, workload.Config{Accounts: 10}), 500, 0); err != nil {
-		t.Fatal(err)
-	}
+	s.mustPublish(t, workload.New(83, workload.Config{Accounts: 10}), 500)
 	if after := s.checkpoints(t); after != before {
 		t.Errorf("checkpoints moved while paused:\n%s\n%s", before, after)
 	}
-	if out, status := command(t, "projector", s.settings, "resume"); status != 0 {
-		t.Fatalf("resume: exit %d: %s", status, out)
-	}
+	s.mustRun(t, 0, "", "resume")
 }
 
 // TestAuditCountsRows: rows that do not say what went into them do so once the
@@ -175,16 +157,14 @@ func TestAuditCountsRows(t *testing.T) {
 	s := newSystem(t)
 	s.settings["AUDIT_RATE"] = "64000"
 	s.settings["AUDIT_BYTES"] = "1GiB"
-	if err := s.publish(t.Context(), workload.New(82, workload.Config{Accounts: 10, HostileShare: 0.05}), 600, 0); err != nil {
-		t.Fatal(err)
-	}
-	projector := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustPublish(t, workload.New(82, workload.Config{Accounts: 10, HostileShare: 0.05}), 600)
+	projector := s.startProjector(t)
+	s.waitProjected(t)
 	if _, err := s.pool.Exec(t.Context(), `UPDATE export_g1.account_export SET counted_at = CASE WHEN parked > 0 THEN position - 1 END`); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the audit to come by every row", time.Minute, func(context.Context) error {
-		if counted, silent := s.counted(t, 1); silent > 0 {
+		if counted, silent := s.countRows(t, 1); silent > 0 {
 			return fmt.Errorf("%d rows are counted and %d are not", counted, silent)
 		}
 		return nil
@@ -192,24 +172,20 @@ func TestAuditCountsRows(t *testing.T) {
 	if out := projector.out.tail(1 << 20); strings.Contains(out, "differs from a fold") {
 		t.Errorf("the audit found a difference: %s", out)
 	}
-	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 0, "", "verify", "--all")
 }
 
-// becomesCounted: a verification finds nothing, and every row says what went
+// verifyCountsRows: a verification finds nothing, and every row says what went
 // into it afterwards.
-func (s *system) becomesCounted(t *testing.T, generation int) {
+func (s *system) verifyCountsRows(t *testing.T, generation int) {
 	t.Helper()
-	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
-	if counted, silent := s.counted(t, generation); counted == 0 || silent > 0 {
+	s.checkRun(t, 0, "", "verify", "--all")
+	if counted, silent := s.countRows(t, generation); counted == 0 || silent > 0 {
 		t.Errorf("%d rows are counted and %d are not, of rows that were verified", counted, silent)
 	}
 }
 
-func (s *system) counted(t *testing.T, generation int) (counted, silent int) {
+func (s *system) countRows(t *testing.T, generation int) (counted, silent int) {
 	t.Helper()
 	err := s.pool.QueryRow(t.Context(), fmt.Sprintf(`
 SELECT count(*) FILTER (WHERE counted_at = position AND messages > 0), count(*) FILTER (WHERE counted_at IS DISTINCT FROM position)

@@ -16,13 +16,11 @@ func TestVerifyBesideAnErasure(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	s.settings["AUDIT_RATE"] = "0"
-	launch(t, "projector", s.settings, "run")
-	s.makeSomeone(t, uuid(t, someone))
-	s.marked(t, someone, 300)
-	if err := s.publish(t.Context(), workload.New(31, workload.Config{Accounts: 5}), 200, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.startProjector(t)
+	s.publishComplete(t, uuid(t, someone))
+	s.publishMarked(t, someone, 300)
+	s.mustPublish(t, workload.New(31, workload.Config{Accounts: 5}), 200)
+	s.waitProjected(t)
 	var told []acts.Verdict
 	v := &acts.Verifier{Target: acts.Target{Stream: s.client, Pool: s.pool}, Limit: acts.NewReadLimit(1_000_000, 10_000),
 		OnVerdict: func(v acts.Verdict) error {
@@ -32,7 +30,7 @@ func TestVerifyBesideAnErasure(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- v.Account(t.Context(), uuid(t, someone)) }()
 	time.Sleep(time.Second) // it reads some 70 kB of what is stored
-	s.says(t, 0, "", "erase", "--account", someone)
+	s.mustRun(t, 0, "", "erase", "--account", someone)
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
@@ -41,5 +39,5 @@ func TestVerifyBesideAnErasure(t *testing.T) {
 			t.Errorf("nothing is wrong, and verify tells %+v", v)
 		}
 	}
-	s.says(t, 0, " 0 differ", "verify", "--all")
+	s.mustRun(t, 0, " 0 differ", "verify", "--all")
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,11 +18,11 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// change is a change of the program's source, a text by another in one file.
-type change struct{ file, from, to string }
+// sourceChange is a change of the program's source, a text by another in one file.
+type sourceChange struct{ file, from, to string }
 
-// otherProjector builds the projector from a changed source.
-func otherProjector(t *testing.T, changes ...change) string {
+// buildProjector builds the projector from a changed source.
+func buildProjector(t *testing.T, changes ...sourceChange) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -59,17 +58,8 @@ func otherProjector(t *testing.T, changes ...change) string {
 	return program
 }
 
-func says(p *process, what string) func(context.Context) error {
-	return func(context.Context) error {
-		if out := p.out.tail(1 << 20); !strings.Contains(out, what) {
-			return fmt.Errorf("it does not say %q, but %s", what, out[max(0, len(out)-400):])
-		}
-		return nil
-	}
-}
-
-func moreOf(n, most int) change {
-	return change{"projections/version.go", fmt.Sprintf("VersionMinor = %d", n), fmt.Sprintf("VersionMinor = %d", most)}
+func minorVersion(n, most int) sourceChange {
+	return sourceChange{"projections/outcome.go", fmt.Sprintf("VersionMinor = %d", n), fmt.Sprintf("VersionMinor = %d", most)}
 }
 
 // TestNewMinorVersionTakesOver: a program that accepts what the running one
@@ -79,18 +69,16 @@ func moreOf(n, most int) change {
 func TestNewMinorVersionTakesOver(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	newer := otherProjector(t, moreOf(0, 1), change{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
+	newer := buildProjector(t, minorVersion(0, 1), sourceChange{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
 	s.settings["AUDIT_RATE"] = "50000"
 	s.settings["AUDIT_BYTES"] = "1GiB"
-	old := launch(t, "projector", s.settings, "run")
+	old := s.startProjector(t)
 	g := workload.New(21, workload.Config{Accounts: 40})
-	if err := s.publish(t.Context(), g, 2000, 0); err != nil {
-		t.Fatal(err)
-	}
+	s.mustPublish(t, g, 2000)
 	n := 0
 	meta := func() events.Meta {
 		n++
-		return events.Meta{ID: fmt.Sprint("v", n), Source: "/test", Time: events.TimeOf(time.Now())}
+		return newMeta(fmt.Sprint("v", n))
 	}
 	raw := func(m events.Message, err error, from, to string) uint64 {
 		t.Helper()
@@ -105,10 +93,7 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 		return at
 	}
 	long := strings.Repeat("l", 1500)
-	account, err := events.ParseUUID(someone)
-	if err != nil {
-		t.Fatal(err)
-	}
+	account := uuid(t, someone)
 	m, err := events.NewUserRegistered(meta(), account, events.UserRegistered{Email: "a@b.example", Tier: "free", QuotaTierID: "long"})
 	raw(m, err, "", "")
 	m, err = events.NewTeamCreated(meta(), account, events.TeamCreated{ID: account, Name: "n", Slug: "s", QuotaTierID: "long"})
@@ -118,7 +103,7 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 	m, err = events.NewQuotaTierDefined(meta(), events.QuotaTierDefined{ID: "long", DisplayName: "LONG"})
 	raw(m, err, "LONG", long)
 	at := raw(events.Message{Subject: events.AccountSubject(account), Data: []byte("no JSON")}, nil, "", "")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.waitProjected(t)
 	exports := export.NewReader(s.pool)
 	before, err := exports.Meta(t.Context(), account)
 	if err != nil || before.State != export.Incomplete || before.Parked != 2 {
@@ -128,20 +113,20 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 	publishing := make(chan error, 1)
 	go func() { publishing <- s.publish(t.Context(), g, 3000, 6*time.Second) }()
 	next := launchFile(t, newer, s.settings, "run")
-	if status := old.wait(); status == 0 || says(old, "projection version 1.1, and this program is 1.0")(t.Context()) != nil {
+	if status := old.wait(); status == 0 || hasPrinted(old, "projection version 1.1, and this program is 1.0")(t.Context()) != nil {
 		t.Errorf("the old one ended with %d: %s", status, old.out.tail(400))
 	}
-	eventually(t, "the new one to refold", 30*time.Second, says(next, "refolded what an older version had parked"))
+	eventually(t, "the new one to refold", 30*time.Second, hasPrinted(next, "refolded what an older version had parked"))
 	if err := <-publishing; err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.waitProjected(t)
 	d, err := exports.Open(t.Context(), account)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	var body writer
+	var body byteWriter
 	if _, err := d.WriteTo(&body); err != nil {
 		t.Fatal(err)
 	}
@@ -180,15 +165,15 @@ func (s *system) checkDismissal(t *testing.T, projector string, account events.U
 	run(2, "--note", "parked", "dismiss", fmt.Sprint(at), "--note", " ")
 	for _, note := range []string{"first note", "published again"} { // the second replaces the first
 		run(0, "is dismissed", "parked", "dismiss", fmt.Sprint(at), "--note", note)
-		s.counts(t, account, 1, 1)
+		s.checkParkedCounts(t, account, 1, 1)
 	}
 	run(0, "published again", "parked", "list")
 	run(0, "published again", "parked", "show", fmt.Sprint(at))
 	run(0, "0 have changed", "parked", "retry", "--account", account.String())
-	s.counts(t, account, 1, 1)
+	s.checkParkedCounts(t, account, 1, 1)
 	run(0, "is live", "rebuild")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.counts(t, account, 1, 1)
+	s.waitProjected(t)
+	s.checkParkedCounts(t, account, 1, 1)
 	run(0, "published again", "parked", "list")
 	st, err := admin.ReadStatus(t.Context(), s.pool)
 	all := int64(0)
@@ -201,7 +186,7 @@ func (s *system) checkDismissal(t *testing.T, projector string, account events.U
 	run(0, "0 differ", "verify", "--account", account.String())
 }
 
-func (s *system) counts(t *testing.T, account events.UUID, parked, dismissed int) {
+func (s *system) checkParkedCounts(t *testing.T, account events.UUID, parked, dismissed int) {
 	t.Helper()
 	m, err := export.NewReader(s.pool).Meta(t.Context(), account)
 	if err != nil || m.Parked != parked || m.Dismissed != dismissed {
@@ -215,21 +200,19 @@ func (s *system) counts(t *testing.T, account events.UUID, parked, dismissed int
 func TestNewMajorVersionRebuilds(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	newer := otherProjector(t,
-		change{"projections/version.go", "VersionMajor = 1", "VersionMajor = 2"},
-		change{"projections/patch.go", `"destroyed"`, `"demolished"`})
-	old := launch(t, "projector", s.settings, "run")
+	newer := buildProjector(t,
+		sourceChange{"projections/outcome.go", "VersionMajor = 1", "VersionMajor = 2"},
+		sourceChange{"projections/patch.go", `"destroyed"`, `"demolished"`})
+	old := s.startProjector(t)
 	g := workload.New(22, workload.Config{Accounts: 60})
-	if err := s.publish(t.Context(), g, 4000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustPublish(t, g, 4000)
+	s.waitProjected(t)
 	if out, status := commandFile(t, newer, s.settings, "run"); status != 10 || !strings.Contains(out, "projector rebuild") {
 		t.Fatalf("the new program runs on the old generation: exit %d: %s", status, out)
 	}
 	published := make(chan error, 1)
 	go func() { published <- s.publish(t.Context(), g, 3000, 5*time.Second) }()
-	endReading := s.readAll(t)
+	endReading := s.readContinuously(t)
 	out, status := commandFile(t, newer, s.settings, "rebuild")
 	if status != 0 || !strings.Contains(out, "sandboxes differs") || !strings.Contains(out, "generation 2 is live") {
 		t.Fatalf("rebuild: exit %d: %s", status, out)
@@ -238,7 +221,7 @@ func TestNewMajorVersionRebuilds(t *testing.T) {
 	go func() { ended <- old.wait() }()
 	select {
 	case status := <-ended:
-		if status != 10 || says(old, "projection version 2.0")(t.Context()) != nil {
+		if status != 10 || hasPrinted(old, "projection version 2.0")(t.Context()) != nil {
 			t.Errorf("the old program ended with %d: %s", status, old.out.tail(400))
 		}
 	case <-time.After(20 * time.Second):
@@ -248,7 +231,7 @@ func TestNewMajorVersionRebuilds(t *testing.T) {
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.waitProjected(t)
 	if n := endReading(); n == 0 {
 		t.Error(errors.New("nothing was read meanwhile"))
 	}
@@ -258,7 +241,7 @@ func TestNewMajorVersionRebuilds(t *testing.T) {
 	if out, status := command(t, "projector", s.settings, "rollback"); status != 0 {
 		t.Errorf("the old program rolls back: exit %d: %s", status, out)
 	}
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
+	s.startProjector(t)
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
 }

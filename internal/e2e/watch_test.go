@@ -10,9 +10,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// watch looks at the checkpoints the whole time: when each partition moved, and
+// checkpointWatcher looks at the checkpoints the whole time: when each partition moved, and
 // who owns it.
-type watch struct {
+type checkpointWatcher struct {
 	url      string // of the database
 	progress *progress
 
@@ -28,24 +28,24 @@ type checkpoint struct {
 	owner           string
 }
 
-func newWatch(url string) *watch {
-	return &watch{url: url, progress: newProgress(), at: map[int]checkpoint{}, commit: make(chan struct{})}
+func newCheckpointWatcher(url string) *checkpointWatcher {
+	return &checkpointWatcher{url: url, progress: newProgress(), at: map[int]checkpoint{}, commit: make(chan struct{})}
 }
 
 // run looks until ctx ends. While the database is away, nothing moves.
-func (w *watch) run(ctx context.Context) {
-	each(ctx, 50*time.Millisecond, func() {
+func (w *checkpointWatcher) run(ctx context.Context) {
+	every(ctx, 50*time.Millisecond, func() {
 		conn, err := pgx.Connect(ctx, w.url)
 		if err != nil {
 			return
 		}
 		defer conn.Close(context.WithoutCancel(ctx))
-		for ctx.Err() == nil && w.look(ctx, conn) == nil && pause(ctx, 20*time.Millisecond) == nil {
+		for ctx.Err() == nil && w.poll(ctx, conn) == nil && sleep(ctx, 20*time.Millisecond) == nil {
 		}
 	})
 }
 
-func (w *watch) look(ctx context.Context, conn *pgx.Conn) error {
+func (w *checkpointWatcher) poll(ctx context.Context, conn *pgx.Conn) error {
 	rows, err := conn.Query(ctx, `
 SELECT partition, position, epoch, coalesce(owner, '') FROM export.checkpoints JOIN export.generations USING (generation) WHERE state = 'live'`)
 	if err != nil {
@@ -54,13 +54,13 @@ SELECT partition, position, epoch, coalesce(owner, '') FROM export.checkpoints J
 	var partition int
 	var now checkpoint
 	_, err = pgx.ForEachRow(rows, []any{&partition, &now.position, &now.epoch, &now.owner}, func() error {
-		w.see(partition, now)
+		w.record(partition, now)
 		return nil
 	})
 	return err
 }
 
-func (w *watch) see(partition int, now checkpoint) {
+func (w *checkpointWatcher) record(partition int, now checkpoint) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	was, known := w.at[partition]
@@ -77,14 +77,14 @@ func (w *watch) see(partition int, now checkpoint) {
 }
 
 // owner is who owns a partition, as far as was seen.
-func (w *watch) owner(partition int) string {
+func (w *checkpointWatcher) owner(partition int) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.at[partition].owner
 }
 
 // reached tells whether every partition is at a position.
-func (w *watch) reached(position uint64) bool {
+func (w *checkpointWatcher) reached(position uint64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range w.at {
@@ -96,8 +96,8 @@ func (w *watch) reached(position uint64) bool {
 }
 
 // listen hears of commits until ctx ends.
-func (w *watch) listen(ctx context.Context) {
-	each(ctx, 50*time.Millisecond, func() {
+func (w *checkpointWatcher) listen(ctx context.Context) {
+	every(ctx, 50*time.Millisecond, func() {
 		conn, err := pgx.Connect(ctx, w.url)
 		if err != nil {
 			return
@@ -119,7 +119,7 @@ func (w *watch) listen(ctx context.Context) {
 }
 
 // committed waits until a batch has just been committed.
-func (w *watch) committed(ctx context.Context) error {
+func (w *checkpointWatcher) committed(ctx context.Context) error {
 	w.mu.Lock()
 	ch := w.commit
 	w.mu.Unlock()
@@ -131,14 +131,14 @@ func (w *watch) committed(ctx context.Context) error {
 	}
 }
 
-// leaders counts the changes of a stream's leader.
-type leaders struct {
+// leaderCounter counts the changes of a stream's leader.
+type leaderCounter struct {
 	mu      sync.Mutex
 	leader  string
 	changes int
 }
 
-func (l *leaders) run(ctx context.Context, url string) {
+func (l *leaderCounter) run(ctx context.Context, url string) {
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err != nil {
 		return
@@ -148,7 +148,7 @@ func (l *leaders) run(ctx context.Context, url string) {
 	if err != nil {
 		return
 	}
-	each(ctx, 200*time.Millisecond, func() {
+	every(ctx, 200*time.Millisecond, func() {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		s, err := js.Stream(ctx, "CONTROL_PLANE")
@@ -164,26 +164,4 @@ func (l *leaders) run(ctx context.Context, url string) {
 			l.leader = now
 		}
 	})
-}
-
-// each does something over and over, with pauses, until ctx ends.
-func each(ctx context.Context, interval time.Duration, do func()) {
-	for ctx.Err() == nil {
-		do()
-		if pause(ctx, interval) != nil {
-			return
-		}
-	}
-}
-
-// pause waits so long, or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

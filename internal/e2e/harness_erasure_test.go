@@ -1,0 +1,130 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"accountexport/projections"
+	"accountexport/readmodel/admin"
+	"accountexport/readmodel/export"
+)
+
+// erase erases an account, and requires the status and what is said.
+func (s *system) erase(t *testing.T, account string, want int, says string, more ...string) (out string) {
+	t.Helper()
+	out, status := command(t, "projector", s.settings, append([]string{"erase", "--account", account}, more...)...)
+	if status != want || !strings.Contains(out, says) {
+		t.Fatalf("erase %s %v: exit %d, want %d and %q: %s", account, more, status, want, says, out)
+	}
+	return out
+}
+
+// eraseEventually erases an account as soon as that can be done: a projector has to
+// follow, and the servers to be back.
+func (s *system) eraseEventually(t *testing.T, account string) {
+	t.Helper()
+	eventually(t, "the account to be erased", time.Minute, func(context.Context) error {
+		if out, status := command(t, "projector", s.settings, "erase", "--account", account); status != 0 {
+			return fmt.Errorf("exit %d: %s", status, out)
+		}
+		return nil
+	})
+}
+
+// checkErased requires that the live generation has a tombstone of the account,
+// where the first erased event in the stream is, and that nothing else of it is
+// in the stream.
+func (s *system) checkErased(t *testing.T, account string) {
+	t.Helper()
+	first, err := s.client.FirstErased(t.Context(), uuid(t, account))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := export.NewReader(s.pool).Meta(t.Context(), uuid(t, account))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.State != export.Erased || m.Position != first.Position || first.Position == 0 {
+		t.Errorf("account %s is %s at %d, and the stream holds its erasure at %d", account, stateName(m.State), m.Position, first.Position)
+	}
+	var positions []uint64
+	if err := s.client.ReadAccount(t.Context(), uuid(t, account), 0, func(m projections.Message) error {
+		positions = append(positions, m.Position)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(positions, []uint64{first.Position}) {
+		t.Errorf("the stream holds messages %v of account %s, want %d alone", positions, account, first.Position)
+	}
+	e, err := admin.FindErasure(t.Context(), s.pool, uuid(t, account))
+	if err != nil || e.Position != first.Position {
+		t.Errorf("the ledger has %+v, %v", e, err)
+	}
+	s.checkNoGap(t)
+}
+
+func (s *system) checkNoTraces(t *testing.T) {
+	t.Helper()
+	if where := s.findTraces(t); where != "" {
+		t.Errorf("the marker is left: %s", where)
+	}
+}
+
+// findTraces tells where the marker, in either case, is left in the stream or in a
+// dump of the database.
+func (s *system) findTraces(t *testing.T) string {
+	t.Helper()
+	var where []string
+	err := s.client.ReadAll(t.Context(), func(m projections.Message) error {
+		if bytes.Contains(bytes.ToLower(m.Data), []byte(marker)) || strings.Contains(strings.ToLower(m.Subject), marker) {
+			where = append(where, fmt.Sprint("message ", m.Position))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := s.pgTool(t, "pg_dump", "--inserts", s.database)
+	// bytea is dumped as hex digits.
+	for _, text := range []string{marker, strings.ToUpper(marker)} {
+		if bytes.Contains(out, []byte(text)) || bytes.Contains(out, fmt.Appendf(nil, "%x", text)) {
+			where = append(where, "the dump")
+		}
+	}
+	return strings.Join(where, ", ")
+}
+
+// checkNoGap requires that exactly what is missing is explained, and that nobody says
+// otherwise.
+func (s *system) checkNoGap(t *testing.T) {
+	t.Helper()
+	if explained, missing := s.checkExplained(t); explained != missing {
+		t.Errorf("%d messages are missing, and %d are explained", missing, explained)
+	}
+	if out, status := command(t, "projector", s.settings, "status"); status == 18 {
+		t.Errorf("status: %s", out)
+	}
+}
+
+// checkExplained requires that no more is missing than is explained, and tells both.
+func (s *system) checkExplained(t *testing.T) (explained, missing uint64) {
+	t.Helper()
+	info, err := s.client.Info(t.Context()) // first: what is gone by now was noted by now
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := admin.FindMissing(t.Context(), s.pool, info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Explained < info.Missing() {
+		t.Errorf("%d messages are missing, and %d are explained", info.Missing(), m.Explained)
+	}
+	return m.Explained, info.Missing()
+}

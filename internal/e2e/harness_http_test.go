@@ -1,0 +1,134 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"testing"
+	"time"
+
+	"accountexport/events"
+	"accountexport/internal/auth/authtest"
+	"accountexport/internal/local/port"
+	"accountexport/internal/workload"
+)
+
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	n, err := port.Free()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint("127.0.0.1:", n)
+}
+
+// get asks over HTTP.
+func get(ctx context.Context, url, token string) (int, http.Header, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return do(req)
+}
+
+func do(req *http.Request) (int, http.Header, []byte, error) {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, resp.Header, body, err
+}
+
+func mintToken(t *testing.T, id events.UUID) string {
+	t.Helper()
+	token, err := authtest.Mint(jwtSecret, issuer, id, "someone@example.org", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// startAPI starts an API that reads a database, and gives where exports are.
+func startAPI(t *testing.T, settings map[string]string) (url string, api *process) {
+	t.Helper()
+	addr := freeAddr(t)
+	all := map[string]string{"HTTP_ADDR": addr, "ADMIN_ADDR": "127.0.0.1:0", "JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret, "LOG_FORMAT": "text", "LOG_LEVEL": "warn"}
+	maps.Copy(all, settings)
+	api = launch(t, "api", all)
+	url = "http://" + addr + "/v1/account/export"
+	eventually(t, "the API", 20*time.Second, func(ctx context.Context) error {
+		_, _, _, err := get(ctx, url, "")
+		return err
+	})
+	return url, api
+}
+
+// getAtPosition asks for a position, and waits.
+func getAtPosition(ctx context.Context, url, token string, position uint64, seconds int) (int, http.Header, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s?min_position=%d", url, position), nil)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Prefer", fmt.Sprintf("wait=%d", seconds))
+	return do(req)
+}
+
+// askAPI asks an API for an account's document.
+func askAPI(serve string) func(ctx context.Context, id, query string) (int, http.Header, []byte, error) {
+	return func(ctx context.Context, id, query string) (int, http.Header, []byte, error) {
+		account, err := events.ParseUUID(id)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		token, err := authtest.Mint(jwtSecret, issuer, account, "someone@example.org", time.Hour)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		return get(ctx, "http://"+serve+"/v1/account/export"+query, token)
+	}
+}
+
+// serveSomeone tells with which status the API answers someone.
+func (s *system) serveSomeone(t *testing.T) func() int {
+	t.Helper()
+	url, _ := startAPI(t, map[string]string{"DATABASE_URL": s.database})
+	token := mintToken(t, uuid(t, someone))
+	return func() (status int) {
+		eventually(t, "an answer", 20*time.Second, func(ctx context.Context) (err error) {
+			status, _, _, err = get(ctx, url, token)
+			return err
+		})
+		return status
+	}
+}
+
+// newSystemWithAPI is a system with an API, and events of some accounts and of
+// someone; served tells what the API answers someone.
+func newSystemWithAPI(t *testing.T) (s *system, served func() string) {
+	t.Helper()
+	s = newSystem(t)
+	account := uuid(t, someone)
+	url, _ := startAPI(t, map[string]string{"DATABASE_URL": s.database})
+	token := mintToken(t, account)
+	s.publishComplete(t, account)
+	s.mustPublish(t, workload.New(51, workload.Config{Accounts: 5}), 300)
+	return s, func() (answer string) {
+		eventually(t, "someone to be served", 20*time.Second, func(ctx context.Context) error {
+			status, h, body, err := get(ctx, url, token)
+			if err != nil || status != http.StatusOK {
+				return fmt.Errorf("status %d, %v: %s", status, err, body)
+			}
+			answer = fmt.Sprintf("%s\n%s\n%s", h.Get("ETag"), h.Get("Export-Position"), body)
+			return nil
+		})
+		return answer
+	}
+}

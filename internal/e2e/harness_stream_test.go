@@ -1,0 +1,281 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"accountexport/events"
+	"accountexport/internal/local/natsserver"
+	"accountexport/internal/stream"
+	"accountexport/projections"
+	"accountexport/projections/engine"
+	"accountexport/readmodel/admin"
+)
+
+// streamName is the stream of the settings.
+func (s *system) streamName() string {
+	if name := s.settings["STREAM"]; name != "" {
+		return name
+	}
+	return "CONTROL_PLANE"
+}
+
+func jetStream(t testing.TB, url string) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// stream is the settings' stream, by NATS's own client.
+func (s *system) stream(t testing.TB) jetstream.Stream {
+	t.Helper()
+	st, err := jetStream(t, s.nats.URL()).Stream(t.Context(), s.streamName())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// updateStream changes the stream's settings, as `nats stream edit` does.
+func (s *system) updateStream(t *testing.T, change func(*jetstream.StreamConfig)) {
+	t.Helper()
+	cfg := s.stream(t).CachedInfo().Config
+	change(&cfg)
+	if _, err := jetStream(t, s.nats.URL()).UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// repartition gives the stream another number of partitions.
+func (s *system) repartition(t *testing.T, partitions int) {
+	t.Helper()
+	s.updateStream(t, func(c *jetstream.StreamConfig) { c.SubjectTransform = partitioned(partitions) })
+}
+
+// partitioned is the subject transform for so many partitions.
+func partitioned(n int) *jetstream.SubjectTransformConfig {
+	return &jetstream.SubjectTransformConfig{Source: "controlplane.*.*",
+		Destination: fmt.Sprintf("controlplane.{{partition(%d,2)}}.{{wildcard(1)}}.{{wildcard(2)}}", n)}
+}
+
+// allowOneConsumer puts an empty stream in the place of the one that is there,
+// which may have one consumer alone.
+func (s *system) allowOneConsumer(t *testing.T) {
+	t.Helper()
+	s.replaceStream(t, func(c *jetstream.StreamConfig) { c.MaxConsumers = 1 })
+}
+
+// replaceStream puts an empty stream of the same name and settings, but for the
+// change, in the place of the one that is there.
+func (s *system) replaceStream(t *testing.T, change func(*jetstream.StreamConfig)) {
+	t.Helper()
+	js := jetStream(t, s.nats.URL())
+	cfg := s.stream(t).CachedInfo().Config
+	change(&cfg)
+	err := js.DeleteStream(t.Context(), cfg.Name)
+	if err == nil {
+		_, err = js.CreateStream(t.Context(), cfg)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// purge removes all messages before a position, as `nats stream purge --seq` does.
+func (s *system) purge(t *testing.T, before uint64) {
+	t.Helper()
+	if err := s.stream(t).Purge(t.Context(), jetstream.WithPurgeSequence(before)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func deleteStream(t *testing.T, url string) {
+	t.Helper()
+	if err := jetStream(t, url).DeleteStream(t.Context(), "CONTROL_PLANE"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recreateStream puts an empty stream in the place of the one that is there.
+func recreateStream(t *testing.T, url string) {
+	t.Helper()
+	deleteStream(t, url)
+	client, err := stream.Connect(t.Context(), stream.Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// deleteMessage removes one message, as `nats stream rmm` does.
+func (s *system) deleteMessage(t *testing.T, position uint64) {
+	t.Helper()
+	if err := s.stream(t).DeleteMsg(t.Context(), position); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recordAndDelete removes messages as an erasure does: they are noted before.
+func (s *system) recordAndDelete(t *testing.T, positions ...uint64) {
+	t.Helper()
+	info, err := s.client.Info(t.Context())
+	if err == nil {
+		err = admin.RecordRemovals(t.Context(), s.pool, info, positions)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, position := range positions {
+		if gone, err := s.client.DeleteMessage(t.Context(), position); err != nil || !gone {
+			t.Fatalf("remove message %d: %v, %v", position, gone, err)
+		}
+	}
+}
+
+// readMessages are all that the stream holds.
+func (s *system) readMessages(t *testing.T) (all []events.Message) {
+	t.Helper()
+	if err := s.client.ReadAll(t.Context(), func(m projections.Message) error {
+		all = append(all, m.Message)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// recreateWith puts a stream in the place of the one that is there that holds these
+// messages: a restored backup, to which the server gives another time of creation,
+// and other positions where some messages were missing.
+func (s *system) recreateWith(t *testing.T, messages []events.Message) {
+	t.Helper()
+	s.replaceStream(t, func(*jetstream.StreamConfig) {})
+	for _, m := range messages {
+		s.publishEvent(t, m, nil)
+	}
+}
+
+// info is the stream's state as the programs read it.
+func (s *system) info(t testing.TB) engine.StreamInfo {
+	t.Helper()
+	info, err := s.client.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+// restartNATS starts the server anew: of what is in its files but for the last it
+// has nothing in memory.
+func (s *system) restartNATS(t *testing.T) {
+	t.Helper()
+	s.nats.Halt()
+	if err := s.nats.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the server to answer", time.Minute, func(ctx context.Context) error {
+		_, err := s.client.Info(ctx)
+		return err
+	})
+}
+
+// whileUnreachable does something to the stream while the programs cannot reach
+// NATS, and lets them reach it again.
+func (s *system) whileUnreachable(t *testing.T, do func(url string)) {
+	t.Helper()
+	s.nats.Halt()
+	other, err := natsserver.Start(natsserver.Options{Dir: s.nats.Dir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(other.URL())
+	other.Halt()
+	if err := s.nats.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// whileNATSIsDown does something while the NATS server is down.
+func (s *system) whileNATSIsDown(t *testing.T, do func() error) {
+	t.Helper()
+	s.nats.Halt()
+	err := do()
+	if err == nil {
+		err = s.nats.Restart(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// streamFiles are those of the NATS server that hold a stream's messages.
+func (s *system) streamFiles(t *testing.T, stream, pattern string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.nats.Dir(), "jetstream", "*", "streams", stream, "msgs", pattern))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("files %s of stream %s: %v, %v", pattern, stream, files, err)
+	}
+	return files
+}
+
+// flipBit flips one bit of a text in a stream's files while the server is down.
+func (s *system) flipBit(t *testing.T, stream, text string) {
+	t.Helper()
+	s.whileNATSIsDown(t, func() error { return flipBitIn(s.streamFiles(t, stream, "*.blk"), text) })
+}
+
+// flipBitWhileRunning does so while the server runs.
+func (s *system) flipBitWhileRunning(t *testing.T, stream, text string) {
+	t.Helper()
+	if err := flipBitIn(s.streamFiles(t, stream, "*.blk"), text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flipBitIn flips one bit of a text in the one file that holds it.
+func flipBitIn(files []string, text string) error {
+	flipped := 0
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		i := bytes.Index(b, []byte(text))
+		if i < 0 {
+			continue
+		}
+		flipped++
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteAt([]byte{b[i] ^ 1}, int64(i))
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if flipped != 1 {
+		return fmt.Errorf("%q is in %d of %v", text, flipped, files)
+	}
+	return nil
+}
