@@ -29,31 +29,20 @@ func TestProgramsShareTheConnectionsThereAre(t *testing.T) {
 	for range 4 {
 		programs = append(programs, launch(t, "projector", settings, "run"))
 	}
-	var asks []func(context.Context, string, string) (int, http.Header, []byte, error)
+	var clients []apiClient
 	for range 2 {
 		serve := freeAddr(t)
 		ofAPI := s.apiSettings(serve)
 		ofAPI["DATABASE_URL"] = databaseOf(t, s.pg, "postgres", "api")
-		programs, asks = append(programs, launch(t, "api", ofAPI)), append(asks, askAPI(serve))
+		programs, clients = append(programs, launch(t, "api", ofAPI)), append(clients, apiClient{serve})
 	}
 	s.publishLarge(t, 300)
-	published := make(chan error, 1)
-	go func() {
-		published <- s.publish(t.Context(), workload.New(21, workload.Config{Accounts: 300, LargeShare: 0.01}), 8000, 3*time.Second)
-	}()
+	waitPublished := s.publishOver(t, workload.New(21, workload.Config{Accounts: 300, LargeShare: 0.01}), 8000, 3*time.Second)
 	eventually(t, "four to share", time.Minute, s.sharedEvenly(4, 4, 4, 4))
 	for i := range 200 {
-		eventually(t, "a document", 20*time.Second, func(ctx context.Context) error {
-			status, _, body, err := asks[i%2](ctx, someone, "")
-			if err == nil && status != http.StatusOK {
-				err = fmt.Errorf("status %d: %.200s", status, body)
-			}
-			return err
-		})
+		clients[i%2].waitStatus(t, someone, "", http.StatusOK)
 	}
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
+	waitPublished()
 	s.waitProjected(t)
 	said := 0
 	for _, p := range programs {

@@ -130,15 +130,12 @@ func TestFailoverLosesNothing(t *testing.T) {
 	p.waitProjected(t)
 	p.makeSynchronous(t)
 	v, end := p.readInTurns(t, p.completeAccounts(t))
-	published := make(chan error, 1)
-	go func() { published <- p.publish(t.Context(), g, 1500, 3*time.Second) }()
+	waitPublished := p.publishOver(t, g, 1500, 3*time.Second)
 	eventually(t, "some of it projected", time.Minute, func(ctx context.Context) error { return p.reached(ctx, 2000) })
 	began := time.Now()
 	p.failOver(t)
 	promoted := time.Since(began)
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
+	waitPublished()
 	p.waitProjected(t)
 	t.Logf("promoted after %.1f s, all projected after %.1f s", promoted.Seconds(), time.Since(began).Seconds())
 	end()

@@ -81,19 +81,43 @@ func getAtPosition(ctx context.Context, url, token string, position uint64, seco
 	return do(req)
 }
 
-// askAPI asks an API for an account's document.
-func askAPI(serve string) func(ctx context.Context, id, query string) (int, http.Header, []byte, error) {
-	return func(ctx context.Context, id, query string) (int, http.Header, []byte, error) {
-		account, err := events.ParseUUID(id)
-		if err != nil {
-			return 0, nil, nil, err
+// waitAtPosition asks until the document is there at a position.
+func waitAtPosition(t testing.TB, url, token string, position uint64) {
+	t.Helper()
+	eventually(t, fmt.Sprint("a document at position ", position), 20*time.Second, func(ctx context.Context) error {
+		status, _, body, err := getAtPosition(ctx, url, token, position, 1)
+		if err == nil && status != http.StatusOK {
+			err = fmt.Errorf("status %d: %.300s", status, body)
 		}
-		token, err := authtest.Mint(jwtSecret, issuer, account, "someone@example.org", time.Hour)
-		if err != nil {
-			return 0, nil, nil, err
-		}
-		return get(ctx, "http://"+serve+"/v1/account/export"+query, token)
+		return err
+	})
+}
+
+// apiClient asks an API for exports, each with its account's token.
+type apiClient struct{ addr string }
+
+func (c apiClient) get(ctx context.Context, id, query string) (int, http.Header, []byte, error) {
+	account, err := events.ParseUUID(id)
+	if err != nil {
+		return 0, nil, nil, err
 	}
+	token, err := authtest.Mint(jwtSecret, issuer, account, "someone@example.org", time.Hour)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	return get(ctx, "http://"+c.addr+"/v1/account/export"+query, token)
+}
+
+// waitStatus asks until the answer has this status.
+func (c apiClient) waitStatus(t testing.TB, id, query string, want int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("status %d for account %s%s", want, id, query), 30*time.Second, func(ctx context.Context) error {
+		status, _, body, err := c.get(ctx, id, query)
+		if err == nil && status != want {
+			err = fmt.Errorf("status %d: %.300s", status, body)
+		}
+		return err
+	})
 }
 
 // serveSomeone tells with which status the API answers someone.

@@ -40,6 +40,44 @@ func (s *system) mustPublish(t testing.TB, g *workload.Generator, n int) {
 	}
 }
 
+// publishOver publishes the next n messages of a workload in the background, paced
+// over about the duration; wait waits for the last of them.
+func (s *system) publishOver(t testing.TB, g *workload.Generator, n int, over time.Duration) (wait func()) {
+	published := make(chan error, 1)
+	go func() { published <- s.publish(t.Context(), g, n, over) }()
+	return func() {
+		t.Helper()
+		if err := <-published; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// publishUntilStopped publishes n messages of a workload per interval in the
+// background; stop ends that and gives how many were published.
+func (s *system) publishUntilStopped(t testing.TB, g *workload.Generator, n int, interval time.Duration) (stop func() int) {
+	ctx, cancel := context.WithCancel(t.Context())
+	total, published := 0, make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			if err := s.publish(t.Context(), g, n, interval); err != nil {
+				published <- err
+				return
+			}
+			total += n
+		}
+		published <- nil
+	}()
+	return func() int {
+		t.Helper()
+		cancel()
+		if err := <-published; err != nil {
+			t.Fatal(err)
+		}
+		return total
+	}
+}
+
 // publishAndWait publishes what is ordinary, and waits until it is projected.
 func (s *system) publishAndWait(t *testing.T) {
 	t.Helper()

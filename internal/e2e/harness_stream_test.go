@@ -215,6 +215,14 @@ func (s *system) whileUnreachable(t *testing.T, do func(url string)) {
 	}
 }
 
+// checkStreamUnchanged requires that nothing was published or removed since before.
+func (s *system) checkStreamUnchanged(t testing.TB, before engine.StreamInfo) {
+	t.Helper()
+	if now := s.info(t); now.Last != before.Last || now.Messages != before.Messages {
+		t.Errorf("the stream had %d messages up to position %d, and has %d up to %d", before.Messages, before.Last, now.Messages, now.Last)
+	}
+}
+
 // whileNATSIsDown does something while the NATS server is down.
 func (s *system) whileNATSIsDown(t *testing.T, do func() error) {
 	t.Helper()

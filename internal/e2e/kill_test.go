@@ -28,24 +28,7 @@ func TestNothingIsLostOrDoubledUnderKills(t *testing.T) {
 	settings["TAKEOVER_AFTER"] = "1s"
 	rng := rand.New(rand.NewPCG(seed, 1))
 	g := workload.New(seed, workload.Config{Accounts: 300, HostileShare: 0.05, ErasureShare: 0.001, LargeShare: 0.002})
-	enough, published := make(chan struct{}), make(chan error, 1)
-	messages := 0
-	go func() {
-		for {
-			select {
-			case <-enough:
-				published <- nil
-				return
-			default:
-			}
-			const n = 150
-			if err := s.publish(t.Context(), g, n, 200*time.Millisecond); err != nil {
-				published <- err
-				return
-			}
-			messages += n
-		}
-	}()
+	stopPublishing := s.publishUntilStopped(t, g, 150, 200*time.Millisecond)
 	commits := newCheckpointWatcher(s.database)
 	go commits.listen(t.Context())
 
@@ -75,10 +58,7 @@ func TestNothingIsLostOrDoubledUnderKills(t *testing.T) {
 		projector.kill()
 		projector = launch(t, "projector", settings, "run")
 	}
-	close(enough)
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
+	messages := stopPublishing()
 	s.waitProjected(t)
 	accounts, n := s.checkAgainstOracle(t)
 	t.Logf("%d kills, %d of them at work, 2 immediate stops of PostgreSQL: %d messages, %d accounts compared, %v differences", kills, atWork, n, accounts, t.Failed())

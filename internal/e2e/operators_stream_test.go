@@ -8,21 +8,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// edit changes the stream's settings, as `nats stream edit` does.
-func (p *simulation) edit(change func(*jetstream.StreamConfig)) {
-	p.t.Helper()
-	js := jetStream(p.t, p.nats.URL())
-	st, err := js.Stream(p.t.Context(), p.streamName())
-	p.noError(err)
-	cfg := st.CachedInfo().Config
-	change(&cfg)
-	_, err = js.UpdateStream(p.t.Context(), cfg)
-	p.noError(err)
-}
-
 func (p *simulation) transform(to *jetstream.SubjectTransformConfig) {
 	p.t.Helper()
-	p.edit(func(c *jetstream.StreamConfig) { c.SubjectTransform = to })
+	p.updateStream(p.t, func(c *jetstream.StreamConfig) { c.SubjectTransform = to })
 }
 
 // transformOff has messages stored without a partition, for a while.
@@ -122,9 +110,7 @@ func (p *simulation) loseTheBeginning() {
 	p.stop()
 	p.waitGrowth(p.last() + 20)
 	p.withoutTraffic(func() {
-		st, err := jetStream(p.t, p.nats.URL()).Stream(p.t.Context(), p.streamName())
-		p.noError(err)
-		p.noError(st.Purge(p.t.Context(), jetstream.WithPurgeSequence(p.last()-4)))
+		p.purge(p.t, p.last()-4)
 	})
 	p.start()
 	p.recoverByAdvice()
@@ -142,9 +128,7 @@ func (p *simulation) loseTheBeginning() {
 // erases it.
 func (p *simulation) purgeByHand() {
 	h := p.chooseToErase()
-	st, err := jetStream(p.t, p.nats.URL()).Stream(p.t.Context(), p.streamName())
-	p.noError(err)
-	p.noError(st.Purge(p.t.Context(), jetstream.WithPurgeSubject("controlplane.*.account."+h.id.String())))
+	p.noError(p.stream(p.t).Purge(p.t.Context(), jetstream.WithPurgeSubject("controlplane.*.account."+h.id.String())))
 	p.recoverByAdvice()
 	p.erase(h)
 }

@@ -90,17 +90,7 @@ func TestPause(t *testing.T) {
 	first.waitReports(t, "ok", "projector_paused 0")
 	endReading := s.readContinuouslyOverHTTP(t)
 
-	ctx, stop := context.WithCancel(t.Context())
-	published := make(chan error, 1)
-	go func() {
-		for ctx.Err() == nil {
-			if err := s.publish(t.Context(), g, 200, 400*time.Millisecond); err != nil {
-				published <- err
-				return
-			}
-		}
-		published <- nil
-	}()
+	stopPublishing := s.publishUntilStopped(t, g, 200, 400*time.Millisecond)
 	slow := maps.Clone(s.settings)
 	slow["BATCH_EVENTS"] = "100"
 	rebuild := launch(t, "projector", slow, "rebuild", "--cutover=manual", "--max-rate", "300")
@@ -190,10 +180,7 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 	for _, w := range []observed{first, third} {
 		w.waitReports(t, "ok", "projector_paused 0")
 	}
-	stop()
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
+	stopPublishing()
 	s.waitProjected(t)
 	eventually(t, "two to share again", time.Minute, s.sharedEvenly(8, 8))
 	said(map[string]int{"projecting is paused": 1, "projecting goes on": 1})

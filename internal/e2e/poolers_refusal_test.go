@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -104,14 +103,8 @@ func TestAPoolerThatComesLaterIsRefused(t *testing.T) {
 	wrong["api"] = launch(t, "api", api)
 	api["DATABASE_URL"], api["HTTP_ADDR"] = u.String()+"&default_query_exec_mode=exec", serve
 	right := launch(t, "api", api)
-	ask := askAPI(serve)
-	eventually(t, "it to serve without a database", 20*time.Second, func(ctx context.Context) error {
-		status, _, body, err := ask(ctx, someone, "")
-		if err == nil && status != http.StatusServiceUnavailable {
-			err = fmt.Errorf("status %d: %s", status, body)
-		}
-		return err
-	})
+	client := apiClient{serve}
+	client.waitStatus(t, someone, "", http.StatusServiceUnavailable) // without a database
 	eventually(t, "the projector to begin", 20*time.Second, hasPrinted(wrong["projector"], "starting again"))
 	pgbouncer.ForTest(t, pgbouncer.Options{URL: s.database, Port: listen, Settings: map[string]string{"pool_mode": "transaction"}})
 	for name, p := range wrong {
@@ -121,11 +114,5 @@ func TestAPoolerThatComesLaterIsRefused(t *testing.T) {
 	}
 	eventually(t, "it to say that nobody tells it", 20*time.Second, hasPrinted(right, "told up to 100 ms later"))
 	s.startProjector(t)
-	eventually(t, "it to read", 20*time.Second, func(ctx context.Context) error {
-		status, _, body, err := ask(ctx, someone, "")
-		if err == nil && status != http.StatusNotFound {
-			err = fmt.Errorf("status %d: %s", status, body)
-		}
-		return err
-	})
+	client.waitStatus(t, someone, "", http.StatusNotFound)
 }

@@ -103,20 +103,14 @@ func (s *system) checkServes(t *testing.T) {
 	t.Helper()
 	serve := freeAddr(t)
 	api := launch(t, "api", s.apiSettings(serve))
-	ask := askAPI(serve)
-	eventually(t, "the API to serve", 20*time.Second, func(ctx context.Context) error {
-		status, _, body, err := ask(ctx, someone, "")
-		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("status %d: %s", status, body)
-		}
-		return err
-	})
+	client := apiClient{serve}
+	client.waitStatus(t, someone, "", http.StatusOK)
 	fold, _ := s.foldByOracle(t)
 	var all sync.WaitGroup
 	for range 4 {
 		for _, id := range fold.Accounts() {
 			all.Go(func() {
-				status, _, body, err := ask(t.Context(), id, "")
+				status, _, body, err := client.get(t.Context(), id, "")
 				want := fold.Account(id)
 				switch {
 				case err != nil || (status == http.StatusOK) != (want.State == oracle.Complete):
@@ -130,7 +124,7 @@ func (s *system) checkServes(t *testing.T) {
 		}
 	}
 	all.Wait()
-	s.checkMinPosition(t, ask)
+	s.checkMinPosition(t, client)
 	api.stop(t)
 }
 
@@ -141,30 +135,16 @@ func (s *system) apiSettings(serve string) map[string]string {
 }
 
 // checkMinPosition asks for a position that only comes later.
-func (s *system) checkMinPosition(t *testing.T, ask func(context.Context, string, string) (int, http.Header, []byte, error)) {
+func (s *system) checkMinPosition(t *testing.T, client apiClient) {
 	t.Helper()
-	info := s.info(t)
-	answer := make(chan error, 1)
-	go func() {
-		status, _, body, err := ask(t.Context(), someone, fmt.Sprint("?min_position=", info.Last+1))
-		if err == nil && status != http.StatusServiceUnavailable { // without Prefer it does not wait
-			err = fmt.Errorf("status %d: %.300s", status, body)
-		}
-		answer <- err
-	}()
-	if err := <-answer; err != nil {
-		t.Errorf("a position that is not there: %v", err)
+	next := fmt.Sprint("?min_position=", s.info(t).Last+1)
+	if status, _, body, err := client.get(t.Context(), someone, next); err != nil || status != http.StatusServiceUnavailable {
+		t.Errorf("a position that is not there, without Prefer: status %d, %v: %.300s", status, err, body)
 	}
 	projector := s.startProjector(t)
 	g := workload.New(8, workload.Config{Accounts: 100})
 	s.mustPublish(t, g, 100)
-	eventually(t, "the position to come", 30*time.Second, func(ctx context.Context) error {
-		status, _, body, err := ask(ctx, someone, fmt.Sprint("?min_position=", info.Last+1))
-		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("status %d: %.300s", status, body)
-		}
-		return err
-	})
+	client.waitStatus(t, someone, next, http.StatusOK)
 	projector.stop(t)
 }
 
@@ -172,10 +152,7 @@ func (s *system) checkErases(t *testing.T) {
 	t.Helper()
 	projector := s.startProjector(t)
 	eventually(t, "the projector to follow", 20*time.Second, hasPrinted(projector, "following the stream"))
-	if out, status := command(t, "projector", s.settings, "erase", "--account", someone); status != 0 ||
-		!strings.Contains(out, "left               0 messages, 0 rows") {
-		t.Errorf("exit %d: %s", status, out)
-	}
+	s.erase(t, someone, 0, nothingLeft)
 	projector.stop(t)
 }
 

@@ -22,9 +22,7 @@ func TestReadYourOwnWrites(t *testing.T) {
 	const clients, rounds = 20, 15
 	s := newSystem(t)
 	run := s.startProjector(t)
-	serve := freeAddr(t)
-	launch(t, "api", map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0",
-		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
+	url, _ := startAPI(t, map[string]string{"DATABASE_URL": s.database})
 	n := 0
 	var mu sync.Mutex
 	meta := func() events.Meta {
@@ -63,7 +61,7 @@ func TestReadYourOwnWrites(t *testing.T) {
 				if round > 0 {
 					at = publish(events.NewUserEmailChanged(meta(), account, events.UserEmailChanged{Email: email}))
 				}
-				header, body, err := getUntilReached(t, serve, token, at)
+				header, body, err := getUntilReached(t, url, token, at)
 				if err != nil {
 					t.Error(err)
 					return
@@ -85,15 +83,9 @@ func TestReadYourOwnWrites(t *testing.T) {
 
 // getUntilReached asks for the document at a position, again where it was not reached
 // in ten seconds.
-func getUntilReached(t *testing.T, addr, token string, at uint64) (http.Header, []byte, error) {
+func getUntilReached(t *testing.T, url, token string, at uint64) (http.Header, []byte, error) {
 	for tries := 0; ; tries++ {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://%s/v1/account/export?min_position=%d", addr, at), nil)
-		if err != nil {
-			return nil, nil, err
-		}
-		req.Header.Set("Authorization", "Bearer "+token)
-		req.Header.Set("Prefer", "wait=10")
-		status, header, body, err := do(req)
+		status, header, body, err := getAtPosition(t.Context(), url, token, at, 10)
 		switch {
 		case err == nil && status == http.StatusOK:
 			return header, body, nil

@@ -50,27 +50,14 @@ func (s *system) waitPassed(t *testing.T, what string) {
 func TestManyProjectors(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	ctx, stop := context.WithCancel(t.Context())
-	published := make(chan error, 1)
-	n := 0
-	go func() {
-		g := workload.New(51, workload.Config{Accounts: 200, HostileShare: 0.1, ErasureShare: 0.001})
-		for ctx.Err() == nil {
-			if err := s.publish(t.Context(), g, 200, 200*time.Millisecond); err != nil {
-				published <- err
-				return
-			}
-			n += 200
-		}
-		published <- nil
-	}()
-	run := func() *process { return s.startProjector(t) }
+	g := workload.New(51, workload.Config{Accounts: 200, HostileShare: 0.1, ErasureShare: 0.001})
+	stopPublishing := s.publishUntilStopped(t, g, 200, 200*time.Millisecond)
 
-	one := run()
+	one := s.startProjector(t)
 	eventually(t, "one to have all", time.Minute, s.sharedEvenly(16))
-	two, three := run(), run()
+	two, three := s.startProjector(t), s.startProjector(t)
 	eventually(t, "three to share", time.Minute, s.sharedEvenly(5, 5, 6))
-	four := run()
+	four := s.startProjector(t)
 	eventually(t, "four to share", time.Minute, s.sharedEvenly(4, 4, 4, 4))
 	for _, p := range []*process{one, two, three, four} {
 		if out := p.out.tail(1 << 20); strings.Contains(out, "starting again") {
@@ -100,10 +87,7 @@ func TestManyProjectors(t *testing.T) {
 		t.Errorf("the one that lived through all began anew: %s", out)
 	}
 
-	stop()
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
+	n := stopPublishing()
 	s.waitPassed(t, "in the end")
 	accounts, messages := s.checkAgainstOracle(t)
 	t.Logf("%d messages, %d accounts compared", messages, accounts)

@@ -41,8 +41,7 @@ func TestRebuildWithoutAGap(t *testing.T) {
 	live := s.startProjector(t)
 	s.waitProjected(t)
 
-	published := make(chan error, 1)
-	go func() { published <- s.publish(t.Context(), g, during, over) }()
+	waitPublished := s.publishOver(t, g, during, over)
 	endReading, endHTTP := s.readContinuously(t), s.readContinuouslyOverHTTP(t)
 
 	settings := map[string]string{"ADMIN_ADDR": "127.0.0.1:0", "BATCH_EVENTS": "500"}
@@ -70,9 +69,7 @@ func TestRebuildWithoutAGap(t *testing.T) {
 		}
 		return nil
 	})
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
+	waitPublished()
 	s.waitProjected(t)
 	t.Logf("%d reads, %d over HTTP", endReading(), endHTTP())
 	want, messages := s.foldByOracle(t)

@@ -23,21 +23,7 @@ func TestRefoldRacesSafely(t *testing.T) {
 	g := workload.New(11, workload.Config{Accounts: 6, HostileShare: 0.2, ErasureShare: 0.001})
 	s.mustPublish(t, g, 2000)
 	s.waitProjected(t)
-	raced, published := make(chan struct{}), make(chan error, 1)
-	go func() { // for as long as there are rounds
-		for {
-			select {
-			case <-raced:
-				published <- nil
-				return
-			default:
-			}
-			if err := s.publish(t.Context(), g, 200, 300*time.Millisecond); err != nil {
-				published <- err
-				return
-			}
-		}
-	}()
+	stopPublishing := s.publishUntilStopped(t, g, 200, 300*time.Millisecond)
 	for range 4 {
 		// A row that says what went into it, and is right, is left alone.
 		if _, err := s.pool.Exec(t.Context(), `
@@ -47,10 +33,7 @@ WHERE account_id IN (SELECT account_id FROM export_g1.account_export ORDER BY ac
 		}
 		s.mustRun(t, 0, " 0 have changed", "parked", "retry", "--all")
 	}
-	close(raced)
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
+	stopPublishing()
 	s.waitProjected(t)
 	s.checkAgainstOracle(t)
 	if out := projector.out.tail(1 << 20); strings.Contains(out, "differs from a fold") {

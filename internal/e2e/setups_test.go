@@ -190,14 +190,7 @@ END $$`)
 	u.User = url.User("reader")
 	settings["DATABASE_URL"] = u.String()
 	api := launch(t, "api", settings)
-	ask := askAPI(serve)
-	eventually(t, "the document", 20*time.Second, func(ctx context.Context) error {
-		status, _, body, err := ask(ctx, someone, "")
-		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("status %d: %s", status, body)
-		}
-		return err
-	})
+	apiClient{serve}.waitStatus(t, someone, "", http.StatusOK)
 	api.stop(t)
 }
 

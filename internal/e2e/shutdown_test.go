@@ -53,9 +53,8 @@ func TestShutdownUnderLoad(t *testing.T) {
 		messages, over, rounds = 30_000, 12*time.Second, 10
 	}
 	s := newSystem(t)
-	published := make(chan error, 1)
 	g := workload.New(61, workload.Config{Accounts: 400, HostileShare: 0.05, ErasureShare: 0.001, LargeShare: 0.002})
-	go func() { published <- s.publish(t.Context(), g, messages, over) }()
+	waitPublished := s.publishOver(t, g, messages, over)
 	run := func() *process { return s.startProjector(t) }
 	both := [2]*process{run(), run()}
 	var longest time.Duration
@@ -68,9 +67,7 @@ func TestShutdownUnderLoad(t *testing.T) {
 		longest = max(longest, took)
 		both[i%2] = run()
 	}
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
+	waitPublished()
 	s.waitProjected(t)
 	accounts, n := s.checkAgainstOracle(t)
 	t.Logf("%d ends, the longest %.2f s: %d messages, %d accounts compared", rounds, longest.Seconds(), n, accounts)
@@ -211,14 +208,7 @@ func TestShutdownOfTheAPI(t *testing.T) {
 			}
 			waited := make(chan error, 1)
 			go func() {
-				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, from+"?min_position=1000000000", nil)
-				if err != nil {
-					waited <- err
-					return
-				}
-				req.Header.Set("Authorization", "Bearer "+token)
-				req.Header.Set("Prefer", "wait=60")
-				status, _, body, err := do(req)
+				status, _, body, err := getAtPosition(t.Context(), from, token, 1_000_000_000, 60)
 				if err == nil && status != 503 {
 					err = fmt.Errorf("%d %s", status, body)
 				}

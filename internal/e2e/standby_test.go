@@ -168,25 +168,13 @@ func TestBetweenTwoStandbys(t *testing.T) {
 			t.Errorf("%d, %v, at %s, want %d at %d: %.300s", status, err, header.Get("Export-Position"), wantStatus, wantAt, body)
 		}
 	}
-	eventually(t, "both to have it", 20*time.Second, func(ctx context.Context) error {
-		status, _, _, err := getAtPosition(ctx, old, token, before, 1)
-		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("%d", status)
-		}
-		return err
-	})
+	waitAtPosition(t, old, token, before)
 	stopped := connectTo(t, behind.URL())
 	if _, err := stopped.Exec(t.Context(), `SELECT pg_wal_replay_pause()`); err != nil {
 		t.Fatal(err)
 	}
 	after := s.publishProfile(t, one, "after")
-	eventually(t, "the fresh one to have it", 20*time.Second, func(ctx context.Context) error {
-		status, _, _, err := getAtPosition(ctx, fresh, token, after, 1)
-		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("%d", status)
-		}
-		return err
-	})
+	waitAtPosition(t, fresh, token, after)
 	onStandby := maps.Clone(s.settings)
 	onStandby["DATABASE_URL"] = ahead.URL()
 	for _, act := range []string{"provision", "rebuild", "rollback"} {
@@ -200,12 +188,6 @@ func TestBetweenTwoStandbys(t *testing.T) {
 	if _, err := stopped.Exec(t.Context(), `SELECT pg_wal_replay_resume()`); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the other one to have it", 20*time.Second, func(ctx context.Context) error {
-		status, _, _, err := getAtPosition(ctx, old, token, after, 10)
-		if err == nil && status != http.StatusOK {
-			err = fmt.Errorf("%d", status)
-		}
-		return err
-	})
+	waitAtPosition(t, old, token, after)
 	asks(old, after, http.StatusOK, after)
 }

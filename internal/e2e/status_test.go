@@ -77,17 +77,9 @@ func TestStatusUnderTraffic(t *testing.T) {
 	s.mustPublish(t, g, 200)
 	s.waitProjected(t)
 	watch := launch(t, "projector", s.settings, "status", "--watch", "--interval", "100ms", "--json")
-	ctx, stop := context.WithCancel(t.Context())
-	published := make(chan error, 1)
-	go func() {
-		var err error
-		for ctx.Err() == nil && err == nil {
-			err = s.publish(t.Context(), g, 400, 300*time.Millisecond)
-		}
-		published <- err
-	}()
-	for _, args := range [][]string{{"status", "--json"}, {"status", "--json"}, {"status", "--json"}} {
-		out, status := command(t, "projector", s.settings, args...)
+	stopPublishing := s.publishUntilStopped(t, g, 400, 300*time.Millisecond)
+	for range 3 {
+		out, status := command(t, "projector", s.settings, "status", "--json")
 		l, err := parseStatus(out)
 		if err != nil || status != 0 || l.checkConsistent() != nil {
 			t.Errorf("exit %d, %v, %v: %s", status, err, l.checkConsistent(), out)
@@ -99,10 +91,7 @@ func TestStatusUnderTraffic(t *testing.T) {
 		}
 		return nil
 	})
-	stop()
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
+	stopPublishing()
 	watch.stop(t)
 	looks, ends := 0, map[uint64]bool{}
 	for lines := bufio.NewScanner(strings.NewReader(watch.out.tail(1 << 24))); lines.Scan(); {

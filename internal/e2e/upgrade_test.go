@@ -70,8 +70,7 @@ func TestRollingUpgrade(t *testing.T) {
 		}
 		return err
 	})
-	published := make(chan error, 1)
-	go func() { published <- s.publish(t.Context(), g, 4000, 10*time.Second) }()
+	waitPublished := s.publishOver(t, g, 4000, 10*time.Second)
 	readOlder := s.readContinuouslyFrom(t, api)
 
 	s.mustRun(t, 0, "", "provision")
@@ -93,9 +92,7 @@ SELECT count(DISTINCT m.format) FROM export.members m JOIN export.checkpoints c 
 			t.Errorf("parked retry: exit %d: %s", status, out)
 		}
 	}
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
+	waitPublished()
 	s.waitProjected(t)
 	s.checkAgainstOracle(t)
 	s.verifyCountsRows(t, 1)

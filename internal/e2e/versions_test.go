@@ -110,16 +110,13 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 		t.Fatalf("by the old version: %+v, %v", before, err)
 	}
 
-	publishing := make(chan error, 1)
-	go func() { publishing <- s.publish(t.Context(), g, 3000, 6*time.Second) }()
+	waitPublished := s.publishOver(t, g, 3000, 6*time.Second)
 	next := launchFile(t, newer, s.settings, "run")
 	if status := old.wait(); status == 0 || hasPrinted(old, "projection version 1.1, and this program is 1.0")(t.Context()) != nil {
 		t.Errorf("the old one ended with %d: %s", status, old.out.tail(400))
 	}
 	eventually(t, "the new one to refold", 30*time.Second, hasPrinted(next, "refolded what an older version had parked"))
-	if err := <-publishing; err != nil {
-		t.Fatal(err)
-	}
+	waitPublished()
 	s.waitProjected(t)
 	d, err := exports.Open(t.Context(), account)
 	if err != nil {
@@ -210,8 +207,7 @@ func TestNewMajorVersionRebuilds(t *testing.T) {
 	if out, status := commandFile(t, newer, s.settings, "run"); status != 10 || !strings.Contains(out, "projector rebuild") {
 		t.Fatalf("the new program runs on the old generation: exit %d: %s", status, out)
 	}
-	published := make(chan error, 1)
-	go func() { published <- s.publish(t.Context(), g, 3000, 5*time.Second) }()
+	waitPublished := s.publishOver(t, g, 3000, 5*time.Second)
 	endReading := s.readContinuously(t)
 	out, status := commandFile(t, newer, s.settings, "rebuild")
 	if status != 0 || !strings.Contains(out, "sandboxes differs") || !strings.Contains(out, "generation 2 is live") {
@@ -228,9 +224,7 @@ func TestNewMajorVersionRebuilds(t *testing.T) {
 		t.Fatal("the old program still runs")
 	}
 	launchFile(t, newer, s.settings, "run")
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
+	waitPublished()
 	s.waitProjected(t)
 	if n := endReading(); n == 0 {
 		t.Error(errors.New("nothing was read meanwhile"))
