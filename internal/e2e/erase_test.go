@@ -11,8 +11,6 @@ import (
 	"accountexport/internal/workload"
 )
 
-const marker = "erase-marker-7f3a"
-
 // TestErasedAccountLeavesNoTrace erases the account that is first in the
 // stream, whose data is also on mistyped subjects: afterwards no byte of it is
 // in the stream or in what pg_dump writes, a rebuild still works, and erasing

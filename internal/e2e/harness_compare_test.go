@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -77,14 +78,14 @@ func (s *system) checkAgainst(t testing.TB, want *oracle.Fold, messages int) (ac
 				d.Parked, w.State, w.Position, w.Parked)
 		}
 		if d.State == export.Complete {
-			var body byteWriter
+			var body bytes.Buffer
 			if _, err := d.WriteTo(&body); err != nil {
 				t.Fatal(err)
 			}
 			if d.TierPosition != w.TierPosition {
 				t.Errorf("account %s: tier at %d, oracle has %d", id, d.TierPosition, w.TierPosition)
 			}
-			if diff := oracle.Diff(w.Document, body); diff != "" {
+			if diff := oracle.Diff(w.Document, body.Bytes()); diff != "" {
 				t.Errorf("account %s: %s", id, diff)
 			}
 		}

@@ -14,6 +14,9 @@ import (
 	"accountexport/readmodel/export"
 )
 
+// nothingLeft is the line of a receipt that says that an erasure is complete.
+const nothingLeft = "left               0 messages, 0 rows"
+
 // erase erases an account, and requires the status and what is said.
 func (s *system) erase(t *testing.T, account string, want int, says string, more ...string) (out string) {
 	t.Helper()

@@ -15,6 +15,12 @@ import (
 	"accountexport/internal/workload"
 )
 
+// Who signs the tokens that the API accepts.
+const (
+	issuer    = "https://project.example/auth/v1"
+	jwtSecret = "a secret shared with an older Supabase project"
+)
+
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	n, err := port.Free()

@@ -11,6 +11,14 @@ import (
 	"accountexport/internal/workload"
 )
 
+// Two accounts, and a text that is in every message that publishMarked and
+// publishStray publish, so that checkNoTraces can look for it.
+const (
+	someone = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+	another = "5c90c3cc-0d44-4b50-8888-8dd25736052a"
+	marker  = "erase-marker-7f3a"
+)
+
 // publish publishes n messages of a workload, paced over about the duration.
 func (s *system) publish(ctx context.Context, g *workload.Generator, n int, over time.Duration) error {
 	began := time.Now()

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -163,7 +164,7 @@ func (s *system) readContinuously(t *testing.T) (end func() int) {
 				t.Errorf("read %d failed: %v", n, err)
 				return
 			}
-			var body byteWriter
+			var body bytes.Buffer
 			if d.State == export.Complete {
 				_, err = d.WriteTo(&body)
 			}
@@ -171,7 +172,7 @@ func (s *system) readContinuously(t *testing.T) (end func() int) {
 			if ctx.Err() != nil {
 				return // whatever was being read then was broken off
 			}
-			if err != nil || d.State == export.Complete && !json.Valid(body) {
+			if err != nil || d.State == export.Complete && !json.Valid(body.Bytes()) {
 				t.Errorf("read %d: %v", n, err)
 			}
 			if d.Position < last[account] {

@@ -16,7 +16,7 @@ import (
 func TestRefoldKeepsWhatTheStreamHasLost(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	newer := buildProjector(t, minorVersion(0, 1), sourceChange{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
+	newer := buildNextMinor(t)
 	s.settings["AUDIT_RATE"] = "0"
 	old := s.startProjector(t)
 	s.mustPublish(t, workload.New(71, workload.Config{Accounts: 40, HostileShare: 0.1}), 2500)

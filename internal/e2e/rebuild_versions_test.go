@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,8 +59,12 @@ func buildProjector(t *testing.T, changes ...sourceChange) string {
 	return program
 }
 
-func minorVersion(n, most int) sourceChange {
-	return sourceChange{"projections/outcome.go", fmt.Sprintf("VersionMinor = %d", n), fmt.Sprintf("VersionMinor = %d", most)}
+// buildNextMinor builds a projector of the next minor projection version, which
+// accepts texts twice as long.
+func buildNextMinor(t *testing.T) string {
+	t.Helper()
+	return buildProjector(t, sourceChange{"projections/version.go", "VersionMinor = 0", "VersionMinor = 1"},
+		sourceChange{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
 }
 
 // TestNewMinorVersionTakesOver: a program that accepts what the running one
@@ -69,7 +74,7 @@ func minorVersion(n, most int) sourceChange {
 func TestNewMinorVersionTakesOver(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	newer := buildProjector(t, minorVersion(0, 1), sourceChange{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
+	newer := buildNextMinor(t)
 	s.settings["AUDIT_RATE"] = "50000"
 	s.settings["AUDIT_BYTES"] = "1GiB"
 	old := s.startProjector(t)
@@ -123,12 +128,12 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	var body byteWriter
+	var body bytes.Buffer
 	if _, err := d.WriteTo(&body); err != nil {
 		t.Fatal(err)
 	}
-	if d.Parked != 1 || d.Position != at || strings.Count(string(body), long) != 2 || d.ETag() == before.ETag() {
-		t.Errorf("refolded: %+v, %s", d.Meta, body)
+	if d.Parked != 1 || d.Position != at || strings.Count(body.String(), long) != 2 || d.ETag() == before.ETag() {
+		t.Errorf("refolded: %+v, %s", d.Meta, body.String())
 	}
 	if out, status := commandFile(t, newer, s.settings, "verify", "--all"); status != 0 {
 		t.Errorf("verify: exit %d: %s", status, out)
@@ -198,7 +203,7 @@ func TestNewMajorVersionRebuilds(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	newer := buildProjector(t,
-		sourceChange{"projections/outcome.go", "VersionMajor = 1", "VersionMajor = 2"},
+		sourceChange{"projections/version.go", "VersionMajor = 1", "VersionMajor = 2"},
 		sourceChange{"projections/patch.go", `"destroyed"`, `"demolished"`})
 	old := s.startProjector(t)
 	g := workload.New(22, workload.Config{Accounts: 60})

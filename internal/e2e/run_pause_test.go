@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,54 +23,6 @@ FROM export.checkpoints`).Scan(&all)
 		t.Fatal(err)
 	}
 	return all
-}
-
-// observed is a replica, and where it is watched.
-type observed struct {
-	*process
-	addr string
-}
-
-func (s *system) startObserved(t *testing.T) observed {
-	t.Helper()
-	settings := maps.Clone(s.settings)
-	settings["ADMIN_ADDR"] = freeAddr(t)
-	return observed{launch(t, "projector", settings, "run"), settings["ADMIN_ADDR"]}
-}
-
-// waitReports waits until the replica's answers hold this: its readiness, and its
-// metrics.
-func (w observed) waitReports(t *testing.T, ready string, metrics ...string) {
-	t.Helper()
-	eventually(t, "a replica to tell "+ready, 20*time.Second, func(ctx context.Context) error {
-		for _, path := range []string{"/livez", "/readyz"} {
-			status, _, body, err := get(ctx, "http://"+w.addr+path, "")
-			if err != nil || status != http.StatusOK || path == "/readyz" && !strings.HasPrefix(string(body), ready) {
-				return fmt.Errorf("%s: %d, %v: %s", path, status, err, body)
-			}
-		}
-		_, _, body, err := get(ctx, "http://"+w.addr+"/metrics", "")
-		for _, want := range metrics {
-			if !strings.Contains(string(body), "\n"+want) {
-				return fmt.Errorf("%s is missing (%v)", want, err)
-			}
-		}
-		return nil
-	})
-}
-
-// gauge is a gauge or counter without labels.
-func (w observed) gauge(t *testing.T, name string) (value float64) {
-	t.Helper()
-	_, _, body, err := get(t.Context(), "http://"+w.addr+"/metrics", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, found := strings.Cut(string(body), "\n"+name+" ")
-	if _, err := fmt.Sscan(after, &value); err != nil || !found {
-		t.Fatalf("%s is not there: %v", name, err)
-	}
-	return value
 }
 
 // TestPause: two replicas under load, a rebuild, the API and its readers. Once

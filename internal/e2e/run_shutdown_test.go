@@ -214,13 +214,7 @@ func TestShutdownOfTheAPI(t *testing.T) {
 				}
 				waited <- err
 			}()
-			eventually(t, "one waits", time.Minute, func(ctx context.Context) error {
-				_, _, body, err := get(ctx, "http://"+admin+"/metrics", "")
-				if err == nil && !strings.Contains(string(body), "\nexport_waiting_requests 1\n") {
-					err = fmt.Errorf("nobody waits")
-				}
-				return err
-			})
+			eventually(t, "a request to wait", time.Minute, hasMetrics(admin, "export_waiting_requests 1\n"))
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, from, nil)
 			if err != nil {
 				t.Fatal(err)

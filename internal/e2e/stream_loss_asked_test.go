@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"accountexport/internal/local/postgres"
 	"accountexport/internal/workload"
+	"accountexport/projections"
+	"accountexport/readmodel/export"
 )
 
 // TestRefusedRebuildTakesOnNoLoss: a database that was just migrated, and a stream
@@ -72,75 +73,6 @@ func TestLossHidesNoLoss(t *testing.T) {
 	}
 }
 
-// TestAcceptOfWhoGoesOn: one account of the imported ledger goes on having
-// messages. accept never ends it, and nothing of anybody is projected.
-func TestAcceptOfWhoGoesOn(t *testing.T) {
-	t.Parallel()
-	s := newSystem(t)
-	projector := s.startProjector(t)
-	s.publishMarked(t, someone, 5)
-	s.publishAndWait(t)
-	s.waitProjected(t)
-	projector.stop(t)
-	s.importErasure(t, someone)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for ctx.Err() == nil {
-			s.publishMarked(t, someone, 2)
-			time.Sleep(5 * time.Millisecond)
-		}
-	}()
-	defer func() { stop(); <-done }()
-	for i := range 5 {
-		if _, status := s.run(t, "accept", "--yes"); status == 0 {
-			return
-		}
-		if i == 4 {
-			out, status := command(t, "projector", s.settings, "run")
-			t.Errorf("after five times run ends with %d: %s", status, out)
-		}
-	}
-}
-
-// TestNewDatabaseAndItsLedger: the database was lost with all that was in it. A new one
-// is provisioned, the ledger imported, and what refusals name first is done.
-func TestNewDatabaseAndItsLedger(t *testing.T) {
-	t.Parallel()
-	for _, first := range []string{"run", "status", "accept"} {
-		s := newSystem(t)
-		projector := s.startProjector(t)
-		s.publishMarked(t, someone, 5)
-		s.publishMarked(t, another, 2)
-		s.publishStray(t, someone)
-		s.waitProjected(t)
-		s.erase(t, someone, 0, nothingLeft)
-		ledger := s.ledgerExport(t, someone)
-		projector.kill()
-		s.database = postgres.TestDatabase(t)
-		s.settings["DATABASE_URL"] = s.database
-		s.mustRun(t, 0, "", "provision")
-		s.mustRun(t, 0, "", "erasures", "import", ledger)
-		s.run(t, first)
-		if first != "run" {
-			s.run(t, "run")
-		}
-		s.run(t, "accept")
-		_, status := s.run(t, "accept", "--yes")
-		if status != 0 {
-			t.Errorf("after %s: accept ends with %d", first, status)
-		}
-		p := s.startProjector(t)
-		eventually(t, "status to exit 0", 30*time.Second, func(context.Context) error {
-			if out, status := command(t, "projector", s.settings, "status"); status != 0 {
-				return fmt.Errorf("exit %d: %s; run: %s", status, out, p.out.tail(500))
-			}
-			return nil
-		})
-	}
-}
-
 // TestLostUnreadIsAsked: a message was lost that nobody has read, and `run`
 // refuses with 18. A plain rebuild, which nobody has told to accept anything, takes
 // it for lost: whom it was of is "on their way".
@@ -175,5 +107,94 @@ func TestLostBeginningIsAsked(t *testing.T) {
 	s.mustRun(t, 14, "begins after the checkpoint", "run")
 	if _, status := s.run(t, "rebuild"); status == 0 {
 		t.Errorf("what was served is gone, unasked: %d bytes were stored, and now %d", len(had), len(s.documents(t)))
+	}
+}
+
+// TestLossOnItsWayIsAsked: 18 says that `projector rebuild` cuts over only where no
+// document would change. While `run` refuses, the live generation stands still, and
+// whoever has new messages is "on its way": the document that lost an item is cut
+// over to, without --accept-differences.
+func TestLossOnItsWayIsAsked(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := s.startProjector(t)
+	s.publishMarked(t, another, 3)
+	s.publishMarked(t, someone, 5)
+	s.waitProjected(t)
+	var last uint64
+	if err := s.client.ReadAccount(t.Context(), uuid(t, someone), 0, func(m projections.Message) error {
+		last = m.Position
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.deleteMessage(t, last-1)
+	projector.mustExit(t, 18)
+	s.publishSandbox(t, someone, "more0")
+	s.publishSandbox(t, another, "more1")
+	s.mustRun(t, 18, "cuts over only where no document would change", "run")
+	out, status := s.run(t, "rebuild")
+	if status == 0 || strings.Contains(out, "is live") {
+		t.Errorf("it was cut over to, and a sandbox of %s is gone: exit %d", someone, status)
+	}
+}
+
+// TestReplacedEndOnItsWayIsAsked: the stream's end was replaced, and `run` refuses
+// with 16. A plain rebuild finds everybody "on their way", and cuts over: what was
+// served is gone, without --accept-differences.
+func TestReplacedEndOnItsWayIsAsked(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.waitProjected(t)
+	projector.stop(t)
+	restore := s.backUpNATS(t)
+	s.restartNATS(t)
+	s.publishSandbox(t, someone, "served")
+	projector = s.startProjector(t)
+	s.waitProjected(t)
+	projector.stop(t)
+	restore()
+	s.restartNATS(t)
+	s.publishSandbox(t, someone, "other")
+	s.publishSandbox(t, someone, "another")
+	s.mustRun(t, 16, "has lost its end", "run")
+	out, status := s.run(t, "rebuild")
+	if status == 0 || strings.Contains(out, "is live") {
+		t.Errorf("it was cut over to, and a sandbox that was served is gone: exit %d", status)
+	}
+}
+
+// TestRollBackOverALossIsRefused: a message that the live generation has folded is
+// lost, and accepted. Rolling back to a generation that has not read it makes it
+// live without it, unasked.
+func TestRollBackOverALossIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
+	s.mustRun(t, 0, "is live", "rebuild")
+	s.waitProjected(t)
+	at := s.publishSandbox(t, someone, "lost")
+	s.publishAndWait(t)
+	had, err := export.NewReader(s.pool).Meta(t.Context(), uuid(t, someone))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.deleteMessage(t, at)
+	projector.mustExit(t, 18)
+	s.mustRun(t, 1, "would take from people", "rollback")
+	s.mustRun(t, 0, "Documents stay as they are: all of them were folded before they went missing", "accept", "--yes")
+	s.startProjector(t)
+	s.waitProjected(t)
+	_, status := s.run(t, "rollback")
+	now, err := export.NewReader(s.pool).Meta(t.Context(), uuid(t, someone))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now.Position < had.Position {
+		t.Errorf("rollback: exit %d, and account %s goes back from %d to %d", status, someone, had.Position, now.Position)
 	}
 }

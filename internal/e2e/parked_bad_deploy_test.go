@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -67,7 +68,7 @@ func odd(i int) bool  { return i%2 == 1 }
 func TestABadDeploy(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	newer := buildProjector(t, minorVersion(0, 1), sourceChange{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
+	newer := buildNextMinor(t)
 	old := s.startProjector(t)
 	many := 2000
 	if testrun.Long() {
@@ -161,15 +162,15 @@ func TestABadDeploy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var body byteWriter
+		var body bytes.Buffer
 		_, err = doc.WriteTo(&body)
 		doc.Close()
 		want := fmt.Sprintf(`"email":"after%d@example.org"`, i)
 		if odd(i) {
 			want = fmt.Sprintf(`"email":"%s%d"`, long, i)
 		}
-		if err != nil || !strings.Contains(string(body), want) || doc.Parked != doc.Dismissed {
-			t.Fatalf("account %d: %d parked, %d dismissed, %v: %.300s", i, doc.Parked, doc.Dismissed, err, body)
+		if err != nil || !strings.Contains(body.String(), want) || doc.Parked != doc.Dismissed {
+			t.Fatalf("account %d: %d parked, %d dismissed, %v: %.300s", i, doc.Parked, doc.Dismissed, err, body.String())
 		}
 	}
 	run(newer, 0, " 0 differ", "verify", "--all")

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,18 +16,6 @@ import (
 	"accountexport/internal/workload"
 	"accountexport/readmodel/admin"
 )
-
-// startObservedThrough is a replica that reaches one of its servers by way of a network.
-func (s *system) startObservedThrough(t *testing.T, setting string, network *tcpproxy.Proxy) observed {
-	t.Helper()
-	other := &system{settings: maps.Clone(s.settings)}
-	if setting == "NATS_URL" {
-		other.settings[setting] = "nats://" + network.Addr()
-	} else {
-		other.settings[setting] = s.databaseThrough(t, network)
-	}
-	return other.startObserved(t)
-}
 
 // TestLagWhileServersStand: while the database, or NATS, stands still, the lag in
 // seconds grows from scrape to scrape, what it is known by does not get younger,
@@ -179,13 +166,4 @@ func TestMetricsOfTheProjectorPassLint(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
-}
-
-func (w observed) scrape(t *testing.T) string {
-	t.Helper()
-	_, _, body, err := get(t.Context(), "http://"+w.addr+"/metrics", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
 }

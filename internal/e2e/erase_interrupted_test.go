@@ -3,14 +3,13 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"maps"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"accountexport/internal/workload"
+	"accountexport/readmodel/admin"
 )
 
 // killBeforeClearing lets a command remove what it removes from the stream, and kills it
@@ -112,79 +111,43 @@ func TestErasingAnewGoesOn(t *testing.T) {
 	}
 }
 
-// TestStrayReadAheadIsNotCommitted: a rebuild has strays in its memory, of
-// whichever partitions; the erasure that has removed them from the stream was
-// killed. The one that completes it fences them all.
-func TestStrayReadAheadIsNotCommitted(t *testing.T) {
+// TestBegunByMistakeIsTakenBack: an erasure that was begun by mistake, and cut off before it
+// had published anything, cannot be taken back; the address is kept for ever.
+func TestBegunByMistakeIsTakenBack(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	s.startProjector(t)
-	s.publishMarked(t, another, 2)
 	s.publishMarked(t, someone, 3)
-	for i := range 5 { // one at least is in another partition than the account
-		s.publishRaw(t, fmt.Sprint("controlplane.account.typo", i), `{"id":"`+someone+`","email":"`+addressOf(someone)+`"}`)
+	s.waitProjected(t)
+	// What erase does first of all.
+	if err := admin.BeginErasure(t.Context(), s.pool, uuid(t, someone), []string{addressOf(someone)}, false); err != nil {
+		t.Fatal(err)
 	}
-	s.mustPublish(t, workload.New(69, workload.Config{Accounts: 20}), 1500)
+	s.run(t, "erasures", "remove", "--account", someone, "--yes")
+	if out, status := command(t, "projector", s.settings, "status"); strings.Contains(out, "is not finished") {
+		t.Errorf("status: exit %d: %s", status, out)
+	}
+}
+
+// TestOwedWithoutEntry: an entry is taken off the ledger while `accept` is
+// about to note what it will do: what is owed has no entry any more. The next
+// `accept` erases nobody's account, and never ends it.
+func TestOwedWithoutEntry(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.publishMarked(t, another, 3)
 	s.waitProjected(t)
 	s.erase(t, another, 0, nothingLeft)
-	waiting, letGo := s.holdCommits(t, "accountexport rebuild")
-	building := maps.Clone(s.settings)
-	building["LANES"] = "16"
-	building["DATABASE_URL"] = withParameter(s.database, "pool_max_conns=40")
-	rebuild := launch(t, "projector", building, "rebuild", "--cutover=manual", "--max-rate", "2000")
-	waiting(14) // that of a stray's partition among them
-	s.killBeforeClearing(t, "erase", "--account", someone)
-	s.erase(t, someone, 0, nothingLeft)
-	letGo()
-	if status := rebuild.wait(); status != 0 {
-		t.Errorf("rebuild: exit %d: %s", status, rebuild.out.tail(2000))
+	projector.stop(t)
+	if err := admin.BeginErasure(t.Context(), s.pool, uuid(t, someone), []string{addressOf(someone)}, true); err != nil {
+		t.Fatal(err)
 	}
-	s.checkNoTraces(t)
-}
-
-func withParameter(url, parameter string) string {
-	if strings.Contains(url, "?") {
-		return url + "&" + parameter
+	for range 2 {
+		s.checkRun(t, 0, "", "accept")
+		s.run(t, "accept", "--yes")
 	}
-	return url + "?" + parameter
-}
-
-// TestErasureNeedsAWritableDatabase: DATABASE_URL is a standby's, or a user's
-// whose transactions are read-only. That is said before anything is done.
-func TestErasureNeedsAWritableDatabase(t *testing.T) {
-	t.Parallel()
-	s := newSystem(t)
-	s.startProjector(t)
-	s.publishMarked(t, someone, 3)
-	s.waitProjected(t)
-	before := s.info(t)
-	url := s.settings["DATABASE_URL"]
-	s.settings["DATABASE_URL"] = withParameter(url, "default_transaction_read_only=on")
-	s.mustRun(t, 1, "the database cannot be written", "erase", "--account", someone)
-	s.settings["DATABASE_URL"] = url
-	s.checkStreamUnchanged(t, before)
-}
-
-// TestDropDuringAnErasure: generations are dropped while accounts are erased, and
-// neither minds.
-func TestDropDuringAnErasure(t *testing.T) {
-	t.Parallel()
-	s := newSystem(t)
-	s.startProjector(t)
-	const n = 4
-	for i := range n {
-		s.publishMarked(t, fmt.Sprintf("%08x-0d44-4b50-8888-8dd25736052a", i), 2)
-	}
-	s.waitProjected(t)
-	for i := range n {
-		s.mustRun(t, 0, "is live", "rebuild")
-		erase := launch(t, "projector", s.settings, "erase", "--account", fmt.Sprintf("%08x-0d44-4b50-8888-8dd25736052a", i))
-		s.mustRun(t, 0, "", "generations", "drop", fmt.Sprint(i+1))
-		if status := erase.wait(); status != 0 {
-			t.Errorf("erase: exit %d: %s", status, erase.out.tail(500))
-		}
-	}
-	s.checkNoTraces(t)
 }
 
 // TestTombstoneInAnOlderFormat: a retired generation of an older program, made

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -114,38 +115,6 @@ INSERT INTO export.erasures (account_id, erased_at, position, stream_name, strea
 	}
 }
 
-// TestDatabaseRestored follows the README after a database was restored from
-// before an erasure: nothing is served that was erased, by then or on the way,
-// and nothing is left in any generation.
-func TestDatabaseRestored(t *testing.T) {
-	t.Parallel()
-	s := newSystem(t)
-	projector := s.startProjector(t)
-	s.publishMarked(t, another, 2)
-	s.publishMarked(t, someone, 5)
-	s.publishStray(t, someone)
-	s.waitProjected(t)
-	s.erase(t, another, 0, nothingLeft)
-	s.mustRun(t, 0, "is live", "rebuild")
-	s.waitProjected(t)
-	backup := s.dumpDatabase(t)
-	s.erase(t, someone, 0, nothingLeft)
-	s.checkNoTraces(t)
-	ledger := s.ledgerExport(t, someone)
-	projector.kill()
-	s.restoreDump(t, backup)
-	s.mustRun(t, 0, "", "provision")
-	s.mustRun(t, 0, "", "erasures", "import", ledger)
-	// It knows nothing of what was removed since, either.
-	s.mustRun(t, 18, "import the newest export of the ledger first", "run")
-	s.mustRun(t, 18, "1 accounts on the ledger of erasures are served still", "status")
-	out := s.mustRun(t, 1, "projector accept --yes", "accept")
-	checkContains(t, out, "has lost", "were folded before", "Accepting erases them anew", "account "+someone+" is served")
-	s.mustRun(t, 0, "carried out anew", "accept", "--yes")
-	s.startHealthy(t)
-	s.checkNoTraces(t)
-}
-
 // TestRestoredFromTheMiddle: the stream was backed up in the middle of an
 // erasure, after the event was published; what is restored holds the account's
 // messages still.
@@ -173,32 +142,6 @@ func TestRestoredFromTheMiddle(t *testing.T) {
 	s.checkNoTraces(t)
 }
 
-// TestCopiesOfWhatIsErasedAnew: a copy of the stream keeps what is erased anew,
-// which `accept` names and ends with 1; a receipt of an erasure that leaves a copy
-// is none.
-func TestCopiesOfWhatIsErasedAnew(t *testing.T) {
-	t.Parallel()
-	s := newSystem(t)
-	projector := s.startProjector(t)
-	s.publishMarked(t, someone, 3)
-	s.publishMarked(t, another, 3)
-	s.waitProjected(t)
-	s.createMirror(t, "MIRROR")
-	s.erase(t, another, 1, "KEEPS")
-	if out := s.mustRun(t, 0, another, "erasures", "list"); strings.Contains(out, "sha256:") {
-		t.Errorf("a receipt is noted: %s", out)
-	}
-	projector.stop(t)
-	s.importErasure(t, someone)
-	s.mustRun(t, 1, "--purge-copies MIRROR", "accept", "--yes")
-	s.mustRun(t, 0, "nothing to accept", "accept", "--yes")
-	s.startProjector(t)
-	s.waitProjected(t)
-	s.erase(t, someone, 0, nothingLeft, "--purge-copies", "MIRROR")
-	s.erase(t, another, 0, nothingLeft, "--purge-copies", "MIRROR")
-	s.mustRun(t, 0, "sha256:", "erasures", "list")
-}
-
 // TestErasedAnewBeforeItWasFolded: what is erased anew is the stream's beginning,
 // and the checkpoint is in the middle of it; nothing is lost by that, and nobody
 // says so.
@@ -222,4 +165,83 @@ func TestErasedAnewBeforeItWasFolded(t *testing.T) {
 	s.mustRun(t, 0, "", "status")
 	s.mustRun(t, 0, " 0 have changed", "refold", "--account", another)
 	s.mustRun(t, 0, " 0 differ", "verify", "--all")
+}
+
+// TestLateMessagesRestored: an account is erased, late messages and a stray
+// of it come, and it is erased again. The stream is restored from in between: what
+// the second erasure has proven to be gone is back, and nobody says so.
+func TestLateMessagesRestored(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.publishAndWait(t)
+	s.erase(t, someone, 0, nothingLeft)
+	s.publishMarked(t, someone, 3)
+	s.publishStray(t, someone)
+	s.publishAndWait(t)
+	restore := s.backUpNATS(t)
+	s.eraseEventually(t, someone)
+	s.checkNoTraces(t)
+	s.publishAndWait(t)
+	restore()
+	projector.mustExit(t, 13)
+	s.run(t, "rebuild", "--accept-differences")
+	s.startProjector(t)
+	s.waitProjected(t)
+	s.mustRun(t, 0, "", "status")
+	s.mustRun(t, 0, "nothing to accept", "accept")
+	s.checkNoTraces(t)
+}
+
+// TestErasedDoesNotReturnByACutOver: the stream was restored from before an
+// erasure, as another one. That the account would return is said by the rebuild,
+// and the cut-over erases it in the new stream before it is made live.
+func TestErasedDoesNotReturnByACutOver(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.publishMarked(t, another, 3)
+	s.waitProjected(t)
+	before := s.readMessages(t)
+	s.erase(t, someone, 0, nothingLeft)
+	projector.stop(t)
+	s.recreateWith(t, before)
+	s.mustRun(t, 0, "1 that are erased and are not so in generation 2 are erased in it anew", "rebuild", "--cutover=manual")
+	s.mustRun(t, 0, "1 erasures were carried out anew", "cutover")
+	s.checkErased(t, someone)
+	s.mustRun(t, 0, " 0 differ", "verify", "--all")
+}
+
+// TestAcceptOfWhoGoesOn: one account of the imported ledger goes on having
+// messages. accept never ends it, and nothing of anybody is projected.
+func TestAcceptOfWhoGoesOn(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 5)
+	s.publishAndWait(t)
+	s.waitProjected(t)
+	projector.stop(t)
+	s.importErasure(t, someone)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			s.publishMarked(t, someone, 2)
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	defer func() { stop(); <-done }()
+	for i := range 5 {
+		if _, status := s.run(t, "accept", "--yes"); status == 0 {
+			return
+		}
+		if i == 4 {
+			out, status := command(t, "projector", s.settings, "run")
+			t.Errorf("after five times run ends with %d: %s", status, out)
+		}
+	}
 }

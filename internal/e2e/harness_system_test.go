@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
 	"testing"
@@ -129,12 +128,3 @@ func (s *system) closePool() {
 	defer cancel()
 	connect.ClosePool(ctx, s.pool)
 }
-
-type byteWriter []byte
-
-func (w *byteWriter) Write(p []byte) (int, error) {
-	*w = append(*w, p...)
-	return len(p), nil
-}
-
-var _ io.Writer = (*byteWriter)(nil)
