@@ -10,7 +10,7 @@ import (
 	"accountexport/internal/local/postgres"
 )
 
-// TestDatabaseRestored follows the README after a database was restored from
+// TestDatabaseRestored follows doc/operating.md after a database was restored from
 // before an erasure: nothing is served that was erased, by then or on the way,
 // and nothing is left in any generation.
 func TestDatabaseRestored(t *testing.T) {

@@ -85,7 +85,7 @@ func (p *process) peakMemory() (int64, error) {
 }
 
 // projectWithinMemory lets a projector with a limit catch up, into a database that is not
-// as fast as it is, and holds its memory against the limit, and its connections against what the README says of them.
+// as fast as it is, and holds its memory against the limit, and its connections against what doc/operating.md says of them.
 func (s *system) projectWithinMemory(t *testing.T, limit string, bytes int64, lanes int) {
 	t.Helper()
 	settings := maps.Clone(s.settings)
