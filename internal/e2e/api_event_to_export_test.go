@@ -31,9 +31,9 @@ func eventFile(t *testing.T, n int, typ, key, data string) string {
 	return path
 }
 
-// TestFromEventToExport goes all the way with the real programs: events
-// published by hand turn up in the document that the API serves, and status,
-// parked and export tell the same; both programs end cleanly when asked to.
+// TestFromEventToExport follows events from `projector publish` to the document that the real API
+// serves. `status`, `parked` and `export` agree with it, and both programs exit with 0 when they
+// are asked to end.
 func TestFromEventToExport(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -81,7 +81,7 @@ func TestFromEventToExport(t *testing.T) {
 	publish("team.created.v1", someone, `{"id":"`+someTeam+`","name":"Team","slug":"team","quota_tier_id":"free"}`)
 	publish("quota_tier.defined.v1", "free", `{"id":"free","display_name":"Free","max_concurrent_sandboxes":3,"daily_sandbox_creates":50,"daily_gb_hours":1.5}`)
 	publish("sandbox.created.v1", someone, `{"id":"sbx-1","template":"base","metadata":{"a":1e400}}`)
-	// By hand nothing that would be parked can be published; on the wire it can.
+	// `projector publish` refuses what would be parked; other producers can publish it.
 	s.publishRaw(t, "controlplane.account."+someone, "hello")
 	last := publish("user.profile_updated.v1", someone, `{"name":"By hand"}`)
 
@@ -115,15 +115,15 @@ func TestFromEventToExport(t *testing.T) {
 	if a, b := projector.wait(), api.wait(); a != 0 || b != 0 {
 		t.Errorf("asked to end, the projector exits %d and the API %d", a, b)
 	}
-	// Behind, with nobody projecting: status says so.
+	// `status` reports that nobody projects what was published since.
 	publish("user.profile_updated.v1", someone, `{"name":"Nobody reads this"}`)
 	if out, status = command(t, "projector", s.settings, "status"); status != 1 || !strings.Contains(out, "NOT progressing") {
 		t.Errorf("status: exit %d: %s", status, out)
 	}
 }
 
-// checkPast looks back: before the last event the name was not there, and before
-// the tier was defined there was no document.
+// checkPast exports earlier documents: the name is not in the one before the last event, and there
+// is none before the tier was defined.
 func (s *system) checkPast(t *testing.T, last int, document string) {
 	t.Helper()
 	past := func(at string) (string, int) {

@@ -14,9 +14,9 @@ import (
 	"accountexport/internal/auth/authtest"
 )
 
-// TestReadYourOwnWrites: whoever publishes and then asks with the position of
-// the acknowledgement gets a document that holds what was published; many at
-// once, while the projector is killed and started again.
+// TestReadYourOwnWrites: a client that publishes, and then asks with the position that was
+// acknowledged, gets a document that holds what it published. Many clients do so at once while the
+// projector is killed and started.
 func TestReadYourOwnWrites(t *testing.T) {
 	t.Parallel()
 	const clients, rounds = 20, 15
@@ -43,7 +43,7 @@ func TestReadYourOwnWrites(t *testing.T) {
 		return at
 	}
 	publish(events.NewQuotaTierDefined(meta(), events.QuotaTierDefined{ID: "free", DisplayName: "Free"}))
-	// The tier is of another partition, which nobody waits for.
+	// The tier is in another partition, for which a request does not wait.
 	eventually(t, "the tier to be projected", time.Minute, s.caughtUp)
 	var all sync.WaitGroup
 	for i := range clients {
@@ -81,8 +81,8 @@ func TestReadYourOwnWrites(t *testing.T) {
 	all.Wait()
 }
 
-// getUntilReached asks for the document at a position, again where it was not reached
-// in ten seconds.
+// getUntilReached asks for the document at a position, and repeats the request when ten seconds
+// were not enough.
 func getUntilReached(t *testing.T, url, token string, at uint64) (http.Header, []byte, error) {
 	for tries := 0; ; tries++ {
 		status, header, body, err := getAtPosition(t.Context(), url, token, at, 10)
@@ -92,9 +92,9 @@ func getUntilReached(t *testing.T, url, token string, at uint64) (http.Header, [
 		case tries == 8:
 			return nil, nil, fmt.Errorf("position %d: %d %s, %w", at, status, body, err)
 		case err != nil || !strings.Contains(string(body), "account-incomplete"):
-			time.Sleep(50 * time.Millisecond) // the API may not listen yet, or the projector be away for long
+			time.Sleep(50 * time.Millisecond) // the API may not listen yet, or the projector may be down for longer
 		case tries > 3:
-			return nil, nil, fmt.Errorf("position %d: %d %s", at, status, body) // the tier's partition may lag, not for long
+			return nil, nil, fmt.Errorf("position %d: %d %s", at, status, body) // the tier's partition may lag only briefly
 		default:
 			time.Sleep(200 * time.Millisecond)
 		}

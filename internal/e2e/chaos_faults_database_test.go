@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// traps make PostgreSQL give errors while chaos.armed says so: as a batch
-// begins, where it writes accounts, and in the very commit.
+// traps make PostgreSQL raise the errors in chaos.armed: when a batch begins, when it writes
+// accounts, and in its commit.
 const traps = `
 CREATE SCHEMA chaos;
 CREATE TABLE chaos.armed (place text, code text, share float8);
@@ -38,7 +38,7 @@ func (a *chaosSystem) installTraps(t *testing.T) {
 	}
 }
 
-// trap has a share of what is done at these places fail for a while.
+// trap makes a share of the statements at these places fail for a while.
 func (a *chaosSystem) trap(ctx context.Context, lasting time.Duration, code string, share float64, places ...string) error {
 	for _, place := range places {
 		if err := a.sql(ctx, `INSERT INTO chaos.armed VALUES ($1, $2, $3)`, place, code, share); err != nil {
@@ -51,8 +51,8 @@ func (a *chaosSystem) trap(ctx context.Context, lasting time.Duration, code stri
 	return a.sql(ctx, `DELETE FROM chaos.armed WHERE code = $1`, code)
 }
 
-// serializationFailures has batches fail as PostgreSQL does where transactions
-// meet, at a random place.
+// serializationFailures makes batches fail at a random place as PostgreSQL fails conflicting
+// transactions.
 func (a *chaosSystem) serializationFailures(ctx context.Context, rng *rand.Rand) (string, error) {
 	code := []string{"40001", "40P01"}[rng.IntN(2)]
 	place := []string{"checkpoints", "accounts", "commit"}[rng.IntN(3)]
@@ -60,7 +60,7 @@ func (a *chaosSystem) serializationFailures(ctx context.Context, rng *rand.Rand)
 	return fmt.Sprintf("%s at %s, %.0f %% for %v", code, place, 100*share, lasting), a.trap(ctx, lasting, code, share, place)
 }
 
-// diskFull has everything that is written fail.
+// diskFull makes every write fail.
 func (a *chaosSystem) diskFull(ctx context.Context, rng *rand.Rand) (string, error) {
 	lasting := a.faultDuration(rng)
 	return fmt.Sprintf("for %v", lasting), a.trap(ctx, lasting, "53100", 1, "accounts", "commit")
@@ -100,7 +100,7 @@ SELECT pg_terminate_backend(pid) FROM (
 	return fmt.Sprintf("%d sessions", n), nil
 }
 
-// atCommit waits for a moment around a commit, where one comes soon.
+// atCommit waits for a moment around a commit, if one comes soon.
 func (a *chaosSystem) atCommit(ctx context.Context, rng *rand.Rand) error {
 	soon, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -108,20 +108,19 @@ func (a *chaosSystem) atCommit(ctx context.Context, rng *rand.Rand) error {
 	return sleep(ctx, randomBelow(rng, 5*time.Millisecond))
 }
 
-// shortStatements has every statement time out that takes more than a few
-// milliseconds.
+// shortStatements sets a statement_timeout of a few milliseconds.
 func (a *chaosSystem) shortStatements(ctx context.Context, rng *rand.Rand) (string, error) {
 	limit := 1 + rng.IntN(8)
 	return a.withSetting(ctx, rng, "ROLE projector", "statement_timeout", fmt.Sprint(limit))
 }
 
-// readOnly has nothing be written for a while.
+// readOnly makes every transaction read-only for a while.
 func (a *chaosSystem) readOnly(ctx context.Context, rng *rand.Rand) (string, error) {
 	return a.withSetting(ctx, rng, "DATABASE postgres", "default_transaction_read_only", "on")
 }
 
-// withSetting gives a setting another value for a while. Sessions take it on as
-// they begin, so all are ended, before and after.
+// withSetting gives a setting another value for a while. Sessions read it when they begin, so all
+// sessions are ended before and after.
 func (a *chaosSystem) withSetting(ctx context.Context, rng *rand.Rand, of, setting, value string) (string, error) {
 	const end = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('projector', 'api')`
 	lasting := a.faultDuration(rng)

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// cluster asks who leads the stream, and how its replicas are.
+// clusterInfo asks which server leads the stream, and how its replicas are.
 func (a *chaosSystem) clusterInfo(ctx context.Context) (*jetstream.ClusterInfo, error) {
 	nc, err := nats.Connect(a.cluster.URL(), nats.MaxReconnects(0))
 	if err != nil {
@@ -34,7 +34,7 @@ func (a *chaosSystem) clusterInfo(ctx context.Context) (*jetstream.ClusterInfo, 
 	return info, nil
 }
 
-// replicasCurrent says which replica of the stream lacks messages.
+// replicasCurrent returns an error that names a replica of the stream that lacks messages.
 func (a *chaosSystem) replicasCurrent(ctx context.Context) error {
 	info, err := a.clusterInfo(ctx)
 	if err != nil {
@@ -51,9 +51,9 @@ func (a *chaosSystem) replicasCurrent(ctx context.Context) error {
 	return nil
 }
 
-// killLeader kills the server that leads the stream: every other time until
-// another one leads it, else for a moment, after which the same may lead again.
-// A second kill waits until every replica has all.
+// killLeader kills the server that leads the stream: every other time until another server leads,
+// otherwise for a moment, after which the same server may lead again. It returns when every replica
+// has all messages.
 func (a *chaosSystem) killLeader(ctx context.Context, rng *rand.Rand) (string, error) {
 	a.natsBusy.Lock()
 	defer a.natsBusy.Unlock()

@@ -9,11 +9,10 @@ import (
 	"accountexport/internal/local/tcpproxy"
 )
 
-// networkPair is two kinds of programs with a network between them: some of its
-// proxies are picked.
+// networkPair picks proxies of the network between two kinds of programs.
 type networkPair func(rng *rand.Rand) (who string, proxies []*tcpproxy.Proxy)
 
-// ofReplicas picks one replica's proxies, or those of all.
+// ofReplicas picks the proxies of one replica, or those of all.
 func (a *chaosSystem) ofReplicas(of func(*replica) []*tcpproxy.Proxy) networkPair {
 	return func(rng *rand.Rand) (string, []*tcpproxy.Proxy) {
 		if rng.IntN(2) == 0 {
@@ -46,7 +45,7 @@ func (a *chaosSystem) publisherNATS() networkPair {
 
 type injection func(ctx context.Context, rng *rand.Rand) (string, error)
 
-// delay makes a network slow, uneven, and every other time narrow.
+// delay makes a network slow with an uneven delay, and every other time narrow.
 func (a *chaosSystem) delay(p networkPair) injection {
 	return func(ctx context.Context, rng *rand.Rand) (string, error) {
 		who, proxies := p(rng)
@@ -88,8 +87,8 @@ func (a *chaosSystem) cut(p networkPair) injection {
 	}
 }
 
-// stall makes a network silent, sometimes for longer than a projector may be
-// away; what was under way arrives afterwards, or never.
+// stall makes a network silent, sometimes for longer than a projector may be away. What was under
+// way arrives afterwards, or never.
 func (a *chaosSystem) stall(p networkPair) injection {
 	return func(ctx context.Context, rng *rand.Rand) (string, error) {
 		who, proxies := p(rng)
@@ -111,8 +110,8 @@ func (a *chaosSystem) stall(p networkPair) injection {
 	}
 }
 
-// blackhole has the connections there are fall silent for ever, without an end;
-// new ones work.
+// blackhole makes the existing connections silent for ever without closing them. New connections
+// work.
 func (a *chaosSystem) blackhole(p networkPair) injection {
 	return func(_ context.Context, rng *rand.Rand) (string, error) {
 		who, proxies := p(rng)

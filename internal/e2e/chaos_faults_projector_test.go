@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// killProjector kills one at a random moment. Sometimes it is back at once,
-// sometimes it stays away until the others have its partitions.
+// killProjector kills one replica at a random moment. It is started again at once, after a while,
+// or when the others have its partitions.
 func (a *chaosSystem) killProjector(ctx context.Context, rng *rand.Rand) (string, error) {
 	r, began := a.randomReplica(rng), time.Now()
 	how, away := rng.IntN(3), a.faultDuration(rng)
@@ -28,7 +28,7 @@ func (a *chaosSystem) killProjector(ctx context.Context, rng *rand.Rand) (string
 	return fmt.Sprintf("%s, away %v", r.name, time.Since(began)), r.start()
 }
 
-// waitTakenOver waits until the others project without one that does not.
+// waitTakenOver waits until the others project the partitions of a replica that does not.
 func (a *chaosSystem) waitTakenOver(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, recoverWithin)
 	defer cancel()
@@ -41,8 +41,8 @@ func (a *chaosSystem) waitTakenOver(ctx context.Context) error {
 // killsAtOnce is how many kills around commits follow each other.
 const killsAtOnce = 4
 
-// killAtCommit kills, several times in a row, a few milliseconds after a commit
-// became visible: in the next one, mostly.
+// killAtCommit kills replicas several times in a row, each a few milliseconds after a commit became
+// visible, which is mostly during the next commit.
 func (a *chaosSystem) killAtCommit(ctx context.Context, rng *rand.Rand) (detail string, err error) {
 	for range killsAtOnce {
 		if err := a.watch.committed(ctx); err != nil {
@@ -62,7 +62,7 @@ func (a *chaosSystem) killAtCommit(ctx context.Context, rng *rand.Rand) (detail 
 	return detail, nil
 }
 
-// killProjectors kills every one at once.
+// killProjectors kills all replicas at once.
 func (a *chaosSystem) killProjectors(ctx context.Context, rng *rand.Rand) (string, error) {
 	away := randomBelow(rng, 300*time.Millisecond)
 	var all sync.WaitGroup
@@ -81,8 +81,8 @@ func (a *chaosSystem) killProjectors(ctx context.Context, rng *rand.Rand) (strin
 	return fmt.Sprintf("away %v", away), nil
 }
 
-// freezeProjector stops one for longer than the others wait to take over, and
-// lets it go on as if nothing had been.
+// freezeProjector stops a replica for longer than the others wait before they take over, and lets
+// it continue.
 func (a *chaosSystem) freezeProjector(ctx context.Context, rng *rand.Rand) (string, error) {
 	r, frozen, began := a.randomReplica(rng), a.takeover+randomBelow(rng, 1500*time.Millisecond), time.Now()
 	r.signal(syscall.SIGSTOP)
@@ -98,8 +98,8 @@ func (a *chaosSystem) freezeProjector(ctx context.Context, rng *rand.Rand) (stri
 	return fmt.Sprintf("%s for %v", r.name, time.Since(began)), nil
 }
 
-// freezeInTransaction stops a projector between two statements of a large
-// transaction, whose locks stay with it.
+// freezeInTransaction stops a replica between two statements of a large transaction, which keeps
+// its locks.
 func (a *chaosSystem) freezeInTransaction(ctx context.Context, rng *rand.Rand) (string, error) {
 	for _, r := range a.replicas {
 		r.kill()

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// progress measures how long nothing moved: of the partitions, of the API's
-// answers, or of what is published.
+// progress measures how long the partitions, the answers of the API, or the publisher made no
+// progress.
 type progress struct {
 	mu      sync.Mutex
 	moved   map[int]time.Time // when each part moved last
 	windows map[*window]bool
 }
 
-// window is a stretch of time in which the longest standstill is wanted.
+// window is a period of which the longest time without progress is wanted.
 type window struct {
 	began   time.Time
 	longest time.Duration
@@ -23,7 +23,7 @@ func newProgress() *progress {
 	return &progress{moved: map[int]time.Time{}, windows: map[*window]bool{}}
 }
 
-// advanced notes that a part moved.
+// advanced records that a part made progress.
 func (p *progress) advanced(part int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -41,7 +41,7 @@ func (w *window) see(moved, now time.Time) {
 	w.longest = max(w.longest, now.Sub(moved))
 }
 
-// last is when every part had moved.
+// last is the latest time by which every part had made progress.
 func (p *progress) last() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,7 +63,7 @@ func (p *progress) begin() *window {
 	return w
 }
 
-// end closes it and tells the longest time that a part stood still in it.
+// end closes a window and returns the longest time in it that a part made no progress.
 func (p *progress) end(w *window) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

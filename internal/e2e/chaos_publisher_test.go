@@ -13,8 +13,8 @@ import (
 	"accountexport/internal/workload"
 )
 
-// eventPublisher publishes a workload at a rate, each message again and again until
-// the server acknowledges it. A retry carries the same Nats-Msg-Id.
+// eventPublisher publishes a workload at a rate, and each message until the server acknowledges it.
+// A retry has the same Nats-Msg-Id.
 type eventPublisher struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
@@ -30,15 +30,14 @@ type eventPublisher struct {
 	last    uint64 // highest position acknowledged
 }
 
-// publishers is how many messages are on their way at once: a producer's
-// several instances.
+// publishers is how many messages are in flight at once, as with several instances of a producer.
 const publishers = 8
 
 func startPublisher(ctx context.Context, url string, from *workload.Generator, perSecond int) (*eventPublisher, error) {
 	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
 		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // expected, and told by what is not acknowledged
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // errors are expected, and show as messages that are not acknowledged
 	if err != nil {
 		return nil, err
 	}
@@ -90,18 +89,17 @@ func (p *eventPublisher) publish(ctx context.Context) {
 	}
 }
 
-// end makes no more messages, and waits until those made are acknowledged.
+// end stops making messages, and waits until those that were made are acknowledged.
 func (p *eventPublisher) end() {
 	p.stop()
 	p.workers.Wait()
 	p.nc.Close()
 }
 
-// acknowledged waits for a message that is published from now on, and gives
-// its position.
+// acknowledged waits for a message that is published from now on, and returns its position.
 func (p *eventPublisher) acknowledged(ctx context.Context) (uint64, error) {
 	p.mu.Lock()
-	before := p.made + publishers // those under way may have been stored already
+	before := p.made + publishers // those in flight may be stored already
 	p.mu.Unlock()
 	for {
 		p.mu.Lock()
@@ -116,7 +114,7 @@ func (p *eventPublisher) acknowledged(ctx context.Context) (uint64, error) {
 	}
 }
 
-// burst publishes n messages more, as fast as can be.
+// burst publishes n further messages as fast as possible.
 func (p *eventPublisher) burst(ctx context.Context, n int) {
 	const workers = 64
 	var all sync.WaitGroup

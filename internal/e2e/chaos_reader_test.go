@@ -17,8 +17,8 @@ import (
 	"accountexport/projections"
 )
 
-// exportReader reads every account over HTTP, over and over, and keeps what it got:
-// what was served at a position is held against the fold at that position.
+// exportReader reads every account over HTTP repeatedly, and keeps samples of the answers, which
+// are compared with the fold at their positions.
 type exportReader struct {
 	url      string
 	progress *progress
@@ -32,7 +32,7 @@ type exportReader struct {
 	bytes   int
 }
 
-// served is what is known of an account's last answer.
+// served is the position of an account and of its tier in the last answer.
 type served struct{ position, tier uint64 }
 
 type sample struct {
@@ -41,7 +41,7 @@ type sample struct {
 	body    []byte
 }
 
-// sampleBytes bounds what is kept.
+// sampleBytes limits the samples that are kept.
 const sampleBytes = 64 << 20
 
 // startReader starts an API and reads from it until ctx ends.
@@ -84,8 +84,8 @@ func (r *exportReader) run(ctx context.Context, known func(context.Context) ([]e
 	}
 }
 
-// read reads one account. Away, the database may make it fail with 503; nothing
-// else may go wrong.
+// read reads one account. While the database is away the answer may be 503; nothing else may go
+// wrong.
 func (r *exportReader) read(ctx context.Context, account events.UUID) {
 	token := r.tokens[account]
 	if token == "" {
@@ -108,8 +108,8 @@ func (r *exportReader) read(ctx context.Context, account events.UUID) {
 	case err != nil && status == 0:
 		r.addError("account %s: %v", account, err)
 	case err != nil:
-		// The database went away in the middle of a large document: broken
-		// off, the client sees that it is not whole.
+		// The database failed in the middle of a large document: the client sees
+		// that the answer is not complete.
 	case status == http.StatusOK:
 		r.progress.advanced(0)
 		r.keep(account, was, header, body)
@@ -150,7 +150,7 @@ func (r *exportReader) addError(format string, args ...any) {
 	r.wrong = append(r.wrong, time.Now().Format(time.TimeOnly)+" "+fmt.Sprintf(format, args...))
 }
 
-// reportErrors reports what went wrong, the first of it.
+// reportErrors reports the first errors as errors of the test.
 func (r *exportReader) reportErrors(t testing.TB) {
 	for i, w := range r.wrong {
 		if i == 20 {
@@ -161,8 +161,8 @@ func (r *exportReader) reportErrors(t testing.TB) {
 	}
 }
 
-// check holds what was served at the position of a message against the fold
-// up to there; compared counts.
+// check compares what was served at the position of a message with the fold up to there, and counts
+// in compared.
 func (r *exportReader) check(t testing.TB, compared *int) func(*oracle.Fold, projections.Message) {
 	return func(fold *oracle.Fold, m projections.Message) {
 		s, ok := r.samples[m.Position]
@@ -175,7 +175,7 @@ func (r *exportReader) check(t testing.TB, compared *int) func(*oracle.Fold, pro
 			return
 		}
 		if want.State != oracle.Complete {
-			return // its tier, which has a position of its own, was defined later
+			return // the tier has its own position, and was defined later
 		}
 		got, expect := s.body, want.Document
 		if want.TierPosition != s.tier {
@@ -188,7 +188,7 @@ func (r *exportReader) check(t testing.TB, compared *int) func(*oracle.Fold, pro
 	}
 }
 
-// withoutTier is a document less its tier.
+// withoutTier is a document without its tier.
 func withoutTier(t testing.TB, document []byte) []byte {
 	var parts struct {
 		User      json.RawMessage `json:"user"`

@@ -11,25 +11,25 @@ import (
 	"accountexport/internal/local/tcpproxy"
 )
 
-// replica is one of several projectors, started again and again, with a network
-// of its own.
+// replica is one of several projectors, which is killed and started repeatedly and has its own
+// networks.
 type replica struct {
 	name     string
 	file     string
 	settings map[string]string
-	nats     []*tcpproxy.Proxy // one a server
+	nats     []*tcpproxy.Proxy // one for each server
 	pg       *tcpproxy.Proxy
 	out      *lockedBuffer
 
 	mu    sync.Mutex
 	p     *process
 	kills int
-	ended []string // what it said where it ended by itself
+	ended []string // its output each time that it ended by itself
 	all   sync.WaitGroup
 }
 
-// start starts it where it is not running. From then on it must not end by
-// itself: whatever fails, it recovers without a hand.
+// start starts the replica if it is not running. From then on it must not end by itself: whatever
+// fails, it recovers without help.
 func (r *replica) start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -53,7 +53,7 @@ func (r *replica) start() error {
 	return nil
 }
 
-// kill ends it hard.
+// kill ends it with SIGKILL.
 func (r *replica) kill() {
 	r.mu.Lock()
 	p := r.p
@@ -67,7 +67,7 @@ func (r *replica) kill() {
 	}
 }
 
-// term asks it to end, and tells its exit status.
+// term asks it to end, and returns its exit status.
 func (r *replica) term() int {
 	r.mu.Lock()
 	p := r.p
@@ -88,8 +88,7 @@ func (r *replica) signal(s syscall.Signal) {
 	}
 }
 
-// is tells whether a checkpoint's owner, "host/pid" and perhaps more, is this
-// one.
+// is reports whether a checkpoint's owner, which begins with "host/pid", is this replica.
 func (r *replica) is(owner string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,7 +97,7 @@ func (r *replica) is(owner string) bool {
 	return r.p != nil && pid == strconv.Itoa(r.p.cmd.Process.Pid)
 }
 
-// check reports where it ended by itself.
+// check reports every time that it ended by itself.
 func (r *replica) check(t testing.TB) {
 	t.Helper()
 	r.mu.Lock()

@@ -13,7 +13,7 @@ import (
 	"accountexport/projections"
 )
 
-// chaosReport is what happened in a run of chaos.
+// chaosReport records the faults of a run and how the system recovered from them.
 type chaosReport struct {
 	seed  uint64
 	began time.Time
@@ -24,10 +24,10 @@ type chaosReport struct {
 	errs  []error
 }
 
-// faultFigures are those of one kind of fault.
+// faultFigures are the totals of one kind of fault.
 type faultFigures struct {
 	times           int
-	lasted, longest time.Duration // the longest fault; the longest time without progress
+	lasted, longest time.Duration // the longest fault, and the longest time without progress
 }
 
 func newChaosReport(seed uint64) *chaosReport {
@@ -59,14 +59,14 @@ func (r *chaosReport) failed() bool {
 	return len(r.errs) > 0
 }
 
-// log prints what is needed to see what happened.
+// log prints every fault with its times.
 func (r *chaosReport) log(t *testing.T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t.Logf("SEED=%d; faults, times since %s:\n%s", r.seed, r.began.Format("15:04:05.000"), strings.Join(r.lines, "\n"))
 }
 
-// errorCounter counts differences as errors.
+// errorCounter counts the errors that a comparison reports.
 type errorCounter struct {
 	testing.TB
 	n int
@@ -78,8 +78,8 @@ func (c *errorCounter) Errorf(format string, args ...any) {
 	c.TB.Errorf(format, args...)
 }
 
-// finish ends the publishing, waits until everything is projected, compares,
-// and prints the figures.
+// finish stops publishing, waits until everything is projected, compares it with the oracle, and
+// prints the totals.
 func (a *chaosSystem) finish(t *testing.T, r *chaosReport) {
 	for _, err := range r.errs {
 		t.Error(err)

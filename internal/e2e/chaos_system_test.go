@@ -21,24 +21,24 @@ import (
 	"accountexport/internal/workload"
 )
 
-// chaosConfig says what an arena has of everything.
+// chaosConfig says how many programs a chaosSystem has, and how long faults last.
 type chaosConfig struct {
 	seed       uint64
 	servers    int           // NATS servers; the stream has as many replicas
 	projectors int           // replicas of `projector run`
-	perSecond  int           // messages
+	perSecond  int           // messages a second
 	takeover   time.Duration // after which a dead projector's partitions are taken over
-	span       time.Duration // most that an ordinary fault lasts
+	span       time.Duration // how long an ordinary fault lasts at most
 }
 
-// chaosSystem is the whole system in processes that can be killed, with a proxy
-// between any two of them. The harness itself speaks to the servers directly.
+// chaosSystem is the whole system in processes that can be killed, with a proxy between any two of
+// them. The test itself connects to the servers directly.
 type chaosSystem struct {
 	*system
 	chaosConfig
 	cluster    *natsserver.Cluster
 	replicas   []*replica
-	publishing []*tcpproxy.Proxy // publisher–NATS, one a server
+	publishing []*tcpproxy.Proxy // publisher–NATS, one for each server
 	answering  *tcpproxy.Proxy   // API–PostgreSQL
 	publisher  *eventPublisher
 	reader     *exportReader
@@ -47,8 +47,8 @@ type chaosSystem struct {
 	natsBusy   sync.Mutex // held while servers are killed and started
 
 	leaderKills int    // guarded by natsBusy
-	shared      bool   // the partitions are, and a frozen replica's are taken over
-	end         func() // ends all looking and reading, and the publisher, and waits for that
+	shared      bool   // replicas share the partitions, and take over those of a frozen one
+	end         func() // ends watcher, reader and publisher, and waits for their end
 }
 
 func newChaosSystem(t *testing.T, cfg chaosConfig) *chaosSystem {
@@ -95,8 +95,8 @@ func newChaosSystem(t *testing.T, cfg chaosConfig) *chaosSystem {
 	return a
 }
 
-// startServers starts PostgreSQL, with a login for each program, and the
-// stream, with as many replicas as there are servers.
+// startServers starts PostgreSQL, with a login for each program, and NATS, with a replica of the
+// stream on each server.
 func (a *chaosSystem) startServers(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
@@ -104,7 +104,7 @@ func (a *chaosSystem) startServers(t *testing.T) {
 	a.pg, err = postgres.Start(ctx, postgres.Options{})
 	postgres.Check(t, err)
 	t.Cleanup(func() { _ = a.pg.Stop(context.Background()) })
-	// What is done to the database's sessions is not done to the harness.
+	// Faults of the database's sessions do not concern the test's own.
 	if a.pool, err = pgxpool.New(ctx, a.pg.URL()+"&default_transaction_read_only=off&application_name=harness"); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func databaseURL(user string, by *tcpproxy.Proxy) string {
 	return "postgres://" + user + "@" + by.Addr() + "/postgres?sslmode=disable"
 }
 
-// randomReplica picks a replica: mostly one that owns a partition.
+// randomReplica picks a replica, mostly one that owns a partition.
 func (a *chaosSystem) randomReplica(rng *rand.Rand) *replica {
 	r, partition := a.replicas[rng.IntN(len(a.replicas))], rng.IntN(stream.DefaultPartitions)
 	if rng.IntN(4) == 0 {
@@ -191,7 +191,7 @@ func (a *chaosSystem) randomReplica(rng *rand.Rand) *replica {
 	return r
 }
 
-// sql does something to the database, again until it is there.
+// sql runs a statement, and repeats it while the database is away.
 func (a *chaosSystem) sql(ctx context.Context, statement string, args ...any) error {
 	for {
 		_, err := a.pool.Exec(ctx, statement, args...)

@@ -12,16 +12,16 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// fault is one kind of failing part.
+// fault is one kind of failure.
 type fault struct {
 	name   string
 	weight int // of 100 faults, about how many are of this kind
 	inject injection
-	moves  *progress // what stands still meanwhile
+	moves  *progress // what makes no progress meanwhile
 	again  func(context.Context) error
 }
 
-// projectorFaults are the faults that keep the projectors from their work.
+// projectorFaults are the faults that keep projectors from working.
 func (a *chaosSystem) projectorFaults() []fault {
 	var out []fault
 	add := func(name string, weight int, inject injection) {
@@ -48,14 +48,15 @@ func (a *chaosSystem) projectorFaults() []fault {
 	add("projector–PostgreSQL delayed", 3, a.delay(a.projectorDatabase()))
 	add("projector–PostgreSQL cut", 3, a.cut(a.projectorDatabase()))
 	add("projector–PostgreSQL stalled", 4, a.stall(a.projectorDatabase()))
-	if a.shared { // else whoever waits for an answer keeps its turn
+	if a.shared { // otherwise a replica that waits for an answer keeps its partitions
 		add("projector–NATS lost", 2, a.blackhole(a.projectorNATS()))
 		add("projector–PostgreSQL lost", 2, a.blackhole(a.projectorDatabase()))
 	}
 	return out
 }
 
-// clientFaults are the faults of those around them, which come at the same time.
+// clientFaults are the faults of the API and of the publisher, which come at the same time as those
+// of projectors.
 func (a *chaosSystem) clientFaults() []fault {
 	var out []fault
 	for _, x := range []struct {
@@ -71,8 +72,8 @@ func (a *chaosSystem) clientFaults() []fault {
 	return out
 }
 
-// projectsAgain waits until a message that is published from now on is in every
-// partition's checkpoint.
+// projectsAgain waits until a message that is published from now on is in every partition's
+// checkpoint.
 func (a *chaosSystem) projectsAgain(ctx context.Context) error {
 	position, err := a.publisher.acknowledged(ctx)
 	if err != nil {
@@ -97,7 +98,7 @@ func (a *chaosSystem) waitProgress(p *progress) func(context.Context) error {
 	}
 }
 
-// recoverWithin is generous: what takes longer than usual is in the table.
+// recoverWithin is generous: the table at the end says what took longer than usual.
 const recoverWithin = time.Minute
 
 // injectAndRecover injects a fault and waits for the recovery.
@@ -117,7 +118,7 @@ func (a *chaosSystem) injectAndRecover(ctx context.Context, f fault, rng *rand.R
 	r.add(f.name, detail, began, ended, f.moves.end(w), err)
 }
 
-// injectEach suffers every fault once, in random order.
+// injectEach injects every fault once, in random order.
 func (a *chaosSystem) injectEach(ctx context.Context, faults []fault, rng *rand.Rand, r *chaosReport) {
 	rng.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
 	for _, f := range faults {
@@ -128,8 +129,7 @@ func (a *chaosSystem) injectEach(ctx context.Context, faults []fault, rng *rand.
 	}
 }
 
-// injectAtRandom suffers faults by their weights for so long, every fifth time two
-// at once.
+// injectAtRandom injects faults by their weights for this long, every fifth time two at once.
 func (a *chaosSystem) injectAtRandom(ctx context.Context, faults []fault, rng *rand.Rand, r *chaosReport, over time.Duration) {
 	draw := func() fault {
 		total := 0
@@ -153,7 +153,7 @@ func (a *chaosSystem) injectAtRandom(ctx context.Context, faults []fault, rng *r
 	}
 }
 
-// both is two faults at the same time.
+// both injects two faults at the same time.
 func both(f, g fault) fault {
 	return fault{"two at once", 0, func(ctx context.Context, rng *rand.Rand) (string, error) {
 		var details [2]string
@@ -172,8 +172,7 @@ func both(f, g fault) fault {
 	}, f.moves, f.again}
 }
 
-// chaosLasts is how long TestChaos goes on: CHAOS=10m, or 0 for each kind of
-// fault once.
+// chaosLasts is how long a chaos test goes on: CHAOS=10m, or 0 to inject each kind of fault once.
 func chaosLasts(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("CHAOS")
@@ -187,11 +186,10 @@ func chaosLasts(t *testing.T) time.Duration {
 	return d
 }
 
-// TestChaosCluster: three projectors, a cluster of three NATS servers with a
-// replicated stream, PostgreSQL and an API, all of which fail in every way that
-// is known here, while events are published and documents are read. Nothing is
-// lost, nothing is folded twice, nothing that was served is not the fold at its
-// position, and all goes on by itself.
+// TestChaosCluster runs three projectors, a cluster of three NATS servers with a replicated stream,
+// PostgreSQL and an API, and makes each of them fail in every known way while events are published
+// and documents are read. Nothing is lost or folded twice, every document that was served is the
+// fold at its position, and the system recovers by itself.
 func TestChaosCluster(t *testing.T) {
 	t.Parallel()
 	lasts := chaosLasts(t) * 4 / 5
@@ -203,8 +201,8 @@ func TestChaosCluster(t *testing.T) {
 	a.chaos(t, a.projectorFaults(), a.clientFaults(), lasts)
 }
 
-// TestChaosSingle: the same with one projector and one NATS server, where
-// nobody takes over. The short form has what differs.
+// TestChaosSingle does the same with one projector and one NATS server, where no other replica
+// takes over. The short form has the faults that differ.
 func TestChaosSingle(t *testing.T) {
 	t.Parallel()
 	lasts := chaosLasts(t) / 5
@@ -227,7 +225,7 @@ func TestChaosSingle(t *testing.T) {
 	a.chaos(t, faults, around, lasts)
 }
 
-// chaos has the arena suffer, and then holds everything against the oracle.
+// chaos injects the faults, and then compares everything with the oracle.
 func (a *chaosSystem) chaos(t *testing.T, faults, around []fault, lasts time.Duration) {
 	r := newChaosReport(a.seed)
 	defer r.log(t)

@@ -10,8 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// checkpointWatcher looks at the checkpoints the whole time: when each partition moved, and
-// who owns it.
+// checkpointWatcher polls the checkpoints: when each partition moved, and which replica owns it.
 type checkpointWatcher struct {
 	url      string // of the database
 	progress *progress
@@ -19,7 +18,7 @@ type checkpointWatcher struct {
 	mu     sync.Mutex
 	at     map[int]checkpoint
 	moves  int           // changes of owner, by partition
-	epochs int64         // by which epochs went up
+	epochs int64         // sum of the increments of epochs
 	commit chan struct{} // closed at the next commit
 }
 
@@ -32,7 +31,7 @@ func newCheckpointWatcher(url string) *checkpointWatcher {
 	return &checkpointWatcher{url: url, progress: newProgress(), at: map[int]checkpoint{}, commit: make(chan struct{})}
 }
 
-// run looks until ctx ends. While the database is away, nothing moves.
+// run polls until ctx ends. While the database is away, no partition moves.
 func (w *checkpointWatcher) run(ctx context.Context) {
 	every(ctx, 50*time.Millisecond, func() {
 		conn, err := pgx.Connect(ctx, w.url)
@@ -76,14 +75,14 @@ func (w *checkpointWatcher) record(partition int, now checkpoint) {
 	w.at[partition] = now
 }
 
-// owner is who owns a partition, as far as was seen.
+// owner is the owner of a partition when it was polled last.
 func (w *checkpointWatcher) owner(partition int) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.at[partition].owner
 }
 
-// reached tells whether every partition is at a position.
+// reached reports whether every partition is at a position.
 func (w *checkpointWatcher) reached(position uint64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,7 +94,7 @@ func (w *checkpointWatcher) reached(position uint64) bool {
 	return len(w.at) > 0
 }
 
-// listen hears of commits until ctx ends.
+// listen receives notifications of commits until ctx ends.
 func (w *checkpointWatcher) listen(ctx context.Context) {
 	every(ctx, 50*time.Millisecond, func() {
 		conn, err := pgx.Connect(ctx, w.url)
@@ -118,7 +117,7 @@ func (w *checkpointWatcher) listen(ctx context.Context) {
 	})
 }
 
-// committed waits until a batch has just been committed.
+// committed waits for the next commit of a batch.
 func (w *checkpointWatcher) committed(ctx context.Context) error {
 	w.mu.Lock()
 	ch := w.commit
@@ -131,7 +130,7 @@ func (w *checkpointWatcher) committed(ctx context.Context) error {
 	}
 }
 
-// leaderCounter counts the changes of a stream's leader.
+// leaderCounter counts the changes of the stream's leader.
 type leaderCounter struct {
 	mu      sync.Mutex
 	leader  string

@@ -9,9 +9,8 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestCheckpointsAreWrittenOnceABatch has the database note every write of a
-// checkpoint: no transaction writes one twice, and idle partitions are moved
-// on about once a second.
+// TestCheckpointsAreWrittenOnceABatch lets the database record every write of a checkpoint: no
+// transaction writes one twice, and those of idle partitions advance about once a second.
 func TestCheckpointsAreWrittenOnceABatch(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -43,7 +42,7 @@ FROM public.writes`).Scan(&batches, &twice)
 	}
 	eventually(t, "six idle writes of each checkpoint", time.Minute, func(ctx context.Context) error {
 		var fewest int
-		var apart float64 // on average, by the stream's clock
+		var apart float64 // average in seconds, by the stream's clock
 		err := s.pool.QueryRow(ctx, `
 SELECT coalesce(min(n), 0), coalesce(min(extract(epoch FROM last - first) / nullif(n - 1, 0)), 0)::float8
 FROM (SELECT count(*) AS n, min(as_of) AS first, max(as_of) AS last FROM public.writes WHERE position = $1 GROUP BY partition) t`, n).

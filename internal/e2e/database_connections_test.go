@@ -13,14 +13,14 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestProgramsShareTheConnectionsThereAre: on a server that lets users have 30
-// connections, four replicas and two APIs that would have 62 start at once, take
-// what there is, and say so; none of them is ever refused one, under load. Who
-// finds no room is told how many it needs, and is let in once there is.
+// TestProgramsShareTheConnectionsThereAre: on a server that allows users 30 connections, four
+// replicas and two APIs that would open 62 start at once. They take what there is and log it, and
+// under load no connection is refused to any of them. A program that finds no room exits and names
+// how many connections it needs, and starts once there is room.
 func TestProgramsShareTheConnectionsThereAre(t *testing.T) {
 	t.Parallel()
 	const allowed = 30
-	s := newServer(t, postgres.Options{Settings: map[string]string{"max_connections": fmt.Sprint(allowed + 3), // those of superusers
+	s := newServer(t, postgres.Options{Settings: map[string]string{"max_connections": fmt.Sprint(allowed + 3), // three are reserved for superusers
 		"log_min_messages": "warning"}})
 	execute(t, s.database, `CREATE ROLE projector LOGIN IN ROLE accountexport_projector; CREATE ROLE api LOGIN IN ROLE accountexport_reader`)
 	settings := maps.Clone(s.settings)
@@ -67,7 +67,7 @@ func TestProgramsShareTheConnectionsThereAre(t *testing.T) {
 		t.Errorf("status: exit %d: %s", status, out)
 	}
 
-	// As many more as there is room for, and one.
+	// As many further replicas as there is room for, and one more.
 	var refused *process
 	for range 10 {
 		p := launch(t, "projector", settings, "run")

@@ -17,14 +17,14 @@ import (
 	"accountexport/internal/workload"
 )
 
-// failoverPair is a primary with a standby that is to take its place. All programs name
-// both, and want the one that can be written.
+// failoverPair is a primary with a standby that takes its place. All programs name both servers and
+// connect to the one that can be written.
 type failoverPair struct {
 	*system
 	standby *postgres.Server
 	between *tcpproxy.Proxy // from the standby to the primary
 	url     string
-	export  string // where the API has exports
+	export  string // the URL of exports
 }
 
 func newFailoverPair(t *testing.T) *failoverPair {
@@ -42,7 +42,7 @@ func newFailoverPair(t *testing.T) *failoverPair {
 	return p
 }
 
-// makeSynchronous has commits wait for the standby from now on.
+// makeSynchronous makes commits wait for the standby from now on.
 func (p *failoverPair) makeSynchronous(t *testing.T) {
 	t.Helper()
 	for _, sql := range []string{`ALTER SYSTEM SET synchronous_standby_names = '*'`, `SELECT pg_reload_conf()`} {
@@ -59,7 +59,7 @@ func (p *failoverPair) makeSynchronous(t *testing.T) {
 	})
 }
 
-// failOver kills the primary hard, and makes the standby the primary.
+// failOver kills the primary and promotes the standby.
 func (p *failoverPair) failOver(t *testing.T) {
 	t.Helper()
 	if err := p.pg.StopImmediate(t.Context()); err != nil {
@@ -71,11 +71,11 @@ func (p *failoverPair) failOver(t *testing.T) {
 	p.pool, p.database = connectTo(t, p.standby.URL()), p.standby.URL()
 }
 
-// clientView are what clients see of accounts, one after the other.
+// clientView is what a client has seen of accounts, one read after the other.
 type clientView struct {
 	mu       sync.Mutex
 	highest  map[events.UUID]uint64
-	back     map[events.UUID]uint64 // how far those have gone back that did
+	back     map[events.UUID]uint64 // how many positions each account went back
 	statuses map[int]int
 }
 
@@ -118,9 +118,9 @@ func (p *failoverPair) readInTurns(t *testing.T, ids []events.UUID) (v *clientVi
 	}
 }
 
-// TestFailoverLosesNothing: the primary is killed hard under load, and a
-// synchronous standby takes its place. Nobody sees a document go back, projector
-// and API go on by themselves, and in the end all is what an independent fold gives.
+// TestFailoverLosesNothing: the primary is killed under load and a synchronous standby takes its
+// place. No document goes back to an earlier position, projector and API continue by themselves,
+// and everything equals an independent fold.
 func TestFailoverLosesNothing(t *testing.T) {
 	t.Parallel()
 	p := newFailoverPair(t)
@@ -152,10 +152,10 @@ func TestFailoverLosesNothing(t *testing.T) {
 	}
 }
 
-// TestFailoverThatLosesTransactions: the standby had not received the last
-// transactions. What is served goes back to them, which who asks for a position
-// does not see, and comes forward again: the stream has it all, and the projector
-// folds it once more from the checkpoints that are there. Nothing is folded twice.
+// TestFailoverThatLosesTransactions: the standby had not received the last transactions. Documents
+// go back to what it has, except for clients that ask for a position, and advance again: the
+// projector folds the stream once more from the checkpoints of the standby. Nothing is folded
+// twice.
 func TestFailoverThatLosesTransactions(t *testing.T) {
 	t.Parallel()
 	p := newFailoverPair(t)
@@ -175,7 +175,7 @@ func TestFailoverThatLosesTransactions(t *testing.T) {
 	}
 	began := time.Now()
 	p.failOver(t)
-	for status := 0; status != http.StatusOK; { // who asks for a position gets that or later
+	for status := 0; status != http.StatusOK; { // a client that asks for a position gets that one or a later one
 		var header http.Header
 		var err error
 		if status, header, _, err = getAtPosition(t.Context(), p.export, mintToken(t, one), position, 5); err != nil {
@@ -201,7 +201,7 @@ func TestFailoverThatLosesTransactions(t *testing.T) {
 	p.checkRun(t, 0, "", "verify", "--all")
 }
 
-// waitReceived waits until the standby has all that the primary has written.
+// waitReceived waits until the standby has everything that the primary has written.
 func (p *failoverPair) waitReceived(t *testing.T) {
 	t.Helper()
 	eventually(t, "the standby to have it all", 20*time.Second, func(ctx context.Context) error {
@@ -215,10 +215,10 @@ func (p *failoverPair) waitReceived(t *testing.T) {
 	})
 }
 
-// TestFailoverThatLosesAnErasure: an erasure was complete, and the standby knows
-// nothing of it. What it had removed from the stream is missing there now without
-// a reason, so the projector refuses (18) and names the command that ends it;
-// followed, the account is erased again, since the stream holds that.
+// TestFailoverThatLosesAnErasure: an erasure was complete, and the standby knows nothing of it. The
+// messages that it removed are now missing without an explanation, so the projector refuses with 18
+// and names the command to run. After that command the account is erased again, since its erased
+// event is in the stream.
 func TestFailoverThatLosesAnErasure(t *testing.T) {
 	t.Parallel()
 	p := newFailoverPair(t)
@@ -230,7 +230,7 @@ func TestFailoverThatLosesAnErasure(t *testing.T) {
 	p.waitReceived(t)
 	p.between.Stall()
 	p.mustRun(t, 0, "", "erase", "--account", erased.String())
-	// The projector has seen that all that is missing is explained.
+	// The projector has checked that everything missing is explained.
 	erasedAt := time.Now()
 	eventually(t, "the projector to look again", 30*time.Second, func(ctx context.Context) error {
 		_, _, body, err := get(ctx, "http://"+p.settings["ADMIN_ADDR"]+"/metrics", "")

@@ -17,9 +17,9 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// TestLoginsOfCompose: deploy/logins.sql, which compose runs, gives each program a
-// login that can do its work and no more, and may be run again; both programs run
-// by them, and say by --healthcheck, as their containers ask, whether they live.
+// TestLoginsOfCompose: deploy/logins.sql, which compose runs, gives each program a login that can
+// do its work and no more, and can be run twice. Both programs run with these logins, and
+// --healthcheck, which their containers run, reports whether they live.
 func TestLoginsOfCompose(t *testing.T) {
 	t.Parallel()
 	psql := testrun.Tool(t, "psql", "apt-get install postgresql-client")

@@ -13,8 +13,8 @@ import (
 	"accountexport/internal/local/port"
 )
 
-// TestAPoolerThatCannotWorkIsRefused: at start, with status 2 and what would do,
-// by whoever cannot do with it; whoever can goes on.
+// TestAPoolerThatCannotWorkIsRefused: a program that cannot work through a pooler exits at start
+// with status 2 and names what would work. A program that can work through it starts.
 func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -35,8 +35,8 @@ func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 		url, direct string
 		program     string
 		args        []string
-		refused     string // what a refusal says; "": it goes on
-		says        string // what it says where it goes on
+		refused     string // what the refusal prints; "": it starts
+		says        string // what it prints when it starts
 	}{
 		{"prepared statements", transactions, s.database, "projector", []string{"run"}, "default_query_exec_mode=exec or cache_describe in the URL would do", ""},
 		{"prepared statements", transactions, s.database, "projector", []string{"status"}, "default_query_exec_mode=exec or cache_describe", ""},
@@ -68,7 +68,7 @@ func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 			out, status := command(t, test.program, settings, test.args...)
 			more := 0
 			if len(test.args) > 0 && test.args[0] == "run" && test.program == "projector" {
-				more = 1 // a record says so, too
+				more = 1 // one is a log record
 			}
 			switch {
 			case test.refused == "" && status == 2:
@@ -80,8 +80,8 @@ func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 	}
 }
 
-// TestAPoolerThatComesLaterIsRefused: who begins before the database can be
-// reached is told the same once it can, and who can work with it does.
+// TestAPoolerThatComesLaterIsRefused: programs that start before the database can be reached refuse
+// the pooler in the same way once it can be, and those that can work through it do.
 func TestAPoolerThatComesLaterIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

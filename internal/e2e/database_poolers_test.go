@@ -21,7 +21,7 @@ import (
 	"accountexport/internal/workload"
 )
 
-// databaseRoutes are how the programs come to PostgreSQL: what each is told.
+// databaseRoutes are the ways in which programs connect to PostgreSQL, and the settings for each.
 var databaseRoutes = []struct {
 	name   string
 	settle func(t *testing.T, s *system) map[string]string
@@ -33,7 +33,7 @@ var databaseRoutes = []struct {
 	{"transaction pooler, exec", transactionPooler("exec")},
 	{"transaction pooler, cache_describe", transactionPooler("cache_describe")},
 	{"transaction pooler, simple_protocol", transactionPooler("simple_protocol")},
-	// The projector writes to the primary, the API reads a standby and is notified by the primary.
+	// The projector writes to the primary; the API reads a standby and listens on the primary.
 	{"standby", func(t *testing.T, s *system) map[string]string {
 		s.reads = s.standby(t, "reading", "", postgres.Options{}).URL()
 		return map[string]string{"DATABASE_URL": s.database, "DATABASE_DIRECT_URL": s.database}
@@ -47,10 +47,9 @@ func transactionPooler(mode string) func(t *testing.T, s *system) map[string]str
 	}
 }
 
-// TestEveryWayToPostgres: whichever way the programs come to PostgreSQL, run, the
-// API, rebuild, take-over from a replica that freezes in the middle of a
-// transaction, and erasing do as they do with nothing in between, and every
-// document is what an independent fold makes it.
+// TestEveryWayToPostgres: by every route to PostgreSQL, `run`, the API, `rebuild`, `erase` and the
+// takeover from a replica that freezes inside a transaction work as they do with a direct
+// connection, and every document equals an independent fold.
 func TestEveryWayToPostgres(t *testing.T) {
 	t.Parallel()
 	for _, way := range databaseRoutes {
@@ -79,7 +78,8 @@ func (s *system) checkProvisions(t *testing.T) {
 	s.mustRun(t, 0, "", "provision")
 }
 
-// checkProjects also makes a document that takes more than one statement to read.
+// checkProjects runs a projector and the commands that read. It also makes a document that takes
+// several statements to read.
 func (s *system) checkProjects(t *testing.T) {
 	t.Helper()
 	projector := s.startProjector(t)
@@ -97,8 +97,8 @@ func (s *system) checkProjects(t *testing.T) {
 	projector.stop(t)
 }
 
-// checkServes asks for every account's document over HTTP, one after the other and
-// all at once, and for one at a position that is yet to come.
+// checkServes asks for every account's document over HTTP, several times at once, and for one at a
+// position that is yet to come.
 func (s *system) checkServes(t *testing.T) {
 	t.Helper()
 	serve := freeAddr(t)
@@ -128,13 +128,13 @@ func (s *system) checkServes(t *testing.T) {
 	api.stop(t)
 }
 
-// apiSettings are the settings of an API that comes to the database as the projector does.
+// apiSettings are the settings of an API that connects to the database as the projector does.
 func (s *system) apiSettings(serve string) map[string]string {
 	return map[string]string{"HTTP_ADDR": serve, "ADMIN_ADDR": "127.0.0.1:0", "JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret,
 		"DATABASE_URL": cmp.Or(s.reads, s.settings["DATABASE_URL"]), "DATABASE_DIRECT_URL": s.settings["DATABASE_DIRECT_URL"]}
 }
 
-// checkMinPosition asks for a position that only comes later.
+// checkMinPosition asks for a position that is published only afterwards.
 func (s *system) checkMinPosition(t *testing.T, client apiClient) {
 	t.Helper()
 	next := fmt.Sprint("?min_position=", s.info(t).Last+1)
@@ -156,7 +156,7 @@ func (s *system) checkErases(t *testing.T) {
 	projector.stop(t)
 }
 
-// checkRebuilds beside a projector, twice since the first is rolled back.
+// checkRebuilds rebuilds beside a projector, twice, since the first generation is rolled back.
 func (s *system) checkRebuilds(t *testing.T) {
 	t.Helper()
 	projector := s.startProjector(t)
@@ -168,9 +168,8 @@ func (s *system) checkRebuilds(t *testing.T) {
 	projector.stop(t)
 }
 
-// checkTakeover has another replica go on where one has frozen in the middle of a
-// transaction that has checkpoints locked, which ends by nothing but the
-// server's end of it.
+// checkTakeover lets another replica continue where one has frozen inside a transaction that holds
+// locks on checkpoints. Only the server can end that transaction.
 func (s *system) checkTakeover(t *testing.T) {
 	t.Helper()
 	s.mustPublish(t, workload.New(9, workload.Config{Accounts: 3000}), 12_000)
@@ -190,9 +189,8 @@ func (s *system) checkTakeover(t *testing.T) {
 	}
 }
 
-// startFrozen is a replica that has frozen in the middle of a transaction. One of
-// several round trips is what it comes to, since it reads on while a commit is
-// held.
+// startFrozen starts a replica that freezes inside a transaction of several round trips. It may
+// take several attempts, since the replica continues to read while a commit is held.
 func (s *system) startFrozen(t *testing.T) *process {
 	t.Helper()
 	waiting, release := s.holdCommits(t, "accountexport %/%")
@@ -206,7 +204,7 @@ func (s *system) startFrozen(t *testing.T) *process {
 		}
 		t.Cleanup(func() { next.Close(context.Background()) })
 		held := make(chan error, 1)
-		go func() { // behind the commit that waits, and before any other
+		go func() { // queued behind the held commit, and before any other
 			_, err := next.Exec(t.Context(), `SELECT pg_advisory_lock(4711)`)
 			held <- err
 		}()
@@ -243,8 +241,8 @@ func (s *system) startFrozen(t *testing.T) *process {
 	return nil
 }
 
-// countSessions is how many of their connections are at work, and how many stand in
-// an open transaction.
+// countSessions counts the replicas' sessions that are active, and those that are idle in a
+// transaction.
 func (s *system) countSessions(t *testing.T) (active, open int) {
 	t.Helper()
 	err := s.pool.QueryRow(t.Context(), `

@@ -21,16 +21,16 @@ import (
 	"accountexport/internal/workload"
 )
 
-// setup is a database that is set up in some way.
+// setup is one way in which a database can be set up.
 type setup struct {
 	name    string
-	create  string   // what CREATE DATABASE says beside the name; default: as TestDatabase
-	first   []string // statements of a superuser, %d stands for the database
+	create  string   // options of CREATE DATABASE; default: as TestDatabase
+	first   []string // statements of a superuser; %d is the database
 	as      string   // the projector's user; default: a superuser
-	refused string   // what provision says; "": it works
-	then    []string // what makes it work all the same; nil: nothing does
-	slow    string   // what a batch takes at least, in seconds
-	warns   bool     // it is so slow that somebody may be thought dead
+	refused string   // what provision prints when it refuses; "": it works
+	then    []string // what makes it work afterwards; nil: nothing does
+	slow    string   // how long a batch takes at least, in seconds
+	warns   bool     // it is so slow that a replica may count as dead
 }
 
 const (
@@ -38,15 +38,15 @@ const (
 	makeRoles = `CREATE ROLE accountexport_projector NOLOGIN; CREATE ROLE accountexport_reader NOLOGIN`
 )
 
-// TestDatabasesSetUpOtherwise: however server, database and user are set up,
-// provisioning, projecting, reading and rebuilding work, or are refused with
-// status 2 and one sentence, of which what it says makes them work.
+// TestDatabasesSetUpOtherwise: however server, database and user are set up, provisioning,
+// projecting, reading and rebuilding work, or are refused with status 2 and one sentence that says
+// what makes them work.
 func TestDatabasesSetUpOtherwise(t *testing.T) {
 	t.Parallel()
 	pg, err := postgres.Start(t.Context(), postgres.Options{})
 	postgres.Check(t, err)
 	t.Cleanup(func() { _ = pg.Stop(context.Background()) })
-	for i, test := range []setup{ // in this order: the roles are the server's
+	for i, test := range []setup{ // the order matters: roles belong to the server
 		{name: "a user that may create no roles", as: "plain",
 			first:   []string{`CREATE ROLE plain LOGIN`, `ALTER DATABASE %d OWNER TO plain`},
 			refused: "CREATE ROLE accountexport_projector NOLOGIN and CREATE ROLE accountexport_reader NOLOGIN and GRANT accountexport_projector TO plain, by somebody who may, would do",
@@ -87,7 +87,7 @@ func TestDatabasesSetUpOtherwise(t *testing.T) {
 			for _, text := range test.first {
 				sql(text)
 			}
-			// The test's own connections do with whatever there is.
+			// The test's own connections are not subject to these timeouts.
 			s := &system{database: databaseOf(t, pg, name, "") + "&idle_session_timeout=0&lock_timeout=0&statement_timeout=0"}
 			s.startNATSAndConnect(t)
 			s.settings["DATABASE_URL"] = databaseOf(t, pg, name, test.as)
@@ -109,14 +109,15 @@ func TestDatabasesSetUpOtherwise(t *testing.T) {
 	t.Run("restored elsewhere", func(t *testing.T) { testRestoredElsewhere(t, pg) })
 }
 
-// startNATSAndConnect has a NATS server, and nothing on it.
+// startNATSAndConnect starts a NATS server without a stream, and connects to it and to the
+// database.
 func (s *system) startNATSAndConnect(t *testing.T) {
 	t.Helper()
 	s.nats = natsserver.ProcessForTest(t, binary(t, "natsd"))
 	s.connect(t, stream.Config{URL: s.nats.URL()})
 }
 
-// databaseOf is the URL of a server's database, as a user.
+// databaseOf is the URL of a database on a server, as a user.
 func databaseOf(t *testing.T, pg *postgres.Server, name, user string) string {
 	t.Helper()
 	u, err := url.Parse(pg.URL())
@@ -142,8 +143,8 @@ func execute(t *testing.T, url, sql string) {
 	}
 }
 
-// checkWorks provisions, projects by two replicas, reads over HTTP as a user who may
-// read and no more, and rebuilds.
+// checkWorks provisions, projects with two replicas, reads over HTTP as a user that may only read,
+// and rebuilds.
 func (s *system) checkWorks(t *testing.T, on setup) {
 	t.Helper()
 	s.checkProvisions(t)
@@ -174,7 +175,7 @@ CREATE TRIGGER slow BEFORE UPDATE OF position ON export.checkpoints FOR EACH STA
 	s.checkAgainstOracle(t)
 }
 
-// checkReads asks for a document as a user of the reading role.
+// checkReads asks for a document through an API that connects as a member of the reading role.
 func (s *system) checkReads(t *testing.T) {
 	t.Helper()
 	serve := freeAddr(t)
@@ -194,8 +195,8 @@ END $$`)
 	api.stop(t)
 }
 
-// testRestoredElsewhere restores a dump to a server that has none of the roles,
-// and then as the refusal says.
+// testRestoredElsewhere restores a dump on a server that has none of the roles, and then as the
+// refusal says.
 func testRestoredElsewhere(t *testing.T, pg *postgres.Server) {
 	binaries, err := postgres.Binaries()
 	postgres.Check(t, err)
@@ -218,13 +219,13 @@ func testRestoredElsewhere(t *testing.T, pg *postgres.Server) {
 	postgres.Check(t, err)
 	t.Cleanup(func() { _ = elsewhere.Stop(context.Background()) })
 	execute(t, elsewhere.URL(), `CREATE DATABASE first`)
-	run("psql", "-q", "-f", dump, databaseOf(t, elsewhere, "first", "")) // goes on after an error, as it is usually called
+	run("psql", "-q", "-f", dump, databaseOf(t, elsewhere, "first", "")) // without ON_ERROR_STOP, as psql is usually called
 	there := maps.Clone(s.settings)
 	there["DATABASE_URL"] = databaseOf(t, elsewhere, "first", "")
 	for _, args := range [][]string{{"provision"}, {"run"}, {"rebuild"}} {
 		lines := 1
 		if args[0] == "run" {
-			lines = 2 // one is a record
+			lines = 2 // one is a log record
 		}
 		out, status := command(t, "projector", there, args...)
 		if status != 2 || !strings.Contains(out, "belongs to postgres and not to accountexport_projector") || strings.Count(out, "\n") != lines {
@@ -252,8 +253,8 @@ func testRestoredElsewhere(t *testing.T, pg *postgres.Server) {
 	s.checkAgainstOracle(t)
 }
 
-// TestSettingsAPoolerCannotMakeAreRefused: through a pooler of transactions a
-// session has no settings of its own, so those that matter have to be right.
+// TestSettingsAPoolerCannotMakeAreRefused: through a pooler of transactions a session cannot change
+// settings, so those that matter have to be right in the database.
 func TestSettingsAPoolerCannotMakeAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, postgres.Options{})

@@ -21,7 +21,7 @@ import (
 	"accountexport/internal/workload"
 )
 
-// standby starts a server that follows the system's own.
+// standby starts a standby of the system's PostgreSQL server.
 func (s *system) standby(t *testing.T, name, by string, opt postgres.Options) *postgres.Server {
 	t.Helper()
 	standby, err := s.pg.Standby(t.Context(), name, by, opt)
@@ -32,11 +32,10 @@ func (s *system) standby(t *testing.T, name, by string, opt postgres.Options) *p
 	return standby
 }
 
-// TestAPIOnAStandby: an API that reads a streaming standby serves what the primary
-// serves, to the byte; who asks for a position waits until the standby has it,
-// though nobody can be notified there; reads that the standby ends, since they
-// stand in the way of what it takes on, are tried again and nobody sees it, unless
-// a long document has become another while it was sent.
+// TestAPIOnAStandby: an API on a streaming standby serves the same bytes as one on the primary. A
+// client that asks for a position waits until the standby has it, although LISTEN does not work
+// there. Reads that the standby cancels because they conflict with replay are repeated without the
+// client noticing, unless a long document changed while it was sent.
 func TestAPIOnAStandby(t *testing.T) {
 	t.Parallel()
 	sandboxes, want := 3000, 5
@@ -52,7 +51,7 @@ func TestAPIOnAStandby(t *testing.T) {
 		s.publishSandboxEvent(t, long, i, "python")
 	}
 	s.waitProjected(t)
-	// Whoever wants a standby that is never behind sets this, and has reads ended.
+	// With this setting a standby is never behind, and cancels reads.
 	standby := s.standby(t, "reading", "", postgres.Options{Settings: map[string]string{"max_standby_streaming_delay": "0"}})
 	near, _ := startAPI(t, map[string]string{"DATABASE_URL": s.database})
 	far, api := startAPI(t, map[string]string{"DATABASE_URL": standby.URL(), "LOG_LEVEL": "info"})
@@ -95,7 +94,7 @@ func TestAPIOnAStandby(t *testing.T) {
 				answers[status]++
 				mu.Unlock()
 				if status == http.StatusOK && err != nil && id == long {
-					broken.Add(1) // it became another while it was read
+					broken.Add(1) // the document changed while it was read
 					continue
 				}
 				if status != http.StatusOK || err != nil {
@@ -145,9 +144,9 @@ func connectTo(t *testing.T, url string) *pgxpool.Pool {
 	return pool
 }
 
-// TestBetweenTwoStandbys: a client that is sent to another API, whose standby is
-// behind, may see its document go back; not if it asks for the position that it
-// has seen: then it waits, or is told how far that is.
+// TestBetweenTwoStandbys: a client that changes to an API whose standby is behind may see its
+// document go back. When it asks for the position that it has seen, it waits, or gets 503 with the
+// current position.
 func TestBetweenTwoStandbys(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, postgres.Options{})
@@ -183,7 +182,7 @@ func TestBetweenTwoStandbys(t *testing.T) {
 		}
 	}
 	asks(fresh, after, http.StatusOK, after)
-	asks(old, 0, http.StatusOK, before) // back, as is said
+	asks(old, 0, http.StatusOK, before) // it has gone back
 	asks(old, after, http.StatusServiceUnavailable, 0)
 	if _, err := stopped.Exec(t.Context(), `SELECT pg_wal_replay_resume()`); err != nil {
 		t.Fatal(err)

@@ -25,10 +25,10 @@ import (
 	"accountexport/internal/stream"
 )
 
-// TestDocumentsRun runs every block of shell commands in README.md, CONTRIBUTING.md and
-// doc/*.md that names no other test, in the order of its document, on servers of its
-// own: each block has to end with 0. What comes before every document is the
-// operating manual's way of starting everything the first time.
+// TestDocumentsRun runs every block of shell commands in README.md, CONTRIBUTING.md and doc/*.md
+// that names no other test, in the order of its document, on its own servers. Each block has to
+// exit with 0. Before every document the blocks of the operating manual that start everything for
+// the first time are run.
 func TestDocumentsRun(t *testing.T) {
 	t.Parallel()
 	all, err := documents.Read("../..")
@@ -82,13 +82,13 @@ func ownBlocks(d documents.Document) (own []documents.Block) {
 	return own
 }
 
-// documented does what a document says, in a folder and with servers of its own.
+// documented follows a document in its own folder and with its own servers.
 type documented struct {
 	*system
 	dir       string
 	path      string
 	addresses map[string]string // of what a document calls localhost:PORT
-	position  uint64            // of a message that is parked
+	position  uint64            // of a parked message
 	running   []*process
 }
 
@@ -107,8 +107,8 @@ func newDocumented(t *testing.T) *documented {
 		addresses: map[string]string{"8080": freeAddr(t), "9091": freeAddr(t), "9092": freeAddr(t)}}
 }
 
-// environ is what a document says that there is: the settings, with the database
-// as the user that this block is for, and the account, a token and an address.
+// environ are the variables that a document assumes: the settings, with the database user that the
+// block is for, the account, a token and an address.
 func (r *documented) environ(t *testing.T, b documents.Block) map[string]string {
 	t.Helper()
 	u, err := url.Parse(r.database)
@@ -117,7 +117,7 @@ func (r *documented) environ(t *testing.T, b documents.Block) map[string]string 
 	}
 	admin := "9091"
 	switch {
-	case strings.Contains(b.Text, "projector provision"), strings.Contains(b.Text, "psql "), strings.Contains(b.Text, "pg_restore "): // by whom the server belongs to
+	case strings.Contains(b.Text, "projector provision"), strings.Contains(b.Text, "psql "), strings.Contains(b.Text, "pg_restore "): // as the owner of the server
 	case strings.HasPrefix(b.Text, "api"):
 		u.User, admin = url.User("api"), "9092"
 	default:
@@ -133,7 +133,8 @@ func (r *documented) environ(t *testing.T, b documents.Block) map[string]string 
 	}
 }
 
-// run runs a block to its end, or, where it keeps running, until it is ready.
+// run runs a block to its end. A block that keeps running is started, and run waits until it is
+// ready.
 func (r *documented) run(t *testing.T, b documents.Block) {
 	t.Helper()
 	if b.NothingRuns {
@@ -189,8 +190,8 @@ func (r *documented) populate(t *testing.T) {
 	}
 }
 
-// losesTheDatabase ends the programs, erases an account while the database of which
-// there is a dump is still there, and leaves an empty one and an export of the ledger.
+// losesTheDatabase erases an account after the dump was taken, exports the ledger, ends the
+// programs, and replaces the database by an empty one.
 func (r *documented) losesTheDatabase(t *testing.T) {
 	t.Helper()
 	r.erase(t, another, 0, nothingLeft)
@@ -219,8 +220,7 @@ func (r *documented) losesTheDatabase(t *testing.T) {
 	r.openPool(t)
 }
 
-// metricsAreListed holds what both programs tell of themselves against the tables of
-// doc/reference.md.
+// metricsAreListed requires that doc/reference.md lists every metric that the programs serve.
 func (r *documented) metricsAreListed(t *testing.T) {
 	t.Helper()
 	reference, err := os.ReadFile("../../doc/reference.md")

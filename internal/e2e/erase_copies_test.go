@@ -12,9 +12,9 @@ import (
 	"accountexport/projections"
 )
 
-// TestCopiesAreNamed: mirrors of the stream, and streams that source from it or
-// from a mirror, are named by the receipt and by the exit status, and purged
-// where each is named.
+// TestCopiesAreNamed: the receipt and exit status 1 name the mirrors of the stream and the streams
+// that source from it or from a mirror. --purge-copies erases in each of them, and they have to be
+// named one by one.
 func TestCopiesAreNamed(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -71,14 +71,15 @@ func TestCopiesAreNamed(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if left < 2 || left > 3 { // the other's two, and the erased event
+		if left < 2 || left > 3 { // two of the other account, and the erased event
 			t.Errorf("stream %s holds %d messages", name, left)
 		}
 	}
 }
 
-// TestAdviceOnCopiesArrives: the receipt names the copy; what it advises is done
-// to the letter, and the copy keeps the address that only the first run knew.
+// TestAdviceOnCopiesArrives: after an erasure that left a copy, the advised `erase --purge-copies`
+// removes from the copy also what only the account's e-mail address tells, although that address is
+// no longer in the stream.
 func TestAdviceOnCopiesArrives(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -93,7 +94,7 @@ func TestAdviceOnCopiesArrives(t *testing.T) {
 	s.checkNoTraces(t)
 }
 
-// TestAdviceOnCopiesOfAcceptArrives: the same for `accept`, which advises it, too.
+// TestAdviceOnCopiesOfAcceptArrives: the same for an erasure that `accept` carried out anew.
 func TestAdviceOnCopiesOfAcceptArrives(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -113,8 +114,8 @@ func TestAdviceOnCopiesOfAcceptArrives(t *testing.T) {
 	s.checkNoTraces(t)
 }
 
-// TestDamagedCopyIsNamed: a message of a mirror is damaged. What `erase
-// --purge-copies` advises then is done to the letter, and ends it.
+// TestDamagedCopyIsNamed: when a message of a mirror cannot be read, `erase --purge-copies` advises
+// to remove that copy. Without the copy the erasure is complete.
 func TestDamagedCopyIsNamed(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -134,9 +135,8 @@ func TestDamagedCopyIsNamed(t *testing.T) {
 	s.erase(t, someone, 0, nothingLeft)
 }
 
-// TestCopiesOfWhatIsErasedAnew: a copy of the stream keeps what is erased anew,
-// which `accept` names and ends with 1; a receipt of an erasure that leaves a copy
-// is none.
+// TestCopiesOfWhatIsErasedAnew: when a copy of the stream keeps what is erased anew, `accept` names
+// it and exits with 1. An erasure that leaves a copy gets no receipt on the ledger.
 func TestCopiesOfWhatIsErasedAnew(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -160,10 +160,9 @@ func TestCopiesOfWhatIsErasedAnew(t *testing.T) {
 	s.mustRun(t, 0, "sha256:", "erasures", "list")
 }
 
-// TestPromotedMirrorIsFinished: a mirror exists while an account is
-// erased; `erase` names it and ends with 1. Then the origin is lost and the
-// mirror promoted and accepted: the stream that is projected now holds all of the
-// erased person's messages, accept and status say that all is well.
+// TestPromotedMirrorIsFinished: an account is erased while a mirror keeps its messages, and then
+// the stream is lost and the mirror promoted in its place. Accepting that stream erases the account
+// in it.
 func TestPromotedMirrorIsFinished(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -185,8 +184,8 @@ func TestPromotedMirrorIsFinished(t *testing.T) {
 	s.checkErased(t, someone)
 }
 
-// TestRestoredFromTheMiddleBesideACopy: as TestRestoredFromTheMiddle, with a mirror that
-// keeps what it has.
+// TestRestoredFromTheMiddleBesideACopy is TestRestoredFromTheMiddle with a mirror that keeps the
+// account's messages.
 func TestRestoredFromTheMiddleBesideACopy(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -204,7 +203,7 @@ func TestRestoredFromTheMiddleBesideACopy(t *testing.T) {
 	projector.stop(t)
 	s.recreateWith(t, kept)
 	s.mustRun(t, 12, "projector accept", "run")
-	s.mustRun(t, 1, "--purge-copies MIRROR", "rebuild", "--accept-differences") // made live, and the copy keeps what it has
+	s.mustRun(t, 1, "--purge-copies MIRROR", "rebuild", "--accept-differences") // the generation is live, and the copy keeps its messages
 	s.startProjector(t)
 	s.waitProjected(t)
 	s.checkErased(t, someone)

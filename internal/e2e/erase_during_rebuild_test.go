@@ -12,9 +12,9 @@ import (
 	"accountexport/readmodel"
 )
 
-// TestErasureDuringARebuild erases an account that a rebuild has read and folded
-// and has yet to commit, its stray, too: nothing of it gets into the generation
-// that is being built, which goes on.
+// TestErasureDuringARebuild erases an account, and a message on a mistyped subject, that a rebuild
+// has folded and not yet committed. None of it gets into the generation that is being built, and
+// the rebuild continues.
 func TestErasureDuringARebuild(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -47,9 +47,8 @@ func TestErasureDuringARebuild(t *testing.T) {
 	s.checkAgainstOracle(t)
 }
 
-// TestErasureOfTheStreamsBeginning: where the stream begins with one large
-// account that a rebuild is in the middle of, erasing it ends well, and so does
-// the next rebuild; whether the rebuild was killed or is at work.
+// TestErasureOfTheStreamsBeginning: the stream begins with one large account, and a rebuild is in
+// the middle of it, at work or killed. Erasing that account succeeds, and so does the next rebuild.
 func TestErasureOfTheStreamsBeginning(t *testing.T) {
 	t.Parallel()
 	for _, killed := range []bool{true, false} {
@@ -76,7 +75,7 @@ func TestErasureOfTheStreamsBeginning(t *testing.T) {
 				t.Errorf("the receipt does not say what became of the generation: %s", out)
 			}
 			if !killed {
-				// It begins anew by itself, or ends: what it had read is gone.
+				// It restarts by itself, or exits because what it had read is gone.
 				if status := rebuild.wait(); status != 0 && status != 14 {
 					t.Errorf("the rebuild exits %d", status)
 				}
@@ -90,16 +89,16 @@ func TestErasureOfTheStreamsBeginning(t *testing.T) {
 	}
 }
 
-// TestStrayReadAheadIsNotCommitted: a rebuild has strays in its memory, of
-// whichever partitions; the erasure that has removed them from the stream was
-// killed. The one that completes it fences them all.
+// TestStrayReadAheadIsNotCommitted: a rebuild holds messages on mistyped subjects of several
+// partitions in memory, and the erasure that removed them from the stream was killed. The erasure
+// that completes it fences all those partitions.
 func TestStrayReadAheadIsNotCommitted(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	s.startProjector(t)
 	s.publishMarked(t, another, 2)
 	s.publishMarked(t, someone, 3)
-	for i := range 5 { // one at least is in another partition than the account
+	for i := range 5 { // at least one is in another partition than the account
 		s.publishRaw(t, fmt.Sprint("controlplane.account.typo", i), `{"id":"`+someone+`","email":"`+addressOf(someone)+`"}`)
 	}
 	s.mustPublish(t, workload.New(69, workload.Config{Accounts: 20}), 1500)
@@ -110,7 +109,7 @@ func TestStrayReadAheadIsNotCommitted(t *testing.T) {
 	building["LANES"] = "16"
 	building["DATABASE_URL"] = withParameter(s.database, "pool_max_conns=40")
 	rebuild := launch(t, "projector", building, "rebuild", "--cutover=manual", "--max-rate", "2000")
-	waiting(14) // that of a stray's partition among them
+	waiting(14) // among them the one of the mistyped message's partition
 	s.killBeforeClearing(t, "erase", "--account", someone)
 	s.erase(t, someone, 0, nothingLeft)
 	letGo()
@@ -120,6 +119,7 @@ func TestStrayReadAheadIsNotCommitted(t *testing.T) {
 	s.checkNoTraces(t)
 }
 
+// withParameter adds a parameter to a URL.
 func withParameter(url, parameter string) string {
 	if strings.Contains(url, "?") {
 		return url + "&" + parameter
@@ -127,8 +127,7 @@ func withParameter(url, parameter string) string {
 	return url + "?" + parameter
 }
 
-// TestDropDuringAnErasure: generations are dropped while accounts are erased, and
-// neither minds.
+// TestDropDuringAnErasure: generations are dropped while accounts are erased, and both succeed.
 func TestDropDuringAnErasure(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

@@ -12,9 +12,9 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// killBeforeClearing lets a command remove what it removes from the stream, and kills it
-// before it has cleared the tables: in the transaction in which it is about to
-// remove a stray of the first generation.
+// killBeforeClearing lets a command remove messages from the stream, and kills it before it has
+// cleared the tables: in the transaction that is about to delete a parked message of the first
+// generation.
 func (s *system) killBeforeClearing(t *testing.T, args ...string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), s.database)
@@ -52,10 +52,10 @@ CREATE TRIGGER cut BEFORE DELETE ON export_g1.parked FOR EACH ROW EXECUTE FUNCTI
 	}
 }
 
-// TestErasureCutOffBeforeClearing: an erasure that was killed after the messages
-// are gone, and before the tables were cleared, is taken up by the same command
-// with all that it knew: strays that only the e-mail address tells are found.
-// Until then `status` names it.
+// TestErasureCutOffBeforeClearing: an erasure is killed after it removed the messages and before it
+// cleared the tables. The same command completes it with everything that the first one knew, so
+// that messages which only the e-mail address tells are found. Until then `status` names the
+// erasure.
 func TestErasureCutOffBeforeClearing(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -75,11 +75,11 @@ func TestErasureCutOffBeforeClearing(t *testing.T) {
 	s.mustRun(t, 0, " 0 differ", "verify", "--all")
 }
 
-// TestErasingAnewGoesOn: carrying an erasure of the ledger out anew is cut off;
-// nothing is folded until the same command has gone on with it.
+// TestErasingAnewGoesOn: `accept` is killed while it carries out an erasure of the ledger. Nothing
+// is folded until `accept` has completed it.
 func TestErasingAnewGoesOn(t *testing.T) {
 	t.Parallel()
-	for _, published := range []bool{false, true} { // as where it was cut off right after that
+	for _, published := range []bool{false, true} { // as if it was killed right after that
 		s := newSystem(t)
 		projector := s.startProjector(t)
 		s.publishMarked(t, someone, 5)
@@ -111,15 +111,15 @@ func TestErasingAnewGoesOn(t *testing.T) {
 	}
 }
 
-// TestBegunByMistakeIsTakenBack: an erasure that was begun by mistake, and cut off before it
-// had published anything, cannot be taken back; the address is kept for ever.
+// TestBegunByMistakeIsTakenBack: an erasure that was begun by mistake, and killed before it
+// published anything, can be taken off the ledger, and `status` no longer names it.
 func TestBegunByMistakeIsTakenBack(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	s.startProjector(t)
 	s.publishMarked(t, someone, 3)
 	s.waitProjected(t)
-	// What erase does first of all.
+	// This is the first step of `erase`.
 	if err := admin.BeginErasure(t.Context(), s.pool, uuid(t, someone), []string{addressOf(someone)}, false); err != nil {
 		t.Fatal(err)
 	}
@@ -129,9 +129,9 @@ func TestBegunByMistakeIsTakenBack(t *testing.T) {
 	}
 }
 
-// TestOwedWithoutEntry: an entry is taken off the ledger while `accept` is
-// about to note what it will do: what is owed has no entry any more. The next
-// `accept` erases nobody's account, and never ends it.
+// TestOwedWithoutEntry: an entry is taken off the ledger while `accept` is about to record what it
+// will do, which leaves an unfinished erasure without an entry. `accept` then has nothing to do,
+// every time.
 func TestOwedWithoutEntry(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -150,8 +150,8 @@ func TestOwedWithoutEntry(t *testing.T) {
 	}
 }
 
-// TestTombstoneInAnOlderFormat: a retired generation of an older program, made
-// after `provision` of this one, keeps no erasure from ending.
+// TestTombstoneInAnOlderFormat: a retired generation that an older program made after this one ran
+// `provision` does not keep an erasure from completing.
 func TestTombstoneInAnOlderFormat(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

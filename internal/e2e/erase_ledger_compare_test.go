@@ -11,7 +11,8 @@ import (
 	"accountexport/internal/acts"
 )
 
-// TestComparingTheLedgerGoesOn: comparing that was cut off goes on where it was.
+// TestComparingTheLedgerGoesOn: comparing the ledger with the stream continues where it was
+// interrupted.
 func TestComparingTheLedgerGoesOn(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

@@ -8,9 +8,9 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// TestMistakenEntryIsTakenBack: an account that is served is on the ledger by
-// mistake. Whoever follows what is printed is told so before anything is erased,
-// and takes it off; who was erased stays on the ledger.
+// TestMistakenEntryIsTakenBack: an account that is served is on the ledger by mistake. The refusal
+// says so before anything is erased, and names the command that takes the entry off. An account
+// that was erased stays on the ledger.
 func TestMistakenEntryIsTakenBack(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -39,10 +39,9 @@ func TestMistakenEntryIsTakenBack(t *testing.T) {
 	}
 }
 
-// TestRebuildOfAnotherStreamErasesNobody: a rebuild is given another deployment's
-// stream by mistake, and refuses. Who was erased there is not on the ledger by it,
-// so that nothing advises to erase people here; who cuts over all the same has
-// them on the ledger.
+// TestRebuildOfAnotherStreamErasesNobody: a rebuild that reads another deployment's stream by
+// mistake is refused, and does not enter that stream's erasures into the ledger. When its result is
+// accepted, they are entered.
 func TestRebuildOfAnotherStreamErasesNobody(t *testing.T) {
 	t.Parallel()
 	production, staging := newSystem(t), newSystem(t)
@@ -60,7 +59,7 @@ func TestRebuildOfAnotherStreamErasesNobody(t *testing.T) {
 	if status != 1 || !strings.Contains(out, "1 are erased in one of the two alone") {
 		t.Errorf("exit %d: %s", status, out)
 	}
-	production.mustRun(t, 0, "stream CONTROL_PLANE checked", "provision") // and nobody entered
+	production.mustRun(t, 0, "stream CONTROL_PLANE checked", "provision") // and enters no erasure
 	projector.stop(t)
 	if out := production.mustRun(t, 0, "ACCOUNT", "erasures", "list"); strings.Contains(out, someone) {
 		t.Errorf("on the ledger: %s", out)

@@ -16,10 +16,9 @@ import (
 	"accountexport/readmodel"
 )
 
-// TestLedgerKnowsEveryErasure: whoever publishes account.erased, the account is
-// on the ledger once that is folded; who was erased before there was a ledger is
-// entered by `provision`; the API's role sees nothing of it; and an export that
-// is older than a day is told.
+// TestLedgerKnowsEveryErasure: an account is on the ledger once its account.erased is folded,
+// whoever published it. `provision` enters accounts that were erased before there was a ledger. The
+// API's role cannot read it, and an export older than a day is reported.
 func TestLedgerKnowsEveryErasure(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -82,8 +81,8 @@ func TestLedgerKnowsEveryErasure(t *testing.T) {
 	s.checkExportAge(t)
 }
 
-// checkExportAge: status and metric say nothing of an export that is fresh, and
-// tell of one that is older than a day, or was never made.
+// checkExportAge: status and metric report an export of the ledger that is older than a day or was
+// never made, and no other.
 func (s *system) checkExportAge(t *testing.T) {
 	t.Helper()
 	told := func(want bool) {
@@ -116,7 +115,7 @@ func (s *system) checkExportAge(t *testing.T) {
 	}
 	set(`UPDATE export.erasures_exported SET exported_at = now() - interval '25 hours'`)
 	told(true)
-	// A replica that starts looks at once.
+	// A replica checks this when it starts.
 	watch := freeAddr(t)
 	settings := maps.Clone(s.settings)
 	settings["ADMIN_ADDR"] = watch

@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// TestErasureIsTestedFirst: what would keep an erasure from being done is named,
-// all of it, before anything is published.
+// TestErasureIsTestedFirst: everything that would keep an erasure from completing is named before
+// anything is published.
 func TestErasureIsTestedFirst(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -61,8 +61,8 @@ func TestErasureIsTestedFirst(t *testing.T) {
 	refused(s.settings, "has deny_purge", "nothing was changed")
 }
 
-// TestErasureNeedsAConsumer: a stream that may have one consumer has it for the
-// projector.
+// TestErasureNeedsAConsumer: on a stream that allows one consumer, which the projector has, an
+// erasure is refused before it publishes.
 func TestErasureNeedsAConsumer(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -77,8 +77,8 @@ func TestErasureNeedsAConsumer(t *testing.T) {
 	}
 }
 
-// TestErasureNeedsAWritableDatabase: DATABASE_URL is a standby's, or a user's
-// whose transactions are read-only. That is said before anything is done.
+// TestErasureNeedsAWritableDatabase: an erasure on a database whose transactions are read-only is
+// refused before it publishes.
 func TestErasureNeedsAWritableDatabase(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -93,7 +93,7 @@ func TestErasureNeedsAWritableDatabase(t *testing.T) {
 	s.checkStreamUnchanged(t, before)
 }
 
-// TestErasureDryRun says what would be done, and does nothing.
+// TestErasureDryRun: --dry-run prints what would be removed, and changes nothing.
 func TestErasureDryRun(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

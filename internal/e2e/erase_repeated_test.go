@@ -14,9 +14,8 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// TestLateMessagesOfErasedAccounts: what comes after an erasure, strays on
-// mistyped subjects among it, is removed by erasing again, also where the
-// stream's last message was removed.
+// TestLateMessagesOfErasedAccounts: messages that come after an erasure, also on mistyped subjects,
+// are removed by erasing again, even if the stream's last message is one of them.
 func TestLateMessagesOfErasedAccounts(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -38,8 +37,8 @@ func TestLateMessagesOfErasedAccounts(t *testing.T) {
 	s.checkErased(t, someone)
 }
 
-// TestErasureOutlivesARollback: a tombstone stays in every generation, whatever
-// is erased again, so that rolling back brings nobody back.
+// TestErasureOutlivesARollback: every generation keeps the tombstone, also after the account is
+// erased again, so that a rollback does not bring the account back.
 func TestErasureOutlivesARollback(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -64,8 +63,8 @@ func TestErasureOutlivesARollback(t *testing.T) {
 	s.checkErased(t, someone)
 }
 
-// TestErasuresAtOnce: several erasures of one account, all of which have
-// published before any of them goes on, end, and one event stays.
+// TestErasuresAtOnce: several erasures of one account that have all asked to publish before any of
+// them continues succeed, and one erased event stays.
 func TestErasuresAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -103,8 +102,8 @@ func TestErasuresAtOnce(t *testing.T) {
 	}
 }
 
-// TestFirstErasureCounts: where somebody else has published account.erased, by
-// another id, and twice, the first one stays, and only that.
+// TestFirstErasureCounts: when account.erased was published twice by another producer and with
+// other ids, the first one stays and no other.
 func TestFirstErasureCounts(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -124,8 +123,8 @@ func TestFirstErasureCounts(t *testing.T) {
 	s.checkErased(t, someone)
 	s.checkNoTraces(t)
 
-	// The server still knows the id of an event that is gone: its word for a
-	// duplicate is not believed.
+	// The server still knows the id of a deleted event, and calls a new one a
+	// duplicate. The erasure does not rely on that answer.
 	s.publishMarked(t, another, 3)
 	s.waitProjected(t)
 	out := s.erase(t, another, 0, nothingLeft)
@@ -140,8 +139,8 @@ func TestFirstErasureCounts(t *testing.T) {
 	s.checkErased(t, another)
 }
 
-// TestErasureOfWhatWasPurgedByHand: an account whose messages were purged, and
-// that has rows still, is erased, once that loss is accepted.
+// TestErasureOfWhatWasPurgedByHand: an account whose messages were purged by hand, and that still
+// has rows, can be erased once the loss is accepted.
 func TestErasureOfWhatWasPurgedByHand(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -160,8 +159,8 @@ func TestErasureOfWhatWasPurgedByHand(t *testing.T) {
 	s.checkNoTraces(t)
 }
 
-// TestPurgedErasureIsMadeAnew: somebody has purged the erased event, too. Both
-// ways out that the refusal names end it.
+// TestPurgedErasureIsMadeAnew: the erased event itself was purged by hand. Both commands that the
+// refusal names publish it anew.
 func TestPurgedErasureIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	for _, way := range [][]string{{"rebuild"}, {"accept", "--yes"}} {

@@ -10,9 +10,9 @@ import (
 	"accountexport/projections"
 )
 
-// TestWhatSpeaksOfTheErased: whatever speaks of an account on a subject that is
-// nobody's is found, wherever its address is known from and however it is spelt,
-// and goes; what is somebody else's stays.
+// TestWhatSpeaksOfTheErased: messages about an account on subjects of no account are found and
+// removed, wherever its e-mail address is known from and however it is spelt. Messages about others
+// stay.
 func TestWhatSpeaksOfTheErased(t *testing.T) {
 	t.Parallel()
 	parked := func(id, address string) string {
@@ -63,8 +63,8 @@ func TestWhatSpeaksOfTheErased(t *testing.T) {
 	}
 }
 
-// TestAddressChangedMeanwhile: the control plane goes on publishing while the
-// erasure waits for the projector; what it says then is found by, too.
+// TestAddressChangedMeanwhile: the account's e-mail address changes while an erasure waits for the
+// projector. Messages with the new address are found as well.
 func TestAddressChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

@@ -11,10 +11,9 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestErasedAccountLeavesNoTrace erases the account that is first in the
-// stream, whose data is also on mistyped subjects: afterwards no byte of it is
-// in the stream or in what pg_dump writes, a rebuild still works, and erasing
-// again, or somebody unknown, says so.
+// TestErasedAccountLeavesNoTrace erases the first account of the stream, of which there are also
+// messages on mistyped subjects. No byte of it is left in the stream or in a dump of the database,
+// a rebuild still works, and erasing it again, or an unknown account, says so.
 func TestErasedAccountLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -41,9 +40,8 @@ func TestErasedAccountLeavesNoTrace(t *testing.T) {
 	s.checkRun(t, 0, "", "verify", "--all")
 }
 
-// TestErasureIsCompletedAfterKills kills an erasure hard at many moments; the
-// run that is let through completes it, and its receipt says that nothing is
-// left.
+// TestErasureIsCompletedAfterKills kills an erasure at many moments. The last run completes it, and
+// its receipt says that nothing is left.
 func TestErasureIsCompletedAfterKills(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -77,15 +75,14 @@ func TestErasureIsCompletedAfterKills(t *testing.T) {
 	if err := hasPrinted(projector, "refused")(t.Context()); err == nil {
 		t.Error("an erasure that was killed was taken for a gap")
 	}
-	// The counts of this generation are those of the messages that were there.
+	// A new generation counts only the messages that are left.
 	s.mustRun(t, 0, "", "rebuild")
 	s.waitProjected(t)
 	s.checkAgainstOracle(t)
 }
 
-// markSomeone publishes an account whose every text holds the marker, also on
-// mistyped subjects, as the first in the stream, and makes a retired
-// generation that holds it, too.
+// markSomeone publishes, as the first of the stream, an account with the marker in every text, also
+// on mistyped subjects, and makes a retired generation that holds it as well.
 func (s *system) markSomeone(t *testing.T) {
 	t.Helper()
 	account := uuid(t, someone)
@@ -121,7 +118,7 @@ func (s *system) markSomeone(t *testing.T) {
 	s.mustPublish(t, workload.New(1, workload.Config{Accounts: 10}), 500)
 	made(events.NewUserEmailVerified(meta(), account))
 	s.waitProjected(t)
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 { // a retired generation to clear, too
+	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 { // so that there is a retired generation to clear
 		t.Fatalf("rebuild: exit %d: %s", status, out)
 	}
 	if s.findTraces(t) == "" {

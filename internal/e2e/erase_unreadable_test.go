@@ -8,11 +8,10 @@ import (
 	"accountexport/events"
 )
 
-// TestSearchThatMissedAMessageProvesNothing: the server skips a stored message of
-// which a bit has flipped, so that nobody knows whose it was; the search has seen
-// fewer messages than the stream says it holds, and the erasure does not end as
-// if all were well. Once that message is accepted as lost, it is proven of all
-// others, and the receipt says so.
+// TestSearchThatMissedAMessageProvesNothing: the server skips a message of which a bit has flipped,
+// so nobody knows whose it was. The erasure has searched fewer messages than the stream counts, and
+// is not reported as complete. Once the loss of that message is accepted, the receipt covers all
+// others and says so.
 func TestSearchThatMissedAMessageProvesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

@@ -16,10 +16,9 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestFoldAgreesWithOracle folds random and hostile streams by this program
-// and by the oracle, an independent implementation of the contract, and
-// compares every outcome, label and document: two streams of 10,000 messages,
-// and at length six new ones of 20,000.
+// TestFoldAgreesWithOracle folds random and hostile streams with this program and with the oracle,
+// an independent implementation of the contract, and compares every outcome, label and document:
+// two streams of 10,000 messages, and in the long form six new ones of 20,000.
 func TestFoldAgreesWithOracle(t *testing.T) {
 	t.Parallel()
 	first, streams, messages := testrun.Seed(t), uint64(2), uint64(10_000)
@@ -85,8 +84,8 @@ func compareDocuments(t *testing.T, seed uint64, fold *projections.Fold, want *o
 	}
 }
 
-// TestCountsAgreeWithOracle runs a hostile stream through the engine, on a real
-// server, and compares what is counted by type and outcome.
+// TestCountsAgreeWithOracle runs a hostile stream through the engine on real servers, and compares
+// the counts by type and outcome.
 func TestCountsAgreeWithOracle(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -112,7 +111,7 @@ func TestCountsAgreeWithOracle(t *testing.T) {
 	s.checkAgainstOracle(t)
 }
 
-// counts observes what a projector counts.
+// counts observes a projector and adds up its messages by type and outcome.
 type counts map[string]int64
 
 func (c counts) Committed(s engine.BatchStats) {

@@ -17,8 +17,8 @@ import (
 	"accountexport/internal/workload"
 )
 
-// backUpNATS takes a copy of all that the NATS server has on disk; restore puts it
-// back, whatever there is by then.
+// backUpNATS copies everything that the NATS server has on disk. restore puts the copy back,
+// whatever is there by then.
 func (s *system) backUpNATS(t *testing.T) (restore func()) {
 	t.Helper()
 	backup := t.TempDir()
@@ -34,11 +34,11 @@ func (s *system) backUpNATS(t *testing.T) (restore func()) {
 	}
 }
 
-// loseTheEnd takes the stream back to where it was a hundred messages ago, as
-// an old backup would.
+// loseTheEnd publishes a hundred messages, waits until they are projected, and restores the stream
+// of before. It returns the documents as they were with those messages.
 func (s *system) loseTheEnd(t *testing.T) (documents string) { return s.loseTheEndAfter(t, func() {}) }
 
-// loseTheEndAfter loses the end once all of it is projected and first has run.
+// loseTheEndAfter is loseTheEnd with a function that is called before the stream is restored.
 func (s *system) loseTheEndAfter(t *testing.T, first func()) (documents string) {
 	t.Helper()
 	restore := s.backUpNATS(t)
@@ -52,8 +52,8 @@ func (s *system) loseTheEndAfter(t *testing.T, first func()) (documents string) 
 	return documents
 }
 
-// loseTheMiddle publishes a hundred messages and removes all but the last ten,
-// unseen by the projector.
+// loseTheMiddle publishes a hundred messages and removes all but the last ten of the stream, before
+// the projector can read them. It returns the documents as they were before.
 func (s *system) loseTheMiddle(t *testing.T) (documents string) {
 	t.Helper()
 	documents = s.documents(t)
@@ -80,7 +80,7 @@ func (s *system) loseTheMiddle(t *testing.T) (documents string) {
 	return documents
 }
 
-// createMirror makes a mirror and waits until it has all.
+// createMirror creates a mirror of the stream and waits until it has all messages.
 func (s *system) createMirror(t *testing.T, name string) {
 	t.Helper()
 	js := jetStream(t, s.nats.URL())
@@ -91,6 +91,7 @@ func (s *system) createMirror(t *testing.T, name string) {
 	s.waitMirrored(t, name)
 }
 
+// waitMirrored waits until a mirror is at the stream's last message.
 func (s *system) waitMirrored(t *testing.T, name string) {
 	t.Helper()
 	js := jetStream(t, s.nats.URL())
@@ -107,7 +108,7 @@ func (s *system) waitMirrored(t *testing.T, name string) {
 	})
 }
 
-// promote has a mirror take the place of the stream, which is lost.
+// promote deletes the stream and puts a mirror in its place.
 func (s *system) promote(t *testing.T, mirror string) {
 	t.Helper()
 	js := jetStream(t, s.nats.URL())
@@ -130,8 +131,8 @@ func (s *system) promote(t *testing.T, mirror string) {
 	t.Cleanup(s.client.Close)
 }
 
-// dumpDatabase backs the database up; undump puts it back into the same database,
-// whatever is there by then.
+// dumpDatabase backs the database up. restoreDump restores it into the same database, whatever is
+// there by then.
 func (s *system) dumpDatabase(t *testing.T) (file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "dump")
@@ -139,6 +140,7 @@ func (s *system) dumpDatabase(t *testing.T) (file string) {
 	return file
 }
 
+// restoreDump replaces the database's content by that of a dump.
 func (s *system) restoreDump(t *testing.T, file string) {
 	t.Helper()
 	if _, err := s.pool.Exec(t.Context(), `
@@ -151,7 +153,7 @@ END $$`); err != nil {
 	s.pool.Reset()
 }
 
-// pgTool runs one of PostgreSQL's programs.
+// pgTool runs one of PostgreSQL's client programs.
 func (s *system) pgTool(t *testing.T, program string, args ...string) (out []byte) {
 	t.Helper()
 	binaries, err := postgres.Binaries()
@@ -163,21 +165,21 @@ func (s *system) pgTool(t *testing.T, program string, args ...string) (out []byt
 	return out
 }
 
-// ledgerExport is an export of the ledger, which knows an account.
+// ledgerExport writes an export of the ledger, which has to contain an account, to a file.
 func (s *system) ledgerExport(t *testing.T, account string) (file string) {
 	t.Helper()
 	return writeFile(t, s.mustRun(t, 0, account, "erasures", "export"))
 }
 
-// importErasure imports an account into the ledger, as an export of another life
-// of the stream would have it: nothing of that erasure is in this one.
+// importErasure imports an entry for an account into the ledger, as from an earlier life of the
+// stream. The stream has no erased event of it.
 func (s *system) importErasure(t *testing.T, account string) {
 	t.Helper()
 	s.mustRun(t, 0, "1 of them were not", "erasures", "import", writeFile(t, fmt.Sprintf(`{"account":"%s","erased_at":"2026-03-25T07:11:48Z",`+
 		`"position":1000,"stream":"CONTROL_PLANE","stream_created":"2026-03-01T00:00:00Z"}`+"\n", account)))
 }
 
-// writeFile writes a file of the test's own.
+// writeFile writes a text to a new file.
 func writeFile(t *testing.T, text string) (file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "ledger")
@@ -187,7 +189,7 @@ func writeFile(t *testing.T, text string) (file string) {
 	return file
 }
 
-// startHealthy starts `projector run`, and waits until all is well.
+// startHealthy starts `projector run`, and waits until `status` exits with 0.
 func (s *system) startHealthy(t *testing.T) {
 	t.Helper()
 	s.startProjector(t)

@@ -12,6 +12,7 @@ func command(t testing.TB, name string, settings map[string]string, args ...stri
 	return commandFile(t, binary(t, name), settings, args...)
 }
 
+// commandFile does so with the program in a file.
 func commandFile(t testing.TB, file string, settings map[string]string, args ...string) (output string, status int) {
 	t.Helper()
 	p := launchFile(t, file, settings, args...)

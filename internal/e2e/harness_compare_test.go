@@ -16,8 +16,8 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// foldByOracle folds the whole stream, read from its start, by the independent
-// implementation. each sees every message once it is folded.
+// foldByOracle folds the whole stream with the oracle, an independent implementation of the
+// contract. Each observer is called after every message.
 func (s *system) foldByOracle(t testing.TB, each ...func(*oracle.Fold, projections.Message)) (*oracle.Fold, int) {
 	t.Helper()
 	fold, n := oracle.New(), 0
@@ -35,8 +35,8 @@ func (s *system) foldByOracle(t testing.TB, each ...func(*oracle.Fold, projectio
 	return fold, n
 }
 
-// checkAgainstOracle holds every document, every parked message and every count in the
-// database against the oracle.
+// checkAgainstOracle compares every document, every parked message and every count in the database
+// with the oracle.
 func (s *system) checkAgainstOracle(t testing.TB) (accounts, messages int) {
 	t.Helper()
 	want, messages := s.foldByOracle(t)
@@ -44,8 +44,9 @@ func (s *system) checkAgainstOracle(t testing.TB) (accounts, messages int) {
 	return s.checkAgainst(t, want, messages), messages
 }
 
-// checkSpan: messages read from the stream's start, and what the server counts as
-// deleted, equal the span, and its list of the deleted is as long.
+// checkSpan requires that the messages that were read and those that the server counts as deleted
+// add up to the stream's last position, and that the server lists as many deleted messages as it
+// counts.
 func (s *system) checkSpan(t testing.TB, messages int) {
 	t.Helper()
 	info, gone, err := s.client.Deleted(t.Context())
@@ -57,6 +58,7 @@ func (s *system) checkSpan(t testing.TB, messages int) {
 	}
 }
 
+// checkAgainst compares the database with a fold of the oracle.
 func (s *system) checkAgainst(t testing.TB, want *oracle.Fold, messages int) (accounts int) {
 	t.Helper()
 	s.verifyCounts(t, want, messages)
@@ -99,8 +101,7 @@ func stateName(s export.State) oracle.State {
 		export.Complete: oracle.Complete, export.Erased: oracle.Erased}[s]
 }
 
-// verifyCounts: every message is counted, in the outcome that the oracle gives
-// it, and in no other.
+// verifyCounts requires that every message is counted under the outcome that the oracle gives it.
 func (s *system) verifyCounts(t testing.TB, want *oracle.Fold, messages int) {
 	t.Helper()
 	st, err := admin.ReadStatus(t.Context(), s.pool)
@@ -130,6 +131,7 @@ func (s *system) verifyCounts(t testing.TB, want *oracle.Fold, messages int) {
 	}
 }
 
+// verifyParked requires that the parked messages are those of the oracle.
 func (s *system) verifyParked(t testing.TB, want *oracle.Fold) {
 	t.Helper()
 	parked := map[uint64]string{}
@@ -158,7 +160,8 @@ func (s *system) verifyParked(t testing.TB, want *oracle.Fold) {
 	}
 }
 
-// checkDigests: every row of the live generation says what went into it.
+// checkDigests requires that every row of the live generation has the count and the digest of its
+// messages.
 func (s *system) checkDigests(t testing.TB) {
 	t.Helper()
 	g, err := readmodel.LiveGeneration(t.Context(), s.pool)
@@ -174,7 +177,7 @@ SELECT count(*) FROM export_g%d.account_export WHERE counted_at IS DISTINCT FROM
 	}
 }
 
-// documents is all that is served.
+// documents is a text of all documents that are served.
 func (s *system) documents(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
@@ -197,7 +200,7 @@ func (s *system) documents(t *testing.T) string {
 	return all.String()
 }
 
-// completeAccounts lists accounts that have a document.
+// completeAccounts lists the accounts that have a document.
 func (s *system) completeAccounts(t *testing.T) (ids []events.UUID) {
 	t.Helper()
 	rows, err := s.pool.Query(t.Context(), `
@@ -216,7 +219,7 @@ SELECT account_id FROM export_g1.account_export WHERE user_json IS NOT NULL AND 
 	return ids
 }
 
-// storedRows is all that the first generation's rows hold.
+// storedRows is a text of all rows of the first generation.
 func (s *system) storedRows(t *testing.T) (rows string) {
 	t.Helper()
 	if err := s.pool.QueryRow(t.Context(), `
@@ -226,7 +229,7 @@ SELECT string_agg(a::text, ' ' ORDER BY account_id) FROM export_g1.account_expor
 	return rows
 }
 
-// streamSummary is what the stream holds and says of itself.
+// streamSummary is a text of the stream's messages, positions and id.
 func (s *system) streamSummary(t *testing.T) string {
 	t.Helper()
 	info := s.info(t)

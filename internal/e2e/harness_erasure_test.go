@@ -17,7 +17,8 @@ import (
 // nothingLeft is the line of a receipt that says that an erasure is complete.
 const nothingLeft = "left               0 messages, 0 rows"
 
-// erase erases an account, and requires the status and what is said.
+// erase erases an account and ends the test unless the command exits with this status and prints
+// this text.
 func (s *system) erase(t *testing.T, account string, want int, says string, more ...string) (out string) {
 	t.Helper()
 	out, status := command(t, "projector", s.settings, append([]string{"erase", "--account", account}, more...)...)
@@ -27,8 +28,7 @@ func (s *system) erase(t *testing.T, account string, want int, says string, more
 	return out
 }
 
-// eraseEventually erases an account as soon as that can be done: a projector has to
-// follow, and the servers to be back.
+// eraseEventually erases an account once a projector runs and the servers answer.
 func (s *system) eraseEventually(t *testing.T, account string) {
 	t.Helper()
 	eventually(t, "the account to be erased", time.Minute, func(context.Context) error {
@@ -39,9 +39,9 @@ func (s *system) eraseEventually(t *testing.T, account string) {
 	})
 }
 
-// checkErased requires that the live generation has a tombstone of the account,
-// where the first erased event in the stream is, and that nothing else of it is
-// in the stream.
+// checkErased requires that the live generation has a tombstone of the account at the position of
+// the first erased event, that the stream holds nothing else of the account, that the ledger has an
+// entry, and that no missing message is unexplained.
 func (s *system) checkErased(t *testing.T, account string) {
 	t.Helper()
 	first, err := s.client.FirstErased(t.Context(), uuid(t, account))
@@ -72,6 +72,7 @@ func (s *system) checkErased(t *testing.T, account string) {
 	s.checkNoGap(t)
 }
 
+// checkNoTraces requires that the marker is nowhere in the stream or in the database.
 func (s *system) checkNoTraces(t *testing.T) {
 	t.Helper()
 	if where := s.findTraces(t); where != "" {
@@ -79,8 +80,8 @@ func (s *system) checkNoTraces(t *testing.T) {
 	}
 }
 
-// findTraces tells where the marker, in either case, is left in the stream or in a
-// dump of the database.
+// findTraces lists where the marker, in upper or lower case, is in the stream or in a dump of the
+// database.
 func (s *system) findTraces(t *testing.T) string {
 	t.Helper()
 	var where []string
@@ -94,7 +95,7 @@ func (s *system) findTraces(t *testing.T) string {
 		t.Fatal(err)
 	}
 	out := s.pgTool(t, "pg_dump", "--inserts", s.database)
-	// bytea is dumped as hex digits.
+	// pg_dump writes bytea as hexadecimal digits.
 	for _, text := range []string{marker, strings.ToUpper(marker)} {
 		if bytes.Contains(out, []byte(text)) || bytes.Contains(out, fmt.Appendf(nil, "%x", text)) {
 			where = append(where, "the dump")
@@ -103,8 +104,8 @@ func (s *system) findTraces(t *testing.T) string {
 	return strings.Join(where, ", ")
 }
 
-// checkNoGap requires that exactly what is missing is explained, and that nobody says
-// otherwise.
+// checkNoGap requires that exactly the missing messages are explained, and that `status` does not
+// refuse with 18.
 func (s *system) checkNoGap(t *testing.T) {
 	t.Helper()
 	if explained, missing := s.checkExplained(t); explained != missing {
@@ -115,10 +116,10 @@ func (s *system) checkNoGap(t *testing.T) {
 	}
 }
 
-// checkExplained requires that no more is missing than is explained, and tells both.
+// checkExplained requires that every missing message is explained, and returns both numbers.
 func (s *system) checkExplained(t *testing.T) (explained, missing uint64) {
 	t.Helper()
-	info, err := s.client.Info(t.Context()) // first: what is gone by now was noted by now
+	info, err := s.client.Info(t.Context()) // read first: what is gone by now was recorded before
 	if err != nil {
 		t.Fatal(err)
 	}

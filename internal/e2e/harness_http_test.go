@@ -21,6 +21,7 @@ const (
 	jwtSecret = "a secret shared with an older Supabase project"
 )
 
+// freeAddr is an address at which nothing listens.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	n, err := port.Free()
@@ -30,7 +31,7 @@ func freeAddr(t testing.TB) string {
 	return fmt.Sprint("127.0.0.1:", n)
 }
 
-// get asks over HTTP.
+// get sends a GET request, with a bearer token if there is one.
 func get(ctx context.Context, url, token string) (int, http.Header, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -42,6 +43,7 @@ func get(ctx context.Context, url, token string) (int, http.Header, []byte, erro
 	return do(req)
 }
 
+// do sends a request and reads the answer.
 func do(req *http.Request) (int, http.Header, []byte, error) {
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -52,6 +54,7 @@ func do(req *http.Request) (int, http.Header, []byte, error) {
 	return resp.StatusCode, resp.Header, body, err
 }
 
+// mintToken is a token of an account.
 func mintToken(t *testing.T, id events.UUID) string {
 	t.Helper()
 	token, err := authtest.Mint(jwtSecret, issuer, id, "someone@example.org", time.Hour)
@@ -61,7 +64,8 @@ func mintToken(t *testing.T, id events.UUID) string {
 	return token
 }
 
-// startAPI starts an API that reads a database, and gives where exports are.
+// startAPI starts an API with these settings, waits until it answers, and returns the URL of
+// exports.
 func startAPI(t *testing.T, settings map[string]string) (url string, api *process) {
 	t.Helper()
 	addr := freeAddr(t)
@@ -76,7 +80,7 @@ func startAPI(t *testing.T, settings map[string]string) (url string, api *proces
 	return url, api
 }
 
-// getAtPosition asks for a position, and waits.
+// getAtPosition asks for a document at a position, with Prefer: wait.
 func getAtPosition(ctx context.Context, url, token string, position uint64, seconds int) (int, http.Header, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s?min_position=%d", url, position), nil)
 	if err != nil {
@@ -87,7 +91,7 @@ func getAtPosition(ctx context.Context, url, token string, position uint64, seco
 	return do(req)
 }
 
-// waitAtPosition asks until the document is there at a position.
+// waitAtPosition asks until the document at a position is served.
 func waitAtPosition(t testing.TB, url, token string, position uint64) {
 	t.Helper()
 	eventually(t, fmt.Sprint("a document at position ", position), 20*time.Second, func(ctx context.Context) error {
@@ -99,7 +103,7 @@ func waitAtPosition(t testing.TB, url, token string, position uint64) {
 	})
 }
 
-// apiClient asks an API for exports, each with its account's token.
+// apiClient asks an API for exports, each with a token of its account.
 type apiClient struct{ addr string }
 
 func (c apiClient) get(ctx context.Context, id, query string) (int, http.Header, []byte, error) {
@@ -126,7 +130,8 @@ func (c apiClient) waitStatus(t testing.TB, id, query string, want int) {
 	})
 }
 
-// serveSomeone tells with which status the API answers someone.
+// serveSomeone starts an API, and returns a function that asks it for the account someone and
+// returns the status.
 func (s *system) serveSomeone(t *testing.T) func() int {
 	t.Helper()
 	url, _ := startAPI(t, map[string]string{"DATABASE_URL": s.database})
@@ -140,8 +145,8 @@ func (s *system) serveSomeone(t *testing.T) func() int {
 	}
 }
 
-// newSystemWithAPI is a system with an API, and events of some accounts and of
-// someone; served tells what the API answers someone.
+// newSystemWithAPI is a system with an API, whose stream has events of some accounts and of
+// someone. served returns what the API answers for someone.
 func newSystemWithAPI(t *testing.T) (s *system, served func() string) {
 	t.Helper()
 	s = newSystem(t)

@@ -12,12 +12,13 @@ import (
 	"accountexport/internal/local/tcpproxy"
 )
 
-// observed is a replica, and where it is watched.
+// observed is a replica of the projector and the address of its metrics and health checks.
 type observed struct {
 	*process
 	addr string
 }
 
+// startObserved starts a replica.
 func (s *system) startObserved(t *testing.T) observed {
 	t.Helper()
 	settings := maps.Clone(s.settings)
@@ -25,7 +26,7 @@ func (s *system) startObserved(t *testing.T) observed {
 	return observed{launch(t, "projector", settings, "run"), settings["ADMIN_ADDR"]}
 }
 
-// startObservedThrough is a replica that reaches one of its servers by way of a network.
+// startObservedThrough starts a replica that reaches one of its servers through a proxy.
 func (s *system) startObservedThrough(t *testing.T, setting string, network *tcpproxy.Proxy) observed {
 	t.Helper()
 	other := &system{settings: maps.Clone(s.settings)}
@@ -37,8 +38,7 @@ func (s *system) startObservedThrough(t *testing.T, setting string, network *tcp
 	return other.startObserved(t)
 }
 
-// waitReports waits until the replica's answers hold this: its readiness, and its
-// metrics.
+// waitReports waits until the replica reports this readiness and these lines of metrics.
 func (w observed) waitReports(t *testing.T, ready string, metrics ...string) {
 	t.Helper()
 	eventually(t, "a replica to tell "+ready, 20*time.Second, func(ctx context.Context) error {
@@ -52,7 +52,7 @@ func (w observed) waitReports(t *testing.T, ready string, metrics ...string) {
 	})
 }
 
-// gauge is a gauge or counter without labels.
+// gauge is the value of a metric without labels.
 func (w observed) gauge(t *testing.T, name string) (value float64) {
 	t.Helper()
 	_, after, found := strings.Cut(w.scrape(t), "\n"+name+" ")
@@ -62,6 +62,7 @@ func (w observed) gauge(t *testing.T, name string) (value float64) {
 	return value
 }
 
+// scrape is the text of the replica's metrics.
 func (w observed) scrape(t *testing.T) string {
 	t.Helper()
 	_, _, body, err := get(t.Context(), "http://"+w.addr+"/metrics", "")
@@ -71,8 +72,8 @@ func (w observed) scrape(t *testing.T) string {
 	return string(body)
 }
 
-// hasMetrics says which of these lines, or beginnings of lines, a program's metrics
-// lack.
+// hasMetrics returns a condition for [eventually]: a program's metrics have these lines, or
+// beginnings of lines.
 func hasMetrics(addr string, lines ...string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		status, _, body, err := get(ctx, "http://"+addr+"/metrics", "")

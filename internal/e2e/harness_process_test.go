@@ -12,13 +12,14 @@ import (
 	"time"
 )
 
-// programs are the real binaries, built once.
+// programs are the real binaries, built once for all tests.
 var programs struct {
 	once sync.Once
 	dir  string
 	err  error
 }
 
+// binary is the file of a program.
 func binary(t testing.TB, name string) string {
 	t.Helper()
 	programs.once.Do(func() {
@@ -44,12 +45,13 @@ type process struct {
 	done chan error
 }
 
-// launch starts a program with these settings.
+// launch starts a program, which is killed when the test ends.
 func launch(t testing.TB, name string, settings map[string]string, args ...string) *process {
 	t.Helper()
 	return launchFile(t, binary(t, name), settings, args...)
 }
 
+// launchFile does so with the program in a file.
 func launchFile(t testing.TB, file string, settings map[string]string, args ...string) *process {
 	t.Helper()
 	p, err := spawn(file, settings, &lockedBuffer{}, args...)
@@ -65,8 +67,7 @@ func launchFile(t testing.TB, file string, settings map[string]string, args ...s
 	return p
 }
 
-// spawn starts a program that whoever called it ends; what it says is added to
-// out.
+// spawn starts a program that the caller has to end. Its output is added to out.
 func spawn(file string, settings map[string]string, out *lockedBuffer, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(file, args...), out: out, done: make(chan error, 1)}
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
@@ -81,14 +82,14 @@ func spawn(file string, settings map[string]string, out *lockedBuffer, args ...s
 	return p, nil
 }
 
-// kill ends the program hard and waits for it.
+// kill sends SIGKILL and waits for the end.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	p.wait()
 }
 
-// wait waits for the end and gives the exit status, -1 for a signal. A program
-// that does not end within eight minutes is made to print its goroutines.
+// wait waits for the end and returns the exit status, -1 after a signal. A program that does not
+// end within eight minutes is made to print its goroutines.
 func (p *process) wait() int {
 	hung := time.AfterFunc(8*time.Minute, func() { p.signal(syscall.SIGQUIT) })
 	defer hung.Stop()

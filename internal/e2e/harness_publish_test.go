@@ -86,7 +86,7 @@ func (s *system) publishUntilStopped(t testing.TB, g *workload.Generator, n int,
 	}
 }
 
-// publishAndWait publishes what is ordinary, and waits until it is projected.
+// publishAndWait publishes fifty ordinary messages and waits until they are projected.
 func (s *system) publishAndWait(t *testing.T) {
 	t.Helper()
 	eventually(t, "something to be published", time.Minute, func(ctx context.Context) error {
@@ -95,6 +95,7 @@ func (s *system) publishAndWait(t *testing.T) {
 	s.waitProjected(t)
 }
 
+// uuid parses an account's id.
 func uuid(t testing.TB, s string) events.UUID {
 	t.Helper()
 	id, err := events.ParseUUID(s)
@@ -132,8 +133,8 @@ func (s *system) publishSandbox(t testing.TB, account, id string) (position uint
 	return s.publishEvent(t, m, err)
 }
 
-// publishMarked publishes n messages of an account that hold the marker, the
-// registration with the marker's e-mail address first.
+// publishMarked publishes n messages of an account with the marker in them: its registration, and
+// then sandboxes.
 func (s *system) publishMarked(t *testing.T, account string, n int) {
 	t.Helper()
 	id := uuid(t, account)
@@ -147,8 +148,7 @@ func (s *system) publishMarked(t *testing.T, account string, n int) {
 	}
 }
 
-// publishStray publishes a message on a mistyped subject that holds the account's id
-// and the marker.
+// publishStray publishes a message on a mistyped subject with the account's id and e-mail address.
 func (s *system) publishStray(t *testing.T, account string) {
 	t.Helper()
 	s.publishRaw(t, "controlplane.account."+strings.ToUpper(account), `{"email":"`+addressOf(account)+`"}`)
@@ -160,7 +160,7 @@ func (s *system) publishRaw(t testing.TB, subject, data string) (position uint64
 	return s.publishEvent(t, events.Message{Subject: subject, Data: []byte(data)}, nil)
 }
 
-// publishComplete publishes what makes an account complete.
+// publishComplete publishes the tier, user and team that an account needs to have a document.
 func (s *system) publishComplete(t *testing.T, account events.UUID) {
 	t.Helper()
 	meta := newMeta("s")
@@ -172,7 +172,7 @@ func (s *system) publishComplete(t *testing.T, account events.UUID) {
 	s.publishEvent(t, m, err)
 }
 
-// publishProfile publishes a change of an account, and gives its position.
+// publishProfile publishes a change of an account's name, and returns its position.
 func (s *system) publishProfile(t *testing.T, id events.UUID, name string) uint64 {
 	t.Helper()
 	m, err := events.NewUserProfileUpdated(newMeta(fmt.Sprint("profile-", name, time.Now().UnixNano())),
@@ -187,7 +187,7 @@ func (s *system) publishProfile(t *testing.T, id events.UUID, name string) uint6
 	return position
 }
 
-// publishSandboxEvent publishes that an account's sandbox is created, or has changed.
+// publishSandboxEvent publishes that a sandbox was created, or has changed its status.
 func (s *system) publishSandboxEvent(t *testing.T, account events.UUID, i int, what string) uint64 {
 	t.Helper()
 	meta := newMeta(fmt.Sprint(what, i, "-", time.Now().UnixNano()))
@@ -207,7 +207,7 @@ func (s *system) publishSandboxEvent(t *testing.T, account events.UUID, i int, w
 	return position
 }
 
-// publishLarge publishes an account with so many sandboxes.
+// publishLarge publishes a complete account with this many sandboxes.
 func (s *system) publishLarge(t *testing.T, sandboxes int) {
 	t.Helper()
 	account := uuid(t, someone)
@@ -225,7 +225,7 @@ func (s *system) publishLarge(t *testing.T, sandboxes int) {
 	})
 }
 
-// publishEach publishes what next makes of 0 to n-1.
+// publishEach publishes the messages that next makes of 0 to n-1.
 func (s *system) publishEach(t testing.TB, n int, next func(int) (events.Message, error)) {
 	t.Helper()
 	i := 0
@@ -245,8 +245,8 @@ func (s *system) publishEach(t testing.TB, n int, next func(int) (events.Message
 	}
 }
 
-// publishTexts publishes messages of which a text can be found in the stream's
-// files, and gives the position of the first.
+// publishTexts publishes n messages with a text that can be found in the stream's files, and
+// returns the position of the first.
 func (s *system) publishTexts(t *testing.T, text string, n int) (first uint64) {
 	t.Helper()
 	for i := range n {
@@ -258,8 +258,7 @@ func (s *system) publishTexts(t *testing.T, text string, n int) (first uint64) {
 	return first
 }
 
-// publishPadding publishes messages of a type that nobody knows, of a size that four of them
-// fill a file of the stream.
+// publishPadding publishes n messages of an unknown type, four of which fill a file of the stream.
 func (s *system) publishPadding(t *testing.T, n int) {
 	t.Helper()
 	for i := range n {

@@ -21,7 +21,7 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// streamName is the stream of the settings.
+// streamName is the name of the stream in the settings.
 func (s *system) streamName() string {
 	if name := s.settings["STREAM"]; name != "" {
 		return name
@@ -29,6 +29,7 @@ func (s *system) streamName() string {
 	return "CONTROL_PLANE"
 }
 
+// jetStream is NATS's own client for JetStream.
 func jetStream(t testing.TB, url string) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect(url)
@@ -43,7 +44,7 @@ func jetStream(t testing.TB, url string) jetstream.JetStream {
 	return js
 }
 
-// stream is the settings' stream, by NATS's own client.
+// stream is the stream of the settings, for NATS's own client.
 func (s *system) stream(t testing.TB) jetstream.Stream {
 	t.Helper()
 	st, err := jetStream(t, s.nats.URL()).Stream(t.Context(), s.streamName())
@@ -69,21 +70,20 @@ func (s *system) repartition(t *testing.T, partitions int) {
 	s.updateStream(t, func(c *jetstream.StreamConfig) { c.SubjectTransform = partitioned(partitions) })
 }
 
-// partitioned is the subject transform for so many partitions.
+// partitioned is the subject transform for n partitions.
 func partitioned(n int) *jetstream.SubjectTransformConfig {
 	return &jetstream.SubjectTransformConfig{Source: "controlplane.*.*",
 		Destination: fmt.Sprintf("controlplane.{{partition(%d,2)}}.{{wildcard(1)}}.{{wildcard(2)}}", n)}
 }
 
-// allowOneConsumer puts an empty stream in the place of the one that is there,
-// which may have one consumer alone.
+// allowOneConsumer replaces the stream by an empty one that allows one consumer.
 func (s *system) allowOneConsumer(t *testing.T) {
 	t.Helper()
 	s.replaceStream(t, func(c *jetstream.StreamConfig) { c.MaxConsumers = 1 })
 }
 
-// replaceStream puts an empty stream of the same name and settings, but for the
-// change, in the place of the one that is there.
+// replaceStream deletes the stream and creates an empty one with the same settings, but for the
+// change.
 func (s *system) replaceStream(t *testing.T, change func(*jetstream.StreamConfig)) {
 	t.Helper()
 	js := jetStream(t, s.nats.URL())
@@ -106,6 +106,7 @@ func (s *system) purge(t *testing.T, before uint64) {
 	}
 }
 
+// deleteStream deletes the stream.
 func deleteStream(t *testing.T, url string) {
 	t.Helper()
 	if err := jetStream(t, url).DeleteStream(t.Context(), "CONTROL_PLANE"); err != nil {
@@ -113,7 +114,7 @@ func deleteStream(t *testing.T, url string) {
 	}
 }
 
-// recreateStream puts an empty stream in the place of the one that is there.
+// recreateStream deletes the stream and provisions an empty one.
 func recreateStream(t *testing.T, url string) {
 	t.Helper()
 	deleteStream(t, url)
@@ -135,7 +136,7 @@ func (s *system) deleteMessage(t *testing.T, position uint64) {
 	}
 }
 
-// recordAndDelete removes messages as an erasure does: they are noted before.
+// recordAndDelete deletes messages as an erasure does: it records them first.
 func (s *system) recordAndDelete(t *testing.T, positions ...uint64) {
 	t.Helper()
 	info, err := s.client.Info(t.Context())
@@ -152,7 +153,7 @@ func (s *system) recordAndDelete(t *testing.T, positions ...uint64) {
 	}
 }
 
-// readMessages are all that the stream holds.
+// readMessages returns all messages of the stream.
 func (s *system) readMessages(t *testing.T) (all []events.Message) {
 	t.Helper()
 	if err := s.client.ReadAll(t.Context(), func(m projections.Message) error {
@@ -164,9 +165,8 @@ func (s *system) readMessages(t *testing.T) (all []events.Message) {
 	return all
 }
 
-// recreateWith puts a stream in the place of the one that is there that holds these
-// messages: a restored backup, to which the server gives another time of creation,
-// and other positions where some messages were missing.
+// recreateWith replaces the stream by one with these messages, as restoring a backup does: its time
+// of creation is another, and so are positions after messages that were missing.
 func (s *system) recreateWith(t *testing.T, messages []events.Message) {
 	t.Helper()
 	s.replaceStream(t, func(*jetstream.StreamConfig) {})
@@ -185,8 +185,8 @@ func (s *system) info(t testing.TB) engine.StreamInfo {
 	return info
 }
 
-// restartNATS starts the server anew: of what is in its files but for the last it
-// has nothing in memory.
+// restartNATS restarts the server and waits until it answers. Of the stream's files only the last
+// one is in its memory then.
 func (s *system) restartNATS(t *testing.T) {
 	t.Helper()
 	s.nats.Halt()
@@ -199,8 +199,8 @@ func (s *system) restartNATS(t *testing.T) {
 	})
 }
 
-// whileUnreachable does something to the stream while the programs cannot reach
-// NATS, and lets them reach it again.
+// whileUnreachable changes the stream, by a server at another address, while the programs cannot
+// reach NATS.
 func (s *system) whileUnreachable(t *testing.T, do func(url string)) {
 	t.Helper()
 	s.nats.Halt()
@@ -215,7 +215,7 @@ func (s *system) whileUnreachable(t *testing.T, do func(url string)) {
 	}
 }
 
-// checkStreamUnchanged requires that nothing was published or removed since before.
+// checkStreamUnchanged requires that nothing was published or removed since.
 func (s *system) checkStreamUnchanged(t testing.TB, before engine.StreamInfo) {
 	t.Helper()
 	if now := s.info(t); now.Last != before.Last || now.Messages != before.Messages {
@@ -223,7 +223,7 @@ func (s *system) checkStreamUnchanged(t testing.TB, before engine.StreamInfo) {
 	}
 }
 
-// whileNATSIsDown does something while the NATS server is down.
+// whileNATSIsDown calls a function while the NATS server is down.
 func (s *system) whileNATSIsDown(t *testing.T, do func() error) {
 	t.Helper()
 	s.nats.Halt()
@@ -236,7 +236,7 @@ func (s *system) whileNATSIsDown(t *testing.T, do func() error) {
 	}
 }
 
-// streamFiles are those of the NATS server that hold a stream's messages.
+// streamFiles are the server's files with the messages of a stream.
 func (s *system) streamFiles(t *testing.T, stream, pattern string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(s.nats.Dir(), "jetstream", "*", "streams", stream, "msgs", pattern))
@@ -260,7 +260,7 @@ func (s *system) flipBitWhileRunning(t *testing.T, stream, text string) {
 	}
 }
 
-// flipBitIn flips one bit of a text in the one file that holds it.
+// flipBitIn flips one bit of a text in the only file that has it.
 func flipBitIn(files []string, text string) error {
 	flipped := 0
 	for _, name := range files {

@@ -17,12 +17,13 @@ import (
 	"accountexport/readmodel/connect"
 )
 
-// system is a NATS server, a database, and what the programs are told of them.
+// system is a NATS server with a stream, a database, and the settings with which programs reach
+// them.
 type system struct {
 	nats     *natsserver.Process
-	pg       *postgres.Server // only of a system with a server of its own
+	pg       *postgres.Server // only for a system with its own server
 	database string           // its URL
-	reads    string           // where the API reads, where that is another
+	reads    string           // the URL for the API, if that is another one
 	client   *stream.Client
 	pool     *pgxpool.Pool
 	settings map[string]string
@@ -34,8 +35,7 @@ func newSystem(t testing.TB) *system {
 	return provision(t, &system{database: postgres.TestDatabase(t)})
 }
 
-// newServer has a PostgreSQL server of its own, for tests that stop it or that
-// look at all of it.
+// newServer has its own PostgreSQL server, for tests that stop it or look at all of its sessions.
 func newServer(t testing.TB, opt postgres.Options) *system {
 	t.Helper()
 	pg, err := postgres.Start(t.Context(), opt)
@@ -44,22 +44,24 @@ func newServer(t testing.TB, opt postgres.Options) *system {
 	return provision(t, &system{pg: pg, database: pg.URL()})
 }
 
+// provision starts a NATS server and provisions stream and database.
 func provision(t testing.TB, s *system) *system {
 	t.Helper()
 	return provisionWith(t, s, binary(t, "projector"))
 }
 
+// provisionWith does so with the projector in a file.
 func provisionWith(t testing.TB, s *system, projector string) *system {
 	t.Helper()
 	s.nats = natsserver.ProcessForTest(t, binary(t, "natsd"))
 	return provisionAt(t, s, projector, stream.Config{URL: s.nats.URL()})
 }
 
-// provisionAt has its stream where such a client finds it.
+// provisionAt provisions on NATS servers that run already.
 func provisionAt(t testing.TB, s *system, projector string, at stream.Config) *system {
 	t.Helper()
 	s.connect(t, at)
-	eventually(t, "provisioning", time.Minute, func(context.Context) error { // servers find each other by and by
+	eventually(t, "provisioning", time.Minute, func(context.Context) error { // servers of a cluster take a while to find each other
 		if out, status := commandFile(t, projector, s.settings, "provision"); status != 0 {
 			return fmt.Errorf("exit %d: %s", status, out)
 		}
@@ -68,7 +70,7 @@ func provisionAt(t testing.TB, s *system, projector string, at stream.Config) *s
 	return s
 }
 
-// connect says where all is.
+// connect connects the test to stream and database, and fills the settings.
 func (s *system) connect(t testing.TB, at stream.Config) {
 	t.Helper()
 	at.Logger = slog.New(slog.DiscardHandler)
@@ -81,6 +83,7 @@ func (s *system) connect(t testing.TB, at stream.Config) {
 	s.settings = map[string]string{"NATS_URL": at.URL, "NATS_JS_DOMAIN": at.Domain, "DATABASE_URL": s.database, "ADMIN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "text"}
 }
 
+// openPool connects the test to the database.
 func (s *system) openPool(t testing.TB) {
 	t.Helper()
 	var err error
@@ -90,13 +93,13 @@ func (s *system) openPool(t testing.TB) {
 	t.Cleanup(s.closePool)
 }
 
-// databaseAddr is where PostgreSQL listens.
+// databaseAddr is the address at which PostgreSQL listens.
 func (s *system) databaseAddr() string {
 	c := s.pool.Config().ConnConfig
 	return fmt.Sprintf("%s:%d", c.Host, c.Port)
 }
 
-// databaseBehind is the database's URL by way of such a network.
+// databaseBehind is the database's URL through a network of this shape.
 func (s *system) databaseBehind(t *testing.T, shape tcpproxy.Shape) (url string) {
 	t.Helper()
 	network := tcpproxy.ForTest(t, s.databaseAddr())
@@ -104,7 +107,7 @@ func (s *system) databaseBehind(t *testing.T, shape tcpproxy.Shape) (url string)
 	return s.databaseThrough(t, network)
 }
 
-// databaseThrough is the database's URL by way of a network.
+// databaseThrough is the database's URL through a proxy.
 func (s *system) databaseThrough(t *testing.T, network *tcpproxy.Proxy) string {
 	t.Helper()
 	u, err := url.Parse(s.database)
@@ -115,14 +118,14 @@ func (s *system) databaseThrough(t *testing.T, network *tcpproxy.Proxy) string {
 	return u.String()
 }
 
-// slowDatabase is the database's URL by way of a network that takes so many bytes a
-// second of each connection: whoever writes to it has all waiting that may wait.
+// slowDatabase is the database's URL through a network that passes this many bytes a second on each
+// connection, so that everything that can queue does.
 func (s *system) slowDatabase(t *testing.T, bytesPerSecond int) (url string) {
 	t.Helper()
 	return s.databaseBehind(t, tcpproxy.Shape{Delay: 5 * time.Millisecond, BytesPerSecond: bytesPerSecond})
 }
 
-// closePool does not wait for what a test that failed has not given back.
+// closePool does not wait for connections that a failed test has not released.
 func (s *system) closePool() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -13,7 +13,7 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// patience is four times as long at length: there is more of everything, side by
+// patience is a limit, four times as long in the long form, where more of everything runs side by
 // side.
 func patience(limit time.Duration) time.Duration {
 	if testrun.Long() {
@@ -22,7 +22,8 @@ func patience(limit time.Duration) time.Duration {
 	return limit
 }
 
-// eventually waits until the condition holds, for this long with [patience].
+// eventually waits until a condition returns no error, and ends the test when that takes longer
+// than the limit with [patience].
 func eventually(t testing.TB, what string, limit time.Duration, holds func(ctx context.Context) error) {
 	t.Helper()
 	limit = patience(limit)
@@ -43,7 +44,7 @@ func eventually(t testing.TB, what string, limit time.Duration, holds func(ctx c
 	}
 }
 
-// pollUntil waits until a condition holds.
+// pollUntil waits until a condition returns no error, or ctx ends.
 func pollUntil(ctx context.Context, holds func(context.Context) error) error {
 	for {
 		err := holds(ctx)
@@ -56,7 +57,7 @@ func pollUntil(ctx context.Context, holds func(context.Context) error) error {
 	}
 }
 
-// sleep waits so long, or for the end of ctx.
+// sleep waits for a duration, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -68,7 +69,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// every does something over and over, with pauses, until ctx ends.
+// every calls a function repeatedly, with pauses, until ctx ends.
 func every(ctx context.Context, interval time.Duration, do func()) {
 	for ctx.Err() == nil {
 		do()
@@ -78,6 +79,7 @@ func every(ctx context.Context, interval time.Duration, do func()) {
 	}
 }
 
+// hasPrinted returns a condition for [eventually]: a program has printed a text.
 func hasPrinted(p *process, what string) func(context.Context) error {
 	return func(context.Context) error {
 		if out := p.out.tail(1 << 20); !strings.Contains(out, what) {
@@ -87,7 +89,7 @@ func hasPrinted(p *process, what string) func(context.Context) error {
 	}
 }
 
-// caughtUp says what keeps the live generation from having all of the stream.
+// caughtUp returns an error while the live generation lacks messages of the stream.
 func (s *system) caughtUp(ctx context.Context) error {
 	info, err := s.client.Info(ctx)
 	if err != nil {
@@ -96,7 +98,7 @@ func (s *system) caughtUp(ctx context.Context) error {
 	return s.reached(ctx, info.Last)
 }
 
-// reached says what keeps the live generation from having all up to a position.
+// reached returns an error while a partition of the live generation is before a position.
 func (s *system) reached(ctx context.Context, position uint64) error {
 	st, err := admin.ReadStatus(ctx, s.pool)
 	if err != nil {
@@ -110,16 +112,15 @@ func (s *system) reached(ctx context.Context, position uint64) error {
 	return nil
 }
 
-// waitProjected waits until the live generation has all that the stream holds now.
+// waitProjected waits until the live generation has all that the stream holds.
 func (s *system) waitProjected(t testing.TB) {
 	t.Helper()
 	eventually(t, "everything projected", time.Minute, s.caughtUp)
 }
 
-// holdCommits has every commit of the programs that name themselves like this wait, once
-// it is complete and before it has locked anything, until release: what they have
-// read and folded by then stays in their memory. waiting waits until so many
-// commits do.
+// holdCommits makes every commit of programs with this application name wait, before it has locked
+// anything, until release is called: what they have read and folded stays in their memory. waiting
+// waits until n commits are held.
 func (s *system) holdCommits(t *testing.T, application string) (waiting func(n int), release func()) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), s.database)

@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// act is something that an operator does, or that befalls one.
+// act is something that an operator does, or that happens to the system.
 type act struct {
 	name    string
 	do      func()
-	refused int // the exit status that `run` refuses with after it, once, and with no other; or one of these
+	refused int // the only exit status with which `run` refuses after it, once; or never or maybe
 }
 
 const (
-	never = 0  // it has no reason to refuse
-	maybe = -1 // whether it refuses depends on what was before
+	never = 0  // `run` does not refuse
+	maybe = -1 // whether `run` refuses depends on earlier acts
 )
 
+// acts are all kinds of acts.
 func (p *simulation) acts() []act {
 	return []act{
 		{"erase", func() { p.erase(p.chooseToErase()) }, never},
@@ -64,8 +65,8 @@ func (p *simulation) randomPerson() *person {
 	return living[p.rng.IntN(len(living))]
 }
 
-// erase erases an account of which nothing more is published, and puts the
-// ledger where no loss of the database reaches.
+// erase erases accounts of which nothing more is published, and exports the ledger, so that no loss
+// of the database loses it.
 func (p *simulation) erase(who ...*person) {
 	p.t.Helper()
 	var all sync.WaitGroup
@@ -93,7 +94,7 @@ func (p *simulation) exportLedger() {
 	p.ledger = p.must("erasures", "export")
 }
 
-// stray publishes a message of an account on a mistyped subject.
+// stray publishes a message about a person on a mistyped subject.
 func (p *simulation) stray(h *person) {
 	p.t.Helper()
 	p.withoutTraffic(func() {
@@ -108,9 +109,8 @@ func (p *simulation) eraseSeveral() {
 	p.erase(h, h, p.chooseToErase())
 }
 
-// eraseByControlPlane: the control plane publishes the erasure, and a rebuild comes by it
-// before the live generation does. It is on the ledger all the same; what else
-// there is of the account is removed by `erase`.
+// eraseByControlPlane: the control plane publishes an erasure, and a rebuild reads it before the
+// live generation does. It has to be on the ledger. `erase` removes the account's other messages.
 func (p *simulation) eraseByControlPlane() {
 	h := p.chooseToErase()
 	p.stop()
@@ -125,8 +125,8 @@ func (p *simulation) eraseByControlPlane() {
 	p.erase(h)
 }
 
-// eraseDuringRebuild: the rebuild goes on, or has been given up by the erasure,
-// and says so.
+// eraseDuringRebuild erases while a rebuild is at work, which either continues or says that it was
+// given up.
 func (p *simulation) eraseDuringRebuild() {
 	h := p.chooseToErase()
 	rebuild := launch(p.t, "projector", p.settings, "rebuild", "--max-rate", fmt.Sprint(p.last()/2+100))
@@ -141,7 +141,7 @@ func (p *simulation) rebuildKilled() {
 	rebuild := launch(p.t, "projector", p.settings, "rebuild")
 	time.Sleep(time.Duration(p.rng.IntN(600)) * time.Millisecond)
 	rebuild.kill()
-	if p.rng.IntN(2) == 0 { // nobody goes on with it
+	if p.rng.IntN(2) == 0 { // the killed rebuild does not continue
 		p.erase(p.chooseToErase())
 	}
 	p.must("rebuild")
@@ -163,7 +163,7 @@ func (p *simulation) cutOver() {
 
 var generationLine = regexp.MustCompile(`(?m)^(\d+)\s+(\w+)`)
 
-// generations lists the numbers of those in a state.
+// generations lists the numbers of the generations in a state.
 func (p *simulation) generations(state string) (out []string) {
 	p.t.Helper()
 	for _, m := range generationLine.FindAllStringSubmatch(p.must("generations", "list"), -1) {
@@ -174,14 +174,14 @@ func (p *simulation) generations(state string) (out []string) {
 	return out
 }
 
-// rollBack goes back to the generation before, where it is of this stream.
+// rollBack rolls back to a generation of this stream.
 func (p *simulation) rollBack() {
 	p.must("rebuild")
 	p.must("rollback")
 }
 
-// loseRow has a row of the live generation lost, beside traffic, which may bring it
-// back by itself; otherwise what `verify` names mends it.
+// loseRow deletes a row of the live generation while events come, which may restore it. Otherwise
+// the command that `verify` names restores it.
 func (p *simulation) loseRow() {
 	h, live := p.randomPerson(), p.generations("live")[0]
 	_, err := p.pool.Exec(p.t.Context(), `DELETE FROM export_g`+live+`.account_export WHERE account_id = $1`, [16]byte(h.id))
@@ -200,6 +200,7 @@ func (p *simulation) drop() {
 	}
 }
 
+// noError ends the test after an error.
 func (p *simulation) noError(err error) {
 	p.t.Helper()
 	if err != nil {
@@ -207,8 +208,8 @@ func (p *simulation) noError(err error) {
 	}
 }
 
-// pause has nobody project for a while; who would wait for it is told so, and
-// what that names ends it.
+// pause pauses projecting. Commands that would wait for it are refused, and what they advise ends
+// the pause.
 func (p *simulation) pause() {
 	p.must("pause", "--note", "people")
 	if p.rng.IntN(2) == 0 {
@@ -224,7 +225,7 @@ func (p *simulation) pause() {
 	p.erase(h)
 }
 
-// refusedThenAdvised runs a command that has to end with 1, and does what it advises.
+// refusedThenAdvised runs a command that has to exit with 1, and follows its advice.
 func (p *simulation) refusedThenAdvised(args ...string) {
 	p.t.Helper()
 	out, status := p.operate(args...)

@@ -8,9 +8,9 @@ import (
 
 var advised = regexp.MustCompile("`(projector|nats) ([^`]+)`")
 
-// advice is the first command that a refusal names, of those that do something.
+// advice is the first command in a refusal that changes something.
 func advice(out string) (args []string) {
-	out = out[max(0, strings.LastIndex(out, "projector: ")):] // the error is said last
+	out = out[max(0, strings.LastIndex(out, "projector: ")):] // the error is printed last
 	for _, m := range advised.FindAllStringSubmatch(out, -1) {
 		words := strings.Fields(m[2])
 		if m[1] == "nats" {
@@ -25,8 +25,8 @@ func advice(out string) (args []string) {
 	return nil
 }
 
-// followAdvice runs the first command that a refusal names, and the first that this
-// names where it refuses, too.
+// followAdvice runs the first command that a refusal names, and if that refuses as well, the first
+// that it names, and so on.
 func (p *simulation) followAdvice(out string) {
 	p.t.Helper()
 	for range 6 {

@@ -13,7 +13,7 @@ import (
 	"accountexport/projections"
 )
 
-// check holds what has to hold at all times.
+// check checks what has to be true after every act.
 func (p *simulation) check() {
 	p.t.Helper()
 	p.checkAnswers()
@@ -21,8 +21,8 @@ func (p *simulation) check() {
 	p.lossAccepted = false
 }
 
-// checkAnswers: the erased get 410, and nobody else's complete document grows
-// worse.
+// checkAnswers: erased accounts get 410, and no other account's complete document is lost or goes
+// back.
 func (p *simulation) checkAnswers() {
 	p.t.Helper()
 	for _, h := range slices.Clone(p.people) {
@@ -45,22 +45,22 @@ func (p *simulation) checkAnswers() {
 		case h.complete && position < h.position && !p.lossAccepted:
 			p.t.Errorf("the document of %s was at %d, and is at %d", h.id, h.position, position)
 		case status != http.StatusOK && p.lossAccepted:
-			p.forget(h) // of whom the stream has lost too much
+			p.forget(h) // the stream has lost too much of the account
 		default:
 			h.complete, h.position = h.complete || status == http.StatusOK, position
 		}
 	}
 }
 
-// forget leaves an account alone that was lost, as somebody has accepted.
+// forget ignores from now on a person whose loss was accepted.
 func (p *simulation) forget(h *person) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.people = slices.DeleteFunc(p.people, func(x *person) bool { return x == h })
 }
 
-// watchErased asks for those who were erased, all the time: after the receipt nobody of
-// them is served, whatever is being done.
+// watchErased asks for erased accounts all the time: after the receipt none of them is served,
+// whatever happens.
 func (p *simulation) watchErased(ctx context.Context) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for sleep(ctx, 5*time.Millisecond) == nil {
@@ -73,7 +73,7 @@ func (p *simulation) watchErased(ctx context.Context) {
 		if h == nil {
 			continue
 		}
-		// Where nobody answers, nobody is served.
+		// Without an answer nobody is served.
 		if status, _, _, err := get(ctx, "http://"+p.serve+"/v1/account/export", h.token); err == nil && status == http.StatusOK {
 			p.t.Errorf("%s has a receipt, and is served", h.id)
 			return
@@ -81,8 +81,7 @@ func (p *simulation) watchErased(ctx context.Context) {
 	}
 }
 
-// checkTraces: neither the stream nor a dump of the database holds the marker
-// of somebody who was erased.
+// checkTraces: neither the stream nor a dump of the database holds the marker of an erased person.
 func (p *simulation) checkTraces() {
 	p.t.Helper()
 	var gone []*person
@@ -110,13 +109,13 @@ func (p *simulation) checkTraces() {
 	found("the database", p.pgTool(p.t, "pg_dump", "--inserts", p.database))
 }
 
-// end holds what is served against the stream; and then, since counts of what was
-// erased or lost go by what a generation has read, a new one against the oracle.
+// end compares everything that is served with the stream. Counts of erased or lost messages depend
+// on when a generation read them, so it then compares a new generation with the oracle.
 func (p *simulation) end() {
 	if p.t.Failed() {
 		return
 	}
-	p.mu.Lock() // nothing is published any more
+	p.mu.Lock() // nothing is published from here on
 	defer p.mu.Unlock()
 	p.must("verify", "--all")
 	p.must("rebuild")

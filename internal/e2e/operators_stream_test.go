@@ -13,19 +13,19 @@ func (p *simulation) transform(to *jetstream.SubjectTransformConfig) {
 	p.updateStream(p.t, func(c *jetstream.StreamConfig) { c.SubjectTransform = to })
 }
 
-// transformOff has messages stored without a partition, for a while.
+// transformOff removes the subject transform for a while, so that messages have no partition.
 func (p *simulation) transformOff() {
 	p.transform(nil)
 	time.Sleep(time.Duration(p.rng.IntN(1500)) * time.Millisecond)
 	select {
-	case err := <-p.projector.done: // it has seen it: whoever reads what it says mends it
+	case err := <-p.projector.done: // it has noticed and refused; its advice restores the transform
 		p.projector.done <- err
 	default:
 		p.transform(partitioned(16))
 	}
 }
 
-// partitionsOff: the subject transform is gone, or has another number, until the
+// partitionsOff removes the subject transform, or changes the number of partitions, until the
 // projector refuses.
 func (p *simulation) partitionsOff() {
 	if p.rng.IntN(2) == 0 {
@@ -36,7 +36,7 @@ func (p *simulation) partitionsOff() {
 	p.projector.wait()
 }
 
-// moveStream has a mirror take the stream's place, under another name.
+// moveStream puts a mirror with another name in the stream's place.
 func (p *simulation) moveStream(name string) {
 	p.t.Helper()
 	p.createMirror(p.t, name)
@@ -44,7 +44,7 @@ func (p *simulation) moveStream(name string) {
 	p.publisher = p.client
 }
 
-// promoteMirror has a mirror take the stream's place, under a name of its own.
+// promoteMirror puts a mirror in the stream's place.
 func (p *simulation) promoteMirror() {
 	name := "MIRROR_A"
 	if p.streamName() == name {
@@ -53,11 +53,10 @@ func (p *simulation) promoteMirror() {
 	p.withoutTraffic(func() { p.moveStream(name) })
 	p.projector.kill()
 	p.start()
-	p.restoreBackup = nil // of the stream that was
+	p.restoreBackup = nil // the backup is of the former stream
 }
 
-// copyStream puts another stream in the place of the one that was, under its name,
-// which holds the same at the same positions.
+// copyStream replaces the stream by a copy with the same name, messages and positions.
 func (p *simulation) copyStream() {
 	p.stop()
 	p.withoutTraffic(func() {
@@ -68,14 +67,14 @@ func (p *simulation) copyStream() {
 	p.start()
 }
 
-// recreateStream puts a stream in its place that holds the same at other positions,
-// but the first message, and has come as far as the other one.
+// recreateStream replaces the stream by one that lacks the first message, and so has the others at
+// other positions, and that is longer than the former.
 func (p *simulation) recreateStream() {
 	p.stop()
 	p.withoutTraffic(func() {
 		had := p.last()
 		p.recreateWith(p.t, p.readMessages(p.t)[1:])
-		p.publishTiers() // the first message may have been that
+		p.publishTiers() // the first message may have defined the tier
 		for p.last() <= had {
 			p.noError(p.publishActivity(p.t.Context(), p.randomPerson()))
 		}
@@ -83,7 +82,7 @@ func (p *simulation) recreateStream() {
 	p.start()
 }
 
-// last is where the stream ends.
+// last is the stream's last position.
 func (p *simulation) last() uint64 {
 	p.t.Helper()
 	info, err := p.client.Info(p.t.Context())
@@ -103,9 +102,9 @@ func (p *simulation) waitGrowth(beyond uint64) {
 	})
 }
 
-// loseTheBeginning purges the stream's beginning, with what nobody has read. Once
-// that is accepted the documents stay. Of what the stream holds they could not be
-// made again, so that who is there then begins anew, and this is said to be meant.
+// loseTheBeginning purges the stream's beginning with messages that were not read yet. Once that
+// loss is accepted the documents stay, although the stream no longer holds what made them. Then
+// they are given up by a rebuild that accepts differences.
 func (p *simulation) loseTheBeginning() {
 	p.stop()
 	p.waitGrowth(p.last() + 20)
@@ -121,11 +120,10 @@ func (p *simulation) loseTheBeginning() {
 	}
 	p.must("rebuild", "--accept-differences")
 	p.lossAccepted = true
-	p.databaseBackup = "" // of documents that nobody can make any more
+	p.databaseBackup = "" // its documents cannot be made from the stream any more
 }
 
-// purgeByHand removes an account's messages with NATS's own means, and then
-// erases it.
+// purgeByHand purges an account's messages as `nats stream purge` does, and then erases it.
 func (p *simulation) purgeByHand() {
 	h := p.chooseToErase()
 	p.noError(p.stream(p.t).Purge(p.t.Context(), jetstream.WithPurgeSubject("controlplane.*.account."+h.id.String())))

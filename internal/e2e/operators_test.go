@@ -18,15 +18,13 @@ import (
 	"accountexport/internal/stream"
 )
 
-// TestPeople lets people do what people do, in a seeded random order, beside
-// traffic: erase, rebuild, cut over, roll back, refold, back up and restore,
-// purge by hand, edit the stream. Every refusal is answered by the first command
-// that it names. It holds that no trace of an account is left after its receipt,
-// that no complete document grows worse unless somebody has said that it may,
-// that every refusal ends by what it advises, and that every command ends.
-//
-// Each exit status that `run` refuses with comes up in every run. At length it
-// makes 150 acts at least, each kind five times at least.
+// TestPeople performs what operators do, in a seeded random order, while events are published:
+// erase, rebuild, cut over, roll back, refold, back up and restore, purge by hand, edit the stream.
+// Every refusal is answered by the first command that it names. No trace of an account is left
+// after its receipt, no complete document gets worse unless an operator has accepted that, every
+// refusal ends by following its advice, and every command ends. Each exit status with which `run`
+// refuses occurs in every run. The long form performs at least 150 acts, each kind at least five
+// times.
 func TestPeople(t *testing.T) {
 	t.Parallel()
 	seed := testrun.Seed(t)
@@ -51,7 +49,7 @@ func TestPeople(t *testing.T) {
 	}
 }
 
-// repetitions is how often each kind is done.
+// repetitions is how often each kind of act is performed at least.
 func (p *simulation) repetitions() int {
 	if testrun.Long() {
 		return 5
@@ -59,8 +57,8 @@ func (p *simulation) repetitions() int {
 	return 1
 }
 
-// order is what is done, and the acts of which each kind has to be; none where
-// ACTS names those that are done, these alone and in this order, to look into one.
+// order returns the acts in the order in which they are performed, and all kinds, each of which has
+// to occur. ACTS names those to perform instead, in that order, to look into one of them.
 func (p *simulation) order() (acts, order []act) {
 	p.t.Helper()
 	all := p.acts()
@@ -84,11 +82,11 @@ func (p *simulation) order() (acts, order []act) {
 	return all, order
 }
 
-// reservedForEnd is how much of the time that `go test` gives is kept for the
-// comparison at the end.
+// reservedForEnd is how much of the time that `go test` allows is kept for the comparison at the
+// end.
 const reservedForEnd = 2 * time.Minute
 
-// performAll tells whether there was time for all.
+// performAll reports whether there was time for all acts.
 func (p *simulation) performAll(order []act) bool {
 	p.t.Helper()
 	for i, a := range order {
@@ -103,7 +101,7 @@ func (p *simulation) performAll(order []act) bool {
 	return true
 }
 
-// simulation is the system, its people and its operators.
+// simulation is a system with people, whose accounts publish events, and operators.
 type simulation struct {
 	*system
 	t   *testing.T
@@ -113,12 +111,12 @@ type simulation struct {
 	serve          string
 	done, followed map[string]int
 	refused        map[int]int
-	lossAccepted   bool   // whether somebody has said that documents may grow worse
-	restoreBackup  func() // puts the stream back to where it was when it was backed up last; nil: it was not
+	lossAccepted   bool   // whether an operator has accepted that documents get worse
+	restoreBackup  func() // restores the last backup of the stream; nil: there is none
 	databaseBackup string
 	ledger         string
 
-	mu        sync.Mutex // held while something is published, and by who must not be published beside
+	mu        sync.Mutex // held while publishing, and by acts during which nothing may be published
 	people    []*person
 	publisher *stream.Client
 
@@ -154,9 +152,10 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	return p
 }
 
+// start starts the projector.
 func (p *simulation) start() { p.projector = launch(p.t, "projector", p.settings, "run") }
 
-// stop has the projector end as it does when asked to.
+// stop ends the projector as a supervisor does.
 func (p *simulation) stop() {
 	p.t.Helper()
 	p.projector.signal(syscall.SIGTERM)
@@ -170,7 +169,7 @@ func (p *simulation) startAPI() {
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
 }
 
-// perform lets an act be done, and holds what has to hold after it.
+// perform performs an act and checks what has to be true after it.
 func (p *simulation) perform(i int, a act) {
 	p.t.Helper()
 	began, before := time.Now(), maps.Clone(p.refused)
@@ -192,8 +191,8 @@ func (p *simulation) perform(i int, a act) {
 	p.t.Logf("%d: %s, done after %.1f s, all well after %.1f s, looked at after %.1f s", i, a.name, done.Seconds(), healed.Seconds(), time.Since(began).Seconds())
 }
 
-// recoverByAdvice has the projector run, whatever it takes: where it refuses, the first
-// command that it names is run, and so on.
+// recoverByAdvice runs the projector until it keeps running: when it refuses, the first command
+// that it names is run.
 func (p *simulation) recoverByAdvice() {
 	p.t.Helper()
 	for range 8 {
@@ -208,8 +207,8 @@ func (p *simulation) recoverByAdvice() {
 	p.t.Fatalf("after eight rounds `run` still refuses")
 }
 
-// waitSettled waits until the projector has caught up, or has ended, which it gives
-// the status and words of.
+// waitSettled waits until the projector has caught up, or returns the exit status and output with
+// which it ended.
 func (p *simulation) waitSettled() (status int, out string) {
 	p.t.Helper()
 	var last error
@@ -219,14 +218,14 @@ func (p *simulation) waitSettled() (status int, out string) {
 		case err := <-p.projector.done:
 			p.projector.done <- err
 			status, out = p.projector.wait(), p.projector.out.tail(1<<16)
-			if status == 0 || status == -1 { // it was told to end, or killed
+			if status == 0 || status == -1 { // it was asked to end, or killed
 				p.start()
 				continue
 			}
 			return status, out
 		default:
 		}
-		// Only what was there at first has to be reached: traffic goes on.
+		// Only the end of the stream at the first look has to be reached, since events keep coming.
 		info, err := p.client.Info(p.t.Context())
 		target = min(target, info.Last)
 		if err != nil {
@@ -244,7 +243,7 @@ func (p *simulation) waitSettled() (status int, out string) {
 	return 0, ""
 }
 
-// operate runs a command of the projector to its end, which has to come.
+// operate runs a command of the projector, which has to end.
 func (p *simulation) operate(args ...string) (out string, status int) {
 	p.t.Helper()
 	cmd, err := spawn(binary(p.t, "projector"), p.settings, &lockedBuffer{}, args...)
@@ -259,7 +258,7 @@ func (p *simulation) operate(args ...string) (out string, status int) {
 	return cmd.out.tail(1 << 20), status
 }
 
-// must runs a command that has to succeed.
+// must runs a command that has to exit with 0.
 func (p *simulation) must(args ...string) (out string) {
 	p.t.Helper()
 	out, status := p.operate(args...)
@@ -269,14 +268,14 @@ func (p *simulation) must(args ...string) (out string) {
 	return out
 }
 
-// withoutTraffic does something while nothing is published.
+// withoutTraffic calls a function while nothing is published.
 func (p *simulation) withoutTraffic(do func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	do()
 }
 
-// lastLines is the end of what a program says, where its error is.
+// lastLines is the end of a program's output, where its error is.
 func lastLines(out string) string {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	return strings.Join(lines[max(0, len(lines)-3):], "\n")

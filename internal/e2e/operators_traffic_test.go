@@ -12,20 +12,20 @@ import (
 	"accountexport/internal/auth/authtest"
 )
 
-// person is an account, with a word that is in all that is published of it.
+// person is an account, with a marker in everything that is published of it.
 type person struct {
 	id       events.UUID
 	marker   string
 	token    string
 	seq      int
-	position uint64 // last seen in an answer
+	position uint64 // in the last answer
 	complete bool
 	erased   bool
 }
 
 func (h *person) email() string { return h.marker + "@people.example" }
 
-// mistyped is a message of it on a subject that is nobody's.
+// mistyped is a message about the person on a subject of no account.
 func (h *person) mistyped() events.Message {
 	return events.Message{Subject: "controlplane.account.x" + h.id.String(), Data: []byte(`{"email":"` + h.email() + `"}`)}
 }
@@ -45,7 +45,7 @@ func (p *simulation) meta(id string) events.Meta {
 	return events.Meta{ID: fmt.Sprint(id, "-", time.Now().UnixNano()), Source: "/people", Time: events.TimeOf(time.Now())}
 }
 
-// addPerson has a new account registered, complete, with a message that is parked.
+// addPerson registers a new complete account with a parked message.
 func (p *simulation) addPerson() *person {
 	p.t.Helper()
 	var id events.UUID
@@ -78,7 +78,7 @@ func (p *simulation) addPerson() *person {
 			p.t.Fatal(err)
 		}
 	}
-	// What is mistyped may be long before the rest.
+	// The mistyped message may be much earlier than the others.
 	if _, err := p.publisher.PublishRaw(p.t.Context(), h.mistyped()); err != nil {
 		p.t.Fatal(err)
 	}
@@ -86,8 +86,7 @@ func (p *simulation) addPerson() *person {
 	return h
 }
 
-// traffic publishes what the living do, until ctx ends. What cannot be published
-// is not.
+// traffic publishes what active people do, until ctx ends. What cannot be published is left out.
 func (p *simulation) traffic(ctx context.Context) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for ctx.Err() == nil {
@@ -102,7 +101,7 @@ func (p *simulation) traffic(ctx context.Context) {
 	}
 }
 
-// publishActivity publishes what somebody does.
+// publishActivity publishes one event of a person.
 func (p *simulation) publishActivity(ctx context.Context, h *person) error {
 	h.seq++
 	m, err := events.NewSandboxCreated(p.meta("s"), h.id, events.SandboxCreated{ID: fmt.Sprint("sbx-", h.seq%40), Template: h.marker})
@@ -115,14 +114,14 @@ func (p *simulation) publishActivity(ctx context.Context, h *person) error {
 	return err
 }
 
-// activePeople are those of whom something is published.
+// activePeople are those of whom events are published.
 func (p *simulation) activePeople() []*person {
 	return slices.DeleteFunc(slices.Clone(p.people), func(h *person) bool { return h.erased })
 }
 
 func (p *simulation) erasedCount() int { return len(p.people) - len(p.activePeople()) }
 
-// someone is one of the living, of whom nothing more is published.
+// chooseToErase is a random active person, of whom nothing more is published.
 func (p *simulation) chooseToErase() *person {
 	p.mu.Lock()
 	defer p.mu.Unlock()

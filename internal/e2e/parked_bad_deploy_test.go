@@ -18,9 +18,9 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// badDeploy is a control plane that made two mistakes at once in everybody's
-// e-mail address: one half too long for this projector, and one half an object
-// that holds a password.
+// badDeploy is a control plane that made two mistakes in everybody's e-mail address: for one half
+// of the accounts it is too long for this projector, and for the other half it is an object with a
+// password.
 type badDeploy struct {
 	*system
 	accounts []events.UUID
@@ -32,7 +32,7 @@ func (d *badDeploy) meta() events.Meta {
 	return newMeta(fmt.Sprint("deploy-", d.n))
 }
 
-// publishForEach publishes an event of each account that is wanted, changed as it goes out.
+// publishForEach publishes an event of each wanted account, with its data changed.
 func (d *badDeploy) publishForEach(t *testing.T, wanted func(i int) bool, each func(i int, id events.UUID) (events.Message, error), change func(i int, data string) string) {
 	t.Helper()
 	i := 0
@@ -60,11 +60,10 @@ func all(int) bool    { return true }
 func even(i int) bool { return i%2 == 0 }
 func odd(i int) bool  { return i%2 == 1 }
 
-// TestABadDeploy: one bad deploy of the control plane parks a message of every
-// account. The operator sees what it was without seeing anybody's password, has
-// the meaning of the one half published anew and dismisses it, has a newer
-// projector accept the other half, and in the end every document is whole and
-// says so; what was dismissed too much is taken back. Every step is one call.
+// TestABadDeploy: a bad deploy of the control plane parks a message of every account. The operator
+// sees the reasons without seeing a password, has one half published anew and dismisses the parked
+// messages, lets a newer projector accept the other half, and takes back dismissals that were too
+// many. In the end every document is complete. Every step is one command.
 func TestABadDeploy(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -119,7 +118,7 @@ func TestABadDeploy(t *testing.T) {
 	projector := binary(t, "projector")
 	half := many / 2
 
-	// The first look.
+	// What the operator looks at first.
 	run(projector, 0, fmt.Sprintf("; %d parked", many), "status")
 	groups := parseGroups(t, run(projector, 0, "", "parked", "list", "--group-by", "reason", "--json"))
 	for _, kind := range []string{"an object", "a text"} {
@@ -134,12 +133,12 @@ func TestABadDeploy(t *testing.T) {
 		t.Error("what was found in the messages was printed")
 	}
 
-	// What never was an address is published anew, and dismissed.
+	// The half that is an object is published anew, and the parked messages are dismissed.
 	d.publishForEach(t, even, email(func(i int) string { return fmt.Sprintf("after%d@example.org", i) }), nil)
 	run(projector, 0, fmt.Sprintf("%d of %d parked messages are dismissed", half, many), "parked", "dismiss", "--reason", "found an object",
 		"--note", "published again")
 	run(projector, 0, fmt.Sprintf("0 of %d parked messages are dismissed", many), "parked", "dismiss", "--reason", "found an object", "--note", "published again")
-	run(projector, 0, " 0 have changed", "parked", "retry", "--reason", "found a text", "--to", fmt.Sprint(2*many+21)) // not by this version
+	run(projector, 0, " 0 have changed", "parked", "retry", "--reason", "found a text", "--to", fmt.Sprint(2*many+21)) // this version does not accept it
 	eventually(t, "everything projected", 2*time.Minute, s.caughtUp)
 	run(projector, 0, fmt.Sprintf("; %d parked", half), "status")
 
@@ -175,7 +174,7 @@ func TestABadDeploy(t *testing.T) {
 	}
 	run(newer, 0, " 0 differ", "verify", "--all")
 
-	// Some were dismissed too much.
+	// Dismissals that were a mistake are taken back.
 	run(newer, 0, fmt.Sprintf("%d of %d parked messages are no longer dismissed", half, half), "parked", "undismiss", "--all", "--note", "they were others")
 	eventually(t, "the newer one to tell of the dismissals", time.Minute, hasPrinted(next, "parked messages were dismissed, or dismissals taken back"))
 	run(newer, 0, fmt.Sprintf("; %d parked", half), "status")
@@ -195,7 +194,7 @@ func TestABadDeploy(t *testing.T) {
 	}
 }
 
-// parseGroups reads what `parked list --group-by reason --json` prints.
+// parseGroups reads the output of `parked list --group-by reason --json`.
 func parseGroups(t *testing.T, out string) map[string]int {
 	t.Helper()
 	groups := map[string]int{}
@@ -213,7 +212,7 @@ func parseGroups(t *testing.T, out string) map[string]int {
 	return groups
 }
 
-// countParked are the parked messages that count.
+// countParked is the number of parked messages that are not dismissed.
 func countParked(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
 	st, err := admin.ReadStatus(ctx, pool)
 	return st.Parked, err

@@ -10,9 +10,9 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestAbandonedGenerationIsTold: a generation that nobody builds any more is told
-// by `status`, which names what goes on with it and what gives it up, and both do;
-// while somebody does, a second rebuild says so at its start.
+// TestAbandonedGenerationIsTold: `status` names a generation that no rebuild is building any more,
+// and the commands that continue it and give it up. While a rebuild is at work, a second one says
+// so and waits.
 func TestAbandonedGenerationIsTold(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -53,9 +53,8 @@ func TestAbandonedGenerationIsTold(t *testing.T) {
 	}
 }
 
-// TestWhatWasBuiltFromALossIsGivenUp: a generation was built and not cut over to
-// when the stream lost what it was folded from. The advice of the refusal arrives
-// all the same: the rebuild begins another one.
+// TestWhatWasBuiltFromALossIsGivenUp: a generation was built and not cut over to when the stream
+// lost messages of it. The rebuild that the refusal advises begins another generation and succeeds.
 func TestWhatWasBuiltFromALossIsGivenUp(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -15,7 +15,7 @@ import (
 	"accountexport/internal/workload"
 )
 
-// firstFormat is the last commit whose programs know of one storage format.
+// firstFormat is the last commit whose programs write the first storage format.
 const firstFormat = "5759672"
 
 // programsOf builds the programs of an earlier commit.
@@ -44,17 +44,16 @@ func programsOf(t *testing.T, commit string) (projector, api string) {
 	return filepath.Join(dir, "built", "projector"), filepath.Join(dir, "built", "api")
 }
 
-// TestRollingUpgrade: programs of before and of now work on one generation, and
-// share its partitions, while the database is migrated and accounts are
-// refolded; every read is answered. Rows that the older ones wrote say what
-// went into them once they are verified. A rebuild ends that: of its generation
-// the older API goes on reading, and the older projector writes nothing.
+// TestRollingUpgrade: programs of an earlier version and of this one share the partitions of one
+// generation while the database is migrated and accounts are refolded, and every read is answered.
+// Rows that the earlier version wrote have counts and digests once they are verified. After a
+// rebuild the earlier API still reads, and the earlier projector no longer writes.
 func TestRollingUpgrade(t *testing.T) {
 	t.Parallel()
 	projector, api := programsOf(t, firstFormat)
 	s := provisionWith(t, &system{database: postgres.TestDatabase(t)}, projector)
 	s.settings["AUDIT_RATE"] = "0"
-	s.settings["TAKEOVER_AFTER"] = "30s" // the older ones take one whose heartbeat is late for dead
+	s.settings["TAKEOVER_AFTER"] = "30s" // an earlier program counts a replica with a late heartbeat as dead
 	older := launchFile(t, projector, s.settings, "run")
 	g := workload.New(81, workload.Config{Accounts: 40, HostileShare: 0.05, ErasureShare: 0.0005, LargeShare: 0.005})
 	s.mustPublish(t, g, 3000)
@@ -104,8 +103,8 @@ SELECT count(DISTINCT m.format) FROM export.members m JOIN export.checkpoints c 
 		}
 	}
 
-	// What the older one writes from here on is not counted, what the newer one
-	// writes is, and is right.
+	// Rows that the earlier program writes from here on have no count; those of the
+	// newer one do, and it is right.
 	s.mustPublish(t, g, 1000)
 	s.waitProjected(t)
 	counted, silent := s.countRows(t, 1)
@@ -134,8 +133,8 @@ SELECT count(DISTINCT m.format) FROM export.members m JOIN export.checkpoints c 
 	s.checkRun(t, 0, "", "verify", "--all")
 }
 
-// checkPauseStopsAll: while projecting is paused, no checkpoint moves, whichever program
-// its owner is, though events are published.
+// checkPauseStopsAll: while projecting is paused, no checkpoint of any program advances, although
+// events are published.
 func (s *system) checkPauseStopsAll(t *testing.T) {
 	t.Helper()
 	s.mustRun(t, 0, "", "pause")
@@ -147,8 +146,7 @@ func (s *system) checkPauseStopsAll(t *testing.T) {
 	s.mustRun(t, 0, "", "resume")
 }
 
-// TestAuditCountsRows: rows that do not say what went into them do so once the
-// audit of `projector run` has come by.
+// TestAuditCountsRows: the audit of `projector run` gives rows without count and digest theirs.
 func TestAuditCountsRows(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -172,8 +170,8 @@ func TestAuditCountsRows(t *testing.T) {
 	s.checkRun(t, 0, "", "verify", "--all")
 }
 
-// verifyCountsRows: a verification finds nothing, and every row says what went
-// into it afterwards.
+// verifyCountsRows: `verify` finds no difference, and afterwards every row has a count and a
+// digest.
 func (s *system) verifyCountsRows(t *testing.T, generation int) {
 	t.Helper()
 	s.checkRun(t, 0, "", "verify", "--all")
@@ -182,6 +180,7 @@ func (s *system) verifyCountsRows(t *testing.T, generation int) {
 	}
 }
 
+// countRows counts the rows of a generation with and without a current count of messages.
 func (s *system) countRows(t *testing.T, generation int) (counted, silent int) {
 	t.Helper()
 	err := s.pool.QueryRow(t.Context(), fmt.Sprintf(`

@@ -23,11 +23,10 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// TestRebuildWithoutAGap rebuilds 21,000 messages, 130,000 at length, while
-// events are published and documents are read at full rate, and kills the
-// rebuild hard five times. No read fails or goes back in position, and in the
-// end the new generation is live and equal to an independent fold; rolling back
-// gives the same.
+// TestRebuildWithoutAGap rebuilds 21,000 messages, 130,000 in the long form, while events are
+// published and documents are read at full rate, and kills the rebuild five times. No read fails or
+// goes back to an earlier position, the new generation goes live and equals an independent fold,
+// and so does the former one after a rollback.
 func TestRebuildWithoutAGap(t *testing.T) {
 	t.Parallel()
 	before, during, over, rate := 16_000, 5000, 4*time.Second, 7000
@@ -95,8 +94,8 @@ func TestRebuildWithoutAGap(t *testing.T) {
 	}
 }
 
-// TestRestartedRebuildIsAnother: what --restart gives up is not what is compared
-// or cut over to, however long it takes to begin anew.
+// TestRestartedRebuildIsAnother: the generation that `rebuild --restart` gives up is neither
+// compared nor cut over to, however long it takes to begin another one.
 func TestRestartedRebuildIsAnother(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -113,8 +112,8 @@ func TestRestartedRebuildIsAnother(t *testing.T) {
 	s.checkAgainstOracle(t)
 }
 
-// checkVerify: every account equals its refold; with one byte changed in one
-// document, that one is named, and a rebuild refuses to cut over.
+// checkVerify: `verify` finds no difference. After one byte of a document was changed it names that
+// account, and a rebuild does not cut over.
 func (s *system) checkVerify(t *testing.T) {
 	t.Helper()
 	s.checkRun(t, 0, " 0 differ", "verify", "--all")
@@ -139,8 +138,8 @@ RETURNING account_id`).Scan(&id)
 	}
 }
 
-// readContinuously reads every account's export, over and over, until the returned
-// function is called: no read may fail, be a mixture, or go back in position.
+// readContinuously reads every account's export repeatedly until the returned function is called.
+// No read may fail, mix two versions, or go back to an earlier position.
 func (s *system) readContinuously(t *testing.T) (end func() int) {
 	t.Helper()
 	accounts := s.accounts(t)
@@ -155,7 +154,7 @@ func (s *system) readContinuously(t *testing.T) (end func() int) {
 			account := accounts[n%len(accounts)]
 			d, err := exports.Open(ctx, account)
 			if err == nil && ctx.Err() != nil {
-				d.Close() // it may hold a transaction, for which dropping its generation would wait
+				d.Close() // it may hold a transaction, and dropping its generation would wait for that
 			}
 			if ctx.Err() != nil {
 				return
@@ -170,7 +169,7 @@ func (s *system) readContinuously(t *testing.T) (end func() int) {
 			}
 			d.Close()
 			if ctx.Err() != nil {
-				return // whatever was being read then was broken off
+				return // this read was interrupted
 			}
 			if err != nil || d.State == export.Complete && !json.Valid(body.Bytes()) {
 				t.Errorf("read %d: %v", n, err)
@@ -187,12 +186,13 @@ func (s *system) readContinuously(t *testing.T) (end func() int) {
 	}
 }
 
-// readContinuouslyOverHTTP does the same over HTTP, from the API's own program.
+// readContinuouslyOverHTTP does so through the API.
 func (s *system) readContinuouslyOverHTTP(t *testing.T) (end func() int) {
 	t.Helper()
 	return s.readContinuouslyFrom(t, binary(t, "api"))
 }
 
+// readContinuouslyFrom does so through the API program in a file.
 func (s *system) readContinuouslyFrom(t *testing.T, api string) (end func() int) {
 	t.Helper()
 	accounts := s.accounts(t)
@@ -228,7 +228,7 @@ func (s *system) readContinuouslyFrom(t *testing.T, api string) (end func() int)
 				t.Errorf("request %d: %v", n, err)
 				return
 			case status != http.StatusOK:
-				// Not complete yet, or erased: whatever it is, it is told.
+				// An account that is incomplete or erased gets a problem document.
 				if missing := header.Get("Content-Type") != "application/problem+json"; missing || status == http.StatusInternalServerError {
 					t.Errorf("request %d: %d %s", n, status, body)
 				}
@@ -268,9 +268,9 @@ func (s *system) accounts(t *testing.T) []events.UUID {
 	return accounts
 }
 
-// TestRebuildEndsClearly: where the disk is full, or its connections are cut, a
-// rebuild ends with an error that says so, the live generation stays as it is,
-// and the same command completes it afterwards.
+// TestRebuildEndsClearly: when the disk is full or its connections are cut, a rebuild exits with an
+// error that says so, the live generation is unchanged, and the same command completes the rebuild
+// afterwards.
 func TestRebuildEndsClearly(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -301,7 +301,7 @@ WHERE g.state = 'building' GROUP BY 1 HAVING max(c.position) > 0`).Scan(&generat
 
 	p := launch(t, "projector", settings, "rebuild", "--max-rate", "1000")
 	eventually(t, "the rebuild to begin", 20*time.Second, begun)
-	// A disk that is full, as PostgreSQL says it.
+	// PostgreSQL's error for a full disk.
 	if _, err := s.pool.Exec(t.Context(), fmt.Sprintf(`
 CREATE FUNCTION public.disk_full() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;

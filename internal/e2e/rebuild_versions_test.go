@@ -19,10 +19,10 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// sourceChange is a change of the program's source, a text by another in one file.
+// sourceChange replaces a text in one source file.
 type sourceChange struct{ file, from, to string }
 
-// buildProjector builds the projector from a changed source.
+// buildProjector builds the projector from changed source.
 func buildProjector(t *testing.T, changes ...sourceChange) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -67,10 +67,9 @@ func buildNextMinor(t *testing.T) string {
 		sourceChange{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
 }
 
-// TestNewMinorVersionTakesOver: a program that accepts what the running one
-// parks takes the generation on, and refolds by itself the accounts and the
-// tiers with parked messages, and no others. The older program ends, and
-// refuses the generation from then on.
+// TestNewMinorVersionTakesOver: a program that accepts messages which the running one parks takes
+// over its generation and refolds the accounts and tiers with parked messages, and no others. The
+// earlier program exits, and refuses the generation from then on.
 func TestNewMinorVersionTakesOver(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -153,8 +152,8 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 	s.checkDismissal(t, newer, account, at, longEmail)
 }
 
-// checkDismissal: a dismissed message counts no more, here and in a generation
-// that is built later, and stays on record.
+// checkDismissal: a dismissed message is not counted as parked, also in a generation that is built
+// later, and stays listed.
 func (s *system) checkDismissal(t *testing.T, projector string, account events.UUID, at, accepted uint64) {
 	t.Helper()
 	run := func(want int, wanted string, args ...string) {
@@ -188,6 +187,7 @@ func (s *system) checkDismissal(t *testing.T, projector string, account events.U
 	run(0, "0 differ", "verify", "--account", account.String())
 }
 
+// checkParkedCounts requires these numbers of parked and dismissed messages of an account.
 func (s *system) checkParkedCounts(t *testing.T, account events.UUID, parked, dismissed int) {
 	t.Helper()
 	m, err := export.NewReader(s.pool).Meta(t.Context(), account)
@@ -196,9 +196,9 @@ func (s *system) checkParkedCounts(t *testing.T, account events.UUID, parked, di
 	}
 }
 
-// TestNewMajorVersionRebuilds: a program that folds the same messages to other
-// documents refuses the live generation, and rebuilds beside the older one that
-// keeps it current; after the cut-over the older one refuses.
+// TestNewMajorVersionRebuilds: a program that folds the same messages to other documents refuses
+// the live generation, and rebuilds while the earlier program keeps that generation current. After
+// the cut-over the earlier program refuses.
 func TestNewMajorVersionRebuilds(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

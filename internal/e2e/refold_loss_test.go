@@ -9,10 +9,9 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestRefoldKeepsWhatTheStreamHasLost: the stream loses its beginning while it
-// is projected, and that is accepted. Nothing that is told to refold, by a person or by a new minor
-// version, replaces a good document with what is left of it; who accepts that
-// can have it.
+// TestRefoldKeepsWhatTheStreamHasLost: the stream loses its beginning, and that is accepted. No
+// refold, by an operator or by a new minor version, then replaces a complete document by what is
+// left of it, unless it is called with --accept-loss.
 func TestRefoldKeepsWhatTheStreamHasLost(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

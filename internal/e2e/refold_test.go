@@ -10,10 +10,9 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestRefoldRacesSafely refolds accounts, one of them again and again, while
-// their events are being projected: in the end everything is what an
-// independent fold gives. A retry by the same version changes nothing, and a
-// changed byte is mended.
+// TestRefoldRacesSafely refolds accounts repeatedly while their events are projected. Everything
+// equals an independent fold in the end, a retry by the same version changes nothing, and a changed
+// byte is repaired.
 func TestRefoldRacesSafely(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -25,7 +24,7 @@ func TestRefoldRacesSafely(t *testing.T) {
 	s.waitProjected(t)
 	stopPublishing := s.publishUntilStopped(t, g, 200, 300*time.Millisecond)
 	for range 4 {
-		// A row that says what went into it, and is right, is left alone.
+		// Without this, rows whose count and digest are right would be left alone.
 		if _, err := s.pool.Exec(t.Context(), `
 UPDATE export_g1.account_export SET counted_at = NULL
 WHERE account_id IN (SELECT account_id FROM export_g1.account_export ORDER BY account_id FOR UPDATE)`); err != nil {

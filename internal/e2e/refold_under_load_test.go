@@ -10,7 +10,7 @@ import (
 	"accountexport/internal/workload"
 )
 
-// epochs are those of the live generation's partitions.
+// epochs are the epochs of the live generation's partitions.
 func (s *system) epochs(t *testing.T) map[int]int64 {
 	t.Helper()
 	rows, err := s.pool.Query(t.Context(), `SELECT partition, epoch FROM export.checkpoints JOIN export.generations USING (generation) WHERE state = 'live'`)
@@ -33,10 +33,9 @@ func (s *system) epochs(t *testing.T) map[int]int64 {
 	return out
 }
 
-// TestRefoldsBesideTheLiving refolds accounts of one partition again and again
-// while others are under load, in batches that hold all partitions: no session
-// begins anew, the epochs of the others stay, and in the end everything is what
-// an independent fold gives.
+// TestRefoldsBesideTheLiving refolds an account of one partition repeatedly while others are under
+// load, in batches of all partitions. No session restarts, the epochs of the other partitions stay,
+// and everything equals an independent fold in the end.
 func TestRefoldsBesideTheLiving(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -65,7 +64,7 @@ SELECT account_id, partition FROM export_g1.account_export WHERE user_json IS NO
 			done = true
 		default:
 		}
-		// A row that says what went into it, and is right, is left alone.
+		// Without this, a row whose count and digest are right would be left alone.
 		if _, err := s.pool.Exec(t.Context(), `UPDATE export_g1.account_export SET counted_at = NULL WHERE account_id = $1`, account); err != nil {
 			t.Fatal(err)
 		}

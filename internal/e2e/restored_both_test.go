@@ -8,11 +8,10 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestBothRestored: stream and database are both restored from a moment before an
-// erasure, as doc/operating.md says. With an export of the ledger the erasure is known,
-// and nobody is served before it is carried out anew. Without one nobody can know
-// of it: nothing is refused, and the account is served as it was, until it is
-// erased again.
+// TestBothRestored: stream and database are both restored to a moment before an erasure, as
+// doc/operating.md says. With an export of the ledger, the erasure is carried out anew before
+// anybody is served. Without one nobody can know of it: nothing is refused, and the account is
+// served until it is erased again.
 func TestBothRestored(t *testing.T) {
 	t.Parallel()
 	t.Run("with an export of the ledger", func(t *testing.T) {
@@ -63,9 +62,8 @@ func TestBothRestored(t *testing.T) {
 	})
 }
 
-// bothRestored backs database and stream up, erases someone, and restores both,
-// while nothing runs. It gives the documents of before, and an export of the ledger
-// of after the erasure.
+// bothRestored backs up database and stream, erases someone, and restores both while nothing runs.
+// It returns the documents from before, and an export of the ledger from after the erasure.
 func bothRestored(t *testing.T) (s *system, before, ledger string) {
 	t.Helper()
 	s = newSystem(t)

@@ -10,9 +10,8 @@ import (
 	"accountexport/internal/local/postgres"
 )
 
-// TestDatabaseRestored follows doc/operating.md after a database was restored from
-// before an erasure: nothing is served that was erased, by then or on the way,
-// and nothing is left in any generation.
+// TestDatabaseRestored follows doc/operating.md after the database was restored to before an
+// erasure. No erased account is served at any time, and nothing of it is left in any generation.
 func TestDatabaseRestored(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -32,7 +31,7 @@ func TestDatabaseRestored(t *testing.T) {
 	s.restoreDump(t, backup)
 	s.mustRun(t, 0, "", "provision")
 	s.mustRun(t, 0, "", "erasures", "import", ledger)
-	// It knows nothing of what was removed since, either.
+	// The restored database does not know of the messages that were removed since.
 	s.mustRun(t, 18, "import the newest export of the ledger first", "run")
 	s.mustRun(t, 18, "1 accounts on the ledger of erasures are served still", "status")
 	out := s.mustRun(t, 1, "projector accept --yes", "accept")
@@ -42,10 +41,10 @@ func TestDatabaseRestored(t *testing.T) {
 	s.checkNoTraces(t)
 }
 
-// TestSecondErasureAndRestoredDatabase: an account is erased, a stray of it
-// comes and it is erased again. The database is restored from in between, and the
-// ledger imported: the entry is there already, so nothing is owed, and the stray
-// stays in the tables.
+// TestSecondErasureAndRestoredDatabase: an account is erased twice, since a message on a mistyped
+// subject came in between, and the database is restored to before the second erasure. Importing the
+// ledger and accepting removes that message from the tables, although the ledger had the account's
+// entry already.
 func TestSecondErasureAndRestoredDatabase(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -70,8 +69,9 @@ func TestSecondErasureAndRestoredDatabase(t *testing.T) {
 	s.checkNoTraces(t)
 }
 
-// TestNewDatabaseAndItsLedger: the database was lost with all that was in it. A new one
-// is provisioned, the ledger imported, and what refusals name first is done.
+// TestNewDatabaseAndItsLedger: the database was lost. A new one is provisioned, the ledger
+// imported, and what the refusals advise is done. Then the projector runs, whichever command came
+// first.
 func TestNewDatabaseAndItsLedger(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{"run", "status", "accept"} {

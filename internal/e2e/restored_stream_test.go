@@ -10,9 +10,9 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestErasureOutlivesTheStream: a stream is restored from before an erasure, and
-// the refusal's advice is followed: the account is erased in it anew, before it
-// is cut over to, and nothing of it is left.
+// TestErasureOutlivesTheStream: a stream is restored from before an erasure, and the refusal's
+// advice is followed. The account is erased anew in that stream before the cut-over, and nothing of
+// it is left.
 func TestErasureOutlivesTheStream(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -48,9 +48,9 @@ func TestErasureOutlivesTheStream(t *testing.T) {
 	s.mustRun(t, 0, " 0 differ", "verify", "--all")
 }
 
-// TestStreamThatLacksAnErasureIsRefused: where nothing else is wrong with a
-// stream that was restored from before an erasure, since the database was, too,
-// and the ledger imported, `run` and `status` refuse, and `accept` erases anew.
+// TestStreamThatLacksAnErasureIsRefused: the stream lacks an erasure that is on the ledger, and
+// nothing else is wrong with it. `run` and `status` refuse, and `accept` carries the erasure out
+// anew.
 func TestStreamThatLacksAnErasureIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -95,8 +95,8 @@ func TestStreamThatLacksAnErasureIsRefused(t *testing.T) {
 	s.checkAgainstOracle(t)
 }
 
-// TestErasuresAreComparedAfterAReconnect: a server that comes back may hold
-// another stream than before, so the ledger is compared again.
+// TestErasuresAreComparedAfterAReconnect: a NATS server that comes back may have another stream
+// than before, so the ledger is compared with it again.
 func TestErasuresAreComparedAfterAReconnect(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -115,9 +115,9 @@ INSERT INTO export.erasures (account_id, erased_at, position, stream_name, strea
 	}
 }
 
-// TestRestoredFromTheMiddle: the stream was backed up in the middle of an
-// erasure, after the event was published; what is restored holds the account's
-// messages still.
+// TestRestoredFromTheMiddle: the stream was backed up in the middle of an erasure, after its event
+// was published. The restored stream holds the account's messages, and the advised rebuild erases
+// it anew.
 func TestRestoredFromTheMiddle(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -142,9 +142,8 @@ func TestRestoredFromTheMiddle(t *testing.T) {
 	s.checkNoTraces(t)
 }
 
-// TestErasedAnewBeforeItWasFolded: what is erased anew is the stream's beginning,
-// and the checkpoint is in the middle of it; nothing is lost by that, and nobody
-// says so.
+// TestErasedAnewBeforeItWasFolded: an erasure is carried out anew that removes the stream's
+// beginning up to beyond the checkpoint. That is not reported as a loss.
 func TestErasedAnewBeforeItWasFolded(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -167,9 +166,9 @@ func TestErasedAnewBeforeItWasFolded(t *testing.T) {
 	s.mustRun(t, 0, " 0 differ", "verify", "--all")
 }
 
-// TestLateMessagesRestored: an account is erased, late messages and a stray
-// of it come, and it is erased again. The stream is restored from in between: what
-// the second erasure has proven to be gone is back, and nobody says so.
+// TestLateMessagesRestored: an account is erased twice, since late messages came in between, and
+// the stream is restored to before the second erasure. The advised rebuild removes those messages
+// again.
 func TestLateMessagesRestored(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -194,9 +193,9 @@ func TestLateMessagesRestored(t *testing.T) {
 	s.checkNoTraces(t)
 }
 
-// TestErasedDoesNotReturnByACutOver: the stream was restored from before an
-// erasure, as another one. That the account would return is said by the rebuild,
-// and the cut-over erases it in the new stream before it is made live.
+// TestErasedDoesNotReturnByACutOver: another stream holds the messages from before an erasure. The
+// rebuild says that the account would return, and the cut-over erases it in the new stream before
+// it goes live.
 func TestErasedDoesNotReturnByACutOver(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -214,8 +213,8 @@ func TestErasedDoesNotReturnByACutOver(t *testing.T) {
 	s.mustRun(t, 0, " 0 differ", "verify", "--all")
 }
 
-// TestAcceptOfWhoGoesOn: one account of the imported ledger goes on having
-// messages. accept never ends it, and nothing of anybody is projected.
+// TestAcceptOfWhoGoesOn: an account on the imported ledger continues to publish messages. `accept`
+// succeeds all the same after a few attempts at most.
 func TestAcceptOfWhoGoesOn(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

@@ -14,7 +14,7 @@ import (
 	"accountexport/internal/workload"
 )
 
-// listenAndHangUp listens and ends each connection at once, and counts them.
+// listenAndHangUp accepts connections, closes each at once, and counts them.
 func listenAndHangUp(t *testing.T) (addr string, connections *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -36,8 +36,8 @@ func listenAndHangUp(t *testing.T) (addr string, connections *atomic.Int64) {
 	return l.Addr().String(), connections
 }
 
-// TestFailuresStayCalm: while a server is away, neither are attempts made
-// without pause, nor is the log filled.
+// TestFailuresStayCalm: while a server is away, a program neither retries without pause nor fills
+// the log.
 func TestFailuresStayCalm(t *testing.T) {
 	t.Parallel()
 	away := 5 * time.Second
@@ -54,7 +54,7 @@ func TestFailuresStayCalm(t *testing.T) {
 		}
 	}
 
-	// Servers that answer nothing right.
+	// Servers that close every connection.
 	database := maps.Clone(s.settings)
 	addr, tries := listenAndHangUp(t)
 	database["DATABASE_URL"] = "postgres://postgres@" + addr + "/postgres?sslmode=disable"
@@ -62,7 +62,7 @@ func TestFailuresStayCalm(t *testing.T) {
 	natsAddr, natsTries := listenAndHangUp(t)
 	nats["NATS_URL"] = "nats://" + natsAddr
 	noDatabase, noNATS := launch(t, "projector", database, "run"), launch(t, "projector", nats, "run")
-	// Servers that go away while there is work.
+	// A server that goes away while there is work.
 	projector := s.startProjector(t)
 	s.mustPublish(t, workload.New(71, workload.Config{Accounts: 30}), 500)
 	s.waitProjected(t)
@@ -78,7 +78,7 @@ func TestFailuresStayCalm(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.waitProjected(t)
-	calm("connections to a PostgreSQL that hangs up", int(tries.Load()), 100) // with those that look what is in between
+	calm("connections to a PostgreSQL that hangs up", int(tries.Load()), 100) // including those that look for a pooler
 	calm("lines without PostgreSQL", lines(noDatabase), 30)
 	calm("connections to a NATS that hangs up", int(natsTries.Load()), 60)
 	calm("lines without NATS", lines(noNATS), 30)

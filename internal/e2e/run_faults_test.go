@@ -17,8 +17,8 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// TestManyLanesAndNoCache folds a hostile stream by four lanes with batches of
-// a few messages and states that are never kept, on real servers.
+// TestManyLanesAndNoCache folds a hostile stream with four lanes, batches of a few messages and no
+// cache, on real servers.
 func TestManyLanesAndNoCache(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -46,8 +46,8 @@ func TestManyLanesAndNoCache(t *testing.T) {
 	s.checkAgainstOracle(t)
 }
 
-// TestServersComeAndGo runs two projectors, restarts NATS, freezes and kills
-// the first, and purges the end of the stream, all while events are published.
+// TestServersComeAndGo restarts NATS, freezes and kills one of two projectors, and deletes the
+// stream's last messages, while events are published.
 func TestServersComeAndGo(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -80,8 +80,8 @@ func TestServersComeAndGo(t *testing.T) {
 	}
 	s.checkAgainstOracle(t)
 
-	// An erasure removes the last messages before anybody reads them: the
-	// checkpoint still reaches the end.
+	// An erasure removes the last messages before they are read. The checkpoint
+	// still reaches the end.
 	second.signal(syscall.SIGSTOP)
 	info := s.info(t)
 	publish(3)
@@ -90,9 +90,8 @@ func TestServersComeAndGo(t *testing.T) {
 	eventually(t, "the checkpoint to pass what was purged", time.Minute, s.caughtUp)
 }
 
-// TestRecreatedStreamIsRefused: a stream that was recreated, or has lost its
-// end, is not followed; the program says what happened and what can be done,
-// while running and at start, and the documents are served on.
+// TestRecreatedStreamIsRefused: a recreated stream is refused, while running and at start. The
+// program says what happened and what can be done, and the documents stay.
 func TestRecreatedStreamIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -124,8 +123,8 @@ func TestRecreatedStreamIsRefused(t *testing.T) {
 		t.Errorf("documents were touched")
 	}
 
-	// One of the ways out: to fold what the new stream holds, knowing that
-	// accounts will be missing.
+	// One of the ways out is to fold the new stream, accepting that accounts will be
+	// missing.
 	s.mustPublish(t, workload.New(42, workload.Config{Accounts: 5}), 200)
 	s.checkRun(t, 1, ": missing", "rebuild")
 	if out, status := command(t, "projector", s.settings, "rebuild", "--accept-differences"); status != 0 {

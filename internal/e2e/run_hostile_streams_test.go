@@ -49,15 +49,15 @@ func (w *rawProducer) tier(id string, limit int) events.Message {
 		fmt.Sprintf(`{"id":"%s","display_name":"d","max_concurrent_sandboxes":%d,"daily_sandbox_creates":1,"daily_gb_hours":0.5}`, id, limit))
 }
 
-// streamPart is a share of a stream: its own messages, in order.
+// streamPart is a share of a stream, with its own messages in order.
 type streamPart struct {
 	name string
 	n    int
 	next func(i int) events.Message
 }
 
-// outcomeScript is a script of every way in which a message can end (contract §3),
-// held against the oracle at once.
+// outcomeScript has every outcome that a message can have (contract §3), and is compared with the
+// oracle at once.
 func (w *rawProducer) outcomeScript(t *testing.T) streamPart {
 	t.Helper()
 	a, b, gone, team, other, key := w.uuid(), w.uuid(), w.uuid(), w.uuid(), w.uuid(), w.uuid()
@@ -117,13 +117,11 @@ func (w *rawProducer) outcomeScript(t *testing.T) streamPart {
 	return streamPart{"every outcome", len(script), func(i int) events.Message { return script[i].m }}
 }
 
-// TestHostileStreams folds, within the least memory, all at once: every way in
-// which a message can end, a flood on one account, an account of which every
-// message is parked, tens of thousands of events that wait for what never
-// comes, messages as large as NATS takes them, thousands of tiers, and clocks
-// that are far off; killed hard in the middle, and with a slow database until
-// all is read. All of it is more at length, and a million wait where CHAOS is
-// set.
+// TestHostileStreams folds with the least memory, all mixed: every outcome, a flood on one account,
+// an account whose messages are all parked, tens of thousands of events that wait for what never
+// comes, messages as large as NATS allows, thousands of tiers, and wrong clocks. The projector is
+// killed in the middle, and the database is slow until everything is read. The long form has more
+// of everything, and with CHAOS a million events wait.
 func TestHostileStreams(t *testing.T) {
 	t.Parallel()
 	waitForOne, waitForMany, large, floods, parked, tiers, slowly := 20_000, 5000, 200, 3000, 1000, 2500, 12_000_000
@@ -137,7 +135,7 @@ func TestHostileStreams(t *testing.T) {
 	s := newSystem(t)
 	settings := maps.Clone(s.settings)
 	settings["MEMORY_LIMIT"] = "128MiB"
-	settings["DATABASE_URL"] = s.slowDatabase(t, slowly) // all that may wait does
+	settings["DATABASE_URL"] = s.slowDatabase(t, slowly) // everything that can queue does
 	w := &rawProducer{random: rand.New(rand.NewPCG(9, 9))}
 	hot := workload.NewHotAccount(91, workload.HotConfig{Sandboxes: 2000, Keys: 300, UsageDays: 500})
 	mixed := workload.New(92, workload.Config{Accounts: 60, HostileShare: 0.5, ErasureShare: 0.01, LargeShare: 0.01})
@@ -181,7 +179,7 @@ func TestHostileStreams(t *testing.T) {
 			m := w.event("account."+w.uuid(), []string{"user.registered.v1", "no.such.v1"}[i%2], earlier,
 				`{"email":"a@example.org","tier":"t","quota_tier_id":"free","x":"`+strings.Repeat("x", 1<<20-400)+`"}`)
 			if i%4 == 0 {
-				m.Data = append(m.Data, ']') // parked, with its payload
+				m.Data = append(m.Data, ']') // the message is parked with its payload
 			}
 			return m
 		}},
@@ -208,7 +206,7 @@ func TestHostileStreams(t *testing.T) {
 			return w.event("account."+odd, "team.created.v1", at, `{"id":"`+odd+`","name":"n","slug":"s","quota_tier_id":"tier-2"}`)
 		}},
 	}
-	var order []int // of parts, shuffled
+	var order []int // indexes of parts, shuffled
 	for i, p := range parts {
 		for range p.n {
 			order = append(order, i)
@@ -243,7 +241,7 @@ func TestHostileStreams(t *testing.T) {
 	projector = run()
 	eventually(t, "everything projected", 3*time.Minute, s.caughtUp)
 	within(projector)
-	projector.kill() // and what waits has to come out of the database
+	projector.kill() // so that what waits has to be loaded from the database
 
 	waiting := func(account string) (rows int, bytes int64) {
 		t.Helper()
@@ -262,7 +260,7 @@ SELECT count(*), coalesce(sum(length(patch)), 0) FROM export_g1.account_waiting 
 	}
 	settings["DATABASE_URL"] = s.database
 	projector = run()
-	// At last some of it comes; and of what is large everything is touched.
+	// Some of what was waited for comes, and every item of the large accounts changes.
 	comes := []streamPart{
 		{"the one", 1, func(int) events.Message {
 			return w.event("account."+one, "sandbox.created.v1", earlier, `{"id":"never","template":"t"}`)

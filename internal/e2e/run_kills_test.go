@@ -12,11 +12,10 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestNothingIsLostOrDoubledUnderKills publishes random events of 300 accounts,
-// 5 % of them hostile, while the projector is killed hard 20 times, or at length
-// 100: mostly at work, within moments of a commit, and now and then while it begins. PostgreSQL
-// is stopped at once twice. Afterwards every document, parked message and count
-// is what an independent fold of the stream gives.
+// TestNothingIsLostOrDoubledUnderKills publishes random events of 300 accounts, 5 % of them
+// hostile, and kills the projector 20 times, 100 in the long form: mostly within moments of a
+// commit, and sometimes while it starts. PostgreSQL is stopped twice. Afterwards every document,
+// parked message and count equals an independent fold.
 func TestNothingIsLostOrDoubledUnderKills(t *testing.T) {
 	t.Parallel()
 	kills, seed := 20, testrun.Seed(t)

@@ -17,7 +17,7 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// accountSeries are accounts enough for none of their states to be met twice in a cache.
+// accountSeries makes events of so many accounts that no state is used twice while it is cached.
 type accountSeries struct {
 	random   *rand.Rand
 	accounts []events.UUID
@@ -45,13 +45,13 @@ func (m *accountSeries) meta() events.Meta {
 	return events.Meta{ID: fmt.Sprint("many-", m.n), Source: "/test", Time: m.at + events.Time(m.n)}
 }
 
-// tier defines the tier of all of them.
+// tier defines the tier of all accounts.
 func (m *accountSeries) tier() (events.Message, error) {
 	return events.NewQuotaTierDefined(m.meta(), events.QuotaTierDefined{ID: "free", DisplayName: "Free", MaxConcurrentSandboxes: 1,
 		DailySandboxCreates: 10, DailyGBHours: 1_500_000})
 }
 
-// first is the first two messages of each account.
+// first makes the first two messages of each account.
 func (m *accountSeries) first(i int) (events.Message, error) {
 	account := m.accounts[i/2]
 	if i%2 == 0 {
@@ -60,7 +60,7 @@ func (m *accountSeries) first(i int) (events.Message, error) {
 	return events.NewTeamCreated(m.meta(), account, events.TeamCreated{ID: m.uuid(), Name: "Team", Slug: fmt.Sprint("team-", i), QuotaTierID: "free"})
 }
 
-// next is a further message of an account.
+// next makes a further message of an account.
 func (m *accountSeries) next(i int) (events.Message, error) {
 	account := m.accounts[i%len(m.accounts)]
 	metadata := fmt.Sprintf(`{"run":"%032x","notes":"%s"}`, m.random.Uint64(), strings.Repeat("n", m.random.IntN(400)))
@@ -68,7 +68,7 @@ func (m *accountSeries) next(i int) (events.Message, error) {
 		Template: "base", Metadata: []byte(metadata)})
 }
 
-// peakMemory is the most memory that the process has had, in bytes.
+// peakMemory is the most memory that the process has used, in bytes.
 func (p *process) peakMemory() (int64, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -84,8 +84,8 @@ func (p *process) peakMemory() (int64, error) {
 	return 0, errors.New("no VmHWM")
 }
 
-// projectWithinMemory lets a projector with a limit catch up, into a database that is not
-// as fast as it is, and holds its memory against the limit, and its connections against what doc/operating.md says of them.
+// projectWithinMemory lets a projector with a MEMORY_LIMIT catch up, into a slow database, and
+// compares its memory with the limit and its connections with what doc/operating.md says.
 func (s *system) projectWithinMemory(t *testing.T, limit string, bytes int64, lanes int) {
 	t.Helper()
 	settings := maps.Clone(s.settings)
@@ -115,10 +115,9 @@ func (s *system) projectWithinMemory(t *testing.T, limit string, bytes int64, la
 	p.kill()
 }
 
-// TestMemoryIsBounded: far behind, with 40,000 accounts that are all active,
-// 200,000 at length, and a slow database, a projector stays within
-// MEMORY_LIMIT, the least and the default. The fewer are more than the least
-// one has room for.
+// TestMemoryIsBounded: far behind, with 40,000 active accounts, 200,000 in the long form, and a
+// slow database, a projector stays within the smallest MEMORY_LIMIT and within the default. Already
+// 40,000 accounts are more than the smallest has room for.
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	accounts := 40_000

@@ -17,10 +17,9 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// TestLagWhileServersStand: while the database, or NATS, stands still, the lag in
-// seconds grows from scrape to scrape, what it is known by does not get younger,
-// and in the end the projector is not ready; when the server goes on, all falls
-// back to what it was.
+// TestLagWhileServersStand: while the database or NATS does not answer, the lag in seconds grows
+// from scrape to scrape, the time at which it was known does not advance, and in the end the
+// projector is not ready. When the server continues, all three recover.
 func TestLagWhileServersStand(t *testing.T) {
 	t.Parallel()
 	for _, setting := range []string{"DATABASE_URL", "NATS_URL"} {
@@ -77,8 +76,8 @@ func TestLagWhileServersStand(t *testing.T) {
 	}
 }
 
-// TestLagOfARefusedStream: a projector that refuses the stream ends, and with it
-// its metrics: nothing goes on saying that all is well.
+// TestLagOfARefusedStream: a projector that refuses the stream exits, and its metrics are no longer
+// served.
 func TestLagOfARefusedStream(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -95,8 +94,8 @@ func TestLagOfARefusedStream(t *testing.T) {
 	}
 }
 
-// TestSumsOverReplicas: parked messages and partitions add up over replicas to
-// what there is, while some die, some come, and projecting is paused.
+// TestSumsOverReplicas: parked messages and partitions of all replicas add up to the totals, while
+// replicas are killed and started and while projecting is paused.
 func TestSumsOverReplicas(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -150,8 +149,8 @@ func TestSumsOverReplicas(t *testing.T) {
 	sums("it alone", third)
 }
 
-// TestMetricsOfTheProjectorPassLint: names, units and helps are as Prometheus
-// wants them, as the program serves them.
+// TestMetricsOfTheProjectorPassLint: names, units and help texts of the served metrics follow
+// Prometheus's conventions.
 func TestMetricsOfTheProjectorPassLint(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

@@ -13,7 +13,7 @@ import (
 	"accountexport/internal/workload"
 )
 
-// checkpoints is how far every partition of every generation is, and as of when.
+// checkpoints is a text of the position of every partition of every generation.
 func (s *system) checkpoints(t *testing.T) (all string) {
 	t.Helper()
 	err := s.pool.QueryRow(t.Context(), `
@@ -25,11 +25,11 @@ FROM export.checkpoints`).Scan(&all)
 	return all
 }
 
-// TestPause: two replicas under load, a rebuild, the API and its readers. Once
-// `projector pause` has returned, no checkpoint of any generation moves, though
-// events are published, a replica is killed and another started; all that
-// watches says so, and is green; what would wait for a checkpoint ends at once
-// with 1 and names `projector resume`. That done, all goes on by itself.
+// TestPause: two replicas under load, a rebuild, the API and its readers. Once `projector pause`
+// has returned, no checkpoint of any generation advances, although events are published, a replica
+// is killed and another started. Health checks and metrics say so and stay green, and commands that
+// would wait for a checkpoint exit with 1 and name `projector resume`. After it everything
+// continues by itself.
 func TestPause(t *testing.T) {
 	t.Parallel()
 	s, served := newSystemWithAPI(t)
@@ -52,7 +52,7 @@ SELECT max(c.position) FROM export.generations g JOIN export.checkpoints c USING
 WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan(&position)
 	})
 
-	// Several at once are one.
+	// Several pauses at once are one.
 	var pausing []*process
 	for range 3 {
 		pausing = append(pausing, launch(t, "projector", s.settings, "pause", "--note", "a new disk"))
@@ -88,7 +88,7 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 	beat, lag := first.gauge(t, "projector_last_progress_timestamp_seconds"), first.gauge(t, "projector_lag_events")
 	s.checkPaused(t)
 	served()
-	// Behind by more, and alive still.
+	// The lag grows, and the heartbeat goes on.
 	eventually(t, "lag and heartbeat to go on", 20*time.Second, func(context.Context) error {
 		if now := first.gauge(t, "projector_lag_events"); now <= lag || first.gauge(t, "projector_lag_seconds") <= 1 {
 			return fmt.Errorf("the lag was %v and is %v", lag, now)
@@ -145,8 +145,8 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 	t.Logf("%d reads over HTTP", endReading())
 }
 
-// checkPaused: while projecting is paused `status` says so and ends with 0, and
-// what would wait for a checkpoint with 1, at once.
+// checkPaused: while projecting is paused, `status` says so and exits with 0, and commands that
+// would wait for a checkpoint exit with 1.
 func (s *system) checkPaused(t *testing.T) {
 	t.Helper()
 	var st struct {
@@ -171,15 +171,14 @@ func (s *system) checkPaused(t *testing.T) {
 			t.Errorf("%v: exit %d: %s", args, status, out)
 		}
 	}
-	// What needs no checkpoint goes on.
+	// Commands that need no checkpoint work.
 	for _, args := range [][]string{{"verify", "--account", someone}, {"refold", "--account", someone}, {"generations", "list"}, {"history", "--account", someone}} {
 		s.checkRun(t, 0, "", args...)
 	}
 }
 
-// TestPauseEndsWhatWaits: an erasure that waits for a projector which is frozen
-// ends at once when projecting is paused; and a refold that would change a row
-// writes nothing. Both are done after it.
+// TestPauseEndsWhatWaits: an erasure that waits for a frozen projector exits when projecting is
+// paused, and a refold that would change a row writes nothing. Both succeed after the pause.
 func TestPauseEndsWhatWaits(t *testing.T) {
 	t.Parallel()
 	s, _ := newSystemWithAPI(t)

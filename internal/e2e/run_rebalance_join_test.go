@@ -8,8 +8,8 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestWhoJoinsSaysNoPosition: a replica that has no partition yet has no position,
-// and says none; where its partitions are read from it says when it has them.
+// TestWhoJoinsSaysNoPosition: a replica without a partition logs no position, and logs it once it
+// has partitions.
 func TestWhoJoinsSaysNoPosition(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

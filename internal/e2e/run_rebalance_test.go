@@ -14,8 +14,8 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// sharedEvenly says what keeps the 16 partitions from being shared so by the live
-// members.
+// sharedEvenly returns a condition for [eventually]: the live replicas own these numbers of the 16
+// partitions.
 func (s *system) sharedEvenly(want ...int) func(context.Context) error {
 	return func(ctx context.Context) error {
 		st, err := admin.ReadStatus(ctx, s.pool)
@@ -34,7 +34,8 @@ func (s *system) sharedEvenly(want ...int) func(context.Context) error {
 	}
 }
 
-// waitPassed waits until all that the stream holds now is projected.
+// waitPassed waits until everything that the stream holds now is projected, and logs how long that
+// took.
 func (s *system) waitPassed(t *testing.T, what string) {
 	t.Helper()
 	info := s.info(t)
@@ -43,10 +44,10 @@ func (s *system) waitPassed(t *testing.T, what string) {
 	t.Logf("%s: all that was published is projected %.1f s after", what, time.Since(began).Seconds())
 }
 
-// TestManyProjectors: three replicas share the partitions; one more takes its
-// share, one that is asked to end hands over, one that is killed or frozen is
-// taken over, and the frozen one begins anew when it thaws; all while events
-// are published. In the end all is as one fold makes it.
+// TestManyProjectors: three replicas share the partitions. A fourth takes its share, one that is
+// asked to end hands its partitions over, those of a killed or frozen one are taken over, and a
+// frozen one restarts its session when it continues, all while events are published. Everything
+// equals one fold in the end.
 func TestManyProjectors(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -96,7 +97,7 @@ func TestManyProjectors(t *testing.T) {
 	}
 }
 
-// partitionsByOwner is the partitions by owner, as status tells it.
+// partitionsByOwner are the partitions of each replica, as `status` prints them.
 func (s *system) partitionsByOwner(t *testing.T) map[string][]int {
 	t.Helper()
 	var st struct {
@@ -125,7 +126,7 @@ func (s *system) partitionsByOwner(t *testing.T) map[string][]int {
 	return owned
 }
 
-// ownersKeptAll tells whether who is in both has kept all.
+// ownersKeptAll reports whether the owners that are in both kept all their partitions.
 func ownersKeptAll(before, after map[string][]int) bool {
 	for owner, partitions := range after {
 		for _, p := range before[owner] {

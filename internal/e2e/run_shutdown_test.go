@@ -22,7 +22,7 @@ import (
 // shutdownTimeout is the default of SHUTDOWN_TIMEOUT.
 const shutdownTimeout = 10 * time.Second
 
-// stopsWithin asks a program to end and holds how long it takes against its promise.
+// stopsWithin asks a program to end and checks how long it takes.
 func (p *process) stopsWithin(t *testing.T, sig syscall.Signal, within time.Duration) (status int, took time.Duration) {
 	t.Helper()
 	began := time.Now()
@@ -34,8 +34,7 @@ func (p *process) stopsWithin(t *testing.T, sig syscall.Signal, within time.Dura
 	return status, took
 }
 
-// settingsThroughProxy replaces the database's address in the settings by a network that can
-// be made bad.
+// settingsThroughProxy are the settings with the database behind a proxy.
 func (s *system) settingsThroughProxy(t *testing.T) (*tcpproxy.Proxy, map[string]string) {
 	t.Helper()
 	network := tcpproxy.ForTest(t, s.databaseAddr())
@@ -44,8 +43,8 @@ func (s *system) settingsThroughProxy(t *testing.T) (*tcpproxy.Proxy, map[string
 	return network, settings
 }
 
-// TestShutdownUnderLoad asks one of two projectors after the other to end,
-// behind and while thousands of events a second are published.
+// TestShutdownUnderLoad asks two projectors in turns to end while they are behind and thousands of
+// events a second are published.
 func TestShutdownUnderLoad(t *testing.T) {
 	t.Parallel()
 	messages, over, rounds := 8000, 4*time.Second, 4
@@ -76,8 +75,8 @@ func TestShutdownUnderLoad(t *testing.T) {
 	}
 }
 
-// TestShutdownWhileDatabaseHangs: a database that does not answer keeps no
-// projector from ending in time; what it had at hand is projected by the next.
+// TestShutdownWhileDatabaseHangs: a database that does not answer does not keep a projector from
+// ending in time. The batch that it abandoned is projected by the next one.
 func TestShutdownWhileDatabaseHangs(t *testing.T) {
 	t.Parallel()
 	const timeout = 2 * time.Second
@@ -106,12 +105,12 @@ func TestShutdownWhileDatabaseHangs(t *testing.T) {
 	}
 }
 
-// TestShutdownBeforeServersAnswer: who waits for servers at the start ends when
-// it is asked to.
+// TestShutdownBeforeServersAnswer: a program that waits for its servers at start ends when it is
+// asked to.
 func TestShutdownBeforeServersAnswer(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and sends nothing
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +124,7 @@ func TestShutdownBeforeServersAnswer(t *testing.T) {
 				settings := maps.Clone(s.settings)
 				settings[set[0]] = set[1]
 				p := launch(t, "projector", settings, "run")
-				<-time.After(1500 * time.Millisecond) // it is waiting by then; ending earlier is as good
+				<-time.After(1500 * time.Millisecond) // by then it waits; if not, ending is as good
 				if status, _ := p.stopsWithin(t, syscall.SIGINT, shutdownTimeout); status < 0 {
 					t.Errorf("ended by the signal: %s", p.out.tail(2000))
 				}
@@ -134,7 +133,7 @@ func TestShutdownBeforeServersAnswer(t *testing.T) {
 	}
 }
 
-// TestSecondSignalEndsAtOnce: of two signals the second one is not handled.
+// TestSecondSignalEndsAtOnce: a second signal is not handled, and ends the program.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -164,9 +163,9 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-// TestShutdownOfTheAPI: a document that is being sent when the API is asked to
-// end arrives whole, who waits for a position is told at once, and a client
-// that takes nothing does not keep the API beyond SHUTDOWN_TIMEOUT.
+// TestShutdownOfTheAPI: a document that is being sent when the API is asked to end arrives
+// complete, a request that waits for a position is answered at once, and a client that does not
+// read does not keep the API beyond SHUTDOWN_TIMEOUT.
 func TestShutdownOfTheAPI(t *testing.T) {
 	t.Parallel()
 	const secret, issuer = "super-secret-jwt-token-with-at-least-32-characters-long", "http://127.0.0.1:54321/auth/v1"
@@ -252,7 +251,7 @@ func TestShutdownOfTheAPI(t *testing.T) {
 	}
 }
 
-// dialSmallBuffer dials for a client that takes little at a time.
+// dialSmallBuffer dials with a small receive buffer.
 func dialSmallBuffer(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 	if err != nil {

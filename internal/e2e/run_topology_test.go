@@ -17,9 +17,8 @@ import (
 	"accountexport/projections"
 )
 
-// TestUpgradedServer: the server under a projector is ended, comes back without
-// JetStream, and then with it: the projector says so meanwhile, and goes on by
-// itself; nothing is lost or folded twice.
+// TestUpgradedServer: the NATS server is restarted without JetStream, and then with it. The
+// projector logs that meanwhile, and continues by itself; nothing is lost or folded twice.
 func TestUpgradedServer(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -60,8 +59,8 @@ func TestUpgradedServer(t *testing.T) {
 	}
 }
 
-// TestLeafNode: a projector at a leaf node projects from the hub's domain; the
-// connection between the two is lost, on either side, and it goes on.
+// TestLeafNode: a projector at a leaf node projects from the hub's domain, and continues after
+// either side was killed.
 func TestLeafNode(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -108,7 +107,7 @@ func TestLeafNode(t *testing.T) {
 	s.mustRun(t, 0, "left", "erase", "--account", s.anAccount(t))
 }
 
-// anAccount is one of which the stream holds a message.
+// anAccount is an account of which the stream holds a message.
 func (s *system) anAccount(t *testing.T) string {
 	t.Helper()
 	id, found, err := s.client.RandomAccount(t.Context())
@@ -118,10 +117,9 @@ func (s *system) anAccount(t *testing.T) string {
 	return id.String()
 }
 
-// TestClusterUnderLoad: of a cluster of three with a replicated stream the leader
-// is killed while events come, and then each server is upgraded in turn, as an
-// operator would: nothing that was acknowledged is lost, and nothing is folded
-// twice.
+// TestClusterUnderLoad: in a cluster of three servers with a replicated stream the leader is killed
+// while events come, and then every server is restarted in turn as for an upgrade. Nothing that was
+// acknowledged is lost, and nothing is folded twice.
 func TestClusterUnderLoad(t *testing.T) {
 	if !testrun.Long() {
 		t.Skip("TestChaosCluster is the short form")
@@ -142,7 +140,7 @@ func TestClusterUnderLoad(t *testing.T) {
 	}
 	leader := func() (name string) {
 		eventually(t, "all replicas to be current", time.Minute, func(ctx context.Context) error {
-			once, cancel := context.WithTimeout(ctx, 2*time.Second) // what comes while nobody leads is never answered
+			once, cancel := context.WithTimeout(ctx, 2*time.Second) // a request while there is no leader is never answered
 			defer cancel()
 			info, err := st.Info(once)
 			if err != nil {
@@ -172,7 +170,7 @@ func TestClusterUnderLoad(t *testing.T) {
 		node := c.Node(leader())
 		node.Kill()
 		eventually(t, "another leader", time.Minute, func(ctx context.Context) error {
-			once, cancel := context.WithTimeout(ctx, 2*time.Second) // what comes while nobody leads is never answered
+			once, cancel := context.WithTimeout(ctx, 2*time.Second) // a request while there is no leader is never answered
 			defer cancel()
 			info, err := st.Info(once)
 			if err == nil && (info.Cluster.Leader == "" || info.Cluster.Leader == node.Name()) {

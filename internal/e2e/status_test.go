@@ -17,7 +17,7 @@ import (
 	"accountexport/internal/workload"
 )
 
-// statusOutput is what one look of `status --json` says.
+// statusOutput is one object of `status --json`.
 type statusOutput struct {
 	StreamEnd         *uint64 `json:"stream_end"`
 	Position          uint64
@@ -32,16 +32,16 @@ type statusOutput struct {
 	Error string
 }
 
-// jsonPart is the JSON of `status --json`, without what it said on standard error:
-// for what it waits.
+// jsonPart is the JSON in the output of `status --json`, without the lines on standard error.
 func jsonPart(out string) []byte { return []byte(out[max(0, strings.Index(out, "{")):]) }
 
+// parseStatus reads the output of `status --json`.
 func parseStatus(out string) (l statusOutput, err error) {
 	err = json.Unmarshal(jsonPart(out), &l)
 	return l, err
 }
 
-// checkConsistent says which two of its figures cannot both be true.
+// checkConsistent returns an error that names two figures which cannot both be true.
 func (l statusOutput) checkConsistent() error {
 	if (l.StreamEnd == nil) != (l.Lag == nil) {
 		return errors.New("one of stream_end and lag_events is null")
@@ -67,8 +67,8 @@ func (l statusOutput) checkConsistent() error {
 	return nil
 }
 
-// TestStatusUnderTraffic: while messages come and are projected, many of them
-// parked, no look has a position beyond the end, or two counts that disagree.
+// TestStatusUnderTraffic: while messages come and are projected, many of them parked, `status`
+// never prints a position beyond the stream's end, or two figures that contradict each other.
 func TestStatusUnderTraffic(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -112,9 +112,9 @@ func TestStatusUnderTraffic(t *testing.T) {
 	t.Logf("%d looks, %d ends", looks, len(ends))
 }
 
-// TestStatusSaysWhatItWaitsFor: where the database, or NATS, has fallen silent,
-// status says what it waits for, and ends with 1 saying so; watched, it tells of
-// the looks that failed, and goes on when the server does.
+// TestStatusSaysWhatItWaitsFor: when the database or NATS does not answer, `status` prints what it
+// waits for, and exits with 1. `status --watch` reports the attempts that failed, and continues
+// when the server does.
 func TestStatusSaysWhatItWaitsFor(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -169,8 +169,8 @@ func TestStatusSaysWhatItWaitsFor(t *testing.T) {
 	}
 }
 
-// TestStatusWatchEndsAsItsLastLook: in blocks, with an empty line between; what
-// was behind and not progressing at the last look is the exit status.
+// TestStatusWatchEndsAsItsLastLook: `status --watch` prints blocks separated by an empty line, and
+// exits with the status of the last one.
 func TestStatusWatchEndsAsItsLastLook(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -191,8 +191,8 @@ func TestStatusWatchEndsAsItsLastLook(t *testing.T) {
 	watch.mustExit(t, 12)
 }
 
-// TestStatusTellsRateAndTimeLeft: behind and at work, it says how fast that goes
-// and how long it will take, and ends with 0.
+// TestStatusTellsRateAndTimeLeft: while the projector catches up, `status` prints its rate and the
+// time left, and exits with 0.
 func TestStatusTellsRateAndTimeLeft(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

@@ -16,9 +16,9 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestStreamOffContract: a setting of the stream that is not as the contract
-// wants it, and has cost nothing yet, is told once by the log, by a gauge and by
-// `status`, while running and at start, and nobody stops for it.
+// TestStreamOffContract: a setting of the stream that differs from the contract, and has lost
+// nothing yet, is reported once by the log, by a metric and by `status`, while running and at
+// start, and the projector continues.
 func TestStreamOffContract(t *testing.T) {
 	t.Parallel()
 	s, _ := newSystemWithAPI(t)
@@ -78,10 +78,9 @@ func TestStreamOffContract(t *testing.T) {
 	}
 }
 
-// TestMissingTransform: a stream without its subject transform is refused, while
-// running and at start, by every command that would have to know a partition;
-// with the transform restored, as the refusal advises, everything that was stored
-// meanwhile is folded.
+// TestMissingTransform: a stream without its subject transform is refused, while running and at
+// start, by every command that needs a partition. After the transform is restored, as the refusal
+// advises, everything that was stored meanwhile is folded.
 func TestMissingTransform(t *testing.T) {
 	t.Parallel()
 	s, served := newSystemWithAPI(t)
@@ -125,9 +124,8 @@ func TestMissingTransform(t *testing.T) {
 	s.checkAgainstOracle(t)
 }
 
-// TestAuditAdvisesNoLoss: where the stream has lost the beginning of accounts,
-// and that was accepted, the audit does not advise what would put a fold of the rest in the place of
-// good documents.
+// TestAuditAdvisesNoLoss: after the loss of accounts' beginnings was accepted, the audit does not
+// advise to refold them, which would replace complete documents by folds of what is left.
 func TestAuditAdvisesNoLoss(t *testing.T) {
 	t.Parallel()
 	s, served := newSystemWithAPI(t)
@@ -153,8 +151,8 @@ func TestAuditAdvisesNoLoss(t *testing.T) {
 	}
 }
 
-// TestMissingPermissionsAreNamed: a command whose NATS user lacks a permission
-// names the subject, and does not say that time has run out.
+// TestMissingPermissionsAreNamed: a command whose NATS user lacks a permission names the subject,
+// instead of reporting a timeout.
 func TestMissingPermissionsAreNamed(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

@@ -13,9 +13,9 @@ import (
 	"accountexport/internal/stream"
 )
 
-// TestProjectorIsWhoItsSettingsSay: a server that wants just that takes an event
-// from the projector by every setting that says who it is, and by a context of
-// the `nats` program; and a wrong one ends at once, naming server and setting.
+// TestProjectorIsWhoItsSettingsSay: by every setting for authentication, and by a context of the
+// `nats` program, the projector can publish to a server that requires it. With a wrong value it
+// exits at once and names server and setting.
 func TestProjectorIsWhoItsSettingsSay(t *testing.T) {
 	t.Parallel()
 	cert := natsserver.CertificatesForTest(t)
@@ -35,7 +35,7 @@ func TestProjectorIsWhoItsSettingsSay(t *testing.T) {
 	password := `authorization { user: u, password: hunter2 }`
 	for _, tc := range []struct {
 		name, config string
-		cfg          stream.Config // that provisions
+		cfg          stream.Config // of the client that provisions
 		right, wrong map[string]string
 		says         string
 	}{

@@ -6,10 +6,9 @@ import (
 	"testing"
 )
 
-// TestEmptyStreamTakesNobodyWithIt: the stream is deleted, and whoever follows
-// what is printed to the letter, again and again, is told how many people an
-// empty one would cost before it does, and needs to say so twice; until then
-// everybody is served.
+// TestEmptyStreamTakesNobodyWithIt: the stream is deleted. An operator who follows every refusal to
+// the letter is told how many accounts an empty stream would cost, has to confirm that twice, and
+// until then everybody is served.
 func TestEmptyStreamTakesNobodyWithIt(t *testing.T) {
 	t.Parallel()
 	s, served := newSystemWithAPI(t)

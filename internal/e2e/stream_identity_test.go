@@ -12,10 +12,9 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestReplacedEndIsRefusedAtStart: a stream that lost its end, and has grown
-// beyond the checkpoint again while no projector ran, is refused at start, and by
-// `status` and `accept`; a rebuild that is told to accept differences is the way
-// out, as the refusal says.
+// TestReplacedEndIsRefusedAtStart: a stream that lost its end, and grew beyond the checkpoint again
+// while no projector ran, is refused by `run`, `status` and `accept`. The way out is the rebuild
+// that the refusal names.
 func TestReplacedEndIsRefusedAtStart(t *testing.T) {
 	t.Parallel()
 	s, before := newSystemWithAPI(t)
@@ -41,9 +40,9 @@ func TestReplacedEndIsRefusedAtStart(t *testing.T) {
 	s.checkAgainstOracle(t)
 }
 
-// TestProvisionMakesNoNewStream: where the database holds checkpoints and there
-// is no stream of the name, none is made, and it is said what to look at; told
-// so, an empty one is made, which `run` refuses.
+// TestProvisionMakesNoNewStream: when the database has checkpoints and there is no stream with that
+// name, `provision` creates none and says what to check. With --new-stream it creates an empty one,
+// which `run` refuses.
 func TestProvisionMakesNoNewStream(t *testing.T) {
 	t.Parallel()
 	s, served := newSystemWithAPI(t)
@@ -70,9 +69,9 @@ func TestProvisionMakesNoNewStream(t *testing.T) {
 	}
 }
 
-// TestStreamKnowsWhoItIs: the database keeps the id of the stream; one that has
-// lost it is told by name and time, with a warning that `provision` ends by
-// giving it back; one with another id is refused.
+// TestStreamKnowsWhoItIs: the database records the stream's id. A stream that has lost its id is
+// recognised by name and time, with a warning until `provision` restores it. A stream with another
+// id is refused.
 func TestStreamKnowsWhoItIs(t *testing.T) {
 	t.Parallel()
 	s, _ := newSystemWithAPI(t)
@@ -112,9 +111,8 @@ func TestStreamKnowsWhoItIs(t *testing.T) {
 	s.checkAgainstOracle(t)
 }
 
-// TestDifferingPositionsAreNamed: a copy of the stream whose accounts would go
-// back, or be lost, is not accepted, whatever id it has, and those accounts are
-// named.
+// TestDifferingPositionsAreNamed: a copy of the stream in which accounts would go back, or be lost,
+// is not accepted, whatever its id, and those accounts are named.
 func TestDifferingPositionsAreNamed(t *testing.T) {
 	t.Parallel()
 	s, _ := newSystemWithAPI(t)
@@ -124,9 +122,9 @@ func TestDifferingPositionsAreNamed(t *testing.T) {
 	recreateStream(t, s.nats.URL())
 	s.updateStream(t, func(c *jetstream.StreamConfig) { c.Metadata = map[string]string{"accountexport-id": own.ID} })
 	projector.mustExit(t, 12)
-	// Other messages, at least as many.
+	// At least as many other messages.
 	s.mustPublish(t, workload.New(65, workload.Config{Accounts: 3}), int(own.Last))
-	// Where the last messages are not known, as after an older program.
+	// An earlier program did not record the last messages.
 	if _, err := s.pool.Exec(t.Context(), `UPDATE export.checkpoints SET last_position = NULL, last_at = NULL, last_digest = NULL`); err != nil {
 		t.Fatal(err)
 	}

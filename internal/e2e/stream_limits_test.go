@@ -10,13 +10,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// TestWithinLimits: on a server that lets requests ask for little, with a stream
-// whose consumers may be idle for short, provisioning says yes, and everything is
-// projected, rebuilt and verified.
+// TestWithinLimits: with the server's smallest limits on requests, and a stream whose consumers may
+// be idle only briefly, everything can be provisioned, projected, rebuilt and verified.
 func TestWithinLimits(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	deleteStream(t, s.nats.URL()) // which has a longer window
+	deleteStream(t, s.nats.URL()) // its duplicate window is longer
 	if err := s.nats.Reconfigure(t.Context(), `jetstream { enabled: true, limits { max_request_batch: 3, max_ack_pending: 1, duplicate_window: "1m" } }`); err != nil {
 		t.Fatal(err)
 	}
@@ -47,8 +46,8 @@ func TestWithinLimits(t *testing.T) {
 	})
 }
 
-// TestLimitThatLeavesNoReader: what keeps `run` from reading is said by it, by
-// provision and by status, naming the limit, and nothing is tried for ever.
+// TestLimitThatLeavesNoReader: a limit that keeps `run` from reading is named by `run`,
+// `provision`, `status` and `rebuild`, which all exit.
 func TestLimitThatLeavesNoReader(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -63,8 +62,8 @@ func TestLimitThatLeavesNoReader(t *testing.T) {
 	}
 }
 
-// TestOneConsumer: a stream that may have one consumer has it for the projector,
-// which provision and status say, and mind only where somebody else has it.
+// TestOneConsumer: on a stream that allows one consumer the projector has it, and `provision` and
+// `status` mention that. They fail only when another client has it.
 func TestOneConsumer(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

@@ -10,10 +10,9 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestLossIsAccepted: where messages are gone unread, `projector accept` says
-// what that gives up, does nothing without --yes, and then the documents stay
-// and the projector goes on; nothing refolds them, until a rebuild has made
-// documents of what there is.
+// TestLossIsAccepted: when messages were lost unread, `projector accept` prints what is given up
+// and does nothing without --yes. Then the projector continues and the documents stay. Nothing
+// refolds them until a rebuild replaces them.
 func TestLossIsAccepted(t *testing.T) {
 	t.Parallel()
 	s, served := newSystemWithAPI(t)
@@ -51,9 +50,8 @@ func TestLossIsAccepted(t *testing.T) {
 	s.checkAgainstOracle(t)
 }
 
-// TestCopyIsAccepted: a stream that was made anew from the same messages is
-// accepted once every account was held against it, and one that differs in a
-// single message is not.
+// TestCopyIsAccepted: a stream that was recreated from the same messages is accepted after every
+// account was compared with it, and one that differs in a single message is not.
 func TestCopyIsAccepted(t *testing.T) {
 	t.Parallel()
 	s, served := newSystemWithAPI(t)
@@ -98,9 +96,9 @@ func TestCopyIsAccepted(t *testing.T) {
 	s.checkAgainstOracle(t)
 }
 
-// TestEndLostIsRebuilt: where the stream's end is lost, nothing accepts the
-// live generation, and a rebuild that is told to accept differences takes its
-// place; no entity tag of before is given to a document of now.
+// TestEndLostIsRebuilt: when the stream's end was lost, `accept` refuses, and a rebuild that
+// accepts differences replaces the live generation. No document has an entity tag that another
+// document had before.
 func TestEndLostIsRebuilt(t *testing.T) {
 	t.Parallel()
 	s, served := newSystemWithAPI(t)
@@ -125,9 +123,8 @@ func TestEndLostIsRebuilt(t *testing.T) {
 	}
 }
 
-// TestPartitionsAreRebuilt: a stream whose number of partitions was changed
-// holds messages of one account under two of them. A rebuild folds them into
-// one document, and loses none.
+// TestPartitionsAreRebuilt: a stream whose number of partitions was changed holds messages of one
+// account under two partitions. A rebuild folds them into one document and loses none.
 func TestPartitionsAreRebuilt(t *testing.T) {
 	t.Parallel()
 	for _, partitions := range []int{7, 40} {
@@ -148,8 +145,8 @@ func TestPartitionsAreRebuilt(t *testing.T) {
 	}
 }
 
-// TestAcceptingAsksWhoeverCallsIt: what accepting gives up is told before it is
-// done, whatever front end there is; where that says no, nothing is changed.
+// TestAcceptingAsksWhoeverCallsIt: acts.Accepter reports what is given up before it does so, and
+// changes nothing when the caller declines.
 func TestAcceptingAsksWhoeverCallsIt(t *testing.T) {
 	t.Parallel()
 	s, _ := newSystemWithAPI(t)

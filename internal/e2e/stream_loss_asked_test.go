@@ -12,9 +12,9 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// TestRefusedRebuildTakesOnNoLoss: a database that was just migrated, and a stream
-// that has lost its beginning past the checkpoint. `run` refuses; a rebuild that is
-// refused takes on what is missing, and from then on `run` goes over the loss.
+// TestRefusedRebuildTakesOnNoLoss: nothing is known of missing messages, as right after a
+// migration, and the stream has lost its beginning beyond the checkpoint. A rebuild that is refused
+// does not record that loss as known: `run` still refuses.
 func TestRefusedRebuildTakesOnNoLoss(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -49,8 +49,8 @@ func TestRefusedRebuildTakesOnNoLoss(t *testing.T) {
 	}
 }
 
-// TestLossHidesNoLoss: who accepts that the beginning is gone accepts, and
-// is not told, that a message in the middle is gone that nobody has read.
+// TestLossHidesNoLoss: the stream lost its beginning and, later on, another message that was not
+// read yet. Accepting the one names the other, or `status` refuses because of it.
 func TestLossHidesNoLoss(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -73,9 +73,8 @@ func TestLossHidesNoLoss(t *testing.T) {
 	}
 }
 
-// TestLostUnreadIsAsked: a message was lost that nobody has read, and `run`
-// refuses with 18. A plain rebuild, which nobody has told to accept anything, takes
-// it for lost: whom it was of is "on their way".
+// TestLostUnreadIsAsked: a message was lost that was not read yet, and `run` refuses with 18. A
+// rebuild that was not told to accept anything does not accept the loss: `status` still refuses.
 func TestLostUnreadIsAsked(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -84,7 +83,7 @@ func TestLostUnreadIsAsked(t *testing.T) {
 	s.waitProjected(t)
 	projector.stop(t)
 	s.publishMarked(t, someone, 5)
-	s.deleteMessage(t, 4) // that someone is registered
+	s.deleteMessage(t, 4) // the registration of someone
 	s.mustRun(t, 18, "at positions 4", "run")
 	_, status := s.run(t, "rebuild")
 	if _, after := command(t, "projector", s.settings, "status"); after != 18 {
@@ -92,8 +91,8 @@ func TestLostUnreadIsAsked(t *testing.T) {
 	}
 }
 
-// TestLostBeginningIsAsked: the same where the stream begins after the
-// checkpoint (14), and what was served was folded from what is gone.
+// TestLostBeginningIsAsked: the stream begins after the checkpoint, and `run` refuses with 14. A
+// rebuild that was not told to accept anything does not replace the documents of what was lost.
 func TestLostBeginningIsAsked(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -110,10 +109,9 @@ func TestLostBeginningIsAsked(t *testing.T) {
 	}
 }
 
-// TestLossOnItsWayIsAsked: 18 says that `projector rebuild` cuts over only where no
-// document would change. While `run` refuses, the live generation stands still, and
-// whoever has new messages is "on its way": the document that lost an item is cut
-// over to, without --accept-differences.
+// TestLossOnItsWayIsAsked: a message that was folded is lost, and its account has new messages
+// since, which nobody folds while `run` refuses. That its document differs is not explained by the
+// new messages: a plain rebuild does not cut over.
 func TestLossOnItsWayIsAsked(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -139,9 +137,9 @@ func TestLossOnItsWayIsAsked(t *testing.T) {
 	}
 }
 
-// TestReplacedEndOnItsWayIsAsked: the stream's end was replaced, and `run` refuses
-// with 16. A plain rebuild finds everybody "on their way", and cuts over: what was
-// served is gone, without --accept-differences.
+// TestReplacedEndOnItsWayIsAsked: the stream's end was replaced, and `run` refuses with 16.
+// Differences are not explained by messages that are yet to be folded: a plain rebuild does not cut
+// over.
 func TestReplacedEndOnItsWayIsAsked(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -166,9 +164,8 @@ func TestReplacedEndOnItsWayIsAsked(t *testing.T) {
 	}
 }
 
-// TestRollBackOverALossIsRefused: a message that the live generation has folded is
-// lost, and accepted. Rolling back to a generation that has not read it makes it
-// live without it, unasked.
+// TestRollBackOverALossIsRefused: a message of the live generation was lost and accepted. A
+// rollback to a generation that has not read it is refused, and no document goes back.
 func TestRollBackOverALossIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

@@ -13,9 +13,8 @@ import (
 	"accountexport/projections/engine"
 )
 
-// TestRemovedBlockIsRefusedOnce: one of the stream's files is gone, the first,
-// one in the middle or the last, while the server is away or, in the longer
-// form, runs.
+// TestRemovedBlockIsRefusedOnce: one of the stream's files is removed while the server is down or,
+// in another case, runs. The loss is refused until it is accepted, and not again.
 func TestRemovedBlockIsRefusedOnce(t *testing.T) {
 	t.Parallel()
 	for _, which := range []string{"first", "middle", "middle, of a server that runs"} {
@@ -46,7 +45,7 @@ func TestRemovedBlockIsRefusedOnce(t *testing.T) {
 			}
 			var gone engine.Ranges
 			eventually(t, "the server to notice", time.Minute, func(ctx context.Context) (err error) {
-				_, _ = s.client.Get(ctx, 16) // it does when it is asked for one of them
+				_, _ = s.client.Get(ctx, 16) // it notices when it is asked for one of them
 				if _, gone, err = s.client.Deleted(ctx); err == nil && len(gone) == 0 {
 					err = errors.New("it has not")
 				}
@@ -65,10 +64,9 @@ func TestRemovedBlockIsRefusedOnce(t *testing.T) {
 	}
 }
 
-// TestFlippedBitIsRefusedOnce: a message of which a bit has flipped before it
-// was read, and that the server counts and does not deliver, in the middle of
-// what is unread or as the last of all, is refused, before and after a restart
-// of the server, and passed over once that is accepted.
+// TestFlippedBitIsRefusedOnce: a bit of a message flips before the message was read, so that the
+// server counts it and does not deliver it. It is refused, before and after a restart of the
+// server, and skipped once that is accepted.
 func TestFlippedBitIsRefusedOnce(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -79,7 +77,7 @@ func TestFlippedBitIsRefusedOnce(t *testing.T) {
 	first := s.publishTexts(t, "flip-a", 6)
 	s.flipBit(t, "CONTROL_PLANE", "flip-a-2")
 	s.flipBit(t, "CONTROL_PLANE", "flip-a-4")
-	projector = s.refuseAndAcceptGap(t, nil, fmt.Sprint(first+2)) // once for both
+	projector = s.refuseAndAcceptGap(t, nil, fmt.Sprint(first+2)) // one refusal for both
 	projector.stop(t)
 
 	if testrun.Long() {
@@ -89,13 +87,13 @@ func TestFlippedBitIsRefusedOnce(t *testing.T) {
 		projector.stop(t)
 	}
 
-	// Of a server that runs.
+	// The same on a running server.
 	first = s.publishTexts(t, "flip-c", 4)
 	s.publishPadding(t, 10)
 	s.restartNATS(t)
 	s.flipBitWhileRunning(t, "CONTROL_PLANE", "flip-c-1")
 	projector = s.refuseAndAcceptGap(t, nil, fmt.Sprint(first+1))
-	s.restartNATS(t) // a server that is killed gives up the rest of a file after what is damaged
+	s.restartNATS(t) // a killed server discards the rest of a file after the damage
 	s.publishAndWait(t)
 	s.mustRun(t, 0, "", "status")
 	s.mustRun(t, 0, "nothing to accept", "accept")
@@ -107,9 +105,9 @@ func TestFlippedBitIsRefusedOnce(t *testing.T) {
 	s.mustRun(t, 0, "", "status")
 }
 
-// TestRebuildReportsWhatIsLost: messages that were folded are purged by hand,
-// and a bit of one flips. A rebuild says which, and its comparison refuses;
-// accepted, the new generation is live, and nothing is refused any more.
+// TestRebuildReportsWhatIsLost: a folded message is deleted by hand, and a bit of another flips. A
+// rebuild names both, and does not cut over because its documents differ. Once that is accepted,
+// the new generation goes live and nothing is refused any more.
 func TestRebuildReportsWhatIsLost(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

@@ -11,9 +11,9 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// refuseAndAcceptGap: `run`, which may be at it, and `status` end with 18 and name
-// the positions; `accept` says so, too, and changes nothing unless told; then
-// `run` goes on, and nothing more is said.
+// refuseAndAcceptGap requires that `run` and `status` refuse with 18 and name the positions, that
+// `accept` names them and changes nothing without --yes, and that after `accept --yes` the
+// projector, which it returns, continues.
 func (s *system) refuseAndAcceptGap(t *testing.T, running *process, positions string) (goesOn *process) {
 	t.Helper()
 	if running == nil {
@@ -38,9 +38,8 @@ func (s *system) refuseAndAcceptGap(t *testing.T, running *process, positions st
 	return running
 }
 
-// TestPurgeByHandIsRefusedOnce: messages that somebody purged, folded ones, are
-// missed while `run` is at it and at its start, before and after a restart of
-// the server.
+// TestPurgeByHandIsRefusedOnce: folded messages that somebody purged are noticed while `run` is at
+// work and at its start, before and after a restart of the server.
 func TestPurgeByHandIsRefusedOnce(t *testing.T) {
 	t.Parallel()
 	s, served := newSystemWithAPI(t)
@@ -63,10 +62,9 @@ func TestPurgeByHandIsRefusedOnce(t *testing.T) {
 	s.mustRun(t, 1, "account "+someone, "verify", "--all")
 }
 
-// TestErasuresAreNoGaps: while `run` looks, accounts are erased, several at
-// once, and killed at many moments; nothing is refused, and in the end exactly
-// what is missing is explained. What is purged by hand beside them is refused
-// all the same.
+// TestErasuresAreNoGaps: accounts are erased while `run` watches, several at once, and the erasures
+// are killed at many moments. None is refused, and in the end exactly the missing messages are
+// explained. A message that is deleted by hand beside them is refused.
 func TestErasuresAreNoGaps(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -102,8 +100,8 @@ func TestErasuresAreNoGaps(t *testing.T) {
 	}
 	s.checkNoTraces(t)
 
-	// An erasure that is killed once it has noted what it removes hides nothing
-	// but that.
+	// An erasure that is killed after it has recorded what it will remove explains
+	// nothing else.
 	s.publishMarked(t, another, 5)
 	var noted []uint64
 	err := s.client.ReadAccount(t.Context(), uuid(t, another), 0, func(m projections.Message) error {
@@ -125,7 +123,7 @@ func TestErasuresAreNoGaps(t *testing.T) {
 	lost := info.Last - 3
 	s.deleteMessage(t, lost)
 	s.refuseAndAcceptGap(t, projector, fmt.Sprint(lost))
-	// Accepting has finished it, as it finds messages that were to be removed.
+	// `accept` has completed the erasure, since it removes the recorded messages.
 	if explained, missing := s.checkExplained(t); explained != missing {
 		t.Errorf("%d messages are missing, and %d are explained", missing, explained)
 	}
@@ -136,9 +134,9 @@ func TestErasuresAreNoGaps(t *testing.T) {
 	s.checkNoGap(t)
 }
 
-// TestMissingIsTakenOn: what is missing when nothing is known of a stream yet,
-// as right after a migration, is not refused, whether `run` or an erasure looks
-// first; without the migration both say what is to be done, before anything is.
+// TestMissingIsTakenOn: when nothing is known of missing messages, as right after a migration,
+// those that are missing are recorded and not refused, whether `run` or an erasure looks first.
+// Before the migration both refuse and name `projector provision`.
 func TestMissingIsTakenOn(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -176,9 +174,9 @@ func TestMissingIsTakenOn(t *testing.T) {
 	s.mustRun(t, 1, "`projector provision` brings it up to date", "run")
 }
 
-// TestPromotedMirrorIsTakenOn: a mirror keeps positions, so it is missing what
-// its origin was; once it is accepted in its place, that is known of it, too,
-// and an erasure in it is no gap.
+// TestPromotedMirrorIsTakenOn: a mirror has the positions of its origin, and lacks the same
+// messages. Once it is accepted in the stream's place, their absence is explained there, and an
+// erasure in it is no gap.
 func TestPromotedMirrorIsTakenOn(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

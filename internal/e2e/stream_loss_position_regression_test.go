@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestNewMajorVersionTakesNobodyBack: a new major version comes together with a
-// stream that was restored from before. That it folds otherwise explains no
-// position that goes back.
+// TestNewMajorVersionTakesNobodyBack: a new major version comes together with a stream that was
+// restored from before. The other version explains other documents, and no position that goes back:
+// the rebuild refuses to cut over.
 func TestNewMajorVersionTakesNobodyBack(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -40,9 +40,9 @@ func TestNewMajorVersionTakesNobodyBack(t *testing.T) {
 	}
 }
 
-// TestGoingBackIsNamed: only messages of nobody are lost with the stream's end, so
-// that no account differs, and positions go back all the same: the refusal names
-// what goes on with it, and that does.
+// TestGoingBackIsNamed: the lost end of the stream held only messages of no account, so no document
+// differs, and positions go back all the same. Every refusal names the command that continues, and
+// that command succeeds.
 func TestGoingBackIsNamed(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

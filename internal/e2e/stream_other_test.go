@@ -17,15 +17,14 @@ import (
 	"accountexport/projections/engine"
 )
 
-// withStreamOf are the settings of one deployment's database and another's
-// stream.
+// withStreamOf are the settings with the database of one deployment and the stream of another.
 func withStreamOf(database, other *system) map[string]string {
 	out := maps.Clone(database.settings)
 	out["NATS_URL"] = other.settings["NATS_URL"]
 	return out
 }
 
-// publishRegistered publishes that an account was, and a message that is parked.
+// publishRegistered publishes the registration of an account, and a message that is parked.
 func (s *system) publishRegistered(t *testing.T, account, name string) {
 	t.Helper()
 	meta := events.Meta{ID: account + name, Source: "/test", Time: events.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))}
@@ -40,17 +39,16 @@ func (s *system) publishRegistered(t *testing.T, account, name string) {
 	}
 }
 
-// TestAnotherStreamChangesNothing: every command that reads a stream and writes
-// by it is given the database of one deployment and the stream of another, a copy
-// for tests with other names, say. Each refuses as `run` does, and changes neither;
-// `verify` looks, says so, and notes nothing.
+// TestAnotherStreamChangesNothing: every command that writes what it reads from a stream is given
+// the database of one deployment and the stream of another. Each refuses as `run` does, and changes
+// neither.
 func TestAnotherStreamChangesNothing(t *testing.T) {
 	t.Parallel()
 	production, staging := newSystem(t), newSystem(t)
 	production.settings["AUDIT_RATE"] = "0"
 	projector := production.startProjector(t)
 	for _, s := range []*system{production, staging} {
-		s.publishRegistered(t, another, "same") // at the same positions
+		s.publishRegistered(t, another, "same") // at the same position in both
 	}
 	production.publishRegistered(t, someone, "real")
 	staging.publishRegistered(t, someone, "fake")
@@ -58,7 +56,7 @@ func TestAnotherStreamChangesNothing(t *testing.T) {
 	production.waitProjected(t)
 	staging.updateStream(t, func(c *jetstream.StreamConfig) { c.Metadata = nil })
 	projector.stop(t)
-	// As an older program would have left it.
+	// An earlier program would have left the rows like this.
 	if _, err := production.pool.Exec(t.Context(), `UPDATE export_g1.account_export SET counted_at = NULL, version_minor = -1`); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +76,7 @@ func TestAnotherStreamChangesNothing(t *testing.T) {
 		{"provision"},
 		{"erase", "--account", someone, "--dry-run"},
 		{"erase", "--account", someone, "--yes"},
-		{"erase", "--account", strings.Repeat("0", 8) + another[8:]}, // of which nobody has heard
+		{"erase", "--account", strings.Repeat("0", 8) + another[8:]}, // an unknown account
 		{"accept", "--yes"},
 	} {
 		out, status := command(t, "projector", withStreamOf(production, staging), args...)
@@ -105,8 +103,8 @@ func TestAnotherStreamChangesNothing(t *testing.T) {
 	staging.mustRun(t, 0, "", "provision")
 }
 
-// TestReplacedEndRefoldsNothing: the stream lost its end and has grown again while
-// no projector ran, which `run` refuses.
+// TestReplacedEndRefoldsNothing: the stream lost its end and has grown again while no projector
+// ran. No command refolds from it.
 func TestReplacedEndRefoldsNothing(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -129,8 +127,8 @@ func TestReplacedEndRefoldsNothing(t *testing.T) {
 	}
 }
 
-// TestNoErasureByAMirror: STREAM names a mirror. Nothing is published: what it is
-// published on would go into the stream itself.
+// TestNoErasureByAMirror: when STREAM names a mirror, an erasure publishes nothing, since that
+// would be stored in the stream and not in the mirror.
 func TestNoErasureByAMirror(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -154,7 +152,7 @@ func TestNoErasureByAMirror(t *testing.T) {
 	if missing == nil || !strings.Contains(missing.Error(), "stream CONTROL_PLANE takes it") {
 		t.Errorf("what is missing: %v", missing)
 	}
-	// A copy's header differs by what was for the server alone.
+	// In a copy the headers that were meant for the server alone are missing.
 	mark := func(header http.Header) [16]byte {
 		return engine.FingerprintOf(&projections.Message{Message: events.Message{Subject: "a", Header: header}}).Digest
 	}
@@ -163,9 +161,8 @@ func TestNoErasureByAMirror(t *testing.T) {
 	}
 }
 
-// TestRollBackIsByTheGenerationsStream: a roll-back with another stream would
-// carry out there what the ledger knows of this one, and a cut-over give up what
-// was built and begin anew from that; both are refused before.
+// TestRollBackIsByTheGenerationsStream: a rollback with another stream would carry out the ledger's
+// erasures there, and a cut-over would give up what was built. Both are refused before.
 func TestRollBackIsByTheGenerationsStream(t *testing.T) {
 	t.Parallel()
 	production, staging := newSystem(t), newSystem(t)

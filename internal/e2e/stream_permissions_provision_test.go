@@ -13,9 +13,9 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// TestPermissionsOfProvisioning is the same of `provision`, which is done once a
-// database, on a stream that is new, has no id, or is as it should be; also where
-// JetStream is asked for in the server's own domain.
+// TestPermissionsOfProvisioning: `provision` needs exactly the permissions of its row, on a stream
+// that is new, has no id, or is as it should be, and also where JetStream is asked for in the
+// server's own domain.
 func TestPermissionsOfProvisioning(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -23,7 +23,7 @@ func TestPermissionsOfProvisioning(t *testing.T) {
 	type provisioning struct {
 		row      string
 		domain   bool   // JetStream is asked for in the server's own
-		missing  string // empty: nothing
+		missing  string // empty if nothing is missing
 		settings map[string]string
 		subjects []string
 	}
@@ -39,14 +39,14 @@ func TestPermissionsOfProvisioning(t *testing.T) {
 			may := of(table[row], "$JS.API", "CONTROL_PLANE", "")
 			for j, missing := range append([]string{""}, may...) {
 				if read := table["status"]; !testrun.Long() && j > 0 && j <= len(read) && j-1 != len(all)%len(read) {
-					continue // in short one of what READ stands for
+					continue // the short form takes one of the permissions in READ
 				}
 				all = append(all, &provisioning{row: row, domain: domain, missing: missing,
 					subjects: slices.DeleteFunc(slices.Clone(may), func(s string) bool { return s == missing })})
 			}
 		}
 	}
-	// An account each, which has one stream.
+	// Each user has its own account, with one stream.
 	accounts := ""
 	for i, p := range all {
 		var g grants
@@ -82,7 +82,7 @@ func TestPermissionsOfProvisioning(t *testing.T) {
 	}
 }
 
-// withoutID takes the id off the stream.
+// withoutID removes the stream's id.
 func withoutID(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	st, err := js.Stream(t.Context(), "CONTROL_PLANE")

@@ -15,7 +15,7 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// permissions is the table of internal/stream's doc.go, by command.
+// permissions is the table in internal/stream's doc.go, by command.
 func permissions(t *testing.T) map[string][]string {
 	t.Helper()
 	b, err := os.ReadFile("../stream/doc.go")
@@ -52,22 +52,22 @@ func permissions(t *testing.T) map[string][]string {
 	return table
 }
 
-// permittedAct is a command that is held against its row.
+// permittedAct is a command that is compared with its row of the table.
 type permittedAct struct {
 	row    string
 	args   []string
-	only   string                                         // what is in the subjects that are taken away; the others are for other arguments
-	before func(t *testing.T)                             // once, before the command is tried
-	works  func(t *testing.T, settings map[string]string) // default: it ends with 0
+	only   string                                         // a text in the subjects that are taken away; the other subjects are for other arguments
+	before func(t *testing.T)                             // called once before the command
+	works  func(t *testing.T, settings map[string]string) // default: the command exits with 0
 }
 
-// grants are users of a server: each may publish on some subjects, and hears
+// grants configures users of a server, each of whom may publish on some subjects and receive
 // answers.
 type grants struct {
-	users []string // of the configuration
+	users []string // lines of the configuration
 }
 
-// user has the configuration grant exactly these, and gives the settings for it.
+// user adds a user with exactly these permissions, and returns the settings for it.
 func (g *grants) user(settings map[string]string, may []string) map[string]string {
 	name := fmt.Sprint("user", len(g.users))
 	allowed := `[ "` + strings.Join(may, `", "`) + `" ]`
@@ -82,7 +82,7 @@ func (g *grants) config(rest string) string {
 		strings.Join(g.users, "\n") + " ] }\n"
 }
 
-// of are a row's permissions on a stream, under a prefix.
+// of are the permissions of a row for a stream, under a prefix.
 func of(row []string, prefix, stream, copied string) (out []string) {
 	for _, subject := range row {
 		subject = strings.Replace(subject, "API.", prefix+".", 1) + "."
@@ -93,10 +93,10 @@ func of(row []string, prefix, stream, copied string) (out []string) {
 	return out
 }
 
-// TestPermissionsOfEachCommand runs each command of the table in internal/stream
-// as a user who may do exactly what its row says, and it works; and as users who
-// lack one of these, which it then names, having changed nothing. In short, one
-// of what READ stands for is taken away from each command, another one each time.
+// TestPermissionsOfEachCommand runs each command of the table in internal/stream as a user with
+// exactly the permissions of its row, where it works, and as users who lack one of them, which it
+// then names, having changed nothing. The short form takes one of the permissions in READ from each
+// command, a different one each time.
 func TestPermissionsOfEachCommand(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -237,7 +237,7 @@ func TestPermissionsOfEachCommand(t *testing.T) {
 			t.Errorf("%s asks NATS, and has no row: exit %d: %s", args, status, out)
 		}
 	}
-	// Who may not hear answers is told that.
+	// A user that may not receive answers is told so.
 	deaf := maps.Clone(s.settings)
 	deaf["NATS_USER"], deaf["NATS_PASSWORD"] = "deaf", "deaf"
 	config := strings.Replace(g.config(""), "users: [", `users: [ { user: deaf, password: deaf, permissions: { publish: ">", subscribe: "other.>" } }`+"\n", 1)

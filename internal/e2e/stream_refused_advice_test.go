@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestAdviceOf17Arrives: the stream is restored from before an erasure, and has
-// grown beyond the checkpoint since. `run` and `status` have to end with one status,
-// and the first command that is named has to end it.
+// TestAdviceOf17Arrives: the stream is restored from before an erasure, and has grown beyond the
+// checkpoint since. `run` and `status` exit with the same status, and the first command that is
+// named resolves it.
 func TestAdviceOf17Arrives(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

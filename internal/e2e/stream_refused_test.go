@@ -10,15 +10,16 @@ import (
 	"accountexport/internal/workload"
 )
 
-// refused is a stream that no longer is what was folded, how it comes to be so
-// while the projector runs, and what the projector says.
+// refused is a way in which a stream changes while the projector runs, and how the projector
+// refuses it.
 type refused struct {
 	name   string
-	damage func(s *system, t *testing.T) (documents string) // as they were last
+	damage func(s *system, t *testing.T) (documents string) // the documents before the damage
 	status int
 	says   []string
 }
 
+// refusedCases are those that need no other settings.
 func refusedCases() []refused {
 	return []refused{
 		{"recreated", func(s *system, t *testing.T) string {
@@ -40,9 +41,9 @@ func refusedCases() []refused {
 	}
 }
 
-// TestRefusals: the projector ends with an exit status of its own for each way
-// in which a stream can have lost what was folded, while it runs and at start,
-// and says the ways out; the API serves on what there is, to the byte.
+// TestRefusals: for each way in which a stream can have lost what was folded, the projector exits
+// with a status of its own, while running and at start, and names the ways out. The API serves the
+// same bytes as before.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for _, c := range refusedCases() {
@@ -91,8 +92,8 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// checkStatusConsistent: `status --json` of a stream that is refused ends with
-// the same status, and has no position beyond the end that it tells.
+// checkStatusConsistent: `status --json` of a stream that is refused exits with the same status,
+// and prints no position beyond the stream's end.
 func (s *system) checkStatusConsistent(t *testing.T, want int) {
 	t.Helper()
 	out, status := command(t, "projector", s.settings, "status", "--json")
@@ -105,9 +106,9 @@ func (s *system) checkStatusConsistent(t *testing.T, want int) {
 	}
 }
 
-// TestBeginningMovesOn: a stream that begins late since its first messages were
-// an account's that was erased has lost nothing, however long ago the projector
-// was started, nor has one whose beginning was gone before anybody projected it.
+// TestBeginningMovesOn: a stream that begins late because its first account was erased has lost
+// nothing, however long the projector has run, nor has a stream whose beginning was gone before it
+// was first projected.
 func TestBeginningMovesOn(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -129,8 +130,8 @@ func TestBeginningMovesOn(t *testing.T) {
 	projector.stop(t)
 }
 
-// TestReplacedEndIsRefused: a stream that lost its end, and has grown beyond the
-// checkpoint again before the projector looks, is another stream to it.
+// TestReplacedEndIsRefused: a stream that lost its end, and grew beyond the checkpoint again before
+// the projector looked, is refused with 16.
 func TestReplacedEndIsRefused(t *testing.T) {
 	t.Parallel()
 	s, before := newSystemWithAPI(t)

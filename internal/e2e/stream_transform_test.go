@@ -7,8 +7,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// TestTransformThatWasNeverThere: a stream without its subject transform, of which
-// nothing was folded yet, is refused, and not tried again and again.
+// TestTransformThatWasNeverThere: a stream without its subject transform, of which nothing was
+// folded yet, is refused without retries.
 func TestTransformThatWasNeverThere(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -18,8 +18,8 @@ func TestTransformThatWasNeverThere(t *testing.T) {
 	s.mustRun(t, 1, "it has no subject transform", "provision")
 }
 
-// TestMirrorIsNotFollowed: a mirror, which has no subject transform, is refused
-// with what can be done about it.
+// TestMirrorIsNotFollowed: a mirror, which has no subject transform, is refused with what can be
+// done about it.
 func TestMirrorIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

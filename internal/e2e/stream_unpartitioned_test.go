@@ -9,9 +9,9 @@ import (
 	"accountexport/events"
 )
 
-// TestMessageWithoutPartition: what was published while the stream's subject
-// transform was missing is its account's for the live fold, `verify`, `history`,
-// `export`, a refold, a rebuild and an erasure alike.
+// TestMessageWithoutPartition: a message that was published while the stream had no subject
+// transform belongs to its account for the live fold, `verify`, `history`, `export`, a refold, a
+// rebuild and an erasure.
 func TestMessageWithoutPartition(t *testing.T) {
 	t.Parallel()
 	s, served := newSystemWithAPI(t)

@@ -9,9 +9,9 @@ import (
 	"accountexport/events"
 )
 
-// TestDestructiveCommandsAskOnATerminal: what cannot be taken back, or is done to
-// many at once, is asked for on a terminal, with how many are meant; anything but
-// yes changes nothing, and --yes asks nobody.
+// TestDestructiveCommandsAskOnATerminal: on a terminal, a command that cannot be undone or affects
+// many accounts asks, with their number. Any answer but yes changes nothing, and with --yes it does
+// not ask.
 func TestDestructiveCommandsAskOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -41,7 +41,7 @@ func TestDestructiveCommandsAskOnATerminal(t *testing.T) {
 		}
 	}
 	answered("no\n", 1, "3 of 3 parked messages no longer count. Type yes: ", "parked", "dismiss", "--all", "--note", "x")
-	answered("no\n", 0, "message 1 is dismissed", "parked", "dismiss", "1", "--note", "x") // one is not asked for
+	answered("no\n", 0, "message 1 is dismissed", "parked", "dismiss", "1", "--note", "x") // it does not ask for one message
 	answered("yes\n", 0, "2 of 3 parked messages are dismissed", "parked", "dismiss", "--all", "--note", "x")
 	answered("\n", 1, "3 of 3 parked messages count again. Type yes: ", "parked", "undismiss", "--from", "1", "--note", "x")
 	answered("no\n", 0, "3 of 3 parked messages are no longer dismissed", "parked", "undismiss", "--all", "--note", "x", "--yes")
@@ -50,8 +50,8 @@ func TestDestructiveCommandsAskOnATerminal(t *testing.T) {
 	answered("yes\n", 0, "generation 1 is dropped", "generations", "drop", "1")
 }
 
-// TestDocumentsOnATerminal: a document and a payload reach a file as they are, to
-// the byte, and a terminal without what would command it.
+// TestDocumentsOnATerminal: a document and a payload are written to a file byte by byte, and to a
+// terminal without control characters.
 func TestDocumentsOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

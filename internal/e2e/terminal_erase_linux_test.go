@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestErasureAsksOnATerminal: on a terminal only yes erases; elsewhere, and with
-// --yes, nobody is asked.
+// TestErasureAsksOnATerminal: on a terminal only yes erases. Elsewhere, and with --yes, the command
+// does not ask.
 func TestErasureAsksOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)

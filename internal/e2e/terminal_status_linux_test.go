@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// TestStatusIsWatchedInPlace: on a terminal each look takes the place of the one
-// before.
+// TestStatusIsWatchedInPlace: on a terminal each status replaces the one before.
 func TestStatusIsWatchedInPlace(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -26,7 +25,7 @@ func TestStatusIsWatchedInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown := &lockedBuffer{}
-	go func() { // until the terminal is closed
+	go func() { // ends when the terminal is closed
 		b := make([]byte, 4096)
 		for {
 			n, err := screen.Read(b)

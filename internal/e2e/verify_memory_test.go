@@ -13,12 +13,11 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// TestVerifyingALargeAccountIsBounded: `verify` and the audit of `run` stay
-// within the least MEMORY_LIMIT, whatever one account holds; and the audit comes
-// by it: a damaged byte is found.
+// TestVerifyingALargeAccountIsBounded: `verify` and the audit of `run` stay within the smallest
+// MEMORY_LIMIT, however large an account is, and find a damaged byte in it.
 func TestVerifyingALargeAccountIsBounded(t *testing.T) {
 	t.Parallel()
-	items := 700 // of 60 kB
+	items := 700 // of 60 kB each
 	if testrun.Long() {
 		items = 1500
 	}
@@ -40,8 +39,8 @@ func TestVerifyingALargeAccountIsBounded(t *testing.T) {
 		verify := launch(t, "projector", settings, args...)
 		var most int64
 		for ended := false; !ended; {
-			// The operating system's own figure at the end may be of this test, which
-			// the program was forked from.
+			// After the end, the operating system's figure may be that of this test, from
+			// which the program was forked.
 			if now, err := verify.peakMemory(); err == nil {
 				most = max(most, now)
 			}

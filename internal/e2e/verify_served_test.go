@@ -8,7 +8,7 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// servedBytes is how long the document of someone is; -1 where there is none.
+// servedBytes is the length of someone's document, or -1 when there is none.
 func (s *system) servedBytes(t *testing.T) int64 {
 	t.Helper()
 	d, err := export.NewReader(s.pool).Open(t.Context(), uuid(t, someone))
@@ -19,11 +19,9 @@ func (s *system) servedBytes(t *testing.T) int64 {
 	return d.Size()
 }
 
-// TestVerifySeesWhatIsServed damages what the digest has no part of: the
-// tier that a row names, the numbers of its pages, the directory of its items,
-// and what is parked of nobody. What is served, or what will be, is another
-// document then. Verification says that nothing differs, and a refold of the
-// account writes nothing.
+// TestVerifySeesWhatIsServed damages what the digest of a row does not cover: the tier that it
+// names, the numbers of its pages, the directory of its items, and parked messages. `verify --all`
+// reports each, and a refold repairs the account.
 func TestVerifySeesWhatIsServed(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -62,7 +60,7 @@ func TestVerifySeesWhatIsServed(t *testing.T) {
 		if status != 0 || !strings.Contains(out, " 1 have changed") || s.servedBytes(t) != before {
 			t.Errorf("%s: refold exits with %d: %s (served: %d bytes, and %d before the damage)", c.what, status, strings.TrimSpace(out), s.servedBytes(t), before)
 		}
-		// For the next one.
+		// This makes the row right for the next case.
 		if _, err := s.pool.Exec(t.Context(), `UPDATE export_g1.account_export SET parked = parked + 1 WHERE account_id = $1`, someone); err != nil {
 			t.Fatal(err)
 		}

@@ -9,10 +9,9 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestVerifyLooksAtBothSides: verification looks at the accounts of the stream
-// as well as at the rows, and at the tiers; whatever is lost, changed, too much
-// or from before is named, with exit status 1, and mended by the command that is
-// named. Nobody, and nothing, is said to be so.
+// TestVerifyLooksAtBothSides: `verify` checks the accounts of the stream as well as the rows, and
+// the tiers. Whatever is lost, changed, surplus or outdated is named, with exit status 1, and
+// repaired by the command that is named.
 func TestVerifyLooksAtBothSides(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -59,7 +58,7 @@ ORDER BY position DESC LIMIT 1`).Scan(&account); err != nil {
 	}
 	refolded(account)
 
-	// A row from before: what it says of itself is sound, and it is behind.
+	// An earlier row, which is consistent and outdated.
 	account = complete()
 	exec(`CREATE TABLE aside AS SELECT * FROM export_g1.account_export WHERE account_id = $1`, account)
 	s.publishMarked(t, account, 2)
@@ -69,7 +68,7 @@ ORDER BY position DESC LIMIT 1`).Scan(&account); err != nil {
 	s.mustRun(t, 1, "position: stored", "verify", "--all")
 	refolded(account)
 
-	// A tombstone that is gone, and one of somebody who was not erased.
+	// A lost tombstone, and one of an account that was not erased.
 	var erased string
 	if err := s.pool.QueryRow(t.Context(), `SELECT account_id::text FROM export_g1.account_export WHERE erased_at IS NOT NULL LIMIT 1`).Scan(&erased); err != nil {
 		t.Fatal(err)
@@ -82,7 +81,7 @@ ORDER BY position DESC LIMIT 1`).Scan(&account); err != nil {
 	s.mustRun(t, 1, "state: stored erased, folded not erased", "verify", "--all")
 	exec(`UPDATE export_g1.account_export SET erased_at = NULL WHERE account_id = $1`, account)
 
-	// An account that never was, and what lies beside a row that is not there.
+	// A row of an unknown account, and pages without a row.
 	exec(`UPDATE aside SET account_id = '99999999-9999-4999-8999-999999999999'`)
 	exec(`INSERT INTO export_g1.account_export SELECT * FROM aside`)
 	s.mustRun(t, 1, "stored, and the stream holds no message of it", "verify", "--all")
@@ -92,7 +91,7 @@ VALUES ('99999999-9999-4999-8999-999999999999', 3, 'x', 'y')`)
 	s.mustRun(t, 1, "too much: without a row, it has some in [account_export_items]", "verify", "--all")
 	exec(`DELETE FROM export_g1.account_export_items WHERE account_id = '99999999-9999-4999-8999-999999999999'`)
 
-	// Tiers: lost, changed, and one that never was.
+	// A lost, a changed and an unknown tier.
 	var tier string
 	if err := s.pool.QueryRow(t.Context(), `
 SELECT t.id FROM export_g1.quota_tiers t JOIN export_g1.account_export a ON a.quota_tier_id = t.id WHERE a.erased_at IS NULL LIMIT 1`).Scan(&tier); err != nil {
@@ -112,8 +111,8 @@ SELECT t.id FROM export_g1.quota_tiers t JOIN export_g1.account_export a ON a.qu
 	s.checkAgainstOracle(t)
 }
 
-// TestSampleDrawsFromTheStream: a sample finds rows that were lost, although
-// most are there, and draws among accounts whose ids begin alike.
+// TestSampleDrawsFromTheStream: a sample finds lost rows although most are there, and draws also
+// among accounts whose ids begin alike.
 func TestSampleDrawsFromTheStream(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
