@@ -44,15 +44,15 @@ func TestProgramsShareTheConnectionsThereAre(t *testing.T) {
 	}
 	waitPublished()
 	s.waitProjected(t)
-	said := 0
+	limited := 0
 	for _, p := range programs {
 		out := p.out.tail(1 << 20)
 		if strings.Contains(out, "53300") {
 			t.Errorf("it was refused a connection: %s", out)
 		}
-		said += strings.Count(out, "room for fewer connections")
+		limited += strings.Count(out, "room for fewer connections")
 	}
-	if said == 0 {
+	if limited == 0 {
 		t.Error("nobody says that it has fewer connections than it would have")
 	}
 	taken := func(ctx context.Context) (n int) {
@@ -62,7 +62,7 @@ func TestProgramsShareTheConnectionsThereAre(t *testing.T) {
 		}
 		return n
 	}
-	t.Logf("%d of %d connections are taken, %d of 6 programs have fewer than they would", taken(t.Context()), allowed, said)
+	t.Logf("%d of %d connections are taken, %d of 6 programs have fewer than they would", taken(t.Context()), allowed, limited)
 	if out, status := command(t, "projector", settings, "status"); status != 0 {
 		t.Errorf("status: exit %d: %s", status, out)
 	}

@@ -55,7 +55,7 @@ func TestAPIOnAStandby(t *testing.T) {
 	standby := s.standby(t, "reading", "", postgres.Options{Settings: map[string]string{"max_standby_streaming_delay": "0"}})
 	near, _ := startAPI(t, map[string]string{"DATABASE_URL": s.database})
 	far, api := startAPI(t, map[string]string{"DATABASE_URL": standby.URL(), "LOG_LEVEL": "info"})
-	same := func(id events.UUID) {
+	checkSame := func(id events.UUID) {
 		t.Helper()
 		token := mintToken(t, id)
 		status, header, body, err := get(t.Context(), near, token)
@@ -72,7 +72,7 @@ func TestAPIOnAStandby(t *testing.T) {
 		}
 	}
 	for _, id := range s.completeAccounts(t) {
-		same(id)
+		checkSame(id)
 	}
 
 	ctx, stop := context.WithCancel(t.Context())
@@ -111,7 +111,7 @@ func TestAPIOnAStandby(t *testing.T) {
 			s.publishSandboxEvent(t, long, rounds%sandboxes, "status")
 			rounds += 1 + i*97
 		}
-		same(s.completeAccounts(t)[1])
+		checkSame(s.completeAccounts(t)[1])
 		for _, table := range []string{"account_export", "account_export_pages"} {
 			if _, err := primary.Exec(ctx, `VACUUM export_g1.`+table); err != nil {
 				return err
@@ -160,7 +160,7 @@ func TestBetweenTwoStandbys(t *testing.T) {
 	old, _ := startAPI(t, map[string]string{"DATABASE_URL": behind.URL()})
 	fresh, _ := startAPI(t, map[string]string{"DATABASE_URL": ahead.URL()})
 	token := mintToken(t, one)
-	asks := func(url string, position uint64, wantStatus int, wantAt uint64) {
+	checkAnswer := func(url string, position uint64, wantStatus int, wantAt uint64) {
 		t.Helper()
 		status, header, body, err := getAtPosition(t.Context(), url, token, position, 1)
 		if err != nil || status != wantStatus || status == http.StatusOK && header.Get("Export-Position") != fmt.Sprint(wantAt) {
@@ -181,12 +181,12 @@ func TestBetweenTwoStandbys(t *testing.T) {
 			t.Errorf("%s on a standby: exit %d, want 2: %s", act, status, out)
 		}
 	}
-	asks(fresh, after, http.StatusOK, after)
-	asks(old, 0, http.StatusOK, before) // it has gone back
-	asks(old, after, http.StatusServiceUnavailable, 0)
+	checkAnswer(fresh, after, http.StatusOK, after)
+	checkAnswer(old, 0, http.StatusOK, before) // it has gone back
+	checkAnswer(old, after, http.StatusServiceUnavailable, 0)
 	if _, err := stopped.Exec(t.Context(), `SELECT pg_wal_replay_resume()`); err != nil {
 		t.Fatal(err)
 	}
 	waitAtPosition(t, old, token, after)
-	asks(old, after, http.StatusOK, after)
+	checkAnswer(old, after, http.StatusOK, after)
 }

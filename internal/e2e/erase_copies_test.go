@@ -193,9 +193,7 @@ func TestRestoredFromTheMiddleBesideACopy(t *testing.T) {
 	s.publishMarked(t, someone, 5)
 	s.publishStray(t, someone)
 	s.waitProjected(t)
-	if _, err := s.client.PublishErased(t.Context(), uuid(t, someone), time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	s.publishErased(t, someone)
 	s.waitProjected(t)
 	s.createMirror(t, "MIRROR")
 	kept := s.readMessages(t)

@@ -37,10 +37,7 @@ func TestErasureDuringARebuild(t *testing.T) {
 	rebuild.kill()
 	s.checkNoTraces(t)
 	s.checkErased(t, someone)
-	out, status := command(t, "projector", s.settings, "rebuild")
-	if status != 0 || !strings.Contains(out, "generation 2 is live") {
-		t.Fatalf("rebuild: exit %d: %s", status, out)
-	}
+	s.mustRun(t, 0, "generation 2 is live", "rebuild")
 	s.waitProjected(t)
 	s.checkNoTraces(t)
 	s.checkErased(t, someone)

@@ -92,9 +92,7 @@ func TestErasingAnewGoesOn(t *testing.T) {
 		s.mustRun(t, 17, someone, "status")
 		s.checkStatusConsistent(t, 17)
 		if published {
-			if _, err := s.client.PublishErased(t.Context(), uuid(t, someone), time.Now()); err != nil {
-				t.Fatal(err)
-			}
+			s.publishErased(t, someone)
 		} else {
 			s.killBeforeClearing(t, "accept", "--yes")
 		}

@@ -36,7 +36,7 @@ func TestLedgerKnowsEveryErasure(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.waitProjected(t)
-	listed := func() (lines []string) {
+	ledgerLines := func() (lines []string) {
 		t.Helper()
 		out, status := command(t, "projector", s.settings, "erasures", "list", "--json")
 		if status != 0 {
@@ -50,7 +50,7 @@ func TestLedgerKnowsEveryErasure(t *testing.T) {
 		Position uint64    `json:"position"`
 	}) {
 		t.Helper()
-		lines := listed()
+		lines := ledgerLines()
 		if err := json.Unmarshal([]byte(lines[0]), &e); err != nil || len(lines) != 1 {
 			t.Fatalf("%v: %v", lines, err)
 		}
@@ -85,7 +85,7 @@ func TestLedgerKnowsEveryErasure(t *testing.T) {
 // never made, and no other.
 func (s *system) checkExportAge(t *testing.T) {
 	t.Helper()
-	told := func(want bool) {
+	waitReported := func(want bool) {
 		t.Helper()
 		eventually(t, fmt.Sprint("status to tell of an old export: ", want), time.Minute, func(context.Context) error {
 			out, status := command(t, "projector", s.settings, "status")
@@ -101,20 +101,20 @@ func (s *system) checkExportAge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	told(false)
+	waitReported(false)
 	set(`UPDATE export.erasures SET entered_at = now() - interval '25 hours'`)
-	told(true)
+	waitReported(true)
 	out, status := command(t, "projector", s.settings, "erasures", "export")
 	if status != 0 || !strings.Contains(out, someone) {
 		t.Fatalf("export: exit %d: %s", status, out)
 	}
-	told(false)
+	waitReported(false)
 	file := filepath.Join(t.TempDir(), "ledger")
 	if err := os.WriteFile(file, []byte(out), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	set(`UPDATE export.erasures_exported SET exported_at = now() - interval '25 hours'`)
-	told(true)
+	waitReported(true)
 	// A replica checks this when it starts.
 	watch := freeAddr(t)
 	settings := maps.Clone(s.settings)

@@ -19,7 +19,7 @@ func TestErasureIsTestedFirst(t *testing.T) {
 	s.publishMarked(t, someone, 3)
 	s.waitProjected(t)
 	before := s.info(t)
-	refused := func(settings map[string]string, says ...string) {
+	checkRefused := func(settings map[string]string, says ...string) {
 		t.Helper()
 		out, status := command(t, "projector", settings, "erase", "--account", someone)
 		if status != 1 {
@@ -36,7 +36,7 @@ func TestErasureIsTestedFirst(t *testing.T) {
 		}
 		return nil
 	})
-	refused(s.settings, "no projector runs", "nothing was changed")
+	checkRefused(s.settings, "no projector runs", "nothing was changed")
 	s.startProjector(t)
 	eventually(t, "the projector to run", time.Minute, func(context.Context) error {
 		if out, status := command(t, "projector", s.settings, "erase", "--account", someone, "--dry-run"); status != 0 {
@@ -54,11 +54,11 @@ func TestErasureIsTestedFirst(t *testing.T) {
 		restricted[k] = v
 	}
 	restricted["NATS_URL"] = strings.Replace(s.nats.URL(), "nats://", "nats://restricted:restricted@", 1)
-	refused(restricted, "no permission to publish on $JS.API.STREAM.PURGE.CONTROL_PLANE", "no permission to publish on $JS.API.STREAM.MSG.DELETE.CONTROL_PLANE",
+	checkRefused(restricted, "no permission to publish on $JS.API.STREAM.PURGE.CONTROL_PLANE", "no permission to publish on $JS.API.STREAM.MSG.DELETE.CONTROL_PLANE",
 		"no permission to publish on controlplane.account."+someone, "no permission to publish on $JS.API.STREAM.LIST")
 
 	s.updateStream(t, func(c *jetstream.StreamConfig) { c.DenyPurge = true })
-	refused(s.settings, "has deny_purge", "nothing was changed")
+	checkRefused(s.settings, "has deny_purge", "nothing was changed")
 }
 
 // TestErasureNeedsAConsumer: on a stream that allows one consumer, which the projector has, an

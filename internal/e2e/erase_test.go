@@ -20,20 +20,11 @@ func TestErasedAccountLeavesNoTrace(t *testing.T) {
 	s.startProjector(t)
 	s.markSomeone(t)
 
-	out, status := command(t, "projector", s.settings, "erase", "--account", someone)
-	if status != 0 || !strings.Contains(out, "left               0 messages, 0 rows") || !strings.Contains(out, "3 on mistyped subjects") {
-		t.Fatalf("erase: exit %d: %s", status, out)
-	}
-	if where := s.findTraces(t); where != "" {
-		t.Errorf("the marker is left: %s", where)
-	}
-	if out, status = command(t, "projector", s.settings, "erase", "--account", someone); status != 0 || !strings.Contains(out, "erased already") {
-		t.Errorf("erased again: exit %d: %s", status, out)
-	}
+	checkContains(t, s.erase(t, someone, 0, nothingLeft), "3 on mistyped subjects")
+	s.checkNoTraces(t)
+	s.checkRun(t, 0, "erased already", "erase", "--account", someone)
 	unknown := strings.Replace(someone, "3c90", "4c90", 1)
-	if out, status = command(t, "projector", s.settings, "erase", "--account", unknown); status != 0 || !strings.Contains(out, "never heard of") {
-		t.Errorf("unknown erased: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 0, "never heard of", "erase", "--account", unknown)
 	s.mustRun(t, 0, "", "rebuild")
 	s.waitProjected(t)
 	s.checkAgainstOracle(t)
@@ -86,18 +77,9 @@ func TestErasureIsCompletedAfterKills(t *testing.T) {
 func (s *system) markSomeone(t *testing.T) {
 	t.Helper()
 	account := uuid(t, someone)
-	raw := func(subject, data string) {
+	publish := func(m events.Message, err error) {
 		t.Helper()
-		s.publishRaw(t, subject, data)
-	}
-	made := func(m events.Message, err error) {
-		t.Helper()
-		if err == nil {
-			_, _, err = s.client.Publish(t.Context(), m)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		s.publishEvent(t, m, err)
 	}
 	n := 0
 	meta := func() events.Meta {
@@ -105,22 +87,20 @@ func (s *system) markSomeone(t *testing.T) {
 		return newMeta(fmt.Sprint("x", n))
 	}
 	address := "someone@" + marker + ".example"
-	made(events.NewUserRegistered(meta(), account, events.UserRegistered{Email: address, Tier: "free", QuotaTierID: "free"}))
+	publish(events.NewUserRegistered(meta(), account, events.UserRegistered{Email: address, Tier: "free", QuotaTierID: "free"}))
 	for i := range 60 { // enough for sealed pages
-		made(events.NewSandboxCreated(meta(), account, events.SandboxCreated{ID: fmt.Sprint("sbx-", marker, i), Template: marker,
+		publish(events.NewSandboxCreated(meta(), account, events.SandboxCreated{ID: fmt.Sprint("sbx-", marker, i), Template: marker,
 			Metadata: []byte(`{"secret":"` + marker + `"}`)}))
 	}
-	made(events.NewSandboxStarted(meta(), account, events.SandboxStarted{ID: marker + "-never-created"}))
-	raw(events.AccountSubject(account), `not JSON, `+marker)
-	raw("controlplane.account."+strings.ToUpper(someone), `{"x":"`+marker+`"}`)
-	raw("controlplane.accounts.mistyped", `{"email":"`+strings.ToUpper(address)+`"}`)
-	raw("controlplane.account.escaped", `{"email":"someone\u0040`+marker+`.example"}`)
+	publish(events.NewSandboxStarted(meta(), account, events.SandboxStarted{ID: marker + "-never-created"}))
+	s.publishRaw(t, events.AccountSubject(account), `not JSON, `+marker)
+	s.publishRaw(t, "controlplane.account."+strings.ToUpper(someone), `{"x":"`+marker+`"}`)
+	s.publishRaw(t, "controlplane.accounts.mistyped", `{"email":"`+strings.ToUpper(address)+`"}`)
+	s.publishRaw(t, "controlplane.account.escaped", `{"email":"someone\u0040`+marker+`.example"}`)
 	s.mustPublish(t, workload.New(1, workload.Config{Accounts: 10}), 500)
-	made(events.NewUserEmailVerified(meta(), account))
+	publish(events.NewUserEmailVerified(meta(), account))
 	s.waitProjected(t)
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 { // so that there is a retired generation to clear
-		t.Fatalf("rebuild: exit %d: %s", status, out)
-	}
+	s.mustRun(t, 0, "", "rebuild") // so that there is a retired generation to clear
 	if s.findTraces(t) == "" {
 		t.Fatal("the marker is nowhere even before: the test tests nothing")
 	}

@@ -23,13 +23,13 @@ func commandFile(t testing.TB, file string, settings map[string]string, args ...
 // startProjector starts `projector run`.
 func (s *system) startProjector(t testing.TB) *process {
 	t.Helper()
-	return launch(t, "projector", s.settings, "run")
+	return launchFile(t, s.projector(t), s.settings, "run")
 }
 
 // run runs a command of the projector to its end, and logs how it ended.
 func (s *system) run(t testing.TB, args ...string) (output string, status int) {
 	t.Helper()
-	output, status = command(t, "projector", s.settings, args...)
+	output, status = commandFile(t, s.projector(t), s.settings, args...)
 	t.Logf("%v: exit %d: %.4000s", args, status, output)
 	return output, status
 }
@@ -38,7 +38,7 @@ func (s *system) run(t testing.TB, args ...string) (output string, status int) {
 // this status and prints this text.
 func (s *system) mustRun(t testing.TB, want int, text string, args ...string) (output string) {
 	t.Helper()
-	output, status := command(t, "projector", s.settings, args...)
+	output, status := commandFile(t, s.projector(t), s.settings, args...)
 	if status != want || !strings.Contains(output, text) {
 		t.Fatalf("%v: exit %d, want %d and %q: %s", args, status, want, text, output)
 	}
@@ -48,7 +48,7 @@ func (s *system) mustRun(t testing.TB, want int, text string, args ...string) (o
 // checkRun is mustRun, but the test goes on.
 func (s *system) checkRun(t testing.TB, want int, text string, args ...string) (output string) {
 	t.Helper()
-	output, status := command(t, "projector", s.settings, args...)
+	output, status := commandFile(t, s.projector(t), s.settings, args...)
 	if status != want || !strings.Contains(output, text) {
 		t.Errorf("%v: exit %d, want %d and %q: %s", args, status, want, text, output)
 	}

@@ -39,6 +39,15 @@ func (s *system) eraseEventually(t *testing.T, account string) {
 	})
 }
 
+// publishErased publishes that an account is erased, as an erasure or the control
+// plane does, and nothing else of an erasure.
+func (s *system) publishErased(t *testing.T, account string) {
+	t.Helper()
+	if _, err := s.client.PublishErased(t.Context(), uuid(t, account), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // checkErased requires that the live generation has a tombstone of the account at the position of
 // the first erased event, that the stream holds nothing else of the account, that the ledger has an
 // entry, and that no missing message is unexplained.

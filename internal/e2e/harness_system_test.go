@@ -27,6 +27,23 @@ type system struct {
 	client   *stream.Client
 	pool     *pgxpool.Pool
 	settings map[string]string
+	program  string // the file of the projector; "": the one that is tested
+}
+
+// with is the system with another projector.
+func (s *system) with(program string) *system {
+	other := *s
+	other.program = program
+	return &other
+}
+
+// projector is the file of the projector.
+func (s *system) projector(t testing.TB) string {
+	t.Helper()
+	if s.program != "" {
+		return s.program
+	}
+	return binary(t, "projector")
 }
 
 // newSystem has a database on the PostgreSQL server that most tests share.

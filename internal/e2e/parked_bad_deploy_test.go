@@ -67,7 +67,7 @@ func odd(i int) bool  { return i%2 == 1 }
 func TestABadDeploy(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	newer := buildNextMinor(t)
+	newer := s.with(buildNextMinor(t))
 	old := s.startProjector(t)
 	many := 2000
 	if testrun.Long() {
@@ -103,48 +103,44 @@ func TestABadDeploy(t *testing.T) {
 	})
 	eventually(t, "everything projected", 2*time.Minute, s.caughtUp)
 
-	said := ""
-	run := func(file string, want int, wanted string, args ...string) string {
+	printed := ""
+	run := func(s *system, want int, text string, args ...string) string {
 		t.Helper()
 		began := time.Now()
-		out, status := commandFile(t, file, s.settings, args...)
+		out := s.mustRun(t, want, text, args...)
 		t.Logf("%v: %v", args, time.Since(began).Round(time.Millisecond))
-		if status != want || !strings.Contains(out, wanted) {
-			t.Fatalf("%v: exit %d: %.2000s; want %d with %q", args, status, out, want, wanted)
-		}
-		said += out
+		printed += out
 		return out
 	}
-	projector := binary(t, "projector")
 	half := many / 2
 
 	// What the operator looks at first.
-	run(projector, 0, fmt.Sprintf("; %d parked", many), "status")
-	groups := parseGroups(t, run(projector, 0, "", "parked", "list", "--group-by", "reason", "--json"))
+	run(s, 0, fmt.Sprintf("; %d parked", many), "status")
+	groups := parseGroups(t, run(s, 0, "", "parked", "list", "--group-by", "reason", "--json"))
 	for _, kind := range []string{"an object", "a text"} {
 		reason := "data.email: found " + kind + ", want a text of 1 to 1024 characters, none of them U+0000"
 		if groups[reason] != half || len(groups) != 2 {
 			t.Fatalf("in groups: %v, want %d of %q", groups, half, reason)
 		}
 	}
-	run(projector, 0, "… the first 1000", "parked", "list")
-	run(projector, 0, "data.email: found a", "parked", "show", fmt.Sprint(3*many))
-	if strings.Contains(said, "hunter") || strings.Contains(said, "after") {
+	run(s, 0, "… the first 1000", "parked", "list")
+	run(s, 0, "data.email: found a", "parked", "show", fmt.Sprint(3*many))
+	if strings.Contains(printed, "hunter") || strings.Contains(printed, "after") {
 		t.Error("what was found in the messages was printed")
 	}
 
 	// The half that is an object is published anew, and the parked messages are dismissed.
 	d.publishForEach(t, even, email(func(i int) string { return fmt.Sprintf("after%d@example.org", i) }), nil)
-	run(projector, 0, fmt.Sprintf("%d of %d parked messages are dismissed", half, many), "parked", "dismiss", "--reason", "found an object",
+	run(s, 0, fmt.Sprintf("%d of %d parked messages are dismissed", half, many), "parked", "dismiss", "--reason", "found an object",
 		"--note", "published again")
-	run(projector, 0, fmt.Sprintf("0 of %d parked messages are dismissed", many), "parked", "dismiss", "--reason", "found an object", "--note", "published again")
-	run(projector, 0, " 0 have changed", "parked", "retry", "--reason", "found a text", "--to", fmt.Sprint(2*many+21)) // this version does not accept it
+	run(s, 0, fmt.Sprintf("0 of %d parked messages are dismissed", many), "parked", "dismiss", "--reason", "found an object", "--note", "published again")
+	run(s, 0, " 0 have changed", "parked", "retry", "--reason", "found a text", "--to", fmt.Sprint(2*many+21)) // this version does not accept it
 	eventually(t, "everything projected", 2*time.Minute, s.caughtUp)
-	run(projector, 0, fmt.Sprintf("; %d parked", half), "status")
+	run(s, 0, fmt.Sprintf("; %d parked", half), "status")
 
 	// A newer program accepts the rest: it takes the generation on, and is asked to
 	// retry now rather than in the background.
-	next := launchFile(t, newer, s.settings, "run")
+	next := newer.startProjector(t)
 	old.wait()
 	run(newer, 0, fmt.Sprintf("%d accounts refolded by projection version 1.1", half), "parked", "retry", "--reason", "found a text")
 	eventually(t, "nothing to count any more", 2*time.Minute, func(ctx context.Context) error {

@@ -19,7 +19,7 @@ func TestAbandonedGenerationIsTold(t *testing.T) {
 	s.startProjector(t)
 	s.mustPublish(t, workload.New(33, workload.Config{Accounts: 10}), 3000)
 	s.waitProjected(t)
-	began := func() *process {
+	startRebuild := func() *process {
 		t.Helper()
 		rebuild := launch(t, "projector", s.settings, "rebuild", "--max-rate", "500")
 		eventually(t, "a generation to be built", time.Minute, func(ctx context.Context) error {
@@ -32,7 +32,7 @@ func TestAbandonedGenerationIsTold(t *testing.T) {
 		})
 		return rebuild
 	}
-	rebuild := began()
+	rebuild := startRebuild()
 	s.mustRun(t, 0, "generation 2 is being built", "status")
 	second := launch(t, "projector", s.settings, "rebuild")
 	eventually(t, "the second to say so", time.Minute, hasPrinted(second, "running already"))
@@ -45,7 +45,7 @@ func TestAbandonedGenerationIsTold(t *testing.T) {
 		return nil
 	})
 	s.mustRun(t, 0, "generation 2 is live", "rebuild")
-	rebuild = began()
+	rebuild = startRebuild()
 	rebuild.kill()
 	s.mustRun(t, 0, "generation 3 is dropped", "generations", "drop", "3")
 	if out := s.mustRun(t, 0, "", "status"); strings.Contains(out, "builds it") {

@@ -54,7 +54,8 @@ func TestRollingUpgrade(t *testing.T) {
 	s := provisionWith(t, &system{database: postgres.TestDatabase(t)}, projector)
 	s.settings["AUDIT_RATE"] = "0"
 	s.settings["TAKEOVER_AFTER"] = "30s" // an earlier program counts a replica with a late heartbeat as dead
-	older := launchFile(t, projector, s.settings, "run")
+	earlier := s.with(projector)
+	older := earlier.startProjector(t)
 	g := workload.New(81, workload.Config{Accounts: 40, HostileShare: 0.05, ErasureShare: 0.0005, LargeShare: 0.005})
 	s.mustPublish(t, g, 3000)
 	eventually(t, "the older one to project all", time.Minute, func(ctx context.Context) error {
@@ -85,11 +86,8 @@ SELECT count(DISTINCT m.format) FROM export.members m JOIN export.checkpoints c 
 		return err
 	})
 	s.checkPauseStopsAll(t)
-	for _, refold := range []string{projector, binary(t, "projector"), projector} {
-		out, status := commandFile(t, refold, s.settings, "parked", "retry", "--all")
-		if status != 0 {
-			t.Errorf("parked retry: exit %d: %s", status, out)
-		}
+	for _, program := range []*system{earlier, s, earlier} {
+		program.checkRun(t, 0, "", "parked", "retry", "--all")
 	}
 	waitPublished()
 	s.waitProjected(t)

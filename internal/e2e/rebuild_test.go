@@ -128,14 +128,10 @@ RETURNING account_id`).Scan(&id)
 	}
 	account := events.UUID(id).String()
 	for _, args := range [][]string{{"--all"}, {"--account", account}, {"--sample", "100000"}} {
-		out, status := command(t, "projector", s.settings, append([]string{"verify"}, args...)...)
-		if status != 1 || !strings.Contains(out, "account "+account) || !strings.Contains(out, "user: differs at byte 60") || !strings.Contains(out, " 1 differ") {
-			t.Errorf("verify %v with a planted difference: exit %d: %s", args, status, out)
-		}
+		out := s.checkRun(t, 1, "account "+account, append([]string{"verify"}, args...)...)
+		checkContains(t, out, "user: differs at byte 60", " 1 differ")
 	}
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 1 || !strings.Contains(out, account+": user") {
-		t.Errorf("rebuild with a planted difference: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 1, account+": user", "rebuild")
 }
 
 // readContinuously reads every account's export repeatedly until the returned function is called.
@@ -282,13 +278,13 @@ func TestRebuildEndsClearly(t *testing.T) {
 		settings[k] = v
 	}
 	var generation int64
-	begun := func(ctx context.Context) error {
+	rebuildBegun := func(ctx context.Context) error {
 		var position int64
 		return s.pool.QueryRow(ctx, `
 SELECT g.generation, max(c.position) FROM export.generations g JOIN export.checkpoints c USING (generation)
 WHERE g.state = 'building' GROUP BY 1 HAVING max(c.position) > 0`).Scan(&generation, &position)
 	}
-	fails := func(p *process, want ...string) {
+	checkFails := func(p *process, want ...string) {
 		t.Helper()
 		status, out := p.wait(), p.out.tail(2000)
 		for _, w := range append(want, "the live generation is untouched, and `projector rebuild` goes on from here") {
@@ -300,7 +296,7 @@ WHERE g.state = 'building' GROUP BY 1 HAVING max(c.position) > 0`).Scan(&generat
 	}
 
 	p := launch(t, "projector", settings, "rebuild", "--max-rate", "1000")
-	eventually(t, "the rebuild to begin", 20*time.Second, begun)
+	eventually(t, "the rebuild to begin", 20*time.Second, rebuildBegun)
 	// PostgreSQL's error for a full disk.
 	if _, err := s.pool.Exec(t.Context(), fmt.Sprintf(`
 CREATE FUNCTION public.disk_full() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -308,14 +304,14 @@ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERR
 CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON export_g%d.account_export FOR EACH ROW EXECUTE FUNCTION public.disk_full()`, generation)); err != nil {
 		t.Fatal(err)
 	}
-	fails(p, "No space left on device", "53100")
-	fails(launch(t, "projector", settings, "rebuild"), "No space left on device")
+	checkFails(p, "No space left on device", "53100")
+	checkFails(launch(t, "projector", settings, "rebuild"), "No space left on device")
 	if _, err := s.pool.Exec(t.Context(), `DROP FUNCTION public.disk_full() CASCADE`); err != nil {
 		t.Fatal(err)
 	}
 
 	p = launch(t, "projector", settings, "rebuild", "--max-rate", "1000")
-	eventually(t, "the rebuild to go on", 20*time.Second, begun)
+	eventually(t, "the rebuild to go on", 20*time.Second, rebuildBegun)
 	eventually(t, "its connections to be cut", 20*time.Second, func(ctx context.Context) error {
 		var n int
 		err := s.pool.QueryRow(ctx, `
@@ -328,7 +324,7 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = cu
 			return fmt.Errorf("it goes on, %d cut: %v", n, err)
 		}
 	})
-	fails(p, "rebuild:")
+	checkFails(p, "rebuild:")
 
 	if out, status := command(t, "projector", settings, "rebuild"); status != 0 || !strings.Contains(out, fmt.Sprintf("generation %d is live", generation)) {
 		t.Fatalf("rebuild: exit %d: %s", status, out)

@@ -73,7 +73,7 @@ func buildNextMinor(t *testing.T) string {
 func TestNewMinorVersionTakesOver(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	newer := buildNextMinor(t)
+	newer := s.with(buildNextMinor(t))
 	s.settings["AUDIT_RATE"] = "50000"
 	s.settings["AUDIT_BYTES"] = "1GiB"
 	old := s.startProjector(t)
@@ -84,29 +84,22 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 		n++
 		return newMeta(fmt.Sprint("v", n))
 	}
-	raw := func(m events.Message, err error, from, to string) uint64 {
+	publish := func(m events.Message, err error, from, to string) uint64 {
 		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
 		m.Data = []byte(strings.ReplaceAll(string(m.Data), from, to))
-		at, err := s.client.PublishRaw(t.Context(), m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return at
+		return s.publishEvent(t, m, err)
 	}
 	long := strings.Repeat("l", 1500)
 	account := uuid(t, someone)
 	m, err := events.NewUserRegistered(meta(), account, events.UserRegistered{Email: "a@b.example", Tier: "free", QuotaTierID: "long"})
-	raw(m, err, "", "")
+	publish(m, err, "", "")
 	m, err = events.NewTeamCreated(meta(), account, events.TeamCreated{ID: account, Name: "n", Slug: "s", QuotaTierID: "long"})
-	raw(m, err, "", "")
+	publish(m, err, "", "")
 	m, err = events.NewUserEmailChanged(meta(), account, events.UserEmailChanged{Email: "LONG"})
-	longEmail := raw(m, err, "LONG", long)
+	longEmail := publish(m, err, "LONG", long)
 	m, err = events.NewQuotaTierDefined(meta(), events.QuotaTierDefined{ID: "long", DisplayName: "LONG"})
-	raw(m, err, "LONG", long)
-	at := raw(events.Message{Subject: events.AccountSubject(account), Data: []byte("no JSON")}, nil, "", "")
+	publish(m, err, "LONG", long)
+	at := publish(events.Message{Subject: events.AccountSubject(account), Data: []byte("no JSON")}, nil, "", "")
 	s.waitProjected(t)
 	exports := export.NewReader(s.pool)
 	before, err := exports.Meta(t.Context(), account)
@@ -115,7 +108,7 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 	}
 
 	waitPublished := s.publishOver(t, g, 3000, 6*time.Second)
-	next := launchFile(t, newer, s.settings, "run")
+	next := newer.startProjector(t)
 	if status := old.wait(); status == 0 || hasPrinted(old, "projection version 1.1, and this program is 1.0")(t.Context()) != nil {
 		t.Errorf("the old one ended with %d: %s", status, old.out.tail(400))
 	}
@@ -134,48 +127,34 @@ func TestNewMinorVersionTakesOver(t *testing.T) {
 	if d.Parked != 1 || d.Position != at || strings.Count(body.String(), long) != 2 || d.ETag() == before.ETag() {
 		t.Errorf("refolded: %+v, %s", d.Meta, body.String())
 	}
-	if out, status := commandFile(t, newer, s.settings, "verify", "--all"); status != 0 {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
-	if out, status := command(t, "projector", s.settings, "run"); status != 10 || !strings.Contains(out, "projection version 1.1, and this program is 1.0") {
-		t.Errorf("the old program goes on: exit %d: %s", status, out)
-	}
-	if out, status := command(t, "projector", s.settings, "parked", "retry", "--account", someone); status != 10 || !strings.Contains(out, "1.1") {
-		t.Errorf("the old program refolds: exit %d: %s", status, out)
-	}
+	newer.checkRun(t, 0, "", "verify", "--all")
+	s.checkRun(t, 10, "projection version 1.1, and this program is 1.0", "run")
+	s.checkRun(t, 10, "1.1", "parked", "retry", "--account", someone)
 	if out := next.out.tail(1 << 20); strings.Contains(out, "differs from a fold") {
 		t.Errorf("the audit found a difference: %s", out)
 	}
-	if out, status := commandFile(t, newer, s.settings, "rebuild"); status != 0 || !strings.Contains(out, " 0 of them differ") {
-		t.Errorf("rebuild: exit %d: %s", status, out)
-	}
-	s.checkDismissal(t, newer, account, at, longEmail)
+	newer.checkRun(t, 0, " 0 of them differ", "rebuild")
+	newer.checkDismissal(t, account, at, longEmail)
 }
 
 // checkDismissal: a dismissed message is not counted as parked, also in a generation that is built
 // later, and stays listed.
-func (s *system) checkDismissal(t *testing.T, projector string, account events.UUID, at, accepted uint64) {
+func (s *system) checkDismissal(t *testing.T, account events.UUID, at, accepted uint64) {
 	t.Helper()
-	run := func(want int, wanted string, args ...string) {
-		t.Helper()
-		if out, status := commandFile(t, projector, s.settings, args...); status != want || !strings.Contains(out, wanted) {
-			t.Errorf("%v: exit %d: %s; want %d with %q", args, status, out, want, wanted)
-		}
-	}
-	run(1, "no message is parked", "parked", "dismiss", fmt.Sprint(accepted), "--note", "x")
-	run(2, "--note", "parked", "dismiss", fmt.Sprint(at), "--note", " ")
+	s.checkRun(t, 1, "no message is parked", "parked", "dismiss", fmt.Sprint(accepted), "--note", "x")
+	s.checkRun(t, 2, "--note", "parked", "dismiss", fmt.Sprint(at), "--note", " ")
 	for _, note := range []string{"first note", "published again"} { // the second replaces the first
-		run(0, "is dismissed", "parked", "dismiss", fmt.Sprint(at), "--note", note)
+		s.checkRun(t, 0, "is dismissed", "parked", "dismiss", fmt.Sprint(at), "--note", note)
 		s.checkParkedCounts(t, account, 1, 1)
 	}
-	run(0, "published again", "parked", "list")
-	run(0, "published again", "parked", "show", fmt.Sprint(at))
-	run(0, "0 have changed", "parked", "retry", "--account", account.String())
+	s.checkRun(t, 0, "published again", "parked", "list")
+	s.checkRun(t, 0, "published again", "parked", "show", fmt.Sprint(at))
+	s.checkRun(t, 0, "0 have changed", "parked", "retry", "--account", account.String())
 	s.checkParkedCounts(t, account, 1, 1)
-	run(0, "is live", "rebuild")
+	s.checkRun(t, 0, "is live", "rebuild")
 	s.waitProjected(t)
 	s.checkParkedCounts(t, account, 1, 1)
-	run(0, "published again", "parked", "list")
+	s.checkRun(t, 0, "published again", "parked", "list")
 	st, err := admin.ReadStatus(t.Context(), s.pool)
 	all := int64(0)
 	for _, p := range st.Partitions {
@@ -184,7 +163,7 @@ func (s *system) checkDismissal(t *testing.T, projector string, account events.U
 	if err != nil || st.Dismissed != 1 || st.Parked != all-1 {
 		t.Errorf("status: %d parked, %d dismissed, %v", st.Parked, st.Dismissed, err)
 	}
-	run(0, "0 differ", "verify", "--account", account.String())
+	s.checkRun(t, 0, "0 differ", "verify", "--account", account.String())
 }
 
 // checkParkedCounts requires these numbers of parked and dismissed messages of an account.
@@ -202,22 +181,17 @@ func (s *system) checkParkedCounts(t *testing.T, account events.UUID, parked, di
 func TestNewMajorVersionRebuilds(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	newer := buildProjector(t,
+	newer := s.with(buildProjector(t,
 		sourceChange{"projections/version.go", "VersionMajor = 1", "VersionMajor = 2"},
-		sourceChange{"projections/patch.go", `"destroyed"`, `"demolished"`})
+		sourceChange{"projections/patch.go", `"destroyed"`, `"demolished"`}))
 	old := s.startProjector(t)
 	g := workload.New(22, workload.Config{Accounts: 60})
 	s.mustPublish(t, g, 4000)
 	s.waitProjected(t)
-	if out, status := commandFile(t, newer, s.settings, "run"); status != 10 || !strings.Contains(out, "projector rebuild") {
-		t.Fatalf("the new program runs on the old generation: exit %d: %s", status, out)
-	}
+	newer.mustRun(t, 10, "projector rebuild", "run")
 	waitPublished := s.publishOver(t, g, 3000, 5*time.Second)
 	endReading := s.readContinuously(t)
-	out, status := commandFile(t, newer, s.settings, "rebuild")
-	if status != 0 || !strings.Contains(out, "sandboxes differs") || !strings.Contains(out, "generation 2 is live") {
-		t.Fatalf("rebuild: exit %d: %s", status, out)
-	}
+	checkContains(t, newer.mustRun(t, 0, "generation 2 is live", "rebuild"), "sandboxes differs")
 	ended := make(chan int, 1)
 	go func() { ended <- old.wait() }()
 	select {
@@ -228,18 +202,14 @@ func TestNewMajorVersionRebuilds(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the old program still runs")
 	}
-	launchFile(t, newer, s.settings, "run")
+	newer.startProjector(t)
 	waitPublished()
 	s.waitProjected(t)
 	if n := endReading(); n == 0 {
 		t.Error(errors.New("nothing was read meanwhile"))
 	}
-	if out, status := commandFile(t, newer, s.settings, "verify", "--all"); status != 0 || !strings.Contains(out, " 0 differ") {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
-	if out, status := command(t, "projector", s.settings, "rollback"); status != 0 {
-		t.Errorf("the old program rolls back: exit %d: %s", status, out)
-	}
+	newer.checkRun(t, 0, " 0 differ", "verify", "--all")
+	s.checkRun(t, 0, "", "rollback")
 	s.startProjector(t)
 	s.waitProjected(t)
 	s.checkAgainstOracle(t)

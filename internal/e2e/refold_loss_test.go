@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 func TestRefoldKeepsWhatTheStreamHasLost(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	newer := buildNextMinor(t)
+	newer := s.with(buildNextMinor(t))
 	s.settings["AUDIT_RATE"] = "0"
 	old := s.startProjector(t)
 	s.mustPublish(t, workload.New(71, workload.Config{Accounts: 40, HostileShare: 0.1}), 2500)
@@ -31,25 +30,19 @@ SELECT account_id, messages FROM export_g1.account_export a JOIN export_g1.quota
 WHERE user_json IS NOT NULL AND a.parked > 0 ORDER BY messages DESC LIMIT 1`).Scan(&account, &messages); err != nil {
 		t.Fatal(err)
 	}
-	kept := func(what string) {
+	checkUnchanged := func(what string) {
 		t.Helper()
 		if s.documents(t) != before {
 			t.Errorf("%s: documents have changed", what)
 		}
 	}
-	out, status := command(t, "projector", s.settings, "refold", "--account", account)
-	if status != 1 || !strings.Contains(out, fmt.Sprintf("account %s is left as it is", account)) ||
-		!strings.Contains(out, fmt.Sprintf("the row counts %d messages, and the stream holds ", messages)) {
-		t.Errorf("refold: exit %d: %s", status, out)
-	}
-	kept("refold")
-	out, status = command(t, "projector", s.settings, "parked", "retry", "--all")
-	if status != 1 || !strings.Contains(out, "accounts or tiers could not be refolded and are left as they are") {
-		t.Errorf("parked retry: exit %d: %s", status, out)
-	}
-	kept("parked retry")
+	checkContains(t, s.checkRun(t, 1, fmt.Sprintf("account %s is left as it is", account), "refold", "--account", account),
+		fmt.Sprintf("the row counts %d messages, and the stream holds ", messages))
+	checkUnchanged("refold")
+	s.checkRun(t, 1, "accounts or tiers could not be refolded and are left as they are", "parked", "retry", "--all")
+	checkUnchanged("parked retry")
 
-	next := launchFile(t, newer, s.settings, "run")
+	next := newer.startProjector(t)
 	if status := old.wait(); status != 10 {
 		t.Errorf("the old one ended with %d: %s", status, old.out.tail(400))
 	}
@@ -57,15 +50,11 @@ WHERE user_json IS NOT NULL AND a.parked > 0 ORDER BY messages DESC LIMIT 1`).Sc
 	if err := hasPrinted(next, account)(t.Context()); err != nil {
 		t.Errorf("the account that cannot be refolded is not named: %v", err)
 	}
-	kept("a new minor version")
+	checkUnchanged("a new minor version")
 
-	if out, status := commandFile(t, newer, s.settings, "refold", "--account", account, "--accept-loss"); status != 0 || !strings.Contains(out, " 1 have changed") {
-		t.Errorf("refold --accept-loss: exit %d: %s", status, out)
-	}
+	newer.checkRun(t, 0, " 1 have changed", "refold", "--account", account, "--accept-loss")
 	if s.documents(t) == before {
 		t.Error("refold --accept-loss: nothing has changed")
 	}
-	if out, status := commandFile(t, newer, s.settings, "verify", "--account", account); status != 0 {
-		t.Errorf("verify of what was refolded: exit %d: %s", status, out)
-	}
+	newer.checkRun(t, 0, "", "verify", "--account", account)
 }

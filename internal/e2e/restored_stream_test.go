@@ -125,9 +125,7 @@ func TestRestoredFromTheMiddle(t *testing.T) {
 	s.publishMarked(t, someone, 5)
 	s.publishStray(t, someone)
 	s.waitProjected(t)
-	if _, err := s.client.PublishErased(t.Context(), uuid(t, someone), time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	s.publishErased(t, someone)
 	s.waitProjected(t)
 	kept := s.readMessages(t)
 	s.erase(t, someone, 0, nothingLeft)

@@ -46,7 +46,7 @@ func TestFailuresStayCalm(t *testing.T) {
 	}
 	s := newServer(t, postgres.Options{})
 	lines := func(p *process) int { return strings.Count(p.out.tail(1<<20), "\n") }
-	calm := func(what string, n, most int) {
+	checkAtMost := func(what string, n, most int) {
 		t.Helper()
 		t.Logf("%s: %d in %s", what, n, away)
 		if n > most {
@@ -73,14 +73,14 @@ func TestFailuresStayCalm(t *testing.T) {
 	if err := s.publish(t.Context(), workload.New(72, workload.Config{Accounts: 30}), 500, away); err != nil {
 		t.Fatal(err)
 	}
-	calm("lines while PostgreSQL is away", lines(projector)-before, 30)
+	checkAtMost("lines while PostgreSQL is away", lines(projector)-before, 30)
 	if err := s.pg.Restart(context.WithoutCancel(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	s.waitProjected(t)
-	calm("connections to a PostgreSQL that hangs up", int(tries.Load()), 100) // including those that look for a pooler
-	calm("lines without PostgreSQL", lines(noDatabase), 30)
-	calm("connections to a NATS that hangs up", int(natsTries.Load()), 60)
-	calm("lines without NATS", lines(noNATS), 30)
+	checkAtMost("connections to a PostgreSQL that hangs up", int(tries.Load()), 100) // including those that look for a pooler
+	checkAtMost("lines without PostgreSQL", lines(noDatabase), 30)
+	checkAtMost("connections to a NATS that hangs up", int(natsTries.Load()), 60)
+	checkAtMost("lines without NATS", lines(noNATS), 30)
 	s.checkAgainstOracle(t)
 }

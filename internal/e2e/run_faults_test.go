@@ -115,10 +115,7 @@ func TestRecreatedStreamIsRefused(t *testing.T) {
 	if status := projector.wait(); status != 12 || !strings.Contains(projector.out.tail(4000), "the stream was recreated") {
 		t.Errorf("while running: exit %d: %s", status, projector.out.tail(1000))
 	}
-	out, status := command(t, "projector", s.settings, "run")
-	if status != 12 || !strings.Contains(out, "the stream was recreated") || !strings.Contains(out, "projector rebuild") {
-		t.Errorf("at start: exit %d: %s", status, out)
-	}
+	checkContains(t, s.checkRun(t, 12, "the stream was recreated", "run"), "projector rebuild")
 	if after := s.documents(t); after != before || after == "" {
 		t.Errorf("documents were touched")
 	}
@@ -127,9 +124,7 @@ func TestRecreatedStreamIsRefused(t *testing.T) {
 	// missing.
 	s.mustPublish(t, workload.New(42, workload.Config{Accounts: 5}), 200)
 	s.checkRun(t, 1, ": missing", "rebuild")
-	if out, status := command(t, "projector", s.settings, "rebuild", "--accept-differences"); status != 0 {
-		t.Fatalf("rebuild, accepting differences: exit %d: %s", status, out)
-	}
+	s.mustRun(t, 0, "", "rebuild", "--accept-differences")
 	s.startProjector(t)
 	s.waitProjected(t)
 	s.checkAgainstOracle(t)

@@ -119,7 +119,7 @@ func (w *rawProducer) outcomeScript(t *testing.T) streamPart {
 
 // TestHostileStreams folds with the least memory, all mixed: every outcome, a flood on one account,
 // an account whose messages are all parked, tens of thousands of events that wait for what never
-// comes, messages as large as NATS allows, thousands of tiers, and wrong clocks. The projector is
+// late, messages as large as NATS allows, thousands of tiers, and wrong clocks. The projector is
 // killed in the middle, and the database is slow until everything is read. The long form has more
 // of everything, and with CHAOS a million events wait.
 func TestHostileStreams(t *testing.T) {
@@ -260,8 +260,8 @@ SELECT count(*), coalesce(sum(length(patch)), 0) FROM export_g1.account_waiting 
 	}
 	settings["DATABASE_URL"] = s.database
 	projector = run()
-	// Some of what was waited for comes, and every item of the large accounts changes.
-	comes := []streamPart{
+	// Some of what was waited for late, and every item of the large accounts changes.
+	late := []streamPart{
 		{"the one", 1, func(int) events.Message {
 			return w.event("account."+one, "sandbox.created.v1", earlier, `{"id":"never","template":"t"}`)
 		}},
@@ -280,7 +280,7 @@ SELECT count(*), coalesce(sum(length(patch)), 0) FROM export_g1.account_waiting 
 		}},
 	}
 	total := len(order)
-	parts, done, order = comes, make([]int, len(comes)), nil
+	parts, done, order = late, make([]int, len(late)), nil
 	for i, p := range parts {
 		for range p.n {
 			order = append(order, i)

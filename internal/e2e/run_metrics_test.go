@@ -42,7 +42,7 @@ func TestLagWhileServersStand(t *testing.T) {
 
 			network.Stall()
 			s.publishMarked(t, someone, 5)
-			grown := func(what string, than float64) (seconds float64) {
+			waitLagAbove := func(what string, than float64) (seconds float64) {
 				t.Helper()
 				eventually(t, what, time.Minute, func(context.Context) error {
 					if seconds = w.gauge(t, "projector_lag_seconds"); seconds <= than {
@@ -52,10 +52,10 @@ func TestLagWhileServersStand(t *testing.T) {
 				})
 				return seconds
 			}
-			first := grown("a lag", 3)
+			first := waitLagAbove("a lag", 3)
 			known := w.gauge(t, "projector_lag_known_timestamp_seconds")
-			second := grown("the lag to grow", first+2)
-			grown("the lag to grow on", second+2)
+			second := waitLagAbove("the lag to grow", first+2)
+			waitLagAbove("the lag to grow on", second+2)
 			if now := w.gauge(t, "projector_lag_known_timestamp_seconds"); now > known {
 				t.Errorf("known at %v, and then at %v, with the server standing still", known, now)
 			}
@@ -103,7 +103,7 @@ func TestSumsOverReplicas(t *testing.T) {
 	s.mustPublish(t, workload.New(183, workload.Config{Accounts: 40, HostileShare: 0.3}), 1000)
 	s.waitProjected(t)
 	eventually(t, "two to share", time.Minute, s.sharedEvenly(8, 8))
-	sums := func(when string, replicas ...observed) {
+	waitSums := func(when string, replicas ...observed) {
 		t.Helper()
 		st, err := admin.ReadStatus(t.Context(), s.pool)
 		if err != nil || st.Parked < 20 {
@@ -123,14 +123,14 @@ func TestSumsOverReplicas(t *testing.T) {
 			return nil
 		})
 	}
-	sums("two replicas", first, second)
+	waitSums("two replicas", first, second)
 	for _, w := range []observed{first, second} {
 		if w.gauge(t, "projector_parked_events") == 0 {
 			t.Error("one of two replicas counts all")
 		}
 	}
 	second.kill()
-	sums("one that is left", first)
+	waitSums("one that is left", first)
 	s.mustRun(t, 0, "", "pause")
 	third := s.startObserved(t)
 	third.waitReports(t, "paused since ")
@@ -146,7 +146,7 @@ func TestSumsOverReplicas(t *testing.T) {
 		return nil
 	})
 	s.mustRun(t, 0, "", "resume")
-	sums("it alone", third)
+	waitSums("it alone", third)
 }
 
 // TestMetricsOfTheProjectorPassLint: names, units and help texts of the served metrics follow

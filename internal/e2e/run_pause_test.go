@@ -74,13 +74,13 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 		!strings.Contains(out, "`projector rebuild` goes on from here") {
 		t.Errorf("the rebuild: exit %d: %s", status, out)
 	}
-	still := func(what string) {
+	checkStill := func(what string) {
 		t.Helper()
 		if after := s.checkpoints(t); after != before {
 			t.Fatalf("%s: checkpoints moved while paused:\n%s\n%s", what, before, after)
 		}
 	}
-	still("after the rebuild")
+	checkStill("after the rebuild")
 	const paused = "paused since "
 	for _, w := range []observed{first, second} {
 		w.waitReports(t, paused, "projector_paused 1")
@@ -98,7 +98,7 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 		}
 		return nil
 	})
-	still("after some seconds")
+	checkStill("after some seconds")
 
 	second.kill()
 	third := s.startObserved(t)
@@ -113,8 +113,8 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 		}
 		return nil
 	})
-	still("with one killed and one started")
-	said := func(want map[string]int) {
+	checkStill("with one killed and one started")
+	checkLogged := func(want map[string]int) {
 		t.Helper()
 		for _, w := range []observed{first, third} {
 			out := w.out.tail(1 << 20)
@@ -125,7 +125,7 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 			}
 		}
 	}
-	said(map[string]int{"projecting is paused": 1, "projecting goes on": 0, "starting again": 0})
+	checkLogged(map[string]int{"projecting is paused": 1, "projecting goes on": 0, "starting again": 0})
 
 	s.mustRun(t, 0, "resumed; it was paused since ", "resume")
 	for _, w := range []observed{first, third} {
@@ -134,7 +134,7 @@ WHERE g.state = 'building' GROUP BY generation HAVING max(c.position) > 0`).Scan
 	stopPublishing()
 	s.waitProjected(t)
 	eventually(t, "two to share again", time.Minute, s.sharedEvenly(8, 8))
-	said(map[string]int{"projecting is paused": 1, "projecting goes on": 1})
+	checkLogged(map[string]int{"projecting is paused": 1, "projecting goes on": 1})
 	if out, status := command(t, "projector", s.settings, "resume"); status != 0 || out != "nothing is paused\n" {
 		t.Errorf("resume again: exit %d: %s", status, out)
 	}

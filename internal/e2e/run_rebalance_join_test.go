@@ -18,11 +18,11 @@ func TestWhoJoinsSaysNoPosition(t *testing.T) {
 	s.waitProjected(t)
 	second := s.startProjector(t)
 	eventually(t, "the second one to have partitions", time.Minute, hasPrinted(second, " position="))
-	said := second.out.tail(1 << 20)
-	if strings.Contains(said, "position=0") {
-		t.Errorf("it says a position that it is not at: %s", said)
+	out := second.out.tail(1 << 20)
+	if strings.Contains(out, "position=0") {
+		t.Errorf("it says a position that it is not at: %s", out)
 	}
-	for line := range strings.Lines(said) {
+	for line := range strings.Lines(out) {
 		if strings.Contains(line, "following the stream") && strings.Contains(line, "position=") != !strings.Contains(line, "partitions=0") ||
 			strings.Contains(line, "partitions have moved") && !strings.Contains(line, " position=") {
 			t.Errorf("it says %s", line)

@@ -31,12 +31,12 @@ func TestUpgradedServer(t *testing.T) {
 	for range rounds {
 		s.mustPublish(t, g, 300)
 		s.waitProjected(t)
-		said := len(projector.out.tail(1 << 20))
+		logged := len(projector.out.tail(1 << 20))
 		if err := s.nats.Reconfigure(t.Context(), "server_name: upgraded"); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "it to be said that JetStream is off", time.Minute, func(context.Context) error {
-			if out := projector.out.tail(1 << 20); !strings.Contains(out[min(said, len(out)):], "JetStream is off on this server") {
+			if out := projector.out.tail(1 << 20); !strings.Contains(out[min(logged, len(out)):], "JetStream is off on this server") {
 				return errors.New("it is not")
 			}
 			return nil

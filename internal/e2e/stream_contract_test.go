@@ -24,12 +24,12 @@ func TestStreamOffContract(t *testing.T) {
 	s, _ := newSystemWithAPI(t)
 	s.settings["ADMIN_ADDR"] = freeAddr(t)
 	const line = "the stream is off the contract"
-	goesOn := func(p *process, seed uint64) {
+	publishMore := func(p *process, seed uint64) {
 		t.Helper()
 		s.mustPublish(t, workload.New(seed, workload.Config{Accounts: 5}), 100)
 		s.waitProjected(t)
 	}
-	metric := func(what string, there bool) {
+	waitGauge := func(what string, there bool) {
 		t.Helper()
 		eventually(t, fmt.Sprintf("the gauge of %s: %v", what, there), 20*time.Second, func(ctx context.Context) error {
 			status, _, body, err := get(ctx, "http://"+s.settings["ADMIN_ADDR"]+"/metrics", "")
@@ -43,8 +43,8 @@ func TestStreamOffContract(t *testing.T) {
 		})
 	}
 	projector := s.startProjector(t)
-	goesOn(projector, 61)
-	metric("max_age", false)
+	publishMore(projector, 61)
+	waitGauge("max_age", false)
 	for _, when := range []string{"while running", "at start"} {
 		if when == "at start" {
 			projector.kill()
@@ -52,10 +52,10 @@ func TestStreamOffContract(t *testing.T) {
 		} else {
 			s.updateStream(t, func(c *jetstream.StreamConfig) { c.MaxAge, c.Discard = 24*time.Hour, jetstream.DiscardOld })
 		}
-		metric("max_age", true)
-		metric("discard", true)
-		goesOn(projector, 62)
-		metric("max_age", true)
+		waitGauge("max_age", true)
+		waitGauge("discard", true)
+		publishMore(projector, 62)
+		waitGauge("max_age", true)
 		if out := projector.out.tail(1 << 20); strings.Count(out, line) != 2 || strings.Count(out, "24h0m0s") != 1 {
 			t.Errorf("%s: not told once for each setting: %s", when, out)
 		}
@@ -65,8 +65,8 @@ func TestStreamOffContract(t *testing.T) {
 		}
 	}
 	s.updateStream(t, func(c *jetstream.StreamConfig) { c.MaxAge, c.Discard = 0, jetstream.DiscardNew })
-	metric("max_age", false)
-	metric("discard", false)
+	waitGauge("max_age", false)
+	waitGauge("discard", false)
 	eventually(t, "the log to say that it is mended", 20*time.Second, func(context.Context) error {
 		if out := projector.out.tail(1 << 20); strings.Count(out, "as the contract wants it again") != 2 {
 			return errors.New("it does not")
@@ -78,7 +78,7 @@ func TestStreamOffContract(t *testing.T) {
 	}
 }
 
-// TestMissingTransform: a stream without its subject transform is refused, while running and at
+// TestMissingTransform: a stream without its subject transform is checkRefused, while running and at
 // start, by every command that needs a partition. After the transform is restored, as the refusal
 // advises, everything that was stored meanwhile is folded.
 func TestMissingTransform(t *testing.T) {
@@ -90,7 +90,7 @@ func TestMissingTransform(t *testing.T) {
 	var transform *jetstream.SubjectTransformConfig
 	s.updateStream(t, func(c *jetstream.StreamConfig) { transform, c.SubjectTransform = c.SubjectTransform, nil })
 	advice := fmt.Sprintf("nats stream edit CONTROL_PLANE --force --transform-source='%s' --transform-destination='%s'", transform.Source, transform.Destination)
-	refused := func(status int, out string) {
+	checkRefused := func(status int, out string) {
 		t.Helper()
 		for _, want := range []string{"it has no subject transform", "still served", advice} {
 			if status != 15 || !strings.Contains(out, want) {
@@ -98,7 +98,7 @@ func TestMissingTransform(t *testing.T) {
 			}
 		}
 	}
-	refused(projector.wait(), projector.out.tail(1<<16))
+	checkRefused(projector.wait(), projector.out.tail(1<<16))
 	account := uuid(t, someone)
 	m, err := events.NewUserProfileUpdated(newMeta("bare"), account,
 		events.UserProfileUpdated{Name: events.Some("Stored meanwhile")})
@@ -110,7 +110,7 @@ func TestMissingTransform(t *testing.T) {
 	}
 	for _, args := range [][]string{{"run"}, {"status"}, {"rebuild"}, {"accept", "--yes"}} {
 		out, status := command(t, "projector", s.settings, args...)
-		refused(status, out)
+		checkRefused(status, out)
 	}
 	if now := served(); now != before {
 		t.Errorf("served is %s, and was %s", now, before)

@@ -50,7 +50,7 @@ func TestProvisionMakesNoNewStream(t *testing.T) {
 	s.waitProjected(t)
 	before := served()
 	projector.stop(t)
-	refused := func(name string) {
+	checkRefused := func(name string) {
 		t.Helper()
 		s.settings["STREAM"] = name
 		out := s.checkRun(t, 1, "there is no stream "+name+" here", "provision")
@@ -59,9 +59,9 @@ func TestProvisionMakesNoNewStream(t *testing.T) {
 			t.Errorf("a stream %s was made: %v", name, err)
 		}
 	}
-	refused("CONTROL_PLANT")
+	checkRefused("CONTROL_PLANT")
 	deleteStream(t, s.nats.URL())
-	refused("CONTROL_PLANE")
+	checkRefused("CONTROL_PLANE")
 	s.mustRun(t, 0, "created", "provision", "--new-stream")
 	s.checkRun(t, 12, "its id is", "run")
 	if now := served(); now != before {
@@ -71,7 +71,7 @@ func TestProvisionMakesNoNewStream(t *testing.T) {
 
 // TestStreamKnowsWhoItIs: the database records the stream's id. A stream that has lost its id is
 // recognised by name and time, with a warning until `provision` restores it. A stream with another
-// id is refused.
+// id is checkRefused.
 func TestStreamKnowsWhoItIs(t *testing.T) {
 	t.Parallel()
 	s, _ := newSystemWithAPI(t)

@@ -21,19 +21,10 @@ func TestLossIsAccepted(t *testing.T) {
 	before := served()
 	s.loseTheMiddle(t)
 	projector.mustExit(t, 14)
-	accept := func(want int, says string, args ...string) {
-		t.Helper()
-		out, status := command(t, "projector", s.settings, append([]string{"accept"}, args...)...)
-		if status != want || !strings.Contains(out, says) {
-			t.Fatalf("accept %v: exit %d, want %d and %q: %s", args, status, want, says, out)
-		}
-	}
-	accept(1, "messages 304 to 393")
-	if out, status := command(t, "projector", s.settings, "run"); status != 14 {
-		t.Fatalf("run, nothing accepted: exit %d: %s", status, out)
-	}
-	accept(0, "goes on at 394", "--yes")
-	accept(0, "nothing to accept")
+	s.mustRun(t, 1, "messages 304 to 393", "accept")
+	s.mustRun(t, 14, "", "run") // nothing is accepted yet
+	s.mustRun(t, 0, "goes on at 394", "accept", "--yes")
+	s.mustRun(t, 0, "nothing to accept", "accept")
 	s.startProjector(t)
 	s.waitProjected(t)
 	if now := served(); now != before {
@@ -43,9 +34,7 @@ func TestLossIsAccepted(t *testing.T) {
 		s.checkRun(t, 1, "no longer holds", args...)
 	}
 	s.checkRun(t, 1, "missing", "rebuild")
-	if out, status := command(t, "projector", s.settings, "rebuild", "--accept-differences"); status != 0 {
-		t.Fatalf("rebuild, accepting: exit %d: %s", status, out)
-	}
+	s.mustRun(t, 0, "", "rebuild", "--accept-differences")
 	s.waitProjected(t)
 	s.checkAgainstOracle(t)
 }
@@ -81,9 +70,7 @@ func TestCopyIsAccepted(t *testing.T) {
 		return m
 	})
 	projector.mustExit(t, 12)
-	if out, status := command(t, "projector", s.settings, "accept", "--yes"); status != 12 || !strings.Contains(out, "account "+someone+": user") {
-		t.Errorf("a stream that differs is accepted: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 12, "account "+someone+": user", "accept", "--yes")
 	copyWith(func(_ int, m events.Message) events.Message { return m })
 	s.checkRun(t, 1, "gives up nothing", "accept")
 	s.mustRun(t, 0, "", "accept", "--yes")
@@ -109,9 +96,7 @@ func TestEndLostIsRebuilt(t *testing.T) {
 	projector.mustExit(t, 13)
 	s.checkRun(t, 13, "cannot be accepted", "accept", "--yes")
 	s.checkRun(t, 1, "", "rebuild")
-	if out, status := command(t, "projector", s.settings, "rebuild", "--accept-differences"); status != 0 {
-		t.Fatalf("rebuild, accepting: exit %d: %s", status, out)
-	}
+	s.mustRun(t, 0, "", "rebuild", "--accept-differences")
 	s.startProjector(t)
 	s.waitProjected(t)
 	s.checkAgainstOracle(t)

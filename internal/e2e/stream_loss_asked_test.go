@@ -99,13 +99,13 @@ func TestLostBeginningIsAsked(t *testing.T) {
 	projector := s.startProjector(t)
 	s.publishMarked(t, someone, 5)
 	s.waitProjected(t)
-	had := s.documents(t)
+	before := s.documents(t)
 	projector.stop(t)
 	s.publishMarked(t, someone, 5)
 	s.purge(t, 8)
 	s.mustRun(t, 14, "begins after the checkpoint", "run")
 	if _, status := s.run(t, "rebuild"); status == 0 {
-		t.Errorf("what was served is gone, unasked: %d bytes were stored, and now %d", len(had), len(s.documents(t)))
+		t.Errorf("what was served is gone, unasked: %d bytes were stored, and now %d", len(before), len(s.documents(t)))
 	}
 }
 
@@ -176,7 +176,7 @@ func TestRollBackOverALossIsRefused(t *testing.T) {
 	s.waitProjected(t)
 	at := s.publishSandbox(t, someone, "lost")
 	s.publishAndWait(t)
-	had, err := export.NewReader(s.pool).Meta(t.Context(), uuid(t, someone))
+	before, err := export.NewReader(s.pool).Meta(t.Context(), uuid(t, someone))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestRollBackOverALossIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if now.Position < had.Position {
-		t.Errorf("rollback: exit %d, and account %s goes back from %d to %d", status, someone, had.Position, now.Position)
+	if now.Position < before.Position {
+		t.Errorf("rollback: exit %d, and account %s goes back from %d to %d", status, someone, before.Position, now.Position)
 	}
 }

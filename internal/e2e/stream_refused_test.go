@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -62,9 +61,7 @@ func TestRefusals(t *testing.T) {
 					t.Fatalf("%s: exit %d, want %d: %s", when, status, c.status, out)
 				}
 				checkContains(t, out, append(c.says, "still served", "restore", "projector rebuild", "accept")...)
-				if out, status := command(t, "projector", s.settings, "status"); status != c.status || !strings.Contains(out, c.says[0]) {
-					t.Errorf("%s: status ends with %d, want %d and %q: %s", when, status, c.status, c.says[0], out)
-				}
+				s.checkRun(t, c.status, c.says[0], "status")
 				s.checkStatusConsistent(t, c.status)
 				if now := s.documents(t); now != documents {
 					t.Errorf("%s: documents were touched", when)

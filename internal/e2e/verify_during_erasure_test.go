@@ -19,10 +19,10 @@ func TestVerifyBesideAnErasure(t *testing.T) {
 	s.publishMarked(t, someone, 300)
 	s.mustPublish(t, workload.New(31, workload.Config{Accounts: 5}), 200)
 	s.waitProjected(t)
-	var told []acts.Verdict
+	var verdicts []acts.Verdict
 	v := &acts.Verifier{Target: acts.Target{Stream: s.client, Pool: s.pool}, Limit: acts.NewReadLimit(1_000_000, 10_000),
 		OnVerdict: func(v acts.Verdict) error {
-			told = append(told, v)
+			verdicts = append(verdicts, v)
 			return nil
 		}}
 	ended := make(chan error, 1)
@@ -32,7 +32,7 @@ func TestVerifyBesideAnErasure(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range told {
+	for _, v := range verdicts {
 		if !v.Same() {
 			t.Errorf("nothing is wrong, and verify tells %+v", v)
 		}

@@ -41,7 +41,7 @@ ORDER BY position DESC LIMIT 1`).Scan(&account); err != nil {
 		}
 		return account
 	}
-	refolded := func(account string) {
+	checkRefoldRepairs := func(account string) {
 		t.Helper()
 		s.mustRun(t, 0, " 1 have changed", "refold", "--account", account)
 		s.mustRun(t, 0, " 0 differ", "verify", "--all")
@@ -56,7 +56,7 @@ ORDER BY position DESC LIMIT 1`).Scan(&account); err != nil {
 			t.Errorf("%v: %s", args, out)
 		}
 	}
-	refolded(account)
+	checkRefoldRepairs(account)
 
 	// An earlier row, which is consistent and outdated.
 	account = complete()
@@ -66,7 +66,7 @@ ORDER BY position DESC LIMIT 1`).Scan(&account); err != nil {
 	exec(`DELETE FROM export_g1.account_export WHERE account_id = $1`, account)
 	exec(`INSERT INTO export_g1.account_export SELECT * FROM aside`)
 	s.mustRun(t, 1, "position: stored", "verify", "--all")
-	refolded(account)
+	checkRefoldRepairs(account)
 
 	// A lost tombstone, and one of an account that was not erased.
 	var erased string
@@ -75,7 +75,7 @@ ORDER BY position DESC LIMIT 1`).Scan(&account); err != nil {
 	}
 	exec(`DELETE FROM export_g1.account_export WHERE account_id = $1`, erased)
 	s.mustRun(t, 1, "account "+erased+" at 0: lost", "verify", "--all")
-	refolded(erased)
+	checkRefoldRepairs(erased)
 	account = complete()
 	exec(`UPDATE export_g1.account_export SET erased_at = now() WHERE account_id = $1`, account)
 	s.mustRun(t, 1, "state: stored erased, folded not erased", "verify", "--all")
