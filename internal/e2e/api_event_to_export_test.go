@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"accountexport/internal/auth/authtest"
 )
 
 // someTeam is the team of someone.
@@ -43,10 +41,7 @@ func TestFromEventToExport(t *testing.T) {
 	api := launch(t, "api", map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": serve, "ADMIN_ADDR": apiWatch,
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
 	account := uuid(t, someone)
-	token, err := authtest.Mint(jwtSecret, issuer, account, "someone@example.org", time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := mintToken(t, account)
 	url := "http://" + serve + "/v1/account/export"
 	expect := func(what string, want int, check func(http.Header, []byte) error) {
 		t.Helper()

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"accountexport/events"
-	"accountexport/internal/auth/authtest"
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
@@ -105,10 +103,7 @@ func (s *system) readEveryExport(t *testing.T, url string) {
 		if err := rows.Scan(&id); err != nil {
 			t.Fatal(err)
 		}
-		token, err := authtest.Mint(jwtSecret, issuer, events.UUID(id), "someone@example.org", time.Hour)
-		if err != nil {
-			t.Fatal(err)
-		}
+		token := mintToken(t, id)
 		eventually(t, "an answer", time.Minute, func(ctx context.Context) error {
 			status, _, _, err := get(ctx, url+"/v1/account/export", token)
 			n[status]++

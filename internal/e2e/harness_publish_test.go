@@ -244,26 +244,3 @@ func (s *system) publishEach(t testing.TB, n int, next func(int) (events.Message
 		t.Fatal(err)
 	}
 }
-
-// publishTexts publishes n messages with a text that can be found in the stream's files, and
-// returns the position of the first.
-func (s *system) publishTexts(t *testing.T, text string, n int) (first uint64) {
-	t.Helper()
-	for i := range n {
-		position := s.publishRaw(t, "controlplane.account."+another, fmt.Sprintf("%s-%d", text, i))
-		if i == 0 {
-			first = position
-		}
-	}
-	return first
-}
-
-// publishPadding publishes n messages of an unknown type, four of which fill a file of the stream.
-func (s *system) publishPadding(t *testing.T, n int) {
-	t.Helper()
-	for i := range n {
-		s.publishRaw(t, "controlplane.account."+another, fmt.Sprintf(
-			`{"specversion":"1.0","id":"p%d","source":"/test","type":"test.unknown.v1","time":"2026-03-25T07:11:48Z","data":{"x":"%s"}}`,
-			i, strings.Repeat("x", 1_000_000)))
-	}
-}

@@ -1,20 +1,13 @@
 package e2e
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/events"
-	"accountexport/internal/local/natsserver"
 	"accountexport/internal/stream"
 	"accountexport/projections"
 	"accountexport/projections/engine"
@@ -185,105 +178,10 @@ func (s *system) info(t testing.TB) engine.StreamInfo {
 	return info
 }
 
-// restartNATS restarts the server and waits until it answers. Of the stream's files only the last
-// one is in its memory then.
-func (s *system) restartNATS(t *testing.T) {
-	t.Helper()
-	s.nats.Halt()
-	if err := s.nats.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the server to answer", time.Minute, func(ctx context.Context) error {
-		_, err := s.client.Info(ctx)
-		return err
-	})
-}
-
-// whileUnreachable changes the stream, by a server at another address, while the programs cannot
-// reach NATS.
-func (s *system) whileUnreachable(t *testing.T, do func(url string)) {
-	t.Helper()
-	s.nats.Halt()
-	other, err := natsserver.Start(natsserver.Options{Dir: s.nats.Dir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	do(other.URL())
-	other.Halt()
-	if err := s.nats.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // checkStreamUnchanged requires that nothing was published or removed since.
 func (s *system) checkStreamUnchanged(t testing.TB, before engine.StreamInfo) {
 	t.Helper()
 	if now := s.info(t); now.Last != before.Last || now.Messages != before.Messages {
 		t.Errorf("the stream had %d messages up to position %d, and has %d up to %d", before.Messages, before.Last, now.Messages, now.Last)
 	}
-}
-
-// whileNATSIsDown calls a function while the NATS server is down.
-func (s *system) whileNATSIsDown(t *testing.T, do func() error) {
-	t.Helper()
-	s.nats.Halt()
-	err := do()
-	if err == nil {
-		err = s.nats.Restart(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// streamFiles are the server's files with the messages of a stream.
-func (s *system) streamFiles(t *testing.T, stream, pattern string) []string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.nats.Dir(), "jetstream", "*", "streams", stream, "msgs", pattern))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("files %s of stream %s: %v, %v", pattern, stream, files, err)
-	}
-	return files
-}
-
-// flipBit flips one bit of a text in a stream's files while the server is down.
-func (s *system) flipBit(t *testing.T, stream, text string) {
-	t.Helper()
-	s.whileNATSIsDown(t, func() error { return flipBitIn(s.streamFiles(t, stream, "*.blk"), text) })
-}
-
-// flipBitWhileRunning does so while the server runs.
-func (s *system) flipBitWhileRunning(t *testing.T, stream, text string) {
-	t.Helper()
-	if err := flipBitIn(s.streamFiles(t, stream, "*.blk"), text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// flipBitIn flips one bit of a text in the only file that has it.
-func flipBitIn(files []string, text string) error {
-	flipped := 0
-	for _, name := range files {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		i := bytes.Index(b, []byte(text))
-		if i < 0 {
-			continue
-		}
-		flipped++
-		f, err := os.OpenFile(name, os.O_WRONLY, 0)
-		if err == nil {
-			_, err = f.WriteAt([]byte{b[i] ^ 1}, int64(i))
-			err = errors.Join(err, f.Close())
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if flipped != 1 {
-		return fmt.Errorf("%q is in %d of %v", text, flipped, files)
-	}
-	return nil
 }
