@@ -2,8 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"slices"
 	"testing"
 	"time"
@@ -14,60 +12,55 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// BenchmarkBeside measures the time from acknowledged to visible, at 200 events a
-// second over 200 accounts, while one account is refolded that has 60,000
-// sandboxes, or 60,000 parked messages, of which nothing says that it is stored
-// right: that of accounts of its partition, and that of all others. And while
-// another generation is cut over to.
+// BenchmarkBeside measures the time from acknowledged to visible, at 200 events a second over 200
+// accounts, while one account is refolded that has 60,000 sandboxes, or 60,000 parked messages, and
+// whose row has no count and digest: for accounts of its partition and for all others. It also
+// measures it while another generation is cut over to.
 func BenchmarkBeside(b *testing.B) {
 	many, program := size(60_000, 6_000), buildProjector(b)
 	s := newStack(b)
 	ids := publishAccounts(b, s, 200)
 	long, parked := ids[0], ids[1]
-	publishMany(b, s, many, func(i int) (events.Message, error) {
-		return events.NewSandboxCreated(events.Meta{ID: fmt.Sprint("many-", i), Source: "/bench", Time: events.TimeOf(time.Now())}, long,
+	publishEach(b, s, many, func(i int) (events.Message, error) {
+		return events.NewSandboxCreated(newMeta(fmt.Sprint("many-", i)), long,
 			events.SandboxCreated{ID: fmt.Sprint("many-", i), Template: "python-3.12"})
 	})
-	publishMany(b, s, many, func(i int) (events.Message, error) { // a second team is parked
-		return events.NewTeamCreated(events.Meta{ID: fmt.Sprint("second-", i), Source: "/bench", Time: events.TimeOf(time.Now())}, parked,
+	publishEach(b, s, many, func(i int) (events.Message, error) { // a second team is parked
+		return events.NewTeamCreated(newMeta(fmt.Sprint("second-", i)), parked,
 			events.TeamCreated{ID: events.UUID{9}, Name: "second", Slug: "s", QuotaTierID: "free"})
 	})
 	stop := s.run(b, engine.Options{Lanes: 2})
 	defer stop()
-	info, err := s.client.Info(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	s.reached(b, info.Last)
-	w := watch(b, s)
+	s.waitProjected(b)
+	w := startWatcher(b, s)
 	for b.Loop() {
 		for what, id := range map[string]events.UUID{fmt.Sprintf("refold of %d sandboxes", many): long, fmt.Sprintf("refold of %d parked", many): parked} {
 			var partition int
 			if err := s.pool.QueryRow(b.Context(), `SELECT partition FROM export_g1.account_export WHERE account_id = $1`, [16]byte(id)).Scan(&partition); err != nil {
 				b.Fatal(err)
 			}
-			its, others := s.partition(b, ids[2:], partition)
+			its, others := s.divideByPartition(b, ids[2:], partition)
 			began := make(chan time.Duration, 1)
 			go func() { began <- s.refold(b, id) }()
-			measured := besideWhile(b, s, w, its, others, 4*time.Second)
+			measured := measureBeside(b, s, w, its, others, 4*time.Second)
 			row(b, what, "took "+(<-began).String())
 			for i, of := range []string{"its partition", "all others"} {
 				row(b, "  visible, "+of, "p50 "+percentile(measured[i], 0.5).String(), "longest "+percentile(measured[i], 1).String())
 			}
 		}
-		if out, err := s.command(program, "rebuild", "--cutover=manual"); err != nil {
+		if out, err := s.command(program, "rebuild", "--cutover=manual").CombinedOutput(); err != nil {
 			b.Fatalf("rebuild: %v: %s", err, out)
 		}
 		ended := make(chan error, 1)
 		go func() {
-			time.Sleep(time.Second) // of the living alone
-			out, err := s.command(program, "cutover")
+			time.Sleep(time.Second) // first the events alone are measured
+			out, err := s.command(program, "cutover").CombinedOutput()
 			if err != nil {
 				err = fmt.Errorf("cutover: %w: %s", err, out)
 			}
 			ended <- err
 		}()
-		measured := besideWhile(b, s, w, ids[2:], ids[2:], 4*time.Second)
+		measured := measureBeside(b, s, w, ids[2:], ids[2:], 4*time.Second)
 		if err := <-ended; err != nil {
 			b.Fatal(err)
 		}
@@ -75,17 +68,9 @@ func BenchmarkBeside(b *testing.B) {
 	}
 }
 
-// command runs the program to its end.
-func (s *stack) command(program string, args ...string) (out []byte, err error) {
-	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+s.pg.URL(), "NATS_URL="+s.nats.URL(), "ADMIN_ADDR=127.0.0.1:0")
-	return cmd.CombinedOutput()
-}
-
-// refold refolds an account whose row does not say what went into it, and tells
-// how long that took.
+// refold refolds an account whose row has no count and digest, and returns how long that takes.
 func (s *stack) refold(b *testing.B, id events.UUID) time.Duration {
-	time.Sleep(time.Second) // of the living alone
+	time.Sleep(time.Second) // first the events alone are measured
 	if _, err := s.pool.Exec(b.Context(), `UPDATE export_g1.account_export SET counted_at = NULL WHERE account_id = $1`, [16]byte(id)); err != nil {
 		b.Error(err)
 	}
@@ -100,8 +85,8 @@ func (s *stack) refold(b *testing.B, id events.UUID) time.Duration {
 	return time.Since(began)
 }
 
-// besideWhile publishes in turns of accounts of the two kinds.
-func besideWhile(b *testing.B, s *stack, w *watcher, its, others []events.UUID, span time.Duration) [2][]time.Duration {
+// measureBeside measures the time to visible for accounts of two kinds in turns.
+func measureBeside(b *testing.B, s *stack, w *positionWatcher, its, others []events.UUID, span time.Duration) [2][]time.Duration {
 	const perSecond = 200
 	var out [2][]time.Duration
 	n := int(span.Seconds() * perSecond)
@@ -111,7 +96,7 @@ func besideWhile(b *testing.B, s *stack, w *watcher, its, others []events.UUID, 
 		if i%2 == 1 {
 			of = others
 		}
-		results[i] = visible(b, s, w, of[i/2%len(of)], i)
+		results[i] = timeToVisible(b, s, w, of[i/2%len(of)], i)
 		return results[i]
 	})
 	for i, took := range results {
@@ -120,8 +105,8 @@ func besideWhile(b *testing.B, s *stack, w *watcher, its, others []events.UUID, 
 	return out
 }
 
-// partition divides accounts into those of a partition and the others.
-func (s *stack) partition(b *testing.B, ids []events.UUID, partition int) (its, others []events.UUID) {
+// divideByPartition divides accounts into those of a partition and the others.
+func (s *stack) divideByPartition(b *testing.B, ids []events.UUID, partition int) (its, others []events.UUID) {
 	b.Helper()
 	for _, id := range ids {
 		var p int
@@ -135,22 +120,4 @@ func (s *stack) partition(b *testing.B, ids []events.UUID, partition int) (its, 
 		}
 	}
 	return its, others
-}
-
-func publishMany(b *testing.B, s *stack, n int, make func(i int) (events.Message, error)) {
-	b.Helper()
-	i := 0
-	if _, err := s.client.PublishAll(b.Context(), func() (events.Message, bool) {
-		if i == n {
-			return events.Message{}, false
-		}
-		m, err := make(i)
-		if err != nil {
-			b.Error(err)
-		}
-		i++
-		return m, true
-	}); err != nil {
-		b.Fatal(err)
-	}
 }

@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// BenchmarkBounds has the program cmd/api, on its default settings, hold as much
-// as it may: as many connections as it takes, idle or with an answer that
-// nobody reads, of medium and of large documents, plain and compressed. It
-// tells the most memory that it took, which API_MEMORY_LIMIT (256 MiB) bounds.
+// BenchmarkBounds makes cmd/api, with default settings, use as much memory as it may: as many
+// connections as it accepts, idle or with an answer that the client does not read, of medium and of
+// large documents, plain and compressed. It prints the most memory that was used, which
+// API_MEMORY_LIMIT (256 MiB) bounds.
 func BenchmarkBounds(b *testing.B) {
 	const idle, stalled = 4000, 1000
-	shapes := []*shape{{bytes: 10_000, accounts: 100}, {bytes: 300_000, accounts: 300}, {bytes: 38_000_000, accounts: 3}}
-	s := newCurve(b, shapes)
+	shapes := []*documentSize{{bytes: 10_000, accounts: 100}, {bytes: 300_000, accounts: 300}, {bytes: 38_000_000, accounts: 3}}
+	s := newSizesDatabase(b, shapes)
 	for b.Loop() {
 		p := startAPIAt(b, s.url)
 		figure := func(what string) {
 			m := p.memory(b)
 			row(b, "  "+what, "most "+mebibytes(m.peak), "now "+mebibytes(m.now))
-			p.forget(b)
+			p.resetPeak(b)
 		}
 		row(b, "memory of the API, limit 256 MiB")
 		figure("at its start")
-		hold := func(n int, sh *shape, all bool, headers ...string) (held []net.Conn, refused int) {
+		hold := func(n int, sh *documentSize, all bool, headers ...string) (held []net.Conn, refused int) {
 			for i := range n {
 				c, err := net.Dial("tcp", p.HTTP)
 				if err != nil {
@@ -40,7 +40,7 @@ func BenchmarkBounds(b *testing.B) {
 					b.Fatal(err)
 				}
 				if all {
-					if err := answer(bufio.NewReaderSize(c, 512)); err != nil {
+					if err := readDocument(bufio.NewReaderSize(c, 512)); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -73,7 +73,7 @@ func BenchmarkBounds(b *testing.B) {
 		for _, step := range []struct {
 			what    string
 			n       int
-			of      *shape
+			of      *documentSize
 			headers []string
 		}{
 			{"do not read 300 kB", stalled, shapes[1], nil},
@@ -84,6 +84,6 @@ func BenchmarkBounds(b *testing.B) {
 			figure(fmt.Sprintf("%d %s, %d refused", step.n, step.what, refused))
 			release(held)
 		}
-		p.end(b)
+		p.stop(b)
 	}
 }

@@ -1,19 +1,15 @@
 package bench
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,48 +25,47 @@ import (
 	"accountexport/readmodel/store"
 )
 
-// shape is documents of one size.
-type shape struct {
-	bytes    int // about so many
-	accounts int // that have one
+// documentSize is a size of documents and the accounts that have one of it.
+type documentSize struct {
+	bytes    int // about this many
+	accounts int // that have a document of this size
 	ids      []events.UUID
 	size     int64
 }
 
-// BenchmarkCurve measures GET of documents of every size by so many clients at
-// once, with the database so far away, against a bare handler with a pool of
-// the same size that selects the same bytes by key: one row up to a megabyte,
-// and beyond it rows of 256 kB that it sends as they come. It tells how many
-// were refused, which is to be nobody, and from one size to the next how much
-// more a byte takes. BENCH=short takes a few of them, and BENCH=small those that
-// one statement reads, with the database near.
+// BenchmarkCurve measures GET of documents of every size for several numbers of clients and
+// distances of the database, against a bare handler with a pool of the same size that selects the
+// same bytes by key: one row up to a megabyte, and beyond that rows of 256 kB that it sends as they
+// come. It prints how many requests were refused, which should be none, and how much more time a
+// byte takes from one size to the next. BENCH=short takes a few of the sizes, and BENCH=small those
+// that one statement reads, with the database near.
 func BenchmarkCurve(b *testing.B) {
-	shapes := []*shape{{bytes: 1000, accounts: 100}, {bytes: 3000, accounts: 100}, {bytes: 6000, accounts: 100}, {bytes: 7000, accounts: 100},
+	shapes := []*documentSize{{bytes: 1000, accounts: 100}, {bytes: 3000, accounts: 100}, {bytes: 6000, accounts: 100}, {bytes: 7000, accounts: 100},
 		{bytes: 10_000, accounts: 100}, {bytes: 30_000, accounts: 100}, {bytes: 100_000, accounts: 30}, {bytes: 300_000, accounts: 20},
 		{bytes: 1_000_000, accounts: 8}, {bytes: 5_000_000, accounts: 4}, {bytes: 38_000_000, accounts: 1}}
 	clients, delays := []int{1, 8, 64, 256}, []time.Duration{0, time.Millisecond, 5 * time.Millisecond}
 	const turn = 250 * time.Millisecond
 	turns := 3
 	if os.Getenv("BENCH") == "short" || testing.Short() {
-		shapes = []*shape{shapes[1], shapes[4], shapes[7], shapes[9]}
+		shapes = []*documentSize{shapes[1], shapes[4], shapes[7], shapes[9]}
 		clients, delays, turns = []int{1, 64}, []time.Duration{0, 5 * time.Millisecond}, 2
 	}
 	if os.Getenv("BENCH") == "small" {
-		shapes = []*shape{shapes[1], shapes[4], shapes[6], shapes[7]}
+		shapes = []*documentSize{shapes[1], shapes[4], shapes[6], shapes[7]}
 		clients, delays, turns = []int{1, 8, 64}, []time.Duration{0}, 6
 	}
-	s := newCurve(b, shapes)
+	s := newSizesDatabase(b, shapes)
 	for b.Loop() {
 		for _, delay := range delays {
 			s.network.Set(tcpproxy.Shape{Delay: delay})
-			bare, ours := s.open(b, delay > 0)
+			bare, ours := s.serveBoth(b, delay > 0)
 			for _, n := range clients {
 				row(b, fmt.Sprintf("%d clients, database %v away", n, delay), " bare/s", " ours/s", " share", "p99 ×", "refused", "time a byte ×")
 				before := 0.0
 				for _, sh := range shapes {
 					turns := turns
 					if sh.bytes > 1_000_000 && n > 8 {
-						turns = 1 // in which everybody has one at least
+						turns = 1 // in which every client gets at least one answer
 					}
 					c := s.compare(b, sh, bare, ours, n, turns, turn)
 					perByte := 1 / (c.ours * float64(sh.size))
@@ -87,13 +82,13 @@ func BenchmarkCurve(b *testing.B) {
 	}
 }
 
-// curve is a database with documents of every size.
-type curve struct {
-	url, far string // of the database, and through the network
+// sizesDatabase is a database with documents of every size.
+type sizesDatabase struct {
+	url, far string // the database's URL, and the one through the network
 	network  *tcpproxy.Proxy
 }
 
-func newCurve(b *testing.B, shapes []*shape) *curve {
+func newSizesDatabase(b *testing.B, shapes []*documentSize) *sizesDatabase {
 	b.Helper()
 	ctx := b.Context()
 	pg, err := postgres.Start(ctx, postgres.Options{})
@@ -171,14 +166,14 @@ SELECT $1, 3, to_char(i, 'FM00000000'), sandboxes($2 || i, $4) FROM generate_ser
 	if err != nil {
 		b.Fatal(err)
 	}
-	c := &curve{url: pg.URL(), network: tcpproxy.ForTest(b, u.Host)}
+	c := &sizesDatabase{url: pg.URL(), network: tcpproxy.ForTest(b, u.Host)}
 	u.Host = c.network.Addr()
 	c.far = u.String()
 	return c
 }
 
-// open serves both, each with a pool of its own.
-func (s *curve) open(b *testing.B, far bool) (bare, ours string) {
+// serveBoth serves both handlers, each with its own pool.
+func (s *sizesDatabase) serveBoth(b *testing.B, far bool) (bare, ours string) {
 	b.Helper()
 	at := s.url
 	if far {
@@ -220,14 +215,14 @@ func (s *curve) open(b *testing.B, far bool) (bare, ours string) {
 	return server.Listener.Addr().String(), serveOurs(b, export.NewReader(pool()))
 }
 
-// comparison is of both, taken in turns: rates, how ours has its p99 to that of
-// the bare one, and whom ours refused.
+// comparison is of both handlers, measured in turns: their rates, the ratio of their p99, and how
+// many requests were refused.
 type comparison struct {
 	bare, ours, tail float64
 	refused          int
 }
 
-func (s *curve) compare(b *testing.B, sh *shape, bare, ours string, clients, turns int, turn time.Duration) (c comparison) {
+func (s *sizesDatabase) compare(b *testing.B, sh *documentSize, bare, ours string, clients, turns int, turn time.Duration) (c comparison) {
 	b.Helper()
 	var bareRequests, ourRequests []string
 	for _, id := range sh.ids {
@@ -235,91 +230,16 @@ func (s *curve) compare(b *testing.B, sh *shape, bare, ours string, clients, tur
 		ourRequests = append(ourRequests, getExport(b, id))
 	}
 	left := dial(b, bare, clients)
-	defer hangUp(left)
-	press(b, left, bareRequests, turn/4) // warm
-	right := dial(b, ours, clients)      // not before: who asks for nothing is hung up on
-	defer hangUp(right)
-	press(b, right, ourRequests, turn/4)
-	var bareT, ourT pressed
+	defer closeAll(left)
+	loadAny(b, left, bareRequests, turn/4) // warm
+	right := dial(b, ours, clients)        // dialled only now, since idle connections are closed
+	defer closeAll(right)
+	loadAny(b, right, ourRequests, turn/4)
+	var bareT, ourT loadResult
 	for range turns {
-		bareT.add(press(b, left, bareRequests, turn))
-		ourT.add(press(b, right, ourRequests, turn))
+		bareT.add(loadAny(b, left, bareRequests, turn))
+		ourT.add(loadAny(b, right, ourRequests, turn))
 	}
 	return comparison{bare: float64(len(bareT.times)) / bareT.took.Seconds(), ours: float64(len(ourT.times)) / ourT.took.Seconds(),
 		tail: percentile(ourT.times, 0.99).Seconds() / percentile(bareT.times, 0.99).Seconds(), refused: bareT.refused + ourT.refused}
-}
-
-// pressed is what came of so many clients that ask.
-type pressed struct {
-	times   []time.Duration // of each answer
-	took    time.Duration   // until the last one had come
-	refused int
-}
-
-func (p *pressed) add(q pressed) {
-	p.times, p.took, p.refused = append(p.times, q.times...), p.took+q.took, p.refused+q.refused
-}
-
-// press is [load] for answers of any length, which may be refusals.
-func press(b *testing.B, clients []client, asking []string, d time.Duration) (p pressed) {
-	b.Helper()
-	requests := ready(asking)
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	began := time.Now()
-	for i, c := range clients {
-		wg.Go(func() {
-			var mine pressed
-			for ; len(mine.times) == 0 || time.Since(began) < d; i++ {
-				asked := time.Now()
-				if _, err := c.Write(requests[i%len(requests)]); err != nil {
-					b.Error(err)
-					return
-				}
-				ok, err := taken(c.in)
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				mine.times = append(mine.times, time.Since(asked))
-				if !ok {
-					mine.refused++
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			p.add(mine)
-		})
-	}
-	wg.Wait()
-	p.took = time.Since(began)
-	return p
-}
-
-// taken reads one answer with a length, and tells whether it is a document.
-func taken(in *bufio.Reader) (ok bool, err error) {
-	length := -1
-	for first := true; ; first = false {
-		line, err := in.ReadSlice('\n')
-		if err != nil {
-			return false, err
-		}
-		text := bytes.TrimRight(line, "\r\n")
-		if first {
-			ok = bytes.HasPrefix(text, []byte("HTTP/1.1 200"))
-		}
-		if len(text) == 0 {
-			break
-		}
-		if v, found := bytes.CutPrefix(text, []byte("Content-Length: ")); found {
-			if length, err = strconv.Atoi(string(v)); err != nil {
-				return false, err
-			}
-		}
-	}
-	if length < 0 {
-		return false, net.ErrClosed
-	}
-	_, err = in.Discard(length)
-	return ok, err
 }

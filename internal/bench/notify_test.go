@@ -16,20 +16,19 @@ import (
 	"accountexport/readmodel/export"
 )
 
-// BenchmarkNotify measures what it costs to tell who waits of every commit: how
-// many commits of a row 1, 4 and 8 connections get done without, with NOTIFY in
-// each, and with one notifier beside them; and how long a request with
-// min_position waits, from the publisher's acknowledgement on, told by the
-// commits themselves and afterwards.
+// BenchmarkNotify measures what it costs to notify those who wait of every commit: how many commits
+// of a row 1, 4 and 8 connections do without NOTIFY, with NOTIFY in each, and with one notifier
+// beside them; and how long a request with min_position waits after the publisher's acknowledgement
+// when commits notify themselves and when that is done afterwards.
 func BenchmarkNotify(b *testing.B) {
 	s := newStack(b)
 	for b.Loop() {
-		committers(b, s)
-		waits(b, s)
+		measureCommits(b, s)
+		measureWaits(b, s)
 	}
 }
 
-func committers(b *testing.B, s *stack) {
+func measureCommits(b *testing.B, s *stack) {
 	if _, err := s.pool.Exec(b.Context(), `
 DROP TABLE IF EXISTS committed; CREATE TABLE committed (id integer PRIMARY KEY, n bigint NOT NULL); INSERT INTO committed SELECT generate_series(0, 7), 0`); err != nil {
 		b.Fatal(err)
@@ -39,9 +38,9 @@ DROP TABLE IF EXISTS committed; CREATE TABLE committed (id integer PRIMARY KEY, 
 	for _, n := range []int{1, 4, 8} {
 		var done [3]int
 		for range 3 { // in turns
-			done[0] += commitsOf(b, s, n, span, alone, false)
-			done[1] += commitsOf(b, s, n, span, within, false)
-			done[2] += commitsOf(b, s, n, span, alone, true)
+			done[0] += countCommits(b, s, n, span, alone, false)
+			done[1] += countCommits(b, s, n, span, within, false)
+			done[2] += countCommits(b, s, n, span, alone, true)
 		}
 		of := func(i int) string { return fmt.Sprintf("%.0f %%", 100*float64(done[i])/float64(done[0])) }
 		row(b, fmt.Sprintf("commits, %d committers", n), rate(done[0], 3*span)+" unnotified", "NOTIFY in each "+of(1), "one notifier beside "+of(2))
@@ -49,8 +48,8 @@ DROP TABLE IF EXISTS committed; CREATE TABLE committed (id integer PRIMARY KEY, 
 	}
 }
 
-// commitsOf counts what so many connections commit in a span of time.
-func commitsOf(b *testing.B, s *stack, n int, span time.Duration, sql string, beside bool) (total int) {
+// countCommits is how many commits n connections do in a span of time.
+func countCommits(b *testing.B, s *stack, n int, span time.Duration, sql string, beside bool) (total int) {
 	b.Helper()
 	due := make(chan struct{}, 1)
 	var notifier, all sync.WaitGroup
@@ -95,17 +94,13 @@ func commitsOf(b *testing.B, s *stack, n int, span time.Duration, sql string, be
 	return total
 }
 
-// waits measures min_position.
-func waits(b *testing.B, s *stack) {
+// measureWaits measures min_position.
+func measureWaits(b *testing.B, s *stack) {
 	perSecond, turns, seconds := 200, size(5, 2), 2
 	ids := publishAccounts(b, s, 200)
 	stop := s.run(b, engine.Options{})
 	defer stop()
-	info, err := s.client.Info(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	s.reached(b, info.Last)
+	s.waitProjected(b)
 	var after string
 	if err := s.pool.QueryRow(b.Context(), `SELECT pg_get_functiondef('export.advance_checkpoints'::regproc)`).Scan(&after); err != nil {
 		b.Fatal(err)
@@ -125,7 +120,7 @@ func waits(b *testing.B, s *stack) {
 		if _, err := s.pool.Exec(b.Context(), function); err != nil {
 			b.Fatal(err)
 		}
-		return pace(perSecond, perSecond*seconds, func(i int) time.Duration { return waited(b, s, w, ids[i%len(ids)], i) })
+		return pace(perSecond, perSecond*seconds, func(i int) time.Duration { return timeWithMinPosition(b, s, w, ids[i%len(ids)], i) })
 	}
 	var told, toldAfter []time.Duration
 	for range turns {
@@ -138,22 +133,15 @@ func waits(b *testing.B, s *stack) {
 	b.ReportMetric(percentile(toldAfter, 0.5).Seconds()/percentile(told, 0.5).Seconds(), "wait-p50-of-before")
 }
 
-// waited is how long a request that asks for what was just acknowledged waits.
-func waited(b *testing.B, s *stack, w *export.Waiter, account events.UUID, i int) time.Duration {
-	m, err := events.NewUserProfileUpdated(events.Meta{ID: fmt.Sprintf("wait-%d-%d", time.Now().UnixNano(), i), Source: "/bench",
-		Time: events.TimeOf(time.Now())}, account, events.UserProfileUpdated{Name: events.Some(fmt.Sprintf("name %d", i))})
+// timeWithMinPosition is how long a request for a position waits that was just acknowledged.
+func timeWithMinPosition(b *testing.B, s *stack, w *export.Waiter, account events.UUID, i int) time.Duration {
+	position, acknowledged, err := publishChange(b, s, account, i)
 	if err != nil {
 		b.Error(err)
 		return 0
 	}
-	position, _, err := s.client.Publish(b.Context(), m)
-	if err != nil {
-		b.Error(err)
-		return 0
-	}
-	acked := time.Now()
 	if _, reached, err := w.WaitFor(b.Context(), account, position, time.Minute); err != nil || !reached {
 		b.Errorf("position %d: reached %t, %v", position, reached, err)
 	}
-	return time.Since(acked)
+	return time.Since(acknowledged)
 }

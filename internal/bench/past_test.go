@@ -9,9 +9,9 @@ import (
 	"accountexport/projections"
 )
 
-// BenchmarkPast measures what `projector export` and `history` wait for: one
-// account's messages, found in a stream of two million over 100,000 accounts,
-// and folded, against reading the whole stream.
+// BenchmarkPast measures what `projector export` and `history` wait for: one account's messages,
+// found in a stream of two million over 100,000 accounts, and folded, against reading the whole
+// stream.
 func BenchmarkPast(b *testing.B) {
 	const sample = 100
 	accounts, total := size(100_000, 10_000), size(2_000_000, 150_000)
@@ -31,7 +31,7 @@ func BenchmarkPast(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		raw := readAll(b, s, n)
+		raw := timeReading(b, s, n)
 		var took []time.Duration
 		messages := 0
 		for _, id := range ids {

@@ -12,17 +12,17 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// fault is one kind of failing part.
+// fault is one kind of failure.
 type fault struct {
 	name   string
 	weight int // of 100 faults, about how many are of this kind
 	inject injection
-	moves  *progress // what stands still meanwhile
+	moves  *progress // what makes no progress meanwhile
 	again  func(context.Context) error
 }
 
-// projecting are the faults that keep the projectors from their work.
-func (a *arena) projecting() []fault {
+// projectorFaults are the faults that keep projectors from working.
+func (a *chaosSystem) projectorFaults() []fault {
 	var out []fault
 	add := func(name string, weight int, inject injection) {
 		out = append(out, fault{name, weight, inject, a.watch.progress, a.projectsAgain})
@@ -42,54 +42,55 @@ func (a *arena) projecting() []fault {
 	if a.servers > 1 {
 		add("stream leader killed", 8, a.killLeader)
 	}
-	add("projector–NATS delayed", 3, a.delayed(a.projectorNATS()))
+	add("projector–NATS delayed", 3, a.delay(a.projectorNATS()))
 	add("projector–NATS cut", 3, a.cut(a.projectorNATS()))
-	add("projector–NATS stalled", 3, a.stalled(a.projectorNATS()))
-	add("projector–PostgreSQL delayed", 3, a.delayed(a.projectorDatabase()))
+	add("projector–NATS stalled", 3, a.stall(a.projectorNATS()))
+	add("projector–PostgreSQL delayed", 3, a.delay(a.projectorDatabase()))
 	add("projector–PostgreSQL cut", 3, a.cut(a.projectorDatabase()))
-	add("projector–PostgreSQL stalled", 4, a.stalled(a.projectorDatabase()))
-	if a.shared { // else whoever waits for an answer keeps its turn
-		add("projector–NATS lost", 2, a.lost(a.projectorNATS()))
-		add("projector–PostgreSQL lost", 2, a.lost(a.projectorDatabase()))
+	add("projector–PostgreSQL stalled", 4, a.stall(a.projectorDatabase()))
+	if a.shared { // otherwise a replica that waits for an answer keeps its partitions
+		add("projector–NATS lost", 2, a.blackhole(a.projectorNATS()))
+		add("projector–PostgreSQL lost", 2, a.blackhole(a.projectorDatabase()))
 	}
 	return out
 }
 
-// around are the faults of those around them, which come at the same time.
-func (a *arena) around() []fault {
+// clientFaults are the faults of the API and of the publisher, which come at the same time as those
+// of projectors.
+func (a *chaosSystem) clientFaults() []fault {
 	var out []fault
 	for _, x := range []struct {
 		name  string
-		pair  pair
+		pair  networkPair
 		moves *progress
 	}{{"API–PostgreSQL", a.apiDatabase(), a.reader.progress}, {"publisher–NATS", a.publisherNATS(), a.publisher.progress}} {
-		again := a.moving(x.moves)
-		out = append(out, fault{x.name + " delayed", 1, a.delayed(x.pair), x.moves, again},
-			fault{x.name + " cut", 1, a.cut(x.pair), x.moves, again}, fault{x.name + " stalled", 1, a.stalled(x.pair), x.moves, again},
-			fault{x.name + " lost", 1, a.lost(x.pair), x.moves, again})
+		again := a.waitProgress(x.moves)
+		out = append(out, fault{x.name + " delayed", 1, a.delay(x.pair), x.moves, again},
+			fault{x.name + " cut", 1, a.cut(x.pair), x.moves, again}, fault{x.name + " stalled", 1, a.stall(x.pair), x.moves, again},
+			fault{x.name + " lost", 1, a.blackhole(x.pair), x.moves, again})
 	}
 	return out
 }
 
-// projectsAgain waits until a message that is published from now on is in every
-// partition's checkpoint.
-func (a *arena) projectsAgain(ctx context.Context) error {
+// projectsAgain waits until a message that is published from now on is in every partition's
+// checkpoint.
+func (a *chaosSystem) projectsAgain(ctx context.Context) error {
 	position, err := a.publisher.acknowledged(ctx)
 	if err != nil {
 		return err
 	}
 	for !a.watch.reached(position) {
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
 			return fmt.Errorf("message %d, published since, is not projected: %w", position, err)
 		}
 	}
 	return nil
 }
 
-func (a *arena) moving(p *progress) func(context.Context) error {
+func (a *chaosSystem) waitProgress(p *progress) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for began := time.Now(); !p.last().After(began); {
-			if err := pause(ctx, 20*time.Millisecond); err != nil {
+			if err := sleep(ctx, 20*time.Millisecond); err != nil {
 				return fmt.Errorf("nothing moves since: %w", err)
 			}
 		}
@@ -97,11 +98,11 @@ func (a *arena) moving(p *progress) func(context.Context) error {
 	}
 }
 
-// recoverWithin is generous: what takes longer than usual is in the table.
+// recoverWithin is generous: the table at the end says what took longer than usual.
 const recoverWithin = time.Minute
 
-// suffer injects a fault and waits for the recovery.
-func (a *arena) suffer(ctx context.Context, f fault, rng *rand.Rand, r *report) {
+// injectAndRecover injects a fault and waits for the recovery.
+func (a *chaosSystem) injectAndRecover(ctx context.Context, f fault, rng *rand.Rand, r *chaosReport) {
 	began, w := time.Now(), f.moves.begin()
 	injecting, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -117,20 +118,19 @@ func (a *arena) suffer(ctx context.Context, f fault, rng *rand.Rand, r *report) 
 	r.add(f.name, detail, began, ended, f.moves.end(w), err)
 }
 
-// once suffers every fault once, in random order.
-func (a *arena) once(ctx context.Context, faults []fault, rng *rand.Rand, r *report) {
+// injectEach injects every fault once, in random order.
+func (a *chaosSystem) injectEach(ctx context.Context, faults []fault, rng *rand.Rand, r *chaosReport) {
 	rng.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
 	for _, f := range faults {
 		if r.failed() || ctx.Err() != nil {
 			return
 		}
-		a.suffer(ctx, f, rand.New(rand.NewPCG(rng.Uint64(), 0)), r)
+		a.injectAndRecover(ctx, f, rand.New(rand.NewPCG(rng.Uint64(), 0)), r)
 	}
 }
 
-// atRandom suffers faults by their weights for so long, every fifth time two
-// at once.
-func (a *arena) atRandom(ctx context.Context, faults []fault, rng *rand.Rand, r *report, over time.Duration) {
+// injectAtRandom injects faults by their weights for this long, every fifth time two at once.
+func (a *chaosSystem) injectAtRandom(ctx context.Context, faults []fault, rng *rand.Rand, r *chaosReport, over time.Duration) {
 	draw := func() fault {
 		total := 0
 		for _, f := range faults {
@@ -149,11 +149,11 @@ func (a *arena) atRandom(ctx context.Context, faults []fault, rng *rand.Rand, r 
 		if g := draw(); rng.IntN(5) == 0 && g.name != f.name {
 			f = both(f, g)
 		}
-		a.suffer(ctx, f, rand.New(rand.NewPCG(rng.Uint64(), 0)), r)
+		a.injectAndRecover(ctx, f, rand.New(rand.NewPCG(rng.Uint64(), 0)), r)
 	}
 }
 
-// both is two faults at the same time.
+// both injects two faults at the same time.
 func both(f, g fault) fault {
 	return fault{"two at once", 0, func(ctx context.Context, rng *rand.Rand) (string, error) {
 		var details [2]string
@@ -172,8 +172,7 @@ func both(f, g fault) fault {
 	}, f.moves, f.again}
 }
 
-// chaosLasts is how long TestChaos goes on: CHAOS=10m, or 0 for each kind of
-// fault once.
+// chaosLasts is how long a chaos test goes on: CHAOS=10m, or 0 to inject each kind of fault once.
 func chaosLasts(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("CHAOS")
@@ -187,33 +186,32 @@ func chaosLasts(t *testing.T) time.Duration {
 	return d
 }
 
-// TestChaosCluster: three projectors, a cluster of three NATS servers with a
-// replicated stream, PostgreSQL and an API, all of which fail in every way that
-// is known here, while events are published and documents are read. Nothing is
-// lost, nothing is folded twice, nothing that was served is not the fold at its
-// position, and all goes on by itself.
+// TestChaosCluster runs three projectors, a cluster of three NATS servers with a replicated stream,
+// PostgreSQL and an API, and makes each of them fail in every known way while events are published
+// and documents are read. Nothing is lost or folded twice, every document that was served is the
+// fold at its position, and the system recovers by itself.
 func TestChaosCluster(t *testing.T) {
 	t.Parallel()
 	lasts := chaosLasts(t) * 4 / 5
-	cfg := arenaConfig{seed: testrun.Seed(t), servers: 3, projectors: 3, perSecond: 80, takeover: 2 * time.Second, span: 800 * time.Millisecond}
+	cfg := chaosConfig{seed: testrun.Seed(t), servers: 3, projectors: 3, perSecond: 80, takeover: 2 * time.Second, span: 800 * time.Millisecond}
 	if lasts > 0 {
 		cfg.perSecond, cfg.takeover, cfg.span = 150, 5*time.Second, 3*time.Second
 	}
-	a := newArena(t, cfg)
-	a.chaos(t, a.projecting(), a.around(), lasts)
+	a := newChaosSystem(t, cfg)
+	a.chaos(t, a.projectorFaults(), a.clientFaults(), lasts)
 }
 
-// TestChaosSingle: the same with one projector and one NATS server, where
-// nobody takes over. The short form has what differs.
+// TestChaosSingle does the same with one projector and one NATS server, where no other replica
+// takes over. The short form has the faults that differ.
 func TestChaosSingle(t *testing.T) {
 	t.Parallel()
 	lasts := chaosLasts(t) / 5
-	cfg := arenaConfig{seed: testrun.Seed(t), servers: 1, projectors: 1, perSecond: 300, takeover: 2 * time.Second, span: 800 * time.Millisecond}
+	cfg := chaosConfig{seed: testrun.Seed(t), servers: 1, projectors: 1, perSecond: 300, takeover: 2 * time.Second, span: 800 * time.Millisecond}
 	if lasts > 0 {
 		cfg.takeover, cfg.span = 5*time.Second, 3*time.Second
 	}
-	a := newArena(t, cfg)
-	faults, around := a.projecting(), a.around()
+	a := newChaosSystem(t, cfg)
+	faults, around := a.projectorFaults(), a.clientFaults()
 	if lasts == 0 {
 		var short []fault
 		for _, f := range faults {
@@ -227,20 +225,20 @@ func TestChaosSingle(t *testing.T) {
 	a.chaos(t, faults, around, lasts)
 }
 
-// chaos has the arena suffer, and then holds everything against the oracle.
-func (a *arena) chaos(t *testing.T, faults, around []fault, lasts time.Duration) {
-	r := newReport(a.seed)
+// chaos injects the faults, and then compares everything with the oracle.
+func (a *chaosSystem) chaos(t *testing.T, faults, around []fault, lasts time.Duration) {
+	r := newChaosReport(a.seed)
 	defer r.log(t)
 	var all sync.WaitGroup
 	for i, kinds := range [][]fault{faults, around} {
 		all.Go(func() {
 			rng := rand.New(rand.NewPCG(a.seed, uint64(i)))
-			a.once(t.Context(), kinds, rng, r)
+			a.injectEach(t.Context(), kinds, rng, r)
 			if len(kinds) > 0 {
-				a.atRandom(t.Context(), kinds, rng, r, lasts-time.Since(r.began))
+				a.injectAtRandom(t.Context(), kinds, rng, r, lasts-time.Since(r.began))
 			}
 		})
 	}
 	all.Wait()
-	a.settle(t, r)
+	a.finish(t, r)
 }

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"accountexport/events"
-	"accountexport/internal/auth/authtest"
 	"accountexport/internal/local/documents"
 	"accountexport/internal/local/natsserver"
 	"accountexport/internal/local/postgres"
@@ -26,10 +25,10 @@ import (
 	"accountexport/internal/stream"
 )
 
-// TestDocumentsRun runs every block of shell commands in README.md, CONTRIBUTING.md and
-// doc/*.md that names no other test, in the order of its document, on servers of its
-// own: each block has to end with 0. What comes before every document is the
-// operating manual's way of starting everything the first time.
+// TestDocumentsRun runs every block of shell commands in README.md, CONTRIBUTING.md and doc/*.md
+// that names no other test, in the order of its document, on its own servers. Each block has to
+// exit with 0. Before every document the blocks of the operating manual that start everything for
+// the first time are run.
 func TestDocumentsRun(t *testing.T) {
 	t.Parallel()
 	all, err := documents.Read("../..")
@@ -66,8 +65,8 @@ func TestDocumentsRun(t *testing.T) {
 			}
 			r.metricsAreListed(t)
 			if d.Path == all[manual].Path {
-				r.mustBeErased(t, another)
-				r.says(t, 0, " 0 differ", "verify", "--all")
+				r.checkErased(t, another)
+				r.mustRun(t, 0, " 0 differ", "verify", "--all")
 			}
 		})
 	}
@@ -83,13 +82,13 @@ func ownBlocks(d documents.Document) (own []documents.Block) {
 	return own
 }
 
-// documented does what a document says, in a folder and with servers of its own.
+// documented follows a document in its own folder and with its own servers.
 type documented struct {
 	*system
 	dir       string
 	path      string
 	addresses map[string]string // of what a document calls localhost:PORT
-	position  uint64            // of a message that is parked
+	position  uint64            // of a parked message
 	running   []*process
 }
 
@@ -108,8 +107,8 @@ func newDocumented(t *testing.T) *documented {
 		addresses: map[string]string{"8080": freeAddr(t), "9091": freeAddr(t), "9092": freeAddr(t)}}
 }
 
-// environ is what a document says that there is: the settings, with the database
-// as the user that this block is for, and the account, a token and an address.
+// environ are the variables that a document assumes: the settings, with the database user that the
+// block is for, the account, a token and an address.
 func (r *documented) environ(t *testing.T, b documents.Block) map[string]string {
 	t.Helper()
 	u, err := url.Parse(r.database)
@@ -118,27 +117,24 @@ func (r *documented) environ(t *testing.T, b documents.Block) map[string]string 
 	}
 	admin := "9091"
 	switch {
-	case strings.Contains(b.Text, "projector provision"), strings.Contains(b.Text, "psql "), strings.Contains(b.Text, "pg_restore "): // by whom the server belongs to
+	case strings.Contains(b.Text, "projector provision"), strings.Contains(b.Text, "psql "), strings.Contains(b.Text, "pg_restore "): // as the owner of the server
 	case strings.HasPrefix(b.Text, "api"):
 		u.User, admin = url.User("api"), "9092"
 	default:
 		u.User = url.User("projector")
-	}
-	token, err := authtest.Mint(jwtSecret, issuer, uuid(t, someone), "someone@example.org", time.Hour)
-	if err != nil {
-		t.Fatal(err)
 	}
 	return map[string]string{
 		"PATH": r.path, "HOME": r.dir,
 		"DATABASE_URL": u.String(), "NATS_URL": r.settings["NATS_URL"],
 		"HTTP_ADDR": r.addresses["8080"], "ADMIN_ADDR": r.addresses[admin],
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret,
-		"ACCOUNT": someone, "TOKEN": token, "POSITION": strconv.FormatUint(r.position, 10),
+		"ACCOUNT": someone, "TOKEN": mintToken(t, uuid(t, someone)), "POSITION": strconv.FormatUint(r.position, 10),
 		"URL": "http://" + r.addresses["8080"] + "/v1/account/export",
 	}
 }
 
-// run runs a block to its end, or, where it keeps running, until it is ready.
+// run runs a block to its end. A block that keeps running is started, and run waits until it is
+// ready.
 func (r *documented) run(t *testing.T, b documents.Block) {
 	t.Helper()
 	if b.NothingRuns {
@@ -158,7 +154,7 @@ func (r *documented) run(t *testing.T, b documents.Block) {
 		return
 	}
 	if len(r.running) > 0 {
-		eventually(t, "everything projected", time.Minute, r.caughtUp)
+		r.waitProjected(t)
 	}
 	text := b.Text
 	for port, address := range r.addresses {
@@ -179,8 +175,8 @@ func (r *documented) run(t *testing.T, b documents.Block) {
 // one that are parked: two by a producer's mistake, one since its text is too long.
 func (r *documented) populate(t *testing.T) {
 	t.Helper()
-	r.makeSomeone(t, uuid(t, someone))
-	m, err := events.NewUserEmailChanged(events.Meta{ID: "parked", Source: "/test", Time: events.TimeOf(time.Now())}, uuid(t, another),
+	r.publishComplete(t, uuid(t, someone))
+	m, err := events.NewUserEmailChanged(newMeta("parked"), uuid(t, another),
 		events.UserEmailChanged{Email: "WRONG"})
 	if err != nil {
 		t.Fatal(err)
@@ -194,12 +190,12 @@ func (r *documented) populate(t *testing.T) {
 	}
 }
 
-// losesTheDatabase ends the programs, erases an account while the database of which
-// there is a dump is still there, and leaves an empty one and an export of the ledger.
+// losesTheDatabase erases an account after the dump was taken, exports the ledger, ends the
+// programs, and replaces the database by an empty one.
 func (r *documented) losesTheDatabase(t *testing.T) {
 	t.Helper()
 	r.erase(t, another, 0, nothingLeft)
-	ledger, err := os.ReadFile(r.ledgerFile(t, another))
+	ledger, err := os.ReadFile(r.ledgerExport(t, another))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(r.dir, "erasures.jsonl"), ledger, 0o600)
 	}
@@ -224,8 +220,7 @@ func (r *documented) losesTheDatabase(t *testing.T) {
 	r.openPool(t)
 }
 
-// metricsAreListed holds what both programs tell of themselves against the tables of
-// doc/reference.md.
+// metricsAreListed requires that doc/reference.md lists every metric that the programs serve.
 func (r *documented) metricsAreListed(t *testing.T) {
 	t.Helper()
 	reference, err := os.ReadFile("../../doc/reference.md")

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -10,58 +9,40 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/workload"
-	"accountexport/projections"
 )
 
-const marker = "erase-marker-7f3a"
-
-// TestErasedAccountLeavesNoTrace erases the account that is first in the
-// stream, whose data is also on mistyped subjects: afterwards no byte of it is
-// in the stream or in what pg_dump writes, a rebuild still works, and erasing
-// again, or somebody unknown, says so.
+// TestErasedAccountLeavesNoTrace erases the first account of the stream, of which there are also
+// messages on mistyped subjects. No byte of it is left in the stream or in a dump of the database,
+// a rebuild still works, and erasing it again, or an unknown account, says so.
 func TestErasedAccountLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
+	s.startProjector(t)
 	s.markSomeone(t)
 
-	out, status := command(t, "projector", s.settings, "erase", "--account", someone)
-	if status != 0 || !strings.Contains(out, "left               0 messages, 0 rows") || !strings.Contains(out, "3 on mistyped subjects") {
-		t.Fatalf("erase: exit %d: %s", status, out)
-	}
-	if where := s.traces(t); where != "" {
-		t.Errorf("the marker is left: %s", where)
-	}
-	if out, status = command(t, "projector", s.settings, "erase", "--account", someone); status != 0 || !strings.Contains(out, "erased already") {
-		t.Errorf("erased again: exit %d: %s", status, out)
-	}
+	checkContains(t, s.erase(t, someone, 0, nothingLeft), "3 on mistyped subjects")
+	s.checkNoTraces(t)
+	s.checkRun(t, 0, "erased already", "erase", "--account", someone)
 	unknown := strings.Replace(someone, "3c90", "4c90", 1)
-	if out, status = command(t, "projector", s.settings, "erase", "--account", unknown); status != 0 || !strings.Contains(out, "never heard of") {
-		t.Errorf("unknown erased: exit %d: %s", status, out)
-	}
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 {
-		t.Fatalf("rebuild after the erasure: exit %d: %s", status, out)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
-	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 0, "never heard of", "erase", "--account", unknown)
+	s.mustRun(t, 0, "", "rebuild")
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
+	s.checkRun(t, 0, "", "verify", "--all")
 }
 
-// TestErasureIsCompletedAfterKills kills an erasure hard at many moments; the
-// run that is let through completes it, and its receipt says that nothing is
-// left.
+// TestErasureIsCompletedAfterKills kills an erasure at many moments. The last run completes it, and
+// its receipt says that nothing is left.
 func TestErasureIsCompletedAfterKills(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
+	projector := s.startProjector(t)
 	s.markSomeone(t)
 	for i := range 25 {
 		p := launch(t, "projector", s.settings, "erase", "--account", someone)
 		time.Sleep(time.Duration(10+4*i) * time.Millisecond)
 		p.kill()
-		s.explained(t)
+		s.checkExplained(t)
 	}
 	out, status := command(t, "projector", s.settings, "erase", "--account", someone, "--json")
 	var receipt struct {
@@ -78,94 +59,49 @@ func TestErasureIsCompletedAfterKills(t *testing.T) {
 		receipt.MessagesLeft == nil || *receipt.MessagesLeft != 0 || receipt.RowsLeft == nil || *receipt.RowsLeft != 0 {
 		t.Errorf("receipt: %s", out)
 	}
-	if where := s.traces(t); where != "" {
+	if where := s.findTraces(t); where != "" {
 		t.Errorf("the marker is left: %s", where)
 	}
-	s.noGap(t)
-	if err := says(projector, "refused")(t.Context()); err == nil {
+	s.checkNoGap(t)
+	if err := hasPrinted(projector, "refused")(t.Context()); err == nil {
 		t.Error("an erasure that was killed was taken for a gap")
 	}
-	// The counts of this generation are those of the messages that were there.
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 {
-		t.Fatalf("rebuild after the erasure: exit %d: %s", status, out)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
+	// A new generation counts only the messages that are left.
+	s.mustRun(t, 0, "", "rebuild")
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
 }
 
-// markSomeone publishes an account whose every text holds the marker, also on
-// mistyped subjects, as the first in the stream, and makes a retired
-// generation that holds it, too.
+// markSomeone publishes, as the first of the stream, an account with the marker in every text, also
+// on mistyped subjects, and makes a retired generation that holds it as well.
 func (s *system) markSomeone(t *testing.T) {
 	t.Helper()
-	account, err := events.ParseUUID(someone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw := func(subject, data string) {
+	account := uuid(t, someone)
+	publish := func(m events.Message, err error) {
 		t.Helper()
-		if _, err := s.client.PublishRaw(t.Context(), events.Message{Subject: subject, Data: []byte(data)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	made := func(m events.Message, err error) {
-		t.Helper()
-		if err == nil {
-			_, _, err = s.client.Publish(t.Context(), m)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		s.publishEvent(t, m, err)
 	}
 	n := 0
 	meta := func() events.Meta {
 		n++
-		return events.Meta{ID: fmt.Sprint("x", n), Source: "/test", Time: events.TimeOf(time.Now())}
+		return newMeta(fmt.Sprint("x", n))
 	}
 	address := "someone@" + marker + ".example"
-	made(events.NewUserRegistered(meta(), account, events.UserRegistered{Email: address, Tier: "free", QuotaTierID: "free"}))
+	publish(events.NewUserRegistered(meta(), account, events.UserRegistered{Email: address, Tier: "free", QuotaTierID: "free"}))
 	for i := range 60 { // enough for sealed pages
-		made(events.NewSandboxCreated(meta(), account, events.SandboxCreated{ID: fmt.Sprint("sbx-", marker, i), Template: marker,
+		publish(events.NewSandboxCreated(meta(), account, events.SandboxCreated{ID: fmt.Sprint("sbx-", marker, i), Template: marker,
 			Metadata: []byte(`{"secret":"` + marker + `"}`)}))
 	}
-	made(events.NewSandboxStarted(meta(), account, events.SandboxStarted{ID: marker + "-never-created"}))
-	raw(events.AccountSubject(account), `not JSON, `+marker)
-	raw("controlplane.account."+strings.ToUpper(someone), `{"x":"`+marker+`"}`)
-	raw("controlplane.accounts.mistyped", `{"email":"`+strings.ToUpper(address)+`"}`)
-	raw("controlplane.account.escaped", `{"email":"someone\u0040`+marker+`.example"}`)
-	if err := s.publish(t.Context(), workload.New(1, workload.Config{Accounts: 10}), 500, 0); err != nil {
-		t.Fatal(err)
-	}
-	made(events.NewUserEmailVerified(meta(), account))
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 0 { // a retired generation to clear, too
-		t.Fatalf("rebuild: exit %d: %s", status, out)
-	}
-	if s.traces(t) == "" {
+	publish(events.NewSandboxStarted(meta(), account, events.SandboxStarted{ID: marker + "-never-created"}))
+	s.publishRaw(t, events.AccountSubject(account), `not JSON, `+marker)
+	s.publishRaw(t, "controlplane.account."+strings.ToUpper(someone), `{"x":"`+marker+`"}`)
+	s.publishRaw(t, "controlplane.accounts.mistyped", `{"email":"`+strings.ToUpper(address)+`"}`)
+	s.publishRaw(t, "controlplane.account.escaped", `{"email":"someone\u0040`+marker+`.example"}`)
+	s.mustPublish(t, workload.New(1, workload.Config{Accounts: 10}), 500)
+	publish(events.NewUserEmailVerified(meta(), account))
+	s.waitProjected(t)
+	s.mustRun(t, 0, "", "rebuild") // so that there is a retired generation to clear
+	if s.findTraces(t) == "" {
 		t.Fatal("the marker is nowhere even before: the test tests nothing")
 	}
-}
-
-// traces tells where the marker, in either case, is left in the stream or in a
-// dump of the database.
-func (s *system) traces(t *testing.T) string {
-	t.Helper()
-	var where []string
-	err := s.client.ReadAll(t.Context(), func(m projections.Message) error {
-		if bytes.Contains(bytes.ToLower(m.Data), []byte(marker)) || strings.Contains(strings.ToLower(m.Subject), marker) {
-			where = append(where, fmt.Sprint("message ", m.Position))
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := s.pg15(t, "pg_dump", "--inserts", s.database)
-	// bytea is dumped as hex digits.
-	for _, text := range []string{marker, strings.ToUpper(marker)} {
-		if bytes.Contains(out, []byte(text)) || bytes.Contains(out, fmt.Appendf(nil, "%x", text)) {
-			where = append(where, "the dump")
-		}
-	}
-	return strings.Join(where, ", ")
 }

@@ -8,24 +8,25 @@ import (
 	"time"
 )
 
-// act is something that an operator does, or that befalls one.
+// act is something that an operator does, or that happens to the system.
 type act struct {
 	name    string
 	do      func()
-	refused int // the exit status that `run` refuses with after it, once, and with no other; or one of these
+	refused int // the only exit status with which `run` refuses after it, once; or never or maybe
 }
 
 const (
-	never = 0  // it has no reason to refuse
-	maybe = -1 // whether it refuses depends on what was before
+	never = 0  // `run` does not refuse
+	maybe = -1 // whether `run` refuses depends on earlier acts
 )
 
-func (p *crowd) acts() []act {
+// acts are all kinds of acts.
+func (p *simulation) acts() []act {
 	return []act{
-		{"erase", func() { p.erase(p.leaves()) }, never},
+		{"erase", func() { p.erase(p.chooseToErase()) }, never},
 		{"erase several at once", p.eraseSeveral, never},
 		{"erase during a rebuild", p.eraseDuringRebuild, never},
-		{"erase elsewhere", p.eraseElsewhere, never},
+		{"erase elsewhere", p.eraseByControlPlane, never},
 		{"rebuild", func() { p.must("rebuild") }, never},
 		{"rebuild, killed", p.rebuildKilled, never},
 		{"rebuild, anew", func() { p.must("rebuild", "--restart") }, never},
@@ -33,7 +34,7 @@ func (p *crowd) acts() []act {
 		{"cut over by hand", p.cutOver, never},
 		{"roll back", p.rollBack, never},
 		{"drop", p.drop, never},
-		{"refold", func() { p.must("refold", "--account", p.anybody().id.String()) }, never},
+		{"refold", func() { p.must("refold", "--account", p.randomPerson().id.String()) }, never},
 		{"lose a row", p.loseRow, never},
 		{"retry", func() { p.must("parked", "retry", "--all") }, never},
 		{"verify", func() { p.must("verify", "--all") }, never},
@@ -55,18 +56,18 @@ func (p *crowd) acts() []act {
 		{"lose the beginning", p.loseTheBeginning, 14},
 		{"another program", p.anotherProgram, 10},
 		{"pause", p.pause, never},
-		{"kill the projector", func() { p.projector.kill(); p.run() }, never},
+		{"kill the projector", func() { p.projector.kill(); p.start() }, never},
 	}
 }
 
-func (p *crowd) anybody() *person {
-	living := p.living()
+func (p *simulation) randomPerson() *person {
+	living := p.activePeople()
 	return living[p.rng.IntN(len(living))]
 }
 
-// erase erases an account of which nothing more is published, and puts the
-// ledger where no loss of the database reaches.
-func (p *crowd) erase(who ...*person) {
+// erase erases accounts of which nothing more is published, and exports the ledger, so that no loss
+// of the database loses it.
+func (p *simulation) erase(who ...*person) {
 	p.t.Helper()
 	var all sync.WaitGroup
 	for _, h := range who {
@@ -88,13 +89,13 @@ func (p *crowd) erase(who ...*person) {
 	p.exportLedger()
 }
 
-func (p *crowd) exportLedger() {
+func (p *simulation) exportLedger() {
 	p.t.Helper()
 	p.ledger = p.must("erasures", "export")
 }
 
-// stray publishes a message of an account on a mistyped subject.
-func (p *crowd) stray(h *person) {
+// stray publishes a message about a person on a mistyped subject.
+func (p *simulation) stray(h *person) {
 	p.t.Helper()
 	p.withoutTraffic(func() {
 		if _, err := p.publisher.PublishRaw(p.t.Context(), h.mistyped()); err != nil {
@@ -103,51 +104,50 @@ func (p *crowd) stray(h *person) {
 	})
 }
 
-func (p *crowd) eraseSeveral() {
-	h := p.leaves()
-	p.erase(h, h, p.leaves())
+func (p *simulation) eraseSeveral() {
+	h := p.chooseToErase()
+	p.erase(h, h, p.chooseToErase())
 }
 
-// eraseElsewhere: the control plane publishes the erasure, and a rebuild comes by it
-// before the live generation does. It is on the ledger all the same; what else
-// there is of the account is removed by `erase`.
-func (p *crowd) eraseElsewhere() {
-	h := p.leaves()
+// eraseByControlPlane: the control plane publishes an erasure, and a rebuild reads it before the
+// live generation does. It has to be on the ledger. `erase` removes the account's other messages.
+func (p *simulation) eraseByControlPlane() {
+	h := p.chooseToErase()
 	p.stop()
 	_, err := p.client.PublishErased(p.t.Context(), h.id, time.Now())
-	p.must2(err)
+	p.noError(err)
 	p.must("rebuild")
 	if p.exportLedger(); !strings.Contains(p.ledger, h.id.String()) {
 		p.t.Errorf("%s was erased by the control plane, and is not on the ledger", h.id)
 	}
-	p.run()
-	p.heal()
+	p.start()
+	p.recoverByAdvice()
 	p.erase(h)
 }
 
-// eraseDuringRebuild: the rebuild goes on, or has been given up by the erasure,
-// and says so.
-func (p *crowd) eraseDuringRebuild() {
-	h := p.leaves()
+// eraseDuringRebuild erases while a rebuild is at work, which either continues or says that it was
+// given up.
+func (p *simulation) eraseDuringRebuild() {
+	h := p.chooseToErase()
 	rebuild := launch(p.t, "projector", p.settings, "rebuild", "--max-rate", fmt.Sprint(p.last()/2+100))
 	time.Sleep(time.Duration(p.rng.IntN(2000)) * time.Millisecond)
 	p.erase(h)
 	if rebuild.wait() != 0 {
-		p.follow(rebuild.out.tail(1 << 16))
+		p.followAdvice(rebuild.out.tail(1 << 16))
 	}
 }
 
-func (p *crowd) rebuildKilled() {
+func (p *simulation) rebuildKilled() {
 	rebuild := launch(p.t, "projector", p.settings, "rebuild")
 	time.Sleep(time.Duration(p.rng.IntN(600)) * time.Millisecond)
 	rebuild.kill()
-	if p.rng.IntN(2) == 0 { // nobody goes on with it
-		p.erase(p.leaves())
+	if p.rng.IntN(2) == 0 { // the killed rebuild does not continue
+		p.erase(p.chooseToErase())
 	}
 	p.must("rebuild")
 }
 
-func (p *crowd) rebuildsAtOnce() {
+func (p *simulation) rebuildsAtOnce() {
 	first := launch(p.t, "projector", p.settings, "rebuild")
 	second := launch(p.t, "projector", p.settings, "rebuild")
 	if first.wait() != 0 && second.wait() != 0 {
@@ -156,17 +156,17 @@ func (p *crowd) rebuildsAtOnce() {
 	second.wait()
 }
 
-func (p *crowd) cutOver() {
+func (p *simulation) cutOver() {
 	p.must("rebuild", "--cutover=manual")
 	p.must("cutover")
 }
 
-var oneOf = regexp.MustCompile(`(?m)^(\d+)\s+(\w+)`)
+var generationLine = regexp.MustCompile(`(?m)^(\d+)\s+(\w+)`)
 
-// generations lists the numbers of those in a state.
-func (p *crowd) generations(state string) (out []string) {
+// generations lists the numbers of the generations in a state.
+func (p *simulation) generations(state string) (out []string) {
 	p.t.Helper()
-	for _, m := range oneOf.FindAllStringSubmatch(p.must("generations", "list"), -1) {
+	for _, m := range generationLine.FindAllStringSubmatch(p.must("generations", "list"), -1) {
 		if m[2] == state {
 			out = append(out, m[1])
 		}
@@ -174,25 +174,25 @@ func (p *crowd) generations(state string) (out []string) {
 	return out
 }
 
-// rollBack goes back to the generation before, where it is of this stream.
-func (p *crowd) rollBack() {
+// rollBack rolls back to a generation of this stream.
+func (p *simulation) rollBack() {
 	p.must("rebuild")
 	p.must("rollback")
 }
 
-// loseRow has a row of the live generation lost, beside traffic, which may bring it
-// back by itself; otherwise what `verify` names mends it.
-func (p *crowd) loseRow() {
-	h, live := p.anybody(), p.generations("live")[0]
+// loseRow deletes a row of the live generation while events come, which may restore it. Otherwise
+// the command that `verify` names restores it.
+func (p *simulation) loseRow() {
+	h, live := p.randomPerson(), p.generations("live")[0]
 	_, err := p.pool.Exec(p.t.Context(), `DELETE FROM export_g`+live+`.account_export WHERE account_id = $1`, [16]byte(h.id))
-	p.must2(err)
+	p.noError(err)
 	if out, status := p.operate("verify", "--account", h.id.String()); status != 0 {
-		p.follow(out)
+		p.followAdvice(out)
 	}
 	p.must("verify", "--account", h.id.String())
 }
 
-func (p *crowd) drop() {
+func (p *simulation) drop() {
 	for _, state := range []string{"retired", "failed"} {
 		for _, number := range p.generations(state) {
 			p.must("generations", "drop", number)
@@ -200,36 +200,37 @@ func (p *crowd) drop() {
 	}
 }
 
-func (p *crowd) must2(err error) {
+// noError ends the test after an error.
+func (p *simulation) noError(err error) {
 	p.t.Helper()
 	if err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-// pause has nobody project for a while; who would wait for it is told so, and
-// what that names ends it.
-func (p *crowd) pause() {
+// pause pauses projecting. Commands that would wait for it are refused, and what they advise ends
+// the pause.
+func (p *simulation) pause() {
 	p.must("pause", "--note", "people")
 	if p.rng.IntN(2) == 0 {
 		p.must("pause")
 	}
 	p.must("status")
 	if p.rng.IntN(2) == 0 {
-		p.refuses("rebuild")
+		p.refusedThenAdvised("rebuild")
 		return
 	}
-	h := p.leaves()
-	p.refuses("erase", "--account", h.id.String())
+	h := p.chooseToErase()
+	p.refusedThenAdvised("erase", "--account", h.id.String())
 	p.erase(h)
 }
 
-// refuses runs a command that has to end with 1, and does what it advises.
-func (p *crowd) refuses(args ...string) {
+// refusedThenAdvised runs a command that has to exit with 1, and follows its advice.
+func (p *simulation) refusedThenAdvised(args ...string) {
 	p.t.Helper()
 	out, status := p.operate(args...)
 	if status != 1 {
 		p.t.Errorf("%v: exit %d, want 1: %s", args, status, lastLines(out))
 	}
-	p.follow(out)
+	p.followAdvice(out)
 }

@@ -8,9 +8,9 @@ import (
 
 var advised = regexp.MustCompile("`(projector|nats) ([^`]+)`")
 
-// advice is the first command that a refusal names, of those that do something.
+// advice is the first command in a refusal that changes something.
 func advice(out string) (args []string) {
-	out = out[max(0, strings.LastIndex(out, "projector: ")):] // the error is said last
+	out = out[max(0, strings.LastIndex(out, "projector: ")):] // the error is printed last
 	for _, m := range advised.FindAllStringSubmatch(out, -1) {
 		words := strings.Fields(m[2])
 		if m[1] == "nats" {
@@ -25,9 +25,9 @@ func advice(out string) (args []string) {
 	return nil
 }
 
-// follow runs the first command that a refusal names, and the first that this
-// names where it refuses, too.
-func (p *crowd) follow(out string) {
+// followAdvice runs the first command that a refusal names, and if that refuses as well, the first
+// that it names, and so on.
+func (p *simulation) followAdvice(out string) {
 	p.t.Helper()
 	for range 6 {
 		args := advice(out)
@@ -39,7 +39,7 @@ func (p *crowd) follow(out string) {
 			p.transform(partitioned(16))
 			return
 		}
-		p.loose = p.loose || slices.Contains(args, "--accept-differences")
+		p.lossAccepted = p.lossAccepted || slices.Contains(args, "--accept-differences")
 		var status int
 		out, status = p.operate(args...)
 		if p.t.Logf("as advised, %v: exit %d: %s", args, status, lastLines(out)); status == 0 {

@@ -6,36 +6,36 @@ import (
 )
 
 // backUpStream keeps a copy of the stream as it is now.
-func (p *crowd) backUpStream() {
-	p.withoutTraffic(func() { p.restoreBackup = p.backUp(p.t) })
+func (p *simulation) backUpStream() {
+	p.withoutTraffic(func() { p.restoreBackup = p.backUpNATS(p.t) })
 }
 
-// restoreStream puts the stream back to where it was, and the erased with it.
-func (p *crowd) restoreStream() {
+// restoreStream restores the stream as it was backed up, with accounts that were erased since.
+func (p *simulation) restoreStream() {
 	if p.restoreBackup == nil {
 		p.backUpStream()
-		p.erase(p.leaves())
+		p.erase(p.chooseToErase())
 	}
 	p.withoutTraffic(p.restoreBackup)
 }
 
-// loseTheEnd: the stream is put back to before its last messages, and nothing is
-// published before the projector has seen it.
-func (p *crowd) loseTheEnd() {
-	gone := p.leaves()
+// loseTheEnd restores the stream to before its last messages, and nothing is published until the
+// projector has noticed.
+func (p *simulation) loseTheEnd() {
+	gone := p.chooseToErase()
 	p.backUpStream()
 	p.erase(gone)
-	p.must("rebuild", "--cutover=manual") // and nobody cuts over
+	p.must("rebuild", "--cutover=manual") // built, and not cut over to
 	p.withoutTraffic(func() {
 		p.restoreBackup()
-		p.heal()
+		p.recoverByAdvice()
 	})
 }
 
-// loseTheEndUnseen: the same, and the stream grows beyond where it was before any
-// projector looks.
-func (p *crowd) loseTheEndUnseen() {
-	gone := p.leaves()
+// loseTheEndUnseen does so while no projector runs, and the stream grows beyond its former end
+// before one starts.
+func (p *simulation) loseTheEndUnseen() {
+	gone := p.chooseToErase()
 	p.backUpStream()
 	p.erase(gone)
 	if p.rng.IntN(2) == 0 {
@@ -44,18 +44,18 @@ func (p *crowd) loseTheEndUnseen() {
 	p.stop()
 	had := p.last()
 	p.withoutTraffic(p.restoreBackup)
-	p.grows(had)
-	p.run()
+	p.waitGrowth(had)
+	p.start()
 }
 
-func (p *crowd) backUpDatabase() { p.databaseBackup = p.dump(p.t) }
+func (p *simulation) backUpDatabase() { p.databaseBackup = p.dumpDatabase(p.t) }
 
-// restoreDatabase does what doc/operating.md says: the API is kept stopped, the ledger
-// is imported, and whatever is said is done before it starts again.
-func (p *crowd) restoreDatabase() {
+// restoreDatabase follows doc/operating.md: the API is stopped, the ledger is imported, and every
+// refusal is followed before the API starts again.
+func (p *simulation) restoreDatabase() {
 	if p.databaseBackup == "" {
 		p.backUpDatabase()
-		p.erase(p.leaves())
+		p.erase(p.chooseToErase())
 	}
 	p.exportLedger()
 	p.projector.kill()
@@ -63,41 +63,40 @@ func (p *crowd) restoreDatabase() {
 	p.putDatabaseBack()
 }
 
-// restoreBoth puts the database and the stream back to one moment before an
-// erasure, of which the ledger's export alone tells.
-func (p *crowd) restoreBoth() {
-	gone := p.leaves()
+// restoreBoth restores database and stream to one moment before an erasure, of which only the
+// ledger's export tells.
+func (p *simulation) restoreBoth() {
+	gone := p.chooseToErase()
 	p.backUpDatabase()
 	p.backUpStream()
 	p.erase(gone)
 	p.projector.kill()
 	p.api.kill()
 	p.withoutTraffic(p.restoreBackup)
-	p.loose = true // whoever restores both takes everybody back
+	p.lossAccepted = true // restoring both takes every document back
 	p.putDatabaseBack()
 }
 
-// putDatabaseBack is what doc/operating.md says of a restored database, while neither
-// projector nor API run.
-func (p *crowd) putDatabaseBack() {
-	p.undump(p.t, p.databaseBackup)
+// putDatabaseBack does what doc/operating.md says of a restored database, while neither projector
+// nor API run.
+func (p *simulation) putDatabaseBack() {
+	p.restoreDump(p.t, p.databaseBackup)
 	file := filepath.Join(p.t.TempDir(), "ledger")
-	p.must2(os.WriteFile(file, []byte(p.ledger), 0o600))
-	if out, status := p.operate("provision"); status != 0 && status < 10 { // it migrates whatever it says of the stream
+	p.noError(os.WriteFile(file, []byte(p.ledger), 0o600))
+	if out, status := p.operate("provision"); status != 0 && status < 10 { // it migrates the database even if it refuses the stream
 		p.t.Errorf("provision: exit %d: %s", status, lastLines(out))
 	}
 	p.must("erasures", "import", file)
-	p.run()
-	p.heal()
+	p.start()
+	p.recoverByAdvice()
 	p.startAPI()
 }
 
-// anotherProgram leaves the live generation as a program of another projection
-// version would.
-func (p *crowd) anotherProgram() {
+// anotherProgram makes the live generation one of another projection version.
+func (p *simulation) anotherProgram() {
 	p.stop()
 	column := []string{"version_major", "version_minor"}[p.rng.IntN(2)]
 	_, err := p.pool.Exec(p.t.Context(), `UPDATE export.generations SET `+column+` = `+column+` + 1 WHERE state = 'live'`)
-	p.must2(err)
-	p.run()
+	p.noError(err)
+	p.start()
 }

@@ -13,24 +13,24 @@ import (
 	"accountexport/projections"
 )
 
-// check holds what has to hold at all times.
-func (p *crowd) check() {
+// check checks what has to be true after every act.
+func (p *simulation) check() {
 	p.t.Helper()
 	p.checkAnswers()
 	p.checkTraces()
-	p.loose = false
+	p.lossAccepted = false
 }
 
-// checkAnswers: the erased get 410, and nobody else's complete document grows
-// worse.
-func (p *crowd) checkAnswers() {
+// checkAnswers: erased accounts get 410, and no other account's complete document is lost or goes
+// back.
+func (p *simulation) checkAnswers() {
 	p.t.Helper()
-	for _, h := range slices.Clone(p.everybody) {
+	for _, h := range slices.Clone(p.people) {
 		var status int
 		var header http.Header
 		eventually(p.t, "an answer", 20*time.Second, func(ctx context.Context) (err error) {
 			status, header, _, err = get(ctx, "http://"+p.serve+"/v1/account/export", h.token)
-			if err == nil && (status == http.StatusBadGateway || status == http.StatusServiceUnavailable && h.complete && !h.erased && !p.loose) {
+			if err == nil && (status == http.StatusBadGateway || status == http.StatusServiceUnavailable && h.complete && !h.erased && !p.lossAccepted) {
 				err = fmt.Errorf("status %d", status)
 			}
 			return err
@@ -40,30 +40,30 @@ func (p *crowd) checkAnswers() {
 		case h.erased && status != http.StatusGone && status != http.StatusNotFound:
 			p.t.Errorf("%s was erased, and gets %d", h.id, status)
 		case h.erased:
-		case h.complete && status != http.StatusOK && !p.loose:
+		case h.complete && status != http.StatusOK && !p.lossAccepted:
 			p.t.Errorf("%s had a document, and gets %d", h.id, status)
-		case h.complete && position < h.position && !p.loose:
+		case h.complete && position < h.position && !p.lossAccepted:
 			p.t.Errorf("the document of %s was at %d, and is at %d", h.id, h.position, position)
-		case status != http.StatusOK && p.loose:
-			p.forget(h) // of whom the stream has lost too much
+		case status != http.StatusOK && p.lossAccepted:
+			p.forget(h) // the stream has lost too much of the account
 		default:
 			h.complete, h.position = h.complete || status == http.StatusOK, position
 		}
 	}
 }
 
-// forget leaves an account alone that was lost, as somebody has accepted.
-func (p *crowd) forget(h *person) {
+// forget ignores from now on a person whose loss was accepted.
+func (p *simulation) forget(h *person) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.everybody = slices.DeleteFunc(p.everybody, func(x *person) bool { return x == h })
+	p.people = slices.DeleteFunc(p.people, func(x *person) bool { return x == h })
 }
 
-// watch asks for those who were erased, all the time: after the receipt nobody of
-// them is served, whatever is being done.
-func (p *crowd) watch(ctx context.Context) {
+// watchErased asks for erased accounts all the time: after the receipt none of them is served,
+// whatever happens.
+func (p *simulation) watchErased(ctx context.Context) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for pause(ctx, 5*time.Millisecond) == nil {
+	for sleep(ctx, 5*time.Millisecond) == nil {
 		p.receipts.Lock()
 		var h *person
 		if n := len(p.receipts.of); n > 0 {
@@ -73,7 +73,7 @@ func (p *crowd) watch(ctx context.Context) {
 		if h == nil {
 			continue
 		}
-		// Where nobody answers, nobody is served.
+		// Without an answer nobody is served.
 		if status, _, _, err := get(ctx, "http://"+p.serve+"/v1/account/export", h.token); err == nil && status == http.StatusOK {
 			p.t.Errorf("%s has a receipt, and is served", h.id)
 			return
@@ -81,12 +81,11 @@ func (p *crowd) watch(ctx context.Context) {
 	}
 }
 
-// checkTraces: neither the stream nor a dump of the database holds the marker
-// of somebody who was erased.
-func (p *crowd) checkTraces() {
+// checkTraces: neither the stream nor a dump of the database holds the marker of an erased person.
+func (p *simulation) checkTraces() {
 	p.t.Helper()
 	var gone []*person
-	for _, h := range p.everybody {
+	for _, h := range p.people {
 		if h.erased {
 			gone = append(gone, h)
 		}
@@ -107,23 +106,23 @@ func (p *crowd) checkTraces() {
 	}); err != nil {
 		p.t.Fatal(err)
 	}
-	found("the database", p.pg15(p.t, "pg_dump", "--inserts", p.database))
+	found("the database", p.pgTool(p.t, "pg_dump", "--inserts", p.database))
 }
 
-// end holds what is served against the stream; and then, since counts of what was
-// erased or lost go by what a generation has read, a new one against the oracle.
-func (p *crowd) end() {
+// end compares everything that is served with the stream. Counts of erased or lost messages depend
+// on when a generation read them, so it then compares a new generation with the oracle.
+func (p *simulation) end() {
 	if p.t.Failed() {
 		return
 	}
-	p.mu.Lock() // nothing is published any more
+	p.mu.Lock() // nothing is published from here on
 	defer p.mu.Unlock()
 	p.must("verify", "--all")
 	p.must("rebuild")
-	if status, out := p.settle(); status != 0 {
+	if status, out := p.waitSettled(); status != 0 {
 		p.t.Fatalf("exit %d: %s", status, out)
 	}
 	p.must("verify", "--all")
-	accounts, messages := p.verify(p.t)
+	accounts, messages := p.checkAgainstOracle(p.t)
 	p.t.Logf("%d accounts of %d messages are what the oracle folds", accounts, messages)
 }

@@ -8,44 +8,26 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// edit changes the stream's settings, as `nats stream edit` does.
-func (p *crowd) edit(change func(*jetstream.StreamConfig)) {
+func (p *simulation) transform(to *jetstream.SubjectTransformConfig) {
 	p.t.Helper()
-	js := jetStream(p.t, p.nats.URL())
-	st, err := js.Stream(p.t.Context(), p.streamName())
-	p.must2(err)
-	cfg := st.CachedInfo().Config
-	change(&cfg)
-	_, err = js.UpdateStream(p.t.Context(), cfg)
-	p.must2(err)
+	p.updateStream(p.t, func(c *jetstream.StreamConfig) { c.SubjectTransform = to })
 }
 
-// partitioned is the subject transform for so many partitions.
-func partitioned(n int) *jetstream.SubjectTransformConfig {
-	return &jetstream.SubjectTransformConfig{Source: "controlplane.*.*",
-		Destination: fmt.Sprintf("controlplane.{{partition(%d,2)}}.{{wildcard(1)}}.{{wildcard(2)}}", n)}
-}
-
-func (p *crowd) transform(to *jetstream.SubjectTransformConfig) {
-	p.t.Helper()
-	p.edit(func(c *jetstream.StreamConfig) { c.SubjectTransform = to })
-}
-
-// transformOff has messages stored without a partition, for a while.
-func (p *crowd) transformOff() {
+// transformOff removes the subject transform for a while, so that messages have no partition.
+func (p *simulation) transformOff() {
 	p.transform(nil)
 	time.Sleep(time.Duration(p.rng.IntN(1500)) * time.Millisecond)
 	select {
-	case err := <-p.projector.done: // it has seen it: whoever reads what it says mends it
+	case err := <-p.projector.done: // it has noticed and refused; its advice restores the transform
 		p.projector.done <- err
 	default:
 		p.transform(partitioned(16))
 	}
 }
 
-// partitionsOff: the subject transform is gone, or has another number, until the
+// partitionsOff removes the subject transform, or changes the number of partitions, until the
 // projector refuses.
-func (p *crowd) partitionsOff() {
+func (p *simulation) partitionsOff() {
 	if p.rng.IntN(2) == 0 {
 		p.transform(nil)
 	} else {
@@ -54,63 +36,62 @@ func (p *crowd) partitionsOff() {
 	p.projector.wait()
 }
 
-// moveStream has a mirror take the stream's place, under another name.
-func (p *crowd) moveStream(name string) {
+// moveStream puts a mirror with another name in the stream's place.
+func (p *simulation) moveStream(name string) {
 	p.t.Helper()
-	p.mirrored(p.t, name)
+	p.createMirror(p.t, name)
 	p.promote(p.t, name)
 	p.publisher = p.client
 }
 
-// promoteMirror has a mirror take the stream's place, under a name of its own.
-func (p *crowd) promoteMirror() {
+// promoteMirror puts a mirror in the stream's place.
+func (p *simulation) promoteMirror() {
 	name := "MIRROR_A"
 	if p.streamName() == name {
 		name = "MIRROR_B"
 	}
 	p.withoutTraffic(func() { p.moveStream(name) })
 	p.projector.kill()
-	p.run()
-	p.restoreBackup = nil // of the stream that was
+	p.start()
+	p.restoreBackup = nil // the backup is of the former stream
 }
 
-// copyStream puts another stream in the place of the one that was, under its name,
-// which holds the same at the same positions.
-func (p *crowd) copyStream() {
+// copyStream replaces the stream by a copy with the same name, messages and positions.
+func (p *simulation) copyStream() {
 	p.stop()
 	p.withoutTraffic(func() {
 		was := p.streamName()
 		p.moveStream("MEANWHILE")
 		p.moveStream(was)
 	})
-	p.run()
+	p.start()
 }
 
-// recreateStream puts a stream in its place that holds the same at other positions,
-// but the first message, and has come as far as the other one.
-func (p *crowd) recreateStream() {
+// recreateStream replaces the stream by one that lacks the first message, and so has the others at
+// other positions, and that is longer than the former.
+func (p *simulation) recreateStream() {
 	p.stop()
 	p.withoutTraffic(func() {
 		had := p.last()
-		p.putMessages(p.t, p.messages(p.t)[1:])
-		p.publishTiers() // the first message may have been that
+		p.recreateWith(p.t, p.readMessages(p.t)[1:])
+		p.publishTiers() // the first message may have defined the tier
 		for p.last() <= had {
-			p.must2(p.lives(p.t.Context(), p.anybody()))
+			p.noError(p.publishActivity(p.t.Context(), p.randomPerson()))
 		}
 	})
-	p.run()
+	p.start()
 }
 
-// last is where the stream ends.
-func (p *crowd) last() uint64 {
+// last is the stream's last position.
+func (p *simulation) last() uint64 {
 	p.t.Helper()
 	info, err := p.client.Info(p.t.Context())
-	p.must2(err)
+	p.noError(err)
 	return info.Last
 }
 
-// grows waits until the stream has grown beyond a position.
-func (p *crowd) grows(beyond uint64) {
+// waitGrowth waits until the stream has grown beyond a position.
+func (p *simulation) waitGrowth(beyond uint64) {
 	p.t.Helper()
 	eventually(p.t, "the stream to grow", time.Minute, func(ctx context.Context) error {
 		info, err := p.client.Info(ctx)
@@ -121,36 +102,31 @@ func (p *crowd) grows(beyond uint64) {
 	})
 }
 
-// loseTheBeginning purges the stream's beginning, with what nobody has read. Once
-// that is accepted the documents stay. Of what the stream holds they could not be
-// made again, so that who is there then begins anew, and this is said to be meant.
-func (p *crowd) loseTheBeginning() {
+// loseTheBeginning purges the stream's beginning with messages that were not read yet. Once that
+// loss is accepted the documents stay, although the stream no longer holds what made them. Then
+// they are given up by a rebuild that accepts differences.
+func (p *simulation) loseTheBeginning() {
 	p.stop()
-	p.grows(p.last() + 20)
+	p.waitGrowth(p.last() + 20)
 	p.withoutTraffic(func() {
-		st, err := jetStream(p.t, p.nats.URL()).Stream(p.t.Context(), p.streamName())
-		p.must2(err)
-		p.must2(st.Purge(p.t.Context(), jetstream.WithPurgeSequence(p.last()-4)))
+		p.purge(p.t, p.last()-4)
 	})
-	p.run()
-	p.heal()
+	p.start()
+	p.recoverByAdvice()
 	p.check()
 	p.publishTiers()
 	for range 6 {
-		p.join()
+		p.addPerson()
 	}
 	p.must("rebuild", "--accept-differences")
-	p.loose = true
-	p.databaseBackup = "" // of documents that nobody can make any more
+	p.lossAccepted = true
+	p.databaseBackup = "" // its documents cannot be made from the stream any more
 }
 
-// purgeByHand removes an account's messages with NATS's own means, and then
-// erases it.
-func (p *crowd) purgeByHand() {
-	h := p.leaves()
-	st, err := jetStream(p.t, p.nats.URL()).Stream(p.t.Context(), p.streamName())
-	p.must2(err)
-	p.must2(st.Purge(p.t.Context(), jetstream.WithPurgeSubject("controlplane.*.account."+h.id.String())))
-	p.heal()
+// purgeByHand purges an account's messages as `nats stream purge` does, and then erases it.
+func (p *simulation) purgeByHand() {
+	h := p.chooseToErase()
+	p.noError(p.stream(p.t).Purge(p.t.Context(), jetstream.WithPurgeSubject("controlplane.*.account."+h.id.String())))
+	p.recoverByAdvice()
 	p.erase(h)
 }

@@ -18,30 +18,28 @@ import (
 	"accountexport/internal/stream"
 )
 
-// TestPeople lets people do what people do, in a seeded random order, beside
-// traffic: erase, rebuild, cut over, roll back, refold, back up and restore,
-// purge by hand, edit the stream. Every refusal is answered by the first command
-// that it names. It holds that no trace of an account is left after its receipt,
-// that no complete document grows worse unless somebody has said that it may,
-// that every refusal ends by what it advises, and that every command ends.
-//
-// Each exit status that `run` refuses with comes up in every run. At length it
-// makes 150 acts at least, each kind five times at least.
+// TestPeople performs what operators do, in a seeded random order, while events are published:
+// erase, rebuild, cut over, roll back, refold, back up and restore, purge by hand, edit the stream.
+// Every refusal is answered by the first command that it names. No trace of an account is left
+// after its receipt, no complete document gets worse unless an operator has accepted that, every
+// refusal ends by following its advice, and every command ends. Each exit status with which `run`
+// refuses occurs in every run. The long form performs at least 150 acts, each kind at least five
+// times.
 func TestPeople(t *testing.T) {
 	t.Parallel()
 	seed := testrun.Seed(t)
-	p := newCrowd(t, seed)
+	p := newSimulation(t, seed)
 	acts, order := p.order()
-	inTime := p.doAll(order)
+	inTime := p.performAll(order)
 	p.end()
 	t.Logf("SEED=%d: of %d acts %v; refusals by exit status %v; advice followed %v; %d accounts, %d of them erased",
-		seed, len(order), p.done, p.refused, p.followed, len(p.everybody), p.erasedCount())
+		seed, len(order), p.done, p.refused, p.followed, len(p.people), p.erasedCount())
 	if !inTime {
 		t.Errorf("time has run out: go test -timeout has to be longer for %d acts", len(order))
 	}
 	for _, a := range acts {
-		if p.done[a.name] < p.atLeast() {
-			t.Errorf("%s was done %d times, want %d", a.name, p.done[a.name], p.atLeast())
+		if p.done[a.name] < p.repetitions() {
+			t.Errorf("%s was done %d times, want %d", a.name, p.done[a.name], p.repetitions())
 		}
 	}
 	for status := 10; status <= 18 && acts != nil; status++ {
@@ -51,17 +49,17 @@ func TestPeople(t *testing.T) {
 	}
 }
 
-// atLeast is how often each kind is done.
-func (p *crowd) atLeast() int {
+// repetitions is how often each kind of act is performed at least.
+func (p *simulation) repetitions() int {
 	if testrun.Long() {
 		return 5
 	}
 	return 1
 }
 
-// order is what is done, and the acts of which each kind has to be; none where
-// ACTS names those that are done, these alone and in this order, to look into one.
-func (p *crowd) order() (acts, order []act) {
+// order returns the acts in the order in which they are performed, and all kinds, each of which has
+// to occur. ACTS names those to perform instead, in that order, to look into one of them.
+func (p *simulation) order() (acts, order []act) {
 	p.t.Helper()
 	all := p.acts()
 	if only := os.Getenv("ACTS"); only != "" {
@@ -74,7 +72,7 @@ func (p *crowd) order() (acts, order []act) {
 		}
 		return nil, order
 	}
-	for range p.atLeast() {
+	for range p.repetitions() {
 		order = append(order, all...)
 	}
 	for testrun.Long() && len(order) < 150 {
@@ -84,18 +82,18 @@ func (p *crowd) order() (acts, order []act) {
 	return all, order
 }
 
-// forTheEnd is how much of the time that `go test` gives is kept for the
-// comparison at the end.
-const forTheEnd = 2 * time.Minute
+// reservedForEnd is how much of the time that `go test` allows is kept for the comparison at the
+// end.
+const reservedForEnd = 2 * time.Minute
 
-// doAll tells whether there was time for all.
-func (p *crowd) doAll(order []act) bool {
+// performAll reports whether there was time for all acts.
+func (p *simulation) performAll(order []act) bool {
 	p.t.Helper()
 	for i, a := range order {
-		if until, ok := p.t.Deadline(); ok && time.Until(until) < forTheEnd {
+		if until, ok := p.t.Deadline(); ok && time.Until(until) < reservedForEnd {
 			return false
 		}
-		p.does(i, a)
+		p.perform(i, a)
 		if p.t.Failed() {
 			break
 		}
@@ -103,8 +101,8 @@ func (p *crowd) doAll(order []act) bool {
 	return true
 }
 
-// crowd is the system, its people and its operators.
-type crowd struct {
+// simulation is a system with people, whose accounts publish events, and operators.
+type simulation struct {
 	*system
 	t   *testing.T
 	rng *rand.Rand
@@ -113,13 +111,13 @@ type crowd struct {
 	serve          string
 	done, followed map[string]int
 	refused        map[int]int
-	loose          bool   // whether somebody has said that documents may grow worse
-	restoreBackup  func() // puts the stream back to where it was when it was backed up last; nil: it was not
+	lossAccepted   bool   // whether an operator has accepted that documents get worse
+	restoreBackup  func() // restores the last backup of the stream; nil: there is none
 	databaseBackup string
 	ledger         string
 
-	mu        sync.Mutex // held while something is published, and by who must not be published beside
-	everybody []*person
+	mu        sync.Mutex // held while publishing, and by acts during which nothing may be published
+	people    []*person
 	publisher *stream.Client
 
 	receipts struct {
@@ -128,9 +126,9 @@ type crowd struct {
 	}
 }
 
-func newCrowd(t *testing.T, seed uint64) *crowd {
+func newSimulation(t *testing.T, seed uint64) *simulation {
 	t.Helper()
-	p := &crowd{system: newSystem(t), t: t, rng: rand.New(rand.NewPCG(seed, 7)), serve: freeAddr(t),
+	p := &simulation{system: newSystem(t), t: t, rng: rand.New(rand.NewPCG(seed, 7)), serve: freeAddr(t),
 		done: map[string]int{}, followed: map[string]int{}, refused: map[int]int{}}
 	p.settings["AUDIT_RATE"] = "0"
 	p.settings["TAKEOVER_AFTER"] = "1s"
@@ -138,26 +136,27 @@ func newCrowd(t *testing.T, seed uint64) *crowd {
 	p.startAPI()
 	p.publishTiers()
 	for range 8 {
-		p.join()
+		p.addPerson()
 	}
-	p.run()
+	p.start()
 	ctx, stop := context.WithCancel(t.Context())
 	var traffic sync.WaitGroup
 	traffic.Go(func() { p.traffic(ctx) })
-	traffic.Go(func() { p.watch(ctx) })
+	traffic.Go(func() { p.watchErased(ctx) })
 	t.Cleanup(func() {
 		stop()
 		traffic.Wait()
 	})
-	p.heal()
+	p.recoverByAdvice()
 	p.check()
 	return p
 }
 
-func (p *crowd) run() { p.projector = launch(p.t, "projector", p.settings, "run") }
+// start starts the projector.
+func (p *simulation) start() { p.projector = launch(p.t, "projector", p.settings, "run") }
 
-// stop has the projector end as it does when asked to.
-func (p *crowd) stop() {
+// stop ends the projector as a supervisor does.
+func (p *simulation) stop() {
 	p.t.Helper()
 	p.projector.signal(syscall.SIGTERM)
 	if status := p.projector.wait(); status != 0 {
@@ -165,19 +164,19 @@ func (p *crowd) stop() {
 	}
 }
 
-func (p *crowd) startAPI() {
+func (p *simulation) startAPI() {
 	p.api = launch(p.t, "api", map[string]string{"DATABASE_URL": p.database, "HTTP_ADDR": p.serve, "ADMIN_ADDR": "127.0.0.1:0",
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
 }
 
-// does lets an act be done, and holds what has to hold after it.
-func (p *crowd) does(i int, a act) {
+// perform performs an act and checks what has to be true after it.
+func (p *simulation) perform(i int, a act) {
 	p.t.Helper()
 	began, before := time.Now(), maps.Clone(p.refused)
 	a.do()
 	done := time.Since(began)
 	p.done[a.name]++
-	p.heal()
+	p.recoverByAdvice()
 	healed := time.Since(began)
 	if a.refused > 0 {
 		before[a.refused]++
@@ -186,31 +185,31 @@ func (p *crowd) does(i int, a act) {
 		p.t.Errorf("%s: `run` has refused so often, by exit status: %v, want %v", a.name, p.refused, before)
 	}
 	p.check()
-	for len(p.living()) < 6 {
-		p.join()
+	for len(p.activePeople()) < 6 {
+		p.addPerson()
 	}
 	p.t.Logf("%d: %s, done after %.1f s, all well after %.1f s, looked at after %.1f s", i, a.name, done.Seconds(), healed.Seconds(), time.Since(began).Seconds())
 }
 
-// heal has the projector run, whatever it takes: where it refuses, the first
-// command that it names is run, and so on.
-func (p *crowd) heal() {
+// recoverByAdvice runs the projector until it keeps running: when it refuses, the first command
+// that it names is run.
+func (p *simulation) recoverByAdvice() {
 	p.t.Helper()
 	for range 8 {
-		status, out := p.settle()
+		status, out := p.waitSettled()
 		if status == 0 {
 			return
 		}
 		p.refused[status]++
-		p.follow(out)
-		p.run()
+		p.followAdvice(out)
+		p.start()
 	}
 	p.t.Fatalf("after eight rounds `run` still refuses")
 }
 
-// settle waits until the projector has caught up, or has ended, which it gives
-// the status and words of.
-func (p *crowd) settle() (status int, out string) {
+// waitSettled waits until the projector has caught up, or returns the exit status and output with
+// which it ended.
+func (p *simulation) waitSettled() (status int, out string) {
 	p.t.Helper()
 	var last error
 	target := uint64(math.MaxUint64)
@@ -219,14 +218,14 @@ func (p *crowd) settle() (status int, out string) {
 		case err := <-p.projector.done:
 			p.projector.done <- err
 			status, out = p.projector.wait(), p.projector.out.tail(1<<16)
-			if status == 0 || status == -1 { // it was told to end, or killed
-				p.run()
+			if status == 0 || status == -1 { // it was asked to end, or killed
+				p.start()
 				continue
 			}
 			return status, out
 		default:
 		}
-		// Only what was there at first has to be reached: traffic goes on.
+		// Only the end of the stream at the first look has to be reached, since events keep coming.
 		info, err := p.client.Info(p.t.Context())
 		target = min(target, info.Last)
 		if err != nil {
@@ -244,8 +243,8 @@ func (p *crowd) settle() (status int, out string) {
 	return 0, ""
 }
 
-// operate runs a command of the projector to its end, which has to come.
-func (p *crowd) operate(args ...string) (out string, status int) {
+// operate runs a command of the projector, which has to end.
+func (p *simulation) operate(args ...string) (out string, status int) {
 	p.t.Helper()
 	cmd, err := spawn(binary(p.t, "projector"), p.settings, &lockedBuffer{}, args...)
 	if err != nil {
@@ -259,8 +258,8 @@ func (p *crowd) operate(args ...string) (out string, status int) {
 	return cmd.out.tail(1 << 20), status
 }
 
-// must runs a command that has to succeed.
-func (p *crowd) must(args ...string) (out string) {
+// must runs a command that has to exit with 0.
+func (p *simulation) must(args ...string) (out string) {
 	p.t.Helper()
 	out, status := p.operate(args...)
 	if status != 0 {
@@ -269,14 +268,14 @@ func (p *crowd) must(args ...string) (out string) {
 	return out
 }
 
-// withoutTraffic does something while nothing is published.
-func (p *crowd) withoutTraffic(do func()) {
+// withoutTraffic calls a function while nothing is published.
+func (p *simulation) withoutTraffic(do func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	do()
 }
 
-// lastLines is the end of what a program says, where its error is.
+// lastLines is the end of a program's output, where its error is.
 func lastLines(out string) string {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	return strings.Join(lines[max(0, len(lines)-3):], "\n")

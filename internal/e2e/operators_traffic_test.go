@@ -12,25 +12,25 @@ import (
 	"accountexport/internal/auth/authtest"
 )
 
-// person is an account, with a word that is in all that is published of it.
+// person is an account, with a marker in everything that is published of it.
 type person struct {
 	id       events.UUID
 	marker   string
 	token    string
 	seq      int
-	position uint64 // last seen in an answer
+	position uint64 // in the last answer
 	complete bool
 	erased   bool
 }
 
 func (h *person) email() string { return h.marker + "@people.example" }
 
-// mistyped is a message of it on a subject that is nobody's.
+// mistyped is a message about the person on a subject of no account.
 func (h *person) mistyped() events.Message {
 	return events.Message{Subject: "controlplane.account.x" + h.id.String(), Data: []byte(`{"email":"` + h.email() + `"}`)}
 }
 
-func (p *crowd) publishTiers() {
+func (p *simulation) publishTiers() {
 	p.t.Helper()
 	m, err := events.NewQuotaTierDefined(p.meta("tier"), events.QuotaTierDefined{ID: "free", DisplayName: "Free"})
 	if err == nil {
@@ -41,12 +41,12 @@ func (p *crowd) publishTiers() {
 	}
 }
 
-func (p *crowd) meta(id string) events.Meta {
+func (p *simulation) meta(id string) events.Meta {
 	return events.Meta{ID: fmt.Sprint(id, "-", time.Now().UnixNano()), Source: "/people", Time: events.TimeOf(time.Now())}
 }
 
-// join has a new account registered, complete, with a message that is parked.
-func (p *crowd) join() *person {
+// addPerson registers a new complete account with a parked message.
+func (p *simulation) addPerson() *person {
 	p.t.Helper()
 	var id events.UUID
 	for i := range id {
@@ -78,32 +78,31 @@ func (p *crowd) join() *person {
 			p.t.Fatal(err)
 		}
 	}
-	// What is mistyped may be long before the rest.
+	// The mistyped message may be much earlier than the others.
 	if _, err := p.publisher.PublishRaw(p.t.Context(), h.mistyped()); err != nil {
 		p.t.Fatal(err)
 	}
-	p.everybody = append(p.everybody, h)
+	p.people = append(p.people, h)
 	return h
 }
 
-// traffic publishes what the living do, until ctx ends. What cannot be published
-// is not.
-func (p *crowd) traffic(ctx context.Context) {
+// traffic publishes what active people do, until ctx ends. What cannot be published is left out.
+func (p *simulation) traffic(ctx context.Context) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for ctx.Err() == nil {
 		p.mu.Lock()
-		if living := p.living(); len(living) > 0 && p.publisher.Connected() {
+		if living := p.activePeople(); len(living) > 0 && p.publisher.Connected() {
 			limit, cancel := context.WithTimeout(ctx, 2*time.Second)
-			_ = p.lives(limit, living[rng.IntN(len(living))])
+			_ = p.publishActivity(limit, living[rng.IntN(len(living))])
 			cancel()
 		}
 		p.mu.Unlock()
-		_ = pause(ctx, 15*time.Millisecond)
+		_ = sleep(ctx, 15*time.Millisecond)
 	}
 }
 
-// lives publishes what somebody does.
-func (p *crowd) lives(ctx context.Context, h *person) error {
+// publishActivity publishes one event of a person.
+func (p *simulation) publishActivity(ctx context.Context, h *person) error {
 	h.seq++
 	m, err := events.NewSandboxCreated(p.meta("s"), h.id, events.SandboxCreated{ID: fmt.Sprint("sbx-", h.seq%40), Template: h.marker})
 	if h.seq%3 == 0 && err == nil {
@@ -115,18 +114,18 @@ func (p *crowd) lives(ctx context.Context, h *person) error {
 	return err
 }
 
-// living are those of whom something is published.
-func (p *crowd) living() []*person {
-	return slices.DeleteFunc(slices.Clone(p.everybody), func(h *person) bool { return h.erased })
+// activePeople are those of whom events are published.
+func (p *simulation) activePeople() []*person {
+	return slices.DeleteFunc(slices.Clone(p.people), func(h *person) bool { return h.erased })
 }
 
-func (p *crowd) erasedCount() int { return len(p.everybody) - len(p.living()) }
+func (p *simulation) erasedCount() int { return len(p.people) - len(p.activePeople()) }
 
-// someone is one of the living, of whom nothing more is published.
-func (p *crowd) leaves() *person {
+// chooseToErase is a random active person, of whom nothing more is published.
+func (p *simulation) chooseToErase() *person {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	living := p.living()
+	living := p.activePeople()
 	h := living[p.rng.IntN(len(living))]
 	h.erased = true
 	return h

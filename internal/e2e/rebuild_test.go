@@ -2,31 +2,24 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"accountexport/events"
-	"accountexport/internal/auth/authtest"
 	"accountexport/internal/local/tcpproxy"
 	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
-	"accountexport/readmodel/export"
 )
 
-// TestRebuildWithoutAGap rebuilds 21,000 messages, 130,000 at length, while
-// events are published and documents are read at full rate, and kills the
-// rebuild hard five times. No read fails or goes back in position, and in the
-// end the new generation is live and equal to an independent fold; rolling back
-// gives the same.
+// TestRebuildWithoutAGap rebuilds 21,000 messages, 130,000 in the long form, while events are
+// published and documents are read at full rate, and kills the rebuild five times. No read fails or
+// goes back to an earlier position, the new generation goes live and equals an independent fold,
+// and so does the former one after a rollback.
 func TestRebuildWithoutAGap(t *testing.T) {
 	t.Parallel()
 	before, during, over, rate := 16_000, 5000, 4*time.Second, 7000
@@ -37,15 +30,12 @@ func TestRebuildWithoutAGap(t *testing.T) {
 	seed := testrun.Seed(t)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	g := workload.New(seed, workload.Config{Accounts: 200, HostileShare: 0.05, ErasureShare: 0.0005})
-	if err := s.publish(t.Context(), g, before, 0); err != nil {
-		t.Fatal(err)
-	}
-	live := launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustPublish(t, g, before)
+	live := s.startProjector(t)
+	s.waitProjected(t)
 
-	published := make(chan error, 1)
-	go func() { published <- s.publish(t.Context(), g, during, over) }()
-	endReading, endHTTP := s.readAll(t), s.readHTTP(t)
+	waitPublished := s.publishOver(t, g, during, over)
+	endReading, endHTTP := s.readContinuously(t), s.readContinuouslyOverHTTP(t)
 
 	settings := map[string]string{"ADMIN_ADDR": "127.0.0.1:0", "BATCH_EVENTS": "500"}
 	for k, v := range s.settings {
@@ -72,13 +62,11 @@ func TestRebuildWithoutAGap(t *testing.T) {
 		}
 		return nil
 	})
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	waitPublished()
+	s.waitProjected(t)
 	t.Logf("%d reads, %d over HTTP", endReading(), endHTTP())
-	want, messages := s.oracle(t)
-	s.compare(t, want, messages)
+	want, messages := s.foldByOracle(t)
+	s.checkAgainst(t, want, messages)
 
 	s.checkVerify(t)
 
@@ -86,8 +74,8 @@ func TestRebuildWithoutAGap(t *testing.T) {
 	if status != 0 || !strings.Contains(out, "generation 1 is live") {
 		t.Fatalf("rollback: exit %d: %s", status, out)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.compare(t, want, messages)
+	s.waitProjected(t)
+	s.checkAgainst(t, want, messages)
 	if out, status = command(t, "projector", settings, "generations", "drop", "1"); status == 0 {
 		t.Errorf("dropped the live generation: %s", out)
 	}
@@ -99,35 +87,29 @@ func TestRebuildWithoutAGap(t *testing.T) {
 	}
 }
 
-// TestRestartedRebuildIsAnother: what --restart gives up is not what is compared
-// or cut over to, however long it takes to begin anew.
+// TestRestartedRebuildIsAnother: the generation that `rebuild --restart` gives up is neither
+// compared nor cut over to, however long it takes to begin another one.
 func TestRestartedRebuildIsAnother(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	if err := s.publish(t.Context(), workload.New(58, workload.Config{Accounts: 20}), 500, 0); err != nil {
-		t.Fatal(err)
-	}
-	launch(t, "projector", s.settings, "run")
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	if out, status := command(t, "projector", s.settings, "rebuild", "--cutover=manual"); status != 0 || !strings.Contains(out, "generation 2 is ready") {
-		t.Fatalf("rebuild: exit %d: %s", status, out)
-	}
+	s.mustPublish(t, workload.New(58, workload.Config{Accounts: 20}), 500)
+	s.startProjector(t)
+	s.waitProjected(t)
+	s.mustRun(t, 0, "generation 2 is ready", "rebuild", "--cutover=manual")
 	far := maps.Clone(s.settings)
-	far["DATABASE_URL"] = s.by(t, tcpproxy.Shape{Delay: 60 * time.Millisecond})
+	far["DATABASE_URL"] = s.databaseBehind(t, tcpproxy.Shape{Delay: 60 * time.Millisecond})
 	if out, status := command(t, "projector", far, "rebuild", "--restart"); status != 0 || !strings.Contains(out, "generation 3 is live") {
 		t.Errorf("rebuild --restart: exit %d: %s", status, out)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
 }
 
-// checkVerify: every account equals its refold; with one byte changed in one
-// document, that one is named, and a rebuild refuses to cut over.
+// checkVerify: `verify` finds no difference. After one byte of a document was changed it names that
+// account, and a rebuild does not cut over.
 func (s *system) checkVerify(t *testing.T) {
 	t.Helper()
-	if out, status := command(t, "projector", s.settings, "verify", "--all"); status != 0 || !strings.Contains(out, " 0 differ") {
-		t.Errorf("verify: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 0, " 0 differ", "verify", "--all")
 	var id [16]byte
 	err := s.pool.QueryRow(t.Context(), `
 UPDATE export_g2.account_export SET user_json = set_byte(user_json, 60, get_byte(user_json, 60) # 1)
@@ -139,168 +121,33 @@ RETURNING account_id`).Scan(&id)
 	}
 	account := events.UUID(id).String()
 	for _, args := range [][]string{{"--all"}, {"--account", account}, {"--sample", "100000"}} {
-		out, status := command(t, "projector", s.settings, append([]string{"verify"}, args...)...)
-		if status != 1 || !strings.Contains(out, "account "+account) || !strings.Contains(out, "user: differs at byte 60") || !strings.Contains(out, " 1 differ") {
-			t.Errorf("verify %v with a planted difference: exit %d: %s", args, status, out)
-		}
+		out := s.checkRun(t, 1, "account "+account, append([]string{"verify"}, args...)...)
+		checkContains(t, out, "user: differs at byte 60", " 1 differ")
 	}
-	if out, status := command(t, "projector", s.settings, "rebuild"); status != 1 || !strings.Contains(out, account+": user") {
-		t.Errorf("rebuild with a planted difference: exit %d: %s", status, out)
-	}
+	s.checkRun(t, 1, account+": user", "rebuild")
 }
 
-// readAll reads every account's export, over and over, until the returned
-// function is called: no read may fail, be a mixture, or go back in position.
-func (s *system) readAll(t *testing.T) (end func() int) {
-	t.Helper()
-	accounts := s.accounts(t)
-	ctx, stop := context.WithCancel(t.Context())
-	exports := export.NewReader(s.pool)
-	count := make(chan int, 1)
-	go func() {
-		n := 0
-		defer func() { count <- n }()
-		last := map[events.UUID]uint64{}
-		for ; ctx.Err() == nil; n++ {
-			account := accounts[n%len(accounts)]
-			d, err := exports.Open(ctx, account)
-			if err == nil && ctx.Err() != nil {
-				d.Close() // it may hold a transaction, for which dropping its generation would wait
-			}
-			if ctx.Err() != nil {
-				return
-			}
-			if err != nil {
-				t.Errorf("read %d failed: %v", n, err)
-				return
-			}
-			var body writer
-			if d.State == export.Complete {
-				_, err = d.WriteTo(&body)
-			}
-			d.Close()
-			if ctx.Err() != nil {
-				return // whatever was being read then was broken off
-			}
-			if err != nil || d.State == export.Complete && !json.Valid(body) {
-				t.Errorf("read %d: %v", n, err)
-			}
-			if d.Position < last[account] {
-				t.Errorf("account %s went back from %d to %d", account, last[account], d.Position)
-			}
-			last[account] = d.Position
-		}
-	}()
-	return func() int {
-		stop()
-		return <-count
-	}
-}
-
-// readHTTP does the same over HTTP, from the API's own program.
-func (s *system) readHTTP(t *testing.T) (end func() int) {
-	t.Helper()
-	return s.readHTTPOf(t, binary(t, "api"))
-}
-
-func (s *system) readHTTPOf(t *testing.T, api string) (end func() int) {
-	t.Helper()
-	accounts := s.accounts(t)
-	addr := freeAddr(t)
-	launchFile(t, api, map[string]string{"DATABASE_URL": s.database, "HTTP_ADDR": addr, "ADMIN_ADDR": "127.0.0.1:0",
-		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret})
-	tokens := make([]string, len(accounts))
-	for i, id := range accounts {
-		var err error
-		if tokens[i], err = authtest.Mint(jwtSecret, issuer, id, "someone@example.org", time.Hour); err != nil {
-			t.Fatal(err)
-		}
-	}
-	url := "http://" + addr + "/v1/account/export"
-	eventually(t, "the API", 10*time.Second, func(ctx context.Context) error {
-		_, _, _, err := get(ctx, url, tokens[0])
-		return err
-	})
-	ctx, stop := context.WithCancel(t.Context())
-	count := make(chan int, 1)
-	go func() {
-		n := 0
-		defer func() { count <- n }()
-		last := make([]int, len(accounts))
-		for ; ctx.Err() == nil; n++ {
-			i := n % len(accounts)
-			status, header, body, err := get(ctx, url, tokens[i])
-			if ctx.Err() != nil {
-				return
-			}
-			switch {
-			case err != nil:
-				t.Errorf("request %d: %v", n, err)
-				return
-			case status != http.StatusOK:
-				// Not complete yet, or erased: whatever it is, it is told.
-				if missing := header.Get("Content-Type") != "application/problem+json"; missing || status == http.StatusInternalServerError {
-					t.Errorf("request %d: %d %s", n, status, body)
-				}
-				continue
-			}
-			position, err := strconv.Atoi(header.Get("Export-Position"))
-			if err != nil || !json.Valid(body) {
-				t.Errorf("request %d: position %q, %s", n, header.Get("Export-Position"), body)
-			}
-			if position < last[i] {
-				t.Errorf("account %s went back from %d to %d over HTTP", accounts[i], last[i], position)
-			}
-			last[i] = position
-		}
-	}()
-	return func() int {
-		stop()
-		return <-count
-	}
-}
-
-// accounts lists the accounts of the first generation.
-func (s *system) accounts(t *testing.T) []events.UUID {
-	t.Helper()
-	var accounts []events.UUID
-	rows, err := s.pool.Query(t.Context(), `SELECT account_id FROM export_g1.account_export`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var id [16]byte
-	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error {
-		accounts = append(accounts, id)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return accounts
-}
-
-// TestRebuildEndsClearly: where the disk is full, or its connections are cut, a
-// rebuild ends with an error that says so, the live generation stays as it is,
-// and the same command completes it afterwards.
+// TestRebuildEndsClearly: when the disk is full or its connections are cut, a rebuild exits with an
+// error that says so, the live generation is unchanged, and the same command completes the rebuild
+// afterwards.
 func TestRebuildEndsClearly(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	if err := s.publish(t.Context(), workload.New(31, workload.Config{Accounts: 300, HostileShare: 0.05}), 6000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.startProjector(t)
+	s.mustPublish(t, workload.New(31, workload.Config{Accounts: 300, HostileShare: 0.05}), 6000)
+	s.waitProjected(t)
 	settings := map[string]string{"BATCH_EVENTS": "200"}
 	for k, v := range s.settings {
 		settings[k] = v
 	}
 	var generation int64
-	begun := func(ctx context.Context) error {
+	rebuildBegun := func(ctx context.Context) error {
 		var position int64
 		return s.pool.QueryRow(ctx, `
 SELECT g.generation, max(c.position) FROM export.generations g JOIN export.checkpoints c USING (generation)
 WHERE g.state = 'building' GROUP BY 1 HAVING max(c.position) > 0`).Scan(&generation, &position)
 	}
-	fails := func(p *process, want ...string) {
+	checkFails := func(p *process, want ...string) {
 		t.Helper()
 		status, out := p.wait(), p.out.tail(2000)
 		for _, w := range append(want, "the live generation is untouched, and `projector rebuild` goes on from here") {
@@ -308,26 +155,26 @@ WHERE g.state = 'building' GROUP BY 1 HAVING max(c.position) > 0`).Scan(&generat
 				t.Errorf("rebuild: exit %d, and it does not say %q: %s", status, w, out)
 			}
 		}
-		s.verify(t)
+		s.checkAgainstOracle(t)
 	}
 
 	p := launch(t, "projector", settings, "rebuild", "--max-rate", "1000")
-	eventually(t, "the rebuild to begin", 20*time.Second, begun)
-	// A disk that is full, as PostgreSQL says it.
+	eventually(t, "the rebuild to begin", 20*time.Second, rebuildBegun)
+	// PostgreSQL's error for a full disk.
 	if _, err := s.pool.Exec(t.Context(), fmt.Sprintf(`
 CREATE FUNCTION public.disk_full() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
 CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON export_g%d.account_export FOR EACH ROW EXECUTE FUNCTION public.disk_full()`, generation)); err != nil {
 		t.Fatal(err)
 	}
-	fails(p, "No space left on device", "53100")
-	fails(launch(t, "projector", settings, "rebuild"), "No space left on device")
+	checkFails(p, "No space left on device", "53100")
+	checkFails(launch(t, "projector", settings, "rebuild"), "No space left on device")
 	if _, err := s.pool.Exec(t.Context(), `DROP FUNCTION public.disk_full() CASCADE`); err != nil {
 		t.Fatal(err)
 	}
 
 	p = launch(t, "projector", settings, "rebuild", "--max-rate", "1000")
-	eventually(t, "the rebuild to go on", 20*time.Second, begun)
+	eventually(t, "the rebuild to go on", 20*time.Second, rebuildBegun)
 	eventually(t, "its connections to be cut", 20*time.Second, func(ctx context.Context) error {
 		var n int
 		err := s.pool.QueryRow(ctx, `
@@ -340,11 +187,11 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = cu
 			return fmt.Errorf("it goes on, %d cut: %v", n, err)
 		}
 	})
-	fails(p, "rebuild:")
+	checkFails(p, "rebuild:")
 
 	if out, status := command(t, "projector", settings, "rebuild"); status != 0 || !strings.Contains(out, fmt.Sprintf("generation %d is live", generation)) {
 		t.Fatalf("rebuild: exit %d: %s", status, out)
 	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.verify(t)
+	s.waitProjected(t)
+	s.checkAgainstOracle(t)
 }

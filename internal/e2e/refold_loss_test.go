@@ -2,30 +2,25 @@ package e2e
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
 	"accountexport/internal/workload"
-	"accountexport/readmodel"
 )
 
-// TestRefoldKeepsWhatTheStreamHasLost: the stream loses its beginning while it
-// is projected, and that is accepted. Nothing that is told to refold, by a person or by a new minor
-// version, replaces a good document with what is left of it; who accepts that
-// can have it.
+// TestRefoldKeepsWhatTheStreamHasLost: the stream loses its beginning, and that is accepted. No
+// refold, by an operator or by a new minor version, then replaces a complete document by what is
+// left of it, unless it is called with --accept-loss.
 func TestRefoldKeepsWhatTheStreamHasLost(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	newer := otherProjector(t, moreOf(0, 1), change{"events/value.go", "MaxText    = 1024", "MaxText = 2048"})
+	newer := s.with(buildNextMinor(t))
 	s.settings["AUDIT_RATE"] = "0"
-	old := launch(t, "projector", s.settings, "run")
-	if err := s.publish(t.Context(), workload.New(71, workload.Config{Accounts: 40, HostileShare: 0.1}), 2500, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	purge(t, jetStream(t, s.nats.URL()), 1500)
-	old = s.refusesTheGap(t, old, "1–1499")
+	old := s.startProjector(t)
+	s.mustPublish(t, workload.New(71, workload.Config{Accounts: 40, HostileShare: 0.1}), 2500)
+	s.waitProjected(t)
+	s.purge(t, 1500)
+	old = s.refuseAndAcceptGap(t, old, "1–1499")
 	before := s.documents(t)
 
 	var account string
@@ -35,57 +30,31 @@ SELECT account_id, messages FROM export_g1.account_export a JOIN export_g1.quota
 WHERE user_json IS NOT NULL AND a.parked > 0 ORDER BY messages DESC LIMIT 1`).Scan(&account, &messages); err != nil {
 		t.Fatal(err)
 	}
-	kept := func(what string) {
+	checkUnchanged := func(what string) {
 		t.Helper()
 		if s.documents(t) != before {
 			t.Errorf("%s: documents have changed", what)
 		}
 	}
-	out, status := command(t, "projector", s.settings, "refold", "--account", account)
-	if status != 1 || !strings.Contains(out, fmt.Sprintf("account %s is left as it is", account)) ||
-		!strings.Contains(out, fmt.Sprintf("the row counts %d messages, and the stream holds ", messages)) {
-		t.Errorf("refold: exit %d: %s", status, out)
-	}
-	kept("refold")
-	out, status = command(t, "projector", s.settings, "parked", "retry", "--all")
-	if status != 1 || !strings.Contains(out, "accounts or tiers could not be refolded and are left as they are") {
-		t.Errorf("parked retry: exit %d: %s", status, out)
-	}
-	kept("parked retry")
+	checkContains(t, s.checkRun(t, 1, fmt.Sprintf("account %s is left as it is", account), "refold", "--account", account),
+		fmt.Sprintf("the row counts %d messages, and the stream holds ", messages))
+	checkUnchanged("refold")
+	s.checkRun(t, 1, "accounts or tiers could not be refolded and are left as they are", "parked", "retry", "--all")
+	checkUnchanged("parked retry")
 
-	next := launchFile(t, newer, s.settings, "run")
+	next := newer.startProjector(t)
 	if status := old.wait(); status != 10 {
 		t.Errorf("the old one ended with %d: %s", status, old.out.tail(400))
 	}
-	eventually(t, "the new one to refold", 30*time.Second, says(next, "refolded what an older version had parked"))
-	if err := says(next, account)(t.Context()); err != nil {
+	eventually(t, "the new one to refold", 30*time.Second, hasPrinted(next, "refolded what an older version had parked"))
+	if err := hasPrinted(next, account)(t.Context()); err != nil {
 		t.Errorf("the account that cannot be refolded is not named: %v", err)
 	}
-	kept("a new minor version")
+	checkUnchanged("a new minor version")
 
-	if out, status := commandFile(t, newer, s.settings, "refold", "--account", account, "--accept-loss"); status != 0 || !strings.Contains(out, " 1 have changed") {
-		t.Errorf("refold --accept-loss: exit %d: %s", status, out)
-	}
+	newer.checkRun(t, 0, " 1 have changed", "refold", "--account", account, "--accept-loss")
 	if s.documents(t) == before {
 		t.Error("refold --accept-loss: nothing has changed")
 	}
-	if out, status := commandFile(t, newer, s.settings, "verify", "--account", account); status != 0 {
-		t.Errorf("verify of what was refolded: exit %d: %s", status, out)
-	}
-}
-
-// saysAll: every row of the live generation says what went into it.
-func (s *system) saysAll(t testing.TB) {
-	t.Helper()
-	g, err := readmodel.LiveGeneration(t.Context(), s.pool)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var silent int
-	err = s.pool.QueryRow(t.Context(), fmt.Sprintf(`
-SELECT count(*) FROM export_g%d.account_export WHERE counted_at IS DISTINCT FROM position OR num_nulls(messages, digest_high, digest_low) > 0`,
-		g.Number)).Scan(&silent)
-	if err != nil || g.Format >= readmodel.FormatCounted && silent > 0 {
-		t.Errorf("%d rows do not say what went into them: %v", silent, err)
-	}
+	newer.checkRun(t, 0, "", "verify", "--account", account)
 }

@@ -17,8 +17,8 @@ import (
 	"accountexport/internal/workload"
 )
 
-// statusLook is what one look of `status --json` says.
-type statusLook struct {
+// statusOutput is one object of `status --json`.
+type statusOutput struct {
 	StreamEnd         *uint64 `json:"stream_end"`
 	Position          uint64
 	Lag               *uint64 `json:"lag_events"`
@@ -32,17 +32,17 @@ type statusLook struct {
 	Error string
 }
 
-// printed is the JSON of `status --json`, without what it said on standard error:
-// for what it waits.
-func printed(out string) []byte { return []byte(out[max(0, strings.Index(out, "{")):]) }
+// jsonPart is the JSON in the output of `status --json`, without the lines on standard error.
+func jsonPart(out string) []byte { return []byte(out[max(0, strings.Index(out, "{")):]) }
 
-func lookIn(out string) (l statusLook, err error) {
-	err = json.Unmarshal(printed(out), &l)
+// parseStatus reads the output of `status --json`.
+func parseStatus(out string) (l statusOutput, err error) {
+	err = json.Unmarshal(jsonPart(out), &l)
 	return l, err
 }
 
-// agrees says which two of its figures cannot both be true.
-func (l statusLook) agrees() error {
+// checkConsistent returns an error that names two figures which cannot both be true.
+func (l statusOutput) checkConsistent() error {
 	if (l.StreamEnd == nil) != (l.Lag == nil) {
 		return errors.New("one of stream_end and lag_events is null")
 	}
@@ -67,32 +67,22 @@ func (l statusLook) agrees() error {
 	return nil
 }
 
-// TestStatusUnderTraffic: while messages come and are projected, many of them
-// parked, no look has a position beyond the end, or two counts that disagree.
+// TestStatusUnderTraffic: while messages come and are projected, many of them parked, `status`
+// never prints a position beyond the stream's end, or two figures that contradict each other.
 func TestStatusUnderTraffic(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
+	s.startProjector(t)
 	g := workload.New(181, workload.Config{Accounts: 40, HostileShare: 0.3})
-	if err := s.publish(t.Context(), g, 200, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.mustPublish(t, g, 200)
+	s.waitProjected(t)
 	watch := launch(t, "projector", s.settings, "status", "--watch", "--interval", "100ms", "--json")
-	ctx, stop := context.WithCancel(t.Context())
-	published := make(chan error, 1)
-	go func() {
-		var err error
-		for ctx.Err() == nil && err == nil {
-			err = s.publish(t.Context(), g, 400, 300*time.Millisecond)
-		}
-		published <- err
-	}()
-	for _, args := range [][]string{{"status", "--json"}, {"status", "--json"}, {"status", "--json"}} {
-		out, status := command(t, "projector", s.settings, args...)
-		l, err := lookIn(out)
-		if err != nil || status != 0 || l.agrees() != nil {
-			t.Errorf("exit %d, %v, %v: %s", status, err, l.agrees(), out)
+	stopPublishing := s.publishUntilStopped(t, g, 400, 300*time.Millisecond)
+	for range 3 {
+		out, status := command(t, "projector", s.settings, "status", "--json")
+		l, err := parseStatus(out)
+		if err != nil || status != 0 || l.checkConsistent() != nil {
+			t.Errorf("exit %d, %v, %v: %s", status, err, l.checkConsistent(), out)
 		}
 	}
 	eventually(t, "twenty looks", time.Minute, func(context.Context) error {
@@ -101,22 +91,16 @@ func TestStatusUnderTraffic(t *testing.T) {
 		}
 		return nil
 	})
-	stop()
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
-	watch.signal(syscall.SIGTERM)
-	if status := watch.wait(); status != 0 {
-		t.Errorf("watched, it ends with %d", status)
-	}
+	stopPublishing()
+	watch.stop(t)
 	looks, ends := 0, map[uint64]bool{}
 	for lines := bufio.NewScanner(strings.NewReader(watch.out.tail(1 << 24))); lines.Scan(); {
 		if !strings.HasPrefix(lines.Text(), "{") {
 			continue
 		}
-		var l statusLook
-		if err := json.Unmarshal(lines.Bytes(), &l); err != nil || l.Error != "" || l.StreamEnd == nil || l.agrees() != nil {
-			t.Errorf("%v, %v: %s", err, l.agrees(), lines.Text())
+		var l statusOutput
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil || l.Error != "" || l.StreamEnd == nil || l.checkConsistent() != nil {
+			t.Errorf("%v, %v: %s", err, l.checkConsistent(), lines.Text())
 			continue
 		}
 		looks++
@@ -128,15 +112,15 @@ func TestStatusUnderTraffic(t *testing.T) {
 	t.Logf("%d looks, %d ends", looks, len(ends))
 }
 
-// TestStatusSaysWhatItWaitsFor: where the database, or NATS, has fallen silent,
-// status says what it waits for, and ends with 1 saying so; watched, it tells of
-// the looks that failed, and goes on when the server does.
+// TestStatusSaysWhatItWaitsFor: when the database or NATS does not answer, `status` prints what it
+// waits for, and exits with 1. `status --watch` reports the attempts that failed, and continues
+// when the server does.
 func TestStatusSaysWhatItWaitsFor(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
 	for _, c := range []struct {
 		server  string
 		setting string
@@ -158,17 +142,17 @@ func TestStatusSaysWhatItWaitsFor(t *testing.T) {
 			if c.setting == "NATS_URL" {
 				settings[c.setting] = "nats://" + c.network.Addr()
 			} else {
-				settings[c.setting] = s.through(t, c.network)
+				settings[c.setting] = s.databaseThrough(t, c.network)
 			}
 			at := func(text string) string { return strings.ReplaceAll(text, "%s", c.network.Addr()) }
 			watch := launch(t, "projector", settings, "status", "--watch", "--interval", "200ms", "--timeout", "3s")
-			eventually(t, "a look", time.Minute, says(watch, "position 3 of 3, 0 behind"))
+			eventually(t, "a look", time.Minute, hasPrinted(watch, "position 3 of 3, 0 behind"))
 			c.network.Stall()
 			out, status := command(t, "projector", settings, "status")
 			if status != 1 || !strings.Contains(out, at(c.waits)) || !strings.Contains(out, at(c.gaveUp)) {
 				t.Errorf("exit %d: %s", status, out)
 			}
-			eventually(t, "the watch to say so", time.Minute, says(watch, at(c.watched)))
+			eventually(t, "the watch to say so", time.Minute, hasPrinted(watch, at(c.watched)))
 			failed := len(watch.out.tail(1 << 24))
 			c.network.Resume()
 			eventually(t, "another look", time.Minute, func(context.Context) error {
@@ -185,42 +169,36 @@ func TestStatusSaysWhatItWaitsFor(t *testing.T) {
 	}
 }
 
-// TestStatusWatchEndsAsItsLastLook: in blocks, with an empty line between; what
-// was behind and not progressing at the last look is the exit status.
+// TestStatusWatchEndsAsItsLastLook: `status --watch` prints blocks separated by an empty line, and
+// exits with the status of the last one.
 func TestStatusWatchEndsAsItsLastLook(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	projector := launch(t, "projector", s.settings, "run")
-	s.marked(t, someone, 3)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	projector := s.startProjector(t)
+	s.publishMarked(t, someone, 3)
+	s.waitProjected(t)
 	watch := launch(t, "projector", s.settings, "status", "--watch", "--interval", "100ms")
-	eventually(t, "two looks", time.Minute, says(watch, "\n\ngeneration 1 (live)"))
+	eventually(t, "two looks", time.Minute, hasPrinted(watch, "\n\ngeneration 1 (live)"))
 	projector.kill()
-	s.marked(t, someone, 2)
-	eventually(t, "it to be behind", time.Minute, says(watch, "position 3 of 5, 2 behind, NOT progressing; 0 parked"))
+	s.publishMarked(t, someone, 2)
+	eventually(t, "it to be behind", time.Minute, hasPrinted(watch, "position 3 of 5, 2 behind, NOT progressing; 0 parked"))
 	watch.signal(syscall.SIGTERM)
-	if status := watch.wait(); status != 1 {
-		t.Errorf("exit %d", status)
-	}
-	recreate(t, s.nats.URL())
+	watch.mustExit(t, 1)
+	recreateStream(t, s.nats.URL())
 	watch = launch(t, "projector", s.settings, "status", "--watch", "--interval", "100ms", "--json")
-	eventually(t, "the refusal", time.Minute, says(watch, `"refused":{"exit":12,`))
+	eventually(t, "the refusal", time.Minute, hasPrinted(watch, `"refused":{"exit":12,`))
 	watch.signal(syscall.SIGTERM)
-	if status := watch.wait(); status != 12 {
-		t.Errorf("exit %d", status)
-	}
+	watch.mustExit(t, 12)
 }
 
-// TestStatusTellsRateAndTimeLeft: behind and at work, it says how fast that goes
-// and how long it will take, and ends with 0.
+// TestStatusTellsRateAndTimeLeft: while the projector catches up, `status` prints its rate and the
+// time left, and exits with 0.
 func TestStatusTellsRateAndTimeLeft(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	if err := s.publish(t.Context(), workload.New(182, workload.Config{Accounts: 50}), 20_000, 0); err != nil {
-		t.Fatal(err)
-	}
+	s.mustPublish(t, workload.New(182, workload.Config{Accounts: 50}), 20_000)
 	slow := maps.Clone(s.settings)
-	slow["DATABASE_URL"], slow["BATCH_EVENTS"] = s.slowly(t, 200_000), "100"
+	slow["DATABASE_URL"], slow["BATCH_EVENTS"] = s.slowDatabase(t, 200_000), "100"
 	launch(t, "projector", slow, "run")
 	moving := regexp.MustCompile(`position \d+ of 20000, \d+ behind, progressing by [1-9]\d* a second, time left (\d+[hms])+; `)
 	eventually(t, "rate and time left", time.Minute, func(context.Context) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -14,12 +13,11 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// TestVerifyingALargeAccountIsBounded: `verify` and the audit of `run` stay
-// within the least MEMORY_LIMIT, whatever one account holds; and the audit comes
-// by it: a damaged byte is found.
+// TestVerifyingALargeAccountIsBounded: `verify` and the audit of `run` stay within the smallest
+// MEMORY_LIMIT, however large an account is, and find a damaged byte in it.
 func TestVerifyingALargeAccountIsBounded(t *testing.T) {
 	t.Parallel()
-	items := 700 // of 60 kB
+	items := 700 // of 60 kB each
 	if testrun.Long() {
 		items = 1500
 	}
@@ -28,23 +26,22 @@ func TestVerifyingALargeAccountIsBounded(t *testing.T) {
 	settings["AUDIT_RATE"], settings["MEMORY_LIMIT"] = "0", "128MiB"
 	projector := launch(t, "projector", settings, "run")
 	id := uuid(t, someone)
-	s.makeSomeone(t, id)
+	s.publishComplete(t, id)
 	notes := strings.Repeat("n", 60_000)
 	s.publishEach(t, items, func(i int) (events.Message, error) {
 		return events.NewSandboxCreated(events.Meta{ID: fmt.Sprint("v", i), Source: "/t", Time: events.TimeOf(time.Now())}, id,
 			events.SandboxCreated{ID: fmt.Sprint("sbx", i), Template: "base", Metadata: fmt.Appendf(nil, `{"i":%d,"n":"%s"}`, i, notes)})
 	})
 	eventually(t, "everything projected", 2*time.Minute, s.caughtUp)
-	projector.signal(syscall.SIGTERM)
-	projector.wait()
+	projector.stop(t)
 	const limit = 128 << 20
 	for _, args := range [][]string{{"verify", "--account", someone}, {"verify", "--all"}} {
 		verify := launch(t, "projector", settings, args...)
 		var most int64
 		for ended := false; !ended; {
-			// The operating system's own figure at the end may be of this test, which
-			// the program was forked from.
-			if now, err := verify.mostMemory(); err == nil {
+			// After the end, the operating system's figure may be that of this test, from
+			// which the program was forked.
+			if now, err := verify.peakMemory(); err == nil {
 				most = max(most, now)
 			}
 			select {
@@ -74,7 +71,7 @@ WHERE (account_id, section, page_key) = (SELECT account_id, section, page_key FR
 		}
 		return nil
 	})
-	most, err := projector.mostMemory()
+	most, err := projector.peakMemory()
 	if t.Logf("run with its audit: at most %d of %d MiB", most>>20, limit>>20); err != nil || most > limit {
 		t.Errorf("run with its audit: %d bytes, %v", most, err)
 	}

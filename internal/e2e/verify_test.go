@@ -9,25 +9,22 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestVerifyLooksAtBothSides: verification looks at the accounts of the stream
-// as well as at the rows, and at the tiers; whatever is lost, changed, too much
-// or from before is named, with exit status 1, and mended by the command that is
-// named. Nobody, and nothing, is said to be so.
+// TestVerifyLooksAtBothSides: `verify` checks the accounts of the stream as well as the rows, and
+// the tiers. Whatever is lost, changed, surplus or outdated is named, with exit status 1, and
+// repaired by the command that is named.
 func TestVerifyLooksAtBothSides(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	s.settings["AUDIT_RATE"] = "0"
-	launch(t, "projector", s.settings, "run")
+	s.startProjector(t)
 	eventually(t, "a generation", time.Minute, func(ctx context.Context) error { return s.reached(ctx, 0) })
-	s.says(t, 1, "nothing was compared", "verify", "--all")
-	s.says(t, 1, "nothing was compared", "verify")
-	if err := s.publish(t.Context(), workload.New(31, workload.Config{Accounts: 40, HostileShare: 0.1, ErasureShare: 0.002}), 2500, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	s.says(t, 0, " 0 differ", "verify", "--all")
-	s.says(t, 0, " 0 differ", "verify", "--sample", "10")
-	s.says(t, 1, "never heard of", "verify", "--account", "99999999-9999-4999-8999-999999999999")
+	s.mustRun(t, 1, "nothing was compared", "verify", "--all")
+	s.mustRun(t, 1, "nothing was compared", "verify")
+	s.mustPublish(t, workload.New(31, workload.Config{Accounts: 40, HostileShare: 0.1, ErasureShare: 0.002}), 2500)
+	s.waitProjected(t)
+	s.mustRun(t, 0, " 0 differ", "verify", "--all")
+	s.mustRun(t, 0, " 0 differ", "verify", "--sample", "10")
+	s.mustRun(t, 1, "never heard of", "verify", "--account", "99999999-9999-4999-8999-999999999999")
 
 	exec := func(sql string, args ...any) {
 		t.Helper()
@@ -44,93 +41,91 @@ ORDER BY position DESC LIMIT 1`).Scan(&account); err != nil {
 		}
 		return account
 	}
-	refolded := func(account string) {
+	checkRefoldRepairs := func(account string) {
 		t.Helper()
-		s.says(t, 0, " 1 have changed", "refold", "--account", account)
-		s.says(t, 0, " 0 differ", "verify", "--all")
+		s.mustRun(t, 0, " 1 have changed", "refold", "--account", account)
+		s.mustRun(t, 0, " 0 differ", "verify", "--all")
 	}
 
 	// A row that was lost.
 	account := complete()
 	exec(`DELETE FROM export_g1.account_export WHERE account_id = $1`, account)
 	for _, args := range [][]string{{"--all"}, {"--account", account}, {"--sample", "1000"}} {
-		out := s.says(t, 1, "lost: the stream holds", append([]string{"verify"}, args...)...)
+		out := s.mustRun(t, 1, "lost: the stream holds", append([]string{"verify"}, args...)...)
 		if !strings.Contains(out, "`projector refold --account "+account+"` mends that one") {
 			t.Errorf("%v: %s", args, out)
 		}
 	}
-	refolded(account)
+	checkRefoldRepairs(account)
 
-	// A row from before: what it says of itself is sound, and it is behind.
+	// An earlier row, which is consistent and outdated.
 	account = complete()
 	exec(`CREATE TABLE aside AS SELECT * FROM export_g1.account_export WHERE account_id = $1`, account)
-	s.marked(t, account, 2)
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
+	s.publishMarked(t, account, 2)
+	s.waitProjected(t)
 	exec(`DELETE FROM export_g1.account_export WHERE account_id = $1`, account)
 	exec(`INSERT INTO export_g1.account_export SELECT * FROM aside`)
-	s.says(t, 1, "position: stored", "verify", "--all")
-	refolded(account)
+	s.mustRun(t, 1, "position: stored", "verify", "--all")
+	checkRefoldRepairs(account)
 
-	// A tombstone that is gone, and one of somebody who was not erased.
+	// A lost tombstone, and one of an account that was not erased.
 	var erased string
 	if err := s.pool.QueryRow(t.Context(), `SELECT account_id::text FROM export_g1.account_export WHERE erased_at IS NOT NULL LIMIT 1`).Scan(&erased); err != nil {
 		t.Fatal(err)
 	}
 	exec(`DELETE FROM export_g1.account_export WHERE account_id = $1`, erased)
-	s.says(t, 1, "account "+erased+" at 0: lost", "verify", "--all")
-	refolded(erased)
+	s.mustRun(t, 1, "account "+erased+" at 0: lost", "verify", "--all")
+	checkRefoldRepairs(erased)
 	account = complete()
 	exec(`UPDATE export_g1.account_export SET erased_at = now() WHERE account_id = $1`, account)
-	s.says(t, 1, "state: stored erased, folded not erased", "verify", "--all")
+	s.mustRun(t, 1, "state: stored erased, folded not erased", "verify", "--all")
 	exec(`UPDATE export_g1.account_export SET erased_at = NULL WHERE account_id = $1`, account)
 
-	// An account that never was, and what lies beside a row that is not there.
+	// A row of an unknown account, and pages without a row.
 	exec(`UPDATE aside SET account_id = '99999999-9999-4999-8999-999999999999'`)
 	exec(`INSERT INTO export_g1.account_export SELECT * FROM aside`)
-	s.says(t, 1, "stored, and the stream holds no message of it", "verify", "--all")
+	s.mustRun(t, 1, "stored, and the stream holds no message of it", "verify", "--all")
 	exec(`DELETE FROM export_g1.account_export WHERE account_id = '99999999-9999-4999-8999-999999999999'`)
 	exec(`INSERT INTO export_g1.account_export_items (account_id, section, item, page_key)
 VALUES ('99999999-9999-4999-8999-999999999999', 3, 'x', 'y')`)
-	s.says(t, 1, "too much: without a row, it has some in [account_export_items]", "verify", "--all")
+	s.mustRun(t, 1, "too much: without a row, it has some in [account_export_items]", "verify", "--all")
 	exec(`DELETE FROM export_g1.account_export_items WHERE account_id = '99999999-9999-4999-8999-999999999999'`)
 
-	// Tiers: lost, changed, and one that never was.
+	// A lost, a changed and an unknown tier.
 	var tier string
 	if err := s.pool.QueryRow(t.Context(), `
 SELECT t.id FROM export_g1.quota_tiers t JOIN export_g1.account_export a ON a.quota_tier_id = t.id WHERE a.erased_at IS NULL LIMIT 1`).Scan(&tier); err != nil {
 		t.Fatal(err)
 	}
 	exec(`UPDATE export_g1.quota_tiers SET body = set_byte(body, 60, get_byte(body, 60) # 1) WHERE id = $1`, tier)
-	s.says(t, 1, "tier "+tier, "verify", "--all")
+	s.mustRun(t, 1, "tier "+tier, "verify", "--all")
 	exec(`INSERT INTO export_g1.quota_tiers SELECT 'nobodys', partition, position, body FROM export_g1.quota_tiers LIMIT 1`)
-	s.says(t, 1, "tier nobodys", "verify", "--all")
+	s.mustRun(t, 1, "tier nobodys", "verify", "--all")
 	exec(`DELETE FROM export_g1.quota_tiers WHERE id = $1`, tier)
-	out := s.says(t, 1, "tier "+tier+" at 0: lost", "verify", "--all")
+	out := s.mustRun(t, 1, "tier "+tier+" at 0: lost", "verify", "--all")
 	if !strings.Contains(out, "`projector rebuild --accept-differences`") {
 		t.Errorf("verify: %s", out)
 	}
-	s.says(t, 0, "is live", "rebuild", "--accept-differences")
-	s.says(t, 0, " 0 differ", "verify", "--all")
-	s.verify(t)
+	s.mustRun(t, 0, "is live", "rebuild", "--accept-differences")
+	s.mustRun(t, 0, " 0 differ", "verify", "--all")
+	s.checkAgainstOracle(t)
 }
 
-// TestSampleDrawsFromTheStream: a sample finds rows that were lost, although
-// most are there, and draws among accounts whose ids begin alike.
+// TestSampleDrawsFromTheStream: a sample finds lost rows although most are there, and draws also
+// among accounts whose ids begin alike.
 func TestSampleDrawsFromTheStream(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
 	s.settings["AUDIT_RATE"] = "0"
-	launch(t, "projector", s.settings, "run")
-	if err := s.publish(t.Context(), workload.New(32, workload.Config{Accounts: 60}), 3000, 0); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "everything projected", time.Minute, s.caughtUp)
-	if out := s.says(t, 0, "20 accounts and", "verify", "--sample", "20"); !strings.Contains(out, " 0 differ") {
+	s.startProjector(t)
+	s.mustPublish(t, workload.New(32, workload.Config{Accounts: 60}), 3000)
+	s.waitProjected(t)
+	if out := s.mustRun(t, 0, "20 accounts and", "verify", "--sample", "20"); !strings.Contains(out, " 0 differ") {
 		t.Errorf("verify: %s", out)
 	}
 	if _, err := s.pool.Exec(t.Context(), `
 DELETE FROM export_g1.account_export WHERE account_id IN (SELECT account_id FROM export_g1.account_export LIMIT (SELECT count(*) * 2 / 3 FROM export_g1.account_export))`); err != nil {
 		t.Fatal(err)
 	}
-	s.says(t, 1, "lost: the stream holds", "verify", "--sample", "15")
+	s.mustRun(t, 1, "lost: the stream holds", "verify", "--sample", "15")
 }

@@ -5,10 +5,10 @@ import (
 	"math"
 )
 
-// Diff compares two JSON documents: number literals and member order exactly,
-// strings by what they mean. It returns where they first differ and how, or
-// nothing where they are the same. A document may nest deeper than an event,
-// since an event's metadata moves down into it.
+// Diff compares two JSON documents: number literals and the order of members
+// exactly, strings by their decoded values. It returns where they first differ and
+// how, or an empty string if they are the same. A document may nest deeper than an
+// event, since an event's metadata is a level further down in it.
 func Diff(wantDoc, gotDoc []byte) string {
 	want, err := parseJSON(wantDoc, math.MaxInt)
 	if err != nil {

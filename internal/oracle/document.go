@@ -17,19 +17,20 @@ const (
 	Erased       State = "erased"
 )
 
-// Account is what the fold knows of one account.
+// Account is the state of one account.
 type Account struct {
 	State        State
-	Missing      []string // of user, team and quota_tier, while incomplete
+	Missing      []string // of user, team and quota_tier, if incomplete
 	Position     uint64
-	TierPosition uint64 // of the team's tier definition in force, else 0
+	TierPosition uint64 // position of the team's tier definition, or 0
 	Parked       int    // parked messages on record
 	Waiting      int    // deferred events not applied yet
-	ErasedAt     string // time of the erasure, where erased
-	Document     []byte // compact JSON, where complete
+	ErasedAt     string // time of the erasure, if erased
+	Document     []byte // compact JSON, if complete
 }
 
-// Accounts lists every account heard of, erased ones too, in order.
+// Accounts lists in order every account of which there was a message, including
+// erased ones.
 func (f *Fold) Accounts() []string {
 	return slices.Sorted(maps.Keys(f.accounts))
 }
@@ -69,7 +70,7 @@ func (f *Fold) Account(id string) Account {
 	return out
 }
 
-// writer builds compact JSON, putting commas where they belong.
+// writer builds compact JSON and puts the commas.
 type writer struct{ b []byte }
 
 func (w *writer) comma() {
@@ -119,7 +120,7 @@ func (w *writer) list(name string, n int, item func(i int)) {
 	w.b = append(w.b, ']')
 }
 
-// quote spells a string with no more escapes than JSON asks for.
+// quote writes a string with no more escapes than JSON requires.
 func quote(s string) string {
 	b := []byte{'"'}
 	for _, c := range []byte(s) {

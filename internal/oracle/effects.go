@@ -2,7 +2,7 @@ package oracle
 
 import "slices"
 
-// create makes the entity of a created or registered event.
+// create creates the entity of a created or registered event.
 func (a *account) create(e event) {
 	switch e.typ {
 	case "user.registered.v1":
@@ -33,7 +33,7 @@ func (a *account) create(e event) {
 	}
 }
 
-// change applies any other event to an entity that exists.
+// change applies any other event to an existing entity.
 func (a *account) change(e event) {
 	switch entity(e.typ) {
 	case "user":
@@ -160,8 +160,8 @@ func (s *sandbox) change(e event) {
 	}
 }
 
-// recordUsage sets a day or adds to it, or says which sum is past its limit
-// and changes nothing.
+// recordUsage sets a day or adds to it, or returns which sum is beyond its limit and
+// changes nothing.
 func (a *account) recordUsage(e event) string {
 	creates, gbHours := e.number("sandbox_creates"), e.number("gb_hours")
 	d := a.day(e.text("team_id"), e.text("usage_date"))

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Message is one message of the stream, its subject as published: without the
-// partition token.
+// Message is one message of the stream, with its subject as published: without the
+// partition.
 type Message struct {
 	Position uint64
 	Subject  string
@@ -16,8 +16,8 @@ type Message struct {
 	Data     []byte
 }
 
-// envelope is what a message says about itself. What is judged only for a
-// known type is left unjudged here.
+// envelope is what a message says about itself. What only a known type requires is
+// not checked here.
 type envelope struct {
 	typ             string
 	at              int64
@@ -31,11 +31,11 @@ type envelope struct {
 // attribute is one occurrence of an attribute.
 type attribute struct {
 	text    string
-	problem string // why it is no text, or nothing
+	problem string // why it is not a text, or empty
 }
 
-// readEnvelope judges everything that does not depend on the type. key is what
-// a partitionkey must equal.
+// readEnvelope checks everything that does not depend on the type. A partitionkey
+// must equal key.
 func (p patterns) readEnvelope(m Message, key string) (envelope, string) {
 	contentTypes := header(m.Header, "content-type")
 	structured := len(header(m.Header, "ce-specversion")) == 0
@@ -101,7 +101,7 @@ func (p patterns) readEnvelope(m Message, key string) (envelope, string) {
 	return e, ""
 }
 
-// readData judges what only a known type brings, and returns the data.
+// readData checks what only a known type requires, and returns the data.
 func (e envelope) readData() (*value, string) {
 	if len(e.datacontenttype) > 0 {
 		switch text, problem := single(e.datacontenttype); {
@@ -154,7 +154,7 @@ func binaryAttribute(h map[string][]string, name string) []attribute {
 	return found
 }
 
-// single returns the one occurrence, where it is sound.
+// single returns the only occurrence if it is valid.
 func single(found []attribute) (string, string) {
 	switch {
 	case len(found) > 1:
@@ -182,8 +182,8 @@ func required(find func(string) []attribute, name string) (string, string) {
 	return text, ""
 }
 
-// header returns every value under a name that is name but for case; name is
-// lower case.
+// header returns every value under a name, which is lower case, without regard to
+// case.
 func header(h map[string][]string, name string) []string {
 	var names []string
 	for n := range h {
@@ -242,7 +242,7 @@ func isJSONMediaType(s string) bool {
 	return minor == "json" || len(minor) > len("+json") && strings.HasSuffix(minor, "+json")
 }
 
-// isToken says whether s is an RFC 9110 token.
+// isToken reports whether s is an RFC 9110 token.
 func isToken(s string) bool {
 	for _, c := range []byte(s) {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Outcome is what became of a message (contract §3).
+// Outcome is the outcome of a message (contract §3).
 type Outcome string
 
 // The outcomes.
@@ -20,25 +20,24 @@ const (
 // OtherType is the label of a message that is counted under no known type.
 const OtherType = "other"
 
-// Result is the outcome of one message. Type is the label it is counted under:
-// the type without "controlplane.", or OtherType. Reason is empty but for
-// parked messages, where it reads "what: what is wrong with it".
+// Result is the outcome of one message. Type is the label under which it is counted:
+// the type without "controlplane.", or OtherType. Reason is empty except for parked
+// messages, where it reads "place: what is wrong with it".
 type Result struct {
 	Outcome Outcome
 	Type    string
 	Reason  string
 }
 
-// ParkedMessage is one parked message on record. Account is empty where the
-// subject names none.
+// ParkedMessage is one parked message. Account is empty if the subject names none.
 type ParkedMessage struct {
 	Position uint64
 	Account  string
 	Reason   string
 }
 
-// Fold holds every account and tier of one stream. It is not safe for use by
-// several goroutines at once.
+// Fold holds every account and tier of one stream. It is not safe for concurrent
+// use.
 type Fold struct {
 	patterns patterns
 	types    map[string][]field
@@ -59,8 +58,8 @@ func New() *Fold {
 	}
 }
 
-// Apply folds the next message of the stream. It keeps nothing of m: the caller
-// may use its buffers again.
+// Apply folds the next message of the stream. It keeps nothing of m, so that the
+// caller may reuse its buffers.
 func (f *Fold) Apply(m Message) Result {
 	m.Data = slices.Clone(m.Data)
 	r := f.apply(m)
@@ -74,8 +73,8 @@ func (f *Fold) Apply(m Message) Result {
 // Totals counts messages by type label and outcome.
 func (f *Fold) Totals() map[string]map[Outcome]int { return f.totals }
 
-// ParkedMessages lists what is parked, in stream order; an erased account's
-// are gone.
+// ParkedMessages lists the parked messages in stream order, without those of erased
+// accounts.
 func (f *Fold) ParkedMessages() []ParkedMessage { return slices.Clone(f.parked) }
 
 func (f *Fold) apply(m Message) Result {
@@ -111,8 +110,8 @@ const (
 	tierSubject
 )
 
-// subject returns the kind of a subject and its last token. Only a sound
-// subject has a kind.
+// subject returns the kind of a subject and its last token. Only a valid subject has
+// a kind.
 func (f *Fold) subject(s string) (subjectKind, string) {
 	tokens := strings.Split(s, ".")
 	last := tokens[len(tokens)-1]
@@ -138,7 +137,7 @@ func isTierID(s string) bool {
 	return s != ""
 }
 
-// judge tries the outcomes in the contract's order; a is nil but on a sound
+// judge tries the outcomes in the order of the contract. a is nil except for a valid
 // account subject.
 func (f *Fold) judge(m Message, kind subjectKind, key string, a *account) Result {
 	envelope, problem := f.patterns.readEnvelope(m, key)
@@ -182,7 +181,7 @@ func (f *Fold) judge(m Message, kind subjectKind, key string, a *account) Result
 	return Result{Outcome: outcome, Type: label, Reason: reason}
 }
 
-// fold takes a sound event into its account.
+// fold applies a valid event to its account.
 func (f *Fold) fold(a *account, e event) (Outcome, string) {
 	if a.team != nil {
 		switch {

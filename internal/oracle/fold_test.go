@@ -12,8 +12,8 @@ const (
 	otherID = "99999999-2222-4333-8444-555555555555"
 )
 
-// script applies one message a line, "outcome at type data", to account or
-// tier, times being minutes of one hour.
+// script applies one message per line, "outcome at type data", to an account or a
+// tier. Times are minutes of one hour.
 func script(t *testing.T, f *Fold, lines ...string) {
 	t.Helper()
 	for _, line := range lines {

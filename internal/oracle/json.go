@@ -6,10 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxEventDepth is how deep an event's JSON may nest (contract §1).
+// maxEventDepth is how deep the JSON of an event may nest (contract §1).
 const maxEventDepth = 1000
 
-// value is one JSON value: a number keeps its literal, an object its order.
+// value is one JSON value: a number keeps its literal, and an object the order of
+// its members.
 type value struct {
 	kind    byte   // one of n t f 0 " [ {
 	raw     []byte // as sent, from first to last byte
@@ -34,7 +35,7 @@ func (v *value) get(name string) *value {
 	return nil
 }
 
-// compact appends v without white space between tokens; all else is as sent.
+// compact appends v without white space between tokens. Everything else is as sent.
 func (v *value) compact(b []byte) []byte {
 	switch v.kind {
 	case '[':
@@ -62,8 +63,8 @@ func (v *value) compact(b []byte) []byte {
 	}
 }
 
-// parseJSON reads one RFC 8259 text: valid UTF-8, no byte order mark, no lone
-// surrogates, no name twice in an object, at most maxDepth levels deep.
+// parseJSON reads one RFC 8259 text: valid UTF-8 without a byte order mark or lone
+// surrogates, no name twice in an object, and at most maxDepth levels deep.
 func parseJSON(b []byte, maxDepth int) (*value, error) {
 	if !utf8.Valid(b) {
 		return nil, errors.New("invalid UTF-8")
@@ -87,7 +88,7 @@ type parser struct {
 	maxDepth int
 }
 
-// peek returns the next byte, 0 at the end; a NUL byte is no JSON anyway.
+// peek returns the next byte, or 0 at the end. A NUL byte is not JSON anyway.
 func (p *parser) peek() byte {
 	if p.i < len(p.b) {
 		return p.b[p.i]
@@ -101,7 +102,7 @@ func (p *parser) space() {
 	}
 }
 
-// value reads a value that stands inside depth brackets.
+// value reads a value inside depth brackets.
 func (p *parser) value(depth int) (*value, error) {
 	start := p.i
 	v := &value{}

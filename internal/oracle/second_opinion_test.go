@@ -11,9 +11,9 @@ import (
 	"accountexport/internal/workload"
 )
 
-// TestJSONAgreesWithTheStandardLibrary compares the parser with encoding/json
-// on hostile payloads: both accept the same, but for what the contract forbids
-// beyond RFC 8259's grammar.
+// TestJSONAgreesWithTheStandardLibrary compares the parser with encoding/json on
+// hostile payloads: both accept the same, except for what the contract forbids
+// beyond the grammar of RFC 8259.
 func TestJSONAgreesWithTheStandardLibrary(t *testing.T) {
 	generator := workload.New(testrun.Seed(t), workload.Config{HostileShare: 0.8})
 	accepted, refused, messages := 0, 0, 4000

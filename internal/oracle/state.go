@@ -2,7 +2,7 @@ package oracle
 
 import "slices"
 
-// account is the state of one account, in the plainest form.
+// account is the state of one account.
 type account struct {
 	id       string
 	position uint64
@@ -17,7 +17,7 @@ type account struct {
 	waiting   []event // deferred, in stream order
 }
 
-// event is a sound event of a known type.
+// event is a valid event of a known type.
 type event struct {
 	typ      string
 	at       int64
@@ -93,8 +93,8 @@ func (a *account) day(team, date string) *usageDay {
 	return a.usage[i]
 }
 
-// exists says whether what the event is about is there. Usage days and erasure
-// wait for nothing.
+// exists reports whether the entity that the event changes exists. Usage days and
+// erasure wait for nothing.
 func (a *account) exists(e event) bool {
 	switch entity(e.typ) {
 	case "user":
@@ -109,7 +109,7 @@ func (a *account) exists(e event) bool {
 	return true
 }
 
-// text returns a field that is known to be there.
+// text returns a field that is present.
 func (e event) text(name string) string { s, _ := e.values[name].(string); return s }
 
 func (e event) number(name string) int64 { n, _ := e.values[name].(int64); return n }

@@ -8,10 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// special says whether a character inside a string needs a closer look.
+// special reports whether a character in a string is a control character, a quote or
+// a backslash.
 func special(r rune) bool { return r < 0x20 || r == '"' || r == '\\' }
 
-// string reads a string, quotes included, and returns what it means.
+// string reads a string with its quotes, and returns its decoded value.
 func (p *parser) string() (string, error) {
 	p.i++
 	var out []byte

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// The value kinds of contract §1. Each reader says what is wrong, or nothing.
+// The value kinds of contract §1. Each reader returns what is wrong, or an empty string.
 
 const (
 	maxInteger    = 1<<53 - 1
@@ -97,7 +97,7 @@ func (p patterns) readDate(v *value) (string, string) {
 	return v.text, ""
 }
 
-// readTime returns microseconds since 1970, the rest cut off.
+// readTime returns microseconds since 1970, without the digits after them.
 func (p patterns) readTime(s string) (int64, string) {
 	m := p.time.FindStringSubmatch(s)
 	if m == nil {
@@ -120,7 +120,7 @@ func (p patterns) readTime(s string) (int64, string) {
 	return seconds*1_000_000 + int64(number((m[7] + "000000")[:6])), ""
 }
 
-// number reads digits, and nothing as 0.
+// number reads digits, and an empty string as 0.
 func number(digits string) int {
 	n := 0
 	for _, c := range digits {
