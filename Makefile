@@ -17,7 +17,7 @@ run: build ## start everything on this machine, with a simulated control plane
 	@exec $(BIN)/devstack
 
 # The packages whose tests start no program.
-CHECKED := . ./events ./projections ./internal/acts ./internal/auth ./internal/cli ./internal/local/documents ./internal/local/tcpproxy ./internal/ops ./internal/oracle \
+CHECKED := . ./events ./projections/... ./internal/acts ./internal/auth ./internal/cli ./internal/local/documents ./internal/local/tcpproxy ./internal/ops ./internal/oracle \
 	./internal/secret ./internal/settings ./internal/workload
 
 .PHONY: check
