@@ -52,4 +52,17 @@
 //
 // This package itself reads and writes export.generations, export.checkpoints and
 // export.pause, and creates the tables of generations.
+//
+// # Which migration holds what
+//
+// Migrations are never changed once released, so a function's last definition may
+// stand in a later file than its table: export.advance_checkpoints, which checks
+// position and epoch of a commit (the fence), in 010_notify.sql; export.stand_still,
+// which stops commits while projecting is paused, in 009_pause.sql; members in
+// 002_members.sql; what was accepted in 003_acceptances.sql; storage formats in
+// 004_format.sql; the ledger of erasures in 005_erasures.sql and pending erasures in
+// 008_owed.sql; the stream's id and the fingerprint of the last message of each
+// partition in 006_marks.sql; missing messages in 007_missing.sql; parked messages
+// that were dismissed in 001_export.sql and 011_undismissals.sql. The tables of a
+// generation are in generation.sql.
 package readmodel

@@ -40,7 +40,7 @@ type Generation struct {
 	Stream        engine.StreamIdentity
 	Partitions    int
 	Format        int        // storage format, [FormatPlain] or [FormatCounted]
-	History       int        // goes up by one where positions came to mean other messages, since the stream was recreated
+	Incarnation   int        // goes up by one where positions came to mean other messages, since the stream was recreated
 	Started       time.Time  // when it was created
 	Finished      *time.Time // when it last went live or stopped being live, or was given up; nil until then
 }

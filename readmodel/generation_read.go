@@ -91,7 +91,7 @@ FROM export.generations `+where+` ORDER BY generation`, args...)
 		return nil, fmt.Errorf("read generations: %w", err)
 	}
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (g Generation, err error) {
-		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.RefoldedMinor, &g.Stream.Name, &g.Stream.Created, &g.Stream.ID, &g.Partitions, &g.Format, &g.History,
+		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.RefoldedMinor, &g.Stream.Name, &g.Stream.Created, &g.Stream.ID, &g.Partitions, &g.Format, &g.Incarnation,
 			&g.Started, &g.Finished)
 		g.Stream.Partitions = g.Partitions
 		return g, err

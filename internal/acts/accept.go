@@ -133,7 +133,7 @@ func (a *Acceptor) accepted(acceptance Acceptance, out *Accepted) error {
 // lacks, after the stream itself is accepted. A mirror, which is another stream, may
 // hold the events of erasures and the messages that these removed as well.
 func (a *Acceptor) erasures(ctx context.Context, info engine.StreamInfo, out *Accepted) error {
-	unfinished, err := a.UnfinishedErasures(ctx)
+	unfinished, err := a.PendingErasures(ctx)
 	if err != nil || len(unfinished) == 0 {
 		return err
 	}

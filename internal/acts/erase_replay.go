@@ -20,7 +20,7 @@ import (
 // it is proven: cut off, another Run completes it.
 type ErasureReplay struct {
 	Target
-	Erasures []admin.Erasure // from [Target.UnfinishedErasures]
+	Erasures []admin.Erasure // from [Target.PendingErasures]
 	Command  string          // the projector command that completes it when it was cut off
 	Copies   []string        // copies of the stream, which keep their messages; known after Run
 

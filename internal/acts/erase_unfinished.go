@@ -17,11 +17,11 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// UnfinishedErasures lists the erasures on the ledger that are not complete: those
+// PendingErasures lists the erasures on the ledger that are not complete: those
 // whose event the stream lacks; those of which the stream holds messages from before
 // the event although a receipt says that they were removed, or their removal was begun;
 // and those that are pending in this database. It reads the stream once.
-func (t Target) UnfinishedErasures(ctx context.Context) (unfinished []admin.Erasure, err error) {
+func (t Target) PendingErasures(ctx context.Context) (unfinished []admin.Erasure, err error) {
 	ledger, err := readLedger(ctx, t.Pool)
 	if err != nil || len(ledger) == 0 {
 		return nil, err

@@ -44,7 +44,7 @@ type Rebuilder struct {
 
 	// Callbacks.
 	OnProgress func(position, end uint64) // while it builds
-	// before erasures are carried out again: [Target.UnfinishedErasures],
+	// before erasures are carried out again: [Target.PendingErasures],
 	// [ErasureReplay.Served]
 	OnReplay   func(erasures []admin.Erasure, served []events.UUID)
 	OnReplayed func(erasures int) // after they were

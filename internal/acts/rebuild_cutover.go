@@ -48,7 +48,7 @@ func (r *Rebuilder) CutOver(ctx context.Context) error {
 }
 
 func (r *Rebuilder) cutOver(ctx context.Context, from, to int64) error {
-	unfinished, err := r.Target.UnfinishedErasures(ctx)
+	unfinished, err := r.Target.PendingErasures(ctx)
 	if err != nil {
 		return err
 	}

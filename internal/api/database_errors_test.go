@@ -72,7 +72,7 @@ func (d *failingDatabase) set(name, value string) {
 // start starts the API. The failure may be set up before or after.
 func (d *failingDatabase) start() {
 	d.t.Helper()
-	pool, err := connect.OpenPool(d.t.Context(), d.url.String())
+	pool, err := connect.OpenAPIPool(d.t.Context(), d.url.String())
 	if err != nil {
 		d.t.Fatal(err)
 	}

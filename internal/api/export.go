@@ -78,7 +78,7 @@ func (e *exportHandler) serve(w http.ResponseWriter, r *http.Request) error {
 			return problemPrecondition
 		}
 		if anyMatches(ifNoneMatch, etag, weakly) {
-			validators(w.Header(), etag, p.codings.preferred)
+			setValidators(w.Header(), etag, p.codings.preferred)
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
@@ -158,7 +158,7 @@ func (e *exportHandler) send(w http.ResponseWriter, r *http.Request, doc *export
 		}
 	}
 	h := w.Header()
-	describe(h, &doc.Meta, account, c)
+	setDocumentHeaders(h, &doc.Meta, account, c)
 	setCoding(h, c)
 	status, body, length := http.StatusOK, io.WriterTo(doc), p.to-p.from
 	switch {

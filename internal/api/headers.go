@@ -25,8 +25,8 @@ func removeDocumentHeaders(h http.Header, err error) error {
 // cacheControl is shared by all answers and must not be changed.
 var cacheControl = []string{"private, no-cache"}
 
-// validators sets the headers that a 304 repeats, beside Vary.
-func validators(h http.Header, etag string, c coding) {
+// setValidators sets the headers that a 304 repeats, beside Vary.
+func setValidators(h http.Header, etag string, c coding) {
 	if c != identity {
 		etag = "W/" + etag // the same document in other bytes
 	}
@@ -34,9 +34,9 @@ func validators(h http.Header, etag string, c coding) {
 	h["Etag"] = []string{etag}
 }
 
-// describe sets the headers of a document that is sent in the coding.
-func describe(h http.Header, m *export.Meta, account events.UUID, c coding) {
-	validators(h, m.ETag(), c)
+// setDocumentHeaders sets the headers of a document that is sent in the coding.
+func setDocumentHeaders(h http.Header, m *export.Meta, account events.UUID, c coding) {
+	setValidators(h, m.ETag(), c)
 	values := make([]string, 4) // one allocation for all of them
 	set := func(name, value string) {
 		values[0] = value

@@ -29,7 +29,7 @@ func throughProxy(t *testing.T, pool *pgxpool.Pool) (*tcpproxy.Proxy, *pgxpool.P
 	}
 	network := tcpproxy.ForTest(t, net.JoinHostPort(u.Hostname(), u.Port()))
 	u.Host = network.Addr()
-	out, err := connect.OpenPool(t.Context(), u.String())
+	out, err := connect.OpenAPIPool(t.Context(), u.String())
 	if err != nil {
 		t.Fatal(err)
 	}

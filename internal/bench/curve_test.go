@@ -180,7 +180,7 @@ func (s *sizesDatabase) serveBoth(b *testing.B, far bool) (bare, ours string) {
 		at = s.far
 	}
 	pool := func() *pgxpool.Pool {
-		p, err := connect.OpenPool(b.Context(), at)
+		p, err := connect.OpenAPIPool(b.Context(), at)
 		if err != nil {
 			b.Fatal(err)
 		}

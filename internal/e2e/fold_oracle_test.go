@@ -119,8 +119,8 @@ func (c counts) Committed(s engine.BatchStats) {
 		c[k.Type+" "+k.Outcome.String()] += n
 	}
 }
-func (counts) HighWaterMark(engine.StreamInfo) {}
-func (counts) Assigned(int64, []int)           {}
-func (counts) Restarted(string)                {}
+func (counts) StreamEnd(engine.StreamInfo) {}
+func (counts) Assigned(int64, []int)       {}
+func (counts) Restarted(string)            {}
 
 func (counts) Paused(*engine.Pause, engine.StreamInfo) {}

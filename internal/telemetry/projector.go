@@ -178,8 +178,8 @@ func (p *Projector) Assigned(generation int64, partitions []int) {
 	}
 }
 
-// HighWaterMark implements [engine.Observer].
-func (p *Projector) HighWaterMark(info engine.StreamInfo) {
+// StreamEnd implements [engine.Observer].
+func (p *Projector) StreamEnd(info engine.StreamInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, d := range info.Deviations {

@@ -27,7 +27,7 @@ func newTestProjector() testProjector {
 // reportEnd reports the stream's end, and commits reports the checkpoints that the
 // projector then writes for both partitions.
 func (w testProjector) reportEnd(end uint64) {
-	w.HighWaterMark(engine.StreamInfo{Name: "S", Last: end, Time: time.Now(), Partitions: 2})
+	w.StreamEnd(engine.StreamInfo{Name: "S", Last: end, Time: time.Now(), Partitions: 2})
 }
 
 func (w testProjector) reportCheckpoints(to ...uint64) {

@@ -20,15 +20,15 @@ type batchBuilder struct {
 	dirty      []*cacheEntry // accounts that changed
 	tiers      map[string]*projections.TierDefinition
 	parked     []projections.ParkedMessage
-	touched    map[int]*counted // by partition
-	events     int              // messages counted
-	bytes      int              // about what the batch holds in memory
-	advanceAll bool             // move the checkpoint of every partition on, whether or not it is in touched
-	asOf       time.Time        // the stream's timestamp of the last message
+	touched    map[int]*partitionCounts // by partition
+	events     int                      // messages counted
+	bytes      int                      // about what the batch holds in memory
+	advanceAll bool                     // move the checkpoint of every partition on, whether or not it is in touched
+	asOf       time.Time                // the stream's timestamp of the last message
 }
 
-// counted is what a batch has of one partition's messages.
-type counted struct {
+// partitionCounts is what a batch has of one partition's messages.
+type partitionCounts struct {
 	tally  projections.Tally
 	counts map[projections.TypeOutcome]int64
 	times  []time.Time // the stream's timestamp of each
@@ -36,7 +36,7 @@ type counted struct {
 }
 
 func newBatchBuilder(seq uint64) *batchBuilder {
-	return &batchBuilder{seq: seq, began: time.Now(), tiers: map[string]*projections.TierDefinition{}, touched: map[int]*counted{}}
+	return &batchBuilder{seq: seq, began: time.Now(), tiers: map[string]*projections.TierDefinition{}, touched: map[int]*partitionCounts{}}
 }
 
 // empty reports whether there is nothing to commit.
@@ -51,7 +51,7 @@ func (b *batchBuilder) full(bound Bound) bool {
 func (b *batchBuilder) count(m *projections.Message, label string, o projections.Outcome) {
 	t := b.touched[m.Partition]
 	if t == nil {
-		t = &counted{counts: map[projections.TypeOutcome]int64{}}
+		t = &partitionCounts{counts: map[projections.TypeOutcome]int64{}}
 		b.touched[m.Partition] = t
 	}
 	t.tally[o]++
@@ -75,9 +75,9 @@ func (b *batchBuilder) drop(partition int) {
 	maps.DeleteFunc(b.tiers, func(_ string, t *projections.TierDefinition) bool { return t.Partition == partition })
 }
 
-// note records the fingerprint of each partition's last message; all of these messages
+// noteLastMessages records the fingerprint of each partition's last message; all of these messages
 // have been counted.
-func (b *batchBuilder) note(decoded []projections.Decoded) {
+func (b *batchBuilder) noteLastMessages(decoded []projections.Decoded) {
 	seen := map[int]bool{}
 	for i := len(decoded) - 1; i >= 0 && len(seen) < len(b.touched); i-- {
 		m := &decoded[i].Message
@@ -94,12 +94,12 @@ func (b *batchBuilder) park(d *projections.Decoded, account *events.UUID, reason
 	b.bytes += d.Size() + 256
 }
 
-// erase drops the parked messages of an account that was erased.
-func (b *batchBuilder) erase(id events.UUID) { b.parked = projections.Unpark(b.parked, id) }
+// unpark drops the parked messages of an account that was erased.
+func (b *batchBuilder) unpark(id events.UUID) { b.parked = projections.Unpark(b.parked, id) }
 
-// mark records that a message of so many bytes may have changed the account, and may
+// markDirty records that a message of so many bytes may have changed the account, and may
 // have made it grow by as much.
-func (b *batchBuilder) mark(e *cacheEntry, bytes int) {
+func (b *batchBuilder) markDirty(e *cacheEntry, bytes int) {
 	b.bytes += bytes
 	if !e.dirty {
 		e.dirty = true

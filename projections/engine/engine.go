@@ -52,7 +52,7 @@ func (p *Projector) RunOnce(ctx context.Context) (position uint64, err error) {
 			return 0, err
 		}
 	}
-	return p.session.once(ctx, 0)
+	return p.session.foldOneBatch(ctx, 0)
 }
 
 // RunToEnd processes batch by batch until everything is committed that the stream
@@ -68,13 +68,13 @@ func (p *Projector) RunToEnd(ctx context.Context) error {
 			return err
 		}
 	}
-	for p.session.position() < info.Last {
-		first, more, err := p.source.FirstAfter(ctx, p.session.position())
+	for p.session.committedPosition() < info.Last {
+		first, more, err := p.source.FirstAfter(ctx, p.session.committedPosition())
 		if err != nil {
 			return fmt.Errorf("look for the next message: %w", err)
 		}
 		if !more || first > info.Last {
-			err := p.session.advance(ctx, info)
+			err := p.session.advanceToEnd(ctx, info)
 			if err != nil {
 				p.Close() // the states in memory may be stale
 			}
@@ -82,7 +82,7 @@ func (p *Projector) RunToEnd(ctx context.Context) error {
 		}
 		// The message that was found may be removed before it is read, so the
 		// wait for it is bounded.
-		if _, err := p.session.once(ctx, fetchTimeout); err != nil {
+		if _, err := p.session.foldOneBatch(ctx, fetchTimeout); err != nil {
 			p.Close()
 			return err
 		}
@@ -97,7 +97,7 @@ const fetchTimeout = 200 * time.Millisecond
 // Close ends the session that RunOnce and RunToEnd keep open.
 func (p *Projector) Close() {
 	if p.session != nil {
-		p.session.close()
+		p.session.closeReader()
 		p.session = nil
 	}
 }

@@ -84,12 +84,12 @@ func newLane(s laneStore, own Ownership, checkpoints []Checkpoint, bound Bound, 
 			l.upTo = c.Position
 		}
 	}
-	l.begin()
+	l.beginBatch()
 	return l
 }
 
-// begin makes an empty batch the current one.
-func (l *lane) begin() {
+// beginBatch makes an empty batch the current one.
+func (l *lane) beginBatch() {
 	l.seq++
 	l.cur = newBatchBuilder(l.seq)
 }
@@ -102,7 +102,7 @@ func (l *lane) run(ctx context.Context, in <-chan laneInput) error {
 	open := in
 	for {
 		if !l.cur.empty() && l.inFlight == nil && (l.cur.full(l.bound) || open == nil || l.commitDue(len(in))) {
-			if err := l.start(ctx); err != nil {
+			if err := l.startCommit(ctx); err != nil {
 				return err
 			}
 		}

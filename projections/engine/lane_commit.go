@@ -23,22 +23,22 @@ type committedBatch struct {
 	took     time.Duration
 }
 
-// start begins to commit the current batch, and makes an empty one the current
+// startCommit begins to commit the current batch, and makes an empty one the current
 // one. No commit may be under way.
-func (l *lane) start(ctx context.Context) error {
+func (l *lane) startCommit(ctx context.Context) error {
 	b, err := l.cur.build(l.generation, l.cache)
 	if err != nil {
 		return err
 	}
 	b.Advances = l.advances()
 	f := &inFlightCommit{batchBuilder: l.cur, batch: b, start: time.Now()}
-	l.begin()
-	l.launch(ctx, f)
+	l.beginBatch()
+	l.commitInBackground(ctx, f)
 	return nil
 }
 
-// launch has a goroutine commit the batch and report to done.
-func (l *lane) launch(ctx context.Context, f *inFlightCommit) {
+// commitInBackground has a goroutine commit the batch and report to done.
+func (l *lane) commitInBackground(ctx context.Context, f *inFlightCommit) {
 	l.inFlight = f
 	go func() { l.done <- l.store.Commit(ctx, f.batch) }()
 }
@@ -122,7 +122,7 @@ func (l *lane) rotateBatch(ctx context.Context) error {
 	if l.cur.empty() {
 		return nil
 	}
-	return l.start(ctx)
+	return l.startCommit(ctx)
 }
 
 // drainCommit waits for the commit under way and ignores its result.

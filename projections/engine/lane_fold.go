@@ -57,7 +57,7 @@ func (l *lane) foldGroup(ctx context.Context, messages []projections.Message) er
 			return err
 		}
 	}
-	l.cur.note(decoded)
+	l.cur.noteLastMessages(decoded)
 	return nil
 }
 
@@ -131,10 +131,10 @@ func (l *lane) foldAccount(ctx context.Context, d *projections.Decoded) error {
 		return err
 	}
 	if e.Wiped() {
-		l.cur.erase(d.To.Account)
+		l.cur.unpark(d.To.Account)
 	}
 	if !wasErased {
-		l.cur.mark(e, len(d.Data))
+		l.cur.markDirty(e, len(d.Data))
 	}
 	l.cur.count(&d.Message, label, out)
 	return nil

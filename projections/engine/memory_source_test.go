@@ -226,7 +226,7 @@ func (o *observer) Committed(s BatchStats) {
 	}
 }
 
-func (o *observer) HighWaterMark(StreamInfo) {
+func (o *observer) StreamEnd(StreamInfo) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.samples++

@@ -53,8 +53,8 @@ type Observer interface {
 	// Committed is called after a batch is stored. Every message is in exactly one
 	// batch. Lanes commit, and call it, independently of each other.
 	Committed(BatchStats)
-	// HighWaterMark is called with every lag sample.
-	HighWaterMark(StreamInfo)
+	// StreamEnd is called with every lag sample.
+	StreamEnd(StreamInfo)
 	// Assigned is called after every heartbeat: this replica is live, and owns
 	// these partitions.
 	Assigned(generation int64, partitions []int)
@@ -70,7 +70,7 @@ type Observer interface {
 type nopObserver struct{}
 
 func (nopObserver) Committed(BatchStats)      {}
-func (nopObserver) HighWaterMark(StreamInfo)  {}
+func (nopObserver) StreamEnd(StreamInfo)      {}
 func (nopObserver) Assigned(int64, []int)     {}
 func (nopObserver) Paused(*Pause, StreamInfo) {}
 func (nopObserver) Restarted(string)          {}

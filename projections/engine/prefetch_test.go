@@ -85,7 +85,7 @@ func TestErasedIsNotFoldedFromWhatWasReadAheadOfOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.close()
+		defer s.closeReader()
 		if len(s.partitions) != 1 || s.partitions[mine] == nil {
 			t.Fatalf("it has %v", s.partitions)
 		}

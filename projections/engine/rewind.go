@@ -52,7 +52,7 @@ func (l *lane) retryWithoutFenced(ctx context.Context, f *inFlightCommit, refuse
 	}
 	l.rewind(fenced)
 	if len(f.batch.Advances) > 0 {
-		l.launch(ctx, f)
+		l.commitInBackground(ctx, f)
 	}
 	return nil
 }

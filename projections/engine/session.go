@@ -33,10 +33,10 @@ type session struct {
 	// Messages between the goroutines. rewinds and released have a lock of their
 	// own instead of a channel, since a lane must not wait for a goroutine that
 	// may be waiting for the lane.
-	rebalances chan rebalance // from heartbeat to dispatch
-	lagSamples chan lagSample // from monitorLag to dispatch
-	rewinds    *rewindQueue   // from the lanes to dispatch
-	released   releaseQueue   // from the lanes to heartbeat
+	rebalances    chan rebalance    // from heartbeat to dispatch
+	streamSamples chan streamSample // from monitorLag to dispatch
+	rewinds       *rewindQueue      // from the lanes to dispatch
+	released      releaseQueue      // from the lanes to heartbeat
 
 	// Written by the dispatching goroutine, read by monitorLag.
 	readPosition atomic.Uint64 // everything up to here was sent to the lanes
@@ -76,7 +76,7 @@ func (p *Projector) openSession(ctx context.Context) (*session, error) {
 		return nil, errors.New("no partition to fold")
 	}
 	s := &session{p: p, own: own, in: map[*lane]chan laneInput{}, partitions: map[int]*ownedPartition{},
-		rebalances: make(chan rebalance), lagSamples: make(chan lagSample), rewinds: newRewindQueue()}
+		rebalances: make(chan rebalance), streamSamples: make(chan streamSample), rewinds: newRewindQueue()}
 	n := p.opt.Lanes
 	if !own.Dynamic {
 		n = min(n, len(own.Checkpoints))
@@ -135,7 +135,7 @@ func (s *session) newLane(checkpoints []Checkpoint, n int) *lane {
 // Without partitions there is no reader afterwards. It closes the reader that was
 // there before, also where it fails.
 func (s *session) reopenReader(ctx context.Context, info StreamInfo) error {
-	s.close()
+	s.closeReader()
 	s.owned.Store(int64(len(s.partitions)))
 	lowest, highest := s.bounds()
 	if _, err := s.guard(ctx, info, lowest, highest); err != nil {
@@ -172,8 +172,8 @@ func (s *session) checkLast(ctx context.Context) error {
 	return nil
 }
 
-// close closes the reader; the session can open another one.
-func (s *session) close() {
+// closeReader closes the reader; the session can open another one.
+func (s *session) closeReader() {
 	if s.prefetcher != nil {
 		s.prefetcher.close()
 		s.prefetcher = nil
@@ -193,9 +193,9 @@ func (s *session) bounds() (lowest, highest uint64) {
 	return lowest, highest
 }
 
-// split divides messages among the lanes. It drops those of partitions that are
+// routeToLanes divides messages among the lanes. It drops those of partitions that are
 // not owned and those that were sent before, both before they are decoded.
-func (s *session) split(messages []projections.Message) map[*lane]*laneInput {
+func (s *session) routeToLanes(messages []projections.Message) map[*lane]*laneInput {
 	out := make(map[*lane]*laneInput, len(s.lanes))
 	last := messages[len(messages)-1].Position
 	for _, l := range s.lanes {

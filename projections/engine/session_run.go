@@ -23,7 +23,7 @@ func (p *Projector) runSession(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.closeReader()
 
 	store, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
@@ -48,7 +48,7 @@ func (p *Projector) runSession(ctx context.Context) error {
 	g.Go(func() error {
 		readers, rctx := errgroup.WithContext(rctx)
 		readers.Go(func() error { return s.dispatch(rctx) })
-		readers.Go(func() error { return s.monitorLag(rctx) })
+		readers.Go(func() error { return s.monitorStream(rctx) })
 		err := readers.Wait()
 		for _, ch := range s.in {
 			close(ch)
@@ -93,7 +93,7 @@ func (s *session) dispatch(ctx context.Context) error {
 			err = s.applyRebalance(ctx, m)
 		case <-s.rewinds.due:
 			err = s.rewindFenced(ctx)
-		case l := <-s.lagSamples:
+		case l := <-s.streamSamples:
 			err = s.checkpointIdle(ctx, l)
 		case <-ctx.Done():
 			err = ctx.Err()
@@ -116,7 +116,7 @@ func (s *session) send(ctx context.Context, l *lane, w laneInput) error {
 
 // deliver sends messages to the lanes of their partitions.
 func (s *session) deliver(ctx context.Context, messages []projections.Message) error {
-	for l, w := range s.split(messages) {
+	for l, w := range s.routeToLanes(messages) {
 		if w.messages == nil {
 			continue // the next lag sample tells this lane how far reading has come
 		}

@@ -25,7 +25,7 @@ type PendingErasure struct {
 	Began   time.Time
 }
 
-const upsertOwed = `
+const upsertPendingErasure = `
 INSERT INTO export.erasures_owed AS o (account_id, emails, anew) VALUES ($1, $2, $3)
 ON CONFLICT (account_id) DO UPDATE SET anew = o.anew OR excluded.anew,
     emails = (SELECT coalesce(array_agg(DISTINCT e), '{}') FROM unnest(o.emails || excluded.emails) AS e)`
@@ -34,7 +34,7 @@ ON CONFLICT (account_id) DO UPDATE SET anew = o.anew OR excluded.anew,
 // what is left of it is found, beside those that are noted already. Whatever becomes
 // of the program that erases it, the note stays until [CompleteErasure].
 func BeginErasure(ctx context.Context, pool *pgxpool.Pool, account events.UUID, emails []string, anew bool) error {
-	if _, err := pool.Exec(ctx, upsertOwed, [16]byte(account), append([]string{}, emails...), anew); err != nil {
+	if _, err := pool.Exec(ctx, upsertPendingErasure, [16]byte(account), append([]string{}, emails...), anew); err != nil {
 		return fmt.Errorf("note that account %s is to be erased: %w", account, err)
 	}
 	return nil
@@ -48,7 +48,7 @@ func CheckErasable(ctx context.Context, pool *pgxpool.Pool) error {
 		if err := limitLockWait(ctx, tx); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, upsertOwed, [16]byte{}, []string{}, false); err != nil {
+		if _, err := tx.Exec(ctx, upsertPendingErasure, [16]byte{}, []string{}, false); err != nil {
 			return err
 		}
 		all, err := shareGenerations(ctx, tx, "")

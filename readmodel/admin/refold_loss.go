@@ -15,7 +15,7 @@ import (
 // count: a fold that saw fewer of them is no better than the row. A row without a
 // count must not shrink. An account that the stream says is erased loses nothing by
 // that.
-func checkLoss(stored *stored, f *accountFold) error {
+func checkLoss(stored *storedSum, f *accountFold) error {
 	folded := f.sum.Position
 	switch {
 	case f.row().ErasedAt != nil:

@@ -26,7 +26,7 @@ type accountRefold struct {
 	// accounts' positions are what they were then.
 	advance engine.Advance
 	folds   map[events.UUID]*accountFold
-	stored  map[events.UUID]*stored // nil: the account has no row
+	stored  map[events.UUID]*storedSum // nil: the account has no row
 
 	result RefoldResult // of the transaction's present attempt
 }

@@ -60,7 +60,7 @@ func (s *accountRefold) replace(ctx context.Context, tx pgx.Tx, ids []events.UUI
 
 // storedNow is what is stored of the accounts now that the checkpoint is locked, and
 // whether that may differ from what was stored before.
-func (s *accountRefold) storedNow(ctx context.Context, tx pgx.Tx, ids []events.UUID, advance engine.Advance) (sums map[events.UUID]*stored, moved bool, err error) {
+func (s *accountRefold) storedNow(ctx context.Context, tx pgx.Tx, ids []events.UUID, advance engine.Advance) (sums map[events.UUID]*storedSum, moved bool, err error) {
 	rows, err := tx.Query(ctx, readmodel.InSchema(s.generation.Number, `SELECT account_id, position FROM {schema}.account_export WHERE account_id = ANY($1)`), uuids(ids))
 	if err != nil {
 		return nil, false, err
@@ -90,11 +90,11 @@ func (s *accountRefold) storedNow(ctx context.Context, tx pgx.Tx, ids []events.U
 // decide folds on to where the partition is now, and chooses the accounts that are to
 // be replaced, whose outcomes it moves in the advance's tally; restage tells whether
 // one of them is no longer what was staged.
-func (s *accountRefold) decide(ctx context.Context, ids []events.UUID, storedNow map[events.UUID]*stored, advance *engine.Advance) (toReplace []events.UUID, restage bool, err error) {
+func (s *accountRefold) decide(ctx context.Context, ids []events.UUID, storedNow map[events.UUID]*storedSum, advance *engine.Advance) (toReplace []events.UUID, restage bool, err error) {
 	for _, id := range ids {
 		f, w := s.folds[id], storedNow[id]
 		if w == nil { // it has no row
-			w = &stored{}
+			w = &storedSum{}
 		}
 		if f.upTo != advance.From && (w.position == 0 || f.sum.Position != w.position) {
 			if w.recorded.Messages == 0 && w.position > 0 {
@@ -125,7 +125,7 @@ func (s *accountRefold) decide(ctx context.Context, ids []events.UUID, storedNow
 
 // differs tells whether a fold makes anything else of what is stored. That a row
 // records for the first time what it was made of is no difference.
-func (w *stored) differs(f *accountFold) bool {
+func (w *storedSum) differs(f *accountFold) bool {
 	row := f.row()
 	if row.ErasedAt == nil && f.facts != w.facts {
 		return true

@@ -119,6 +119,6 @@ func (s *tierRefold) replace(ctx context.Context, tx pgx.Tx) error {
 	if err := rows.ExecBatch(ctx, tx, b); err != nil {
 		return err
 	}
-	rows.QueueFence(func(sql string, args ...any) { _, err = tx.Exec(ctx, sql, args...) }, s.generation.Number, s.partition)
+	rows.QueueNewEpoch(func(sql string, args ...any) { _, err = tx.Exec(ctx, sql, args...) }, s.generation.Number, s.partition)
 	return err
 }

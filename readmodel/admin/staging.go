@@ -93,7 +93,7 @@ func (s *staging) apply(b *engine.Batch, partition int) {
 		rows.QueueErasures(q, b)
 		rows.QueueAccounts(q, b.Generation, b.Changes)
 		rows.QueueDismissed(q, b)
-		rows.QueueFence(q, b.Generation, partition)
+		rows.QueueNewEpoch(q, b.Generation, partition)
 	})
 }
 

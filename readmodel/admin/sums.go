@@ -100,7 +100,7 @@ func RecordSums(ctx context.Context, pool *pgxpool.Pool, folded map[events.UUID]
 }
 
 func recordChunk(ctx context.Context, pool *pgxpool.Pool, generation int64, ids []events.UUID, folded map[events.UUID]Sum) (different []events.UUID, err error) {
-	var sums map[events.UUID]*stored
+	var sums map[events.UUID]*storedSum
 	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		sums, err = computeSums(ctx, tx, generation, ids)
 		return err

@@ -16,8 +16,8 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// stored is what is stored of an account, summed up.
-type stored struct {
+// storedSum is what is stored of an account, summed up.
+type storedSum struct {
 	position   uint64
 	parked     int
 	minor      int
@@ -57,8 +57,8 @@ func itemSum(section projections.SectionKind, item, page string) uint64 {
 
 // computeSums reads everything that a generation stores of some accounts, page by page.
 // It needs a snapshot, or that no other transaction writes.
-func computeSums(ctx context.Context, tx pgx.Tx, generation int64, accounts []events.UUID) (map[events.UUID]*stored, error) {
-	out := map[events.UUID]*stored{}
+func computeSums(ctx context.Context, tx pgx.Tx, generation int64, accounts []events.UUID) (map[events.UUID]*storedSum, error) {
+	out := map[events.UUID]*storedSum{}
 	reader := sumReader{ctx: ctx, tx: tx, generation: generation, ids: uuids(accounts)}
 	var id [16]byte
 	if _, err := tx.Exec(ctx, pg.PreferIndexes); err != nil {
@@ -76,7 +76,7 @@ FROM {schema}.account_export WHERE account_id = ANY($1)`,
 		[]any{&id, &r.Position, &r.Parked, &minor, &erased, &r.UsageLow, &r.User, &r.Team, &r.Usage, &r.Keys, &r.Sandboxes,
 			&countedAt, &messages, &high, &low, &facts.Tier, &facts.UsagePages, &facts.KeyPages, &facts.SandboxPages, &facts.Waiting},
 		func() error {
-			s := &stored{position: r.Position, parked: r.Parked, minor: minor, erased: erased != nil, facts: facts}
+			s := &storedSum{position: r.Position, parked: r.Parked, minor: minor, erased: erased != nil, facts: facts}
 			if r.ErasedAt = nil; erased != nil {
 				at := events.TimeOf(*erased)
 				r.ErasedAt = &at

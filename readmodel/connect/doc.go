@@ -4,7 +4,7 @@
 // A [Connector] finds out at start whether both go with the program's settings, makes
 // the settings of each session, and opens a pool of as many connections as there is
 // room for. What needs a session of its own (LISTEN, membership, locks) may connect
-// another way than the pool, by DATABASE_DIRECT_URL. [OpenPool] is the pool of the
+// another way than the pool, by DATABASE_DIRECT_URL. [OpenAPIPool] is the pool of the
 // API, whose connections end by themselves where the network is lost.
 //
 // # What an error means

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// How long a connection of [OpenPool] is waited for before it counts as lost. A
+// How long a connection of [OpenAPIPool] is waited for before it counts as lost. A
 // network that has gone silent tells neither end; what is under way on a connection
 // is bounded by the timeouts of [accountexport/readmodel/export].
 const (
@@ -22,13 +22,13 @@ const (
 // asked for.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 3 * time.Second, Count: 3}
 
-// OpenPool opens a pool to read exports through; it connects when it is first used.
+// OpenAPIPool opens a pool to read exports through; it connects when it is first used.
 // Its connections and attempts to connect end by themselves where the network
 // to the database is lost, so that reading goes on soon after it is back.
 // connect_timeout, pool_ping_timeout and pool_max_conns in the URL are kept;
 // without the last the pool has eight connections, or twice the processors if that
 // is more.
-func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+func OpenAPIPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	cfg, err := PoolConfig(url)
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
-// PoolConfig is how the pool of [OpenPool], or a connection beside it, connects.
+// PoolConfig is how the pool of [OpenAPIPool], or a connection beside it, connects.
 func PoolConfig(url string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {

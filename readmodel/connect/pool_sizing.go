@@ -68,7 +68,7 @@ const (
 	connectionRetryInterval = 200 * time.Millisecond
 )
 
-// OpenPool opens a pool for as many connections as there is room for, and opens all of
+// OpenAPIPool opens a pool for as many connections as there is room for, and opens all of
 // them at once: so each program that starts sees what the others take. Programs open
 // their pools one after the other. Where a pooler is in between, its limits count;
 // where the server cannot be reached, nothing is known. In both cases the pool has

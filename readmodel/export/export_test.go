@@ -65,7 +65,7 @@ func SetReconnectWindow(x *Reader, d time.Duration) { x.reconnectWindow = d }
 // pages first.
 func Reverse(x *Reader) {
 	live := x.live.Load()
-	q := newQueries(readmodel.Generation{Number: live.generation, Major: live.major, History: live.history})
+	q := newQueries(readmodel.Generation{Number: live.generation, Major: live.major, Incarnation: live.history})
 	for _, sql := range []*string{&q.paged, &q.pagedMany} {
 		rows, pages, _ := strings.Cut(*sql, "UNION ALL")
 		*sql = strings.TrimSpace(pages) + " UNION ALL " + strings.TrimSpace(rows)

@@ -32,7 +32,7 @@ type groupReader struct {
 
 	mu       sync.Mutex     // guards what follows; never held over I/O
 	queue    []*groupedRead // in the order in which they came
-	inFlight map[*readGroup]struct{}
+	inFlight map[*groupStatement]struct{}
 	slow     int           // how many of those in flight are slow
 	fastest  time.Duration // that a statement takes
 	watching bool          // bypassSlow is going to run
@@ -42,7 +42,7 @@ type groupReader struct {
 type groupedRead struct {
 	request
 	queuedAt time.Time
-	group    *readGroup // guarded by groupReader.mu; nil while it waits
+	group    *groupStatement // guarded by groupReader.mu; nil while it waits
 
 	done       chan struct{} // closed by the statement's goroutine once what follows is set
 	result     readResult
@@ -51,7 +51,7 @@ type groupedRead struct {
 }
 
 func newGroupReader(maxInFlight int, read func(context.Context, []request) ([]readResult, error)) *groupReader {
-	return &groupReader{read: read, maxInFlight: maxInFlight, inFlight: map[*readGroup]struct{}{}}
+	return &groupReader{read: read, maxInFlight: maxInFlight, inFlight: map[*groupStatement]struct{}{}}
 }
 
 // get reads an account. The statement sees everything that was committed before get
@@ -59,7 +59,7 @@ func newGroupReader(maxInFlight int, read func(context.Context, []request) ([]re
 func (g *groupReader) get(ctx context.Context, r request) (readResult, error) {
 	g.mu.Lock()
 	if len(g.inFlight) == 0 && len(g.queue) == 0 {
-		group := &readGroup{began: time.Now()}
+		group := &groupStatement{began: time.Now()}
 		g.inFlight[group] = struct{}{}
 		g.watch()
 		g.mu.Unlock()
@@ -72,7 +72,7 @@ func (g *groupReader) get(ctx context.Context, r request) (readResult, error) {
 		runtime.Gosched() // lets other reads join that are about to ask
 		g.mu.Lock()
 	}
-	var group *readGroup
+	var group *groupStatement
 	if g.canStart() {
 		group = g.startGroup()
 	}
@@ -94,7 +94,7 @@ func (g *groupReader) get(ctx context.Context, r request) (readResult, error) {
 
 // readSingle runs a statement for one read, where nothing else is in flight: on the
 // goroutine that asks, and without looking for company.
-func (g *groupReader) readSingle(ctx context.Context, group *readGroup, r request) (readResult, error) {
+func (g *groupReader) readSingle(ctx context.Context, group *groupStatement, r request) (readResult, error) {
 	err := errors.New("it did not end") // it stays this where read panics
 	defer func() {
 		if g.finish(group, err); len(g.queue) > 0 && g.canStart() {

@@ -110,7 +110,7 @@ func TestOneReadOfAnAccountServesAllWhoAsk(t *testing.T) {
 }
 
 // three is a statement for three reads.
-func (h *held) three() *readGroup {
+func (h *held) three() *groupStatement {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for n := range byte(3) {

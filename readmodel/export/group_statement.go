@@ -9,9 +9,9 @@ import (
 	"accountexport/events"
 )
 
-// readGroup is a statement for several reads. It ends early when all of them have
+// groupStatement is a statement for several reads. It ends early when all of them have
 // left.
-type readGroup struct {
+type groupStatement struct {
 	// Set before it starts.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -30,7 +30,7 @@ func (g *groupReader) canStart() bool {
 
 // runLoop runs a statement, and then others for the reads that came to wait
 // meanwhile.
-func (g *groupReader) runLoop(group *readGroup) {
+func (g *groupReader) runLoop(group *groupStatement) {
 	for ; group != nil; group = g.startNext() {
 		g.run(group)
 		runtime.Gosched() // lets callers ask again that were just answered
@@ -39,7 +39,7 @@ func (g *groupReader) runLoop(group *readGroup) {
 
 // startNext starts a statement with the reads that wait; nil where there are none,
 // or none may start.
-func (g *groupReader) startNext() *readGroup {
+func (g *groupReader) startNext() *groupStatement {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.canStart() {
@@ -49,11 +49,11 @@ func (g *groupReader) startNext() *readGroup {
 }
 
 // startGroup starts a statement with the first reads that wait; g.mu is locked.
-func (g *groupReader) startGroup() *readGroup {
+func (g *groupReader) startGroup() *groupStatement {
 	if len(g.queue) == 0 {
 		return nil
 	}
-	group := &readGroup{began: time.Now()}
+	group := &groupStatement{began: time.Now()}
 	group.ctx, group.cancel = context.WithCancel(context.Background())
 	if n := g.nextGroupSize(); n < len(g.queue) {
 		group.reads = slices.Clone(g.queue[:n])
@@ -93,7 +93,7 @@ func (g *groupReader) nextGroupSize() int {
 
 // run runs a statement and gives each read its result. An account that is asked for
 // more than once is read once.
-func (g *groupReader) run(group *readGroup) {
+func (g *groupReader) run(group *groupStatement) {
 	defer group.cancel()
 	requests := make([]request, 0, len(group.reads))
 	index := make([]int, len(group.reads))
@@ -131,7 +131,7 @@ func (g *groupReader) run(group *readGroup) {
 
 // finish takes a statement out of those in flight, and learns from how long it took.
 // It leaves g.mu locked.
-func (g *groupReader) finish(group *readGroup, err error) {
+func (g *groupReader) finish(group *groupStatement, err error) {
 	g.mu.Lock()
 	delete(g.inFlight, group)
 	if group.slow {

@@ -26,7 +26,7 @@ type Meta struct {
 	Dismissed    int       // those of them that were dismissed
 	AsOf         time.Time // everything that the stream held at this time is in
 	Major, Minor int       // projection version that folded it
-	History      int       // which meaning positions have, see [readmodel.Generation]
+	Incarnation  int       // which meaning positions have, see [readmodel.Generation]
 }
 
 // ETag is the strong entity tag of the document as plain JSON: the same on
@@ -39,8 +39,8 @@ func (m Meta) ETag() string {
 	b = append(strconv.AppendInt(b, int64(m.Minor), 10), '-')
 	b = append(strconv.AppendUint(b, m.Position, 10), '-')
 	b = strconv.AppendUint(b, m.TierPosition, 10)
-	if m.History > 0 {
-		b = strconv.AppendInt(append(b, '-'), int64(m.History), 10)
+	if m.Incarnation > 0 {
+		b = strconv.AppendInt(append(b, '-'), int64(m.Incarnation), 10)
 	}
 	return string(append(b, '"'))
 }

@@ -37,7 +37,7 @@ func newQueries(g readmodel.Generation) *queries {
 	return &queries{
 		generation: g.Number,
 		major:      g.Major,
-		history:    g.History,
+		history:    g.Incarnation,
 		meta:       sql(rowColumns + rowTables),
 		flat:       sql(rowColumns + sectionColumns + rowTables),
 		whole:      sql(rowColumns + sectionColumns + boundedPagesColumn + rowTables),

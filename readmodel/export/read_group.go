@@ -8,7 +8,7 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// readGroup runs one statement for a [groupReader], and again where its connection was
+// groupStatement runs one statement for a [groupReader], and again where its connection was
 // lost.
 func (x *Reader) readGroup(ctx context.Context, requests []request) (results []readResult, err error) {
 	for t := x.startRetry(); ; {

@@ -46,7 +46,7 @@ func TestAllConnectionsAreLostAtOnce(t *testing.T) {
 	}
 	network := tcpproxy.ForTest(t, u.Host)
 	u.Host = network.Addr()
-	far, err := connect.OpenPool(t.Context(), u.String())
+	far, err := connect.OpenAPIPool(t.Context(), u.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestServerThatIsRestartedRefusesNobody(t *testing.T) {
 	if err := readmodel.Migrate(t.Context(), pg.URL()); err != nil {
 		t.Fatal(err)
 	}
-	pool, err := connect.OpenPool(t.Context(), pg.URL())
+	pool, err := connect.OpenAPIPool(t.Context(), pg.URL())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ const rowWidth = 14
 func (r *row) pageCount() int { return r.pages[0] + r.pages[1] + r.pages[2] }
 
 func (r *row) meta(q *queries) Meta {
-	m := Meta{Position: r.position, TierPosition: r.tierAt, Parked: r.parked, Dismissed: r.dismissed, Major: q.major, Minor: r.minor, History: q.history}
+	m := Meta{Position: r.position, TierPosition: r.tierAt, Parked: r.parked, Dismissed: r.dismissed, Major: q.major, Minor: r.minor, Incarnation: q.history}
 	if r.erased {
 		m.State = Erased
 		return m

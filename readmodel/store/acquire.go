@@ -90,7 +90,7 @@ func (s *Store) join(ctx context.Context, stream engine.StreamInfo) (own engine.
 		m.joined = true
 		m.notifier.schedule()
 		var share engine.Assignment
-		share, err = m.rebalance(ctx, own.Generation, true)
+		share, err = m.confirm(ctx, own.Generation, true)
 		own.Checkpoints = share.Owned
 	}
 	if err != nil {

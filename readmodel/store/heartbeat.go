@@ -13,10 +13,10 @@ import (
 	"accountexport/readmodel/internal/pg"
 )
 
-// rebalance tells the others that this replica lives, removes members that are
+// confirm tells the others that this replica lives, removes members that are
 // dead, and, where take is set, takes its share of the partitions that no
 // member owns.
-func (m *membership) rebalance(ctx context.Context, generation int64, take bool) (engine.Assignment, error) {
+func (m *membership) confirm(ctx context.Context, generation int64, take bool) (engine.Assignment, error) {
 	reply, err := m.heartbeat(ctx, generation, take)
 	switch {
 	case err != nil:

@@ -30,8 +30,8 @@ func QueueAdvances(q QueueFunc, b *engine.Batch) {
 		epochs, asOf, tallies[0], tallies[1], tallies[2], tallies[3], tallies[4], lastPositions, lastTimes, lastDigests, readmodel.FormatCurrent)
 }
 
-// QueueFence begins a new epoch of a partition: a projector that has anything of it
+// QueueNewEpoch begins a new epoch of a partition: a projector that has anything of it
 // in memory fails to commit, and loads anew what is stored.
-func QueueFence(q QueueFunc, generation int64, partition int) {
+func QueueNewEpoch(q QueueFunc, generation int64, partition int) {
 	q(`UPDATE export.checkpoints SET epoch = epoch + 1 WHERE generation = $1 AND partition = $2`, generation, partition)
 }

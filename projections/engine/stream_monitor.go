@@ -10,23 +10,23 @@ import (
 // up: it is then worth waiting for more to write at once, see [Options.Linger].
 const catchUpLag = 20_000
 
-// lagSample is one observation of the stream's end and of how far reading had come.
-type lagSample struct {
+// streamSample is one observation of the stream's end and of how far reading had come.
+type streamSample struct {
 	info         StreamInfo
 	readerEpoch  uint64 // session.readerEpoch and session.readPosition, from before info was asked for
 	readPosition uint64
 	drained      bool // there is no message between readPosition and the end
 }
 
-// monitorLag samples the stream's end, at once and then every [Options.LagInterval].
+// monitorStream samples the stream's end, at once and then every [Options.LagInterval].
 // With each sample it has the guard check the stream, logs deviations from the
 // contract, and sends the sample to dispatch, which moves the checkpoints of idle
 // partitions on. It returns errStalled where messages wait and reading has not
 // moved for [Options.StallTimeout], though the lanes have room.
-func (s *session) monitorLag(ctx context.Context) error {
+func (s *session) monitorStream(ctx context.Context) error {
 	ticker := time.NewTicker(s.p.opt.LagInterval)
 	defer ticker.Stop()
-	var before lagSample
+	var before streamSample
 	moved := time.Now()
 	drained := 0 // samples in a row that found no message left to read
 	for first := true; ; first = false {
@@ -37,7 +37,7 @@ func (s *session) monitorLag(ctx context.Context) error {
 			case <-ticker.C:
 			}
 		}
-		now := lagSample{readerEpoch: s.readerEpoch.Load(), readPosition: s.readPosition.Load()}
+		now := streamSample{readerEpoch: s.readerEpoch.Load(), readPosition: s.readPosition.Load()}
 		caughtUpTo := s.caughtUpTo.Load()
 		var err error
 		if now.info, err = s.p.source.Info(ctx); err != nil {
@@ -76,9 +76,9 @@ func (s *session) monitorLag(ctx context.Context) error {
 				return fmt.Errorf("%w: message %d waits since %s", errStalled, next, moved.Format(time.RFC3339))
 			}
 		}
-		s.p.opt.Observer.HighWaterMark(now.info)
+		s.p.opt.Observer.StreamEnd(now.info)
 		select {
-		case s.lagSamples <- now:
+		case s.streamSamples <- now:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -117,7 +117,7 @@ func (s *session) queuesEmpty() bool {
 // checkpointIdle moves the checkpoint of every owned partition on to where reading has
 // come, or to the stream's end where nothing is left to read. So an idle partition
 // does not hold back what a reader waits for, and its "as of" time goes on.
-func (s *session) checkpointIdle(ctx context.Context, sample lagSample) error {
+func (s *session) checkpointIdle(ctx context.Context, sample streamSample) error {
 	if s.prefetcher == nil {
 		return nil
 	}

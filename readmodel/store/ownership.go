@@ -20,7 +20,7 @@ func (s *Store) Heartbeat(ctx context.Context, generation int64, take bool) (eng
 	}
 	ctx, stop := s.members.withHeartbeatTimeout(ctx)
 	defer stop()
-	share, err := s.members.rebalance(ctx, generation, take)
+	share, err := s.members.confirm(ctx, generation, take)
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errHeartbeatTimeout) {
 		return share, cause
 	}
