@@ -8,9 +8,13 @@ import (
 
 // fields reads the members of a data object by name. The first error sticks.
 // What is asked for by no name is ignored.
+//
+// With a probe, which no message is decoded with, each field has the probe's
+// value, and what is asked for and refused is noted: see [Fields].
 type fields struct {
-	list []field
-	err  error
+	list  []field
+	err   error
+	probe *probe
 }
 
 func (f *fields) get(name string) []byte {
@@ -19,20 +23,26 @@ func (f *fields) get(name string) []byte {
 			return f.list[i].raw
 		}
 	}
+	if f.probe != nil {
+		return f.probe.asked(name)
+	}
 	return nil
 }
 
-func (f *fields) fail(name string, raw []byte, want string) {
+func (f *fields) fail(name string, raw []byte, want expected) {
+	if f.probe != nil {
+		f.probe.refused(name, want)
+	}
 	if f.err == nil {
-		f.err = invalid("data."+name, shown(raw), want)
+		f.err = invalid("data."+name, shown(raw), want.String())
 	}
 }
 
 // required is the member's value; absent and null are both refused.
-func (f *fields) required(name, want string) []byte {
+func (f *fields) required(name string, want Kind) []byte {
 	raw := f.get(name)
 	if raw == nil || isNull(raw) {
-		f.fail(name, raw, want)
+		f.fail(name, raw, expected{kind: want})
 		return nil
 	}
 	return raw
@@ -47,19 +57,14 @@ func (f *fields) optional(name string) []byte {
 	return raw
 }
 
-// failText is made only where it is needed: its words depend on the limits.
-func (f *fields) failText(name string, raw []byte, least, most int) {
-	f.fail(name, raw, "a text of "+strconv.Itoa(least)+" to "+strconv.Itoa(most)+" characters, none of them U+0000")
-}
-
-func (f *fields) readText(name string, raw []byte, least, most int) string {
+func (f *fields) readText(name string, raw []byte, want expected) string {
 	s, ok := unquote(raw)
 	n := len(s)
-	if n > most {
+	if n > want.most {
 		n = utf8.RuneCountInString(s)
 	}
-	if !ok || n < least || n > most || strings.IndexByte(s, 0) >= 0 {
-		f.failText(name, raw, least, most)
+	if !ok || n < want.least || n > want.most || strings.IndexByte(s, 0) >= 0 {
+		f.fail(name, raw, want)
 	}
 	return s
 }
@@ -68,7 +73,13 @@ func (f *fields) text(name string) string { return f.textOf(name, MaxText) }
 
 // textOf needs no look for null: that is no text either.
 func (f *fields) textOf(name string, most int) string {
-	return f.readText(name, f.get(name), 1, most)
+	return f.readText(name, f.get(name), expected{kind: KindText, least: 1, most: most})
+}
+
+// tierID is a text that [Decode] holds against the subject's tier, so no other
+// than a sound tier's id is ever accepted.
+func (f *fields) tierID(name string) string {
+	return f.readText(name, f.get(name), expected{kind: KindTierID, least: 1, most: MaxText})
 }
 
 func (f *fields) optionalText(name string) *string {
@@ -76,7 +87,7 @@ func (f *fields) optionalText(name string) *string {
 	if raw == nil {
 		return nil
 	}
-	s := f.readText(name, raw, 0, MaxText)
+	s := f.readText(name, raw, expected{kind: KindText, most: MaxText})
 	return &s
 }
 
@@ -87,6 +98,9 @@ func patch[T any](f *fields, name string, nullable bool, read func(name string, 
 	raw := f.get(name)
 	switch {
 	case raw == nil:
+		if f.probe != nil {
+			f.probe.patched(name)
+		}
 		return Optional[T]{}
 	case isNull(raw) && nullable:
 		return Clear[T]()
@@ -100,7 +114,7 @@ func (f *fields) patchText(name string, nullable bool) Optional[string] {
 		least = 0
 	}
 	return patch(f, name, nullable, func(name string, raw []byte) string {
-		return f.readText(name, raw, least, MaxText)
+		return f.readText(name, raw, expected{kind: KindText, least: least, most: MaxText})
 	})
 }
 
@@ -113,11 +127,11 @@ func (f *fields) readUUID(name string, raw []byte) UUID {
 			return id
 		}
 	}
-	f.fail(name, raw, wantUUID)
+	f.fail(name, raw, expected{kind: KindUUID})
 	return UUID{}
 }
 
-func (f *fields) uuid(name string) UUID { return f.readUUID(name, f.required(name, wantUUID)) }
+func (f *fields) uuid(name string) UUID { return f.readUUID(name, f.required(name, KindUUID)) }
 
 func (f *fields) optionalUUID(name string) *UUID {
 	raw := f.optional(name)
@@ -137,11 +151,11 @@ func (f *fields) readTime(name string, raw []byte) Time {
 			return t
 		}
 	}
-	f.fail(name, raw, wantTime)
+	f.fail(name, raw, expected{kind: KindTime})
 	return 0
 }
 
-func (f *fields) time(name string) Time { return f.readTime(name, f.required(name, wantTime)) }
+func (f *fields) time(name string) Time { return f.readTime(name, f.required(name, KindTime)) }
 
 func (f *fields) optionalTime(name string) *Time {
 	raw := f.optional(name)
@@ -152,51 +166,47 @@ func (f *fields) optionalTime(name string) *Time {
 	return &t
 }
 
-const wantBool = "true or false"
-
 func (f *fields) readBool(name string, raw []byte) bool {
 	switch string(raw) {
 	case "true":
 		return true
 	case "false", "":
 	default:
-		f.fail(name, raw, wantBool)
+		f.fail(name, raw, expected{kind: KindBoolean})
 	}
 	return false
 }
 
-func (f *fields) boolean(name string) bool { return f.readBool(name, f.required(name, wantBool)) }
+func (f *fields) boolean(name string) bool { return f.readBool(name, f.required(name, KindBoolean)) }
 
 func (f *fields) optionalBool(name string) bool { return f.readBool(name, f.optional(name)) }
 
 func (f *fields) integer(name string) int64 {
-	const want = "an integer of digits only, 0 to 9007199254740991"
-	raw := f.required(name, want)
+	raw := f.required(name, KindInteger)
 	if raw == nil {
 		return 0
 	}
 	n, err := ParseInteger(string(raw))
 	if err != nil {
-		f.fail(name, raw, want)
+		f.fail(name, raw, expected{kind: KindInteger})
 	}
 	return n
 }
 
 func (f *fields) decimal(name string) Decimal {
-	raw := f.required(name, wantDecimal)
+	raw := f.required(name, KindDecimal)
 	if raw == nil {
 		return 0
 	}
 	d, ok := parseDecimal(string(raw))
 	if !ok {
-		f.fail(name, raw, wantDecimal)
+		f.fail(name, raw, expected{kind: KindDecimal})
 	}
 	return d
 }
 
 func (f *fields) date(name string) Date {
-	const want = "a real calendar day, YYYY-MM-DD"
-	raw := f.required(name, want)
+	raw := f.required(name, KindDate)
 	if raw == nil {
 		return ""
 	}
@@ -205,11 +215,9 @@ func (f *fields) date(name string) Date {
 			return d
 		}
 	}
-	f.fail(name, raw, want)
+	f.fail(name, raw, expected{kind: KindDate})
 	return ""
 }
-
-const wantObject = "a JSON object of at most 65536 bytes"
 
 // readObject checks an Object and returns it as it came.
 func (f *fields) readObject(name string, raw []byte) []byte {
@@ -217,12 +225,12 @@ func (f *fields) readObject(name string, raw []byte) []byte {
 		return nil
 	}
 	if raw[0] != '{' {
-		f.fail(name, raw, wantObject)
+		f.fail(name, raw, expected{kind: KindObject})
 		return nil
 	}
 	if len(raw) > MaxObject {
 		if f.err == nil {
-			f.err = invalid("data."+name, strconv.Itoa(len(raw))+" bytes", wantObject)
+			f.err = invalid("data."+name, strconv.Itoa(len(raw))+" bytes", expected{kind: KindObject}.String())
 		}
 		return nil
 	}
@@ -230,7 +238,7 @@ func (f *fields) readObject(name string, raw []byte) []byte {
 }
 
 func (f *fields) object(name string) []byte {
-	return compactObject(f.readObject(name, f.required(name, wantObject)))
+	return compactObject(f.readObject(name, f.required(name, KindObject)))
 }
 
 func (f *fields) optionalObject(name string) []byte {
@@ -245,7 +253,7 @@ func compactObject(raw []byte) []byte {
 }
 
 func (f *fields) flags(name string) []Flag {
-	raw := f.readObject(name, f.required(name, wantObject))
+	raw := f.readObject(name, f.required(name, KindObject))
 	if raw == nil {
 		return nil
 	}

@@ -1,7 +1,7 @@
 package events
 
 func readQuotaTierDefined(f *fields) *QuotaTierDefined {
-	return &QuotaTierDefined{ID: f.text("id"), DisplayName: f.text("display_name"),
+	return &QuotaTierDefined{ID: f.tierID("id"), DisplayName: f.text("display_name"),
 		MaxConcurrentSandboxes: f.integer("max_concurrent_sandboxes"), DailySandboxCreates: f.integer("daily_sandbox_creates"),
 		DailyGBHours: f.decimal("daily_gb_hours")}
 }

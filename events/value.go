@@ -94,8 +94,10 @@ func ParseDate(s string) (Date, error) {
 			return Date(s), nil
 		}
 	}
-	return "", &Invalid{Field: "date", Found: quoted(s), Want: "a real calendar day, YYYY-MM-DD"}
+	return "", &Invalid{Field: "date", Found: quoted(s), Want: wantDate}
 }
+
+const wantDate = "a real calendar day, YYYY-MM-DD"
 
 func digits(s string) (int, bool) {
 	n := 0
@@ -124,8 +126,10 @@ func ParseInteger(s string) (int64, error) {
 	if n, ok := digits(s); ok && len(s) <= 16 && n <= MaxInteger && (s[0] != '0' || len(s) == 1) {
 		return int64(n), nil
 	}
-	return 0, &Invalid{Field: "integer", Found: quoted(s), Want: "an integer of digits only, 0 to 9007199254740991"}
+	return 0, &Invalid{Field: "integer", Found: quoted(s), Want: wantInteger}
 }
+
+const wantInteger = "an integer of digits only, 0 to 9007199254740991"
 
 // ParseDecimal reads digits, then optionally a point and one to six digits;
 // less than 10^12, without sign or exponent.
