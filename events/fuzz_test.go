@@ -12,14 +12,15 @@ import (
 	"time"
 
 	"accountexport/events"
+	"accountexport/internal/local/corpus"
 )
 
 // FuzzDecode decodes any message. It is accepted, ignored or refused just as a
 // second check by the contract's table says, and a reason reads well.
 func FuzzDecode(f *testing.F) {
-	for _, h := range readHostile(f) {
-		if len(h.message.Data) < 4096 {
-			f.Add(h.message.Subject, headerLines(h.message.Header), h.message.Data)
+	for _, h := range corpus.Read(f, "testdata/hostile") {
+		if len(h.Message.Data) < 4096 {
+			f.Add(h.Message.Subject, headerLines(h.Message.Header), h.Message.Data)
 		}
 	}
 	g := newGenerator(7)
