@@ -88,12 +88,17 @@
 //     leaves out percent-encoding in binary mode, so that an id of its that holds
 //     "%41" is read as "A".
 //
+// # In other languages
+//
+// [Fields] says what fields a type has. Package schemas has a JSON Schema of each
+// type, made from that.
+//
 // # Adding an event type
 //
 // The constant, the struct and its Type method go into payload.go; its
 // reading, where that is more than a line, and its constructor into the file of
 // its entity (user.go, team.go, …); one line each into registered and Types in
-// registry.go. The tests name what is still missing: a row in
-// contract_table_test.go, which says the contract a second time, and a random
-// value in generate_test.go.
+// registry.go; its words for readers into schemas/internal/generate/words.go. The
+// tests name what is still missing: a row in contract_table_test.go, which says the
+// contract a second time, and a random value in generate_test.go.
 package events

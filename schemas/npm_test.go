@@ -56,7 +56,7 @@ func servedFiles(t *testing.T) []string {
 	if err != nil || len(list) == 0 {
 		t.Fatal(list, err)
 	}
-	return append(list, "document.json", "accountexport.d.ts")
+	return append(list, "index.json", "document.json", "accountexport.d.ts")
 }
 
 // in runs a program in the folder, and returns what it prints; with an error, what

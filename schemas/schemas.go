@@ -9,11 +9,15 @@ import (
 
 //go:generate go run generate.go
 
-//go:embed document.json accountexport.d.ts events/*.json
+//go:embed index.json document.json accountexport.d.ts events/*.json
 var files embed.FS
 
 // Document is the schema of the export document.
 func Document() []byte { return read("document.json") }
+
+// Index says where the schemas are below the path at which the API serves it:
+// document, typescript and, by type, events.
+func Index() []byte { return read("index.json") }
 
 // TypeScript is a declaration of every event and of the document.
 func TypeScript() []byte { return read("accountexport.d.ts") }

@@ -76,7 +76,7 @@ func (dir ajv) accepts(t *testing.T, all []text) (plain, formats []bool) {
 	}
 	args := []string{"validate.mjs"}
 	for _, name := range servedFiles(t) {
-		if filepath.Ext(name) == ".json" {
+		if filepath.Ext(name) == ".json" && name != "index.json" {
 			path, err := filepath.Abs(name)
 			if err != nil {
 				t.Fatal(err)

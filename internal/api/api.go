@@ -89,7 +89,8 @@ func New(c Config) http.Handler {
 	export := &exportHandler{Config: c, metrics: m, encoders: newEncoders(c.Encoders),
 		limit: newLimiter[events.UUID]("account", c.AccountRate)}
 	router.Handle(exportPath, export).Methods(http.MethodGet, http.MethodHead)
-	router.Handle(descriptionPath, description()).Methods(http.MethodGet, http.MethodHead)
+	router.Handle(descriptionPath, fixed("application/json", openAPI)).Methods(http.MethodGet, http.MethodHead)
+	routeSchemas(router)
 	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		write(w, problemNoSuchPath)
 	})

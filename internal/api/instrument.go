@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -130,7 +131,11 @@ func (i *instrumented) logRequest(r *http.Request, w *response, took time.Durati
 		return
 	}
 	path := r.URL.Path
-	if path != exportPath && path != descriptionPath {
+	switch {
+	case path == exportPath || path == descriptionPath:
+	case strings.HasPrefix(path, schemasPath):
+		path = schemasPath
+	default:
 		path = "another"
 	}
 	i.log.LogAttrs(r.Context(), slog.LevelInfo, "answered",

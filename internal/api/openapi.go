@@ -16,9 +16,9 @@ const descriptionPath = "/openapi.json"
 //go:embed openapi.json
 var openAPI []byte
 
-// description serves the description, without a token.
-func description() http.Handler {
-	sum := sha256.Sum256(openAPI)
+// fixed serves content that stays the same while the program runs, without a token.
+func fixed(contentType string, content []byte) http.Handler {
+	sum := sha256.Sum256(content)
 	etag := `"` + hex.EncodeToString(sum[:8]) + `"`
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -33,9 +33,9 @@ func description() http.Handler {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
-		h.Set("Content-Type", "application/json")
-		h.Set("Content-Length", strconv.Itoa(len(openAPI)))
+		h.Set("Content-Type", contentType)
+		h.Set("Content-Length", strconv.Itoa(len(content)))
 		w.WriteHeader(http.StatusOK)
-		_, _ = w.Write(openAPI) // a client that is gone needs no answer
+		_, _ = w.Write(content) // a client that is gone needs no answer
 	})
 }

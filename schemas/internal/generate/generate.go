@@ -50,7 +50,17 @@ func Files(openAPI []byte) (map[string][]byte, error) {
 		return nil, err
 	}
 	files[TypeScriptFile] = typeScript(all, sections)
-	return files, nil
+	files["index.json"], err = marshal(index(all))
+	return files, err
+}
+
+// index says where the schemas are, relative to itself.
+func index(all []event) object {
+	byType := object{}
+	for _, e := range all {
+		byType = append(byType, member{e.typ, "events/" + e.typ + ".json"})
+	}
+	return object{{"document", "document.json"}, {"typescript", TypeScriptFile}, {"events", byType}}
 }
 
 // event is a type with its words.
