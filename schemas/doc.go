@@ -19,7 +19,8 @@
 //   - more than 1,000 levels of nesting
 //   - half a surrogate pair in an escape
 //   - bytes that are no UTF-8
-//   - an integer that is not spelled in digits only, such as 1.0, 1e2 or -0
+//   - an integer that is not spelled in digits only, such as 1.0, 1e2 or -0; in JavaScript
+//     999999999999.999999 too, which is 10^12 there
 //   - a decimal with an exponent, more than six digits after the point, or a minus before
 //     nought, and 10^12 itself
 //   - an object of more than 65,536 bytes

@@ -54,7 +54,7 @@ func randomDocuments(t *testing.T) (all []string) {
 	t.Helper()
 	g := workload.New(testrun.Seed(t), workload.Config{Accounts: 30, HostileShare: 0.3, LargeShare: 0.01})
 	fold := projections.NewFold()
-	for position := range testrun.AtLength(5000, 100_000) {
+	for position := range testrun.AtLength(5000, 50_000) {
 		m := g.Next()
 		if _, _, err := fold.Apply(projections.Message{Position: uint64(position) + 1,
 			Message: events.Message{Subject: m.Subject, Header: m.Header, Data: m.Data}}); err != nil {

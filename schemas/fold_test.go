@@ -60,7 +60,7 @@ func TestWhatOnlyTheFoldRefuses(t *testing.T) {
 			t.Errorf("%d entries of the list are about: %v", on, reason)
 		}
 	}
-	for range testrun.AtLength(10_000, 300_000) {
+	for range testrun.AtLength(5000, 50_000) {
 		m := g.Next()
 		apply(events.Message{Subject: m.Subject, Header: m.Header, Data: m.Data})
 	}

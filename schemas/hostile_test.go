@@ -41,7 +41,7 @@ func judge(t testing.TB, m events.Message) judged {
 	}
 	j.event.Type = typ
 	if j.reason != nil {
-		for _, u := range whatOnlyTheDecoderRefuses() {
+		for _, u := range onlyTheDecoder() {
 			if u.holds(j.event, m, j.reason) {
 				j.reads = append(j.reads, u)
 			}
@@ -135,7 +135,7 @@ func TestHostileMessages(t *testing.T) {
 			t.Errorf("%s: two entries of the list are about it: %s; %s", names[i], j.reads[0].is, j.reads[1].is)
 		}
 	}
-	for _, u := range whatOnlyTheDecoderRefuses() {
+	for _, u := range onlyTheDecoder() {
 		if needed[u.is] <= len(u.refused) {
 			t.Errorf("no message needs the entry: %s", u.is)
 		}
