@@ -2,7 +2,9 @@ package schemas_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	"accountexport/events"
@@ -57,5 +59,60 @@ func TestEventsAreFoundByTheirType(t *testing.T) {
 	}
 	if _, ok := schemas.Event("user.restored.v1"); ok {
 		t.Error("a short type is a type")
+	}
+}
+
+// TestEventsAreExplained: each type and field has words, a number its unit, and each
+// type an example with all of its fields, which the decoder and the schema accept.
+func TestEventsAreExplained(t *testing.T) {
+	t.Parallel()
+	type property struct {
+		Description string
+		Type        any
+		Properties  map[string]property
+	}
+	for _, typ := range events.Types() {
+		raw, _ := schemas.Event(typ)
+		var schema struct {
+			property
+			Title    string
+			Examples []json.RawMessage
+		}
+		if err := json.Unmarshal(raw, &schema); err != nil {
+			t.Fatal(err)
+		}
+		data := schema.Properties["data"].Properties
+		if len(schema.Title) < 10 || len(schema.Description) < 60 || len(data) != len(events.Fields(typ)) {
+			t.Errorf("%s: %q, %q, and %d fields", typ, schema.Title, schema.Description, len(data))
+		}
+		for _, properties := range []map[string]property{schema.Properties, data} {
+			for name, p := range properties {
+				number := p.Type == "integer" || p.Type == "number"
+				if len(p.Description) < 8 || number && !strings.Contains(p.Description, "number of") && !strings.Contains(p.Description, "gigabyte-hours") {
+					t.Errorf("%s of %s is described as %q", name, typ, p.Description)
+				}
+			}
+		}
+		if len(schema.Examples) != 1 {
+			t.Fatalf("%s has %d examples", typ, len(schema.Examples))
+		}
+		m, err := events.Address(schema.Examples[0])
+		if err != nil {
+			t.Errorf("the example of %s: %v", typ, err)
+			continue
+		}
+		j := judge(t, m)
+		if err := inGo(t, j.text); err != nil || j.event.Data == nil {
+			t.Errorf("the example of %s: %v", typ, err)
+		}
+		var example struct{ Data map[string]any }
+		if err := json.Unmarshal(schema.Examples[0], &example); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range events.Fields(typ) {
+			if _, there := example.Data[f.Name]; !there {
+				t.Errorf("the example of %s has no %s", typ, f.Name)
+			}
+		}
 	}
 }

@@ -163,6 +163,7 @@ func (e event) schema() object {
 			{"data", e.data()},
 			{"data_base64", typed("Not accepted: data is JSON.", "null", false)},
 		}},
+		{"examples", list{e.example()}},
 	}
 }
 
