@@ -1,8 +1,9 @@
 // Package api serves account exports over HTTP, to each user the export of the
 // account that the access token names.
 //
-// Every answer other than a document or a 304 is a problem document (RFC 9457) from
-// the table in problem.go. A document is sent as it is stored. An error after its
+// Every answer other than a document, a 304, or what the API says of itself without a
+// token (its description and the schemas) is a problem document (RFC 9457) from the
+// table in problem.go. A document is sent as it is stored. An error after its
 // first byte closes the connection before its end, so a document that arrives
 // completely is complete.
 //
