@@ -41,6 +41,7 @@ var mayImport = map[string]struct {
 	"readmodel/internal/pg":   {pgx: true},
 	"readmodel/internal/rows": {own: []string{"projections", "projections/engine", "readmodel", "readmodel/internal/pg"}, pgx: true},
 	"internal/stream":         {own: []string{"events", "projections", "projections/engine"}, nats: true},
+	"internal/ingest":         {own: []string{"events", "projections", "internal/stream"}},
 	"internal/acts": {own: []string{"events", "projections", "projections/engine", "readmodel", "readmodel/admin", "readmodel/connect", "readmodel/export",
 		"readmodel/store", "internal/stream"}, pgx: true},
 	"internal/api":       {own: []string{"events", "readmodel/export", "internal/auth"}, mux: true},
