@@ -47,7 +47,7 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 		Long:  "Folds the control plane's events from NATS JetStream into one export document an account, in PostgreSQL.\n\n" + exitCodes(),
 	}
 	settings.AddFlags(root.PersistentFlags(), settings.ForProjector)
-	root.AddCommand(p.provision(), p.run(), p.status(), p.parked(), p.export(), p.history(), p.publish(),
+	root.AddCommand(p.provision(), p.run(), p.status(), p.parked(), p.export(), p.history(), p.publish(), p.importEvents(),
 		p.rebuild(), p.cutover(), p.rollback(), p.generations(), p.verify(), p.erase(), p.erasures(), p.refold(), p.accept(),
 		p.pause(), p.resume())
 	return cli.New(root, cli.Options{

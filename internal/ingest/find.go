@@ -49,7 +49,7 @@ func (p *Publisher) Find(ctx context.Context, items []Item, after uint64) ([]uin
 func (p *Publisher) findOn(ctx context.Context, subject string, items []Item, which []int, after uint64, found []uint64) error {
 	byID := make(map[string]int, len(which))
 	for _, i := range which {
-		byID[items[i].ID] = i
+		byID[items[i].id()] = i
 	}
 	return p.client.ReadSubjectAfter(ctx, subject, after, func(m projections.Message) error {
 		if i, ok := byID[stream.MessageID(m)]; ok && found[i] == 0 && items[i].is(m) {
@@ -64,6 +64,17 @@ func (p *Publisher) findOne(ctx context.Context, item Item, after uint64) (posit
 	found := []uint64{0}
 	err = p.findOn(ctx, item.Message.Subject, []Item{item}, []int{0}, after, found)
 	return found[0], err
+}
+
+// findAll is Find for those of the items that are of one subject.
+func (p *Publisher) findAll(ctx context.Context, items []Item, which []int, after uint64) (at []uint64, err error) {
+	those := make([]Item, len(which))
+	index := make([]int, len(which))
+	for n, i := range which {
+		those[n], index[n] = items[i], n
+	}
+	at = make([]uint64, len(which))
+	return at, p.findOn(ctx, those[0].Message.Subject, those, index, after, at)
 }
 
 // verify tells whether the message that the server took an item for a retry of
@@ -87,7 +98,7 @@ func (p *Publisher) verify(ctx context.Context, i int, item Item, position uint6
 // payload and attributes. Other headers, which say nothing of the event, may
 // differ.
 func (item Item) is(m projections.Message) bool {
-	if stream.MessageID(m) != item.ID || !bytes.Equal(m.Data, item.Message.Data) {
+	if stream.MessageID(m) != item.id() || !bytes.Equal(m.Data, item.Message.Data) {
 		return false
 	}
 	for name, values := range item.Message.Header {
@@ -97,3 +108,6 @@ func (item Item) is(m projections.Message) bool {
 	}
 	return true
 }
+
+// id is the item's as a header brings it: without the spaces around it.
+func (item Item) id() string { return strings.Trim(item.ID, " \t") }

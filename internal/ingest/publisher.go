@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -10,13 +11,14 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/stream"
+	"accountexport/projections/engine"
 )
 
 // Item is an event to be published.
 type Item struct {
 	Message events.Message
 	ID      string // sent as Nats-Msg-Id; not empty, and one of its kind among those of one call
-	Tried   bool   // somebody may have sent it after the position that was noted: an earlier run of this program
+	Tried   bool   // an earlier call, perhaps of a process that is gone, may have sent it
 }
 
 // Ack says where the stream holds an item.
@@ -81,10 +83,11 @@ func New(client *stream.Client, opt Options) *Publisher {
 }
 
 // Mark is the position of the stream's last message now. Noted before an item is
-// first published, it is where a later search for the item begins.
+// first published, it is where a later search for the item begins. A stream whose
+// subject transform is missing has one, too.
 func (p *Publisher) Mark(ctx context.Context) (position uint64, err error) {
 	info, err := p.client.Info(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, engine.ErrPartitions) {
 		return 0, err
 	}
 	return info.Last, nil
@@ -121,13 +124,14 @@ func (p *Publisher) Publish(ctx context.Context, items []Item, after uint64, ack
 func distinct(items []Item) error {
 	seen := make(map[string]int, len(items))
 	for i, item := range items {
-		if item.ID == "" {
+		id := item.id()
+		if id == "" {
 			return &ItemError{i, fmt.Errorf("publish on %s: the message has no id", item.Message.Subject)}
 		}
-		if first, ok := seen[item.ID]; ok {
-			return &RepeatedIDError{ID: item.ID, First: first, Second: i}
+		if first, ok := seen[id]; ok {
+			return &RepeatedIDError{ID: id, First: first, Second: i}
 		}
-		seen[item.ID] = i
+		seen[id] = i
 	}
 	return nil
 }

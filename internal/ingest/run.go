@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"accountexport/internal/stream"
@@ -41,6 +42,9 @@ type lane struct {
 	low   uint64 // up to here none of the items left is in the stream
 	tried bool   // the first one left may be after that
 
+	whole   bool // the first search is for all of them
+	settled bool // it was made: of those left only the first may have been sent
+
 	token uint64
 	again int       // tries in a row that failed
 	from  time.Time // waiting: until then
@@ -55,7 +59,8 @@ type sent struct {
 
 type lookedUp struct {
 	lane     *lane
-	position uint64 // where the item is; 0: not there
+	position uint64   // where the item is; 0: not there
+	all      []uint64 // the same for all of the lane's, where they were searched for
 	err      error
 }
 
@@ -65,7 +70,7 @@ func newRun(p *Publisher, to sender, items []Item, after uint64, acked func(int,
 	for i, item := range items {
 		l := lanes[item.Message.Subject]
 		if l == nil {
-			l = &lane{low: after, items: []int{i}, tried: item.Tried}
+			l = &lane{low: after, items: []int{i}, tried: item.Tried, whole: item.Tried}
 			l.last, _ = p.last.Get(item.Message.Subject)
 			lanes[item.Message.Subject] = l
 			r.queue(l)
@@ -137,7 +142,7 @@ func (r *run) send() error {
 		r.inflight[l.token] = l
 		r.sent = append(r.sent, sent{l.token, time.Now().Add(r.p.opt.AnswerTimeout)})
 		r.bytes += size(item)
-		if err := r.to.Send(l.token, item.Message, item.ID, l.last); err != nil {
+		if err := r.to.Send(l.token, item.Message, item.id(), l.last); err != nil {
 			r.land(l)
 			if !stream.Passes(err) {
 				return &ItemError{l.items[0], err}
@@ -186,13 +191,19 @@ func (r *run) answer(a stream.Answer) error {
 
 // done goes on to a lane's next item.
 func (r *run) done(l *lane, a Ack) {
+	if r.ack(l, a); len(l.items) > 0 {
+		r.queue(l)
+	}
+}
+
+// ack notes that a lane's first item is there.
+func (r *run) ack(l *lane, a Ack) {
 	i := l.items[0]
 	l.last, l.low = max(l.last, a.Position), max(l.low, a.Position)
 	r.p.last.Add(r.items[i].Message.Subject, l.last)
 	l.items, l.again, l.duplicate = l.items[1:], 0, 0
 	if r.left--; len(l.items) > 0 {
-		l.tried = r.items[l.items[0]].Tried
-		r.queue(l)
+		l.tried = r.items[l.items[0]].Tried && !l.settled
 	}
 	r.progress, r.failing = time.Now(), nil
 	r.acked(i, a)
@@ -260,13 +271,19 @@ func (r *run) look(ctx context.Context) {
 		l := r.doubtful[0]
 		r.doubtful = r.doubtful[1:]
 		r.looking++
-		i, duplicate, low := l.items[0], l.duplicate, l.low
+		i, duplicate, low, all := l.items[0], l.duplicate, l.low, l.items
+		if !l.whole {
+			all = nil
+		}
 		go func() {
 			out := lookedUp{lane: l}
-			if duplicate > 0 {
+			switch {
+			case duplicate > 0:
 				out.position = duplicate
 				out.err = r.p.verify(ctx, i, r.items[i], duplicate)
-			} else {
+			case all != nil:
+				out.all, out.err = r.p.findAll(ctx, r.items, all, low)
+			default:
 				out.position, out.err = r.p.findOne(ctx, r.items[i], low)
 			}
 			r.looked <- out
@@ -283,6 +300,8 @@ func (r *run) found(out lookedUp) error {
 		return &ItemError{l.items[0], out.err}
 	case out.err != nil:
 		r.doubt(l, out.err)
+	case out.all != nil:
+		r.foundAll(l, out.all)
 	case out.position > 0:
 		r.done(l, Ack{Position: out.position, Found: true})
 	default:
@@ -292,4 +311,28 @@ func (r *run) found(out lookedUp) error {
 		r.ready = append(r.ready, l)
 	}
 	return nil
+}
+
+// foundAll takes the result of the search for all of a lane's items. Those that
+// are there are its first ones, since none was sent before the one before it was
+// acknowledged; so of the others only the first may still be on its way. Where
+// somebody else has published them, it is as it is, and each is searched for.
+func (r *run) foundAll(l *lane, at []uint64) {
+	l.whole = false
+	n := 0
+	for n < len(at) && at[n] > 0 {
+		r.ack(l, Ack{Position: at[n], Found: true})
+		n++
+	}
+	if n == len(at) {
+		return
+	}
+	l.settled = !slices.ContainsFunc(at[n:], func(position uint64) bool { return position > 0 })
+	if !l.settled {
+		r.queue(l)
+		return
+	}
+	l.tried = true
+	l.low = max(l.low, l.last)
+	r.ready = append(r.ready, l)
 }

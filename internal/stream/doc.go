@@ -42,6 +42,7 @@
 //	erase --purge-copies            ERASE  READ/C  REMOVE/C
 //	erasures remove                 READ
 //	publish                         controlplane.account.*  controlplane.quota_tier.*
+//	import                          READ  controlplane.account.*  controlplane.quota_tier.*
 //
 // A producer publishes as `publish` does, and on nothing else.
 package stream

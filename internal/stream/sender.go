@@ -189,6 +189,10 @@ func MessageID(m projections.Message) string {
 	return ""
 }
 
+// MaxPayload is how many bytes a message may have with its headers, as the server
+// says.
+func (c *Client) MaxPayload() int { return int(c.nc.MaxPayload()) }
+
 // fewMessages of a subject are asked for one by one, which takes the server less
 // than a consumer for them.
 const fewMessages = 8
