@@ -38,6 +38,7 @@ type violations struct {
 type violationWaiter struct {
 	done  chan struct{} // closed once it is denied
 	err   error         // why, then; nil: it may not publish
+	what  string        // on which subject that was, as the server says it
 	hears bool          // what comes for it is heard: no subscription that is refused is its own
 }
 
@@ -80,6 +81,9 @@ func (d *violations) handle(err error) (deaf bool) {
 	for prefix := range d.waiting {
 		switch {
 		case strings.HasPrefix(subject, prefix):
+			for w := range d.waiting[prefix] {
+				w.what = m[1]
+			}
 			d.end(prefix, nil)
 		case strings.HasPrefix(subject, strings.ToLower(d.taken(prefix))):
 			d.end(prefix, errTaken)
@@ -174,6 +178,8 @@ func (d *violations) denied(by *violationWaiter, subject string) error {
 		subject = d.taken(subject)
 	case by.err != nil:
 		return by.err
+	case subject == subjectRoot && by.what != "":
+		subject = by.what // of many messages, that one
 	}
 	if strings.HasSuffix(subject, ".") {
 		subject += ">"
