@@ -186,6 +186,9 @@ func (r *running) publish(ctx context.Context, open Source) error {
 			if !more {
 				return r.noted(ctx.Err())
 			}
+			if r.lines == 0 {
+				opt.progress(Publishing, 0)
+			}
 			if err := r.window(ctx, b); err != nil {
 				return err
 			}

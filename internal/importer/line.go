@@ -23,16 +23,32 @@ type event struct {
 // object of subject, headers and either data or data_base64. An error is of what
 // cannot be published at all.
 func parse(line []byte) (e event, err error) {
+	line = bytes.Clone(line)
+	if e.message, e.park = events.Address(line); e.park == nil { // as nearly all are
+		e.id = strings.Trim(e.message.EventID(), " \t")
+	} else if e, err = parseOther(line, e.park); err != nil {
+		return e, err
+	}
+	switch {
+	case e.id == "" && e.park != nil:
+		return e, fmt.Errorf("%w; and without an id that can be read, it cannot be published exactly once", e.park)
+	case e.id == "": // of spaces alone
+		return e, errors.New("id: found only spaces, want a text by which JetStream can tell it from others")
+	}
+	return e, nil
+}
+
+// parseOther reads a line that is no CloudEvent that the decoder would accept, for
+// this reason.
+func parseOther(line []byte, why error) (e event, err error) {
 	members, err := object(line)
 	if err != nil {
 		return e, err
 	}
 	if members["specversion"] != nil {
-		e.message, e.park = events.Address(bytes.Clone(line))
-		if e.park != nil {
-			if e.message, err = addressed(bytes.Clone(line), members); err != nil {
-				return e, e.park
-			}
+		e.park = why
+		if e.message, err = addressed(line, members); err != nil {
+			return e, why
 		}
 	} else if e.message, err = envelope(members); err != nil {
 		return e, err
@@ -40,12 +56,6 @@ func parse(line []byte) (e event, err error) {
 		_, _, e.park = events.Decode(e.message)
 	}
 	e.id = strings.Trim(e.message.EventID(), " \t")
-	switch {
-	case e.id == "" && e.park != nil:
-		return e, fmt.Errorf("%w; and without an id that can be read, it cannot be published exactly once", e.park)
-	case e.id == "": // of spaces alone
-		return e, errors.New("id: found only spaces, want a text by which JetStream can tell it from others")
-	}
 	return e, nil
 }
 
