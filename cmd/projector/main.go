@@ -49,6 +49,7 @@ func (p *program) register(root *cobra.Command) {
 		p.export(),
 		p.generations(),
 		p.history(),
+		p.importEvents(),
 		p.parked(),
 		p.pause(),
 		p.provision(),

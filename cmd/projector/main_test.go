@@ -57,7 +57,7 @@ func theProgram() clitest.Program {
 			"LOG_LEVEL":           {Right: "error", Wrong: "nonsense"},
 			"LOG_FORMAT":          {Right: "json", Wrong: "xml"},
 		},
-		Stand: map[string]string{"ID": "3c90c3cc-0d44-4b50-8888-8dd25736052a", "POSITION": "1", "GENERATION": "1", "TEXT": "seen to"},
+		Stand: map[string]string{"ID": "3c90c3cc-0d44-4b50-8888-8dd25736052a", "POSITION": "1", "GENERATION": "1", "TEXT": "seen to", "FILE": "/no/such/file"},
 	}
 }
 

@@ -140,6 +140,19 @@ func TestPermissionsOfEachCommand(t *testing.T) {
 	}
 	publishAccount := publish("account.json", sound(events.NewUserEmailVerified(meta("verified"), kept)))
 	publishTier := publish("tier.json", sound(events.NewQuotaTierDefined(meta("tier again"), events.QuotaTierDefined{ID: "free", DisplayName: "Free"})))
+	imported := func(args []string) []string {
+		path := args[1]
+		line, err := os.ReadFile(path)
+		if err == nil {
+			path += ".ndjson"
+			err = os.WriteFile(path, []byte(strings.Replace(string(line), `"id":"`, `"id":"imported `, 1)), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []string{"import", path}
+	}
+	importAccount, importTier := imported(publishAccount), imported(publishTier)
 	owed := func(name string) func(t *testing.T) {
 		return func(t *testing.T) {
 			path := filepath.Join(dir, "ledger.jsonl")
@@ -176,6 +189,8 @@ func TestPermissionsOfEachCommand(t *testing.T) {
 		{row: "accept", args: []string{"accept"}},
 		{row: "publish", args: publishAccount, only: "account"},
 		{row: "publish", args: publishTier, only: "tier"},
+		{row: "import", args: importAccount, only: "account"},
+		{row: "import", args: importTier, only: "tier"},
 		{row: "erase", args: []string{"erase", "--account", ids["erased"]}},
 		{row: "erasures remove", before: owed("nobody"), args: []string{"erasures", "remove", "--account", ids["nobody"], "--yes"}},
 		{row: "accept that erases anew", before: owed("anew"), args: []string{"accept", "--yes"}},

@@ -47,6 +47,7 @@
 //	erase --purge-copies            ERASE  READ/C  REMOVE/C
 //	erasures remove                 READ
 //	publish                         controlplane.account.*  controlplane.quota_tier.*
+//	import                          READ  controlplane.account.*  controlplane.quota_tier.*
 //
 // A producer publishes on the same subjects as `publish`, and on no others.
 package stream

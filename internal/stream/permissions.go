@@ -40,8 +40,9 @@ type violations struct {
 
 // violationWaiter belongs to one request or one reader.
 type violationWaiter struct {
-	done      chan struct{} // closed when it is refused; err is set before that
+	done      chan struct{} // closed when it is refused; err and refused are set before that
 	err       error         // why; nil: it may not publish on its subject
+	refused   string        // the subject, as the server names it; empty: not known
 	receiving bool          // its own subscription works, so a refused one is another's
 }
 
@@ -84,6 +85,9 @@ func (v *violations) handle(err error) (inboxDenied bool) {
 	for prefix := range v.waiting {
 		switch {
 		case strings.HasPrefix(subject, prefix):
+			for w := range v.waiting[prefix] {
+				w.refused = m[1]
+			}
 			v.failPrefix(prefix, nil)
 		case strings.HasPrefix(subject, strings.ToLower(v.mappedSubject(prefix))):
 			v.failPrefix(prefix, errSubjectMapped)
@@ -179,6 +183,8 @@ func (v *violations) permissionError(w *violationWaiter, subject string) error {
 		subject = v.mappedSubject(subject)
 	case w.err != nil:
 		return w.err
+	case subject == subjectRoot && w.refused != "":
+		subject = w.refused // of many messages, that one
 	}
 	if strings.HasSuffix(subject, ".") {
 		subject += ">"

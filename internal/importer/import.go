@@ -1,0 +1,290 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"accountexport/internal/ingest"
+	"accountexport/internal/stream"
+)
+
+// Options say what is imported, and how.
+type Options struct {
+	Name     string // of the input, for people
+	Progress string // name of the progress file
+	Park     bool   // publish what the decoder would park, too
+
+	Lines int // of a window at most; default 8192
+	Bytes int // of it, unless it is one line; default 8 MiB
+
+	// Grace is how long a window may take to be finished once ctx has ended;
+	// default 8 s.
+	Grace time.Duration
+
+	// Patience is how long nothing may be acknowledged; default 2 min.
+	Patience time.Duration
+
+	OnProgress func(Status) // default: nobody is told
+	Logger     *slog.Logger // default: slog.Default()
+
+	read *atomic.Int64 // bytes of the input, as they are stored, that were read
+}
+
+// Phase is what an import is doing.
+type Phase string
+
+// They come in this order; what comes through a pipe is not checked first.
+const (
+	Checking   Phase = "checking"
+	Publishing Phase = "publishing"
+)
+
+// Status is how far it is.
+type Status struct {
+	Phase Phase
+	Lines int64 // with events, that this run has checked, or published
+	Read  int64 // bytes of the input, as they are stored
+}
+
+// Summary is what came of an import, earlier runs included.
+type Summary struct {
+	Lines     int64  // with events
+	Published int64  // by this import
+	Found     int64  // of them that the stream held already
+	Parked    int64  // of them that the decoder parks
+	Last      uint64 // the highest position of them
+	Before    int64  // lines of the input that earlier runs had done
+	Done      int64  // lines of the input that are done
+}
+
+// Source opens the input, from its start.
+type Source func() (io.ReadCloser, error)
+
+// Run imports. Where the input can be opened twice, it is checked whole before
+// anything of it is published: a [*LinesError] means that nothing was. Otherwise a
+// [*LineError] means that all lines before it are published. With other errors, too,
+// the summary says up to which line all is done, and the same call goes on there;
+// where ctx has ended, the error is its own.
+func Run(ctx context.Context, client *stream.Client, open Source, twice bool, opt Options) (sum Summary, err error) {
+	opt = opt.defaults()
+	file, err := openProgress(opt.Progress)
+	if err != nil {
+		return sum, err
+	}
+	defer file.close()
+	info, err := client.Info(ctx)
+	if err != nil {
+		return sum, err
+	}
+	if file.new {
+		file.now = progress{Input: opt.Name, Stream: identityOf(info), Mark: info.Last}
+	} else if err := file.now.check(file.path, info); err != nil {
+		return sum, err
+	}
+	r := &running{opt: opt, client: client, file: file, before: file.now.Done.Lines,
+		publisher: ingest.New(client, ingest.Options{Patience: opt.Patience, Logger: opt.Logger})}
+	if twice {
+		if err := r.check(ctx, open); err != nil {
+			return r.summary(), err
+		}
+	}
+	err = r.publish(ctx, open)
+	return r.summary(), err
+}
+
+func (opt Options) defaults() Options {
+	if opt.Lines <= 0 {
+		opt.Lines = 8192
+	}
+	if opt.Bytes <= 0 {
+		opt.Bytes = 8 << 20
+	}
+	if opt.Grace <= 0 {
+		opt.Grace = 8 * time.Second
+	}
+	if opt.Patience <= 0 {
+		opt.Patience = 2 * time.Minute
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.Default()
+	}
+	return opt
+}
+
+// running is one import.
+type running struct {
+	opt       Options
+	client    *stream.Client
+	publisher *ingest.Publisher
+	file      *progressFile
+	before    int64
+	lines     int64 // that this run has published
+}
+
+func (r *running) summary() Summary {
+	p := r.file.now
+	return Summary{Lines: p.Published + p.Found, Published: p.Published, Found: p.Found, Parked: p.Parked, Last: p.Last, Before: r.before, Done: p.Done.Lines}
+}
+
+// check judges all that is left.
+func (r *running) check(ctx context.Context, open Source) error {
+	in, err := open()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	opt := r.opt
+	opt.read = new(atomic.Int64)
+	l, err := newLines(opt.counted(in))
+	if err != nil {
+		return err
+	}
+	_, err = opt.check(ctx, l, r.file.now, r.client.MaxPayload())
+	return r.fits(err)
+}
+
+// fits says what to do where the progress file is of another input.
+func (r *running) fits(err error) error {
+	if errors.Is(err, ErrOtherInput) {
+		return fmt.Errorf("%w. Nothing was published. %s is of %s, up to line %d: to go on with that, give it as it was; to publish another one, "+
+			"name another file with --progress", err, r.file.path, r.file.now.Input, r.file.now.Done.Lines)
+	}
+	return err
+}
+
+// publish publishes window by window what is left.
+func (r *running) publish(ctx context.Context, open Source) error {
+	in, err := open()
+	if err != nil {
+		return err
+	}
+	opt := r.opt
+	opt.read = new(atomic.Int64)
+	reading, stop := context.WithCancel(ctx)
+	windows := make(chan batch, 1) // one is read while the one before it is published
+	reader := make(chan struct{})
+	go func() {
+		defer close(reader)
+		defer close(windows)
+		opt.readWindows(reading, in, r.file.now, r.client.MaxPayload(), windows)
+	}()
+	defer func() {
+		stop()
+		in.Close()
+		if ctx.Err() == nil {
+			<-reader // who is asked to end does not wait for what a pipe may never bring
+		}
+	}()
+	for ctx.Err() == nil {
+		select {
+		case b, more := <-windows:
+			if !more {
+				return r.noted(ctx.Err())
+			}
+			if r.lines == 0 {
+				opt.progress(Publishing, 0)
+			}
+			if err := r.window(ctx, b); err != nil {
+				return err
+			}
+			opt.progress(Publishing, r.lines)
+		case <-ctx.Done():
+		}
+	}
+	return r.noted(ctx.Err())
+}
+
+// noted writes down what is done.
+func (r *running) noted(err error) error {
+	if r.file.new && r.lines == 0 && err != nil {
+		return err // nothing is
+	}
+	return errors.Join(err, r.file.write())
+}
+
+// window publishes a window.
+func (r *running) window(ctx context.Context, b batch) error {
+	if len(b.items) > 0 {
+		if err := r.items(ctx, b); err != nil {
+			return err
+		}
+	}
+	if b.end != (place{}) {
+		r.file.now.Done, r.file.now.Window = b.end, nil
+	}
+	if b.err != nil {
+		return r.fits(r.noted(b.err))
+	}
+	return nil
+}
+
+func (r *running) items(ctx context.Context, b batch) error {
+	after := uint64(0)
+	if b.tried {
+		after = r.file.now.Window.After
+	} else {
+		mark, err := r.publisher.Mark(ctx)
+		if err != nil {
+			return r.noted(err)
+		}
+		after = mark
+		r.file.now.Window = &window{b.end, after}
+		if err := r.file.write(); err != nil {
+			return fmt.Errorf("%w: lines from %d on were not published", err, b.numbers[0])
+		}
+	}
+	finishing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(r.opt.Grace):
+			stop()
+		case <-finishing.Done():
+		}
+	})()
+	now := &r.file.now
+	published, found, parked, last := now.Published, now.Found, now.Parked, now.Last
+	err := r.publisher.Publish(finishing, b.items, after, func(i int, a ingest.Ack) {
+		if a.Found {
+			found++
+		} else {
+			published++
+		}
+		if b.parked[i] {
+			parked++
+		}
+		last = max(last, a.Position)
+	})
+	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return ctx.Err()
+		}
+		return b.located(err)
+	}
+	now.Published, now.Found, now.Parked, now.Last = published, found, parked, last
+	r.lines += int64(len(b.items))
+	return nil
+}
+
+// located says of which line an error is.
+func (b batch) located(err error) error {
+	item, repeated := (*ingest.ItemError)(nil), (*ingest.RepeatedIDError)(nil)
+	switch {
+	case errors.As(err, &item):
+		return &LineError{b.numbers[item.Index], b.offsets[item.Index], item.Err, false}
+	case errors.As(err, &repeated):
+		return &LineError{b.numbers[repeated.Second], b.offsets[repeated.Second], err, false}
+	}
+	return err
+}
+
+func (opt Options) progress(phase Phase, lines int64) {
+	if opt.OnProgress != nil {
+		opt.OnProgress(Status{phase, lines, opt.read.Load()})
+	}
+}

@@ -1,0 +1,145 @@
+package importer
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// MaxLine is the longest line, in bytes: more than a message of a server with
+// usual limits can be, in base64.
+const MaxLine = 16 << 20
+
+// place is one between two lines of an input, after decompression.
+type place struct {
+	Lines  int64  `json:"lines"`  // before it
+	Bytes  int64  `json:"bytes"`  // before it
+	SHA256 string `json:"sha256"` // of those bytes
+}
+
+// lines reads an input line by line.
+type lines struct {
+	in     *bufio.Reader
+	sum    hash.Hash
+	number int64 // of lines read
+	offset int64 // of bytes read
+	long   []byte
+}
+
+// newLines reads plain text, or what gzip has compressed, as its first bytes say.
+func newLines(in io.Reader) (*lines, error) {
+	raw := bufio.NewReaderSize(in, 256<<10)
+	if magic, err := raw.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
+		z, err := gzip.NewReader(raw)
+		if err != nil {
+			return nil, fmt.Errorf("input: it begins as gzip does, and cannot be read: %w", err)
+		}
+		raw = bufio.NewReaderSize(z, 256<<10)
+	}
+	return &lines{in: raw, sum: sha256.New()}, nil
+}
+
+// here is the place after the last line read.
+func (l *lines) here() place { return place{l.number, l.offset, hex.EncodeToString(l.sum.Sum(nil))} }
+
+// errLong is of a line that is longer than MaxLine.
+var errLong = fmt.Errorf("found more than %d bytes without a line's end, want one event a line", MaxLine)
+
+// next is the next line that is not empty, without its end and the spaces around
+// it, and where it begins; io.EOF after the last one. The line is good until the
+// next call.
+func (l *lines) next() (line []byte, number, offset int64, err error) {
+	for {
+		offset = l.offset
+		line, err = l.read()
+		if err != nil {
+			return nil, l.number + 1, offset, err
+		}
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			return line, l.number, offset, nil
+		}
+	}
+}
+
+// read reads to the end of a line.
+func (l *lines) read() (line []byte, err error) {
+	l.long = l.long[:0]
+	for {
+		part, err := l.in.ReadSlice('\n')
+		l.sum.Write(part)
+		l.offset += int64(len(part))
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			if len(l.long)+len(part) > MaxLine {
+				return nil, errLong
+			}
+			l.long = append(l.long, part...)
+			continue
+		case errors.Is(err, io.EOF) && len(l.long)+len(part) == 0:
+			return nil, io.EOF
+		case err != nil && !errors.Is(err, io.EOF):
+			return nil, inputError{err}
+		}
+		l.number++
+		if len(l.long) > 0 {
+			part = append(l.long, part...)
+			l.long = part
+		}
+		if len(part) > MaxLine+2 {
+			return nil, errLong
+		}
+		return part, nil
+	}
+}
+
+// inputError is of the input as a whole.
+type inputError struct{ err error }
+
+func (e inputError) Error() string {
+	if errors.Is(e.err, io.ErrUnexpectedEOF) {
+		return "it is gzip, and ends in the middle: it was cut off"
+	}
+	return e.err.Error()
+}
+
+func (e inputError) Unwrap() error { return e.err }
+
+// skip reads on to a place without looking at the lines, which have to be the
+// same as when it was noted.
+func (l *lines) skip(ctx context.Context, to place) error {
+	if to == (place{}) {
+		return nil
+	}
+	buf := make([]byte, 256<<10)
+	for l.offset < to.Bytes {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		n, err := l.in.Read(buf[:min(int64(len(buf)), to.Bytes-l.offset)])
+		l.sum.Write(buf[:n])
+		l.offset += int64(n)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return inputError{err}
+		}
+	}
+	l.number = to.Lines
+	if here := l.here(); here != to {
+		return fmt.Errorf("%w: its first %d bytes differ from those of the input that lines were published from (found SHA-256 %.12s… of %d bytes, want %.12s…)",
+			ErrOtherInput, to.Bytes, here.SHA256, here.Bytes, to.SHA256)
+	}
+	return nil
+}
+
+// ErrOtherInput means that a progress file is of another input.
+var ErrOtherInput = errors.New("the progress file is of another input")

@@ -1,0 +1,186 @@
+package importer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"accountexport/projections/engine"
+)
+
+// format is the number of the progress file's.
+const format = 1
+
+// progress is what a progress file says.
+type progress struct {
+	Format int      `json:"format"`
+	Input  string   `json:"input"` // for people
+	Stream identity `json:"stream"`
+	Mark   uint64   `json:"mark"` // the stream's last position before anything was published
+
+	Done   place   `json:"done"`   // all before it is published
+	Window *window `json:"window"` // what is being published; null: nothing
+
+	Published int64     `json:"published"` // by this import
+	Found     int64     `json:"found"`     // were there already
+	Parked    int64     `json:"parked"`    // of either, that the decoder parks
+	Last      uint64    `json:"last"`      // the highest position of them
+	Written   time.Time `json:"written"`
+}
+
+// window is a part of the input: from where all is published up to a place.
+type window struct {
+	End   place  `json:"end"`
+	After uint64 `json:"after"` // position that its messages are searched for behind
+}
+
+// identity is which stream.
+type identity struct {
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+	ID      string    `json:"id"`
+}
+
+func identityOf(info engine.StreamInfo) identity {
+	return identity{info.Name, info.Created.UTC(), info.ID}
+}
+
+// ErrOtherProgress means that a progress file is of another stream, or none.
+var ErrOtherProgress = errors.New("the progress file does not fit")
+
+// check holds the stream against what lines were published to.
+func (p *progress) check(path string, info engine.StreamInfo) error {
+	have := identityOf(info)
+	differs := ""
+	switch {
+	case have.Name != p.Stream.Name:
+		differs = fmt.Sprintf("they went to stream %s, and STREAM is %s", p.Stream.Name, have.Name)
+	case have.ID != p.Stream.ID:
+		differs = fmt.Sprintf("they went to a stream %s with the id %q, and this one's is %q", have.Name, p.Stream.ID, have.ID)
+	case !have.Created.Equal(p.Stream.Created):
+		differs = fmt.Sprintf("they went to a stream %s that was created at %s, and this one was at %s: it was created anew, or restored", have.Name,
+			p.Stream.Created.Format(time.RFC3339Nano), have.Created.Format(time.RFC3339Nano))
+	case info.Last < p.Last:
+		differs = fmt.Sprintf("the last of them is at position %d, and the stream ends at %d: it was restored from before", p.Last, info.Last)
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: %s says that lines up to %d are published, and %s. Nothing was published. To go on, name that stream; "+
+		"to publish the whole input to this one, from its first line, name another file with --progress", ErrOtherProgress, path, p.Done.Lines, differs)
+}
+
+// progressFile is a progress file that nobody else uses meanwhile: each version
+// of it is locked before it takes its name.
+type progressFile struct {
+	path string
+	held *os.File
+	now  progress
+	new  bool // nothing was ever written
+}
+
+// ErrBusy means that somebody else uses the progress file.
+var ErrBusy = errors.New("another import uses it right now")
+
+// openProgress reads and locks a progress file, which it makes where there is
+// none.
+func openProgress(path string) (*progressFile, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("progress file: %w", err)
+		}
+		if err := lock(f); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("progress file %s: %w", path, err)
+		}
+		mine, err := f.Stat()
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("progress file: %w", err)
+		}
+		if !mine.Mode().IsRegular() {
+			f.Close()
+			return nil, fmt.Errorf("progress file %s: found what is no plain file", path)
+		}
+		there, err := os.Stat(path)
+		if err != nil || !os.SameFile(mine, there) {
+			f.Close() // it was replaced, or removed, before it was locked
+			continue
+		}
+		p := &progressFile{path: path, held: f}
+		if err := p.read(); err != nil {
+			f.Close()
+			return nil, err
+		}
+		return p, nil
+	}
+}
+
+func (f *progressFile) read() error {
+	b, err := io.ReadAll(f.held)
+	if err != nil {
+		return fmt.Errorf("progress file: %w", err)
+	}
+	if f.new = len(b) == 0; f.new {
+		return nil
+	}
+	if err := json.Unmarshal(b, &f.now); err != nil || f.now.Format != format {
+		return fmt.Errorf("%w: %s is no progress file of this version of `projector import` (%w)", ErrOtherProgress, f.path,
+			errors.Join(err, fmt.Errorf("format %d, want %d", f.now.Format, format)))
+	}
+	return nil
+}
+
+// write replaces the file's content. Once it returns without an error, it is on
+// disk; with one, the file says what it said before.
+func (f *progressFile) write() (err error) {
+	f.now.Format, f.now.Written = format, time.Now().UTC()
+	b, err := json.MarshalIndent(f.now, "", "  ")
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(f.path)
+	temp, err := os.OpenFile(f.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) // nobody else's: this one holds the lock
+	if err != nil {
+		return fmt.Errorf("progress file: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			temp.Close()
+			os.Remove(temp.Name())
+			err = fmt.Errorf("progress file %s: %w", f.path, err)
+		}
+	}()
+	if _, err = temp.Write(append(b, '\n')); err != nil {
+		return err
+	}
+	if err = temp.Sync(); err != nil {
+		return err
+	}
+	if err = lock(temp); err != nil {
+		return err
+	}
+	if err = os.Rename(temp.Name(), f.path); err != nil {
+		return err
+	}
+	f.held.Close() // the old one
+	f.held, f.new = temp, false
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// close ends the use; a file into which nothing was written is removed.
+func (f *progressFile) close() {
+	if f.new {
+		os.Remove(f.path)
+	}
+	f.held.Close()
+}
