@@ -20,7 +20,8 @@ type FieldChange struct {
 // HistoryEntry is what one message did to its account.
 type HistoryEntry struct {
 	Message
-	Type    string // in full; empty where it could not be read
+	Type    string       // in full; empty where it could not be read
+	At      *events.Time // the event's own time; nil where the envelope is not sound
 	Outcome Outcome
 	Reason  error // why it is parked
 	Changes []FieldChange
@@ -48,6 +49,10 @@ func (h *History) Apply(m Message) (HistoryEntry, error) {
 		return HistoryEntry{}, err
 	}
 	e := HistoryEntry{Message: m, Type: d.Event.Type}
+	if d.Event.Sound {
+		at := d.Event.Time
+		e.At = &at
+	}
 	before, err := h.account.affectedEntities(d.Event.Data)
 	if err != nil {
 		return e, err

@@ -16,11 +16,15 @@ import (
 
 func (p *program) export() *cobra.Command {
 	var account events.UUID
-	var at acts.AsOf
+	var at asOfFlags
 	cmd := &cobra.Command{
-		Use:   "export --account ID [--at POSITION|TIME]",
+		Use:   "export --account ID [--at POSITION|TIME] [--at-event-time]",
 		Short: "Print an account's document, folded from the stream alone",
 		Long: "Folds the account's own messages, and its tier's, from the stream. The database is not asked.\n" +
+			"TIME is held against the stream's own timestamps: when messages were stored. With --at-event-time it is held against the\n" +
+			"time that each event has itself: exactly the account's and its tier's messages whose time is not later are folded, in\n" +
+			"stream order. History that was brought in later has its past in that sense. Messages without a sound time, which are\n" +
+			"parked, are left out, and standard error says how many.\n" +
 			"The document goes to standard output; where there is none, the reason goes to standard error, with exit status 1.",
 		Example: `  # What is the document as the stream has it?
   projector export --account 3c90c3cc-0d44-4b50-8888-8dd25736052a
@@ -28,15 +32,19 @@ func (p *program) export() *cobra.Command {
   projector export --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --at 2026-03-25T00:00:00Z > before.json
   projector export --account 3c90c3cc-0d44-4b50-8888-8dd25736052a | diff before.json -
   # What was it after message 1234?
-  projector export --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --at 1234`,
+  projector export --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --at 1234
+  # What had happened by the end of 2021, though the stream holds it since this year only?
+  projector export --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --at 2021-12-31T23:59:59Z --at-event-time`,
+		Args:        at.args(false),
 		Annotations: map[string]string{streamOnly: "yes"},
 		RunE: p.onStream(func(ctx context.Context, client *stream.Client) error {
-			d, found, err := acts.DocumentAsOf(ctx, client, account, at)
+			d, found, err := acts.DocumentAsOf(ctx, client, account, at.asOf())
 			if err != nil {
 				return err
 			}
+			fmt.Fprint(p.err, leftOut(d.Timeless, "the account and its tier"))
 			if !found {
-				return fmt.Errorf("account %s was never heard of on stream %s%s", account, p.cfg.Stream, at)
+				return fmt.Errorf("account %s was never heard of on stream %s%s", account, p.cfg.Stream, at.asOf())
 			}
 			switch d.State {
 			case projections.Erased:
@@ -48,7 +56,8 @@ func (p *program) export() *cobra.Command {
 			return err
 		}),
 	}
-	cli.Flag(cmd.Flags(), &at, "at", asOfKind(), "as it was at a POSITION of the stream, or at a TIME (RFC 3339) by the stream's own timestamps")
+	at.add(cmd, "as it was at a POSITION of the stream, or at a TIME (RFC 3339) by the stream's own timestamps",
+		"--at TIME is held against the time that each event has itself")
 	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
 	return cmd
 }

@@ -37,7 +37,8 @@ func generationKind() cli.Kind[int64] {
 		}}
 }
 
-// asOfKind is a position, or a time by the timestamps of the stream.
+// asOfKind is a position, or a time: by the timestamps of the stream, unless
+// --at-event-time is given.
 func asOfKind() cli.Kind[acts.AsOf] {
 	return cli.Kind[acts.AsOf]{Name: "POSITION|TIME", Right: "a position of the stream, such as 1234, or a time, such as 2026-03-25T07:11:48Z",
 		Parse: func(s string) (acts.AsOf, error) {
@@ -45,6 +46,9 @@ func asOfKind() cli.Kind[acts.AsOf] {
 				return acts.AsOf{Position: n}, nil
 			}
 			t, err := time.Parse(time.RFC3339Nano, s)
+			if err == nil && t.IsZero() {
+				t = t.Add(1) // the zero time is none; the first moment that an event can have is meant
+			}
 			return acts.AsOf{Time: t}, err
 		}}
 }

@@ -1,12 +1,11 @@
 package acts
 
 import (
+	"context"
+
 	"accountexport/events"
 	"accountexport/internal/stream"
 	"accountexport/projections"
-	"context"
-	"fmt"
-	"time"
 )
 
 // Document is the document of an account, folded from the stream alone.
@@ -15,6 +14,7 @@ type Document struct {
 	Position uint64   // of the last message of the account
 	Missing  []string // what it needs to be complete
 	Body     []byte   // the document, where it is complete
+	Timeless int      // messages of the account and its tier left out, since they have no time of their own
 }
 
 // DocumentAsOf folds the messages of an account, and of its tier, up to a point in the
@@ -23,10 +23,11 @@ type Document struct {
 func DocumentAsOf(ctx context.Context, client *stream.Client, account events.UUID, at AsOf) (d Document, found bool, err error) {
 	fold := projections.NewFold()
 	add := func(m projections.Message) error {
-		if at.excludes(m) {
-			return nil
+		taken, err := at.takes(m, &d.Timeless)
+		if err != nil || !taken {
+			return err
 		}
-		_, _, err := fold.Apply(m)
+		_, _, err = fold.Apply(m)
 		return err
 	}
 	if err := client.ReadAccount(ctx, account, at.Position, add); err != nil {
@@ -49,31 +50,9 @@ func DocumentAsOf(ctx context.Context, client *stream.Client, account events.UUI
 	if err != nil {
 		return d, true, err
 	}
-	d = Document{State: a.State(missing), Position: a.Position(), Missing: missing}
+	d.State, d.Position, d.Missing = a.State(missing), a.Position(), missing
 	if d.State == projections.Complete {
 		d.Body = doc
 	}
 	return d, true, nil
-}
-
-// AsOf is a point in the past of the stream; the zero value is its end.
-type AsOf struct {
-	Position uint64
-	Time     time.Time // by the timestamps of the stream
-}
-
-// excludes tells whether a message is after that point.
-func (a AsOf) excludes(msg projections.Message) bool {
-	return !a.Time.IsZero() && msg.Time.After(a.Time) || a.Position > 0 && msg.Position > a.Position
-}
-
-// String says up to when, to be put after a sentence.
-func (a AsOf) String() string {
-	switch {
-	case a.Position > 0:
-		return fmt.Sprintf(" up to position %d", a.Position)
-	case !a.Time.IsZero():
-		return " up to " + a.Time.Format(time.RFC3339Nano)
-	}
-	return ""
 }
