@@ -55,6 +55,10 @@ type runFunc = func(cmd *cobra.Command, args []string) error
 // the database are neither required nor judged.
 const streamOnly = "stream only"
 
+// serversWith names the flags, with blanks between them, without which a command asks
+// no server: then the settings in the environment are not judged.
+const serversWith = "servers with"
+
 // onStream runs do with a connection to JetStream, and closes it afterwards.
 func (p *program) onStream(do func(ctx context.Context, client *stream.Client) error) runFunc {
 	return func(cmd *cobra.Command, _ []string) error { return p.withStream(cmd.Context(), do) }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -43,6 +45,7 @@ type program struct {
 func (p *program) register(root *cobra.Command) {
 	root.AddCommand(
 		p.accept(),
+		p.check(),
 		p.cutover(),
 		p.erase(),
 		p.erasures(),
@@ -87,9 +90,12 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 			return func(ctx context.Context) error { return ops.Healthcheck(ctx, string(addr)) }, err
 		},
 		Load: func(cmd *cobra.Command) (err error) {
-			load := settings.LoadProjector
+			load, environ := settings.LoadProjector, environ
 			if cmd.Annotations[streamOnly] != "" {
 				load = settings.LoadStream
+			}
+			if with := cmd.Annotations[serversWith]; with != "" && !slices.ContainsFunc(strings.Fields(with), cmd.Flags().Changed) {
+				environ = nil // no server is asked, so the settings of none are judged, unless they were given with the call
 			}
 			p.in, p.out, p.command = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.CommandPath()
 			if p.cfg, err = load(cmd.Flags(), environ); err == nil {

@@ -48,6 +48,17 @@ func MaybeFile(_ *cobra.Command, given []string) error {
 	return nil
 }
 
+// Files is for commands that take the names of files.
+func Files(_ *cobra.Command, given []string) error {
+	file := Path("FILE", "the name of a file, or left out")
+	for i, name := range given {
+		if _, err := file.Parse(name); err != nil {
+			return fmt.Errorf("FILE is %s: it has to be %s", show(given, i), file.Right)
+		}
+	}
+	return nil
+}
+
 // errChoose means that a command was called that only holds other commands.
 var errChoose = errors.New("say which")
 

@@ -129,6 +129,9 @@ func (s *Server) URL() string { return s.url }
 // Dir is the folder of the data.
 func (s *Server) Dir() string { return s.dir }
 
+// Subscriptions is how many there are, the server's own among them.
+func (s *Server) Subscriptions() int { return int(s.srv.NumSubscriptions()) }
+
 // Halt stops the server and keeps its data for Restart.
 func (s *Server) Halt() {
 	s.srv.Shutdown()

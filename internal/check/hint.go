@@ -1,0 +1,293 @@
+package check
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"accountexport/events"
+	"accountexport/projections"
+)
+
+// hinted is an event that is parked, as hints look at it.
+type hinted struct {
+	field, found, want string
+	rec                *record
+	attributes         map[string]jsontext.Value // of the payload's object, in structured mode
+	data               map[string]jsontext.Value
+	binary             bool
+}
+
+// hints are tried in this order; each says in one sentence what is typically wrong, or
+// nothing. None of them says anything that came out of the event.
+var hints = []func(h *hinted) string{
+	hintBatch, hintByteOrderMark, hintLostByJSON, hintOtherBinding, hintDataAlone, hintNoPayload, hintBytes, hintNoData, hintTextOfJSON, hintContentType,
+	hintUpperCase, hintTime, hintNumber, hintSpelling,
+}
+
+// hintUnread is the hint for what is no event.
+var hintUnread = []string{"doc/operating.md lists the forms that are read, under \"Check events in a producer's CI\""}
+
+// hintsOf are the hints for an event that is parked, or of which nothing says whose it
+// is.
+func hintsOf(rec *record, d *projections.Decoded, v *Verdict) (out []string) {
+	if rec.nobodys && has(topLevel(rec.Data), "specversion") {
+		out = append(out, "add partitionkey, the account's UUID, as `projector publish` and `projector import` need it, or say with --account whose it is")
+	}
+	if v.Field == "" {
+		return out
+	}
+	h := &hinted{field: v.Field, found: v.Found, want: v.Want, rec: rec, binary: len(header(rec.Header, "ce-specversion")) > 0}
+	if ct := header(rec.Header, "Content-Type"); len(ct) > 0 && strings.HasPrefix(strings.ToLower(ct[0]), "application/cloudevents+json") {
+		h.binary = false
+	}
+	if h.binary {
+		h.data = topLevel(rec.Data)
+	} else {
+		h.attributes = topLevel(rec.Data)
+		h.data = topLevel(h.attributes["data"])
+	}
+	for _, hint := range hints {
+		if s := hint(h); s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// header are the values of a header, its name compared without case.
+func header(h map[string][]string, name string) (values []string) {
+	for key, v := range h {
+		if strings.EqualFold(key, name) {
+			values = append(values, v...)
+		}
+	}
+	return values
+}
+
+func hintBatch(h *hinted) string {
+	ct := header(h.rec.Header, "Content-Type")
+	if h.field == "Content-Type" && len(ct) > 0 || h.field == "payload" && bytes.HasPrefix(h.rec.Data, []byte("[")) && jsontext.Value(h.rec.Data).IsValid() {
+		return "a batch: publish each of its events as a message of its own (`jq -c '.[]'` makes lines of it)"
+	}
+	return ""
+}
+
+func hintByteOrderMark(h *hinted) string {
+	if bytes.HasPrefix(h.rec.Data, []byte("\xEF\xBB\xBF")) {
+		return "it begins with a byte order mark: write UTF-8 without one (in .NET new UTF8Encoding(false), in Python utf-8 and not utf-8-sig)"
+	}
+	return ""
+}
+
+// hintLostByJSON knows what a dump that is JSON lacks of headers that are no UTF-8.
+func hintLostByJSON(h *hinted) string {
+	for _, v := range header(h.rec.Header, "ce-"+h.field) {
+		if h.binary && strings.ContainsRune(v, '\uFFFD') {
+			return "the dump has lost bytes of this header that are no UTF-8: `nats stream get STREAM SEQUENCE --json` has all of them; SDKs percent-encode what is not ASCII"
+		}
+	}
+	return ""
+}
+
+// hintOtherBinding knows the names that headers have in other protocols.
+func hintOtherBinding(h *hinted) string {
+	if h.field != "specversion" && h.field != "payload" || h.binary {
+		return ""
+	}
+	for name := range h.rec.Header {
+		name = strings.ToLower(name)
+		switch {
+		case strings.HasPrefix(name, "ce_"):
+			return "its headers begin with ce_, as those of Kafka do: with NATS they are ce-id, ce-type and so on"
+		case strings.HasPrefix(name, "cloudevents_"):
+			return "its headers begin with cloudEvents_, as those of AMQP do: with NATS they are ce-id, ce-type and so on"
+		}
+	}
+	return ""
+}
+
+func hintDataAlone(h *hinted) string {
+	if h.binary || h.field != "specversion" || len(h.rec.Header) > 0 || has(h.attributes, "type") || has(h.attributes, "source") || spelled(h.attributes, "specversion") != "" {
+		return ""
+	}
+	return "this looks like the data alone: put it into a CloudEvent, or send the attributes in ce- headers; `--raw` of the nats CLI prints no headers, `nats sub --dump=-` does"
+}
+
+func hintNoPayload(h *hinted) string {
+	if h.field != "payload" || len(h.rec.Data) != 0 && string(h.rec.Data) != "nil body" {
+		return ""
+	}
+	return "the payload is empty: SDKs send nothing where data was left out; give {} as data where a type has no fields"
+}
+
+func hintBytes(h *hinted) string {
+	if h.field != "data_base64" {
+		return ""
+	}
+	s := "the SDK was given bytes for data (a Buffer, a Uint8Array, a []byte), or a datacontenttype that is not JSON: give it the object itself, and application/json as datacontenttype"
+	if base64Object(h.attributes["data_base64"]) {
+		s += "; the bytes are a JSON object, so nothing else needs to change"
+	}
+	return s
+}
+
+func hintNoData(h *hinted) string {
+	if h.field == "data" && h.found == "nothing" || h.field == "data" && h.found == "null" {
+		return "SDKs leave data out where it was not given, or is undefined, null or nil: give {} where a type has no fields"
+	}
+	return ""
+}
+
+func hintTextOfJSON(h *hinted) string {
+	text := textOf(h.attributes["data"])
+	if h.field == "payload" && h.binary {
+		text = textOf(jsontext.Value(h.rec.Data))
+	} else if h.field != "data" {
+		return ""
+	}
+	if text == "" || !jsontext.Value(text).IsValid() {
+		return ""
+	}
+	return "the data is a text that holds JSON: it was made JSON twice; give the SDK the object itself, not what JSON.stringify, json.dumps or json.Marshal makes of it, and application/json as datacontenttype"
+}
+
+func hintContentType(h *hinted) string {
+	if h.field != "datacontenttype" {
+		return ""
+	}
+	if h.binary {
+		return "send application/json as Content-Type, or leave it out: in binary mode that header is the datacontenttype"
+	}
+	return "set application/json as datacontenttype, or leave it out: the data of every event is a JSON object"
+}
+
+var hexDigits = regexp.MustCompile(`^[0-9a-fA-F]{32}$`)
+
+func hintUpperCase(h *hinted) string {
+	last := h.rec.Subject[strings.LastIndexByte(h.rec.Subject, '.')+1:]
+	key := textOf(h.attributes["partitionkey"])
+	if v := header(h.rec.Header, "ce-partitionkey"); h.binary && len(v) > 0 {
+		key = v[0]
+	}
+	if h.field == "subject" && upper(last) || h.field == "partitionkey" && upper(key) {
+		return "the account's UUID is in lower case in the subject and in partitionkey: make it so before publishing (.NET's and Swift's UUIDs may be upper case)"
+	}
+	for _, s := range []string{last, key, textOf(h.value())} {
+		if (h.field == "subject" || h.field == "partitionkey" || strings.Contains(h.want, "a UUID")) &&
+			len(s) != 36 && hexDigits.MatchString(strings.NewReplacer("-", "", "{", "", "}", "", "urn:uuid:", "").Replace(s)) {
+			return "the UUID is spelled otherwise: 8-4-4-4-12 hexadecimal digits, without braces or urn:uuid:"
+		}
+	}
+	return ""
+}
+
+func upper(id string) bool {
+	_, err := events.ParseUUID(id)
+	return err == nil && id != strings.ToLower(id)
+}
+
+// value is what the event has in the field that is wrong; nil where it has nothing.
+func (h *hinted) value() jsontext.Value {
+	if name, ok := strings.CutPrefix(h.field, "data."); ok {
+		return h.data[name]
+	}
+	if v := header(h.rec.Header, "ce-"+h.field); h.binary && len(v) > 0 {
+		b, _ := json.Marshal(v[0]) // of a text: no error
+		return b
+	}
+	return h.attributes[h.field]
+}
+
+func hintTime(h *hinted) string {
+	v := h.value()
+	if !strings.Contains(h.want, "RFC 3339") || v == nil {
+		return ""
+	}
+	text := textOf(v)
+	if v.Kind() == '0' || text != "" && strings.Trim(text, "0123456789.") == "" {
+		return "a time is a text, such as 2026-03-25T07:11:48Z, not a number of seconds or milliseconds"
+	}
+	for layout, hint := range map[string]string{
+		"2006-01-02T15:04:05.999999999":       "it has no zone: add Z or an offset (Python's datetime.isoformat() has one only for datetime.now(timezone.utc) and the like, Java's LocalDateTime never; toISOString() and time.RFC3339Nano have one)",
+		"2006-01-02 15:04:05.999999999":       "there is a T between date and time, and a zone behind it: 2026-03-25T07:11:48Z",
+		"2006-01-02 15:04:05.999999999Z07:00": "there is a T between date and time, not a space: 2026-03-25T07:11:48Z",
+		"2006-01-02 15:04:05.999999999-07":    "there is a T between date and time, and the offset has minutes: 2026-03-25T07:11:48+00:00 (PostgreSQL writes times otherwise; to_json() writes them so)",
+		"2006-01-02":                          "it is a day alone: the time belongs to it, 2026-03-25T00:00:00Z",
+	} {
+		if _, err := time.Parse(layout, text); err == nil {
+			return hint
+		}
+	}
+	if _, err := time.Parse(time.RFC3339Nano, strings.ToUpper(text)); err == nil && text != strings.ToUpper(text) {
+		return "T and Z are upper case"
+	}
+	return ""
+}
+
+var (
+	plainNumber = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
+	manyDigits  = regexp.MustCompile(`^[0-9]+\.[0-9]{7,}$`)
+	wholeFloat  = regexp.MustCompile(`^[0-9]+\.0*$|^[0-9.]+[eE]`)
+)
+
+func hintNumber(h *hinted) string {
+	v := h.value()
+	integer, decimal := strings.Contains(h.want, "an integer"), strings.Contains(h.want, "a decimal")
+	switch {
+	case !integer && !decimal || v == nil:
+		return ""
+	case plainNumber.MatchString(textOf(v)):
+		return "it is a number between quotes: send it as a JSON number (decimals of databases and bigints often become texts)"
+	case integer && wholeFloat.Match(v):
+		return "it is written as a floating-point number: send digits alone, from an integer type"
+	case decimal && manyDigits.Match(v):
+		return "it has more than six digits behind the point, as sums of floating-point numbers have: round it to six"
+	case decimal && wholeFloat.Match(v):
+		return "it is written with an exponent: send plain digits"
+	}
+	return ""
+}
+
+// hintSpelling knows how serializers of other languages spell a name.
+func hintSpelling(h *hinted) string {
+	if h.found != "nothing" {
+		return ""
+	}
+	members, name := h.attributes, h.field
+	if inner, ok := strings.CutPrefix(h.field, "data."); ok {
+		members, name = h.data, inner
+	}
+	if s := spelled(members, name); s != "" {
+		return "there is a member " + s + ": names are compared exactly, and this one is " + name
+	}
+	return ""
+}
+
+// spelled is another spelling of a name under which there is a member; empty where
+// there is none. It is made from the name, not taken from the event.
+func spelled(members map[string]jsontext.Value, name string) string {
+	words := strings.Split(name, "_")
+	if name == "specversion" {
+		words = []string{"spec", "version"}
+	}
+	camel, pascal := words[0], ""
+	for i, w := range words {
+		title := strings.ToUpper(w[:1]) + w[1:]
+		if pascal += title; i > 0 {
+			camel += title
+		}
+	}
+	upper := strings.ToUpper(words[len(words)-1])
+	for _, s := range []string{camel, pascal, strings.Join(words, "-"), strings.Join(words, "_"), strings.Join(words, ""), strings.ToUpper(name),
+		strings.Join(words[:len(words)-1], "") + upper, strings.TrimSuffix(camel, "Id") + "ID", strings.TrimSuffix(pascal, "Id") + "ID"} {
+		if s != name && has(members, s) {
+			return s
+		}
+	}
+	return ""
+}

@@ -1,0 +1,208 @@
+package check
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// maxValue is the longest value: more than a message of a server with usual limits can
+// be, in base64.
+const maxValue = 64 << 20
+
+// reader cuts an input into JSON values by their brackets, without judging them, so
+// that what is wrong with one is found by whoever decodes it, and the next is read all
+// the same.
+//
+// What is broken ends where the next value visibly begins: at a zero byte, or at a { or
+// [ that begins a line, unless a list is open. A text cannot go over the end of a line,
+// so a quote that is missing is found there.
+type reader struct {
+	in   *bufio.Reader
+	line int64 // of the next byte, from 1
+}
+
+// newReader reads plain text or what gzip has compressed, as the first bytes say.
+func newReader(in io.Reader) (*reader, error) {
+	raw := bufio.NewReaderSize(in, 64<<10)
+	if magic, err := raw.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
+		z, err := gzip.NewReader(raw)
+		if err != nil {
+			return nil, fmt.Errorf("it begins as gzip does, and cannot be read: %w", err)
+		}
+		raw = bufio.NewReaderSize(z, 64<<10)
+	}
+	return &reader{in: raw, line: 1}, nil
+}
+
+// next is the next value, without the white space around it, and the line that it
+// begins in; io.EOF after the last one.
+func (r *reader) next() (value []byte, line int64, err error) {
+	c, err := r.skipSpace()
+	if err != nil {
+		return nil, 0, err
+	}
+	line = r.line
+	if b, _ := r.in.Peek(4); bytes.Equal(b, []byte("\xEF\xBB\xBF{")) {
+		value, c = append(value, b[:3]...), '{' // a byte order mark is part of the value, and wrong
+		if _, err := r.in.Discard(3); err != nil {
+			return nil, line, readError(err)
+		}
+	}
+	if c != '{' && c != '[' {
+		value, err = r.restOfLine(nil)
+		return bytes.TrimSpace(value), line, err
+	}
+	var s scan
+	for {
+		c, err := r.byte()
+		if errors.Is(err, io.EOF) {
+			return bytes.TrimSpace(value), line, nil // with brackets open: it is cut off
+		}
+		if err != nil {
+			return nil, line, err
+		}
+		switch {
+		case c == 0:
+			return bytes.TrimSpace(value), line, nil
+		case len(value) >= maxValue:
+			return nil, line, fmt.Errorf("line %d: found more than %d bytes without an end, want one event after the other", line, maxValue)
+		}
+		value = append(value, c)
+		switch s.read(c) {
+		case whole:
+			return value, line, nil
+		case broken:
+			if c != '\n' {
+				if value, err = r.restOfLine(value); err != nil {
+					return nil, line, err
+				}
+			}
+			value, err = r.brokenLines(value)
+			return bytes.TrimSpace(value), line, err
+		}
+		if c != '\n' || bytes.IndexByte(s.open, '[') >= 0 {
+			continue
+		}
+		if next, _ := r.in.Peek(1); string(next) == "{" || string(next) == "[" {
+			return bytes.TrimSpace(value), line, nil
+		}
+	}
+}
+
+// brokenLines reads the lines that belong to a broken value.
+func (r *reader) brokenLines(value []byte) ([]byte, error) {
+	for len(value) < maxValue {
+		next, err := r.in.Peek(1)
+		if errors.Is(err, io.EOF) || err == nil && (next[0] == '{' || next[0] == '[' || next[0] == 0) {
+			return value, nil
+		}
+		if err != nil {
+			return nil, readError(err)
+		}
+		if value, err = r.restOfLine(value); err != nil {
+			return nil, err
+		}
+	}
+	return value, nil
+}
+
+// restOfLine reads up to the end of the line, or to a zero byte.
+func (r *reader) restOfLine(value []byte) ([]byte, error) {
+	for {
+		c, err := r.byte()
+		switch {
+		case errors.Is(err, io.EOF), err == nil && c == 0:
+			return value, nil
+		case err != nil:
+			return nil, err
+		case len(value) < maxValue:
+			value = append(value, c)
+		}
+		if c == '\n' {
+			return value, nil
+		}
+	}
+}
+
+// skipSpace gives the first byte of what follows, which is not read.
+func (r *reader) skipSpace() (byte, error) {
+	for {
+		b, err := r.in.Peek(1)
+		if err != nil {
+			return 0, readError(err)
+		}
+		switch b[0] {
+		case ' ', '\t', '\r', '\n', 0:
+			if _, err := r.byte(); err != nil {
+				return 0, err
+			}
+		default:
+			return b[0], nil
+		}
+	}
+}
+
+func (r *reader) byte() (byte, error) {
+	c, err := r.in.ReadByte()
+	if c == '\n' {
+		r.line++
+	}
+	return c, readError(err)
+}
+
+func readError(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("it is gzip, and ends in the middle: it was cut off")
+	}
+	return err
+}
+
+// scan follows the brackets of one value.
+type scan struct {
+	open    []byte // brackets
+	text    bool
+	escaped bool
+}
+
+type scanned int
+
+const (
+	within scanned = iota
+	whole
+	broken
+)
+
+func (s *scan) read(c byte) scanned {
+	if s.text {
+		switch {
+		case c == '\n':
+			return broken
+		case s.escaped:
+			s.escaped = false
+		case c == '\\':
+			s.escaped = true
+		case c == '"':
+			s.text = false
+		}
+		return within
+	}
+	switch c {
+	case '"':
+		s.text = true
+	case '{', '[':
+		s.open = append(s.open, c)
+	case '}', ']':
+		if s.open[len(s.open)-1] != c-2 { // { and } are two apart, and so are [ and ]
+			return broken
+		}
+		if s.open = s.open[:len(s.open)-1]; len(s.open) == 0 {
+			return whole
+		}
+	}
+	return within
+}

@@ -1,0 +1,118 @@
+package check
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+type value struct {
+	Text string
+	Line int64
+}
+
+func values(t *testing.T, in string) (all []value) {
+	t.Helper()
+	r, err := newReader(strings.NewReader(in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		v, line, err := r.next()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, value{string(v), line})
+	}
+}
+
+func TestValuesHoweverTheyAreLaidOut(t *testing.T) {
+	for name, tc := range map[string]struct {
+		in   string
+		want []value
+	}{
+		"nothing":                       {"", nil},
+		"white space alone":             {"\n \r\n\t\x00", nil},
+		"a line each":                   {"{\"a\":1}\n{\"b\":2}\r\n", []value{{`{"a":1}`, 1}, {`{"b":2}`, 2}}},
+		"without an end of the line":    {`{"a":1}`, []value{{`{"a":1}`, 1}}},
+		"one after the other":           {`{"a":1}{"b":2} {"c":3}`, []value{{`{"a":1}`, 1}, {`{"b":2}`, 1}, {`{"c":3}`, 1}}},
+		"zero bytes between them":       {"{\"a\":1}\x00{\"b\":\n2}\x00", []value{{`{"a":1}`, 1}, {"{\"b\":\n2}", 1}}},
+		"pretty-printed":                {"{\n  \"a\": {\n    \"b\": [\n      1\n    ]\n  }\n}\n\n{\n}\n", []value{{"{\n  \"a\": {\n    \"b\": [\n      1\n    ]\n  }\n}", 1}, {"{\n}", 9}}},
+		"a list over lines":             {"[\n{\"a\":1},\n{\"b\":2}\n]\n{}", []value{{"[\n{\"a\":1},\n{\"b\":2}\n]", 1}, {"{}", 5}}},
+		"brackets in texts":             {`{"a":"}]{","b":"\"}"}` + "\n{}", []value{{`{"a":"}]{","b":"\"}"}`, 1}, {"{}", 2}}},
+		"cut off, then another line":    {"{\"a\":\n{\"b\":2}\n", []value{{`{"a":`, 1}, {`{"b":2}`, 2}}},
+		"cut off in a text":             {"{\"a\":\"x\n{\"b\":2}\n", []value{{`{"a":"x`, 1}, {`{"b":2}`, 2}}},
+		"cut off at the end":            {"{\"b\":2}\n{\"a\":[1,", []value{{`{"b":2}`, 1}, {`{"a":[1,`, 2}}},
+		"cut off at a zero byte":        {"{\"a\":[1,\x00{\"b\":2}", []value{{`{"a":[1,`, 1}, {`{"b":2}`, 1}}},
+		"a wrong bracket":               {"{\"a\":1]}\n{\"b\":2}", []value{{`{"a":1]}`, 1}, {`{"b":2}`, 2}}},
+		"a wrong bracket, many lines":   {"{\n  \"a\": 1]\n  \"c\": 2\n}\n{\"b\":2}", []value{{"{\n  \"a\": 1]\n  \"c\": 2\n}", 1}, {`{"b":2}`, 5}}},
+		"no JSON":                       {"hello world\n{}", []value{{"hello world", 1}, {"{}", 2}}},
+		"a byte order mark":             {"\xEF\xBB\xBF{\n\"a\":1}\n{}", []value{{"\xEF\xBB\xBF{\n\"a\":1}", 1}, {"{}", 3}}},
+		"a list after one that is open": {"{\"a\":\n[{}]", []value{{`{"a":`, 1}, {`[{}]`, 2}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, values(t, tc.in)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if tc.in == "" {
+				return
+			}
+			var b bytes.Buffer
+			z := gzip.NewWriter(&b)
+			_, _ = z.Write([]byte(tc.in))
+			if err := z.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, values(t, b.String())); diff != "" {
+				t.Errorf("gzip: -want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestBrokenValuesLeaveTheOthers: whatever bytes of a line are changed, every other line
+// is read as it is.
+func TestBrokenValuesLeaveTheOthers(t *testing.T) {
+	random := rand.New(rand.NewPCG(20, 4))
+	line := structuredEvent("a", "sandbox.created", `{"id":"s","template":"t \"quoted\" \\","metadata":{"list":[1,{"x":"{["}]}}`)
+	for range 5000 {
+		b := []byte(line)
+		for range 1 + random.IntN(3) {
+			if b[random.IntN(len(b))] = "{}[]\"\\:,x "[random.IntN(10)]; b[0] != '{' {
+				b[0] = '{'
+			}
+		}
+		broken := string(b[:1+random.IntN(len(b))])
+		got := values(t, line+"\n"+broken+"\n"+line+"\n"+line)
+		if len(got) < 4 || got[0] != (value{line, 1}) || got[len(got)-1] != (value{line, 4}) || got[len(got)-2] != (value{line, 3}) {
+			// A list that is open goes over lines, so that one is not held against it.
+			if strings.Count(broken, "[") > 0 {
+				continue
+			}
+			t.Fatalf("%s\n%+v", broken, got)
+		}
+	}
+}
+
+func TestInputThatIsCutOff(t *testing.T) {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write([]byte(strings.Repeat(structuredEvent("a", "user.restored", "{}")+"\n", 1000)))
+	_ = z.Close()
+	err := (&Checker{}).File(t.Context(), "in.gz", bytes.NewReader(b.Bytes()[:b.Len()-9]), func(Verdict) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "in.gz: it is gzip, and ends in the middle") {
+		t.Errorf("%v", err)
+	}
+	if err := (&Checker{}).File(t.Context(), "empty", strings.NewReader("\n"), nil); !errors.Is(err, ErrNothing) || !strings.HasPrefix(err.Error(), "empty: ") {
+		t.Errorf("%v", err)
+	}
+}
