@@ -79,9 +79,6 @@ func (c *checkCommand) run(cmd *cobra.Command, files []string) error {
 		return c.all(cmd, files)
 	}
 	return c.withStream(cmd.Context(), func(ctx context.Context, client *stream.Client) error {
-		if err := c.checkReadable(ctx, client); err != nil {
-			return err
-		}
 		c.checker.Stream = client
 		return c.all(cmd, files)
 	})

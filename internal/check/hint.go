@@ -25,7 +25,7 @@ type hinted struct {
 // hints are tried in this order; each says in one sentence what is typically wrong, or
 // nothing. None of them says anything that came out of the event.
 var hints = []func(h *hinted) string{
-	hintBatch, hintByteOrderMark, hintLostByJSON, hintOtherBinding, hintDataAlone, hintNoPayload, hintBytes, hintNoData, hintTextOfJSON, hintContentType,
+	hintForPeople, hintBatch, hintByteOrderMark, hintLostByJSON, hintOtherBinding, hintDataAlone, hintNoPayload, hintBytes, hintNoData, hintTextOfJSON, hintContentType,
 	hintUpperCase, hintTime, hintNumber, hintSpelling,
 }
 
@@ -69,9 +69,21 @@ func header(h map[string][]string, name string) (values []string) {
 	return values
 }
 
+// forPeople are the lines that the nats CLI prints around a message.
+var forPeople = regexp.MustCompile(`^(\[#?[0-9]+\]$|Received (on|JetStream message) |Subject: .* Received: |Item: .* received )`)
+
+func hintForPeople(h *hinted) string {
+	if h.field != "payload" || len(h.rec.Header) > 0 || !forPeople.Match(h.rec.Data) {
+		return ""
+	}
+	return "this is what the nats CLI prints for people: `nats sub --dump=-` and `nats stream get --json` print what is read here"
+}
+
 func hintBatch(h *hinted) string {
 	ct := header(h.rec.Header, "Content-Type")
-	if h.field == "Content-Type" && len(ct) > 0 || h.field == "payload" && bytes.HasPrefix(h.rec.Data, []byte("[")) && jsontext.Value(h.rec.Data).IsValid() {
+	var list []jsontext.Value
+	isList := json.Unmarshal(h.rec.Data, &list) == nil && len(list) > 0 && list[0].Kind() == '{'
+	if h.field == "Content-Type" && len(ct) > 0 || h.field == "payload" && isList {
 		return "a batch: publish each of its events as a message of its own (`jq -c '.[]'` makes lines of it)"
 	}
 	return ""

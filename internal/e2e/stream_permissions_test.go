@@ -181,6 +181,7 @@ func TestPermissionsOfEachCommand(t *testing.T) {
 		{row: "verify", args: []string{"verify", "--all"}},
 		{row: "export", args: []string{"export", "--account", ids["kept"]}},
 		{row: "history", args: []string{"history", "--account", ids["kept"]}},
+		{row: "check --against-stream", args: []string{"check", publishAccount[1], "--against-stream"}},
 		{row: "refold", args: []string{"refold", "--account", ids["kept"]}},
 		{row: "parked retry", args: []string{"parked", "retry", "--all"}},
 		{row: "rebuild", args: []string{"rebuild", "--cutover=manual"}},

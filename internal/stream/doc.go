@@ -35,6 +35,7 @@
 //	verify                          READ
 //	export                          READ
 //	history                         READ
+//	check --against-stream          READ
 //	refold                          READ
 //	parked retry                    READ
 //	rebuild                         READ
