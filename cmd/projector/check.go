@@ -32,7 +32,8 @@ these forms:
 
 Alone, no server is asked and no setting is needed: events are judged by themselves and by those before them, as if the stream
 were empty. With --against-stream each account begins as the stream has it, with --account that one does, and events of others
-are passed over. The stream is only read.
+are passed over. Events are judged as if they were published now, also those that the stream holds already. The stream is only
+read.
 
 What was found in an event is shown as its kind alone, such as "a text": it may be a secret. --found shows it.`
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"accountexport/events"
 	"accountexport/projections"
@@ -121,8 +122,8 @@ func (c *Checker) one(ctx context.Context, value []byte, at place) (v Verdict, o
 	}
 	if c.Account != nil {
 		own := events.AccountSubject(*c.Account)
-		if rec.nobodys {
-			rec.Subject, rec.nobodys = own, false
+		if rec.nobodys && !rec.tier {
+			rec.Subject, rec.nobodys, rec.keyless = own, false, false
 		}
 		if rec.Subject != own {
 			return v, false, nil
@@ -131,6 +132,9 @@ func (c *Checker) one(ctx context.Context, value []byte, at place) (v Verdict, o
 	v.Position, v.Subject = rec.position, rec.Subject
 	if rec.nobodys {
 		rec.Subject = standIn
+		if rec.tier {
+			rec.Subject = standInTier
+		}
 	}
 	d, err := projections.Decode(projections.Message{Partition: -1, Message: rec.Message})
 	if err != nil {
@@ -158,8 +162,11 @@ func (c *Checker) one(ctx context.Context, value []byte, at place) (v Verdict, o
 	return v, true, nil
 }
 
-// standIn is the subject of an event of which nothing says whose it is.
-const standIn = "controlplane.account.00000000-0000-0000-0000-000000000000"
+// These are the subjects of events of which nothing says whose they are.
+const (
+	standIn     = "controlplane.account.00000000-0000-0000-0000-000000000000"
+	standInTier = "controlplane.quota_tier.unknown"
+)
 
 // alone judges an event by itself.
 func (c *Checker) alone(v *Verdict, d *projections.Decoded) {
@@ -228,4 +235,14 @@ func (c *Checker) begin(ctx context.Context, to events.Subject, subject string) 
 
 func (v *Verdict) park(reason *events.Invalid) {
 	v.Outcome, v.Field, v.Found, v.Want, v.Reason = projections.Parked.String(), reason.Field, reason.Found, reason.Want, reason.Error()
+}
+
+// entityOf is what an event of this type changes.
+func entityOf(typ string) string {
+	switch kind, _, _ := strings.Cut(strings.TrimPrefix(typ, "controlplane."), "."); kind {
+	case "api_key":
+		return "API key"
+	default:
+		return kind
+	}
 }

@@ -140,8 +140,9 @@ func TestStructuredEventsAsTheyStand(t *testing.T) {
 		strings.Replace(structuredEvent("8", "user.email_changed", `{"email":"b@example.org"}`), `"partitionkey":"`+someone+`",`, "", 1),
 		strings.Replace(structuredEvent("9", "user.email_changed", `{"email":7}`), `"partitionkey":"`+someone+`",`, "", 1),
 		`{"subject":"orders.new","data":{}}`,
+		strings.Replace(tier, `"id":"pro",`, ``, 1),
 	}, "\n")
-	want := []string{"deferred", "applied", "duplicate", "ignored", "parked", "applied", "applied", "ignored", "sound", "parked", "unreadable"}
+	want := []string{"deferred", "applied", "duplicate", "ignored", "parked", "applied", "applied", "ignored", "sound", "parked", "unreadable", "parked"}
 	c := &Checker{}
 	got := checked(t, c, in)
 	for i, v := range got {
@@ -155,7 +156,7 @@ func TestStructuredEventsAsTheyStand(t *testing.T) {
 	if got[5].Subject != "controlplane.quota_tier.pro" || got[8].Subject != "" || got[0].Reason != "it would wait for its sandbox, which is not there yet" {
 		t.Errorf("%+v\n%+v\n%+v", got[5], got[8], got[0])
 	}
-	if c.Accounts != 1 || c.Tiers != 1 || c.Events != 11 || c.Bad != 3 {
+	if c.Accounts != 1 || c.Tiers != 1 || c.Events != 12 || c.Bad != 4 || got[11].Field != "data.id" {
 		t.Errorf("%+v", c)
 	}
 
@@ -166,7 +167,7 @@ func TestStructuredEventsAsTheyStand(t *testing.T) {
 	}
 	c = &Checker{Account: &id}
 	got = checked(t, c, strings.ReplaceAll(in, `"id":"6"`, `"id":""`)+"\n"+strings.ReplaceAll(structuredEvent("10", "user.restored", "{}"), someone, team))
-	if c.Others != 2 || len(got) != 10 || got[7].Outcome != "applied" || got[7].Subject != "controlplane.account."+someone {
+	if c.Others != 3 || len(got) != 10 || got[7].Outcome != "applied" || got[7].Subject != "controlplane.account."+someone {
 		t.Errorf("%+v\n%+v", c, got)
 	}
 }

@@ -68,6 +68,7 @@ func TestHints(t *testing.T) {
 		"Go's names":                    {strings.Replace(usage("1", "1"), "team_id", "TeamID", 1), "there is a member TeamID"},
 		"an attribute":                  {strings.Replace(email, "specversion", "specVersion", 1), "there is a member specVersion"},
 		"nobody's":                      {strings.Replace(email, `"partitionkey"`, `"partition"`, 1), "add partitionkey"},
+		"nobody's tier":                 {`{"specversion":"1.0","id":"q","source":"/s","type":"controlplane.quota_tier.defined.v1","time":"2026-03-25T07:11:48Z","data":{"id":"pro","display_name":"Pro","max_concurrent_sandboxes":1,"daily_sandbox_creates":1,"daily_gb_hours":1}}`, "add partitionkey, the tier's id"},
 		"bytes that JSON has lost":      {dumpLine(t, events.Message{Subject: "controlplane.account." + someone, Header: map[string][]string{"ce-specversion": {"1.0"}, "ce-id": {"a\xff%C3"}}}), "the dump has lost bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,13 +26,3 @@ func maskUnread(err error, values bool) string {
 	}
 	return field + ": found something else" + text[at:]
 }
-
-// entityOf is what an event of this type changes.
-func entityOf(typ string) string {
-	switch kind, _, _ := strings.Cut(strings.TrimPrefix(typ, "controlplane."), "."); kind {
-	case "api_key":
-		return "API key"
-	default:
-		return kind
-	}
-}

@@ -19,6 +19,8 @@ type record struct {
 	events.Message
 	position uint64 // in the stream that it was taken from; 0: unknown
 	nobodys  bool   // nothing says on which subject it is published
+	keyless  bool   // a structured event alone, without partitionkey
+	tier     bool   // a structured event of a type that belongs to a tier
 }
 
 // recordOf reads a value. An error means that it is no event: what was meant for a
@@ -84,7 +86,8 @@ func textOf(v jsontext.Value) string {
 func structured(value []byte, members map[string]jsontext.Value) record {
 	r := record{Message: events.Message{Data: value}}
 	key, prefix := textOf(members["partitionkey"]), "controlplane.account."
-	if textOf(members["type"]) == events.TypeQuotaTierDefined {
+	r.keyless = key == ""
+	if r.tier = textOf(members["type"]) == events.TypeQuotaTierDefined; r.tier {
 		prefix = "controlplane.quota_tier."
 		if key == "" {
 			key = textOf(topLevel(members["data"])["id"]) // the contract wants these to be the same
