@@ -62,10 +62,10 @@ func Example() {
 	// team-1 on controlplane.account.64c38c41-1961-4698-82a7-af9eab79b005
 }
 
-// A message is a subject, a header and a payload, which is one CloudEvent. It is
-// published with its event's id as Nats-Msg-Id, so that JetStream drops a retry. With a connection, js.PublishMsg(ctx, msg) sends it, and waits for the
-// acknowledgement.
-func ExampleMessage_EventID() {
+// A message is a subject, a header and a payload, which is one CloudEvent. NATSHeader
+// adds its event's id as Nats-Msg-Id, so that JetStream drops a retry. With a
+// connection, js.PublishMsg(ctx, msg) sends it, and waits for the acknowledgement.
+func ExampleMessage_NATSHeader() {
 	account, err := events.ParseUUID("64c38c41-1961-4698-82a7-af9eab79b005")
 	if err != nil {
 		fmt.Println(err)
@@ -78,12 +78,7 @@ func ExampleMessage_EventID() {
 		fmt.Println(err)
 		return
 	}
-	msg := nats.NewMsg(m.Subject)
-	for name, values := range m.Header {
-		msg.Header[name] = values
-	}
-	msg.Header.Set(nats.MsgIdHdr, m.EventID())
-	msg.Data = m.Data
+	msg := &nats.Msg{Subject: m.Subject, Header: m.NATSHeader(), Data: m.Data}
 	var payload bytes.Buffer
 	if err := json.Indent(&payload, msg.Data, "", "  "); err != nil {
 		fmt.Println(err)
