@@ -8,7 +8,9 @@
 // [NewUserRegistered], and publishes its Subject and Data with JetStream, under the
 // header that [Message.NATSHeader] gives, which has the event's id as Nats-Msg-Id.
 // [NewMeta] gives an event of now its id and time; [NewUUID] makes ids of teams and
-// keys. The examples show an account from its registration to its export.
+// keys. The examples show an account from its registration to its export. Producers in
+// modules and languages of their own are in the folder examples of the repository, and
+// package exporttest runs what they publish to in a test.
 //
 // An account has a document once its user, its team and that team's quota tier are
 // there, in any order: what comes early waits.
