@@ -104,6 +104,26 @@ func ExampleMessage_NATSHeader() {
 	// }
 }
 
+// An event of now takes its id and time from NewMeta, and what it creates its id from
+// NewUUID. A retry publishes the same message, so it has the same id.
+func ExampleNewMeta() {
+	account, team := events.NewUUID(), events.NewUUID()
+	m, err := events.NewTeamCreated(events.NewMeta("/control-plane/api"), account,
+		events.TeamCreated{ID: team, Name: "My team", Slug: "my-team", QuotaTierID: "free"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(m.EventID() != "", m.NATSHeader()[events.MsgIDHeader][0] == m.EventID())
+
+	_, err = events.NewTeamCreated(events.Meta{ID: "team-1", Source: "/control-plane/api"}, account, // Time was forgotten
+		events.TeamCreated{ID: team, Name: "My team", Slug: "my-team", QuotaTierID: "free"})
+	fmt.Println(err)
+	// Output:
+	// true true
+	// time: found "1970-01-01T00:00:00Z", want the time when it happened, not the zero value of a time
+}
+
 // JetStream acknowledges a message once the stream has it. The sequence is the
 // event's position, also where the message came a second time.
 func Example_acknowledgement() {

@@ -29,6 +29,7 @@
 // The programs are built by the go command, from the module that this package is in,
 // into the user's cache: a few seconds after a change of them, under one otherwise, once
 // a package. Starting PostgreSQL takes about a second, once a package, and each Start
-// about another. Nothing is left behind when the test ends, passed or failed, nor does
-// any process outlive a test binary that is killed.
+// about another. Nothing is left behind when the test ends, passed or failed, except the
+// programs in the cache. No process outlives a test binary that is killed; its temporary
+// files stay.
 package exporttest

@@ -36,7 +36,8 @@ type wait struct {
 }
 
 // After waits until everything up to a position is folded: the sequence of an
-// acknowledgement, of an event of the account or of a quota tier.
+// acknowledgement. Where that is an event of the account, it takes milliseconds; where
+// it is one of a quota tier or of another account, up to a second more.
 func After(position uint64) Option { return func(w *wait) { w.position, w.given = position, true } }
 
 // Document is an account's export.
@@ -55,9 +56,9 @@ func (d Document) Decode(t testing.TB, into any) {
 }
 
 // Export fetches the account's document from the API. Without [After] it waits until
-// everything is folded that the stream holds at this moment. The test fails where there
-// is no document then, and says what the API says: an account takes its user, its team
-// and that team's quota tier.
+// everything is folded that the stream holds at this moment, as with After of the
+// stream's last position. The test fails where there is no document then, and says what
+// the API says: an account takes its user, its team and that team's quota tier.
 func (x *System) Export(t testing.TB, account events.UUID, opts ...Option) Document {
 	t.Helper()
 	a := x.Get(t, account, opts...)

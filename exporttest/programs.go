@@ -3,7 +3,6 @@ package exporttest
 import (
 	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -46,24 +45,20 @@ var programs = sync.OnceValues(func() (dir string, err error) {
 func moduleFolder() (string, error) {
 	const module = "accountexport"
 	var stderr bytes.Buffer
-	list := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module)
+	list := exec.Command("go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module)
 	list.Stderr = &stderr
 	out, err := list.Output()
-	if errors.Is(err, exec.ErrNotFound) {
-		return "", fmt.Errorf("the go command, which builds projector and api: %w", err)
-	}
 	if dir := strings.TrimSpace(string(out)); err == nil && dir != "" {
 		return dir, nil
 	}
 	return "", fmt.Errorf("find the folder of module %s, which a replace directive in go.mod names: %w %s", module, err, stderr.Bytes())
 }
 
-// binFolder is where the module's programs are kept: in the user's cache or, where
-// there is none, among temporary files.
+// binFolder is where the module's programs are kept, in the user's cache.
 func binFolder(module string) (string, error) {
 	base, err := os.UserCacheDir()
 	if err != nil {
-		base = filepath.Join(os.TempDir(), fmt.Sprintf("accountexport-%d", os.Geteuid()))
+		return "", fmt.Errorf("a folder to build projector and api in: %w", err)
 	}
 	dir := filepath.Join(base, "accountexport", "exporttest", fmt.Sprintf("%x", sha256.Sum256([]byte(module)))[:16])
 	return dir, os.MkdirAll(dir, 0o700)

@@ -21,6 +21,7 @@ import (
 	"accountexport/internal/auth/authtest"
 	"accountexport/internal/local/child"
 	"accountexport/internal/local/natsserver"
+	"accountexport/internal/local/testrun"
 )
 
 // Stream is the name of the stream.
@@ -48,11 +49,12 @@ type System struct {
 // projector follows the stream and the API listens.
 func Start(t testing.TB) *System {
 	t.Helper()
+	testrun.Tool(t, "go", "https://go.dev/doc/install")
+	x := &System{DatabaseURL: database(t), secret: rand.Text() + rand.Text()}
 	bin, err := programs()
 	if err != nil {
 		t.Fatalf("exporttest: %v", err)
 	}
-	x := &System{DatabaseURL: database(t), secret: rand.Text() + rand.Text()}
 	server, err := natsserver.Start(natsserver.Options{})
 	if err != nil {
 		t.Fatalf("exporttest: %v", err)
