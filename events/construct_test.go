@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -92,6 +93,15 @@ func TestConstructorsRefuse(t *testing.T) {
 	g := newGenerator(1)
 	account := g.uuid()
 	good := events.Meta{ID: "1", Source: "/s", Time: 1}
+	timed := func(t events.Time) events.Meta { return events.Meta{ID: "1", Source: "/s", Time: t} }
+	usage := events.QuotaUsage{UsageDate: "2026-03-25"}
+	none, never := events.UUID{}, events.TimeOf(time.Time{})
+	key := events.APIKeyCreated{ID: g.uuid(), TeamID: g.uuid(), KeyPrefix: "k", Name: "n", Scope: "s"}
+	apiKey := func(change func(*events.APIKeyCreated)) func() (events.Message, error) {
+		d := key
+		change(&d)
+		return func() (events.Message, error) { return events.NewAPIKeyCreated(good, account, d) }
+	}
 	sandbox := func(d events.SandboxCreated) func() (events.Message, error) {
 		return func() (events.Message, error) { return events.NewSandboxCreated(good, account, d) }
 	}
@@ -110,13 +120,35 @@ func TestConstructorsRefuse(t *testing.T) {
 		name, field string
 		make        func() (events.Message, error)
 	}{
-		{"no id", "id", erased(events.Meta{Source: "/s"})},
-		{"no source", "source", erased(events.Meta{ID: "1"})},
-		{"a line break in the id", "id", erased(events.Meta{ID: "1\n2", Source: "/s"})},
-		{"an id that is no UTF-8", "payload", erased(events.Meta{ID: "\xff", Source: "/s"})},
-		{"a time before the year 1", "time", erased(events.Meta{ID: "1", Source: "/s", Time: -62_135_596_800_000_001})},
-		{"a time after the year 9999", "time", erased(events.Meta{ID: "1", Source: "/s", Time: 253_402_300_800_000_000})},
-		{"a time so late that its digits would wrap", "time", erased(events.Meta{ID: "1", Source: "/s", Time: 8_000_000_000_000_000_000})},
+		{"no id", "id", erased(events.Meta{Source: "/s", Time: 1})},
+		{"no source", "source", erased(events.Meta{ID: "1", Time: 1})},
+		{"a line break in the id", "id", erased(events.Meta{ID: "1\n2", Source: "/s", Time: 1})},
+		{"an id that is no UTF-8", "payload", erased(events.Meta{ID: "\xff", Source: "/s", Time: 1})},
+		{"a time before the year 1", "time", erased(timed(-62_135_596_800_000_001))},
+		{"a time after the year 9999", "time", erased(timed(253_402_300_800_000_000))},
+		{"a time so late that its digits would wrap", "time", erased(timed(8_000_000_000_000_000_000))},
+		{"a time that was never set", "time", erased(timed(0))},
+		{"a time.Time that was never set", "time", erased(timed(never))},
+		{"an account that was never set", "account", func() (events.Message, error) { return events.NewAccountErased(good, none) }},
+		{"a team that was never set", "data.team_id", func() (events.Message, error) {
+			return events.NewQuotaUsageIncremented(good, account, events.QuotaUsageIncremented{QuotaUsage: usage})
+		}},
+		{"a team's id that was never set", "data.id", func() (events.Message, error) {
+			return events.NewTeamSoftDeleted(good, account, events.TeamSoftDeleted{})
+		}},
+		{"an owner that was never set", "data.owner_user_id", func() (events.Message, error) {
+			return events.NewTeamCreated(good, account, events.TeamCreated{ID: g.uuid(), Name: "n", Slug: "s", QuotaTierID: "q", OwnerUserID: &none})
+		}},
+		{"a key's id that was never set", "data.id", apiKey(func(d *events.APIKeyCreated) { d.ID = none })},
+		{"a key's team that was never set", "data.team_id", apiKey(func(d *events.APIKeyCreated) { d.TeamID = none })},
+		{"a parent key that was never set", "data.rotation_parent_key_id", apiKey(func(d *events.APIKeyCreated) { d.RotationParentKeyID = &none })},
+		{"an expiry that was never set", "data.expires_at", apiKey(func(d *events.APIKeyCreated) { d.ExpiresAt = &never })},
+		{"an expiry that is changed to nothing", "data.expires_at", func() (events.Message, error) {
+			return events.NewAPIKeyUpdated(good, account, events.APIKeyUpdated{ID: key.ID, ExpiresAt: events.Some(events.Time(0))})
+		}},
+		{"a deletion that is scheduled for no time", "data.delete_scheduled_at", func() (events.Message, error) {
+			return events.NewUserDeletionScheduled(good, account, events.UserDeletionScheduled{})
+		}},
 		{"no sandbox id", "data.id", sandbox(events.SandboxCreated{Template: "t"})},
 		{"a long sandbox id", "data.id", sandbox(events.SandboxCreated{ID: strings.Repeat("é", 129), Template: "t"})},
 		{"U+0000 in a text", "data.template", sandbox(events.SandboxCreated{ID: "s", Template: "a\x00"})},
@@ -140,10 +172,10 @@ func TestConstructorsRefuse(t *testing.T) {
 			return events.NewUserDeletionScheduled(good, account, events.UserDeletionScheduled{DeleteScheduledAt: 253_402_300_800_000_000})
 		}},
 		{"a null name", "data.name", func() (events.Message, error) {
-			return events.NewTeamUpdated(good, account, events.TeamUpdated{Name: events.Clear[string]()})
+			return events.NewTeamUpdated(good, account, events.TeamUpdated{ID: account, Name: events.Clear[string]()})
 		}},
 		{"a day that is none", "data.usage_date", func() (events.Message, error) {
-			return events.NewQuotaUsageRecorded(good, account, events.QuotaUsageRecorded{QuotaUsage: events.QuotaUsage{UsageDate: "2026-02-30"}})
+			return events.NewQuotaUsageRecorded(good, account, events.QuotaUsageRecorded{QuotaUsage: events.QuotaUsage{TeamID: account, UsageDate: "2026-02-30"}})
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -151,6 +183,9 @@ func TestConstructorsRefuse(t *testing.T) {
 			var reason *events.Invalid
 			if !errors.As(err, &reason) || reason.Field != test.field {
 				t.Errorf("%v, want something about %s\n%s", err, test.field, m.Data)
+			}
+			if reason != nil {
+				checkMasked(t, reason)
 			}
 			if m.Data != nil {
 				t.Error("a message was made all the same")

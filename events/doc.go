@@ -5,9 +5,12 @@
 // # Publishing
 //
 // A producer makes a [Message] with the constructor of its event, such as
-// [NewUserRegistered], and publishes its Subject, Header and Data with JetStream,
-// with [Message.EventID] as the header Nats-Msg-Id. The examples show an account
-// from its registration to its export.
+// [NewUserRegistered], and publishes its Subject and Data with JetStream, under the
+// header that [Message.NATSHeader] gives, which has the event's id as Nats-Msg-Id.
+// [NewMeta] gives an event of now its id and time; [NewUUID] makes ids of teams and
+// keys. The examples show an account from its registration to its export. Producers in
+// modules and languages of their own are in the folder examples of the repository, and
+// package exporttest runs what they publish to in a test.
 //
 // An account has a document once its user, its team and that team's quota tier are
 // there, in any order: what comes early waits.
@@ -47,7 +50,9 @@
 // What a constructor returns, Decode accepts and gives back as it was handed in
 // (objects without white space between tokens), in structured mode and after
 // [Message.Binary]. What Decode would refuse, constructors and [Address] refuse,
-// with an [*Invalid] too.
+// with an [*Invalid] too. Constructors also refuse what was never set: a UUID of
+// zeros, and a time that is the zero [Time] or that of the zero [time.Time], which
+// Decode accepts like any other.
 //
 // Numbers are exact: [Decimal] counts millionths, [Time] microseconds. Objects
 // are carried as they came, white space between tokens aside.

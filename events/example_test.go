@@ -62,10 +62,10 @@ func Example() {
 	// team-1 on controlplane.account.64c38c41-1961-4698-82a7-af9eab79b005
 }
 
-// A message is a subject, a header and a payload, which is one CloudEvent. It is
-// published with its event's id as Nats-Msg-Id, so that JetStream drops a retry. With a connection, js.PublishMsg(ctx, msg) sends it, and waits for the
-// acknowledgement.
-func ExampleMessage_EventID() {
+// A message is a subject, a header and a payload, which is one CloudEvent. NATSHeader
+// adds its event's id as Nats-Msg-Id, so that JetStream drops a retry. With a
+// connection, js.PublishMsg(ctx, msg) sends it, and waits for the acknowledgement.
+func ExampleMessage_NATSHeader() {
 	account, err := events.ParseUUID("64c38c41-1961-4698-82a7-af9eab79b005")
 	if err != nil {
 		fmt.Println(err)
@@ -78,12 +78,7 @@ func ExampleMessage_EventID() {
 		fmt.Println(err)
 		return
 	}
-	msg := nats.NewMsg(m.Subject)
-	for name, values := range m.Header {
-		msg.Header[name] = values
-	}
-	msg.Header.Set(nats.MsgIdHdr, m.EventID())
-	msg.Data = m.Data
+	msg := &nats.Msg{Subject: m.Subject, Header: m.NATSHeader(), Data: m.Data}
 	var payload bytes.Buffer
 	if err := json.Indent(&payload, msg.Data, "", "  "); err != nil {
 		fmt.Println(err)
@@ -107,6 +102,26 @@ func ExampleMessage_EventID() {
 	//     "id": "sbx_1"
 	//   }
 	// }
+}
+
+// An event of now takes its id and time from NewMeta, and what it creates its id from
+// NewUUID. A retry publishes the same message, so it has the same id.
+func ExampleNewMeta() {
+	account, team := events.NewUUID(), events.NewUUID()
+	m, err := events.NewTeamCreated(events.NewMeta("/control-plane/api"), account,
+		events.TeamCreated{ID: team, Name: "My team", Slug: "my-team", QuotaTierID: "free"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(m.EventID() != "", m.NATSHeader()[events.MsgIDHeader][0] == m.EventID())
+
+	_, err = events.NewTeamCreated(events.Meta{ID: "team-1", Source: "/control-plane/api"}, account, // Time was forgotten
+		events.TeamCreated{ID: team, Name: "My team", Slug: "my-team", QuotaTierID: "free"})
+	fmt.Println(err)
+	// Output:
+	// true true
+	// time: found "1970-01-01T00:00:00Z", want the time when it happened, not the zero value of a time
 }
 
 // JetStream acknowledges a message once the stream has it. The sequence is the

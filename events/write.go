@@ -6,14 +6,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Meta is what an event says of itself beside its data. A constructor refuses
-// an empty ID or Source.
-type Meta struct {
-	ID     string // unique per source; also what the publisher deduplicates by
-	Source string // for example "/control-plane/api"
-	Time   Time   // when it happened
-}
-
 // writer writes a JSON object. Most of what is wrong with its input is found
 // when the message is decoded again; only what could come out as something
 // else is an error here.
@@ -22,9 +14,12 @@ type writer struct {
 	err error // the first one
 }
 
-func (w *writer) fail(field, found, want string) {
-	if w.err == nil {
-		w.err = invalid(field, found, want)
+func (w *writer) fail(field, found, want string) { w.refuse(invalid(field, found, want)) }
+
+// refuse keeps the first reason; nil is none.
+func (w *writer) refuse(reason *Invalid) {
+	if w.err == nil && reason != nil {
+		w.err = reason
 	}
 }
 
@@ -87,10 +82,7 @@ func (w *writer) value(field string, v []byte) {
 }
 
 func (w *writer) time(name string, t Time) {
-	if t < minTime || t > maxTime {
-		w.fail("data."+name, strconv.FormatInt(int64(t), 10)+" microseconds", wantTime)
-		return
-	}
+	w.refuse(t.check("data." + name))
 	w.text(name, t.String())
 }
 
@@ -102,7 +94,10 @@ func (w *writer) decimal(name string, d Decimal) {
 	w.literal(name, d.String())
 }
 
-func (w *writer) uuid(name string, id UUID) { w.text(name, id.String()) }
+func (w *writer) uuid(name string, id UUID) {
+	w.refuse(id.check("data." + name))
+	w.text(name, id.String())
+}
 
 func write[T any](w *writer, name string, o Optional[T], value func(name string, v T)) {
 	switch {
@@ -116,8 +111,8 @@ func write[T any](w *writer, name string, o Optional[T], value func(name string,
 // newMessage makes a structured message, and holds it against the same rules
 // as one that is received.
 func newMessage(m Meta, subject, key, typ string, data func(w *writer)) (Message, error) {
-	if m.Time < minTime || m.Time > maxTime {
-		return Message{}, invalid("time", strconv.FormatInt(int64(m.Time), 10)+" microseconds", wantTime)
+	if reason := m.Time.check("time"); reason != nil {
+		return Message{}, reason
 	}
 	w := &writer{b: make([]byte, 0, 512)}
 	w.b = append(w.b, '{')
@@ -125,7 +120,7 @@ func newMessage(m Meta, subject, key, typ string, data func(w *writer)) (Message
 	w.text("id", m.ID)
 	w.text("source", m.Source)
 	w.text("type", typ)
-	w.time("time", m.Time)
+	w.text("time", m.Time.String())
 	w.text("partitionkey", key)
 	w.text("datacontenttype", "application/json")
 	w.name("data")
@@ -145,6 +140,9 @@ func newMessage(m Meta, subject, key, typ string, data func(w *writer)) (Message
 }
 
 func accountMessage(m Meta, account UUID, typ string, data func(w *writer)) (Message, error) {
+	if reason := account.check("account"); reason != nil {
+		return Message{}, reason
+	}
 	return newMessage(m, AccountSubject(account), account.String(), typ, data)
 }
 

@@ -66,8 +66,8 @@ func TestWhatOnlyTheFoldRefuses(t *testing.T) {
 	}
 	// The sum of a day's two is past the largest.
 	account := events.UUID{1}
-	for _, id := range []string{"1", "2"} {
-		m, err := events.NewQuotaUsageIncremented(events.Meta{ID: id, Source: "/s"}, account, events.QuotaUsageIncremented{
+	for range 2 {
+		m, err := events.NewQuotaUsageIncremented(events.NewMeta("/s"), account, events.QuotaUsageIncremented{
 			QuotaUsage: events.QuotaUsage{TeamID: events.UUID{2}, UsageDate: "2026-03-25", SandboxCreates: events.MaxInteger}})
 		if err != nil {
 			t.Fatal(err)

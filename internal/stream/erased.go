@@ -72,7 +72,7 @@ func ErasureTime(m projections.Message, account events.UUID) (at time.Time, eras
 func (c *Client) PublishErased(ctx context.Context, account events.UUID, at time.Time) (first Erased, err error) {
 	id := "erase-" + account.String()
 	for range 5 {
-		m, err := events.NewAccountErased(events.Meta{ID: id, Source: "/projector/erase", Time: events.TimeOf(at)}, account)
+		m, err := erasedMessage(id, at, account)
 		if err != nil {
 			return Erased{}, err
 		}
@@ -86,6 +86,14 @@ func (c *Client) PublishErased(ctx context.Context, account events.UUID, at time
 		id = "erase-" + account.String() + "-" + rand.Text()
 	}
 	return Erased{}, fmt.Errorf("publish that account %s is erased: the stream takes the event and does not hold it; is somebody removing messages?", account)
+}
+
+// erasedMessage makes an account.erased event of any account and time that the
+// contract has. The constructor would refuse those of a variable that was never set,
+// and who was erased under such an id, or at such a time, stays erased, too.
+func erasedMessage(id string, at time.Time, account events.UUID) (events.Message, error) {
+	return events.Address(fmt.Appendf(nil, `{"specversion":"1.0","id":"%s","source":"/projector/erase","type":"%s","time":"%s","partitionkey":"%s",`+
+		`"datacontenttype":"application/json","data":{}}`, id, events.TypeAccountErased, events.TimeOf(at), account))
 }
 
 // LastIsErased reports whether the account's last message, stored under its partition

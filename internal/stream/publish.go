@@ -107,17 +107,8 @@ func (c *Client) publishAll(ctx context.Context, next func() (events.Message, bo
 	}
 }
 
-// natsMsg converts a message; id becomes its Nats-Msg-Id unless it is empty.
+// natsMsg converts a message; id becomes its Nats-Msg-Id unless it is empty. The message's
+// own header is not changed.
 func natsMsg(m events.Message, id string) *nats.Msg {
-	msg := &nats.Msg{Subject: m.Subject, Data: m.Data}
-	if len(m.Header) > 0 || id != "" {
-		msg.Header = nats.Header{}
-		for k, v := range m.Header {
-			msg.Header[k] = v
-		}
-	}
-	if id != "" {
-		msg.Header.Set(nats.MsgIdHdr, id)
-	}
-	return msg
+	return &nats.Msg{Subject: m.Subject, Header: m.NATSHeaderWithID(id), Data: m.Data}
 }

@@ -33,23 +33,31 @@ var shared struct {
 // only the temporary files.
 func Main(m *testing.M) int {
 	code := m.Run()
-	shared.Lock()
-	defer shared.Unlock()
-	if shared.server == nil {
-		return code
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	// None of its data is needed any more, so it stops without a checkpoint.
-	err := shared.server.StopImmediate(ctx)
-	if err == nil {
-		err = shared.server.Stop(ctx)
-	}
-	if err != nil {
+	if err := StopShared(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return max(code, 1)
 	}
 	return code
+}
+
+// StopShared stops the server of [TestDatabase] if it runs. The next test that needs it
+// starts another.
+func StopShared() error {
+	shared.Lock()
+	defer shared.Unlock()
+	server := shared.server
+	shared.server = nil
+	if server == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	// None of its data is needed any more, so it stops without a checkpoint.
+	err := server.StopImmediate(ctx)
+	if err == nil {
+		err = server.Stop(ctx)
+	}
+	return err
 }
 
 // TestDatabase creates an empty database in UTF8 and returns its URL. It is dropped
