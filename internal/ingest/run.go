@@ -176,8 +176,8 @@ func (r *run) answer(a stream.Answer) error {
 		r.doubtful = append(r.doubtful, l)
 	case a.Conflict && a.LastKnown && a.Last != l.last:
 		l.last = a.Last
-		if l.tried && a.Last > l.low {
-			r.doubtful = append(r.doubtful, l) // it may be among what came meanwhile
+		if a.Last > l.low { // it may be among what came meanwhile, from here or from another publisher of the same items
+			r.doubtful = append(r.doubtful, l)
 		} else {
 			r.ready = append(r.ready, l)
 		}
@@ -199,7 +199,9 @@ func (r *run) done(l *lane, a Ack) {
 // ack notes that a lane's first item is there.
 func (r *run) ack(l *lane, a Ack) {
 	i := l.items[0]
-	l.last, l.low = max(l.last, a.Position), max(l.low, a.Position)
+	// Behind an item that was found there may be the next ones, which another
+	// publisher has stored: the condition does not hold then, and they are looked for.
+	l.last, l.low = a.Position, max(l.low, a.Position)
 	r.p.last.Add(r.items[i].Message.Subject, l.last)
 	l.items, l.again, l.duplicate = l.items[1:], 0, 0
 	if r.left--; len(l.items) > 0 {
