@@ -31,7 +31,7 @@ func Docs() []Doc {
 			rightDatabase, true},
 		{"OUTBOX_DATABASE_URL", "–", projector, "the control plane's PostgreSQL with the outbox, past any pooler of transactions; `relay` requires it, and `status` shows the outbox where it is set",
 			rightDatabase, true},
-		{"DATABASE_URL", "–", devstack, "a PostgreSQL to make a database of its own on, instead of starting one", rightDatabase, true},
+		{"DATABASE_URL", "–", devstack, "a PostgreSQL to make two databases of its own on, instead of starting one", rightDatabase, true},
 		{"NATS_URL", "nats://127.0.0.1:4222", projector, "NATS servers, separated by commas",
 			"nats://, tls://, ws:// or wss:// and a host, several separated by commas", true},
 		{"NATS_CREDS", "–", projector, "NATS credentials file", "the path of a readable file with a user's JWT and seed, as nsc makes it", false},
