@@ -46,7 +46,7 @@ func writeHistory(ctx context.Context, db *pgxpool.Pool, dir string, accounts in
 	}
 	if kept {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s is gone, and the control plane's database knows accounts from it: remove both, the folder and the database, to begin anew", path)
+			return fmt.Errorf("%s is gone, and the control plane's database has accounts that come from it: to begin anew, remove the folder, and on a given PostgreSQL its databases", path)
 		}
 		return nil
 	}
