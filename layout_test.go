@@ -1,8 +1,6 @@
 package accountexport_test
 
 import (
-	"go/ast"
-	gotypes "go/types"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -121,44 +119,6 @@ func TestImportsFollowTheDesign(t *testing.T) {
 				t.Errorf("%s lets %s import %s, which is not there", architecture, name, own)
 			}
 		}
-	}
-}
-
-// TestTheFoldIsPure: the fold has no context, no clock, no randomness, no I/O and
-// no goroutine, by what it imports and by what it says.
-func TestTheFoldIsPure(t *testing.T) {
-	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedSyntax |
-		packages.NeedTypes | packages.NeedTypesInfo}, "./projections")
-	if err != nil || len(pkgs) != 1 || len(pkgs[0].Syntax) == 0 {
-		t.Fatal(pkgs, err)
-	}
-	// net/http is there for the type of headers alone.
-	may := []string{module + "events", "bytes", "cmp", "crypto/sha256", "encoding/binary", "errors", "fmt", "maps", "net/http", "slices", "sort",
-		"strconv", "strings", "time"}
-	for path := range pkgs[0].Imports {
-		if !slices.Contains(may, path) && !strings.HasPrefix(path, "github.com/go-json-experiment/json") {
-			t.Errorf("the fold imports %s", path)
-		}
-	}
-	types := regexp.MustCompile(`^(Time|Duration|Month|Nanosecond|Microsecond|Millisecond|Second|Minute|Hour|RFC3339Nano|UTC|Date|Unix|UnixMicro|UnixMilli|Parse|Header)$`)
-	for _, file := range pkgs[0].Syntax {
-		ast.Inspect(file, func(n ast.Node) bool {
-			at := pkgs[0].Fset.Position(file.Pos()).Filename
-			switch n := n.(type) {
-			case *ast.GoStmt, *ast.SelectStmt, *ast.SendStmt, *ast.ChanType:
-				t.Errorf("%s:%d: a goroutine or a channel", at, pkgs[0].Fset.Position(n.Pos()).Line)
-			case *ast.SelectorExpr:
-				x, _ := n.X.(*ast.Ident)
-				if x == nil {
-					return true
-				}
-				if p, ok := pkgs[0].TypesInfo.Uses[x].(*gotypes.PkgName); ok && (p.Imported().Path() == "time" || p.Imported().Path() == "net/http") &&
-					!types.MatchString(n.Sel.Name) {
-					t.Errorf("%s:%d: %s.%s", at, pkgs[0].Fset.Position(n.Pos()).Line, x.Name, n.Sel.Name)
-				}
-			}
-			return true
-		})
 	}
 }
 
