@@ -24,12 +24,13 @@ func TestMain(m *testing.M) {
 	if !parent {
 		os.Exit(m.Run())
 	}
-	cmd := exec.Command("/bin/sh", "-c", "echo runs; sleep 20 >/dev/null; echo lives on")
+	cmd := exec.Command("/bin/sh", "-c", "sleep 20 >/dev/null; echo lives on")
 	cmd.Stdout = os.Stdout
 	if _, err := start(cmd, syscall.SIGKILL); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+	fmt.Println("runs")
 	select {}
 }
 

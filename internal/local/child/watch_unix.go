@@ -13,7 +13,8 @@ import (
 // startWatched is Start for systems whose kernel does not signal the children of a
 // process that has ended. A shell waits for the end of a pipe that this process alone
 // holds open, and then signals the process. It runs as the same user as the process, so
-// that it may, and is killed when that has ended by itself.
+// that it may, and is killed when that has ended by itself. All that holds once
+// startWatched has returned: killed before, this process may leave the other behind.
 func startWatched(cmd *exec.Cmd, onDeath syscall.Signal) (*Process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
