@@ -95,6 +95,35 @@ func TestArchitectureNamesWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestGlossaryWordsAreDeclared: each row of the glossary says, in its third cell, which
+// file declares what the word is called in the code, and names that: that it is there is
+// held by TestArchitectureNamesWhatIsThere.
+func TestGlossaryWordsAreDeclared(t *testing.T) {
+	_, glossary, found := strings.Cut(read(t, architecture), "\n## Glossary\n")
+	if !found {
+		t.Fatalf("%s has no glossary", architecture)
+	}
+	glossary, _, _ = strings.Cut(glossary, "\n## ")
+	rows := 0
+	for line := range strings.Lines(glossary) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "| word") || strings.HasPrefix(line, "| ---") {
+			continue
+		}
+		if len(cells) != 4 {
+			t.Errorf("%s has %d cells in the row of %s, and there are to be 4", architecture, len(cells), cells[0])
+			continue
+		}
+		rows++
+		if !regexp.MustCompile("`[^` ]+/[^` ]+` `[A-Za-z_][A-Za-z_.]*`").MatchString(cells[2]) {
+			t.Errorf("%s: the row of%s is to name a file and what it declares, such as `readmodel/export/waiter.go` `Waiter`: %s", architecture, cells[0], cells[2])
+		}
+	}
+	if rows < 30 {
+		t.Errorf("only %d words were found in the glossary of %s", rows, architecture)
+	}
+}
+
 // declared are the names that a file, or a package's own files, declare: functions,
 // types, constants and variables by their name, methods and fields behind their
 // type's.

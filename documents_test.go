@@ -64,40 +64,6 @@ func TestReadmeIsShort(t *testing.T) {
 	}
 }
 
-// TestEveryBlockIsRun: each block of shell commands is run by TestDocumentsRun of
-// internal/e2e, or the comment above it names tests that there are.
-func TestEveryBlockIsRun(t *testing.T) {
-	tests := map[string]bool{}
-	files, err := goFiles("_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
-	for _, file := range files {
-		for _, m := range name.FindAllStringSubmatch(read(t, file), -1) {
-			tests[m[1]] = true
-		}
-	}
-	if !tests["TestDocumentsRun"] {
-		t.Error("there is no TestDocumentsRun that would run what no other test does")
-	}
-	for _, d := range manuals(t) {
-		for _, b := range d.Blocks() {
-			switch {
-			case b.Lang != "sh" && (strings.Contains(b.Lang, "sh") || strings.HasPrefix(b.Text, "$ ")):
-				t.Errorf("%s is a block of %q: call it sh, and it is run", b.At(), b.Lang)
-			case b.Lang == "sh" && b.Comment != "":
-				t.Errorf("%s: the comment above it says %q: it has to be what internal/local/documents knows, such as `run by TestName`, or not there", b.At(), b.Comment)
-			}
-			for _, test := range b.RunBy {
-				if !tests[test] {
-					t.Errorf("%s is run by %s, which is not there", b.At(), test)
-				}
-			}
-		}
-	}
-}
-
 // TestMakeTargetsExist: each target of make that a document names is one.
 func TestMakeTargetsExist(t *testing.T) {
 	tool := testrun.Tool(t, "make", "apt-get install make")

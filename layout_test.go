@@ -1,8 +1,6 @@
 package accountexport_test
 
 import (
-	"go/ast"
-	gotypes "go/types"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -12,155 +10,10 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/tools/go/packages"
 	"gopkg.in/yaml.v3"
 
 	"accountexport/internal/settings"
 )
-
-const module = "accountexport/"
-
-// architecture has the table of packages, below this heading.
-const (
-	architecture   = "doc/architecture.md"
-	packageHeading = "\n## Packages\n"
-)
-
-// packageRule is a row of the table: which packages of this module a package's
-// own code may import, and whether it speaks to NATS, PostgreSQL or HTTP.
-type packageRule struct {
-	own    []string
-	speaks map[string]bool // by what libraries gives
-}
-
-// libraries are by what they begin with, and what who imports one speaks to.
-var libraries = map[string]string{"github.com/nats-io/": "NATS", "github.com/jackc/": "PostgreSQL", "github.com/gorilla/mux": "HTTP"}
-
-// packageRules reads the tables of doc/architecture.md: a row for each package, in
-// backticks, what it is for, what it may import, and what it speaks to.
-func packageRules(t *testing.T) map[string]packageRule {
-	t.Helper()
-	_, section, found := strings.Cut(read(t, architecture), packageHeading)
-	if !found {
-		t.Fatalf("%s has no heading %q", architecture, strings.TrimSpace(packageHeading))
-	}
-	section, _, _ = strings.Cut(section, "\n## ")
-	rules := map[string]packageRule{}
-	name, named := regexp.MustCompile("^`([a-z0-9/]+)`$"), regexp.MustCompile("`([a-z0-9/]+)`")
-	for line := range strings.Lines(section) {
-		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		m := name.FindStringSubmatch(strings.TrimSpace(cells[0]))
-		if m == nil {
-			continue // a heading, or text
-		}
-		if len(cells) != 4 {
-			t.Errorf("%s has %d cells of %s, and there are to be 4", architecture, len(cells), m[1])
-			continue
-		}
-		if _, twice := rules[m[1]]; twice {
-			t.Errorf("%s has two rows of %s", architecture, m[1])
-		}
-		rule := packageRule{speaks: map[string]bool{}}
-		for _, own := range named.FindAllStringSubmatch(cells[2], -1) {
-			rule.own = append(rule.own, own[1])
-		}
-		for _, to := range libraries {
-			rule.speaks[to] = slices.Contains(strings.FieldsFunc(cells[3], func(c rune) bool { return c == ' ' || c == ',' }), to)
-		}
-		rules[m[1]] = rule
-	}
-	return rules
-}
-
-// TestImportsFollowTheDesign holds every package's imports against the table of
-// doc/architecture.md. Packages that have tests alone need a row as well.
-func TestImportsFollowTheDesign(t *testing.T) {
-	rules := packageRules(t)
-	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports}, "./...")
-	if err != nil {
-		t.Fatal(err)
-	}
-	there := map[string]bool{}
-	for _, p := range pkgs {
-		name, below := strings.CutPrefix(p.PkgPath, module)
-		if !below {
-			continue // the root, which has tests of the whole alone
-		}
-		there[name] = true
-		rule, ok := rules[name]
-		if !ok {
-			t.Errorf("%s has no row in %s: say what its one job is, and what it may import", name, architecture)
-			continue
-		}
-		speaks := map[string]bool{}
-		for path := range p.Imports {
-			if own, ours := strings.CutPrefix(path, module); ours && !slices.Contains(rule.own, own) {
-				t.Errorf("%s imports %s; by %s it may import %v of this module", name, own, architecture, rule.own)
-			}
-			for library, to := range libraries {
-				if strings.HasPrefix(path, library) {
-					speaks[to] = true
-					if !rule.speaks[to] {
-						t.Errorf("%s imports %s; by %s it does not speak to %s", name, path, architecture, to)
-					}
-				}
-			}
-		}
-		for to, says := range rule.speaks {
-			if says && !speaks[to] {
-				t.Errorf("%s says that %s speaks to %s, and it imports nothing that does", architecture, name, to)
-			}
-		}
-	}
-	for name, rule := range rules {
-		if !there[name] {
-			t.Errorf("%s has a row of %s, which is not there", architecture, name)
-		}
-		for _, own := range rule.own {
-			if !there[own] {
-				t.Errorf("%s lets %s import %s, which is not there", architecture, name, own)
-			}
-		}
-	}
-}
-
-// TestTheFoldIsPure: the fold has no context, no clock, no randomness, no I/O and
-// no goroutine, by what it imports and by what it says.
-func TestTheFoldIsPure(t *testing.T) {
-	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedSyntax |
-		packages.NeedTypes | packages.NeedTypesInfo}, "./projections")
-	if err != nil || len(pkgs) != 1 || len(pkgs[0].Syntax) == 0 {
-		t.Fatal(pkgs, err)
-	}
-	// net/http is there for the type of headers alone.
-	may := []string{module + "events", "bytes", "cmp", "crypto/sha256", "encoding/binary", "errors", "fmt", "maps", "net/http", "slices", "sort",
-		"strconv", "strings", "time"}
-	for path := range pkgs[0].Imports {
-		if !slices.Contains(may, path) && !strings.HasPrefix(path, "github.com/go-json-experiment/json") {
-			t.Errorf("the fold imports %s", path)
-		}
-	}
-	types := regexp.MustCompile(`^(Time|Duration|Month|Nanosecond|Microsecond|Millisecond|Second|Minute|Hour|RFC3339Nano|UTC|Date|Unix|UnixMicro|UnixMilli|Parse|Header)$`)
-	for _, file := range pkgs[0].Syntax {
-		ast.Inspect(file, func(n ast.Node) bool {
-			at := pkgs[0].Fset.Position(file.Pos()).Filename
-			switch n := n.(type) {
-			case *ast.GoStmt, *ast.SelectStmt, *ast.SendStmt, *ast.ChanType:
-				t.Errorf("%s:%d: a goroutine or a channel", at, pkgs[0].Fset.Position(n.Pos()).Line)
-			case *ast.SelectorExpr:
-				x, _ := n.X.(*ast.Ident)
-				if x == nil {
-					return true
-				}
-				if p, ok := pkgs[0].TypesInfo.Uses[x].(*gotypes.PkgName); ok && (p.Imported().Path() == "time" || p.Imported().Path() == "net/http") &&
-					!types.MatchString(n.Sel.Name) {
-					t.Errorf("%s:%d: %s.%s", at, pkgs[0].Fset.Position(n.Pos()).Line, x.Name, n.Sel.Name)
-				}
-			}
-			return true
-		})
-	}
-}
 
 // TestActsPrintNothing: what an act has to say it returns, or tells a callback, so
 // that whoever calls it may be a command or a page.

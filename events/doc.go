@@ -105,5 +105,5 @@
 // its entity (user.go, team.go, …); one line each into registered and Types in
 // registry.go; its words for readers into schemas/internal/generate/words.go. The
 // tests name what is still missing: a row in contract_table_test.go, which says the
-// contract a second time, and a random value in generate_test.go.
+// contract a second time, and a random value in generate_types_test.go.
 package events

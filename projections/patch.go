@@ -80,8 +80,10 @@ func patchOf(data events.Payload, at events.Time) patch {
 	return nil
 }
 
-// encodePatch is the form in which a patch waits in the store: JSON that only this
-// package reads. Its keys are the names of the patch's fields.
+// encodePatch is the form in which a patch waits in the store: JSON whose keys are the
+// names of the patch's fields. Nobody else reads it but for one key, the e-mail address
+// of a userPatch, Email, by which an erasure searches for what is left of a person
+// (readmodel/admin/erase_traces.go).
 func encodePatch(p patch) ([]byte, error) {
 	if u, ok := p.(*userPatch); ok && u.folded != nil {
 		whole := *u

@@ -13,7 +13,9 @@ import (
 // ErrNotFound means that there is nothing under the given key.
 var ErrNotFound = errors.New("not found")
 
-// ErrSchemaOutdated means that the database was not migrated for this program.
+// ErrSchemaOutdated means that the database was not migrated for this program. Where
+// that is known of the ledger of missing messages, the error is
+// [accountexport/readmodel/admin.ErrNoLedger] as well.
 var ErrSchemaOutdated = errors.New("the database's schema is older than this program: `projector provision` brings it up to date")
 
 // ErrLive means that what was asked for cannot be done to the live generation.
@@ -31,10 +33,8 @@ func ExplainOutdatedSchema(err error) error {
 	return err
 }
 
-// explainOutdated puts the text of [ErrSchemaOutdated] before err. The result is
-// not an ErrSchemaOutdated, which callers take for an error of the ledger of
-// missing messages alone.
-func explainOutdated(err error) error { return fmt.Errorf("%v: %w", ErrSchemaOutdated, err) }
+// explainOutdated makes err an [ErrSchemaOutdated].
+func explainOutdated(err error) error { return fmt.Errorf("%w: %w", ErrSchemaOutdated, err) }
 
 // The SQLSTATEs that this schema's own functions raise.
 const (

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command devstack runs everything on one machine, for a newcomer: an embedded NATS
 // server, PostgreSQL, the projector, the API and a simulated control plane.
 package main

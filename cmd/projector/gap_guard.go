@@ -11,6 +11,7 @@ import (
 	"accountexport/internal/acts"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
+	"accountexport/readmodel/admin"
 )
 
 // gapGuard refuses a stream of which messages are missing that nobody removed. It
@@ -69,7 +70,7 @@ func (g *gapGuard) guard(ctx context.Context, info engine.StreamInfo) error {
 			l, err = g.Detect(ctx, info)
 		}
 	}
-	if errors.Is(err, readmodel.ErrSchemaOutdated) {
+	if errors.Is(err, admin.ErrNoLedger) {
 		return err
 	}
 	if err != nil {

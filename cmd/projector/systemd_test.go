@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"accountexport/internal/cli"
+	"accountexport/internal/local/testrun"
 	"accountexport/internal/settings"
 )
 
@@ -139,10 +140,7 @@ func TestSystemdNamesSettings(t *testing.T) {
 // in comments, for a program that exists.
 func TestSystemdAcceptsUnits(t *testing.T) {
 	t.Parallel()
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip("systemd-analyze is not installed: apt-get install systemd")
-	}
+	analyze := testrun.Tool(t, "systemd-analyze", "apt-get install systemd")
 	directive := regexp.MustCompile(`(?m)^#((?:LoadCredential|Environment)=)`)
 	for _, u := range units(t) {
 		b, err := os.ReadFile(filepath.Join("../../deploy", u.file))

@@ -105,7 +105,7 @@ func (e *Eraser) Preflight(ctx context.Context) (err error) {
 		missing = append(missing, err)
 	}
 	if info, err := e.Stream.Info(ctx); err == nil {
-		if _, err := admin.FindMissing(ctx, e.Pool, info); errors.Is(err, readmodel.ErrSchemaOutdated) {
+		if _, err := admin.FindMissing(ctx, e.Pool, info); errors.Is(err, admin.ErrNoLedger) {
 			missing = append(missing, err)
 		}
 	}

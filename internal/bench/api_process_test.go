@@ -14,12 +14,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"accountexport/internal/local/child"
 )
 
 // apiProcess is a running cmd/api.
 type apiProcess struct {
 	HTTP, Admin string // addresses
-	cmd         *exec.Cmd
+	*child.Process
 }
 
 // startAPI starts cmd/api on a stack's database, with a pool of this many connections.
@@ -35,16 +37,15 @@ func startAPIAt(b *testing.B, url string) *apiProcess {
 	if out, err := exec.Command("go", "build", "-o", path, "accountexport/cmd/api").CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
-	p := &apiProcess{cmd: exec.Command(path)}
-	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+url, "HTTP_ADDR=127.0.0.1:0",
+	p, cmd := &apiProcess{}, exec.Command(path)
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+url, "HTTP_ADDR=127.0.0.1:0",
 		"ADMIN_ADDR=127.0.0.1:0", "JWT_ISSUER="+issuer, "JWT_SECRET="+secret, "DRAIN_DELAY=1ms")
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := p.cmd.StdoutPipe()
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
-	p.cmd.Stderr = os.Stderr
-	if err := p.cmd.Start(); err != nil {
+	cmd.Stderr = os.Stderr
+	if p.Process, err = child.Start(cmd, syscall.SIGKILL); err != nil {
 		b.Fatal(err)
 	}
 	log := bufio.NewReader(out)
@@ -61,10 +62,10 @@ func startAPIAt(b *testing.B, url string) *apiProcess {
 
 func (p *apiProcess) stop(b *testing.B) {
 	b.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.Signal(syscall.SIGTERM); err != nil {
 		b.Error(err)
 	}
-	if err := p.cmd.Wait(); err != nil {
+	if err := p.Err(); err != nil {
 		b.Error(err)
 	}
 }
@@ -74,7 +75,7 @@ type memory struct{ now, peak int64 }
 
 func (p *apiProcess) memory(b *testing.B) memory {
 	b.Helper()
-	m, err := memoryOf(p.cmd.Process.Pid)
+	m, err := memoryOf(p.Pid)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func memoryOf(pid int) (m memory, err error) {
 // resetPeak makes the peak begin at what is used now.
 func (p *apiProcess) resetPeak(b *testing.B) {
 	b.Helper()
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0); err != nil {
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.Pid), []byte("5"), 0); err != nil {
 		b.Fatal(err)
 	}
 }

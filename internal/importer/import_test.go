@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/internal/stream"
 )
@@ -173,25 +175,18 @@ func TestAProgressFileIsForOneInputAndStream(t *testing.T) {
 
 // TestTheWindowUnderWayMayNotChange: its lines may be published already.
 func TestTheWindowUnderWayMayNotChange(t *testing.T) {
-	c, _ := provisioned(t)
+	c, srv := provisioned(t)
 	path := progressPath(t)
 	in := increments(0, 100, 1)
-	ctx, interrupt := context.WithCancel(deadline(t))
-	// What has been asked for is checked, noted, and then never answered in time.
-	go func() {
-		for ctx.Err() == nil {
-			if b, err := os.ReadFile(path); err == nil && strings.Contains(string(b), `"window": {`) {
-				interrupt()
-			}
-		}
-	}()
-	_, err := Run(ctx, c, inline(in), true, Options{Progress: path, Grace: time.Nanosecond})
-	if err == nil {
-		t.Skip("all was published before it could be interrupted")
+	// What has been asked for is checked, noted, and then not all of it has room.
+	limitMessages(t, srv.URL(), 50)
+	if _, err := Run(deadline(t), c, inline(in), true, Options{Progress: path, Patience: 300 * time.Millisecond}); err == nil {
+		t.Fatal("all was published to a stream that has room for half of it")
 	}
-	if !strings.Contains(read(t, path), `"window": {`) {
-		t.Skip("it was interrupted behind the window")
+	if after := read(t, path); !strings.Contains(after, `"window": {`) {
+		t.Fatalf("no window is under way: %s", after)
 	}
+	limitMessages(t, srv.URL(), -1)
 	for _, twice := range []bool{true, false} {
 		changed := strings.Replace(in, "/old", "/new", 1)
 		if _, err := Run(deadline(t), c, inline(changed), twice, Options{Progress: path}); !errors.Is(err, ErrOtherInput) {
@@ -206,6 +201,29 @@ func TestTheWindowUnderWayMayNotChange(t *testing.T) {
 	}
 	if diff := cmp.Diff(lineIDs(0, 100, 1), stored(t, c)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// limitMessages has the stream refuse what is beyond so many messages.
+func limitMessages(t *testing.T, url string, n int64) {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(deadline(t), "CONTROL_PLANE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	cfg.MaxMsgs, cfg.Discard = n, jetstream.DiscardNew
+	if _, err := js.UpdateStream(deadline(t), cfg); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -212,7 +212,7 @@ func (p *Projector) Paused(pause *engine.Pause, info engine.StreamInfo) {
 	p.lag.checkpointAt = time.Now()
 	p.progress.SetToCurrentTime()
 	if info.Name != "" { // otherwise the end is unknown and stays, and readiness does not depend on it
-		info.Deviations = p.lag.end.Deviations // they stay until the next HighWaterMark
+		info.Deviations = p.lag.end.Deviations // they stay until the next StreamEnd
 		p.learned(info)
 	}
 }

@@ -26,7 +26,7 @@ type Projector struct {
 	// and every check of the stream reads it.
 	folded lastFingerprint
 
-	// deviations are those that were logged last. They belong to monitorLag, which
+	// deviations are those that were logged last. They belong to monitorStream, which
 	// runs once at a time, since a projector has one session at a time.
 	deviations map[string]Deviation
 }

@@ -24,8 +24,8 @@ type session struct {
 	lanes []*lane
 	in    map[*lane]chan laneInput // sent to and closed by the dispatching goroutine alone
 
-	// Owned by the dispatching goroutine, and by the caller of openSession, once
-	// and advance before or without it.
+	// Owned by the dispatching goroutine, and by the caller of openSession,
+	// foldOneBatch and advanceToEnd before or without it.
 	partitions map[int]*ownedPartition // owned now, by number
 	prefetcher *prefetcher             // nil while no partition is owned
 	readAsOf   time.Time               // the stream's timestamp of the last message read
@@ -34,17 +34,17 @@ type session struct {
 	// own instead of a channel, since a lane must not wait for a goroutine that
 	// may be waiting for the lane.
 	rebalances    chan rebalance    // from heartbeat to dispatch
-	streamSamples chan streamSample // from monitorLag to dispatch
+	streamSamples chan streamSample // from monitorStream to dispatch
 	rewinds       *rewindQueue      // from the lanes to dispatch
 	released      releaseQueue      // from the lanes to heartbeat
 
-	// Written by the dispatching goroutine, read by monitorLag.
+	// Written by the dispatching goroutine, read by monitorStream.
 	readPosition atomic.Uint64 // everything up to here was sent to the lanes
 	caughtUpTo   atomic.Uint64 // readPosition, or beyond it where no message was left to read
 	readerEpoch  atomic.Uint64 // goes up when the reader is reopened, maybe further back
 	owned        atomic.Int64  // number of owned partitions
 
-	// Written by monitorLag, read by the lanes.
+	// Written by monitorStream, read by the lanes.
 	catchingUp atomic.Bool // far behind the stream's end
 }
 

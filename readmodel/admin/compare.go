@@ -40,7 +40,7 @@ func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64, strea
 	}
 	o := comparer{Comparison: &c, replace: strings.NewReplacer("{a}", readmodel.SchemaName(first), "{b}", readmodel.SchemaName(second)), sampled: map[string]int{}, each: each}
 	err := pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		behind, ahead, same, err := horizons(ctx, tx, first, second)
+		firstHas, secondHas, same, err := horizons(ctx, tx, first, second)
 		if err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64, strea
 		if err != nil {
 			return err
 		}
-		if err := o.accounts(ctx, tx, behind, ahead, same, end); err != nil {
+		if err := o.accounts(ctx, tx, firstHas, secondHas, same, end); err != nil {
 			return err
 		}
 		if o.eachErr != nil {
@@ -57,7 +57,7 @@ func Compare(ctx context.Context, pool *pgxpool.Pool, first, second int64, strea
 		return tx.QueryRow(ctx, o.replace.Replace(`
 SELECT count(*) FROM {a}.quota_tiers a FULL JOIN {b}.quota_tiers b USING (id)
 WHERE b.id IS NULL AND `+settled+` OR a.id IS NULL AND b.position <= $1 OR a.position = b.position AND a.body <> b.body
-    OR `+lags), behind, ahead, same, int64(min(end, math.MaxInt64))).Scan(&c.Tiers)
+    OR `+lags), firstHas, secondHas, same, int64(min(end, math.MaxInt64))).Scan(&c.Tiers)
 	})
 	if err != nil {
 		return c, fmt.Errorf("compare generations %d and %d: %w", first, second, err)
@@ -87,8 +87,11 @@ type comparer struct {
 	eachErr error                  // the first error of each
 }
 
-// accounts compares the rows, and what lies beside them where that is needed.
-func (o *comparer) accounts(ctx context.Context, tx pgx.Tx, secondHas, firstHas int64, same bool, end uint64) error {
+// accounts compares the rows, and what lies beside them where that is needed. The
+// statement's parameters, here and in Compare, are $1 what the first generation has,
+// $2 what the second has, $3 whether they follow the same stream, and $4 the end of
+// the second's.
+func (o *comparer) accounts(ctx context.Context, tx pgx.Tx, firstHas, secondHas int64, same bool, end uint64) error {
 	// Accounts that are at one position in both are compared, and equal unless the cursor
 	// finds something else.
 	err := tx.QueryRow(ctx, o.replace.Replace(`
@@ -108,7 +111,7 @@ SELECT account_id, what, look FROM (
         ELSE `+rowSections+` END AS what,
         a.position = b.position AND (`+sameDigest+`) IS NOT TRUE AND NOT `+willBeErased+` AS look
     FROM {a}.account_export a FULL JOIN {b}.account_export b USING (account_id)) f
-WHERE what <> '' OR look`), secondHas, firstHas, same, int64(min(end, math.MaxInt64)))
+WHERE what <> '' OR look`), firstHas, secondHas, same, int64(min(end, math.MaxInt64)))
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,9 @@
 package admin
 
+// Of the conditions here a is a row of the first generation and b of the second, $1 and
+// $2 are the positions up to which these have everything, $3 says whether they follow
+// the same stream, and $4 is the end of the second's; see [horizons].
+
 // rowSections are the sections of which the row itself tells that they differ.
 const rowSections = `concat_ws(' ',
     CASE WHEN a.user_json IS DISTINCT FROM b.user_json THEN 'user' END,

@@ -87,7 +87,9 @@ func (t *Traces) addGeneration(ctx context.Context, pool *pgxpool.Pool, g readmo
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return err
 	}
-	// JSON that cannot be parsed has no e-mail address that could be searched for.
+	// The keys are those of a document's user, and of the patches that package projections
+	// stores (projections/patch.go). JSON that cannot be parsed has no e-mail address that
+	// could be searched for: that is no error, and the search goes on by the others.
 	var stored struct{ Email string }
 	var patch struct{ Email events.Optional[string] }
 	if json.Unmarshal(user, &stored) == nil && stored.Email != "" {

@@ -20,8 +20,15 @@ type Missing struct {
 	Undelivered engine.Ranges // counted by the server as there, and not delivered; no operator has accepted that yet
 }
 
-// FindMissing reads it; [accountexport/readmodel.ErrNotFound] where the stream has no
-// baseline yet, see [RecordMissing].
+// ErrNoLedger means that the database has no ledger of missing messages yet: it is a
+// [readmodel.ErrSchemaOutdated], with the same text, of one table. Without that table
+// nobody can tell whether the stream has lost messages, and what erases or folds must
+// not go on; other tables that are missing are errors wherever they are used.
+var ErrNoLedger = fmt.Errorf("%w", readmodel.ErrSchemaOutdated)
+
+// FindMissing reads it; [ErrNoLedger] where the database has no such table, and
+// [accountexport/readmodel.ErrNotFound] where the stream has no baseline yet, see
+// [RecordMissing].
 func FindMissing(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo) (m Missing, err error) {
 	err = pool.QueryRow(ctx, `SELECT explained FROM export.missing WHERE stream_name = $1 AND stream_created = $2`,
 		info.Name, info.Created).Scan(&m.Explained)
@@ -32,7 +39,7 @@ func FindMissing(ctx context.Context, pool *pgxpool.Pool, info engine.StreamInfo
 		err = readmodel.ErrNotFound
 	}
 	if pg.IsUndefinedTable(err) {
-		return m, fmt.Errorf("%w: %w", readmodel.ErrSchemaOutdated, err)
+		return m, fmt.Errorf("%w: %w", ErrNoLedger, err)
 	}
 	if err != nil {
 		return m, fmt.Errorf("read what stream %s is missing: %w", info.Name, err)

@@ -3,6 +3,7 @@ package admin_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -142,5 +143,25 @@ func TestWhatIsAcceptedIsKnown(t *testing.T) {
 	}
 	if s := fmt.Sprint(engine.Ranges(nil)); s != "" {
 		t.Errorf("none are %q", s)
+	}
+}
+
+// TestOutdatedSchemasAreToldApart: a database that was not migrated for this program is
+// known as such whatever is missing, and the ledger is told apart from all else.
+func TestOutdatedSchemasAreToldApart(t *testing.T) {
+	t.Parallel()
+	pool, _ := readmodeltest.Open(t)
+	readmodeltest.Exec(t, pool, `ALTER TABLE export.missing RENAME TO missing_elsewhere`)
+	_, err := admin.FindMissing(t.Context(), pool, engine.StreamInfo{Name: "S"})
+	if !errors.Is(err, readmodel.ErrSchemaOutdated) || !errors.Is(err, admin.ErrNoLedger) {
+		t.Errorf("without the ledger: %v", err)
+	}
+	readmodeltest.Exec(t, pool, `ALTER TABLE export.generations RENAME COLUMN state TO state_elsewhere`)
+	_, err = readmodel.LiveGeneration(t.Context(), pool)
+	if !errors.Is(err, readmodel.ErrSchemaOutdated) || errors.Is(err, admin.ErrNoLedger) {
+		t.Errorf("without a column: %v", err)
+	}
+	if got, want := err.Error(), readmodel.ErrSchemaOutdated.Error()+": "; !strings.HasPrefix(got, want) || strings.Count(got, want) > 1 {
+		t.Errorf("it says %q", got)
 	}
 }

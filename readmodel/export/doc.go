@@ -23,7 +23,7 @@
 // one statement (read_one.go, read_many.go). A document of up to 16 KiB is returned as
 // it is. One of up to 512 KiB becomes a spool of the Reader's medium documents, whose
 // bytes budget counts. A larger one is read again, in a snapshot of its own that fills
-// a spool (large.go), or of which only the wanted range is read (range.go).
+// a spool (spool_fill.go), or of which only the wanted range is read (large_range.go).
 //
 // # What an error means
 //

@@ -30,6 +30,7 @@
 // here: the engine drops what it holds in memory, and calls [Store.Acquire] again.
 //
 // The package writes export.generations, export.checkpoints, export.members,
-// export.erasures and the tables of its generation, and reads export.pause. The
-// projector uses it, and so do the acts that rebuild and roll back.
+// export.erasures, export.dismissals, export.undismissals and the tables of its
+// generation, and reads export.pause. The projector uses it, and so do the acts that
+// rebuild and roll back.
 package store
