@@ -50,15 +50,15 @@ func (e *LinesError) Error() string {
 
 const shownLines = 10 // of those that are wrong
 
-// judge judges lines in their order.
-type judge struct {
+// lineChecker checks lines in their order.
+type lineChecker struct {
 	park       bool
 	maxPayload int // of the server; 0: not known
 	recent     recent
 }
 
 // line reads a line that begins at this byte.
-func (j *judge) line(line []byte, number, offset int64) (event, *LineError) {
+func (j *lineChecker) line(line []byte, number, offset int64) (event, *LineError) {
 	e, err := parse(line)
 	if err != nil {
 		return e, &LineError{number, offset, err, false}
@@ -121,7 +121,7 @@ func (r *recent) add(id string, line int64) (before int64) {
 // returns with a [*LinesError], too.
 func Check(ctx context.Context, in io.Reader, opt Options) (sum Summary, err error) {
 	opt.read = new(atomic.Int64)
-	l, err := newLines(opt.counted(in))
+	l, err := newLineReader(opt.counted(in))
 	if err != nil {
 		return sum, err
 	}
@@ -129,11 +129,11 @@ func Check(ctx context.Context, in io.Reader, opt Options) (sum Summary, err err
 }
 
 // check judges what comes after what is done.
-func (opt Options) check(ctx context.Context, l *lines, from progress, maxPayload int) (sum Summary, err error) {
+func (opt Options) check(ctx context.Context, l *lineReader, from progress, maxPayload int) (sum Summary, err error) {
 	if err := l.skip(ctx, from.Done); err != nil {
 		return sum, err
 	}
-	j := judge{park: opt.Park, maxPayload: maxPayload}
+	j := lineChecker{park: opt.Park, maxPayload: maxPayload}
 	pending := from.Window
 	wrong := &LinesError{}
 	for n := 0; ; n++ {
@@ -161,7 +161,7 @@ func (opt Options) check(ctx context.Context, l *lines, from progress, maxPayloa
 			sum.Parked++
 		}
 		if pending != nil && l.offset >= pending.End.Bytes {
-			if l.here() != pending.End {
+			if l.position() != pending.End {
 				return sum, pending.differs()
 			}
 			pending = nil

@@ -26,8 +26,8 @@ type Options struct {
 	// default 8 s.
 	Grace time.Duration
 
-	// Patience is how long nothing may be acknowledged; default 2 min.
-	Patience time.Duration
+	// ProgressTimeout is how long nothing may be acknowledged; default 2 min.
+	ProgressTimeout time.Duration
 
 	OnProgress func(Status) // default: nobody is told
 	Logger     *slog.Logger // default: slog.Default()
@@ -86,8 +86,8 @@ func Run(ctx context.Context, client *stream.Client, open Source, twice bool, op
 	} else if err := file.now.check(file.path, info); err != nil {
 		return sum, err
 	}
-	r := &running{opt: opt, client: client, file: file, before: file.now.Done.Lines,
-		publisher: ingest.New(client, ingest.Options{Patience: opt.Patience, Logger: opt.Logger})}
+	r := &importRun{opt: opt, client: client, file: file, before: file.now.Done.Lines,
+		publisher: ingest.New(client, ingest.Options{ProgressTimeout: opt.ProgressTimeout, Logger: opt.Logger})}
 	if twice {
 		if err := r.check(ctx, open); err != nil {
 			return r.summary(), err
@@ -107,8 +107,8 @@ func (opt Options) defaults() Options {
 	if opt.Grace <= 0 {
 		opt.Grace = 8 * time.Second
 	}
-	if opt.Patience <= 0 {
-		opt.Patience = 2 * time.Minute
+	if opt.ProgressTimeout <= 0 {
+		opt.ProgressTimeout = 2 * time.Minute
 	}
 	if opt.Logger == nil {
 		opt.Logger = slog.Default()
@@ -116,8 +116,8 @@ func (opt Options) defaults() Options {
 	return opt
 }
 
-// running is one import.
-type running struct {
+// importRun is one import.
+type importRun struct {
 	opt       Options
 	client    *stream.Client
 	publisher *ingest.Publisher
@@ -126,13 +126,13 @@ type running struct {
 	lines     int64 // that this run has published
 }
 
-func (r *running) summary() Summary {
+func (r *importRun) summary() Summary {
 	p := r.file.now
 	return Summary{Lines: p.Published + p.Found, Published: p.Published, Found: p.Found, Parked: p.Parked, Last: p.Last, Before: r.before, Done: p.Done.Lines}
 }
 
 // check judges all that is left.
-func (r *running) check(ctx context.Context, open Source) error {
+func (r *importRun) check(ctx context.Context, open Source) error {
 	in, err := open()
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func (r *running) check(ctx context.Context, open Source) error {
 	defer in.Close()
 	opt := r.opt
 	opt.read = new(atomic.Int64)
-	l, err := newLines(opt.counted(in))
+	l, err := newLineReader(opt.counted(in))
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (r *running) check(ctx context.Context, open Source) error {
 }
 
 // fits says what to do where the progress file is of another input.
-func (r *running) fits(err error) error {
+func (r *importRun) fits(err error) error {
 	if errors.Is(err, ErrOtherInput) {
 		return fmt.Errorf("%w. Nothing was published. %s is of %s, up to line %d: to go on with that, give it as it was; to publish another one, "+
 			"name another file with --progress", err, r.file.path, r.file.now.Input, r.file.now.Done.Lines)
@@ -158,7 +158,7 @@ func (r *running) fits(err error) error {
 }
 
 // publish publishes window by window what is left.
-func (r *running) publish(ctx context.Context, open Source) error {
+func (r *importRun) publish(ctx context.Context, open Source) error {
 	in, err := open()
 	if err != nil {
 		return err
@@ -200,7 +200,7 @@ func (r *running) publish(ctx context.Context, open Source) error {
 }
 
 // noted writes down what is done.
-func (r *running) noted(err error) error {
+func (r *importRun) noted(err error) error {
 	if r.file.new && r.lines == 0 && err != nil {
 		return err // nothing is
 	}
@@ -208,7 +208,7 @@ func (r *running) noted(err error) error {
 }
 
 // window publishes a window.
-func (r *running) window(ctx context.Context, b batch) error {
+func (r *importRun) window(ctx context.Context, b batch) error {
 	if len(b.items) > 0 {
 		if err := r.items(ctx, b); err != nil {
 			return err
@@ -223,7 +223,7 @@ func (r *running) window(ctx context.Context, b batch) error {
 	return nil
 }
 
-func (r *running) items(ctx context.Context, b batch) error {
+func (r *importRun) items(ctx context.Context, b batch) error {
 	after := uint64(0)
 	if b.tried {
 		after = r.file.now.Window.After
@@ -264,15 +264,15 @@ func (r *running) items(ctx context.Context, b batch) error {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return ctx.Err()
 		}
-		return b.located(err)
+		return b.lineError(err)
 	}
 	now.Published, now.Found, now.Parked, now.Last = published, found, parked, last
 	r.lines += int64(len(b.items))
 	return nil
 }
 
-// located says of which line an error is.
-func (b batch) located(err error) error {
+// lineError says of which line an error is.
+func (b batch) lineError(err error) error {
 	item, repeated := (*ingest.ItemError)(nil), (*ingest.RepeatedIDError)(nil)
 	switch {
 	case errors.As(err, &item):

@@ -25,8 +25,8 @@ type place struct {
 	SHA256 string `json:"sha256"` // of those bytes
 }
 
-// lines reads an input line by line.
-type lines struct {
+// lineReader reads an input line by line.
+type lineReader struct {
 	in     *bufio.Reader
 	sum    hash.Hash
 	number int64 // of lines read
@@ -34,8 +34,8 @@ type lines struct {
 	long   []byte
 }
 
-// newLines reads plain text, or what gzip has compressed, as its first bytes say.
-func newLines(in io.Reader) (*lines, error) {
+// newLineReader reads plain text, or what gzip has compressed, as its first bytes say.
+func newLineReader(in io.Reader) (*lineReader, error) {
 	raw := bufio.NewReaderSize(in, 256<<10)
 	if magic, err := raw.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
 		z, err := gzip.NewReader(raw)
@@ -44,11 +44,13 @@ func newLines(in io.Reader) (*lines, error) {
 		}
 		raw = bufio.NewReaderSize(z, 256<<10)
 	}
-	return &lines{in: raw, sum: sha256.New()}, nil
+	return &lineReader{in: raw, sum: sha256.New()}, nil
 }
 
-// here is the place after the last line read.
-func (l *lines) here() place { return place{l.number, l.offset, hex.EncodeToString(l.sum.Sum(nil))} }
+// position is the place after the last line read.
+func (l *lineReader) position() place {
+	return place{l.number, l.offset, hex.EncodeToString(l.sum.Sum(nil))}
+}
 
 // errLong is of a line that is longer than MaxLine.
 var errLong = fmt.Errorf("found more than %d bytes without a line's end, want one event a line", MaxLine)
@@ -56,7 +58,7 @@ var errLong = fmt.Errorf("found more than %d bytes without a line's end, want on
 // next is the next line that is not empty, without its end and the spaces around
 // it, and where it begins; io.EOF after the last one. The line is good until the
 // next call.
-func (l *lines) next() (line []byte, number, offset int64, err error) {
+func (l *lineReader) next() (line []byte, number, offset int64, err error) {
 	for {
 		offset = l.offset
 		line, err = l.read()
@@ -70,7 +72,7 @@ func (l *lines) next() (line []byte, number, offset int64, err error) {
 }
 
 // read reads to the end of a line.
-func (l *lines) read() (line []byte, err error) {
+func (l *lineReader) read() (line []byte, err error) {
 	l.long = l.long[:0]
 	for {
 		part, err := l.in.ReadSlice('\n')
@@ -114,7 +116,7 @@ func (e inputError) Unwrap() error { return e.err }
 
 // skip reads on to a place without looking at the lines, which have to be the
 // same as when it was noted.
-func (l *lines) skip(ctx context.Context, to place) error {
+func (l *lineReader) skip(ctx context.Context, to place) error {
 	if to == (place{}) {
 		return nil
 	}
@@ -134,9 +136,9 @@ func (l *lines) skip(ctx context.Context, to place) error {
 		}
 	}
 	l.number = to.Lines
-	if here := l.here(); here != to {
+	if at := l.position(); at != to {
 		return fmt.Errorf("%w: its first %d bytes differ from those of the input that lines were published from (found SHA-256 %.12s… of %d bytes, want %.12s…)",
-			ErrOtherInput, to.Bytes, here.SHA256, here.Bytes, to.SHA256)
+			ErrOtherInput, to.Bytes, at.SHA256, at.Bytes, to.SHA256)
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func parseOther(line []byte, why error) (e event, err error) {
 	}
 	if members["specversion"] != nil {
 		e.park = why
-		if e.message, err = addressed(line, members); err != nil {
+		if e.message, err = messageOf(line, members); err != nil {
 			return e, why
 		}
 	} else if e.message, err = envelope(members); err != nil {
@@ -101,9 +101,9 @@ func object(line []byte) (map[string]jsontext.Value, error) {
 // reason is a syntax error without the package's name.
 func reason(err error) string { return strings.TrimPrefix(err.Error(), "jsontext: ") }
 
-// addressed is the message of a CloudEvent that [events.Address] refuses, where
+// messageOf is the message of a CloudEvent that [events.Address] refuses, where
 // it says at least whose it is.
-func addressed(line []byte, members map[string]jsontext.Value) (m events.Message, err error) {
+func messageOf(line []byte, members map[string]jsontext.Value) (m events.Message, err error) {
 	key, typ := text(members["partitionkey"]), text(members["type"])
 	if !token(key) {
 		return m, errors.New("no partitionkey")

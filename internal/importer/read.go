@@ -30,7 +30,7 @@ func (opt Options) readWindows(ctx context.Context, in io.Reader, from progress,
 			return false
 		}
 	}
-	l, err := newLines(opt.counted(in))
+	l, err := newLineReader(opt.counted(in))
 	if err == nil {
 		err = l.skip(ctx, from.Done)
 	}
@@ -38,7 +38,7 @@ func (opt Options) readWindows(ctx context.Context, in io.Reader, from progress,
 		send(batch{err: err})
 		return
 	}
-	j := judge{park: opt.Park, maxPayload: maxPayload}
+	j := lineChecker{park: opt.Park, maxPayload: maxPayload}
 	if from.Window != nil {
 		b := batch{tried: true}
 		for l.offset < from.Window.End.Bytes && b.err == nil {
@@ -73,7 +73,7 @@ func (opt Options) readWindows(ctx context.Context, in io.Reader, from progress,
 }
 
 // add reads another line, and tells how large it is.
-func (b *batch) add(ctx context.Context, l *lines, j *judge) (size int) {
+func (b *batch) add(ctx context.Context, l *lineReader, j *lineChecker) (size int) {
 	if ctx.Err() != nil {
 		b.err = ctx.Err()
 		return 0
@@ -94,7 +94,7 @@ func (b *batch) add(ctx context.Context, l *lines, j *judge) (size int) {
 	}
 	b.items = append(b.items, ingest.Item{Message: e.message, ID: e.id, Tried: b.tried})
 	b.numbers, b.offsets, b.parked = append(b.numbers, number), append(b.offsets, offset), append(b.parked, e.park != nil)
-	b.end = l.here()
+	b.end = l.position()
 	return len(line)
 }
 
