@@ -86,7 +86,11 @@ func Run(ctx context.Context, client *stream.Client, open Source, twice bool, op
 	} else if err := file.now.check(file.path, info); err != nil {
 		return sum, err
 	}
-	r := &importRun{opt: opt, client: client, file: file, before: file.now.Done.Lines,
+	var most limits
+	if most.message, most.setting, err = client.MaxMessage(ctx); err != nil {
+		return sum, err
+	}
+	r := &importRun{limits: most, opt: opt, client: client, file: file, before: file.now.Done.Lines,
 		publisher: ingest.New(client, ingest.Options{ProgressTimeout: opt.ProgressTimeout, Logger: opt.Logger})}
 	if twice {
 		if err := r.check(ctx, open); err != nil {
@@ -122,6 +126,7 @@ type importRun struct {
 	client    *stream.Client
 	publisher *ingest.Publisher
 	file      *progressFile
+	limits    limits
 	before    int64
 	lines     int64 // that this run has published
 }
@@ -144,15 +149,15 @@ func (r *importRun) check(ctx context.Context, open Source) error {
 	if err != nil {
 		return err
 	}
-	_, err = opt.check(ctx, l, r.file.now, r.client.MaxPayload())
+	_, err = opt.check(ctx, l, r.file.now, r.limits)
 	return r.fits(err)
 }
 
 // fits says what to do where the progress file is of another input.
 func (r *importRun) fits(err error) error {
 	if errors.Is(err, ErrOtherInput) {
-		return fmt.Errorf("%w. Nothing was published. %s is of %s, up to line %d: to go on with that, give it as it was; to publish another one, "+
-			"name another file with --progress", err, r.file.path, r.file.now.Input, r.file.now.Done.Lines)
+		return fmt.Errorf("%w. Nothing was published. %s is of %s, up to line %d: to go on with that, give it as it was; to publish an input of "+
+			"other events, name another file with --progress, by which what both have is published twice", err, r.file.path, r.file.now.Input, r.file.now.Done.Lines)
 	}
 	return err
 }
@@ -171,7 +176,7 @@ func (r *importRun) publish(ctx context.Context, open Source) error {
 	go func() {
 		defer close(reader)
 		defer close(windows)
-		opt.readWindows(reading, in, r.file.now, r.client.MaxPayload(), windows)
+		opt.readWindows(reading, in, r.file.now, r.limits, windows)
 	}()
 	defer func() {
 		stop()
@@ -205,82 +210,6 @@ func (r *importRun) noted(err error) error {
 		return err // nothing is
 	}
 	return errors.Join(err, r.file.write())
-}
-
-// window publishes a window.
-func (r *importRun) window(ctx context.Context, b batch) error {
-	if len(b.items) > 0 {
-		if err := r.items(ctx, b); err != nil {
-			return err
-		}
-	}
-	if b.end != (place{}) {
-		r.file.now.Done, r.file.now.Window = b.end, nil
-	}
-	if b.err != nil {
-		return r.fits(r.noted(b.err))
-	}
-	return nil
-}
-
-func (r *importRun) items(ctx context.Context, b batch) error {
-	after := uint64(0)
-	if b.tried {
-		after = r.file.now.Window.After
-	} else {
-		mark, err := r.publisher.Mark(ctx)
-		if err != nil {
-			return r.noted(err)
-		}
-		after = mark
-		r.file.now.Window = &window{b.end, after}
-		if err := r.file.write(); err != nil {
-			return fmt.Errorf("%w: lines from %d on were not published", err, b.numbers[0])
-		}
-	}
-	finishing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	defer context.AfterFunc(ctx, func() {
-		select {
-		case <-time.After(r.opt.Grace):
-			stop()
-		case <-finishing.Done():
-		}
-	})()
-	now := &r.file.now
-	published, found, parked, last := now.Published, now.Found, now.Parked, now.Last
-	err := r.publisher.Publish(finishing, b.items, after, func(i int, a ingest.Ack) {
-		if a.Found {
-			found++
-		} else {
-			published++
-		}
-		if b.parked[i] {
-			parked++
-		}
-		last = max(last, a.Position)
-	})
-	if err != nil {
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return ctx.Err()
-		}
-		return b.lineError(err)
-	}
-	now.Published, now.Found, now.Parked, now.Last = published, found, parked, last
-	r.lines += int64(len(b.items))
-	return nil
-}
-
-// lineError says of which line an error is.
-func (b batch) lineError(err error) error {
-	item, repeated := (*ingest.ItemError)(nil), (*ingest.RepeatedIDError)(nil)
-	switch {
-	case errors.As(err, &item):
-		return &LineError{b.numbers[item.Index], b.offsets[item.Index], item.Err, false}
-	case errors.As(err, &repeated):
-		return &LineError{b.numbers[repeated.Second], b.offsets[repeated.Second], err, false}
-	}
-	return err
 }
 
 func (opt Options) progress(phase Phase, lines int64) {

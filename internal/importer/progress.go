@@ -24,6 +24,7 @@ type progress struct {
 
 	Done   place   `json:"done"`   // all before it is published
 	Window *window `json:"window"` // what is being published; null: nothing
+	Ahead  *ahead  `json:"ahead,omitempty"`
 
 	Published int64     `json:"published"` // by this import
 	Found     int64     `json:"found"`     // were there already

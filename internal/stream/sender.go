@@ -233,3 +233,19 @@ func (c *Client) firstOn(ctx context.Context, subjects []string, after uint64) (
 	}
 	return first, there, nil
 }
+
+// What a server says of a message that is too large for the stream, or has too large a header.
+const (
+	errMessageTooLarge jetstream.ErrorCode = 10054
+	errHeaderTooLarge  jetstream.ErrorCode = 10097
+)
+
+// RefusesMessage tells whether the error of publishing is about that message alone:
+// others on other subjects may be taken.
+func RefusesMessage(err error) bool {
+	refused := (*jetstream.APIError)(nil)
+	if errors.As(err, &refused) {
+		return refused.ErrorCode == errMessageTooLarge || refused.ErrorCode == errHeaderTooLarge
+	}
+	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject)
+}
