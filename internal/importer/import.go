@@ -83,7 +83,7 @@ func Run(ctx context.Context, client *stream.Client, open Source, twice bool, op
 	}
 	if file.new {
 		file.now = progress{Input: opt.Name, Stream: identityOf(info), Mark: info.Last}
-	} else if err := file.now.check(file.path, info); err != nil {
+	} else if err := file.now.checkStream(ctx, file.path, client, info); err != nil {
 		return sum, err
 	}
 	var most limits

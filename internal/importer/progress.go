@@ -31,6 +31,15 @@ type progress struct {
 	Parked    int64     `json:"parked"`    // of either, that the decoder parks
 	Last      uint64    `json:"last"`      // the highest position of them
 	Written   time.Time `json:"written"`
+
+	LastMessage *message `json:"last_message,omitempty"` // which message is there
+}
+
+// message is one that a stream holds: by its position alone it cannot be told from
+// another that a stream which was restored has there.
+type message struct {
+	Subject string `json:"subject"` // as published
+	ID      digest `json:"id"`      // of its Nats-Msg-Id
 }
 
 // window is a part of the input: from where all is published up to a place.
@@ -48,30 +57,6 @@ type identity struct {
 
 func identityOf(info engine.StreamInfo) identity {
 	return identity{info.Name, info.Created.UTC(), info.ID}
-}
-
-// ErrOtherProgress means that a progress file is of another stream, or none.
-var ErrOtherProgress = errors.New("the progress file does not fit")
-
-// check holds the stream against what lines were published to.
-func (p *progress) check(path string, info engine.StreamInfo) error {
-	have := identityOf(info)
-	differs := ""
-	switch {
-	case have.Name != p.Stream.Name:
-		differs = fmt.Sprintf("they went to stream %s, and STREAM is %s", p.Stream.Name, have.Name)
-	case have.ID != p.Stream.ID:
-		differs = fmt.Sprintf("they went to a stream %s with the id %q, and this one's is %q", have.Name, p.Stream.ID, have.ID)
-	case !have.Created.Equal(p.Stream.Created):
-		differs = fmt.Sprintf("they went to a stream %s that was created at %s, and this one was at %s: it was created anew, or restored", have.Name,
-			p.Stream.Created.Format(time.RFC3339Nano), have.Created.Format(time.RFC3339Nano))
-	case info.Last < p.Last:
-		differs = fmt.Sprintf("the last of them is at position %d, and the stream ends at %d: it was restored from before", p.Last, info.Last)
-	default:
-		return nil
-	}
-	return fmt.Errorf("%w: %s says that lines up to %d are published, and %s. Nothing was published. To go on, name that stream; "+
-		"to publish the whole input to this one, from its first line, name another file with --progress", ErrOtherProgress, path, p.Done.Lines, differs)
 }
 
 // progressFile is a progress file that nobody else uses meanwhile: each version

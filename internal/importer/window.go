@@ -141,7 +141,9 @@ func (r *importRun) done(b batch, out outcome, lines int) {
 		if b.parked[i] {
 			now.Parked++
 		}
-		now.Last = max(now.Last, a.Position)
+		if a.Position > now.Last {
+			now.Last, now.LastMessage = a.Position, &message{b.items[i].Message.Subject, digestOf([]byte(b.items[i].ID))}
+		}
 	}
 	now.Done, now.Window = b.start, nil
 	if lines > 0 {
