@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"accountexport/internal/cli"
 	"accountexport/internal/importer"
@@ -59,6 +60,7 @@ func (p *program) importEvents() *cobra.Command {
 		RunE:        func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	flags := cmd.Flags()
+	c.flags = flags
 	cli.Flag(flags, &c.progress, "progress", cli.Path("FILE", "the name of a file"), "where to keep what is done; default FILE.progress, required for standard input")
 	flags.BoolVar(&c.park, "park", false, "publish what the projector will park, too")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "check all lines, connect to nothing and publish nothing")
@@ -69,6 +71,7 @@ func (p *program) importEvents() *cobra.Command {
 // importCommand is one call of it.
 type importCommand struct {
 	*program
+	flags          *pflag.FlagSet
 	file, progress string // file is empty for standard input
 	park, dryRun   bool
 }
@@ -170,7 +173,7 @@ func (c *importCommand) explained(err error, opt importer.Options, sum importer.
 	if sum.Done > 0 {
 		done = fmt.Sprintf("all lines up to %d are published", sum.Done)
 	}
-	again := c.again(opt)
+	again := c.again()
 	switch {
 	case errors.As(err, &wrong):
 		return fmt.Errorf("%s: %w\nnothing was published by this call, and %s; mend the lines, and run: %s", shown(opt.Name), err, done, again)
@@ -182,35 +185,5 @@ func (c *importCommand) explained(err error, opt importer.Options, sum importer.
 	return fmt.Errorf("%w\n%s; to go on behind that, run: %s", err, done, again)
 }
 
-// again is the command that goes on.
-func (c *importCommand) again(opt importer.Options) string {
-	words := []string{"projector", "import"}
-	if c.file != "" {
-		words = append(words, shellWord(c.file))
-	} else {
-		words = append(words, "-")
-	}
-	if c.progress != "" {
-		words = append(words, "--progress", shellWord(opt.Progress))
-	}
-	if c.park {
-		words = append(words, "--park")
-	}
-	if c.file == "" {
-		return strings.Join(words, " ") + ", with the whole input again"
-	}
-	return strings.Join(words, " ")
-}
-
 // shown is a name as errors have it.
 func shown(name string) string { return strings.ToValidUTF8(name, "?") }
-
-// shellWord quotes a word for a shell where it needs that.
-func shellWord(s string) string {
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-/+:@%", r)
-	}) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
