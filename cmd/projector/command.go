@@ -55,6 +55,9 @@ type runFunc = func(cmd *cobra.Command, args []string) error
 // the database are neither required nor judged.
 const streamOnly = "stream only"
 
+// outboxOnly marks the commands that need the outbox's database instead.
+const outboxOnly = "outbox only"
+
 // serversWith names the flags, with blanks between them, without which a command asks
 // no server: then the settings in the environment are not judged.
 const serversWith = "servers with"

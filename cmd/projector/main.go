@@ -59,6 +59,7 @@ func (p *program) register(root *cobra.Command) {
 		p.publish(),
 		p.rebuild(),
 		p.refold(),
+		p.relay(),
 		p.resume(),
 		p.rollback(),
 		p.run(),
@@ -91,7 +92,10 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 		},
 		Load: func(cmd *cobra.Command) (err error) {
 			load, environ := settings.LoadProjector, environ
-			if cmd.Annotations[streamOnly] != "" {
+			switch {
+			case cmd.Annotations[outboxOnly] != "":
+				load = settings.LoadRelay
+			case cmd.Annotations[streamOnly] != "":
 				load = settings.LoadStream
 			}
 			if with := cmd.Annotations[serversWith]; with != "" && !slices.ContainsFunc(strings.Fields(with), cmd.Flags().Changed) {

@@ -31,6 +31,7 @@ func theProgram() clitest.Program {
 		Settings: map[string]clitest.Values{
 			"DATABASE_URL":        {Right: "postgres://127.0.0.1:1/x", Wrong: "postgres://u:hunter2@127.0.0.1:port/x"},
 			"DATABASE_DIRECT_URL": {Right: "postgres://127.0.0.1:1/x", Wrong: "postgres://u:hunter2@127.0.0.1:port/x"},
+			"OUTBOX_DATABASE_URL": {Right: "postgres://127.0.0.1:1/x", Wrong: "postgres://u:hunter2@127.0.0.1:port/x"},
 			"NATS_URL":            {Right: "nats://127.0.0.1:1", Wrong: "http://127.0.0.1:1"},
 			"NATS_CREDS":          {Right: "", Wrong: "/dev/null"}, // each of these would be who the projector is: one at most
 			"NATS_NKEY":           {Right: "", Wrong: "/no/such/file"},

@@ -21,6 +21,7 @@ import (
 	"accountexport/internal/local/natsserver"
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/stream"
+	"accountexport/outbox"
 	"accountexport/projections"
 )
 
@@ -31,11 +32,12 @@ import (
 //	park NAME STREAM ACCOUNT     publishes a message of the account that no fold accepts
 //	raw NAME STREAM SUBJECT FILE publishes what the file holds, on a subject that Go would read between quotes
 //	lose NAME ACCOUNT            removes all rows of the account from the live generation
+//	outbox NAME N                N events more in an outbox in that database, which is made
 //	documented HEADING           compares what was printed last with doc/json.md
 //	clean                        fails where anything that was printed last would command a terminal
 //	dump NAME STREAM FILE        writes all that the database and the stream hold
 func TestScripts(t *testing.T) {
-	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "raw": raw, "dump": dump, "lose": lose, "documented": documented, "clean": clean})
+	clitest.Scripts(t, map[string]clitest.Command{"servers": servers, "park": park, "raw": raw, "dump": dump, "lose": lose, "outbox": fillOutbox, "documented": documented, "clean": clean})
 }
 
 func TestScriptsShowEveryCommand(t *testing.T) { clitest.Covered(t, tree()) }
@@ -82,6 +84,17 @@ func raw(ts *testscript.TestScript, _ bool, args []string) {
 	subject, err := strconv.Unquote(`"` + args[2] + `"`)
 	ts.Check(err)
 	_, err = c.PublishRaw(clitest.Test(ts).Context(), events.Message{Subject: subject, Data: []byte(ts.ReadFile(args[3]))})
+	ts.Check(err)
+}
+
+func fillOutbox(ts *testscript.TestScript, _ bool, args []string) {
+	ctx := clitest.Test(ts).Context()
+	conn, err := pgx.Connect(ctx, ts.Getenv(args[0]+"_DATABASE_URL"))
+	ts.Check(err)
+	defer conn.Close(ctx)
+	ts.Check(outbox.Migrate(ctx, conn))
+	_, err = conn.Exec(ctx, `SELECT outbox.write('controlplane.account.3c90c3cc-0d44-4b50-8888-8dd25736052a',
+		'{"type": "controlplane.user.restored.v1", "source": "/t"}') FROM generate_series(1, $1::int)`, args[1])
 	ts.Check(err)
 }
 

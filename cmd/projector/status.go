@@ -13,6 +13,7 @@ import (
 
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
+	"accountexport/internal/relay"
 	"accountexport/internal/stream"
 	"accountexport/readmodel/connect"
 )
@@ -31,6 +32,9 @@ type statusCommand struct {
 	client  *stream.Client
 	pool    *pgxpool.Pool
 	monitor *acts.StatusMonitor
+
+	outboxPool *pgxpool.Pool // nil also where OUTBOX_DATABASE_URL is not set
+	outbox     *relay.Status // of the last poll; nil where it is not set
 }
 
 func (p *program) status() *cobra.Command {
@@ -43,7 +47,8 @@ func (p *program) status() *cobra.Command {
 			"would refuse it: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing,\n" +
 			"unless that is since projecting is paused, which it says; where nobody could read the stream; and while accounts on\n" +
 			"the ledger are served still. What is only told leaves 0: a pause, settings of the stream that have cost nothing yet,\n" +
-			"a ledger that was not exported, a generation that nobody builds any more.\n\n" +
+			"a ledger that was not exported, a generation that nobody builds any more, and what waits in the outbox, which it shows\n" +
+			"where OUTBOX_DATABASE_URL is set.\n\n" +
 			"All figures of the read model are of one moment, and the stream's end is of one after it. Where a server does not\n" +
 			"answer it says on standard error for what it waits, and ends with 1 after --timeout.\n\n" +
 			"With --watch it looks again and again until SIGINT or SIGTERM, and then ends with the status of the last look: on a\n" +
@@ -104,6 +109,13 @@ func (c *statusCommand) poll(ctx context.Context) (*acts.Status, error) {
 	}
 	c.monitor.OnWait, c.monitor.OnProgress = w.waitFor, w.progressed
 	st, err := c.monitor.Poll(ctx)
+	if err == nil && c.outboxPool != nil {
+		w.waitFor("the outbox's database")
+		var found relay.Status
+		if found, err = relay.ReadStatus(ctx, c.outboxPool); err == nil {
+			c.outbox = &found
+		}
+	}
 	return st, w.explain(ctx, err)
 }
 
@@ -125,15 +137,28 @@ func (c *statusCommand) connectOnce(ctx context.Context, w *waitNotice) (err err
 		}
 		c.monitor = &acts.StatusMonitor{Target: acts.NewTarget(c.client, c.pool)}
 	}
+	if c.outboxPool == nil && c.cfg.OutboxURL != "" {
+		cfg, err := c.outboxConfig()
+		if err != nil {
+			return err
+		}
+		if c.outboxPool, err = newOutboxPool(context.WithoutCancel(ctx), cfg); err != nil {
+			c.outboxPool = nil
+			return err
+		}
+	}
 	return nil
 }
 
 // close closes the connections, and does not wait for a server that does not answer.
 func (c *statusCommand) close() {
-	if c.pool != nil {
+	for _, pool := range []*pgxpool.Pool{c.pool, c.outboxPool} {
+		if pool == nil {
+			continue
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer cancel()
-		connect.ClosePool(ctx, c.pool)
+		connect.ClosePool(ctx, pool)
 	}
 	if c.client != nil {
 		c.client.Close()
@@ -143,13 +168,23 @@ func (c *statusCommand) close() {
 // show prints one status.
 func (c *statusCommand) show(st *acts.Status) error {
 	if !c.asJSON {
-		return printStatus(c.out, st)
+		return c.print(c.out, st)
 	}
 	enc := json.NewEncoder(c.out)
 	if !c.watch {
 		enc.SetIndent("", "  ")
 	}
-	return enc.Encode(statusOf(st))
+	v := statusOf(st)
+	v.Outbox = outboxStatusOf(c.outbox)
+	return enc.Encode(v)
+}
+
+// print prints one status for people.
+func (c *statusCommand) print(w io.Writer, st *acts.Status) error {
+	if err := printStatus(w, st); err != nil || c.outbox == nil {
+		return err
+	}
+	return printOutbox(w, c.outbox)
 }
 
 // watchUntilEnd polls until ctx ends, and then ends with the exit status of the last
@@ -193,7 +228,7 @@ func (c *statusCommand) showNext(st *acts.Status, first bool) error {
 	case c.asJSON:
 		return c.show(st)
 	case c.terminal:
-		return inPlace(c.out, func(w io.Writer) error { return printStatus(w, st) })
+		return inPlace(c.out, func(w io.Writer) error { return c.print(w, st) })
 	case !first:
 		if _, err := fmt.Fprintln(c.out); err != nil {
 			return err

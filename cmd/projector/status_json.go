@@ -36,7 +36,8 @@ type status struct {
 	Building   *buildingStatus  `json:"building"`   // null where no generation is being built
 	// settings of the stream that are not as the contract wants them, and have cost
 	// nothing yet
-	Off []offContract `json:"off_contract"`
+	Off    []offContract `json:"off_contract"`
+	Outbox *outboxStatus `json:"outbox"` // null without OUTBOX_DATABASE_URL
 }
 
 // refusal is why `projector run` would refuse the stream.

@@ -18,33 +18,55 @@ import (
 	"accountexport/internal/local/postgres"
 )
 
-// openDatabase starts PostgreSQL. If DATABASE_URL names a server, it creates a
-// database on that one instead, named after the folder, since its documents belong to
-// the stream in that folder. Nothing in the named database is touched.
-func (s *stack) openDatabase(ctx context.Context) (err error) {
+// database is one of those that the stack uses.
+type database struct {
+	url         string
+	description string // without the password
+	created     string // its name, if it was created on the server of DATABASE_URL
+}
+
+// openDatabases starts PostgreSQL, where the control plane gets a database beside that
+// of the read model. If DATABASE_URL names a server, it creates two databases on that
+// one instead, named after the folder, since their contents belong to the stream in that
+// folder. Nothing in the named database is touched.
+func (s *stack) openDatabases(ctx context.Context) (err error) {
 	if s.opt.DatabaseURL == "" {
 		if s.pg, err = postgres.Start(ctx, postgres.Options{Dir: s.postgresDir(), Durable: true}); err != nil {
 			return err
 		}
-		s.database, s.databaseDescription = s.pg.URL(), s.pg.URL()
-		return nil
+		s.database = database{url: s.pg.URL(), description: s.pg.URL()}
+		s.outbox.url = withDatabase(s.pg.URL(), "control_plane")
+		s.outbox.description = s.outbox.url
+		return createDatabase(ctx, s.pg.URL(), "control_plane")
 	}
 	name := fmt.Sprintf("devstack_%x", sha256.Sum256([]byte(s.dir)))[:len("devstack_")+12]
-	s.database = withDatabase(s.opt.DatabaseURL, name)
-	cfg, err := pgx.ParseConfig(s.database)
+	if s.database, err = s.createBeside(ctx, name); err != nil {
+		return err
+	}
+	s.outbox, err = s.createBeside(ctx, name+"_control_plane")
+	return err
+}
+
+// createBeside creates a database on the server of DATABASE_URL.
+func (s *stack) createBeside(ctx context.Context, name string) (database, error) {
+	url := withDatabase(s.opt.DatabaseURL, name)
+	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
-		return fmt.Errorf("DATABASE_URL: %w", err)
+		return database{}, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	s.databaseDescription = fmt.Sprintf("database %s at %s:%d, beside that of DATABASE_URL", name, cfg.Host, cfg.Port)
-	err = s.execute(ctx, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8'")
-	var refused *pgconn.PgError
-	switch {
-	case errors.As(err, &refused) && refused.Code == "42P04": // duplicate_database: kept by an earlier run
-	case err != nil:
-		return fmt.Errorf("make a database on the PostgreSQL of DATABASE_URL, whose role has to have CREATEDB: %w", err)
+	if err := createDatabase(ctx, s.opt.DatabaseURL, name); err != nil {
+		return database{}, fmt.Errorf("make a database on the PostgreSQL of DATABASE_URL, whose role has to have CREATEDB: %w", err)
 	}
-	s.created = name
-	return nil
+	return database{url, fmt.Sprintf("database %s at %s:%d, beside that of DATABASE_URL", name, cfg.Host, cfg.Port), name}, nil
+}
+
+// createDatabase creates a database unless an earlier run did.
+func createDatabase(ctx context.Context, server, name string) error {
+	err := execute(ctx, server, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8'")
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "42P04" { // duplicate_database
+		return nil
+	}
+	return err
 }
 
 func (s *stack) postgresDir() string { return filepath.Join(s.dir, "postgres") }
@@ -60,9 +82,9 @@ func withDatabase(dsn, name string) string {
 	return u.String()
 }
 
-// execute runs a statement in the database of DATABASE_URL.
-func (s *stack) execute(ctx context.Context, sql string) error {
-	conn, err := pgx.Connect(ctx, s.opt.DatabaseURL)
+// execute runs a statement in a database.
+func execute(ctx context.Context, url, sql string) error {
+	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err
 	}
@@ -71,13 +93,18 @@ func (s *stack) execute(ctx context.Context, sql string) error {
 	return err
 }
 
-// closeDatabase stops PostgreSQL, or drops the database that a temporary run created.
-func (s *stack) closeDatabase(ctx context.Context) {
+// closeDatabases stops PostgreSQL, or drops the databases that a temporary run created.
+func (s *stack) closeDatabases(ctx context.Context) {
 	if s.pg != nil {
 		_ = s.pg.Stop(ctx)
 	}
-	if s.created != "" && s.temporary() {
-		_ = s.execute(ctx, "DROP DATABASE IF EXISTS "+s.created+" WITH (FORCE)")
+	if !s.temporary() {
+		return
+	}
+	for _, d := range []database{s.database, s.outbox} {
+		if d.created != "" {
+			_ = execute(ctx, s.opt.DatabaseURL, "DROP DATABASE IF EXISTS "+d.created+" WITH (FORCE)")
+		}
 	}
 }
 

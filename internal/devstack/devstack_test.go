@@ -63,6 +63,10 @@ type running struct {
 	url      string
 	token    string
 	byHand   string
+	nats     string // URLs
+	database string
+	outbox   string
+	dir      string // its folder
 	children []int
 	stderr   *bytes.Buffer // complete once the command has been waited for
 }
@@ -102,6 +106,17 @@ func start(t *testing.T, cmd *exec.Cmd) *running {
 		}
 		if strings.HasPrefix(line, "echo ") {
 			r.byHand = line
+		}
+		name, value, _ := strings.Cut(line, " ")
+		switch value = strings.TrimSpace(value); name {
+		case "NATS":
+			r.nats = value
+		case "PostgreSQL":
+			r.database = databaseURL(t, cmd, value)
+		case "outbox":
+			r.outbox = databaseURL(t, cmd, value)
+		case "logs":
+			r.dir = value
 		}
 		if strings.HasPrefix(line, "Ctrl-C") {
 			go func() { _, _ = io.Copy(io.Discard, out) }()
@@ -199,7 +214,8 @@ func (r *running) get(t *testing.T) document {
 }
 
 // TestNewcomer does what the README says: the printed curl command returns a
-// document, the printed publish command changes it, and Ctrl-C ends every process.
+// document, the printed publish command changes it, and Ctrl-C ends every process. The
+// history is in the stream, and what came after it through the outbox.
 func TestNewcomer(t *testing.T) {
 	bin := build(t)
 	r := run(t, bin, "", "--accounts", "5", "--rate", "20")
@@ -215,9 +231,16 @@ func TestNewcomer(t *testing.T) {
 		}
 		return nil
 	})
-	want := 3 // projector, API and PostgreSQL, besides PostgreSQL's own children
+	noteWritten(t, r)
+	checkHistory(t, r)
+	checkOutbox(t, r)
+	status := r.status(t)
+	if !strings.Contains(status, "outbox: ") || !strings.Contains(status, "last published at position") || strings.Contains(status, "nobody relays it") {
+		t.Errorf("projector status says of the outbox: %s", status)
+	}
+	want := 4 // projector, relay, API and PostgreSQL, besides PostgreSQL's own children
 	if os.Getenv("DATABASE_URL") != "" {
-		want = 2
+		want = 3
 	}
 	if len(r.children) < want {
 		t.Errorf("found %d child processes; the test looks for the wrong ones", len(r.children))
@@ -230,11 +253,14 @@ func TestNewcomer(t *testing.T) {
 }
 
 // TestKilledHardAndRunAgain: when devstack is killed with SIGKILL, everything that it
-// started ends too, and the next run goes on with the data that was kept.
+// started ends too, and the next run goes on with the data that was kept: the history is
+// not published again, and what was in the outbox is published once.
 func TestKilledHardAndRunAgain(t *testing.T) {
 	bin := build(t)
 	dir := openFolder(t)
-	r := run(t, bin, "", "--accounts", "3", "--keep", "--dir", dir)
+	r := run(t, bin, "", "--accounts", "3", "--rate", "200", "--keep", "--dir", dir)
+	noteWritten(t, r)
+	checkOutbox(t, r) // so it is killed in the middle of it
 	before := len(r.get(t).Sandboxes)
 
 	// Meanwhile the folder is locked: a second devstack is refused, and the first does
@@ -253,6 +279,8 @@ func TestKilledHardAndRunAgain(t *testing.T) {
 	if after := len(r.get(t).Sandboxes); after < before {
 		t.Errorf("%d sandboxes after the second start, %d before", after, before)
 	}
+	checkHistory(t, r)
+	checkOutbox(t, r)
 	_ = r.cmd.Process.Signal(os.Interrupt)
 	if err := r.cmd.Wait(); err != nil {
 		t.Errorf("after Ctrl-C: %v", err)

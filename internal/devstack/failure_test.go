@@ -44,7 +44,7 @@ func TestGivenPostgreSQL(t *testing.T) {
 				t.Errorf("process %d is a PostgreSQL, started beside the given one", pid)
 			}
 		}
-		if n := count(databases); n != before+1 {
+		if n := count(databases); n != before+2 {
 			t.Errorf("%d databases of devstack while it runs, %d before", n, before)
 		}
 		_ = r.cmd.Process.Signal(syscall.SIGTERM)
@@ -65,7 +65,7 @@ func TestGivenPostgreSQL(t *testing.T) {
 // the part and its log, and stops the others.
 func TestAPartThatEndsIsNamed(t *testing.T) {
 	bin := build(t)
-	parts := map[string]string{"projector": "projector ended", "api": "api ended"}
+	parts := map[string]string{"projector run": "projector ended", "projector relay": "relay ended", "api": "api ended"}
 	if os.Getenv("DATABASE_URL") == "" {
 		parts["postgres"] = "PostgreSQL ended"
 	}
@@ -79,7 +79,7 @@ func TestAPartThatEndsIsNamed(t *testing.T) {
 			r := run(t, bin, tmp, args...)
 			var killed int
 			for _, pid := range r.children {
-				if command(pid) == part {
+				if is(pid, part) {
 					killed = pid
 					break // the first is PostgreSQL's postmaster, before its own children
 				}
@@ -93,7 +93,7 @@ func TestAPartThatEndsIsNamed(t *testing.T) {
 				t.Errorf("devstack ended with %v: %s", err, r.stderr)
 			}
 			switch part {
-			case "projector":
+			case "projector run", "projector relay":
 				if !strings.Contains(r.stderr.String(), "\ntime=") {
 					t.Errorf("its log is not shown: %s", r.stderr)
 				}
@@ -150,6 +150,33 @@ func TestAKilledRunsFolderIsSwept(t *testing.T) {
 	}
 }
 
+// TestKilledWhileItImports: wherever a first start was killed, the next one brings the
+// history into the stream once.
+func TestKilledWhileItImports(t *testing.T) {
+	bin, dir := build(t), openFolder(t)
+	cmd := exec.Command(filepath.Join(bin, "devstack"), "--dir", dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	eventually(t, "the import to begin", func() error {
+		_, err := os.Stat(filepath.Join(dir, "history.ndjson.progress"))
+		return err
+	})
+	children := descendants(cmd.Process.Pid)
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	waitUntilEnded(t, children)
+
+	r := run(t, bin, "", "--dir", dir)
+	checkHistory(t, r)
+	_ = r.cmd.Process.Signal(os.Interrupt)
+	if err := r.cmd.Wait(); err != nil {
+		t.Errorf("after Ctrl-C: %v: %s", err, r.stderr)
+	}
+	waitUntilEnded(t, r.children)
+}
+
 // openFolder is a temporary folder that PostgreSQL's own user can reach, unlike
 // t.TempDir.
 func openFolder(t *testing.T) string {
@@ -163,6 +190,13 @@ func openFolder(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// is reports whether a process is one of a command, as "projector run".
+func is(pid int, part string) bool {
+	name, argument, _ := strings.Cut(part, " ")
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return command(pid) == name && (argument == "" || bytes.Contains(b, []byte("\x00"+argument+"\x00")))
 }
 
 // command returns the name of a process.

@@ -21,9 +21,9 @@ type program struct {
 }
 
 // start starts a program with these settings added to the environment. Its output is
-// appended to a file.
-func start(bin, logDir string, settings []string, args ...string) (*program, error) {
-	p := &program{name: filepath.Base(bin)}
+// appended to a file that has the name by which it is spoken of.
+func start(bin, name, logDir string, settings []string, args ...string) (*program, error) {
+	p := &program{name: name}
 	p.log = filepath.Join(logDir, p.name+".log")
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -53,6 +53,21 @@ func (p *program) stop() {
 	}
 }
 
+// finish waits until a program that ends by itself has done its work, and stops it
+// where ctx ends before.
+func (s *stack) finish(ctx context.Context, p *program) error {
+	select {
+	case <-p.Ended():
+		if p.Err() != nil {
+			return s.failure(p)
+		}
+		return nil
+	case <-ctx.Done():
+		p.stop()
+		return ctx.Err()
+	}
+}
+
 // failure is the error of a program that ended although it should be running.
 func (s *stack) failure(p *program) error {
 	return fmt.Errorf("%s ended (%v); %s", p.name, p.Err(), s.logTail(p))
@@ -74,27 +89,4 @@ func (p *program) tail(lines int) string {
 	}
 	all := strings.Split(strings.TrimSpace(string(b)), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
-}
-
-// programs finds projector and api in this program's folder, or builds them.
-func programs(ctx context.Context, dir string) (projector, api string, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", "", err
-	}
-	found := filepath.Dir(self)
-	if !exists(filepath.Join(found, "projector")) || !exists(filepath.Join(found, "api")) {
-		found = filepath.Join(dir, "bin")
-		out, err := exec.CommandContext(ctx, "go", "build", "-o", found+string(filepath.Separator),
-			"accountexport/cmd/projector", "accountexport/cmd/api").CombinedOutput()
-		if err != nil {
-			return "", "", fmt.Errorf("projector and api are not beside %s, and building them failed: %w\n%s", self, err, out)
-		}
-	}
-	return filepath.Join(found, "projector"), filepath.Join(found, "api"), nil
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

@@ -2,16 +2,13 @@ package devstack
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -33,8 +30,6 @@ type Options struct {
 	Out         io.Writer
 }
 
-const issuer = "https://devstack.example/auth/v1"
-
 // stack is a running devstack. One goroutine, that of Run, sets and reads the fields; a
 // field that is still nil was not started yet, and stop leaves it out.
 type stack struct {
@@ -43,21 +38,22 @@ type stack struct {
 	dir  string
 	lock *os.File // of the folder
 
-	nats                *natsserver.Server
-	pg                  *postgres.Server // nil if DATABASE_URL names one
-	database            string           // its URL
-	databaseDescription string           // without the password
-	created             string           // the database created on the server of DATABASE_URL
+	nats     *natsserver.Server
+	pg       *postgres.Server // nil if DATABASE_URL names one
+	database database         // of the read model
+	outbox   database         // of the simulated control plane, with its outbox
 
 	projectorBin string
 	projector    *program
 	api          *program
+	relay        *program
 	apiAddr      string
-	adminAddrs   [2]string // of projector and API
+	adminAddrs   [3]string // of projector, API and relay
 	secret       string    // JWT_SECRET
 
-	client *stream.Client
-	pool   *pgxpool.Pool
+	client     *stream.Client
+	pool       *pgxpool.Pool // of the read model's database
+	outboxPool *pgxpool.Pool // of the control plane's
 }
 
 // Run starts everything, shows what happens until ctx ends, and stops everything. It
@@ -97,7 +93,13 @@ func (s *stack) start(ctx context.Context) error {
 	if s.nats, err = natsserver.Start(natsserver.Options{Dir: filepath.Join(s.dir, "nats"), SyncAlways: true}); err != nil {
 		return err
 	}
-	if err := s.openDatabase(ctx); err != nil {
+	if err := s.openDatabases(ctx); err != nil {
+		return err
+	}
+	if s.outboxPool, err = openControlPlane(ctx, s.outbox.url); err != nil {
+		return fmt.Errorf("the control plane's database: %w", err)
+	}
+	if err := writeHistory(ctx, s.outboxPool, s.dir, s.opt.Accounts); err != nil {
 		return err
 	}
 	if err := s.startPrograms(ctx, projector, api); err != nil {
@@ -107,102 +109,31 @@ func (s *stack) start(ctx context.Context) error {
 	if s.client, err = stream.Connect(ctx, stream.Config{URL: s.nats.URL(), Name: "devstack", Logger: log}); err != nil {
 		return err
 	}
-	if s.pool, err = pgxpool.New(ctx, s.database); err != nil {
+	if s.pool, err = pgxpool.New(ctx, s.database.url); err != nil {
 		return err
 	}
 	return nil
 }
 
-// startPrograms provisions the stream, and starts projector and API on addresses that
-// are free.
-func (s *stack) startPrograms(ctx context.Context, projector, api string) (err error) {
-	secret := make([]byte, 32)
-	if _, err := rand.Read(secret); err != nil {
-		return err
-	}
-	s.secret = base64.RawURLEncoding.EncodeToString(secret)
-	listeners, err := s.takeAddresses()
-	defer func() {
-		for _, l := range listeners {
-			l.Close()
-		}
-	}()
-	if err != nil {
-		return err
-	}
-	forProjector, forAPI := programSettings(s.database, s.nats.URL(), s.secret, s.apiAddr, s.adminAddrs)
-	provision, err := start(projector, s.dir, forProjector, "provision")
-	if err != nil {
-		return err
-	}
-	select {
-	case <-provision.Ended():
-		if provision.Err() != nil {
-			return s.failure(provision)
-		}
-	case <-ctx.Done():
-		provision.stop()
-		return ctx.Err()
-	}
-	for _, l := range listeners { // not earlier: another devstack may be looking for free ports
-		l.Close()
-	}
-	if s.projector, err = start(projector, s.dir, forProjector, "run"); err != nil {
-		return err
-	}
-	s.api, err = start(api, s.dir, forAPI)
-	return err
-}
-
-// programSettings returns the settings with which the programs are started, in addition to the
-// environment. They override the user's own settings for another NATS or another
-// issuer.
-func programSettings(database, nats, secret, apiAddr string, adminAddrs [2]string) (projector, api []string) {
-	return []string{"DATABASE_URL=" + database, "DATABASE_DIRECT_URL=", "NATS_URL=" + nats, "NATS_CREDS=", "NATS_CA=", "NATS_CERT=", "NATS_KEY=", "NATS_NKEY=",
-			"NATS_USER=", "NATS_PASSWORD=", "NATS_TOKEN=", "NATS_CONTEXT=", "NATS_JS_DOMAIN=", "NATS_JS_PREFIX=", "STREAM=CONTROL_PLANE", "LOG_FORMAT=text",
-			"ADMIN_ADDR=" + adminAddrs[0]},
-		[]string{"DATABASE_URL=" + database, "DATABASE_DIRECT_URL=", "LOG_FORMAT=text", "HTTP_ADDR=" + apiAddr, "ADMIN_ADDR=" + adminAddrs[1],
-			"JWT_ISSUER=" + issuer, "JWT_SECRET=" + secret, "JWT_AUDIENCE=", "SUPABASE_URL=", "JWT_JWKS_URL="}
-}
-
-// Given returns settings like those with which the programs will be started, so that
-// the caller can check before [Run] whether they fit the rest of the environment.
-func Given() (projector, api []string) {
-	return programSettings("postgres://127.0.0.1:1/x", "nats://127.0.0.1:1", strings.Repeat("s", 32), "127.0.0.1:1", [2]string{"127.0.0.1:1", "127.0.0.1:1"})
-}
-
-// takeAddresses finds loopback addresses, with the usual ports or, where those are
-// taken, with free ones, and listens on them until the caller closes the listeners.
-func (s *stack) takeAddresses() (listeners []net.Listener, err error) {
-	usual := [...]int{8080, 9091, 9092}
-	for i, address := range [...]*string{&s.apiAddr, &s.adminAddrs[0], &s.adminAddrs[1]} {
-		port := usual[i]
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-				return listeners, err
-			}
-			s.printf("port %d is taken; using %s", port, l.Addr())
-		}
-		listeners = append(listeners, l)
-		*address = l.Addr().String()
-	}
-	return listeners, nil
-}
-
-// stop stops everything in order, beginning with the publisher.
+// stop stops everything in order. The simulated control plane has ended by then; what
+// is in its outbox stays there.
 func (s *stack) stop() {
 	if s.client != nil {
 		s.client.Close()
 	}
-	if s.pool != nil {
-		s.pool.Close()
+	for _, pool := range []*pgxpool.Pool{s.pool, s.outboxPool} {
+		if pool != nil {
+			pool.Close()
+		}
 	}
-	s.api.stop()
-	s.projector.stop()
+	var wg sync.WaitGroup
+	for _, p := range []*program{s.relay, s.api, s.projector} { // none needs another one's end
+		wg.Go(p.stop)
+	}
+	wg.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	s.closeDatabase(ctx)
+	s.closeDatabases(ctx)
 	if s.nats != nil {
 		s.nats.Stop()
 	}
@@ -225,6 +156,8 @@ func (s *stack) waitForExport(ctx context.Context, token string) error {
 			return s.failure(s.projector)
 		case <-s.api.Ended():
 			return s.failure(s.api)
+		case <-s.relay.Ended():
+			return s.failure(s.relay)
 		case <-ctx.Done():
 			return fmt.Errorf("the first export is not served (status %d, %v)\n%s\n%s", status, err, s.logTail(s.projector), s.logTail(s.api))
 		case <-time.After(50 * time.Millisecond):

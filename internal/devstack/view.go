@@ -17,11 +17,11 @@ import (
 // live runs the simulated control plane and prints what happens, until ctx ends or a
 // part fails.
 func (s *stack) live(ctx context.Context) error {
-	plane := newControlPlane(s.client, s.opt.Accounts)
-	if err := plane.publishFirst(ctx); err != nil {
-		return fmt.Errorf("publish the first events: %w", err)
+	plane, err := newControlPlane(ctx, s.outboxPool, s.client, s.opt.Accounts)
+	if err != nil {
+		return err
 	}
-	account := plane.accounts[0].id
+	account := newLife(0).id
 	token, err := s.token(account)
 	if err != nil {
 		return err
@@ -45,6 +45,7 @@ func (s *stack) printIntroduction(account, token string) {
 	s.printf(`
 NATS        %s
 PostgreSQL  %s
+outbox      %s; projector relay publishes it, with metrics at http://%s/metrics
 API         %s
 metrics     http://%s/metrics (projector), http://%s/metrics (API)
 logs        %s
@@ -58,7 +59,7 @@ One more event by hand, which changes it within a second:
 echo '{"specversion":"1.0","id":"by-hand-'$(date +%%s)'","source":"/by-hand","type":"controlplane.user.profile_updated.v1","time":"'$(date -u +%%FT%%TZ)'","partitionkey":"%s","data":{"name":"Changed by hand"}}' | NATS_URL=%s %s publish
 
 Ctrl-C ends everything.
-`, s.nats.URL(), s.databaseDescription, s.exportURL(), s.adminAddrs[0], s.adminAddrs[1], s.dir, token, s.exportURL(),
+`, s.nats.URL(), s.database.description, s.outbox.description, s.adminAddrs[2], s.exportURL(), s.adminAddrs[0], s.adminAddrs[1], s.dir, token, s.exportURL(),
 		account, s.nats.URL(), relativePath(s.projectorBin))
 }
 
@@ -93,6 +94,8 @@ func (s *stack) watch(ctx context.Context) error {
 			return s.failure(s.projector)
 		case <-s.api.Ended():
 			return s.failure(s.api)
+		case <-s.relay.Ended():
+			return s.failure(s.relay)
 		case <-ticker.C:
 		}
 		if s.postgresEnded() {
@@ -118,17 +121,17 @@ func (s *stack) watch(ctx context.Context) error {
 
 // figures are the values of the printed line.
 type figures struct {
-	at                                           time.Time
-	published, projected, lag, documents, parked int64
+	at                                                    time.Time
+	published, projected, lag, documents, parked, pending int64
 }
 
 func (f figures) since(before figures) string {
 	seconds := f.at.Sub(before.at).Seconds()
-	return fmt.Sprintf("%.0f events/s published, %.0f projected, lag %d, %d documents, %d parked",
-		float64(f.published-before.published)/seconds, float64(f.projected-before.projected)/seconds, f.lag, f.documents, f.parked)
+	return fmt.Sprintf("%.0f events/s published, %.0f projected, lag %d, %d documents, %d parked, %d in the outbox",
+		float64(f.published-before.published)/seconds, float64(f.projected-before.projected)/seconds, f.lag, f.documents, f.parked, f.pending)
 }
 
-// measure reads the figures from the stream and the read model.
+// measure reads the figures from the stream, the read model and the outbox.
 func (s *stack) measure(ctx context.Context) (figures, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -153,6 +156,9 @@ func (s *stack) measure(ctx context.Context) (figures, error) {
 	// Checkpoints of partitions without a message advance only once a second.
 	f.lag = max(0, int64(info.Last)-max(int64(low), f.projected))
 	f.parked = st.Parked
-	f.documents, err = admin.CountAccounts(ctx, s.pool)
+	if f.documents, err = admin.CountAccounts(ctx, s.pool); err != nil {
+		return f, err
+	}
+	err = s.outboxPool.QueryRow(ctx, `SELECT count(*) FROM outbox.messages`).Scan(&f.pending)
 	return f, err
 }

@@ -47,6 +47,8 @@ func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 		{"no session", transactions + exec, "", "projector", []string{"rebuild"}, "DATABASE_DIRECT_URL has to name", ""},
 		{"no session", transactions + exec, "", "projector", []string{"provision"}, "DATABASE_DIRECT_URL has to name", ""},
 		{"no session past it", transactions + exec, transactions + exec, "projector", []string{"run"}, "DATABASE_DIRECT_URL: a pooler of transactions", ""},
+		{"no session", transactions + exec, s.database, "projector", []string{"relay"}, "OUTBOX_DATABASE_URL: a pooler of transactions is in between, and relay needs a session of its own", ""},
+		{"statements", statements, s.database, "projector", []string{"relay"}, "OUTBOX_DATABASE_URL: a pooler is in between that pools statements", ""},
 		{"statements", statements, s.database, "projector", []string{"run"}, "pool_mode = session or transaction would do", ""},
 		{"statements", statements, s.database, "api", nil, "pool_mode = session or transaction would do", ""},
 		{"no session", transactions + exec, "", "projector", []string{"status"}, "", ""},
@@ -59,6 +61,9 @@ func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 				maps.Copy(settings, api)
 			}
 			settings["DATABASE_URL"], settings["DATABASE_DIRECT_URL"] = test.url, test.direct
+			if len(test.args) > 0 && test.args[0] == "relay" {
+				settings["OUTBOX_DATABASE_URL"] = test.url
+			}
 			if test.says != "" {
 				p := launch(t, test.program, settings, test.args...)
 				eventually(t, "it to go on", 20*time.Second, hasPrinted(p, test.says))
@@ -67,7 +72,7 @@ func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 			}
 			out, status := command(t, test.program, settings, test.args...)
 			more := 0
-			if len(test.args) > 0 && test.args[0] == "run" && test.program == "projector" {
+			if len(test.args) > 0 && (test.args[0] == "run" || test.args[0] == "relay") && test.program == "projector" {
 				more = 1 // one is a log record
 			}
 			switch {

@@ -176,8 +176,8 @@ func (r *run) answer(a stream.Answer) error {
 		r.toSearch = append(r.toSearch, q)
 	case a.Conflict && a.LastKnown && a.Last != q.last:
 		q.last = a.Last
-		if q.tried && a.Last > q.low {
-			r.toSearch = append(r.toSearch, q) // it may be among what came meanwhile
+		if a.Last > q.low { // it may be among what came meanwhile, from here or from another publisher of the same items
+			r.toSearch = append(r.toSearch, q)
 		} else {
 			r.ready = append(r.ready, q)
 		}
@@ -199,7 +199,9 @@ func (r *run) done(q *subjectQueue, a Ack) {
 // ack notes that a queue's first item is there.
 func (r *run) ack(q *subjectQueue, a Ack) {
 	i := q.items[0]
-	q.last, q.low = max(q.last, a.Position), max(q.low, a.Position)
+	// Behind an item that was found there may be the next ones, which another
+	// publisher has stored: the condition does not hold then, and they are looked for.
+	q.last, q.low = a.Position, max(q.low, a.Position)
 	r.p.last.Add(r.items[i].Message.Subject, q.last)
 	q.items, q.again, q.duplicate = q.items[1:], 0, 0
 	if r.left--; len(q.items) > 0 {

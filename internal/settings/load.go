@@ -111,3 +111,14 @@ func LoadStream(flags *pflag.FlagSet, environ []string) (Projector, error) {
 	s, problems := loadProjector(flags, environ, "DATABASE_URL")
 	return s, join(problems)
 }
+
+// LoadRelay reads the settings of `projector relay`: OUTBOX_DATABASE_URL is
+// required, and DATABASE_URL may be missing.
+func LoadRelay(flags *pflag.FlagSet, environ []string) (Projector, error) {
+	s, problems := loadProjector(flags, environ, "DATABASE_URL")
+	if values, _ := collect(flags, environ, ForProjector); values["OUTBOX_DATABASE_URL"] == "" {
+		d, _ := find(ForProjector, "OUTBOX_DATABASE_URL")
+		problems = append(problems, fmt.Errorf("OUTBOX_DATABASE_URL is not set: it has to be %s", d.Right))
+	}
+	return s, join(problems)
+}

@@ -48,6 +48,7 @@ type Devstack struct {
 type Projector struct {
 	DatabaseURL     DatabaseURL   `env:"DATABASE_URL,required"`
 	DatabaseDirect  DatabaseURL   `env:"DATABASE_DIRECT_URL"` // empty: DatabaseURL
+	OutboxURL       DatabaseURL   `env:"OUTBOX_DATABASE_URL"` // empty: there is no outbox
 	NATSURL         NATSURL       `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222"`
 	NATSCreds       File          `env:"NATS_CREDS"`
 	NATSCA          File          `env:"NATS_CA"`

@@ -50,5 +50,5 @@
 //	publish                         controlplane.account.*  controlplane.quota_tier.*
 //	import                          READ  controlplane.account.*  controlplane.quota_tier.*
 //
-// A producer publishes on the same subjects as `publish`, and on no others.
+// `relay` needs what `import` does. A producer publishes on the same subjects as `publish`, and on no others.
 package stream

@@ -37,6 +37,11 @@ func (c *Client) ReadTo(ctx context.Context, end uint64, each func(projections.M
 	return c.read(ctx, nil, 0, end, each)
 }
 
+// ReadBetween is ReadTo for the messages after a position.
+func (c *Client) ReadBetween(ctx context.Context, after, end uint64, each func(projections.Message) error) error {
+	return c.read(ctx, nil, after, end, each)
+}
+
 // read is the one implementation of reading up to a given end: the messages after a
 // position on the given subjects, or on any subject where subjects is nil. It ends
 // once nothing up to end is left to be delivered, so a message that is removed while

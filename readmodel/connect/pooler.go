@@ -94,6 +94,13 @@ func detectPoolMode(ctx context.Context, cfg *pgx.ConnConfig) (mode PoolMode, s 
 	return SessionPooling, s, nil
 }
 
+// DetectPoolMode finds out what is between a program and a database that need not be
+// a read model's, for a session of its own.
+func DetectPoolMode(ctx context.Context, cfg *pgx.ConnConfig) (PoolMode, error) {
+	mode, _, err := detectPoolMode(ctx, cfg)
+	return mode, err
+}
+
 // processChanges tells whether the first connection has lost its server process while
 // the second one is in a transaction.
 func processChanges(ctx context.Context, first, second *pgx.Conn, process uint32) (bool, error) {

@@ -17,14 +17,15 @@ type Document struct {
 	Text string
 }
 
-// Read reads README.md, CONTRIBUTING.md and doc/*.md, in this order, of the
-// repository at root.
+// Read reads README.md, CONTRIBUTING.md, doc/*.md and examples/postgres/README.md, in
+// this order, of the repository at root.
 func Read(root string) ([]Document, error) {
 	names, err := filepath.Glob(filepath.Join(root, "doc", "*.md"))
 	if err != nil {
 		return nil, err
 	}
 	names = append([]string{filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")}, names...)
+	names = append(names, filepath.Join(root, "examples", "postgres", "README.md"))
 	var all []Document
 	for _, name := range names {
 		b, err := os.ReadFile(name)
@@ -49,7 +50,7 @@ type Block struct {
 
 	// What a comment directly above the block says.
 	RunBy        []string // <!-- run by TestA, TestB -->: the tests that run it
-	KeepsRunning bool     // <!-- keeps running -->: it does not end by itself
+	KeepsRunning bool     // <!-- keeps running -->, <!-- run by TestA; keeps running -->: it does not end by itself
 	NothingRuns  bool     // <!-- nothing runs, and the database is empty -->: its precondition
 	Comment      string   // any other comment, verbatim
 }
@@ -110,6 +111,7 @@ func (b *Block) annotate(comment string) {
 	tests, run := strings.CutPrefix(comment, "run by ")
 	switch {
 	case run:
+		tests, b.KeepsRunning = strings.CutSuffix(tests, "; keeps running")
 		b.RunBy = strings.Split(tests, ", ")
 	case comment == "keeps running":
 		b.KeepsRunning = true

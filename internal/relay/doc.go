@@ -1,0 +1,35 @@
+// Package relay publishes what waits in an outbox ([accountexport/outbox]) to the
+// stream: each event exactly once, and those of one subject in their order, whatever
+// fails on the way. `projector relay` runs it.
+//
+// # How
+//
+// One relay works at a time: the one that holds an advisory lock of the database, on
+// the one connection over which it does all that changes the outbox. Others stand by.
+// The one that works takes windows of messages: it fetches them, notes where the
+// stream ends (search_from), publishes them by [accountexport/internal/ingest], and
+// removes what is acknowledged.
+//
+// What an earlier relay has sent is not known, where it was killed between sending
+// and removing. So whoever takes over first reads the stream from search_from to its
+// end, and removes from the outbox what it finds there by its Nats-Msg-Id. What was
+// still on its way then meets the conditions that ingest publishes under: of all
+// attempts with a message one is stored. Nothing relies on the stream's window for
+// duplicates.
+//
+// The lock keeps relays from doing the work of others; it is not what keeps events
+// from being doubled. One that was frozen, and goes on when another has taken over,
+// can note nothing any more, since the other has another epoch, and what it sends
+// beside the other is stored once: see ingest.
+//
+// Notes and removals need not be on disk: PostgreSQL loses the last of them in a
+// crash, with all that was committed after, and what is left is a state from before,
+// from which all that was published since is found.
+//
+// # Messages that are refused
+//
+// A message that JetStream refuses whenever it is sent, such as one that is too large,
+// holds up its own subject only, since what comes after it must not come before it. It
+// is on record in outbox.refused, and is tried again every half minute: a limit may be
+// raised. Whoever removes it from outbox.messages gives the event up.
+package relay

@@ -1,0 +1,237 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"accountexport/events"
+	"accountexport/outbox"
+	"accountexport/projections/engine"
+)
+
+// lockKey is of the advisory lock that the working relay holds.
+const lockKey = 0x6f7574626f78 // "outbox"
+
+// table is the outbox over one connection, which has the lock or asks for it.
+type table struct {
+	conn  *pgx.Conn
+	epoch int64 // of this relay, since it has the lock
+}
+
+// errTakenOver means that another relay works.
+var errTakenOver = errors.New("another relay has taken over")
+
+// ErrNoOutbox means that the database has no outbox.
+var ErrNoOutbox = errors.New("the database has no outbox: outbox.Migrate creates it, and so does psql with the files in outbox/migrations")
+
+// message is one that waits.
+type message struct {
+	seq, number int64
+	id          string
+	events.Message
+}
+
+// noted is what the outbox knows of its stream.
+type noted struct {
+	stream       engine.StreamIdentity // without a name where nothing was published yet
+	searchFrom   uint64
+	lastPosition uint64 // 0: nothing yet
+	lastSubject  string
+	lastID       string
+}
+
+// settle makes the settings that statements rely on. An end of the network is noticed
+// by the server as well, so that the lock is free then; nothing need be on disk.
+func (t *table) settle(ctx context.Context) error {
+	_, err := t.conn.Exec(ctx, `SELECT set_config(w.name, w.value, false) FROM (VALUES ('synchronous_commit', 'off'), ('statement_timeout', '0'),
+		('idle_session_timeout', '0'), ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'),
+		('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '3'), ('tcp_keepalives_count', '3')) w (name, value)
+		WHERE EXISTS (SELECT FROM pg_settings s WHERE s.name = w.name)`)
+	if err != nil {
+		return err
+	}
+	var there bool
+	if err := t.conn.QueryRow(ctx, `SELECT to_regclass('outbox.relay') IS NOT NULL`).Scan(&there); err != nil {
+		return err
+	}
+	if !there {
+		return ErrNoOutbox
+	}
+	_, err = t.conn.Exec(ctx, `LISTEN `+outbox.Channel)
+	return err
+}
+
+// lock asks for the lock, and does not wait for it.
+func (t *table) lock(ctx context.Context) (have bool, err error) {
+	err = t.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(lockKey)).Scan(&have)
+	return have, err
+}
+
+// holder says who has the lock.
+func (t *table) holder(ctx context.Context) (name string, err error) {
+	err = t.conn.QueryRow(ctx, holderSQL, int64(lockKey)).Scan(&name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return name, err
+}
+
+const holderSQL = `
+SELECT format('%s, server process %s', coalesce(nullif(a.application_name, ''), 'somebody'), l.pid)
+FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = $1
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+
+// take makes the outbox this relay's: what others would note is not taken any more.
+// upTo is the number up to which others may have sent what waits.
+func (t *table) take(ctx context.Context) (n noted, upTo int64, err error) {
+	t.epoch = rand.Int64() // never one that a crash of PostgreSQL has taken back
+	if _, err = t.conn.Exec(ctx, `UPDATE outbox.relay SET epoch = $1`, t.epoch); err != nil {
+		return n, 0, err
+	}
+	if n, err = readNoted(ctx, t.conn); err != nil {
+		return n, 0, err
+	}
+	err = t.conn.QueryRow(ctx, `SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox.messages_seq_seq`).Scan(&upTo)
+	return n, upTo, err
+}
+
+func readNoted(ctx context.Context, db querier) (n noted, err error) {
+	var name, id *string
+	var created *time.Time
+	err = db.QueryRow(ctx, `
+SELECT stream_name, stream_created, stream_id, search_from, last_position, coalesce(last_subject, ''), coalesce(last_id, '') FROM outbox.relay`).
+		Scan(&name, &created, &id, &n.searchFrom, &n.lastPosition, &n.lastSubject, &n.lastID)
+	if name != nil && created != nil {
+		n.stream = engine.StreamIdentity{Name: *name, Created: *created}
+		if id != nil {
+			n.stream.ID = *id
+		}
+	}
+	return n, err
+}
+
+// fetch is what waits after a number and is not held up, in the order in which it was
+// written: so many at most, and so many bytes or one. Of each subject it is the
+// beginning, but for what became visible with a number up to after.
+func (t *table) fetch(ctx context.Context, after int64, most, bytes int) ([]message, error) {
+	rows, err := t.conn.Query(ctx, `
+SELECT seq, number, id, subject, header, data FROM (
+    SELECT *, sum(octet_length(data) + 512) OVER (ORDER BY seq) - octet_length(data) - 512 AS before FROM (
+        SELECT * FROM outbox.messages m
+        WHERE seq > $1 AND NOT EXISTS (SELECT FROM outbox.refused r WHERE r.subject = m.subject)
+        ORDER BY seq LIMIT $2
+    ) waiting
+) w WHERE before < $3 ORDER BY seq`, after, most, bytes)
+	if err != nil {
+		return nil, err
+	}
+	out, err := pgx.CollectRows(rows, scanMessage)
+	if err != nil {
+		return nil, err
+	}
+	last := map[string]int64{}
+	for _, m := range out {
+		if before := last[m.Subject]; before >= m.number {
+			return nil, fmt.Errorf("outbox.messages has %d of %s after %d: rows were changed by hand, and their order is not known any more", m.number, m.Subject, before)
+		}
+		last[m.Subject] = m.number
+	}
+	return out, nil
+}
+
+func scanMessage(row pgx.CollectableRow) (m message, err error) {
+	err = row.Scan(&m.seq, &m.number, &m.id, &m.Subject, &m.Header, &m.Data)
+	return m, err
+}
+
+// waitingByID is what waits and is not held up, of these ids.
+func (t *table) waitingByID(ctx context.Context, ids []string) ([]message, error) {
+	rows, err := t.conn.Query(ctx, `
+SELECT seq, number, id, subject, header, data FROM outbox.messages m
+WHERE id = ANY ($1) AND NOT EXISTS (SELECT FROM outbox.refused r WHERE r.subject = m.subject)`, ids)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanMessage)
+}
+
+// adopt notes which stream this is; from where to search is 0 where it may hold what
+// waits already.
+func (t *table) adopt(ctx context.Context, info engine.StreamInfo, searchFrom uint64, forgetLast bool) error {
+	return t.mine(ctx, `UPDATE outbox.relay SET stream_name = $2, stream_created = $3, stream_id = nullif($4, ''), search_from = $5,
+    last_position = CASE WHEN $6 THEN 0 ELSE last_position END WHERE epoch = $1`,
+		info.Name, info.Created, info.ID, int64(searchFrom), forgetLast)
+}
+
+// noteSearch notes where to search from for what is about to be sent.
+func (t *table) noteSearch(ctx context.Context, searchFrom uint64) error {
+	return t.mine(ctx, `UPDATE outbox.relay SET search_from = $2 WHERE epoch = $1`, int64(searchFrom))
+}
+
+// mine changes the one row of outbox.relay, unless another relay has taken over.
+func (t *table) mine(ctx context.Context, sql string, args ...any) error {
+	tag, err := t.conn.Exec(ctx, sql, append([]any{t.epoch}, args...)...)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = errTakenOver
+	}
+	return err
+}
+
+// remove removes what the stream holds, of which the last one is there.
+func (t *table) remove(ctx context.Context, seqs []int64, last message, position uint64) error {
+	return t.mine(ctx, `
+WITH relay AS (
+    UPDATE outbox.relay SET last_position = greatest(last_position, $3), last_at = now(),
+        last_subject = CASE WHEN $3 >= last_position THEN $4 ELSE last_subject END,
+        last_id = CASE WHEN $3 >= last_position THEN $5 ELSE last_id END
+    WHERE epoch = $1 RETURNING 1
+), removed AS (
+    DELETE FROM outbox.messages WHERE seq = ANY ($2) AND EXISTS (SELECT FROM relay)
+)
+SELECT FROM relay`, seqs, int64(position), last.Subject, last.id)
+}
+
+// refuse puts a message on record that is refused.
+func (t *table) refuse(ctx context.Context, m message, reason string, searchFrom uint64) error {
+	_, err := t.conn.Exec(ctx, `
+INSERT INTO outbox.refused AS r (subject, number, id, reason, search_from) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (subject) DO UPDATE SET number = excluded.number, id = excluded.id, reason = excluded.reason,
+    since = CASE WHEN r.number = excluded.number THEN r.since ELSE excluded.since END,
+    search_from = CASE WHEN r.number = excluded.number THEN least(r.search_from, excluded.search_from) ELSE excluded.search_from END`,
+		m.Subject, m.number, m.id, reason, int64(searchFrom))
+	return err
+}
+
+// accept takes a message from the record. It holds its subject up no more.
+func (t *table) accept(ctx context.Context, subject string) error {
+	_, err := t.conn.Exec(ctx, `DELETE FROM outbox.refused WHERE subject = $1`, subject)
+	return err
+}
+
+// refusedMessage is one that is on record.
+type refusedMessage struct {
+	message
+	searchFrom uint64
+	there      bool // somebody may have removed it
+}
+
+func (t *table) refused(ctx context.Context) ([]refusedMessage, error) {
+	rows, err := t.conn.Query(ctx, `
+SELECT r.subject, r.number, r.id, r.search_from, m.seq IS NOT NULL, coalesce(m.seq, 0), m.header, m.data
+FROM outbox.refused r LEFT JOIN outbox.messages m ON m.subject = r.subject AND m.number = r.number AND m.id = r.id ORDER BY r.since`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (m refusedMessage, err error) {
+		var from int64
+		err = row.Scan(&m.Subject, &m.number, &m.id, &from, &m.there, &m.seq, &m.Header, &m.Data)
+		m.searchFrom = uint64(from)
+		return m, err
+	})
+}

@@ -1,0 +1,247 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"accountexport/internal/ingest"
+	"accountexport/internal/stream"
+	"accountexport/projections/engine"
+)
+
+// session is a relay that works. One goroutine uses it.
+type session struct {
+	*Relay
+	t     *table
+	noted noted
+	scan  scan
+
+	// Of what waits, the stream holds nothing up to this position. What has a number up
+	// to upTo may still come after it, sent by a relay that was taken for dead: so until
+	// nothing of that is left, after stays where it is. upTo is 0 where there is nothing.
+	after uint64
+	upTo  int64
+
+	connections uint64    // of the client, when the stream was last looked at closely
+	checked     time.Time // when it was last looked at
+	retried     time.Time // when what is refused was last tried
+}
+
+// checkInterval is how often the stream is looked at while there is nothing to publish.
+const checkInterval = 2 * time.Second
+
+// begin takes the outbox over.
+func (s *session) begin(ctx context.Context) (err error) {
+	if s.noted, s.upTo, err = s.t.take(ctx); err != nil {
+		return ofDatabase(err)
+	}
+	s.after = s.noted.searchFrom
+	info, err := s.check(ctx)
+	if err != nil {
+		return err
+	}
+	if s.noted.stream.Name == "" { // nothing was published from this outbox
+		if err := s.t.adopt(ctx, info, info.Last, false); err != nil {
+			return ofDatabase(err)
+		}
+		s.noted.stream, s.after, s.upTo = identityOf(info), info.Last, 0
+		return nil
+	}
+	if s.noted.stream.ID == "" && info.ID != "" {
+		if err := s.t.adopt(ctx, info, s.after, false); err != nil {
+			return ofDatabase(err)
+		}
+		s.noted.stream.ID = info.ID
+	}
+	return s.recover(ctx)
+}
+
+func identityOf(info engine.StreamInfo) engine.StreamIdentity {
+	return engine.StreamIdentity{Name: info.Name, Created: info.Created, ID: info.ID}
+}
+
+// run relays until ctx ends or something fails.
+func (s *session) run(ctx context.Context) error {
+	for {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if time.Since(s.retried) > s.opt.Retry {
+			if err := s.retryRefused(ctx); err != nil {
+				return err
+			}
+		}
+		n, err := s.window(ctx)
+		if err != nil {
+			return err
+		}
+		s.metrics.beat()
+		if n == 0 {
+			if err := s.idle(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// idle waits until somebody says that there is something, or it is time to look.
+func (s *session) idle(ctx context.Context) error {
+	if time.Since(s.checked) > checkInterval {
+		if _, err := s.check(ctx); err != nil {
+			return err
+		}
+	}
+	limit, cancel := context.WithTimeout(ctx, s.opt.Poll)
+	defer cancel()
+	if _, err := s.t.conn.WaitForNotification(limit); err != nil && limit.Err() == nil {
+		return ofDatabase(err)
+	}
+	return ctx.Err()
+}
+
+// check looks whether the stream is the one that was published to. A missing subject
+// transform is no reason not to publish.
+func (s *session) check(ctx context.Context) (engine.StreamInfo, error) {
+	connections := s.stream.ConnectCount()
+	info, err := s.stream.Info(ctx)
+	if err != nil && !errors.Is(err, engine.ErrPartitions) {
+		return info, err
+	}
+	if err := checkIdentity(info, s.noted); err != nil {
+		return info, err
+	}
+	if connections != s.connections { // it may be another one since
+		if err := checkLast(ctx, s.stream, info.Name, s.noted); err != nil {
+			return info, err
+		}
+		s.connections = connections
+	}
+	s.checked = time.Now()
+	return info, nil
+}
+
+// window publishes what waits, so much of it as fits, and tells how much that was.
+func (s *session) window(ctx context.Context) (n int, err error) {
+	low := s.scan.from(time.Now())
+	if s.upTo > 0 {
+		low = 0
+	}
+	began := time.Now()
+	waiting, err := s.t.fetch(ctx, low, s.opt.Window, s.opt.Bytes)
+	if err != nil {
+		return 0, ofDatabase(err)
+	}
+	s.scan.scanned(low, time.Since(began))
+	if s.upTo > 0 && (len(waiting) == 0 || waiting[0].seq > s.upTo) {
+		s.upTo = 0 // all that somebody may have sent is published
+	}
+	if len(waiting) == 0 {
+		return 0, nil
+	}
+	info, err := s.check(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if s.upTo == 0 {
+		if err := s.t.noteSearch(ctx, info.Last); err != nil {
+			return 0, ofDatabase(err)
+		}
+		s.after = info.Last
+	}
+	items := make([]ingest.Item, len(waiting))
+	for i, m := range waiting {
+		items[i] = ingest.Item{Message: m.Message, ID: m.id}
+	}
+	highest := waiting[len(waiting)-1].seq
+	s.scan.saw(highest)
+	err = s.publish(ctx, waiting, items, s.after)
+	if item := (*ingest.ItemError)(nil); errors.As(err, &item) && refusesMessage(item.Err) {
+		if err := s.refuse(ctx, waiting[item.Index], item.Err, s.after); err != nil {
+			return 0, err
+		}
+		s.upTo = max(s.upTo, highest)
+		return len(waiting), s.recover(ctx) // the rest of the window may have been sent or not
+	}
+	return len(waiting), err
+}
+
+// publish publishes items, and removes those of the messages that are acknowledged.
+func (s *session) publish(ctx context.Context, waiting []message, items []ingest.Item, after uint64) error {
+	var seqs []int64
+	var last message
+	var position uint64
+	err := s.publisher.Publish(ctx, items, after, func(i int, a ingest.Ack) {
+		seqs = append(seqs, waiting[i].seq)
+		if a.Position >= position {
+			last, position = waiting[i], a.Position
+		}
+		s.metrics.published(a.Found)
+	})
+	if len(seqs) == 0 {
+		return err
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+	defer cancel()
+	if failed := s.t.remove(limit, seqs, last, position); failed != nil {
+		return errors.Join(ofDatabase(failed), err)
+	}
+	if position >= s.noted.lastPosition {
+		s.noted.lastPosition, s.noted.lastSubject, s.noted.lastID = position, last.Subject, last.id
+	}
+	return err
+}
+
+// removeTimeout leaves a relay that was asked to end some time to do so.
+const removeTimeout = 5 * time.Second
+
+// refusesMessage tells whether JetStream refuses this message whenever it is sent, or
+// for some time, and takes others. Its id may be another message's: that passes
+// with the stream's window for duplicates.
+func refusesMessage(err error) bool {
+	return stream.RefusesMessage(err) || errors.As(err, new(*ingest.CollisionError))
+}
+
+// refuse has a message hold up its own subject only.
+func (s *session) refuse(ctx context.Context, m message, why error, searchFrom uint64) error {
+	s.log.Error("JetStream refuses a message: its subject is held up, and no other; it is tried again now and then",
+		"subject", m.Subject, "number", m.number, "id", m.id, "every", s.opt.Retry, "error", why)
+	s.scan.reset()
+	return ofDatabase(s.t.refuse(ctx, m, why.Error(), searchFrom))
+}
+
+// retryRefused tries what is refused once more: a limit may have been raised.
+func (s *session) retryRefused(ctx context.Context) error {
+	all, err := s.t.refused(ctx)
+	if err != nil {
+		return ofDatabase(err)
+	}
+	if len(all) > 0 {
+		if _, err := s.check(ctx); err != nil {
+			return err
+		}
+	}
+	for _, m := range all {
+		if m.there {
+			err := s.publish(ctx, []message{m.message}, []ingest.Item{{Message: m.Message, ID: m.id, Tried: true}}, m.searchFrom)
+			if item := (*ingest.ItemError)(nil); errors.As(err, &item) && refusesMessage(item.Err) {
+				if err := s.t.refuse(ctx, m.message, item.Err.Error(), m.searchFrom); err != nil {
+					return ofDatabase(err)
+				}
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			s.log.Info("a message that was refused is published", "subject", m.Subject, "number", m.number, "id", m.id)
+		} else {
+			s.log.Warn("a message that was refused was removed from the outbox: its subject goes on without it", "subject", m.Subject, "number", m.number, "id", m.id)
+		}
+		if err := s.t.accept(ctx, m.Subject); err != nil {
+			return ofDatabase(err)
+		}
+		s.scan.reset()
+	}
+	s.retried = time.Now()
+	return nil
+}
