@@ -72,8 +72,13 @@ type progressFile struct {
 var ErrBusy = errors.New("another import uses it right now")
 
 // openProgress reads and locks a progress file, which it makes where there is
-// none.
-func openProgress(path string) (*progressFile, error) {
+// none. A symbolic link is followed: replaced by the file, it would leave what it names
+// as it was, for the next import to begin from.
+func openProgress(name string) (*progressFile, error) {
+	path, err := followed(name)
+	if err != nil {
+		return nil, fmt.Errorf("progress file: %w", err)
+	}
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
@@ -104,6 +109,26 @@ func openProgress(path string) (*progressFile, error) {
 		}
 		return p, nil
 	}
+}
+
+// followed is the name of the file that symbolic links lead to, whether or not that
+// file is there.
+func followed(path string) (string, error) {
+	for range 40 {
+		to, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // no link: what is wrong with it shows when it is opened
+		}
+		if !filepath.IsAbs(to) {
+			dir, err := filepath.EvalSymlinks(filepath.Dir(path)) // a link's ".." is one of where it really is
+			if err != nil {
+				return "", err
+			}
+			to = filepath.Join(dir, to)
+		}
+		path = to
+	}
+	return "", fmt.Errorf("%s: found symbolic links that lead to one another, want the name of a file", path)
 }
 
 func (f *progressFile) read() error {
