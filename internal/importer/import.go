@@ -86,11 +86,11 @@ func Run(ctx context.Context, client *stream.Client, open Source, twice bool, op
 	} else if err := file.now.checkStream(ctx, file.path, client, info); err != nil {
 		return sum, err
 	}
-	var most limits
-	if most.message, most.setting, err = client.MaxMessage(ctx); err != nil {
+	intake, err := client.Intake(ctx)
+	if err != nil {
 		return sum, err
 	}
-	r := &importRun{limits: most, opt: opt, client: client, file: file, before: file.now.Done.Lines,
+	r := &importRun{limits: limits{intake.MaxMessage, intake.Setting}, opt: opt, client: client, file: file, before: file.now.Done.Lines,
 		publisher: ingest.New(client, ingest.Options{ProgressTimeout: opt.ProgressTimeout, Logger: opt.Logger})}
 	if twice {
 		if err := r.check(ctx, open); err != nil {
@@ -127,6 +127,7 @@ type importRun struct {
 	publisher *ingest.Publisher
 	file      *progressFile
 	limits    limits
+	checked   *place // up to where the input was checked before; nil: it is checked as it comes
 	before    int64
 	lines     int64 // that this run has published
 }
@@ -150,6 +151,8 @@ func (r *importRun) check(ctx context.Context, open Source) error {
 		return err
 	}
 	_, err = opt.check(ctx, l, r.file.now, r.limits)
+	end := l.position()
+	r.checked = &end
 	return r.fits(err)
 }
 
@@ -176,7 +179,7 @@ func (r *importRun) publish(ctx context.Context, open Source) error {
 	go func() {
 		defer close(reader)
 		defer close(windows)
-		opt.readWindows(reading, in, r.file.now, r.limits, windows)
+		opt.readWindows(reading, in, r.file.now, r.limits, r.checked, windows)
 	}()
 	defer func() {
 		stop()

@@ -31,6 +31,7 @@ type lineReader struct {
 	sum    hash.Hash
 	number int64 // of lines read
 	offset int64 // of bytes read
+	end    int64 // no line that begins behind it is read; 0: none
 	long   []byte
 }
 
@@ -61,6 +62,9 @@ var errLong = fmt.Errorf("found more than %d bytes without a line's end, want on
 func (l *lineReader) next() (line []byte, number, offset int64, err error) {
 	for {
 		offset = l.offset
+		if l.end > 0 && offset >= l.end {
+			return nil, l.number + 1, offset, io.EOF
+		}
 		line, err = l.read()
 		if err != nil {
 			return nil, l.number + 1, offset, err

@@ -3,6 +3,7 @@ package importer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync/atomic"
 
@@ -30,8 +31,9 @@ func (b batch) end() place {
 }
 
 // readWindows reads windows to the input's end, or to the first line that cannot be
-// published, which comes with the window before it.
-func (opt Options) readWindows(ctx context.Context, in io.Reader, from progress, most limits, to chan<- batch) {
+// published, which comes with the window before it. An input that was checked is read
+// as far as it was then, and has to be the same.
+func (opt Options) readWindows(ctx context.Context, in io.Reader, from progress, most limits, checked *place, to chan<- batch) {
 	send := func(b batch) bool {
 		select {
 		case to <- b:
@@ -47,6 +49,9 @@ func (opt Options) readWindows(ctx context.Context, in io.Reader, from progress,
 	if err != nil {
 		send(batch{err: err})
 		return
+	}
+	if checked != nil {
+		l.end = checked.Bytes
 	}
 	c := lineChecker{park: opt.Park, limits: most, ahead: from.Ahead}
 	if from.Window != nil {
@@ -73,6 +78,10 @@ func (opt Options) readWindows(ctx context.Context, in io.Reader, from progress,
 			size += b.add(ctx, l, &c)
 		}
 		if errors.Is(b.err, io.EOF) {
+			if checked != nil && l.position() != *checked {
+				send(batch{err: changed(l.position(), *checked)})
+				return
+			}
 			if b.err = nil; len(b.items) > 0 {
 				send(b)
 			}
@@ -109,6 +118,12 @@ func (b *batch) add(ctx context.Context, l *lineReader, c *lineChecker) (size in
 	b.numbers, b.offsets, b.parked = append(b.numbers, number), append(b.offsets, offset), append(b.parked, e.park != nil)
 	b.texts, b.ends = append(b.texts, digestOf(line)), append(b.ends, l.position())
 	return len(line)
+}
+
+// changed is the error of an input that is another one now than when it was checked.
+func changed(now, checked place) error {
+	return fmt.Errorf("the input has changed while it was read: found %d bytes with the SHA-256 %.12s…, and %d with %.12s… when it was checked before; "+
+		"want an input that nobody writes to meanwhile", now.Bytes, now.SHA256, checked.Bytes, checked.SHA256)
 }
 
 // counted counts the bytes that are read.
