@@ -20,6 +20,7 @@ type importLine struct {
 	Lines     int64  `json:"lines"`
 	Published int64  `json:"published"`
 	Found     int64  `json:"found"`
+	Erased    int64  `json:"erased"`
 	Parked    int64  `json:"parked"`
 	Position  uint64 `json:"position"`
 	Before    int64  `json:"lines_before"`
@@ -37,7 +38,7 @@ specversion, an object of
 Empty lines are passed over. The event's id is sent as Nats-Msg-Id, and no two lines may have the same one.
 
 A FILE is checked whole, and where the projector would park a line, nothing of it is published; --park publishes such lines,
-too. (What is parked only for what the account holds already is not looked for.) Standard input is checked as it comes: then
+too. (What is parked only for what the account holds already is not looked for.) Lines of accounts that are erased are left out. Standard input is checked as it comes: then
 the lines before a wrong one are published.
 
 Progress is kept in the --progress file. Ended in whatever way, the same command goes on where it was, with the same input; what
@@ -147,7 +148,7 @@ func (c *importCommand) check(ctx context.Context, open importer.Source, opt imp
 
 func (c *importCommand) print(sum importer.Summary) error {
 	if c.asJSON {
-		return c.printJSON(importLine{sum.Lines, sum.Published, sum.Found, sum.Parked, sum.Last, sum.Before, c.dryRun})
+		return c.printJSON(importLine{sum.Lines, sum.Published, sum.Found, sum.Erased, sum.Parked, sum.Last, sum.Before, c.dryRun})
 	}
 	if c.dryRun {
 		fmt.Fprintf(c.out, "%d lines could be published; %d of them would be parked\n", sum.Lines, sum.Parked)
@@ -157,6 +158,9 @@ func (c *importCommand) print(sum importer.Summary) error {
 		fmt.Fprintf(c.out, "%d lines of the input had been done before\n", sum.Before)
 	}
 	fmt.Fprintf(c.out, "%d lines: %d published, %d found in the stream already; %d of them will be parked\n", sum.Lines, sum.Published, sum.Found, sum.Parked)
+	if sum.Erased > 0 {
+		fmt.Fprintf(c.out, "%d lines were not published, since their accounts are erased\n", sum.Erased)
+	}
 	if sum.Last > 0 {
 		fmt.Fprintf(c.out, "the last one is at position %d\n", sum.Last)
 	}

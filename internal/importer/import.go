@@ -56,7 +56,8 @@ type Summary struct {
 	Lines     int64  // with events
 	Published int64  // by this import
 	Found     int64  // of them that the stream held already
-	Parked    int64  // of them that the decoder parks
+	Erased    int64  // of them that were left out, since their accounts are erased
+	Parked    int64  // of those in the stream that the decoder parks
 	Last      uint64 // the highest position of them
 	Before    int64  // lines of the input that earlier runs had done
 	Done      int64  // lines of the input that are done
@@ -91,7 +92,7 @@ func Run(ctx context.Context, client *stream.Client, open Source, twice bool, op
 		return sum, err
 	}
 	r := &importRun{limits: limits{intake.MaxMessage, intake.Setting}, opt: opt, client: client, file: file, before: file.now.Done.Lines,
-		publisher: ingest.New(client, ingest.Options{ProgressTimeout: opt.ProgressTimeout, Logger: opt.Logger})}
+		publisher: ingest.New(client, ingest.Options{SkipErased: true, ProgressTimeout: opt.ProgressTimeout, Logger: opt.Logger})}
 	if twice {
 		if err := r.check(ctx, open); err != nil {
 			return r.summary(), err
@@ -134,7 +135,7 @@ type importRun struct {
 
 func (r *importRun) summary() Summary {
 	p := r.file.now
-	return Summary{Lines: p.Published + p.Found, Published: p.Published, Found: p.Found, Parked: p.Parked, Last: p.Last, Before: r.before, Done: p.Done.Lines}
+	return Summary{Lines: p.Published + p.Found + p.Erased, Published: p.Published, Found: p.Found, Erased: p.Erased, Parked: p.Parked, Last: p.Last, Before: r.before, Done: p.Done.Lines}
 }
 
 // check judges all that is left.

@@ -28,6 +28,7 @@ type progress struct {
 
 	Published int64     `json:"published"` // by this import
 	Found     int64     `json:"found"`     // were there already
+	Erased    int64     `json:"erased"`    // were left out, since their accounts are erased
 	Parked    int64     `json:"parked"`    // of either, that the decoder parks
 	Last      uint64    `json:"last"`      // the highest position of them
 	Written   time.Time `json:"written"`

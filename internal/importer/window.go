@@ -133,9 +133,13 @@ func indexed(err error, items []int) error {
 func (r *importRun) done(b batch, out outcome, lines int) {
 	now := &r.file.now
 	for i, a := range out.acks[:lines] {
-		if a.Found {
+		switch {
+		case a.Erased:
+			now.Erased++
+			continue
+		case a.Found:
 			now.Found++
-		} else {
+		default:
 			now.Published++
 		}
 		if b.parked[i] {

@@ -25,6 +25,7 @@ type Item struct {
 type Ack struct {
 	Position uint64
 	Found    bool // it was there already: an earlier attempt has stored it, or somebody else
+	Erased   bool // it was not published: its account is erased, by the event at Position
 }
 
 // Options say how to publish.
@@ -33,6 +34,7 @@ type Options struct {
 	Bytes           int           // of them, unless it is one; default 16 MiB
 	AnswerTimeout   time.Duration // after which a message is looked for; default 5 s
 	ProgressTimeout time.Duration // without any acknowledgement after which Publish gives up; default: none
+	SkipErased      bool          // leave out what is of an account that is erased; default: publish it, too
 	Logger          *slog.Logger  // default: slog.Default()
 }
 

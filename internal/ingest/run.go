@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"accountexport/internal/stream"
+	"accountexport/projections"
 )
 
 // run is one call of Publish.
@@ -50,6 +51,9 @@ type subjectQueue struct {
 	from  time.Time // waiting: until then
 
 	duplicate uint64 // of what the server says that the first one left is a retry; 0: nothing
+
+	isNew   bool // this publisher has not seen the subject's last message before
+	examine bool // whether the account is erased is to be asked
 }
 
 type sent struct {
@@ -59,8 +63,9 @@ type sent struct {
 
 type searchResult struct {
 	queue    *subjectQueue
-	position uint64   // where the item is; 0: not there
-	all      []uint64 // the same for all of the queue's, where they were searched for
+	position uint64               // where the item is; 0: not there
+	erased   *projections.Message // the erased event of the account, where it was asked for
+	all      []uint64             // the same for all of the queue's, where they were searched for
 	err      error
 }
 
@@ -71,7 +76,9 @@ func newRun(p *Publisher, to sender, items []Item, after uint64, acked func(int,
 		q := queues[item.Message.Subject]
 		if q == nil {
 			q = &subjectQueue{low: after, items: []int{i}, tried: item.Tried, searchAll: item.Tried}
-			q.last, _ = p.last.Get(item.Message.Subject)
+			known := false
+			q.last, known = p.last.Get(item.Message.Subject)
+			q.isNew = !known
 			queues[item.Message.Subject] = q
 			r.enqueue(q)
 			continue
@@ -176,7 +183,8 @@ func (r *run) answer(a stream.Answer) error {
 		r.toSearch = append(r.toSearch, q)
 	case a.Conflict && a.LastKnown && a.Last != q.last:
 		q.last = a.Last
-		if a.Last > q.low { // it may be among what came meanwhile, from here or from another publisher of the same items
+		q.examine = r.p.opt.SkipErased && a.Last > 0
+		if q.examine || a.Last > q.low { // it may be among what came meanwhile, from here or from another publisher of the same items
 			r.toSearch = append(r.toSearch, q)
 		} else {
 			r.ready = append(r.ready, q)
@@ -273,7 +281,9 @@ func (r *run) startSearches(ctx context.Context) {
 		q := r.toSearch[0]
 		r.toSearch = r.toSearch[1:]
 		r.searching++
-		i, duplicate, low, all := q.items[0], q.duplicate, q.low, q.items
+		i, duplicate, low, all, last, isNew := q.items[0], q.duplicate, q.low, q.items, q.last, q.isNew
+		examine := q.examine || r.p.opt.SkipErased && duplicate > 0 // which may be of a message that was erased
+		mayBeThere := q.tried || last > low
 		if !q.searchAll {
 			all = nil
 		}
@@ -285,8 +295,16 @@ func (r *run) startSearches(ctx context.Context) {
 				out.err = r.p.verify(ctx, i, r.items[i], duplicate)
 			case all != nil:
 				out.all, out.err = r.p.findAll(ctx, r.items, all, low)
-			default:
+			case mayBeThere:
 				out.position, out.err = r.p.findOne(ctx, r.items[i], low)
+			}
+			removed := (*CollisionError)(nil)
+			wasRemoved := errors.As(out.err, &removed) && removed.Other == ""
+			if examine && out.all == nil && (wasRemoved || out.err == nil && out.position == 0) {
+				event, err := r.p.erased(ctx, r.items[i].Message.Subject, last, isNew || wasRemoved)
+				if event != nil || err != nil {
+					out = searchResult{queue: q, erased: event, err: err}
+				}
 			}
 			r.searched <- out
 		}()
@@ -302,6 +320,8 @@ func (r *run) takeSearchResult(out searchResult) error {
 		return &ItemError{q.items[0], out.err}
 	case out.err != nil:
 		r.searchLater(q, out.err)
+	case out.erased != nil:
+		r.skipErased(q, *out.erased)
 	case out.all != nil:
 		r.foundAll(q, out.all)
 	case out.position > 0:
@@ -310,6 +330,7 @@ func (r *run) takeSearchResult(out searchResult) error {
 		// Up to the condition's position all was looked at. The condition stays:
 		// where the subject has got another message since, that is looked at, too.
 		q.low = max(q.low, q.last)
+		q.examine, q.isNew = false, false
 		r.ready = append(r.ready, q)
 	}
 	return nil
