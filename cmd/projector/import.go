@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -82,8 +83,8 @@ func (c *importCommand) arguments(cmd *cobra.Command, given []string) error {
 	if err := cli.Arg(&c.file, cli.Text("FILE", "the name of a file, or - for standard input"))(cmd, given); err != nil {
 		return err
 	}
-	if c.file == "-" {
-		c.file = ""
+	if slices.Contains([]string{"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}, c.file) {
+		c.file = "" // by any of its names, also where it is a file: only its descriptor says from where on it is to be read
 	}
 	if c.file == "" && c.progress == "" && !c.dryRun {
 		return errors.New("--progress is missing: for standard input it has to be the name of a file, where what is done is kept")
@@ -94,17 +95,24 @@ func (c *importCommand) arguments(cmd *cobra.Command, given []string) error {
 func (c *importCommand) run(cmd *cobra.Command) error {
 	ctx := cmd.Context()
 	opt := importer.Options{Name: "standard input", Progress: c.progress, Park: c.park, Logger: c.cfg.Logger(c.err)}
-	open, regular, size := importer.Source(func() (io.ReadCloser, error) { return io.NopCloser(cmd.InOrStdin()), nil }), false, int64(0)
+	open, regular, size := importer.Interruptible(ctx, func() (io.ReadCloser, error) { return io.NopCloser(cmd.InOrStdin()), nil }), false, int64(0)
 	if c.file != "" {
 		opt.Name = c.file
 		info, err := os.Stat(c.file)
 		if err != nil {
 			return quoted(err)
 		}
-		regular, size = info.Mode().IsRegular(), info.Size()
+		if info.IsDir() {
+			return fmt.Errorf("%s is a folder: FILE has to be the name of a file, or - for standard input", shown(c.file))
+		}
+		isDescriptor := strings.HasPrefix(c.file, "/dev/fd/") || strings.HasPrefix(c.file, "/proc/self/fd/")
+		regular, size = info.Mode().IsRegular() && !isDescriptor, info.Size()
 		open = func() (io.ReadCloser, error) {
 			f, err := os.Open(c.file)
 			return f, quoted(err)
+		}
+		if !regular {
+			open = importer.Interruptible(ctx, open)
 		}
 		if opt.Progress == "" && regular {
 			opt.Progress = c.file + ".progress"
@@ -140,6 +148,9 @@ func (c *importCommand) check(ctx context.Context, open importer.Source, opt imp
 	defer in.Close()
 	sum, err := importer.Check(ctx, in, opt)
 	show.end(err == nil)
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("asked to end: not all lines of %s were checked", shown(opt.Name))
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", shown(opt.Name), err)
 	}
@@ -182,7 +193,7 @@ func (c *importCommand) explained(err error, opt importer.Options, sum importer.
 	case errors.As(err, &wrong):
 		return fmt.Errorf("%s: %w\nnothing was published by this call, and %s; mend the lines, and run: %s", shown(opt.Name), err, done, again)
 	case errors.As(err, &line):
-		return fmt.Errorf("%s: %w\n%s; mend that line, and run: %s", shown(opt.Name), err, done, again)
+		return fmt.Errorf("%s: %w\n%s; mend what is wrong there, and run: %s", shown(opt.Name), err, done, again)
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("asked to end: %s; to go on behind that, run: %s", done, again)
 	}

@@ -30,6 +30,15 @@ func (e *LineError) Error() string {
 // Unwrap is what is wrong.
 func (e *LineError) Unwrap() error { return e.Err }
 
+// unreadable is the error of reading a line: of that line, or of the input as a whole,
+// which no line of it can mend.
+func unreadable(number, offset int64, err error) error {
+	if errors.As(err, new(inputError)) {
+		return fmt.Errorf("behind line %d (byte %d): %w", number-1, offset, err)
+	}
+	return &LineError{number, offset, err, false}
+}
+
 // LinesError is of lines that cannot be published, so that none was.
 type LinesError struct {
 	First []*LineError // in the order of the input
@@ -174,7 +183,7 @@ func (opt Options) check(ctx context.Context, l *lineReader, from progress, most
 			break
 		}
 		if err != nil {
-			return sum, &LineError{number, offset, err, false}
+			return sum, unreadable(number, offset, err)
 		}
 		sum.Lines++
 		e, bad := c.line(line, number, offset)

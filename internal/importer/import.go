@@ -66,6 +66,24 @@ type Summary struct {
 // Source opens the input, from its start.
 type Source func() (io.ReadCloser, error)
 
+// Interruptible is a source whose opening and reading end with ctx, as those of pipes
+// do not by themselves. What was read and is not consumed by then is lost.
+func Interruptible(ctx context.Context, open Source) Source {
+	return func() (io.ReadCloser, error) {
+		r, w := io.Pipe()
+		go func() {
+			in, err := open()
+			if err == nil {
+				_, err = io.Copy(w, in)
+				in.Close()
+			}
+			w.CloseWithError(err) // nil: the end
+		}()
+		context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
+		return r, nil
+	}
+}
+
 // Run imports. Where the input can be opened twice, it is checked whole before
 // anything of it is published: a [*LinesError] means that nothing was. Otherwise a
 // [*LineError] means that all lines before it are published. With other errors, too,

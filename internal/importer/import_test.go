@@ -274,14 +274,14 @@ func TestASymbolicLinkIsFollowed(t *testing.T) {
 func TestWithoutProgressNothingIsPublished(t *testing.T) {
 	c, _ := provisioned(t)
 	full := progressPath(t)
-	if err := os.Symlink("/dev/full", full+".new"); err != nil {
+	if err := os.MkdirAll(full+".new/of somebody", 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ path, want string }{
 		"no folder":     {t.TempDir() + "/none/progress", "no such file"},
 		"a folder":      {t.TempDir(), "is a directory"},
 		"no plain file": {"/dev/null", "no plain file"},
-		"no space":      {full, "no space left on device"},
+		"no room":       {full, "file exists"},
 	} {
 		_, err := Run(deadline(t), c, inline(increments(0, 10, 1)), true, Options{Progress: tc.path})
 		if err == nil || !strings.HasPrefix(err.Error(), "progress file") || !strings.Contains(err.Error(), tc.want) {

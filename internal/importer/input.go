@@ -69,11 +69,14 @@ func (l *lineReader) next() (line []byte, number, offset int64, err error) {
 		if err != nil {
 			return nil, l.number + 1, offset, err
 		}
-		if line = bytes.TrimSpace(line); len(line) > 0 {
+		if line = trimmed(line); len(line) > 0 {
 			return line, l.number, offset, nil
 		}
 	}
 }
+
+// trimmed is a text without JSON's white space around it, which is less than Unicode's.
+func trimmed(b []byte) []byte { return bytes.Trim(b, " \t\r\n") }
 
 // read reads to the end of a line.
 func (l *lineReader) read() (line []byte, err error) {
@@ -110,8 +113,13 @@ func (l *lineReader) read() (line []byte, err error) {
 type inputError struct{ err error }
 
 func (e inputError) Error() string {
-	if errors.Is(e.err, io.ErrUnexpectedEOF) {
-		return "it is gzip, and ends in the middle: it was cut off"
+	switch {
+	case errors.Is(e.err, io.ErrUnexpectedEOF):
+		return "it is gzip, and ends in the middle: it was cut off, or a few bytes are behind its end"
+	case errors.Is(e.err, gzip.ErrHeader):
+		return "it is gzip, and behind its end are bytes that are none: want nothing there, or more gzip"
+	case errors.Is(e.err, gzip.ErrChecksum):
+		return "it is gzip, and damaged: its checksum is of another content"
 	}
 	return e.err.Error()
 }
@@ -124,12 +132,15 @@ func (l *lineReader) skip(ctx context.Context, to place) error {
 	if to == (place{}) {
 		return nil
 	}
-	buf := make([]byte, 256<<10)
+	buf, last := make([]byte, 256<<10), byte('\n')
 	for l.offset < to.Bytes {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		n, err := l.in.Read(buf[:min(int64(len(buf)), to.Bytes-l.offset)])
+		if n > 0 {
+			last = buf[n-1]
+		}
 		l.sum.Write(buf[:n])
 		l.offset += int64(n)
 		if errors.Is(err, io.EOF) {
@@ -144,6 +155,21 @@ func (l *lineReader) skip(ctx context.Context, to place) error {
 		return fmt.Errorf("%w: its first %d bytes differ from those of the input that lines were published from (found SHA-256 %.12s… of %d bytes, want %.12s…)",
 			ErrOtherInput, to.Bytes, at.SHA256, at.Bytes, to.SHA256)
 	}
+	if last == '\n' {
+		return nil
+	}
+	// The last line had no end then; it may have one now, and nothing else.
+	rest, err := l.read()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	case len(trimmed(rest)) > 0:
+		return &LineError{to.Lines, to.Bytes, fmt.Errorf("found %d bytes behind the line that was published, which had no line's end, want a line's end there, "+
+			"and what was added in lines of its own", len(trimmed(rest))), false}
+	}
+	l.number-- // it was counted
 	return nil
 }
 

@@ -23,6 +23,9 @@ type event struct {
 // object of subject, headers and either data or data_base64. An error is of what
 // cannot be published at all.
 func parse(line []byte) (e event, err error) {
+	if bytes.HasPrefix(line, []byte("\xef\xbb\xbf")) {
+		return e, errors.New("found a byte order mark (U+FEFF) before the object, want UTF-8 without one")
+	}
 	line = bytes.Clone(line)
 	if e.message, e.park = events.Address(line); e.park == nil { // as nearly all are
 		e.id = strings.Trim(e.message.EventID(), " \t")
@@ -92,7 +95,7 @@ func object(line []byte) (map[string]jsontext.Value, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return nil, err
 	}
-	if rest := bytes.TrimSpace(line[d.InputOffset():]); len(rest) > 0 {
+	if rest := trimmed(line[d.InputOffset():]); len(rest) > 0 {
 		return nil, fmt.Errorf("found %d bytes behind the object, want one object a line", len(rest))
 	}
 	return members, nil

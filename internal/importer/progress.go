@@ -148,7 +148,8 @@ func (f *progressFile) read() error {
 }
 
 // write replaces the file's content. Once it returns without an error, it is on
-// disk; with one, the file says what it said before.
+// disk; with one, the file says what it said before, or what was to be written.
+// Either way it stays locked.
 func (f *progressFile) write() (err error) {
 	f.now.Format, f.now.Written = format, time.Now().UTC()
 	b, err := json.MarshalIndent(f.now, "", "  ")
@@ -156,12 +157,16 @@ func (f *progressFile) write() (err error) {
 		return err
 	}
 	dir := filepath.Dir(f.path)
-	temp, err := os.OpenFile(f.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) // nobody else's: this one holds the lock
+	// What is there under that name is of an import that was killed: this one holds the
+	// lock. Whatever somebody puts there meanwhile, a link too, is not written into.
+	_ = os.Remove(f.path + ".new") // that it is not there any more shows next
+	temp, err := os.OpenFile(f.path+".new", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("progress file: %w", err)
 	}
+	replaced := false
 	defer func() {
-		if err != nil {
+		if err != nil && !replaced {
 			temp.Close()
 			os.Remove(temp.Name())
 			err = fmt.Errorf("progress file %s: %w", f.path, err)
@@ -180,7 +185,14 @@ func (f *progressFile) write() (err error) {
 		return err
 	}
 	f.held.Close() // the old one
-	f.held, f.new = temp, false
+	f.held, f.new, replaced = temp, false, true
+	if err := syncFolder(dir); err != nil {
+		return fmt.Errorf("progress file %s: it is written, and whether its name is on disk is not known, so that after a loss of power its earlier version may be there: %w", f.path, err)
+	}
+	return nil
+}
+
+func syncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -105,7 +105,7 @@ func (b *batch) add(ctx context.Context, l *lineReader, c *lineChecker) (size in
 		return 0
 	}
 	if err != nil {
-		b.err = &LineError{number, offset, err, false}
+		b.err = unreadable(number, offset, err)
 		return 0
 	}
 	e, bad := c.line(line, number, offset)
