@@ -9,7 +9,7 @@ export interface JSONObject {
   [name: string]: JSONValue;
 }
 
-/** A structured CloudEvent 1.0, as it is published. Extensions beside these are ignored. */
+/** A structured CloudEvent 1.0, as it is published. Extensions beside these are ignored, and so are members of data that are not listed. */
 export interface ControlPlaneEvent<Type extends string, Data> {
   /** The version of CloudEvents. */
   specversion: "1.0";
@@ -27,6 +27,10 @@ export interface ControlPlaneEvent<Type extends string, Data> {
   partitionkey?: string | null;
   /** What the event says. */
   data: Data;
+  /** Not in use: data is JSON. */
+  data_base64?: null;
+  /** Extensions, such as traceparent. */
+  [extension: string]: unknown;
 }
 
 /** Data of controlplane.user.registered.v1. */
@@ -82,7 +86,7 @@ export interface UserEmailChangedV1Data {
 export type UserEmailChangedV1 = ControlPlaneEvent<"controlplane.user.email_changed.v1", UserEmailChangedV1Data>;
 
 /** Data of controlplane.user.email_verified.v1. */
-export type UserEmailVerifiedV1Data = Record<string, never>;
+export type UserEmailVerifiedV1Data = JSONObject;
 /**
  * A user verified their e-mail address. Sets email_verified_at to the event's time. Before the user is there, the
  * event waits for it.
@@ -139,7 +143,7 @@ export interface UserDeletionScheduledV1Data {
 export type UserDeletionScheduledV1 = ControlPlaneEvent<"controlplane.user.deletion_scheduled.v1", UserDeletionScheduledV1Data>;
 
 /** Data of controlplane.user.deletion_cancelled.v1. */
-export type UserDeletionCancelledV1Data = Record<string, never>;
+export type UserDeletionCancelledV1Data = JSONObject;
 /**
  * The planned deletion of a user was cancelled. Clears delete_scheduled_at. Before the user is there, the event
  * waits for it.
@@ -147,7 +151,7 @@ export type UserDeletionCancelledV1Data = Record<string, never>;
 export type UserDeletionCancelledV1 = ControlPlaneEvent<"controlplane.user.deletion_cancelled.v1", UserDeletionCancelledV1Data>;
 
 /** Data of controlplane.user.soft_deleted.v1. */
-export type UserSoftDeletedV1Data = Record<string, never>;
+export type UserSoftDeletedV1Data = JSONObject;
 /**
  * A user was deleted in a way that can be undone. Sets soft_deleted_at to the event's time. The export is still
  * there. Before the user is there, the event waits for it.
@@ -155,7 +159,7 @@ export type UserSoftDeletedV1Data = Record<string, never>;
 export type UserSoftDeletedV1 = ControlPlaneEvent<"controlplane.user.soft_deleted.v1", UserSoftDeletedV1Data>;
 
 /** Data of controlplane.user.restored.v1. */
-export type UserRestoredV1Data = Record<string, never>;
+export type UserRestoredV1Data = JSONObject;
 /**
  * The deletion of a user was undone. Clears soft_deleted_at and delete_scheduled_at. Before the user is there,
  * the event waits for it.
@@ -437,7 +441,7 @@ export interface SandboxDestroyedV1Data {
 export type SandboxDestroyedV1 = ControlPlaneEvent<"controlplane.sandbox.destroyed.v1", SandboxDestroyedV1Data>;
 
 /** Data of controlplane.account.erased.v1. */
-export type AccountErasedV1Data = Record<string, never>;
+export type AccountErasedV1Data = JSONObject;
 /** An account was erased. Removes everything of the account, for good. Whatever comes later for it is ignored. */
 export type AccountErasedV1 = ControlPlaneEvent<"controlplane.account.erased.v1", AccountErasedV1Data>;
 

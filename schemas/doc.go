@@ -9,9 +9,11 @@
 // contract speaks of what was sent, and one event where the contract speaks of a
 // subject or an account.
 //
-// The patterns are for ECMA-262, RE2, Python, Java and PCRE alike. They say all that
+// The patterns can be read by ECMA-262, RE2, Python, Java and PCRE. They say all that
 // there is to say of a text: format is an annotation here, and what judges it as well
-// refuses nothing more.
+// refuses nothing more. In ECMA-262, which JSON Schema means, and in RE2, "$" is the text's
+// end. In Python, Java and PCRE it is also before a line's end that the text ends with: a
+// validator in those accepts "a1b2\n" where "a1b2" is right, and the decoder refuses it.
 //
 // What only the decoder refuses:
 //
@@ -22,7 +24,8 @@
 //   - an integer that is not spelled in digits only, such as 1.0, 1e2 or -0; in JavaScript
 //     999999999999.999999 too, which is 10^12 there
 //   - a decimal with an exponent, more than six digits after the point, or a minus before
-//     nought, and 10^12 itself
+//     nought, and 10^12 itself; in floating point also what is rounded to it, such as
+//     1000000000000.00001
 //   - an object of more than 65,536 bytes
 //   - a time that its offset takes out of the years 0001 to 9999
 //   - a subject that is neither kind, is not the type's, or is another tier's

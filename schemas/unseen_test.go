@@ -40,7 +40,7 @@ func whatOnlyTheDecoderRefuses() []unseen {
 		{is: "half a surrogate pair in an escape", holds: payload("surrogate pair")},
 		{is: "bytes that are no UTF-8", holds: payload("invalid UTF-8")},
 		{is: "an integer that is not spelled in digits only, such as 1.0, 1e2 or -0; in JavaScript 999999999999.999999 too, which is 10^12 there", holds: number(events.KindInteger, events.MaxInteger)},
-		{is: "a decimal with an exponent, more than six digits after the point, or a minus before nought, and 10^12 itself",
+		{is: "a decimal with an exponent, more than six digits after the point, or a minus before nought, and 10^12 itself; in floating point also what is rounded to it, such as 1000000000000.00001",
 			holds: number(events.KindDecimal, 1_000_000_000_000)},
 		{is: "an object of more than 65,536 bytes", holds: func(_ events.Event, _ events.Message, r *events.Invalid) bool {
 			return strings.HasPrefix(r.Field, "data.") && strings.HasSuffix(r.Found, " bytes") && strings.Contains(r.Want, "65536")

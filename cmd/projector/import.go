@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"accountexport/internal/cli"
 	"accountexport/internal/importer"
@@ -19,6 +21,7 @@ type importLine struct {
 	Lines     int64  `json:"lines"`
 	Published int64  `json:"published"`
 	Found     int64  `json:"found"`
+	Erased    int64  `json:"erased"`
 	Parked    int64  `json:"parked"`
 	Position  uint64 `json:"position"`
 	Before    int64  `json:"lines_before"`
@@ -36,7 +39,7 @@ specversion, an object of
 Empty lines are passed over. The event's id is sent as Nats-Msg-Id, and no two lines may have the same one.
 
 A FILE is checked whole, and where the projector would park a line, nothing of it is published; --park publishes such lines,
-too. (What is parked only for what the account holds already is not looked for.) Standard input is checked as it comes: then
+too. (What is parked only for what the account holds already is not looked for.) Lines of accounts that are erased are left out. Standard input is checked as it comes: then
 the lines before a wrong one are published.
 
 Progress is kept in the --progress file. Ended in whatever way, the same command goes on where it was, with the same input; what
@@ -59,6 +62,7 @@ func (p *program) importEvents() *cobra.Command {
 		RunE:        func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	flags := cmd.Flags()
+	c.flags = flags
 	cli.Flag(flags, &c.progress, "progress", cli.Path("FILE", "the name of a file"), "where to keep what is done; default FILE.progress, required for standard input")
 	flags.BoolVar(&c.park, "park", false, "publish what the projector will park, too")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "check all lines, connect to nothing and publish nothing")
@@ -69,6 +73,7 @@ func (p *program) importEvents() *cobra.Command {
 // importCommand is one call of it.
 type importCommand struct {
 	*program
+	flags          *pflag.FlagSet
 	file, progress string // file is empty for standard input
 	park, dryRun   bool
 }
@@ -78,8 +83,8 @@ func (c *importCommand) arguments(cmd *cobra.Command, given []string) error {
 	if err := cli.Arg(&c.file, cli.Text("FILE", "the name of a file, or - for standard input"))(cmd, given); err != nil {
 		return err
 	}
-	if c.file == "-" {
-		c.file = ""
+	if slices.Contains([]string{"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}, c.file) {
+		c.file = "" // by any of its names, also where it is a file: only its descriptor says from where on it is to be read
 	}
 	if c.file == "" && c.progress == "" && !c.dryRun {
 		return errors.New("--progress is missing: for standard input it has to be the name of a file, where what is done is kept")
@@ -90,17 +95,24 @@ func (c *importCommand) arguments(cmd *cobra.Command, given []string) error {
 func (c *importCommand) run(cmd *cobra.Command) error {
 	ctx := cmd.Context()
 	opt := importer.Options{Name: "standard input", Progress: c.progress, Park: c.park, Logger: c.cfg.Logger(c.err)}
-	open, regular, size := importer.Source(func() (io.ReadCloser, error) { return io.NopCloser(cmd.InOrStdin()), nil }), false, int64(0)
+	open, regular, size := importer.Interruptible(ctx, func() (io.ReadCloser, error) { return io.NopCloser(cmd.InOrStdin()), nil }), false, int64(0)
 	if c.file != "" {
 		opt.Name = c.file
 		info, err := os.Stat(c.file)
 		if err != nil {
 			return quoted(err)
 		}
-		regular, size = info.Mode().IsRegular(), info.Size()
+		if info.IsDir() {
+			return fmt.Errorf("%s is a folder: FILE has to be the name of a file, or - for standard input", shown(c.file))
+		}
+		isDescriptor := strings.HasPrefix(c.file, "/dev/fd/") || strings.HasPrefix(c.file, "/proc/self/fd/")
+		regular, size = info.Mode().IsRegular() && !isDescriptor, info.Size()
 		open = func() (io.ReadCloser, error) {
 			f, err := os.Open(c.file)
 			return f, quoted(err)
+		}
+		if !regular {
+			open = importer.Interruptible(ctx, open)
 		}
 		if opt.Progress == "" && regular {
 			opt.Progress = c.file + ".progress"
@@ -136,6 +148,9 @@ func (c *importCommand) check(ctx context.Context, open importer.Source, opt imp
 	defer in.Close()
 	sum, err := importer.Check(ctx, in, opt)
 	show.end(err == nil)
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("asked to end: not all lines of %s were checked", shown(opt.Name))
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", shown(opt.Name), err)
 	}
@@ -144,7 +159,7 @@ func (c *importCommand) check(ctx context.Context, open importer.Source, opt imp
 
 func (c *importCommand) print(sum importer.Summary) error {
 	if c.asJSON {
-		return c.printJSON(importLine{sum.Lines, sum.Published, sum.Found, sum.Parked, sum.Last, sum.Before, c.dryRun})
+		return c.printJSON(importLine{sum.Lines, sum.Published, sum.Found, sum.Erased, sum.Parked, sum.Last, sum.Before, c.dryRun})
 	}
 	if c.dryRun {
 		fmt.Fprintf(c.out, "%d lines could be published; %d of them would be parked\n", sum.Lines, sum.Parked)
@@ -154,6 +169,9 @@ func (c *importCommand) print(sum importer.Summary) error {
 		fmt.Fprintf(c.out, "%d lines of the input had been done before\n", sum.Before)
 	}
 	fmt.Fprintf(c.out, "%d lines: %d published, %d found in the stream already; %d of them will be parked\n", sum.Lines, sum.Published, sum.Found, sum.Parked)
+	if sum.Erased > 0 {
+		fmt.Fprintf(c.out, "%d lines were not published, since their accounts are erased\n", sum.Erased)
+	}
 	if sum.Last > 0 {
 		fmt.Fprintf(c.out, "the last one is at position %d\n", sum.Last)
 	}
@@ -170,47 +188,17 @@ func (c *importCommand) explained(err error, opt importer.Options, sum importer.
 	if sum.Done > 0 {
 		done = fmt.Sprintf("all lines up to %d are published", sum.Done)
 	}
-	again := c.again(opt)
+	again := c.again()
 	switch {
 	case errors.As(err, &wrong):
 		return fmt.Errorf("%s: %w\nnothing was published by this call, and %s; mend the lines, and run: %s", shown(opt.Name), err, done, again)
 	case errors.As(err, &line):
-		return fmt.Errorf("%s: %w\n%s; mend that line, and run: %s", shown(opt.Name), err, done, again)
+		return fmt.Errorf("%s: %w\n%s; mend what is wrong there, and run: %s", shown(opt.Name), err, done, again)
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("asked to end: %s; to go on behind that, run: %s", done, again)
 	}
 	return fmt.Errorf("%w\n%s; to go on behind that, run: %s", err, done, again)
 }
 
-// again is the command that goes on.
-func (c *importCommand) again(opt importer.Options) string {
-	words := []string{"projector", "import"}
-	if c.file != "" {
-		words = append(words, shellWord(c.file))
-	} else {
-		words = append(words, "-")
-	}
-	if c.progress != "" {
-		words = append(words, "--progress", shellWord(opt.Progress))
-	}
-	if c.park {
-		words = append(words, "--park")
-	}
-	if c.file == "" {
-		return strings.Join(words, " ") + ", with the whole input again"
-	}
-	return strings.Join(words, " ")
-}
-
 // shown is a name as errors have it.
 func shown(name string) string { return strings.ToValidUTF8(name, "?") }
-
-// shellWord quotes a word for a shell where it needs that.
-func shellWord(s string) string {
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-/+:@%", r)
-	}) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"sync/atomic"
+
+	"accountexport/internal/stream"
 )
 
 // LineError is what is wrong with a line.
@@ -27,6 +29,15 @@ func (e *LineError) Error() string {
 
 // Unwrap is what is wrong.
 func (e *LineError) Unwrap() error { return e.Err }
+
+// unreadable is the error of reading a line: of that line, or of the input as a whole,
+// which no line of it can mend.
+func unreadable(number, offset int64, err error) error {
+	if errors.As(err, new(inputError)) {
+		return fmt.Errorf("behind line %d (byte %d): %w", number-1, offset, err)
+	}
+	return &LineError{number, offset, err, false}
+}
 
 // LinesError is of lines that cannot be published, so that none was.
 type LinesError struct {
@@ -50,40 +61,64 @@ func (e *LinesError) Error() string {
 
 const shownLines = 10 // of those that are wrong
 
-// judge judges lines in their order.
-type judge struct {
-	park       bool
-	maxPayload int // of the server; 0: not known
-	recent     recent
+// limits are what a message may have.
+type limits struct {
+	message int    // bytes with its headers; 0: not known
+	setting string // that says so
+}
+
+// lineChecker checks lines in their order.
+type lineChecker struct {
+	park   bool
+	limits limits
+	ahead  *ahead // what is published already of the lines to come
+	recent recent
+
+	// begun: the lines are of a window that an earlier run has begun to publish. Any of
+	// them may be in the stream, so none is refused that was not refused then; the
+	// server says the rest.
+	begun bool
 }
 
 // line reads a line that begins at this byte.
-func (j *judge) line(line []byte, number, offset int64) (event, *LineError) {
+func (c *lineChecker) line(line []byte, number, offset int64) (event, *LineError) {
+	wrong := func(err error) *LineError { return &LineError{number, offset, err, false} }
 	e, err := parse(line)
 	if err != nil {
-		return e, &LineError{number, offset, err, false}
+		return e, wrong(err)
 	}
-	if e.park != nil && !j.park {
+	if c.begun {
+		c.recent.add(e.id, number)
+		return e, nil
+	}
+	if published, same := c.ahead.has(e.id, line); published && !same {
+		return e, wrong(fmt.Errorf("id: found %.64q with another text than when it was published already, behind a line that was refused; "+
+			"want this line as it was, or an id of its own for another event", e.id))
+	} else if e.park != nil && !c.park && !published {
 		return e, &LineError{number, offset, e.park, true}
 	}
-	if size := e.size(); j.maxPayload > 0 && size > j.maxPayload {
-		return e, &LineError{number, offset, fmt.Errorf("found a message of %d bytes with its headers, want at most %d, the server's max_payload", size, j.maxPayload), false}
+	header, size := e.size()
+	if header > stream.MaxHeader {
+		return e, wrong(fmt.Errorf("found a message with headers of %d bytes, want at most %d, as JetStream has it", header, stream.MaxHeader))
 	}
-	if before := j.recent.add(e.id, number); before > 0 {
-		return e, &LineError{number, offset, fmt.Errorf("id: found %.64q, as in line %d, want an id of its own for each event: JetStream drops the second one as a retry", e.id, before), false}
+	if c.limits.message > 0 && size > c.limits.message {
+		return e, wrong(fmt.Errorf("found a message of %d bytes with its headers, want at most %d, %s", size, c.limits.message, c.limits.setting))
+	}
+	if before := c.recent.add(e.id, number); before > 0 {
+		return e, wrong(fmt.Errorf("id: found %.64q, as in line %d, want an id of its own for each event: JetStream drops the second one as a retry", e.id, before))
 	}
 	return e, nil
 }
 
-// size is at least that of the message with its headers.
-func (e event) size() int {
-	n := len(e.message.Data) + len("NATS/1.0\r\n\r\nNats-Msg-Id: \r\nNats-Expected-Last-Subject-Sequence: 18446744073709551615\r\n") + len(e.id)
+// size is at least that of the message's headers, and of the message with them.
+func (e event) size() (header, message int) {
+	header = len("NATS/1.0\r\n\r\nNats-Msg-Id: \r\nNats-Expected-Last-Subject-Sequence: 18446744073709551615\r\n") + len(e.id)
 	for name, values := range e.message.Header {
 		for _, v := range values {
-			n += len(name) + len(v) + len(": \r\n")
+			header += len(name) + len(v) + len(": \r\n")
 		}
 	}
-	return n
+	return header, header + len(e.message.Data)
 }
 
 // recentLines is how many lines back an id that is there twice is noticed.
@@ -121,20 +156,20 @@ func (r *recent) add(id string, line int64) (before int64) {
 // returns with a [*LinesError], too.
 func Check(ctx context.Context, in io.Reader, opt Options) (sum Summary, err error) {
 	opt.read = new(atomic.Int64)
-	l, err := newLines(opt.counted(in))
+	l, err := newLineReader(opt.counted(in))
 	if err != nil {
 		return sum, err
 	}
-	return opt.check(ctx, l, progress{}, 0)
+	return opt.check(ctx, l, progress{}, limits{})
 }
 
 // check judges what comes after what is done.
-func (opt Options) check(ctx context.Context, l *lines, from progress, maxPayload int) (sum Summary, err error) {
+func (opt Options) check(ctx context.Context, l *lineReader, from progress, most limits) (sum Summary, err error) {
 	if err := l.skip(ctx, from.Done); err != nil {
 		return sum, err
 	}
-	j := judge{park: opt.Park, maxPayload: maxPayload}
 	pending := from.Window
+	c := lineChecker{park: opt.Park, limits: most, ahead: from.Ahead, begun: pending != nil}
 	wrong := &LinesError{}
 	for n := 0; ; n++ {
 		if n%1024 == 0 {
@@ -148,10 +183,10 @@ func (opt Options) check(ctx context.Context, l *lines, from progress, maxPayloa
 			break
 		}
 		if err != nil {
-			return sum, &LineError{number, offset, err, false}
+			return sum, unreadable(number, offset, err)
 		}
 		sum.Lines++
-		e, bad := j.line(line, number, offset)
+		e, bad := c.line(line, number, offset)
 		if bad != nil {
 			if wrong.Count++; wrong.Count <= shownLines {
 				wrong.First = append(wrong.First, bad)
@@ -161,10 +196,10 @@ func (opt Options) check(ctx context.Context, l *lines, from progress, maxPayloa
 			sum.Parked++
 		}
 		if pending != nil && l.offset >= pending.End.Bytes {
-			if l.here() != pending.End {
+			if l.position() != pending.End {
 				return sum, pending.differs()
 			}
-			pending = nil
+			pending, c.begun = nil, false
 		}
 	}
 	if pending != nil {

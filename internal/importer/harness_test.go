@@ -67,6 +67,8 @@ func shorten(t testing.TB, url string) {
 	}
 }
 
+var someTime = time.Date(2026, 3, 25, 7, 11, 48, 0, time.UTC)
+
 func account(n int) string { return events.UUID{0: byte(n >> 8), 1: byte(n), 15: 1}.String() }
 
 // increment is the n-th line: an event that must not be folded twice.

@@ -26,8 +26,8 @@ type Options struct {
 	// default 8 s.
 	Grace time.Duration
 
-	// Patience is how long nothing may be acknowledged; default 2 min.
-	Patience time.Duration
+	// ProgressTimeout is how long nothing may be acknowledged; default 2 min.
+	ProgressTimeout time.Duration
 
 	OnProgress func(Status) // default: nobody is told
 	Logger     *slog.Logger // default: slog.Default()
@@ -56,7 +56,8 @@ type Summary struct {
 	Lines     int64  // with events
 	Published int64  // by this import
 	Found     int64  // of them that the stream held already
-	Parked    int64  // of them that the decoder parks
+	Erased    int64  // of them that were left out, since their accounts are erased
+	Parked    int64  // of those in the stream that the decoder parks
 	Last      uint64 // the highest position of them
 	Before    int64  // lines of the input that earlier runs had done
 	Done      int64  // lines of the input that are done
@@ -64,6 +65,24 @@ type Summary struct {
 
 // Source opens the input, from its start.
 type Source func() (io.ReadCloser, error)
+
+// Interruptible is a source whose opening and reading end with ctx, as those of pipes
+// do not by themselves. What was read and is not consumed by then is lost.
+func Interruptible(ctx context.Context, open Source) Source {
+	return func() (io.ReadCloser, error) {
+		r, w := io.Pipe()
+		go func() {
+			in, err := open()
+			if err == nil {
+				_, err = io.Copy(w, in)
+				in.Close()
+			}
+			w.CloseWithError(err) // nil: the end
+		}()
+		context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
+		return r, nil
+	}
+}
 
 // Run imports. Where the input can be opened twice, it is checked whole before
 // anything of it is published: a [*LinesError] means that nothing was. Otherwise a
@@ -83,11 +102,15 @@ func Run(ctx context.Context, client *stream.Client, open Source, twice bool, op
 	}
 	if file.new {
 		file.now = progress{Input: opt.Name, Stream: identityOf(info), Mark: info.Last}
-	} else if err := file.now.check(file.path, info); err != nil {
+	} else if err := file.now.checkStream(ctx, file.path, client, info); err != nil {
 		return sum, err
 	}
-	r := &running{opt: opt, client: client, file: file, before: file.now.Done.Lines,
-		publisher: ingest.New(client, ingest.Options{Patience: opt.Patience, Logger: opt.Logger})}
+	intake, err := client.Intake(ctx)
+	if err != nil {
+		return sum, err
+	}
+	r := &importRun{limits: limits{intake.MaxMessage, intake.Setting}, opt: opt, client: client, file: file, before: file.now.Done.Lines,
+		publisher: ingest.New(client, ingest.Options{SkipErased: true, ProgressTimeout: opt.ProgressTimeout, Logger: opt.Logger})}
 	if twice {
 		if err := r.check(ctx, open); err != nil {
 			return r.summary(), err
@@ -107,8 +130,8 @@ func (opt Options) defaults() Options {
 	if opt.Grace <= 0 {
 		opt.Grace = 8 * time.Second
 	}
-	if opt.Patience <= 0 {
-		opt.Patience = 2 * time.Minute
+	if opt.ProgressTimeout <= 0 {
+		opt.ProgressTimeout = 2 * time.Minute
 	}
 	if opt.Logger == nil {
 		opt.Logger = slog.Default()
@@ -116,23 +139,25 @@ func (opt Options) defaults() Options {
 	return opt
 }
 
-// running is one import.
-type running struct {
+// importRun is one import.
+type importRun struct {
 	opt       Options
 	client    *stream.Client
 	publisher *ingest.Publisher
 	file      *progressFile
+	limits    limits
+	checked   *place // up to where the input was checked before; nil: it is checked as it comes
 	before    int64
 	lines     int64 // that this run has published
 }
 
-func (r *running) summary() Summary {
+func (r *importRun) summary() Summary {
 	p := r.file.now
-	return Summary{Lines: p.Published + p.Found, Published: p.Published, Found: p.Found, Parked: p.Parked, Last: p.Last, Before: r.before, Done: p.Done.Lines}
+	return Summary{Lines: p.Published + p.Found + p.Erased, Published: p.Published, Found: p.Found, Erased: p.Erased, Parked: p.Parked, Last: p.Last, Before: r.before, Done: p.Done.Lines}
 }
 
 // check judges all that is left.
-func (r *running) check(ctx context.Context, open Source) error {
+func (r *importRun) check(ctx context.Context, open Source) error {
 	in, err := open()
 	if err != nil {
 		return err
@@ -140,25 +165,27 @@ func (r *running) check(ctx context.Context, open Source) error {
 	defer in.Close()
 	opt := r.opt
 	opt.read = new(atomic.Int64)
-	l, err := newLines(opt.counted(in))
+	l, err := newLineReader(opt.counted(in))
 	if err != nil {
 		return err
 	}
-	_, err = opt.check(ctx, l, r.file.now, r.client.MaxPayload())
+	_, err = opt.check(ctx, l, r.file.now, r.limits)
+	end := l.position()
+	r.checked = &end
 	return r.fits(err)
 }
 
 // fits says what to do where the progress file is of another input.
-func (r *running) fits(err error) error {
+func (r *importRun) fits(err error) error {
 	if errors.Is(err, ErrOtherInput) {
-		return fmt.Errorf("%w. Nothing was published. %s is of %s, up to line %d: to go on with that, give it as it was; to publish another one, "+
-			"name another file with --progress", err, r.file.path, r.file.now.Input, r.file.now.Done.Lines)
+		return fmt.Errorf("%w. Nothing was published. %s is of %s, up to line %d: to go on with that, give it as it was; to publish an input of "+
+			"other events, name another file with --progress, by which what both have is published twice", err, r.file.path, r.file.now.Input, r.file.now.Done.Lines)
 	}
 	return err
 }
 
 // publish publishes window by window what is left.
-func (r *running) publish(ctx context.Context, open Source) error {
+func (r *importRun) publish(ctx context.Context, open Source) error {
 	in, err := open()
 	if err != nil {
 		return err
@@ -171,7 +198,7 @@ func (r *running) publish(ctx context.Context, open Source) error {
 	go func() {
 		defer close(reader)
 		defer close(windows)
-		opt.readWindows(reading, in, r.file.now, r.client.MaxPayload(), windows)
+		opt.readWindows(reading, in, r.file.now, r.limits, r.checked, windows)
 	}()
 	defer func() {
 		stop()
@@ -200,87 +227,11 @@ func (r *running) publish(ctx context.Context, open Source) error {
 }
 
 // noted writes down what is done.
-func (r *running) noted(err error) error {
+func (r *importRun) noted(err error) error {
 	if r.file.new && r.lines == 0 && err != nil {
 		return err // nothing is
 	}
 	return errors.Join(err, r.file.write())
-}
-
-// window publishes a window.
-func (r *running) window(ctx context.Context, b batch) error {
-	if len(b.items) > 0 {
-		if err := r.items(ctx, b); err != nil {
-			return err
-		}
-	}
-	if b.end != (place{}) {
-		r.file.now.Done, r.file.now.Window = b.end, nil
-	}
-	if b.err != nil {
-		return r.fits(r.noted(b.err))
-	}
-	return nil
-}
-
-func (r *running) items(ctx context.Context, b batch) error {
-	after := uint64(0)
-	if b.tried {
-		after = r.file.now.Window.After
-	} else {
-		mark, err := r.publisher.Mark(ctx)
-		if err != nil {
-			return r.noted(err)
-		}
-		after = mark
-		r.file.now.Window = &window{b.end, after}
-		if err := r.file.write(); err != nil {
-			return fmt.Errorf("%w: lines from %d on were not published", err, b.numbers[0])
-		}
-	}
-	finishing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	defer context.AfterFunc(ctx, func() {
-		select {
-		case <-time.After(r.opt.Grace):
-			stop()
-		case <-finishing.Done():
-		}
-	})()
-	now := &r.file.now
-	published, found, parked, last := now.Published, now.Found, now.Parked, now.Last
-	err := r.publisher.Publish(finishing, b.items, after, func(i int, a ingest.Ack) {
-		if a.Found {
-			found++
-		} else {
-			published++
-		}
-		if b.parked[i] {
-			parked++
-		}
-		last = max(last, a.Position)
-	})
-	if err != nil {
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return ctx.Err()
-		}
-		return b.located(err)
-	}
-	now.Published, now.Found, now.Parked, now.Last = published, found, parked, last
-	r.lines += int64(len(b.items))
-	return nil
-}
-
-// located says of which line an error is.
-func (b batch) located(err error) error {
-	item, repeated := (*ingest.ItemError)(nil), (*ingest.RepeatedIDError)(nil)
-	switch {
-	case errors.As(err, &item):
-		return &LineError{b.numbers[item.Index], b.offsets[item.Index], item.Err, false}
-	case errors.As(err, &repeated):
-		return &LineError{b.numbers[repeated.Second], b.offsets[repeated.Second], err, false}
-	}
-	return err
 }
 
 func (opt Options) progress(phase Phase, lines int64) {

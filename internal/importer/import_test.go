@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -254,18 +255,51 @@ func TestTwoImportsExcludeEachOther(t *testing.T) {
 	}
 }
 
+// TestASymbolicLinkIsFollowed: to a progress file that is not there yet, and to one that
+// is. By either name the import goes on.
+func TestASymbolicLinkIsFollowed(t *testing.T) {
+	c, _ := provisioned(t)
+	file := progressPath(t)
+	link := filepath.Join(t.TempDir(), "link")
+	relative, err := filepath.Rel(filepath.Dir(link), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(relative, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{link, file, link} {
+		if _, err := Run(deadline(t), c, inline(increments(0, 20, 3)), true, Options{Progress: path}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(110 * time.Millisecond) // the window for duplicates passes
+		if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+			t.Errorf("the link became %v: %v", info.Mode(), err)
+		}
+	}
+	if diff := cmp.Diff(lineIDs(0, 20, 3), stored(t, c)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if err := os.Symlink("loop", filepath.Join(filepath.Dir(link), "loop")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(deadline(t), c, inline(""), true, Options{Progress: filepath.Join(filepath.Dir(link), "loop")}); err == nil || !strings.Contains(err.Error(), "lead to one another") {
+		t.Errorf("links in a circle: %v", err)
+	}
+}
+
 // TestWithoutProgressNothingIsPublished: no permission, no folder, no space.
 func TestWithoutProgressNothingIsPublished(t *testing.T) {
 	c, _ := provisioned(t)
 	full := progressPath(t)
-	if err := os.Symlink("/dev/full", full+".new"); err != nil {
+	if err := os.MkdirAll(full+".new/of somebody", 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct{ path, want string }{
 		"no folder":     {t.TempDir() + "/none/progress", "no such file"},
 		"a folder":      {t.TempDir(), "is a directory"},
 		"no plain file": {"/dev/null", "no plain file"},
-		"no space":      {full, "no space left on device"},
+		"no room":       {full, "file exists"},
 	} {
 		_, err := Run(deadline(t), c, inline(increments(0, 10, 1)), true, Options{Progress: tc.path})
 		if err == nil || !strings.HasPrefix(err.Error(), "progress file") || !strings.Contains(err.Error(), tc.want) {

@@ -23,6 +23,9 @@ type event struct {
 // object of subject, headers and either data or data_base64. An error is of what
 // cannot be published at all.
 func parse(line []byte) (e event, err error) {
+	if bytes.HasPrefix(line, []byte("\xef\xbb\xbf")) {
+		return e, errors.New("found a byte order mark (U+FEFF) before the object, want UTF-8 without one")
+	}
 	line = bytes.Clone(line)
 	if e.message, e.park = events.Address(line); e.park == nil { // as nearly all are
 		e.id = strings.Trim(e.message.EventID(), " \t")
@@ -47,7 +50,7 @@ func parseOther(line []byte, why error) (e event, err error) {
 	}
 	if members["specversion"] != nil {
 		e.park = why
-		if e.message, err = addressed(line, members); err != nil {
+		if e.message, err = messageOf(line, members); err != nil {
 			return e, why
 		}
 	} else if e.message, err = envelope(members); err != nil {
@@ -92,7 +95,7 @@ func object(line []byte) (map[string]jsontext.Value, error) {
 	if _, err := d.ReadToken(); err != nil {
 		return nil, err
 	}
-	if rest := bytes.TrimSpace(line[d.InputOffset():]); len(rest) > 0 {
+	if rest := trimmed(line[d.InputOffset():]); len(rest) > 0 {
 		return nil, fmt.Errorf("found %d bytes behind the object, want one object a line", len(rest))
 	}
 	return members, nil
@@ -101,9 +104,9 @@ func object(line []byte) (map[string]jsontext.Value, error) {
 // reason is a syntax error without the package's name.
 func reason(err error) string { return strings.TrimPrefix(err.Error(), "jsontext: ") }
 
-// addressed is the message of a CloudEvent that [events.Address] refuses, where
+// messageOf is the message of a CloudEvent that [events.Address] refuses, where
 // it says at least whose it is.
-func addressed(line []byte, members map[string]jsontext.Value) (m events.Message, err error) {
+func messageOf(line []byte, members map[string]jsontext.Value) (m events.Message, err error) {
 	key, typ := text(members["partitionkey"]), text(members["type"])
 	if !token(key) {
 		return m, errors.New("no partitionkey")

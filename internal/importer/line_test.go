@@ -87,7 +87,7 @@ func TestWhatLinesAre(t *testing.T) {
 	}
 	want := []line{{"a", 1, 0}, {"b", 4, 8}, {long, 5, 12}, {"end", 6, int64(13 + len(long))}}
 	for name, in := range map[string]string{"plain": in, "gzip": gzipped(t, in), "two members": gzipped(t, in[:6]) + gzipped(t, in[6:])} {
-		l, err := newLines(strings.NewReader(in))
+		l, err := newLineReader(strings.NewReader(in))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestWhatLinesAre(t *testing.T) {
 		"cut off":  {cut[:len(cut)-20], "it is gzip, and ends in the middle"},
 		"no gzip":  {"\x1f\x8bhello, this is none", "it begins as gzip does"},
 	} {
-		l, err := newLines(strings.NewReader(tc.in))
+		l, err := newLineReader(strings.NewReader(tc.in))
 		for err == nil {
 			_, _, _, err = l.next()
 		}

@@ -24,12 +24,23 @@ type progress struct {
 
 	Done   place   `json:"done"`   // all before it is published
 	Window *window `json:"window"` // what is being published; null: nothing
+	Ahead  *ahead  `json:"ahead,omitempty"`
 
 	Published int64     `json:"published"` // by this import
 	Found     int64     `json:"found"`     // were there already
+	Erased    int64     `json:"erased"`    // were left out, since their accounts are erased
 	Parked    int64     `json:"parked"`    // of either, that the decoder parks
 	Last      uint64    `json:"last"`      // the highest position of them
 	Written   time.Time `json:"written"`
+
+	LastMessage *message `json:"last_message,omitempty"` // which message is there
+}
+
+// message is one that a stream holds: by its position alone it cannot be told from
+// another that a stream which was restored has there.
+type message struct {
+	Subject string `json:"subject"` // as published
+	ID      digest `json:"id"`      // of its Nats-Msg-Id
 }
 
 // window is a part of the input: from where all is published up to a place.
@@ -49,30 +60,6 @@ func identityOf(info engine.StreamInfo) identity {
 	return identity{info.Name, info.Created.UTC(), info.ID}
 }
 
-// ErrOtherProgress means that a progress file is of another stream, or none.
-var ErrOtherProgress = errors.New("the progress file does not fit")
-
-// check holds the stream against what lines were published to.
-func (p *progress) check(path string, info engine.StreamInfo) error {
-	have := identityOf(info)
-	differs := ""
-	switch {
-	case have.Name != p.Stream.Name:
-		differs = fmt.Sprintf("they went to stream %s, and STREAM is %s", p.Stream.Name, have.Name)
-	case have.ID != p.Stream.ID:
-		differs = fmt.Sprintf("they went to a stream %s with the id %q, and this one's is %q", have.Name, p.Stream.ID, have.ID)
-	case !have.Created.Equal(p.Stream.Created):
-		differs = fmt.Sprintf("they went to a stream %s that was created at %s, and this one was at %s: it was created anew, or restored", have.Name,
-			p.Stream.Created.Format(time.RFC3339Nano), have.Created.Format(time.RFC3339Nano))
-	case info.Last < p.Last:
-		differs = fmt.Sprintf("the last of them is at position %d, and the stream ends at %d: it was restored from before", p.Last, info.Last)
-	default:
-		return nil
-	}
-	return fmt.Errorf("%w: %s says that lines up to %d are published, and %s. Nothing was published. To go on, name that stream; "+
-		"to publish the whole input to this one, from its first line, name another file with --progress", ErrOtherProgress, path, p.Done.Lines, differs)
-}
-
 // progressFile is a progress file that nobody else uses meanwhile: each version
 // of it is locked before it takes its name.
 type progressFile struct {
@@ -86,8 +73,13 @@ type progressFile struct {
 var ErrBusy = errors.New("another import uses it right now")
 
 // openProgress reads and locks a progress file, which it makes where there is
-// none.
-func openProgress(path string) (*progressFile, error) {
+// none. A symbolic link is followed: replaced by the file, it would leave what it names
+// as it was, for the next import to begin from.
+func openProgress(name string) (*progressFile, error) {
+	path, err := followed(name)
+	if err != nil {
+		return nil, fmt.Errorf("progress file: %w", err)
+	}
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
@@ -120,6 +112,26 @@ func openProgress(path string) (*progressFile, error) {
 	}
 }
 
+// followed is the name of the file that symbolic links lead to, whether or not that
+// file is there.
+func followed(path string) (string, error) {
+	for range 40 {
+		to, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // no link: what is wrong with it shows when it is opened
+		}
+		if !filepath.IsAbs(to) {
+			dir, err := filepath.EvalSymlinks(filepath.Dir(path)) // a link's ".." is one of where it really is
+			if err != nil {
+				return "", err
+			}
+			to = filepath.Join(dir, to)
+		}
+		path = to
+	}
+	return "", fmt.Errorf("%s: found symbolic links that lead to one another, want the name of a file", path)
+}
+
 func (f *progressFile) read() error {
 	b, err := io.ReadAll(f.held)
 	if err != nil {
@@ -136,7 +148,8 @@ func (f *progressFile) read() error {
 }
 
 // write replaces the file's content. Once it returns without an error, it is on
-// disk; with one, the file says what it said before.
+// disk; with one, the file says what it said before, or what was to be written.
+// Either way it stays locked.
 func (f *progressFile) write() (err error) {
 	f.now.Format, f.now.Written = format, time.Now().UTC()
 	b, err := json.MarshalIndent(f.now, "", "  ")
@@ -144,12 +157,16 @@ func (f *progressFile) write() (err error) {
 		return err
 	}
 	dir := filepath.Dir(f.path)
-	temp, err := os.OpenFile(f.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) // nobody else's: this one holds the lock
+	// What is there under that name is of an import that was killed: this one holds the
+	// lock. Whatever somebody puts there meanwhile, a link too, is not written into.
+	_ = os.Remove(f.path + ".new") // that it is not there any more shows next
+	temp, err := os.OpenFile(f.path+".new", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("progress file: %w", err)
 	}
+	replaced := false
 	defer func() {
-		if err != nil {
+		if err != nil && !replaced {
 			temp.Close()
 			os.Remove(temp.Name())
 			err = fmt.Errorf("progress file %s: %w", f.path, err)
@@ -168,7 +185,14 @@ func (f *progressFile) write() (err error) {
 		return err
 	}
 	f.held.Close() // the old one
-	f.held, f.new = temp, false
+	f.held, f.new, replaced = temp, false, true
+	if err := syncFolder(dir); err != nil {
+		return fmt.Errorf("progress file %s: it is written, and whether its name is on disk is not known, so that after a loss of power its earlier version may be there: %w", f.path, err)
+	}
+	return nil
+}
+
+func syncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

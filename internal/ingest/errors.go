@@ -6,7 +6,7 @@ import (
 )
 
 // ErrNoProgress means that nothing was acknowledged for as long as
-// Options.Patience.
+// Options.ProgressTimeout.
 var ErrNoProgress = errors.New("nothing was acknowledged")
 
 // ItemError is why one of the items cannot be published.

@@ -14,8 +14,8 @@ import (
 	"accountexport/projections"
 )
 
-// looks is how many searches are made at once; each may take a consumer.
-const looks = 8
+// maxSearches is how many searches are made at once; each may take a consumer.
+const maxSearches = 8
 
 // Find tells where the stream holds each of the items after a position; 0 where
 // it does not. It looks among the messages of the item's subject, under whatever
@@ -26,18 +26,18 @@ const looks = 8
 // of an item with Tried set does.
 func (p *Publisher) Find(ctx context.Context, items []Item, after uint64) ([]uint64, error) {
 	found := make([]uint64, len(items))
-	lanes := map[string][]int{}
+	queues := map[string][]int{}
 	var order []string
 	for i, item := range items {
-		if lanes[item.Message.Subject] == nil {
+		if queues[item.Message.Subject] == nil {
 			order = append(order, item.Message.Subject)
 		}
-		lanes[item.Message.Subject] = append(lanes[item.Message.Subject], i)
+		queues[item.Message.Subject] = append(queues[item.Message.Subject], i)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(looks)
+	group.SetLimit(maxSearches)
 	for _, subject := range order {
-		group.Go(func() error { return p.findOn(ctx, subject, items, lanes[subject], after, found) })
+		group.Go(func() error { return p.findOn(ctx, subject, items, queues[subject], after, found) })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err

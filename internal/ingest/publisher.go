@@ -25,15 +25,17 @@ type Item struct {
 type Ack struct {
 	Position uint64
 	Found    bool // it was there already: an earlier attempt has stored it, or somebody else
+	Erased   bool // it was not published: its account is erased, by the event at Position
 }
 
 // Options say how to publish.
 type Options struct {
-	Window        int           // messages without an answer at once, each on a subject of its own; default 1024
-	Bytes         int           // of them, unless it is one; default 16 MiB
-	AnswerTimeout time.Duration // after which a message is looked for; default 5 s
-	Patience      time.Duration // without any acknowledgement after which Publish gives up; default: none
-	Logger        *slog.Logger  // default: slog.Default()
+	Window          int           // messages without an answer at once, each on a subject of its own; default 1024
+	Bytes           int           // of them, unless it is one; default 16 MiB
+	AnswerTimeout   time.Duration // after which a message is looked for; default 5 s
+	ProgressTimeout time.Duration // without any acknowledgement after which Publish gives up; default: none
+	SkipErased      bool          // leave out what is of an account that is erased; default: publish it, too
+	Logger          *slog.Logger  // default: slog.Default()
 }
 
 // Publisher publishes to one stream. Its methods may be called by several
@@ -98,7 +100,7 @@ func (p *Publisher) Mark(ctx context.Context) (position uint64, err error) {
 // before any of them was first sent, by whatever process. acked is told of each
 // as soon as it is known to be there; of one subject in order, by one goroutine.
 //
-// What may pass is tried again, as long as Options.Patience says. With an error
+// What may pass is tried again, as long as Options.ProgressTimeout says. With an error
 // those that acked was told of are there, and so may be, of each subject, the next
 // one: whoever goes on passes it with Tried set. A [*CollisionError] is of an item
 // whose id belongs to another message.

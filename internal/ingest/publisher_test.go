@@ -275,12 +275,12 @@ func TestWhatCannotPassIsAnErrorAtOnce(t *testing.T) {
 	}
 }
 
-func TestPatienceEnds(t *testing.T) {
+func TestProgressTimeout(t *testing.T) {
 	ctx := deadline(t)
 	srv := natsserver.ForTest(t)
 	c := provisioned(t, srv.URL(), time.Minute)
 	srv.Halt()
-	err := New(c, Options{Patience: 300 * time.Millisecond}).Publish(ctx, itemsOf(0, 3, 2), 0, nil)
+	err := New(c, Options{ProgressTimeout: 300 * time.Millisecond}).Publish(ctx, itemsOf(0, 3, 2), 0, nil)
 	if !errors.Is(err, ErrNoProgress) {
 		t.Errorf("without a server: %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"accountexport/internal/local/natsserver"
+	"accountexport/internal/stream"
 )
 
 // TestTwoPublishersOfTheSameItems: one that was taken for dead, as a frozen relay is,
@@ -55,6 +56,37 @@ func TestTwoPublishersOfTheSameItems(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(wanted(all), stored(t, c)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestTwoPublishersBeginAtOnce: neither knows of the other, and both have noted the same
+// position before. What one of them stores, the other finds.
+func TestTwoPublishersBeginAtOnce(t *testing.T) {
+	ctx := deadline(t)
+	srv := natsserver.ForTest(t)
+	c := provisioned(t, srv.URL(), 100*time.Millisecond)
+	items := itemsOf(0, 4000, 7)
+	found, ended := make([]int, 2), make(chan error, 2)
+	for which, client := range []*stream.Client{c, connect(t, srv.URL())} {
+		p := New(client, Options{Window: 3 + which})
+		go func() {
+			ended <- p.Publish(ctx, items, 0, func(_ int, a Ack) {
+				if a.Found {
+					found[which]++
+				}
+			})
+		}()
+	}
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found[0]+found[1] != len(items) {
+		t.Errorf("%v were found, want each item found by one of the two", found)
+	}
+	if diff := cmp.Diff(wanted(items), stored(t, c)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

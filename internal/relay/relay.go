@@ -18,15 +18,15 @@ import (
 
 // Options say how to relay.
 type Options struct {
-	Database *pgx.ConnConfig                 // of the outbox, past any pooler of transactions
-	Poll     time.Duration                   // how often it looks while nothing wakes it; default 100 ms
-	Retry    time.Duration                   // of messages that are refused; default 30 s
-	Window   int                             // messages fetched at once; default 4096
-	Bytes    int                             // of them, unless it is one; default 16 MiB
-	Patience time.Duration                   // without any acknowledgement after which it begins anew; default 10 s
-	Check    func(ctx context.Context) error // before the outbox is first used; [ErrUnusable] ends the relay; default: none
-	Logger   *slog.Logger                    // default: slog.Default()
-	Metrics  *Metrics                        // default: of no registry
+	Database        *pgx.ConnConfig                 // of the outbox, past any pooler of transactions
+	Poll            time.Duration                   // how often it looks while nothing wakes it; default 100 ms
+	Retry           time.Duration                   // of messages that are refused; default 30 s
+	Window          int                             // messages fetched at once; default 4096
+	Bytes           int                             // of them, unless it is one; default 16 MiB
+	ProgressTimeout time.Duration                   // without any acknowledgement after which it begins anew; default 10 s
+	Check           func(ctx context.Context) error // before the outbox is first used; [ErrUnusable] ends the relay; default: none
+	Logger          *slog.Logger                    // default: slog.Default()
+	Metrics         *Metrics                        // default: of no registry
 }
 
 // ErrUnusable means that the way to the database is none for a relay.
@@ -69,8 +69,8 @@ func New(client *stream.Client, opt Options) *Relay {
 	if opt.Bytes <= 0 {
 		opt.Bytes = 16 << 20
 	}
-	if opt.Patience <= 0 {
-		opt.Patience = 10 * time.Second
+	if opt.ProgressTimeout <= 0 {
+		opt.ProgressTimeout = 10 * time.Second
 	}
 	if opt.Logger == nil {
 		opt.Logger = slog.Default()
@@ -79,7 +79,7 @@ func New(client *stream.Client, opt Options) *Relay {
 		opt.Metrics = newMetrics()
 	}
 	return &Relay{opt: opt, stream: client, log: opt.Logger, metrics: opt.Metrics,
-		publisher: ingest.New(client, ingest.Options{Patience: opt.Patience, Logger: opt.Logger})}
+		publisher: ingest.New(client, ingest.Options{ProgressTimeout: opt.ProgressTimeout, Logger: opt.Logger})}
 }
 
 // Run relays until ctx ends, which is no error. Where either server is away it tries

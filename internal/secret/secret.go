@@ -55,10 +55,13 @@ func Quote(text string) string {
 // serverURL matches a URL that names a server and nothing else.
 var serverURL = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?$`)
 
+// PlainURL reports whether a text consists of URLs that name servers and nothing else.
+func PlainURL(text string) bool { return allMatch(text, serverURL) }
+
 // QuoteURL shows the servers of URLs if they are unambiguous, and nothing else of any
 // text.
 func QuoteURL(text string) string {
-	if allMatch(text, serverURL) {
+	if PlainURL(text) {
 		return quote(text)
 	}
 	u, err := url.Parse(text)

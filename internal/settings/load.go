@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"accountexport/internal/secret"
 )
 
 // AddFlags adds a flag for each of the program's settings.
@@ -17,6 +19,17 @@ func AddFlags(flags *pflag.FlagSet, program Program) {
 			flags.String(flagName(d.Name), "", fmt.Sprintf("%s: %s (default %s)", d.Name, meaning, d.Default))
 		}
 	}
+}
+
+// MayShow reports whether the value of a flag may be printed: one of a setting only
+// where it holds no secret, that of any other flag always.
+func MayShow(program Program, flag, value string) bool {
+	for _, d := range Docs() {
+		if d.usedBy(program) && flagName(d.Name) == flag {
+			return secret.PlainURL(value) || !d.Secret && !secret.MayBeIn(value)
+		}
+	}
+	return true
 }
 
 // LoadAPI reads the API's settings from the environment (in the form of os.Environ)

@@ -7,7 +7,9 @@ import (
 )
 
 // The contract's values as regular expressions that ECMA-262, RE2, Python, Java
-// and PCRE read alike: no look-ahead, no \u and no \p.
+// and PCRE can read: no look-ahead, no \u and no \p. "$" is the text's end in the first
+// two; the others take it for one before a last line's end, too. RE2 has no other way
+// to say it that ECMA-262 has, too; package schemas says so.
 const (
 	noNull     = `^[^\x00]*$`
 	noControls = `^[^\x00-\x1f\x7f-\x9f]+$`

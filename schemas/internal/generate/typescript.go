@@ -19,7 +19,7 @@ export interface JSONObject {
   [name: string]: JSONValue;
 }
 
-/** A structured CloudEvent 1.0, as it is published. Extensions beside these are ignored. */
+/** A structured CloudEvent 1.0, as it is published. Extensions beside these are ignored, and so are members of data that are not listed. */
 export interface ControlPlaneEvent<Type extends string, Data> {
   /** The version of CloudEvents. */
   specversion: "1.0";
@@ -37,6 +37,10 @@ export interface ControlPlaneEvent<Type extends string, Data> {
   partitionkey?: string | null;
   /** What the event says. */
   data: Data;
+  /** Not in use: data is JSON. */
+  data_base64?: null;
+  /** Extensions, such as traceparent. */
+  [extension: string]: unknown;
 }
 `
 
@@ -49,7 +53,7 @@ func typeScript(all []event, sections []section) []byte {
 		name := e.name()
 		fmt.Fprintf(&b, "\n%s", comment("", "Data of "+e.typ+"."))
 		if len(e.fields) == 0 {
-			fmt.Fprintf(&b, "export type %sData = Record<string, never>;\n", name)
+			fmt.Fprintf(&b, "export type %sData = JSONObject;\n", name)
 		} else {
 			fmt.Fprintf(&b, "export interface %sData {\n", name)
 			for _, f := range e.fields {

@@ -17,6 +17,11 @@ export const tier: QuotaTierDefinedV1 = {
 };
 export const metadata: JSONObject = { owner: "ada", limits: { cpu: [1, 2.5, null] } };
 
+// Extensions are ignored, and so is what an event without fields has in its data.
+export const extended: UserRestoredV1 = { ...envelope, type: "controlplane.user.restored.v1", data: { reason: "appeal" }, traceparent: "00-1", data_base64: null };
+// @ts-expect-error: data is JSON.
+export const bytes: UserRestoredV1 = { ...envelope, type: "controlplane.user.restored.v1", data: {}, data_base64: "e30=" };
+
 // @ts-expect-error: a required field is missing.
 export const noEmail: UserRegisteredV1["data"] = { tier: "pro", quota_tier_id: "pro" };
 // @ts-expect-error: a patch field that is not nullable.
