@@ -195,10 +195,11 @@ func (r *importRun) publish(ctx context.Context, open Source) error {
 	reading, stop := context.WithCancel(ctx)
 	windows := make(chan batch, 1) // one is read while the one before it is published
 	reader := make(chan struct{})
+	from := r.file.now // as it is before the first window moves it on
 	go func() {
 		defer close(reader)
 		defer close(windows)
-		opt.readWindows(reading, in, r.file.now, r.limits, r.checked, windows)
+		opt.readWindows(reading, in, from, r.limits, r.checked, windows)
 	}()
 	defer func() {
 		stop()

@@ -181,7 +181,7 @@ func TestTheWindowUnderWayMayNotChange(t *testing.T) {
 	in := increments(0, 100, 1)
 	// What has been asked for is checked, noted, and then not all of it has room.
 	limitMessages(t, srv.URL(), 50)
-	if _, err := Run(deadline(t), c, inline(in), true, Options{Progress: path, Patience: 300 * time.Millisecond}); err == nil {
+	if _, err := Run(deadline(t), c, inline(in), true, Options{Progress: path, ProgressTimeout: 300 * time.Millisecond}); err == nil {
 		t.Fatal("all was published to a stream that has room for half of it")
 	}
 	if after := read(t, path); !strings.Contains(after, `"window": {`) {
