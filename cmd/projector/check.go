@@ -20,7 +20,8 @@ import (
 const checkHelp = `Says of each event what the projector would do with it: applied, duplicate (it creates what is there), deferred (it waits for
 what is not there yet), ignored (its type is unknown, or the account is erased), parked (with the field that is wrong, and
 what would be right), sound (nothing says whose it is), or unreadable (it is no event). Where any is parked or unreadable, the
-exit status is 1, and so it is where there is nothing to look at.
+exit status is 1, and so it is where there is nothing to look at. An event whose type is unknown, perhaps misspelt, and one that
+nothing says the account of, fail with --strict alone.
 
 Reads files, or standard input (also -), plain or gzip. Events are JSON, a line each or however they are laid out, in any of
 these forms:
@@ -44,17 +45,18 @@ type checkCommand struct {
 	account       *events.UUID
 	againstStream bool
 	quiet         bool
+	strict        bool
 	files         int
 }
 
 func (p *program) check() *cobra.Command {
 	c := &checkCommand{program: p}
 	cmd := &cobra.Command{
-		Use:   "check [FILE…] [--account ID|--against-stream] [--found] [--quiet] [--json]",
+		Use:   "check [FILE…] [--account ID|--against-stream] [--strict] [--found] [--quiet] [--json]",
 		Short: "Say what would become of events, before they are published; exit 1 on any that would be parked",
 		Long:  checkHelp,
 		Example: `  # In a producer's CI: would any of what the tests made be parked?
-  projector check testdata/events.ndjson
+  projector check --strict testdata/events.ndjson
   # What of an event that an account has not seen?
   projector check event.json --account 3c90c3cc-0d44-4b50-8888-8dd25736052a
   # What comes by, as it is published.
@@ -68,7 +70,8 @@ func (p *program) check() *cobra.Command {
 	cli.Flag(cmd.Flags(), &c.account, "account", maybe(accountKind()), "only events of this account, and those that name none, after what the stream has of it")
 	cmd.Flags().BoolVar(&c.againstStream, "against-stream", false, "after what the stream has of each account")
 	cmd.Flags().BoolVar(&c.checker.Values, "found", false, "print what was found in events where something else was wanted")
-	cmd.Flags().BoolVar(&c.quiet, "quiet", false, "print only events that would be parked or are unreadable")
+	cmd.Flags().BoolVar(&c.quiet, "quiet", false, "print only events that fail: that would be parked or are unreadable, and with --strict those that are ignored or sound")
+	cmd.Flags().BoolVar(&c.strict, "strict", false, "exit 1 also on events that are ignored or sound: of an unknown type, after an erasure, or of no account")
 	p.jsonFlag(cmd, "print a JSON line for each event")
 	cmd.MarkFlagsMutuallyExclusive("account", "against-stream")
 	return cmd
@@ -109,10 +112,25 @@ func (c *checkCommand) all(cmd *cobra.Command, files []string) error {
 	switch {
 	case c.checker.Bad > 0:
 		empty = append(empty, fmt.Errorf("%d of %d events would be parked, or are unreadable", c.checker.Bad, c.checker.Events))
+	case c.loose() > 0:
+		empty = append(empty, fmt.Errorf("%d of %d events would change nothing, since their type is unknown or their account erased, or name no account: --strict", c.loose(), c.checker.Events))
 	case c.checker.Events == 0 && len(empty) == 0:
 		empty = append(empty, fmt.Errorf("no event was checked: %d are of other accounts than %s", c.checker.Others, c.account))
 	}
 	return errors.Join(empty...)
+}
+
+// loose is how many events fail since --strict is given.
+func (c *checkCommand) loose() int {
+	if !c.strict {
+		return 0
+	}
+	return c.checker.Counts[projections.Ignored.String()] + c.checker.Counts[check.Sound]
+}
+
+// fails tells whether this event makes the exit status 1.
+func (c *checkCommand) fails(v *check.Verdict) bool {
+	return v.Bad() || c.strict && (v.Outcome == projections.Ignored.String() || v.Outcome == check.Sound)
 }
 
 func (c *checkCommand) file(cmd *cobra.Command, name string) error {
@@ -158,7 +176,7 @@ func (e endable) Read(p []byte) (int, error) {
 
 // print prints what would become of one event.
 func (c *checkCommand) print(v check.Verdict) error {
-	if c.quiet && !v.Bad() {
+	if c.quiet && !c.fails(&v) {
 		return nil
 	}
 	if c.asJSON {

@@ -34,7 +34,8 @@ type statusCommand struct {
 	monitor *acts.StatusMonitor
 
 	outboxPool *pgxpool.Pool // nil also where OUTBOX_DATABASE_URL is not set
-	outbox     *relay.Status // of the last poll; nil where it is not set
+	outbox     *relay.Status // of the last poll; nil where it is not set, and where it could not be read
+	outboxErr  error         // of the last poll: why it could not be read
 }
 
 func (p *program) status() *cobra.Command {
@@ -48,7 +49,7 @@ func (p *program) status() *cobra.Command {
 			"unless that is since projecting is paused, which it says; where nobody could read the stream; and while accounts on\n" +
 			"the ledger are served still. What is only told leaves 0: a pause, settings of the stream that have cost nothing yet,\n" +
 			"a ledger that was not exported, a generation that nobody builds any more, and what waits in the outbox, which it shows\n" +
-			"where OUTBOX_DATABASE_URL is set.\n\n" +
+			"where OUTBOX_DATABASE_URL is set, or that it cannot be read, for which it waits for half of --timeout.\n\n" +
 			"All figures of the read model are of one moment, and the stream's end is of one after it. Where a server does not\n" +
 			"answer it says on standard error for what it waits, and ends with 1 after --timeout.\n\n" +
 			"With --watch it looks again and again until SIGINT or SIGTERM, and then ends with the status of the last look: on a\n" +
@@ -111,12 +112,27 @@ func (c *statusCommand) poll(ctx context.Context) (*acts.Status, error) {
 	st, err := c.monitor.Poll(ctx)
 	if err == nil && c.outboxPool != nil {
 		w.waitFor("the outbox's database")
-		var found relay.Status
-		if found, err = relay.ReadStatus(ctx, c.outboxPool); err == nil {
-			c.outbox = &found
-		}
+		c.pollOutbox(ctx)
 	}
 	return st, w.explain(ctx, err)
+}
+
+// pollOutbox looks at the outbox. It is the control plane's, and whether it can be read
+// says nothing of the read model: where it cannot, all else is shown.
+func (c *statusCommand) pollOutbox(ctx context.Context) {
+	late := fmt.Errorf("its database has not answered for %v", c.timeout/2)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout/2, late)
+	defer cancel()
+	c.outbox, c.outboxErr = nil, nil
+	found, err := relay.ReadStatus(ctx, c.outboxPool)
+	switch {
+	case err == nil:
+		c.outbox = &found
+	case ctx.Err() != nil:
+		c.outboxErr = context.Cause(ctx)
+	default:
+		c.outboxErr = err
+	}
 }
 
 // connectOnce connects to both servers, unless an earlier poll has. A failed attempt is
@@ -175,16 +191,23 @@ func (c *statusCommand) show(st *acts.Status) error {
 		enc.SetIndent("", "  ")
 	}
 	v := statusOf(st)
-	v.Outbox = outboxStatusOf(c.outbox)
+	v.Outbox = outboxStatusOf(c.outbox, c.outboxErr)
 	return enc.Encode(v)
 }
 
 // print prints one status for people.
 func (c *statusCommand) print(w io.Writer, st *acts.Status) error {
-	if err := printStatus(w, st); err != nil || c.outbox == nil {
+	if err := printStatus(w, st); err != nil {
 		return err
 	}
-	return printOutbox(w, c.outbox)
+	switch {
+	case c.outboxErr != nil:
+		_, err := fmt.Fprintln(w, "outbox:", outboxProblem(c.outboxErr))
+		return err
+	case c.outbox != nil:
+		return printOutbox(w, c.outbox)
+	}
+	return nil
 }
 
 // watchUntilEnd polls until ctx ends, and then ends with the exit status of the last

@@ -12,10 +12,11 @@ import (
 
 // outboxStatus is the outbox as JSON.
 type outboxStatus struct {
-	Pending         int64           `json:"pending"`
+	Error           string          `json:"error"`                  // why it could not be read; empty where it could
+	Pending         *int64          `json:"pending"`                // null where it could not be read
 	Oldest          *float64        `json:"oldest_pending_seconds"` // null where nothing waits
 	Stream          string          `json:"stream"`                 // empty where nothing was published from it
-	LastPosition    uint64          `json:"last_position"`          // 0 where nothing was
+	LastPosition    *uint64         `json:"last_position"`          // 0 where nothing was; null where it could not be read
 	LastPublishedAt *time.Time      `json:"last_published_at"`      // null where nothing was
 	Relay           string          `json:"relay"`                  // who relays it; empty: nobody
 	Refused         []outboxRefused `json:"refused"`                // messages that JetStream refuses
@@ -30,11 +31,14 @@ type outboxRefused struct {
 }
 
 // outboxStatusOf is nil where there is no outbox.
-func outboxStatusOf(s *relay.Status) *outboxStatus {
-	if s == nil {
+func outboxStatusOf(s *relay.Status, failed error) *outboxStatus {
+	switch {
+	case failed != nil:
+		return &outboxStatus{Error: outboxProblem(failed), Refused: []outboxRefused{}}
+	case s == nil:
 		return nil
 	}
-	out := &outboxStatus{Pending: s.Pending, Stream: s.Stream, LastPosition: s.LastPosition, LastPublishedAt: s.LastAt, Relay: s.Relay, Refused: []outboxRefused{}}
+	out := &outboxStatus{Pending: &s.Pending, Stream: s.Stream, LastPosition: &s.LastPosition, LastPublishedAt: s.LastAt, Relay: s.Relay, Refused: []outboxRefused{}}
 	if s.Pending > 0 {
 		seconds := s.Oldest.Seconds()
 		out.Oldest = &seconds
@@ -43,6 +47,11 @@ func outboxStatusOf(s *relay.Status) *outboxStatus {
 		out.Refused = append(out.Refused, outboxRefused{r.Subject, r.Number, r.ID, r.Reason, r.Since})
 	}
 	return out
+}
+
+// outboxProblem is why the outbox could not be read, in one line.
+func outboxProblem(err error) string {
+	return cli.Printable(strings.TrimPrefix(strings.Join(strings.Fields(err.Error()), " "), "outbox: "))
 }
 
 // printOutbox prints the outbox for people.

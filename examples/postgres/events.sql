@@ -2,6 +2,12 @@
 -- rows and for the snapshot, and what changes one. From the moment this is committed,
 -- each change of a row writes its events in its own transaction, into the outbox.
 
+-- When snapshot.sql has read the tables, and who did that.
+CREATE TABLE snapshots (
+    taken_at timestamptz PRIMARY KEY DEFAULT clock_timestamp(),
+    taken_by text NOT NULL DEFAULT session_user
+);
+
 CREATE FUNCTION event_time(at timestamptz) RETURNS text LANGUAGE sql IMMUTABLE
     RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 

@@ -75,6 +75,8 @@ func TestExamplePostgres(t *testing.T) {
 	var export []byte
 	for _, b := range all[at].Blocks() {
 		switch {
+		case !slices.Contains(b.RunBy, "TestExamplePostgres"):
+			continue
 		case b.Lang != "sh" || strings.HasPrefix(b.Text, "go build "): // which is done
 			continue
 		case strings.HasPrefix(b.Text, "export "):
@@ -99,6 +101,9 @@ func TestExamplePostgres(t *testing.T) {
 			waitStarted(t, env)
 		}
 		export = runBlock(t, dir, env, b)
+		if strings.HasPrefix(b.Text, "projector import ") {
+			snapshotOnce(t, dir, env, all[at].Blocks())
+		}
 		if strings.Contains(b.Text, "sample.sql") {
 			usage = countUsage(t, controlPlane.String())
 		}
