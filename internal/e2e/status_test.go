@@ -198,7 +198,7 @@ func TestStatusTellsRateAndTimeLeft(t *testing.T) {
 	s := newSystem(t)
 	s.mustPublish(t, workload.New(182, workload.Config{Accounts: 50}), 20_000)
 	slow := maps.Clone(s.settings)
-	slow["DATABASE_URL"], slow["BATCH_EVENTS"] = s.slowDatabase(t, 200_000), "100"
+	slow["DATABASE_URL"], slow["BATCH_EVENTS"] = s.slowDatabase(t, 100_000), "100"
 	launch(t, "projector", slow, "run")
 	moving := regexp.MustCompile(`position \d+ of 20000, \d+ behind, progressing by [1-9]\d* a second, time left (\d+[hms])+; `)
 	eventually(t, "rate and time left", time.Minute, func(context.Context) error {
