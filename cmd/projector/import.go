@@ -158,8 +158,11 @@ func (c *importCommand) check(ctx context.Context, open importer.Source, opt imp
 }
 
 func (c *importCommand) print(sum importer.Summary) error {
-	if c.asJSON {
+	if c.asJSON && (sum.Lines > 0 || sum.Before > 0) {
 		return c.printJSON(importLine{sum.Lines, sum.Published, sum.Found, sum.Erased, sum.Parked, sum.Last, sum.Before, c.dryRun})
+	}
+	if sum.Lines == 0 && sum.Before == 0 {
+		return errors.New("nothing was there to import: the input holds no line with an event")
 	}
 	if c.dryRun {
 		fmt.Fprintf(c.out, "%d lines could be published; %d of them would be parked\n", sum.Lines, sum.Parked)
