@@ -70,14 +70,31 @@ type place struct {
 // ErrNothing means that an input holds no event.
 var ErrNothing = errors.New("no event was found: want CloudEvents as JSON, a line each or one after the other")
 
-// File checks the events of one input.
+// InputError is what is wrong with one input as a whole: nothing of it can be read, or
+// nothing more of it. The next input can be checked all the same.
+type InputError struct {
+	Name string // empty where Err names it
+	Err  error
+}
+
+func (e *InputError) Error() string {
+	if e.Name == "" {
+		return e.Err.Error()
+	}
+	return e.Name + ": " + e.Err.Error()
+}
+
+func (e *InputError) Unwrap() error { return e.Err }
+
+// File checks the events of one input. An [InputError] says that it could not be read
+// to its end: what came before that is checked and counted.
 func (c *Checker) File(ctx context.Context, name string, in io.Reader, each func(Verdict) error) error {
 	if c.fold == nil {
 		c.fold, c.begun, c.ids, c.Counts = projections.NewFold(), map[string]bool{}, map[string]place{}, map[string]int{}
 	}
 	r, err := newReader(in)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return inputError(ctx, name, err)
 	}
 	for n := 0; ; n++ {
 		if err := ctx.Err(); err != nil {
@@ -86,12 +103,12 @@ func (c *Checker) File(ctx context.Context, name string, in io.Reader, each func
 		value, line, err := r.next()
 		if errors.Is(err, io.EOF) {
 			if n == 0 {
-				return fmt.Errorf("%s: %w", name, ErrNothing)
+				return &InputError{name, ErrNothing}
 			}
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return inputError(ctx, name, err)
 		}
 		v, ours, err := c.one(ctx, value, place{name, line})
 		switch {
@@ -110,6 +127,14 @@ func (c *Checker) File(ctx context.Context, name string, in io.Reader, each func
 			return err
 		}
 	}
+}
+
+// inputError is what is wrong with an input, unless reading it ended because ctx has.
+func inputError(ctx context.Context, name string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &InputError{name, err}
 }
 
 // one judges one event. It is not ours where it is another account's than is asked for.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -155,9 +156,18 @@ func (r *reader) byte() (byte, error) {
 	return c, readError(err)
 }
 
+// readError says what is wrong with an input that cannot be read any further.
 func readError(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	var path *fs.PathError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("it is gzip, and ends in the middle: it was cut off")
+	case errors.Is(err, gzip.ErrHeader):
+		return errors.New("it is gzip, and something else is behind that: want gzip alone")
+	case errors.Is(err, gzip.ErrChecksum):
+		return errors.New("it is gzip, and damaged: its checksum is another")
+	case errors.As(err, &path):
+		return path.Err // whoever tells it names the input
 	}
 	return err
 }

@@ -116,3 +116,34 @@ func TestInputThatIsCutOff(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestBrokenInputsHoldNothingUp: whatever is wrong with an input as a whole, what came
+// before that is checked, the error names the input, and another is checked after it.
+func TestBrokenInputsHoldNothingUp(t *testing.T) {
+	line := structuredEvent("a", "user.restored", "{}") + "\n"
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write([]byte(line))
+	_ = z.Close()
+	damaged := bytes.Clone(b.Bytes())
+	damaged[len(damaged)-8]++
+	for name, tc := range map[string]struct{ in, want string }{
+		"cut off":         {b.String()[:b.Len()-3], "in: it is gzip, and ends in the middle: it was cut off"},
+		"zeros behind it": {b.String() + strings.Repeat("\x00", 512), "in: it is gzip, and something else is behind that: want gzip alone"},
+		"text behind it":  {b.String() + strings.Repeat("hello ", 100), "in: it is gzip, and something else is behind that: want gzip alone"},
+		"damaged":         {string(damaged), "in: it is gzip, and damaged: its checksum is another"},
+		"too long":        {line + "{" + strings.Repeat(" ", maxValue), "in: line 2: found more than 67108864 bytes without an end, want one event after the other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, n := &Checker{}, 0
+			count := func(Verdict) error { n++; return nil }
+			var broken *InputError
+			if err := c.File(t.Context(), "in", strings.NewReader(tc.in), count); !errors.As(err, &broken) || err.Error() != tc.want {
+				t.Errorf("%v, want %s", err, tc.want)
+			}
+			if err := c.File(t.Context(), "another", strings.NewReader(line), count); err != nil || n != 2 || c.Events != 2 {
+				t.Errorf("%v after %d events", err, n)
+			}
+		})
+	}
+}
