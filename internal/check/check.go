@@ -29,8 +29,8 @@ type Verdict struct {
 	File     string   `json:"file"`
 	Line     int64    `json:"line"`     // that it begins in, from 1
 	Position uint64   `json:"position"` // in the stream that it was taken from; 0: unknown
-	Subject  string   `json:"subject"`  // as published; empty where nothing says it
-	Type     string   `json:"type"`     // empty where it could not be read
+	Subject  string   `json:"subject"`  // as published; empty where nothing says it, and where it is wrong, unless values are asked for
+	Type     string   `json:"type"`     // empty where it could not be read; of what is parked a known one alone, unless values are asked for
 	Outcome  string   `json:"outcome"`
 	Field    string   `json:"field"` // of what is parked
 	Found    string   `json:"found"` // its kind alone, unless values are asked for
@@ -179,10 +179,8 @@ func (c *Checker) one(ctx context.Context, value []byte, at place) (v Verdict, o
 			c.ids[id] = at
 		}
 	}
-	if v.Found != "" && !c.Values {
-		masked := &events.Invalid{Field: v.Field, Found: v.Found, Want: v.Want}
-		v.Reason = masked.Masked()
-		v.Found, v.Want = maskedParts(v.Reason, v.Field)
+	if !c.Values {
+		v.mask(&d)
 	}
 	return v, true, nil
 }
