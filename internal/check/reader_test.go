@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -40,24 +41,31 @@ func TestValuesHoweverTheyAreLaidOut(t *testing.T) {
 		in   string
 		want []value
 	}{
-		"nothing":                       {"", nil},
-		"white space alone":             {"\n \r\n\t\x00", nil},
-		"a line each":                   {"{\"a\":1}\n{\"b\":2}\r\n", []value{{`{"a":1}`, 1}, {`{"b":2}`, 2}}},
-		"without an end of the line":    {`{"a":1}`, []value{{`{"a":1}`, 1}}},
-		"one after the other":           {`{"a":1}{"b":2} {"c":3}`, []value{{`{"a":1}`, 1}, {`{"b":2}`, 1}, {`{"c":3}`, 1}}},
-		"zero bytes between them":       {"{\"a\":1}\x00{\"b\":\n2}\x00", []value{{`{"a":1}`, 1}, {"{\"b\":\n2}", 1}}},
-		"pretty-printed":                {"{\n  \"a\": {\n    \"b\": [\n      1\n    ]\n  }\n}\n\n{\n}\n", []value{{"{\n  \"a\": {\n    \"b\": [\n      1\n    ]\n  }\n}", 1}, {"{\n}", 9}}},
-		"a list over lines":             {"[\n{\"a\":1},\n{\"b\":2}\n]\n{}", []value{{"[\n{\"a\":1},\n{\"b\":2}\n]", 1}, {"{}", 5}}},
-		"brackets in texts":             {`{"a":"}]{","b":"\"}"}` + "\n{}", []value{{`{"a":"}]{","b":"\"}"}`, 1}, {"{}", 2}}},
-		"cut off, then another line":    {"{\"a\":\n{\"b\":2}\n", []value{{`{"a":`, 1}, {`{"b":2}`, 2}}},
-		"cut off in a text":             {"{\"a\":\"x\n{\"b\":2}\n", []value{{`{"a":"x`, 1}, {`{"b":2}`, 2}}},
-		"cut off at the end":            {"{\"b\":2}\n{\"a\":[1,", []value{{`{"b":2}`, 1}, {`{"a":[1,`, 2}}},
-		"cut off at a zero byte":        {"{\"a\":[1,\x00{\"b\":2}", []value{{`{"a":[1,`, 1}, {`{"b":2}`, 1}}},
-		"a wrong bracket":               {"{\"a\":1]}\n{\"b\":2}", []value{{`{"a":1]}`, 1}, {`{"b":2}`, 2}}},
-		"a wrong bracket, many lines":   {"{\n  \"a\": 1]\n  \"c\": 2\n}\n{\"b\":2}", []value{{"{\n  \"a\": 1]\n  \"c\": 2\n}", 1}, {`{"b":2}`, 5}}},
-		"no JSON":                       {"hello world\n{}", []value{{"hello world", 1}, {"{}", 2}}},
-		"a byte order mark":             {"\xEF\xBB\xBF{\n\"a\":1}\n{}", []value{{"\xEF\xBB\xBF{\n\"a\":1}", 1}, {"{}", 3}}},
-		"a list after one that is open": {"{\"a\":\n[{}]", []value{{`{"a":`, 1}, {`[{}]`, 2}}},
+		"nothing":                        {"", nil},
+		"white space alone":              {"\n \r\n\t\x00", nil},
+		"a line each":                    {"{\"a\":1}\n{\"b\":2}\r\n", []value{{`{"a":1}`, 1}, {`{"b":2}`, 2}}},
+		"without an end of the line":     {`{"a":1}`, []value{{`{"a":1}`, 1}}},
+		"one after the other":            {`{"a":1}{"b":2} {"c":3}`, []value{{`{"a":1}`, 1}, {`{"b":2}`, 1}, {`{"c":3}`, 1}}},
+		"zero bytes between them":        {"{\"a\":1}\x00{\"b\":\n2}\x00", []value{{`{"a":1}`, 1}, {"{\"b\":\n2}", 1}}},
+		"pretty-printed":                 {"{\n  \"a\": {\n    \"b\": [\n      1\n    ]\n  }\n}\n\n{\n}\n", []value{{"{\n  \"a\": {\n    \"b\": [\n      1\n    ]\n  }\n}", 1}, {"{\n}", 9}}},
+		"a list over lines":              {"[\n{\"a\":1},\n{\"b\":2}\n]\n{}", []value{{"[\n{\"a\":1},\n{\"b\":2}\n]", 1}, {"{}", 5}}},
+		"brackets in texts":              {`{"a":"}]{","b":"\"}"}` + "\n{}", []value{{`{"a":"}]{","b":"\"}"}`, 1}, {"{}", 2}}},
+		"cut off, then another line":     {"{\"a\":\n{\"b\":2}\n", []value{{`{"a":`, 1}, {`{"b":2}`, 2}}},
+		"cut off in a text":              {"{\"a\":\"x\n{\"b\":2}\n", []value{{`{"a":"x`, 1}, {`{"b":2}`, 2}}},
+		"cut off at the end":             {"{\"b\":2}\n{\"a\":[1,", []value{{`{"b":2}`, 1}, {`{"a":[1,`, 2}}},
+		"cut off at a zero byte":         {"{\"a\":[1,\x00{\"b\":2}", []value{{`{"a":[1,`, 1}, {`{"b":2}`, 1}}},
+		"a wrong bracket":                {"{\"a\":1]}\n{\"b\":2}", []value{{`{"a":1]}`, 1}, {`{"b":2}`, 2}}},
+		"a wrong bracket, many lines":    {"{\n  \"a\": 1]\n  \"c\": 2\n}\n{\"b\":2}", []value{{"{\n  \"a\": 1]\n  \"c\": 2\n}", 1}, {`{"b":2}`, 5}}},
+		"no JSON":                        {"hello world\n{}", []value{{"hello world", 1}, {"{}", 2}}},
+		"a byte order mark":              {"\xEF\xBB\xBF{\n\"a\":1}\n{}", []value{{"\xEF\xBB\xBF{\n\"a\":1}", 1}, {"{}", 3}}},
+		"a bracket on a line of its own": {"{\n\"a\":\n{\n\"b\":\n[\n1\n]\n}\n}\n{}", []value{{"{\n\"a\":\n{\n\"b\":\n[\n1\n]\n}\n}", 1}, {"{}", 10}}},
+		"cut off in a list":              {"[{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n", []value{{`[{"a":1}`, 1}, {`{"b":2}`, 2}, {`{"c":3}`, 3}}},
+		"cut off behind a comma":         {"{\"a\":[1,\n{\"b\":2}\n{\"c\":3}\n", []value{{`{"a":[1,`, 1}, {`{"b":2}`, 2}, {`{"c":3}`, 3}}},
+		"cut off twice":                  {"{\"a\":[\n{\"b\":[1,\n{\"c\":3}\n{}", []value{{`{"a":[`, 1}, {`{"b":[1,`, 2}, {`{"c":3}`, 3}, {`{}`, 4}}},
+		"cut off before a cut text":      {"{\"a\":[\n{\"b\":\"x\n{\"c\":3}", []value{{`{"a":[`, 1}, {`{"b":"x`, 2}, {`{"c":3}`, 3}}},
+		"cut off before a zero byte":     {"{\"a\":[\n{\"b\":2}\x00{\"c\":3}", []value{{`{"a":[`, 1}, {`{"b":2}`, 2}, {`{"c":3}`, 2}}},
+		"a list over lines, cut off":     {"[\n{\"a\":1},\n{\"b\":2},", []value{{"[\n{\"a\":1},\n{\"b\":2},", 1}}},
+		"a list after one that is open":  {"{\"a\":\n[{}]", []value{{`{"a":`, 1}, {`[{}]`, 2}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, values(t, tc.in)); diff != "" {
@@ -79,6 +87,43 @@ func TestValuesHoweverTheyAreLaidOut(t *testing.T) {
 	}
 }
 
+// TestLinesMayEndBetweenAnyTokens: a value that is sound is one, wherever in it lines
+// begin.
+func TestLinesMayEndBetweenAnyTokens(t *testing.T) {
+	random := rand.New(rand.NewPCG(20, 5))
+	tokens := regexp.MustCompile(`"(\\.|[^"\\])*"|[{}\[\],:]|[^{}\[\],:"]+`).FindAllString(
+		structuredEvent("a", "sandbox.created", `{"id":"s","template":"t \"{[\" \\","metadata":{"list":[1,{"x":"{["},[],{},[[{"deep":[{}]}]]],"o":{}}}`), -1)
+	for range 500 {
+		var want []string
+		for range 3 {
+			var b strings.Builder
+			for i, token := range tokens {
+				if i > 0 {
+					b.WriteString([]string{"", "\n", "\r\n", " "}[random.IntN(4)])
+				}
+				b.WriteString(token)
+			}
+			want = append(want, b.String())
+		}
+		var got []string
+		for _, v := range values(t, strings.Join(want, "\n")) {
+			got = append(got, v.Text)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("-want +got:\n%s", diff)
+		}
+	}
+}
+
+// TestOpenListsAreNotReadOverAndOver: lines that each begin a value inside of the one before
+// are told apart without reading all that follows once for each of them.
+func TestOpenListsAreNotReadOverAndOver(t *testing.T) {
+	const lines = 200_000
+	if got := values(t, strings.Repeat("[\n", lines)); len(got) != lines || got[lines-1] != (value{"[", lines}) {
+		t.Errorf("%d values", len(got))
+	}
+}
+
 // TestBrokenValuesLeaveTheOthers: whatever bytes of a line are changed, every other line
 // is read as it is.
 func TestBrokenValuesLeaveTheOthers(t *testing.T) {
@@ -94,10 +139,6 @@ func TestBrokenValuesLeaveTheOthers(t *testing.T) {
 		broken := string(b[:1+random.IntN(len(b))])
 		got := values(t, line+"\n"+broken+"\n"+line+"\n"+line)
 		if len(got) < 4 || got[0] != (value{line, 1}) || got[len(got)-1] != (value{line, 4}) || got[len(got)-2] != (value{line, 3}) {
-			// A list that is open goes over lines, so that one is not held against it.
-			if strings.Count(broken, "[") > 0 {
-				continue
-			}
 			t.Fatalf("%s\n%+v", broken, got)
 		}
 	}
