@@ -67,25 +67,6 @@ type place struct {
 	line int64
 }
 
-// ErrNothing means that an input holds no event.
-var ErrNothing = errors.New("no event was found: want CloudEvents as JSON, a line each or one after the other")
-
-// InputError is what is wrong with one input as a whole: nothing of it can be read, or
-// nothing more of it. The next input can be checked all the same.
-type InputError struct {
-	Name string // empty where Err names it
-	Err  error
-}
-
-func (e *InputError) Error() string {
-	if e.Name == "" {
-		return e.Err.Error()
-	}
-	return e.Name + ": " + e.Err.Error()
-}
-
-func (e *InputError) Unwrap() error { return e.Err }
-
 // File checks the events of one input. An [InputError] says that it could not be read
 // to its end: what came before that is checked and counted.
 func (c *Checker) File(ctx context.Context, name string, in io.Reader, each func(Verdict) error) error {
@@ -127,14 +108,6 @@ func (c *Checker) File(ctx context.Context, name string, in io.Reader, each func
 			return err
 		}
 	}
-}
-
-// inputError is what is wrong with an input, unless reading it ended because ctx has.
-func inputError(ctx context.Context, name string, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return &InputError{name, err}
 }
 
 // one judges one event. It is not ours where it is another account's than is asked for.

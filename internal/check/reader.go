@@ -41,6 +41,9 @@ func newReader(in io.Reader) (*reader, error) {
 		}
 		raw = bufio.NewReaderSize(z, 64<<10)
 	}
+	if start, _ := raw.Peek(4); isUTF16(start) {
+		return nil, errUTF16
+	}
 	return &reader{in: raw, line: 1}, nil
 }
 

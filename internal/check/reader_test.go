@@ -3,12 +3,15 @@ package check
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -186,5 +189,29 @@ func TestBrokenInputsHoldNothingUp(t *testing.T) {
 				t.Errorf("%v after %d events", err, n)
 			}
 		})
+	}
+}
+
+// TestUTF16IsSaidOnce: a file that is UTF-16 is told as such, whichever byte is first, with
+// and without a byte order mark; what only begins with bytes alike is read.
+func TestUTF16IsSaidOnce(t *testing.T) {
+	line := structuredEvent("a", "user.restored", "{}") + "\r\n"
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		for _, mark := range []string{"\uFEFF", ""} {
+			var b []byte
+			for _, unit := range utf16.Encode([]rune(mark + line + line)) {
+				b = order.AppendUint16(b, unit)
+			}
+			var broken *InputError
+			err := (&Checker{}).File(t.Context(), "in", bytes.NewReader(b), func(v Verdict) error { return fmt.Errorf("%+v", v) })
+			if !errors.As(err, &broken) || !strings.HasPrefix(err.Error(), "in: it is UTF-16, as > of Windows PowerShell writes it, want UTF-8: ") {
+				t.Errorf("%v, mark %q: %v", order, mark, err)
+			}
+		}
+	}
+	for in, want := range map[string]int{"\x00" + line: 1, "{\x00" + line: 2, "{\x00\x00{\x00": 2, "{}\x00": 1} {
+		if got := values(t, in); len(got) != want {
+			t.Errorf("%q: %+v", in, got)
+		}
 	}
 }
