@@ -142,9 +142,10 @@ func (r *reader) peek(n int) ([]byte, error) {
 	return b, err
 }
 
-// brokenLines reads the lines that belong to a broken value.
+// brokenLines reads the lines that belong to a broken value, unless a zero byte has ended
+// it in the last one.
 func (r *reader) brokenLines(value []byte) ([]byte, error) {
-	for len(value) < maxValue {
+	for len(value) < maxValue && bytes.HasSuffix(value, []byte("\n")) {
 		next, err := r.peek(1)
 		if errors.Is(err, io.EOF) || err == nil && (next[0] == '{' || next[0] == '[' || next[0] == 0) {
 			return value, nil

@@ -215,3 +215,31 @@ func TestUTF16IsSaidOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingIsLostOrReadTwice: whatever an input is, its values are all of it but white
+// space and zero bytes, in order, each in the line that it is said to begin in.
+func TestNothingIsLostOrReadTwice(t *testing.T) {
+	random := rand.New(rand.NewPCG(20, 6))
+	for range 20_000 {
+		b := make([]byte, 1+random.IntN(40))
+		for i := range b {
+			b[i] = "{}[]{[\n\n\n\n:,,\"\\1 \x00"[random.IntN(18)]
+		}
+		at, line := 0, int64(1)
+		for _, v := range values(t, "x\n"+string(b)) {
+			begin := strings.Index(("x\n" + string(b))[at:], v.Text)
+			if begin < 0 || v.Text == "" {
+				t.Fatalf("%q: %+v", b, v)
+			}
+			between := ("x\n" + string(b))[at : at+begin]
+			if line += int64(strings.Count(between, "\n")); line != v.Line || strings.Trim(between, " \n\x00") != "" {
+				t.Fatalf("%q: %+v begins in line %d, behind %q", b, v, line, between)
+			}
+			at += begin + len(v.Text)
+			line += int64(strings.Count(v.Text, "\n"))
+		}
+		if rest := string(b)[max(at-2, 0):]; strings.Trim(rest, " \n\x00") != "" {
+			t.Fatalf("%q: %q is left", b, rest)
+		}
+	}
+}
