@@ -46,7 +46,8 @@ type checkCommand struct {
 	againstStream bool
 	quiet         bool
 	strict        bool
-	files         int
+	files         int // that were read to their end
+	unread        int // that could not be
 }
 
 func (p *program) check() *cobra.Command {
@@ -88,22 +89,26 @@ func (c *checkCommand) run(cmd *cobra.Command, files []string) error {
 	})
 }
 
-// all checks every file, also where one of them holds no event, which is told in the
-// end.
+// all checks every file, also where one of them cannot be read or holds no event,
+// which is told in the end.
 func (c *checkCommand) all(cmd *cobra.Command, files []string) error {
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
-	var empty []error
+	var broken []error
 	for _, name := range files {
 		err := c.file(cmd, name)
-		if errors.Is(err, check.ErrNothing) {
-			empty = append(empty, err)
-		} else if err != nil {
-			return err
+		var input *check.InputError
+		switch {
+		case errors.As(err, &input):
+			if broken = append(broken, input); !errors.Is(err, check.ErrNothing) {
+				c.unread++
+			}
+		case err != nil:
+			return errors.Join(append(broken, err)...)
 		}
 	}
-	c.files = len(files)
+	c.files = len(files) - c.unread
 	if !c.quiet {
 		if _, err := fmt.Fprintln(c.notes(), c.summary()); err != nil {
 			return err
@@ -111,13 +116,13 @@ func (c *checkCommand) all(cmd *cobra.Command, files []string) error {
 	}
 	switch {
 	case c.checker.Bad > 0:
-		empty = append(empty, fmt.Errorf("%d of %d events would be parked, or are unreadable", c.checker.Bad, c.checker.Events))
+		broken = append(broken, fmt.Errorf("%d of %d events would be parked, or are unreadable", c.checker.Bad, c.checker.Events))
 	case c.loose() > 0:
-		empty = append(empty, fmt.Errorf("%d of %d events would change nothing, since their type is unknown or their account erased, or name no account: --strict", c.loose(), c.checker.Events))
-	case c.checker.Events == 0 && len(empty) == 0:
-		empty = append(empty, fmt.Errorf("no event was checked: %d are of other accounts than %s", c.checker.Others, c.account))
+		broken = append(broken, fmt.Errorf("%d of %d events would change nothing, since their type is unknown or their account erased, or name no account: --strict", c.loose(), c.checker.Events))
+	case c.checker.Events == 0 && len(broken) == 0:
+		broken = append(broken, fmt.Errorf("no event was checked: %d are of other accounts than %s", c.checker.Others, c.account))
 	}
-	return errors.Join(empty...)
+	return errors.Join(broken...)
 }
 
 // loose is how many events fail since --strict is given.
@@ -138,7 +143,7 @@ func (c *checkCommand) file(cmd *cobra.Command, name string) error {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return quoted(err)
+			return &check.InputError{Err: quoted(err)}
 		}
 		defer f.Close()
 		in = f
@@ -220,6 +225,9 @@ func (c *checkCommand) summary() string {
 		c.files, after, strings.Join(counts, ", "))
 	if c.checker.Others > 0 {
 		s += fmt.Sprintf("; %d of others passed over", c.checker.Others)
+	}
+	if c.unread > 0 {
+		s += fmt.Sprintf("; %d files could not be read to their end", c.unread)
 	}
 	return s
 }

@@ -45,12 +45,22 @@ func asOfKind() cli.Kind[acts.AsOf] {
 			if n, err := positionKind().Parse(s); err == nil {
 				return acts.AsOf{Position: n}, nil
 			}
-			t, err := time.Parse(time.RFC3339Nano, s)
+			t, err := parseTime(s)
 			if err == nil && t.IsZero() {
 				t = t.Add(1) // the zero time is none; the first moment that an event can have is meant
 			}
 			return acts.AsOf{Time: t}, err
 		}}
+}
+
+// parseTime reads an RFC 3339 time to the nanosecond, as the stream has them. What Go
+// takes beside that, such as an hour of one digit or a comma before the fraction, is
+// refused, as it is in events.
+func parseTime(s string) (time.Time, error) {
+	if _, err := events.ParseTime(s); err != nil {
+		return time.Time{}, err
+	}
+	return time.Parse(time.RFC3339Nano, s)
 }
 
 // durationKind is a duration that is not below the least.

@@ -45,7 +45,7 @@ func sinceKind() cli.Kind[time.Time] {
 			}
 			return time.Now().Add(-d), nil
 		}
-		return time.Parse(time.RFC3339Nano, s)
+		return parseTime(s)
 	}}
 }
 

@@ -29,8 +29,8 @@ type Verdict struct {
 	File     string   `json:"file"`
 	Line     int64    `json:"line"`     // that it begins in, from 1
 	Position uint64   `json:"position"` // in the stream that it was taken from; 0: unknown
-	Subject  string   `json:"subject"`  // as published; empty where nothing says it
-	Type     string   `json:"type"`     // empty where it could not be read
+	Subject  string   `json:"subject"`  // as published; empty where nothing says it, and where it is wrong, unless values are asked for
+	Type     string   `json:"type"`     // empty where it could not be read; of what is parked a known one alone, unless values are asked for
 	Outcome  string   `json:"outcome"`
 	Field    string   `json:"field"` // of what is parked
 	Found    string   `json:"found"` // its kind alone, unless values are asked for
@@ -67,17 +67,15 @@ type place struct {
 	line int64
 }
 
-// ErrNothing means that an input holds no event.
-var ErrNothing = errors.New("no event was found: want CloudEvents as JSON, a line each or one after the other")
-
-// File checks the events of one input.
+// File checks the events of one input. An [InputError] says that it could not be read
+// to its end: what came before that is checked and counted.
 func (c *Checker) File(ctx context.Context, name string, in io.Reader, each func(Verdict) error) error {
 	if c.fold == nil {
 		c.fold, c.begun, c.ids, c.Counts = projections.NewFold(), map[string]bool{}, map[string]place{}, map[string]int{}
 	}
 	r, err := newReader(in)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return inputError(ctx, name, err)
 	}
 	for n := 0; ; n++ {
 		if err := ctx.Err(); err != nil {
@@ -86,12 +84,12 @@ func (c *Checker) File(ctx context.Context, name string, in io.Reader, each func
 		value, line, err := r.next()
 		if errors.Is(err, io.EOF) {
 			if n == 0 {
-				return fmt.Errorf("%s: %w", name, ErrNothing)
+				return &InputError{name, ErrNothing}
 			}
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return inputError(ctx, name, err)
 		}
 		v, ours, err := c.one(ctx, value, place{name, line})
 		switch {
@@ -154,10 +152,8 @@ func (c *Checker) one(ctx context.Context, value []byte, at place) (v Verdict, o
 			c.ids[id] = at
 		}
 	}
-	if v.Found != "" && !c.Values {
-		masked := &events.Invalid{Field: v.Field, Found: v.Found, Want: v.Want}
-		v.Reason = masked.Masked()
-		v.Found, v.Want = maskedParts(v.Reason, v.Field)
+	if !c.Values {
+		v.mask(&d)
 	}
 	return v, true, nil
 }

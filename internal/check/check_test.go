@@ -187,6 +187,13 @@ func TestNothingThatWasFoundIsShown(t *testing.T) {
 			in.WriteString(strings.Replace(structuredEvent("x", typ, data), "2026-03-25T07:11:48Z", secret, 1) + "\n")
 		}
 	}
+	for _, old := range []string{"controlplane.user.restored.v1", someone, `"specversion":"1.0"`} {
+		in.WriteString(strings.Replace(strings.ReplaceAll(structuredEvent("x", "user.restored", "{}"), someone, "hunter2@example.org"), old, "hunter2\u0000", 1) + "\n")
+		in.WriteString(strings.Replace(strings.ReplaceAll(structuredEvent("x", "quota_tier.defined", "{}"), someone, "hunter2@localhost"), "quota_tier.defined", "hunter2", 1) + "\n")
+		in.WriteString(strings.ReplaceAll(structuredEvent("x", "quota_tier.defined", "{}"), someone, strings.Repeat("hunter2", 200)) + "\n")
+	}
+	in.WriteString(strings.Replace(structuredEvent("x", "hunter2", "{}"), `"1.0"`, `"2"`, 1) + "\n") // another field is wrong before the type is looked at
+	in.WriteString(`{"Subject":"controlplane.account.hunter2@example.org","Data":"e30="}` + "\n")
 	for _, line := range []string{`{"subject":"hunter2","data":{}}`, `{"subject":"controlplane.account.x","headers":{"hunter2":1},"data":{}}`, `{"subject":"controlplane.account.x","headers":{"a b hunter2":"hunter2"},"data":{}}`,
 		`{"subject":"controlplane.account.x","data":{},"hunter2":1}`, `{"Subject":"hunter2","Data":"hunter2"}`, `{"subject":"hunter2","seq":1,"hdrs":"hunter2"}`, `{"hunter2":`, `hunter2`} {
 		in.WriteString(line + "\n")
@@ -196,7 +203,10 @@ func TestNothingThatWasFoundIsShown(t *testing.T) {
 		in.WriteString(strings.ReplaceAll(string(w.Data), `":"`, `":"hunter2`) + "\n")
 	}
 	for _, v := range checked(t, &Checker{}, in.String()) {
-		if said := fmt.Sprint(v.Reason, v.Field, v.Found, v.Want, v.Hints); strings.Contains(said, secret) {
+		if !v.Bad() {
+			v.Type = "" // of what is ignored it says which type nobody knows
+		}
+		if said := fmt.Sprint(v.Subject, v.Type, v.Reason, v.Field, v.Found, v.Want, v.Hints); strings.Contains(said, secret) {
 			t.Errorf("line %d: %s", v.Line, said)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"slices"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -19,11 +21,14 @@ const maxValue = 64 << 20
 // the same.
 //
 // What is broken ends where the next value visibly begins: at a zero byte, or at a { or
-// [ that begins a line, unless a list is open. A text cannot go over the end of a line,
-// so a quote that is missing is found there.
+// [ that begins a line. Where such a bracket could be a part of the value before it,
+// being what a member or a list waits for there, it is one if what follows it goes on
+// soundly, and otherwise what was read since is read again, as the next value. A text
+// cannot go over the end of a line, so a quote that is missing is found there.
 type reader struct {
-	in   *bufio.Reader
-	line int64 // of the next byte, from 1
+	in    *bufio.Reader
+	again []byte // to be read before in
+	line  int64  // of the next byte, from 1
 }
 
 // newReader reads plain text or what gzip has compressed, as the first bytes say.
@@ -36,6 +41,9 @@ func newReader(in io.Reader) (*reader, error) {
 		}
 		raw = bufio.NewReaderSize(z, 64<<10)
 	}
+	if start, _ := raw.Peek(4); isUTF16(start) {
+		return nil, errUTF16
+	}
 	return &reader{in: raw, line: 1}, nil
 }
 
@@ -47,10 +55,12 @@ func (r *reader) next() (value []byte, line int64, err error) {
 		return nil, 0, err
 	}
 	line = r.line
-	if b, _ := r.in.Peek(4); bytes.Equal(b, []byte("\xEF\xBB\xBF{")) {
+	if b, _ := r.peek(4); bytes.Equal(b, []byte("\xEF\xBB\xBF{")) {
 		value, c = append(value, b[:3]...), '{' // a byte order mark is part of the value, and wrong
-		if _, err := r.in.Discard(3); err != nil {
-			return nil, line, readError(err)
+		for range 3 {
+			if _, err := r.byte(); err != nil {
+				return nil, line, err
+			}
 		}
 	}
 	if c != '{' && c != '[' {
@@ -58,25 +68,31 @@ func (r *reader) next() (value []byte, line int64, err error) {
 		return bytes.TrimSpace(value), line, err
 	}
 	var s scan
+	var inner marks
 	for {
 		c, err := r.byte()
-		if errors.Is(err, io.EOF) {
-			return bytes.TrimSpace(value), line, nil // with brackets open: it is cut off
-		}
-		if err != nil {
-			return nil, line, err
-		}
 		switch {
-		case c == 0:
-			return bytes.TrimSpace(value), line, nil
-		case len(value) >= maxValue:
+		case err != nil && !errors.Is(err, io.EOF):
+			return nil, line, err
+		case err == nil && c != 0 && len(value) < maxValue: // it goes on
+		case inner.any():
+			if err == nil {
+				value = append(value, c)
+			}
+			return r.back(value, inner), line, nil
+		case err == nil && c != 0:
 			return nil, line, fmt.Errorf("line %d: found more than %d bytes without an end, want one event after the other", line, maxValue)
+		default:
+			return bytes.TrimSpace(value), line, nil // with brackets open: it is cut off
 		}
 		value = append(value, c)
 		switch s.read(c) {
 		case whole:
 			return value, line, nil
 		case broken:
+			if inner.any() {
+				return r.back(value, inner), line, nil
+			}
 			if c != '\n' {
 				if value, err = r.restOfLine(value); err != nil {
 					return nil, line, err
@@ -85,19 +101,52 @@ func (r *reader) next() (value []byte, line int64, err error) {
 			value, err = r.brokenLines(value)
 			return bytes.TrimSpace(value), line, err
 		}
-		if c != '\n' || bytes.IndexByte(s.open, '[') >= 0 {
+		inner.follow(c, &s)
+		if c != '\n' {
 			continue
 		}
-		if next, _ := r.in.Peek(1); string(next) == "{" || string(next) == "[" {
+		if next, _ := r.peek(1); string(next) != "{" && string(next) != "[" {
+			continue
+		}
+		switch {
+		case s.wants() && len(inner) < maxMarks:
+			inner = append(inner, mark{len(value), r.line, len(s.open)})
+		case inner.any():
+			return r.back(value, inner), line, nil
+		default:
 			return bytes.TrimSpace(value), line, nil
 		}
 	}
 }
 
-// brokenLines reads the lines that belong to a broken value.
+// back ends the value before the outermost mark, from which on it is read again.
+func (r *reader) back(value []byte, inner marks) []byte {
+	first := inner[0]
+	r.again = slices.Concat(value[first.at:], r.again)
+	r.line = first.line
+	return bytes.TrimSpace(value[:first.at])
+}
+
+// peek gives up to n bytes of what follows, which are not read.
+func (r *reader) peek(n int) ([]byte, error) {
+	if len(r.again) >= n {
+		return r.again[:n], nil
+	}
+	b, err := r.in.Peek(n - len(r.again))
+	if len(r.again) == 0 {
+		return b, err
+	}
+	if b = slices.Concat(r.again, b); err != nil && errors.Is(err, io.EOF) {
+		err = nil // of what is there already, nothing is missing
+	}
+	return b, err
+}
+
+// brokenLines reads the lines that belong to a broken value, unless a zero byte has ended
+// it in the last one.
 func (r *reader) brokenLines(value []byte) ([]byte, error) {
-	for len(value) < maxValue {
-		next, err := r.in.Peek(1)
+	for len(value) < maxValue && bytes.HasSuffix(value, []byte("\n")) {
+		next, err := r.peek(1)
 		if errors.Is(err, io.EOF) || err == nil && (next[0] == '{' || next[0] == '[' || next[0] == 0) {
 			return value, nil
 		}
@@ -132,7 +181,7 @@ func (r *reader) restOfLine(value []byte) ([]byte, error) {
 // skipSpace gives the first byte of what follows, which is not read.
 func (r *reader) skipSpace() (byte, error) {
 	for {
-		b, err := r.in.Peek(1)
+		b, err := r.peek(1)
 		if err != nil {
 			return 0, readError(err)
 		}
@@ -148,61 +197,31 @@ func (r *reader) skipSpace() (byte, error) {
 }
 
 func (r *reader) byte() (byte, error) {
-	c, err := r.in.ReadByte()
+	var c byte
+	var err error
+	if len(r.again) > 0 {
+		c, r.again = r.again[0], r.again[1:]
+	} else {
+		c, err = r.in.ReadByte()
+	}
 	if c == '\n' {
 		r.line++
 	}
 	return c, readError(err)
 }
 
+// readError says what is wrong with an input that cannot be read any further.
 func readError(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	var path *fs.PathError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("it is gzip, and ends in the middle: it was cut off")
+	case errors.Is(err, gzip.ErrHeader):
+		return errors.New("it is gzip, and something else is behind that: want gzip alone")
+	case errors.Is(err, gzip.ErrChecksum):
+		return errors.New("it is gzip, and damaged: its checksum is another")
+	case errors.As(err, &path):
+		return path.Err // whoever tells it names the input
 	}
 	return err
-}
-
-// scan follows the brackets of one value.
-type scan struct {
-	open    []byte // brackets
-	text    bool
-	escaped bool
-}
-
-type scanned int
-
-const (
-	within scanned = iota
-	whole
-	broken
-)
-
-func (s *scan) read(c byte) scanned {
-	if s.text {
-		switch {
-		case c == '\n':
-			return broken
-		case s.escaped:
-			s.escaped = false
-		case c == '\\':
-			s.escaped = true
-		case c == '"':
-			s.text = false
-		}
-		return within
-	}
-	switch c {
-	case '"':
-		s.text = true
-	case '{', '[':
-		s.open = append(s.open, c)
-	case '}', ']':
-		if s.open[len(s.open)-1] != c-2 { // { and } are two apart, and so are [ and ]
-			return broken
-		}
-		if s.open = s.open[:len(s.open)-1]; len(s.open) == 0 {
-			return whole
-		}
-	}
-	return within
 }
