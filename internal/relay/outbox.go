@@ -118,7 +118,7 @@ SELECT stream_name, stream_created, stream_id, search_from, last_position, coale
 
 // fetch is what waits after a number and is not held up, in the order in which it was
 // written: so many at most, and so many bytes or one. Of each subject it is the
-// beginning, but for what became visible with a number up to after.
+// beginning, but for what waits with a number up to after: see behind.
 func (t *table) fetch(ctx context.Context, after int64, most, bytes int) ([]message, error) {
 	rows, err := t.conn.Query(ctx, `
 SELECT seq, number, id, subject, header, data FROM (
@@ -143,6 +143,30 @@ SELECT seq, number, id, subject, header, data FROM (
 		last[m.Subject] = m.number
 	}
 	return out, nil
+}
+
+// behind tells whether something waits up to a number that comes before one of these
+// messages on its subject: it became visible together with it, and was passed over.
+// It is asked after they were fetched: what comes before a message that is visible is
+// visible, too. passed is what is known to be published, which need not be looked at.
+func (t *table) behind(ctx context.Context, fetched []message, upTo int64, passed map[string]int64) (there bool, err error) {
+	var subjects []string
+	var after, before []int64
+	seen := map[string]bool{}
+	for _, m := range fetched {
+		if p := passed[m.Subject]; !seen[m.Subject] && p+1 < m.number {
+			subjects, after, before = append(subjects, m.Subject), append(after, p), append(before, m.number)
+		}
+		seen[m.Subject] = true
+	}
+	if len(subjects) == 0 {
+		return false, nil
+	}
+	err = t.conn.QueryRow(ctx, `
+SELECT EXISTS (SELECT FROM unnest($1::text[], $2::bigint[], $3::bigint[]) w (subject, after, before), LATERAL (
+    SELECT FROM outbox.messages m WHERE m.subject = w.subject COLLATE "C" AND m.number > w.after AND m.number < w.before AND m.seq <= $4 LIMIT 1
+) earlier)`, subjects, after, before, upTo).Scan(&there)
+	return there, err
 }
 
 func scanMessage(row pgx.CollectableRow) (m message, err error) {

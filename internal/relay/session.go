@@ -17,6 +17,8 @@ type session struct {
 	noted noted
 	scan  scan
 
+	passed map[string]int64 // of subjects, the number of the last message that was acknowledged
+
 	// Of what waits, the stream holds nothing up to this position. What has a number up
 	// to upTo may still come after it, sent by a relay that was taken for dead: so until
 	// nothing of that is left, after stays where it is. upTo is 0 where there is nothing.
@@ -132,6 +134,18 @@ func (s *session) window(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, ofDatabase(err)
 	}
+	if low > 0 {
+		behind, err := s.t.behind(ctx, waiting, low, s.passed)
+		if err != nil {
+			return 0, ofDatabase(err)
+		}
+		if behind { // and has to be published first
+			low, began = 0, time.Now()
+			if waiting, err = s.t.fetch(ctx, low, s.opt.Window, s.opt.Bytes); err != nil {
+				return 0, ofDatabase(err)
+			}
+		}
+	}
 	s.scan.scanned(low, time.Since(began))
 	if s.upTo > 0 && (len(waiting) == 0 || waiting[0].seq > s.upTo) {
 		s.upTo = 0 // all that somebody may have sent is published
@@ -173,6 +187,7 @@ func (s *session) publish(ctx context.Context, waiting []message, items []ingest
 	var position uint64
 	err := s.publisher.Publish(ctx, items, after, func(i int, a ingest.Ack) {
 		seqs = append(seqs, waiting[i].seq)
+		s.pass(waiting[i])
 		if a.Position >= position {
 			last, position = waiting[i], a.Position
 		}
@@ -191,6 +206,16 @@ func (s *session) publish(ctx context.Context, waiting []message, items []ingest
 	}
 	return err
 }
+
+// pass notes that a message is acknowledged. What is forgotten costs a longer look.
+func (s *session) pass(m message) {
+	if s.passed == nil || len(s.passed) >= rememberedSubjects {
+		s.passed = map[string]int64{}
+	}
+	s.passed[m.Subject] = m.number
+}
+
+const rememberedSubjects = 1 << 16
 
 // removeTimeout leaves a relay that was asked to end some time to do so.
 const removeTimeout = 5 * time.Second
