@@ -22,9 +22,12 @@
 // can note nothing any more, since the other has another epoch, and what it sends
 // beside the other is stored once: see ingest.
 //
-// Notes and removals need not be on disk: PostgreSQL loses the last of them in a
-// crash, with all that was committed after, and what is left is a state from before,
-// from which all that was published since is found.
+// Which stream this is, is on disk before anything is sent to it. Other notes and
+// removals need not be: PostgreSQL loses the last of them in a crash, with all that was
+// committed after, and what is left is a state from before, from which all that was
+// published since is found, as search_from only grows. Writers' commits have to be on
+// disk: what one with synchronous_commit = off has written may be published, and lost
+// in the crash.
 //
 // # Messages that are refused
 //

@@ -186,14 +186,22 @@ WHERE id = ANY ($1) AND NOT EXISTS (SELECT FROM outbox.refused r WHERE r.subject
 }
 
 // adopt notes which stream this is; from where to search is 0 where it may hold what
-// waits already.
+// waits already. It is on disk then, before anything is sent: were it lost in a crash
+// of PostgreSQL, the next relay would take the stream for one that nothing was
+// published to, and search from too late.
 func (t *table) adopt(ctx context.Context, info engine.StreamInfo, searchFrom uint64, forgetLast bool) error {
-	return t.mine(ctx, `UPDATE outbox.relay SET stream_name = $2, stream_created = $3, stream_id = nullif($4, ''), search_from = $5,
+	return pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on`); err != nil {
+			return err
+		}
+		return t.mine(ctx, `UPDATE outbox.relay SET stream_name = $2, stream_created = $3, stream_id = nullif($4, ''), search_from = $5,
     last_position = CASE WHEN $6 THEN 0 ELSE last_position END WHERE epoch = $1`,
-		info.Name, info.Created, info.ID, int64(searchFrom), forgetLast)
+			info.Name, info.Created, info.ID, int64(searchFrom), forgetLast)
+	})
 }
 
-// noteSearch notes where to search from for what is about to be sent.
+// noteSearch notes where to search from for what is about to be sent. It is never before
+// what was noted: where a crash takes the note back, more is searched.
 func (t *table) noteSearch(ctx context.Context, searchFrom uint64) error {
 	return t.mine(ctx, `UPDATE outbox.relay SET search_from = $2 WHERE epoch = $1`, int64(searchFrom))
 }
