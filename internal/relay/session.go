@@ -47,7 +47,7 @@ func (s *session) begin(ctx context.Context) (err error) {
 		if err := s.t.adopt(ctx, info, info.Last, false); err != nil {
 			return ofDatabase(err)
 		}
-		s.noted.stream, s.after, s.upTo = identityOf(info), info.Last, 0
+		s.noted.stream, s.noted.searchFrom, s.after, s.upTo = identityOf(info), info.Last, info.Last, 0
 		return nil
 	}
 	if s.noted.stream.ID == "" && info.ID != "" {
@@ -158,10 +158,9 @@ func (s *session) window(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	if s.upTo == 0 {
-		if err := s.t.noteSearch(ctx, info.Last); err != nil {
-			return 0, ofDatabase(err)
+		if err := s.noteSearch(ctx, info.Last); err != nil {
+			return 0, err
 		}
-		s.after = info.Last
 	}
 	items := make([]ingest.Item, len(waiting))
 	for i, m := range waiting {
@@ -178,6 +177,15 @@ func (s *session) window(ctx context.Context) (n int, err error) {
 		return len(waiting), s.recover(ctx) // the rest of the window may have been sent or not
 	}
 	return len(waiting), err
+}
+
+// noteSearch notes that the stream holds nothing of what waits up to a position.
+func (s *session) noteSearch(ctx context.Context, position uint64) error {
+	if err := s.t.noteSearch(ctx, position); err != nil {
+		return ofDatabase(err)
+	}
+	s.after, s.noted.searchFrom = position, position
+	return nil
 }
 
 // publish publishes items, and removes those of the messages that are acknowledged.
