@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -34,6 +35,7 @@ type message struct {
 	seq, number int64
 	id          string
 	events.Message
+	unsound error // why it cannot be published as it stands in the table; nil: it can
 }
 
 // noted is what the outbox knows of its stream.
@@ -170,8 +172,20 @@ SELECT EXISTS (SELECT FROM unnest($1::text[], $2::bigint[], $3::bigint[]) w (sub
 }
 
 func scanMessage(row pgx.CollectableRow) (m message, err error) {
-	err = row.Scan(&m.seq, &m.number, &m.id, &m.Subject, &m.Header, &m.Data)
+	var header []byte
+	err = row.Scan(&m.seq, &m.number, &m.id, &m.Subject, &header, &m.Data)
+	m.setHeader(header)
 	return m, err
+}
+
+// setHeader reads a header as the table has it.
+func (m *message) setHeader(header []byte) {
+	if header == nil {
+		return
+	}
+	if err := json.Unmarshal(header, &m.Header); err != nil {
+		m.unsound = fmt.Errorf("its header in outbox.messages is no object of arrays of texts, such as {\"Content-Type\": [\"application/cloudevents+json\"]}: mend or remove it: %w", err)
+	}
 }
 
 // waitingByID is what waits and is not held up, of these ids.
@@ -262,7 +276,9 @@ FROM outbox.refused r LEFT JOIN outbox.messages m ON m.subject = r.subject AND m
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (m refusedMessage, err error) {
 		var from int64
-		err = row.Scan(&m.Subject, &m.number, &m.id, &from, &m.there, &m.seq, &m.Header, &m.Data)
+		var header []byte
+		err = row.Scan(&m.Subject, &m.number, &m.id, &from, &m.there, &m.seq, &header, &m.Data)
+		m.setHeader(header)
 		m.searchFrom = uint64(from)
 		return m, err
 	})

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"accountexport/internal/ingest"
@@ -162,21 +163,47 @@ func (s *session) window(ctx context.Context) (n int, err error) {
 			return 0, err
 		}
 	}
+	all := len(waiting)
+	highest := waiting[all-1].seq
+	s.scan.saw(highest)
+	if waiting, err = s.setAside(ctx, waiting); err != nil || len(waiting) == 0 {
+		return all, err
+	}
 	items := make([]ingest.Item, len(waiting))
 	for i, m := range waiting {
 		items[i] = ingest.Item{Message: m.Message, ID: m.id}
 	}
-	highest := waiting[len(waiting)-1].seq
-	s.scan.saw(highest)
 	err = s.publish(ctx, waiting, items, s.after)
 	if item := (*ingest.ItemError)(nil); errors.As(err, &item) && refusesMessage(item.Err) {
 		if err := s.refuse(ctx, waiting[item.Index], item.Err, s.after); err != nil {
 			return 0, err
 		}
 		s.upTo = max(s.upTo, highest)
-		return len(waiting), s.recover(ctx) // the rest of the window may have been sent or not
+		return all, s.recover(ctx) // the rest of the window may have been sent or not
 	}
-	return len(waiting), err
+	return all, err
+}
+
+// setAside puts on record what cannot be published as it stands in the table, and leaves
+// that out, with what comes after it on its subject.
+func (s *session) setAside(ctx context.Context, waiting []message) ([]message, error) {
+	held := map[string]bool{}
+	for _, m := range waiting {
+		if m.unsound != nil && !held[m.Subject] {
+			held[m.Subject] = true
+			if err := s.refuse(ctx, m, m.unsound, s.after); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(held) == 0 {
+		return waiting, nil
+	}
+	reached := map[string]bool{}
+	return slices.DeleteFunc(waiting, func(m message) bool {
+		reached[m.Subject] = reached[m.Subject] || m.unsound != nil
+		return reached[m.Subject]
+	}), nil
 }
 
 // noteSearch notes that the stream holds nothing of what waits up to a position.
@@ -237,7 +264,7 @@ func refusesMessage(err error) bool {
 
 // refuse has a message hold up its own subject only.
 func (s *session) refuse(ctx context.Context, m message, why error, searchFrom uint64) error {
-	s.log.Error("JetStream refuses a message: its subject is held up, and no other; it is tried again now and then",
+	s.log.Error("a message is refused: its subject is held up, and no other; it is tried again now and then",
 		"subject", m.Subject, "number", m.number, "id", m.id, "every", s.opt.Retry, "error", why)
 	s.scan.reset()
 	return ofDatabase(s.t.refuse(ctx, m, why.Error(), searchFrom))
@@ -256,6 +283,12 @@ func (s *session) retryRefused(ctx context.Context) error {
 	}
 	for _, m := range all {
 		if m.there {
+			if m.unsound != nil {
+				if err := s.t.refuse(ctx, m.message, m.unsound.Error(), m.searchFrom); err != nil {
+					return ofDatabase(err)
+				}
+				continue
+			}
 			err := s.publish(ctx, []message{m.message}, []ingest.Item{{Message: m.Message, ID: m.id, Tried: true}}, m.searchFrom)
 			if item := (*ingest.ItemError)(nil); errors.As(err, &item) && refusesMessage(item.Err) {
 				if err := s.t.refuse(ctx, m.message, item.Err.Error(), m.searchFrom); err != nil {
