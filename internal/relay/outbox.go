@@ -18,6 +18,10 @@ import (
 // lockKey is of the advisory lock that the working relay holds.
 const lockKey = 0x6f7574626f78 // "outbox"
 
+// windowKey is of the advisory lock that it holds from fetching messages until they are
+// acknowledged. outbox.forget waits for it.
+const windowKey = 0x6f7574626f7877 // "outboxw"
+
 // table is the outbox over one connection, which has the lock or asks for it.
 type table struct {
 	conn  *pgx.Conn
@@ -72,6 +76,18 @@ func (t *table) settle(ctx context.Context) error {
 func (t *table) lock(ctx context.Context) (have bool, err error) {
 	err = t.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(lockKey)).Scan(&have)
 	return have, err
+}
+
+// beginWindow takes the lock of the window, and endWindow frees it. With an error the
+// connection ends, and that frees it, too.
+func (t *table) beginWindow(ctx context.Context) error {
+	_, err := t.conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(windowKey))
+	return err
+}
+
+func (t *table) endWindow(ctx context.Context) error {
+	_, err := t.conn.Exec(ctx, `SELECT pg_advisory_unlock($1)`, int64(windowKey))
+	return err
 }
 
 // holder says who has the lock.

@@ -71,11 +71,15 @@ func (s *session) run(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if time.Since(s.retried) > s.opt.Retry {
-			if err := s.retryRefused(ctx); err != nil {
+			if err := s.locked(ctx, func() error { return s.retryRefused(ctx) }); err != nil {
 				return err
 			}
 		}
-		n, err := s.window(ctx)
+		n := 0
+		err := s.locked(ctx, func() (err error) {
+			n, err = s.window(ctx)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -86,6 +90,18 @@ func (s *session) run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// locked does what fetches messages and publishes them. Who has removed messages, and
+// then gets the lock, knows that none of them is published any more.
+func (s *session) locked(ctx context.Context, do func() error) error {
+	if err := s.t.beginWindow(ctx); err != nil {
+		return ofDatabase(err)
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	return ofDatabase(s.t.endWindow(ctx))
 }
 
 // idle waits until somebody says that there is something, or it is time to look.

@@ -151,5 +151,17 @@ BEGIN
 END
 $$;
 
+-- forget removes what waits of a subject, as an erasure needs it, and returns when
+-- nothing of it is on its way any more: the relay holds this lock, of which the number
+-- is the letters outboxw, while it publishes what it has fetched. It is called outside
+-- of a transaction, by a role that may delete from outbox.messages.
+CREATE PROCEDURE outbox.forget(forgotten text) LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM outbox.messages m WHERE m.subject = forgotten COLLATE "C";
+    COMMIT;
+    PERFORM pg_catalog.pg_advisory_xact_lock(31372865143011447);
+END
+$$;
+
 -- Whoever writes events needs USAGE on the schema, and EXECUTE on these.
 REVOKE ALL ON FUNCTION outbox.write_all(text[], text[], text[], bytea[]), outbox.write(text, text, jsonb, bytea), outbox.write(text, jsonb) FROM PUBLIC;
