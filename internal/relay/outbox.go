@@ -278,24 +278,36 @@ func (t *table) accept(ctx context.Context, subject string) error {
 
 // refusedMessage is one that is on record.
 type refusedMessage struct {
-	message
+	subject    string
+	number     int64
+	id         string
 	searchFrom uint64
-	there      bool // somebody may have removed it
 }
 
+// refused is what is on record, without the messages: those are large, often.
 func (t *table) refused(ctx context.Context) ([]refusedMessage, error) {
-	rows, err := t.conn.Query(ctx, `
-SELECT r.subject, r.number, r.id, r.search_from, m.seq IS NOT NULL, coalesce(m.seq, 0), m.header, m.data
-FROM outbox.refused r LEFT JOIN outbox.messages m ON m.subject = r.subject AND m.number = r.number AND m.id = r.id ORDER BY r.since`)
+	rows, err := t.conn.Query(ctx, `SELECT subject, number, id, search_from FROM outbox.refused ORDER BY since`)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (m refusedMessage, err error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r refusedMessage, err error) {
 		var from int64
-		var header []byte
-		err = row.Scan(&m.Subject, &m.number, &m.id, &from, &m.there, &m.seq, &header, &m.Data)
-		m.setHeader(header)
-		m.searchFrom = uint64(from)
-		return m, err
+		err = row.Scan(&r.subject, &r.number, &r.id, &from)
+		r.searchFrom = uint64(from)
+		return r, err
 	})
+}
+
+// refusedOne is the message itself; nil where somebody has removed it.
+func (t *table) refusedOne(ctx context.Context, r refusedMessage) (*message, error) {
+	rows, err := t.conn.Query(ctx, `
+SELECT seq, number, id, subject, header, data FROM outbox.messages WHERE subject = $1 AND number = $2 AND id = $3`, r.subject, r.number, r.id)
+	if err != nil {
+		return nil, err
+	}
+	m, err := pgx.CollectOneRow(rows, scanMessage)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return &m, err
 }

@@ -297,33 +297,45 @@ func (s *session) retryRefused(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, m := range all {
-		if m.there {
-			if m.unsound != nil {
-				if err := s.t.refuse(ctx, m.message, m.unsound.Error(), m.searchFrom); err != nil {
-					return ofDatabase(err)
-				}
-				continue
-			}
-			err := s.publish(ctx, []message{m.message}, []ingest.Item{{Message: m.Message, ID: m.id, Tried: true}}, m.searchFrom)
-			if item := (*ingest.ItemError)(nil); errors.As(err, &item) && refusesMessage(item.Err) {
-				if err := s.t.refuse(ctx, m.message, item.Err.Error(), m.searchFrom); err != nil {
-					return ofDatabase(err)
-				}
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			s.log.Info("a message that was refused is published", "subject", m.Subject, "number", m.number, "id", m.id)
-		} else {
-			s.log.Warn("a message that was refused was removed from the outbox: its subject goes on without it", "subject", m.Subject, "number", m.number, "id", m.id)
+	for _, r := range all {
+		held, err := s.retry(ctx, r)
+		if err != nil {
+			return err
 		}
-		if err := s.t.accept(ctx, m.Subject); err != nil {
+		if held {
+			continue
+		}
+		if err := s.t.accept(ctx, r.subject); err != nil {
 			return ofDatabase(err)
 		}
 		s.scan.reset()
 	}
 	s.retried = time.Now()
 	return nil
+}
+
+// retry tries one message again, and tells whether it is refused as before.
+func (s *session) retry(ctx context.Context, r refusedMessage) (held bool, err error) {
+	m, err := s.t.refusedOne(ctx, r)
+	if err != nil {
+		return false, ofDatabase(err)
+	}
+	if m == nil {
+		s.log.Warn("a message that was refused was removed from the outbox: its subject goes on without it", "subject", r.subject, "number", r.number, "id", r.id)
+		return false, nil
+	}
+	why := m.unsound
+	if why == nil {
+		err := s.publish(ctx, []message{*m}, []ingest.Item{{Message: m.Message, ID: m.id, Tried: true}}, r.searchFrom)
+		if item := (*ingest.ItemError)(nil); errors.As(err, &item) && refusesMessage(item.Err) {
+			why = item.Err
+		} else if err != nil {
+			return false, err
+		}
+	}
+	if why != nil {
+		return true, ofDatabase(s.t.refuse(ctx, *m, why.Error(), r.searchFrom))
+	}
+	s.log.Info("a message that was refused is published", "subject", r.subject, "number", r.number, "id", r.id)
+	return false, nil
 }
