@@ -154,13 +154,18 @@ SELECT seq, number, id, subject, header, data FROM (
 		return nil, err
 	}
 	last := map[string]int64{}
-	for _, m := range out {
+	for i, m := range out {
 		if before := last[m.Subject]; before >= m.number {
-			return nil, fmt.Errorf("outbox.messages has %d of %s after %d: rows were changed by hand, and their order is not known any more", m.number, m.Subject, before)
+			out[i].unsound = outOfOrder(m.number, before)
 		}
 		last[m.Subject] = m.number
 	}
 	return out, nil
+}
+
+func outOfOrder(number, before int64) error {
+	return fmt.Errorf("it has number %d of its subject, and was written after number %d, which waits, too: outbox.subjects or outbox.messages was changed by hand. "+
+		"It is published in the order of seq, at the next try after %d is: if that is wrong, remove it before, and write it again", number, before, before)
 }
 
 // behind tells whether something waits up to a number that comes before one of these
@@ -172,7 +177,11 @@ func (t *table) behind(ctx context.Context, fetched []message, upTo int64, passe
 	var after, before []int64
 	seen := map[string]bool{}
 	for _, m := range fetched {
-		if p := passed[m.Subject]; !seen[m.Subject] && p+1 < m.number {
+		p := passed[m.Subject]
+		if p >= m.number { // somebody has removed the counter
+			p = 0
+		}
+		if !seen[m.Subject] && p+1 < m.number {
 			subjects, after, before = append(subjects, m.Subject), append(after, p), append(before, m.number)
 		}
 		seen[m.Subject] = true
@@ -308,6 +317,14 @@ SELECT seq, number, id, subject, header, data FROM outbox.messages WHERE subject
 	m, err := pgx.CollectOneRow(rows, scanMessage)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var before *int64
+	err = t.conn.QueryRow(ctx, `SELECT max(number) FROM outbox.messages WHERE subject = $1 AND number > $2 AND seq < $3`, m.Subject, m.number, m.seq).Scan(&before)
+	if before != nil {
+		m.unsound = outOfOrder(m.number, *before)
 	}
 	return &m, err
 }
