@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"accountexport/events"
 	"accountexport/outbox"
@@ -33,6 +34,10 @@ var errTakenOver = errors.New("another relay has taken over")
 
 // ErrNoOutbox means that the database has no outbox.
 var ErrNoOutbox = errors.New("the database has no outbox: outbox.Migrate creates it, and so does psql with the files in outbox/migrations")
+
+// ErrNoRights means that the login may not do what a relay does.
+var ErrNoRights = errors.New("the login of OUTBOX_DATABASE_URL lacks rights: " +
+	"GRANT USAGE ON SCHEMA outbox TO it, GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA outbox TO it, and GRANT SELECT ON ALL SEQUENCES IN SCHEMA outbox TO it")
 
 // message is one that waits.
 type message struct {
@@ -63,13 +68,36 @@ func (t *table) settle(ctx context.Context) error {
 	}
 	var there bool
 	if err := t.conn.QueryRow(ctx, `SELECT to_regclass('outbox.relay') IS NOT NULL`).Scan(&there); err != nil {
+		if withoutUsage(err) {
+			err = fmt.Errorf("%w: %w", ErrNoRights, err)
+		}
 		return err
 	}
 	if !there {
 		return ErrNoOutbox
 	}
+	var may bool
+	if err := t.conn.QueryRow(ctx, rightsSQL).Scan(&may); err != nil {
+		return err
+	}
+	if !may {
+		return ErrNoRights
+	}
 	_, err = t.conn.Exec(ctx, `LISTEN `+outbox.Channel)
 	return err
+}
+
+// rightsSQL tells whether the login may do what the statements here do. Of two rights
+// to one table that PostgreSQL is asked for at once, it answers whether there is one.
+const rightsSQL = `
+SELECT bool_and(has_table_privilege('outbox.' || w.name, w.privilege)) AND has_sequence_privilege('outbox.messages_seq_seq', 'SELECT')
+FROM (VALUES ('messages', 'SELECT'), ('messages', 'DELETE'), ('relay', 'SELECT'), ('relay', 'UPDATE'),
+    ('refused', 'SELECT'), ('refused', 'INSERT'), ('refused', 'UPDATE'), ('refused', 'DELETE')) w (name, privilege)`
+
+// withoutUsage tells whether an error is of a login that may not use the schema.
+func withoutUsage(err error) bool {
+	refused := (*pgconn.PgError)(nil)
+	return errors.As(err, &refused) && refused.Code == "42501"
 }
 
 // lock asks for the lock, and does not wait for it.
