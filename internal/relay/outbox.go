@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -162,96 +161,6 @@ SELECT stream_name, stream_created, stream_id, search_from, last_position, coale
 	return n, err
 }
 
-// fetch is what waits after a number and is not held up, in the order in which it was
-// written: so many at most, and so many bytes or one. Of each subject it is the
-// beginning, but for what waits with a number up to after: see behind.
-func (t *table) fetch(ctx context.Context, after int64, most, bytes int) ([]message, error) {
-	rows, err := t.conn.Query(ctx, `
-SELECT seq, number, id, subject, header, data FROM (
-    SELECT *, sum(octet_length(data) + 512) OVER (ORDER BY seq) - octet_length(data) - 512 AS before FROM (
-        SELECT * FROM outbox.messages m
-        WHERE seq > $1 AND NOT EXISTS (SELECT FROM outbox.refused r WHERE r.subject = m.subject)
-        ORDER BY seq LIMIT $2
-    ) waiting
-) w WHERE before < $3 ORDER BY seq`, after, most, bytes)
-	if err != nil {
-		return nil, err
-	}
-	out, err := pgx.CollectRows(rows, scanMessage)
-	if err != nil {
-		return nil, err
-	}
-	last := map[string]int64{}
-	for i, m := range out {
-		if before := last[m.Subject]; before >= m.number {
-			out[i].unsound = outOfOrder(m.number, before)
-		}
-		last[m.Subject] = m.number
-	}
-	return out, nil
-}
-
-func outOfOrder(number, before int64) error {
-	return fmt.Errorf("it has number %d of its subject, and was written after number %d, which waits, too: outbox.subjects or outbox.messages was changed by hand. "+
-		"It is published in the order of seq, at the next try after %d is: if that is wrong, remove it before, and write it again", number, before, before)
-}
-
-// behind tells whether something waits up to a number that comes before one of these
-// messages on its subject: it became visible together with it, and was passed over.
-// It is asked after they were fetched: what comes before a message that is visible is
-// visible, too. passed is what is known to be published, which need not be looked at.
-func (t *table) behind(ctx context.Context, fetched []message, upTo int64, passed map[string]int64) (there bool, err error) {
-	var subjects []string
-	var after, before []int64
-	seen := map[string]bool{}
-	for _, m := range fetched {
-		p := passed[m.Subject]
-		if p >= m.number { // somebody has removed the counter
-			p = 0
-		}
-		if !seen[m.Subject] && p+1 < m.number {
-			subjects, after, before = append(subjects, m.Subject), append(after, p), append(before, m.number)
-		}
-		seen[m.Subject] = true
-	}
-	if len(subjects) == 0 {
-		return false, nil
-	}
-	err = t.conn.QueryRow(ctx, `
-SELECT EXISTS (SELECT FROM unnest($1::text[], $2::bigint[], $3::bigint[]) w (subject, after, before), LATERAL (
-    SELECT FROM outbox.messages m WHERE m.subject = w.subject COLLATE "C" AND m.number > w.after AND m.number < w.before AND m.seq <= $4 LIMIT 1
-) earlier)`, subjects, after, before, upTo).Scan(&there)
-	return there, err
-}
-
-func scanMessage(row pgx.CollectableRow) (m message, err error) {
-	var header []byte
-	err = row.Scan(&m.seq, &m.number, &m.id, &m.Subject, &header, &m.Data)
-	m.setHeader(header)
-	return m, err
-}
-
-// setHeader reads a header as the table has it.
-func (m *message) setHeader(header []byte) {
-	if header == nil {
-		return
-	}
-	if err := json.Unmarshal(header, &m.Header); err != nil {
-		m.unsound = fmt.Errorf("its header in outbox.messages is no object of arrays of texts, such as {\"Content-Type\": [\"application/cloudevents+json\"]}: mend or remove it: %w", err)
-	}
-}
-
-// waitingByID is what waits and is not held up, of these ids.
-func (t *table) waitingByID(ctx context.Context, ids []string) ([]message, error) {
-	rows, err := t.conn.Query(ctx, `
-SELECT seq, number, id, subject, header, data FROM outbox.messages m
-WHERE id = ANY ($1) AND NOT EXISTS (SELECT FROM outbox.refused r WHERE r.subject = m.subject)`, ids)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanMessage)
-}
-
 // adopt notes which stream this is; from where to search is 0 where it may hold what
 // waits already. It is on disk then, before anything is sent: were it lost in a crash
 // of PostgreSQL, the next relay would take the stream for one that nothing was
@@ -294,65 +203,4 @@ WITH relay AS (
     DELETE FROM outbox.messages WHERE seq = ANY ($2) AND EXISTS (SELECT FROM relay)
 )
 SELECT FROM relay`, seqs, int64(position), last.Subject, last.id)
-}
-
-// refuse puts a message on record that is refused.
-func (t *table) refuse(ctx context.Context, m message, reason string, searchFrom uint64) error {
-	_, err := t.conn.Exec(ctx, `
-INSERT INTO outbox.refused AS r (subject, number, id, reason, search_from) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (subject) DO UPDATE SET number = excluded.number, id = excluded.id, reason = excluded.reason,
-    since = CASE WHEN r.number = excluded.number THEN r.since ELSE excluded.since END,
-    search_from = CASE WHEN r.number = excluded.number THEN least(r.search_from, excluded.search_from) ELSE excluded.search_from END`,
-		m.Subject, m.number, m.id, reason, int64(searchFrom))
-	return err
-}
-
-// accept takes a message from the record. It holds its subject up no more.
-func (t *table) accept(ctx context.Context, subject string) error {
-	_, err := t.conn.Exec(ctx, `DELETE FROM outbox.refused WHERE subject = $1`, subject)
-	return err
-}
-
-// refusedMessage is one that is on record.
-type refusedMessage struct {
-	subject    string
-	number     int64
-	id         string
-	searchFrom uint64
-}
-
-// refused is what is on record, without the messages: those are large, often.
-func (t *table) refused(ctx context.Context) ([]refusedMessage, error) {
-	rows, err := t.conn.Query(ctx, `SELECT subject, number, id, search_from FROM outbox.refused ORDER BY since`)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r refusedMessage, err error) {
-		var from int64
-		err = row.Scan(&r.subject, &r.number, &r.id, &from)
-		r.searchFrom = uint64(from)
-		return r, err
-	})
-}
-
-// refusedOne is the message itself; nil where somebody has removed it.
-func (t *table) refusedOne(ctx context.Context, r refusedMessage) (*message, error) {
-	rows, err := t.conn.Query(ctx, `
-SELECT seq, number, id, subject, header, data FROM outbox.messages WHERE subject = $1 AND number = $2 AND id = $3`, r.subject, r.number, r.id)
-	if err != nil {
-		return nil, err
-	}
-	m, err := pgx.CollectOneRow(rows, scanMessage)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var before *int64
-	err = t.conn.QueryRow(ctx, `SELECT max(number) FROM outbox.messages WHERE subject = $1 AND number > $2 AND seq < $3`, m.Subject, m.number, m.seq).Scan(&before)
-	if before != nil {
-		m.unsound = outOfOrder(m.number, *before)
-	}
-	return &m, err
 }
