@@ -30,6 +30,13 @@
 // the call of Write to the end: call it late. A transaction that stays open holds up
 // the events of its own accounts, and of no others.
 //
+// What is published was committed. It is lost in a crash of PostgreSQL all the same where
+// its transaction did not wait for the disk (synchronous_commit = off).
+//
+// An event waits for others' only in that the relay publishes up to 4,096 at a time:
+// thousands of one subject, which go one after the other, delay the others' by as long
+// as they take, and so do hundreds of events that JetStream refuses.
+//
 // A call locks the counters in the order of the subjects' names, so two calls do not
 // wait for each other in a circle. A transaction that calls it twice may: PostgreSQL
 // ends one of the two then (40P01), which can be tried again. Under REPEATABLE READ
@@ -46,6 +53,15 @@
 // is nobody's mistake that a database could see: it is published, too, or, within the
 // stream's window for duplicates, refused where it differs, and taken for the same
 // where it does not.
+//
+// # Erasure
+//
+// What waits is published, also of an account that is erased meanwhile. This removes
+// what waits of it, and returns when nothing of it is on its way any more, for which a
+// DELETE does not wait; it is called outside of a transaction, before the stream is
+// purged, by a login that may delete from outbox.messages:
+//
+//	CALL outbox.forget('controlplane.account.3c90c3cc-0d44-4b50-8888-8dd25736052a')
 //
 // # Permissions
 //

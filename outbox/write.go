@@ -73,7 +73,11 @@ func (w Writer) check(m events.Message) (id string, header *string, err error) {
 		}
 	}
 	if len(m.Header) > 0 {
-		b, err := json.Marshal(m.Header)
+		values := make(map[string][]string, len(m.Header))
+		for name, list := range m.Header {
+			values[name] = append([]string{}, list...) // never null, which the table refuses
+		}
+		b, err := json.Marshal(values)
 		if err != nil {
 			return "", nil, err
 		}

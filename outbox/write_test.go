@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -321,6 +322,34 @@ func TestEventsByDatabaseFunctions(t *testing.T) {
 		if refused := (*pgconn.PgError)(nil); !errors.As(err, &refused) || !strings.Contains(refused.Message+refused.ConstraintName, test.says) {
 			t.Errorf("%s: %v; want it to say %q", test.sql, err, test.says)
 		}
+	}
+}
+
+// TestHeadersThatTheRelayCannotReadAreRefused, by the function and by the table.
+func TestHeadersThatTheRelayCannotReadAreRefused(t *testing.T) {
+	pool := open(t)
+	subject := events.AccountSubject(account(1))
+	for _, header := range []string{`{"Content-Type": "text/plain"}`, `{"a": [1]}`, `{"a": [null]}`, `{"a": null}`, `["a"]`, `"a"`, `null`,
+		`{"a": ["b\r\nNats-Msg-Id: c"]}`, `{"a\nb": ["c"]}`, `{"": ["c"]}`} {
+		_, err := pool.Exec(t.Context(), `SELECT outbox.write($1, 'x', $2::jsonb, '')`, subject, header)
+		if err == nil || !strings.Contains(err.Error(), "arrays of texts") {
+			t.Errorf("%s: %v", header, err)
+		}
+		_, err = pool.Exec(t.Context(), `INSERT INTO outbox.messages (subject, number, id, header, data) VALUES ($1, 1, 'x', $2::jsonb, '')`, subject, header)
+		if refused := (*pgconn.PgError)(nil); !errors.As(err, &refused) || refused.Code != "23514" {
+			t.Errorf("into the table, %s: %v", header, err)
+		}
+	}
+	for i, header := range []any{nil, `{}`, `{"Content-Type": ["a", "b"], "ce-x": []}`} {
+		if _, err := pool.Exec(t.Context(), `SELECT outbox.write($1, $2, $3::jsonb, '')`, subject, fmt.Sprint(i), header); err != nil {
+			t.Error(err)
+		}
+	}
+	m := email(t, "without values", account(1))
+	m.Header = maps.Clone(m.Header)
+	m.Header["X-Empty"] = nil
+	if err := write(t.Context(), pool, m); err != nil {
+		t.Errorf("a header without values: %v", err)
 	}
 }
 

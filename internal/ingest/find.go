@@ -102,12 +102,20 @@ func (item Item) is(m projections.Message) bool {
 		return false
 	}
 	for name, values := range item.Message.Header {
-		if len(name) > 3 && strings.EqualFold(name[:3], "ce-") && !slices.Equal(m.Header[name], values) {
+		if len(name) > 3 && strings.EqualFold(name[:3], "ce-") && !slices.EqualFunc(m.Header[name], values, sameValue) {
 			return false
 		}
 	}
 	return true
 }
+
+// sameValue compares values of headers as the wire brings them: without the spaces
+// around them, and with a space for each end of a line.
+func sameValue(a, b string) bool {
+	return strings.TrimSpace(endsOfLines.Replace(a)) == strings.TrimSpace(endsOfLines.Replace(b))
+}
+
+var endsOfLines = strings.NewReplacer("\r", " ", "\n", " ")
 
 // id is the item's as a header brings it: without the spaces around it.
 func (item Item) id() string { return strings.Trim(item.ID, " \t") }

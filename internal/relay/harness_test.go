@@ -34,7 +34,12 @@ type arena struct {
 
 func newArena(t testing.TB) *arena {
 	t.Helper()
-	url := postgres.TestDatabase(t)
+	return arenaOn(t, postgres.TestDatabase(t))
+}
+
+// arenaOn has its outbox in this database.
+func arenaOn(t testing.TB, url string) *arena {
+	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)

@@ -36,6 +36,9 @@ func checkIdentity(info engine.StreamInfo, n noted) error {
 	case info.Last < n.lastPosition:
 		return fmt.Errorf("%w: stream %s ends at %d, and the outbox's last message was acknowledged at %d: the stream was restored from before. %s",
 			engine.ErrStreamBehind, info.Name, info.Last, n.lastPosition, behindWays)
+	case info.Last < n.searchFrom: // what waits may come to be before there, where nobody would look for it
+		return fmt.Errorf("%w: stream %s ends at %d, and ended at %d when the relay last looked: the stream was restored from before. %s",
+			engine.ErrStreamBehind, info.Name, info.Last, n.searchFrom, behindWays)
 	}
 	return nil
 }

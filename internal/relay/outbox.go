@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"accountexport/events"
 	"accountexport/outbox"
@@ -16,6 +17,10 @@ import (
 
 // lockKey is of the advisory lock that the working relay holds.
 const lockKey = 0x6f7574626f78 // "outbox"
+
+// windowKey is of the advisory lock that it holds from fetching messages until they are
+// acknowledged. outbox.forget waits for it.
+const windowKey = 0x6f7574626f7877 // "outboxw"
 
 // table is the outbox over one connection, which has the lock or asks for it.
 type table struct {
@@ -29,11 +34,16 @@ var errTakenOver = errors.New("another relay has taken over")
 // ErrNoOutbox means that the database has no outbox.
 var ErrNoOutbox = errors.New("the database has no outbox: outbox.Migrate creates it, and so does psql with the files in outbox/migrations")
 
+// ErrNoRights means that the login may not do what a relay does.
+var ErrNoRights = errors.New("the login of OUTBOX_DATABASE_URL lacks rights: " +
+	"GRANT USAGE ON SCHEMA outbox TO it, GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA outbox TO it, and GRANT SELECT ON ALL SEQUENCES IN SCHEMA outbox TO it")
+
 // message is one that waits.
 type message struct {
 	seq, number int64
 	id          string
 	events.Message
+	unsound error // why it cannot be published as it stands in the table; nil: it can
 }
 
 // noted is what the outbox knows of its stream.
@@ -57,19 +67,54 @@ func (t *table) settle(ctx context.Context) error {
 	}
 	var there bool
 	if err := t.conn.QueryRow(ctx, `SELECT to_regclass('outbox.relay') IS NOT NULL`).Scan(&there); err != nil {
+		if withoutUsage(err) {
+			err = fmt.Errorf("%w: %w", ErrNoRights, err)
+		}
 		return err
 	}
 	if !there {
 		return ErrNoOutbox
 	}
+	var may bool
+	if err := t.conn.QueryRow(ctx, rightsSQL).Scan(&may); err != nil {
+		return err
+	}
+	if !may {
+		return ErrNoRights
+	}
 	_, err = t.conn.Exec(ctx, `LISTEN `+outbox.Channel)
 	return err
+}
+
+// rightsSQL tells whether the login may do what the statements here do. Of two rights
+// to one table that PostgreSQL is asked for at once, it answers whether there is one.
+const rightsSQL = `
+SELECT bool_and(has_table_privilege('outbox.' || w.name, w.privilege)) AND has_sequence_privilege('outbox.messages_seq_seq', 'SELECT')
+FROM (VALUES ('messages', 'SELECT'), ('messages', 'DELETE'), ('relay', 'SELECT'), ('relay', 'UPDATE'),
+    ('refused', 'SELECT'), ('refused', 'INSERT'), ('refused', 'UPDATE'), ('refused', 'DELETE')) w (name, privilege)`
+
+// withoutUsage tells whether an error is of a login that may not use the schema.
+func withoutUsage(err error) bool {
+	refused := (*pgconn.PgError)(nil)
+	return errors.As(err, &refused) && refused.Code == "42501"
 }
 
 // lock asks for the lock, and does not wait for it.
 func (t *table) lock(ctx context.Context) (have bool, err error) {
 	err = t.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, int64(lockKey)).Scan(&have)
 	return have, err
+}
+
+// beginWindow takes the lock of the window, and endWindow frees it. With an error the
+// connection ends, and that frees it, too.
+func (t *table) beginWindow(ctx context.Context) error {
+	_, err := t.conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(windowKey))
+	return err
+}
+
+func (t *table) endWindow(ctx context.Context) error {
+	_, err := t.conn.Exec(ctx, `SELECT pg_advisory_unlock($1)`, int64(windowKey))
+	return err
 }
 
 // holder says who has the lock.
@@ -116,60 +161,23 @@ SELECT stream_name, stream_created, stream_id, search_from, last_position, coale
 	return n, err
 }
 
-// fetch is what waits after a number and is not held up, in the order in which it was
-// written: so many at most, and so many bytes or one. Of each subject it is the
-// beginning, but for what became visible with a number up to after.
-func (t *table) fetch(ctx context.Context, after int64, most, bytes int) ([]message, error) {
-	rows, err := t.conn.Query(ctx, `
-SELECT seq, number, id, subject, header, data FROM (
-    SELECT *, sum(octet_length(data) + 512) OVER (ORDER BY seq) - octet_length(data) - 512 AS before FROM (
-        SELECT * FROM outbox.messages m
-        WHERE seq > $1 AND NOT EXISTS (SELECT FROM outbox.refused r WHERE r.subject = m.subject)
-        ORDER BY seq LIMIT $2
-    ) waiting
-) w WHERE before < $3 ORDER BY seq`, after, most, bytes)
-	if err != nil {
-		return nil, err
-	}
-	out, err := pgx.CollectRows(rows, scanMessage)
-	if err != nil {
-		return nil, err
-	}
-	last := map[string]int64{}
-	for _, m := range out {
-		if before := last[m.Subject]; before >= m.number {
-			return nil, fmt.Errorf("outbox.messages has %d of %s after %d: rows were changed by hand, and their order is not known any more", m.number, m.Subject, before)
-		}
-		last[m.Subject] = m.number
-	}
-	return out, nil
-}
-
-func scanMessage(row pgx.CollectableRow) (m message, err error) {
-	err = row.Scan(&m.seq, &m.number, &m.id, &m.Subject, &m.Header, &m.Data)
-	return m, err
-}
-
-// waitingByID is what waits and is not held up, of these ids.
-func (t *table) waitingByID(ctx context.Context, ids []string) ([]message, error) {
-	rows, err := t.conn.Query(ctx, `
-SELECT seq, number, id, subject, header, data FROM outbox.messages m
-WHERE id = ANY ($1) AND NOT EXISTS (SELECT FROM outbox.refused r WHERE r.subject = m.subject)`, ids)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanMessage)
-}
-
 // adopt notes which stream this is; from where to search is 0 where it may hold what
-// waits already.
+// waits already. It is on disk then, before anything is sent: were it lost in a crash
+// of PostgreSQL, the next relay would take the stream for one that nothing was
+// published to, and search from too late.
 func (t *table) adopt(ctx context.Context, info engine.StreamInfo, searchFrom uint64, forgetLast bool) error {
-	return t.mine(ctx, `UPDATE outbox.relay SET stream_name = $2, stream_created = $3, stream_id = nullif($4, ''), search_from = $5,
+	return pgx.BeginFunc(ctx, t.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = on`); err != nil {
+			return err
+		}
+		return t.mine(ctx, `UPDATE outbox.relay SET stream_name = $2, stream_created = $3, stream_id = nullif($4, ''), search_from = $5,
     last_position = CASE WHEN $6 THEN 0 ELSE last_position END WHERE epoch = $1`,
-		info.Name, info.Created, info.ID, int64(searchFrom), forgetLast)
+			info.Name, info.Created, info.ID, int64(searchFrom), forgetLast)
+	})
 }
 
-// noteSearch notes where to search from for what is about to be sent.
+// noteSearch notes where to search from for what is about to be sent. It is never before
+// what was noted: where a crash takes the note back, more is searched.
 func (t *table) noteSearch(ctx context.Context, searchFrom uint64) error {
 	return t.mine(ctx, `UPDATE outbox.relay SET search_from = $2 WHERE epoch = $1`, int64(searchFrom))
 }
@@ -195,43 +203,4 @@ WITH relay AS (
     DELETE FROM outbox.messages WHERE seq = ANY ($2) AND EXISTS (SELECT FROM relay)
 )
 SELECT FROM relay`, seqs, int64(position), last.Subject, last.id)
-}
-
-// refuse puts a message on record that is refused.
-func (t *table) refuse(ctx context.Context, m message, reason string, searchFrom uint64) error {
-	_, err := t.conn.Exec(ctx, `
-INSERT INTO outbox.refused AS r (subject, number, id, reason, search_from) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (subject) DO UPDATE SET number = excluded.number, id = excluded.id, reason = excluded.reason,
-    since = CASE WHEN r.number = excluded.number THEN r.since ELSE excluded.since END,
-    search_from = CASE WHEN r.number = excluded.number THEN least(r.search_from, excluded.search_from) ELSE excluded.search_from END`,
-		m.Subject, m.number, m.id, reason, int64(searchFrom))
-	return err
-}
-
-// accept takes a message from the record. It holds its subject up no more.
-func (t *table) accept(ctx context.Context, subject string) error {
-	_, err := t.conn.Exec(ctx, `DELETE FROM outbox.refused WHERE subject = $1`, subject)
-	return err
-}
-
-// refusedMessage is one that is on record.
-type refusedMessage struct {
-	message
-	searchFrom uint64
-	there      bool // somebody may have removed it
-}
-
-func (t *table) refused(ctx context.Context) ([]refusedMessage, error) {
-	rows, err := t.conn.Query(ctx, `
-SELECT r.subject, r.number, r.id, r.search_from, m.seq IS NOT NULL, coalesce(m.seq, 0), m.header, m.data
-FROM outbox.refused r LEFT JOIN outbox.messages m ON m.subject = r.subject AND m.number = r.number AND m.id = r.id ORDER BY r.since`)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (m refusedMessage, err error) {
-		var from int64
-		err = row.Scan(&m.Subject, &m.number, &m.id, &from, &m.there, &m.seq, &m.Header, &m.Data)
-		m.searchFrom = uint64(from)
-		return m, err
-	})
 }

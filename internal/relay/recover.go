@@ -40,10 +40,9 @@ func (s *session) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.t.noteSearch(ctx, max(s.after, info.Last)); err != nil {
-		return ofDatabase(err)
+	if err := s.noteSearch(ctx, info.Last); err != nil {
+		return err
 	}
-	s.after = max(s.after, info.Last)
 	s.scan.reset()
 	return nil
 }

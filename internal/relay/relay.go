@@ -84,7 +84,8 @@ func New(client *stream.Client, opt Options) *Relay {
 
 // Run relays until ctx ends, which is no error. Where either server is away it tries
 // again for ever. An error means that somebody has to decide: the stream is not the
-// one that was published to, or the database has no outbox.
+// one that was published to, or the database has no outbox, or a right is missing at
+// start.
 func (r *Relay) Run(ctx context.Context) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = 100*time.Millisecond, 5*time.Second
@@ -95,8 +96,8 @@ func (r *Relay) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		// What the user may not do is told at start; later it may pass, as it is changed.
-		if final(err) || errors.Is(err, stream.ErrPermission) && r.metrics.progressed().IsZero() {
+		// What the user or the login may not do is told at start; later it may pass, as it is changed.
+		if final(err) || (errors.Is(err, stream.ErrPermission) || errors.Is(err, ErrNoRights)) && r.metrics.progressed().IsZero() {
 			return err
 		}
 		if r.metrics.progressed().After(before) {

@@ -170,8 +170,13 @@ func TestAnotherStreamIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, engine.ErrStreamBehind},
+		{"one that ends before what it was seen to hold of others", func() {
+			if _, err := a.pool.Exec(t.Context(), `UPDATE outbox.relay SET last_position = 3, search_from = 4`); err != nil {
+				t.Fatal(err)
+			}
+		}, engine.ErrStreamBehind},
 		{"one with another end", func() {
-			if _, err := a.pool.Exec(t.Context(), `UPDATE outbox.relay SET last_position = 3, last_id = 'mine'`); err != nil {
+			if _, err := a.pool.Exec(t.Context(), `UPDATE outbox.relay SET last_position = 3, search_from = 3, last_id = 'mine'`); err != nil {
 				t.Fatal(err)
 			}
 		}, engine.ErrStreamBehind},

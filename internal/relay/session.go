@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"accountexport/internal/ingest"
-	"accountexport/internal/stream"
 	"accountexport/projections/engine"
 )
 
@@ -16,6 +15,8 @@ type session struct {
 	t     *table
 	noted noted
 	scan  scan
+
+	passed map[string]int64 // of subjects, the number of the last message that was acknowledged
 
 	// Of what waits, the stream holds nothing up to this position. What has a number up
 	// to upTo may still come after it, sent by a relay that was taken for dead: so until
@@ -45,7 +46,7 @@ func (s *session) begin(ctx context.Context) (err error) {
 		if err := s.t.adopt(ctx, info, info.Last, false); err != nil {
 			return ofDatabase(err)
 		}
-		s.noted.stream, s.after, s.upTo = identityOf(info), info.Last, 0
+		s.noted.stream, s.noted.searchFrom, s.after, s.upTo = identityOf(info), info.Last, info.Last, 0
 		return nil
 	}
 	if s.noted.stream.ID == "" && info.ID != "" {
@@ -68,11 +69,15 @@ func (s *session) run(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if time.Since(s.retried) > s.opt.Retry {
-			if err := s.retryRefused(ctx); err != nil {
+			if err := s.locked(ctx, func() error { return s.retryRefused(ctx) }); err != nil {
 				return err
 			}
 		}
-		n, err := s.window(ctx)
+		n := 0
+		err := s.locked(ctx, func() (err error) {
+			n, err = s.window(ctx)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -83,6 +88,18 @@ func (s *session) run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// locked does what fetches messages and publishes them. Who has removed messages, and
+// then gets the lock, knows that none of them is published any more.
+func (s *session) locked(ctx context.Context, do func() error) error {
+	if err := s.t.beginWindow(ctx); err != nil {
+		return ofDatabase(err)
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	return ofDatabase(s.t.endWindow(ctx))
 }
 
 // idle waits until somebody says that there is something, or it is time to look.
@@ -132,6 +149,18 @@ func (s *session) window(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, ofDatabase(err)
 	}
+	if low > 0 {
+		behind, err := s.t.behind(ctx, waiting, low, s.passed)
+		if err != nil {
+			return 0, ofDatabase(err)
+		}
+		if behind { // and has to be published first
+			low, began = 0, time.Now()
+			if waiting, err = s.t.fetch(ctx, low, s.opt.Window, s.opt.Bytes); err != nil {
+				return 0, ofDatabase(err)
+			}
+		}
+	}
 	s.scan.scanned(low, time.Since(began))
 	if s.upTo > 0 && (len(waiting) == 0 || waiting[0].seq > s.upTo) {
 		s.upTo = 0 // all that somebody may have sent is published
@@ -144,26 +173,38 @@ func (s *session) window(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	if s.upTo == 0 {
-		if err := s.t.noteSearch(ctx, info.Last); err != nil {
-			return 0, ofDatabase(err)
+		if err := s.noteSearch(ctx, info.Last); err != nil {
+			return 0, err
 		}
-		s.after = info.Last
+	}
+	all := len(waiting)
+	highest := waiting[all-1].seq
+	s.scan.saw(highest)
+	if waiting, err = s.setAside(ctx, waiting); err != nil || len(waiting) == 0 {
+		return all, err
 	}
 	items := make([]ingest.Item, len(waiting))
 	for i, m := range waiting {
 		items[i] = ingest.Item{Message: m.Message, ID: m.id}
 	}
-	highest := waiting[len(waiting)-1].seq
-	s.scan.saw(highest)
 	err = s.publish(ctx, waiting, items, s.after)
 	if item := (*ingest.ItemError)(nil); errors.As(err, &item) && refusesMessage(item.Err) {
 		if err := s.refuse(ctx, waiting[item.Index], item.Err, s.after); err != nil {
 			return 0, err
 		}
 		s.upTo = max(s.upTo, highest)
-		return len(waiting), s.recover(ctx) // the rest of the window may have been sent or not
+		return all, s.recover(ctx) // the rest of the window may have been sent or not
 	}
-	return len(waiting), err
+	return all, err
+}
+
+// noteSearch notes that the stream holds nothing of what waits up to a position.
+func (s *session) noteSearch(ctx context.Context, position uint64) error {
+	if err := s.t.noteSearch(ctx, position); err != nil {
+		return ofDatabase(err)
+	}
+	s.after, s.noted.searchFrom = position, position
+	return nil
 }
 
 // publish publishes items, and removes those of the messages that are acknowledged.
@@ -173,6 +214,7 @@ func (s *session) publish(ctx context.Context, waiting []message, items []ingest
 	var position uint64
 	err := s.publisher.Publish(ctx, items, after, func(i int, a ingest.Ack) {
 		seqs = append(seqs, waiting[i].seq)
+		s.pass(waiting[i])
 		if a.Position >= position {
 			last, position = waiting[i], a.Position
 		}
@@ -192,56 +234,15 @@ func (s *session) publish(ctx context.Context, waiting []message, items []ingest
 	return err
 }
 
+// pass notes that a message is acknowledged. What is forgotten costs a longer look.
+func (s *session) pass(m message) {
+	if s.passed == nil || len(s.passed) >= rememberedSubjects {
+		s.passed = map[string]int64{}
+	}
+	s.passed[m.Subject] = m.number
+}
+
+const rememberedSubjects = 1 << 16
+
 // removeTimeout leaves a relay that was asked to end some time to do so.
 const removeTimeout = 5 * time.Second
-
-// refusesMessage tells whether JetStream refuses this message whenever it is sent, or
-// for some time, and takes others. Its id may be another message's: that passes
-// with the stream's window for duplicates.
-func refusesMessage(err error) bool {
-	return stream.RefusesMessage(err) || errors.As(err, new(*ingest.CollisionError))
-}
-
-// refuse has a message hold up its own subject only.
-func (s *session) refuse(ctx context.Context, m message, why error, searchFrom uint64) error {
-	s.log.Error("JetStream refuses a message: its subject is held up, and no other; it is tried again now and then",
-		"subject", m.Subject, "number", m.number, "id", m.id, "every", s.opt.Retry, "error", why)
-	s.scan.reset()
-	return ofDatabase(s.t.refuse(ctx, m, why.Error(), searchFrom))
-}
-
-// retryRefused tries what is refused once more: a limit may have been raised.
-func (s *session) retryRefused(ctx context.Context) error {
-	all, err := s.t.refused(ctx)
-	if err != nil {
-		return ofDatabase(err)
-	}
-	if len(all) > 0 {
-		if _, err := s.check(ctx); err != nil {
-			return err
-		}
-	}
-	for _, m := range all {
-		if m.there {
-			err := s.publish(ctx, []message{m.message}, []ingest.Item{{Message: m.Message, ID: m.id, Tried: true}}, m.searchFrom)
-			if item := (*ingest.ItemError)(nil); errors.As(err, &item) && refusesMessage(item.Err) {
-				if err := s.t.refuse(ctx, m.message, item.Err.Error(), m.searchFrom); err != nil {
-					return ofDatabase(err)
-				}
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			s.log.Info("a message that was refused is published", "subject", m.Subject, "number", m.number, "id", m.id)
-		} else {
-			s.log.Warn("a message that was refused was removed from the outbox: its subject goes on without it", "subject", m.Subject, "number", m.number, "id", m.id)
-		}
-		if err := s.t.accept(ctx, m.Subject); err != nil {
-			return ofDatabase(err)
-		}
-		s.scan.reset()
-	}
-	s.retried = time.Now()
-	return nil
-}

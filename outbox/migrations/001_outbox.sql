@@ -16,6 +16,18 @@ CREATE TABLE outbox.subjects (
     last    bigint NOT NULL
 ) WITH (fillfactor = 80);
 
+-- sound_header tells whether headers have the form that the relay reads: an object of
+-- arrays of texts, or null. Names are tokens, and values have no ends of lines, as
+-- NATS's headers.
+CREATE FUNCTION outbox.sound_header(header jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN header IS NULL THEN true WHEN jsonb_typeof(header) <> 'object' THEN false
+    ELSE NOT EXISTS (SELECT FROM jsonb_each(header) h (name, list)
+        WHERE name !~ '^[!#$%&''*+.^_`|~0-9A-Za-z-]+$' OR CASE WHEN jsonb_typeof(list) <> 'array' THEN true
+            ELSE EXISTS (SELECT FROM jsonb_array_elements(list) v (item) WHERE jsonb_typeof(item) <> 'string' OR item #>> '{}' ~ '[\r\n]') END)
+    END
+$$;
+
 -- Events that are not published yet, or not known to be. seq is drawn while the
 -- subject's counter is locked, so within a subject it has the order of number.
 CREATE TABLE outbox.messages (
@@ -23,7 +35,7 @@ CREATE TABLE outbox.messages (
     subject    text COLLATE "C" NOT NULL,
     number     bigint NOT NULL,
     id         text COLLATE "C" NOT NULL CHECK (id <> '' AND id !~ '[[:cntrl:]]|^ | $'), -- sent as Nats-Msg-Id, as headers keep it
-    header     jsonb, -- an object of arrays of texts
+    header     jsonb CHECK (outbox.sound_header(header)),
     data       bytea NOT NULL,
     written_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT messages_subject_number UNIQUE (subject, number),
@@ -68,6 +80,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     written record;
 BEGIN
+    IF EXISTS (SELECT FROM unnest(headers) h WHERE NOT outbox.sound_header(h::jsonb)) THEN
+        RAISE EXCEPTION 'outbox: a header is %, and has to be an object of arrays of texts without ends of lines, such as {"Content-Type": ["application/cloudevents+json"]}, or NULL',
+            (SELECT left(h, 200) FROM unnest(headers) h WHERE NOT outbox.sound_header(h::jsonb) LIMIT 1) USING ERRCODE = '22023';
+    END IF;
     IF EXISTS (SELECT FROM unnest(headers) h, jsonb_object_keys(h::jsonb) name WHERE lower(name) LIKE 'nats-%') THEN
         RAISE EXCEPTION 'outbox: a header begins with Nats-, and those are the relay''s own' USING ERRCODE = '22023';
     END IF;
@@ -132,6 +148,18 @@ BEGIN
     PERFORM outbox.write_all(ARRAY[subject], ARRAY[full_event ->> 'id'], ARRAY['{"Content-Type": ["application/cloudevents+json"]}'],
         ARRAY[convert_to(full_event::text, 'UTF8')]);
     RETURN full_event ->> 'id';
+END
+$$;
+
+-- forget removes what waits of a subject, as an erasure needs it, and returns when
+-- nothing of it is on its way any more: the relay holds this lock, of which the number
+-- is the letters outboxw, while it publishes what it has fetched. It is called outside
+-- of a transaction, by a role that may delete from outbox.messages.
+CREATE PROCEDURE outbox.forget(forgotten text) LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM outbox.messages m WHERE m.subject = forgotten COLLATE "C";
+    COMMIT;
+    PERFORM pg_catalog.pg_advisory_xact_lock(31372865143011447);
 END
 $$;
 
