@@ -196,14 +196,16 @@ func TestStatusWatchEndsAsItsLastLook(t *testing.T) {
 func TestStatusTellsRateAndTimeLeft(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	s.mustPublish(t, workload.New(182, workload.Config{Accounts: 50}), 20_000)
+	g := workload.New(182, workload.Config{Accounts: 50})
+	s.mustPublish(t, g, 20_000)
 	slow := maps.Clone(s.settings)
 	slow["DATABASE_URL"], slow["BATCH_EVENTS"] = s.slowDatabase(t, 100_000), "100"
 	launch(t, "projector", slow, "run")
-	moving := regexp.MustCompile(`position \d+ of 20000, \d+ behind, progressing by [1-9]\d* a second, time left (\d+[hms])+; `)
+	moving := regexp.MustCompile(`position \d+ of \d+, \d+ behind, progressing by [1-9]\d* a second, time left (\d+[hms])+; `)
 	eventually(t, "rate and time left", time.Minute, func(context.Context) error {
 		out, status := command(t, "projector", s.settings, "status")
 		if !moving.MatchString(out) {
+			s.mustPublish(t, g, 5000) // it may have caught up before the look
 			return fmt.Errorf("exit %d: %s", status, out)
 		}
 		if status != 0 {
