@@ -61,14 +61,6 @@ func (p *importProgress) left(read int64, took time.Duration) string {
 
 // end leaves what is shown as it is.
 func (p *importProgress) end(done bool) {
-	if p.bar == nil {
-		return
-	}
-	if done {
-		_ = p.bar.Finish()
-	} else {
-		_ = p.bar.Exit()
-	}
-	fmt.Fprintln(p.out)
+	endBar(p.bar, p.out, done)
 	p.bar = nil
 }

@@ -60,14 +60,17 @@ func (p *progress) at(position, end uint64) {
 }
 
 // end leaves what is shown as it is, unless all is done.
-func (p *progress) end(done bool) {
-	if p.bar == nil {
+func (p *progress) end(done bool) { endBar(p.bar, p.out, done) }
+
+// endBar ends a bar, which may be nil, and the line that it is on.
+func endBar(bar *progressbar.ProgressBar, out io.Writer, done bool) {
+	if bar == nil {
 		return
 	}
 	if done {
-		_ = p.bar.Finish()
+		_ = bar.Finish()
 	} else {
-		_ = p.bar.Exit()
+		_ = bar.Exit()
 	}
-	fmt.Fprintln(p.out)
+	fmt.Fprintln(out)
 }

@@ -1,12 +1,13 @@
 package acts
 
 import (
-	"accountexport/internal/stream"
-	"accountexport/projections/engine"
 	"context"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"accountexport/internal/stream"
+	"accountexport/projections/engine"
 )
 
 // Target is what an act is done to: a stream, and the read model folded from it. It is

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"accountexport/events"
+	"accountexport/internal/importer"
 	"accountexport/projections"
 )
 
@@ -159,9 +160,9 @@ func hintNoData(h *hinted) string {
 }
 
 func hintTextOfJSON(h *hinted) string {
-	text := textOf(h.attributes["data"])
+	text := importer.Text(h.attributes["data"])
 	if h.field == "payload" && h.binary {
-		text = textOf(jsontext.Value(h.rec.Data))
+		text = importer.Text(jsontext.Value(h.rec.Data))
 	} else if h.field != "data" {
 		return ""
 	}
@@ -185,14 +186,14 @@ var hexDigits = regexp.MustCompile(`^[0-9a-fA-F]{32}$`)
 
 func hintUpperCase(h *hinted) string {
 	last := h.rec.Subject[strings.LastIndexByte(h.rec.Subject, '.')+1:]
-	key := textOf(h.attributes["partitionkey"])
+	key := importer.Text(h.attributes["partitionkey"])
 	if v := header(h.rec.Header, "ce-partitionkey"); h.binary && len(v) > 0 {
 		key = v[0]
 	}
 	if h.field == "subject" && upper(last) || h.field == "partitionkey" && upper(key) {
 		return "the account's UUID is in lower case in the subject and in partitionkey: make it so before publishing (.NET's and Swift's UUIDs may be upper case)"
 	}
-	for _, s := range []string{last, key, textOf(h.value())} {
+	for _, s := range []string{last, key, importer.Text(h.value())} {
 		if (h.field == "subject" || h.field == "partitionkey" || strings.Contains(h.want, "a UUID")) &&
 			len(s) != 36 && hexDigits.MatchString(strings.NewReplacer("-", "", "{", "", "}", "", "urn:uuid:", "").Replace(s)) {
 			return "the UUID is spelled otherwise: 8-4-4-4-12 hexadecimal digits, without braces or urn:uuid:"

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"accountexport/internal/importer"
 )
 
 func hintTime(h *hinted) string {
@@ -13,7 +15,7 @@ func hintTime(h *hinted) string {
 	if !strings.Contains(h.want, "RFC 3339") || v == nil {
 		return ""
 	}
-	text := textOf(v)
+	text := importer.Text(v)
 	if v.Kind() == '0' || text != "" && strings.Trim(text, "0123456789.") == "" {
 		return "a time is a text, such as 2026-03-25T07:11:48Z, not a number of seconds or milliseconds"
 	}
@@ -46,7 +48,7 @@ func hintNumber(h *hinted) string {
 	switch {
 	case !integer && !decimal || v == nil:
 		return ""
-	case plainNumber.MatchString(textOf(v)):
+	case plainNumber.MatchString(importer.Text(v)):
 		return "it is a number between quotes: send it as a JSON number (decimals of databases and bigints often become texts)"
 	case integer && wholeFloat.Match(v):
 		return "it is written as a floating-point number: send digits alone, from an integer type"

@@ -70,27 +70,15 @@ func topLevel(value []byte) map[string]jsontext.Value {
 	}
 }
 
-// textOf is a JSON string's value; empty where it is none.
-func textOf(v jsontext.Value) string {
-	if v.Kind() != '"' {
-		return ""
-	}
-	s, err := jsontext.AppendUnquote(nil, v)
-	if err != nil {
-		return ""
-	}
-	return string(s)
-}
-
 // structured is an event as it stands, on the subject that its partitionkey names.
 func structured(value []byte, members map[string]jsontext.Value) record {
 	r := record{Message: events.Message{Data: value}}
-	key, prefix := textOf(members["partitionkey"]), "controlplane.account."
+	key, prefix := importer.Text(members["partitionkey"]), "controlplane.account."
 	r.keyless = key == ""
-	if r.tier = textOf(members["type"]) == events.TypeQuotaTierDefined; r.tier {
+	if r.tier = importer.Text(members["type"]) == events.TypeQuotaTierDefined; r.tier {
 		prefix = "controlplane.quota_tier."
 		if key == "" {
-			key = textOf(topLevel(members["data"])["id"]) // the contract wants these to be the same
+			key = importer.Text(topLevel(members["data"])["id"]) // the contract wants these to be the same
 		}
 	}
 	if r.nobodys = key == ""; !r.nobodys {
@@ -159,6 +147,6 @@ func wireHeader(b []byte) (h map[string][]string, ok bool) {
 
 // base64Object tells whether a data_base64 holds a JSON object.
 func base64Object(v jsontext.Value) bool {
-	b, err := base64.StdEncoding.DecodeString(textOf(v))
+	b, err := base64.StdEncoding.DecodeString(importer.Text(v))
 	return err == nil && jsontext.Value(b).IsValid() && jsontext.Value(b).Kind() == '{'
 }

@@ -107,7 +107,7 @@ func reason(err error) string { return strings.TrimPrefix(err.Error(), "jsontext
 // messageOf is the message of a CloudEvent that [events.Address] refuses, where
 // it says at least whose it is.
 func messageOf(line []byte, members map[string]jsontext.Value) (m events.Message, err error) {
-	key, typ := text(members["partitionkey"]), text(members["type"])
+	key, typ := Text(members["partitionkey"]), Text(members["type"])
 	if !token(key) {
 		return m, errors.New("no partitionkey")
 	}
@@ -119,8 +119,8 @@ func messageOf(line []byte, members map[string]jsontext.Value) (m events.Message
 	return m, nil
 }
 
-// text is a JSON string's value; empty where it is none.
-func text(v jsontext.Value) string {
+// Text is a JSON string's value; empty where it is none.
+func Text(v jsontext.Value) string {
 	if v.Kind() != '"' {
 		return ""
 	}
@@ -140,7 +140,7 @@ func envelope(members map[string]jsontext.Value) (m events.Message, err error) {
 			return m, fmt.Errorf("%.64q: found a member that is not known, want a CloudEvent with specversion, or subject, headers and data or data_base64", name)
 		}
 	}
-	m.Subject = text(members["subject"])
+	m.Subject = Text(members["subject"])
 	if members["subject"] == nil {
 		return m, errors.New("found neither specversion nor subject, want a structured CloudEvent, or an object that names its subject")
 	}
@@ -167,13 +167,13 @@ func payload(data, base jsontext.Value) ([]byte, error) {
 	case data != nil && base != nil:
 		return nil, errors.New("found both data and data_base64, want one of them")
 	case data.Kind() == '"':
-		return []byte(text(data)), nil
+		return []byte(Text(data)), nil
 	case data != nil:
 		return data, nil
 	case base == nil:
 		return nil, errors.New("found neither data nor data_base64, want the message's payload in one of them")
 	}
-	b, err := base64.StdEncoding.Strict().DecodeString(text(base))
+	b, err := base64.StdEncoding.Strict().DecodeString(Text(base))
 	if err != nil || base.Kind() != '"' {
 		return nil, errors.New("data_base64: found what is no base64, want the payload in base64 as RFC 4648 has it, with its padding")
 	}
@@ -209,7 +209,7 @@ func headers(v jsontext.Value) (map[string][]string, error) {
 		case len(name) >= 5 && strings.EqualFold(name[:5], "Nats-"):
 			return nil, fmt.Errorf("headers: found %.64q, want none of the server's own: the id is sent as Nats-Msg-Id anyway", name)
 		case value.Kind() == '"':
-			out[name] = []string{text(value)}
+			out[name] = []string{Text(value)}
 		case value.Kind() == '[':
 			inner := jsontext.NewDecoder(bytes.NewReader(value))
 			_, _ = inner.ReadToken()
@@ -218,7 +218,7 @@ func headers(v jsontext.Value) (map[string][]string, error) {
 				if err != nil {
 					return nil, err
 				}
-				out[name] = append(out[name], text(one))
+				out[name] = append(out[name], Text(one))
 			}
 			if inner.PeekKind() != ']' {
 				return nil, fmt.Errorf("headers: %s: found a list of something else, %s", name, want)

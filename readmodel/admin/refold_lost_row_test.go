@@ -4,14 +4,14 @@ import (
 	"context"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"accountexport/events"
 	"accountexport/internal/workload"
 	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel/admin"
 	"accountexport/readmodel/internal/readmodeltest"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // loseRow projects a log, and deletes the row of one of its accounts.
