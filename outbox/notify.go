@@ -2,10 +2,11 @@ package outbox
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"accountexport/internal/coalesce"
 )
 
 // Channel is what the relay listens to, with PostgreSQL's LISTEN.
@@ -26,10 +27,7 @@ const (
 type Notifier struct {
 	db      execer
 	onError func(error)
-
-	mu     sync.Mutex
-	wanted bool          // since the last one began
-	ended  chan struct{} // nil while none is under way
+	runner  *coalesce.Runner
 }
 
 // execer is a pool of connections, such as a [*github.com/jackc/pgx/v5/pgxpool.Pool].
@@ -43,54 +41,23 @@ func NewNotifier(pool execer, onError func(error)) *Notifier {
 	if onError == nil {
 		onError = func(error) {}
 	}
-	return &Notifier{db: pool, onError: onError}
+	n := &Notifier{db: pool, onError: onError}
+	n.runner = coalesce.New(noticeGap, n.send)
+	return n
 }
 
 // Committed tells the relay that there are events, and does not wait for it. It is
 // called after the commit: who is woken before sees nothing.
-func (n *Notifier) Committed() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.wanted = true
-	if n.ended == nil {
-		n.ended = make(chan struct{})
-		go n.send(n.ended)
-	}
-}
+func (n *Notifier) Committed() { n.runner.Schedule() }
 
 // Close waits until all that was due is sent, or ctx ends.
-func (n *Notifier) Close(ctx context.Context) {
-	n.mu.Lock()
-	ended := n.ended
-	n.mu.Unlock()
-	if ended == nil {
-		return
-	}
-	select {
-	case <-ended:
-	case <-ctx.Done():
-	}
-}
+func (n *Notifier) Close(ctx context.Context) { n.runner.Drain(ctx) }
 
-// send sends notices until none is due.
-func (n *Notifier) send(ended chan struct{}) {
-	defer close(ended)
-	for again := false; ; again = true {
-		if again {
-			time.Sleep(noticeGap)
-		}
-		n.mu.Lock()
-		if !n.wanted {
-			n.ended = nil
-			n.mu.Unlock()
-			return
-		}
-		n.wanted = false
-		n.mu.Unlock()
-		ctx, cancel := context.WithTimeout(context.Background(), noticeTimeout)
-		if _, err := n.db.Exec(ctx, `SELECT pg_notify($1, '')`, Channel); err != nil {
-			n.onError(err)
-		}
-		cancel()
+// send sends one notice.
+func (n *Notifier) send() {
+	ctx, cancel := context.WithTimeout(context.Background(), noticeTimeout)
+	defer cancel()
+	if _, err := n.db.Exec(ctx, `SELECT pg_notify($1, '')`, Channel); err != nil {
+		n.onError(err)
 	}
 }
