@@ -46,7 +46,7 @@ func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*databa
 	switch {
 	case errors.Is(err, connect.ErrMisconfigured):
 		return nil, err
-	case err == nil:
+	case err == nil && found.PoolMode != connect.UnknownPooling: // else check looks again
 		d.settle(found)
 	}
 	extra := 1

@@ -63,7 +63,7 @@ func (p *program) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, unreachable := db.check(ctx, log) // which does not keep it from starting
+	found, unreachable := db.check(ctx, log) // which does not keep it from starting
 	if errors.Is(unreachable, connect.ErrMisconfigured) {
 		return unreachable
 	}
@@ -118,7 +118,7 @@ func (p *program) follow(ctx context.Context) error {
 		defer stopAdmin()
 		return engine.Run(gctx)
 	})
-	if unreachable != nil {
+	if unreachable != nil || found.PoolMode == connect.UnknownPooling {
 		g.Go(func() error { return db.await(gctx, log) })
 	}
 	g.Go(func() error {

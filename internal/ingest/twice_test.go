@@ -66,7 +66,7 @@ func TestTwoPublishersBeginAtOnce(t *testing.T) {
 	ctx := deadline(t)
 	srv := natsserver.ForTest(t)
 	c := provisioned(t, srv.URL(), 100*time.Millisecond)
-	items := itemsOf(0, 4000, 7)
+	items := itemsOf(0, 1000, 7)
 	found, ended := make([]int, 2), make(chan error, 2)
 	for which, client := range []*stream.Client{c, connect(t, srv.URL())} {
 		p := New(client, Options{Window: 3 + which})

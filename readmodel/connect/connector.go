@@ -112,17 +112,27 @@ func (c *Connector) WarnUncertain(log *slog.Logger, info ConnectionInfo) {
 	}
 }
 
+// unknownChecks is how often CheckUntilReachable looks at a pooler whose mode it cannot find out.
+const unknownChecks = 5
+
 // CheckUntilReachable is [Connector.Check], again and again while the server cannot be
-// reached, until ctx ends, which is no error.
+// reached, until ctx ends, which is no error. A pooler whose mode could not be found
+// out, as where the machine was too busy to answer in time, is looked at a few times
+// before that is the result.
 func (c *Connector) CheckUntilReachable(ctx context.Context) (info ConnectionInfo, err error) {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.MaxInterval = 4*time.Second, 10*time.Second
+	unknown := 0
 	for {
 		pg.Sleep(ctx, retry.NextBackOff())
 		if ctx.Err() != nil {
 			return ConnectionInfo{PoolMode: UnknownPooling, Sessions: true}, nil
 		}
 		info, err = c.Check(ctx)
+		if err == nil && info.PoolMode == UnknownPooling && unknown < unknownChecks {
+			unknown++
+			continue
+		}
 		if err == nil || errors.Is(err, ErrMisconfigured) {
 			return info, err
 		}
