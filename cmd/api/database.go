@@ -19,6 +19,7 @@ type database struct {
 	pool      *pgxpool.Pool
 	connector *connect.Connector
 	log       *slog.Logger
+	warned    bool // that the pooler's mode is not known; for newDatabase and check alone
 
 	// found is what the connection turned out to be. It is written once, by settle,
 	// before known is closed; other goroutines read it only after that.
@@ -46,7 +47,10 @@ func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*databa
 	switch {
 	case errors.Is(err, connect.ErrMisconfigured):
 		return nil, err
-	case err == nil && found.PoolMode != connect.UnknownPooling: // else check looks again
+	case err == nil && found.PoolMode == connect.UnknownPooling: // check looks again
+		d.connector.WarnUncertain(log, found)
+		d.warned = true
+	case err == nil:
 		d.settle(found)
 	}
 	extra := 1
@@ -64,7 +68,9 @@ func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*databa
 // settle records what the connection turned out to be, and logs what that means for
 // clients.
 func (d *database) settle(found connect.ConnectionInfo) {
-	d.connector.WarnUncertain(d.log, found)
+	if !d.warned {
+		d.connector.WarnUncertain(d.log, found)
+	}
 	if !found.Sessions {
 		d.log.Info("a pooler of transactions is between this program and PostgreSQL: who waits for a position is told up to 100 ms later than with DATABASE_DIRECT_URL")
 	}

@@ -121,3 +121,34 @@ func TestAPoolerThatComesLaterIsRefused(t *testing.T) {
 	s.startProjector(t)
 	client.waitStatus(t, someone, "", http.StatusNotFound)
 }
+
+// TestAPoolerThatCannotBeJudgedAtStartIsLookedAtAgain: where no second connection could be made, a
+// program starts and says so. Once one can be made, it refuses the pooler that it cannot work through.
+func TestAPoolerThatCannotBeJudgedAtStartIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t)
+	for _, program := range []string{"api", "projector"} {
+		t.Run(program, func(t *testing.T) {
+			t.Parallel()
+			listen, err := port.Free()
+			if err != nil {
+				t.Fatal(err)
+			}
+			pooler := pgbouncer.Options{URL: s.database, Port: listen, Settings: map[string]string{"pool_mode": "transaction", "max_client_conn": "1"}}
+			full := pgbouncer.ForTest(t, pooler)
+			settings, args, says := s.apiSettings("127.0.0.1:0"), []string(nil), "serving"
+			if program == "projector" {
+				settings, args, says = maps.Clone(s.settings), []string{"run"}, "starting again"
+			}
+			settings["DATABASE_URL"], settings["DATABASE_DIRECT_URL"] = full.URL(), s.database
+			p := launch(t, program, settings, args...)
+			eventually(t, "it to go on", 20*time.Second, hasPrinted(p, says))
+			full.Stop()
+			delete(pooler.Settings, "max_client_conn")
+			pgbouncer.ForTest(t, pooler)
+			if status := p.wait(); status != 2 || !strings.Contains(p.out.tail(2000), "default_query_exec_mode=exec or cache_describe in the URL would do") {
+				t.Errorf("exit %d: %s", status, p.out.tail(2000))
+			}
+		})
+	}
+}
