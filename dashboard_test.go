@@ -96,6 +96,9 @@ func TestDashboardIsLaidOut(t *testing.T) {
 		if p.Type == "stat" {
 			figures++
 		}
+		if len(p.Title) > 7*p.GridPos.W {
+			t.Errorf("the title %q does not fit %d columns of some 58 pixels", p.Title, p.GridPos.W)
+		}
 	}
 	if figures < 12 || panels[first].GridPos.Y > screen {
 		t.Errorf("the first screen has %d figures, and ends at %d", figures, panels[first].GridPos.Y)

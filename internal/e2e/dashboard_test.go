@@ -27,9 +27,14 @@ var quiet = map[string]string{
 	"Problems on record": "a series for each problem",
 }
 
+// awaited are metrics of panels that not every build serves: a query that names one is excused where
+// none of the programs does.
+var awaited = []string{"projector_problems", "projector_partitions_unowned", "projector_erasures_unfinished", "projector_generation_abandoned",
+	"export_objective_requests_total", "export_objective_missed_total"}
+
 // TestDashboardsQueries: every query of the dashboard's panels and variables is one that Prometheus
 // takes, and returns something where it has read the real programs: but for those of [quiet], and of
-// metrics that none of the programs serves. What the first screen says is what is so.
+// metrics that are [awaited]. What the first screen says is what is so.
 func TestDashboardsQueries(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -42,7 +47,7 @@ func TestDashboardsQueries(t *testing.T) {
 
 	asked, served := readDashboard(t), w.served(t)
 	missing := slices.Clone(asked)
-	eventually(t, "every query to return something", time.Minute, func(ctx context.Context) error {
+	eventually(t, "every query to return something", 2*time.Minute, func(ctx context.Context) error {
 		if err := w.traffic(ctx); err != nil {
 			return fmt.Errorf("%w; still missing: %v", err, missing)
 		}
@@ -52,7 +57,7 @@ func TestDashboardsQueries(t *testing.T) {
 			if wrong != nil && ctx.Err() == nil {
 				t.Fatalf("%s: %s: %v", q.panel, q.expr, wrong)
 			}
-			if len(found) > 0 || quiet[q.panel] != "" || !q.isServed(served) {
+			if len(found) > 0 || quiet[q.panel] != "" || q.awaits(served) != "" {
 				return true
 			}
 			err = fmt.Errorf("%s: %s returns nothing", q.panel, q.expr)
@@ -62,14 +67,14 @@ func TestDashboardsQueries(t *testing.T) {
 	})
 	excused := 0
 	for _, q := range asked {
-		if !q.isServed(served) {
+		if name := q.awaits(served); name != "" {
 			excused++
-			t.Logf("%s: %s is of metrics that no program serves", q.panel, q.expr)
+			t.Logf("%s is of %s, which no program serves", q.panel, name)
 		}
 	}
 	t.Logf("%d queries, %d of metrics that no program serves", len(asked), excused)
-	if len(asked) < 100 || excused > 16 {
-		t.Errorf("the dashboard has %d queries, and %d are of metrics that no program serves", len(asked), excused)
+	if len(asked) < 100 {
+		t.Errorf("the dashboard has %d queries", len(asked))
 	}
 
 	s.waitProjected(t)
@@ -151,11 +156,11 @@ func (w *watched) traffic(ctx context.Context) error {
 	return nil
 }
 
-// served are the metrics that one of the programs serves, and those that Prometheus adds.
+// served are the metrics that one of the programs serves.
 func (w *watched) served(t *testing.T) map[string]bool {
 	t.Helper()
-	names := map[string]bool{"up": true, "scrape_duration_seconds": true, "ALERTS": true}
-	family := regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`)
+	names := map[string]bool{}
+	family := regexp.MustCompile(`(?m)^# TYPE (\S+) `)
 	for _, addr := range []string{w.projector, w.api, w.relay} {
 		_, _, body, err := get(t.Context(), "http://"+addr+"/metrics", "")
 		if err != nil {
@@ -163,9 +168,6 @@ func (w *watched) served(t *testing.T) map[string]bool {
 		}
 		for _, m := range family.FindAllStringSubmatch(string(body), -1) {
 			names[m[1]] = true
-			if m[2] == "histogram" {
-				names[m[1]+"_bucket"], names[m[1]+"_sum"], names[m[1]+"_count"] = true, true, true
-			}
 		}
 	}
 	return names
@@ -201,16 +203,14 @@ func (w *watched) agree(t *testing.T) {
 // panelQuery is a query of a panel, with the values that Grafana would put into it.
 type panelQuery struct{ panel, expr string }
 
-var metricName = regexp.MustCompile(`\b(?:projector|export|relay|pgxpool|process|go|accountexport|scrape)_[a-z_]+\b|\bup\b`)
-
-// isServed says that all metrics of the query are.
-func (q panelQuery) isServed(served map[string]bool) bool {
-	for _, name := range metricName.FindAllString(q.expr, -1) {
-		if !served[name] && name != "projector_stream_off_contract" && name != "projector_parked_events" { // have no series at first
-			return false
+// awaits is a metric of the query that none of the programs serves, and that is [awaited].
+func (q panelQuery) awaits(served map[string]bool) string {
+	for _, name := range awaited {
+		if strings.Contains(q.expr, name) && !served[name] {
+			return name
 		}
 	}
-	return true
+	return ""
 }
 
 // readDashboard reads the queries of all committed dashboards.
