@@ -8,7 +8,7 @@ package main
 // that is always there: so 0 means that all is right, and no figure that nothing is known.
 func overview() []panel {
 	stat := func(title, unit, expr, alerts, help string) panel {
-		return panel{title: title, help: help, alerts: alerts, width: 4, height: 4, draw: figure, unit: unit, queries: []query{{expr: expr}}, nothing: word{"unknown", "purple"}}
+		return panel{title: title, help: help, alerts: alerts, width: 4, height: 3, draw: figure, unit: unit, queries: []query{{expr: expr}}, nothing: word{"unknown", "purple"}}
 	}
 	none := from("green", at(1, "red"))
 	noRequests, noRelay := word{"no requests", "semi-dark-blue"}, word{"no relay", "semi-dark-blue"}
@@ -74,13 +74,13 @@ func overview() []panel {
 	refused.good = none
 	refused.nothing = noRelay
 
-	firing := panel{title: "Alerts that fire", width: 8, height: 6, draw: list, nothing: word{text: "none"},
+	firing := panel{title: "Alerts that fire", width: 8, height: 8, draw: list, nothing: word{text: "none"},
 		help:    "What Prometheus's rules say. Good: none. The heading of that name in doc/runbook.md says what to do.",
 		queries: []query{{expr: `sum by (severity, alertname) (ALERTS{alertstate="firing",<all>})`}}}
-	waiting := panel{title: "Lag", width: 8, height: 6, draw: lines, unit: "s", alerts: "ProjectorLagGrowing",
+	waiting := panel{title: "Lag", width: 8, height: 8, draw: lines, unit: "s", alerts: "ProjectorLagGrowing",
 		help:    "Whether it grows or shrinks. Good: flat, near 0.",
 		queries: []query{{`max(projector_lag_seconds{<all>})`, "projector"}, {`max(relay_oldest_pending_seconds{<all>})`, "relay"}}}
-	answers := panel{title: "Answers a second, by status", width: 8, height: 6, draw: lines, unit: "reqps", alerts: "ApiObjectiveBurningFast ApiDatabaseDown", stacked: true,
+	answers := panel{title: "Answers a second, by status", width: 8, height: 8, draw: lines, unit: "reqps", alerts: "ApiObjectiveBurningFast ApiDatabaseDown", stacked: true,
 		help:    "Good: mostly 200 and 304. Of 503, incomplete and position are accounts on their way; busy, database and other are an outage.",
 		queries: []query{{`sum by (code, reason) (rate(export_requests_total{<all>}[$__rate_interval])) > 0`, "{{code}} {{reason}}"}}}
 
