@@ -26,8 +26,9 @@ check: lint ## before every commit: lint, and the tests that need no server, in 
 
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck
-	@out="$$(gofmt -l *.go cmd events examples exporttest internal outbox projections readmodel schemas)"; if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
+	@out="$$(gofmt -l *.go cmd events examples exporttest internal outbox projections readmodel schemas tools)"; if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) -C tools/dashboard vet ./...
 	$(GO) tool staticcheck ./...
 
 .PHONY: test
@@ -49,6 +50,11 @@ bench: ## measure catching up, live latency, acts beside it, GET, large document
 .PHONY: bench-short
 bench-short: ## the main ones with less of everything, below three minutes: what is broken, and roughly what is slow
 	$(GO) test -short -run '^$$' -bench '^Benchmark(Beside|CatchUp|Curve|Get|Live|Moves|Notify|Past|Rebuild)$$' -benchtime 1x -timeout 10m -v ./internal/bench
+
+.PHONY: dashboard
+dashboard: ## write Grafana's dashboard anew from tools/dashboard
+	$(GO) -C tools/dashboard run . >deploy/grafana/dashboards/accountexport.json.new
+	mv deploy/grafana/dashboards/accountexport.json.new deploy/grafana/dashboards/accountexport.json
 
 .PHONY: fuzz
 fuzz: ## fuzz the decoding of messages for a minute a target

@@ -39,6 +39,7 @@ func TestActsPrintNothing(t *testing.T) {
 type compose struct {
 	Services map[string]struct {
 		Image       string
+		Profiles    []string
 		Build       any
 		Entrypoint  []string
 		Command     []string
@@ -51,6 +52,7 @@ type compose struct {
 			Test    []string
 			Disable bool
 		}
+		Restart string
 	}
 	Volumes map[string]any
 }
@@ -74,7 +76,8 @@ func readCompose(t *testing.T) compose {
 // mounts from this folder exists.
 func TestComposeIsInStepWithTheSettings(t *testing.T) {
 	c := readCompose(t)
-	for name, program := range map[string]settings.Program{"provision": settings.ForProjector, "projector": settings.ForProjector, "api": settings.ForAPI} {
+	for name, program := range map[string]settings.Program{"provision": settings.ForProjector, "projector": settings.ForProjector, "api": settings.ForAPI,
+		"relay": settings.ForProjector, "control-plane": settings.ForDevstack} {
 		service, ok := c.Services[name]
 		if !ok || service.Build == nil {
 			t.Errorf("service %s is missing, or not built from this folder", name)
@@ -96,9 +99,14 @@ func TestComposeIsInStepWithTheSettings(t *testing.T) {
 		flags := pflag.NewFlagSet(name, pflag.ContinueOnError)
 		settings.AddFlags(flags, program)
 		var err error
-		if program == settings.ForAPI {
+		switch {
+		case program == settings.ForAPI:
 			_, err = settings.LoadAPI(flags, environ)
-		} else {
+		case program == settings.ForDevstack:
+			_, err = settings.LoadSimulate(flags, environ)
+		case name == "relay":
+			_, err = settings.LoadRelay(flags, environ)
+		default:
 			_, err = settings.LoadProjector(flags, environ)
 		}
 		if err != nil {
@@ -106,10 +114,34 @@ func TestComposeIsInStepWithTheSettings(t *testing.T) {
 		}
 	}
 	for name, service := range c.Services {
-		for on := range service.DependsOn {
-			if _, ok := c.Services[on]; !ok {
+		for on, is := range service.DependsOn {
+			other, ok := c.Services[on]
+			if !ok {
 				t.Errorf("service %s depends on %s, which is not there", name, on)
 			}
+			if len(other.Profiles) > 0 && !slices.Equal(service.Profiles, other.Profiles) {
+				t.Errorf("service %s depends on %s, which is there with %v alone", name, on, other.Profiles)
+			}
+			switch healthy := other.Healthcheck.Test != nil && !other.Healthcheck.Disable; is.Condition {
+			case "service_healthy":
+				if !healthy {
+					t.Errorf("service %s waits for the health of %s, which has no check", name, on)
+				}
+			case "service_completed_successfully":
+				if other.Restart != "on-failure" {
+					t.Errorf("service %s waits for the end of %s, which is restarted %s", name, on, other.Restart)
+				}
+			default:
+				t.Errorf("service %s waits for %s until %q", name, on, is.Condition)
+			}
+		}
+		for _, port := range service.Ports {
+			if !strings.HasPrefix(port, "127.0.0.1:") {
+				t.Errorf("service %s is published beyond this machine: %s", name, port)
+			}
+		}
+		if _, version, _ := strings.Cut(service.Image, ":"); service.Build == nil && !regexp.MustCompile(`^v?[0-9]+(\.[0-9]+)*(-alpine)?$`).MatchString(version) {
+			t.Errorf("service %s has the image %q, without a version", name, service.Image)
 		}
 		for _, v := range service.Volumes {
 			from, _, _ := strings.Cut(v, ":")
@@ -122,9 +154,56 @@ func TestComposeIsInStepWithTheSettings(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"nats", "postgres", "provision", "logins", "projector", "api", "prometheus"} {
-		if _, ok := c.Services[want]; !ok {
+	demo := []string{"control-plane", "control-plane-database", "relay"}
+	for _, want := range append([]string{"nats", "postgres", "provision", "logins", "projector", "api", "prometheus", "grafana"}, demo...) {
+		service, ok := c.Services[want]
+		if !ok {
 			t.Errorf("service %s is missing", want)
+		}
+		if given := len(service.Profiles) > 0; given != slices.Contains(demo, want) {
+			t.Errorf("service %s is there with %v", want, service.Profiles)
+		}
+	}
+}
+
+// TestComposeDemonstrates: docker compose --profile demo up adds a control plane and the
+// relay, by one login in a database of their own, and has the API and the control plane
+// agree on tokens; Prometheus reads the relay.
+func TestComposeDemonstrates(t *testing.T) {
+	c := readCompose(t)
+	plane, relay, api := c.Services["control-plane"], c.Services["relay"], c.Services["api"]
+	u, err := url.Parse(substitute(plane.Environment["OUTBOX_DATABASE_URL"], nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	if relay.Environment["OUTBOX_DATABASE_URL"] != plane.Environment["OUTBOX_DATABASE_URL"] || u.Host != "postgres:5432" {
+		t.Errorf("the control plane writes to %s, and the relay reads %s", plane.Environment["OUTBOX_DATABASE_URL"], relay.Environment["OUTBOX_DATABASE_URL"])
+	}
+	sql, database := read(t, "deploy/control-plane.sql"), strings.TrimPrefix(u.Path, "/")
+	for _, want := range []string{"CREATE ROLE " + u.User.Username() + " LOGIN'", "CREATE DATABASE " + database + " OWNER " + u.User.Username() + " ", "CONTROL_PLANE_PASSWORD"} {
+		if !strings.Contains(sql, want) {
+			t.Errorf("deploy/control-plane.sql has no %s", want)
+		}
+	}
+	if got := substitute(c.Services["control-plane-database"].Environment["CONTROL_PLANE_PASSWORD"], nil); got != password {
+		t.Errorf("the password is made %q, and used as %q", got, password)
+	}
+	given := map[string]string{"JWT_SECRET": "given"}
+	for _, name := range []string{"JWT_SECRET", "JWT_ISSUER"} {
+		if ours, theirs := substitute(plane.Environment[name], given), substitute(api.Environment[name], given); ours != theirs || ours == "" {
+			t.Errorf("%s is %q of the control plane, and %q of the API", name, ours, theirs)
+		}
+	}
+	if !slices.Equal(plane.Command, []string{"simulate"}) || !slices.Equal(relay.Command, []string{"relay"}) {
+		t.Errorf("the control plane runs %q, and the relay %q", plane.Command, relay.Command)
+	}
+	if _, port, _ := strings.Cut(relay.Environment["ADMIN_ADDR"], ":"); !strings.Contains(read(t, "deploy/prometheus/prometheus.yml"), "names: [relay], type: A, port: "+port+" ") {
+		t.Errorf("deploy/prometheus/prometheus.yml does not read the relay at port %s", port)
+	}
+	for _, name := range []string{"control-plane", "relay"} {
+		if test := c.Services[name].Healthcheck.Test; !slices.Equal(test, []string{"CMD", "/program", "--healthcheck"}) {
+			t.Errorf("service %s is healthy by %q", name, test)
 		}
 	}
 }
@@ -155,8 +234,8 @@ func TestComposeFollowsTheManual(t *testing.T) {
 			t.Errorf("service logins gives %s the password %q, and %s has %q", program, got, program, password)
 		}
 		_, port, _ := strings.Cut(service.Environment["ADMIN_ADDR"], ":")
-		if target := `"` + program + ":" + port + `"`; !strings.Contains(read(t, "deploy/prometheus.yml"), target) {
-			t.Errorf("deploy/prometheus.yml has no target %s", target)
+		if target := `"` + program + ":" + port + `"`; !strings.Contains(read(t, "deploy/prometheus/prometheus.yml"), target) {
+			t.Errorf("deploy/prometheus/prometheus.yml has no target %s", target)
 		}
 		if !slices.Equal(service.Healthcheck.Test, []string{"CMD", "/program", "--healthcheck"}) {
 			t.Errorf("service %s is healthy by %q", program, service.Healthcheck.Test)

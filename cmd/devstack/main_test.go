@@ -19,7 +19,11 @@ func theProgram() clitest.Program {
 	return clitest.Program{
 		Name: settings.ForDevstack, Root: func() *cobra.Command { return commands(nil, io.Discard, io.Discard).Root }, Run: run,
 		Settings: map[string]clitest.Values{
-			"DATABASE_URL": {Right: "postgres://127.0.0.1:1/x", Wrong: "postgres://u:hunter2@127.0.0.1:port/x"},
+			"DATABASE_URL":        {Right: "postgres://127.0.0.1:1/x", Wrong: "postgres://u:hunter2@127.0.0.1:port/x"},
+			"OUTBOX_DATABASE_URL": {Right: "postgres://127.0.0.1:1/y", Wrong: "postgres://u:hunter2@127.0.0.1:port/y"},
+			"ADMIN_ADDR":          {Right: "127.0.0.1:0", Wrong: "9094"},
+			"JWT_SECRET":          {Right: "a secret of more than 32 bytes for tests", Wrong: "short"},
+			"JWT_ISSUER":          {Right: "https://issuer.example/auth/v1", Wrong: "issuer.example"},
 		},
 	}
 }

@@ -23,7 +23,7 @@ import (
 type controlPlane struct {
 	db         *pgxpool.Pool
 	notifier   *outbox.Notifier
-	client     *stream.Client // for what no outbox would hold
+	client     *stream.Client // for what no outbox would hold; nil: such does not happen
 	accounts   int            // that there are to be
 	registered atomic.Int64   // those numbered below this
 	attempted  atomic.Int64   // events written, or tried
@@ -158,7 +158,7 @@ func (p *controlPlane) step(ctx context.Context) error {
 		}
 		return messages, a.update(ctx, tx)
 	})
-	if err == nil && stray != nil {
+	if err == nil && stray != nil && p.client != nil {
 		_, err = p.client.PublishRaw(ctx, *stray)
 	}
 	return err

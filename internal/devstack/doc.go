@@ -7,6 +7,8 @@
 // an outbox in its own database, in the transactions that change its state, and
 // `projector relay` publishes them. A run on kept data goes on with both.
 //
+// [Simulate] is that control plane alone, for where the other parts run otherwise.
+//
 // However it ends, by SIGKILL too, its children end with it, and the lock of its
 // folder is released. Data that is to be kept survives that. If one of the parts ends
 // by itself, [Run] ends with an error that names it and shows the end of its log.

@@ -33,6 +33,9 @@ func (s *stack) startPrograms(ctx context.Context, projector, api string) (err e
 	if err != nil {
 		return err
 	}
+	if s.health, err = s.serveHealth(ctx); err != nil { // while the addresses of the parts are held
+		return err
+	}
 	forProjector, forRelay, forAPI := programSettings(s.database.url, s.outbox.url, s.nats.URL(), s.secret, s.apiAddr, s.adminAddrs)
 	provision, err := start(projector, "projector", s.dir, forProjector, "provision")
 	if err != nil {

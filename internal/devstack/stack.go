@@ -27,6 +27,7 @@ type Options struct {
 	Rate        int    // simulated events per second
 	Accounts    int    // simulated accounts
 	DatabaseURL string // use this PostgreSQL instead of starting one
+	AdminAddr   string // where to serve health; another where it is taken
 	Out         io.Writer
 }
 
@@ -50,6 +51,7 @@ type stack struct {
 	apiAddr      string
 	adminAddrs   [3]string // of projector, API and relay
 	secret       string    // JWT_SECRET
+	health       *health
 
 	client     *stream.Client
 	pool       *pgxpool.Pool // of the read model's database
@@ -118,6 +120,9 @@ func (s *stack) start(ctx context.Context) error {
 // stop stops everything in order. The simulated control plane has ended by then; what
 // is in its outbox stays there.
 func (s *stack) stop() {
+	if s.health != nil {
+		s.health.stop()
+	}
 	if s.client != nil {
 		s.client.Close()
 	}

@@ -30,6 +30,7 @@ func (s *stack) live(ctx context.Context) error {
 		return err
 	}
 	s.printIntroduction(account.String(), token)
+	s.health.started()
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -48,6 +49,7 @@ PostgreSQL  %s
 outbox      %s; projector relay publishes it, with metrics at http://%s/metrics
 API         %s
 metrics     http://%s/metrics (projector), http://%s/metrics (API)
+health      http://%s/readyz
 logs        %s
 
 An export, with a token that is valid for 12 hours:
@@ -59,7 +61,7 @@ One more event by hand, which changes it within a second:
 echo '{"specversion":"1.0","id":"by-hand-'$(date +%%s)'","source":"/by-hand","type":"controlplane.user.profile_updated.v1","time":"'$(date -u +%%FT%%TZ)'","partitionkey":"%s","data":{"name":"Changed by hand"}}' | NATS_URL=%s %s publish
 
 Ctrl-C ends everything.
-`, s.nats.URL(), s.database.description, s.outbox.description, s.adminAddrs[2], s.exportURL(), s.adminAddrs[0], s.adminAddrs[1], s.dir, token, s.exportURL(),
+`, s.nats.URL(), s.database.description, s.outbox.description, s.adminAddrs[2], s.exportURL(), s.adminAddrs[0], s.adminAddrs[1], s.health.addr, s.dir, token, s.exportURL(),
 		account, s.nats.URL(), relativePath(s.projectorBin))
 }
 

@@ -15,10 +15,12 @@ import (
 
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/local/testrun"
+	"accountexport/outbox"
 )
 
 // TestLoginsOfCompose: deploy/logins.sql, which compose runs, gives each program a login that can
-// do its work and no more, and can be run twice. Both programs run with these logins, and
+// do its work and no more, and can be run twice; so does deploy/control-plane.sql for the simulated
+// control plane, in a database of its own. Both programs run with these logins, and
 // --healthcheck, which their containers run, reports whether they live.
 func TestLoginsOfCompose(t *testing.T) {
 	t.Parallel()
@@ -32,10 +34,12 @@ func TestLoginsOfCompose(t *testing.T) {
 		t.Fatalf("exit %d: %s", status, out)
 	}
 	for range 2 {
-		cmd := exec.CommandContext(t.Context(), psql, "-X", "-q", "-f", "../../deploy/logins.sql", pg.URL())
-		cmd.Env = append(os.Environ(), "PROJECTOR_PASSWORD=it's one", "API_PASSWORD=other")
-		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-			t.Fatalf("%v: %s", err, out)
+		for _, file := range []string{"logins.sql", "control-plane.sql"} {
+			cmd := exec.CommandContext(t.Context(), psql, "-X", "-q", "-f", "../../deploy/"+file, pg.URL())
+			cmd.Env = append(os.Environ(), "PROJECTOR_PASSWORD=it's one", "API_PASSWORD=other", "CONTROL_PLANE_PASSWORD=it's a third")
+			if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+				t.Fatalf("%s: %v: %s", file, err, out)
+			}
 		}
 	}
 	as := func(role string) string {
@@ -79,6 +83,22 @@ func TestLoginsOfCompose(t *testing.T) {
 	refused("api", `CREATE ROLE another`)
 	refused("api", `CREATE SCHEMA another`)
 	refused("projector", `CREATE ROLE another`)
+	refused("control_plane", `CREATE ROLE another`)
+	refused("control_plane", `SELECT FROM export.checkpoints`)
+
+	plane, err := url.Parse(as("control_plane"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plane.Path = "/control_plane"
+	conn, err := pgx.Connect(t.Context(), plane.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := outbox.Migrate(t.Context(), conn); err != nil {
+		t.Errorf("the control plane cannot make its outbox: %v", err)
+	}
 
 	projector.kill()
 	serving.kill()

@@ -91,6 +91,25 @@ func LoadDevstack(flags *pflag.FlagSet, environ, projector, api []string) (Devst
 	return s, join(problems)
 }
 
+// LoadSimulate reads the settings of `devstack simulate`, which starts no program:
+// OUTBOX_DATABASE_URL is required, and JWT_SECRET needs JWT_ISSUER.
+func LoadSimulate(flags *pflag.FlagSet, environ []string) (Devstack, error) {
+	var s Devstack
+	values, problems := collect(flags, environ, ForDevstack)
+	problems = append(problems, parse(&s, values, ForDevstack)...)
+	needs := []string{"OUTBOX_DATABASE_URL"}
+	if values["JWT_SECRET"] != "" {
+		needs = append(needs, "JWT_ISSUER")
+	}
+	for _, name := range needs {
+		if values[name] == "" {
+			d, _ := find(ForDevstack, name)
+			problems = append(problems, fmt.Errorf("%s is not set: it has to be %s", name, d.Right))
+		}
+	}
+	return s, join(problems)
+}
+
 // LoadProjector reads the projector's settings; see [LoadAPI].
 func LoadProjector(flags *pflag.FlagSet, environ []string) (Projector, error) {
 	s, problems := loadProjector(flags, environ)

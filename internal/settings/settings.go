@@ -42,6 +42,12 @@ type API struct {
 // own.
 type Devstack struct {
 	DatabaseURL DatabaseURL `env:"DATABASE_URL"` // empty: start a PostgreSQL
+	AdminAddr   Addr        `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9094"`
+
+	// Of the simulated control plane by itself.
+	OutboxURL DatabaseURL `env:"OUTBOX_DATABASE_URL"`
+	JWTSecret Secret      `env:"JWT_SECRET"` // with Issuer, or neither
+	Issuer    HTTPURL     `env:"JWT_ISSUER"`
 }
 
 // Projector holds the settings of cmd/projector.
