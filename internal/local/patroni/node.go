@@ -47,7 +47,7 @@ name: %[1]s
 restapi:
   listen: %[2]s
   connect_address: %[2]s
-etcd3:
+etcd:
   hosts: [%[3]q]
 bootstrap:
   dcs:

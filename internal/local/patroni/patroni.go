@@ -26,7 +26,7 @@ import (
 )
 
 // Install is the command that installs what the package starts.
-const Install = "apt-get install patroni etcd-server haproxy python3-etcd3 postgresql"
+const Install = "apt-get install patroni etcd-server haproxy python3-etcd postgresql"
 
 // Options say how the cluster is set up.
 type Options struct {
@@ -77,7 +77,7 @@ func ForTest(t testing.TB, opt Options) *Cluster {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("patroni said:\n%s", c.said(4000))
+			t.Logf("patroni said:\n%s", c.said(20000))
 		}
 	})
 	return c
@@ -130,7 +130,9 @@ func orElse(n, instead int) int {
 }
 
 // startEtcd starts the one etcd. Three of them are for production: here it is never
-// what fails.
+// what fails. Patroni uses its API of version 2: by that of version 3, Patroni 3.0 lets a
+// primary that was suspended take the lock back from the one that was promoted meanwhile,
+// since it writes it without a look at whose it is.
 func (c *Cluster) startEtcd(ctx context.Context) error {
 	client, peer, err := twoPorts()
 	if err != nil {
@@ -140,7 +142,7 @@ func (c *Cluster) startEtcd(ctx context.Context) error {
 	if c.etcd, err = c.run("etcd", c.programs.etcd, "--name", "one", "--data-dir", filepath.Join(c.dir, "etcd"),
 		"--listen-client-urls", "http://"+client, "--advertise-client-urls", "http://"+client,
 		"--listen-peer-urls", "http://"+peer, "--initial-advertise-peer-urls", "http://"+peer,
-		"--initial-cluster", "one=http://"+peer, "--logger", "zap", "--log-level", "error"); err != nil {
+		"--initial-cluster", "one=http://"+peer, "--enable-v2", "--logger", "zap", "--log-level", "error"); err != nil {
 		return err
 	}
 	return c.etcd.listens(ctx, client)

@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"accountexport/internal/local/patroni"
+	"accountexport/internal/local/testrun"
+	"accountexport/internal/workload"
+)
+
+// TestHighlyAvailable: under load, at random moments, the primary of a PostgreSQL under Patroni is
+// killed, suspended, and parted from its Patroni, and so is the leader of a stream with three
+// replicas. With a synchronous standby nothing that was acknowledged is lost, no document goes
+// back at any API, who asks for a position is given it, projectors and APIs go on by themselves,
+// and in the end everything equals an independent fold. How long each takes is logged.
+func TestHighlyAvailable(t *testing.T) {
+	t.Parallel()
+	for name, cfg := range map[string]haConfig{
+		"every server in the URL": {syncAlways: true},
+		"through HAProxy":         {proxied: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg.seed, cfg.projectors = testrun.Seed(t), 2
+			cfg.postgres = patroni.Options{Nodes: 3, Synchronous: true}
+			h := newHASystem(t, cfg)
+			h.publishComplete(t, uuid(t, someone))
+			h.mustPublish(t, workload.New(cfg.seed, workload.Config{Accounts: 200}), 2000)
+			h.waitProjected(t)
+			end := h.readAll(t)
+			h.load(t, cfg.seed+1, 100)
+			for range 2 {
+				h.failOver(t, "the primary killed", (*patroni.Node).Kill, (*patroni.Node).Start)
+				h.killLeader(t)
+				h.failOver(t, "the primary suspended", (*patroni.Node).Freeze, thaw)
+				h.killLeader(t)
+				if cfg.proxied { // without it, nothing but a watchdog fences such a primary
+					h.failOver(t, "the primary's Patroni suspended", (*patroni.Node).Hang, thaw)
+				}
+			}
+			h.checkAcknowledged(t)
+			h.waitProjected(t)
+			if back := end(); back > 0 {
+				t.Errorf("%d documents went back", back)
+			}
+			h.checkAgainstOracle(t)
+			h.checkRun(t, 0, " 0 differ", "verify", "--all")
+			h.checkRun(t, 0, "", "status")
+			h.stillRun(t)
+			for name, all := range h.took {
+				t.Logf("%s: %s", name, ranges(all))
+			}
+		})
+	}
+}
+
+func thaw(n *patroni.Node) error {
+	n.Thaw()
+	return nil
+}
+
+// stillRun requires that no projector has ended.
+func (h *haSystem) stillRun(t *testing.T) {
+	t.Helper()
+	for _, p := range h.projectors {
+		select {
+		case err := <-p.done:
+			t.Errorf("a projector has ended: %v", err)
+		default:
+		}
+	}
+}
+
+// ranges is a text of the shortest and longest of recoveries.
+func ranges(all []recovery) string {
+	least, most := all[0], all[0]
+	for _, r := range all {
+		least = recovery{min(least.read, r.read), min(least.commit, r.commit)}
+		most = recovery{max(most.read, r.read), max(most.commit, r.commit)}
+	}
+	s := func(d time.Duration) float64 { return d.Seconds() }
+	return fmt.Sprintf("%d times, documents after %.1f to %.1f s, what was published since after %.1f to %.1f s", len(all),
+		s(least.read), s(most.read), s(least.commit), s(most.commit))
+}
