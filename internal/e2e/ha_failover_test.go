@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func TestHighlyAvailable(t *testing.T) {
 				h.failOver(t, "the primary suspended", (*patroni.Node).Freeze, thaw)
 				h.killLeader(t)
 				if cfg.proxied { // without it, nothing but a watchdog fences such a primary
-					h.failOver(t, "the primary's Patroni suspended", (*patroni.Node).Hang, thaw)
+					h.failOver(t, "the primary's Patroni suspended, from the promotion of another one on", h.hang(t), thaw)
 				}
 			}
 			h.checkAcknowledged(t)
@@ -53,6 +54,22 @@ func TestHighlyAvailable(t *testing.T) {
 				t.Logf("%s: %s", name, ranges(all))
 			}
 		})
+	}
+}
+
+// hang parts a primary from its Patroni, and waits until another server is the primary beside it.
+func (h *haSystem) hang(t *testing.T) func(*patroni.Node) {
+	return func(n *patroni.Node) {
+		t.Helper()
+		began := time.Now()
+		n.Hang()
+		ctx, cancel := context.WithTimeout(t.Context(), patience(time.Minute))
+		defer cancel()
+		now, err := h.patroni.Primary(ctx)
+		if err != nil || now == n {
+			t.Fatalf("no other server was promoted: %v", err)
+		}
+		t.Logf("%s was promoted after %.1f s, and %s does not know it", now.Name, time.Since(began).Seconds(), n.Name)
 	}
 }
 

@@ -61,7 +61,7 @@ CREATE ROLE api LOGIN IN ROLE accountexport_reader`); err != nil {
 	if cfg.proxied {
 		url = h.patroni.ProxyURL
 	}
-	h.replicate(t)
+	replicate(t, h.cluster)
 	h.settings["DATABASE_URL"] = url("projector")
 	for range cfg.projectors {
 		h.projectors = append(h.projectors, h.startProjector(t))
@@ -72,10 +72,10 @@ CREATE ROLE api LOGIN IN ROLE accountexport_reader`); err != nil {
 	return h
 }
 
-// replicate has each NATS server keep the stream.
-func (h *haSystem) replicate(t *testing.T) {
+// replicate has each of three NATS servers keep the stream.
+func replicate(t *testing.T, cluster *natsserver.Cluster) {
 	t.Helper()
-	js := jetStream(t, h.cluster.URL())
+	js := jetStream(t, cluster.URL())
 	eventually(t, "the stream to have three replicas", time.Minute, func(ctx context.Context) error {
 		once, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
@@ -88,13 +88,14 @@ func (h *haSystem) replicate(t *testing.T) {
 		_, err = js.UpdateStream(once, cfg)
 		return err
 	})
-	h.leader(t)
+	waitReplicated(t, cluster)
 }
 
-// leader waits until all replicas of the stream are current, and names the server that leads.
-func (h *haSystem) leader(t *testing.T) (name string) {
+// waitReplicated waits until all three replicas of the stream are current, and names the server that
+// leads.
+func waitReplicated(t *testing.T, cluster *natsserver.Cluster) (leader string) {
 	t.Helper()
-	js := jetStream(t, h.cluster.URL())
+	js := jetStream(t, cluster.URL())
 	eventually(t, "all replicas to be current", time.Minute, func(ctx context.Context) error {
 		info, err := streamInfo(ctx, js)
 		if err != nil {
@@ -108,10 +109,10 @@ func (h *haSystem) leader(t *testing.T) (name string) {
 				return fmt.Errorf("%s is behind", r.Name)
 			}
 		}
-		name = info.Cluster.Leader
+		leader = info.Cluster.Leader
 		return nil
 	})
-	return name
+	return leader
 }
 
 // streamInfo asks for the stream for two seconds at most: a request while there is no leader is
@@ -187,7 +188,7 @@ func (h *haSystem) fault(t *testing.T, name string, do func()) {
 // killLeader kills the NATS server that leads the stream, and starts it again.
 func (h *haSystem) killLeader(t *testing.T) {
 	t.Helper()
-	node := h.cluster.Node(h.leader(t))
+	node := h.cluster.Node(waitReplicated(t, h.cluster))
 	h.fault(t, "the stream's leader killed", node.Kill)
 	if err := node.Restart(t.Context()); err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ func manualBlocks(t *testing.T, test string, want int) (blocks []documents.Block
 func TestStreamRestoredByCommands(t *testing.T) {
 	t.Parallel()
 	nats := testrun.Tool(t, "nats", "go install github.com/nats-io/natscli/nats@v0.5.0")
-	blocks := manualBlocks(t, "TestStreamRestoredByCommands", 3)
+	blocks := manualBlocks(t, "TestStreamRestoredByCommands", 5)
 	s := newSystem(t)
 	dir := t.TempDir()
 	projector := s.startProjector(t)
@@ -76,9 +76,8 @@ func TestStreamRestoredByCommands(t *testing.T) {
 		return err
 	})
 	follow(blocks[1])
-	if info, err := streamInfo(t.Context(), jetStream(t, cluster.URL())); err != nil || info.Config.Replicas != 3 {
-		t.Errorf("restored with %+v, %v", info, err)
-	}
+	waitReplicated(t, cluster)
+	follow(blocks[2])
 	projector = s.startProjector(t)
 	s.mustPublish(t, g, 300)
 	s.waitProjected(t)
@@ -86,7 +85,9 @@ func TestStreamRestoredByCommands(t *testing.T) {
 	s.checkRun(t, 0, "", "status")
 
 	projector.stop(t)
-	follow(blocks[2])
+	follow(blocks[3])
+	waitReplicated(t, cluster)
+	follow(blocks[4])
 	s.startHealthy(t)
 	s.mustPublish(t, g, 200)
 	s.waitProjected(t)
