@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -49,12 +50,43 @@ func TestHighlyAvailable(t *testing.T) {
 			h.checkAgainstOracle(t)
 			h.checkRun(t, 0, " 0 differ", "verify", "--all")
 			h.checkRun(t, 0, "", "status")
+			if !cfg.proxied {
+				h.parted(t)
+			}
 			h.stillRun(t)
 			for name, all := range h.took {
 				t.Logf("%s: %s", name, ranges(all))
 			}
 		})
 	}
+}
+
+// parted parts the primary from its Patroni where nothing fences it: for as long as that lasts programs
+// may use either primary, which is logged, and once it is over nothing is missing.
+func (h *haSystem) parted(t *testing.T) {
+	t.Helper()
+	was, err := h.patroni.Primary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.hang(t)(was)
+	end := h.readAll(t)
+	g := workload.New(95, workload.Config{Accounts: 50})
+	h.mustPublish(t, g, 200)
+	position := h.publishProfile(t, uuid(t, someone), "while there were two")
+	reached := 0
+	for range 20 {
+		status, header, _, err := getAtPosition(t.Context(), h.apis[0], mintToken(t, uuid(t, someone)), position, 1)
+		if err == nil && status == http.StatusOK {
+			checkReached(t, header, position)
+			reached++
+		}
+	}
+	h.comeBack(t, was, thaw)
+	h.waitProjected(t)
+	t.Logf("with two primaries: %d of 20 times what was published since was served, %d documents were seen going back", reached, end())
+	h.checkAgainstOracle(t)
+	h.checkRun(t, 0, " 0 differ", "verify", "--all")
 }
 
 // hang parts a primary from its Patroni, and waits until another server is the primary beside it.
