@@ -38,6 +38,7 @@ func TestHighlyAvailable(t *testing.T) {
 				h.killLeader(t)
 				h.failOver(t, "the primary suspended", (*patroni.Node).Freeze, thaw)
 				h.killLeader(t)
+				h.failOver(t, "the primary's PostgreSQL killed, and its Patroni not", (*patroni.Node).Crash, func(*patroni.Node) error { return nil })
 				if cfg.proxied { // without it, nothing but a watchdog fences such a primary
 					h.failOver(t, "the primary's Patroni suspended, from the promotion of another one on", h.hang(t), thaw)
 				}

@@ -120,6 +120,16 @@ func (n *Node) Kill() {
 	n.service = nil
 }
 
+// Crash kills PostgreSQL alone, which Patroni then starts again or has another server
+// take the place of.
+func (n *Node) Crash() {
+	for _, pid := range n.processes() {
+		if pid != n.service.Pid {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
 // Hang stops Patroni alone, whose PostgreSQL goes on as the primary that it was, although
 // another server becomes the primary once the lock has expired. Thaw ends that.
 func (n *Node) Hang() { _ = syscall.Kill(n.service.Pid, syscall.SIGSTOP) }
