@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,9 +82,15 @@ func ForTest(t testing.TB, opt Options) *Cluster {
 	return c
 }
 
+// withDefaults fills in what is not said.
+func (o Options) withDefaults() Options {
+	o.TTL, o.LoopWait, o.RetryTimeout = orElse(o.TTL, 20), orElse(o.LoopWait, 5), orElse(o.RetryTimeout, 5)
+	o.MaximumLag = orElse(o.MaximumLag, 1<<20)
+	return o
+}
+
 func (c *Cluster) start(ctx context.Context) (err error) {
-	c.opt.TTL, c.opt.LoopWait, c.opt.RetryTimeout = orElse(c.opt.TTL, 20), orElse(c.opt.LoopWait, 5), orElse(c.opt.RetryTimeout, 5)
-	c.opt.MaximumLag = orElse(c.opt.MaximumLag, 1<<20)
+	c.opt = c.opt.withDefaults()
 	if c.owner, err = postgres.ServerUser(); err != nil {
 		return err
 	}
@@ -156,6 +161,17 @@ func (c *Cluster) startProxy(ctx context.Context) error {
 		return err
 	}
 	c.front = listen
+	file, err := c.write("haproxy.cfg", c.proxyConfiguration())
+	if err != nil {
+		return err
+	}
+	if c.proxy, err = c.run("haproxy", c.programs.haproxy, "-db", "-f", file); err != nil {
+		return err
+	}
+	return c.proxy.listens(ctx, listen)
+}
+
+func (c *Cluster) proxyConfiguration() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `global
     maxconn 1000
@@ -170,22 +186,11 @@ listen primary
     option httpchk OPTIONS /primary
     http-check expect status 200
     default-server inter 1s fall 2 rise 1 on-marked-down shutdown-sessions
-`, listen)
+`, c.front)
 	for _, n := range c.Nodes {
-		_, check, err := net.SplitHostPort(n.rest)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&b, "    server %s %s check port %s\n", n.Name, n.Addr(), check)
+		fmt.Fprintf(&b, "    server %s %s check port %s\n", n.Name, n.Addr(), n.rest[strings.LastIndex(n.rest, ":")+1:])
 	}
-	file, err := c.write("haproxy.cfg", b.String())
-	if err != nil {
-		return err
-	}
-	if c.proxy, err = c.run("haproxy", c.programs.haproxy, "-db", "-f", file); err != nil {
-		return err
-	}
-	return c.proxy.listens(ctx, listen)
+	return b.String()
 }
 
 // URL names all servers, for clients that look for the one that can be written.

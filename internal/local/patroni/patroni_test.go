@@ -3,12 +3,15 @@ package patroni
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"accountexport/internal/local/documents"
 	"accountexport/internal/local/postgres"
+	"accountexport/internal/local/tcpproxy"
 	"accountexport/internal/local/testrun"
 )
 
@@ -85,5 +88,44 @@ func TestAnotherServerTakesOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("%s: whole after %.1f s", how, time.Since(began).Seconds())
+	}
+}
+
+// TestManualHasTheseSettings: what doc/availability.md says of Patroni and HAProxy is what is run
+// here, but for addresses.
+func TestManualHasTheseSettings(t *testing.T) {
+	all, err := documents.Read("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Cluster{opt: Options{Synchronous: true}.withDefaults(), front: "127.0.0.1:5432"}
+	between, err := tcpproxy.Start("127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer between.Close()
+	c.Nodes = []*Node{{Name: "pg1", c: c, addr: "10.0.0.1:5432", rest: "10.0.0.1:8008", between: between}}
+	run := map[string]bool{}
+	for line := range strings.Lines(c.Nodes[0].configuration() + c.proxyConfiguration()) {
+		run[strings.TrimSpace(line)] = true
+	}
+	compared := 0
+	for _, d := range all {
+		_, section, _ := strings.Cut(d.Text, "\n## Settings\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		for _, b := range (documents.Document{Path: d.Path, Text: section}).Blocks() {
+			for line := range strings.Lines(b.Text) {
+				line = strings.TrimSpace(line)
+				if d.Path != "doc/availability.md" || strings.HasPrefix(line, "server pg2") || strings.HasPrefix(line, "server pg3") {
+					continue
+				}
+				if compared++; !run[line] {
+					t.Errorf("%s has the setting %q, which is not what the tests run", d.Path, line)
+				}
+			}
+		}
+	}
+	if compared < 15 {
+		t.Errorf("only %d settings were compared", compared)
 	}
 }
