@@ -46,8 +46,8 @@ func manualBlocks(t *testing.T, test string, want int) (blocks []documents.Block
 
 // TestStreamRestoredByCommands follows doc/availability.md: the stream is backed up by the nats
 // command, and restored into a cluster that keeps three replicas, where the projector goes on
-// beside the database that it had. Restored a second time, it is older than the database: that is
-// refused with 13, and the commands of the manual end it.
+// beside the database that it had once it is accepted. Restored a second time, it is older than the
+// database, and a rebuild takes it on. Both are refused with 12 before.
 func TestStreamRestoredByCommands(t *testing.T) {
 	t.Parallel()
 	nats := testrun.Tool(t, "nats", "go install github.com/nats-io/natscli/nats@v0.5.0")
@@ -77,6 +77,7 @@ func TestStreamRestoredByCommands(t *testing.T) {
 	})
 	follow(blocks[1])
 	waitReplicated(t, cluster)
+	s.checkRun(t, 12, "", "status")
 	follow(blocks[2])
 	projector = s.startProjector(t)
 	s.mustPublish(t, g, 300)
@@ -87,6 +88,7 @@ func TestStreamRestoredByCommands(t *testing.T) {
 	projector.stop(t)
 	follow(blocks[3])
 	waitReplicated(t, cluster)
+	s.checkRun(t, 12, "", "status")
 	follow(blocks[4])
 	s.startHealthy(t)
 	s.mustPublish(t, g, 200)
