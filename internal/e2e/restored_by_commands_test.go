@@ -89,6 +89,9 @@ func TestStreamRestoredByCommands(t *testing.T) {
 	follow(blocks[3])
 	waitReplicated(t, cluster)
 	s.checkRun(t, 12, "", "status")
+	if out, status := s.run(t, "accept", "--yes"); status == 0 {
+		t.Errorf("a stream that is older than the database is accepted: %s", out)
+	}
 	follow(blocks[4])
 	s.startHealthy(t)
 	s.mustPublish(t, g, 200)
