@@ -135,7 +135,8 @@ func (n *Node) Crash() {
 func (n *Node) Hang() { _ = syscall.Kill(n.service.Pid, syscall.SIGSTOP) }
 
 // Freeze stops everything on the machine, as when its virtual machine is suspended: its
-// connections stay open and nobody answers. It goes on where it was by Thaw.
+// connections stay open and nobody answers. It goes on where it was by Thaw. A test that
+// is killed meanwhile leaves these processes behind: who is stopped does not end.
 func (n *Node) Freeze() { n.signal(syscall.SIGSTOP) }
 
 // Thaw ends a freeze.
