@@ -70,6 +70,14 @@ func migrateOver(ctx context.Context, cfg *pgx.ConnConfig, version int32) error 
 	if err := m.LoadMigrations(files); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
+	current, err := m.GetCurrentVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	if known := int32(len(m.Migrations)); current > known {
+		return fmt.Errorf("migrate: the schema is of version %d, and this program knows those up to %d: a newer program has migrated the database. "+
+			"Nothing was changed; provision with that program (doc/operating.md, \"Upgrade\", says what an older one may do meanwhile)", current, known)
+	}
 	// A migration that waits for a lock has all readers queue behind it, so it waits
 	// for 50 ms at most. The migrator resets all settings after each migration.
 	var settingsErr error

@@ -2,6 +2,7 @@ package readmodel_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,5 +66,30 @@ func TestMigrateTwiceAtOnce(t *testing.T) {
 		if err := <-errs; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestNewerSchemaIsNamed: a program that meets the schema of a newer one changes nothing, and says
+// which is which.
+func TestNewerSchemaIsNamed(t *testing.T) {
+	url := postgres.TestDatabase(t)
+	if err := readmodel.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.New(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	if _, err := pool.Exec(t.Context(), `UPDATE export.schema_version SET version = 9999`); err != nil {
+		t.Fatal(err)
+	}
+	err = readmodel.Migrate(t.Context(), url)
+	if err == nil || !strings.Contains(err.Error(), "the schema is of version 9999") || !strings.Contains(err.Error(), "a newer program") {
+		t.Errorf("it says %v", err)
+	}
+	var version int
+	if err := pool.QueryRow(t.Context(), `SELECT version FROM export.schema_version`).Scan(&version); err != nil || version != 9999 {
+		t.Errorf("the schema is of version %d now, %v", version, err)
 	}
 }

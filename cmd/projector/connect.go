@@ -118,6 +118,7 @@ func (p *program) database(name string, purpose connect.Purpose) (*database, err
 	cfg.PingTimeout = 2 * time.Second
 	cfg.ConnConfig.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
+	connect.LimitHosts(cfg.ConnConfig)
 	db := &database{cfg: cfg, explicit: explicit, link: &connect.Connector{Purpose: purpose, Pool: cfg.ConnConfig}}
 	cfg.AfterConnect = db.link.AfterConnect
 	if p.cfg.DatabaseDirect != "" {
@@ -128,6 +129,7 @@ func (p *program) database(name string, purpose connect.Purpose) (*database, err
 		db.link.Direct = direct.ConnConfig
 		db.link.Direct.RuntimeParams["application_name"] = name
 		db.link.Direct.DialFunc = cfg.ConnConfig.DialFunc
+		connect.LimitHosts(db.link.Direct)
 	}
 	return db, nil
 }

@@ -135,6 +135,7 @@ func (p *program) outboxConfig() (*pgx.ConnConfig, error) {
 	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport relay " + replicaName()
 	cfg.ConnConfig.DialFunc = (&net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}).DialContext
+	connect.LimitHosts(cfg.ConnConfig)
 	return cfg.ConnConfig, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,8 +141,14 @@ func TestExamplePostgres(t *testing.T) {
 // runBlock runs a block to its end, and gives what it prints.
 func runBlock(t *testing.T, dir string, env map[string]string, b documents.Block) []byte {
 	t.Helper()
+	return runBlockAs(t, nil, dir, env, b)
+}
+
+// runBlockAs does so as another user; nil stands for this process's own.
+func runBlockAs(t *testing.T, user *syscall.Credential, dir string, env map[string]string, b documents.Block) []byte {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-euc", b.Text)
-	cmd.Dir = dir
+	cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: user}
 	for k, v := range env {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}

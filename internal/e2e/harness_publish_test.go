@@ -175,8 +175,7 @@ func (s *system) publishComplete(t *testing.T, account events.UUID) {
 // publishProfile publishes a change of an account's name, and returns its position.
 func (s *system) publishProfile(t *testing.T, id events.UUID, name string) uint64 {
 	t.Helper()
-	m, err := events.NewUserProfileUpdated(newMeta(fmt.Sprint("profile-", name, time.Now().UnixNano())),
-		id, events.UserProfileUpdated{Name: events.Some(name)})
+	m, err := profileUpdate(id, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +184,12 @@ func (s *system) publishProfile(t *testing.T, id events.UUID, name string) uint6
 		t.Fatal(err)
 	}
 	return position
+}
+
+// profileUpdate is the event of a change of an account's name.
+func profileUpdate(id events.UUID, name string) (events.Message, error) {
+	return events.NewUserProfileUpdated(newMeta(fmt.Sprint("profile-", name, time.Now().UnixNano())), id,
+		events.UserProfileUpdated{Name: events.Some(name)})
 }
 
 // publishSandboxEvent publishes that a sandbox was created, or has changed its status.

@@ -55,8 +55,9 @@ type prefetch struct {
 
 // pull is an outstanding request.
 type pull struct {
-	id    string
-	bytes int
+	id       string
+	messages int
+	bytes    int
 }
 
 // limitTo keeps pull requests within what the consumer allows. Where that is few
@@ -127,7 +128,7 @@ func (p *prefetch) fill() error {
 		if err := p.request(p.inbox+id, body); err != nil {
 			return err
 		}
-		p.open = append(p.open, pull{id, req.MaxBytes})
+		p.open = append(p.open, pull{id, req.Batch, req.MaxBytes})
 		p.messages += req.Batch
 		p.bytes += req.MaxBytes
 	}
@@ -192,6 +193,22 @@ func (p *prefetch) status(raw *nats.Msg, delivered uint64) error {
 	p.open = slices.Delete(p.open, at, at+1)
 	p.messages -= messages
 	p.bytes -= bytes
+	return p.fill()
+}
+
+// unheard reports whether a status says that nobody has received a request.
+func unheard(raw *nats.Msg) bool {
+	return raw.Header.Get("Status") == "503" && raw.Header.Get("Description") == "" && len(raw.Data) == 0
+}
+
+// again sends a request anew of which this status says that nobody has received it.
+func (p *prefetch) again(raw *nats.Msg) error {
+	id := strings.TrimPrefix(raw.Subject, p.inbox)
+	if at := slices.IndexFunc(p.open, func(a pull) bool { return a.id == id }); at >= 0 {
+		p.messages -= p.open[at].messages
+		p.bytes -= p.open[at].bytes
+		p.open = slices.Delete(p.open, at, at+1)
+	}
 	return p.fill()
 }
 

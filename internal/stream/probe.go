@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -92,8 +93,13 @@ func (c *Client) CanRead(ctx context.Context) error {
 	defer c.drop(cons.CachedInfo().Name)
 	now := []byte(`{"batch":1,"no_wait":true}`) // the server answers that there is none
 	err = c.withPermissionCheck(limit, c.pullSubject(), func(limit context.Context) error {
-		_, err := c.nc.RequestWithContext(limit, c.pullSubject()+cons.CachedInfo().Name, now)
-		return err
+		for until := time.Now().Add(requestTimeout / 2); ; {
+			_, err := c.nc.RequestWithContext(limit, c.pullSubject()+cons.CachedInfo().Name, now)
+			if !errors.Is(err, nats.ErrNoResponders) || time.Now().After(until) {
+				return err
+			}
+			time.Sleep(100 * time.Millisecond) // this server may not have heard yet of what another one has made
+		}
 	})
 	if c.onTimeout(ctx, limit, err) != nil {
 		return failed(err)

@@ -45,6 +45,7 @@ type reader struct {
 	done      chan struct{}
 	once      sync.Once // of Close
 	after     uint64    // the position after which reading begins
+	opened    time.Time
 
 	// The rest belongs to the goroutine that calls Next.
 	prefetch prefetch
@@ -88,6 +89,7 @@ func (c *Client) readFrom(cons *jetstream.ConsumerInfo, after uint64) (_ *reader
 		states:   c.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED),
 		done:     make(chan struct{}),
 		after:    after,
+		opened:   time.Now(),
 	}
 	r.violation, r.unwatch = c.violations.watch(c.pullSubject(), true)
 	inbox := c.nc.NewInbox()
@@ -212,6 +214,15 @@ func (r *reader) accept(raw *nats.Msg) (m projections.Message, ok bool, err erro
 	}
 	// A status is recognised by its missing reply subject, and not by its headers, which
 	// any stored message may carry as well.
+	if raw.Reply == "" && unheard(raw) && r.sequence == 0 && time.Since(r.opened) < requestTimeout {
+		// In a cluster this client's server may not have heard yet of a consumer that
+		// another server has just made.
+		select {
+		case <-r.done:
+		case <-time.After(100 * time.Millisecond):
+		}
+		return m, false, r.prefetch.again(raw)
+	}
 	if raw.Reply == "" {
 		return m, false, r.prefetch.status(raw, r.sequence)
 	}

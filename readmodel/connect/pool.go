@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -55,6 +56,18 @@ func PoolConfig(url string) (*pgxpool.Config, error) {
 	cfg.ConnConfig.DialFunc = dialer.DialContext
 	cfg.AfterConnect = RegisterTypes
 	return cfg, nil
+}
+
+// LimitHosts has each of several servers that a URL names answer within three seconds
+// when a connection is made: one that accepts connections and then says nothing, as
+// one whose machine is suspended, does not keep anybody from the next. A
+// connect_timeout in the URL is kept, and so is what is said of a single server.
+func LimitHosts(cfg *pgx.ConnConfig) {
+	for _, other := range cfg.Fallbacks {
+		if cfg.ConnectTimeout == 0 && (other.Host != cfg.Host || other.Port != cfg.Port) {
+			cfg.ConnectTimeout = connectTimeout
+		}
+	}
 }
 
 // defaultConns suits reads that share statements: half of the connections for those, of

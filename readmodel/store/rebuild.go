@@ -24,6 +24,7 @@ func OpenRebuildPool(ctx context.Context, url string, connector *connect.Connect
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport rebuild"
 	cfg.AfterConnect = connector.AfterConnect
+	connect.LimitHosts(cfg.ConnConfig)
 	return connector.OpenPool(ctx, cfg, connect.PoolSizing{Max: int(cfg.MaxConns), Min: 2, Extra: 1, Explicit: strings.Contains(url, "pool_max_conns")}, log)
 }
 

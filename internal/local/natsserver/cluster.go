@@ -21,6 +21,11 @@ type Cluster struct {
 // subfolders of dir. They sync on every write, as an event store needs. With one it
 // starts a single server without a cluster.
 func StartCluster(ctx context.Context, program, dir string, servers int) (*Cluster, error) {
+	return startCluster(ctx, Options{Program: program, Dir: dir, SyncAlways: true}, servers)
+}
+
+// startCluster starts servers with these options in subfolders of their folder.
+func startCluster(ctx context.Context, each Options, servers int) (*Cluster, error) {
 	ports := make([]int, servers)
 	routes := make([]string, servers)
 	for i := range ports {
@@ -33,7 +38,8 @@ func StartCluster(ctx context.Context, program, dir string, servers int) (*Clust
 	c := &Cluster{}
 	for i := range servers {
 		name := fmt.Sprintf("n%d", i+1)
-		opt := Options{Program: program, Dir: filepath.Join(dir, name), SyncAlways: true, Name: name}
+		opt := each
+		opt.Dir, opt.Name = filepath.Join(each.Dir, name), name
 		if servers > 1 {
 			opt.Cluster, opt.Listen, opt.Routes = "test", ports[i], routes
 		}
@@ -50,9 +56,17 @@ func StartCluster(ctx context.Context, program, dir string, servers int) (*Clust
 // ClusterForTest starts a cluster that is stopped when the test ends.
 func ClusterForTest(t testing.TB, program string, servers int) *Cluster {
 	t.Helper()
+	return ClusterForTestWith(t, Options{Program: program, SyncAlways: true}, servers)
+}
+
+// ClusterForTestWith does so with options, of which each server has its own folder, name
+// and ports.
+func ClusterForTestWith(t testing.TB, each Options, servers int) *Cluster {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	c, err := StartCluster(ctx, program, t.TempDir(), servers)
+	each.Dir = t.TempDir()
+	c, err := startCluster(ctx, each, servers)
 	if err != nil {
 		t.Fatal(err)
 	}
