@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,7 +72,6 @@ func TestNobodyGetsAnothersDocument(t *testing.T) {
 		}
 		tags[n] = h.Get("ETag")
 	}
-	marks := regexp.MustCompile(`owner-(\d+)-`)
 	var whole, left, unread atomic.Int64
 	seed := testrun.Seed(t)
 	transport := &http.Transport{MaxIdleConnsPerHost: 32}
@@ -82,7 +80,7 @@ func TestNobodyGetsAnothersDocument(t *testing.T) {
 	for client := range 16 {
 		clients.Go(func() {
 			random := rand.New(rand.NewPCG(seed, uint64(client)))
-			for range testrun.AtLength(60, 2000) {
+			for range testrun.AtLength(40, 2000) {
 				n, other := random.IntN(owners), random.IntN(owners)
 				ctx, cancel := context.WithCancel(t.Context())
 				if random.IntN(3) == 0 {
@@ -105,11 +103,14 @@ func TestNobodyGetsAnothersDocument(t *testing.T) {
 				default:
 					whole.Add(1)
 				}
-				for _, mark := range marks.FindAllStringSubmatch(string(body), -1) { // also of what was read before it left
-					if mark[1] != fmt.Sprint(n) {
-						t.Errorf("owner %d, status %d: what is of owner %s", n, status, mark[1])
-						return
-					}
+				// Also of what was read before it left; the last name may be cut off.
+				read := string(body)
+				if at := strings.LastIndex(read, "owner-"); at >= 0 && at > len(read)-len("owner-00-") {
+					read = read[:at]
+				}
+				if all, own := strings.Count(read, "owner-"), strings.Count(read, fmt.Sprintf("owner-%d-", n)); all != own {
+					t.Errorf("owner %d, status %d: %d of %d names are another's", n, status, all-own, all)
+					return
 				}
 			}
 		})

@@ -229,6 +229,7 @@ func confidentialTokens(t *testing.T, account, other events.UUID) (tokens []stri
 func askWithSecrets(t *testing.T, addr, token string) {
 	t.Helper()
 	base := "http://" + addr + "/v1/account/export"
+	var all sync.WaitGroup
 	for _, test := range []struct {
 		method, url string
 		header      http.Header
@@ -258,8 +259,9 @@ func askWithSecrets(t *testing.T, addr, token string) {
 		if test.header != nil {
 			req.Header = test.header
 		}
-		_, _, _, _ = do(req) // some are refused before an answer
+		all.Go(func() { _, _, _, _ = do(req) }) // some are refused before an answer
 	}
+	all.Wait()
 }
 
 // sendRubbish sends what is no request.
