@@ -93,3 +93,19 @@ func hasTest(t *testing.T, folder, name string) bool {
 	}
 	return false
 }
+
+// TestComposePublishesToThisMachineOnly: its passwords are known to everybody, and its NATS
+// asks for none.
+func TestComposePublishesToThisMachineOnly(t *testing.T) {
+	published := 0
+	for name, service := range readCompose(t).Services {
+		for _, port := range service.Ports {
+			if published++; !strings.HasPrefix(port, "127.0.0.1:") {
+				t.Errorf("service %s publishes %s: it has to be 127.0.0.1:%s", name, port, port)
+			}
+		}
+	}
+	if published < 4 {
+		t.Errorf("only %d ports are published", published)
+	}
+}

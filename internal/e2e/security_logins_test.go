@@ -120,4 +120,22 @@ func TestALoginReachesNoMoreThanItsRole(t *testing.T) {
 		}
 		conn.Close(context.Background())
 	}
+	// What the manual takes away from everybody, the projector has by a grant of its own.
+	var database string
+	if err := s.pool.QueryRow(t.Context(), `SELECT quote_ident(current_database())`).Scan(&database); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pool.Exec(t.Context(), `REVOKE TEMPORARY ON DATABASE `+database+` FROM PUBLIC`); err != nil {
+		t.Fatal(err)
+	}
+	for login, may := range map[string]bool{"api": false, "relay": false, "control_plane": false, "projector": true} {
+		conn, err := pgx.Connect(t.Context(), as(login))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := mayBy(t, conn, `CREATE TEMPORARY TABLE x ()`); got != may {
+			t.Errorf("%s may make temporary tables: %v, want %v", login, got, may)
+		}
+		conn.Close(context.Background())
+	}
 }
