@@ -100,7 +100,7 @@ func TestRotatedPasswordEndsWhoHadTheOldOne(t *testing.T) {
 		if _, err := thief.Exec(ctx, `SELECT 1`); err == nil {
 			return errors.New("it is still open")
 		}
-		return nil
+		return ctx.Err() // whose end ends a statement as well
 	})
 	eventually(t, "who has the old password serves nobody", 30*time.Second, func(ctx context.Context) error {
 		status, _, _, err := get(ctx, export, token)
