@@ -38,7 +38,9 @@ func exitCode(err error) int {
 func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 	var s settings.API
 	serve := func(cmd *cobra.Command, _ []string) error {
-		p, err := wire(cmd.Context(), s, s.Logger(stdout))
+		log := s.Logger(stdout)
+		settings.Warn(log, s.Unprotected())
+		p, err := wire(cmd.Context(), s, log)
 		if err != nil {
 			return err
 		}

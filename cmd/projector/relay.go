@@ -16,6 +16,7 @@ import (
 	"accountexport/internal/cli"
 	"accountexport/internal/ops"
 	"accountexport/internal/relay"
+	"accountexport/internal/settings"
 	"accountexport/projections/engine"
 	"accountexport/readmodel/connect"
 )
@@ -73,6 +74,7 @@ func (p *program) relay() *cobra.Command {
 // on, is not ready, and relays once they are there.
 func (c *relayCommand) run(ctx context.Context) error {
 	log := c.cfg.Logger(c.err)
+	settings.Warn(log, c.cfg.UnprotectedRelay())
 	cfg, err := c.outboxConfig()
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"accountexport/internal/acts"
 	"accountexport/internal/ops"
+	"accountexport/internal/settings"
 	"accountexport/internal/stream"
 	"accountexport/internal/telemetry"
 	"accountexport/projections/engine"
@@ -47,6 +48,7 @@ func (p *program) run() *cobra.Command {
 // once the database is there.
 func (p *program) follow(ctx context.Context) error {
 	log := p.cfg.Logger(p.err)
+	settings.Warn(log, p.cfg.Unprotected())
 	client, err := p.connectWithin(ctx, log, 0)
 	if err != nil && ctx.Err() != nil { // asked to end while it waited for NATS
 		return nil

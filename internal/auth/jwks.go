@@ -101,7 +101,7 @@ func newJWKS(url string, log *slog.Logger) (*jwks, error) {
 	p := &jwks{
 		Storage: jwkset.NewMemoryStorage(),
 		url:     url,
-		client:  &http.Client{Timeout: fetchTimeout},
+		client:  &http.Client{Timeout: fetchTimeout, CheckRedirect: checkRedirect},
 		log:     log,
 		limiter: rate.NewLimiter(rate.Every(unknownEvery), 1),
 		wake:    make(chan struct{}, 1),

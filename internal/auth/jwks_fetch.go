@@ -81,6 +81,18 @@ func (p *jwks) fetch(ctx context.Context) ([]jwkset.JWK, error) {
 	return usable(body)
 }
 
+// checkRedirect follows the issuer to another address, but never from one that TLS
+// protects to one where anybody on the way could put keys of their own into the answer.
+func checkRedirect(next *http.Request, before []*http.Request) error {
+	switch last := before[len(before)-1]; {
+	case last.URL.Scheme == "https" && next.URL.Scheme != "https":
+		return fmt.Errorf("the issuer sends from https:// to %s://, where its keys could be forged", next.URL.Scheme)
+	case len(before) >= 10:
+		return errors.New("the issuer redirects without end")
+	}
+	return nil
+}
+
 var errNoKeys = errors.New("the key set has no key that signs tokens (a project with a shared secret? then set JWT_SECRET)")
 
 // usable parses a JWK set and leaves out the keys that cannot sign tokens here: keys

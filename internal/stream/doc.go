@@ -49,6 +49,9 @@
 //	erasures remove                 READ
 //	publish                         controlplane.account.*  controlplane.quota_tier.*
 //	import                          READ  controlplane.account.*  controlplane.quota_tier.*
+//	relay                           READ  controlplane.account.*  controlplane.quota_tier.*
 //
-// `relay` needs what `import` does. A producer publishes on the same subjects as `publish`, and on no others.
+// A producer publishes on the same subjects as `publish`, and on no others. Its answers should
+// arrive under a prefix of its own: whoever may subscribe to _INBOX.> hears all that the
+// projector reads. doc/security.md has users for a server.
 package stream
