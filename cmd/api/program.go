@@ -148,6 +148,8 @@ func (p *program) serve(ctx context.Context) error {
 		defer stop()
 		return p.admin.Run(adminCtx, p.adminListener)
 	})
+	systemd := ops.Service{Admin: p.admin, Listener: p.adminListener, Stopping: ctx.Done(), Log: p.log}
+	parts.Go(func() error { return systemd.Run(adminCtx) })
 	parts.Go(func() error {
 		defer stopAdmin()
 		return ops.Serve(serving, p.api, api.Listen(p.http, p.connections, p.writeTimeout), p.timeout)

@@ -97,6 +97,8 @@ func (c *relayCommand) run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	actx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error { return admin.Run(actx, listener) })
+	systemd := ops.Service{Admin: admin, Listener: listener, Alive: func() error { return ops.LoopAlive(metrics.Turned()) }, Stopping: ctx.Done(), Log: log}
+	g.Go(func() error { return systemd.Run(actx) })
 	g.Go(func() error {
 		runPeriodically(actx, 2*time.Second, jobTimeout, func(ctx context.Context) error {
 			status, err := relay.ReadStatus(ctx, pool)
