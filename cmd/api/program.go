@@ -68,6 +68,7 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 		pool.Close()
 		return nil, fmt.Errorf("API_SPOOL_DIR: %w: it has to be a folder that can be written", err)
 	}
+	s.Memory.Report(log, s.MemoryLimit)
 	limitMemory(int64(s.MemoryLimit))
 	proxies := make([]netip.Prefix, len(s.TrustedProxies))
 	for i, n := range s.TrustedProxies {

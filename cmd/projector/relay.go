@@ -73,6 +73,7 @@ func (p *program) relay() *cobra.Command {
 // on, is not ready, and relays once they are there.
 func (c *relayCommand) run(ctx context.Context) error {
 	log := c.cfg.Logger(c.err)
+	c.cfg.Memory.Report(log, c.cfg.MemoryLimit)
 	cfg, err := c.outboxConfig()
 	if err != nil {
 		return err

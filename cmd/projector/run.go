@@ -47,6 +47,7 @@ func (p *program) run() *cobra.Command {
 // once the database is there.
 func (p *program) follow(ctx context.Context) error {
 	log := p.cfg.Logger(p.err)
+	p.cfg.Memory.Report(log, p.cfg.MemoryLimit)
 	takeover := time.Duration(p.cfg.TakeoverAfter)
 	reg := ops.Registry()
 	watch := telemetry.NewProjector(reg, 15*time.Second, max(3*time.Second, 3*takeover/10))
