@@ -64,3 +64,7 @@ kubernetes-schemas: ## make the schemas that deploy/kubernetes is validated by a
 .PHONY: kubernetes-rules
 kubernetes-rules: ## make the PrometheusRule of deploy/kubernetes again, from deploy/prometheus/rules
 	cd tools/kubernetes && $(GO) run ./rules $(patsubst %,../../%,$(sort $(wildcard deploy/prometheus/rules/*.yml))) > ../../deploy/kubernetes/components/monitoring/prometheusrule.yaml
+
+.PHONY: release-check
+release-check: ## check what releases are made by, and build packages twice, compare them, install and remove one; takes minutes
+	LONG=1 $(GO) test -count=1 -v -timeout 1h ./deploy/packages
