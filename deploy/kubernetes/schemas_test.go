@@ -81,7 +81,7 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		"wrong-type":        {"base/projector.yaml", "replicas: 2", "replicas: two", "/spec/replicas"},
 		"missing-field":     {"base/provision.yaml", "- name: provision\n          image", "- image", "name"},
 		"job-policy":        {"base/provision.yaml", "operator: In", "operators: In", "operators"},
-		"service":           {"base/api.yaml", "publishNotReadyAddresses: true", "publishNotReadyAddresses: 1", "publishNotReadyAddresses"},
+		"service":           {"base/api.yaml", "publishNotReadyAddresses: true", "publishNotReadyAddress: true", "publishNotReadyAddress"},
 		"budget":            {"base/api.yaml", "maxUnavailable: 1\n  #", "maxUnavailables: 1\n  #", "maxUnavailables"},
 		"policy":            {"base/network.yaml", "port: 4222", "ports: 4222", "ports"},
 		"config":            {"base/settings.yaml", "STREAM: CONTROL_PLANE", "STREAM: 7", "STREAM"},
