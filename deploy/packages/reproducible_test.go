@@ -30,7 +30,7 @@ func clone(t *testing.T, umask string, at time.Time) (folder string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("sh", "-c", `umask "$0" && git clone --quiet --no-hardlinks "$1" "$2"`, umask, from, folder).CombinedOutput(); err != nil {
+	if out, err := exec.Command("sh", "-c", `umask "$0" && git clone --quiet --depth 1 "file://$1" "$2"`, umask, from, folder).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	err = filepath.WalkDir(folder, func(path string, d os.DirEntry, err error) error {
