@@ -6,7 +6,7 @@ BIN := bin
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## build the three programs into bin/
@@ -26,7 +26,7 @@ check: lint ## before every commit: lint, and the tests that need no server, in 
 
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck
-	@out="$$(gofmt -l *.go cmd events examples exporttest internal outbox projections readmodel schemas tools)"; if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
+	@out="$$(gofmt -l *.go cmd deploy events examples exporttest internal outbox projections readmodel schemas tools)"; if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) -C tools/dashboard vet ./...
 	$(GO) tool staticcheck ./...
@@ -61,3 +61,16 @@ fuzz: ## fuzz the decoding of messages for a minute a target
 	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime 1m -fuzzminimizetime 1x ./events
 	$(GO) test -run '^$$' -fuzz FuzzTime -fuzztime 1m ./events
 	$(GO) test -run '^$$' -fuzz FuzzDecimal -fuzztime 1m ./events
+
+.PHONY: kubernetes-schemas
+kubernetes-schemas: ## make the schemas that deploy/kubernetes is validated by again, from what Kubernetes publishes
+	rm -f deploy/kubernetes/schemas/*.json
+	cd tools/kubernetes && $(GO) run ./schemas ../../deploy/kubernetes/schemas
+
+.PHONY: kubernetes-rules
+kubernetes-rules: ## make the PrometheusRule of deploy/kubernetes again, from deploy/prometheus/rules
+	cd tools/kubernetes && $(GO) run ./rules $(patsubst %,../../%,$(sort $(wildcard deploy/prometheus/rules/*.yml))) > ../../deploy/kubernetes/components/monitoring/prometheusrule.yaml
+
+.PHONY: release-check
+release-check: ## check what releases are made by, and build packages twice, compare them, install and remove one; takes minutes
+	LONG=1 $(GO) test -count=1 -v -timeout 1h ./deploy/packages

@@ -25,6 +25,7 @@ import (
 // program is the running API: wire sets every field, and serve runs the parts.
 type program struct {
 	log      *slog.Logger
+	memory   func() // logs what the limit is, and why
 	pool     *pgxpool.Pool
 	database *database
 	verifier *auth.Verifier
@@ -81,7 +82,7 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "export_waiting_requests",
 		Help: "Requests that wait for a position."}, func() float64 { return float64(waiter.Waiting()) }), spoolCollector{exports}, monitor.gauge())
-	p := &program{log: log, pool: pool, database: db, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
+	p := &program{log: log, memory: func() { s.Memory.Report(log, s.MemoryLimit) }, pool: pool, database: db, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
 		connections: int(s.MaxConnections), writeTimeout: s.WriteTimeout,
 		waiter: waiter, monitor: monitor,
 		api: api.NewServer(api.New(api.Config{Exports: exports, Waiter: waiter, Verifier: verifier, Origins: asStrings(s.Origins), Headers: asStrings(s.Headers),
@@ -121,6 +122,7 @@ func (p *program) serve(ctx context.Context) error {
 		connect.ClosePool(ctx, p.pool)
 	}()
 	p.log.Info("serving", "http", p.http.Addr().String(), "admin", p.adminListener.Addr().String())
+	p.memory()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	adminCtx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
@@ -148,6 +150,8 @@ func (p *program) serve(ctx context.Context) error {
 		defer stop()
 		return p.admin.Run(adminCtx, p.adminListener)
 	})
+	systemd := ops.Service{Admin: p.admin, Listener: p.adminListener, Stopping: ctx.Done(), Log: p.log}
+	parts.Go(func() error { return systemd.Run(adminCtx) })
 	parts.Go(func() error {
 		defer stopAdmin()
 		return ops.Serve(serving, p.api, api.Listen(p.http, p.connections, p.writeTimeout), p.timeout)

@@ -75,6 +75,7 @@ func (p *program) relay() *cobra.Command {
 func (c *relayCommand) run(ctx context.Context) error {
 	log := c.cfg.Logger(c.err)
 	settings.Warn(log, c.cfg.UnprotectedRelay())
+	c.cfg.Memory.Report(log, c.cfg.MemoryLimit)
 	cfg, err := c.outboxConfig()
 	if err != nil {
 		return err
@@ -99,6 +100,8 @@ func (c *relayCommand) run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	actx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error { return admin.Run(actx, listener) })
+	systemd := ops.Service{Admin: admin, Listener: listener, Alive: func() error { return ops.LoopAlive(metrics.Turned()) }, Stopping: ctx.Done(), Log: log}
+	g.Go(func() error { return systemd.Run(actx) })
 	g.Go(func() error {
 		runPeriodically(actx, 2*time.Second, jobTimeout, func(ctx context.Context) error {
 			status, err := relay.ReadStatus(ctx, pool)

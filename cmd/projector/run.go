@@ -49,6 +49,25 @@ func (p *program) run() *cobra.Command {
 func (p *program) follow(ctx context.Context) error {
 	log := p.cfg.Logger(p.err)
 	settings.Warn(log, p.cfg.Unprotected())
+	p.cfg.Memory.Report(log, p.cfg.MemoryLimit)
+	takeover := time.Duration(p.cfg.TakeoverAfter)
+	reg := ops.Registry()
+	watch := telemetry.NewProjector(reg, 15*time.Second, max(3*time.Second, 3*takeover/10))
+	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})
+	admin.ReportState(watch.State)
+	listener, err := net.Listen("tcp", string(p.cfg.AdminAddr))
+	if err != nil {
+		return fmt.Errorf("ADMIN_ADDR: %w", err)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	actx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error { return admin.Run(actx, listener) }) // from now on, so that whoever asks while it waits for NATS is answered
+	systemd := ops.Service{Admin: admin, Listener: listener, Alive: func() error { return ops.LoopAlive(watch.Turned()) }, Stopping: ctx.Done(), Log: log}
+	g.Go(func() error { return systemd.Run(actx) })
+	defer func() {
+		stopAdmin()
+		_ = g.Wait() // where it was waited for already, that is what was returned
+	}()
 	client, err := p.connectWithin(ctx, log, 0)
 	if err != nil && ctx.Err() != nil { // asked to end while it waited for NATS
 		return nil
@@ -77,7 +96,7 @@ func (p *program) follow(ctx context.Context) error {
 	defer end()
 	defer connect.ClosePool(shutdown, pool)
 	store := store.NewStore(pool, replica, log)
-	store.Takeover = time.Duration(p.cfg.TakeoverAfter)
+	store.Takeover = takeover
 	store.Direct = db.direct()
 	defer func() {
 		ctx, cancel := context.WithTimeout(shutdown, 5*time.Second)
@@ -85,9 +104,7 @@ func (p *program) follow(ctx context.Context) error {
 		store.Close(ctx)
 	}()
 
-	reg := ops.Registry()
 	reg.MustRegister(ops.PoolCollector(pool))
-	watch := telemetry.NewProjector(reg, 15*time.Second, max(3*time.Second, 3*store.Takeover/10))
 	parked := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "projector_parked_events",
 		Help: "Parked messages on record in the live generation, of the partitions that this replica owns; over all replicas they add up to all."}, nil)
 	differences := prometheus.NewCounter(prometheus.CounterOpts{Name: "projector_verify_differences_total",
@@ -107,15 +124,6 @@ func (p *program) follow(ctx context.Context) error {
 		DrainTimeout:      p.cfg.ShutdownTimeout * 3 / 4, // the rest of it is for handing over the partitions
 		HeartbeatInterval: store.Takeover / 10, Guard: guard.guard, Observer: resetOnRestart{parking, gaps.forget}, Logger: log,
 	})
-	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})
-	admin.ReportState(watch.State)
-	listener, err := net.Listen("tcp", string(p.cfg.AdminAddr))
-	if err != nil {
-		return fmt.Errorf("ADMIN_ADDR: %w", err)
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	actx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
-	g.Go(func() error { return admin.Run(actx, listener) })
 	g.Go(func() error {
 		defer stopAdmin()
 		return engine.Run(gctx)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,13 +15,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/cli"
 	"accountexport/internal/local/testrun"
 	"accountexport/internal/settings"
 )
 
-// unit is a file of deploy. Options are what each directive says, in order; examples are
+// unit is a file of deploy/systemd. Options are what each directive says, in order; examples are
 // those of directives in comments, and of lines NAME=value there.
 type unit struct {
 	file              string
@@ -30,10 +32,11 @@ type unit struct {
 
 func units(t *testing.T) []unit {
 	t.Helper()
-	all := []unit{{file: "projector.service", program: settings.ForProjector}, {file: "api.service", program: settings.ForAPI}}
+	all := []unit{{file: "accountexport-projector.service", program: settings.ForProjector}, {file: "accountexport-api.service", program: settings.ForAPI},
+		{file: "accountexport-relay.service", program: settings.ForProjector}}
 	line := regexp.MustCompile(`^(#?) *([A-Za-z_]+)=(.*)$`)
 	for i, u := range all {
-		b, err := os.ReadFile(filepath.Join("../../deploy", u.file))
+		b, err := os.ReadFile(filepath.Join("../../deploy/systemd", u.file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,11 +125,15 @@ func TestSystemdNamesSettings(t *testing.T) {
 				named = append(named, name)
 			}
 		}
-		if !slices.Contains(named, "DATABASE_URL") {
-			t.Errorf("%s shows no DATABASE_URL, which is required", u.file)
+		required := "DATABASE_URL"
+		if strings.Contains(u.file, "relay") {
+			required = "OUTBOX_" + required
+		}
+		if !slices.Contains(named, required) {
+			t.Errorf("%s shows no %s, which is required", u.file, required)
 		}
 		for _, name := range named {
-			if !names[name] {
+			if !names[name] && name != "PGPASSFILE" { // which PostgreSQL's driver reads
 				t.Errorf("%s names %s, which is no setting of the %s", u.file, name, u.program)
 			}
 		}
@@ -136,26 +143,75 @@ func TestSystemdNamesSettings(t *testing.T) {
 	}
 }
 
+// TestSystemdWaitsAndWatches: each unit is one that says when it is up, and that is ended and begun again
+// when it stands still; its program is what the packages install.
+func TestSystemdWaitsAndWatches(t *testing.T) {
+	t.Parallel()
+	for _, u := range units(t) {
+		program := map[string]string{"accountexport-projector.service": "projector run", "accountexport-api.service": "accountexport-api",
+			"accountexport-relay.service": "projector relay"}[u.file]
+		for option, want := range map[string]string{"Type": "notify", "ExecStart": program} {
+			if got := strings.Join(u.options[option], " "); got != want {
+				t.Errorf("%s: %s is %q, want %q", u.file, option, got, want)
+			}
+		}
+		if watchdog := duration(t, u, "WatchdogSec"); watchdog < 30*time.Second {
+			t.Errorf("%s: WatchdogSec is %v; ending may take 10 s, in which nobody beats", u.file, watchdog)
+		}
+	}
+}
+
+// TestPasswordComesByCredential: what the units show in comments, a DATABASE_URL without a password and
+// PGPASSFILE, is how the driver finds the password.
+func TestPasswordComesByCredential(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pgpass")
+	if err := os.WriteFile(file, []byte("db.example:5432:accountexport:projector:from the file\n"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PGPASSFILE", file)
+	var said bytes.Buffer
+	if status := run(t.Context(), []string{"run", "--memory-limit=1"}, []string{"DATABASE_URL=postgres://projector@db.example:5432/accountexport"}, io.Discard, &said); status != cli.ExitUsage || strings.Contains(said.String(), "DATABASE_URL") {
+		t.Errorf("a DATABASE_URL without a password: %s", &said)
+	}
+	cfg, err := pgxpool.ParseConfig("postgres://projector@db.example:5432/accountexport")
+	if err != nil || cfg.ConnConfig.Password != "from the file" {
+		t.Errorf("the password is %q, %v", cfg.ConnConfig.Password, err)
+	}
+}
+
+// mostExposure is the most that systemd's own mark for a unit's rights may be: 10 is everything, 0
+// nothing. The network is most of it.
+const mostExposure = 1.5
+
 // TestSystemdAcceptsUnits has systemd judge each unit, as it is and with the directives
-// in comments, for a program that exists.
+// in comments, for a program that exists, and mark what it may do.
 func TestSystemdAcceptsUnits(t *testing.T) {
 	t.Parallel()
 	analyze := testrun.Tool(t, "systemd-analyze", "apt-get install systemd")
-	directive := regexp.MustCompile(`(?m)^#((?:LoadCredential|Environment)=)`)
+	directive := regexp.MustCompile(`(?m)^#((?:LoadCredential|Environment|MemoryMax)=)`)
+	mark := regexp.MustCompile(`exposure level for \S+: ([0-9.]+)`)
 	for _, u := range units(t) {
-		b, err := os.ReadFile(filepath.Join("../../deploy", u.file))
+		b, err := os.ReadFile(filepath.Join("../../deploy/systemd", u.file))
 		if err != nil {
 			t.Fatal(err)
 		}
 		program, _, _ := strings.Cut(u.options["ExecStart"][0], " ")
 		plain := strings.ReplaceAll(string(b), "ExecStart="+program, "ExecStart=/bin/true")
 		for name, text := range map[string]string{"as it is": plain, "with its examples": directive.ReplaceAllString(plain, "$1")} {
-			file := filepath.Join(t.TempDir(), "accountexport-"+u.file)
+			file := filepath.Join(t.TempDir(), u.file)
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", file).CombinedOutput(); err != nil || len(out) > 0 {
 				t.Errorf("%s, %s: %v\n%s", u.file, name, err, out)
+			}
+			out, err := exec.CommandContext(t.Context(), analyze, "security", "--offline=true", "--no-pager", file).CombinedOutput()
+			m := mark.FindSubmatch(out)
+			if err != nil || m == nil {
+				t.Fatalf("%s, %s: %v\n%s", u.file, name, err, out)
+			}
+			if exposure, err := strconv.ParseFloat(string(m[1]), 64); err != nil || exposure > mostExposure {
+				t.Errorf("%s, %s: systemd marks what it may do with %s, and %v is the most\n%s", u.file, name, m[1], mostExposure, out)
 			}
 		}
 	}

@@ -94,11 +94,20 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 func (s *Server) Drain() { s.draining.Store(true) }
 
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
-	if s.draining.Load() {
-		answer(w, http.StatusServiceUnavailable, "shutting down\n")
-		return
+	ready, text := s.readiness(r.Context())
+	status := http.StatusOK
+	if !ready {
+		status = http.StatusServiceUnavailable
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+	answer(w, status, text)
+}
+
+// readiness is whether the program is ready, and the text that says so or what keeps it.
+func (s *Server) readiness(ctx context.Context) (ready bool, text string) {
+	if s.draining.Load() {
+		return false, "shutting down\n"
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	var failing strings.Builder
 	for _, c := range s.checks {
@@ -107,10 +116,9 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if failing.Len() > 0 {
-		answer(w, http.StatusServiceUnavailable, failing.String())
-		return
+		return false, failing.String()
 	}
-	answer(w, http.StatusOK, cmp.Or(s.state(), "ok")+"\n")
+	return true, cmp.Or(s.state(), "ok") + "\n"
 }
 
 func answer(w http.ResponseWriter, status int, text string) {

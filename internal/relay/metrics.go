@@ -17,6 +17,7 @@ type Metrics struct {
 	mu       sync.Mutex
 	began    time.Time
 	progress time.Time // zero: none yet
+	turned   time.Time // of progress, or of a beginning anew; zero: neither yet
 	standby  string
 	status   Status
 	looked   time.Time // when status was read; zero: never
@@ -135,6 +136,15 @@ func (m *Metrics) beat() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.progress = time.Now()
+	m.turned = m.progress
+}
+
+// Turned is when the relay last gave a sign of life: it made progress, stood by, or began anew
+// since a server was away. It is zero before the first.
+func (m *Metrics) Turned() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.turned
 }
 
 func (m *Metrics) progressed() time.Time {
@@ -143,7 +153,12 @@ func (m *Metrics) progressed() time.Time {
 	return m.progress
 }
 
-func (m *Metrics) restarted(reason string) { m.restarts.WithLabelValues(reason).Inc() }
+func (m *Metrics) restarted(reason string) {
+	m.restarts.WithLabelValues(reason).Inc()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.turned = time.Now()
+}
 
 func (m *Metrics) setActive(on bool) {
 	if on {

@@ -38,15 +38,15 @@ func MayShow(program Program, flag, value string) bool {
 // whoever gave it meant neither the variable nor the default. The error lists every
 // problem.
 func LoadAPI(flags *pflag.FlagSet, environ []string) (API, error) {
-	s, problems := loadAPI(flags, environ)
+	s, problems := loadAPI(flags, environ, containerLimit)
 	return s, join(problems)
 }
 
-func loadAPI(flags *pflag.FlagSet, environ []string) (s API, problems []error) {
+func loadAPI(flags *pflag.FlagSet, environ []string, container containerFunc) (s API, problems []error) {
 	values, problems := collect(flags, environ, ForAPI)
 	problems = append(problems, parse(&s, values, ForAPI)...)
 	problems = append(problems, s.deriveIssuer(values)...)
-	problems = append(problems, s.deriveMemory(values)...)
+	problems = append(problems, s.deriveMemory(values, container)...)
 	for i, c := range s.OAuthClients {
 		s.OAuthClients[i] = strings.TrimSpace(c)
 		if s.OAuthClients[i] == "" {
@@ -81,8 +81,8 @@ func LoadDevstack(flags *pflag.FlagSet, environ, projector, api []string) (Devst
 	values, problems := collect(flags, environ, ForDevstack)
 	problems = append(problems, parse(&s, values, ForDevstack)...)
 	none := pflag.NewFlagSet("", pflag.ContinueOnError)
-	_, ofProjector := loadProjector(none, slices.Concat(environ, projector))
-	_, ofAPI := loadAPI(none, slices.Concat(environ, api))
+	_, ofProjector := loadProjector(none, slices.Concat(environ, projector), containerLimit)
+	_, ofAPI := loadAPI(none, slices.Concat(environ, api), containerLimit)
 	for _, p := range slices.Concat(ofProjector, ofAPI) {
 		if !slices.ContainsFunc(problems, func(q error) bool { return q.Error() == p.Error() }) { // a setting of both
 			problems = append(problems, p)
@@ -112,14 +112,14 @@ func LoadSimulate(flags *pflag.FlagSet, environ []string) (Devstack, error) {
 
 // LoadProjector reads the projector's settings; see [LoadAPI].
 func LoadProjector(flags *pflag.FlagSet, environ []string) (Projector, error) {
-	s, problems := loadProjector(flags, environ)
+	s, problems := loadProjector(flags, environ, containerLimit)
 	return s, join(problems)
 }
 
-func loadProjector(flags *pflag.FlagSet, environ []string, optional ...string) (s Projector, problems []error) {
+func loadProjector(flags *pflag.FlagSet, environ []string, container containerFunc, optional ...string) (s Projector, problems []error) {
 	values, problems := collect(flags, environ, ForProjector)
 	problems = append(problems, parse(&s, values, ForProjector, optional...)...)
-	problems = append(problems, s.deriveMemory(values)...)
+	problems = append(problems, s.deriveMemory(values, container)...)
 	problems = append(problems, s.deriveNATS(values, variables(environ))...)
 	return s, problems
 }
@@ -127,14 +127,14 @@ func loadProjector(flags *pflag.FlagSet, environ []string, optional ...string) (
 // LoadStream reads the settings of the projector's commands that only need the
 // stream: DATABASE_URL may be missing.
 func LoadStream(flags *pflag.FlagSet, environ []string) (Projector, error) {
-	s, problems := loadProjector(flags, environ, "DATABASE_URL")
+	s, problems := loadProjector(flags, environ, containerLimit, "DATABASE_URL")
 	return s, join(problems)
 }
 
 // LoadRelay reads the settings of `projector relay`: OUTBOX_DATABASE_URL is
 // required, and DATABASE_URL may be missing.
 func LoadRelay(flags *pflag.FlagSet, environ []string) (Projector, error) {
-	s, problems := loadProjector(flags, environ, "DATABASE_URL")
+	s, problems := loadProjector(flags, environ, containerLimit, "DATABASE_URL")
 	if values, _ := collect(flags, environ, ForProjector); values["OUTBOX_DATABASE_URL"] == "" {
 		d, _ := find(ForProjector, "OUTBOX_DATABASE_URL")
 		problems = append(problems, fmt.Errorf("OUTBOX_DATABASE_URL is not set: it has to be %s", d.Right))

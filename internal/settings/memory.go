@@ -12,9 +12,13 @@ const (
 
 // deriveMemory derives the number of connections from API_MEMORY_LIMIT, half of which
 // they may take unless MAX_CONNECTIONS is set.
-func (s *API) deriveMemory(values map[string]string) []error {
+func (s *API) deriveMemory(values map[string]string, container containerFunc) []error {
 	if s.MemoryLimit == 0 {
 		return nil // invalid, which was reported
+	}
+	var err error
+	if s.Memory, err = originOf("API_MEMORY_LIMIT", values, &s.MemoryLimit, minAPIMemory, container); err != nil {
+		return []error{err}
 	}
 	if s.MemoryLimit < minAPIMemory {
 		return []error{problem(ForAPI, "API_MEMORY_LIMIT", values, nil)}
@@ -41,9 +45,13 @@ const minMemory = 128 << 20
 // deriveMemory derives the bounds for which MEMORY_LIMIT has room. There are two
 // copies of a batch, one being folded into and one being committed, and a batch is
 // copied when it is written.
-func (s *Projector) deriveMemory(values map[string]string) []error {
+func (s *Projector) deriveMemory(values map[string]string, container containerFunc) []error {
 	if s.MemoryLimit == 0 {
 		return nil // invalid, which was reported
+	}
+	var err error
+	if s.Memory, err = originOf("MEMORY_LIMIT", values, &s.MemoryLimit, minMemory, container); err != nil {
+		return []error{err}
 	}
 	if s.MemoryLimit < minMemory {
 		return []error{problem(ForProjector, "MEMORY_LIMIT", values, nil)}

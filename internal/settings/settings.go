@@ -36,6 +36,8 @@ type API struct {
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`
+
+	Memory MemoryOrigin // where MemoryLimit comes from
 }
 
 // Devstack holds the settings of cmd/devstack. The programs that it starts have their
@@ -80,6 +82,8 @@ type Projector struct {
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`
+
+	Memory MemoryOrigin // where MemoryLimit comes from
 
 	// Only a context of the `nats` program sets these.
 	InboxPrefix string // of the subjects of answers; default _INBOX

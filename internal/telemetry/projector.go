@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,6 +47,8 @@ type Projector struct {
 	lag        lag
 	generation int64
 	owned      map[int]bool // partitions; nil: not known yet
+
+	turned atomic.Int64 // Unix nanoseconds of the engine's last sign of life; 0: none yet
 }
 
 // NewProjector creates the metrics and registers them. Without progress for
@@ -113,6 +116,7 @@ func (p *Projector) Collect(ch chan<- prometheus.Metric) {
 
 // Committed implements [engine.Observer].
 func (p *Projector) Committed(s engine.BatchStats) {
+	p.turn()
 	now := time.Now()
 	for k, n := range s.Counts {
 		p.events.WithLabelValues(k.Type, k.Outcome.String()).Add(float64(n))
@@ -157,6 +161,7 @@ func (p *Projector) switchGeneration(generation int64) {
 
 // Assigned implements [engine.Observer].
 func (p *Projector) Assigned(generation int64, partitions []int) {
+	p.turn()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.switchGeneration(generation)
@@ -180,6 +185,7 @@ func (p *Projector) Assigned(generation int64, partitions []int) {
 
 // StreamEnd implements [engine.Observer].
 func (p *Projector) StreamEnd(info engine.StreamInfo) {
+	p.turn()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, d := range info.Deviations {
@@ -202,6 +208,7 @@ func (p *Projector) learned(info engine.StreamInfo) {
 // generation's: a replica that was started since owns nothing, and the partitions of
 // one that ended belong to nobody until the pause ends.
 func (p *Projector) Paused(pause *engine.Pause, info engine.StreamInfo) {
+	p.turn()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lag.pause = pause; pause == nil {
@@ -229,7 +236,24 @@ func (p *Projector) State() string {
 }
 
 // Restarted implements [engine.Observer].
-func (p *Projector) Restarted(reason string) { p.restarts.WithLabelValues(reason).Inc() }
+func (p *Projector) Restarted(reason string) {
+	p.turn()
+	p.restarts.WithLabelValues(reason).Inc()
+}
+
+func (p *Projector) turn() { p.turned.Store(time.Now().UnixNano()) }
+
+// Turned is when the engine last gave a sign of life; zero before the first. It gives one
+// with every batch, heartbeat and look at the stream, while it is paused, and with every attempt to begin again
+// where a server is away.
+func (p *Projector) Turned() time.Time {
+	p.mu.Lock() // so that whoever holds the lock for ever is noticed
+	defer p.mu.Unlock()
+	if at := p.turned.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
 
 // Ready returns an error while no checkpoint is written. Those of idle partitions are
 // written every second, so if none is, nothing moves, whatever the reason. A replica

@@ -1,0 +1,2 @@
+// Package packages holds what goreleaser makes packages of, as .goreleaser.yaml says, beside the units in deploy/systemd.
+package packages
