@@ -58,7 +58,7 @@ func (p *program) relay() *cobra.Command {
 			}
 			err := c.run(cmd.Context())
 			if err != nil { // beside the plain text, for whoever keeps only the structured log
-				c.cfg.Logger(c.err).Error("the relay ends, and does not begin again by itself", "error", err, "exit", exitCode(err))
+				c.logger(c.err).Error("the relay ends, and does not begin again by itself", "error", err, "exit", exitCode(err))
 			}
 			return err
 		},
@@ -72,7 +72,7 @@ func (p *program) relay() *cobra.Command {
 // run relays until ctx ends. Where either server cannot be reached at start, it goes
 // on, is not ready, and relays once they are there.
 func (c *relayCommand) run(ctx context.Context) error {
-	log := c.cfg.Logger(c.err)
+	log := c.logger(c.err)
 	cfg, err := c.outboxConfig()
 	if err != nil {
 		return err
@@ -179,7 +179,7 @@ func (c *relayCommand) acceptStream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := c.cfg.Logger(c.err)
+	log := c.logger(c.err)
 	client, err := c.connectStream(ctx, log)
 	if err != nil {
 		return err

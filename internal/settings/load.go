@@ -46,6 +46,7 @@ func loadAPI(flags *pflag.FlagSet, environ []string) (s API, problems []error) {
 	values, problems := collect(flags, environ, ForAPI)
 	problems = append(problems, parse(&s, values, ForAPI)...)
 	problems = append(problems, s.deriveIssuer(values)...)
+	problems = append(problems, s.Tracing.check()...)
 	problems = append(problems, s.deriveMemory(values)...)
 	for i, c := range s.OAuthClients {
 		s.OAuthClients[i] = strings.TrimSpace(c)
@@ -102,6 +103,7 @@ func loadProjector(flags *pflag.FlagSet, environ []string, optional ...string) (
 	problems = append(problems, parse(&s, values, ForProjector, optional...)...)
 	problems = append(problems, s.deriveMemory(values)...)
 	problems = append(problems, s.deriveNATS(values, variables(environ))...)
+	problems = append(problems, s.Tracing.check()...)
 	return s, problems
 }
 

@@ -36,6 +36,7 @@ type API struct {
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`
+	Tracing
 }
 
 // Devstack holds the settings of cmd/devstack. The programs that it starts have their
@@ -74,6 +75,7 @@ type Projector struct {
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`
+	Tracing
 
 	// Only a context of the `nats` program sets these.
 	InboxPrefix string // of the subjects of answers; default _INBOX
