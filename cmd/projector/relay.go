@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"accountexport/internal/cli"
+	"accountexport/internal/ingest"
 	"accountexport/internal/ops"
 	"accountexport/internal/relay"
 	"accountexport/projections/engine"
@@ -117,13 +118,24 @@ func (c *relayCommand) run(ctx context.Context) error {
 			return err
 		}
 		defer client.Close()
-		return relay.New(client, relay.Options{Database: cfg, Check: c.checkSessions(cfg, log), Logger: log, Metrics: metrics}).Run(gctx)
+		return relay.New(client, relay.Options{Database: cfg, Check: c.checkSessions(cfg, log), Logger: log, Metrics: metrics, Trace: c.traceRelay()}).Run(gctx)
 	})
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("relay: %w", err)
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// traceRelay gives what is published together a span with links to the traces that its
+// events were written in; nil where nothing is traced.
+func (c *relayCommand) traceRelay() func(context.Context, []ingest.Item) (context.Context, func(error)) {
+	if !c.tracing.On() {
+		return nil
+	}
+	return func(ctx context.Context, items []ingest.Item) (context.Context, func(error)) {
+		return c.tracing.Relay(ctx, len(items), func(i int) map[string][]string { return items[i].Message.Header })
+	}
 }
 
 // outboxConfig is how to connect to the outbox's database.

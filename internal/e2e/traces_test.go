@@ -258,9 +258,10 @@ func (s *traced) checkStalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	more := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + silent.Addr().String(), "SHUTDOWN_TIMEOUT": "5s"}
+	more := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + silent.Addr().String(), "SHUTDOWN_TIMEOUT": "5s", "TRUSTED_PROXIES": "127.0.0.0/8"}
 	projector, api := s.start(t, more)
-	s.read(t, s.publish(t, more, "user.profile_updated.v1", someone, `{"name":"Nobody waits"}`), nil)
+	s.read(t, s.publish(t, more, "user.profile_updated.v1", someone, `{"name":"Nobody waits"}`),
+		http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}})
 	projector.signal(syscall.SIGTERM)
 	api.signal(syscall.SIGTERM)
 	for _, p := range []*process{projector, api} {
@@ -270,5 +271,8 @@ func (s *traced) checkStalled(t *testing.T) {
 		if n := strings.Count(p.out.tail(1<<20), "traces are not delivered"); n != 1 {
 			t.Errorf("%s says %d times that traces are not delivered: %s", filepath.Base(p.cmd.Path), n, p.out.tail(4000))
 		}
+	}
+	if !strings.Contains(api.out.tail(1<<20), `"trace_id":"0af7651916cd43dd8448eb211c80319c"`) {
+		t.Errorf("the trace of a trusted proxy is not followed: %s", api.out.tail(4000))
 	}
 }

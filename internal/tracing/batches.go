@@ -15,6 +15,26 @@ import (
 // maxLinks is how many traces of messages a batch is linked to at most.
 const maxLinks = 128
 
+// links are the spans that one span is linked to.
+type links map[trace.SpanID]struct{}
+
+func (l links) full() bool { return len(l) >= maxLinks }
+
+// add links the span to the one that a message's header names, if that is sampled and is
+// not linked yet.
+func (l links) add(span trace.Span, of map[string][]string) {
+	values := of[header]
+	if values == nil {
+		return
+	}
+	to := parse(values)
+	if _, linked := l[to.SpanID()]; !to.IsValid() || !to.IsSampled() || linked {
+		return
+	}
+	l[to.SpanID()] = struct{}{}
+	span.AddLink(trace.Link{SpanContext: to})
+}
+
 // Batches follows the batches of a projector; nil where tracing is off.
 func (t *Tracing) Batches() engine.Tracer {
 	if t == nil {
@@ -33,33 +53,21 @@ func (b batches) Begin(generation int64) engine.BatchTrace {
 		return nil
 	}
 	_, fold := b.tracer.Start(ctx, "fold")
-	return &batch{tracer: b.tracer, span: span, fold: fold, links: map[trace.SpanID]struct{}{}, statements: statements()}
+	return &batch{tracer: b.tracer, span: span, fold: fold, links: links{}, statements: statements()}
 }
 
 // batch is the trace of one batch.
 type batch struct {
 	tracer     trace.Tracer
 	span, fold trace.Span
-	links      map[trace.SpanID]struct{}
+	links      links
 	statements *atomic.Int64 // that it may have while it is folded
 }
 
 // Fold implements [engine.BatchTrace].
 func (b *batch) Fold(ctx context.Context, messages []projections.Decoded) context.Context {
-	for i := range messages {
-		if len(b.links) >= maxLinks {
-			break
-		}
-		values := messages[i].Header[header]
-		if values == nil {
-			continue
-		}
-		of := parse(values)
-		if _, linked := b.links[of.SpanID()]; !of.IsValid() || !of.IsSampled() || linked {
-			continue
-		}
-		b.links[of.SpanID()] = struct{}{}
-		b.span.AddLink(trace.Link{SpanContext: of})
+	for i := 0; i < len(messages) && !b.links.full(); i++ {
+		b.links.add(b.span, messages[i].Header)
 	}
 	return within(trace.ContextWithSpan(ctx, b.fold), b.statements)
 }

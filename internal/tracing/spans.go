@@ -23,6 +23,20 @@ func (t *Tracing) Command(ctx context.Context, name string) (_ context.Context, 
 	return withStatements(ctx), func(err error) { finish(span, err) }
 }
 
+// Relay begins the span of so many messages that are published together, with links to
+// the traces that they have in their headers.
+func (t *Tracing) Relay(ctx context.Context, messages int, headerOf func(i int) map[string][]string) (_ context.Context, end func(error)) {
+	ctx, span := t.tracer.Start(ctx, "relay", trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindProducer),
+		trace.WithAttributes(attribute.Int("events", messages)))
+	if span.IsRecording() {
+		linked := links{}
+		for i := 0; i < messages && !linked.full(); i++ {
+			linked.add(span, headerOf(i))
+		}
+	}
+	return ctx, func(err error) { finish(span, err) }
+}
+
 // Phase begins a span below that of ctx, as of one part of an act. Where ctx has none, it
 // does nothing.
 func Phase(ctx context.Context, name string) (_ context.Context, end func(error)) {
