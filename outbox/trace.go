@@ -11,7 +11,7 @@ import (
 // traceHeader is the header that passes a trace on, in the case that it has in NATS.
 const traceHeader = "traceparent"
 
-// traceparent is the span of ctx, as W3C Trace Context writes it; empty where ctx has
+// traceparent is the span of ctx, as Trace Context writes it; empty where ctx has
 // none.
 func traceparent(ctx context.Context) string {
 	if !trace.SpanContextFromContext(ctx).IsValid() {

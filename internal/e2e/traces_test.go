@@ -169,6 +169,20 @@ func (s *traced) checkOn(t *testing.T) {
 	last := hostile[len(hostile)-1]
 	s.read(t, last, http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}})
 	s.checkParked(t)
+	for _, args := range [][]string{{"verify", "--account", someone}, {"rebuild", "--yes"}} {
+		if out, status := command(t, "projector", s.with(more), args...); status != 0 {
+			t.Errorf("%v: exit %d: %s", args, status, out)
+		}
+	}
+	for act, phases := range map[string][]string{"projector verify": {"verify account"}, "projector rebuild": {"begin", "build", "compare", "cut over"}} {
+		root := c.one(t, act)
+		for _, phase := range phases {
+			i := slices.IndexFunc(c.children(root), func(s *span) bool { return s.Name == phase })
+			if i < 0 || len(c.below(c.children(root)[i])) == 0 {
+				t.Errorf("%s has no phase %s with statements: %v", act, phase, c.children(root))
+			}
+		}
+	}
 
 	projector.stop(t)
 	api.stop(t) // and has delivered what it had
