@@ -16,22 +16,28 @@ import (
 const maxLinks = 128
 
 // links are the spans that one span is linked to.
-type links map[trace.SpanID]struct{}
+type links struct {
+	to   map[trace.SpanID]struct{}
+	last string // traceparent that was looked at: those of an import are all the same
+}
 
-func (l links) full() bool { return len(l) >= maxLinks }
+func (l *links) full() bool { return len(l.to) >= maxLinks }
+
+func newLinks() *links { return &links{to: map[trace.SpanID]struct{}{}} }
 
 // add links the span to the one that a message's header names, if that is sampled and is
 // not linked yet.
-func (l links) add(span trace.Span, of map[string][]string) {
+func (l *links) add(span trace.Span, of map[string][]string) {
 	values := of[header]
-	if values == nil {
+	if len(values) != 1 || values[0] == l.last {
 		return
 	}
+	l.last = values[0]
 	to := parse(values)
-	if _, linked := l[to.SpanID()]; !to.IsValid() || !to.IsSampled() || linked {
+	if _, linked := l.to[to.SpanID()]; !to.IsValid() || !to.IsSampled() || linked {
 		return
 	}
-	l[to.SpanID()] = struct{}{}
+	l.to[to.SpanID()] = struct{}{}
 	span.AddLink(trace.Link{SpanContext: to})
 }
 
@@ -53,14 +59,14 @@ func (b batches) Begin(generation int64) engine.BatchTrace {
 		return nil
 	}
 	_, fold := b.tracer.Start(ctx, "fold")
-	return &batch{tracer: b.tracer, span: span, fold: fold, links: links{}, statements: statements()}
+	return &batch{tracer: b.tracer, span: span, fold: fold, links: newLinks(), statements: statements()}
 }
 
 // batch is the trace of one batch.
 type batch struct {
 	tracer     trace.Tracer
 	span, fold trace.Span
-	links      links
+	links      *links
 	statements *atomic.Int64 // that it may have while it is folded
 }
 

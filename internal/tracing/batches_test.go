@@ -92,3 +92,23 @@ func TestBatchTellsWhatItWrites(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkFold tells what following a batch costs for each message: of messages without
+// a traceparent, and with one that gives a link or is one too many.
+func BenchmarkFold(b *testing.B) {
+	for name, header := range map[string]map[string][]string{"none": nil, "linked": {"traceparent": traceparentOf(1)}, "not right": {"traceparent": {strings.Repeat("0", 30_000)}}} {
+		b.Run(name, func(b *testing.B) {
+			traces, _ := recording(b)
+			messages := make([]projections.Decoded, 1000)
+			for i := range messages {
+				messages[i] = message(header)
+			}
+			batch := traces.Batches().Begin(1)
+			b.ReportAllocs()
+			for b.Loop() {
+				batch.Fold(b.Context(), messages)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(messages)), "ns/message")
+		})
+	}
+}

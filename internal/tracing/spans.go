@@ -29,7 +29,7 @@ func (t *Tracing) Relay(ctx context.Context, messages int, headerOf func(i int) 
 	ctx, span := t.tracer.Start(ctx, "relay", trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindProducer),
 		trace.WithAttributes(attribute.Int("events", messages)))
 	if span.IsRecording() {
-		linked := links{}
+		linked := newLinks()
 		for i := 0; i < messages && !linked.full(); i++ {
 			linked.add(span, headerOf(i))
 		}

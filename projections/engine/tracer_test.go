@@ -132,3 +132,21 @@ func TestEveryBatchIsFollowedToItsEnd(t *testing.T) {
 		})
 	}
 }
+
+// TestNoTracerCostsNothing: without a tracer, asking for one allocates nothing, whatever
+// messages have in their headers.
+func TestNoTracerCostsNothing(t *testing.T) {
+	l := newLane(newMemoryStore(t), Ownership{}, nil, Bound{10, 1 << 20}, 1<<20)
+	messages := make([]projections.Decoded, 100)
+	for i := range messages {
+		messages[i].Header = map[string][]string{"traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
+	}
+	ctx := t.Context()
+	if n := testing.AllocsPerRun(100, func() {
+		if l.traceFold(ctx, messages) != ctx || l.cur.failed(nil) != nil || l.cur.trace != nil {
+			t.Error("something is followed")
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
