@@ -23,7 +23,7 @@ var (
 )
 
 // properNames are words of comments that look like identifiers and are none.
-var properNames = strings.Fields(`GitHub OpenMetrics GiB`)
+var properNames = strings.Fields(`GitHub OpenMetrics OpenTelemetry GiB`)
 
 // TestCommentsNameWhatIsThere: a file that a comment names exists, in the comment's own
 // folder if no other is named, and a word with a capital inside is a word of code somewhere: of this module in any language, of the

@@ -54,6 +54,12 @@
 // stream's window for duplicates, refused where it differs, and taken for the same
 // where it does not.
 //
+// # Traces
+//
+// Where the context of Write has a span of OpenTelemetry, events are written with the
+// header traceparent, unless they have one, and are in the stream with it. By SQL, it is
+// a header like others.
+//
 // # Erasure
 //
 // What waits is published, also of an account that is erased meanwhile. This removes

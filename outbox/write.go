@@ -38,7 +38,9 @@ func (w Writer) Write(ctx context.Context, tx pgx.Tx, messages ...events.Message
 	}
 	subjects, ids, payloads := make([]string, len(messages)), make([]string, len(messages)), make([][]byte, len(messages))
 	headers := make([]*string, len(messages))
+	trace := traceparent(ctx)
 	for i, m := range messages {
+		m.Header = withTraceparent(m.Header, trace)
 		id, header, err := w.check(m)
 		if err != nil {
 			return fmt.Errorf("outbox: event %d of %d, on %.200q: %w", i+1, len(messages), m.Subject, err)

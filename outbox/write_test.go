@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 
 	"accountexport/events"
 	"accountexport/internal/local/postgres"
@@ -424,6 +425,31 @@ func TestNoticesComeAfterCommitsAndTogether(t *testing.T) {
 				t.Errorf("%d notices of a thousand commits", got)
 			}
 			break
+		}
+	}
+}
+
+// TestATraceIsPassedOn: events that are written in a span of OpenTelemetry have its
+// traceparent, unless they have one; outside of spans they are as they were.
+func TestATraceIsPassedOn(t *testing.T) {
+	pool := open(t)
+	in := trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2},
+		TraceFlags: trace.FlagsSampled}))
+	own := email(t, "own", account(2))
+	own.Header = maps.Clone(own.Header)
+	own.Header["traceparent"] = []string{"their own"}
+	for ctx, messages := range map[context.Context][]events.Message{in: {email(t, "in", account(1)), own}, t.Context(): {email(t, "out", account(3))}} {
+		if err := write(ctx, pool, messages...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, want := range map[string]*string{"in": new("00-01000000000000000000000000000000-0200000000000000-01"), "own": new("their own"), "out": nil} {
+		var got *string
+		if err := pool.QueryRow(t.Context(), `SELECT header -> 'traceparent' ->> 0 FROM outbox.messages WHERE id = $1`, id).Scan(&got); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", id, d)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/settings"
@@ -27,14 +28,15 @@ type database struct {
 	known chan struct{}
 }
 
-// newDatabase opens the pool. If the database can be reached, and what lies between
+// newDatabase opens the pool, whose statements are traced where they are to be. If the database can be reached, and what lies between
 // does not match the settings, the error is [connect.ErrMisconfigured].
-func newDatabase(ctx context.Context, s settings.API, log *slog.Logger) (*database, error) {
+func newDatabase(ctx context.Context, s settings.API, log *slog.Logger, statements pgx.QueryTracer) (*database, error) {
 	cfg, err := connect.PoolConfig(string(s.DatabaseURL))
 	if err != nil {
 		return nil, errors.New("DATABASE_URL is not right") // the settings were checked before
 	}
 	d := &database{log: log, known: make(chan struct{}), connector: &connect.Connector{Purpose: connect.Reading, Pool: cfg.ConnConfig}}
+	cfg.ConnConfig.Tracer = statements
 	cfg.AfterConnect = d.connector.AfterConnect
 	if s.DatabaseDirect != "" {
 		direct, err := connect.PoolConfig(string(s.DatabaseDirect))

@@ -58,6 +58,16 @@ func theProgram() clitest.Program {
 			"SHUTDOWN_TIMEOUT":     {Right: "1s", Wrong: "-1s"},
 			"LOG_LEVEL":            {Right: "error", Wrong: "nonsense"},
 			"LOG_FORMAT":           {Right: "json", Wrong: "xml"},
+
+			"OTEL_EXPORTER_OTLP_ENDPOINT":    {Right: "http://127.0.0.1:1", Wrong: "127.0.0.1:4318"},
+			"OTEL_EXPORTER_OTLP_PROTOCOL":    {Right: "http/protobuf", Wrong: "https"},
+			"OTEL_EXPORTER_OTLP_HEADERS":     {Right: "authorization=Bearer%20x", Wrong: "hunter2"},
+			"OTEL_EXPORTER_OTLP_CERTIFICATE": {Right: "", Wrong: "/no/such/file"},
+			"OTEL_SERVICE_NAME":              {Right: "projector", Wrong: "a\nb"},
+			"OTEL_RESOURCE_ATTRIBUTES":       {Right: "deployment.environment.name=test", Wrong: "hunter2"},
+			"OTEL_TRACES_SAMPLER":            {Right: "traceidratio", Wrong: "sometimes"},
+			"OTEL_TRACES_SAMPLER_ARG":        {Right: "0.5", Wrong: "2"},
+			"OTEL_SDK_DISABLED":              {Right: "true", Wrong: "yes"},
 		},
 	}
 }

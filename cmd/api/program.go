@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,8 +17,10 @@ import (
 
 	"accountexport/internal/api"
 	"accountexport/internal/auth"
+	"accountexport/internal/cli"
 	"accountexport/internal/ops"
 	"accountexport/internal/settings"
+	"accountexport/internal/tracing"
 	"accountexport/readmodel/connect"
 	"accountexport/readmodel/export"
 )
@@ -39,6 +42,8 @@ type program struct {
 	admin         *ops.Server
 	adminListener net.Listener
 
+	tracing *tracing.Tracing // nil where nothing is traced
+
 	drain        time.Duration // between being unready and accepting no more requests
 	timeout      time.Duration // for requests under way after that
 	writeTimeout time.Duration // for a client that accepts nothing of its answer
@@ -55,12 +60,17 @@ func limitMemory(limit int64) {
 // wire creates the parts and opens the listeners. The database and the issuer need
 // not be reachable; /readyz tells whether they are.
 func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, error) {
+	traces, err := tracing.Start(s.Tracing.Config("accountexport-api", cli.Number()), log)
+	if err != nil {
+		return nil, err
+	}
+	log = traces.Logger(log)
 	verifier, err := auth.New(auth.Config{Issuer: string(s.Issuer), Audience: s.Audience, JWKSURL: string(s.JWKSURL),
 		Secret: string(s.JWTSecret), OAuthClients: s.OAuthClients}, log)
 	if err != nil {
 		return nil, err
 	}
-	db, err := newDatabase(ctx, s, log)
+	db, err := newDatabase(ctx, s, log, traces.Statements())
 	if err != nil {
 		return nil, err
 	}
@@ -82,12 +92,15 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "export_waiting_requests",
 		Help: "Requests that wait for a position."}, func() float64 { return float64(waiter.Waiting()) }), spoolCollector{exports}, monitor.gauge())
-	p := &program{log: log, memory: func() { s.Memory.Report(log, s.MemoryLimit) }, pool: pool, database: db, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
+	if traces.On() {
+		exports.FollowCallers()
+	}
+	p := &program{log: log, tracing: traces, memory: func() { s.Memory.Report(log, s.MemoryLimit) }, pool: pool, database: db, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
 		connections: int(s.MaxConnections), writeTimeout: s.WriteTimeout,
 		waiter: waiter, monitor: monitor,
 		api: api.NewServer(api.New(api.Config{Exports: exports, Waiter: waiter, Verifier: verifier, Origins: asStrings(s.Origins), Headers: asStrings(s.Headers),
 			AccountRate: api.Rate(s.RateLimit), AddressRate: api.Rate(s.AddressRate), Proxies: proxies,
-			Encoders: int(max(2, s.MemoryLimit/(16<<20))), Registry: registry, Logger: log}), log),
+			Encoders: int(max(2, s.MemoryLimit/(16<<20))), Registry: registry, Logger: log, Tracing: traces}), log),
 		admin: ops.NewServer(registry, log, ops.Check{Name: "database", Ready: exports.Ready},
 			ops.Check{Name: "keys", Ready: verifier.Check})}
 	if p.http, err = net.Listen("tcp", string(s.HTTPAddr)); err != nil {
@@ -129,7 +142,9 @@ func (p *program) serve(ctx context.Context) error {
 	defer stopAdmin()
 	serving, stopServing := context.WithCancel(adminCtx)
 	defer stopServing()
+	var asked atomic.Int64
 	context.AfterFunc(ctx, func() {
+		asked.Store(time.Now().UnixNano())
 		p.admin.Drain()
 		p.api.SetKeepAlivesEnabled(false)
 		time.AfterFunc(p.drain, stopServing)
@@ -157,6 +172,19 @@ func (p *program) serve(ctx context.Context) error {
 		return ops.Serve(serving, p.api, api.Listen(p.http, p.connections, p.writeTimeout), p.timeout)
 	})
 	err := parts.Wait()
+	p.closeTracing(asked.Load())
 	p.log.Info("stopped")
 	return err
+}
+
+// closeTracing delivers the spans that wait, within what is left of the time in which
+// the program is to end that was asked to at a time.
+func (p *program) closeTracing(asked int64) {
+	left := tracing.FlushTimeout
+	if asked > 0 {
+		left = p.drain + p.timeout - time.Since(time.Unix(0, asked))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), left)
+	defer cancel()
+	p.tracing.Close(ctx)
 }

@@ -80,7 +80,7 @@ func (p *program) onTarget(do func(ctx context.Context, on acts.Target) error) r
 
 // withStream is onStream for commands that read something else first.
 func (p *program) withStream(ctx context.Context, do func(ctx context.Context, client *stream.Client) error) error {
-	client, err := p.connectStream(ctx, p.cfg.Logger(p.err))
+	client, err := p.connectStream(ctx, p.logger(p.err))
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (p *program) withDatabase(ctx context.Context, do func(ctx context.Context,
 }
 
 func (p *program) withTarget(ctx context.Context, do func(ctx context.Context, on acts.Target) error) error {
-	client, err := p.connectReader(ctx, p.cfg.Logger(p.err))
+	client, err := p.connectReader(ctx, p.logger(p.err))
 	if err != nil {
 		return err
 	}

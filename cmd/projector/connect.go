@@ -80,7 +80,7 @@ func (p *program) connect(ctx context.Context, purpose connect.Purpose) (*databa
 	if err != nil {
 		return nil, err
 	}
-	found, err := db.check(ctx, p.cfg.Logger(p.err))
+	found, err := db.check(ctx, p.logger(p.err))
 	if errors.Is(err, connect.ErrMisconfigured) {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (p *program) connect(ctx context.Context, purpose connect.Purpose) (*databa
 		}
 	}
 	if purpose == connect.Writing { // a rebuild's, which has a pool of its own beside
-		return db, db.claim(ctx, connect.PoolSizing{Min: 3}, p.cfg.Logger(p.err))
+		return db, db.claim(ctx, connect.PoolSizing{Min: 3}, p.logger(p.err))
 	}
 	return db, db.open(ctx)
 }
@@ -110,6 +110,7 @@ func (p *program) database(name string, purpose connect.Purpose) (*database, err
 		return nil, errors.New("DATABASE_URL is not right") // never happens: the settings were judged before
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = name
+	cfg.ConnConfig.Tracer = p.tracing.Statements()
 	explicit := strings.Contains(string(p.cfg.DatabaseURL), "pool_max_conns")
 	if !explicit {
 		cfg.MaxConns = int32(2*p.lanes() + 4) // each lane commits and loads; the rest is for audit, metrics and refolding
@@ -128,6 +129,7 @@ func (p *program) database(name string, purpose connect.Purpose) (*database, err
 		}
 		db.link.Direct = direct.ConnConfig
 		db.link.Direct.RuntimeParams["application_name"] = name
+		db.link.Direct.Tracer = cfg.ConnConfig.Tracer
 		db.link.Direct.DialFunc = cfg.ConnConfig.DialFunc
 		connect.LimitHosts(db.link.Direct)
 	}

@@ -94,7 +94,7 @@ func (c *importCommand) arguments(cmd *cobra.Command, given []string) error {
 
 func (c *importCommand) run(cmd *cobra.Command) error {
 	ctx := cmd.Context()
-	opt := importer.Options{Name: "standard input", Progress: c.progress, Park: c.park, Logger: c.cfg.Logger(c.err)}
+	opt := importer.Options{Name: "standard input", Progress: c.progress, Park: c.park, Logger: c.logger(c.err)}
 	open, regular, size := importer.Interruptible(ctx, func() (io.ReadCloser, error) { return io.NopCloser(cmd.InOrStdin()), nil }), false, int64(0)
 	if c.file != "" {
 		opt.Name = c.file

@@ -17,6 +17,7 @@ import (
 	"accountexport/internal/cli"
 	"accountexport/internal/ops"
 	"accountexport/internal/settings"
+	"accountexport/internal/tracing"
 	"accountexport/projections"
 )
 
@@ -35,7 +36,8 @@ type program struct {
 	out, err io.Writer
 	terminal bool // whether out is a terminal
 	cfg      settings.Projector
-	command  string // the command that runs, such as `projector run`
+	tracing  *tracing.Tracing // nil where nothing is traced
+	command  string           // the command that runs, such as `projector run`
 
 	asJSON bool // --json
 	yes    bool // --yes
@@ -83,6 +85,7 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 	}
 	settings.AddFlags(root.PersistentFlags(), settings.ForProjector)
 	p.register(root)
+	p.traceCommands(root)
 	return cli.New(root, cli.Options{
 		Stdout: stdout, Stderr: stderr, Code: exitCode,
 		Version: cli.Version("projector", fmt.Sprintf("projection version %d.%d", projections.VersionMajor, projections.VersionMinor)),

@@ -13,6 +13,7 @@ import (
 	"accountexport/internal/cli"
 	"accountexport/internal/secret"
 	"accountexport/internal/stream"
+	"accountexport/internal/tracing"
 )
 
 // publishedLine is the result as JSON.
@@ -48,7 +49,12 @@ func (p *program) publish() *cobra.Command {
 				return fmt.Errorf("event: %w", err)
 			}
 			return p.withStream(cmd.Context(), func(ctx context.Context, client *stream.Client) error {
-				position, duplicate, err := client.Publish(ctx, m)
+				traced := m
+				traced.Header = tracing.WithTraceparent(m.Header, tracing.Traceparent(ctx))
+				position, duplicate, err := client.Publish(ctx, traced)
+				if p.tracing.On() && stream.RefusesMessage(err) { // it may fit without a traceparent
+					position, duplicate, err = client.Publish(ctx, m)
+				}
 				if err != nil {
 					return err
 				}

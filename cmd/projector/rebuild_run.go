@@ -49,7 +49,7 @@ func (p *program) onRebuild(do func(ctx context.Context, r *rebuildCommand) erro
 
 // newRebuild connects, and tells whoever waits that another rebuild is running.
 func (p *program) newRebuild(ctx context.Context, command string) (_ *rebuildCommand, err error) {
-	log := p.cfg.Logger(p.err)
+	log := p.logger(p.err)
 	r := &rebuildCommand{program: p, Rebuilder: &acts.Rebuilder{Command: command, Owner: replicaName(), Yes: p.yes}}
 	client, err := p.connectReader(ctx, log)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"accountexport/internal/cli"
+	"accountexport/internal/ingest"
 	"accountexport/internal/ops"
 	"accountexport/internal/relay"
 	"accountexport/internal/settings"
@@ -59,7 +60,7 @@ func (p *program) relay() *cobra.Command {
 			}
 			err := c.run(cmd.Context())
 			if err != nil { // beside the plain text, for whoever keeps only the structured log
-				c.cfg.Logger(c.err).Error("the relay ends, and does not begin again by itself", "error", err, "exit", exitCode(err))
+				c.logger(c.err).Error("the relay ends, and does not begin again by itself", "error", err, "exit", exitCode(err))
 			}
 			return err
 		},
@@ -73,7 +74,7 @@ func (p *program) relay() *cobra.Command {
 // run relays until ctx ends. Where either server cannot be reached at start, it goes
 // on, is not ready, and relays once they are there.
 func (c *relayCommand) run(ctx context.Context) error {
-	log := c.cfg.Logger(c.err)
+	log := c.logger(c.err)
 	settings.Warn(log, c.cfg.UnprotectedRelay())
 	c.cfg.Memory.Report(log, c.cfg.MemoryLimit)
 	cfg, err := c.outboxConfig()
@@ -122,13 +123,24 @@ func (c *relayCommand) run(ctx context.Context) error {
 			return err
 		}
 		defer client.Close()
-		return relay.New(client, relay.Options{Database: cfg, Check: c.checkSessions(cfg, log), Logger: log, Metrics: metrics}).Run(gctx)
+		return relay.New(client, relay.Options{Database: cfg, Check: c.checkSessions(cfg, log), Logger: log, Metrics: metrics, Trace: c.traceRelay()}).Run(gctx)
 	})
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("relay: %w", err)
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// traceRelay gives what is published together a span with links to the traces that its
+// events were written in; nil where nothing is traced.
+func (c *relayCommand) traceRelay() func(context.Context, []ingest.Item) (context.Context, func(error)) {
+	if !c.tracing.On() {
+		return nil
+	}
+	return func(ctx context.Context, items []ingest.Item) (context.Context, func(error)) {
+		return c.tracing.Relay(ctx, len(items), func(i int) map[string][]string { return items[i].Message.Header })
+	}
 }
 
 // outboxConfig is how to connect to the outbox's database.
@@ -185,7 +197,7 @@ func (c *relayCommand) acceptStream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := c.cfg.Logger(c.err)
+	log := c.logger(c.err)
 	client, err := c.connectStream(ctx, log)
 	if err != nil {
 		return err

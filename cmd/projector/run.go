@@ -36,7 +36,7 @@ func (p *program) run() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := p.follow(cmd.Context())
 			if err != nil { // beside the plain text, for whoever keeps only the structured log
-				p.cfg.Logger(p.err).Error("the projector ends, and does not begin again by itself", "error", err, "exit", exitCode(err))
+				p.logger(p.err).Error("the projector ends, and does not begin again by itself", "error", err, "exit", exitCode(err))
 			}
 			return err
 		},
@@ -47,7 +47,7 @@ func (p *program) run() *cobra.Command {
 // Where the database cannot be reached at start, it goes on, is not ready, and folds
 // once the database is there.
 func (p *program) follow(ctx context.Context) error {
-	log := p.cfg.Logger(p.err)
+	log := p.logger(p.err)
 	settings.Warn(log, p.cfg.Unprotected())
 	p.cfg.Memory.Report(log, p.cfg.MemoryLimit)
 	takeover := time.Duration(p.cfg.TakeoverAfter)
@@ -122,7 +122,7 @@ func (p *program) follow(ctx context.Context) error {
 	engine := engine.New(gaps.Source(gaps.Refuse), store, engine.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
 		DrainTimeout:      p.cfg.ShutdownTimeout * 3 / 4, // the rest of it is for handing over the partitions
-		HeartbeatInterval: store.Takeover / 10, Guard: guard.guard, Observer: resetOnRestart{parking, gaps.forget}, Logger: log,
+		HeartbeatInterval: store.Takeover / 10, Guard: guard.guard, Observer: resetOnRestart{parking, gaps.forget}, Tracer: p.tracing.Batches(), Logger: log,
 	})
 	g.Go(func() error {
 		defer stopAdmin()

@@ -141,7 +141,7 @@ func (c *statusCommand) connectOnce(ctx context.Context, w *waitNotice) (err err
 	if c.client == nil {
 		w.waitFor("NATS at " + stream.Redacted(string(c.cfg.NATSURL)))
 		// Half of the limit: saying what is wrong with each server takes some seconds.
-		if c.client, err = c.connectWithin(ctx, c.cfg.Logger(c.err), c.timeout/2); err != nil {
+		if c.client, err = c.connectWithin(ctx, c.logger(c.err), c.timeout/2); err != nil {
 			c.client = nil
 			return err
 		}

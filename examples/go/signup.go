@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/propagation"
 
 	"accountexport/events"
 )
@@ -38,6 +39,17 @@ func (c controlPlane) signUp(ctx context.Context, account events.UUID, email, ti
 		events.TeamCreated{ID: events.NewUUID(), Name: email + "'s team", Slug: "team-" + account.String()[:8], QuotaTierID: tier}))
 }
 
+// passTraceOn has a message name the trace that ctx is part of, if it is part of one: the
+// projector links to it the batch that the event is written in. Names of headers keep
+// their case in NATS, and this one is in lower case.
+func passTraceOn(ctx context.Context, header nats.Header) {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	for name, value := range carrier {
+		header[name] = []string{value}
+	}
+}
+
 // publish takes what a constructor returns, and publishes it until it is acknowledged or
 // refused. Where an acknowledgement does not come, nobody knows whether the stream has
 // the message: it is published again with the same id, and JetStream drops the second.
@@ -47,6 +59,7 @@ func (c controlPlane) publish(ctx context.Context) func(events.Message, error) (
 			return 0, err // the projector would have parked it
 		}
 		msg := &nats.Msg{Subject: m.Subject, Header: m.NATSHeader(), Data: m.Data}
+		passTraceOn(ctx, msg.Header)
 		for {
 			once, cancel := context.WithTimeout(ctx, 2*time.Second)
 			ack, err := c.js.PublishMsg(once, msg)

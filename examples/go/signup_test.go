@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
 	"testing"
+
+	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 
 	"accountexport/events"
 	"accountexport/exporttest"
@@ -41,5 +45,20 @@ func TestEmailIsRequired(t *testing.T) {
 	}
 	if a := x.Get(t, account); a.Status != 404 {
 		t.Errorf("the account was heard of: %d %s", a.Status, a.Body)
+	}
+}
+
+// TestATraceIsPassedOn: an event that is published within a trace names it.
+func TestATraceIsPassedOn(t *testing.T) {
+	span := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled})
+	for ctx, want := range map[context.Context]string{
+		t.Context(): "",
+		trace.ContextWithSpanContext(t.Context(), span): "00-01000000000000000000000000000000-0200000000000000-01",
+	} {
+		header := nats.Header{}
+		passTraceOn(ctx, header)
+		if got := header.Get("traceparent"); got != want {
+			t.Errorf("the header is %v, want %q", header, want)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/stream"
+	"accountexport/internal/tracing"
 	"accountexport/readmodel"
 	"accountexport/readmodel/admin"
 	"accountexport/readmodel/export"
@@ -91,6 +92,8 @@ func (e *Eraser) Run(ctx context.Context) (*Receipt, error) {
 // publish makes sure that the stream holds account.erased. Where the account is on the
 // ledger, the event has the time of its erasure.
 func (e *Eraser) publish(ctx context.Context) (err error) {
+	ctx, end := tracing.Phase(ctx, "publish erasure")
+	defer func() { end(err) }()
 	if e.first.Position > 0 {
 		return nil
 	}
@@ -108,7 +111,9 @@ const noProgress = 30 * time.Second
 // awaitProjected waits until the live generation has folded the erasure, and every
 // partition has reached its position: otherwise removing messages could move the
 // beginning of the stream past a checkpoint, and the stream would be refused.
-func (e *Eraser) awaitProjected(ctx context.Context) error {
+func (e *Eraser) awaitProjected(ctx context.Context) (err error) {
+	ctx, end := tracing.Phase(ctx, "await projection")
+	defer func() { end(err) }()
 	exports := export.NewReader(e.Pool)
 	var best uint64
 	moved, reported := time.Now(), time.Now()

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"accountexport/internal/stream"
+	"accountexport/internal/tracing"
 	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
@@ -17,6 +18,8 @@ import (
 // collects the identifiers that its messages contain before these are removed. known is
 // false where none of them holds anything: then there is nothing to erase.
 func (e *Eraser) Inspect(ctx context.Context) (known bool, err error) {
+	ctx, end := tracing.Phase(ctx, "inspect")
+	defer func() { end(err) }()
 	e.identifiers = newIdentifiers(e.Account)
 	e.first, e.Messages = stream.Erased{}, 0
 	if e.begun, err = e.wasBegun(ctx); err != nil {
@@ -90,6 +93,8 @@ func (e *Eraser) collectAll(ctx context.Context) error {
 // Preflight returns everything that would keep the erasure from being done, before
 // anything is changed.
 func (e *Eraser) Preflight(ctx context.Context) (err error) {
+	ctx, end := tracing.Phase(ctx, "preflight")
+	defer func() { end(err) }()
 	missing := e.Stream.CanErase(ctx, e.Account)
 	if e.copies, err = e.Stream.Copies(ctx); err != nil {
 		missing = append(missing, err)

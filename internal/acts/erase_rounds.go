@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"accountexport/internal/stream"
+	"accountexport/internal/tracing"
 	"accountexport/readmodel/admin"
 )
 
@@ -14,7 +15,9 @@ const maxRounds = 3
 
 // round removes messages from the stream, fences builders that have read the account
 // ahead, clears the tables, and searches for what is left.
-func (e *Eraser) round(ctx context.Context, r *Receipt) error {
+func (e *Eraser) round(ctx context.Context, r *Receipt) (err error) {
+	ctx, end := tracing.Phase(ctx, "round")
+	defer func() { end(err) }()
 	if err := e.collectAll(ctx); err != nil {
 		return err
 	}
@@ -72,6 +75,8 @@ func (e *Eraser) remove(ctx context.Context, from *stream.Client, positions []ui
 // purgeCopy removes the account from a copy of the stream, where PurgeCopies names it.
 // Positions and subjects may be others there than in the stream.
 func (e *Eraser) purgeCopy(ctx context.Context, name string) (c CopyReceipt, err error) {
+	ctx, end := tracing.Phase(ctx, "purge copy")
+	defer func() { end(err) }()
 	c = CopyReceipt{Stream: name, Purged: slices.Contains(e.PurgeCopies, name)}
 	if !c.Purged {
 		return c, nil

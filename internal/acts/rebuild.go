@@ -10,6 +10,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/stream"
+	"accountexport/internal/tracing"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 	"accountexport/readmodel/admin"
@@ -100,6 +101,8 @@ func (r *Rebuilder) Close(ctx context.Context) {
 // Begin prepares to build. The error is [readmodel.ErrNoGeneration] where there is
 // nothing to rebuild.
 func (r *Rebuilder) Begin(ctx context.Context) (err error) {
+	ctx, end := tracing.Phase(ctx, "begin")
+	defer func() { end(err) }()
 	if r.Live, err = readmodel.LiveGeneration(ctx, r.Pool); err != nil {
 		return fmt.Errorf("%w: there is nothing to rebuild; start `projector run`", err)
 	}
@@ -136,6 +139,8 @@ func (r *Rebuilder) abandonLost(ctx context.Context) error {
 // Build folds the stream into a generation beside the live one, until that is near the
 // end of the stream. It goes on with a generation whose build was cut off.
 func (r *Rebuilder) Build(ctx context.Context) (err error) {
+	ctx, end := tracing.Phase(ctx, "build")
+	defer func() { end(err) }()
 	if r.Generation, err = r.build(ctx); err != nil {
 		return fmt.Errorf("%w; the live generation is untouched, and `projector rebuild` goes on from here", err)
 	}

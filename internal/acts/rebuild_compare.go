@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"accountexport/internal/stream"
+	"accountexport/internal/tracing"
 	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
@@ -24,6 +25,8 @@ type Comparison struct {
 // be compared of which one generation has not read all messages, and says how it
 // differs from the live one. After an error, c.Lost may be set.
 func (r *Rebuilder) Compare(ctx context.Context) (c Comparison, err error) {
+	ctx, end := tracing.Phase(ctx, "compare")
+	defer func() { end(err) }()
 	engine := r.engine(r.source, nil)
 	defer engine.Close()
 	if err := r.catchUp(ctx, engine, r.Generation); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"accountexport/internal/tracing"
 	"accountexport/readmodel"
 	"accountexport/readmodel/admin"
 	"accountexport/readmodel/store"
@@ -47,7 +48,9 @@ func (r *Rebuilder) CutOver(ctx context.Context) error {
 	return r.cutOver(ctx, r.Live.Number, r.Generation)
 }
 
-func (r *Rebuilder) cutOver(ctx context.Context, from, to int64) error {
+func (r *Rebuilder) cutOver(ctx context.Context, from, to int64) (err error) {
+	ctx, end := tracing.Phase(ctx, "cut over")
+	defer func() { end(err) }()
 	unfinished, err := r.Target.PendingErasures(ctx)
 	if err != nil {
 		return err

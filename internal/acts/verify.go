@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"accountexport/events"
+	"accountexport/internal/tracing"
 )
 
 // Verdict is the result of comparing an account, or a tier, with the stream. Account
@@ -93,7 +94,9 @@ func (v *Verifier) Advice() string { return v.repairs.advice() }
 
 // Account verifies one account and its tier. An account that neither the stream nor the
 // read model knows is a difference.
-func (v *Verifier) Account(ctx context.Context, id events.UUID) error {
+func (v *Verifier) Account(ctx context.Context, id events.UUID) (err error) {
+	ctx, end := tracing.Phase(ctx, "verify account")
+	defer func() { end(err) }()
 	out, err := v.VerifyTwice(ctx, id)
 	if err != nil {
 		return err

@@ -6,13 +6,16 @@ import (
 	"slices"
 
 	"accountexport/events"
+	"accountexport/internal/tracing"
 	"accountexport/readmodel/admin"
 )
 
 // All verifies every account that the read model or the stream knows, every tier, and
 // that no table holds rows of an account without a row of its own. It goes through both
 // in ranges of account ids, with one pass over the stream for each range.
-func (v *Verifier) All(ctx context.Context) error {
+func (v *Verifier) All(ctx context.Context) (err error) {
+	ctx, end := tracing.Phase(ctx, "verify all")
+	defer func() { end(err) }()
 	if err := v.beginProgress(ctx); err != nil {
 		return err
 	}
@@ -49,7 +52,7 @@ func (v *Verifier) All(ctx context.Context) error {
 		page = page[:0]
 		return nil
 	}
-	err := admin.EachAccount(ctx, v.Pool, func(id events.UUID) error {
+	err = admin.EachAccount(ctx, v.Pool, func(id events.UUID) error {
 		if page = append(page, id); len(page) < snapshotSize {
 			return nil
 		}

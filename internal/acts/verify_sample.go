@@ -6,15 +6,18 @@ import (
 	"slices"
 
 	"accountexport/events"
+	"accountexport/internal/tracing"
 	"accountexport/readmodel/admin"
 )
 
 // Sample verifies n accounts, drawn at random from the read model and from the stream
 // in turn, and their tiers. Where the read model has no more than n, it verifies all.
-func (v *Verifier) Sample(ctx context.Context, n int) error {
+func (v *Verifier) Sample(ctx context.Context, n int) (err error) {
+	ctx, end := tracing.Phase(ctx, "verify sample")
+	defer func() { end(err) }()
 	total := 0
 	enough := errors.New("enough")
-	err := admin.EachAccount(ctx, v.Pool, func(events.UUID) error {
+	err = admin.EachAccount(ctx, v.Pool, func(events.UUID) error {
 		if total++; total > n {
 			return enough
 		}

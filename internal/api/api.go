@@ -24,6 +24,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/auth"
+	"accountexport/internal/tracing"
 	"accountexport/readmodel/export"
 )
 
@@ -55,7 +56,7 @@ type Config struct {
 	Headers     []string       // that those pages may send beside the usual ones; default none
 	AccountRate Rate           // per account; default no limit
 	AddressRate Rate           // per client address, applied before a token is verified; default no limit
-	Proxies     []netip.Prefix // whose X-Forwarded-For is trusted; default none
+	Proxies     []netip.Prefix // whose X-Forwarded-For is trusted, and whose traceparent is followed; default none
 
 	// Encoders bounds how many long documents are compressed at a time, at about 2 MiB of
 	// memory each; default 16. Further ones are sent uncompressed.
@@ -63,6 +64,7 @@ type Config struct {
 
 	Registry prometheus.Registerer // default a registry of its own
 	Logger   *slog.Logger          // default discards
+	Tracing  *tracing.Tracing      // default nothing is traced
 }
 
 func (c Config) withDefaults() Config {
@@ -106,7 +108,7 @@ func New(c Config) http.Handler {
 	if len(c.Origins) > 0 {
 		next = withCORS(c.Origins, c.Headers, next)
 	}
-	return &instrumented{next: next, metrics: m, log: c.Logger}
+	return &instrumented{next: next, metrics: m, log: c.Logger, tracing: c.Tracing, proxies: c.Proxies}
 }
 
 // bypassRouter dispatches the usual request itself, and leaves the others to the router,

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"accountexport/internal/auth"
+	"accountexport/internal/tracing"
 )
 
 // metrics are the API's metrics. The counters of expected answers are looked up once,
@@ -93,6 +96,8 @@ type instrumented struct {
 	next    http.Handler
 	metrics *metrics
 	log     *slog.Logger
+	tracing *tracing.Tracing // nil where nothing is traced
+	proxies []netip.Prefix   // whose traceparent is followed
 }
 
 // Header values that are the same in every answer; they must not be changed.
@@ -112,14 +117,23 @@ func (i *instrumented) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["Referrer-Policy"] = noReferrer
 	h["X-Request-Id"] = []string{takeRequestID(r)}
 	answer := &response{ResponseWriter: w, began: start}
+	var end func(tracing.Answered)
+	if i.tracing.On() {
+		var ctx context.Context
+		ctx, end = i.tracing.Request(r, knownMethod(r.Method), isFrom(r, i.proxies))
+		r = r.WithContext(ctx)
+	}
 	defer func() {
 		if value := recover(); value != nil {
 			answer.clientClosed = value == errClientClosed
-			defer i.recovered(answer, value)
+			defer i.recovered(r.Context(), answer, value)
 		}
 		took := time.Since(start)
 		i.metrics.observe(answer, took)
 		i.logRequest(r, answer, took)
+		if end != nil {
+			end(tracing.Answered{Route: route(r.URL.Path), Status: answer.code(), Reason: string(answer.reason)})
+		}
 	}()
 	i.next.ServeHTTP(answer, r)
 }
@@ -130,21 +144,24 @@ func (i *instrumented) logRequest(r *http.Request, w *response, took time.Durati
 	if !i.log.Enabled(r.Context(), slog.LevelInfo) {
 		return
 	}
-	path := r.URL.Path
-	switch {
-	case path == exportPath || path == descriptionPath:
-	case strings.HasPrefix(path, schemasPath):
-		path = schemasPath
-	default:
-		path = "another"
-	}
 	i.log.LogAttrs(r.Context(), slog.LevelInfo, "answered",
 		slog.String("request", requestID(w)),
 		slog.String("method", knownMethod(r.Method)),
-		slog.String("path", path),
+		slog.String("path", route(r.URL.Path)),
 		slog.Int("status", w.code()),
 		slog.Int64("bytes", w.sent),
 		slog.Float64("seconds", took.Seconds()))
+}
+
+// route is a path as it is logged.
+func route(path string) string {
+	switch {
+	case path == exportPath || path == descriptionPath:
+		return path
+	case strings.HasPrefix(path, schemasPath):
+		return schemasPath
+	}
+	return "another"
 }
 
 func knownMethod(m string) string {
@@ -157,13 +174,13 @@ func knownMethod(m string) string {
 
 // recovered answers for a handler that panicked, or closes the connection if an answer
 // has begun.
-func (i *instrumented) recovered(w *response, value any) {
+func (i *instrumented) recovered(ctx context.Context, w *response, value any) {
 	if value == errClientClosed {
 		value = http.ErrAbortHandler
 	}
 	if value != http.ErrAbortHandler {
 		i.metrics.panics.Inc()
-		i.log.Error("panic", "panic", fmt.Sprint(value), "stack", string(debug.Stack()), "request", requestID(w))
+		i.log.ErrorContext(ctx, "panic", "panic", fmt.Sprint(value), "stack", string(debug.Stack()), "request", requestID(w))
 	}
 	if value == http.ErrAbortHandler || w.status != 0 {
 		panic(http.ErrAbortHandler)

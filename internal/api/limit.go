@@ -99,6 +99,12 @@ func clientAddress(r *http.Request, proxies []netip.Prefix) netip.Prefix {
 	return network
 }
 
+// isFrom tells whether one of the proxies has sent a request.
+func isFrom(r *http.Request, proxies []netip.Prefix) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && trusted(peer.Addr().Unmap(), proxies)
+}
+
 func trusted(a netip.Addr, proxies []netip.Prefix) bool {
 	for _, p := range proxies {
 		if p.Contains(a) {

@@ -16,6 +16,14 @@ func Version(program string, more ...string) string {
 	return describe(program, info, more)
 }
 
+// Number is the version of this build alone.
+func Number() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
 func describe(program string, info *debug.BuildInfo, more []string) string {
 	set := map[string]string{}
 	for _, s := range info.Settings {

@@ -11,6 +11,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/stream"
+	"accountexport/internal/tracing"
 	"accountexport/projections/engine"
 )
 
@@ -100,6 +101,8 @@ func (p *Publisher) Mark(ctx context.Context) (position uint64, err error) {
 // before any of them was first sent, by whatever process. acked is told of each
 // as soon as it is known to be there; of one subject in order, by one goroutine.
 //
+// Messages without a traceparent have that of the span of ctx, where there is one.
+//
 // What may pass is tried again, as long as Options.ProgressTimeout says. With an error
 // those that acked was told of are there, and so may be, of each subject, the next
 // one: whoever goes on passes it with Tried set. A [*CollisionError] is of an item
@@ -117,7 +120,9 @@ func (p *Publisher) Publish(ctx context.Context, items []Item, after uint64, ack
 			return err
 		}
 		defer to.Close()
-		return newRun(p, to, items, after, acked).do(ctx)
+		r := newRun(p, to, items, after, acked)
+		r.trace = tracing.Traceparent(ctx)
+		return r.do(ctx)
 	})
 }
 

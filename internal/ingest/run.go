@@ -7,7 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"accountexport/events"
 	"accountexport/internal/stream"
+	"accountexport/internal/tracing"
 	"accountexport/projections"
 )
 
@@ -17,6 +19,7 @@ type run struct {
 	to    sender
 	items []Item
 	acked func(i int, a Ack)
+	trace string // traceparent of messages that have none; empty: they are sent as they are
 
 	left     int // items that are not acknowledged
 	ready    []*subjectQueue
@@ -47,6 +50,7 @@ type subjectQueue struct {
 	settled   bool // it was made: of those left only the first may have been sent
 
 	token uint64
+	plain bool      // the first one left is sent as it is, since it is too large with a traceparent
 	again int       // tries in a row that failed
 	from  time.Time // waiting: until then
 
@@ -149,8 +153,11 @@ func (r *run) send() error {
 		r.inflight[q.token] = q
 		r.sent = append(r.sent, sent{q.token, time.Now().Add(r.p.opt.AnswerTimeout)})
 		r.bytes += size(item)
-		if err := r.to.Send(q.token, item.Message, item.id(), q.last); err != nil {
+		if err := r.to.Send(q.token, r.traced(q, item.Message), item.id(), q.last); err != nil {
 			r.removeInFlight(q)
+			if r.sendPlain(q, err) {
+				continue
+			}
 			if !stream.Passes(err) {
 				return &ItemError{q.items[0], err}
 			}
@@ -158,6 +165,25 @@ func (r *run) send() error {
 		}
 	}
 	return nil
+}
+
+// traced is a queue's first message with the traceparent of the run.
+func (r *run) traced(q *subjectQueue, m events.Message) events.Message {
+	if r.trace != "" && !q.plain {
+		m.Header = tracing.WithTraceparent(m.Header, r.trace)
+	}
+	return m
+}
+
+// sendPlain has a queue's first message sent again as it is, where it was refused for its
+// size together with a traceparent: what becomes of a message does not depend on that.
+func (r *run) sendPlain(q *subjectQueue, err error) bool {
+	if r.trace == "" || q.plain || !stream.RefusesMessage(err) {
+		return false
+	}
+	q.plain = true
+	r.ready = append(r.ready, q)
+	return true
 }
 
 func size(item Item) int { return len(item.Message.Data) + 512 }
@@ -189,6 +215,7 @@ func (r *run) answer(a stream.Answer) error {
 		} else {
 			r.ready = append(r.ready, q)
 		}
+	case r.sendPlain(q, a.Err):
 	case a.Conflict || stream.Passes(a.Err):
 		r.searchLater(q, a.Err)
 	default:
@@ -211,7 +238,7 @@ func (r *run) ack(q *subjectQueue, a Ack) {
 	// publisher has stored: the condition does not hold then, and they are looked for.
 	q.last, q.low = a.Position, max(q.low, a.Position)
 	r.p.last.Add(r.items[i].Message.Subject, q.last)
-	q.items, q.again, q.duplicate = q.items[1:], 0, 0
+	q.items, q.again, q.duplicate, q.plain = q.items[1:], 0, 0, false
 	if r.left--; len(q.items) > 0 {
 		q.tried = r.items[q.items[0]].Tried && !q.settled
 	}

@@ -26,7 +26,12 @@ type Options struct {
 	ProgressTimeout time.Duration                   // without any acknowledgement after which it begins anew; default 10 s
 	Check           func(ctx context.Context) error // before the outbox is first used; [ErrUnusable] ends the relay; default: none
 	Logger          *slog.Logger                    // default: slog.Default()
-	Metrics         *Metrics                        // default: of no registry
+
+	// Trace begins the span of what is published together, which ends with how that went.
+	// Default: there is none.
+	Trace func(ctx context.Context, items []ingest.Item) (_ context.Context, end func(error))
+
+	Metrics *Metrics // default: of no registry
 }
 
 // ErrUnusable means that the way to the database is none for a relay.
@@ -71,6 +76,9 @@ func New(client *stream.Client, opt Options) *Relay {
 	}
 	if opt.ProgressTimeout <= 0 {
 		opt.ProgressTimeout = 10 * time.Second
+	}
+	if opt.Trace == nil {
+		opt.Trace = func(ctx context.Context, _ []ingest.Item) (context.Context, func(error)) { return ctx, func(error) {} }
 	}
 	if opt.Logger == nil {
 		opt.Logger = slog.Default()

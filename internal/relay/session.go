@@ -212,6 +212,7 @@ func (s *session) publish(ctx context.Context, waiting []message, items []ingest
 	var seqs []int64
 	var last message
 	var position uint64
+	ctx, end := s.opt.Trace(ctx, items)
 	err := s.publisher.Publish(ctx, items, after, func(i int, a ingest.Ack) {
 		seqs = append(seqs, waiting[i].seq)
 		s.pass(waiting[i])
@@ -220,6 +221,7 @@ func (s *session) publish(ctx context.Context, waiting []message, items []ingest
 		}
 		s.metrics.published(a.Found)
 	})
+	end(err)
 	if len(seqs) == 0 {
 		return err
 	}

@@ -97,6 +97,16 @@ func Docs() []Doc {
 		{"SHUTDOWN_TIMEOUT", "10s", both, "how long work at hand may take to finish", rightDuration, false},
 		{"LOG_LEVEL", "info", both, "the least severe messages logged", "debug, info, warn or error", false},
 		{"LOG_FORMAT", "text on a terminal, json otherwise", both, "form of the log", "text or json", false},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "–", both, "collector that traces are sent to, by OTLP over HTTP at `/v1/traces` below it; not set: nothing is traced", rightURL, false},
+		{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", both, "how they are sent", "http/protobuf", false},
+		{"OTEL_EXPORTER_OTLP_HEADERS", "–", both, "headers that the collector is sent", rightPairs, true},
+		{"OTEL_EXPORTER_OTLP_CERTIFICATE", "–", both, "certificate authority of the collector (PEM)", "the path of a readable file with PEM certificates", false},
+		{"OTEL_SERVICE_NAME", "accountexport-<program>", both, "name of the program in traces", "text without line breaks", false},
+		{"OTEL_RESOURCE_ATTRIBUTES", "–", both, "what traces say of the program beside that", rightPairs, true},
+		{"OTEL_TRACES_SAMPLER", "parentbased_always_on", both, "which traces there are",
+			"always_on, always_off, traceidratio, or one of these after parentbased_", false},
+		{"OTEL_TRACES_SAMPLER_ARG", "1", both, "share of them, for traceidratio", "a number from 0 to 1, such as 0.01", false},
+		{"OTEL_SDK_DISABLED", "false", both, "switches traces off whatever the other settings are", "true or false", false},
 	}
 }
 
@@ -107,6 +117,7 @@ const (
 	rightProject  = "the project's address such as https://project.supabase.co, http:// or https://, without query or fragment"
 	rightBytes    = "a size such as 64MiB, 512MB or 1048576, of at least 1MiB"
 	rightRate     = "a number from 0.001 to 1000000, such as 5 or 0.5, or with the burst, such as 0.5:10"
+	rightPairs    = "names and values such as key=value, separated by commas, with a percent sign and two digits for what these are not"
 	rightDuration = "a time above zero such as 500ms, 10s or 1m30s"
 )
 

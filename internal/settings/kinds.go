@@ -95,6 +95,11 @@ func parsers() map[reflect.Type]env.ParserFunc {
 		reflect.TypeFor[time.Duration](): kind(parseDuration),
 		reflect.TypeFor[Takeover]():      kind(parseTakeover),
 		reflect.TypeFor[LogLevel]():      kind(parseLevel),
+		reflect.TypeFor[OTLPProtocol]():  kind(parseOTLPProtocol),
+		reflect.TypeFor[Sampler]():       kind(parseSampler),
+		reflect.TypeFor[Ratio]():         kind(parseRatio),
+		reflect.TypeFor[Switch]():        kind(parseSwitch),
+		reflect.TypeFor[Pairs]():         kind(parsePairs),
 	}
 }
 

@@ -36,6 +36,7 @@ type API struct {
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`
+	Tracing
 
 	Memory MemoryOrigin // where MemoryLimit comes from
 }
@@ -82,6 +83,7 @@ type Projector struct {
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`
+	Tracing
 
 	Memory MemoryOrigin // where MemoryLimit comes from
 

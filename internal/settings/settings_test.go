@@ -34,7 +34,7 @@ func TestAPIDefaultsFollowFromSupabaseURL(t *testing.T) {
 	want := API{DatabaseURL: "postgres://u:hunter2@db:5432/app", HTTPAddr: ":8080", AdminAddr: ":9092",
 		SupabaseURL: "https://p.supabase.co/", Issuer: "https://p.supabase.co/auth/v1",
 		JWKSURL: "https://p.supabase.co/auth/v1/.well-known/jwks.json", Audience: "authenticated",
-		MaxConnections: 4096, MemoryLimit: 256 << 20, SpoolLimit: 2 << 30, WriteTimeout: 30 * time.Second, DrainDelay: time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
+		MaxConnections: 4096, MemoryLimit: 256 << 20, SpoolLimit: 2 << 30, WriteTimeout: 30 * time.Second, DrainDelay: time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo), Tracing: defaultTracing}
 	got.Memory = MemoryOrigin{} // of this machine: TestMemoryLimitFollowsTheContainer
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {
 		t.Error(d)
@@ -66,6 +66,9 @@ func TestKeysFollowFromTheIssuer(t *testing.T) {
 	}
 }
 
+// defaultTracing is what is said of traces where nothing is.
+var defaultTracing = Tracing{TraceProtocol: "http/protobuf", TraceSampler: "parentbased_always_on", TraceSamplerArg: 1}
+
 func TestAPIOverrides(t *testing.T) {
 	secret := strings.Repeat("s", 32)
 	got, err := LoadAPI(flagSet(t, ForAPI, "--http-addr=127.0.0.1:1", "--log-format", "json"), []string{db, "HTTP_ADDR=:2",
@@ -80,7 +83,7 @@ func TestAPIOverrides(t *testing.T) {
 		OAuthClients: []string{"a", "b"}, Origins: []Origin{"https://app.example.com", "http://localhost:3000"},
 		RateLimit: Rate{0.5, 10}, AddressRate: Rate{2.5, 3},
 		TrustedProxies: []Network{Network(netip.MustParsePrefix("10.0.0.0/8")), Network(netip.MustParsePrefix("::1/128"))},
-		MaxConnections: 4096, MemoryLimit: 256 << 20, SpoolLimit: 2 << 30, WriteTimeout: 30 * time.Second, DrainDelay: time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelDebug), LogFormat: "json"}
+		MaxConnections: 4096, MemoryLimit: 256 << 20, SpoolLimit: 2 << 30, WriteTimeout: 30 * time.Second, DrainDelay: time.Second, ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelDebug), LogFormat: "json", Tracing: defaultTracing}
 	got.Memory = MemoryOrigin{} // of this machine: TestMemoryLimitFollowsTheContainer
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {
 		t.Error(d)
@@ -94,7 +97,7 @@ func TestProjectorDefaultsAndSizes(t *testing.T) {
 	}
 	want := Projector{DatabaseURL: "postgres://u:hunter2@db:5432/app", NATSURL: "nats://127.0.0.1:4222", Stream: "CONTROL_PLANE",
 		AdminAddr: ":9091", MemoryLimit: 4 << 30, StateCacheBytes: 1 << 30, BatchEvents: 200_000, BatchBytes: 512e6, AuditRate: 1000, AuditBytes: 1 << 20, TakeoverAfter: Takeover(5 * time.Second),
-		ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo)}
+		ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo), Tracing: defaultTracing}
 	got.Memory = MemoryOrigin{} // of this machine: TestMemoryLimitFollowsTheContainer
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {
 		t.Error(d)
@@ -187,7 +190,7 @@ func TestEverySettingIsDocumentedWithItsDefault(t *testing.T) {
 		}
 	}
 	for program, s := range map[Program]reflect.Type{ForAPI: reflect.TypeFor[API](), ForProjector: reflect.TypeFor[Projector](), ForDevstack: reflect.TypeFor[Devstack]()} {
-		for f := range s.Fields() {
+		for _, f := range reflect.VisibleFields(s) { // those of embedded structs, too
 			name, option, _ := strings.Cut(f.Tag.Get("env"), ",")
 			if name == "" {
 				continue // no setting: only a context of NATS sets it

@@ -25,6 +25,8 @@ type batchBuilder struct {
 	bytes      int                      // about what the batch holds in memory
 	advanceAll bool                     // move the checkpoint of every partition on, whether or not it is in touched
 	asOf       time.Time                // the stream's timestamp of the last message
+	trace      BatchTrace               // nil where it is not followed
+	asked      bool                     // whether it is to be followed was asked
 }
 
 // partitionCounts is what a batch has of one partition's messages.

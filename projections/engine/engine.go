@@ -130,7 +130,7 @@ func (p *Projector) Run(ctx context.Context) error {
 			return err
 		case ctx.Err() != nil:
 			if err != nil && (errors.Is(err, errAbandoned) || !errors.Is(err, context.Canceled)) {
-				p.opt.Logger.Warn("the batch at hand was abandoned", "error", err)
+				p.opt.Logger.WarnContext(logContext(ctx, err), "the batch at hand was abandoned", "error", err)
 			}
 			return nil
 		}
@@ -153,7 +153,7 @@ func (p *Projector) Run(ctx context.Context) error {
 		}
 		reason := restartReason(err)
 		p.opt.Observer.Restarted(reason)
-		p.opt.Logger.Warn("starting again from the checkpoint", "reason", reason, "error", err, "wait", wait)
+		p.opt.Logger.WarnContext(logContext(ctx, err), "starting again from the checkpoint", "reason", reason, "error", err, "wait", wait)
 		select {
 		case <-ctx.Done():
 			return nil

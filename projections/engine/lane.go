@@ -44,6 +44,7 @@ type lane struct {
 	linger     func() time.Duration // how long a batch may grow while more input waits
 	rewind     func([]Checkpoint)   // requests that fenced partitions are read again; nil: being fenced ends the session
 	released   func(partition int)  // reports a partition that was released
+	tracer     Tracer               // follows its batches; nil: nobody does
 
 	// The lane's partitions: as committed, and, for those that were fenced and wait to
 	// be read again, where the store has them now.
@@ -65,8 +66,9 @@ type lane struct {
 	// inFlight.batch and sends the result to done, and touches nothing else; until
 	// then the lane does not touch the batch. done has room for the result, so that
 	// goroutine never waits.
-	inFlight *inFlightCommit
-	done     chan error
+	inFlight  *inFlightCommit
+	done      chan error
+	abandoned *batchBuilder // of a commit whose result nobody learned; nil where there was none
 }
 
 // newLane makes a lane of the partitions that the checkpoints are of.
@@ -99,6 +101,7 @@ func (l *lane) beginBatch() {
 // commit is under way any more; after an error the last one may or may not have
 // been stored.
 func (l *lane) run(ctx context.Context, in <-chan laneInput) error {
+	defer l.endTraces()
 	open := in
 	for {
 		if !l.cur.empty() && l.inFlight == nil && (l.cur.full(l.bound) || open == nil || l.commitDue(len(in))) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ type inFlightCommit struct {
 	*batchBuilder
 	batch *Batch
 	start time.Time
+	done  func(error) // tells the trace how the commit has ended; nil without one
 }
 
 // committedBatch describes a commit that has succeeded.
@@ -40,6 +42,9 @@ func (l *lane) startCommit(ctx context.Context) error {
 // commitInBackground has a goroutine commit the batch and report to done.
 func (l *lane) commitInBackground(ctx context.Context, f *inFlightCommit) {
 	l.inFlight = f
+	if f.trace != nil {
+		ctx, f.done = f.trace.Commit(ctx, f.events, f.batch.Advances)
+	}
 	go func() { l.done <- l.store.Commit(ctx, f.batch) }()
 }
 
@@ -75,11 +80,21 @@ func (l *lane) advances() []Advance {
 func (l *lane) finish(ctx context.Context, err error) error {
 	f := l.inFlight
 	l.inFlight = nil
+	if f.trace != nil {
+		f.done(err)
+	}
 	if errors.Is(err, ErrFenced) && l.rewind != nil {
-		return l.retryWithoutFenced(ctx, f, err)
+		err = l.retryWithoutFenced(ctx, f, err)
+		if f.trace != nil && l.inFlight == nil {
+			f.trace.End(cmp.Or(err, errGivenUp))
+		}
+		return err
+	}
+	if f.trace != nil {
+		f.trace.End(err)
 	}
 	if err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return f.failed(fmt.Errorf("commit: %w", err))
 	}
 	// The batch is stored. If the program ends anywhere from here on, the stored
 	// checkpoints say where to resume.
@@ -128,7 +143,10 @@ func (l *lane) rotateBatch(ctx context.Context) error {
 // drainCommit waits for the commit under way and ignores its result.
 func (l *lane) drainCommit() {
 	if l.inFlight != nil {
-		<-l.done
+		if err := <-l.done; l.inFlight.trace != nil {
+			l.inFlight.done(err)
+			l.abandoned = l.inFlight.batchBuilder
+		}
 		l.inFlight = nil
 	}
 }

@@ -47,9 +47,10 @@ func (l *lane) foldGroup(ctx context.Context, messages []projections.Message) er
 		}
 		decoded = append(decoded, d)
 	}
+	ctx = l.traceFold(ctx, decoded)
 	bytes, err := l.load(ctx, decoded)
 	if err != nil {
-		return err
+		return l.cur.failed(err)
 	}
 	l.adaptGroupSize(len(messages), bytes)
 	for i := range decoded {

@@ -20,6 +20,7 @@ type Options struct {
 	DrainTimeout        time.Duration            // how long the current batch may take on shutdown; default 10 s
 	Guard               Guard                    // default: none
 	Observer            Observer                 // default: none
+	Tracer              Tracer                   // default: none
 	Logger              *slog.Logger             // default: slog.Default()
 }
 

@@ -120,7 +120,7 @@ func (s *session) newLane(checkpoints []Checkpoint, n int) *lane {
 			return 0
 		}
 	}
-	l.released = s.released.add
+	l.released, l.tracer = s.released.add, opt.Tracer
 	l.observe = func(b *committedBatch) {
 		for _, t := range b.touched {
 			s.p.folded.advance(t.last)

@@ -29,6 +29,7 @@ const (
 type groupReader struct {
 	read        func(ctx context.Context, requests []request) ([]readResult, error) // one result for each
 	maxInFlight int                                                                 // as many as there are connections
+	follow      bool                                                                // statements have the values of the first reader's context
 
 	mu       sync.Mutex     // guards what follows; never held over I/O
 	queue    []*groupedRead // in the order in which they came
@@ -42,6 +43,7 @@ type groupReader struct {
 type groupedRead struct {
 	request
 	queuedAt time.Time
+	caller   context.Context // its values alone
 	group    *groupStatement // guarded by groupReader.mu; nil while it waits
 
 	done       chan struct{} // closed by the statement's goroutine once what follows is set
@@ -65,7 +67,7 @@ func (g *groupReader) get(ctx context.Context, r request) (readResult, error) {
 		g.mu.Unlock()
 		return g.readSingle(ctx, group, r)
 	}
-	read := &groupedRead{request: r, queuedAt: time.Now(), done: make(chan struct{})}
+	read := &groupedRead{request: r, queuedAt: time.Now(), caller: ctx, done: make(chan struct{})}
 	g.queue = append(g.queue, read)
 	if g.canStart() {
 		g.mu.Unlock()

@@ -54,7 +54,11 @@ func (g *groupReader) startGroup() *groupStatement {
 		return nil
 	}
 	group := &groupStatement{began: time.Now()}
-	group.ctx, group.cancel = context.WithCancel(context.Background())
+	of := context.Background()
+	if g.follow {
+		of = context.WithoutCancel(g.queue[0].caller)
+	}
+	group.ctx, group.cancel = context.WithCancel(of)
 	if n := g.nextGroupSize(); n < len(g.queue) {
 		group.reads = slices.Clone(g.queue[:n])
 		g.queue = slices.Delete(g.queue, 0, n)

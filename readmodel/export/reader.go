@@ -81,6 +81,11 @@ func NewReader(pool *pgxpool.Pool, limits ...Limits) *Reader {
 	return x
 }
 
+// FollowCallers gives statements the values of a caller's context, as a trace has it, and
+// one that several reads share those of the first of them. Those that fill the spool of
+// a large document are nobody's. It is called before the first read.
+func (x *Reader) FollowCallers() { x.groups.follow = true }
+
 // RangeFunc says which bytes [from, to) of a document are wanted, once its version
 // and its size in bytes are known; none where from is to. It may be called again
 // where the document has to be read again.

@@ -23,6 +23,7 @@ func OpenRebuildPool(ctx context.Context, url string, connector *connect.Connect
 		return nil, err
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = "accountexport rebuild"
+	cfg.ConnConfig.Tracer = connector.Pool.Tracer
 	cfg.AfterConnect = connector.AfterConnect
 	connect.LimitHosts(cfg.ConnConfig)
 	return connector.OpenPool(ctx, cfg, connect.PoolSizing{Max: int(cfg.MaxConns), Min: 2, Extra: 1, Explicit: strings.Contains(url, "pool_max_conns")}, log)
