@@ -229,7 +229,7 @@ func (p *Projector) State() string {
 }
 
 // Restarted implements [engine.Observer].
-func (p *Projector) Restarted(reason string) { p.restarts.WithLabelValues(reason).Inc() }
+func (p *Projector) Restarted(f engine.Failure) { p.restarts.WithLabelValues(f.Reason).Inc() }
 
 // Ready returns an error while no checkpoint is written. Those of idle partitions are
 // written every second, so if none is, nothing moves, whatever the reason. A replica

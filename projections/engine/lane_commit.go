@@ -79,7 +79,7 @@ func (l *lane) finish(ctx context.Context, err error) error {
 		return l.retryWithoutFenced(ctx, f, err)
 	}
 	if err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return l.placeBatch(fmt.Errorf("commit: %w", err), f.batchBuilder)
 	}
 	// The batch is stored. If the program ends anywhere from here on, the stored
 	// checkpoints say where to resume.

@@ -49,12 +49,12 @@ func (l *lane) foldGroup(ctx context.Context, messages []projections.Message) er
 	}
 	bytes, err := l.load(ctx, decoded)
 	if err != nil {
-		return err
+		return l.placeMessages(err, decoded)
 	}
 	l.adaptGroupSize(len(messages), bytes)
 	for i := range decoded {
 		if err := l.foldOne(ctx, &decoded[i]); err != nil {
-			return err
+			return l.placeMessages(err, decoded[i:i+1])
 		}
 	}
 	l.cur.noteLastMessages(decoded)
