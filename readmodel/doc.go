@@ -50,8 +50,8 @@
 // now, and ErrPaused that an operator has paused projecting. In each case nothing
 // was changed. Everything else is the database's failure or the network's.
 //
-// This package itself reads and writes export.generations, export.checkpoints and
-// export.pause, and creates the tables of generations.
+// This package itself reads and writes export.generations, export.checkpoints,
+// export.pause and export.problems, and creates the tables of generations.
 //
 // # Which migration holds what
 //
@@ -63,6 +63,6 @@
 // 004_format.sql; the ledger of erasures in 005_erasures.sql and pending erasures in
 // 008_owed.sql; the stream's id and the fingerprint of the last message of each
 // partition in 006_marks.sql; missing messages in 007_missing.sql; parked messages
-// that were dismissed in 001_export.sql and 011_undismissals.sql. The tables of a
-// generation are in generation.sql.
+// that were dismissed in 001_export.sql and 011_undismissals.sql; problems on record in
+// 012_problems.sql. The tables of a generation are in generation.sql.
 package readmodel

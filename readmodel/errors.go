@@ -57,3 +57,7 @@ func AsEngineError(err error) error {
 	}
 	return err
 }
+
+// SQLState is the SQLSTATE of what the server has refused; empty where it was not the
+// server that refused.
+func SQLState(err error) string { return pg.Code(err) }

@@ -26,7 +26,8 @@ func TestReaderRoleReadsDocumentsOnly(t *testing.T) {
 		t.Errorf("reads %+v", m)
 	}
 	for _, sql := range []string{`SELECT * FROM export_g1.parked`, `SELECT * FROM export_g1.account_waiting`,
-		`UPDATE export.checkpoints SET position = 0`, `DELETE FROM export_g1.account_export`, `CREATE TABLE export_g1.x ()`} {
+		`UPDATE export.checkpoints SET position = 0`, `DELETE FROM export_g1.account_export`, `CREATE TABLE export_g1.x ()`,
+		`SELECT account_id FROM export.erasures_owed`, `SELECT emails FROM export.erasures_owed`, `SELECT backend FROM export.members`, `DELETE FROM export.problems`} {
 		if _, err := reader.Exec(t.Context(), sql); err == nil {
 			t.Errorf("may %s", sql)
 		}

@@ -23,17 +23,19 @@ import (
 	"accountexport/internal/tracing"
 	"accountexport/readmodel/connect"
 	"accountexport/readmodel/export"
+	"accountexport/readmodel/gauges"
 )
 
 // program is the running API: wire sets every field, and serve runs the parts.
 type program struct {
-	log      *slog.Logger
-	memory   func() // logs what the limit is, and why
-	pool     *pgxpool.Pool
-	database *database
-	verifier *auth.Verifier
-	waiter   *export.Waiter
-	monitor  *databaseMonitor
+	log        *slog.Logger
+	memory     func() // logs what the limit is, and why
+	pool       *pgxpool.Pool
+	database   *database
+	verifier   *auth.Verifier
+	waiter     *export.Waiter
+	monitor    *databaseMonitor
+	projecting *gauges.Gauges
 
 	api         *http.Server
 	http        net.Listener
@@ -89,15 +91,16 @@ func wire(ctx context.Context, s settings.API, log *slog.Logger) (*program, erro
 	waiter.Direct, waiter.Sessions = db.connector.Direct, db.sessions
 	waiter.UseLiveness(exports)
 	monitor := newDatabaseMonitor(exports, log)
+	projecting := gauges.New(pool, log)
 	registry := ops.Registry()
 	registry.MustRegister(ops.PoolCollector(pool), prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "export_waiting_requests",
-		Help: "Requests that wait for a position."}, func() float64 { return float64(waiter.Waiting()) }), spoolCollector{exports}, monitor.gauge())
+		Help: "Requests that wait for a position."}, func() float64 { return float64(waiter.Waiting()) }), spoolCollector{exports}, monitor.gauge(), projecting)
 	if traces.On() {
 		exports.FollowCallers()
 	}
 	p := &program{log: log, tracing: traces, memory: func() { s.Memory.Report(log, s.MemoryLimit) }, pool: pool, database: db, verifier: verifier, timeout: s.ShutdownTimeout, drain: s.DrainDelay,
 		connections: int(s.MaxConnections), writeTimeout: s.WriteTimeout,
-		waiter: waiter, monitor: monitor,
+		waiter: waiter, monitor: monitor, projecting: projecting,
 		api: api.NewServer(api.New(api.Config{Exports: exports, Waiter: waiter, Verifier: verifier, Origins: asStrings(s.Origins), Headers: asStrings(s.Headers),
 			AccountRate: api.Rate(s.RateLimit), AddressRate: api.Rate(s.AddressRate), Proxies: proxies,
 			Encoders: int(max(2, s.MemoryLimit/(16<<20))), Registry: registry, Logger: log, Tracing: traces}), log),
@@ -159,6 +162,10 @@ func (p *program) serve(ctx context.Context) error {
 		return err
 	})
 	parts.Go(func() error { return p.monitor.run(serving) })
+	parts.Go(func() error {
+		p.projecting.Run(serving)
+		return nil
+	})
 	// waiting requests are answered at once when the program shuts down
 	parts.Go(func() error { return p.waiter.Run(serving) })
 	parts.Go(func() error {

@@ -14,20 +14,22 @@ import (
 
 // refusals are the errors that restarting does not help against, since a person has to
 // decide: each has an exit status of its own, so that a service manager can tell them
-// apart and does not restart the program.
+// apart and does not restart the program, and a word by which metrics and
+// `projector status` name it (readmodel.Refused).
 var refusals = []struct {
-	err  error
-	code int
+	err    error
+	code   int
+	reason string
 }{
-	{engine.ErrVersion, 10},
-	{stream.ErrOtherStream, 11},
-	{stream.ErrRecreated, 12},
-	{engine.ErrStreamBehind, 13},
-	{stream.ErrHistoryLost, 14},
-	{engine.ErrPartitions, 15},
-	{engine.ErrDiverged, 16},
-	{acts.ErrErasuresMissing, 17},
-	{stream.ErrMissing, 18},
+	{engine.ErrVersion, 10, "version"},
+	{stream.ErrOtherStream, 11, "other_stream"},
+	{stream.ErrRecreated, 12, "recreated"},
+	{engine.ErrStreamBehind, 13, "stream_behind"},
+	{stream.ErrHistoryLost, 14, "history_lost"},
+	{engine.ErrPartitions, 15, "partitions"},
+	{engine.ErrDiverged, 16, "diverged"},
+	{acts.ErrErasuresMissing, 17, "erasures_missing"},
+	{stream.ErrMissing, 18, "messages_missing"},
 }
 
 // exitCode is the status that the program ends with on an error.

@@ -44,9 +44,9 @@ type resetOnRestart struct {
 }
 
 // Restarted implements [engine.Observer].
-func (o resetOnRestart) Restarted(reason string) {
+func (o resetOnRestart) Restarted(f engine.Failure) {
 	o.forget()
-	o.Observer.Restarted(reason)
+	o.Observer.Restarted(f)
 }
 
 // gapCheckTimeout bounds one check. Where it takes longer, the servers do not answer,

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,13 +14,13 @@ import (
 
 	"accountexport/internal/acts"
 	"accountexport/internal/ops"
-	"accountexport/internal/settings"
 	"accountexport/internal/stream"
 	"accountexport/internal/telemetry"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 	"accountexport/readmodel/admin"
 	"accountexport/readmodel/connect"
+	"accountexport/readmodel/gauges"
 	"accountexport/readmodel/store"
 )
 
@@ -43,31 +43,11 @@ func (p *program) run() *cobra.Command {
 	}
 }
 
-// follow runs the engine, the admin server and the background jobs until ctx ends.
-// Where the database cannot be reached at start, it goes on, is not ready, and folds
-// once the database is there.
-func (p *program) follow(ctx context.Context) error {
-	log := p.logger(p.err)
-	settings.Warn(log, p.cfg.Unprotected())
-	p.cfg.Memory.Report(log, p.cfg.MemoryLimit)
-	takeover := time.Duration(p.cfg.TakeoverAfter)
-	reg := ops.Registry()
-	watch := telemetry.NewProjector(reg, 15*time.Second, max(3*time.Second, 3*takeover/10))
-	admin := ops.NewServer(reg, log, ops.Check{Name: "progress", Ready: func(context.Context) error { return watch.Ready() }})
-	admin.ReportState(watch.State)
-	listener, err := net.Listen("tcp", string(p.cfg.AdminAddr))
-	if err != nil {
-		return fmt.Errorf("ADMIN_ADDR: %w", err)
-	}
-	g, gctx := errgroup.WithContext(ctx)
-	actx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
-	g.Go(func() error { return admin.Run(actx, listener) }) // from now on, so that whoever asks while it waits for NATS is answered
-	systemd := ops.Service{Admin: admin, Listener: listener, Alive: func() error { return ops.LoopAlive(watch.Turned()) }, Stopping: ctx.Done(), Log: log}
-	g.Go(func() error { return systemd.Run(actx) })
-	defer func() {
-		stopAdmin()
-		_ = g.Wait() // where it was waited for already, that is what was returned
-	}()
+// project runs the engine and the background jobs until ctx ends. Where the database
+// cannot be reached at start, it goes on, is not ready, and folds once the database is
+// there.
+func (p *program) project(ctx context.Context, reg *prometheus.Registry, watch *telemetry.Projector, waits *waitsFor, log *slog.Logger) error {
+	waits.set("NATS at " + stream.Redacted(string(p.cfg.NATSURL)))
 	client, err := p.connectWithin(ctx, log, 0)
 	if err != nil && ctx.Err() != nil { // asked to end while it waited for NATS
 		return nil
@@ -79,6 +59,7 @@ func (p *program) follow(ctx context.Context) error {
 	if err := p.checkReadable(ctx, client); err != nil {
 		return err
 	}
+	waits.set("the database: DATABASE_URL")
 	replica := replicaName()
 	db, err := p.database(store.ApplicationName(replica), connect.Writing)
 	if err != nil {
@@ -91,12 +72,15 @@ func (p *program) follow(ctx context.Context) error {
 	if err := db.claim(ctx, connect.PoolSizing{Min: 3, Extra: 1}, log); err != nil {
 		return err
 	}
+	if unreachable == nil {
+		waits.set("")
+	}
 	pool := db.pool
 	shutdown, end := withGracePeriod(ctx, p.cfg.ShutdownTimeout)
 	defer end()
 	defer connect.ClosePool(shutdown, pool)
 	store := store.NewStore(pool, replica, log)
-	store.Takeover = takeover
+	store.Takeover = time.Duration(p.cfg.TakeoverAfter)
 	store.Direct = db.direct()
 	defer func() {
 		ctx, cancel := context.WithTimeout(shutdown, 5*time.Second)
@@ -113,38 +97,55 @@ func (p *program) follow(ctx context.Context) error {
 		Help: "How much of the stream the generation being built has, 0 to 1; 0 where none is being built."})
 	reg.MustRegister(parked, differences, progress)
 	ledger := newLedgerGauges(reg)
+	shared := gauges.New(pool, log)
+	reg.MustRegister(shared)
 	on := acts.NewTarget(client, pool)
 
 	gaps := &gapGuard{Gaps: acts.Gaps{Target: on}, log: log}
 	guard := &ledgerGuard{ctx: ctx, on: on, log: log, gaps: gaps}
 	parking := &parkingLog{Observer: watch, log: log}
 	defer parking.flush()
+	problems := newProblemLog(parking, pool, replica, log)
+	shared.Before, shared.After = problems.settle, problems.look
 	engine := engine.New(gaps.Source(gaps.Refuse), store, engine.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
 		DrainTimeout:      p.cfg.ShutdownTimeout * 3 / 4, // the rest of it is for handing over the partitions
-		HeartbeatInterval: store.Takeover / 10, Guard: guard.guard, Observer: resetOnRestart{parking, gaps.forget}, Tracer: p.tracing.Batches(), Logger: log,
+		HeartbeatInterval: store.Takeover / 10, Guard: guard.guard, Observer: resetOnRestart{problems, gaps.forget}, Tracer: p.tracing.Batches(), Logger: log,
 	})
+	g, gctx := errgroup.WithContext(ctx)
+	jobs, stopJobs := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error {
-		defer stopAdmin()
+		defer stopJobs()
 		return engine.Run(gctx)
 	})
 	if unreachable != nil || found.PoolMode == connect.UnknownPooling {
-		g.Go(func() error { return db.await(gctx, log) })
+		g.Go(func() error {
+			defer waits.set("")
+			return db.await(gctx, log)
+		})
 	}
 	g.Go(func() error {
-		runPeriodically(actx, 5*time.Second, jobTimeout, func(ctx context.Context) error { return countParked(ctx, pool, replica, parked) }, nil)
+		runPeriodically(jobs, 5*time.Second, jobTimeout, func(ctx context.Context) error { return countParked(ctx, pool, replica, parked) }, nil)
 		return nil
 	})
 	g.Go(func() error {
-		logDismissals(actx, pool, log)
+		logDismissals(jobs, pool, log)
 		return nil
 	})
 	g.Go(func() error {
-		runPeriodically(actx, time.Minute, jobTimeout, func(ctx context.Context) error { return ledger.update(ctx, pool) }, nil)
+		runPeriodically(jobs, time.Minute, jobTimeout, func(ctx context.Context) error { return ledger.update(ctx, pool) }, nil)
 		return nil
 	})
 	g.Go(func() error {
-		runPeriodically(actx, time.Second, jobTimeout, func(ctx context.Context) (err error) {
+		shared.Run(jobs)
+		return nil
+	})
+	g.Go(func() error {
+		problems.run(jobs)
+		return nil
+	})
+	g.Go(func() error {
+		runPeriodically(jobs, time.Second, jobTimeout, func(ctx context.Context) (err error) {
 			ratio, err := rebuildRatio(ctx, pool, client)
 			progress.Set(ratio)
 			return err
@@ -152,14 +153,15 @@ func (p *program) follow(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
-		retryAfterNewMinor(actx, on, log)
+		retryAfterNewMinor(jobs, on, log)
 		return nil
 	})
 	g.Go(func() error {
-		audit(actx, on, int(p.cfg.AuditRate), int(p.cfg.AuditBytes), differences, log)
+		audit(jobs, on, int(p.cfg.AuditRate), int(p.cfg.AuditBytes), differences, log)
 		return nil
 	})
 	if err := g.Wait(); err != nil {
+		problems.refused(shutdown, err) // nothing else is noted any more
 		return fmt.Errorf("run: %w", err)
 	}
 	log.Info("stopped")

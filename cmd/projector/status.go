@@ -46,9 +46,10 @@ func (p *program) status() *cobra.Command {
 		Long: "Shows how far the read model is, how fast it goes on where it is behind, what of the stream is not as the contract\n" +
 			"wants it, how the ledger of erasures is kept, whether one more `projector run` could read the stream, and whether it\n" +
 			"would refuse it: then it ends with the status that `run` would end with. Exit 1 when behind and not progressing,\n" +
-			"unless that is since projecting is paused, which it says; where nobody could read the stream; and while accounts on\n" +
-			"the ledger are served still. What is only told leaves 0: a pause, settings of the stream that have cost nothing yet,\n" +
-			"a ledger that was not exported, a generation that nobody builds any more, and what waits in the outbox, which it shows\n" +
+			"unless that is since projecting is paused, which it says; where nobody could read the stream; while accounts on\n" +
+			"the ledger are served still; and while JetStream refuses a message of the outbox. What is only told leaves 0: a pause,\n" +
+			"settings of the stream that have cost nothing yet, a ledger that was not exported, a generation that nobody builds any\n" +
+			"more, what is on record of why a projector has refused or failed, and what waits in the outbox, which it shows\n" +
 			"where OUTBOX_DATABASE_URL is set, or that it cannot be read, for which it waits for half of --timeout.\n\n" +
 			"All figures of the read model are of one moment, and the stream's end is of one after it. Where a server does not\n" +
 			"answer it says on standard error for what it waits, and ends with 1 after --timeout.\n\n" +
@@ -76,8 +77,8 @@ func (p *program) status() *cobra.Command {
 			if err == nil {
 				err = c.show(st)
 			}
-			if err == nil && exitOf(st) != 0 {
-				err = cli.Status(exitOf(st))
+			if err == nil && c.exitOf(st) != 0 {
+				err = cli.Status(c.exitOf(st))
 			}
 			return err
 		},
@@ -89,12 +90,13 @@ func (p *program) status() *cobra.Command {
 	return cmd
 }
 
-// exitOf is the exit status that goes with what was found.
-func exitOf(st *acts.Status) int {
+// exitOf is the exit status that goes with what the last poll has found. A message of the
+// outbox that JetStream refuses holds up its account until somebody sees to it.
+func (c *statusCommand) exitOf(st *acts.Status) int {
 	switch {
 	case st.Refused != nil:
 		return exitCode(st.Refused)
-	case st.Unhealthy():
+	case st.Unhealthy(), c.outbox != nil && len(c.outbox.Refused) > 0:
 		return cli.ExitFailure
 	}
 	return 0
@@ -225,7 +227,7 @@ func (c *statusCommand) watchUntilEnd(ctx context.Context) error {
 			last = exitCode(err)
 			err = c.showFailure(err, first)
 		} else {
-			last = exitOf(st)
+			last = c.exitOf(st)
 			err = c.showNext(st, first)
 		}
 		if err != nil {

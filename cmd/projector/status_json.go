@@ -38,6 +38,8 @@ type status struct {
 	// nothing yet
 	Off    []offContract `json:"off_contract"`
 	Outbox *outboxStatus `json:"outbox"` // null without OUTBOX_DATABASE_URL
+	// what is on record of why a projector has refused, or begins again with errors
+	Problems []problem `json:"problems"`
 }
 
 // refusal is why `projector run` would refuse the stream.
@@ -89,7 +91,7 @@ type partition struct {
 func statusOf(s *acts.Status) *status {
 	st := &status{Generation: s.Generation.Number, State: s.Generation.State, Version: s.Generation.Version(), Stream: s.Stream.Name,
 		Position: s.Position, Progressing: s.Progressing, Parked: s.Parked, Dismissed: s.Dismissed, Outcomes: outcomes(s),
-		Members: []member{}, Partitions: []partition{}, Off: []offContract{},
+		Members: []member{}, Partitions: []partition{}, Off: []offContract{}, Problems: problemsOf(s.Problems),
 		Ledger: ledgerStatus{Entries: s.Ledger.Erasures, Exported: s.Ledger.Exported, Due: due(s.Ledger), Begun: []string{}, Served: s.ErasedServed}}
 	if s.Comparable {
 		st.StreamEnd, st.Lag = &s.Stream.Last, &s.Lag

@@ -74,6 +74,10 @@ func printOutbox(w io.Writer, s *relay.Status) error {
 		fmt.Fprintf(&b, "outbox: JetStream refuses message %d on %s, id %s, since %s, and what comes after it there waits: %s\n", r.Number, cli.Printable(r.Subject),
 			cli.Printable(r.ID), r.Since.UTC().Format(time.RFC3339), cli.Printable(r.Reason))
 	}
+	if len(s.Refused) > 0 {
+		fmt.Fprintf(&b, "outbox: mend what the reason names (the stream's max_msg_size, the server's max_payload, the row), and it goes within half a minute; "+
+			"or give the event up, in that database: DELETE FROM outbox.messages WHERE id = '%s'\n", strings.ReplaceAll(cli.Printable(s.Refused[0].ID), "'", "''"))
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

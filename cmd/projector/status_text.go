@@ -39,6 +39,7 @@ func printStatus(out io.Writer, st *acts.Status) error {
 		fmt.Fprintf(&b, "%s %d  ", o, all[o.String()])
 	}
 	fmt.Fprintln(&b)
+	printProblems(&b, st)
 	printErasures(&b, st)
 	printBuilding(&b, st)
 	printTables(&b, st)

@@ -54,7 +54,12 @@ func TestAPIOnAStandby(t *testing.T) {
 	// With this setting a standby is never behind, and cancels reads.
 	standby := s.standby(t, "reading", "", postgres.Options{Settings: map[string]string{"max_standby_streaming_delay": "0"}})
 	near, _ := startAPI(t, map[string]string{"DATABASE_URL": s.database})
-	far, api := startAPI(t, map[string]string{"DATABASE_URL": standby.URL(), "LOG_LEVEL": "info"})
+	admin := freeAddr(t)
+	far, api := startAPI(t, map[string]string{"DATABASE_URL": standby.URL(), "LOG_LEVEL": "info", "ADMIN_ADDR": admin})
+	eventually(t, "the standby's metrics", time.Minute, hasMetrics(admin, "projector_partitions_unowned 0\n", "projector_erasures_unfinished 0\n"))
+	if hasMetrics(admin, "projector_generation_abandoned ")(t.Context()) == nil {
+		t.Error("an API on a standby says whether a generation is abandoned, which it cannot know")
+	}
 	checkSame := func(id events.UUID) {
 		t.Helper()
 		token := mintToken(t, id)

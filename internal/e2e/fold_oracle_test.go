@@ -121,6 +121,6 @@ func (c counts) Committed(s engine.BatchStats) {
 }
 func (counts) StreamEnd(engine.StreamInfo) {}
 func (counts) Assigned(int64, []int)       {}
-func (counts) Restarted(string)            {}
+func (counts) Restarted(engine.Failure)    {}
 
 func (counts) Paused(*engine.Pause, engine.StreamInfo) {}

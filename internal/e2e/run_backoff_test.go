@@ -78,7 +78,7 @@ func TestFailuresStayCalm(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.waitProjected(t)
-	checkAtMost("connections to a PostgreSQL that hangs up", int(tries.Load()), 100) // including those that look for a pooler
+	checkAtMost("connections to a PostgreSQL that hangs up", int(tries.Load()), 120) // including those that look for a pooler
 	checkAtMost("lines without PostgreSQL", lines(noDatabase), 30)
 	checkAtMost("connections to a NATS that hangs up", int(natsTries.Load()), 60)
 	checkAtMost("lines without NATS", lines(noNATS), 30)

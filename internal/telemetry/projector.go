@@ -236,9 +236,9 @@ func (p *Projector) State() string {
 }
 
 // Restarted implements [engine.Observer].
-func (p *Projector) Restarted(reason string) {
+func (p *Projector) Restarted(f engine.Failure) {
 	p.turn()
-	p.restarts.WithLabelValues(reason).Inc()
+	p.restarts.WithLabelValues(f.Reason).Inc()
 }
 
 func (p *Projector) turn() { p.turned.Store(time.Now().UnixNano()) }

@@ -35,6 +35,10 @@ type partitionCounts struct {
 	counts map[projections.TypeOutcome]int64
 	times  []time.Time // the stream's timestamp of each
 	last   Fingerprint // of the last message
+
+	// Of the first message: its position, and its type as metrics have it.
+	first     uint64
+	firstType string
 }
 
 func newBatchBuilder(seq uint64) *batchBuilder {
@@ -53,7 +57,7 @@ func (b *batchBuilder) full(bound Bound) bool {
 func (b *batchBuilder) count(m *projections.Message, label string, o projections.Outcome) {
 	t := b.touched[m.Partition]
 	if t == nil {
-		t = &partitionCounts{counts: map[projections.TypeOutcome]int64{}}
+		t = &partitionCounts{counts: map[projections.TypeOutcome]int64{}, first: m.Position, firstType: label}
 		b.touched[m.Partition] = t
 	}
 	t.tally[o]++

@@ -151,9 +151,9 @@ func (p *Projector) Run(ctx context.Context) error {
 		if errors.Is(err, ErrFenced) && time.Since(began) > time.Second {
 			wait = 0 // another generation is live, and its readers wait for the projector
 		}
-		reason := restartReason(err)
-		p.opt.Observer.Restarted(reason)
-		p.opt.Logger.WarnContext(logContext(ctx, err), "starting again from the checkpoint", "reason", reason, "error", err, "wait", wait)
+		f := failureOf(err)
+		p.opt.Observer.Restarted(f)
+		p.opt.Logger.WarnContext(logContext(ctx, err), "starting again from the checkpoint", "reason", f.Reason, "error", err, "wait", wait)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -94,7 +94,7 @@ func (l *lane) finish(ctx context.Context, err error) error {
 		f.trace.End(err)
 	}
 	if err != nil {
-		return f.failed(fmt.Errorf("commit: %w", err))
+		return f.failed(l.placeBatch(fmt.Errorf("commit: %w", err), f.batchBuilder))
 	}
 	// The batch is stored. If the program ends anywhere from here on, the stored
 	// checkpoints say where to resume.

@@ -50,12 +50,12 @@ func (l *lane) foldGroup(ctx context.Context, messages []projections.Message) er
 	ctx = l.traceFold(ctx, decoded)
 	bytes, err := l.load(ctx, decoded)
 	if err != nil {
-		return l.cur.failed(err)
+		return l.cur.failed(l.placeMessages(err, decoded))
 	}
 	l.adaptGroupSize(len(messages), bytes)
 	for i := range decoded {
 		if err := l.foldOne(ctx, &decoded[i]); err != nil {
-			return err
+			return l.placeMessages(err, decoded[i:i+1])
 		}
 	}
 	l.cur.noteLastMessages(decoded)

@@ -203,6 +203,7 @@ type observer struct {
 	counts    map[projections.TypeOutcome]int64
 	events    int
 	restarts  []string
+	failures  []Failure
 	samples   int
 	pauses    int
 	info      StreamInfo
@@ -253,8 +254,9 @@ func (o *observer) paused() (int, StreamInfo) {
 
 func isPaused(err error) bool { return errors.Is(err, ErrPaused) }
 
-func (o *observer) Restarted(reason string) {
+func (o *observer) Restarted(f Failure) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.restarts = append(o.restarts, reason)
+	o.restarts = append(o.restarts, f.Reason)
+	o.failures = append(o.failures, f)
 }

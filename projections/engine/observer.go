@@ -63,8 +63,8 @@ type Observer interface {
 	// could not be asked. It is called with nil once projecting is resumed.
 	Paused(*Pause, StreamInfo)
 	// Restarted is called when an error makes the projector resume at its
-	// checkpoints. The reason is "fenced", "stalled", "source" or "store".
-	Restarted(reason string)
+	// checkpoints.
+	Restarted(Failure)
 }
 
 type nopObserver struct{}
@@ -73,4 +73,4 @@ func (nopObserver) Committed(BatchStats)      {}
 func (nopObserver) StreamEnd(StreamInfo)      {}
 func (nopObserver) Assigned(int64, []int)     {}
 func (nopObserver) Paused(*Pause, StreamInfo) {}
-func (nopObserver) Restarted(string)          {}
+func (nopObserver) Restarted(Failure)         {}

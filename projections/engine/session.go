@@ -60,7 +60,7 @@ type ownedPartition struct {
 // openSession acquires ownership, divides the partitions among lanes and opens
 // the reader. After an error nothing is left open; ownership is then acquired
 // again by the next session.
-func (p *Projector) openSession(ctx context.Context) (*session, error) {
+func (p *Projector) openSession(ctx context.Context) (_ *session, err error) {
 	info, err := p.source.Info(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("stream info: %w: %w", errRead, err)
@@ -93,6 +93,7 @@ func (p *Projector) openSession(ctx context.Context) (*session, error) {
 			s.partitions[c.Partition] = &ownedPartition{l, c.Position, c.Last, c.Epoch}
 		}
 	}
+	defer func() { err = s.place(err) }()
 	// The stream is asked again, since Acquire may have waited for long.
 	if info, err = p.source.Info(ctx); err != nil {
 		return nil, fmt.Errorf("stream info: %w: %w", errRead, err)

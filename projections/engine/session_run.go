@@ -71,7 +71,7 @@ func (p *Projector) runSession(ctx context.Context) error {
 	if err = g.Wait(); err != nil && store.Err() != nil {
 		err = fmt.Errorf("%w within %v: %w", errAbandoned, p.opt.DrainTimeout, err)
 	}
-	return err
+	return s.place(err)
 }
 
 // dispatch sends to the lanes: messages, how far reading has come, and which

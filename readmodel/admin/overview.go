@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,11 +21,12 @@ import (
 type Overview struct {
 	Status
 	Ledger          LedgerStatus
-	PendingErasures []events.UUID // accounts whose erasure was begun here and is not proven
-	ErasedServed    int64         // accounts on the ledger that the live generation serves
-	Pause           *engine.Pause // nil where projecting is not paused
-	Building        *BuildStatus  // nil where no generation is being built
-	At              time.Time     // this program's clock, before the snapshot was taken
+	PendingErasures []events.UUID       // accounts whose erasure was begun here and is not proven
+	ErasedServed    int64               // accounts on the ledger that the live generation serves
+	Pause           *engine.Pause       // nil where projecting is not paused
+	Building        *BuildStatus        // nil where no generation is being built
+	Problems        []readmodel.Problem // on record, and of this generation or of no one partition
+	At              time.Time           // this program's clock, before the snapshot was taken
 }
 
 // BuildStatus is a generation that is being built.
@@ -63,7 +65,13 @@ func ReadOverview(ctx context.Context, pool *pgxpool.Pool) (s Overview, err erro
 	if s.Pause, err = readmodel.FindPause(ctx, tx); err != nil {
 		return s, err
 	}
-	s.Building, err = readBuildStatus(ctx, tx)
+	if s.Building, err = readBuildStatus(ctx, tx); err != nil {
+		return s, err
+	}
+	s.Problems, err = readmodel.ListProblems(ctx, tx)
+	s.Problems = slices.DeleteFunc(s.Problems, func(p readmodel.Problem) bool {
+		return p.Partition != readmodel.NoPartition && p.Generation != s.Generation.Number // of a partition that is not projected any more
+	})
 	return s, err
 }
 
