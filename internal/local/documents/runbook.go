@@ -109,9 +109,12 @@ func (s Step) Matches(output string) error {
 
 func spaced(line string) string { return strings.Join(strings.Fields(line), " ") }
 
-// The runbook, and its entry for whoever was paged and has read nothing yet: its parts are
-// Settings, the commands that every other block goes on from, and Look.
+// The documents whose commands a test of their own follows, where something is wrong.
 const (
-	Runbook      = "doc/runbook.md"
-	RunbookFirst = "You were paged: do this first"
+	Runbook  = "doc/runbook.md"
+	Incident = "doc/incident.md"
 )
+
+// RunbookFirst is the runbook's entry for whoever was paged and has read nothing yet. Its parts
+// are Settings, the commands that every other block goes on from; Look; and Keep.
+const RunbookFirst = "You were paged: do this first"
