@@ -16,6 +16,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/local/postgres"
+	"accountexport/internal/local/tcpproxy"
 	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
 	"accountexport/outbox"
@@ -33,10 +34,8 @@ func rehearsals() map[string]rehearsal {
 // notRehearsed are the entries whose situation no test makes, and why.
 func notRehearsed() map[string]string {
 	return map[string]string{
-		"ProjectorLagGrowing":     "a lag that grows for minutes needs more load than a machine with two cores can make beside the other tests",
 		"ProjectorPoolExhausted":  "run takes as many connections as it has lanes; only a defect or a pool_max_conns of four exhausts them",
 		"ApiObjectiveBurningSlow": "its commands are those of ApiObjectiveBurningFast",
-		"ApiPoolExhausted":        "its commands are those of ApiObjectiveBurningFast",
 		"ApiSpoolExhausted":       "two gigabytes of documents have to wait for slow clients",
 	}
 }
@@ -55,6 +54,7 @@ func alertRehearsals() map[string]rehearsal {
 			o.publishSandbox(t, someone, "sbx-new")
 			return o
 		}},
+		"ProjectorLagGrowing": slowDatabase(),
 		"ProjectorRefused": {first: "Exit 18: messages are missing", situation: func(t *testing.T) *onCall {
 			o := healthy(t)
 			o.deleteMessage(t, 5)
@@ -119,6 +119,26 @@ func alertRehearsals() map[string]rehearsal {
 			o.updateStream(t, func(c *jetstream.StreamConfig) { c.MaxAge = 24 * time.Hour })
 			return o
 		}},
+	}
+}
+
+// slowDatabase is a projector that is behind, since the network to its database is slow, until
+// somebody mends that.
+func slowDatabase() rehearsal {
+	networks := map[*onCall]*tcpproxy.Proxy{}
+	return rehearsal{
+		situation: func(t *testing.T) *onCall {
+			o := healthy(t)
+			network := tcpproxy.ForTest(t, o.databaseAddr())
+			network.Set(tcpproxy.Shape{Delay: 5 * time.Millisecond, BytesPerSecond: 100_000})
+			networks[o] = network
+			o.edit(t, o.database, o.databaseThrough(t, network))
+			o.edit(t, "", "BATCH_EVENTS=\"1000\"\n")
+			o.systemdDoes(t, "restart", "projector")
+			o.mustPublish(t, workload.New(34, workload.Config{Accounts: 500}), 40_000)
+			return o
+		},
+		byHand: func(_ *testing.T, o *onCall) { networks[o].Set(tcpproxy.Shape{}) },
 	}
 }
 
@@ -194,6 +214,15 @@ func apiRehearsals() map[string]rehearsal {
 				t.Fatal(err)
 			}
 			o.ask(t) // readers find out first
+			return o
+		}},
+		"ApiPoolExhausted": {first: "ApiObjectiveBurningFast", situation: func(t *testing.T) *onCall {
+			o := healthy(t, "api")
+			lock(t, o.database, "LOCK TABLE export_g1.account_export")
+			token := mintToken(t, uuid(t, someone))
+			for range 40 { // more than there are connections
+				go func() { _, _, _, _ = get(t.Context(), "http://"+o.addresses["8080"]+"/v1/account/export", token) }()
+			}
 			return o
 		}},
 		"ApiObjectiveBurningFast": {situation: func(t *testing.T) *onCall {

@@ -279,7 +279,7 @@ func (o *onCall) sh(t *testing.T, text string) (out string, err error) {
 		text = strings.ReplaceAll(text, "localhost:"+port, address)
 	}
 	text = strings.ReplaceAll(text, "/etc/accountexport/", o.services.dir+"/")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience(3*time.Minute))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-uc", text)
 	cmd.WaitDelay = 10 * time.Second

@@ -32,7 +32,8 @@ type rehearsal struct {
 
 // TestRunbook follows doc/runbook.md to the letter: for each entry the situation is made, its
 // **Look.** sees what it promises, its **Mend.** is run once, and its **Over.** sees that it is
-// over. Entries whose situation is not made are listed by notRehearsed, with the reason.
+// over. Entries whose situation is not made are listed by notRehearsed, with the reason: their
+// commands are run where nothing is wrong.
 func TestRunbook(t *testing.T) {
 	t.Parallel()
 	entries, prelude, desk := readRunbook(t)
@@ -61,7 +62,7 @@ func TestRunbook(t *testing.T) {
 	for _, heading := range slices.Sorted(maps.Keys(entries)) {
 		entry, r := entries[heading], all[heading]
 		if _, listed := notRehearsed()[heading]; listed {
-			continue
+			r = rehearsal{situation: asked} // its commands are run all the same
 		}
 		t.Run(heading, func(t *testing.T) {
 			t.Parallel()
@@ -151,7 +152,7 @@ func (o *onCall) over(t *testing.T, step documents.Step) {
 
 func (o *onCall) until(t *testing.T, step documents.Step, succeeds bool) {
 	t.Helper()
-	eventually(t, step.Block.At(), time.Minute, func(context.Context) error {
+	eventually(t, step.Block.At(), time.Minute, func(ctx context.Context) error {
 		out, err := o.sh(t, step.Block.Text)
 		if !succeeds {
 			err = nil
@@ -160,6 +161,7 @@ func (o *onCall) until(t *testing.T, step documents.Step, succeeds bool) {
 			err = step.Matches(out)
 		}
 		if err != nil {
+			_ = sleep(ctx, 300*time.Millisecond) // a person looks no more often, and each look is a process
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		t.Logf("%s\n%s%s", step.Block.At(), step.Block.Text, out)
@@ -179,6 +181,16 @@ func (o *onCall) mend(t *testing.T, e documents.Entry) {
 			t.Fatalf("%s: %v", step.Block.At(), err)
 		}
 	}
+}
+
+// asked is healthy where somebody has asked for a document.
+func asked(t *testing.T) *onCall {
+	t.Helper()
+	o := healthy(t, "api")
+	if status, _, body, err := get(t.Context(), "http://"+o.addresses["8080"]+"/v1/account/export", mintToken(t, uuid(t, someone))); err != nil || status != 200 {
+		t.Fatalf("%d, %v: %s", status, err, body)
+	}
+	return o
 }
 
 // healthy is somebody on call where everything runs, and an account has a document.
