@@ -42,8 +42,13 @@ func TestIncident(t *testing.T) {
 	d.happens(t)
 	eventually(t, "everything projected", 2*time.Minute, o.caughtUp)
 
+	stop := d.goesOn(t)
 	for _, stage := range stages {
 		switch stage.Heading {
+		case "Over":
+			if n := stop(); n == 0 {
+				t.Error("nothing was published meanwhile")
+			}
 		case "Imported":
 			d.cutOff(t, "corrected.ndjson", "import", "corrected.ndjson")
 		case "Dismissed":
@@ -139,43 +144,50 @@ func mistake(i int) int {
 	return wrongAddress
 }
 
+// published is an event as it was meant, and what the deploy makes of it: of the first text the
+// second. A right event has neither.
+type published struct {
+	events.Message
+	right, wrong string
+}
+
 // happens publishes the accounts' histories: what was before, and the deploy with right events
 // between the wrong ones.
 func (d *deploy) happens(t *testing.T) {
 	t.Helper()
-	d.round(t, 1, func(int, events.Meta) (events.Message, error, string, string) {
+	d.round(t, 1, func(int, events.Meta) (published, error) {
 		m, err := events.NewQuotaTierDefined(d.meta(), events.QuotaTierDefined{ID: "free", DisplayName: "Free"})
-		return m, err, "", ""
+		return published{Message: m}, err
 	})
-	d.round(t, d.accounts, func(i int, meta events.Meta) (events.Message, error, string, string) {
+	d.round(t, d.accounts, func(i int, meta events.Meta) (published, error) {
 		m, err := events.NewUserRegistered(meta, d.accountOf(t, i), events.UserRegistered{Email: fmt.Sprintf("before%d@example.org", i), Tier: "free", QuotaTierID: "free"})
-		return m, err, "", ""
+		return published{Message: m}, err
 	})
-	d.round(t, d.accounts, func(i int, meta events.Meta) (events.Message, error, string, string) {
+	d.round(t, d.accounts, func(i int, meta events.Meta) (published, error) {
 		id := d.accountOf(t, i)
 		m, err := events.NewTeamCreated(meta, id, events.TeamCreated{ID: id, Name: "T", Slug: "t", QuotaTierID: "free"})
-		return m, err, "", ""
+		return published{Message: m}, err
 	})
-	d.round(t, 2*d.accounts, func(i int, meta events.Meta) (events.Message, error, string, string) {
+	d.round(t, 2*d.accounts, func(i int, meta events.Meta) (published, error) {
 		id, right := d.accountOf(t, i/2), i%2 == 1
 		sandbox := fmt.Sprint("sbx-", i/2)
 		switch kind := mistake(i / 2); {
 		case kind == wrongTemplate && right:
 			m, err := events.NewSandboxStarted(meta, id, events.SandboxStarted{ID: sandbox})
-			return m, err, "", ""
+			return published{Message: m}, err
 		case right:
 			m, err := events.NewUserProfileUpdated(meta, id, events.UserProfileUpdated{Name: events.Some(fmt.Sprint("Name ", i))})
-			return m, err, "", ""
+			return published{Message: m}, err
 		case kind == wrongTemplate:
 			m, err := events.NewSandboxCreated(meta, id, events.SandboxCreated{ID: sandbox, Template: strconv.Itoa(10_000 + i)})
-			return m, err, fmt.Sprintf(`"template":"%d"`, 10_000+i), fmt.Sprintf(`"template":%d`, 10_000+i)
+			return published{m, fmt.Sprintf(`"template":"%d"`, 10_000+i), fmt.Sprintf(`"template":%d`, 10_000+i)}, err
 		case kind == loadTest:
 			m, err := events.NewUserTierChanged(meta, id, events.UserTierChanged{Tier: "load", QuotaTierID: "free"})
-			return m, err, `"tier":"load"`, `"tier":""`
+			return published{m, `"tier":"load"`, `"tier":""`}, err
 		default:
 			address := fmt.Sprintf(`"after%d@example.org"`, i)
 			m, err := events.NewUserEmailChanged(meta, id, events.UserEmailChanged{Email: strings.Trim(address, `"`)})
-			return m, err, `"email":` + address, `"email":{"addr":` + address + `}`
+			return published{m, `"email":` + address, `"email":{"addr":` + address + `}`}, err
 		}
 	})
 }
@@ -187,26 +199,57 @@ func (d *deploy) meta() events.Meta {
 
 // round publishes an event for each of 0 to n-1, with one text in it changed, and folds what was
 // meant into the history without the deploy: of the load test nothing.
-func (d *deploy) round(t *testing.T, n int, each func(i int, meta events.Meta) (m events.Message, err error, right, wrong string)) {
+func (d *deploy) round(t *testing.T, n int, each func(i int, meta events.Meta) (published, error)) {
 	t.Helper()
 	d.publishEach(t, n, func(i int) (events.Message, error) {
-		m, err, right, wrong := each(i, d.meta())
+		p, err := each(i, d.meta())
+		m := p.Message
 		if err != nil {
 			return m, err
 		}
-		if wrong != `"tier":""` {
+		if p.wrong != `"tier":""` {
 			d.position++
 			d.without.Apply(oracle.Message{Position: d.position, Subject: m.Subject, Header: m.Header, Data: m.Data})
 		}
-		if right != "" {
-			changed := strings.Replace(string(m.Data), right, wrong, 1)
+		if p.right != "" {
+			changed := strings.Replace(string(m.Data), p.right, p.wrong, 1)
 			if changed == string(m.Data) {
-				return m, fmt.Errorf("%s has no %s", m.Data, right)
+				return m, fmt.Errorf("%s has no %s", m.Data, p.right)
 			}
 			m.Data = []byte(changed)
 		}
 		return m, nil
 	})
+}
+
+// goesOn publishes right events of another account until it is stopped, which gives how many.
+func (d *deploy) goesOn(t *testing.T) (stop func() int) {
+	t.Helper()
+	id := uuid(t, another)
+	ctx, cancel := context.WithCancel(t.Context())
+	n, ended := 0, make(chan error, 1)
+	go func() {
+		for sleep(ctx, 50*time.Millisecond) == nil {
+			m, err := events.NewUserProfileUpdated(newMeta(fmt.Sprint("meanwhile-", n)), id, events.UserProfileUpdated{Name: events.Some(fmt.Sprint("Name ", n))})
+			if err == nil {
+				_, err = d.client.PublishRaw(t.Context(), m)
+			}
+			if err != nil {
+				ended <- err
+				return
+			}
+			n++
+		}
+		ended <- nil
+	}()
+	return func() int {
+		t.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		return n
+	}
 }
 
 // cutOff runs a command twice, each time killed at some moment, and then two of them at once, of
