@@ -22,7 +22,7 @@ func (p *program) parked() *cobra.Command {
   projector parked list --group-by reason
   # A newer program accepts them: fold them.
   projector parked retry --all`,
-		p.parkedList(), p.parkedShow(), p.parkedRetry(), p.parkedDismiss(), p.parkedUndismiss())
+		p.parkedList(), p.parkedShow(), p.parkedExport(), p.parkedRetry(), p.parkedDismiss(), p.parkedUndismiss())
 }
 
 func (p *program) parkedShow() *cobra.Command {
