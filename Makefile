@@ -26,7 +26,7 @@ check: lint ## before every commit: lint, and the tests that need no server, in 
 
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck
-	@out="$$(gofmt -l *.go cmd events examples exporttest internal outbox projections readmodel schemas)"; if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
+	@out="$$(gofmt -l *.go cmd deploy events examples exporttest internal outbox projections readmodel schemas tools)"; if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 

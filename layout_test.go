@@ -155,8 +155,8 @@ func TestComposeFollowsTheManual(t *testing.T) {
 			t.Errorf("service logins gives %s the password %q, and %s has %q", program, got, program, password)
 		}
 		_, port, _ := strings.Cut(service.Environment["ADMIN_ADDR"], ":")
-		if target := `"` + program + ":" + port + `"`; !strings.Contains(read(t, "deploy/prometheus.yml"), target) {
-			t.Errorf("deploy/prometheus.yml has no target %s", target)
+		if target := `"` + program + ":" + port + `"`; !strings.Contains(read(t, "deploy/prometheus/prometheus.yml"), target) {
+			t.Errorf("deploy/prometheus/prometheus.yml has no target %s", target)
 		}
 		if !slices.Equal(service.Healthcheck.Test, []string{"CMD", "/program", "--healthcheck"}) {
 			t.Errorf("service %s is healthy by %q", program, service.Healthcheck.Test)
