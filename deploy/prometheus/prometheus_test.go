@@ -14,6 +14,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"accountexport/internal/local/documents"
 	"accountexport/internal/local/testrun"
 )
 
@@ -51,9 +52,12 @@ func parse(t *testing.T, file string, into any) {
 	}
 }
 
-func alerts(t *testing.T) (all []rule) {
+// alerts are those of the rules here.
+func alerts(t *testing.T) []rule { return read(t, "rules/*.yml") }
+
+func read(t *testing.T, pattern string) (all []rule) {
 	t.Helper()
-	for _, file := range glob(t, "rules/*.yml") {
+	for _, file := range glob(t, pattern) {
 		var rules struct {
 			Groups []struct{ Rules []rule }
 		}
@@ -134,6 +138,42 @@ func TestEveryAlertIsWhole(t *testing.T) {
 		}
 		if !fires[key(r.Alert, r.Labels)] || !silent[r.Alert] {
 			t.Errorf("%s: a unit test in which it fires: %v, and one in which it does not: %v", key(r.Alert, r.Labels), fires[key(r.Alert, r.Labels)], silent[r.Alert])
+		}
+	}
+}
+
+// TestRunbookAddressIsReplaced: the command of doc/operating.md has every alert lead to the
+// place that it names.
+func TestRunbookAddressIsReplaced(t *testing.T) {
+	t.Parallel()
+	all, err := documents.Read("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "deploy", "prometheus", "rules"), os.DirFS("rules")); err != nil {
+		t.Fatal(err)
+	}
+	followed := 0
+	for _, d := range all {
+		for _, b := range d.Blocks() {
+			if d.Path != "doc/operating.md" || !slices.Contains(b.RunBy, t.Name()) {
+				continue
+			}
+			followed++
+			cmd := exec.CommandContext(t.Context(), "sh", "-euc", b.Text)
+			cmd.Dir = dir
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v: %s", b.At(), err, out)
+			}
+		}
+	}
+	if followed != 1 {
+		t.Errorf("%d blocks were followed, want 1", followed)
+	}
+	for _, r := range read(t, filepath.Join(dir, "deploy", "prometheus", "rules", "*.yml")) {
+		if url := r.Annotations["runbook_url"]; !strings.HasPrefix(url, "https://git.example.org/accountexport/blob/main/doc/runbook.md#") {
+			t.Errorf("%s leads to %s", r.Alert, url)
 		}
 	}
 }

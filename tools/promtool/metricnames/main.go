@@ -3,7 +3,7 @@
 // recording rule makes is not printed, since no program exposes it; nor is a name that an
 // expression matches by a pattern, which is an error instead.
 //
-// It is here, and not beside the tests that use it, for the parser of PromQL, which the
+// It is here, and not beside the tests that use it, for the parser of queries, which the
 // project itself does not depend on.
 package main
 
