@@ -22,22 +22,10 @@ type alertRule struct {
 	runbook  string // runbook_url
 }
 
-// alertsByName are the alerts that doc/runbook.md is for, until there are rules.
-const alertsByName = `ProjectorDown ProjectorNotProgressing ProjectorLagGrowing ProjectorRefused ProjectorPartitionsUnowned ProjectorRestartLoop
-	ProjectorEventsParked ProjectorAuditDifferences ProjectorErasureUnfinished ProjectorLedgerNotExported ProjectorGenerationAbandoned ProjectorPaused
-	ProjectorPoolExhausted ProjectorStreamOffContract ApiDown ApiDatabaseDown ApiObjectiveBurningFast ApiObjectiveBurningSlow ApiPoolExhausted
-	ApiSpoolExhausted RelayDown RelayBehind RelayRefused`
-
-// alertRules reads the alerts of Prometheus' rules in a folder; where there is no such folder, they
-// have no severity and no URL.
+// alertRules reads the alerts of Prometheus' rules in a folder. Where rules of one alert differ in
+// severity, the alert has the most urgent one.
 func alertRules(folder string) (map[string]alertRule, error) {
 	all := map[string]alertRule{}
-	if _, err := os.Stat(folder); os.IsNotExist(err) {
-		for _, name := range strings.Fields(alertsByName) {
-			all[name] = alertRule{}
-		}
-		return all, nil
-	}
 	files, err := filepath.Glob(filepath.Join(folder, "*.y*ml"))
 	if err != nil {
 		return nil, err
@@ -65,8 +53,11 @@ func alertRules(folder string) (map[string]alertRule, error) {
 					continue // it records
 				}
 				rule := alertRule{r.Labels["severity"], r.Annotations["runbook_url"]}
-				if before, there := all[r.Alert]; there && before != rule {
-					return nil, fmt.Errorf("%s: %s is there twice, with %v and %v", file, r.Alert, before, rule)
+				if before, there := all[r.Alert]; there {
+					if before.runbook != rule.runbook {
+						return nil, fmt.Errorf("%s: %s is there twice, with %v and %v", file, r.Alert, before, rule)
+					}
+					rule.severity = min(rule.severity, before.severity) // "page" is before "ticket"
 				}
 				all[r.Alert] = rule
 			}

@@ -140,15 +140,20 @@ const headerTimeout = 5 * time.Second
 
 // NewServer creates a server with limits: a client has 5 s for its header of at most
 // 32 KiB, and 10 s for its body, which is ignored. The write timeout is the
-// listener's; see [Listen].
+// listener's; see [Listen]. What the server answers by itself is counted in the metrics of
+// a handler of [New].
 func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
+	countUnread := func(int) {}
+	if i, ok := handler.(*instrumented); ok {
+		countUnread = i.metrics.unread
+	}
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ConnState:         connState,
+		ConnState:         connState(countUnread),
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered like every other request

@@ -280,14 +280,18 @@ export_requests_total{code="406",reason=""} 0
 export_requests_total{code="410",reason=""} 0
 export_requests_total{code="412",reason=""} 0
 export_requests_total{code="416",reason=""} 0
+export_requests_total{code="417",reason=""} 0
 export_requests_total{code="429",reason=""} 0
+export_requests_total{code="431",reason=""} 0
 export_requests_total{code="499",reason=""} 0
 export_requests_total{code="500",reason=""} 0
+export_requests_total{code="501",reason=""} 0
 export_requests_total{code="503",reason="busy"} 0
 export_requests_total{code="503",reason="database"} 0
 export_requests_total{code="503",reason="incomplete"} 0
 export_requests_total{code="503",reason="other"} 0
 export_requests_total{code="503",reason="position"} 0
+export_requests_total{code="505",reason=""} 0
 `
 	if err := testutil.GatherAndCompare(a.reg, strings.NewReader(want), "export_requests_total"); err != nil {
 		t.Error(err)

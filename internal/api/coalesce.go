@@ -39,6 +39,7 @@ type coalescingConn struct {
 	net.Conn
 	listener     *listener
 	writeTimeout time.Duration
+	countUnread  func(status int) // set before the server's goroutine of this connection begins
 
 	// answered belongs to the goroutine that reads: an answer has ended, and nothing
 	// was read since.
@@ -63,7 +64,7 @@ func (c *coalescingConn) Write(p []byte) (int, error) {
 	}
 	size := len(p)
 	if bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {
-		p = rewriteParseError(p)
+		p = rewriteParseError(p, c.countUnread)
 	}
 	pending := len(c.pending)
 	buffers := [...][]byte{c.pending, p}

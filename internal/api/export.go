@@ -118,10 +118,16 @@ func (e *exportHandler) document(w http.ResponseWriter, r *http.Request, p *repr
 // waitForPosition waits for min_position for as long as the client prefers to.
 func (e *exportHandler) waitForPosition(w http.ResponseWriter, r *http.Request, account events.UUID) error {
 	position, err := minPosition(r.URL.RawQuery)
-	if err != nil || position == 0 {
+	if err != nil {
 		return err
 	}
+	answer := answerOf(w)
+	answer.reads = true
+	if position == 0 {
+		return nil
+	}
 	wait, preferred := preferredWait(r.Header["Prefer"])
+	answer.waits = wait > 0
 	if preferred {
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	}

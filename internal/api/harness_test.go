@@ -63,6 +63,13 @@ func (m *memory) OpenRange(_ context.Context, account events.UUID, _ export.Rang
 	return &export.Document{Meta: meta}, nil
 }
 
+// fail has every read fail, until it is told nil.
+func (m *memory) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
 // resetOpened returns how many documents were opened since the last call, and sets the
 // counter to n.
 func (m *memory) resetOpened(n int) (was int) {

@@ -30,6 +30,7 @@ type metrics struct {
 	bytes         prometheus.Histogram
 	tokenFailures *prometheus.CounterVec
 	panics        prometheus.Counter
+	objective     objective
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -52,8 +53,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Access tokens that were not accepted."}, []string{"reason"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "export_panics_total",
 			Help: "Requests that ended in a defect of the program."}),
+		objective: newObjective(reg),
 	}
-	for _, code := range []int{200, 204, 206, 304, 400, 401, 403, 404, 405, 406, 410, 412, 416, 429, statusClientClosed, 500} {
+	for _, code := range []int{200, 204, 206, 304, 400, 401, 403, 404, 405, 406, 410, 412, 416, 417, 429, 431, statusClientClosed, 500, 501, 505} {
 		m.byCode[code] = m.requests.WithLabelValues(strconv.Itoa(code), string(reasonNone))
 	}
 	for _, r := range reasons() {
@@ -85,10 +87,22 @@ func (m *metrics) observe(w *response, took time.Duration) {
 		c = m.requests.WithLabelValues(strconv.Itoa(code), string(w.reason))
 	}
 	c.Inc()
+	m.objective.observe(w, took)
 	m.duration.Observe(took.Seconds())
 	if !w.first.IsZero() {
 		m.firstByte.Observe(w.first.Sub(w.began).Seconds())
 	}
+}
+
+// unread counts an answer that the server of net/http has sent by itself to what it could
+// not read. It took no time that could be measured, and is no part of the objective, also
+// where its status is 501 or 505: the client's request is at fault.
+func (m *metrics) unread(status int) {
+	c := m.byCode[status]
+	if c == nil {
+		c = m.requests.WithLabelValues(strconv.Itoa(status), string(reasonNone))
+	}
+	c.Inc()
 }
 
 // instrumented wraps the handling of every request, those without a route included.
@@ -195,7 +209,18 @@ type response struct {
 	status       int       // 0: nothing was sent yet
 	reason       reason
 	clientClosed bool  // the client closed the connection first
+	reads        bool  // it is well-formed, and for the export of an accepted token's account
+	waits        bool  // it prefers to wait for a position
 	sent         int64 // bytes of the body
+}
+
+// answerOf is the record of the answer that is written to w. Where nobody records it,
+// it is one that nobody looks at.
+func answerOf(w http.ResponseWriter) *response {
+	if answer, ok := w.(*response); ok {
+		return answer
+	}
+	return &response{ResponseWriter: w}
 }
 
 // WriteHeader implements [http.ResponseWriter].

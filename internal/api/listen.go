@@ -42,7 +42,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &coalescingConn{Conn: raw, listener: l, writeTimeout: l.writeTimeout}
+	conn := &coalescingConn{Conn: raw, listener: l, writeTimeout: l.writeTimeout, countUnread: func(int) {}}
 	for {
 		admitted, evicted := l.admit(conn)
 		if evicted != nil {
@@ -83,17 +83,29 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// connState is the server's ConnState hook: an answer has ended when a kept
+// connState returns the server's ConnState hook. A new connection is told who counts what
+// the server answers by itself. An answer has ended when a kept
 // connection becomes idle, or another one is closed. The server reports idle also
 // when part or all of the next request has been read, so only the following Read can
 // tell whether the connection is idle.
-func connState(c net.Conn, state http.ConnState) {
-	conn, ok := c.(*coalescingConn)
-	if !ok {
-		return
+func connState(countUnread func(status int)) func(net.Conn, http.ConnState) {
+	return func(c net.Conn, state http.ConnState) {
+		conn, ok := c.(*coalescingConn)
+		if !ok {
+			return
+		}
+		if state == http.StateNew {
+			conn.countUnread = countUnread
+			return
+		}
+		conn.changed(state)
 	}
-	if conn.answered = state == http.StateIdle; conn.answered {
-		_ = conn.flush() // the next read or write returns the same error
+}
+
+// changed is told the state of the connection.
+func (c *coalescingConn) changed(state http.ConnState) {
+	if c.answered = state == http.StateIdle; c.answered {
+		_ = c.flush() // the next read or write returns the same error
 	}
 }
 

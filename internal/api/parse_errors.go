@@ -30,10 +30,19 @@ func unreadProblem(status int) *problem {
 	return problemMalformed
 }
 
+// expectationFailed begins the answer to an Expect header that net/http does not know,
+// which it sends in the same way, but with a Date and without a body. No handler here
+// sends this status.
+const expectationFailed = "HTTP/1.1 417 "
+
 // rewriteParseError replaces such an answer by a problem document, and returns
 // anything else unchanged. A page of another origin cannot read it, since the
-// request's origin is unknown.
-func rewriteParseError(p []byte) []byte {
+// request's origin is unknown. Each is counted, whether replaced or not, by its status.
+func rewriteParseError(p []byte, count func(status int)) []byte {
+	if bytes.HasPrefix(p, []byte(expectationFailed)) {
+		count(http.StatusExpectationFailed)
+		return p
+	}
 	line, rest, found := bytes.Cut(p[:min(len(p), 512)], []byte(unreadHeader))
 	if !found || len(line) < len("HTTP/1.1 431") || !bytes.HasPrefix(line, []byte("HTTP/1.1 ")) || bytes.ContainsAny(line, "\r\n") || len(rest) > 256 {
 		return p
@@ -43,6 +52,7 @@ func rewriteParseError(p []byte) []byte {
 		return p
 	}
 	unread := unreadProblem(status)
+	count(unread.Status)
 	body, err := json.Marshal(unread)
 	if err != nil { // cannot happen: it consists of texts and a number
 		return p

@@ -157,9 +157,7 @@ func write(w http.ResponseWriter, p *problem) {
 	if err != nil { // cannot happen: it consists of texts and numbers
 		body = []byte("{}")
 	}
-	if answer, ok := w.(*response); ok {
-		answer.reason = p.reason
-	}
+	answerOf(w).reason = p.reason
 	h := w.Header()
 	h["Content-Type"] = []string{"application/problem+json"}
 	h["Cache-Control"] = []string{"no-store"}

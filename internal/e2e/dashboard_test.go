@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -27,14 +26,9 @@ var quiet = map[string]string{
 	"Problems on record": "a series for each problem",
 }
 
-// awaited are metrics of panels that not every build serves: a query that names one is excused where
-// none of the programs does.
-var awaited = []string{"projector_problems", "projector_partitions_unowned", "projector_erasures_unfinished", "projector_generation_abandoned",
-	"export_objective_requests_total", "export_objective_missed_total"}
-
 // TestDashboardsQueries: every query of the dashboard's panels and variables is one that Prometheus
-// takes, and returns something where it has read the real programs: but for those of [quiet], and of
-// metrics that are [awaited]. What the first screen says is what is so.
+// takes, and returns something where it has read the real programs: but for those of
+// [quiet]. What the first screen says is what is so.
 func TestDashboardsQueries(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
@@ -45,7 +39,7 @@ func TestDashboardsQueries(t *testing.T) {
 	}
 	s.updateStream(t, func(c *jetstream.StreamConfig) { c.MaxAge = 1000 * time.Hour })
 
-	asked, served := readDashboard(t), w.served(t)
+	asked := readDashboard(t)
 	missing := slices.Clone(asked)
 	eventually(t, "every query to return something", 2*time.Minute, func(ctx context.Context) error {
 		if err := w.traffic(ctx); err != nil {
@@ -57,7 +51,7 @@ func TestDashboardsQueries(t *testing.T) {
 			if wrong != nil && ctx.Err() == nil {
 				t.Fatalf("%s: %s: %v", q.panel, q.expr, wrong)
 			}
-			if len(found) > 0 || quiet[q.panel] != "" || q.awaits(served) != "" {
+			if len(found) > 0 || quiet[q.panel] != "" {
 				return true
 			}
 			err = fmt.Errorf("%s: %s returns nothing", q.panel, q.expr)
@@ -65,14 +59,7 @@ func TestDashboardsQueries(t *testing.T) {
 		})
 		return err
 	})
-	excused := 0
-	for _, q := range asked {
-		if name := q.awaits(served); name != "" {
-			excused++
-			t.Logf("%s is of %s, which no program serves", q.panel, name)
-		}
-	}
-	t.Logf("%d queries, %d of metrics that no program serves", len(asked), excused)
+	t.Logf("%d queries", len(asked))
 	if len(asked) < 100 {
 		t.Errorf("the dashboard has %d queries", len(asked))
 	}
@@ -156,23 +143,6 @@ func (w *watched) traffic(ctx context.Context) error {
 	return nil
 }
 
-// served are the metrics that one of the programs serves.
-func (w *watched) served(t *testing.T) map[string]bool {
-	t.Helper()
-	names := map[string]bool{}
-	family := regexp.MustCompile(`(?m)^# TYPE (\S+) `)
-	for _, addr := range []string{w.projector, w.api, w.relay} {
-		_, _, body, err := get(t.Context(), "http://"+addr+"/metrics", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range family.FindAllStringSubmatch(string(body), -1) {
-			names[m[1]] = true
-		}
-	}
-	return names
-}
-
 // agree requires that rates and counts on the dashboard add up to what the programs count
 // themselves.
 func (w *watched) agree(t *testing.T) {
@@ -202,16 +172,6 @@ func (w *watched) agree(t *testing.T) {
 
 // panelQuery is a query of a panel, with the values that Grafana would put into it.
 type panelQuery struct{ panel, expr string }
-
-// awaits is a metric of the query that none of the programs serves, and that is [awaited].
-func (q panelQuery) awaits(served map[string]bool) string {
-	for _, name := range awaited {
-		if strings.Contains(q.expr, name) && !served[name] {
-			return name
-		}
-	}
-	return ""
-}
 
 // readDashboard reads the queries of all committed dashboards.
 func readDashboard(t *testing.T) (all []panelQuery) {

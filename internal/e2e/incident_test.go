@@ -37,7 +37,7 @@ func TestIncident(t *testing.T) {
 	_, prelude, _ := readRunbook(t)
 	o := newOnCall(t, newSystem(t), "api")
 	o.prelude = prelude
-	o.systemdDoes(t, "start", "projector", "accountexport-api")
+	o.systemdDoes(t, "start", "accountexport-projector", "accountexport-api")
 	d := &deploy{onCall: o, without: oracle.New(), accounts: incidentAtLength / scale}
 	d.happens(t)
 	eventually(t, "everything projected", 2*time.Minute, o.caughtUp)

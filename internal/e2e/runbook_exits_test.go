@@ -16,17 +16,17 @@ func exitRehearsals() map[string]rehearsal {
 		return func(t *testing.T) *onCall {
 			t.Helper()
 			o := healthy(t)
-			o.systemdDoes(t, "stop", "projector")
+			o.systemdDoes(t, "stop", "accountexport-projector")
 			damage(t, o)
-			o.systemdDoes(t, "start", "projector")
-			o.unit("projector").process.mustExit(t, status)
+			o.systemdDoes(t, "start", "accountexport-projector")
+			o.unit("accountexport-projector").process.mustExit(t, status)
 			return o
 		}
 	}
 	return map[string]rehearsal{
 		"Exit 0: done, or asked to end": {quick: true, situation: func(t *testing.T) *onCall {
 			o := healthy(t)
-			o.systemdDoes(t, "stop", "projector")
+			o.systemdDoes(t, "stop", "accountexport-projector")
 			return o
 		}},
 		"Exit 1: failed": addressInUse(),
@@ -34,15 +34,15 @@ func exitRehearsals() map[string]rehearsal {
 		"Exit 10: another projection version": {situation: func(t *testing.T) *onCall {
 			newer := buildProjector(t, sourceChange{"projections/version.go", "VersionMajor = 1", "VersionMajor = 2"})
 			o := newOnCall(t, newSystem(t))
-			unit := o.unit("projector")
+			unit := o.unit("accountexport-projector")
 			right := unit.program
 			unit.program = newer
-			o.systemdDoes(t, "start", "projector")
+			o.systemdDoes(t, "start", "accountexport-projector")
 			o.publishComplete(t, uuid(t, someone))
 			o.waitProjected(t)
-			o.systemdDoes(t, "stop", "projector")
+			o.systemdDoes(t, "stop", "accountexport-projector")
 			unit.program = right
-			o.systemdDoes(t, "start", "projector")
+			o.systemdDoes(t, "start", "accountexport-projector")
 			unit.process.mustExit(t, 10)
 			return o
 		}},
@@ -57,9 +57,9 @@ func exitRehearsals() map[string]rehearsal {
 		})},
 		"Exit 13: the stream ends before the checkpoint": {situation: refuses(13, func(t *testing.T, o *onCall) {
 			restore := o.backUpNATS(t)
-			o.systemdDoes(t, "start", "projector")
+			o.systemdDoes(t, "start", "accountexport-projector")
 			o.publishAndWait(t)
-			o.systemdDoes(t, "stop", "projector")
+			o.systemdDoes(t, "stop", "accountexport-projector")
 			restore()
 		})},
 		"Exit 14: the stream begins after the checkpoint": {situation: refuses(14, func(t *testing.T, o *onCall) {
@@ -72,9 +72,9 @@ func exitRehearsals() map[string]rehearsal {
 			after: func(t *testing.T, o *onCall) { o.checkAgainstOracle(t) }},
 		"Exit 16: the stream holds another message than was folded": {situation: refuses(16, func(t *testing.T, o *onCall) {
 			restore := o.backUpNATS(t)
-			o.systemdDoes(t, "start", "projector")
+			o.systemdDoes(t, "start", "accountexport-projector")
 			o.publishAndWait(t)
-			o.systemdDoes(t, "stop", "projector")
+			o.systemdDoes(t, "stop", "accountexport-projector")
 			restore()
 			o.restartNATS(t)
 			o.publishMarked(t, another, 60)
@@ -91,15 +91,15 @@ func addressInUse() rehearsal {
 	return rehearsal{
 		situation: func(t *testing.T) *onCall {
 			o := healthy(t)
-			o.systemdDoes(t, "stop", "projector")
+			o.systemdDoes(t, "stop", "accountexport-projector")
 			listener, err := net.Listen("tcp", o.addresses["9091"])
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { listener.Close() })
 			listeners[o] = listener
-			o.systemdDoes(t, "start", "projector")
-			o.unit("projector").process.mustExit(t, 1)
+			o.systemdDoes(t, "start", "accountexport-projector")
+			o.unit("accountexport-projector").process.mustExit(t, 1)
 			return o
 		},
 		byHand: func(_ *testing.T, o *onCall) { listeners[o].Close() },

@@ -45,7 +45,7 @@ func alertRehearsals() map[string]rehearsal {
 	return map[string]rehearsal{
 		"ProjectorDown": {quick: true, situation: func(t *testing.T) *onCall {
 			o := healthy(t)
-			o.systemdDoes(t, "kill", "--signal=SIGKILL", "projector")
+			o.systemdDoes(t, "kill", "--signal=SIGKILL", "accountexport-projector")
 			return o
 		}},
 		"ProjectorNotProgressing": {situation: func(t *testing.T) *onCall {
@@ -58,12 +58,12 @@ func alertRehearsals() map[string]rehearsal {
 		"ProjectorRefused": {first: "Exit 18: messages are missing", situation: func(t *testing.T) *onCall {
 			o := healthy(t)
 			o.deleteMessage(t, 5)
-			o.unit("projector").process.mustExit(t, 18)
+			o.unit("accountexport-projector").process.mustExit(t, 18)
 			return o
 		}},
 		"ProjectorPartitionsUnowned": {situation: func(t *testing.T) *onCall {
 			o := healthy(t)
-			o.unit("projector").process.signal(syscall.SIGSTOP)
+			o.unit("accountexport-projector").process.signal(syscall.SIGSTOP)
 			return o
 		}},
 		"ProjectorRestartLoop": {quick: true, situation: wrongSetting, byHand: rightSetting},
@@ -134,7 +134,7 @@ func slowDatabase() rehearsal {
 			networks[o] = network
 			o.edit(t, o.database, o.databaseThrough(t, network))
 			o.edit(t, "", "BATCH_EVENTS=\"1000\"\n")
-			o.systemdDoes(t, "restart", "projector")
+			o.systemdDoes(t, "restart", "accountexport-projector")
 			o.mustPublish(t, workload.New(34, workload.Config{Accounts: 500}), 40_000)
 			return o
 		},
@@ -171,8 +171,8 @@ func wrongSetting(t *testing.T) *onCall {
 	t.Helper()
 	o := healthy(t)
 	o.edit(t, "", "LANES=\"many\"\n")
-	o.systemdDoes(t, "restart", "projector")
-	o.unit("projector").process.mustExit(t, 2)
+	o.systemdDoes(t, "restart", "accountexport-projector")
+	o.unit("accountexport-projector").process.mustExit(t, 2)
 	return o
 }
 
@@ -184,7 +184,7 @@ func rightSetting(t *testing.T, o *onCall) {
 // edit replaces a text in the projector's settings; "" is their end.
 func (o *onCall) edit(t *testing.T, from, to string) {
 	t.Helper()
-	file := o.unit("projector").settings
+	file := o.unit("accountexport-projector").settings
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -210,7 +210,7 @@ func healthyAt(t *testing.T, s *system, units ...string) *onCall {
 	o.publishComplete(t, uuid(t, someone))
 	o.publishMarked(t, another, 3)
 	o.waitProjected(t)
-	for name, port := range map[string]string{"projector": "9091", "accountexport-api": "9092"} {
+	for name, port := range map[string]string{"accountexport-projector": "9091", "accountexport-api": "9092"} {
 		if o.all[name] != nil {
 			eventually(t, name+" to be ready", time.Minute, func(ctx context.Context) error {
 				status, _, body, err := get(ctx, "http://"+o.addresses[port]+"/readyz", "")

@@ -53,7 +53,7 @@ var (
 	pendingDesc = prometheus.NewDesc("relay_pending_messages", "Messages in the outbox that are not known to be published.", nil, nil)
 	oldestDesc  = prometheus.NewDesc("relay_oldest_pending_seconds",
 		"How long the oldest of them has waited, or how long the outbox could not be read; 0 where nothing waits. It grows while either server is away.", nil, nil)
-	refusedDesc  = prometheus.NewDesc("relay_refused_messages", "Messages that JetStream refuses, each of which holds up its subject.", nil, nil)
+	refusedDesc  = prometheus.NewDesc("relay_refused_messages", "Messages that JetStream refuses, or whose row was changed by hand, each of which holds up its account.", nil, nil)
 	progressDesc = prometheus.NewDesc("relay_last_progress_timestamp_seconds",
 		"When something was last acknowledged, or nothing was found to wait; beats while standing by, too.", nil, nil)
 )
