@@ -77,10 +77,11 @@ func read(t *testing.T, pattern string) (all []rule) {
 }
 
 // promtool is built without the clients of clouds that Prometheus can look for targets in,
-// which would take many times as long.
+// but for that of DNS, which prometheus.yml uses;
+// all of them would take many times as long.
 func promtool(t *testing.T) string {
 	t.Helper()
-	return testrun.GoTool(t, "../../tools/promtool", "github.com/prometheus/prometheus/cmd/promtool", "remove_all_sd")
+	return testrun.GoTool(t, "../../tools/promtool", "github.com/prometheus/prometheus/cmd/promtool", "remove_all_sd", "enable_dns_sd")
 }
 
 // TestRules: promtool finds nothing wrong with rules and configuration, and every unit
