@@ -236,7 +236,7 @@ func newOnCall(t *testing.T, s *system, units ...string) *onCall {
 	o := &onCall{system: s, services: newServices(t), dir: t.TempDir(), account: someone,
 		addresses: map[string]string{"8080": freeAddr(t), "9091": freeAddr(t), "9092": freeAddr(t), "9093": freeAddr(t)}}
 	s.settings["ADMIN_ADDR"] = o.addresses["9091"]
-	o.add(t, "projector", "projector", s.settings, "run")
+	o.add(t, "accountexport-projector", "projector", s.settings, "run")
 	for _, unit := range units {
 		switch unit {
 		case "api":

@@ -29,6 +29,8 @@ objects (name, owner, acl) AS (
     UNION ALL SELECT format('%s.%s', nspname, relname), relowner, coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))
         FROM pg_class c JOIN ours ON ours.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     UNION ALL SELECT format('%s.%s()', nspname, proname), proowner, coalesce(proacl, acldefault('f', proowner)) FROM pg_proc JOIN ours ON ours.oid = pronamespace
+    UNION ALL SELECT format('%s.%s.%s', nspname, relname, attname), relowner, attacl
+        FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN ours ON ours.oid = relnamespace WHERE attacl IS NOT NULL
 )
 SELECT regexp_replace(o.name, '^export_g\d+', 'export_g<N>'), CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE coalesce(grantee.rolname, '') END,
     coalesce(a.privilege_type, '') || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
@@ -37,9 +39,7 @@ UNION SELECT regexp_replace(o.name, '^export_g\d+', 'export_g<N>'), rolname, 'ow
 
 // unwantedSQL lists what would give rights beside those lists.
 const unwantedSQL = `
-SELECT 'a column has rights of its own: ' || attrelid::regclass || '.' || attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
-    WHERE attacl IS NOT NULL AND relnamespace::regnamespace::text !~ '^pg_|^information_schema'
-UNION ALL SELECT 'rights are given to what is made later: ' || defaclacl::text FROM pg_default_acl
+SELECT 'rights are given to what is made later: ' || defaclacl::text FROM pg_default_acl
 UNION ALL SELECT 'SECURITY DEFINER without a fixed search_path that ends in pg_temp: ' || oid::regprocedure FROM pg_proc
     WHERE prosecdef AND pronamespace <> 'pg_catalog'::regnamespace AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (proconfig), false)
 UNION ALL SELECT 'something is in the schema public: ' || relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
