@@ -4,7 +4,6 @@ package prometheus_test
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -182,25 +181,4 @@ func TestRunbookAddressIsReplaced(t *testing.T) {
 // key tells rules of one name apart.
 func key(alert string, labels map[string]string) string {
 	return fmt.Sprint(alert, " ", labels["severity"], " ", labels["window"])
-}
-
-// TestAlertsAreThoseOfTheRunbook: the names, which the runbook and the dashboards know.
-func TestAlertsAreThoseOfTheRunbook(t *testing.T) {
-	t.Parallel()
-	names := map[string]bool{}
-	for _, r := range alerts(t) {
-		names[r.Alert] = true
-	}
-	runbook, err := os.ReadFile("../../doc/runbook.md")
-	if os.IsNotExist(err) {
-		t.Skip("there is no doc/runbook.md yet")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if !strings.Contains(string(runbook), "\n### "+name+"\n") {
-			t.Errorf("doc/runbook.md has no heading %q", "### "+name)
-		}
-	}
 }
