@@ -161,6 +161,19 @@ func TestSystemdWaitsAndWatches(t *testing.T) {
 	}
 }
 
+// TestSystemdLeavesNoMemory: what the watchdog ends leaves no image of its memory, where documents and passwords are; what is
+// written meanwhile is for the unit's own user, in folders that go with it.
+func TestSystemdLeavesNoMemory(t *testing.T) {
+	t.Parallel()
+	for _, u := range units(t) {
+		for option, want := range map[string]string{"LimitCORE": "0", "UMask": "0077", "PrivateTmp": "yes", "DynamicUser": "yes"} {
+			if got := strings.Join(u.options[option], " "); got != want {
+				t.Errorf("%s: %s is %q, want %q", u.file, option, got, want)
+			}
+		}
+	}
+}
+
 // TestNoUnitReadsAnothersCredentials: on one machine, what a unit loads is its own, and no program has another's password.
 // Authorities are no secrets.
 func TestNoUnitReadsAnothersCredentials(t *testing.T) {
