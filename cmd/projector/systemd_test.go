@@ -133,7 +133,7 @@ func TestSystemdNamesSettings(t *testing.T) {
 			t.Errorf("%s shows no %s, which is required", u.file, required)
 		}
 		for _, name := range named {
-			if !names[name] && name != "PGPASSFILE" { // which PostgreSQL's driver reads
+			if !names[name] && name != "PGPASSFILE" && name != "PGSSLROOTCERT" { // which PostgreSQL's driver reads
 				t.Errorf("%s names %s, which is no setting of the %s", u.file, name, u.program)
 			}
 		}
@@ -158,6 +158,41 @@ func TestSystemdWaitsAndWatches(t *testing.T) {
 		if watchdog := duration(t, u, "WatchdogSec"); watchdog < 30*time.Second {
 			t.Errorf("%s: WatchdogSec is %v; ending may take 10 s, in which nobody beats", u.file, watchdog)
 		}
+	}
+}
+
+// TestSystemdLeavesNoMemory: what the watchdog ends leaves no image of its memory, where documents and passwords are; what is
+// written meanwhile is for the unit's own user, in folders that go with it.
+func TestSystemdLeavesNoMemory(t *testing.T) {
+	t.Parallel()
+	for _, u := range units(t) {
+		for option, want := range map[string]string{"LimitCORE": "0", "UMask": "0077", "PrivateTmp": "yes", "DynamicUser": "yes"} {
+			if got := strings.Join(u.options[option], " "); got != want {
+				t.Errorf("%s: %s is %q, want %q", u.file, option, got, want)
+			}
+		}
+	}
+}
+
+// TestNoUnitReadsAnothersCredentials: on one machine, what a unit loads is its own, and no program has another's password.
+// Authorities are no secrets.
+func TestNoUnitReadsAnothersCredentials(t *testing.T) {
+	t.Parallel()
+	of := map[string]string{}
+	for _, u := range units(t) {
+		for _, loaded := range u.examples["LoadCredential"] {
+			_, file, _ := strings.Cut(loaded, ":")
+			if strings.HasSuffix(file, "-ca.pem") {
+				continue
+			}
+			if other := of[file]; other != "" {
+				t.Errorf("%s and %s both load %s", other, u.file, file)
+			}
+			of[file] = u.file
+		}
+	}
+	if len(of) < 5 {
+		t.Errorf("only %v", of)
 	}
 }
 

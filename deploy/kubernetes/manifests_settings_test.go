@@ -14,12 +14,23 @@ import (
 	"accountexport/internal/settings"
 )
 
-// secrets are what the Secrets that have to be made hold.
-var secrets = map[string]string{
-	"accountexport-provision": "DATABASE_URL=postgres://owner@db:5432/export",
-	"accountexport-projector": "DATABASE_URL=postgres://projector@db:5432/export",
-	"accountexport-api":       "DATABASE_URL=postgres://api@db:5432/export",
-	"accountexport-relay":     "OUTBOX_DATABASE_URL=postgres://relay@cp:5432/cp",
+// filesAt is where each pod has the files of a Secret.
+const filesAt = "/etc/accountexport/files"
+
+// The Secrets that the example says to make: settings by name, and the files of the others.
+var (
+	secretSetting = regexp.MustCompile(`create secret generic (\S+) --from-literal=(\S+)='([^']*)'`)
+	secretFiles   = regexp.MustCompile(`create secret generic (\S+)((?: --from-file=\S+)+)`)
+)
+
+// secrets are what those with settings hold, without the authority's file, which is not here.
+func secrets(t *testing.T) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, m := range secretSetting.FindAllStringSubmatch(read(t, "example/kustomization.yaml"), -1) {
+		all[m[1]] = m[2] + "=" + strings.NewReplacer("…", "password", "&sslrootcert="+filesAt+"/db-ca.pem", "").Replace(m[3])
+	}
+	return all
 }
 
 // configMaps are the settings of the base and its components, and then with what the example merges into them.
@@ -53,12 +64,9 @@ func configMaps(t *testing.T) (plain, merged map[string]map[string]string) {
 func load(t *testing.T, m manifest, environ map[string]string) (projector settings.Projector, api settings.API) {
 	t.Helper()
 	c := m.Spec.Template.Spec.Containers[0]
-	list := []string{secrets[c.EnvFrom[1].SecretRef.Name]}
+	list := []string{secrets(t)[c.EnvFrom[1].SecretRef.Name]}
 	for k, v := range environ {
-		if k == "NATS_CREDS" || k == "NATS_CA" { // files of the Secret accountexport-nats, which are not here
-			if len(c.VolumeMounts) != 1 || filepath.Dir(v) != c.VolumeMounts[0].MountPath {
-				t.Errorf("%s: %s is %s, and mounted are %+v", m, k, v, c.VolumeMounts)
-			}
+		if k == "NATS_CREDS" || k == "NATS_CA" { // files that are not here: see TestEachPodHasItsOwnCredentials
 			continue
 		}
 		if k == "API_SPOOL_DIR" {
@@ -99,7 +107,7 @@ func TestSettingsAreRight(t *testing.T) {
 	_, merged := configMaps(t)
 	for _, m := range pods(t) {
 		c := m.Spec.Template.Spec.Containers[0]
-		if len(c.EnvFrom) != 2 || secrets[c.EnvFrom[1].SecretRef.Name] == "" || merged[c.EnvFrom[0].ConfigMapRef.Name] == nil {
+		if len(c.EnvFrom) != 2 || secrets(t)[c.EnvFrom[1].SecretRef.Name] == "" || merged[c.EnvFrom[0].ConfigMapRef.Name] == nil {
 			t.Errorf("%s: its settings come from %+v", m, c.EnvFrom)
 			continue
 		}
@@ -121,13 +129,91 @@ func TestSettingsAreRight(t *testing.T) {
 			t.Errorf("%s: secrets are no part of this", m)
 		}
 	}
+}
+
+// TestEachPodHasItsOwnCredentials: no two share a Secret, and the example says how each is made, with the files that its settings name.
+func TestEachPodHasItsOwnCredentials(t *testing.T) {
+	t.Parallel()
+	_, merged := configMaps(t)
 	example := read(t, "example/kustomization.yaml")
-	for name, holds := range secrets {
-		variable, _, _ := strings.Cut(holds, "=")
-		if !strings.Contains(example, "create secret generic "+name+" --from-literal="+variable+"=") {
-			t.Errorf("the example does not say how the Secret %s is made", name)
+	made, used := map[string]string{}, map[string]string{}
+	for _, m := range secretFiles.FindAllStringSubmatch(example, -1) {
+		made[m[1]] = m[2] + " "
+	}
+	for _, m := range pods(t) {
+		pod := m.Spec.Template.Spec
+		c := pod.Containers[0]
+		volume := ""
+		for _, mount := range c.VolumeMounts {
+			if mount.MountPath == filesAt {
+				volume = mount.Name
+			}
+		}
+		var of string
+		for _, v := range pod.Volumes {
+			if v.Name == volume {
+				of = v.Secret.SecretName
+			}
+		}
+		for _, name := range []string{c.EnvFrom[1].SecretRef.Name, of} {
+			if other := used[name]; other != "" || name == "" {
+				t.Errorf("%s has the Secret %q, and so has %s", m, name, other)
+			}
+			used[name] = m.String()
+		}
+		named := regexp.MustCompile(filesAt+`/[a-z.-]+`).FindAllString(example[strings.Index(example, "generic "+c.EnvFrom[1].SecretRef.Name+" "):][:300], 1)
+		for _, setting := range []string{"NATS_CREDS", "NATS_CA"} {
+			if file := merged[c.EnvFrom[0].ConfigMapRef.Name][setting]; file != "" {
+				named = append(named, file)
+			}
+		}
+		if len(named) == 0 {
+			t.Errorf("%s: its settings name no file", m)
+		}
+		for _, file := range named {
+			name := filepath.Base(file)
+			if filepath.Dir(file) != filesAt || !strings.Contains(made[of], "="+name+" ") && !strings.Contains(made[of], "="+name+"=") {
+				t.Errorf("%s: its settings name %s, and the Secret %s is made with%s", m, file, of, made[of])
+			}
 		}
 	}
+}
+
+// TestTheExampleIsProtected: as the example has it, every connection is one that nobody on the way can read along, and no program warns.
+func TestTheExampleIsProtected(t *testing.T) {
+	t.Parallel()
+	_, merged := configMaps(t)
+	for _, m := range pods(t) {
+		c := m.Spec.Template.Spec.Containers[0]
+		projector, api := load(t, m, merged[c.EnvFrom[0].ConfigMapRef.Name])
+		for _, u := range slices.Concat(projector.Unprotected(), projector.UnprotectedRelay(), api.Unprotected()) {
+			t.Errorf("%s: %+v", m, u)
+		}
+	}
+}
+
+// TestPodsHaveATemporaryFolder where their program needs one: a fold of an account that does not fit in memory is in it, and the root
+// file system is read-only.
+func TestPodsHaveATemporaryFolder(t *testing.T) {
+	t.Parallel()
+	for _, m := range pods(t) {
+		pod := m.Spec.Template.Spec
+		if !slices.Equal(pod.Containers[0].Args, []string{"run"}) {
+			continue
+		}
+		volume := ""
+		for _, mount := range pod.Containers[0].VolumeMounts {
+			if mount.MountPath == "/tmp" {
+				volume = mount.Name
+			}
+		}
+		for _, v := range pod.Volumes {
+			if v.Name == volume && size(t, v.EmptyDir.SizeLimit) > 0 {
+				return
+			}
+		}
+	}
+	t.Error("the projector cannot write to /tmp")
 }
 
 // size reads a quantity of bytes.
@@ -169,10 +255,10 @@ func TestRoomIsInStepWithTheSettings(t *testing.T) {
 		if programOf(c) != "api" {
 			continue
 		}
-		if len(pod.Volumes) != 1 || size(t, pod.Volumes[0].EmptyDir.SizeLimit) < int64(api.SpoolLimit) {
+		if pod.Volumes[0].Name != "spool" || size(t, pod.Volumes[0].EmptyDir.SizeLimit) < int64(api.SpoolLimit) {
 			t.Errorf("%s: the spool's volume is %+v, and API_SPOOL_LIMIT %d", m, pod.Volumes, api.SpoolLimit)
 		}
-		if at := plain["accountexport-api"]["API_SPOOL_DIR"]; len(c.VolumeMounts) != 1 || c.VolumeMounts[0].MountPath != at {
+		if at := plain["accountexport-api"]["API_SPOOL_DIR"]; c.VolumeMounts[0].Name != "spool" || c.VolumeMounts[0].MountPath != at {
 			t.Errorf("%s: the spool is in %s, and mounted are %+v", m, at, c.VolumeMounts)
 		}
 	}

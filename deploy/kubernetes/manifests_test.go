@@ -78,6 +78,9 @@ type podSpec struct {
 		EmptyDir struct {
 			SizeLimit string `yaml:"sizeLimit"`
 		} `yaml:"emptyDir"`
+		Secret struct {
+			SecretName string `yaml:"secretName"`
+		}
 	}
 }
 

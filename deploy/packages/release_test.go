@@ -37,6 +37,7 @@ type release struct {
 	Nfpms []struct {
 		IDs, Formats  []string
 		Bindir, Mtime string
+		Recommends    []string
 		Contents      []struct {
 			Src, Dst, Type string
 			FileInfo       struct {
@@ -139,6 +140,9 @@ func TestPackagesHoldTheUnits(t *testing.T) {
 	p, installed, binaries := r.Nfpms[0], map[string]string{}, []string{}
 	if !slices.Equal(p.Formats, []string{"deb", "rpm"}) || p.Bindir != "/usr/bin" {
 		t.Errorf("the packages are %v, with programs in %s", p.Formats, p.Bindir)
+	}
+	if !slices.Contains(p.Recommends, "ca-certificates") { // a static program has no certificates of its own
+		t.Errorf("the packages recommend %v: no certificate is believed on a machine without ca-certificates", p.Recommends)
 	}
 	for _, c := range p.Contents {
 		installed[c.Dst] = c.Type + fmt.Sprintf(" %#o", c.FileInfo.Mode)

@@ -40,9 +40,9 @@ func rotation(t *testing.T) string {
 }
 
 // TestRotatedPasswordEndsWhoHadTheOldOne follows doc/security.md on a server that asks for
-// passwords: a new one alone leaves sessions of the old one open, and what the manual
-// says ends them. Who serves by the old one says so and serves nobody; by the new one
-// it serves.
+// passwords, as somebody who may create roles and is no superuser: a new one alone leaves
+// sessions of the old one open, and what the manual says ends them. Who serves by the old
+// one says so and serves nobody; by the new one it serves.
 func TestRotatedPasswordEndsWhoHadTheOldOne(t *testing.T) {
 	t.Parallel()
 	testrun.Tool(t, "psql", "apt-get install postgresql-client")
@@ -51,21 +51,31 @@ func TestRotatedPasswordEndsWhoHadTheOldOne(t *testing.T) {
 	if err := s.pool.QueryRow(t.Context(), `SHOW hba_file`).Scan(&file); err != nil {
 		t.Fatal(err)
 	}
-	// The administrator of this test goes on without a password.
-	if err := os.WriteFile(file, []byte("host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"), 0o644); err != nil {
+	// The administrators of this test go on without a password.
+	if err := os.WriteFile(file, []byte("host all postgres,deployer 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// From version 16 on whoever has made a login has this of it, and nothing else.
+	if _, err := s.pool.Exec(t.Context(), `DO $$ BEGIN
+		CREATE ROLE deployer LOGIN CREATEROLE;
+		IF current_setting('server_version_num')::int >= 160000 THEN
+			EXECUTE 'GRANT api TO deployer WITH ADMIN TRUE, INHERIT FALSE, SET FALSE';
+		END IF;
+	END $$`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.pool.Exec(t.Context(), `SELECT pg_reload_conf()`); err != nil {
 		t.Fatal(err)
 	}
-	with := func(password string) string {
+	by := func(user *url.Userinfo) string {
 		u, err := url.Parse(s.database)
 		if err != nil {
 			t.Fatal(err)
 		}
-		u.User = url.UserPassword("api", password)
+		u.User = user
 		return u.String()
 	}
+	with := func(password string) string { return by(url.UserPassword("api", password)) }
 	refused := func(ctx context.Context) error {
 		conn, err := pgx.Connect(ctx, with("other"))
 		if err == nil {
@@ -89,7 +99,7 @@ func TestRotatedPasswordEndsWhoHadTheOldOne(t *testing.T) {
 	defer thief.Close(context.Background())
 
 	cmd := exec.CommandContext(t.Context(), "sh", "-e", "-c", rotation(t))
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+s.database)
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+by(url.User("deployer")), "API_URL="+with("another"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -21,6 +21,7 @@ type Unprotected struct {
 const (
 	adviceDatabase = "sslmode=verify-full, with sslrootcert where the server's authority is not one of the system's"
 	adviceNATS     = "tls:// in place of nats://, wss:// in place of ws://, or NATS_CA, with which TLS is demanded"
+	adviceTraces   = "https://, since what OTEL_EXPORTER_OTLP_HEADERS says goes with every request"
 	adviceKeys     = "https://: by keys that were changed on the way anybody's token could be made"
 )
 
@@ -39,17 +40,27 @@ func (s API) Unprotected() []Unprotected {
 	if u, err := url.Parse(string(s.JWKSURL)); err == nil && u.Scheme == "http" && !onThisMachine(u.Hostname()) {
 		all = append(all, Unprotected{"JWT_JWKS_URL", u.Hostname(), adviceKeys})
 	}
-	return all
+	return append(all, s.unprotectedTraces()...)
 }
 
 // Unprotected lists the same of `projector run`.
 func (s Projector) Unprotected() []Unprotected {
-	return append(unprotectedDatabases(map[string]DatabaseURL{"DATABASE_URL": s.DatabaseURL, "DATABASE_DIRECT_URL": s.DatabaseDirect}), s.unprotectedNATS()...)
+	return append(unprotectedDatabases(map[string]DatabaseURL{"DATABASE_URL": s.DatabaseURL, "DATABASE_DIRECT_URL": s.DatabaseDirect}), append(s.unprotectedNATS(), s.unprotectedTraces()...)...)
 }
 
 // UnprotectedRelay lists the same of `projector relay`.
 func (s Projector) UnprotectedRelay() []Unprotected {
-	return append(unprotectedDatabases(map[string]DatabaseURL{"OUTBOX_DATABASE_URL": s.OutboxURL}), s.unprotectedNATS()...)
+	return append(unprotectedDatabases(map[string]DatabaseURL{"OUTBOX_DATABASE_URL": s.OutboxURL}), append(s.unprotectedNATS(), s.unprotectedTraces()...)...)
+}
+
+// unprotectedTraces looks at the way to the collector, where a secret may go with what
+// is sent. Without one there is nothing to protect: spans name nobody.
+func (t Tracing) unprotectedTraces() []Unprotected {
+	u, err := url.Parse(string(t.TraceEndpoint))
+	if err != nil || u.Scheme != "http" || bool(t.TraceOff) || t.TraceHeaders == "" || onThisMachine(u.Hostname()) {
+		return nil
+	}
+	return []Unprotected{{"OTEL_EXPORTER_OTLP_ENDPOINT", u.Hostname(), adviceTraces}}
 }
 
 // unprotectedDatabases looks at what pgx makes of each URL and of the environment that
@@ -94,8 +105,9 @@ func (s Projector) unprotectedNATS() []Unprotected {
 }
 
 // onThisMachine reports whether a host is this one by its name: a socket, a loopback
-// address or localhost.
+// address or localhost, in either case, and names below it (RFC 6761).
 func onThisMachine(host string) bool {
 	ip := net.ParseIP(host)
-	return host == "" || strings.HasPrefix(host, "/") || host == "localhost" || ip != nil && ip.IsLoopback()
+	name := strings.TrimSuffix(strings.ToLower(host), ".")
+	return host == "" || strings.HasPrefix(host, "/") || name == "localhost" || strings.HasSuffix(name, ".localhost") || ip != nil && ip.IsLoopback()
 }

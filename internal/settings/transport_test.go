@@ -21,6 +21,8 @@ func TestConnectionsWithoutTLSAreTold(t *testing.T) {
 	}{
 		{name: "all here", database: login + "127.0.0.1/x", nats: "nats://127.0.0.1:4222", keys: "http://127.0.0.1:54321/keys"},
 		{name: "by names of this machine", database: login + "localhost/x", nats: "nats://localhost,nats://[::1]:4222", keys: "http://localhost/keys"},
+		{name: "by other names of this machine", database: login + "LocalHost/x", nats: "nats://nats.localhost,nats://localhost.:4222", keys: "http://auth.localhost/keys"},
+		{name: "names that only look so", database: login + "localhost.example/x", nats: "nats://mylocalhost", keys: "http://localhost.example/keys", want: "DATABASE_URL NATS_URL JWT_JWKS_URL"},
 		{name: "a socket", database: "host=/var/run/postgresql dbname=x"},
 		{name: "defaults", database: login + "db/x", nats: "nats://n1:4222", keys: "http://keys.example/keys", want: "DATABASE_URL NATS_URL JWT_JWKS_URL"},
 		{name: "sslmode=disable", database: login + "db/x?sslmode=disable", want: "DATABASE_URL"},
@@ -64,6 +66,33 @@ func TestConnectionsWithoutTLSAreTold(t *testing.T) {
 		s.NATSURL = "nats://n1:4222"
 		if got := s.unprotectedNATS(); got != nil {
 			t.Errorf("%s demands TLS, and %v is told", name, got)
+		}
+	}
+}
+
+// TestSecretsForCollectorsAreProtected: headers for a collector of traces may be a secret, and are told where they go to another
+// machine in the clear. Spans alone hold nothing to protect.
+func TestSecretsForCollectorsAreProtected(t *testing.T) {
+	const secret = Pairs("authorization=Bearer%20hunter2")
+	for _, test := range []struct {
+		name    string
+		tracing Tracing
+		told    bool
+	}{
+		{"in the clear", Tracing{TraceEndpoint: "http://collector:4318", TraceHeaders: secret}, true},
+		{"by TLS", Tracing{TraceEndpoint: "https://collector:4318", TraceHeaders: secret}, false},
+		{"on this machine", Tracing{TraceEndpoint: "http://localhost:4318", TraceHeaders: secret}, false},
+		{"without headers", Tracing{TraceEndpoint: "http://collector:4318"}, false},
+		{"switched off", Tracing{TraceEndpoint: "http://collector:4318", TraceHeaders: secret, TraceOff: true}, false},
+		{"no collector", Tracing{TraceHeaders: secret}, false},
+	} {
+		projector := Projector{Tracing: test.tracing}
+		for program, all := range map[string][]Unprotected{"api": API{Tracing: test.tracing}.Unprotected(), "run": projector.Unprotected(), "relay": projector.UnprotectedRelay()} {
+			var out bytes.Buffer
+			Warn(slog.New(slog.NewTextHandler(&out, nil)), all)
+			if told := strings.Contains(out.String(), "OTEL_EXPORTER_OTLP_ENDPOINT"); told != test.told || strings.Contains(out.String(), "hunter2") {
+				t.Errorf("%s, %s: %s", test.name, program, &out)
+			}
 		}
 	}
 }
