@@ -26,13 +26,14 @@ type Service struct {
 const (
 	notifyInterval = time.Second // how often it looks what to tell, unless the watchdog wants it sooner
 	notifyTimeout  = time.Second // how long a message may wait to be taken
-	loopSilence    = 10 * time.Minute
+	loopSilence    = 15 * time.Minute
 )
 
-// LoopAlive is what [Service.Alive] says of a loop that last turned at a time, which is zero where it
-// has not begun. A loop turns while servers are away, too: whatever it waits for of
-// them has an end, and it tries again. Ten minutes are more than any such wait takes, so a loop that
-// has been silent for longer waits for itself.
+// LoopAlive is what [Service.Alive] says of a loop that last turned at a time, which is zero
+// where it has not begun. A loop turns while servers are away, too: whatever it waits for of them
+// has an end, and it tries again. The longest such wait is for a heartbeat that a database does
+// not answer, which is given up after twice TAKEOVER_AFTER, so after ten minutes at most. A loop
+// that has been silent for a quarter of an hour waits for itself.
 func LoopAlive(turned time.Time) error {
 	if !turned.IsZero() && time.Since(turned) > loopSilence {
 		return errors.New("the program's loop has not turned for " + time.Since(turned).Round(time.Second).String())
