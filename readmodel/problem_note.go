@@ -33,18 +33,22 @@ func NoteProblems(ctx context.Context, db ProblemDB, replica string, problems ..
 		classes[i], reasons[i], messages[i], types[i] = string(p.Class), p.Reason, p.Message, p.EventType
 		partitions[i], generations[i], positions[i], untils[i] = int32(p.Partition), p.Generation, int64(p.Position), int64(p.Until)
 	}
-	// In the order of the key, so that two writers do not wait for each other.
+	// Rows are locked in the order of the key, here and in ClearProblems, so that no two
+	// writers wait for each other. Errors come before refusals.
 	_, err := db.Exec(ctx, `
-WITH superseded AS (
-    DELETE FROM export.problems WHERE class = 'error' AND replica = $9 AND 'refused' = ANY($1::text[]))
+WITH own AS MATERIALIZED (
+    SELECT class, partition FROM export.problems WHERE class = 'error' AND replica = $9 AND 'refused' = ANY($1::text[])
+    ORDER BY class, partition FOR UPDATE),
+superseded AS (
+    DELETE FROM export.problems p USING own WHERE (p.class, p.partition) = (own.class, own.partition) RETURNING 1)
 INSERT INTO export.problems AS p (class, partition, reason, message, generation, position, last_position, event_type, replica)
 SELECT n.class, n.partition, n.reason, n.message, n.generation, n.position, n.until, n.type, $9
 FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[])
     AS n (class, partition, reason, message, generation, position, until, type)
-WHERE n.partition = -1 OR EXISTS (
+WHERE (SELECT count(*) FROM superseded) >= 0 AND (n.partition = -1 OR EXISTS (
     SELECT FROM export.checkpoints c JOIN export.generations g USING (generation)
     WHERE c.generation = n.generation AND c.partition = n.partition AND c.owner = $9 AND g.state = 'live'
-        AND (n.until = 0 OR c.position < n.until))
+        AND (n.until = 0 OR c.position < n.until)))
 ORDER BY n.class, n.partition
 ON CONFLICT (class, partition) DO UPDATE SET
     reason = excluded.reason, message = excluded.message, generation = excluded.generation, position = excluded.position,
@@ -66,8 +70,11 @@ func ClearProblems(ctx context.Context, db ProblemDB, over ...Problem) error {
 		classes[i], partitions[i], noted[i] = string(p.Class), int32(p.Partition), p.Noted
 	}
 	_, err := db.Exec(ctx, `
-DELETE FROM export.problems WHERE (class, partition, noted_at) IN (
-    SELECT * FROM unnest($1::text[], $2::integer[], $3::timestamptz[]))`, classes, partitions, noted)
+WITH listed AS MATERIALIZED (
+    SELECT class, partition FROM export.problems
+    WHERE (class, partition, noted_at) IN (SELECT * FROM unnest($1::text[], $2::integer[], $3::timestamptz[]))
+    ORDER BY class, partition FOR UPDATE)
+DELETE FROM export.problems p USING listed l WHERE (p.class, p.partition) = (l.class, l.partition)`, classes, partitions, noted)
 	if err != nil {
 		return fmt.Errorf("remove a problem that is over: %w", ExplainOutdatedSchema(err))
 	}

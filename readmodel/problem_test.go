@@ -2,7 +2,9 @@ package readmodel_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -175,5 +177,51 @@ func TestManyRestartsLeaveFewRows(t *testing.T) {
 	var size int64
 	if err := pool.QueryRow(t.Context(), `SELECT pg_relation_size('export.problems_pkey')`).Scan(&size); err != nil || size > 64<<10 {
 		t.Errorf("the index has %d bytes, %v: rows are not updated in place", size, err)
+	}
+}
+
+// TestNotesAndRemovalsDoNotDeadlock: whoever notes a refusal, or removes what is over, locks
+// rows in the order of their key, wherever they are in the table: one that waits for the
+// first has locked none of the others, as who notes errors has not.
+func TestNotesAndRemovalsDoNotDeadlock(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	readmodeltest.Acquire(t, s)
+	owner := ownerOf(t, pool, 1)
+	for name, do := range map[string]func([]readmodel.Problem) error{
+		"a refusal": func([]readmodel.Problem) error {
+			return readmodel.NoteProblems(context.Background(), pool, owner, refusal("recreated"))
+		},
+		"a removal": func(all []readmodel.Problem) error {
+			slices.Reverse(all)
+			return readmodel.ClearProblems(context.Background(), pool, all...)
+		},
+	} {
+		for _, partition := range []int{3, 2, 1} {
+			note(t, pool, owner, failure(partition, 8))
+		}
+		all := list(t, pool)
+		tx, err := pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		lock := func(partition int) {
+			if _, err := tx.Exec(t.Context(), `SELECT FROM export.problems WHERE class = 'error' AND partition = $1 FOR UPDATE NOWAIT`, partition); err != nil {
+				t.Errorf("%s has locked partition %d while it waits for 1: %v", name, partition, err)
+			}
+		}
+		lock(1)
+		ended := make(chan error, 1)
+		go func() { ended <- do(all) }()
+		testrun.Eventually(t, name+" to wait", func() (waits bool) {
+			err := pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%export.problems%' AND datname = current_database())`).Scan(&waits)
+			return err == nil && waits
+		})
+		lock(3)
+		if err := errors.Join(tx.Rollback(t.Context()), <-ended); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := readmodel.ClearProblems(t.Context(), pool, list(t, pool)...); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -206,8 +206,8 @@ func (l *problemLog) over(p readmodel.Problem) bool {
 	return true
 }
 
-// refused notes that the program ends, since it refuses to go on. It waits for that,
-// for a moment.
+// refused notes that the program ends, since it refuses to go on. Nobody notes that later,
+// so it tries three times, as where a connection was lost, and waits for that for a moment.
 func (l *problemLog) refused(ctx context.Context, err error) {
 	for _, r := range refusals {
 		if !errors.Is(err, r.err) {
@@ -221,13 +221,22 @@ func (l *problemLog) refused(ctx context.Context, err error) {
 				p.Position, p.EventType = s.First, s.Type
 			}
 		}
-		l.do(ctx, "note", func(ctx context.Context) error { return readmodel.NoteProblems(ctx, l.db, l.replica, p) })
+		for began, try := time.Now(), 0; try < 3 && time.Since(began) < noteTimeout; try++ {
+			if l.do(ctx, "note", func(ctx context.Context) error { return readmodel.NoteProblems(ctx, l.db, l.replica, p) }) {
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
 		return
 	}
 }
 
-// do runs a statement. What it fails with is logged once, until one succeeds again.
-func (l *problemLog) do(ctx context.Context, what string, statement func(context.Context) error) {
+// do runs a statement, and tells whether it succeeded. What it fails with is logged once,
+// until one succeeds again.
+func (l *problemLog) do(ctx context.Context, what string, statement func(context.Context) error) bool {
 	limited, cancel := context.WithTimeout(ctx, noteTimeout)
 	defer cancel()
 	err := statement(limited)
@@ -238,4 +247,5 @@ func (l *problemLog) do(ctx context.Context, what string, statement func(context
 	if news {
 		l.log.Warn("cannot "+what+" what is on record of problems; projecting goes on", "error", err)
 	}
+	return err == nil
 }

@@ -179,7 +179,7 @@ func TestEveryReasonIsOfTheClosedList(t *testing.T) {
 	db := l.db.(*brokenDB)
 	l.refused(t.Context(), errors.New("not a refusal"))
 	l.refused(t.Context(), fmt.Errorf("%w: %w: hunter2", engine.ErrRefused, acts.ErrErasuresMissing))
-	if len(db.sent) != 1 || !strings.Contains(db.sent[0], "erasures_missing") || strings.Contains(db.sent[0], "hunter2") {
-		t.Errorf("noted is %v", db.sent)
+	if len(db.sent) != 3 || !strings.Contains(db.sent[0], "erasures_missing") || strings.Contains(db.sent[0], "hunter2") {
+		t.Errorf("noted is %v, want the refusal, and twice more since that failed", db.sent)
 	}
 }

@@ -54,6 +54,16 @@ func outboxProblem(err error) string {
 	return cli.Printable(strings.TrimPrefix(strings.Join(strings.Fields(err.Error()), " "), "outbox: "))
 }
 
+// whichMessage is the condition of a message for SQL: by its id, unless that cannot be printed as
+// it is.
+func whichMessage(m relay.Refused) string {
+	quoted := func(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+	if cli.Printable(m.ID) != m.ID {
+		return fmt.Sprintf("subject = %s AND number = %d", quoted(m.Subject), m.Number)
+	}
+	return "id = " + quoted(m.ID)
+}
+
 // printOutbox prints the outbox for people.
 func printOutbox(w io.Writer, s *relay.Status) error {
 	var b strings.Builder
@@ -76,7 +86,7 @@ func printOutbox(w io.Writer, s *relay.Status) error {
 	}
 	if len(s.Refused) > 0 {
 		fmt.Fprintf(&b, "outbox: mend what the reason names (the stream's max_msg_size, the server's max_payload, the row), and it goes within half a minute; "+
-			"or give the event up, in that database: DELETE FROM outbox.messages WHERE id = '%s'\n", strings.ReplaceAll(cli.Printable(s.Refused[0].ID), "'", "''"))
+			"or give the event up, in that database: DELETE FROM outbox.messages WHERE %s\n", whichMessage(s.Refused[0]))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"accountexport/internal/relay"
 )
 
 // TestSilentOutboxIsGivenUp: a database that takes connections and never answers does
@@ -33,5 +35,24 @@ func TestSilentOutboxIsGivenUp(t *testing.T) {
 	}
 	if got := outboxStatusOf(c.outbox, c.outboxErr); got.Pending != nil || !strings.Contains(got.Error, "its database has not answered for 500ms") {
 		t.Errorf("it is shown as %+v", got)
+	}
+}
+
+// TestTheStatementThatGivesUpNamesTheMessage: also where its id has characters that are not
+// printed as they are, of which the statement would find none.
+func TestTheStatementThatGivesUpNamesTheMessage(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]string{
+		"a'b":                  "DELETE FROM outbox.messages WHERE id = 'a''b'\n",
+		"soft\u00adhyphen":     "DELETE FROM outbox.messages WHERE subject = 'controlplane.account.x' AND number = 7\n",
+		"right\u202eto left\"": "DELETE FROM outbox.messages WHERE subject = 'controlplane.account.x' AND number = 7\n",
+	} {
+		var b strings.Builder
+		if err := printOutbox(&b, &relay.Status{Refused: []relay.Refused{{Subject: "controlplane.account.x", Number: 7, ID: id, Reason: "too large"}}}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(b.String(), want) {
+			t.Errorf("%q: printed is %s", id, b.String())
+		}
 	}
 }

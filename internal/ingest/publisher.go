@@ -101,7 +101,8 @@ func (p *Publisher) Mark(ctx context.Context) (position uint64, err error) {
 // before any of them was first sent, by whatever process. acked is told of each
 // as soon as it is known to be there; of one subject in order, by one goroutine.
 //
-// Messages without a traceparent have that of the span of ctx, where there is one.
+// Messages without a traceparent have that of the span of ctx, where there is one. One
+// that is too large with a traceparent, its own or that, is stored without.
 //
 // What may pass is tried again, as long as Options.ProgressTimeout says. With an error
 // those that acked was told of are there, and so may be, of each subject, the next

@@ -19,7 +19,7 @@ type run struct {
 	to    sender
 	items []Item
 	acked func(i int, a Ack)
-	trace string // traceparent of messages that have none; empty: they are sent as they are
+	trace string // traceparent of messages that have none; empty: they get none
 
 	left     int // items that are not acknowledged
 	ready    []*subjectQueue
@@ -50,7 +50,7 @@ type subjectQueue struct {
 	settled   bool // it was made: of those left only the first may have been sent
 
 	token uint64
-	plain bool      // the first one left is sent as it is, since it is too large with a traceparent
+	plain bool      // the first one left is sent without a traceparent, since it is too large with one
 	again int       // tries in a row that failed
 	from  time.Time // waiting: until then
 
@@ -167,18 +167,21 @@ func (r *run) send() error {
 	return nil
 }
 
-// traced is a queue's first message with the traceparent of the run.
+// traced is a queue's first message with the traceparent of the run, or its own.
 func (r *run) traced(q *subjectQueue, m events.Message) events.Message {
-	if r.trace != "" && !q.plain {
+	if q.plain {
+		m.Header = tracing.WithoutTraceparent(m.Header)
+	} else {
 		m.Header = tracing.WithTraceparent(m.Header, r.trace)
 	}
 	return m
 }
 
-// sendPlain has a queue's first message sent again as it is, where it was refused for its
-// size together with a traceparent: what becomes of a message does not depend on that.
+// sendPlain has a queue's first message sent again without a traceparent, where it was
+// refused for its size together with one, the run's or its own: what becomes of a message
+// does not depend on that.
 func (r *run) sendPlain(q *subjectQueue, err error) bool {
-	if r.trace == "" || q.plain || !stream.RefusesMessage(err) {
+	if q.plain || !stream.RefusesMessage(err) || r.trace == "" && !tracing.HasTraceparent(r.items[q.items[0]].Message.Header) {
 		return false
 	}
 	q.plain = true

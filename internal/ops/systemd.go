@@ -19,18 +19,21 @@ type Service struct {
 	Alive    func() error       // what is wrong with the program's own loop; nil: there is none to look at
 	Stopping <-chan struct{}    // is closed when the program is asked to end
 	Log      *slog.Logger       // receives what systemd could not be told
-	notify   func(string) error // daemon.SdNotify, or what a test has in its place
+	notify   func(string) error // notifySystemd, or what a test has in its place
+	untold   bool               // the last message was not taken, which was logged
 }
 
 const (
 	notifyInterval = time.Second // how often it looks what to tell, unless the watchdog wants it sooner
-	loopSilence    = 10 * time.Minute
+	notifyTimeout  = time.Second // how long a message may wait to be taken
+	loopSilence    = 15 * time.Minute
 )
 
-// LoopAlive is what [Service.Alive] says of a loop that last turned at a time, which is zero where it
-// has not begun. A loop turns while servers are away, too: whatever it waits for of
-// them has an end, and it tries again. Ten minutes are more than any such wait takes, so a loop that
-// has been silent for longer waits for itself.
+// LoopAlive is what [Service.Alive] says of a loop that last turned at a time, which is zero
+// where it has not begun. A loop turns while servers are away, too: whatever it waits for of them
+// has an end, and it tries again. The longest such wait is for a heartbeat that a database does
+// not answer, which is given up after twice TAKEOVER_AFTER, so after ten minutes at most. A loop
+// that has been silent for a quarter of an hour waits for itself.
 func LoopAlive(turned time.Time) error {
 	if !turned.IsZero() && time.Since(turned) > loopSilence {
 		return errors.New("the program's loop has not turned for " + time.Since(turned).Round(time.Second).String())
@@ -54,7 +57,7 @@ func (s *Service) Run(ctx context.Context) error {
 		if os.Getenv("NOTIFY_SOCKET") == "" {
 			return nil
 		}
-		s.notify = func(state string) error { _, err := daemon.SdNotify(false, state); return err }
+		s.notify = notifySystemd
 	}
 	watchdog, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
@@ -72,19 +75,23 @@ func (s *Service) Run(ctx context.Context) error {
 		state := []string{}
 		switch {
 		case err == nil && watchdog > 0:
-			state = append(state, daemon.SdNotifyWatchdog)
+			s.send(daemon.SdNotifyWatchdog) // before the status, for which servers are asked
 			dead = ""
 		case err != nil && ctx.Err() == nil && err.Error() != dead && ready:
 			dead = err.Error() // whoever finds it killed later finds this first
 			s.Log.Error("systemd's watchdog is not told that the program is alive", "error", err)
 		}
-		if err == nil && !ready {
-			state, ready = append(state, daemon.SdNotifyReady), true
+		up := ready || err == nil
+		if up && !ready {
+			state = append(state, daemon.SdNotifyReady)
 		}
-		if status := s.status(ctx); ready && !stopped && status != last {
-			state, last = append(state, "STATUS="+status), status
+		status := s.status(ctx)
+		if up && !stopped && status != last {
+			state = append(state, "STATUS="+status)
 		}
-		s.send(state...)
+		if s.send(state...) { // otherwise it is told again
+			ready, last = up, status
+		}
 		select {
 		case <-ctx.Done():
 			if !stopped { // it ended as soon as it was asked to, or by itself
@@ -120,11 +127,31 @@ func (s *Service) status(ctx context.Context) string {
 	return text
 }
 
-func (s *Service) send(state ...string) {
+// send tells whether systemd has taken a message, if there is one. That it has not is logged
+// once, until it takes one again.
+func (s *Service) send(state ...string) bool {
 	if len(state) == 0 {
-		return
+		return true
 	}
-	if err := s.notify(strings.Join(state, "\n")); err != nil {
+	err := s.notify(strings.Join(state, "\n"))
+	if err != nil && !s.untold {
 		s.Log.Warn("systemd could not be told", "state", state[0], "error", err)
 	}
+	s.untold = err != nil
+	return err == nil
+}
+
+// notifySystemd sends a message. It is daemon.SdNotify, but does not wait for ever for a
+// receiver that takes nothing: the program could not end then.
+func notifySystemd(state string) error {
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: os.Getenv("NOTIFY_SOCKET"), Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetWriteDeadline(time.Now().Add(notifyTimeout)); err != nil {
+		return err
+	}
+	_, err = conn.Write([]byte(state))
+	return err
 }

@@ -3,7 +3,9 @@ package ops
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -96,10 +98,11 @@ func TestSystemdIsToldTheTruth(t *testing.T) {
 	}
 }
 
-// TestLoopsHaveTimeForServers: a loop that has not begun, or has turned minutes ago, is alive.
+// TestLoopsHaveTimeForServers: a loop that has not begun, or has turned minutes ago, is alive: a
+// projector with the longest TAKEOVER_AFTER, 5 minutes, waits for a silent database for twice that.
 func TestLoopsHaveTimeForServers(t *testing.T) {
 	t.Parallel()
-	for since, alive := range map[time.Duration]bool{0: true, 5 * time.Minute: true, 11 * time.Minute: false} {
+	for since, alive := range map[time.Duration]bool{0: true, 2*5*time.Minute + time.Minute: true, 16 * time.Minute: false} {
 		if err := LoopAlive(time.Now().Add(-since)); (err == nil) != alive {
 			t.Errorf("after %v: %v", since, err)
 		}
@@ -115,4 +118,83 @@ func TestWithoutSystemdNobodyIsTold(t *testing.T) {
 	if err := (&Service{}).Run(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAReceiverThatTakesNothing keeps no program from ending; that is logged once, and what was
+// not taken is told again, so that a program that is up is known to be.
+func TestAReceiverThatTakesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	receiver, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer receiver.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	t.Setenv("WATCHDOG_USEC", "40000")
+	filler, err := net.Dial("unixgram", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer filler.Close()
+	for err == nil { // until its queue is full
+		if err = filler.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err == nil {
+			_, err = filler.Write([]byte("full"))
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	server := NewServer(Registry(), quiet())
+	log := make(lines, 1000)
+	s := Service{Admin: server, Listener: l, Log: slog.New(slog.NewTextHandler(log, nil))}
+	done := make(chan error, 2)
+	go func() { done <- s.Run(ctx) }()
+	go func() { done <- server.Run(ctx, l) }()
+	select {
+	case line := <-log:
+		if !strings.Contains(line, "systemd could not be told") {
+			t.Errorf("logged %q", line)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing is logged")
+	}
+	time.Sleep(2 * notifyTimeout) // several messages more
+	for buf := make([]byte, 4096); ; {
+		n, err := receiver.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(buf[:n]), "READY=1") {
+			break
+		}
+	}
+	if len(log) > 0 {
+		t.Errorf("logged again: %q", <-log)
+	}
+	for err = nil; err == nil; { // until its queue is full
+		if err = filler.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err == nil {
+			_, err = filler.Write([]byte("full"))
+		}
+	}
+	end()
+	for range 2 {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("the program does not end")
+		}
+	}
+}
+
+// lines are those that were logged.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
 }

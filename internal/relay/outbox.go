@@ -56,9 +56,11 @@ type noted struct {
 }
 
 // settle makes the settings that statements rely on. An end of the network is noticed
-// by the server as well, so that the lock is free then; nothing need be on disk.
+// by the server as well, so that the lock is free then; nothing need be on disk. Who waits
+// for a lock, as while somebody forgets messages or rewrites a table, begins anew after five
+// minutes: a watchdog takes a relay that is silent for long for one that stands still.
 func (t *table) settle(ctx context.Context) error {
-	_, err := t.conn.Exec(ctx, `SELECT set_config(w.name, w.value, false) FROM (VALUES ('synchronous_commit', 'off'), ('statement_timeout', '0'),
+	_, err := t.conn.Exec(ctx, `SELECT set_config(w.name, w.value, false) FROM (VALUES ('synchronous_commit', 'off'), ('statement_timeout', '0'), ('lock_timeout', '300000'),
 		('idle_session_timeout', '0'), ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'),
 		('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '3'), ('tcp_keepalives_count', '3')) w (name, value)
 		WHERE EXISTS (SELECT FROM pg_settings s WHERE s.name = w.name)`)

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/events"
+	"accountexport/internal/ops"
 	"accountexport/internal/stream"
 	"accountexport/outbox"
 	"accountexport/projections/engine"
@@ -272,5 +274,41 @@ func TestADatabaseWithoutAnOutboxIsRefused(t *testing.T) {
 	}
 	if _, err := ReadStatus(t.Context(), a.pool); !errors.Is(err, ErrNoOutbox) {
 		t.Errorf("status: %v", err)
+	}
+}
+
+// TestWaitingForALockEnds before systemd's watchdog takes the relay for one that stands still:
+// whoever holds the lock of the window, or a table's, keeps it from nothing else.
+func TestWaitingForALockEnds(t *testing.T) {
+	a := newArena(t)
+	conn, err := pgx.ConnectConfig(t.Context(), a.pool.Config().ConnConfig.Copy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	relay := &table{conn: conn}
+	if err := relay.settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var most time.Duration
+	if err := conn.QueryRow(t.Context(), `SELECT setting::bigint * 1000000 FROM pg_settings WHERE name = 'lock_timeout'`).Scan(&most); err != nil {
+		t.Fatal(err)
+	}
+	if most <= 0 || ops.LoopAlive(time.Now().Add(-most)) != nil {
+		t.Errorf("it waits for a lock for %v", most)
+	}
+	if _, err := conn.Exec(t.Context(), `SET lock_timeout = 1`); err != nil { // so that the test ends
+		t.Fatal(err)
+	}
+	tx, err := a.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background())
+	if _, err := tx.Exec(t.Context(), `SELECT pg_advisory_xact_lock($1)`, int64(windowKey)); err != nil {
+		t.Fatal(err)
+	}
+	if err := ofDatabase(relay.beginWindow(t.Context())); err == nil || final(err) || reasonOf(err) != reasonDatabase {
+		t.Errorf("after that it ends with %v", err)
 	}
 }

@@ -47,7 +47,7 @@ func loadAPI(flags *pflag.FlagSet, environ []string, container containerFunc) (s
 	problems = append(problems, parse(&s, values, ForAPI)...)
 	problems = append(problems, s.deriveIssuer(values)...)
 	problems = append(problems, s.deriveMemory(values, container)...)
-	problems = append(problems, s.Tracing.check()...)
+	problems = append(problems, s.Tracing.check(ForAPI, values)...)
 	for i, c := range s.OAuthClients {
 		s.OAuthClients[i] = strings.TrimSpace(c)
 		if s.OAuthClients[i] == "" {
@@ -122,7 +122,7 @@ func loadProjector(flags *pflag.FlagSet, environ []string, container containerFu
 	problems = append(problems, parse(&s, values, ForProjector, optional...)...)
 	problems = append(problems, s.deriveMemory(values, container)...)
 	problems = append(problems, s.deriveNATS(values, variables(environ))...)
-	problems = append(problems, s.Tracing.check()...)
+	problems = append(problems, s.Tracing.check(ForProjector, values)...)
 	return s, problems
 }
 

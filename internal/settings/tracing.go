@@ -65,8 +65,14 @@ func (t Tracing) Config(service, version string) tracing.Config {
 	return c
 }
 
-// check refuses a protocol that traces are not sent by, where they are sent.
-func (t Tracing) check() (problems []error) {
+// check refuses a protocol that traces are not sent by, and a file without a certificate, where
+// they are sent.
+func (t Tracing) check(program Program, values map[string]string) (problems []error) {
+	if t.TraceEndpoint != "" && !bool(t.TraceOff) && t.TraceCA != "" {
+		if err := checkCA(t.TraceCA); err != nil {
+			problems = append(problems, problem(program, "OTEL_EXPORTER_OTLP_CERTIFICATE", values, err))
+		}
+	}
 	if t.TraceEndpoint != "" && !bool(t.TraceOff) && t.TraceProtocol != "http/protobuf" {
 		problems = append(problems, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q, and traces are sent by http/protobuf alone: it has to be that, "+
 			"and OTEL_EXPORTER_OTLP_ENDPOINT where the collector takes it, which is mostly port 4318", string(t.TraceProtocol)))

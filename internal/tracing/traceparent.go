@@ -58,11 +58,27 @@ func parse(values []string) trace.SpanContext {
 // WithTraceparent is a header with a traceparent, or the header itself where that is
 // empty, or the header has one of its own. The header itself is not changed.
 func WithTraceparent(of map[string][]string, traceparent string) map[string][]string {
-	if traceparent == "" || of[header] != nil || of["Traceparent"] != nil {
+	if traceparent == "" || HasTraceparent(of) {
 		return of
 	}
 	out := make(map[string][]string, len(of)+1)
 	maps.Copy(out, of)
 	out[header] = []string{traceparent}
 	return out
+}
+
+// WithoutTraceparent is a header without any traceparent. The header itself is not changed.
+func WithoutTraceparent(of map[string][]string) map[string][]string {
+	if !HasTraceparent(of) {
+		return of
+	}
+	out := maps.Clone(of)
+	delete(out, header)
+	delete(out, "Traceparent")
+	return out
+}
+
+// HasTraceparent tells whether a header has a traceparent, whether it is right or not.
+func HasTraceparent(of map[string][]string) bool {
+	return of[header] != nil || of["Traceparent"] != nil
 }
