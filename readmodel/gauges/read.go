@@ -27,8 +27,9 @@ type problems struct {
 // statement reads everything at once, so that it is as of one moment.
 //
 // A problem of a partition is of the live generation, or it is over. An owner that was
-// not seen for half a minute is not alive, whether or not another replica has taken
-// notice; replicas are seen twice a second. A rebuild holds a lock for as long as it
+// not seen for a minute is not alive, whether or not another replica has taken
+// notice; replicas are seen twice a second, and every half minute with the greatest
+// TAKEOVER_AFTER. A standby goes by the time up to which it has come. A rebuild holds a lock for as long as it
 // works, which a standby cannot see.
 const statement = `
 SELECT
@@ -36,9 +37,10 @@ SELECT
         SELECT class, reason, count(*) AS n FROM export.problems
         WHERE partition = -1 OR generation IN (SELECT generation FROM export.generations WHERE state = 'live')
         GROUP BY class, reason) p),
-    (SELECT count(*) FROM export.checkpoints c JOIN export.generations g USING (generation)
+    (SELECT count(*) FROM export.checkpoints c JOIN export.generations g USING (generation),
+            (SELECT CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_xact_replay_timestamp(), clock_timestamp()) ELSE clock_timestamp() END AS at) now
         WHERE g.state = 'live' AND NOT EXISTS (
-            SELECT FROM export.members m WHERE m.member = c.owner AND m.seen_at > clock_timestamp() - interval '30 seconds')),
+            SELECT FROM export.members m WHERE m.member = c.owner AND m.seen_at > now.at - interval '1 minute')),
     (SELECT count(*) FROM export.erasures_owed WHERE NOT anew),
     CASE WHEN NOT pg_is_in_recovery() THEN EXISTS (
         SELECT FROM export.generations WHERE state = 'building' AND finished_at IS NULL) AND NOT EXISTS (
