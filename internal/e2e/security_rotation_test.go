@@ -89,7 +89,7 @@ func TestRotatedPasswordEndsWhoHadTheOldOne(t *testing.T) {
 	defer thief.Close(context.Background())
 
 	cmd := exec.CommandContext(t.Context(), "sh", "-e", "-c", rotation(t))
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+s.database)
+	cmd.Env = append(os.Environ(), "ADMIN_DATABASE_URL="+s.database)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
