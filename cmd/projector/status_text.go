@@ -104,6 +104,9 @@ func printBuilding(b *bytes.Buffer, st *acts.Status) {
 
 // printTables prints the replicas and the partitions.
 func printTables(b *bytes.Buffer, st *acts.Status) {
+	if len(st.Members) == 0 {
+		fmt.Fprintln(b, "no `projector run` is there: what is published waits for one")
+	}
 	w := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "MEMBER\tPARTITIONS\tJOINED\tSEEN")
 	for _, m := range st.Members {

@@ -110,25 +110,22 @@ func newDocumented(t *testing.T) *documented {
 		addresses: map[string]string{"8080": freeAddr(t), "9091": freeAddr(t), "9092": freeAddr(t)}}
 }
 
-// environ are the variables that a document assumes: the settings, with the database user that the
-// block is for, the account, a token and an address.
+// environ are the variables that a document assumes: the settings, with the login of the program that
+// the block runs, the administrator's connection, the account, a token and an address.
 func (r *documented) environ(t *testing.T, b documents.Block) map[string]string {
 	t.Helper()
 	u, err := url.Parse(r.database)
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin := "9091"
-	switch {
-	case strings.Contains(b.Text, "projector provision"), strings.Contains(b.Text, "psql "), strings.Contains(b.Text, "pg_restore "): // as the owner of the server
-	case strings.HasPrefix(b.Text, "api"):
-		u.User, admin = url.User("api"), "9092"
-	default:
-		u.User = url.User("projector")
+	login, admin := "projector", "9091"
+	if strings.HasPrefix(b.Text, "api") {
+		login, admin = "api", "9092"
 	}
+	u.User = url.User(login)
 	return map[string]string{
 		"PATH": r.path, "HOME": r.dir,
-		"DATABASE_URL": u.String(), "NATS_URL": r.settings["NATS_URL"],
+		"DATABASE_URL": u.String(), "ADMIN_DATABASE_URL": r.database, "NATS_URL": r.settings["NATS_URL"],
 		"HTTP_ADDR": r.addresses["8080"], "ADMIN_ADDR": r.addresses[admin],
 		"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret,
 		"ACCOUNT": someone, "TOKEN": mintToken(t, uuid(t, someone)), "POSITION": strconv.FormatUint(r.position, 10),

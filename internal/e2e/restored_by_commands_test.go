@@ -146,7 +146,7 @@ func TestPointInTime(t *testing.T) {
 		t.Helper()
 		b.Text = here(b.Text)
 		runBlockAs(t, owner, backup, map[string]string{"PATH": binaries + ":" + os.Getenv("PATH"), "HOME": backup,
-			"DATABASE_URL": s.database, "PGDATA": filepath.Join(backup, "data"), "MOMENT": moment}, b)
+			"ADMIN_DATABASE_URL": s.database, "PGDATA": filepath.Join(backup, "data"), "MOMENT": moment}, b)
 	}
 	projector := s.startProjector(t)
 	g := workload.New(92, workload.Config{Accounts: 20, HostileShare: 0.05})

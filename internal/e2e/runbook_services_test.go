@@ -285,7 +285,7 @@ func (o *onCall) sh(t *testing.T, text string) (out string, err error) {
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Dir = o.dir
 	cmd.Env = []string{"PATH=" + o.services.dir + ":" + filepath.Dir(o.projector(t)) + ":" + filepath.Dir(binary(t, "api")) + ":" + binaries + ":" + os.Getenv("PATH"), "HOME=" + o.dir,
-		"ACCOUNT=" + o.account, "TOKEN=" + mintToken(t, uuid(t, someone))}
+		"ADMIN_DATABASE_URL=" + o.database, "ACCOUNT=" + o.account, "TOKEN=" + mintToken(t, uuid(t, someone))}
 	var b bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &b, &b
 	err = cmd.Run()

@@ -99,7 +99,7 @@ func TestRotatedPasswordEndsWhoHadTheOldOne(t *testing.T) {
 	defer thief.Close(context.Background())
 
 	cmd := exec.CommandContext(t.Context(), "sh", "-e", "-c", rotation(t))
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+by(url.User("deployer")), "API_URL="+with("another"))
+	cmd.Env = append(os.Environ(), "ADMIN_DATABASE_URL="+by(url.User("deployer")), "API_URL="+with("another"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

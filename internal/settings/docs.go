@@ -111,7 +111,7 @@ func Docs() []Doc {
 }
 
 const (
-	rightDatabase = "a PostgreSQL connection string such as postgres://user:password@host:5432/database"
+	rightDatabase = "a PostgreSQL connection string such as postgres://user:password@host:5432/database, with %20 for a space in the password, %2F for /, %40 for @, %25 for %"
 	rightAddr     = "host:port or :port, such as 127.0.0.1:8080, with a port from 0 to 65535"
 	rightURL      = "an absolute http:// or https:// URL without query or fragment, such as https://project.supabase.co"
 	rightProject  = "the project's address such as https://project.supabase.co, http:// or https://, without query or fragment"

@@ -3,9 +3,11 @@ package settings
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/pflag"
 )
 
@@ -127,6 +129,33 @@ func TestBadSettingsAreNamedWithWhatWouldBeRight(t *testing.T) {
 				t.Errorf("the password is in %s", got)
 			}
 		})
+	}
+}
+
+// TestPasswordsAreWrittenAsTheRefusalSays: what no connection string holds in a password is refused,
+// and written as the refusal says it is taken, for that password.
+func TestPasswordsAreWrittenAsTheRefusalSays(t *testing.T) {
+	_, err := LoadProjector(flagSet(t, ForProjector), []string{"DATABASE_URL=postgres://u:a b@db:5432/app"})
+	said := fmt.Sprint(err)
+	for _, char := range []string{" ", "/", "%", "@"} {
+		// A plain @ ends the password, and the host is another one: that shows when it is looked for.
+		if _, err := LoadProjector(flagSet(t, ForProjector), []string{"DATABASE_URL=postgres://u:a" + char + "b@db:5432/app"}); err == nil && char != "@" {
+			t.Errorf("%q in a password is taken as it is, so nobody has to write it otherwise", char)
+		}
+		name := regexp.QuoteMeta(strings.ReplaceAll(char, " ", "a space"))
+		m := regexp.MustCompile("(%[0-9A-F]{2}) for " + name).FindStringSubmatch(said)
+		if m == nil {
+			t.Errorf("it does not say what to write for %q: %s", char, said)
+			continue
+		}
+		got, err := LoadProjector(flagSet(t, ForProjector), []string{"DATABASE_URL=postgres://u:a" + m[1] + "b@db:5432/app"})
+		if err != nil {
+			t.Errorf("%s for %q: %v", m[1], char, err)
+			continue
+		}
+		if c, err := pgx.ParseConfig(string(got.DatabaseURL)); err != nil || c.Password != "a"+char+"b" {
+			t.Errorf("%s stands for something else than %q: %v", m[1], char, err)
+		}
 	}
 }
 
