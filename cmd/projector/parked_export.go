@@ -25,7 +25,8 @@ func (p *program) parkedExport() *cobra.Command {
 		Short: "Print parked messages whole as lines to import, to be corrected; they may hold secrets",
 		Long: "Prints those that count, or with --dismissed those that were dismissed, in stream order: a line of JSON each, with\n" +
 			"subject, headers and data, which `projector import` takes once it is corrected. Nothing is masked: keep the file as you\n" +
-			"would keep the stream. Headers of the server's own (Nats-…) are left out.\n\n" +
+			"would keep the stream. Headers of the server's own (Nats-…) are left out, and what is no\n" +
+			"UTF-8 in another is U+FFFD.\n\n" +
 			"Correct the lines, give each event an id of its own that follows from the one it has (1234 becomes 1234-corrected): by\n" +
 			"the same id JetStream takes it for the message that it has, and a second run of the same correction is found by the\n" +
 			"new one. What is imported comes last in its account, also after what the producer has published since." + parkedFilterHelp,

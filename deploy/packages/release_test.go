@@ -184,7 +184,7 @@ func TestPackagesHoldTheUnits(t *testing.T) {
 // installed they set nothing.
 func TestSettingsFilesAreRight(t *testing.T) {
 	t.Parallel()
-	line := regexp.MustCompile(`^#([A-Z_]+=.*)$`)
+	line := regexp.MustCompile(`^#([A-Z_]+=)'([^']*)'$`) // in quotes, since the runbook has a shell read them, too
 	loads := map[string]func(*pflag.FlagSet, []string) error{
 		"api":       func(f *pflag.FlagSet, e []string) error { _, err := settings.LoadAPI(f, e); return err },
 		"projector": func(f *pflag.FlagSet, e []string) error { _, err := settings.LoadProjector(f, e); return err },
@@ -202,7 +202,7 @@ func TestSettingsFilesAreRight(t *testing.T) {
 				t.Errorf("%s.env sets %s", name, text)
 			}
 			if m := line.FindStringSubmatch(text); m != nil {
-				shown = append(shown, m[1])
+				shown = append(shown, m[1]+m[2])
 			}
 		}
 		for _, one := range shown {

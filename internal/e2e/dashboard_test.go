@@ -92,6 +92,7 @@ type watched struct {
 	exports, token        string
 	account               events.UUID
 	sent, asked           int // events, and exports
+	relaying              *process
 }
 
 // watch starts projector, API and relay, and Prometheus, and waits until it has read all three.
@@ -109,7 +110,7 @@ func (s *system) watch(t *testing.T) *watched {
 	}
 	settings := maps.Clone(s.settings)
 	settings["OUTBOX_DATABASE_URL"], settings["ADMIN_ADDR"] = s.database, w.relay
-	launch(t, "projector", settings, "relay")
+	w.relaying = launch(t, "projector", settings, "relay")
 	s.publishComplete(t, w.account)
 	w.exports, _ = startAPI(t, map[string]string{"DATABASE_URL": s.database, "ADMIN_ADDR": w.api})
 	w.prometheus = startPrometheus(t, w.projector, w.api, w.relay)

@@ -24,7 +24,7 @@ import (
 type prometheus struct{ addr string }
 
 // startPrometheus starts one that reads these addresses in place of those of the compose file, and
-// every second.
+// every second; alerts have to hold for three seconds.
 func startPrometheus(t *testing.T, projector, api, relay string) prometheus {
 	t.Helper()
 	program := testrun.Tool(t, "prometheus", "apt-get install --no-install-recommends prometheus")
@@ -50,6 +50,19 @@ func startPrometheus(t *testing.T, projector, api, relay string) prometheus {
 	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "rules", "*.yml"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		rules, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, regexp.MustCompile(`(?m)^( +for:) \S+$`).ReplaceAll(rules, []byte("$1 3s")), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p := prometheus{freeAddr(t)}
 	launchFile(t, program, nil, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+p.addr, "--log.level=warn")

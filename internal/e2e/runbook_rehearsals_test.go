@@ -134,7 +134,7 @@ func slowDatabase() rehearsal {
 			network := tcpproxy.ForTest(t, o.databaseAddr())
 			network.Set(tcpproxy.Shape{Delay: 5 * time.Millisecond, BytesPerSecond: 100_000})
 			networks[o] = network
-			o.edit(t, o.database, o.databaseThrough(t, network))
+			o.edit(t, o.login, o.databaseThrough(t, network))
 			o.edit(t, "", "BATCH_EVENTS=\"1000\"\n")
 			o.systemdDoes(t, "restart", "accountexport-projector")
 			o.mustPublish(t, workload.New(34, workload.Config{Accounts: 500}), 40_000)

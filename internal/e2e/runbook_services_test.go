@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,7 +81,7 @@ func (u *services) add(t *testing.T, name, program string, settings map[string]s
 	t.Helper()
 	var b strings.Builder
 	for k, v := range settings {
-		fmt.Fprintf(&b, "%s=\"%s\"\n", k, v)
+		fmt.Fprintf(&b, "%s='%s'\n", k, v)
 	}
 	file := filepath.Join(u.dir, strings.TrimPrefix(name, "accountexport-")+".env")
 	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
@@ -185,7 +187,7 @@ func (s *service) begin() error {
 	settings := map[string]string{}
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), "=")
-		settings[name] = strings.Trim(value, `"`)
+		settings[name] = strings.Trim(value, `"'`)
 	}
 	s.process, err = spawn(s.program, settings, s.log, s.args...)
 	return err
@@ -227,6 +229,7 @@ type onCall struct {
 	prelude   string // the commands that come before all others
 	addresses map[string]string
 	account   string
+	login     string // the projector's DATABASE_URL
 }
 
 // newOnCall has the projector and, where it is asked for, its own database server, the API and the
@@ -236,7 +239,11 @@ func newOnCall(t *testing.T, s *system, units ...string) *onCall {
 	o := &onCall{system: s, services: newServices(t), dir: t.TempDir(), account: someone,
 		addresses: map[string]string{"8080": freeAddr(t), "9091": freeAddr(t), "9092": freeAddr(t), "9093": freeAddr(t)}}
 	s.settings["ADMIN_ADDR"] = o.addresses["9091"]
-	o.add(t, "accountexport-projector", "projector", s.settings, "run")
+	o.login = projectorLogin(t, s)
+	settings := maps.Clone(s.settings) // as the packages have them: the outbox is in the relay's
+	settings["DATABASE_URL"] = o.login
+	delete(settings, "OUTBOX_DATABASE_URL")
+	o.add(t, "accountexport-projector", "projector", settings, "run")
 	for _, unit := range units {
 		switch unit {
 		case "api":
@@ -250,6 +257,28 @@ func newOnCall(t *testing.T, s *system, units ...string) *onCall {
 		}
 	}
 	return o
+}
+
+// projectorLogin makes the projector a login as doc/operating.md does, and returns its URL, with what
+// neither a shell nor psql takes as it stands.
+func projectorLogin(t *testing.T, s *system) string {
+	t.Helper()
+	u, err := url.Parse(s.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := "projector_of_" + strings.Trim(u.Path, "/")
+	role = role[:min(len(role), 60)]
+	if _, err := s.pool.Exec(t.Context(), "CREATE ROLE "+role+" LOGIN PASSWORD 'pa$word' IN ROLE accountexport_projector"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = s.pool.Exec(context.Background(), "DROP ROLE "+role) })
+	u.User = url.UserPassword(role, "pa$word")
+	q := u.Query()
+	q.Set("pool_max_conn_lifetime", "1h")
+	q.Set("application_name", "accountexport projector")
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
 // unit is a unit, for what happens to it beside the commands of the runbook.
