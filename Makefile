@@ -33,7 +33,7 @@ lint: ## gofmt, go vet and staticcheck
 
 .PHONY: test
 test: lint ## lint, then all tests with the race detector, on real PostgreSQL and NATS, from fixed seeds
-	$(GO) test -race -shuffle=1 -timeout 18m ./...
+	$(GO) test -race -shuffle=1 -timeout 18m ./internal/e2e ./readmodel/admin ./... # the longest first
 
 .PHONY: test-long
 test-long: ## all tests at their greatest length, from new seeds, which it prints as SEED=…; SEED repeats a run

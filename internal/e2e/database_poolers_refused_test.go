@@ -73,7 +73,7 @@ func TestAPoolerThatCannotWorkIsRefused(t *testing.T) {
 			out, status := command(t, test.program, settings, test.args...)
 			more := 0
 			if len(test.args) > 0 && (test.args[0] == "run" || test.args[0] == "relay") && test.program == "projector" {
-				more = 1 // one is a log record
+				more = 2 // two are log records
 			}
 			switch {
 			case test.refused == "" && status == 2:

@@ -225,7 +225,7 @@ func testRestoredElsewhere(t *testing.T, pg *postgres.Server) {
 	for _, args := range [][]string{{"provision"}, {"run"}, {"rebuild"}} {
 		lines := 1
 		if args[0] == "run" {
-			lines = 2 // one is a log record
+			lines = 3 // two are log records
 		}
 		out, status := command(t, "projector", there, args...)
 		if status != 2 || !strings.Contains(out, "belongs to postgres and not to accountexport_projector") || strings.Count(out, "\n") != lines {
