@@ -31,14 +31,18 @@ func eventually(t testing.TB, what string, limit time.Duration, holds func(ctx c
 	defer cancel()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
+	var last error // the end of ctx itself says nothing of why
 	for {
 		err := holds(ctx)
 		if err == nil {
 			return
 		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s: not within %s: %v", what, limit, err)
+			t.Fatalf("%s: not within %s: %v", what, limit, last)
 		case <-ticker.C:
 		}
 	}
