@@ -47,7 +47,7 @@ func TestProgramsShareTheConnectionsThereAre(t *testing.T) {
 	limited := 0
 	for _, p := range programs {
 		out := p.out.tail(1 << 20)
-		if strings.Contains(out, "53300") {
+		if strings.Contains(out, "SQLSTATE 53300") {
 			t.Errorf("it was refused a connection: %s", out)
 		}
 		limited += strings.Count(out, "room for fewer connections")

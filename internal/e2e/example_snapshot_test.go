@@ -158,6 +158,15 @@ func TestExampleSnapshotIsTakenOnce(t *testing.T) {
 		})
 		return p
 	}
+	gone := func() {
+		t.Helper()
+		eventually(t, "PostgreSQL to notice that the relay has ended", 20*time.Second, func(context.Context) error {
+			if out, err := psql(`-At --command "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"`); err != nil || strings.TrimSpace(out) != "0" {
+				return fmt.Errorf("locks: %s, %v", out, err)
+			}
+			return nil
+		})
+	}
 	change := func() { must(`--command "UPDATE users SET name = 'Another' WHERE tier = 'pro'"`) }
 
 	if out, status := command(t, "projector", env, "provision"); status != 0 {
@@ -169,6 +178,7 @@ func TestExampleSnapshotIsTakenOnce(t *testing.T) {
 	early := relay()
 	refused("", "a relay of this outbox runs")
 	early.stop(t)
+	gone()
 	taken("") // no event was ever written that it could have published
 	change()
 	refused("--set again=yes", "a relay has run on this outbox, and may have published of it")
@@ -183,6 +193,7 @@ func TestExampleSnapshotIsTakenOnce(t *testing.T) {
 		return nil
 	})
 	late.stop(t)
+	gone()
 	change()
 	refused("--set again=yes --set nothing_published=yes", "a relay has published from this outbox")
 }
