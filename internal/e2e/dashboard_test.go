@@ -100,14 +100,8 @@ func (s *system) watch(t *testing.T) *watched {
 	t.Helper()
 	w := &watched{system: s, projector: s.startObserved(t).addr, api: freeAddr(t), relay: freeAddr(t), account: uuid(t, someone)}
 	w.token = mintToken(t, w.account)
-	conn, err := pgx.Connect(t.Context(), s.database)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := s.migrateOutbox(t)
 	defer conn.Close(context.Background())
-	if err := outbox.Migrate(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
 	settings := maps.Clone(s.settings)
 	settings["OUTBOX_DATABASE_URL"], settings["ADMIN_ADDR"] = s.database, w.relay
 	w.relaying = launch(t, "projector", settings, "relay")

@@ -7,8 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"accountexport/events"
 	"accountexport/internal/workload"
+	"accountexport/outbox"
 )
 
 // Two accounts, and a text that is in every message that publishMarked and
@@ -248,4 +251,19 @@ func (s *system) publishEach(t testing.TB, n int, next func(int) (events.Message
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// migrateOutbox makes an outbox in the database, and returns a connection that the caller has to
+// close.
+func (s *system) migrateOutbox(t *testing.T) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), s.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := outbox.Migrate(t.Context(), conn); err != nil {
+		conn.Close(context.Background())
+		t.Fatal(err)
+	}
+	return conn
 }

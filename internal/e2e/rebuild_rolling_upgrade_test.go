@@ -58,18 +58,7 @@ func TestRollingUpgrade(t *testing.T) {
 	older := earlier.startProjector(t)
 	g := workload.New(81, workload.Config{Accounts: 40, HostileShare: 0.05, ErasureShare: 0.0005, LargeShare: 0.005})
 	s.mustPublish(t, g, 3000)
-	eventually(t, "the older one to project all", time.Minute, func(ctx context.Context) error {
-		info, err := s.client.Info(ctx)
-		if err != nil {
-			return err
-		}
-		var behind int
-		err = s.pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE position < $1) + (count(*) = 0)::int FROM export.checkpoints`, info.Last).Scan(&behind)
-		if err == nil && behind > 0 {
-			err = fmt.Errorf("%d partitions are behind", behind)
-		}
-		return err
-	})
+	s.waitFolded(t)
 	waitPublished := s.publishOver(t, g, 4000, 10*time.Second)
 	readOlder := s.readContinuouslyFrom(t, api)
 

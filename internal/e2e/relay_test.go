@@ -40,14 +40,8 @@ func newOutboxSystem(t *testing.T) *outboxSystem {
 	s.shortWindow(t)
 	s.settings = maps.Clone(s.settings)
 	s.settings["OUTBOX_DATABASE_URL"] = s.database
-	conn, err := pgx.Connect(t.Context(), s.database)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := s.migrateOutbox(t)
 	defer conn.Close(context.Background())
-	if err := outbox.Migrate(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := conn.Exec(t.Context(), `
 CREATE TABLE public.truth (subject text, number bigint, id text);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.truth VALUES (NEW.subject, NEW.number, NEW.id); RETURN NULL; END $$;

@@ -138,27 +138,7 @@ func TestClusterUnderLoad(t *testing.T) {
 	if _, err := js.UpdateStream(ctx, cfg); err != nil {
 		t.Fatal(err)
 	}
-	leader := func() (name string) {
-		eventually(t, "all replicas to be current", time.Minute, func(ctx context.Context) error {
-			once, cancel := context.WithTimeout(ctx, 2*time.Second) // a request while there is no leader is never answered
-			defer cancel()
-			info, err := st.Info(once)
-			if err != nil {
-				return err
-			}
-			if info.Cluster == nil || info.Cluster.Leader == "" || len(info.Cluster.Replicas) != 2 {
-				return fmt.Errorf("the cluster is %+v", info.Cluster)
-			}
-			for _, r := range info.Cluster.Replicas {
-				if !r.Current || r.Offline {
-					return fmt.Errorf("%s is behind", r.Name)
-				}
-			}
-			name = info.Cluster.Leader
-			return nil
-		})
-		return name
-	}
+	leader := func() string { return waitReplicated(t, c) }
 	leader()
 	s.startProjector(t)
 	eventually(t, "the first generation", time.Minute, s.caughtUp)

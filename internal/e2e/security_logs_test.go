@@ -62,14 +62,8 @@ func TestNothingConfidentialIsTold(t *testing.T) {
 		u.User, u.Host = url.UserPassword("postgres", confidential[password]), addr
 		return u.String()
 	}
-	conn, err := pgx.Connect(t.Context(), s.database)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := s.migrateOutbox(t)
 	defer conn.Close(context.Background())
-	if err := outbox.Migrate(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
 	settings := map[string]string{"DATABASE_URL": withPassword(toDatabase.Addr(), "the password of the database"), "OUTBOX_DATABASE_URL": withPassword(toDatabase.Addr(), "the password of the outbox"),
 		"NATS_URL": "nats://run:" + confidential["the password of NATS"] + "@" + toNATS.Addr(), "LOG_LEVEL": "debug", "LOG_FORMAT": "json"}
 	with := func(name, value string, more ...string) map[string]string {

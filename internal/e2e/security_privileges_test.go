@@ -16,7 +16,6 @@ import (
 	"accountexport/internal/local/documents"
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/local/testrun"
-	"accountexport/outbox"
 )
 
 // privilegesSQL lists who has which privilege on which object of our schemas and on the
@@ -63,14 +62,8 @@ func securedDatabase(t *testing.T) (s *system, as func(login string) string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	conn, err := pgx.Connect(t.Context(), s.database)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := s.migrateOutbox(t)
 	defer conn.Close(context.Background())
-	if err := outbox.Migrate(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
 	text, err := os.ReadFile("../../outbox/doc.go")
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/events"
@@ -24,14 +23,8 @@ func TestStatusFailsWhileJetStreamRefusesTheOutbox(t *testing.T) {
 	s := newSystem(t)
 	s.settings = maps.Clone(s.settings)
 	s.settings["OUTBOX_DATABASE_URL"] = s.database
-	conn, err := pgx.Connect(t.Context(), s.database)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := s.migrateOutbox(t)
 	defer conn.Close(context.Background())
-	if err := outbox.Migrate(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
 	s.updateStream(t, func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 })
 	s.startProjector(t)
 	launch(t, "projector", s.settings, "relay")

@@ -21,14 +21,8 @@ import (
 func TestPermissionsOfTheRelay(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t)
-	conn, err := pgx.Connect(t.Context(), s.database)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := s.migrateOutbox(t)
 	defer conn.Close(context.Background())
-	if err := outbox.Migrate(t.Context(), conn); err != nil {
-		t.Fatal(err)
-	}
 	account := uuid(t, someone)
 	written := 0
 	// write has two events wait, one of each kind of subject, while the stream has

@@ -45,7 +45,14 @@ func provisioned(t testing.TB) (*stream.Client, *natsserver.Server) {
 	return c, srv
 }
 
+// shorten makes the stream's window for duplicates too short to help.
 func shorten(t testing.TB, url string) {
+	t.Helper()
+	updateStream(t, url, func(c *jetstream.StreamConfig) { c.Duplicates = 100 * time.Millisecond })
+}
+
+// updateStream changes the stream's settings.
+func updateStream(t testing.TB, url string, change func(*jetstream.StreamConfig)) {
 	t.Helper()
 	nc, err := nats.Connect(url)
 	if err != nil {
@@ -61,7 +68,7 @@ func shorten(t testing.TB, url string) {
 		t.Fatal(err)
 	}
 	cfg := s.CachedInfo().Config
-	cfg.Duplicates = 100 * time.Millisecond
+	change(&cfg)
 	if _, err := js.UpdateStream(deadline(t), cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/internal/stream"
@@ -208,24 +207,7 @@ func TestTheWindowUnderWayMayNotChange(t *testing.T) {
 // limitMessages has the stream refuse what is beyond so many messages.
 func limitMessages(t *testing.T, url string, n int64) {
 	t.Helper()
-	nc, err := nats.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := js.Stream(deadline(t), "CONTROL_PLANE")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := s.CachedInfo().Config
-	cfg.MaxMsgs, cfg.Discard = n, jetstream.DiscardNew
-	if _, err := js.UpdateStream(deadline(t), cfg); err != nil {
-		t.Fatal(err)
-	}
+	updateStream(t, url, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = n, jetstream.DiscardNew })
 }
 
 func TestTwoImportsExcludeEachOther(t *testing.T) {
