@@ -45,7 +45,7 @@ func (w *Waiter) listen(ctx context.Context) {
 // onStandby tells that a server refuses what only a primary does, as a standby does to
 // LISTEN.
 func onStandby(err error) bool {
-	return pg.Code(err) == "25006" // read_only_sql_transaction
+	return pg.Code(err) == pg.ReadOnly
 }
 
 func (w *Waiter) setListening(listening bool) {

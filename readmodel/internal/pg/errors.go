@@ -16,6 +16,7 @@ const (
 	UndefinedColumn       = "42703"
 	InvalidSchemaName     = "3F000"
 	TooManyConnections    = "53300"
+	ReadOnly              = "25006" // read_only_sql_transaction: a standby
 )
 
 // Code is the SQLSTATE of the server's error that err is or wraps; empty where the
