@@ -48,6 +48,7 @@ func (p *program) register(root *cobra.Command) {
 	root.AddCommand(
 		p.accept(),
 		p.check(),
+		p.console(),
 		p.cutover(),
 		p.erase(),
 		p.erasures(),
@@ -98,6 +99,8 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 			switch {
 			case cmd.Annotations[outboxOnly] != "":
 				load = settings.LoadRelay
+			case cmd.Annotations[consoleSettings] != "":
+				load = settings.LoadConsole
 			case cmd.Annotations[streamOnly] != "":
 				load = settings.LoadStream
 			}

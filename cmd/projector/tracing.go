@@ -20,7 +20,7 @@ const service = "accountexport-"
 
 // untraced are the commands without a span of their own: those that run for as long as
 // the program does, whose batches and windows have spans, and those that only look.
-var untraced = strings.Fields("run relay status check help completion")
+var untraced = strings.Fields("run relay console status check help completion")
 
 // traceCommands has each command traced, and those below it.
 func (p *program) traceCommands(cmd *cobra.Command) {

@@ -81,6 +81,27 @@ func (m *StatusMonitor) Poll(ctx context.Context) (*Status, error) {
 	return now, nil
 }
 
+// Look reads the status once and waits for nothing, for whoever looks again and again:
+// a generation that is behind counts as progressing until no checkpoint has moved for
+// five seconds, and the rate is that since the look before, if that was a second ago.
+// Its error is that of [StatusMonitor.Poll].
+func (m *StatusMonitor) Look(ctx context.Context) (*Status, error) {
+	now, err := m.readStatus(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.compare(ctx, now); err != nil {
+		return nil, err
+	}
+	m.remember(now)
+	now.Progressing = now.Progressing || now.At.Sub(m.standstill.At) < standstillFor
+	if now.At.Sub(m.previous.At) >= rateWindow {
+		now.measure(m.previous)
+		m.previous = now
+	}
+	return now, nil
+}
+
 // remember keeps what a rate is measured from, and since when no checkpoint has moved.
 func (m *StatusMonitor) remember(now *Status) {
 	if m.previous == nil || m.previous.Generation.Number != now.Generation.Number {

@@ -72,8 +72,7 @@ func Docs() []Doc {
 			"names of headers such as X-Tenant, separated by commas", false},
 		{"RATE_LIMIT", "–", api, "requests a second for each account, and after a colon how many at once", rightRate, false},
 		{"ADDRESS_RATE_LIMIT", "–", api, "the same for each address (of IPv6: each /64)", rightRate, false},
-		{"TRUSTED_PROXIES", "–", api, "proxies whose X-Forwarded-For is believed",
-			"addresses or networks such as 10.0.0.0/8, separated by commas", false},
+		{"TRUSTED_PROXIES", "–", api, "proxies whose X-Forwarded-For is believed", rightNetworks, false},
 		{"MAX_CONNECTIONS", "<API_MEMORY_LIMIT>/64KiB, at most 10000", api,
 			"most connections at once; a new one then has the place of the one that has been idle for longest", "a whole number from 1 to 10000000", false},
 		{"API_MEMORY_LIMIT", "256MiB", api, "most memory of the process, unless given at most 80 % of what the container may use; what is being sent and does not fit goes to files",
@@ -94,6 +93,12 @@ func Docs() []Doc {
 		{"AUDIT_BYTES", "1MiB", projector, "bytes a second that the audit reads at most of stream and database", rightBytes, false},
 		{"TAKEOVER_AFTER", "5s", projector, "how long a replica that has gone silent keeps its partitions at most; the same for all replicas",
 			"a time from 1s to 5m, such as 5s", false},
+		{"CONSOLE_ADDR", "127.0.0.1:9093", projector, "where `console` listens; one that other machines can reach needs the next two",
+			rightAddr, false},
+		{"CONSOLE_USER_HEADER", "–", projector, "header in which such a proxy says who asks the console; whoever comes without it is refused",
+			"the name of a header such as X-Forwarded-User, together with TRUSTED_PROXIES", false},
+		{"TRUSTED_PROXIES", "–", projector, "proxies that the console believes this header of", rightNetworks, false},
+		{"CONSOLE_PRIVACY", "masked", projector, "what of personal data the console shows", "masked or full", false},
 		{"SHUTDOWN_TIMEOUT", "10s", both, "how long work at hand may take to finish", rightDuration, false},
 		{"LOG_LEVEL", "info", both, "the least severe messages logged", "debug, info, warn or error", false},
 		{"LOG_FORMAT", "text on a terminal, json otherwise", both, "form of the log", "text or json", false},
@@ -112,6 +117,7 @@ func Docs() []Doc {
 
 const (
 	rightDatabase = "a PostgreSQL connection string such as postgres://user:password@host:5432/database, with %20 for a space in the password, %2F for /, %40 for @, %25 for %"
+	rightNetworks = "addresses or networks such as 10.0.0.0/8, separated by commas"
 	rightAddr     = "host:port or :port, such as 127.0.0.1:8080, with a port from 0 to 65535"
 	rightURL      = "an absolute http:// or https:// URL without query or fragment, such as https://project.supabase.co"
 	rightProject  = "the project's address such as https://project.supabase.co, http:// or https://, without query or fragment"

@@ -31,6 +31,7 @@ type (
 	Takeover      time.Duration // 1 s to 5 min
 	Origin        string        // of a web page, as browsers send it, or "*"
 	HeaderName    string        // of an HTTP header
+	Privacy       string        // "masked" or "full"
 )
 
 // Rate is a number of requests per second, and how many may come at once. The zero
@@ -84,6 +85,7 @@ func parsers() map[reflect.Type]env.ParserFunc {
 		reflect.TypeFor[JSDomain]():      kind(parseJSDomain),
 		reflect.TypeFor[JSPrefix]():      kind(parseJSPrefix),
 		reflect.TypeFor[LogFormat]():     kind(parseLogFormat),
+		reflect.TypeFor[Privacy]():       kind(parsePrivacy),
 		reflect.TypeFor[Origin]():        kind(parseOrigin),
 		reflect.TypeFor[HeaderName]():    kind(parseHeaderName),
 		reflect.TypeFor[Rate]():          kind(parseRate),

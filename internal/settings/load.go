@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -140,6 +141,30 @@ func LoadRelay(flags *pflag.FlagSet, environ []string) (Projector, error) {
 	if values, _ := collect(flags, environ, ForProjector); values["OUTBOX_DATABASE_URL"] == "" {
 		d, _ := find(ForProjector, "OUTBOX_DATABASE_URL")
 		problems = append(problems, fmt.Errorf("OUTBOX_DATABASE_URL is not set: it has to be %s", d.Right))
+	}
+	return s, join(problems)
+}
+
+// LoadConsole reads the settings of `projector console`. Where other machines can reach
+// CONSOLE_ADDR, somebody else has to say who asks: TRUSTED_PROXIES and
+// CONSOLE_USER_HEADER are required.
+func LoadConsole(flags *pflag.FlagSet, environ []string) (Projector, error) {
+	s, problems := loadProjector(flags, environ, containerLimit)
+	values, _ := collect(flags, environ, ForProjector)
+	host, _, _ := net.SplitHostPort(string(s.ConsoleAddr))
+	missing := func(name, why string) {
+		if values[name] == "" {
+			d, _ := find(ForProjector, name)
+			problems = append(problems, fmt.Errorf("%s is not set, %s: it has to be %s", name, why, d.Right))
+		}
+	}
+	switch {
+	case s.ConsoleAddr != "" && (host == "" || !onThisMachine(host)): // without a host it is every address
+		why := fmt.Sprintf("and CONSOLE_ADDR is %q, which other machines can reach", s.ConsoleAddr)
+		missing("TRUSTED_PROXIES", why)
+		missing("CONSOLE_USER_HEADER", why)
+	case values["CONSOLE_USER_HEADER"] != "":
+		missing("TRUSTED_PROXIES", "and CONSOLE_USER_HEADER is, which only a trusted proxy is believed")
 	}
 	return s, join(problems)
 }

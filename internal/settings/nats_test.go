@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -116,7 +117,7 @@ func TestContext(t *testing.T) {
 			s, err := load(test.environ...)
 			got := Projector{NATSURL: s.NATSURL, NATSUser: s.NATSUser, NATSPassword: s.NATSPassword, NATSToken: s.NATSToken, NATSCreds: s.NATSCreds, NATSNKey: s.NATSNKey,
 				NATSCA: s.NATSCA, NATSCert: s.NATSCert, NATSKey: s.NATSKey, NATSJSDomain: s.NATSJSDomain, NATSJSPrefix: s.NATSJSPrefix, InboxPrefix: s.InboxPrefix, TLSFirst: s.TLSFirst}
-			if err != nil || got != test.want {
+			if err != nil || !reflect.DeepEqual(got, test.want) {
 				t.Errorf("%v: got %+v, want %+v", err, got, test.want)
 			}
 		})

@@ -23,6 +23,13 @@ func parseLogFormat(v string) (LogFormat, error) {
 	return LogFormat(v), nil
 }
 
+func parsePrivacy(v string) (Privacy, error) {
+	if v != "masked" && v != "full" {
+		return "", errInvalid
+	}
+	return Privacy(v), nil
+}
+
 func parseLevel(v string) (LogLevel, error) {
 	switch v {
 	case "debug":

@@ -80,6 +80,10 @@ type Projector struct {
 	AuditRate       Whole         `env:"AUDIT_RATE" envDefault:"1000"`
 	AuditBytes      Bytes         `env:"AUDIT_BYTES" envDefault:"1MiB"`
 	TakeoverAfter   Takeover      `env:"TAKEOVER_AFTER" envDefault:"5s"`
+	ConsoleAddr     Addr          `env:"CONSOLE_ADDR" envDefault:"127.0.0.1:9093"`
+	UserHeader      HeaderName    `env:"CONSOLE_USER_HEADER"` // of the console alone, as the next two
+	Privacy         Privacy       `env:"CONSOLE_PRIVACY" envDefault:"masked"`
+	TrustedProxies  []Network     `env:"TRUSTED_PROXIES" envSeparator:","`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
 	LogLevel        LogLevel      `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       LogFormat     `env:"LOG_FORMAT"`

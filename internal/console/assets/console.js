@@ -1,0 +1,93 @@
+// The console's pages work without this. With it, the part of a page that follows what
+// happens is replaced as it changes, and times are told in the reader's own zone.
+"use strict";
+
+(() => {
+  const say = (text) => {
+    const at = document.getElementById("following");
+    if (at && at.textContent !== text) at.textContent = text;
+  };
+
+  // zones adds the reader's own time to each point in time below an element.
+  const zones = (below) => {
+    for (const t of below.querySelectorAll("time[datetime]")) {
+      const at = new Date(t.dateTime);
+      if (!isNaN(at)) t.title = at.toLocaleString();
+    }
+  };
+
+  // replace puts the blocks of a fragment that have changed in the place of the old ones.
+  // A block is a child with an id. The focus stays where it was: on the element of the same
+  // id or name within the block.
+  const replace = (into, html) => {
+    const made = new DOMParser().parseFromString(html, "text/html").body;
+    const before = new Map([...into.children].filter((e) => e.id).map((e) => [e.id, e]));
+    const blocks = [...made.children].map((e) => {
+      const old = e.id && before.get(e.id);
+      if (!old) return document.adoptNode(e);
+      const is = e.outerHTML;
+      if (written.get(old) === is) return old;
+      const now = document.adoptNode(e);
+      written.set(now, is);
+      // What a reader has opened, scrolled to or written stays so.
+      for (const d of old.querySelectorAll("details[open][id]")) {
+        const same = now.querySelector("#" + CSS.escape(d.id));
+        if (same) same.open = true;
+      }
+      const active = old.contains(document.activeElement) ? document.activeElement : null;
+      if (active) now.dataset.focus = active.id;
+      return now;
+    });
+    const kept = new Set(blocks);
+    for (const e of [...into.childNodes]) if (!kept.has(e)) e.remove();
+    blocks.forEach((e, i) => {
+      if (into.children[i] !== e) into.insertBefore(e, into.children[i] || null);
+      if (e.dataset.focus !== undefined) {
+        const to = e.dataset.focus && document.getElementById(e.dataset.focus);
+        delete e.dataset.focus;
+        if (to) to.focus({ preventScroll: true });
+      }
+    });
+    zones(into);
+  };
+  const written = new WeakMap(); // blocks, as they were sent
+
+  // follow replaces the page's fragment as it changes. A page that nobody sees follows
+  // nothing: a browser has only six connections to a host.
+  const follow = () => {
+    const topic = document.body.dataset.live;
+    const into = document.querySelector("[data-fragment]");
+    if (!topic || !into) return;
+    let source = null;
+    let last = 0;
+    const close = () => {
+      if (source) source.close();
+      source = null;
+    };
+    const open = () => {
+      if (source || document.hidden) return;
+      source = new EventSource("/events?topic=" + encodeURIComponent(topic));
+      source.onmessage = (e) => {
+        last = Date.now();
+        const html = JSON.parse(e.data);
+        if (html) replace(into, html);
+        say("Live: this page follows what happens.");
+      };
+      source.onerror = () => say("The connection to the console is lost; trying again.");
+    };
+    document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+    window.addEventListener("pagehide", close);
+    window.addEventListener("pageshow", open);
+    setInterval(() => {
+      if (source && last && Date.now() - last > 10000) {
+        say("Nothing new for " + Math.round((Date.now() - last) / 1000) + " s: what is shown is as old.");
+      }
+    }, 1000);
+    open();
+  };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    zones(document);
+    follow();
+  });
+})();

@@ -1,0 +1,236 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"accountexport/internal/acts"
+)
+
+// How often the read model is looked at: for all open pages together, or for the plots
+// alone where no page is open.
+const (
+	lookEvery     = time.Second
+	lookIdleEvery = 10 * time.Second
+	lookTimeout   = 15 * time.Second
+)
+
+// look is what one look has found.
+type look struct {
+	At     time.Time
+	Status *acts.Status // nil where it has failed
+	Err    error        // why it has failed; nil where it has not
+}
+
+// hub looks at the read model for everybody, and tells every page that follows.
+type hub struct {
+	read    func(context.Context) (*acts.Status, error)
+	history *series
+
+	mu      sync.Mutex
+	last    *look                // nil before the first look
+	next    chan struct{}        // closed by the next look
+	viewers map[*viewer]struct{} // pages that follow
+	asked   time.Time            // when a page was asked for last
+	wake    chan struct{}        // has the next look come at once
+
+	topics map[string]func(of string) ([]byte, error) // by the part before the colon; set before run
+}
+
+// viewer is a page that follows a topic.
+type viewer struct {
+	topic string
+	news  chan []byte // holds the newest fragment; an older one that was not taken is dropped
+	sent  string      // the fragment that was sent last
+}
+
+func newHub(read func(context.Context) (*acts.Status, error)) *hub {
+	return &hub{read: read, history: &series{}, next: make(chan struct{}), viewers: map[*viewer]struct{}{}, wake: make(chan struct{}, 1),
+		topics: map[string]func(string) ([]byte, error){}}
+}
+
+// run looks until ctx ends.
+func (h *hub) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		began := time.Now()
+		h.lookOnce(ctx)
+		wait := lookEvery
+		if h.idle() {
+			wait = lookIdleEvery
+		}
+		timer := time.NewTimer(time.Until(began.Add(wait)))
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				waiting = false
+			case <-timer.C:
+				waiting = false
+			case <-h.wake: // a page was opened, but there is one look a second at most
+				timer.Reset(time.Until(began.Add(lookEvery)))
+			}
+		}
+		timer.Stop()
+	}
+}
+
+// idle tells whether no page is open.
+func (h *hub) idle() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.viewers) == 0 && time.Since(h.asked) > lookIdleEvery
+}
+
+// lookOnce looks, and tells everybody.
+func (h *hub) lookOnce(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	l := &look{}
+	l.Status, l.Err = h.read(ctx)
+	if l.At = time.Now(); l.Err == nil {
+		h.history.add(l.At, l.Status.Position, l.Status.Lag)
+	}
+	h.mu.Lock()
+	h.last = l
+	close(h.next)
+	h.next = make(chan struct{})
+	h.mu.Unlock()
+	h.tell()
+}
+
+// tell renders each of these topics that is followed once, and hands it to its viewers;
+// without topics, all of them.
+func (h *hub) tell(topics ...string) {
+	h.mu.Lock()
+	byTopic := map[string][]*viewer{}
+	for v := range h.viewers {
+		if len(topics) == 0 || slices.Contains(topics, v.topic) {
+			byTopic[v.topic] = append(byTopic[v.topic], v)
+		}
+	}
+	h.mu.Unlock()
+	for topic, viewers := range byTopic {
+		html, err := h.fragment(topic)
+		if err != nil {
+			continue // the page stays as it is, and says how old it is
+		}
+		for _, v := range viewers {
+			v.offer(html)
+		}
+	}
+}
+
+// offer puts a fragment in the place of one that was not taken yet.
+func (v *viewer) offer(html []byte) {
+	select {
+	case <-v.news:
+	default:
+	}
+	select {
+	case v.news <- html:
+	default:
+	}
+}
+
+// fragment renders a topic, such as overview, or job:ID.
+func (h *hub) fragment(topic string) ([]byte, error) {
+	name, of, _ := strings.Cut(topic, ":")
+	if render := h.topics[name]; render != nil {
+		return render(of)
+	}
+	return nil, fmt.Errorf("no topic %q", topic)
+}
+
+// current is the last look, unless it is older than two seconds: then the next one, which
+// it waits for. So a page that is opened shows what is, and two hundred cost one look.
+func (h *hub) current(ctx context.Context) (*look, error) {
+	h.mu.Lock()
+	h.asked = time.Now()
+	last, next := h.last, h.next
+	h.mu.Unlock()
+	if last != nil && time.Since(last.At) < 2*lookEvery {
+		return last, nil
+	}
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+	select {
+	case <-next:
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.last, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(lookTimeout + lookEvery):
+		return nil, context.DeadlineExceeded
+	}
+}
+
+// events sends a page the parts of it that have changed, by server-sent events, until it
+// is closed or the program ends: each look, and at least every 15 seconds a comment that
+// keeps proxies from closing it.
+func (c *Console) events(w http.ResponseWriter, r *http.Request) {
+	topic := r.URL.Query().Get("topic")
+	if _, err := c.hub.fragment(topic); err != nil {
+		c.failJSON(w, r, badRequest("There is no such topic", "A page names the one that it follows."))
+		return
+	}
+	v := &viewer{topic: topic, news: make(chan []byte, 1)}
+	c.hub.mu.Lock()
+	c.hub.viewers[v] = struct{}{}
+	c.hub.mu.Unlock()
+	defer func() {
+		c.hub.mu.Lock()
+		delete(c.hub.viewers, v)
+		c.hub.mu.Unlock()
+	}()
+	select {
+	case c.hub.wake <- struct{}{}:
+	default:
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	out := http.NewResponseController(w)
+	send := func(text string) bool {
+		_ = out.SetWriteDeadline(time.Now().Add(30 * time.Second)) // a test's recorder has none
+		if _, err := w.Write([]byte(text)); err != nil {
+			return false
+		}
+		return out.Flush() == nil
+	}
+	if !send("retry: 2000\n\n") {
+		return
+	}
+	beat := time.NewTicker(15 * time.Second)
+	defer beat.Stop()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-c.jobs.ending():
+			return
+		case <-beat.C:
+			if !send(": still here\n\n") {
+				return
+			}
+		case html := <-v.news:
+			if string(html) == v.sent {
+				html = nil
+			} else {
+				v.sent = string(html)
+			}
+			b, err := json.Marshal(string(html)) // empty: as it was, looked at anew
+			if err != nil || !send("data: "+string(b)+"\n\n") {
+				return
+			}
+		}
+	}
+}
