@@ -73,7 +73,7 @@ func alertRules(folder string) (map[string]alertRule, error) {
 func exitStatuses(t *testing.T) (all []int) {
 	t.Helper()
 	all = []int{0, 1, 2}
-	for _, m := range regexp.MustCompile(`(?m)^\t\{\w+\.Err\w+, (\d+), "\w+"\},$`).FindAllStringSubmatch(read(t, "cmd/projector/exitcode.go"), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\t\t\{\w+\.Err\w+, (\d+), "\w+", .*\},$`).FindAllStringSubmatch(read(t, "internal/findings/exit.go"), -1) {
 		n, err := strconv.Atoi(m[1])
 		if err != nil {
 			t.Fatal(err)
@@ -81,7 +81,7 @@ func exitStatuses(t *testing.T) (all []int) {
 		all = append(all, n)
 	}
 	if len(all) < 10 {
-		t.Fatalf("cmd/projector/exitcode.go has only the statuses %v", all)
+		t.Fatalf("internal/findings/exit.go has only the statuses %v", all)
 	}
 	return all
 }

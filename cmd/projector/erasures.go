@@ -180,6 +180,3 @@ func (p *program) erasuresRemove() *cobra.Command {
 	p.jsonFlag(cmd, jsonResult)
 	return cmd
 }
-
-// exportDue is the age from which an export of the ledger is too old.
-const exportDue = 24 * time.Hour

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/internal/cli"
+	"accountexport/internal/findings"
 	"accountexport/internal/ops"
 	"accountexport/internal/settings"
 	"accountexport/internal/tracing"
@@ -24,7 +25,7 @@ import (
 func main() { cli.Main(run, os.Interrupt, syscall.SIGTERM) }
 
 // run is the whole program, and returns the exit status. Beside the
-// statuses that every program has there is one for each refusal, see exitcode.go.
+// statuses that every program has there is one for each refusal, see internal/findings.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	return commands(environ, stdout, stderr).Run(ctx, args)
 }
@@ -88,7 +89,7 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 	p.register(root)
 	p.traceCommands(root)
 	return cli.New(root, cli.Options{
-		Stdout: stdout, Stderr: stderr, Code: exitCode,
+		Stdout: stdout, Stderr: stderr, Code: findings.ExitStatus,
 		Version: cli.Version("projector", fmt.Sprintf("projection version %d.%d", projections.VersionMajor, projections.VersionMinor)),
 		Health: func(cmd *cobra.Command) (func(context.Context) error, error) {
 			addr, err := settings.LoadAdmin(cmd.Flags(), environ, settings.ForProjector)

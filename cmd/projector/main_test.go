@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/internal/cli/clitest"
+	"accountexport/internal/findings"
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/settings"
 )
@@ -113,13 +114,13 @@ func TestReferenceNamesEveryStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range refusals {
-		row := regexp.MustCompile(fmt.Sprintf(`(?m)^\| %d \| .*refused.*: %s`, r.code, regexp.QuoteMeta(r.err.Error())))
+	for _, r := range findings.Refusals() {
+		row := regexp.MustCompile(fmt.Sprintf(`(?m)^\| %d \| .*refused.*: %s`, r.Exit, regexp.QuoteMeta(r.Err.Error())))
 		if !row.Match(reference) {
-			t.Errorf("doc/reference.md has no row of status %d with %q", r.code, r.err)
+			t.Errorf("doc/reference.md has no row of status %d with %q", r.Exit, r.Err)
 		}
-		if !bytes.Contains(manual, fmt.Appendf(nil, "\n| %d | ", r.code)) {
-			t.Errorf("doc/operating.md has no row of status %d", r.code)
+		if !bytes.Contains(manual, fmt.Appendf(nil, "\n| %d | ", r.Exit)) {
+			t.Errorf("doc/operating.md has no row of status %d", r.Exit)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"accountexport/internal/findings"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
@@ -209,28 +210,26 @@ func (l *problemLog) over(p readmodel.Problem) bool {
 // refused notes that the program ends, since it refuses to go on. Nobody notes that later,
 // so it tries three times, as where a connection was lost, and waits for that for a moment.
 func (l *problemLog) refused(ctx context.Context, err error) {
-	for _, r := range refusals {
-		if !errors.Is(err, r.err) {
-			continue
-		}
-		generation, at := engine.WhereOf(err)
-		p := readmodel.Problem{Class: readmodel.Refused, Partition: readmodel.NoPartition, Reason: r.reason, Generation: generation,
-			Message: fmt.Sprintf("exit status %d: %v", r.code, r.err)}
-		for i, s := range at {
-			if i == 0 || s.First < p.Position {
-				p.Position, p.EventType = s.First, s.Type
-			}
-		}
-		for began, try := time.Now(), 0; try < 3 && time.Since(began) < noteTimeout; try++ {
-			if l.do(ctx, "note", func(ctx context.Context) error { return readmodel.NoteProblems(ctx, l.db, l.replica, p) }) {
-				return
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(100 * time.Millisecond):
-			}
-		}
+	r, is := findings.RefusalOf(err)
+	if !is {
 		return
+	}
+	generation, at := engine.WhereOf(err)
+	p := readmodel.Problem{Class: readmodel.Refused, Partition: readmodel.NoPartition, Reason: r.Reason, Generation: generation,
+		Message: fmt.Sprintf("exit status %d: %v", r.Exit, r.Err)}
+	for i, s := range at {
+		if i == 0 || s.First < p.Position {
+			p.Position, p.EventType = s.First, s.Type
+		}
+	}
+	for began, try := time.Now(), 0; try < 3 && time.Since(began) < noteTimeout; try++ {
+		if l.do(ctx, "note", func(ctx context.Context) error { return readmodel.NoteProblems(ctx, l.db, l.replica, p) }) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"accountexport/internal/acts"
+	"accountexport/internal/findings"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
@@ -166,14 +167,14 @@ func TestNotesAreRareAndFailuresQuiet(t *testing.T) {
 func TestEveryReasonIsOfTheClosedList(t *testing.T) {
 	t.Parallel()
 	var words []string
-	for i, r := range refusals {
-		words = append(words, r.reason)
-		if r.code != 10+i {
-			t.Errorf("%s has exit status %d, and is the %d. in the list", r.reason, r.code, i)
+	for i, r := range findings.Refusals() {
+		words = append(words, r.Reason)
+		if r.Exit != 10+i {
+			t.Errorf("%s has exit status %d, and is the %d. in the list", r.Reason, r.Exit, i)
 		}
 	}
 	if diff := cmp.Diff(words, readmodel.Refused.Reasons()); diff != "" {
-		t.Errorf("(-exitcode.go +readmodel):\n%s", diff)
+		t.Errorf("(-internal/findings +readmodel):\n%s", diff)
 	}
 	l := newProblemLog(blind{}, &brokenDB{}, "me", slog.New(slog.DiscardHandler))
 	db := l.db.(*brokenDB)

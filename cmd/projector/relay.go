@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"accountexport/internal/cli"
+	"accountexport/internal/findings"
 	"accountexport/internal/ingest"
 	"accountexport/internal/ops"
 	"accountexport/internal/relay"
@@ -60,7 +61,7 @@ func (p *program) relay() *cobra.Command {
 			}
 			err := c.run(cmd.Context())
 			if err != nil { // beside the plain text, for whoever keeps only the structured log
-				c.logger(c.err).Error("the relay ends, and does not begin again by itself", "error", err, "exit", exitCode(err))
+				c.logger(c.err).Error("the relay ends, and does not begin again by itself", "error", err, "exit", findings.ExitStatus(err))
 			}
 			return err
 		},

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"accountexport/internal/acts"
+	"accountexport/internal/findings"
 	"accountexport/internal/ops"
 	"accountexport/internal/stream"
 	"accountexport/internal/telemetry"
@@ -36,7 +37,7 @@ func (p *program) run() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := p.follow(cmd.Context())
 			if err != nil { // beside the plain text, for whoever keeps only the structured log
-				p.logger(p.err).Error("the projector ends, and does not begin again by itself", "error", err, "exit", exitCode(err))
+				p.logger(p.err).Error("the projector ends, and does not begin again by itself", "error", err, "exit", findings.ExitStatus(err))
 			}
 			return err
 		},

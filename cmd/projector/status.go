@@ -13,6 +13,7 @@ import (
 
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
+	"accountexport/internal/findings"
 	"accountexport/internal/relay"
 	"accountexport/internal/stream"
 	"accountexport/readmodel/connect"
@@ -95,7 +96,7 @@ func (p *program) status() *cobra.Command {
 func (c *statusCommand) exitOf(st *acts.Status) int {
 	switch {
 	case st.Refused != nil:
-		return exitCode(st.Refused)
+		return findings.ExitStatus(st.Refused)
 	case st.Unhealthy(), c.outbox != nil && len(c.outbox.Refused) > 0:
 		return cli.ExitFailure
 	}
@@ -224,7 +225,7 @@ func (c *statusCommand) watchUntilEnd(ctx context.Context) error {
 			break
 		}
 		if err != nil {
-			last = exitCode(err)
+			last = findings.ExitStatus(err)
 			err = c.showFailure(err, first)
 		} else {
 			last = c.exitOf(st)

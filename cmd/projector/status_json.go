@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"accountexport/internal/acts"
+	"accountexport/internal/findings"
 	"accountexport/projections"
-	"accountexport/readmodel/admin"
 )
 
 // status is what `projector status --json` prints.
@@ -92,7 +92,7 @@ func statusOf(s *acts.Status) *status {
 	st := &status{Generation: s.Generation.Number, State: s.Generation.State, Version: s.Generation.Version(), Stream: s.Stream.Name,
 		Position: s.Position, Progressing: s.Progressing, Parked: s.Parked, Dismissed: s.Dismissed, Outcomes: outcomes(s),
 		Members: []member{}, Partitions: []partition{}, Off: []offContract{}, Problems: problemsOf(s.Problems),
-		Ledger: ledgerStatus{Entries: s.Ledger.Erasures, Exported: s.Ledger.Exported, Due: due(s.Ledger), Begun: []string{}, Served: s.ErasedServed}}
+		Ledger: ledgerStatus{Entries: s.Ledger.Erasures, Exported: s.Ledger.Exported, Due: findings.LedgerDue(s.Ledger), Begun: []string{}, Served: s.ErasedServed}}
 	if s.Comparable {
 		st.StreamEnd, st.Lag = &s.Stream.Last, &s.Lag
 	}
@@ -120,7 +120,7 @@ func statusOf(s *acts.Status) *status {
 		st.Paused = &pauseStatus{p.Since, p.By, p.Note}
 	}
 	if s.Refused != nil {
-		st.Refused = &refusal{exitCode(s.Refused), s.Refused.Error()}
+		st.Refused = &refusal{findings.ExitStatus(s.Refused), s.Refused.Error()}
 	}
 	if s.Unreadable != nil {
 		st.Unreadable = s.Unreadable.Error()
@@ -144,6 +144,3 @@ func outcomes(s *acts.Status) map[string]int64 {
 	}
 	return all
 }
-
-// due tells whether the last export of the ledger is too old.
-func due(l admin.LedgerStatus) bool { return l.Age > exportDue }

@@ -9,6 +9,7 @@ import (
 
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
+	"accountexport/internal/findings"
 	"accountexport/projections"
 )
 
@@ -17,18 +18,8 @@ func printStatus(out io.Writer, st *acts.Status) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "generation %d (%s), projection version %s, stream %s\n", st.Generation.Number, st.Generation.State,
 		st.Generation.Version(), st.Stream.Name)
-	if st.Pause != nil {
-		fmt.Fprintf(&b, "paused %s: no checkpoint moves until `projector resume`\n", cli.Printable(st.Pause.String()))
-	}
-	if st.Refused != nil {
-		fmt.Fprintf(&b, "`projector run` would end with exit status %d: %s\n", exitCode(st.Refused), st.Refused)
-	}
-	if st.Unreadable != nil {
-		fmt.Fprintf(&b, "one more `projector run` could not read it: %s\n", st.Unreadable)
-	}
-	for _, d := range st.Stream.Deviations {
-		fmt.Fprintf(&b, "the stream's %s is %s, want %s; nothing is lost by it yet\n", d.What, d.Have, d.Want)
-	}
+	found := findings.Of(st)
+	printFindings(&b, found, findings.Paused, findings.Refused, findings.Unreadable, findings.Deviation)
 	if st.Comparable {
 		fmt.Fprintf(&b, "position %d of %d, %d behind%s; %d parked\n", st.Position, st.Stream.Last, st.Lag, moving(st), st.Parked)
 	} else {
@@ -39,9 +30,8 @@ func printStatus(out io.Writer, st *acts.Status) error {
 		fmt.Fprintf(&b, "%s %d  ", o, all[o.String()])
 	}
 	fmt.Fprintln(&b)
-	printProblems(&b, st)
-	printErasures(&b, st)
-	printBuilding(&b, st)
+	printFindings(&b, found, findings.Problem, findings.LedgerNotExported, findings.ErasedServed, findings.ErasureUnfinished, findings.BuildAbandoned,
+		findings.Building, findings.NoReplica)
 	printTables(&b, st)
 	_, err := out.Write(b.Bytes())
 	return err
@@ -72,41 +62,20 @@ func moving(st *acts.Status) string {
 	return moving
 }
 
-// printErasures prints what has to be done about the ledger of erasures.
-func printErasures(b *bytes.Buffer, st *acts.Status) {
-	if due(st.Ledger) {
-		last := "was never exported"
-		if st.Ledger.Exported != nil {
-			last = "was exported last " + st.Ledger.Exported.UTC().Format(time.RFC3339)
+// printFindings prints what was found of some kinds, in their order. What the figures
+// tell, that nothing progresses, what is parked and who owns what, has no line.
+func printFindings(b *bytes.Buffer, all []findings.Finding, kinds ...findings.What) {
+	for _, kind := range kinds {
+		for _, f := range all {
+			if f.What == kind {
+				fmt.Fprintln(b, f.Text)
+			}
 		}
-		fmt.Fprintf(b, "the ledger of %d erasures %s: `projector erasures export`, once a day, to where the database's loss does not reach\n",
-			st.Ledger.Erasures, last)
-	}
-	if st.ErasedServed > 0 {
-		fmt.Fprintf(b, "%d accounts on the ledger of erasures are served still: keep the API stopped until this line is gone\n", st.ErasedServed)
-	}
-	for _, account := range st.PendingErasures {
-		fmt.Fprintf(b, "the erasure of account %s is not finished: `projector erase --account %[1]s` goes on with it\n", account)
-	}
-}
-
-// printBuilding prints the generation that is being built, if any is.
-func printBuilding(b *bytes.Buffer, st *acts.Status) {
-	switch g := st.Building; {
-	case g == nil:
-	case g.Running:
-		fmt.Fprintf(b, "generation %d is being built, at %d\n", g.Number, g.Position)
-	default:
-		fmt.Fprintf(b, "generation %d is at %d, and nobody builds it: `projector rebuild` goes on with it, `projector generations drop %[1]d` gives it up\n",
-			g.Number, g.Position)
 	}
 }
 
 // printTables prints the replicas and the partitions.
 func printTables(b *bytes.Buffer, st *acts.Status) {
-	if len(st.Members) == 0 {
-		fmt.Fprintln(b, "no `projector run` is there: what is published waits for one")
-	}
 	w := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "MEMBER\tPARTITIONS\tJOINED\tSEEN")
 	for _, m := range st.Members {

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/internal/cli"
+	"accountexport/internal/findings"
 	"accountexport/internal/local/testrun"
 	"accountexport/internal/settings"
 )
@@ -63,13 +64,13 @@ func TestSystemdRestarts(t *testing.T) {
 	for _, u := range units(t) {
 		var refused []string
 		if u.program == settings.ForProjector {
-			for _, r := range refusals {
-				refused = append(refused, strconv.Itoa(r.code))
+			for _, r := range findings.Refusals() {
+				refused = append(refused, strconv.Itoa(r.Exit))
 			}
 		}
 		prevented := strings.Fields(strings.Join(u.options["RestartPreventExitStatus"], " "))
 		if diff := cmp.Diff(refused, prevented, cmp.Transformer("sorted", slices.Sorted[string])); diff != "" && len(refused)+len(prevented) > 0 {
-			t.Errorf("%s: RestartPreventExitStatus is not the refusals (-exitcode.go +unit):\n%s", u.file, diff)
+			t.Errorf("%s: RestartPreventExitStatus is not the refusals (-internal/findings +unit):\n%s", u.file, diff)
 		}
 		if got := u.options["Restart"]; !slices.Equal(got, []string{"on-failure"}) {
 			t.Errorf("%s: Restart is %v, want on-failure: status %d and %d may pass", u.file, got, cli.ExitFailure, cli.ExitUsage)
