@@ -24,10 +24,10 @@ var ErrLive = errors.New("the generation is live")
 // ErrNoGeneration means that no generation is live: nothing was projected yet.
 var ErrNoGeneration = errors.New("no generation is live")
 
-// ExplainOutdatedSchema puts before err what to do, where err says that a table
-// does not exist in a database that has a schema: an older program migrated it.
+// ExplainOutdatedSchema puts before err what to do, where err says that a table or a
+// column does not exist in a database that has a schema: an older program migrated it.
 func ExplainOutdatedSchema(err error) error {
-	if pg.IsUndefinedTable(err) {
+	if pg.IsUndefinedTable(err) || pg.IsUndefinedColumn(err) {
 		return explainOutdated(err)
 	}
 	return err

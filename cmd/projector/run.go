@@ -17,6 +17,7 @@ import (
 	"accountexport/internal/ops"
 	"accountexport/internal/stream"
 	"accountexport/internal/telemetry"
+	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 	"accountexport/readmodel/admin"
@@ -106,7 +107,10 @@ func (p *program) project(ctx context.Context, reg *prometheus.Registry, watch *
 	guard := &ledgerGuard{ctx: ctx, on: on, log: log, gaps: gaps}
 	parking := &parkingLog{Observer: watch, log: log}
 	defer parking.flush()
-	problems := newProblemLog(parking, pool, replica, log)
+	counted := newOutcomeNotes(parking, func(ctx context.Context, counted map[projections.TypeOutcome]int64) (bool, error) {
+		return readmodel.NoteOutcomes(ctx, pool, replica, counted)
+	}, log)
+	problems := newProblemLog(counted, pool, replica, log)
 	shared.Before, shared.After = problems.settle, problems.look
 	engine := engine.New(gaps.Source(gaps.Refuse), store, engine.Options{
 		Lanes: p.lanes(), CacheBytes: int(p.cfg.StateCacheBytes), Batch: p.batch(p.lanes()), Read: p.read(),
@@ -143,6 +147,10 @@ func (p *program) project(ctx context.Context, reg *prometheus.Registry, watch *
 	})
 	g.Go(func() error {
 		problems.run(jobs)
+		return nil
+	})
+	g.Go(func() error {
+		counted.run(jobs)
 		return nil
 	})
 	g.Go(func() error {

@@ -36,6 +36,11 @@ type Member struct {
 	JoinedAt       time.Time
 	SinceHeartbeat time.Duration // since it was last seen
 	Partitions     int
+	// What it has counted of messages since its start, as its metric
+	// projector_events_total: rates are made of the differences of two looks. Its name
+	// tells it from every other run, whose counts begin at 0. Nil where it has not told,
+	// as an older program, or one that has counted nothing.
+	Outcomes map[projections.TypeOutcome]int64
 }
 
 // ReadStatus reads the status of the live generation.
@@ -85,19 +90,21 @@ SELECT (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{schema
 func listMembers(ctx context.Context, db pg.Querier, generation int64) ([]Member, error) {
 	rows, err := db.Query(ctx, `
 SELECT m.member, m.joined_at, extract(epoch FROM clock_timestamp() - m.seen_at)::float8,
-    (SELECT count(*) FROM export.checkpoints c WHERE c.generation = $1 AND c.owner = m.member)
+    (SELECT count(*) FROM export.checkpoints c WHERE c.generation = $1 AND c.owner = m.member), m.outcomes::text
 FROM export.members m ORDER BY m.joined_at, m.member`, generation)
 	if err != nil {
-		return nil, fmt.Errorf("list members: %w", err)
+		return nil, fmt.Errorf("list members: %w", readmodel.ExplainOutdatedSchema(err))
 	}
 	members, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (m Member, err error) {
 		var silent float64
-		err = r.Scan(&m.Name, &m.JoinedAt, &silent, &m.Partitions)
+		var outcomes *string
+		err = r.Scan(&m.Name, &m.JoinedAt, &silent, &m.Partitions, &outcomes)
+		m.Outcomes = readmodel.ParseOutcomes(outcomes)
 		m.SinceHeartbeat = max(0, time.Duration(silent*float64(time.Second)))
 		return m, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list members: %w", err)
+		return nil, fmt.Errorf("list members: %w", readmodel.ExplainOutdatedSchema(err))
 	}
 	return members, nil
 }
