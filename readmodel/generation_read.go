@@ -15,26 +15,47 @@ import (
 // LiveGeneration is the generation that is served; [ErrNoGeneration] where there is
 // none.
 func LiveGeneration(ctx context.Context, db pg.Querier) (Generation, error) {
-	all, err := SelectGenerations(ctx, db, `WHERE state = 'live'`)
+	live, _, err := liveAnd(ctx, db, `WHERE state = 'live'`)
+	return live, err
+}
+
+// LiveAndBuilding is [LiveGeneration] and [BuildingGeneration] in one statement; the
+// second is nil where none is being built.
+func LiveAndBuilding(ctx context.Context, db pg.Querier) (live Generation, building *Generation, err error) {
+	live, others, err := liveAnd(ctx, db, `WHERE state = 'live' OR `+isBuilding)
+	if len(others) > 0 {
+		building = &others[0]
+	}
+	return live, building, err
+}
+
+// isBuilding is the condition for a generation that a rebuild writes, or has begun and
+// not finished.
+const isBuilding = `state = 'building' AND finished_at IS NULL`
+
+// liveAnd is the live generation, and the others that a WHERE clause selects with it.
+func liveAnd(ctx context.Context, db pg.Querier, where string) (Generation, []Generation, error) {
+	all, err := SelectGenerations(ctx, db, where)
 	if pg.IsUndefinedColumn(err) {
-		return Generation{}, explainOutdated(err)
+		return Generation{}, nil, explainOutdated(err)
 	}
 	if pg.IsUndefinedTable(err) {
-		return Generation{}, fmt.Errorf("the database has no schema of ours: `projector provision` makes it: %w", err)
+		return Generation{}, nil, fmt.Errorf("the database has no schema of ours: `projector provision` makes it: %w", err)
 	}
 	if err != nil {
-		return Generation{}, err
+		return Generation{}, nil, err
 	}
-	if len(all) == 0 {
-		return Generation{}, ErrNoGeneration
+	i := slices.IndexFunc(all, func(g Generation) bool { return g.State == StateLive })
+	if i < 0 {
+		return Generation{}, nil, ErrNoGeneration
 	}
-	return all[0], nil
+	return all[i], slices.Delete(slices.Clone(all), i, i+1), nil
 }
 
 // BuildingGeneration is the generation that a rebuild writes, or has begun and not
 // finished; [ErrNotFound] where there is none.
 func BuildingGeneration(ctx context.Context, db pg.Querier) (Generation, error) {
-	all, err := SelectGenerations(ctx, db, `WHERE state = 'building' AND finished_at IS NULL`)
+	all, err := SelectGenerations(ctx, db, `WHERE `+isBuilding)
 	if err != nil {
 		return Generation{}, err
 	}

@@ -45,13 +45,15 @@ func AbandonRollback(ctx context.Context, pool *pgxpool.Pool, number int64) erro
 	})
 }
 
+const selectRebuildRunning = `
+SELECT EXISTS (SELECT FROM pg_locks, (SELECT hashtext('accountexport rebuild')::bigint AS key) k
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND classid::bigint = (k.key >> 32) & 4294967295 AND objid::bigint = k.key & 4294967295)`
+
 // RebuildRunning tells whether any program builds, cuts over or rolls back, by the
 // lock that it holds: a generation that is being built by no program was abandoned.
 func RebuildRunning(ctx context.Context, db pg.Querier) (atWork bool, err error) {
-	err = db.QueryRow(ctx, `
-SELECT EXISTS (SELECT FROM pg_locks, (SELECT hashtext('accountexport rebuild')::bigint AS key) k
-    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND classid::bigint = (k.key >> 32) & 4294967295 AND objid::bigint = k.key & 4294967295)`).Scan(&atWork)
+	err = db.QueryRow(ctx, selectRebuildRunning).Scan(&atWork)
 	if err != nil {
 		return false, fmt.Errorf("look for a rebuild: %w", err)
 	}

@@ -70,13 +70,15 @@ type LedgerStatus struct {
 	Age      time.Duration // of that export, or of the first entry where there is none; 0 without entries
 }
 
+// selectLedgerStatus is one row of a [LedgerStatus], the age in seconds.
+const selectLedgerStatus = `
+SELECT l.n AS erasures, x.exported_at, CASE WHEN l.n = 0 THEN 0 ELSE extract(epoch FROM now() - coalesce(x.exported_at, l.first))::float8 END AS age
+FROM (SELECT count(*) AS n, min(entered_at) AS first FROM export.erasures) l LEFT JOIN export.erasures_exported x ON true`
+
 // ReadLedgerStatus reads it, by the database's clock.
 func ReadLedgerStatus(ctx context.Context, db pg.Querier) (l LedgerStatus, err error) {
 	var seconds float64
-	err = db.QueryRow(ctx, `
-SELECT l.n, x.exported_at, CASE WHEN l.n = 0 THEN 0 ELSE extract(epoch FROM now() - coalesce(x.exported_at, l.first))::float8 END
-FROM (SELECT count(*) AS n, min(entered_at) AS first FROM export.erasures) l LEFT JOIN export.erasures_exported x ON true`).
-		Scan(&l.Erasures, &l.Exported, &seconds)
+	err = db.QueryRow(ctx, selectLedgerStatus).Scan(&l.Erasures, &l.Exported, &seconds)
 	if err != nil {
 		return l, fmt.Errorf("read the ledger of erasures: %w", err)
 	}

@@ -1,8 +1,8 @@
 package admin
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -13,7 +13,6 @@ import (
 	"accountexport/events"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
-	"accountexport/readmodel/internal/pg"
 )
 
 // Overview is how the read model is doing, as of one moment: no two of its figures are
@@ -36,7 +35,10 @@ type BuildStatus struct {
 	Running  bool   // a program builds it; false: it was abandoned
 }
 
-// ReadOverview reads the overview in one snapshot of the database.
+// ReadOverview reads the overview in one snapshot of the database, with five statements,
+// none of which scans accounts: what they cost grows with the ledger of erasures and the
+// parked messages. The error is [accountexport/readmodel.ErrNoGeneration] where nothing
+// was projected yet.
 func ReadOverview(ctx context.Context, pool *pgxpool.Pool) (s Overview, err error) {
 	tx, err := pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
@@ -44,28 +46,28 @@ func ReadOverview(ctx context.Context, pool *pgxpool.Pool) (s Overview, err erro
 	}
 	defer func() { _ = tx.Rollback(ctx) }() // there is nothing to commit
 	s.At = time.Now()
-	if s.Status, err = ReadStatus(ctx, tx); err != nil {
-		return s, err
-	}
-	if s.Ledger, err = ReadLedgerStatus(ctx, tx); err != nil {
-		return s, err
-	}
-	owed, err := PendingErasures(ctx, tx, false)
+	live, building, err := readmodel.LiveAndBuilding(ctx, tx)
 	if err != nil {
 		return s, err
 	}
-	for _, o := range owed {
-		if !o.Redo {
-			s.PendingErasures = append(s.PendingErasures, o.Account)
-		}
+	s.Generation = live
+	generations := []int64{live.Number}
+	if building != nil {
+		s.Building = &BuildStatus{Number: building.Number}
+		generations = append(generations, building.Number)
 	}
-	if s.ErasedServed, err = CountErasedServed(ctx, tx); err != nil {
+	partitions, err := readPartitions(ctx, tx, generations...)
+	if err != nil {
 		return s, err
 	}
-	if s.Pause, err = readmodel.FindPause(ctx, tx); err != nil {
+	s.Partitions = partitions[live.Number]
+	if building != nil && len(partitions[building.Number]) > 0 {
+		s.Building.Position = lowest(partitions[building.Number]).Position
+	}
+	if s.Members, err = listMembers(ctx, tx, live.Number); err != nil {
 		return s, err
 	}
-	if s.Building, err = readBuildStatus(ctx, tx); err != nil {
+	if err := s.readFigures(ctx, tx); err != nil {
 		return s, err
 	}
 	s.Problems, err = readmodel.ListProblems(ctx, tx)
@@ -75,18 +77,53 @@ func ReadOverview(ctx context.Context, pool *pgxpool.Pool) (s Overview, err erro
 	return s, err
 }
 
-func readBuildStatus(ctx context.Context, db pg.Querier) (*BuildStatus, error) {
-	g, err := readmodel.BuildingGeneration(ctx, db)
-	if errors.Is(err, readmodel.ErrNotFound) {
-		return nil, nil
-	}
+// lowest is the checkpoint that is the furthest behind.
+func lowest(partitions []PartitionStatus) engine.Checkpoint {
+	return slices.MinFunc(partitions, func(a, b PartitionStatus) int {
+		return cmp.Or(cmp.Compare(a.Position, b.Position), a.AsOf.Compare(b.AsOf))
+	}).Checkpoint
+}
+
+// readFigures reads what is one row in one statement. The generations and the
+// checkpoints are those of the same snapshot.
+//
+// Whether an account on the ledger is served is asked of each entry by the account's
+// key: a join would read all accounts where the ledger is long.
+func (s *Overview) readFigures(ctx context.Context, tx pgx.Tx) error {
+	var (
+		parked          int64
+		age             float64
+		since           *time.Time
+		by, note        *string
+		begun           [][16]byte
+		building, works = s.Building != nil, false
+	)
+	err := tx.QueryRow(ctx, readmodel.InSchema(s.Generation.Number, `
+SELECT c.accounts, c.parked, c.dismissed, l.erasures, l.exported_at, l.age, p.paused_at, p.paused_by, p.note,
+    ARRAY(SELECT account_id FROM export.erasures_owed WHERE NOT anew ORDER BY account_id),
+    (SELECT count(*) FROM export.erasures e
+        WHERE (SELECT a.erased_at IS NULL FROM {schema}.account_export a WHERE a.account_id = e.account_id)),
+    CASE WHEN $3 THEN (`+selectRebuildRunning+`) ELSE false END
+FROM (`+selectCounts+`) c CROSS JOIN (`+selectLedgerStatus+`) l LEFT JOIN export.pause p ON true`),
+		s.Generation.Stream.Name, s.Generation.Stream.Created, building).
+		Scan(&s.Accounts, &parked, &s.Dismissed, &s.Ledger.Erasures, &s.Ledger.Exported, &age, &since, &by, &note, &begun, &s.ErasedServed, &works)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("look at the read model: %w", readmodel.ExplainOutdatedSchema(err))
 	}
-	b := &BuildStatus{Number: g.Number}
-	if b.Position, err = readmodel.LowestPosition(ctx, db, g.Number); err != nil {
-		return nil, err
+	s.Parked = parked - s.Dismissed
+	s.Ledger.Age = max(0, time.Duration(age*float64(time.Second)))
+	for _, account := range begun {
+		s.PendingErasures = append(s.PendingErasures, account)
 	}
-	b.Running, err = RebuildRunning(ctx, db)
-	return b, err
+	if building {
+		s.Building.Running = works
+	}
+	if since != nil {
+		s.Pause = &engine.Pause{Since: *since, By: *by, Note: *note}
+		if len(s.Partitions) > 0 {
+			at := lowest(s.Partitions)
+			s.Pause.Generation, s.Pause.Lowest, s.Pause.AsOf = s.Generation.Number, at.Position, at.AsOf
+		}
+	}
+	return nil
 }

@@ -117,20 +117,3 @@ func PendingErasures(ctx context.Context, db pg.Querier, anew bool) ([]PendingEr
 	}
 	return nil, fmt.Errorf("read which erasures are owed: %w", err)
 }
-
-// CountErasedServed counts accounts on the ledger that the live generation serves
-// although they were erased.
-func CountErasedServed(ctx context.Context, db pg.Querier) (n int64, err error) {
-	g, err := readmodel.LiveGeneration(ctx, db)
-	if errors.Is(err, readmodel.ErrNoGeneration) {
-		return 0, nil
-	}
-	if err == nil {
-		err = db.QueryRow(ctx, readmodel.InSchema(g.Number, `
-SELECT count(*) FROM export.erasures e JOIN {schema}.account_export a USING (account_id) WHERE a.erased_at IS NULL`)).Scan(&n)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("look for accounts that were erased and are served: %w", err)
-	}
-	return n, nil
-}

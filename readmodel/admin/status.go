@@ -51,40 +51,59 @@ func ReadStatus(ctx context.Context, db pg.Querier) (Status, error) {
 		return st, err
 	}
 	st.Generation = g
-	rows, err := db.Query(ctx, `
-SELECT partition, position, epoch, as_of, coalesce(owner, ''), applied, duplicate, deferred, ignored, parked,
-    last_position, last_at, last_digest
-FROM export.checkpoints WHERE generation = $1 ORDER BY partition`, g.Number)
+	partitions, err := readPartitions(ctx, db, g.Number)
 	if err != nil {
-		return st, fmt.Errorf("read checkpoints: %w", err)
+		return st, err
 	}
-	st.Partitions, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (p PartitionStatus, err error) {
+	st.Partitions = partitions[g.Number]
+	if st.Members, err = listMembers(ctx, db, g.Number); err != nil {
+		return st, err
+	}
+	var all int64
+	if err = db.QueryRow(ctx, readmodel.InSchema(g.Number, selectCounts), g.Stream.Name, g.Stream.Created).Scan(&st.Accounts, &all, &st.Dismissed); err != nil {
+		return st, fmt.Errorf("count: %w", err)
+	}
+	st.Parked = all - st.Dismissed
+	return st, nil
+}
+
+// selectCounts counts accounts, by the database's statistics, parked messages, and those
+// of them that were dismissed, of a generation that was folded from the stream $1,
+// created at $2.
+const selectCounts = `
+SELECT (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{schema}.account_export'::regclass) AS accounts,
+    (SELECT count(*) FROM {schema}.parked) AS parked, (` + selectDismissed + `) AS dismissed`
+
+const selectDismissed = `
+SELECT count(*) FROM export.dismissals d JOIN {schema}.parked p ON p.position = d.position
+WHERE d.stream_name = $1 AND d.stream_created = $2`
+
+// readPartitions reads the checkpoints of generations, in the order of the partitions.
+func readPartitions(ctx context.Context, db pg.Querier, generations ...int64) (map[int64][]PartitionStatus, error) {
+	rows, err := db.Query(ctx, `
+SELECT generation, partition, position, epoch, as_of, coalesce(owner, ''), applied, duplicate, deferred, ignored, parked,
+    last_position, last_at, last_digest
+FROM export.checkpoints WHERE generation = ANY($1) ORDER BY partition`, generations)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	of := map[int64][]PartitionStatus{}
+	_, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (p PartitionStatus, err error) {
 		t := &p.Tally
+		var generation int64
 		var last readmodel.StoredFingerprint
-		err = r.Scan(&p.Partition, &p.Position, &p.Epoch, &p.AsOf, &p.Owner, &t[projections.Applied], &t[projections.Duplicate],
+		err = r.Scan(&generation, &p.Partition, &p.Position, &p.Epoch, &p.AsOf, &p.Owner, &t[projections.Applied], &t[projections.Duplicate],
 			&t[projections.Deferred], &t[projections.Ignored], &t[projections.Parked], &last.Position, &last.At, &last.Digest)
 		if err == nil {
 			p.Last, err = last.Fingerprint()
 		}
+		of[generation] = append(of[generation], p)
 		return p, err
 	})
 	if err != nil {
-		return st, fmt.Errorf("read checkpoints: %w", err)
+		return nil, fmt.Errorf("read checkpoints: %w", err)
 	}
-	if st.Members, err = listMembers(ctx, db, g.Number); err != nil {
-		return st, err
-	}
-	err = db.QueryRow(ctx, readmodel.InSchema(g.Number, `
-SELECT (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = '{schema}.account_export'::regclass),
-    (SELECT count(*) FROM {schema}.parked)`)).Scan(&st.Accounts, &st.Parked)
-	if err != nil {
-		return st, fmt.Errorf("count: %w", err)
-	}
-	if st.Dismissed, err = countDismissed(ctx, db, g); err != nil {
-		return st, err
-	}
-	st.Parked -= st.Dismissed
-	return st, nil
+	return of, nil
 }
 
 func listMembers(ctx context.Context, db pg.Querier, generation int64) ([]Member, error) {
@@ -110,9 +129,7 @@ FROM export.members m ORDER BY m.joined_at, m.member`, generation)
 }
 
 func countDismissed(ctx context.Context, db pg.Querier, g readmodel.Generation) (n int64, err error) {
-	err = db.QueryRow(ctx, readmodel.InSchema(g.Number, `
-SELECT count(*) FROM export.dismissals d JOIN {schema}.parked p ON p.position = d.position
-WHERE d.stream_name = $1 AND d.stream_created = $2`), g.Stream.Name, g.Stream.Created).Scan(&n)
+	err = db.QueryRow(ctx, readmodel.InSchema(g.Number, selectDismissed), g.Stream.Name, g.Stream.Created).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count dismissed messages: %w", err)
 	}
