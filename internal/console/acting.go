@@ -100,6 +100,7 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 		}
 		err = p.do(ctx, j)
 		recorded.End(ctx, err)
+		c.hub.stale()
 		return err
 	})
 }

@@ -53,6 +53,8 @@ type Console struct {
 	hub    *hub
 	jobs   *jobs
 
+	outcomes *outcomes // what the looks have counted
+
 	target  atomic.Pointer[acts.Target] // nil until JetStream was reached
 	monitor *acts.StatusMonitor         // of the hub's goroutine; set before it looks first
 }
@@ -67,7 +69,7 @@ func New(cfg Config) (*Console, error) {
 	if c.pages, err = loadPages(); err != nil {
 		return nil, err
 	}
-	c.jobs = newJobs()
+	c.jobs, c.outcomes = newJobs(), &outcomes{}
 	c.hub = newHub(c.look)
 	c.hub.topics["overview"] = c.liveOverview
 	c.handle = c.guard(c.routes())

@@ -23,7 +23,8 @@ const (
 
 // look is what one look has found.
 type look struct {
-	At     time.Time
+	Began  time.Time
+	At     time.Time    // when it had ended
 	Status *acts.Status // nil where it has failed
 	Err    error        // why it has failed; nil where it has not
 }
@@ -33,12 +34,13 @@ type hub struct {
 	read    func(context.Context) (*acts.Status, error)
 	history *series
 
-	mu      sync.Mutex
-	last    *look                // nil before the first look
-	next    chan struct{}        // closed by the next look
-	viewers map[*viewer]struct{} // pages that follow
-	asked   time.Time            // when a page was asked for last
-	wake    chan struct{}        // has the next look come at once
+	mu        sync.Mutex
+	last      *look                // nil before the first look
+	next      chan struct{}        // closed by the next look
+	viewers   map[*viewer]struct{} // pages that follow
+	asked     time.Time            // when a page was asked for last
+	notBefore time.Time            // looks that began before do not count
+	wake      chan struct{}        // has the next look come at once
 
 	topics map[string]func(of string) ([]byte, error) // by the part before the colon; set before run
 }
@@ -90,7 +92,7 @@ func (h *hub) idle() bool {
 func (h *hub) lookOnce(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	l := &look{}
+	l := &look{Began: time.Now()}
 	l.Status, l.Err = h.read(ctx)
 	if l.At = time.Now(); l.Err == nil {
 		h.history.add(l.At, l.Status.Position, l.Status.Lag)
@@ -146,29 +148,46 @@ func (h *hub) fragment(topic string) ([]byte, error) {
 	return nil, fmt.Errorf("no topic %q", topic)
 }
 
-// current is the last look, unless it is older than two seconds: then the next one, which
-// it waits for. So a page that is opened shows what is, and two hundred cost one look.
-func (h *hub) current(ctx context.Context) (*look, error) {
+// stale has what was found until now count as old, since an act has changed something.
+func (h *hub) stale() {
 	h.mu.Lock()
-	h.asked = time.Now()
-	last, next := h.last, h.next
+	h.notBefore = time.Now()
 	h.mu.Unlock()
-	if last != nil && time.Since(last.At) < 2*lookEvery {
-		return last, nil
-	}
+	h.wakeUp()
+}
+
+// wakeUp has the next look come as soon as it may.
+func (h *hub) wakeUp() {
 	select {
 	case h.wake <- struct{}{}:
 	default:
 	}
-	select {
-	case <-next:
+}
+
+// current is the last look, and has the next one come at once, which the page then follows.
+// It waits for that one where the last is older than the longest time between two, or has
+// begun before an act ended. So opening a page costs no look of its own.
+func (h *hub) current(ctx context.Context) (*look, error) {
+	h.mu.Lock()
+	h.asked = time.Now()
+	h.mu.Unlock()
+	h.wakeUp()
+	late := time.After(lookTimeout + lookEvery)
+	for {
 		h.mu.Lock()
-		defer h.mu.Unlock()
-		return h.last, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-time.After(lookTimeout + lookEvery):
-		return nil, context.DeadlineExceeded
+		last, next := h.last, h.next
+		good := last != nil && time.Since(last.At) < lookIdleEvery+lookTimeout && last.Began.After(h.notBefore)
+		h.mu.Unlock()
+		if good {
+			return last, nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-late:
+			return nil, fmt.Errorf("looking at the read model: %w", context.DeadlineExceeded)
+		}
 	}
 }
 
@@ -190,10 +209,7 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 		delete(c.hub.viewers, v)
 		c.hub.mu.Unlock()
 	}()
-	select {
-	case c.hub.wake <- struct{}{}:
-	default:
-	}
+	c.hub.wakeUp()
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")

@@ -87,6 +87,8 @@
   };
 
   document.addEventListener("DOMContentLoaded", () => {
+    const fragment = document.querySelector("[data-fragment]");
+    for (const e of fragment ? fragment.children : []) written.set(e, e.outerHTML);
     zones(document);
     follow();
   });
