@@ -19,6 +19,7 @@
 //   - database: PostgreSQL's settings, logins, poolers, standbys and failover.
 //   - operators: a seeded random series of what operators do, beside traffic.
 //   - chaos: every part fails at random.
+//   - console: the operator's console, before a real Chromium.
 //   - terminal: what asks or draws on a terminal.
 //   - documents: every block of shell commands in the documents.
 //

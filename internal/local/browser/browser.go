@@ -1,4 +1,6 @@
-// Package browser starts a real Chromium for tests.
+// Package browser starts a real Chromium for tests: pages are looked at in light and dark
+// and at any width, walked through and acted on by the keyboard, held against axe-core, and
+// watched for whatever they ask of other hosts or have refused by their policy.
 package browser
 
 import (
@@ -9,6 +11,8 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -19,8 +23,10 @@ import (
 type Browser struct {
 	Ctx context.Context // for chromedp
 
-	mu  sync.Mutex
-	log []string // what its console has logged, and exceptions of scripts
+	mu       sync.Mutex
+	log      []string // what its console has logged, and exceptions of scripts
+	problems []string // what no page should have: exceptions, refused content, dialogs
+	requests []string // the addresses of all requests
 }
 
 // New starts one, which ends with the test. Without Chromium the test is skipped, or fails
@@ -44,12 +50,23 @@ func New(t *testing.T) *Browser {
 		switch e := event.(type) {
 		case *log.EventEntryAdded:
 			b.note(e.Entry.Text)
+			if e.Entry.Level == log.EntryLevelError && e.Entry.Source != log.EntrySourceNetwork { // an answer that is an error is no problem of the page
+				b.problem(e.Entry.Text)
+			}
 		case *runtime.EventExceptionThrown:
 			text := e.ExceptionDetails.Text
 			if e.ExceptionDetails.Exception != nil {
 				text += " " + e.ExceptionDetails.Exception.Description
 			}
 			b.note("exception: " + text)
+			b.problem("exception: " + text)
+		case *page.EventJavascriptDialogOpening:
+			b.problem("a dialog: " + e.Message)
+			go b.closeDialog() // the events wait for this function
+		case *network.EventRequestWillBeSent:
+			b.mu.Lock()
+			b.requests = append(b.requests, e.Request.URL)
+			b.mu.Unlock()
 		}
 	})
 	if err != nil {
@@ -109,8 +126,20 @@ func Evaluate[T any](t *testing.T, b *Browser, script string) T {
 	return v
 }
 
-// Eventually waits until a script in the page gives true.
+// Eventually waits until a script in the page gives true. While the page is another's
+// already, or not there yet, a script gives nothing.
 func (b *Browser) Eventually(t *testing.T, what, script string) {
 	t.Helper()
-	testrun.Eventually(t, what, func() bool { return Evaluate[bool](t, b, script) })
+	deadline := time.Now().Add(time.Minute)
+	for {
+		holds, err := chromedp.Run(b.Ctx, chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise))
+		if err == nil && holds {
+			return
+		}
+		if time.Now().After(deadline) || b.Ctx.Err() != nil {
+			text, _ := chromedp.Run(b.Ctx, chromedp.Evaluate[string](`document.title + " at " + location + ": " + document.body.innerText.slice(0, 2000)`))
+			t.Fatalf("never: %s (%v); the page is %s; the browser says %q", what, err, text, b.Log())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
