@@ -64,7 +64,7 @@ SELECT %[1]d + a, a %% 4, lpad(to_hex(a), 32, '0')::uuid, '2026-03-26 12:00:00Z'
 // the values, is dismissed and taken back as a whole, and nothing else is. Repeated,
 // it changes nothing.
 func TestABadDeployIsGroupedAndDismissed(t *testing.T) {
-	const n = 20000
+	n := testrun.AtLength(3000, 20000)
 	pool, s := readmodeltest.Open(t)
 	readmodeltest.Acquire(t, s)
 	badDeploy(t, pool, n)
@@ -74,15 +74,15 @@ func TestABadDeployIsGroupedAndDismissed(t *testing.T) {
 		began = time.Now()
 	}
 	groups, err := admin.GroupParked(t.Context(), pool, admin.ParkedFilter{}, admin.ByReason)
-	if err != nil || len(groups) != 2 || groups[0].Key != "data.id: found a number, want a text" || groups[0].Messages != n ||
-		groups[0].Accounts != n/10 || groups[0].First != 1 || groups[0].Last != n || groups[1].Messages != n/10 {
+	if err != nil || len(groups) != 2 || groups[0].Key != "data.id: found a number, want a text" || groups[0].Messages != int64(n) ||
+		groups[0].Accounts != int64(n/10) || groups[0].First != 1 || groups[0].Last != uint64(n) || groups[1].Messages != int64(n/10) {
 		t.Fatalf("%v, %v", groups, err)
 	}
 	took("grouped")
 	choose := func(f admin.ParkedFilter, want int) *admin.ParkedSelection {
 		t.Helper()
 		c, err := admin.SelectParked(t.Context(), pool, f)
-		if err != nil || len(c.Messages) != want || c.Total != n+n/10 {
+		if err != nil || len(c.Messages) != want || c.Total != int64(n+n/10) {
 			t.Fatalf("%+v: %d of %d chosen, want %d of %d: %v", f, len(c.Messages), c.Total, want, n+n/10, err)
 		}
 		return &c
@@ -99,24 +99,24 @@ func TestABadDeployIsGroupedAndDismissed(t *testing.T) {
 	id := events.UUID{15: 1}
 	took("looked")
 	for f, want := range map[admin.ParkedFilter]int{
-		{Dismissed: true}:                                   n,
-		{Type: "user.restored.v1"}:                          n / 10,
-		{Type: "controlplane.user.restored.v1"}:             n / 10,
-		{Type: "user.restored.v1", Dismissed: true}:         0,
-		{Type: "restored"}:                                  0,
-		{Reason: "hunter2"}:                                 0,
-		{Reason: "found a text"}:                            n / 10,
-		{From: 7, To: 9}:                                    3,
-		{From: n + 1}:                                       n / 10,
-		{Since: readmodeltest.Noon.Add(24 * time.Hour)}:     n / 10,
-		{Account: &id}:                                      11,
-		{Account: &id, Dismissed: true, From: n/10 + 1}:     9,
-		{Account: &id, Reason: "time: ", To: math.MaxInt64}: 1,
+		{Dismissed: true}:                                       n,
+		{Type: "user.restored.v1"}:                              n / 10,
+		{Type: "controlplane.user.restored.v1"}:                 n / 10,
+		{Type: "user.restored.v1", Dismissed: true}:             0,
+		{Type: "restored"}:                                      0,
+		{Reason: "hunter2"}:                                     0,
+		{Reason: "found a text"}:                                n / 10,
+		{From: 7, To: 9}:                                        3,
+		{From: uint64(n) + 1}:                                   n / 10,
+		{Since: readmodeltest.Noon.Add(24 * time.Hour)}:         n / 10,
+		{Account: &id}:                                          11,
+		{Account: &id, Dismissed: true, From: uint64(n/10) + 1}: 9,
+		{Account: &id, Reason: "time: ", To: math.MaxInt64}:     1,
 	} {
 		choose(f, want)
 		took(fmt.Sprintf("chosen by %+v", f))
 	}
-	if done, err := choose(admin.ParkedFilter{To: n / 2}, n/2).Undismiss(t.Context(), pool, "they were others"); done != n/2 || err != nil {
+	if done, err := choose(admin.ParkedFilter{To: uint64(n / 2)}, n/2).Undismiss(t.Context(), pool, "they were others"); done != n/2 || err != nil {
 		t.Fatalf("%d taken back: %v", done, err)
 	}
 	took("taken back")
@@ -128,7 +128,7 @@ func TestABadDeployIsGroupedAndDismissed(t *testing.T) {
 	if err != nil || m.DismissedAt != nil || len(m.Undismissed) != 1 || m.Undismissed[0].Note != "they were others" || m.Undismissed[0].Dismissal != "published again" {
 		t.Errorf("on record: %+v, %v", m, err)
 	}
-	if left, err := counting(t.Context(), pool); left != n+n/10 || err != nil {
+	if left, err := counting(t.Context(), pool); left != int64(n+n/10) || err != nil {
 		t.Errorf("%d count, %v", left, err)
 	}
 	countsAreRight(t, pool, 1)

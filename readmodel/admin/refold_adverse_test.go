@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"accountexport/events"
+	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
 	"accountexport/projections"
 	"accountexport/projections/engine"
@@ -30,7 +31,7 @@ import (
 // another one was folded further there. That one moves again before it is refolded by
 // itself, and loses nothing.
 func TestFoldedOnTwice(t *testing.T) {
-	for seed := uint64(21); seed < 25; seed++ {
+	for seed := uint64(21); seed < 21+uint64(testrun.AtLength(2, 4)); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			log := readmodeltest.NewBusyLog(seed, 900, workload.Config{Accounts: 30})
 			upToNow := len(log) / 2
@@ -151,7 +152,7 @@ func TestRefoldsUnderAnyDefaultIsolation(t *testing.T) {
 			ids := slices.Collect(maps.Keys(log.CountConsumed(t)))
 			ok, failed := 0, 0
 			var last error
-			for range 4 {
+			for range testrun.AtLength(2, 4) {
 				readmodeltest.Exec(t, pool, `UPDATE export_g1.account_export SET digest_low = digest_low # 5`)
 				for _, id := range ids {
 					done, err := admin.RefoldAccounts(t.Context(), as, []events.UUID{id}, false, log.ReadAccount)
