@@ -53,6 +53,8 @@ type Console struct {
 	hub    *hub
 	jobs   *jobs
 
+	accounts *accountScreens
+
 	target  atomic.Pointer[acts.Target] // nil until JetStream was reached
 	monitor *acts.StatusMonitor         // of the hub's goroutine; set before it looks first
 }
