@@ -72,6 +72,9 @@ func (h *History) Apply(m Message) (HistoryEntry, error) {
 	return e, nil
 }
 
+// Size is about how many bytes of memory the account's state takes.
+func (h *History) Size() int { return h.account.Size() }
+
 // affectedEntities are the entities that an event can change and that exist, as JSON.
 func (a *Account) affectedEntities(data events.Payload) (map[entityKey]entityJSON, error) {
 	switch data.(type) {

@@ -51,6 +51,7 @@ type Verifier struct {
 	// Options.
 	Limit        ReadLimit
 	Unattributed bool // All also compares the parked messages that belong to no account
+	WriteNothing bool // leave rows that record nothing as they are; default: complete them
 
 	// Callbacks, called by the method that runs, which waits for them.
 	OnVerdict  func(Verdict) error       // with every verdict; an error ends the verification

@@ -1,0 +1,143 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"accountexport/events"
+	"accountexport/projections"
+	"accountexport/projections/engine"
+)
+
+// Bounds of one account's history. What is beyond them is not shown, and the page says so.
+const (
+	mostHistoryMemory = 32 << 20  // bytes: of the account's state, and of where entries are
+	mostHistoryFile   = 512 << 20 // bytes of what there is to show
+	refBytes          = 40        // of one entryRef, about
+)
+
+// accountStream is what a history is read from.
+type accountStream interface {
+	Info(ctx context.Context) (engine.StreamInfo, error)
+	ReadAccountAfter(ctx context.Context, account events.UUID, after, upTo uint64, each func(projections.Message) error) error
+}
+
+// history is what the messages of one account did to it, as it may be shown: every value
+// in it is masked and cut already. Whoever uses it has its lock (see [histories]).
+//
+// It is held against the stream at every use. It goes on from where it was where the
+// stream has only grown; where messages have been removed, or another stream is in its
+// place, it is read anew; and where the account is erased, nothing of it stays but the
+// erasure. So it never shows what the stream had lost when it was asked.
+type history struct {
+	account events.UUID
+	privacy Privacy
+
+	stream engine.StreamInfo // that was read, as it was before what was new was read
+
+	fold     *projections.History
+	types    []string
+	typeAt   map[string]uint32
+	entries  []entryRef
+	entry    []byte // the one being encoded, to be used again
+	kept     entryStore
+	read     uint64 // position of the last message that was read
+	erasedAt uint64 // position of the message that has erased the account; 0: none has. Later ones are left out
+	full     bool   // it is beyond its bounds, so that later messages are left out
+}
+
+// entryRef is where an entry is kept, and what it is filtered by.
+type entryRef struct {
+	position uint64
+	at       int64
+	size     uint32
+	kind     uint32 // index of its type
+	outcome  string
+}
+
+// errFull ends reading a history that is beyond its bounds.
+var errFull = errors.New("the account's history is beyond its bounds")
+
+// clear forgets everything, and gives back the file.
+func (h *history) clear() {
+	h.kept.close()
+	*h = history{account: h.account, privacy: h.privacy, fold: projections.NewHistory(h.account), typeAt: map[string]uint32{}}
+}
+
+// refresh reads what is new. Cut off, it goes on from there the next time.
+func (h *history) refresh(ctx context.Context, from accountStream) error {
+	info, err := from.Info(ctx)
+	if err != nil && info.Name == "" {
+		return fmt.Errorf("read the history of account %s: %w", h.account, err)
+	}
+	was := h.stream
+	if h.fold == nil || !info.Created.Equal(was.Created) || info.ID != was.ID || info.Missing() != was.Missing() || info.Last < was.Last {
+		h.clear()
+	}
+	h.stream = info // from before reading: what is removed while it is read is noticed the next time
+	if h.full {
+		return nil
+	}
+	err = from.ReadAccountAfter(ctx, h.account, h.read, 0, h.add)
+	switch {
+	case errors.Is(err, errFull):
+		h.full = true
+	case err != nil:
+		return fmt.Errorf("read the history of account %s: %w", h.account, err)
+	}
+	return nil
+}
+
+// add folds the account's next message, and keeps what there is to show of it.
+func (h *history) add(m projections.Message) error {
+	if h.memory() > mostHistoryMemory || h.kept.end > mostHistoryFile {
+		return errFull
+	}
+	h.read = m.Position
+	if h.erasedAt > 0 {
+		return nil
+	}
+	e, err := h.fold.Apply(m)
+	if err != nil {
+		h.fold = nil // it is begun anew the next time
+		return err
+	}
+	v := h.privacy.entryOf(&e)
+	if e.Outcome == projections.Applied && e.Type == events.TypeAccountErased {
+		h.kept.close()
+		clear(h.entry[:cap(h.entry)])
+		h.entries, h.types, h.typeAt, h.fold = nil, nil, map[string]uint32{}, projections.NewHistory(h.account)
+		h.erasedAt, v.Changes = e.Position, nil
+	}
+	kind, known := h.typeAt[v.Type]
+	if !known {
+		kind = uint32(len(h.types))
+		h.types, h.typeAt[v.Type] = append(h.types, v.Type), kind
+	}
+	h.entry = appendEntry(h.entry[:0], &v)
+	at, err := h.kept.append(h.entry)
+	if err != nil {
+		return err
+	}
+	h.entries = append(h.entries, entryRef{e.Position, at, uint32(len(h.entry)), kind, v.Outcome})
+	return nil
+}
+
+// memory is about how many bytes of memory the history takes.
+func (h *history) memory() int {
+	n := h.kept.memory() + len(h.entries)*refBytes + len(h.types)*4*mostType
+	if h.fold != nil {
+		n += h.fold.Size()
+	}
+	return n
+}
+
+// at decodes the entry of an index.
+func (h *history) at(i int) (entryView, error) {
+	b, err := h.kept.read(h.entries[i].at, int(h.entries[i].size))
+	if err != nil {
+		return entryView{}, err
+	}
+	return readEntry(b)
+}

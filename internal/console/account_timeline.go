@@ -1,0 +1,245 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/gorilla/mux"
+
+	"accountexport/events"
+	"accountexport/internal/acts"
+)
+
+// How many messages a timeline shows at once: in a page as it is opened, and at most.
+const (
+	entriesPerPage = 100
+	mostEntries    = 200
+	mostTypes      = 60 // that a filter offers
+)
+
+// timelineView is a part of the messages of an account.
+type timelineView struct {
+	Account  string      `json:"account"`
+	All      int         `json:"all"`   // messages of the account
+	Of       int         `json:"of"`    // of them, those that the filter selects
+	From     int         `json:"from"`  // index of the first that is shown among these
+	First    uint64      `json:"first"` // position of the account's first message
+	Last     uint64      `json:"last"`
+	Type     string      `json:"type"`    // that is selected; empty: all
+	Outcome  string      `json:"outcome"` // that is selected; empty: all
+	Entries  []entryView `json:"entries"`
+	Types    []countView `json:"types"` // of the account, those that are most first
+	Outcomes []countView `json:"outcomes"`
+	Cut      bool        `json:"cut"` // there are later messages, beyond what the console keeps of one account
+	Erased   bool        `json:"erased"`
+}
+
+type countView struct {
+	Name string `json:"name"`
+	N    int    `json:"n"`
+}
+
+// timelineQuery says which messages are wanted.
+type timelineQuery struct {
+	typ, outcome string
+	from         int    // index among those that are selected
+	after        uint64 // only those after a position, instead of from
+	around       uint64 // the page that has a position in its first part, instead of both
+	limit        int
+}
+
+// select gives the part of the messages that is asked for.
+func (h *history) timeline(q timelineQuery) (*timelineView, error) {
+	v := &timelineView{Account: h.account.String(), All: len(h.entries), Type: q.typ, Outcome: q.outcome, Entries: []entryView{}, Cut: h.full, Erased: h.erasedAt > 0}
+	if n := len(h.entries); n > 0 {
+		v.First, v.Last = h.entries[0].position, h.entries[n-1].position
+	}
+	byType, byOutcome := make([]int, len(h.types)), map[string]int{}
+	selected := func(r *entryRef) bool {
+		return (q.outcome == "" || r.outcome == q.outcome) && (q.typ == "" || h.types[r.kind] == q.typ)
+	}
+	before := 0 // selected ones at or before the position that is asked for
+	for i := range h.entries {
+		r := &h.entries[i]
+		byType[r.kind]++
+		byOutcome[r.outcome]++
+		if selected(r) {
+			v.Of++
+			if r.position <= q.after || r.position < q.around {
+				before++
+			}
+		}
+	}
+	switch {
+	case q.around > 0:
+		v.From = max(0, before-q.limit/4)
+	case q.after > 0:
+		v.From = before
+	default:
+		v.From = q.from
+	}
+	v.From = max(0, min(v.From, v.Of))
+	n := -1
+	for i := range h.entries {
+		if !selected(&h.entries[i]) {
+			continue
+		}
+		if n++; n < v.From {
+			continue
+		}
+		if len(v.Entries) == q.limit {
+			break
+		}
+		e, err := h.at(i)
+		if err != nil {
+			return nil, err
+		}
+		e.Index, e.Account = n, v.Account
+		v.Entries = append(v.Entries, e)
+	}
+	v.count(h.types, byType, byOutcome)
+	return v, nil
+}
+
+// count notes what the filters offer.
+func (v *timelineView) count(types []string, byType []int, byOutcome map[string]int) {
+	v.Types, v.Outcomes = []countView{}, []countView{}
+	for i, n := range byType {
+		v.Types = append(v.Types, countView{types[i], n})
+	}
+	for outcome, n := range byOutcome {
+		v.Outcomes = append(v.Outcomes, countView{outcome, n})
+	}
+	most := func(a, b countView) int {
+		if a.N != b.N {
+			return b.N - a.N
+		}
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	}
+	slices.SortFunc(v.Types, most)
+	slices.SortFunc(v.Outcomes, most)
+	v.Types = v.Types[:min(len(v.Types), mostTypes)]
+}
+
+// timelineQueryOf reads which messages a request wants.
+func timelineQueryOf(q url.Values) (t timelineQuery, err error) {
+	t.typ, t.outcome, t.limit = q.Get("type"), q.Get("outcome"), entriesPerPage
+	if t.after, err = positionOf(q, "after"); err != nil {
+		return t, err
+	}
+	if t.around, err = positionOf(q, "message"); err != nil {
+		return t, err
+	}
+	for name, into := range map[string]*int{"first": &t.from, "limit": &t.limit} {
+		if text := q.Get(name); text != "" {
+			if *into, err = strconv.Atoi(text); err != nil || *into < 0 {
+				return t, badRequest(name+" is no number", "It has to be a whole number, such as 100.")
+			}
+		}
+	}
+	t.limit = max(1, min(t.limit, mostEntries))
+	return t, nil
+}
+
+// positionOf reads a position of a request; 0 where it names none.
+func positionOf(q url.Values, name string) (uint64, error) {
+	text := q.Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	position, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || position == 0 {
+		return 0, badRequest(name+" is no position", "It has to be a position of the stream, such as 1234.")
+	}
+	return position, nil
+}
+
+// apiTimeline is a part of an account's timeline, for the script of its page and for
+// whoever else wants it. With rows=html each entry has its row of the table, too.
+func (c *Console) apiTimeline(w http.ResponseWriter, r *http.Request) {
+	v, err := c.timeline(r)
+	if err != nil {
+		c.failJSON(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, v)
+}
+
+func (c *Console) timeline(r *http.Request) (*timelineView, error) {
+	account, err := accountOf(mux.Vars(r)["account"])
+	if err != nil {
+		return nil, err
+	}
+	query := r.URL.Query()
+	q, err := timelineQueryOf(query)
+	if err != nil {
+		return nil, err
+	}
+	on, err := c.on()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.recordLook(r.Context(), userOf(r), account, acts.AccountHistory, "", true); err != nil {
+		return nil, err
+	}
+	erased, err := c.accounts.erased(r.Context(), account)
+	if err != nil {
+		return nil, err
+	}
+	at, err := positionOf(query, "at")
+	if err != nil {
+		return nil, err
+	}
+	var v *timelineView
+	if err := c.accounts.histories.with(r.Context(), on.Stream, account, func(h *history) error {
+		v, err = h.timelineFor(q, erased)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if erased {
+		c.accounts.histories.forget(account)
+	}
+	v.mark(at)
+	if query.Get("rows") == "html" {
+		for i := range v.Entries {
+			row, err := c.render("account row", v.Entries[i])
+			if err != nil {
+				return nil, err
+			}
+			v.Entries[i].HTML = string(row)
+		}
+	}
+	return v, nil
+}
+
+// timelineFor is the timeline of an account that the ledger of erasures may have. Where
+// the ledger has it and the stream lacks the erasure, nothing is shown: the stream was
+// restored from before it.
+func (h *history) timelineFor(q timelineQuery, erased bool) (*timelineView, error) {
+	if erased && h.erasedAt == 0 {
+		return &timelineView{Account: h.account.String(), Entries: []entryView{}, Types: []countView{}, Outcomes: []countView{}, Erased: true}, nil
+	}
+	return h.timeline(q)
+}
+
+// mark notes which message the page is about.
+func (v *timelineView) mark(at uint64) {
+	for i := range v.Entries {
+		v.Entries[i].Current = v.Entries[i].Position == at && at > 0
+	}
+}
+
+// accountOf reads an account's id.
+func accountOf(text string) (events.UUID, error) {
+	account, err := events.ParseUUID(text)
+	if err != nil {
+		return account, badRequest("That is no account's id", "It has to be a UUID of 36 characters, such as 3c90c3cc-0d44-4b50-8888-8dd25736052a, in either case.")
+	}
+	return account, nil
+}

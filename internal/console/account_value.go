@@ -1,0 +1,73 @@
+package console
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+)
+
+// mostShown is how many characters of a value are shown at most.
+const mostShown = 2000
+
+// The kinds of a shown value.
+const (
+	kindNothing = ""       // there is none: the entity does not exist
+	kindNull    = "null"   // the field has no value
+	kindText    = "text"   // as it is
+	kindPlain   = "plain"  // a number, a boolean or a point in time
+	kindJSON    = "json"   // an object or a list, as JSON
+	kindMasked  = "masked" // what kind of value it is, and not the value
+)
+
+// shownValue is a value of a document as it may be shown: masked, and cut where it is
+// long. What it holds was never more than that, so it may be kept and sent.
+type shownValue struct {
+	Kind   string `json:"kind"`
+	Text   string `json:"text"`
+	Length int    `json:"length"` // characters of the whole, where Text is cut; 0 where it is not
+}
+
+// shownValueOf is what may be shown of a field's JSON; nil is no value at all.
+func (p Privacy) shownValueOf(field string, raw []byte) shownValue {
+	if raw == nil {
+		return shownValue{}
+	}
+	open := p.value(field, raw)
+	text := string(open)
+	kind := kindPlain
+	switch open[0] {
+	case '"':
+		if err := json.Unmarshal(open, &text); err != nil {
+			return shownValue{Kind: kindMasked, Text: "masked"}
+		}
+		switch {
+		case !bytes.Equal(open, bytes.TrimSpace(raw)):
+			kind = kindMasked
+		case !isTimeField(field):
+			kind = kindText
+		}
+	case '{', '[':
+		kind = kindJSON
+	case 'n':
+		kind, text = kindNull, ""
+	}
+	text, length := cutText(text, mostShown)
+	return shownValue{kind, text, length}
+}
+
+// cutText is the beginning of a text, and how many characters the whole has; 0 where it is
+// not cut.
+func cutText(text string, most int) (string, int) {
+	if len(text) <= most {
+		return text, 0
+	}
+	n := 0
+	for at := range text {
+		if n == most {
+			return strings.Clone(text[:at]), utf8.RuneCountInString(text)
+		}
+		n++
+	}
+	return text, 0
+}

@@ -1,0 +1,222 @@
+package console
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"accountexport/events"
+	"accountexport/internal/cli"
+	"accountexport/readmodel"
+	"accountexport/readmodel/export"
+)
+
+// mostParkedShown is how many parked messages an account's screen lists.
+const mostParkedShown = 50
+
+// The states of an account.
+const (
+	stateUnknown    = "never heard of"
+	stateIncomplete = "incomplete"
+	stateComplete   = "complete"
+	stateErased     = "erased"
+)
+
+// accountView is one account.
+type accountView struct {
+	Account      string     `json:"account"`
+	State        string     `json:"state"`
+	Missing      []string   `json:"missing"`         // where it is incomplete
+	ErasedAt     *time.Time `json:"erased_at"`       // the event's own time
+	ErasedAtPos  uint64     `json:"erased_position"` // of the erasure
+	Position     uint64     `json:"position"`
+	TierPosition uint64     `json:"tier_position"`
+	AsOf         *time.Time `json:"as_of"` // everything that the stream held then is in
+	Parked       int        `json:"parked"`
+	Dismissed    int        `json:"dismissed"`
+	Version      string     `json:"version"` // of the projection
+	Generation   int64      `json:"generation"`
+
+	Document *documentView `json:"document"`      // null where none is shown
+	NoDoc    string        `json:"document_note"` // why none is
+
+	ParkedMessages []parkedLine  `json:"parked_messages"`
+	Timeline       *timelineView `json:"timeline"`      // null where the stream could not be read
+	NoTimeline     string        `json:"timeline_note"` // why not, or what is to be known of it
+	Refused        string        `json:"refused"`       // why `projector run` would refuse the stream
+
+	MayAct bool `json:"may_act"`
+
+	query url.Values
+}
+
+type parkedLine struct {
+	Position  uint64    `json:"position"`
+	SentAt    time.Time `json:"sent_at"`
+	Type      string    `json:"type"`
+	Reason    string    `json:"reason"`
+	Dismissed bool      `json:"dismissed"`
+}
+
+func (v *accountView) pageTitle() string { return "Account " + v.Account }
+
+// account is the screen of one account.
+func (c *Console) account(r *http.Request) (any, error) {
+	ctx, query := r.Context(), r.URL.Query()
+	account, err := accountOf(mux.Vars(r)["account"])
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := timelineQueryOf(query)
+	if err != nil {
+		return nil, err
+	}
+	part, err := partOf(query)
+	if err != nil {
+		return nil, err
+	}
+	on, err := c.on()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.noteAccount(ctx, userOf(r), account, ""); err != nil {
+		return nil, err
+	}
+	v := &accountView{Account: account.String(), MayAct: c.cfg.AllowActs, Missing: []string{}, ParkedMessages: []parkedLine{}, query: query}
+	g, err := c.describe(ctx, v, account)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.storedDocument(ctx, v, account, part); err != nil {
+		return nil, err
+	}
+	erased := v.State == stateErased
+	err = c.accounts.histories.with(ctx, on.Stream, account, func(h *history) (err error) {
+		if v.Timeline, err = h.timelineFor(wanted, erased); err != nil {
+			return err
+		}
+		v.readHistory(h, g)
+		if v.Document != nil && g.FoldedFrom(h.stream) {
+			return h.setOrigins(v.Document, v.Position, false)
+		}
+		return nil
+	})
+	if erased {
+		c.accounts.histories.forget(account)
+	}
+	if err != nil {
+		v.Timeline, v.NoTimeline = nil, "The account's messages cannot be read: "+cli.Printable(asFailure(err).Error())
+		c.report(r, asFailure(err))
+	}
+	return v, nil
+}
+
+// describe says what the read model and the ledger know of the account.
+func (c *Console) describe(ctx context.Context, v *accountView, account events.UUID) (readmodel.Generation, error) {
+	g, notes, err := c.accounts.notes(ctx, account, mostParkedShown)
+	if err != nil {
+		return g, err
+	}
+	v.Generation = g.Number
+	for _, p := range notes.Parked {
+		typ, _ := cutText(p.Type, mostType)
+		v.ParkedMessages = append(v.ParkedMessages, parkedLine{p.Position, p.SentAt, typ, c.cfg.Privacy.reason(p.Reason), p.DismissedAt != nil})
+	}
+	if e := notes.Erasure; e != nil {
+		v.State, v.ErasedAt, v.ErasedAtPos = stateErased, &e.ErasedAt, e.Position
+	}
+	c.hub.mu.Lock()
+	last := c.hub.last
+	c.hub.mu.Unlock()
+	if last != nil && last.Status != nil && last.Status.Refused != nil {
+		v.Refused = cli.Printable(last.Status.Refused.Error())
+	}
+	return g, nil
+}
+
+// storedDocument reads the account's row, and where it is complete, its document.
+func (c *Console) storedDocument(ctx context.Context, v *accountView, account events.UUID, part shownPart) error {
+	erased, size := v.State == stateErased, int64(0)
+	d, err := c.accounts.documents.OpenRange(ctx, account, func(_ *export.Meta, n int64) (from, to int64) {
+		if size = n; erased || n > mostDocument {
+			return 0, 0
+		}
+		return 0, n
+	})
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	v.Position, v.TierPosition, v.Parked, v.Dismissed = d.Position, d.TierPosition, d.Parked, d.Dismissed
+	v.Version = strconv.Itoa(d.Major) + "." + strconv.Itoa(d.Minor)
+	if !d.AsOf.IsZero() {
+		v.AsOf = &d.AsOf
+	}
+	switch {
+	case erased || d.State == export.Erased:
+		v.State, v.NoDoc = stateErased, "The account was erased: there is no document."
+		return nil
+	case d.State == export.Unknown:
+		v.State, v.NoDoc = stateUnknown, "There is no document of an account that was never heard of."
+		return nil
+	case d.State == export.Incomplete:
+		v.State, v.Missing, v.NoDoc = stateIncomplete, d.Missing, "No document is served before the account is complete."
+		return nil
+	}
+	v.State = stateComplete
+	if size > mostDocument {
+		v.NoDoc = "The document has " + grouped(strconv.FormatInt(size, 10)) + " bytes, and one of more than " + grouped(strconv.Itoa(mostDocument)) +
+			" is not shown here: `projector export --account " + v.Account + "` prints it."
+		return nil
+	}
+	v.Document, err = c.cfg.Privacy.pipeDocument(d, part)
+	return err
+}
+
+// pipeDocument reads a document as it comes: however large it is, little of it is in memory
+// at once beside what the reader of documents holds.
+func (p Privacy) pipeDocument(from io.WriterTo, part shownPart) (*documentView, error) {
+	in, out := io.Pipe()
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_, err := from.WriteTo(out)
+		_ = out.CloseWithError(err) // never fails
+	}()
+	v, err := p.readDocument(in, part)
+	_ = in.Close() // never fails
+	<-written
+	return v, err
+}
+
+// readHistory says what is to be known of the account's messages.
+func (v *accountView) readHistory(h *history, g readmodel.Generation) {
+	switch {
+	case v.State == stateErased && h.erasedAt == 0 && len(h.entries) > 0:
+		v.NoTimeline = "The account is on the ledger of erasures, and the stream holds messages of it without its erasure: it was restored from " +
+			"before. They are not shown. `projector accept` erases it in the stream anew."
+	case !g.FoldedFrom(h.stream):
+		v.NoTimeline = "The stream is not the one that the read model was folded from: these messages are not those that made the document."
+	case v.State == stateUnknown && len(h.entries) > 0:
+		v.NoTimeline = "The stream holds messages of it that the read model has not folded yet."
+	case h.full:
+		v.NoTimeline = "The account has more messages than the console keeps of one: those after position " + strconv.FormatUint(h.read, 10) +
+			" are left out. `projector history --account " + v.Account + "` lists all."
+	}
+}
+
+// partOf reads which items of a long section are wanted.
+func partOf(q url.Values) (p shownPart, err error) {
+	p.section = q.Get("section")
+	if text := q.Get("items"); text != "" {
+		if p.from, err = strconv.Atoi(text); err != nil || p.from < 0 {
+			return p, badRequest("items is no number", "It has to be the number of the first item, from 0.")
+		}
+	}
+	return p, nil
+}
