@@ -29,11 +29,19 @@
       if (written.get(old) === is) return old;
       const now = document.adoptNode(e);
       written.set(now, is);
-      // What a reader has opened, scrolled to or written stays so.
+      // What a reader has opened, written or scrolled to stays so.
       for (const d of old.querySelectorAll("details[open][id]")) {
         const same = now.querySelector("#" + CSS.escape(d.id));
         if (same) same.open = true;
       }
+      for (const f of old.querySelectorAll("input[id], textarea[id], select[id]")) {
+        const same = now.querySelector("#" + CSS.escape(f.id));
+        if (!same || f.type === "hidden") continue;
+        if (f.type === "checkbox" || f.type === "radio") same.checked = f.checked;
+        else if (f.value !== f.defaultValue) same.value = f.value;
+      }
+      const scrolled = [...old.querySelectorAll(".scroll")].map((s) => [s.scrollLeft, s.scrollTop]);
+      if (scrolled.some(([x, y]) => x || y)) places.set(now, scrolled);
       const active = old.contains(document.activeElement) ? document.activeElement : null;
       if (active) now.dataset.focus = active.id;
       return now;
@@ -42,6 +50,11 @@
     for (const e of [...into.childNodes]) if (!kept.has(e)) e.remove();
     blocks.forEach((e, i) => {
       if (into.children[i] !== e) into.insertBefore(e, into.children[i] || null);
+      const scrolled = places.get(e);
+      if (scrolled) {
+        [...e.querySelectorAll(".scroll")].forEach((s, i) => scrolled[i] && s.scrollTo(...scrolled[i]));
+        places.delete(e);
+      }
       if (e.dataset.focus !== undefined) {
         const to = e.dataset.focus && document.getElementById(e.dataset.focus);
         delete e.dataset.focus;
@@ -51,6 +64,7 @@
     zones(into);
   };
   const written = new WeakMap(); // blocks, as they were sent
+  const places = new WeakMap(); // where what scrolls within new blocks has to be
 
   // follow replaces the page's fragment as it changes. A page that nobody sees follows
   // nothing: a browser has only six connections to a host.
@@ -58,6 +72,7 @@
     const topic = document.body.dataset.live;
     const into = document.querySelector("[data-fragment]");
     if (!topic || !into) return;
+    for (const e of into.children) if (e.id) written.set(e, e.outerHTML);
     let source = null;
     let last = 0;
     const close = () => {
@@ -89,7 +104,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     const fragment = document.querySelector("[data-fragment]");
     for (const e of fragment ? fragment.children : []) written.set(e, e.outerHTML);
+    follow(); // first, as it compares blocks with what was sent
     zones(document);
-    follow();
   });
 })();
