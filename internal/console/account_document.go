@@ -38,6 +38,9 @@ type itemView struct {
 	ID      string       `json:"id"` // as a change names it; empty for user, team and tier
 	Fields  []*fieldView `json:"fields"`
 	Changed bool         `json:"changed"` // by the message that the page is about
+	Index   int          `json:"index"`   // in its section
+	// It is shown since the page is about it, although it is not on this page of the section.
+	Elsewhere bool `json:"elsewhere"`
 }
 
 // fieldView is a field with the message that has set it.
@@ -49,7 +52,7 @@ type fieldView struct {
 }
 
 // Until is the index after the last item that is shown.
-func (s *sectionView) Until() int { return s.From + len(s.Items) }
+func (s *sectionView) Until() int { return min(s.Of, s.From+itemsPerPage) }
 
 // Earlier is where the page of items before these begins.
 func (s *sectionView) Earlier() int { return max(0, s.From-itemsPerPage) }
@@ -72,6 +75,7 @@ var titles = map[string]string{"user": "User", "team": "Team", "quota_tier": "Qu
 type shownPart struct {
 	section string
 	from    int
+	focus   fieldKey // entity and id of an item that is shown wherever it is; the zero value for none
 }
 
 // readDocument reads a document section by section: of a long one it keeps only the
@@ -91,7 +95,11 @@ func (p Privacy) readDocument(from io.Reader, part shownPart) (*documentView, er
 		if s.Name == part.section {
 			s.From = part.from
 		}
-		if err := p.readSection(d, s); err != nil {
+		focus := ""
+		if s.Name == part.focus.entity {
+			focus = part.focus.id
+		}
+		if err := p.readSection(d, s, focus); err != nil {
 			return nil, fmt.Errorf("read the document: %w", err)
 		}
 		v.Sections = append(v.Sections, s)
@@ -101,7 +109,8 @@ func (p Privacy) readDocument(from io.Reader, part shownPart) (*documentView, er
 	return v, err
 }
 
-func (p Privacy) readSection(d *jsontext.Decoder, s *sectionView) error {
+// readSection keeps the items of the page, and the one of the id focus.
+func (p Privacy) readSection(d *jsontext.Decoder, s *sectionView, focus string) error {
 	if d.PeekKind() != '[' {
 		s.From = 0
 		value, err := d.ReadValue()
@@ -117,7 +126,8 @@ func (p Privacy) readSection(d *jsontext.Decoder, s *sectionView) error {
 		return err
 	}
 	for ; d.PeekKind() != ']'; s.Of++ {
-		if s.Of < s.From || s.Of >= s.From+itemsPerPage {
+		onPage := s.Of >= s.From && s.Of < s.From+itemsPerPage
+		if !onPage && focus == "" {
 			if err := d.SkipValue(); err != nil {
 				return err
 			}
@@ -127,10 +137,14 @@ func (p Privacy) readSection(d *jsontext.Decoder, s *sectionView) error {
 		if err != nil {
 			return err
 		}
+		if !onPage && idOf(s.Name, value) != focus {
+			continue
+		}
 		item, err := p.readItem(s.Name, value)
 		if err != nil {
 			return err
 		}
+		item.Index, item.Elsewhere = s.Of, !onPage
 		s.Items = append(s.Items, item)
 	}
 	s.From = min(s.From, s.Of)
@@ -140,7 +154,7 @@ func (p Privacy) readSection(d *jsontext.Decoder, s *sectionView) error {
 
 // readItem reads an object. Fields stay in their order.
 func (p Privacy) readItem(section string, value []byte) (*itemView, error) {
-	item, d, named := &itemView{}, jsontext.NewDecoder(bytes.NewReader(value)), map[string]string{}
+	item, d := &itemView{ID: idOf(section, value)}, jsontext.NewDecoder(bytes.NewReader(value))
 	if _, err := d.ReadToken(); err != nil {
 		return nil, err
 	}
@@ -154,19 +168,25 @@ func (p Privacy) readItem(section string, value []byte) (*itemView, error) {
 		if err != nil {
 			return nil, err
 		}
-		if name == "id" || name == "usage_date" || name == "team_id" {
-			var text string
-			if err := json.Unmarshal(raw, &text); err == nil {
-				named[name] = text
-			}
-		}
 		item.Fields = append(item.Fields, &fieldView{Name: name, Value: p.shownValueOf(name, raw)})
 	}
-	switch section { // as projections.FieldChange names items
-	case "quota_usage":
-		item.ID = named["usage_date"] + "/" + named["team_id"]
-	case "api_keys", "sandboxes":
-		item.ID = named["id"]
-	}
 	return item, nil
+}
+
+// idOf is an item's id, as projections.FieldChange has it.
+func idOf(section string, item []byte) string {
+	var named struct {
+		ID   string `json:"id"`
+		Day  string `json:"usage_date"`
+		Team string `json:"team_id"`
+	}
+	switch err := json.Unmarshal(item, &named); {
+	case err != nil:
+		return ""
+	case section == "quota_usage":
+		return named.Day + "/" + named.Team
+	case section == "api_keys", section == "sandboxes":
+		return named.ID
+	}
+	return ""
 }

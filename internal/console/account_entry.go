@@ -24,6 +24,9 @@ type entryView struct {
 	Current   bool         `json:"-"` // the message that the page is about
 }
 
+// Row is the row's number in the table, for those who do not see it: the heading is 1.
+func (v entryView) Row() int { return v.Index + 2 }
+
 // changeView is the change of a field. A kind of "" means that the entity was not there.
 type changeView struct {
 	Entity string     `json:"entity"`

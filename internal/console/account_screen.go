@@ -25,6 +25,7 @@ const (
 type accountScreens struct {
 	documents *export.Reader
 	histories *histories
+	folds     chan struct{} // a place for each document of the past that is being folded
 	looks     looks
 	c         *Console
 }
@@ -32,10 +33,11 @@ type accountScreens struct {
 // routeAccounts adds the screens of accounts.
 func (c *Console) routeAccounts(m *mux.Router) {
 	c.accounts = &accountScreens{documents: export.NewReader(c.cfg.Pool, export.Limits{Memory: documentsInMemory, Files: documentsInFiles}),
-		histories: newHistories(c.cfg.Privacy), c: c}
+		histories: newHistories(c.cfg.Privacy), folds: make(chan struct{}, mostFolds), c: c}
 	m.HandleFunc("/accounts", c.findAccount).Methods(http.MethodGet, http.MethodHead)
 	m.HandleFunc("/api/accounts", c.findAccount).Methods(http.MethodGet, http.MethodHead)
 	c.screen(m, "/accounts/{account}", "account", c.account)
+	m.HandleFunc("/api/accounts/{account}/document", c.apiDocument).Methods(http.MethodGet, http.MethodHead)
 	m.HandleFunc("/api/accounts/{account}/timeline", c.apiTimeline).Methods(http.MethodGet, http.MethodHead)
 }
 

@@ -34,7 +34,18 @@ type timelineView struct {
 	Outcomes []countView `json:"outcomes"`
 	Cut      bool        `json:"cut"` // there are later messages, beyond what the console keeps of one account
 	Erased   bool        `json:"erased"`
+
+	previous uint64 // position of the message before the account\'s last; 0: there is none
 }
+
+// Until is the index after the last message that is shown.
+func (v *timelineView) Until() int { return v.From + len(v.Entries) }
+
+// Earlier is where the page before this one begins.
+func (v *timelineView) Earlier() int { return max(0, v.From-entriesPerPage) }
+
+// LastPage is where the last page begins.
+func (v *timelineView) LastPage() int { return max(0, v.Of-entriesPerPage) }
 
 type countView struct {
 	Name string `json:"name"`
@@ -55,6 +66,9 @@ func (h *history) timeline(q timelineQuery) (*timelineView, error) {
 	v := &timelineView{Account: h.account.String(), All: len(h.entries), Type: q.typ, Outcome: q.outcome, Entries: []entryView{}, Cut: h.full, Erased: h.erasedAt > 0}
 	if n := len(h.entries); n > 0 {
 		v.First, v.Last = h.entries[0].position, h.entries[n-1].position
+		if n > 1 {
+			v.previous = h.entries[n-2].position
+		}
 	}
 	byType, byOutcome := make([]int, len(h.types)), map[string]int{}
 	selected := func(r *entryRef) bool {
@@ -128,19 +142,18 @@ func (v *timelineView) count(types []string, byType []int, byOutcome map[string]
 
 // timelineQueryOf reads which messages a request wants.
 func timelineQueryOf(q url.Values) (t timelineQuery, err error) {
-	t.typ, t.outcome, t.limit = q.Get("type"), q.Get("outcome"), entriesPerPage
+	t.typ, t.outcome = q.Get("type"), q.Get("outcome")
 	if t.after, err = positionOf(q, "after"); err != nil {
 		return t, err
 	}
 	if t.around, err = positionOf(q, "message"); err != nil {
 		return t, err
 	}
-	for name, into := range map[string]*int{"first": &t.from, "limit": &t.limit} {
-		if text := q.Get(name); text != "" {
-			if *into, err = strconv.Atoi(text); err != nil || *into < 0 {
-				return t, badRequest(name+" is no number", "It has to be a whole number, such as 100.")
-			}
-		}
+	if t.from, err = numberOf(q, "first", 0); err != nil {
+		return t, err
+	}
+	if t.limit, err = numberOf(q, "limit", entriesPerPage); err != nil {
+		return t, err
 	}
 	t.limit = max(1, min(t.limit, mostEntries))
 	return t, nil
@@ -157,6 +170,19 @@ func positionOf(q url.Values, name string) (uint64, error) {
 		return 0, badRequest(name+" is no position", "It has to be a position of the stream, such as 1234.")
 	}
 	return position, nil
+}
+
+// numberOf reads a whole number of a request.
+func numberOf(q url.Values, name string, without int) (int, error) {
+	text := q.Get(name)
+	if text == "" {
+		return without, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, badRequest(name+" is no number", "It has to be a whole number from 0, such as 100.")
+	}
+	return n, nil
 }
 
 // apiTimeline is a part of an account's timeline, for the script of its page and for

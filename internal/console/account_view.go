@@ -1,16 +1,19 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
 
 	"accountexport/events"
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/readmodel"
 	"accountexport/readmodel/export"
@@ -44,6 +47,8 @@ type accountView struct {
 
 	Document *documentView `json:"document"`      // null where none is shown
 	NoDoc    string        `json:"document_note"` // why none is
+
+	Moment *momentView `json:"moment"` // of the document; null where it is the one that is stored
 
 	ParkedMessages []parkedLine  `json:"parked_messages"`
 	Timeline       *timelineView `json:"timeline"`      // null where the stream could not be read
@@ -80,6 +85,13 @@ func (c *Console) account(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	at, err := positionOf(query, "at")
+	if err != nil {
+		return nil, err
+	}
+	if wanted.around == 0 && wanted.after == 0 && query.Get("first") == "" {
+		wanted.around = at
+	}
 	on, err := c.on()
 	if err != nil {
 		return nil, err
@@ -92,28 +104,39 @@ func (c *Console) account(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.storedDocument(ctx, v, account, part); err != nil {
+	if err := c.storedDocument(ctx, v, account, part, at > 0); err != nil {
 		return nil, err
 	}
-	erased := v.State == stateErased
-	err = c.accounts.histories.with(ctx, on.Stream, account, func(h *history) (err error) {
-		if v.Timeline, err = h.timelineFor(wanted, erased); err != nil {
-			return err
-		}
-		v.readHistory(h, g)
-		if v.Document != nil && g.FoldedFrom(h.stream) {
-			return h.setOrigins(v.Document, v.Position, false)
-		}
-		return nil
+	err = c.accounts.histories.with(ctx, on.Stream, account, func(h *history) error {
+		return c.showHistory(ctx, on, v, h, g, wanted, at, part)
 	})
-	if erased {
+	if v.State == stateErased {
 		c.accounts.histories.forget(account)
 	}
 	if err != nil {
-		v.Timeline, v.NoTimeline = nil, "The account's messages cannot be read: "+cli.Printable(asFailure(err).Error())
+		v.Timeline, v.Moment, v.NoTimeline = nil, nil, "The account's messages cannot be read: "+cli.Printable(asFailure(err).Error())
 		c.report(r, asFailure(err))
 	}
 	return v, nil
+}
+
+// showHistory adds what the stream has of the account: the timeline, which message has set
+// each field, and where a moment is asked for, the document as it was.
+func (c *Console) showHistory(ctx context.Context, on acts.Target, v *accountView, h *history, g readmodel.Generation, wanted timelineQuery, at uint64, part shownPart) (err error) {
+	erased := v.State == stateErased
+	if v.Timeline, err = h.timelineFor(wanted, erased); err != nil {
+		return err
+	}
+	v.Timeline.mark(cmp.Or(wanted.around, at))
+	v.readHistory(h, g)
+	switch {
+	case erased:
+	case at > 0:
+		v.Moment, v.Document, v.NoDoc, err = c.pastOf(ctx, on, h, at, part)
+	case v.Document != nil && g.FoldedFrom(h.stream):
+		err = h.setOrigins(v.Document, v.Position, false)
+	}
+	return err
 }
 
 // describe says what the read model and the ledger know of the account.
@@ -139,11 +162,12 @@ func (c *Console) describe(ctx context.Context, v *accountView, account events.U
 	return g, nil
 }
 
-// storedDocument reads the account's row, and where it is complete, its document.
-func (c *Console) storedDocument(ctx context.Context, v *accountView, account events.UUID, part shownPart) error {
+// storedDocument reads the account's row, and where it is complete, its document, unless
+// the row is all that is wanted.
+func (c *Console) storedDocument(ctx context.Context, v *accountView, account events.UUID, part shownPart, rowOnly bool) error {
 	erased, size := v.State == stateErased, int64(0)
 	d, err := c.accounts.documents.OpenRange(ctx, account, func(_ *export.Meta, n int64) (from, to int64) {
-		if size = n; erased || n > mostDocument {
+		if size = n; erased || rowOnly || n > mostDocument {
 			return 0, 0
 		}
 		return 0, n
@@ -169,6 +193,9 @@ func (c *Console) storedDocument(ctx context.Context, v *accountView, account ev
 		return nil
 	}
 	v.State = stateComplete
+	if rowOnly {
+		return nil
+	}
 	if size > mostDocument {
 		v.NoDoc = "The document has " + grouped(strconv.FormatInt(size, 10)) + " bytes, and one of more than " + grouped(strconv.Itoa(mostDocument)) +
 			" is not shown here: `projector export --account " + v.Account + "` prints it."
@@ -210,13 +237,82 @@ func (v *accountView) readHistory(h *history, g readmodel.Generation) {
 	}
 }
 
-// partOf reads which items of a long section are wanted.
+// partOf reads which items of a long section are wanted, and which item is to be among
+// them.
 func partOf(q url.Values) (p shownPart, err error) {
 	p.section = q.Get("section")
-	if text := q.Get("items"); text != "" {
-		if p.from, err = strconv.Atoi(text); err != nil || p.from < 0 {
-			return p, badRequest("items is no number", "It has to be the number of the first item, from 0.")
+	if parts := strings.SplitN(q.Get("field"), " ", 3); len(parts) == 3 {
+		p.focus = fieldKey{entity: parts[0], id: parts[2]}
+	}
+	p.from, err = numberOf(q, "items", 0)
+	return p, err
+}
+
+// Slides tells whether there is a past to show.
+func (v *accountView) Slides() bool {
+	return v.Timeline != nil && v.Timeline.All > 0 && v.State != stateErased
+}
+
+// Earlier is the position of the message before the moment that is shown; 0: none.
+func (v *accountView) Earlier() uint64 {
+	switch {
+	case v.Moment != nil:
+		return v.Moment.Previous
+	case v.Timeline != nil:
+		return v.Timeline.previous
+	}
+	return 0
+}
+
+// Later is the position of the message after the moment that is shown; 0: none.
+func (v *accountView) Later() uint64 {
+	if v.Moment != nil {
+		return v.Moment.Next
+	}
+	return 0
+}
+
+// OriginLink leads from a field to the message that has set it last.
+func (v *accountView) OriginLink(s *sectionView, item *itemView, f *fieldView) string {
+	q := url.Values{"message": {strconv.FormatUint(f.Origin, 10)}, "field": {s.Name + " " + f.Name + " " + item.ID}}
+	for _, name := range []string{"at", "section", "items"} {
+		if value := v.query.Get(name); value != "" {
+			q.Set(name, value)
 		}
 	}
-	return p, nil
+	return v.path(q) + "#m" + strconv.FormatUint(f.Origin, 10)
+}
+
+// ItemsLink leads to the items of a section from an index on.
+func (v *accountView) ItemsLink(s *sectionView, from int) string {
+	q := url.Values{"section": {s.Name}, "items": {strconv.Itoa(from)}}
+	if at := v.query.Get("at"); at != "" {
+		q.Set("at", at)
+	}
+	return v.path(q) + "#section-" + s.Name
+}
+
+// AtLink leads to the document as it was at a position; 0: as it is.
+func (v *accountView) AtLink(at uint64) string {
+	q := url.Values{}
+	if at > 0 {
+		q.Set("at", strconv.FormatUint(at, 10))
+	}
+	return v.path(q) + "#document"
+}
+
+// TimelineLink leads to a page of the timeline, that begins with an index of what the
+// filter selects.
+func (v *accountView) TimelineLink(first int) string {
+	q := url.Values{"first": {strconv.Itoa(first)}}
+	for _, name := range []string{"at", "type", "outcome"} {
+		if value := v.query.Get(name); value != "" {
+			q.Set(name, value)
+		}
+	}
+	return v.path(q) + "#timeline"
+}
+
+func (v *accountView) path(q url.Values) string {
+	return (&url.URL{Path: "/accounts/" + v.Account, RawQuery: q.Encode()}).String()
 }
