@@ -52,6 +52,7 @@ type Console struct {
 	pages  *pages
 	hub    *hub
 	jobs   *jobs
+	parked *parkedCache
 
 	target  atomic.Pointer[acts.Target] // nil until JetStream was reached
 	monitor *acts.StatusMonitor         // of the hub's goroutine; set before it looks first
