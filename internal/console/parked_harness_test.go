@@ -77,18 +77,37 @@ func (s *stack) badDeploy(t *testing.T, accounts int) (last uint64) {
 
 // acceptedByNow makes an account's messages look as an older program has left them: the
 // one at the position is parked, although this program accepts it.
-func (s *stack) acceptedByNow(t *testing.T, id events.UUID, position uint64, reason string) {
+func (s *stack) acceptedByNow(t *testing.T, id events.UUID, position uint64, data []byte) {
 	t.Helper()
-	for _, sql := range []string{
-		`INSERT INTO export_g1.parked (position, partition, account_id, sent_at, subject, type, reason, headers, payload)
-SELECT $2::bigint, partition, account_id, now(), 'controlplane.account.' || account_id, 'controlplane.user.email_changed.v1', $3::text, '', '{}'
-FROM export_g1.account_export WHERE account_id = $1::uuid`,
-		`UPDATE export_g1.account_export SET parked = parked + 1 WHERE account_id = $1::uuid AND $2::bigint > 0 AND $3::text <> ''`,
+	for _, change := range []struct {
+		sql  string
+		args []any
+	}{
+		{`INSERT INTO export_g1.parked (position, partition, account_id, sent_at, subject, type, reason, headers, payload)
+SELECT $2, partition, account_id, now(), 'controlplane.account.' || account_id, 'controlplane.user.email_changed.v1',
+    'data.email: found "b@example.org", want something else', '', $3
+FROM export_g1.account_export WHERE account_id = $1`, []any{[16]byte(id), int64(position), data}},
+		{`UPDATE export_g1.account_export SET parked = parked + 1 WHERE account_id = $1`, []any{[16]byte(id)}},
 	} {
-		if tag, err := s.pool.Exec(t.Context(), sql, [16]byte(id), int64(position), reason); err != nil || tag.RowsAffected() != 1 {
+		if tag, err := s.pool.Exec(t.Context(), change.sql, change.args...); err != nil || tag.RowsAffected() != 1 {
 			t.Fatal(tag, err)
 		}
 	}
+}
+
+// ended waits until all acts have ended.
+func (s *stack) ended(t *testing.T) {
+	t.Helper()
+	testrun.Eventually(t, "all acts have ended", func() bool {
+		s.c.jobs.mu.Lock()
+		defer s.c.jobs.mu.Unlock()
+		for _, j := range s.c.jobs.all {
+			if !j.over() {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // parked gets the screen's JSON, by a query.
@@ -159,11 +178,12 @@ func undoPage(t *testing.T, body string) string {
 	return "/jobs/" + m[1]
 }
 
+// contains requires each of the texts in a body.
 func contains(t *testing.T, body string, wanted ...string) {
 	t.Helper()
 	for _, w := range wanted {
 		if !strings.Contains(body, w) {
-			t.Errorf("there is no %q in:\n%s", w, body)
+			t.Errorf("there is no %q in:\n%.6000s", w, body)
 		}
 	}
 }
