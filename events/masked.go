@@ -19,16 +19,26 @@ func (e *Invalid) Masked() string { return MaskReason(e.Error()) }
 // would be right hold ", want ", so the first ": found " and the last ", want "
 // are the program's own, whatever stands between them.
 func MaskReason(reason string) string {
+	r, ok := SplitReason(reason)
+	if !ok {
+		return maskedWhole
+	}
+	return (&Invalid{r.Field, foundKind(r.Found), ofNobody(r.Want)}).Error()
+}
+
+// SplitReason takes a reason for parking apart, masked or not. ok is false where the text
+// is no such reason.
+func SplitReason(reason string) (r Invalid, ok bool) {
 	field, rest, ok := strings.Cut(reason, ": found ")
 	if !ok || !reasonField.MatchString(field) {
-		return maskedWhole
+		return r, false
 	}
 	const want = ", want "
 	at := strings.LastIndex(rest, want)
 	if at < 0 {
-		return maskedWhole
+		return r, false
 	}
-	return field + ": found " + foundKind(rest[:at]) + want + ofNobody(rest[at+len(want):])
+	return Invalid{field, rest[:at], rest[at+len(want):]}, true
 }
 
 const maskedWhole = "masked"

@@ -29,8 +29,10 @@ type Refolder struct {
 	// others wait.
 	OnChanged func(what string)            // "account ID" or "tier ID", whenever anything stored has changed
 	OnSkipped func(what string, why error) // left as it is: [admin.ErrDataLoss] or [admin.ErrUnfoldable]
+	OnAccount func(done int)               // how many accounts are done, or were left; default: nobody
 
-	mu       sync.Mutex // guards Refolded while a method runs, and is held while callbacks run
+	seen     int
+	mu       sync.Mutex // guards seen and Refolded while a method runs, and is held while callbacks run
 	Refolded            // to be read after a method has returned
 }
 
@@ -167,6 +169,10 @@ func (f *Refolder) report(ids []events.UUID, done admin.RefoldResult, err error)
 	}
 	if err == nil {
 		f.Accounts += len(ids) - len(done.Skipped)
+		f.seen += len(ids)
+		if f.OnAccount != nil {
+			f.OnAccount(f.seen)
+		}
 	}
 }
 

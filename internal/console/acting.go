@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,6 +37,7 @@ type prepared struct {
 	account *events.UUID // whom it concerns; nil for nobody in particular
 	detail  string       // for the audit, without any value
 	key     string       // of what cannot be done twice at once; default: what and account
+	back    string       // the page to go back to; default: the one that it was asked for on
 	do      func(ctx context.Context, j *job) error
 }
 
@@ -87,7 +89,7 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 		}
 	}
 	user := userOf(r)
-	j := &job{Act: a.what, Title: p.title, User: user, about: p.account, key: p.key, back: backOf(r)}
+	j := &job{Act: a.what, Title: p.title, User: user, about: p.account, key: p.key, back: cmp.Or(p.back, backOf(r))}
 	j.changed = func() {
 		if j.ID != "" {
 			c.hub.tell("job:" + j.ID)

@@ -60,6 +60,7 @@ type Console struct {
 	outcomes *outcomes // what the looks have counted
 
 	accounts *accountScreens
+	parked   *parkedCache
 
 	target  atomic.Pointer[acts.Target] // nil until JetStream was reached
 	monitor *acts.StatusMonitor         // of the hub's goroutine; set before it looks first

@@ -19,10 +19,17 @@ func functions() template.FuncMap {
 		"time":     func(t time.Time) template.HTML { return timeElement(t) },
 		"duration": roughly,
 		"shown":    shown,
-		"words":    withCommands,
-		"short":    events.ShortType,
-		"plural":   plural,
-		"list":     func(v ...any) []any { return v },
+		"shownLines": func(text string) string {
+			lines := strings.Split(text, "\n")
+			for i, line := range lines {
+				lines[i] = shown(strings.TrimSuffix(line, "\r"))
+			}
+			return strings.Join(lines, "\n")
+		},
+		"words":  withCommands,
+		"short":  events.ShortType,
+		"plural": plural,
+		"list":   func(v ...any) []any { return v },
 	}
 }
 

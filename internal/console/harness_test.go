@@ -241,11 +241,31 @@ func (k *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Tra
 	case "begin", "commit", "rollback", "set", "-- ping", "":
 	default:
 		k.statements <- data.SQL
+		if own, ok := ctx.Value(ownStatements{}).(*[]string); ok {
+			*own = append(*own, data.SQL)
+		}
 	}
 	return ctx
 }
 
 func (k *counter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// ownStatements is the key of a list in a context, for the statements of one request alone.
+type ownStatements struct{}
+
+// statementsOf asks for a page, and gives the statements of that request, without those of
+// the looks beside it.
+func (s *stack) statementsOf(t *testing.T, path string) (own []string) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(context.WithValue(t.Context(), ownStatements{}, &own), http.MethodGet, "http://127.0.0.1"+path, nil)
+	r.RemoteAddr = "127.0.0.1:1"
+	w := httptest.NewRecorder()
+	s.c.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Fatalf("GET %s: status %d: %s", path, w.Code, w.Body)
+	}
+	return own
+}
 
 // taken are the statements since it was called last.
 func (k *counter) taken() (all []string) {

@@ -104,6 +104,9 @@ func (c *ParkedSelection) changeDismissals(ctx context.Context, pool *pgxpool.Po
 				return n, err
 			}
 			n += len(changed)
+			for _, position := range changed {
+				c.Changed = append(c.Changed, uint64(position))
+			}
 		}
 	}
 	return n, nil

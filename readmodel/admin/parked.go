@@ -118,16 +118,7 @@ func (f *ParkedFilter) reasonMatcher() func(reason string) bool {
 // server knows of tables that have only just been filled. (Joined, 20,000 messages took
 // two minutes.)
 func (f *ParkedFilter) page(ctx context.Context, db pg.Querier, g readmodel.Generation, after int64, limit int) ([]Parked, error) {
-	var since *time.Time
-	if !f.Since.IsZero() {
-		since = &f.Since
-	}
-	rows, err := db.Query(ctx, readmodel.InSchema(g.Number, `
-SELECT position, partition, account_id, sent_at, subject, type, reason FROM {schema}.parked
-WHERE position > $1 AND ($2::uuid IS NULL OR account_id = $2) AND ($4::bigint = 0 OR position <= $4)
-    AND ($5::text = '' OR type IN ($5, 'controlplane.' || $5)) AND ($6::timestamptz IS NULL OR sent_at >= $6)
-ORDER BY position LIMIT $3`),
-		after, (*[16]byte)(f.Account), limit, int64(f.To), f.Type, since)
+	rows, err := db.Query(ctx, readmodel.InSchema(g.Number, selectParked+` ORDER BY position LIMIT $6`), append(f.args(after), limit)...)
 	if err != nil {
 		return nil, err
 	}
@@ -161,6 +152,52 @@ WHERE stream_name = $1 AND stream_created = $2 AND position BETWEEN $3 AND $4 OR
 		return nil
 	})
 	return page, err
+}
+
+// selectParked selects what matches after a position as far as the table can tell.
+const selectParked = `
+SELECT position, partition, account_id, sent_at, subject, type, reason FROM {schema}.parked
+WHERE position > $1 AND ($2::uuid IS NULL OR account_id = $2) AND ($3::bigint = 0 OR position <= $3)
+    AND ($4::text = '' OR type IN ($4, 'controlplane.' || $4)) AND ($5::timestamptz IS NULL OR sent_at >= $5)`
+
+// args are the arguments of selectParked.
+func (f *ParkedFilter) args(after int64) []any {
+	var since *time.Time
+	if !f.Since.IsZero() {
+		since = &f.Since
+	}
+	return []any{max(after, int64(f.From)-1), (*[16]byte)(f.Account), int64(f.To), f.Type, since}
+}
+
+// ParkedAfter is the next parked messages of the live generation that match after a
+// position, in stream order, at most limit of them. It looks at no more than 20,000 that
+// the table finds; looked is the position up to which it has, and more tells whether there
+// is anything beyond it. It takes three statements.
+func ParkedAfter(ctx context.Context, pool *pgxpool.Pool, f ParkedFilter, after uint64, limit int) (found []Parked, looked uint64, more bool, err error) {
+	const most = 4 * parkedPerPage
+	g, err := readmodel.LiveGeneration(ctx, pool)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	n := most
+	if f.Reason == "" && !f.Dismissed {
+		n = limit + 1
+	}
+	page, err := f.page(ctx, pool, g, int64(after), n)
+	if err != nil {
+		return nil, 0, false, fmt.Errorf("list parked messages: %w", err)
+	}
+	matches := f.reasonMatcher()
+	for _, p := range page {
+		if len(found) == limit {
+			return found, looked, true, nil
+		}
+		looked = p.Position
+		if (!f.Dismissed || p.DismissedAt != nil) && matches(p.Reason) {
+			found = append(found, p)
+		}
+	}
+	return found, looked, len(page) == n, nil
 }
 
 // FindParked reads one parked message of the live generation, whole;

@@ -18,6 +18,10 @@ type ParkedSelection struct {
 	Total    int64 // parked messages that it selected from
 	Messages []SelectedMessage
 	Stream   engine.StreamIdentity // that their positions are of
+
+	// Changed are the positions whose dismissals the methods have changed. Whoever takes
+	// back what one call has done selects these and no others.
+	Changed []uint64
 }
 
 // SelectedMessage is one of those.
@@ -58,6 +62,21 @@ func (c *ParkedSelection) Dismissed() (n int) {
 		}
 	}
 	return n
+}
+
+// At are those of the messages at these positions.
+func (c *ParkedSelection) At(positions []uint64) ParkedSelection {
+	some := ParkedSelection{Total: c.Total, Stream: c.Stream}
+	wanted := make(map[uint64]bool, len(positions))
+	for _, p := range positions {
+		wanted[p] = true
+	}
+	for _, m := range c.Messages {
+		if wanted[m.Position] {
+			some.Messages = append(some.Messages, m)
+		}
+	}
+	return some
 }
 
 // RetryTargets are the accounts and tiers that they are of.

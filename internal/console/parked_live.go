@@ -1,0 +1,172 @@
+package console
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"accountexport/internal/acts"
+	"accountexport/projections"
+	"accountexport/readmodel/admin"
+)
+
+// parkedCache is the survey of all parked messages, which all pages share. It is read anew
+// when a page is opened and it is older than two looks, and for the pages that follow it
+// when the counts have changed: at most once a second, and at most for a tenth of the time
+// where there are so many messages that reading them takes longer.
+type parkedCache struct {
+	reading sync.Mutex // held while it is read, so that nobody else reads it meanwhile
+
+	mu      sync.Mutex
+	survey  *admin.ParkedSurvey // nil before it was read, and after an act has changed it
+	at      time.Time           // when it was read
+	took    time.Duration
+	counts  parkedCounts // at the look before it was read
+	refresh bool         // a goroutine reads it for the pages that follow
+}
+
+// parkedCounts are figures of a look that change whenever the survey does.
+type parkedCounts struct {
+	generation                    int64
+	counting, dismissed, everSeen int64
+}
+
+func countsOf(st *acts.Status) parkedCounts {
+	n := parkedCounts{generation: st.Generation.Number, counting: st.Parked, dismissed: st.Dismissed}
+	for _, p := range st.Partitions {
+		n.everSeen += int64(p.Tally[projections.Parked])
+	}
+	return n
+}
+
+// fresh tells whether what is there is new enough for a page that is opened.
+func (p *parkedCache) fresh() bool {
+	return p.survey != nil && time.Since(p.at) < max(2*lookEvery, min(time.Minute, 10*p.took))
+}
+
+// current is the survey, for a page that is opened.
+func (p *parkedCache) current(ctx context.Context, read func(context.Context) (admin.ParkedSurvey, error)) (*admin.ParkedSurvey, time.Time, error) {
+	if s, at := p.get(); s != nil {
+		return s, at, nil
+	}
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	if s, at := p.get(); s != nil { // somebody else has read it meanwhile
+		return s, at, nil
+	}
+	return p.read(ctx, read)
+}
+
+func (p *parkedCache) get() (*admin.ParkedSurvey, time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fresh() {
+		return p.survey, p.at
+	}
+	return nil, time.Time{}
+}
+
+// read reads it; reading is held.
+func (p *parkedCache) read(ctx context.Context, read func(context.Context) (admin.ParkedSurvey, error)) (*admin.ParkedSurvey, time.Time, error) {
+	began := time.Now()
+	s, err := read(ctx)
+	if err != nil {
+		return nil, began, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.survey, p.at, p.took = &s, began, time.Since(began)
+	return p.survey, p.at, nil
+}
+
+// forget has the next page read it anew: an act has changed it.
+func (p *parkedCache) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.survey, p.counts = nil, parkedCounts{}
+}
+
+// surveyParked surveys all that is parked.
+func (c *Console) surveyParked(ctx context.Context) (admin.ParkedSurvey, error) {
+	return admin.SurveyParked(ctx, c.cfg.Pool, admin.ParkedFilter{}, 0, c.cfg.Privacy.parkedType)
+}
+
+// liveParked is the part of the screen that follows what happens. The survey is read
+// beside the looks, which do not wait for it.
+func (c *Console) liveParked(string) ([]byte, error) {
+	if l := c.lastLook(); l != nil && l.Err == nil {
+		c.refreshParked(countsOf(l.Status))
+	}
+	c.parked.mu.Lock()
+	s, at := c.parked.survey, c.parked.at
+	c.parked.mu.Unlock()
+	if s == nil {
+		return nil, errWaiting // the page stays as it is until it is read
+	}
+	return c.render("live parked", c.parkedView(parkedFilter{}, s, at))
+}
+
+// refreshParked reads the survey anew where counts have changed since, and tells the
+// pages that follow it.
+func (c *Console) refreshParked(counts parkedCounts) {
+	p := c.parked
+	p.mu.Lock()
+	due := !p.refresh && counts != p.counts && time.Since(p.at) >= max(lookEvery, 10*p.took)
+	p.refresh = p.refresh || due
+	p.mu.Unlock()
+	if !due {
+		return
+	}
+	begun := c.jobs.beside(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+		defer cancel()
+		p.reading.Lock()
+		_, _, err := p.read(ctx, c.surveyParked)
+		p.reading.Unlock()
+		p.mu.Lock()
+		if p.refresh = false; err == nil {
+			p.counts = counts
+		}
+		p.mu.Unlock()
+		if err == nil {
+			c.hub.tell("parked")
+		}
+	})
+	if !begun {
+		p.mu.Lock()
+		p.refresh = false
+		p.mu.Unlock()
+	}
+}
+
+// beside runs something until the program ends, which waits for it. It is false where the
+// program is ending.
+func (s *jobs) beside(do func(context.Context)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx == nil || s.ctx.Err() != nil {
+		return false
+	}
+	ctx := s.ctx
+	s.running.Go(func() { do(ctx) })
+	return true
+}
+
+// liveParkedTotals is all that is parked in numbers, as of the last look.
+func (c *Console) liveParkedTotals(string) ([]byte, error) {
+	return c.render("live parked-totals", c.parkedTotals())
+}
+
+func (c *Console) parkedTotals() *parkedTotals {
+	l := c.lastLook()
+	if l == nil || l.Err != nil {
+		return nil
+	}
+	return &parkedTotals{l.At, l.Status.Parked, l.Status.Dismissed}
+}
+
+func (c *Console) lastLook() *look {
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	return c.hub.last
+}

@@ -1,0 +1,58 @@
+package console
+
+import (
+	"fmt"
+	"regexp"
+	"unicode/utf8"
+
+	"accountexport/events"
+)
+
+// mostTextShown is how many characters of one text a page of parked messages holds.
+const mostTextShown = 2000
+
+// typeName takes what a type of this stream looks like, known or not. Whatever else a
+// message has in the place of its type may be anything.
+var typeName = regexp.MustCompile(`^(controlplane\.)?[a-z][a-z_]*(\.[a-z][a-z_]*){0,4}\.v[0-9]{1,4}$`)
+
+// maskedType stands for types that are no names of types.
+const maskedType = "masked: no name of a type"
+
+// parkedType is a type as it may be shown, without controlplane.; empty where a message
+// has none.
+func (p Privacy) parkedType(typ string) string {
+	if p != Full && typ != "" && (len(typ) > 100 || !typeName.MatchString(typ)) {
+		return maskedType
+	}
+	return cut(events.ShortType(typ))
+}
+
+// parkedSubject is a subject as it may be shown: those of accounts and tiers hold ids,
+// and any other may hold anything.
+func (p Privacy) parkedSubject(subject string) string {
+	if p != Full && events.ParseSubject(subject).Kind == events.SubjectUnsound {
+		return fmt.Sprintf("masked: text of %d characters", utf8.RuneCountInString(subject))
+	}
+	return cut(subject)
+}
+
+// parkedReason is a reason as it may be shown: masked, only of what kind that is which was
+// found.
+func (p Privacy) parkedReason(reason string) string {
+	if p != Full {
+		reason = events.MaskReason(reason)
+	}
+	return cut(reason)
+}
+
+// cut cuts a text that is too long to be shown, and says how long it is.
+func cut(text string) string {
+	n := 0
+	for i := range text {
+		if n == mostTextShown {
+			return fmt.Sprintf("%s… (%d characters)", text[:i], utf8.RuneCountInString(text))
+		}
+		n++
+	}
+	return text
+}
