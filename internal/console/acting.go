@@ -38,6 +38,7 @@ type prepared struct {
 	detail  string       // for the audit, without any value
 	key     string       // of what cannot be done twice at once; default: what and account
 	back    string       // the page to go back to; default: the one that it was asked for on
+	mayEnd  bool         // somebody may end it before it is done, by the act rebuild-end
 	do      func(ctx context.Context, j *job) error
 }
 
@@ -89,7 +90,7 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 		}
 	}
 	user := userOf(r)
-	j := &job{Act: a.what, Title: p.title, User: user, about: p.account, key: p.key, back: cmp.Or(p.back, backOf(r))}
+	j := &job{Act: a.what, Title: p.title, User: user, about: p.account, key: p.key, mayEnd: p.mayEnd, back: cmp.Or(p.back, backOf(r))}
 	j.changed = func() {
 		if j.ID != "" {
 			c.hub.tell("job:" + j.ID)

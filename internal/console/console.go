@@ -57,7 +57,9 @@ type Console struct {
 
 	forgetters []func(events.UUID) // of an account that is erased; set before Run, see onForget
 
-	outcomes *outcomes // what the looks have counted
+	outcomes        *outcomes       // what the looks have counted
+	building        buildSeries     // how far a rebuild was in the last looks
+	generationsSeen generationsLook // for the pages that follow generations
 
 	accounts *accountScreens
 	parked   *parkedCache
@@ -79,6 +81,7 @@ func New(cfg Config) (*Console, error) {
 	c.jobs, c.outcomes = newJobs(), &outcomes{}
 	c.hub = newHub(c.look)
 	c.hub.topics["overview"] = c.liveOverview
+	c.hub.topics["generations"], c.hub.topics["generation"] = c.liveGenerations, c.liveGeneration
 	c.handle = c.guard(c.routes())
 	return c, nil
 }

@@ -26,10 +26,11 @@ func functions() template.FuncMap {
 			}
 			return strings.Join(lines, "\n")
 		},
-		"words":  withCommands,
-		"short":  events.ShortType,
-		"plural": plural,
-		"list":   func(v ...any) []any { return v },
+		"words":     withCommands,
+		"short":     events.ShortType,
+		"plural":    plural,
+		"list":      func(v ...any) []any { return v },
+		"shortened": shortened,
 	}
 }
 

@@ -132,7 +132,7 @@ func TestActsOnParkedMessages(t *testing.T) {
 			})
 		}
 		all.Wait()
-		s.ended(t)
+		s.allEnded(t)
 		if n := s.dismissedNow(t); n != 100 {
 			t.Errorf("%d are dismissed, want 100", n)
 		}

@@ -54,7 +54,7 @@ func TestParkedMessagesAreMasked(t *testing.T) {
 	for _, m := range []events.Message{
 		{Subject: "controlplane.account." + marker + "@example", Data: []byte(`{}`)},
 		{Subject: subject, Data: structured(hostile)},
-		{Subject: subject, Data: structured(marker+".v1")},
+		{Subject: subject, Data: structured(marker + ".v1")},
 		{Subject: subject, Data: structured("controlplane.user.renamed.v1")},
 		{Subject: subject, Header: map[string][]string{"X-Secret": {marker}, "Ce-Id": {marker}}, Data: []byte(strings.Repeat(marker, 900_000/len(marker)))},
 		{Subject: subject, Data: []byte(`{"email": "` + hostile + "\xff" + `"`)},
