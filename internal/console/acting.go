@@ -97,14 +97,16 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 		}
 	}
 	return c.jobs.start(j, func(ctx context.Context, j *job) error {
-		recorded, err := c.recorder(user).Begin(ctx, a.what, p.account, p.detail)
-		if err != nil {
+		return c.within(a.name, func() error {
+			recorded, err := c.recorder(user).Begin(ctx, a.what, p.account, p.detail)
+			if err != nil {
+				return err
+			}
+			err = c.within(a.name, func() error { return p.do(ctx, j) }) // which has an end in the audit, too
+			recorded.End(ctx, err)
+			c.hub.stale()
 			return err
-		}
-		err = p.do(ctx, j)
-		recorded.End(ctx, err)
-		c.hub.stale()
-		return err
+		})
 	})
 }
 
@@ -166,6 +168,11 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 		}
 	default:
 		return nil, badRequest("That is no form", "The Content-Type has to be application/x-www-form-urlencoded or application/json.")
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, &failure{Status: http.StatusRequestEntityTooLarge, Type: "too-large", Title: "The form is too large",
+			Detail: fmt.Sprintf("It has to be of at most %d bytes.", mostForm)}
 	}
 	return nil, badRequest("The form cannot be read", "It has to be a form, or a JSON object of texts, of at most %d bytes: %v.", mostForm, err)
 }

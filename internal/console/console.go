@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ type Config struct {
 	User       string
 
 	Logger *slog.Logger
+
+	sendWithin time.Duration // in which a page takes what it follows, or is let go of; default: 30 s
 }
 
 // Console serves the pages, once its Run is running. It is safe for concurrent use.
@@ -71,6 +74,7 @@ type Console struct {
 // New makes a console. It serves before Run is called, and then says that it waits.
 func New(cfg Config) (*Console, error) {
 	c := &Console{cfg: cfg, log: cfg.Logger}
+	c.cfg.sendWithin = cmp.Or(cfg.sendWithin, 30*time.Second)
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -79,7 +83,7 @@ func New(cfg Config) (*Console, error) {
 		return nil, err
 	}
 	c.jobs, c.outcomes = newJobs(), &outcomes{}
-	c.hub = newHub(c.look)
+	c.hub = newHub(c.look, c.within)
 	c.hub.topics["overview"] = c.liveOverview
 	c.hub.topics["generations"], c.hub.topics["generation"] = c.liveGenerations, c.liveGeneration
 	c.handle = c.guard(c.routes())
