@@ -75,6 +75,7 @@ func testRefused(t *testing.T, s *stack, p *person) {
 		t.Fatal(err)
 	}
 	testrun.Eventually(t, "the page says that the stream is refused", func() bool {
+		s.get(t, "/", http.StatusOK) // has the next look come at once
 		page := s.get(t, p.path(), http.StatusOK)
 		return strings.Contains(page, "would refuse the stream") && strings.Contains(page, "is not the one that the read model was folded from")
 	})
