@@ -8,12 +8,9 @@ import (
 	"accountexport/events"
 )
 
-// TestAccountIsFoundAndShown: an id in either case leads to the account's screen, which
+// testFound: an id in either case leads to the account's screen, which
 // shows its state, its document and its messages; what is no id is named.
-func TestAccountIsFoundAndShown(t *testing.T) {
-	s := newStack(t)
-	p := newPerson(t, s)
-	p.live()
+func testFound(t *testing.T, s *stack, p *person) {
 	page := s.get(t, "/accounts?id="+strings.ToUpper(p.id.String()), http.StatusOK)
 	for _, want := range []string{"<h1>Account " + p.id.String(), ">complete<", "email_verified_at", "masked: text of 24 characters", "sbx-1", "user.registered.v1", "deferred", "duplicate"} {
 		if !strings.Contains(page, want) {

@@ -43,19 +43,9 @@ func (v shownValue) words() string {
 	return v.Text
 }
 
-// fullStack is a console that shows everything, with an account of everything.
-func fullStack(t *testing.T) (*stack, *person) {
-	t.Helper()
-	s := newStack(t, func(c *Config) { c.Privacy = Full })
-	p := newPerson(t, s)
-	p.live()
-	return s, p
-}
-
-// TestTimelineIsTheHistory: every message of an account, and before and after of each
+// testHistory: every message of an account, and before and after of each
 // field, as projections.History has them; filters select, and pages are parts of it.
-func TestTimelineIsTheHistory(t *testing.T) {
-	s, p := fullStack(t)
+func testHistory(t *testing.T, s *stack, p *person) {
 	t.Run("field by field", func(t *testing.T) {
 		var want, got []string
 		if _, err := acts.History(t.Context(), s.client, p.id, acts.AsOf{}, func(e projections.HistoryEntry) error {

@@ -146,12 +146,13 @@ func (c *Console) describe(ctx context.Context, v *accountView, account events.U
 		return g, err
 	}
 	v.Generation = g.Number
+	if e := notes.Erasure; e != nil {
+		v.State, v.ErasedAt, v.ErasedAtPos = stateErased, &e.ErasedAt, e.Position
+		notes.Parked = nil // there are none, unless the stream was restored from before the erasure
+	}
 	for _, p := range notes.Parked {
 		typ, _ := cutText(p.Type, mostType)
 		v.ParkedMessages = append(v.ParkedMessages, parkedLine{p.Position, p.SentAt, typ, c.cfg.Privacy.reason(p.Reason), p.DismissedAt != nil})
-	}
-	if e := notes.Erasure; e != nil {
-		v.State, v.ErasedAt, v.ErasedAtPos = stateErased, &e.ErasedAt, e.Position
 	}
 	c.hub.mu.Lock()
 	last := c.hub.last
