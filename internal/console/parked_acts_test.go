@@ -39,6 +39,7 @@ func (s *stack) dismissedNow(t *testing.T) (n int) {
 // TestActsOnParkedMessages: each does what was confirmed and nothing else, whoever is at it
 // at the same time, and says what it has come to.
 func TestActsOnParkedMessages(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, func(c *Config) { c.AllowActs = true })
 	last := s.badDeploy(t, 20) // 200 parked
 	text := url.Values{"reason": {"found a text"}, "note": {"one at a time"}}
@@ -159,6 +160,11 @@ JOIN export.dismissals d USING (position) WHERE p.account_id = a.account_id)`).S
 		contains(t, s.get(t, one, http.StatusNotFound), fmt.Sprintf("No message is parked at position %d", at), "/parked")
 	})
 
+	var looks int
+	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM export.audit WHERE what = 'parked.viewed' AND who = 'tester' AND account IS NOT NULL
+AND detail ~ '^position [0-9]+$'`).Scan(&looks); err != nil || looks < 4 {
+		t.Errorf("%d looks at a message are recorded with whose it is: %v", looks, err)
+	}
 	var lines, detailed int
 	if err := s.pool.QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE detail ~ '^([0-9]+ messages?, positions [0-9]+ to [0-9]+|position [0-9]+)$')
 FROM export.audit WHERE what LIKE 'parked.%' AND what <> 'parked.viewed'`).Scan(&lines, &detailed); err != nil || lines < 10 || detailed != lines {
@@ -169,6 +175,7 @@ FROM export.audit WHERE what LIKE 'parked.%' AND what <> 'parked.viewed'`).Scan(
 // TestParkedScreenThatOnlyReads: without rights there is no form for an act, each act is
 // refused, and the commands are shown in full.
 func TestParkedScreenThatOnlyReads(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	s.badDeploy(t, 2)
 	v := s.parkedJSON(t, "")

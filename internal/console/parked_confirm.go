@@ -82,8 +82,9 @@ func noneParked(f *parkedFilter) error {
 }
 
 // parkedChoices is what can be done with all that a filter selects, and by which commands.
-func parkedChoices(f parkedFilter, s *admin.ParkedSurvey) (all []parkedChoice) {
+func parkedChoices(f parkedFilter, s *admin.ParkedSurvey) []parkedChoice {
 	f.Dismissed = false
+	all := []parkedChoice{}
 	for _, name := range []string{"retry", "dismiss", "undismiss"} {
 		words, _ := parkedWordsOf(name)
 		n := words.concerns(s.Messages, s.Dismissed)

@@ -39,9 +39,10 @@ func readParkedFilter(given url.Values) (f parkedFilter, err error) {
 		return badRequest(fmt.Sprintf("%s is not right", name), "It has to be %s: %s.", right, cli.Printable(err.Error()))
 	}
 	for name, to := range map[string]*string{"type": &f.Type, "reason": &f.Reason} {
-		if *to = text(name); *to == "" {
+		if text(name) == "" {
 			continue
 		}
+		*to = given.Get(name)
 		if _, err := cli.Text("TEXT", "").Parse(*to); err != nil || len(*to) > mostFilter {
 			return f, badRequest(name+" is not right", "It has to be a text of at most %d bytes.", mostFilter)
 		}

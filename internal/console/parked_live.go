@@ -18,8 +18,10 @@ type parkedCache struct {
 	reading sync.Mutex // held while it is read, so that nobody else reads it meanwhile
 
 	mu      sync.Mutex
-	survey  *admin.ParkedSurvey // nil before it was read, and after an act has changed it
+	survey  *admin.ParkedSurvey // nil before it was read
 	at      time.Time           // when it was read
+	stale   bool                // an act has changed something since
+	changes int                 // acts that have changed something
 	took    time.Duration
 	counts  parkedCounts // at the look before it was read
 	refresh bool         // a goroutine reads it for the pages that follow
@@ -41,7 +43,7 @@ func countsOf(st *acts.Status) parkedCounts {
 
 // fresh tells whether what is there is new enough for a page that is opened.
 func (p *parkedCache) fresh() bool {
-	return p.survey != nil && time.Since(p.at) < max(2*lookEvery, min(time.Minute, 10*p.took))
+	return p.survey != nil && !p.stale && time.Since(p.at) < max(2*lookEvery, min(time.Minute, 10*p.took))
 }
 
 // current is the survey, for a page that is opened.
@@ -69,21 +71,25 @@ func (p *parkedCache) get() (*admin.ParkedSurvey, time.Time) {
 // read reads it; reading is held.
 func (p *parkedCache) read(ctx context.Context, read func(context.Context) (admin.ParkedSurvey, error)) (*admin.ParkedSurvey, time.Time, error) {
 	began := time.Now()
+	p.mu.Lock()
+	changes := p.changes
+	p.mu.Unlock()
 	s, err := read(ctx)
 	if err != nil {
 		return nil, began, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.survey, p.at, p.took = &s, began, time.Since(began)
-	return p.survey, p.at, nil
+	p.survey, p.at, p.took, p.stale = &s, began, time.Since(began), p.changes != changes
+	return p.survey, began, nil
 }
 
 // forget has the next page read it anew: an act has changed it.
 func (p *parkedCache) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.survey, p.counts = nil, parkedCounts{}
+	p.changes++
+	p.stale, p.counts = true, parkedCounts{}
 }
 
 // surveyParked surveys all that is parked.
@@ -101,7 +107,7 @@ func (c *Console) liveParked(string) ([]byte, error) {
 	s, at := c.parked.survey, c.parked.at
 	c.parked.mu.Unlock()
 	if s == nil {
-		return nil, errWaiting // the page stays as it is until it is read
+		return nil, nil // the page stays as it is until it is read
 	}
 	return c.render("live parked", c.parkedView(parkedFilter{}, s, at))
 }

@@ -42,6 +42,7 @@ func (s *stack) follow(t *testing.T, topic string) <-chan string {
 // TestParkedScreenFollows: pages that are open see what is parked and dismissed by anybody;
 // thirty of them cost at most one survey a second, and none while nothing changes.
 func TestParkedScreenFollows(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, func(c *Config) { c.AllowActs = true })
 	s.badDeploy(t, 2)
 	page := s.get(t, "/parked", http.StatusOK)

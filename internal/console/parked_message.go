@@ -23,6 +23,7 @@ type parkedMessageView struct {
 	SentAt    time.Time `json:"sent_at"`
 	Subject   string    `json:"subject"`
 	Account   string    `json:"account"`
+	Tier      string    `json:"tier"`
 	Type      string    `json:"type"`
 	Reason    string    `json:"reason"`
 
@@ -92,6 +93,8 @@ func (c *Console) parkedMessageView(p *admin.Parked) (*parkedMessageView, error)
 		PayloadBytes: len(p.Payload), DismissedAt: p.DismissedAt, Note: cut(p.Note), Undismissed: []undismissedView{}, MayAct: c.cfg.AllowActs}
 	if p.Account != nil {
 		v.Account = p.Account.String()
+	} else if to := events.ParseSubject(p.Subject); to.Kind == events.SubjectTier {
+		v.Tier = to.Tier
 	}
 	if r, ok := events.SplitReason(v.Reason); ok {
 		v.Field, v.Found, v.Want = r.Field, r.Found, r.Want
@@ -110,7 +113,10 @@ func (c *Console) parkedMessageView(p *admin.Parked) (*parkedMessageView, error)
 		v.StillFor = privacy.parkedReason(d.Invalid.Error())
 	}
 	at := fmt.Sprint(p.Position)
-	v.Choices = []parkedChoice{{Act: "parked-retry", Label: "Retry", Command: "projector parked retry " + at}}
+	v.Choices = []parkedChoice{}
+	if v.Account != "" || v.Tier != "" {
+		v.Choices = append(v.Choices, parkedChoice{Act: "parked-retry", Label: "Retry", Command: "projector parked retry " + at})
+	}
 	if p.DismissedAt == nil {
 		v.Choices = append(v.Choices, parkedChoice{Act: "parked-dismiss", Label: "Dismiss", Command: "projector parked dismiss " + at + noteFlag})
 	} else {

@@ -2,6 +2,8 @@ package console
 
 import (
 	"fmt"
+	"math"
+	"strings"
 	"time"
 
 	"accountexport/readmodel/admin"
@@ -14,23 +16,32 @@ type parkedPlot struct {
 	Intervals []uint32  `json:"intervals"` // without those after the last message
 }
 
-// bar is one interval of a plot, in a box of 100 by 24.
-type bar struct{ X, Y, Width, Height string }
+// plotHeight is how high a plot is, in its own units; an interval is two wide.
+const plotHeight = 48
 
-// Bars are the intervals in which anything was sent. The highest is as high as the box,
-// and none is too low to be seen.
-func (p parkedPlot) Bars() (bars []bar) {
-	most := p.most()
-	const all, gap, height = 100.0, 0.2, 24.0
-	step := all / float64(max(1, len(p.Intervals)))
+// Path draws a bar for each interval in which anything was sent. The highest is as high as
+// the plot, and none is too low to be seen.
+func (p parkedPlot) Path() string {
+	var d strings.Builder
+	most := float64(p.most())
 	for i, n := range p.Intervals {
 		if n > 0 {
-			h := max(1.5, height*float64(n)/float64(most))
-			bars = append(bars, bar{decimals(float64(i) * step), decimals(height - h), decimals(step - gap), decimals(h)})
+			h := max(2, int(math.Round(plotHeight*float64(n)/most)))
+			fmt.Fprintf(&d, "M%d %dv-%dh2v%dz", 2*i, plotHeight, h, h)
 		}
 	}
-	return bars
+	return d.String()
 }
+
+// Box is the plot's coordinates.
+func (p parkedPlot) Box() string { return fmt.Sprintf("0 0 %d %d", 2*p.shown(), plotHeight) }
+
+// shown is how many intervals the plot is wide: one burst is not to look as if it had gone
+// on all the time.
+func (p parkedPlot) shown() int { return max(len(p.Intervals), admin.SurveyBuckets/2) }
+
+// End is the end of the plot.
+func (p parkedPlot) End() time.Time { return p.Begin.Add(time.Duration(p.shown()) * p.Width()) }
 
 // Label says what the plot shows.
 func (p parkedPlot) Label() string {
@@ -41,17 +52,12 @@ func (p parkedPlot) Label() string {
 // Width is how long an interval is.
 func (p parkedPlot) Width() time.Duration { return time.Duration(p.Seconds * float64(time.Second)) }
 
-// End is the end of the last interval.
-func (p parkedPlot) End() time.Time { return p.Begin.Add(time.Duration(len(p.Intervals)) * p.Width()) }
-
 func (p parkedPlot) most() (most uint32) {
 	for _, n := range p.Intervals {
 		most = max(most, n)
 	}
 	return most
 }
-
-func decimals(n float64) string { return fmt.Sprintf("%.2f", n) }
 
 // figuresOf are the figures of a survey, or of one of its groups. All its plots are of the
 // same intervals.

@@ -39,6 +39,7 @@ func (s *stack) beside(t *testing.T, change func(*Config)) func(path string, wan
 // no JSON of a masked console has anything of it; a console that shows everything shows it
 // harmlessly, and no page is large.
 func TestParkedMessagesAreMasked(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, func(c *Config) { c.AllowActs = true })
 	s.badDeploy(t, 2)
 	hostile := `<script>alert('` + marker + `')</script><img src=x onerror=alert(1)>` + "\u202e\u0007`"

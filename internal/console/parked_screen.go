@@ -157,7 +157,7 @@ func (c *Console) parkedPage(r *http.Request, f parkedFilter, after uint64) (any
 	if err != nil {
 		return nil, err
 	}
-	v := &parkedView{At: time.Now(), Filter: f.fields(), All: !f.selects(), Groups: []parkedGroupView{}, MayAct: c.cfg.AllowActs, Totals: c.parkedTotals()}
+	v := &parkedView{At: time.Now(), Filter: f.fields(), All: !f.selects(), Groups: []parkedGroupView{}, Choices: []parkedChoice{}, MayAct: c.cfg.AllowActs, Totals: c.parkedTotals()}
 	c.listParked(v, &f, found, false)
 	if v.Looked = looked; more {
 		v.Next = parkedLink(&f, looked)
@@ -194,7 +194,7 @@ func parkedLink(f *parkedFilter, after uint64) string {
 
 // parkedView is a survey as it is shown.
 func (c *Console) parkedView(f parkedFilter, s *admin.ParkedSurvey, at time.Time) *parkedView {
-	v := &parkedView{At: at, Filter: f.fields(), All: !f.selects(), Groups: []parkedGroupView{}, MayAct: c.cfg.AllowActs}
+	v := &parkedView{At: at, Filter: f.fields(), All: !f.selects(), Groups: []parkedGroupView{}, Choices: []parkedChoice{}, MayAct: c.cfg.AllowActs}
 	figures := figuresOf(&s.ParkedFigures, s)
 	v.Figures = &figures
 	for i, g := range s.Groups {

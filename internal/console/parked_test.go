@@ -15,6 +15,7 @@ func unescapeHTML(s string) string { return html.UnescapeString(s) }
 // is dismissed with a note and taken back, all without a script; each look and each act is
 // in the audit; no page takes more than five statements, and none reads all accounts.
 func TestABadDeployIsSeenAndMended(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, func(c *Config) { c.AllowActs = true })
 	const accounts = 300
 	s.badDeploy(t, accounts)
