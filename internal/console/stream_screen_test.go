@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 // right; a mirror appears among the copies, and a message that nobody removed among what
 // is missing, with the exit status of `projector run`.
 func TestStreamIsHeldAgainstTheContract(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	var v streamView
 	s.getJSON(t, "/api/stream", &v)
@@ -119,6 +121,17 @@ func TestStreamIsHeldAgainstTheContract(t *testing.T) {
 	if strings.Contains(page, hostileName) || !strings.Contains(page, `&lt;b\u202e&#34;copy&amp;`) {
 		t.Errorf("the name of a stream is not made harmless:\n%s", page)
 	}
+
+	cfg.SubjectTransform = nil
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	s.stream(t, &v, "a stream without partitions is told", func() bool {
+		return len(v.Run) > 0 && strings.Contains(v.Run[0].Text, "exit status 15") && v.Settings[v.Wrong-1].What == "subject_transform"
+	})
+	if v.Failed != "" || v.Partitions != 0 || v.Gaps.State != "unknown" {
+		t.Errorf("of a stream without partitions: %+v", v)
+	}
 }
 
 // hostileName is what a stream may be called.
@@ -127,9 +140,12 @@ const hostileName = "<b\u202e\"copy&"
 // TestStreamIsAskedOnceForAll: however many look at the stream, it is asked once in five
 // seconds, and by nobody of them.
 func TestStreamIsAskedOnceForAll(t *testing.T) {
-	s := newStack(t)
+	t.Parallel()
+	count := &counter{statements: make(chan string, 1<<16)}
+	s := newStack(t, func(c *Config) { c.Pool = countedPool(t, c.Pool, count) })
 	var mu sync.Mutex
 	var asked []time.Time
+	s.c.facts.mu.Lock()
 	read := s.c.facts.read
 	s.c.facts.read = func(ctx context.Context) *streamFacts {
 		mu.Lock()
@@ -137,6 +153,7 @@ func TestStreamIsAskedOnceForAll(t *testing.T) {
 		mu.Unlock()
 		return read(ctx)
 	}
+	s.c.facts.mu.Unlock()
 	var all sync.WaitGroup
 	began := time.Now()
 	for range 40 {
@@ -149,6 +166,10 @@ func TestStreamIsAskedOnceForAll(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if taken := count.taken(); len(taken) > 0 {
+		t.Errorf("pages have asked the database themselves: %q", taken)
+	}
+	s.follows(t, "stream", "Limits and modes")
 	mu.Lock()
 	defer mu.Unlock()
 	if most := 1 + int(time.Since(began)/factsEvery); len(asked) == 0 || len(asked) > most {
@@ -171,6 +192,27 @@ func (s *stack) stream(t *testing.T, v *streamView, what string, shows func() bo
 		s.getJSON(t, "/api/stream", v)
 		return shows()
 	})
+}
+
+// follows requires that whoever follows a topic is sent a part of a page with a text.
+func (s *stack) follows(t *testing.T, topic, text string) {
+	t.Helper()
+	resp, err := http.Get(s.url + "/events?topic=" + topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			if !strings.Contains(data, text) {
+				t.Errorf("topic %s: %s", topic, data)
+			}
+			return
+		}
+	}
+	t.Errorf("topic %s: nothing was sent: %v", topic, lines.Err())
 }
 
 // jetStream is a connection of the test's own.
