@@ -59,7 +59,7 @@ rows removed       %d beside those that folding the event removed
 		}
 		fmt.Fprintf(out, "copy               stream %s KEEPS the account's messages\n", c.Stream)
 	}
-	fmt.Fprintf(out, `searched           %d messages, and every table of every generation
+	fmt.Fprintf(out, `searched           %d messages, every table of every generation, dismissals and the audit
 left               %d messages, %d rows
 not seen           %s
 done               %s

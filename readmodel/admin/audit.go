@@ -24,7 +24,8 @@ type AuditEntry struct {
 	Outcome string // "begun", "done", "refused" or "failed"
 }
 
-// WhatErased is what the line of an erasure says. It alone keeps its account.
+// WhatErased is what the line of an erasure says. It alone keeps its account: the
+// trigger of 014_audit.sql and package rows know it as well.
 const WhatErased = "account.erase"
 
 // AuditDB is a pool or a connection. A transaction will not do: what it has written is
