@@ -83,7 +83,7 @@ func (p *program) eraseAccount(ctx context.Context, e *acts.Eraser, dryRun bool)
 		return p.printPlan(plan)
 	}
 	question := fmt.Sprintf("Account %s goes from stream %s and from the read model, for ever: %d messages, %d rows.", e.Account,
-		e.Stream.Stream(), e.Messages, e.Rows.Rows)
+		e.Stream.Stream(), e.Messages, e.Rows.Rows-e.Rows.Audited)
 	if err := p.confirm(ctx, question); err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func EndAudit(ctx context.Context, db AuditDB, id int64, outcome string) error {
 // explainUnwritable says what to do where the audit cannot be written.
 func explainUnwritable(err error) error {
 	if pg.Code(err) == pg.ReadOnly {
-		return fmt.Errorf("the database takes no writes, as a standby does: DATABASE_URL has to be the one that is written: %w", err)
+		return fmt.Errorf("the database cannot be written, as a standby cannot: DATABASE_URL has to be the one that is written: %w", err)
 	}
 	return readmodel.ExplainOutdatedSchema(err)
 }
