@@ -37,14 +37,23 @@ func (p *program) accept() *cobra.Command {
 					found = append(found, acceptanceName(it))
 					return printAcceptance(out, it)
 				}}
-			accepted, err := a.Accept(ctx)
-			if p.asJSON && (err == nil || len(found) > 0) {
-				return errors.Join(p.printJSON(acceptedLine{accepted.Generation, accepted.Stream, found, err == nil && len(found) > 0}), err)
+			accept := func() error {
+				accepted, err := a.Accept(ctx)
+				if p.asJSON && (err == nil || len(found) > 0) {
+					return errors.Join(p.printJSON(acceptedLine{accepted.Generation, accepted.Stream, found, err == nil && len(found) > 0}), err)
+				}
+				if err == nil && accepted.Things == 0 {
+					_, err = fmt.Fprintf(p.out, "generation %d and stream %s belong together: there is nothing to accept\n", accepted.Generation, accepted.Stream)
+				}
+				return err
 			}
-			if err == nil && accepted.Things == 0 {
-				_, err = fmt.Fprintf(p.out, "generation %d and stream %s belong together: there is nothing to accept\n", accepted.Generation, accepted.Stream)
+			if p.yes {
+				return p.act(ctx, on.Pool, acts.Accept, nil, "", accept)
 			}
-			return err
+			if err := p.look(ctx, on.Pool, acts.AcceptViewed, nil, ""); err != nil {
+				return err
+			}
+			return accept()
 		}),
 	}
 	p.yesFlag(cmd, "do it")

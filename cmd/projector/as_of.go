@@ -28,6 +28,17 @@ func (f *asOfFlags) asOf() acts.AsOf {
 	return at
 }
 
+// detail says it for the audit.
+func (f *asOfFlags) detail() string {
+	switch {
+	case f.at.Position > 0:
+		return fmt.Sprintf("up to position %d", f.at.Position)
+	case !f.at.Time.IsZero():
+		return "up to a time"
+	}
+	return ""
+}
+
 // args refuses arguments, and --at-event-time with a POSITION, which is one of the
 // stream. Unless alone is set, it is refused without --at, too.
 func (f *asOfFlags) args(alone bool) cobra.PositionalArgs {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -131,7 +130,7 @@ func (p *program) notes() io.Writer {
 	return p.out
 }
 
-// confirm asks a question on a terminal, and ends with [errNotConfirmed] unless
+// confirm asks a question on a terminal, and ends with [acts.ErrDeclined] unless
 // the answer is yes. It asks nothing with --yes, and nothing where standard input
 // is no terminal: scripts go on without being asked.
 func (p *program) confirm(ctx context.Context, question string) error {
@@ -141,9 +140,6 @@ func (p *program) confirm(ctx context.Context, question string) error {
 	}
 	return ask(ctx, in, p.err, question)
 }
-
-// errNotConfirmed means that somebody was asked, and did not answer yes.
-var errNotConfirmed = errors.New("nothing was changed")
 
 // ask asks on a terminal. Any answer but yes is a no, and so is the end of the
 // input. When ctx ends it returns at once; the read that is still waiting ends
@@ -158,7 +154,7 @@ func ask(ctx context.Context, in io.Reader, out io.Writer, question string) erro
 	select {
 	case answer := <-answered:
 		if answer != "yes" {
-			return errNotConfirmed
+			return acts.ErrDeclined
 		}
 		return nil
 	case <-ctx.Done():

@@ -40,39 +40,17 @@ func (p *program) erase() *cobra.Command {
 			e.OnWait = func(generation int64, position, erased uint64) {
 				fmt.Fprintf(p.err, "waiting until generation %d, at %d, has projected position %d\n", generation, position, erased)
 			}
-			// Another stream holds other messages of the account, or none.
-			if err := on.Check(ctx); err != nil && !errors.Is(err, readmodel.ErrNoGeneration) {
-				return fmt.Errorf("account %s cannot be erased: %w", e.Account, err)
-			}
-			if known, err := e.Inspect(ctx); err != nil {
-				return err
-			} else if !known {
-				return p.result(map[string]any{"account": e.Account.String(), "heard_of": false},
-					"account %s was never heard of: there is nothing to erase\n", e.Account)
-			}
-			if err := e.Preflight(ctx); err != nil {
-				return err
-			}
 			if dryRun {
-				plan, err := e.Plan(ctx)
-				if err != nil {
+				if err := p.look(ctx, on.Pool, acts.AccountErasePlan, &e.Account, ""); err != nil {
 					return err
 				}
-				return p.printPlan(plan)
+				return p.eraseAccount(ctx, e, true)
 			}
-			question := fmt.Sprintf("Account %s goes from stream %s and from the read model, for ever: %d messages, %d rows.", e.Account,
-				on.Stream.Stream(), e.Messages, e.Rows.Rows)
-			if err := p.confirm(ctx, question); err != nil {
-				return err
+			detail := ""
+			if n := len(e.PurgeCopies); n > 0 {
+				detail = fmt.Sprintf("and from %d copies", n)
 			}
-			r, err := e.Run(ctx)
-			if err != nil {
-				return err
-			}
-			if err := p.printReceipt(r); err != nil {
-				return err
-			}
-			return r.Incomplete()
+			return p.act(ctx, on.Pool, acts.AccountErase, &e.Account, detail, func() error { return p.eraseAccount(ctx, e, false) })
 		}),
 	}
 	cli.Required(cmd.Flags(), &e.Account, "account", accountKind(), "the account's UUID")
@@ -81,6 +59,61 @@ func (p *program) erase() *cobra.Command {
 	p.yesFlag(cmd, yesDoNotAsk)
 	p.jsonFlag(cmd, "print the receipt, or what --dry-run says, as JSON")
 	return cmd
+}
+
+// eraseAccount erases, or says what would be erased.
+func (p *program) eraseAccount(ctx context.Context, e *acts.Eraser, dryRun bool) error {
+	// Another stream holds other messages of the account, or none.
+	if err := e.Check(ctx); err != nil && !errors.Is(err, readmodel.ErrNoGeneration) {
+		return fmt.Errorf("account %s cannot be erased: %w", e.Account, err)
+	}
+	if known, err := e.Inspect(ctx); err != nil {
+		return err
+	} else if !known {
+		return p.forgetLooks(ctx, e, dryRun)
+	}
+	if err := e.Preflight(ctx); err != nil {
+		return err
+	}
+	if dryRun {
+		plan, err := e.Plan(ctx)
+		if err != nil {
+			return err
+		}
+		return p.printPlan(plan)
+	}
+	question := fmt.Sprintf("Account %s goes from stream %s and from the read model, for ever: %d messages, %d rows.", e.Account,
+		e.Stream.Stream(), e.Messages, e.Rows.Rows-e.Rows.Audited)
+	if err := p.confirm(ctx, question); err != nil {
+		return err
+	}
+	r, err := e.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.printReceipt(r); err != nil {
+		return err
+	}
+	return r.Incomplete()
+}
+
+// forgetLooks is for an account that was never heard of. Whoever has looked for it has
+// left lines in the audit that name it: these no longer do.
+func (p *program) forgetLooks(ctx context.Context, e *acts.Eraser, dryRun bool) error {
+	lines, would := e.Rows.Audited, " would"
+	if !dryRun {
+		var err error
+		if lines, err = e.ForgetLooks(ctx); err != nil {
+			return err
+		}
+		would = ""
+	}
+	also := ""
+	if lines > 0 {
+		also = fmt.Sprintf("; %d lines of the audit%s no longer name it", lines, would)
+	}
+	return p.result(map[string]any{"account": e.Account.String(), "heard_of": false, "audit_lines": lines},
+		"account %s was never heard of: there is nothing to erase%s\n", e.Account, also)
 }
 
 // streamName is what a stream may be called: JetStream allows no blanks, control

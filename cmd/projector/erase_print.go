@@ -20,6 +20,9 @@ func (p *program) printPlan(plan *acts.Plan) error {
 	}
 	fmt.Fprintf(out, "would remove %d messages of the account and %d on mistyped subjects from stream %s, and %d rows\n", plan.Messages, plan.Strays,
 		plan.Stream, plan.Rows)
+	if plan.Audited > 0 {
+		fmt.Fprintf(out, "would take it out of the audit, where %d lines name it, this look among them\n", plan.Audited)
+	}
 	for _, name := range plan.Purged {
 		fmt.Fprintf(out, "would remove its messages from stream %s, a copy\n", name)
 	}
@@ -59,7 +62,7 @@ rows removed       %d beside those that folding the event removed
 		}
 		fmt.Fprintf(out, "copy               stream %s KEEPS the account's messages\n", c.Stream)
 	}
-	fmt.Fprintf(out, `searched           %d messages, and every table of every generation
+	fmt.Fprintf(out, `searched           %d messages, every table of every generation, dismissals and the audit
 left               %d messages, %d rows
 not seen           %s
 done               %s

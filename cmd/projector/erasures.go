@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"accountexport/events"
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
-	"accountexport/readmodel"
 	"accountexport/readmodel/admin"
 )
 
@@ -35,6 +33,9 @@ func (p *program) erasuresList() *cobra.Command {
   # How many were erased by each stream?
   projector erasures list --json | jq -r .stream | sort | uniq -c`,
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
+			if err := p.look(ctx, pool, acts.ErasuresViewed, nil, ""); err != nil {
+				return err
+			}
 			w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
 			print := func(e admin.Erasure) error {
 				receipt := e.Receipt
@@ -82,8 +83,10 @@ func (p *program) erasuresExport() *cobra.Command {
   # The same, compressed.
   projector erasures export | gzip > erasures.jsonl.gz`,
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
-			_, err := admin.ExportErasures(ctx, pool, func(e admin.Erasure) error { return p.printJSON(lineOf(e)) })
-			return err
+			return p.act(ctx, pool, acts.ErasuresExport, nil, "", func() error {
+				_, err := admin.ExportErasures(ctx, pool, func(e admin.Erasure) error { return p.printJSON(lineOf(e)) })
+				return err
+			})
 		}),
 	}
 }
@@ -116,12 +119,14 @@ func (p *program) erasuresImport() *cobra.Command {
 				return fmt.Errorf("%w; nothing was imported", err)
 			}
 			return p.withDatabase(cmd.Context(), func(ctx context.Context, pool *pgxpool.Pool) error {
-				entered, err := admin.ImportErasures(ctx, pool, erasures)
-				if err != nil {
-					return err
-				}
-				return p.result(importedLine{len(erasures), int64(entered)}, "%d erasures read, %d of them were not on the ledger\n",
-					len(erasures), entered)
+				return p.act(ctx, pool, acts.ErasuresImport, nil, fmt.Sprintf("%d erasures", len(erasures)), func() error {
+					entered, err := admin.ImportErasures(ctx, pool, erasures)
+					if err != nil {
+						return err
+					}
+					return p.result(importedLine{len(erasures), int64(entered)}, "%d erasures read, %d of them were not on the ledger\n",
+						len(erasures), entered)
+				})
 			})
 		},
 	}
@@ -147,32 +152,7 @@ func (p *program) erasuresRemove() *cobra.Command {
   # The same from a script.
   projector erasures remove --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --yes --json`,
 		RunE: p.onTarget(func(ctx context.Context, on acts.Target) error {
-			first, err := on.Stream.FirstErased(ctx, account)
-			if err == nil && first.Position > 0 {
-				err = fmt.Errorf("stream %s holds account.erased of account %s, at position %d: whoever folds it erases the account, and it stays on the ledger",
-					on.Stream.Stream(), account, first.Position)
-			}
-			if err != nil {
-				return err
-			}
-			e, err := admin.FindErasure(ctx, on.Pool, account)
-			if errors.Is(err, readmodel.ErrNotFound) { // its erasure may have been begun, and not published
-				err = nil
-			} else if err == nil {
-				err = p.confirm(ctx, fmt.Sprintf("Account %s, erased %s by stream %s, goes off the ledger: where it was erased, it returns with a "+
-					"restored stream.", account, e.ErasedAt.UTC().Format(time.RFC3339), e.Stream))
-			}
-			if err == nil {
-				err = admin.RemoveErasure(ctx, on.Pool, account)
-			}
-			if errors.Is(err, readmodel.ErrNotFound) {
-				return fmt.Errorf("account %s is not on the ledger; `projector erasures list` shows who is", account)
-			}
-			if err != nil {
-				return err
-			}
-			return p.result(removedLine{account.String()},
-				"account %s is no longer on the ledger of erasures; remove it from exports as well, or it comes back by them\n", account)
+			return p.act(ctx, on.Pool, acts.ErasuresRemove, &account, "", func() error { return p.removeErasure(ctx, on, account) })
 		}),
 	}
 	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")

@@ -20,7 +20,8 @@ func (p *program) export() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export --account ID [--at POSITION|TIME] [--at-event-time]",
 		Short: "Print an account's document, folded from the stream alone",
-		Long: "Folds the account's own messages, and its tier's, from the stream. The database is not asked.\n" +
+		Long: "Folds the account's own messages, and its tier's, from the stream. The database is asked for\n" +
+			"nothing; where DATABASE_URL is set the look is put on record there first (projector audit list).\n" +
 			"TIME is held against the stream's own timestamps: when messages were stored. With --at-event-time it is held against the\n" +
 			"time that each event has itself: exactly the account's and its tier's messages whose time is not later are folded, in\n" +
 			"stream order. History that was brought in later has its past in that sense. Messages without a sound time, which are\n" +
@@ -38,6 +39,12 @@ func (p *program) export() *cobra.Command {
 		Args:        at.args(false),
 		Annotations: map[string]string{streamOnly: "yes"},
 		RunE: p.onStream(func(ctx context.Context, client *stream.Client) error {
+			if _, err := client.Info(ctx); err != nil { // nothing is recorded of a stream that is not there
+				return err
+			}
+			if err := p.lookAtStream(ctx, acts.AccountExport, &account, at.detail()); err != nil {
+				return err
+			}
 			d, found, err := acts.DocumentAsOf(ctx, client, account, at.asOf())
 			if err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/readmodel"
 	"accountexport/readmodel/admin"
@@ -97,17 +98,19 @@ func (p *program) generationsDrop() *cobra.Command {
 			"  projector generations drop 1 --yes --json",
 		Args: cli.Arg(&number, generationKind()),
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
-			// Of a generation that is not there nothing is asked: Drop refuses it.
-			if g, err := readmodel.FindGeneration(ctx, pool, number); err == nil {
-				err := p.confirm(ctx, fmt.Sprintf("Generation %d, %s, goes with its tables, and nothing can be rolled back to it.", number, g.State))
-				if err != nil {
+			return p.act(ctx, pool, acts.GenerationDrop, nil, fmt.Sprintf("generation %d", number), func() error {
+				// Of a generation that is not there nothing is asked: Drop refuses it.
+				if g, err := readmodel.FindGeneration(ctx, pool, number); err == nil {
+					err := p.confirm(ctx, fmt.Sprintf("Generation %d, %s, goes with its tables, and nothing can be rolled back to it.", number, g.State))
+					if err != nil {
+						return err
+					}
+				}
+				if err := admin.Drop(ctx, pool, number); err != nil {
 					return err
 				}
-			}
-			if err := admin.Drop(ctx, pool, number); err != nil {
-				return err
-			}
-			return p.result(droppedLine{number}, "generation %d is dropped\n", number)
+				return p.result(droppedLine{number}, "generation %d is dropped\n", number)
+			})
 		}),
 	}
 	p.yesFlag(cmd, yesDoNotAsk)

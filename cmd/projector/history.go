@@ -21,7 +21,8 @@ func (p *program) history() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history --account ID [--at POSITION|TIME] [--at-event-time] [--json]",
 		Short: "List an account's messages and, field by field, what each of them changed",
-		Long: "Reads the account's messages from the stream; the database is not asked. Values are shown: they are the user's\n" +
+		Long: "Reads the account's messages from the stream; the database is asked for nothing, and where\n" +
+			"DATABASE_URL is set the look is put on record there first (projector audit list). Values are shown: they are the user's\n" +
 			"own data, and may hold secrets.\n" +
 			"Times are the stream's own timestamps: when messages were stored, and so is the TIME of --at. With --at-event-time both\n" +
 			"are those that the events have themselves, and the heading says so. Messages stay in stream order, in which they are\n" +
@@ -36,6 +37,12 @@ func (p *program) history() *cobra.Command {
 		Annotations: map[string]string{streamOnly: "yes"},
 		Args:        at.args(true),
 		RunE: p.onStream(func(ctx context.Context, client *stream.Client) error {
+			if _, err := client.Info(ctx); err != nil { // nothing is recorded of a stream that is not there
+				return err
+			}
+			if err := p.lookAtStream(ctx, acts.AccountHistory, &account, at.detail()); err != nil {
+				return err
+			}
 			show := entryPrinter{program: p, eventTime: at.eventTime}
 			n, err := acts.History(ctx, client, account, at.asOf(), show.entry)
 			switch {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/internal/importer"
 )
@@ -131,12 +132,18 @@ func (c *importCommand) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer client.Close()
-	sum, err := importer.Run(ctx, client, open, regular, opt)
-	show.end(err == nil)
-	if err != nil {
-		return c.explained(err, opt, sum)
+	detail := ""
+	if c.park {
+		detail = "--park"
 	}
-	return c.print(sum)
+	return c.actOnStream(ctx, acts.Import, nil, detail, func() error {
+		sum, err := importer.Run(ctx, client, open, regular, opt)
+		show.end(err == nil)
+		if err != nil {
+			return c.explained(err, opt, sum)
+		}
+		return c.print(sum)
+	})
 }
 
 // check is --dry-run.

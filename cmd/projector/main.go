@@ -42,12 +42,15 @@ type program struct {
 
 	asJSON bool // --json
 	yes    bool // --yes
+
+	sudoUser string // SUDO_USER: who has called this by sudo; empty: nobody
 }
 
 // register adds every command to the root. A new command is a line here.
 func (p *program) register(root *cobra.Command) {
 	root.AddCommand(
 		p.accept(),
+		p.audit(),
 		p.check(),
 		p.console(),
 		p.cutover(),
@@ -74,6 +77,11 @@ func (p *program) register(root *cobra.Command) {
 
 func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 	p := &program{err: stderr, terminal: isTerminal(stdout)}
+	for _, variable := range environ {
+		if name, found := strings.CutPrefix(variable, "SUDO_USER="); found {
+			p.sudoUser = name
+		}
+	}
 	root := &cobra.Command{
 		Use:   "projector",
 		Short: "Fold the control plane's events into account exports",

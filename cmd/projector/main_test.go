@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/cli/clitest"
 	"accountexport/internal/findings"
 	"accountexport/internal/local/postgres"
@@ -73,7 +74,7 @@ func theProgram() clitest.Program {
 			"OTEL_TRACES_SAMPLER_ARG":        {Right: "0.5", Wrong: "2"},
 			"OTEL_SDK_DISABLED":              {Right: "true", Wrong: "yes"},
 		},
-		Stand: map[string]string{"ID": "3c90c3cc-0d44-4b50-8888-8dd25736052a", "POSITION": "1", "GENERATION": "1", "TEXT": "seen to", "FILE": "/no/such/file"},
+		Stand: map[string]string{"ID": "3c90c3cc-0d44-4b50-8888-8dd25736052a", "POSITION": "1", "GENERATION": "1", "TEXT": "seen to", "FILE": "/no/such/file", "WORD": "pause"},
 	}
 }
 
@@ -121,6 +122,23 @@ func TestReferenceNamesEveryStatus(t *testing.T) {
 		}
 		if !bytes.Contains(manual, fmt.Appendf(nil, "\n| %d | ", r.Exit)) {
 			t.Errorf("doc/operating.md has no row of status %d", r.Exit)
+		}
+	}
+}
+
+// TestReferenceNamesEveryWordOfTheAudit: doc/reference.md says of each word what it stands
+// for, and of each outcome.
+func TestReferenceNamesEveryWordOfTheAudit(t *testing.T) {
+	t.Parallel()
+	reference, err := os.ReadFile("../../doc/reference.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := bytes.Cut(reference, []byte("\n### The audit\n"))
+	section, _, _ = bytes.Cut(section, []byte("\n### "))
+	for _, word := range append(acts.AuditWords(), acts.OutcomeBegun, acts.OutcomeDone, acts.OutcomeRefused, acts.OutcomeFailed) {
+		if !bytes.Contains(section, []byte("`"+word+"`")) {
+			t.Errorf("doc/reference.md does not say what %s is", word)
 		}
 	}
 }

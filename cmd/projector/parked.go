@@ -44,6 +44,10 @@ func (p *program) parkedShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			detail := fmt.Sprintf("position %d, %s", position, shownOf(found, payload))
+			if err := p.look(ctx, pool, acts.ParkedViewed, m.Account, detail); err != nil {
+				return err
+			}
 			if p.asJSON {
 				return p.printJSON(shownMessage(m, found || payload, payload))
 			}
@@ -75,6 +79,17 @@ func (p *program) parkedShow() *cobra.Command {
 	return cmd
 }
 
+// shownOf says what of messages is shown.
+func shownOf(found, payload bool) string {
+	switch {
+	case payload:
+		return "payload"
+	case found:
+		return "what was found"
+	}
+	return "masked"
+}
+
 func notParkedAt(position uint64) error {
 	return fmt.Errorf("no message is parked at position %d; `projector parked list` shows those that are", position)
 }
@@ -90,6 +105,7 @@ func shownReason(reason string, found bool) string {
 
 func (p *program) parkedDismiss() *cobra.Command {
 	return p.parkedChange(&parkedChange{
+		what:  acts.ParkedDismiss,
 		use:   "dismiss (POSITION|FILTER|--all) --note TEXT [--yes] [--json]",
 		short: "Stop counting parked messages whose meaning was published anew",
 		long: "The messages stay on record with the note, in every generation folded from this stream, and no longer count in\n" +
@@ -116,6 +132,7 @@ func (p *program) parkedDismiss() *cobra.Command {
 
 func (p *program) parkedUndismiss() *cobra.Command {
 	return p.parkedChange(&parkedChange{
+		what:  acts.ParkedUndismiss,
 		use:   "undismiss (POSITION|FILTER|--all) --note TEXT [--yes] [--json]",
 		short: "Have parked messages count again that were dismissed",
 		long: "The dismissal and the note stay on record, in every generation folded from this stream. On a terminal it asks before it\n" +

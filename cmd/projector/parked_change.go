@@ -16,6 +16,7 @@ import (
 // parkedChange is a command that changes what is on record of parked messages and
 // says why in a note: what sets `parked dismiss` and `parked undismiss` apart.
 type parkedChange struct {
+	what             string // as the audit has it
 	use, short, long string
 	example          string
 	noteUsage        string // what a note may look like
@@ -50,32 +51,10 @@ func (p *program) parkedChange(c *parkedChange) *cobra.Command {
 			if err := p.selectParked(ctx, filters, s); err != nil || len(s.Messages) == 0 {
 				return err
 			}
-			byPosition := filters.position > 0
-			if n := len(s.Messages) - c.unchanged(s); !byPosition && n > 1 {
-				if err := p.confirm(ctx, c.question(s)); err != nil {
-					return err
-				}
-			}
-			n, err := c.apply(ctx, s, strings.TrimSpace(note), byPosition)
-			if err != nil && n > 0 {
-				return fmt.Errorf("%w; %d of the messages were done before, and the same call does the rest", err, n)
-			}
-			if err != nil {
-				return err
-			}
-			line := parkedChangedLine{s.Total, len(s.Messages), n}
-			if byPosition {
-				done := c.one
-				if n == 0 {
-					done = c.oneUnchanged
-				}
-				return p.result(line, "message %d %s\n", filters.position, done)
-			}
-			rest := ""
-			if k := len(s.Messages) - n; k > 0 {
-				rest = fmt.Sprintf("; %d others that are meant were %s", k, c.manyUnchanged)
-			}
-			return p.result(line, "%d of %d parked messages %s%s\n", n, s.Total, c.many, rest)
+			detail := fmt.Sprintf("%d messages: %s", len(s.Messages), filters.detailOf())
+			return p.act(ctx, pool, c.what, filters.accountOf(&s.ParkedSelection), detail, func() error {
+				return p.applyParkedChange(ctx, c, filters, s, note)
+			})
 		}),
 	}
 	filters.flags(cmd)
@@ -84,6 +63,37 @@ func (p *program) parkedChange(c *parkedChange) *cobra.Command {
 	p.yesFlag(cmd, yesDoNotAsk)
 	p.jsonFlag(cmd, jsonResult)
 	return cmd
+}
+
+// applyParkedChange asks where it has to, changes what was selected, and prints what
+// came of it.
+func (p *program) applyParkedChange(ctx context.Context, c *parkedChange, filters *parkedFilters, s *acts.ParkedSelection, note string) error {
+	byPosition := filters.position > 0
+	if n := len(s.Messages) - c.unchanged(s); !byPosition && n > 1 {
+		if err := p.confirm(ctx, c.question(s)); err != nil {
+			return err
+		}
+	}
+	n, err := c.apply(ctx, s, strings.TrimSpace(note), byPosition)
+	if err != nil && n > 0 {
+		return fmt.Errorf("%w; %d of the messages were done before, and the same call does the rest", err, n)
+	}
+	if err != nil {
+		return err
+	}
+	line := parkedChangedLine{s.Total, len(s.Messages), n}
+	if byPosition {
+		done := c.one
+		if n == 0 {
+			done = c.oneUnchanged
+		}
+		return p.result(line, "message %d %s\n", filters.position, done)
+	}
+	rest := ""
+	if k := len(s.Messages) - n; k > 0 {
+		rest = fmt.Sprintf("; %d others that are meant were %s", k, c.manyUnchanged)
+	}
+	return p.result(line, "%d of %d parked messages %s%s\n", n, s.Total, c.many, rest)
 }
 
 // selectParked finds the messages that the flags select. It is an error where they

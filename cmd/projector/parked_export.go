@@ -38,6 +38,9 @@ func (p *program) parkedExport() *cobra.Command {
   projector import corrected.ndjson`,
 		Args: f.args,
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
+			if err := p.look(ctx, pool, acts.ParkedExported, f.Account, f.detailOf()); err != nil {
+				return err
+			}
 			n := 0
 			err := admin.ReadParked(ctx, pool, f.ParkedFilter, func(m admin.Parked) error {
 				n++

@@ -40,6 +40,9 @@ func (p *program) parkedList() *cobra.Command {
 			return f.validate()
 		},
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) (err error) {
+			if err := p.look(ctx, pool, acts.ParkedViewed, f.Account, f.listDetail(limit, groupBy, found)); err != nil {
+				return err
+			}
 			if limit == 0 {
 				limit = math.MaxInt
 			}
@@ -70,6 +73,23 @@ func (p *program) parkedList() *cobra.Command {
 	cmd.Flags().BoolVar(&found, "found", false, "print what was found in messages where something else was wanted")
 	p.jsonFlag(cmd, "print a JSON line for each message or group")
 	return cmd
+}
+
+// listDetail says what a list shows, as far as the audit may know.
+func (f *parkedFilters) listDetail(limit int, groupBy string, found bool) string {
+	what := "messages, " + shownOf(found, false)
+	if groupBy != "" {
+		what = "groups by " + groupBy
+	}
+	if limit > 0 {
+		what = fmt.Sprintf("at most %d %s", limit, what)
+	} else {
+		what = "all " + what
+	}
+	if which := f.detailOf(); which != "" {
+		what += ": " + which
+	}
+	return what
 }
 
 // printParked prints a line for each message, limit at most, and returns how many it

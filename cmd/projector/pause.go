@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"os"
-	"os/user"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/readmodel/admin"
 )
@@ -29,16 +28,18 @@ func (p *program) pause() *cobra.Command {
   # Since when is it paused, and by whom?
   projector status --json | jq .paused`,
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
-			pause, already, err := admin.Pause(ctx, pool, operatorName(), strings.TrimSpace(note))
-			if err != nil {
-				return err
-			}
-			was := ""
-			if already {
-				was = " already"
-			}
-			return p.result(pausedLine{pauseStatus{pause.Since.UTC(), pause.By, pause.Note}, already},
-				"paused%s %s: no checkpoint moves until `projector resume`\n", was, cli.Printable(pause.String()))
+			return p.act(ctx, pool, acts.Pause, nil, "", func() error {
+				pause, already, err := admin.Pause(ctx, pool, operatorName(), strings.TrimSpace(note))
+				if err != nil {
+					return err
+				}
+				was := ""
+				if already {
+					was = " already"
+				}
+				return p.result(pausedLine{pauseStatus{pause.Since.UTC(), pause.By, pause.Note}, already},
+					"paused%s %s: no checkpoint moves until `projector resume`\n", was, cli.Printable(pause.String()))
+			})
 		}),
 	}
 	p.jsonFlag(cmd, jsonResult)
@@ -66,31 +67,20 @@ func (p *program) resume() *cobra.Command {
   # Watch it catch up.
   projector resume && projector status --watch --interval 1s`,
 		RunE: p.onDatabase(func(ctx context.Context, pool *pgxpool.Pool) error {
-			was, err := admin.Resume(ctx, pool)
-			if err != nil {
-				return err
-			}
-			if was == nil {
-				return p.result(resumedLine{}, "nothing is paused\n")
-			}
-			return p.result(resumedLine{&pauseStatus{was.Since.UTC(), was.By, was.Note}}, "resumed; it was paused %s\n", cli.Printable(was.String()))
+			return p.act(ctx, pool, acts.Resume, nil, "", func() error {
+				was, err := admin.Resume(ctx, pool)
+				if err != nil {
+					return err
+				}
+				if was == nil {
+					return p.result(resumedLine{}, "nothing is paused\n")
+				}
+				return p.result(resumedLine{&pauseStatus{was.Since.UTC(), was.By, was.Note}}, "resumed; it was paused %s\n", cli.Printable(was.String()))
+			})
 		}),
 	}
 	p.jsonFlag(cmd, jsonResult)
 	return cmd
-}
-
-// operatorName names who calls this program, as user@host, as far as the machine
-// knows.
-func operatorName() string {
-	name, host := "somebody", "somewhere"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	if h, err := os.Hostname(); err == nil {
-		host = h
-	}
-	return name + "@" + host
 }
 
 // pauseStatus is a pause as JSON, here and in `status --json`.

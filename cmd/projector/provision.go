@@ -47,41 +47,50 @@ func (p *program) provision() *cobra.Command {
 			if entered > 0 && !p.asJSON {
 				fmt.Fprintf(p.out, "%d accounts that were erased before are entered into the ledger of erasures\n", entered)
 			}
-			folded, err := readmodel.SourceStreams(ctx, pool)
-			if err != nil {
-				return err
+			detail := "" // the audit is there by now
+			if newStream {
+				detail = "--new-stream"
 			}
-			there, err := client.Exists(ctx)
-			if err != nil {
-				return err
-			}
-			switch {
-			case newStream: // it is to be another stream, so it is compared with nothing
-			case !there && len(folded) > 0:
-				return p.noNewStream(ctx, pool, folded[0])
-			case there:
-				if err := p.checkSameStream(ctx, client, pool); err != nil {
-					return err
-				}
-			}
-			res, err := client.Provision(ctx, folded...)
-			if err != nil {
-				return fmt.Errorf("provision stream %s: %w", p.cfg.Stream, err)
-			}
-			if p.asJSON {
-				return p.printJSON(provisioned{string(p.cfg.Stream), res.Created, res.ID, res.Partitions, entered})
-			}
-			verb := "checked"
-			if res.Created {
-				verb = "created"
-			}
-			fmt.Fprintf(p.out, "stream %s %s, id %s, %d partitions; database migrated\n", p.cfg.Stream, verb, res.ID, res.Partitions)
-			return p.readable(ctx, client, pool)
+			return p.act(ctx, pool, acts.Provision, nil, detail, func() error { return p.provisionStream(ctx, client, pool, newStream, entered) })
 		}),
 	}
 	p.jsonFlag(cmd, jsonResult)
 	cmd.Flags().BoolVar(&newStream, "new-stream", false, "make a new, empty stream although the database holds checkpoints of one")
 	return cmd
+}
+
+// provisionStream creates or checks the stream, once the database is migrated.
+func (p *program) provisionStream(ctx context.Context, client *stream.Client, pool *pgxpool.Pool, newStream bool, entered int64) error {
+	folded, err := readmodel.SourceStreams(ctx, pool)
+	if err != nil {
+		return err
+	}
+	there, err := client.Exists(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case newStream: // it is to be another stream, so it is compared with nothing
+	case !there && len(folded) > 0:
+		return p.noNewStream(ctx, pool, folded[0])
+	case there:
+		if err := p.checkSameStream(ctx, client, pool); err != nil {
+			return err
+		}
+	}
+	res, err := client.Provision(ctx, folded...)
+	if err != nil {
+		return fmt.Errorf("provision stream %s: %w", p.cfg.Stream, err)
+	}
+	if p.asJSON {
+		return p.printJSON(provisioned{string(p.cfg.Stream), res.Created, res.ID, res.Partitions, entered})
+	}
+	verb := "checked"
+	if res.Created {
+		verb = "created"
+	}
+	fmt.Fprintf(p.out, "stream %s %s, id %s, %d partitions; database migrated\n", p.cfg.Stream, verb, res.ID, res.Partitions)
+	return p.readable(ctx, client, pool)
 }
 
 // readable fails where `projector run` could not read the stream. Where the only

@@ -10,10 +10,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"accountexport/events"
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/internal/secret"
 	"accountexport/internal/stream"
 	"accountexport/internal/tracing"
+	"accountexport/projections"
 )
 
 // publishedLine is the result as JSON.
@@ -49,25 +51,44 @@ func (p *program) publish() *cobra.Command {
 				return fmt.Errorf("event: %w", err)
 			}
 			return p.withStream(cmd.Context(), func(ctx context.Context, client *stream.Client) error {
-				traced := m
-				traced.Header = tracing.WithTraceparent(m.Header, tracing.Traceparent(ctx))
-				position, duplicate, err := client.Publish(ctx, traced)
-				if p.tracing.On() && stream.RefusesMessage(err) { // it may fit without a traceparent
-					position, duplicate, err = client.Publish(ctx, m)
-				}
-				if err != nil {
-					return err
-				}
-				why := ""
-				if duplicate {
-					why = ", a duplicate: an event with this id was published a short time ago"
-				}
-				return p.result(publishedLine{position, duplicate}, "position %d%s\n", position, why)
+				return p.actOnStream(ctx, acts.Publish, accountOf(m), publishedDetail(m), func() error {
+					traced := m
+					traced.Header = tracing.WithTraceparent(m.Header, tracing.Traceparent(ctx))
+					position, duplicate, err := client.Publish(ctx, traced)
+					if p.tracing.On() && stream.RefusesMessage(err) { // it may fit without a traceparent
+						position, duplicate, err = client.Publish(ctx, m)
+					}
+					if err != nil {
+						return err
+					}
+					why := ""
+					if duplicate {
+						why = ", a duplicate: an event with this id was published a short time ago"
+					}
+					return p.result(publishedLine{position, duplicate}, "position %d%s\n", position, why)
+				})
 			})
 		},
 	}
 	p.jsonFlag(cmd, jsonResult)
 	return cmd
+}
+
+// accountOf is the account that a message is of, nil where it is a tier's.
+func accountOf(m events.Message) *events.UUID {
+	if to := events.ParseSubject(m.Subject); to.Kind == events.SubjectAccount {
+		return &to.Account
+	}
+	return nil
+}
+
+// publishedDetail is what the audit may know of a message.
+func publishedDetail(m events.Message) string {
+	d, err := projections.Decode(projections.Message{Message: m})
+	if err != nil {
+		return ""
+	}
+	return knownType(d.Event.Type)
 }
 
 // quoted quotes the file's name in an error, and hides it where it may hold a

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 )
 
@@ -27,7 +28,7 @@ func (p *program) rebuild() *cobra.Command {
   projector cutover
   # Cut over although accounts differ, after looking at each of them.
   projector rebuild --accept-differences --list differences.txt`,
-		RunE: p.onRebuild(func(ctx context.Context, r *rebuildCommand) error {
+		RunE: p.onRebuild(acts.Rebuild, func(ctx context.Context, r *rebuildCommand) error {
 			r.Restart, r.MaxRate = restart, maxRate
 			if err := r.apply(flags); err != nil {
 				return err
@@ -67,7 +68,7 @@ func (p *program) cutover() *cobra.Command {
   projector cutover
   # They differ, and that is meant: list every account that does, and go on.
   projector cutover --accept-differences --list differences.txt`,
-		RunE: p.onRebuild(func(ctx context.Context, r *rebuildCommand) error {
+		RunE: p.onRebuild(acts.Cutover, func(ctx context.Context, r *rebuildCommand) error {
 			if err := r.apply(flags); err != nil {
 				return err
 			}
@@ -92,7 +93,7 @@ func (p *program) rollback() *cobra.Command {
 			"  projector rollback\n" +
 			"  # The same from a script.\n" +
 			"  projector rollback --json | jq .generation",
-		RunE: p.onRebuild(func(ctx context.Context, r *rebuildCommand) error { return r.RollBack(ctx) }),
+		RunE: p.onRebuild(acts.Rollback, func(ctx context.Context, r *rebuildCommand) error { return r.RollBack(ctx) }),
 	}
 	p.jsonFlag(cmd, jsonAndNotes)
 	return cmd

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
@@ -37,8 +38,8 @@ type rebuiltLine struct {
 }
 
 // onRebuild runs do with a rebuild that is ready, see [acts.Rebuilder.Ready], and
-// closes it and its connections afterwards.
-func (p *program) onRebuild(do func(ctx context.Context, r *rebuildCommand) error) runFunc {
+// closes it and its connections afterwards. The audit has it as what.
+func (p *program) onRebuild(what string, do func(ctx context.Context, r *rebuildCommand) error) runFunc {
 	return func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()
 		r, err := p.newRebuild(ctx, cmd.Name())
@@ -46,8 +47,23 @@ func (p *program) onRebuild(do func(ctx context.Context, r *rebuildCommand) erro
 			return err
 		}
 		defer r.close(ctx)
-		return do(ctx, r)
+		return p.act(ctx, r.Pool, what, nil, rebuildDetail(cmd), func() error { return do(ctx, r) })
 	}
+}
+
+// rebuildDetail says by which flags a rebuild or a cut-over was called that decide about
+// documents.
+func rebuildDetail(cmd *cobra.Command) string {
+	var given []string
+	for _, name := range []string{"restart", "accept-differences"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Value.String() == "true" {
+			given = append(given, "--"+name)
+		}
+	}
+	if f := cmd.Flags().Lookup("cutover"); f != nil && f.Value.String() == "manual" {
+		given = append(given, "--cutover=manual")
+	}
+	return strings.Join(given, " ")
 }
 
 // newRebuild connects, and tells whoever waits that another rebuild is running.

@@ -31,13 +31,19 @@ func (p *program) refold() *cobra.Command {
 			"  # The stream no longer holds all of its messages, and what it holds is to count.\n" +
 			"  projector refold --account 3c90c3cc-0d44-4b50-8888-8dd25736052a --accept-loss",
 		RunE: p.onTarget(func(ctx context.Context, on acts.Target) error {
-			f := p.refolder(on)
-			f.AcceptLoss = acceptLoss
-			err := f.Account(ctx, account)
-			if errors.Is(err, readmodel.ErrNotFound) {
-				return fmt.Errorf("account %s was never heard of", account)
+			detail := ""
+			if acceptLoss {
+				detail = "--accept-loss"
 			}
-			return p.printRefolded(f, err)
+			return p.act(ctx, on.Pool, acts.AccountRefold, &account, detail, func() error {
+				f := p.refolder(on)
+				f.AcceptLoss = acceptLoss
+				err := f.Account(ctx, account)
+				if errors.Is(err, readmodel.ErrNotFound) {
+					return fmt.Errorf("account %s was never heard of", account)
+				}
+				return p.printRefolded(f, err)
+			})
 		}),
 	}
 	cli.Required(cmd.Flags(), &account, "account", accountKind(), "the account's UUID")
@@ -67,7 +73,7 @@ func (p *program) parkedRetry() *cobra.Command {
 			}
 			f := p.refolder(on)
 			if filters.all {
-				return p.printRefolded(f, f.Retry(ctx))
+				return p.act(ctx, on.Pool, acts.ParkedRetry, nil, "all", func() error { return p.printRefolded(f, f.Retry(ctx)) })
 			}
 			selection := &acts.ParkedSelection{Pool: on.Pool, Filter: filters.ParkedFilter}
 			if err := p.selectParked(ctx, filters, selection); err != nil {
@@ -77,7 +83,10 @@ func (p *program) parkedRetry() *cobra.Command {
 			if !p.asJSON && len(r.Accounts)+len(r.Tiers) > 1 {
 				fmt.Fprintf(p.err, "refolding %d accounts and %d tiers of %d parked messages\n", len(r.Accounts), len(r.Tiers), len(selection.Messages))
 			}
-			return p.printRefolded(f, f.RetryParked(ctx, &selection.ParkedSelection))
+			detail := fmt.Sprintf("%d messages: %s", len(selection.Messages), filters.detailOf())
+			return p.act(ctx, on.Pool, acts.ParkedRetry, filters.accountOf(&selection.ParkedSelection), detail, func() error {
+				return p.printRefolded(f, f.RetryParked(ctx, &selection.ParkedSelection))
+			})
 		}),
 	}
 	filters.flags(cmd)

@@ -56,6 +56,22 @@ func TestFlagsOfEveryCommandAreShown(t *testing.T) {
 	}
 }
 
+// TestEveryCommandIsOnRecord: audit.txtar, which shows what is on record of each call, calls
+// every command that looks at an account or acts. The others are named here.
+func TestEveryCommandIsOnRecord(t *testing.T) {
+	b, err := os.ReadFile("testdata/script/audit.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := map[string]bool{"run": true, "relay": true, "status": true, "completion": true, "help": true}
+	for _, command := range theProgram().Commands() {
+		called := bytes.Contains(b, []byte(" projector "+command+" ")) || bytes.Contains(b, []byte(" projector "+command+"\n"))
+		if !called && !without[strings.Fields(command)[0]] {
+			t.Errorf("audit.txtar does not call %s, to show that it is on record or is not", command)
+		}
+	}
+}
+
 func servers(ts *testscript.TestScript, _ bool, names []string) {
 	t := clitest.Test(ts)
 	for _, name := range names {

@@ -35,6 +35,11 @@ func (p *program) verify() *cobra.Command {
   # What is wrong with this one?
   projector verify --account 3c90c3cc-0d44-4b50-8888-8dd25736052a`,
 		RunE: p.onTarget(func(ctx context.Context, on acts.Target) (err error) {
+			if account != nil {
+				if err := p.look(ctx, on.Pool, acts.AccountVerify, account, ""); err != nil {
+					return err
+				}
+			}
 			// Verifying only reads, so it goes on where the stream is refused, and ends
 			// with the refusal.
 			var refused error

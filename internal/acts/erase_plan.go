@@ -17,6 +17,7 @@ type Plan struct {
 	Rows     int64    `json:"rows"`
 	Purged   []string `json:"copies_purged"` // copies of the stream whose messages of the account would be removed, too
 	Kept     []string `json:"copies_kept"`   // copies that would keep them
+	Audited  int64    `json:"audit_lines"`   // lines of the audit that would no longer name it
 
 	Stream string `json:"-"` // the stream that the account would be erased from
 }
@@ -31,7 +32,7 @@ func (e *Eraser) Plan(ctx context.Context) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Account: e.Account.String(), Erased: e.first.Position, Messages: len(f.own), Strays: len(f.strays), Rows: rows.Rows,
+	p := &Plan{Account: e.Account.String(), Erased: e.first.Position, Messages: len(f.own), Strays: len(f.strays), Rows: rows.Rows - rows.Audited, Audited: rows.Audited,
 		Purged: []string{}, Kept: []string{}, Stream: e.Stream.Stream()}
 	for _, name := range e.copies {
 		if slices.Contains(e.PurgeCopies, name) {

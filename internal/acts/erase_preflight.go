@@ -16,7 +16,8 @@ import (
 
 // Inspect reads what the stream, the tables and the ledger hold of the account, and
 // collects the identifiers that its messages contain before these are removed. known is
-// false where none of them holds anything: then there is nothing to erase.
+// false where none of them holds anything: then there is nothing to erase, but what
+// [Eraser.ForgetLooks] does. That somebody looked for an account makes it no known one.
 func (e *Eraser) Inspect(ctx context.Context) (known bool, err error) {
 	ctx, end := tracing.Phase(ctx, "inspect")
 	defer func() { end(err) }()
@@ -54,7 +55,7 @@ func (e *Eraser) Inspect(ctx context.Context) (known bool, err error) {
 	if err != nil && !errors.Is(err, readmodel.ErrNotFound) {
 		return false, err
 	}
-	if known || e.begun || e.Rows.Rows > 0 || e.Rows.Erased || err == nil {
+	if known || e.begun || e.Rows.Rows > e.Rows.Audited || e.Rows.Erased || err == nil {
 		return true, nil
 	}
 	// Messages on mistyped subjects may be all that there is.
@@ -63,7 +64,14 @@ func (e *Eraser) Inspect(ctx context.Context) (known bool, err error) {
 		return true, err
 	}
 	e.Rows, err = admin.FindTraces(ctx, e.Pool, e.Account, e.identifiers.matchAny)
-	return e.Rows.Rows > 0, err
+	return e.Rows.Rows > e.Rows.Audited, err
+}
+
+// ForgetLooks is for an account that [Eraser.Inspect] does not know: whoever looked for
+// it has left lines in the audit that name it, and these stay without it. It returns how
+// many they are.
+func (e *Eraser) ForgetLooks(ctx context.Context) (lines int64, err error) {
+	return admin.ForgetAudited(ctx, e.Pool, e.Account)
 }
 
 // wasBegun tells whether an erasure of the account was begun before, and adds the

@@ -44,7 +44,7 @@ type CopyReceipt struct {
 }
 
 const (
-	searchedAll = "every message of the stream for the account's id and e-mail addresses, in either case; every table of every generation"
+	searchedAll = "every message of the stream for the account's id and e-mail addresses, in either case; every table of every generation; dismissals, and the audit but for the lines of erasures"
 	notSeen     = "copies of the stream in other NATS accounts; backups; what the servers' disks keep until it is overwritten"
 )
 

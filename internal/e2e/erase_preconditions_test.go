@@ -102,8 +102,8 @@ func TestErasureDryRun(t *testing.T) {
 	s.publishStray(t, someone)
 	s.waitProjected(t)
 	documents, before := s.documents(t), s.info(t)
-	s.erase(t, someone, 0, "would remove 3 messages of the account and 1 on mistyped subjects from stream CONTROL_PLANE, and 2 rows\nnothing was changed", "--dry-run")
-	s.erase(t, someone, 0, `"erased_at_position":0,"messages":3,"strays":1,"rows":2,"copies_purged":[],"copies_kept":[]}`, "--dry-run", "--json")
+	s.erase(t, someone, 0, "would remove 3 messages of the account and 1 on mistyped subjects from stream CONTROL_PLANE, and 2 rows\nwould take it out of the audit, where 1 lines name it, this look among them\nnothing was changed", "--dry-run")
+	s.erase(t, someone, 0, `"erased_at_position":0,"messages":3,"strays":1,"rows":2,"copies_purged":[],"copies_kept":[],"audit_lines":2}`, "--dry-run", "--json")
 	s.checkStreamUnchanged(t, before)
 	if s.documents(t) != documents {
 		t.Error("documents were changed")

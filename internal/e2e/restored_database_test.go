@@ -23,6 +23,7 @@ func TestDatabaseRestored(t *testing.T) {
 	s.erase(t, another, 0, nothingLeft)
 	s.mustRun(t, 0, "is live", "rebuild")
 	s.waitProjected(t)
+	s.mustRun(t, 0, "0 differ", "verify", "--account", someone) // which is a line of the audit
 	backup := s.dumpDatabase(t)
 	s.erase(t, someone, 0, nothingLeft)
 	s.checkNoTraces(t)

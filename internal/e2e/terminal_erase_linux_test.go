@@ -40,6 +40,11 @@ func TestErasureAsksOnATerminal(t *testing.T) {
 	if info := s.info(t); info.Last != 3 {
 		t.Errorf("something was published: %+v", info)
 	}
+	var outcomes string
+	if err := s.pool.QueryRow(t.Context(), `SELECT string_agg(outcome, ' ') FROM export.audit WHERE what = 'account.erase'`).Scan(&outcomes); err != nil ||
+		outcomes != "refused refused refused refused" {
+		t.Errorf("the audit says %s, %v", outcomes, err)
+	}
 	answered("yes\n", 0, nothingLeft)
 	answered("no\n", 0, "was erased already", "--yes")
 }

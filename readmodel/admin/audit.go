@@ -24,7 +24,8 @@ type AuditEntry struct {
 	Outcome string // "begun", "done", "refused" or "failed"
 }
 
-// WhatErased is what the line of an erasure says. It alone keeps its account.
+// WhatErased is what the line of an erasure says. It alone keeps its account: the
+// trigger of 014_audit.sql and package rows know it as well.
 const WhatErased = "account.erase"
 
 // AuditDB is a pool or a connection. A transaction will not do: what it has written is
@@ -63,7 +64,7 @@ func EndAudit(ctx context.Context, db AuditDB, id int64, outcome string) error {
 // explainUnwritable says what to do where the audit cannot be written.
 func explainUnwritable(err error) error {
 	if pg.Code(err) == pg.ReadOnly {
-		return fmt.Errorf("the database takes no writes, as a standby does: DATABASE_URL has to be the one that is written: %w", err)
+		return fmt.Errorf("the database cannot be written, as a standby cannot: DATABASE_URL has to be the one that is written: %w", err)
 	}
 	return readmodel.ExplainOutdatedSchema(err)
 }

@@ -16,6 +16,7 @@ import (
 	"accountexport/readmodel/admin"
 	"accountexport/readmodel/internal/pg"
 	"accountexport/readmodel/internal/readmodeltest"
+	"accountexport/readmodel/internal/rows"
 )
 
 // listAudit lists up to limit lines, without ids and times, once it has seen that the
@@ -96,7 +97,8 @@ func TestAuditSaysWhoDidWhat(t *testing.T) {
 }
 
 // TestAuditIsReadInPages: a list that is longer than one statement reads has every line
-// once, and with filters that take few of many lines, or none, an index leads to them.
+// once, and with filters that take few of many lines, or none, an index leads to them, as it
+// leads an erasure to the lines that name its account.
 func TestAuditIsReadInPages(t *testing.T) {
 	t.Parallel()
 	pool, _ := readmodeltest.Open(t)
@@ -131,6 +133,22 @@ func TestAuditIsReadInPages(t *testing.T) {
 			}
 		})
 	}
+	t.Run("an erasure", func(t *testing.T) {
+		tx, err := pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback(context.Background())
+		before := rowsRead(t, tx)
+		for range 10 { // a plan for any account comes after five
+			if _, err := tx.Exec(t.Context(), rows.ForgetAudited, [][16]byte{account}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if read := rowsRead(t, tx) - before; read > 10 {
+			t.Errorf("%d rows read for no line", read)
+		}
+	})
 }
 
 // rowsRead is how many rows of the audit the session of a transaction has read.

@@ -1,7 +1,8 @@
 // Package admin is what operators do to the read model: status and overview,
 // comparing generations and cutting over, dropping, refolding accounts, erasing
 // and the ledger of erasures, parked messages and their dismissal, pausing,
-// messages that the stream no longer holds, and what verification reads.
+// messages that the stream no longer holds, what verification reads, and the audit of
+// who looked and who did what.
 //
 // # Guarantees
 //
@@ -13,6 +14,8 @@
 //   - [RefoldAccounts] leaves a row as it is that counts more messages than a fold has
 //     seen.
 //   - No checkpoint moves once [Pause] has returned.
+//   - A line of the audit is committed when [NoteAudit] has returned, and none but an
+//     erasure's own names an account that was erased by [ClearAccount].
 //   - Transactions lock generations before checkpoints. Erasures, dismissals and pauses
 //     wait for such locks for 30 seconds at most. No reader of documents waits for any
 //     of them.

@@ -42,8 +42,9 @@ const noTombstone = `(erased_at IS NULL OR coalesce(user_json, team_json, usage_
 // given up, and fences every projector that has anything of it in memory or has read it
 // ahead: all of it must be gone from the stream, so that nothing is read again.
 // Tombstones stay; one is made where the generation would not come to the erased
-// event any more. Afterwards the erasure is on the ledger. It returns how many rows
-// were removed. All of it is one transaction; it may be repeated.
+// event any more. Lines of the audit stay, without the account, but for those of the
+// erasure. Afterwards the erasure is on the ledger. It returns how many rows were
+// removed, and lines changed. All of it is one transaction; it may be repeated.
 func ClearAccount(ctx context.Context, pool *pgxpool.Pool, c AccountErasure) (removed int64, err error) {
 	older, err := readmodel.SelectGenerations(ctx, pool, `WHERE format < $1`, readmodel.FormatCounted)
 	for _, g := range older { // the tombstones have a message count
@@ -72,6 +73,10 @@ func ClearAccount(ctx context.Context, pool *pgxpool.Pool, c AccountErasure) (re
 		}
 		n, err := c.clearDismissals(ctx, tx)
 		if err != nil {
+			return err
+		}
+		removed += n
+		if n, err = forgetAudited(ctx, tx, c.Account); err != nil {
 			return err
 		}
 		removed += n

@@ -17,9 +17,12 @@ import (
 
 // Traces is what the tables hold of an account.
 type Traces struct {
-	Rows   int64 // in all generations, but for tombstones; parked messages and notes that mention the account are counted
-	Erased bool  // there is a tombstone
-	Emails []string
+	// in all generations, but for tombstones; parked messages and notes that mention the
+	// account are counted, and so are lines of the audit that name it
+	Rows    int64
+	Audited int64 // of Rows, the lines of the audit, but for those of the erasure
+	Erased  bool  // there is a tombstone
+	Emails  []string
 }
 
 // FindTraces says what the tables hold of an account. mention may be nil: then parked
@@ -49,6 +52,10 @@ func FindTraces(ctx context.Context, pool *pgxpool.Pool, account events.UUID, me
 		}
 		t.Rows += n
 	}
+	if t.Audited, err = countAudited(ctx, pool, account); err != nil {
+		return t, err
+	}
+	t.Rows += t.Audited
 	if mention == nil {
 		return t, nil
 	}
@@ -107,7 +114,7 @@ func (t *Traces) addGeneration(ctx context.Context, pool *pgxpool.Pool, g readmo
 }
 
 // AccountsWithTraces tells of which accounts any generation stores anything but a
-// tombstone.
+// tombstone, and which are named by dismissals or by lines of the audit.
 func AccountsWithTraces(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) (map[events.UUID]bool, error) {
 	traced := map[events.UUID]bool{}
 	all, err := readmodel.SelectGenerations(ctx, pool, "")
@@ -146,7 +153,8 @@ WHERE p.account_id IS NULL`)); err != nil {
 		}
 	}
 	return traced, ask(`
-SELECT account_id FROM export.dismissals WHERE account_id = ANY($1) UNION SELECT account_id FROM export.undismissals WHERE account_id = ANY($1)`)
+SELECT account_id FROM export.dismissals WHERE account_id = ANY($1) UNION SELECT account_id FROM export.undismissals WHERE account_id = ANY($1)
+UNION SELECT account FROM export.audit WHERE account = ANY($1) AND ` + rows.NamesErased)
 }
 
 // mistypedParked are the positions of a generation's parked messages that mention the

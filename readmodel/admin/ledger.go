@@ -36,7 +36,7 @@ var ErrErased = errors.New("the account is erased")
 const wasEverLive = `WHERE state IN ('live', 'retired') OR state = 'building' AND finished_at IS NOT NULL`
 
 // enterLedger enters the accounts that are erased in a generation that is about to go
-// live.
+// live, and takes them out of the audit.
 func enterLedger(ctx context.Context, tx pgx.Tx, generation int64) error {
 	_, err := tx.Exec(ctx, readmodel.InSchema(generation, `
 INSERT INTO export.erasures AS e (account_id, erased_at, position, stream_name, stream_created)
@@ -44,6 +44,11 @@ SELECT a.account_id, a.erased_at, a.position, g.stream_name, g.stream_created
 FROM {schema}.account_export a JOIN export.generations g ON g.generation = $1 LEFT JOIN export.erasures l ON l.account_id = a.account_id
 WHERE a.erased_at IS NOT NULL AND (l.position, l.stream_name, l.stream_created) IS DISTINCT FROM (a.position, g.stream_name, g.stream_created)
 ORDER BY a.account_id`+rows.OnLedgerConflict), generation)
+	if err == nil {
+		_, err = tx.Exec(ctx, readmodel.InSchema(generation, `
+UPDATE export.audit l SET account = NULL FROM {schema}.account_export a
+WHERE a.account_id = l.account AND a.erased_at IS NOT NULL AND l.`+rows.NamesErased))
+	}
 	if err != nil {
 		return fmt.Errorf("enter tombstones into the ledger: %w", err)
 	}

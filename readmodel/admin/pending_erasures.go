@@ -62,6 +62,9 @@ func CheckErasable(ctx context.Context, pool *pgxpool.Pool) error {
 				}
 			}
 		}
+		if _, err := tx.Exec(ctx, rows.ForgetAudited, [][16]byte{{}}); err != nil {
+			return err
+		}
 		return changed // rolls the transaction back
 	})
 	if errors.Is(err, changed) {

@@ -89,7 +89,7 @@ func (s *staging) apply(b *engine.Batch, partition int) {
 			ids[i] = b.Changes[i].Row.ID
 		}
 		q(readmodel.InSchema(b.Generation, `DELETE FROM {schema}.account_export WHERE account_id = ANY($1)`), ids)
-		rows.QueueDismissalWipes(q, b)
+		rows.QueueErasedWipes(q, b)
 		rows.QueueErasures(q, b)
 		rows.QueueAccounts(q, b.Generation, b.Changes)
 		rows.QueueDismissed(q, b)

@@ -19,14 +19,15 @@ CREATE INDEX audit_what ON export.audit (what, id);
 CREATE INDEX audit_at ON export.audit (at, id);
 
 -- No line but that of an erasure itself names an account that is on the ledger of
--- erasures, whoever writes it. The lock is held until the line is committed. An
--- erasure takes the same one, exclusively, before it takes the account out of the
--- lines: so it finds each line that was begun before, and one that is begun later
--- finds the ledger's entry, since each statement in here sees what was committed
--- by the time that the lock was had.
+-- erasures, whoever writes it. The lock, which is the account's and that of some
+-- others, is held until the line is committed. Whoever erases an account takes the
+-- same one, exclusively, before taking the account out of the lines: so each line
+-- that was begun before is found, and one that is begun later finds the ledger's
+-- entry, since each statement in here sees what was committed by the time that the
+-- lock was had.
 CREATE FUNCTION export.audit_forget_erased() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(hashtext('accountexport audit'), hashtext(NEW.account::text));
+    PERFORM pg_advisory_xact_lock_shared(hashtext('accountexport audit'), hashtext(NEW.account::text) & 15);
     IF EXISTS (SELECT FROM export.erasures WHERE account_id = NEW.account) THEN
         NEW.account := NULL;
     END IF;

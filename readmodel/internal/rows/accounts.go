@@ -28,11 +28,12 @@ func queueWipes(q QueueFunc, b *engine.Batch) {
 	for _, table := range AccountTables {
 		q(readmodel.InSchema(b.Generation, `DELETE FROM {schema}.`+table+` WHERE account_id = ANY($1)`), ids)
 	}
-	QueueDismissalWipes(q, b)
+	QueueErasedWipes(q, b)
 }
 
-// QueueDismissalWipes removes the dismissals of the accounts that the batch erases.
-func QueueDismissalWipes(q QueueFunc, b *engine.Batch) {
+// QueueErasedWipes removes the dismissals of the accounts that the batch erases, and
+// takes them out of the audit.
+func QueueErasedWipes(q QueueFunc, b *engine.Batch) {
 	ids := erasedIn(b)
 	if ids == nil {
 		return
@@ -40,6 +41,7 @@ func QueueDismissalWipes(q QueueFunc, b *engine.Batch) {
 	for _, table := range DismissalTables {
 		q(`DELETE FROM export.`+table+` WHERE account_id = ANY($1)`, ids)
 	}
+	queueAuditWipes(q, b, ids)
 }
 
 func erasedIn(b *engine.Batch) (ids [][16]byte) {

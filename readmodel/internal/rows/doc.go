@@ -10,5 +10,5 @@
 // after an error the caller rolls back.
 //
 // They write export.checkpoints, export.erasures, export.dismissals,
-// export.undismissals and the generation's own tables.
+// export.undismissals, export.audit and the generation's own tables.
 package rows
