@@ -23,12 +23,12 @@ func (s *stack) receipts(t *testing.T, receipt string) {
 	} {
 		genuine := strings.HasPrefix(name, "as it") || strings.HasPrefix(name, "pasted") || strings.HasPrefix(name, "on one")
 		var v receiptView
-		resp := s.post(t, "/api/erasures/receipt", "application/json", text)
+		resp := s.postBody(t, "/api/erasures/receipt", "application/json", text)
 		if err := json.Unmarshal([]byte(resp.body), &v); err != nil || resp.status != http.StatusOK || v.Genuine != genuine {
 			t.Errorf("a receipt %s is genuine: %v, want %v: %v\n%s", name, v.Genuine, genuine, err, resp.body)
 		}
 		for kind, body := range map[string]string{"application/x-www-form-urlencoded": url.Values{"receipt": {text}}.Encode(), "multipart/form-data; boundary=x": upload(t, text)} {
-			page := s.post(t, "/erasures/receipt", kind, body)
+			page := s.postBody(t, "/erasures/receipt", kind, body)
 			if page.status != http.StatusOK || strings.Contains(page.body, "The receipt is genuine") != genuine || !strings.Contains(page.body, "Messages searched") {
 				t.Errorf("a receipt %s, by %s: %s", name, kind, page.body)
 			}
@@ -36,19 +36,19 @@ func (s *stack) receipts(t *testing.T, receipt string) {
 	}
 	for name, text := range map[string]string{"no JSON": "hello", "of nobody": "{}", "nothing": "", "too long": `{"x":"` + strings.Repeat("x", 64<<10) + `"}`,
 		"two": receipt + receipt, "a list": "[]"} {
-		if resp := s.post(t, "/api/erasures/receipt", "application/json", text); resp.status != http.StatusBadRequest {
+		if resp := s.postBody(t, "/api/erasures/receipt", "application/json", text); resp.status != http.StatusBadRequest {
 			t.Errorf("a receipt that is %s: status %d\n%s", name, resp.status, resp.body)
 		}
 	}
 }
 
-type answer struct {
+type given struct {
 	status int
 	body   string
 }
 
-// post posts, as a page of the console's own does.
-func (s *stack) post(t *testing.T, path, kind, body string) answer {
+// postBody posts, as a page of the console's own does.
+func (s *stack) postBody(t *testing.T, path, kind, body string) given {
 	t.Helper()
 	resp, err := http.Post(s.url+path, kind, strings.NewReader(body))
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *stack) post(t *testing.T, path, kind, body string) answer {
 	if _, err := b.ReadFrom(resp.Body); err != nil {
 		t.Fatal(err)
 	}
-	return answer{resp.StatusCode, b.String()}
+	return given{resp.StatusCode, b.String()}
 }
 
 // upload is a form with a file, within the boundary x.
