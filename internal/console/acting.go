@@ -135,7 +135,7 @@ func (c *Console) answerJob(w http.ResponseWriter, r *http.Request, j *job) {
 		return
 	}
 	to := "/jobs/" + j.ID
-	if v.Ended != nil && v.Result == nil && j.back != "" {
+	if v.Ended != nil && v.Result == nil && j.back != "" && !strings.HasPrefix(j.back, "/jobs/") { // that shows its own act alone
 		to = withQuery(j.back, "job", j.ID)
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
