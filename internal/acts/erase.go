@@ -3,6 +3,7 @@ package acts
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"accountexport/events"
@@ -27,6 +28,9 @@ type Eraser struct {
 	Takeover    time.Duration // a replica without a heartbeat for so long counts as dead
 	// called now and then while the live generation is behind the event; default: nobody
 	OnWait func(generation int64, position, erased uint64)
+	// called when Run begins with something else, with what that is, in words; default:
+	// nobody
+	OnStep func(what string)
 
 	// Results of Inspect.
 	Messages int          // of the account in the stream, beside the first account.erased
@@ -51,15 +55,18 @@ func (e *Eraser) Run(ctx context.Context) (*Receipt, error) {
 	if err := admin.BeginErasure(ctx, e.Pool, e.Account, e.identifiers.emails(), false); err != nil {
 		return nil, err
 	}
+	e.step("publish account.erased, unless the stream holds it")
 	if err := e.publish(ctx); err != nil {
 		return nil, err
 	}
+	e.step("wait until position %d, account.erased, is projected", e.first.Position)
 	if err := e.awaitProjected(ctx); err != nil {
 		return nil, err
 	}
 	r := &Receipt{Account: e.Account.String(), ErasedAt: e.first.Position, Failed: []int64{}, Copies: []CopyReceipt{},
 		Searched: searchedAll, NotSeen: notSeen}
-	for range maxRounds {
+	for n := range maxRounds {
+		e.step("remove messages and rows, and search all of the stream and the tables for what is left, round %d", n+1)
 		if err := e.round(ctx, r); err != nil {
 			return nil, err
 		}
@@ -68,6 +75,9 @@ func (e *Eraser) Run(ctx context.Context) (*Receipt, error) {
 		}
 	}
 	for _, name := range e.copies {
+		if slices.Contains(e.PurgeCopies, name) {
+			e.step("remove the account from stream %s, a copy, and search it", name)
+		}
 		c, err := e.purgeCopy(ctx, name)
 		if err != nil {
 			return nil, err
@@ -87,6 +97,12 @@ func (e *Eraser) Run(ctx context.Context) (*Receipt, error) {
 		return nil, err
 	}
 	return r, admin.CompleteErasure(ctx, e.Pool, e.Account, digest)
+}
+
+func (e *Eraser) step(format string, args ...any) {
+	if e.OnStep != nil {
+		e.OnStep(fmt.Sprintf(format, args...))
+	}
 }
 
 // publish makes sure that the stream holds account.erased. Where the account is on the

@@ -1,6 +1,7 @@
 package acts
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -56,7 +57,21 @@ func (r Receipt) JSON() ([]byte, error) {
 // digest is the digest of the receipt that the ledger holds.
 func (r Receipt) digest() (string, error) {
 	b, err := r.JSON()
-	return fmt.Sprintf("sha256:%x", sha256.Sum256(b)), err
+	return digestOf(b), err
+}
+
+func digestOf(printed []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(printed)) }
+
+// ReceiptDigest is the digest that the ledger holds of a receipt, of its JSON: as it was
+// printed, or with other white space between its values, which is what copying changes.
+// Whatever else differs, be it an order or a field that is not known, makes it another.
+func ReceiptDigest(text []byte) (string, error) {
+	var b bytes.Buffer
+	if err := json.Indent(&b, bytes.TrimSpace(text), "", "  "); err != nil {
+		return "", err
+	}
+	b.WriteByte('\n')
+	return digestOf(b.Bytes()), nil
 }
 
 // Incomplete says what keeps the erasure from being complete; nil where it is.

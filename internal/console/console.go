@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"accountexport/events"
 	"accountexport/internal/acts"
 )
 
@@ -52,6 +53,9 @@ type Console struct {
 	pages  *pages
 	hub    *hub
 	jobs   *jobs
+	facts  *facts // of the stream; set by routeStream
+
+	forgetters []func(events.UUID) // of an account that is erased; set before Run, see onForget
 
 	outcomes *outcomes // what the looks have counted
 

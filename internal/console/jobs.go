@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"accountexport/events"
 	"accountexport/internal/cli"
 )
 
@@ -27,8 +28,9 @@ type job struct {
 	Title string // what it does, as a sentence without its end
 	User  string
 	Began time.Time
-	key   string // of what cannot be done twice at once; a second request joins the first
-	back  string // the page that it was asked for on
+	about *events.UUID // the account that it concerns; nil for nobody in particular
+	key   string       // of what cannot be done twice at once; a second request joins the first
+	back  string       // the page that it was asked for on
 
 	mu       sync.Mutex
 	steps    []string
@@ -39,6 +41,7 @@ type job struct {
 	result   any // shown by the template "result ACT"; nil for none
 	done     chan struct{}
 	changed  func()
+	forgot   bool // it is not to be remembered once it has ended; of jobs.mu
 }
 
 // progress is how far an act is.
@@ -208,7 +211,10 @@ func (s *jobs) start(j *job, do func(context.Context, *job) error) (*job, error)
 		}
 	}
 	ctx := s.ctx
-	s.running.Go(func() { j.end(do(ctx, j)) })
+	s.running.Go(func() {
+		j.end(do(ctx, j))
+		s.dropForgotten()
+	})
 	return j, nil
 }
 

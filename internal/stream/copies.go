@@ -28,30 +28,82 @@ func (c *Client) Stream() string { return c.cfg.Stream }
 // stream that copies from one of the same name in another JetStream domain or account
 // is no copy of this one. Copies in other NATS accounts are not visible and therefore
 // not listed.
-func (c *Client) Copies(ctx context.Context) ([]string, error) {
+func (c *Client) Copies(ctx context.Context) (names []string, err error) {
+	all, err := c.DescribeCopies(ctx)
+	for _, s := range all {
+		names = append(names, s.Name)
+	}
+	return names, err
+}
+
+// Copy is a stream that copies from another one.
+type Copy struct {
+	Name     string
+	Mirror   bool     // it mirrors; otherwise it sources
+	From     []string // the stream itself, or other copies of it
+	Messages uint64
+	First    uint64
+	Last     uint64
+	Lag      uint64 // messages that it has yet to copy, as its server says
+	Denies   string // the setting for which nothing can be removed from it, for ever; empty: none
+}
+
+// DescribeCopies is [Client.Copies], with what the server says of each.
+func (c *Client) DescribeCopies(ctx context.Context) ([]Copy, error) {
 	all, err := c.streams(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("look for copies of stream %s: %w", c.cfg.Stream, err)
 	}
 	from := map[string]bool{c.cfg.Stream: true}
-	var copies []string
+	var copies []listed
 	for found := true; found; {
 		found = false
 		for _, s := range all {
 			if name := s.Config.Name; !from[name] && s.copiesFrom(from) {
 				from[name], found = true, true
-				copies = append(copies, name)
+				copies = append(copies, s)
 			}
 		}
 	}
-	slices.Sort(copies)
-	return copies, nil
+	out := make([]Copy, 0, len(copies))
+	for _, s := range copies {
+		out = append(out, s.describe(from))
+	}
+	slices.SortFunc(out, func(a, b Copy) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
 }
 
 // listed is a stream as STREAM.LIST returns it.
 type listed struct {
-	Config jetstream.StreamConfig `json:"config"`
-	Domain string                 `json:"domain"` // of the server
+	Config  jetstream.StreamConfig        `json:"config"`
+	State   jetstream.StreamState         `json:"state"`
+	Mirror  *jetstream.StreamSourceInfo   `json:"mirror"`
+	Sources []*jetstream.StreamSourceInfo `json:"sources"`
+	Domain  string                        `json:"domain"` // of the server
+}
+
+// describe is what is known of a copy that copies from some of these.
+func (s listed) describe(from map[string]bool) Copy {
+	out := Copy{Name: s.Config.Name, Mirror: s.Config.Mirror != nil, Messages: s.State.Msgs, First: s.State.FirstSeq, Last: s.State.LastSeq}
+	for _, src := range append(slices.Clone(s.Config.Sources), s.Config.Mirror) {
+		if src != nil && from[src.Name] && s.isHere(src.External) {
+			out.From = append(out.From, src.Name)
+		}
+	}
+	for _, src := range append(slices.Clone(s.Sources), s.Mirror) {
+		if src != nil && slices.Contains(out.From, src.Name) {
+			out.Lag += src.Lag
+		}
+	}
+	switch {
+	case s.Config.Sealed:
+		out.Denies = "sealed"
+	case s.Config.DenyPurge:
+		out.Denies = "deny_purge"
+	case s.Config.DenyDelete:
+		out.Denies = "deny_delete"
+	}
+	return out
 }
 
 func (s listed) copiesFrom(from map[string]bool) bool {
