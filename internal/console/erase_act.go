@@ -19,8 +19,7 @@ import (
 // erasureActs are the acts of erasing.
 func erasureActs() []act { return []act{erasePlanAct(), eraseAct()} }
 
-// planResult is what an erasure would do. It has no name of its own in the account's
-// memory: it is gone with the account.
+// planResult is what an erasure would do.
 type planResult struct {
 	*acts.Plan
 	MayAct bool `json:"-"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -142,11 +143,25 @@ func (c *Console) unfinishedErasures(ctx context.Context, of *events.UUID) ([]un
 				"Nothing is folded before."
 		case p.Done:
 			u.Text = "It is complete here. Copies of the stream keep what they have of the account, until an erasure names them, or they are gone."
-			u.Command += " --purge-copies NAMES"
+			u.Command += " --purge-copies " + c.copyNames(ctx)
 		}
 		out = append(out, u)
 	}
 	return out, nil
+}
+
+// copyNames are those of the copies that are there, as a command takes them.
+func (c *Console) copyNames(ctx context.Context) string {
+	var names []string
+	if f, err := c.facts.current(ctx); err == nil {
+		for _, s := range f.Copies {
+			names = append(names, s.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "NAMES" // they cannot be seen now, or are gone
+	}
+	return strings.Join(names, ",")
 }
 
 // maybeAccount is an account's id in a query; nil where there is none.

@@ -97,9 +97,8 @@ func settingsOf(f *streamFacts) (out []settingView, wrong int) {
 			out = append(out, v)
 			continue
 		}
-		v.Mend = "Whoever keeps the NATS server mends it; `projector provision` names all that differ, and changes nothing of a stream that is there."
 		if strings.Contains(s.Want, "`projector provision`") { // the one setting that it writes on a stream that is there
-			v.Mend = "`projector provision` writes it."
+			v.Mend = "projector provision"
 		}
 		out = append(out[:wrong], append([]settingView{v}, out[wrong:]...)...)
 		wrong++

@@ -60,7 +60,7 @@ type settingView struct {
 	Have  string `json:"have"`
 	Want  string `json:"want"`
 	Right bool   `json:"right"`
-	Mend  string `json:"mend,omitempty"` // what mends it
+	Mend  string `json:"mend,omitempty"` // the command that mends it; empty: none of ours does
 }
 
 type peerView struct {
