@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/mux"
 
@@ -109,7 +110,7 @@ func auditFilter(q url.Values, now time.Time) (f admin.AuditFilter, err error) {
 	if f.Account, err = maybeAccount(q, "account"); err != nil {
 		return f, err
 	}
-	if f.Who = q.Get("who"); len(f.Who) > 1000 || strings.ContainsRune(f.Who, 0) {
+	if f.Who = q.Get("who"); len(f.Who) > 1000 || strings.ContainsRune(f.Who, 0) || !utf8.ValidString(f.Who) {
 		return f, badRequest("Nobody has that name", "A line names a user by at most 200 characters.")
 	}
 	if f.What = q.Get("what"); f.What != "" && !slices.Contains(acts.AuditWords(), f.What) {

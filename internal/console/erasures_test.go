@@ -2,48 +2,65 @@ package console
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
-	"accountexport/events"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"accountexport/internal/acts"
-	"accountexport/readmodel/admin"
 )
 
-const someone = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
-
-// TestErasureFromPlanToReceipt: what an erasure would remove is shown, it needs the
-// account's id to be typed, and it ends in the receipt that the ledger has the digest of.
-func TestErasureFromPlanToReceipt(t *testing.T) {
-	s := newStack(t, func(c *Config) { c.AllowActs = true })
-	account, err := events.ParseUUID(someone)
-	if err != nil {
+// TestLedgerIsReadInPages: a ledger of thousands is read to its end, each page with five
+// statements at most, and none of them reads accounts.
+func TestLedgerIsReadInPages(t *testing.T) {
+	t.Parallel()
+	count := &counter{statements: make(chan string, 1<<16)}
+	s := newStack(t, func(c *Config) { c.Pool = countedPool(t, c.Pool, count) })
+	if _, err := s.pool.Exec(t.Context(), `
+INSERT INTO export.erasures (account_id, erased_at, position, stream_name, stream_created, receipt)
+SELECT md5(n::text)::uuid, now(), n, '<i>'||chr(8238)||'stream', now(), CASE WHEN n % 2 = 0 THEN 'sha256:' || md5(n::text) END FROM generate_series(1, 5000) n`); err != nil {
 		t.Fatal(err)
 	}
-	m, err := events.NewUserRegistered(meta("1"), account, events.UserRegistered{Email: "ann@example.org", Tier: "free", QuotaTierID: "free"})
-	s.publish(t, m, err)
-
-	plan := s.act(t, "erase-plan", map[string]string{"account": someone}, http.StatusOK)
-	if plan.Failed != "" || !strings.Contains(s.get(t, "/jobs/"+plan.ID, http.StatusOK), "remove 1 message of the account") {
-		t.Fatalf("the plan: %+v", plan)
-	}
-	s.act(t, "erase", map[string]string{"account": someone, "confirm": "yes"}, http.StatusBadRequest)
-	done := s.act(t, "erase", map[string]string{"account": someone, "confirm": someone}, http.StatusOK)
-	if done.Failed != "" {
-		t.Fatalf("the erasure: %+v", done)
-	}
-	receipt := s.get(t, "/jobs/"+done.ID+"/receipt.json", http.StatusOK)
-	digest, err := acts.ReceiptDigest([]byte(receipt))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := admin.FindErasure(t.Context(), s.pool, account)
-	if err != nil || e.Receipt != digest {
-		t.Errorf("the ledger has %q, the receipt is %q: %v", e.Receipt, digest, err)
-	}
-	for _, path := range []string{"/erasures", "/erasures?account=" + someone, "/audit", "/audit?account=" + someone} {
-		if page := s.get(t, path, http.StatusOK); !strings.Contains(page, someone) {
-			t.Errorf("%s does not show the account:\n%s", path, page)
+	var seen []string
+	pages, next := 0, ""
+	for {
+		count.taken()
+		var v erasuresView
+		s.getJSON(t, "/api/erasures?after="+next, &v)
+		if all := count.taken(); len(all) == 0 || len(all) > 5 || slices.ContainsFunc(all, func(sql string) bool { return strings.Contains(sql, "account_export") }) {
+			t.Fatalf("a page takes %d statements: %q", len(all), all)
+		}
+		for _, e := range v.Entries {
+			seen = append(seen, e.Account)
+		}
+		pages++
+		if next = v.Next; next == "" {
+			break
 		}
 	}
+	if len(seen) != 5000 || !slices.IsSorted(seen) || len(slices.Compact(seen)) != 5000 || pages != 50 {
+		t.Errorf("%d entries on %d pages, in order: %v", len(seen), pages, slices.IsSorted(seen))
+	}
+	page := s.get(t, "/erasures", http.StatusOK)
+	if strings.Contains(page, "<i>") || strings.Contains(page, "\u202e") || !strings.Contains(page, `&lt;i&gt;\u202estream`) {
+		t.Error("the name of a stream is not made harmless")
+	}
+	s.get(t, "/erasures?after=x", http.StatusBadRequest)
+	if n := s.outcomes(t, acts.ErasuresViewed, acts.OutcomeDone); n != pages+1 {
+		t.Errorf("%d looks are on record, want one for each of %d pages", n, pages+1)
+	}
+}
+
+// countedPool is a pool like another one whose statements are counted.
+func countedPool(t *testing.T, like *pgxpool.Pool, count *counter) *pgxpool.Pool {
+	t.Helper()
+	cfg := like.Config()
+	cfg.ConnConfig.Tracer = count
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
 }

@@ -27,6 +27,7 @@ import (
 // right; a mirror appears among the copies, and a message that nobody removed among what
 // is missing, with the exit status of `projector run`.
 func TestStreamIsHeldAgainstTheContract(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	var v streamView
 	s.getJSON(t, "/api/stream", &v)
@@ -127,9 +128,11 @@ const hostileName = "<b\u202e\"copy&"
 // TestStreamIsAskedOnceForAll: however many look at the stream, it is asked once in five
 // seconds, and by nobody of them.
 func TestStreamIsAskedOnceForAll(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	var mu sync.Mutex
 	var asked []time.Time
+	s.c.facts.mu.Lock()
 	read := s.c.facts.read
 	s.c.facts.read = func(ctx context.Context) *streamFacts {
 		mu.Lock()
@@ -137,6 +140,7 @@ func TestStreamIsAskedOnceForAll(t *testing.T) {
 		mu.Unlock()
 		return read(ctx)
 	}
+	s.c.facts.mu.Unlock()
 	var all sync.WaitGroup
 	began := time.Now()
 	for range 40 {
