@@ -2,8 +2,12 @@ package console
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -54,7 +58,9 @@ func TestErasureFromPlanToReceipt(t *testing.T) {
 		}
 	}
 	done := s.act(t, "erase", map[string]string{"account": someone, "confirm": someone}, http.StatusOK)
-	if done.Failed != "" || !strings.Contains(done.Summary, "is erased, and that is proven") {
+	if done.Failed != "" || !strings.Contains(done.Summary, "is erased, and that is proven") || !slices.ContainsFunc(done.Steps, func(step string) bool {
+		return strings.HasPrefix(step, "Wait until position")
+	}) {
 		t.Fatalf("the erasure: %+v", done)
 	}
 	if at := s.traces(t, someEmail); at != "" {
@@ -170,6 +176,74 @@ func TestErasuresGoOnWhereTheyWereCutOff(t *testing.T) {
 		return nil
 	}); err != nil || held > 0 {
 		t.Errorf("the copy holds %d messages with the address: %v", held, err)
+	}
+}
+
+// TestErasureOutlivesTheConsole: an erasure that the end of the program has cut off is
+// shown as unfinished by the next one, which completes it.
+func TestErasureOutlivesTheConsole(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, func(c *Config) { c.AllowActs = true })
+	s.register(t, someone, someEmail)
+	ctx, end := context.WithCancel(t.Context())
+	first, err := New(s.c.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- first.Run(ctx) }()
+	server := httptest.NewServer(first)
+	defer server.Close()
+	testrun.Eventually(t, "the first console is connected", func() bool { return first.target.Load() != nil })
+
+	// As long as this transaction lasts, the event is not projected, and the erasure waits.
+	tx, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE export.checkpoints IN EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.PostForm(server.URL+"/api/acts/erase", url.Values{"account": {someone}, "confirm": {someone}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var j jobView
+	if err := json.NewDecoder(resp.Body).Decode(&j); err != nil || resp.StatusCode != http.StatusAccepted {
+		t.Fatalf("status %d: %v", resp.StatusCode, err)
+	}
+	testrun.Eventually(t, "the erasure waits", func() bool {
+		return strings.HasPrefix(first.jobs.find(j.ID).view().Steps[len(first.jobs.find(j.ID).view().Steps)-1], "Wait until position")
+	})
+	end()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if v := first.jobs.find(j.ID).view(); v.Ended == nil || v.Failed == "" {
+		t.Errorf("the act when the console has ended: %+v", v)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.outcomes(t, acts.AccountErase, acts.OutcomeFailed); n != 1 {
+		t.Errorf("%d lines of the audit say that an erasure has failed, want 1", n)
+	}
+	var v erasuresView
+	s.getJSON(t, "/api/erasures", &v)
+	if len(v.Unfinished) != 1 || v.Unfinished[0].Account != someone {
+		t.Fatalf("what is not finished: %+v", v.Unfinished)
+	}
+	if done := s.act(t, "erase", map[string]string{"account": someone, "confirm": someone}, http.StatusOK); done.Failed != "" {
+		t.Errorf("the erasure by the next console: %+v", done)
+	}
+	if at := s.traces(t, someEmail); at != "" {
+		t.Errorf("the address is left: %s", at)
+	}
+	s.getJSON(t, "/api/erasures", &v)
+	if len(v.Unfinished) != 0 {
+		t.Errorf("not finished yet: %+v", v.Unfinished)
 	}
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -129,7 +130,8 @@ const hostileName = "<b\u202e\"copy&"
 // seconds, and by nobody of them.
 func TestStreamIsAskedOnceForAll(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
+	count := &counter{statements: make(chan string, 1<<16)}
+	s := newStack(t, func(c *Config) { c.Pool = countedPool(t, c.Pool, count) })
 	var mu sync.Mutex
 	var asked []time.Time
 	s.c.facts.mu.Lock()
@@ -153,6 +155,10 @@ func TestStreamIsAskedOnceForAll(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if taken := count.taken(); len(taken) > 0 {
+		t.Errorf("pages have asked the database themselves: %q", taken)
+	}
+	s.follows(t, "stream", "Limits and modes")
 	mu.Lock()
 	defer mu.Unlock()
 	if most := 1 + int(time.Since(began)/factsEvery); len(asked) == 0 || len(asked) > most {
@@ -175,6 +181,27 @@ func (s *stack) stream(t *testing.T, v *streamView, what string, shows func() bo
 		s.getJSON(t, "/api/stream", v)
 		return shows()
 	})
+}
+
+// follows requires that whoever follows a topic is sent a part of a page with a text.
+func (s *stack) follows(t *testing.T, topic, text string) {
+	t.Helper()
+	resp, err := http.Get(s.url + "/events?topic=" + topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			if !strings.Contains(data, text) {
+				t.Errorf("topic %s: %s", topic, data)
+			}
+			return
+		}
+	}
+	t.Errorf("topic %s: nothing was sent: %v", topic, lines.Err())
 }
 
 // jetStream is a connection of the test's own.
