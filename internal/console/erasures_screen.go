@@ -18,8 +18,11 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// ledgerPage is how many entries of the ledger a page shows.
-const ledgerPage = 100
+// How many entries of the ledger a page shows, and how many erasures that are not finished.
+const (
+	ledgerPage     = 100
+	mostUnfinished = 100
+)
 
 // routeErasures adds the screens of erasures.
 func (c *Console) routeErasures(m *mux.Router) {
@@ -35,6 +38,7 @@ type erasuresView struct {
 	Exported   *time.Time   `json:"exported_at"` // null: never
 	Due        string       `json:"export_due"`  // what to do about that; empty where nothing is due
 	Unfinished []unfinished `json:"unfinished"`
+	More       int          `json:"unfinished_more"` // how many beside those are not finished
 	Entries    []ledgerLine `json:"entries"`
 	Account    string       `json:"account"` // that was searched for; empty: none
 	NotThere   bool         `json:"not_on_the_ledger"`
@@ -85,7 +89,7 @@ func (c *Console) erasures(r *http.Request) (any, error) {
 	if findings.LedgerDue(ledger) {
 		v.Due = "It is to be exported once a day, to where the database's loss does not reach: `projector erasures export`."
 	}
-	if v.Unfinished, err = c.unfinishedErasures(r.Context(), account); err != nil {
+	if v.Unfinished, v.More, err = c.unfinishedErasures(r.Context(), account); err != nil {
 		return nil, err
 	}
 	if account != nil {
@@ -122,16 +126,21 @@ func lineOf(e admin.Erasure) ledgerLine {
 	return ledgerLine{e.Account.String(), e.ErasedAt, e.Position, e.Stream, e.StreamCreated, e.Receipt}
 }
 
-// unfinishedErasures are those that are not proven: all of them, or that of one account.
-// By which addresses they find what is left is not shown.
-func (c *Console) unfinishedErasures(ctx context.Context, of *events.UUID) ([]unfinished, error) {
-	out := []unfinished{}
+// unfinishedErasures are those that are not proven: the first of them, and how many more
+// there are, or that of one account. By which addresses they find what is left is not
+// shown.
+func (c *Console) unfinishedErasures(ctx context.Context, of *events.UUID) (out []unfinished, more int, err error) {
+	out = []unfinished{}
 	all, err := admin.PendingErasures(ctx, c.cfg.Pool, false)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for _, p := range all {
 		if of != nil && p.Account != *of {
+			continue
+		}
+		if len(out) == mostUnfinished {
+			more++
 			continue
 		}
 		u := unfinished{Account: p.Account.String(), Began: p.Began, Here: !p.Redo, Command: fmt.Sprintf("projector erase --account %s", p.Account),
@@ -147,7 +156,7 @@ func (c *Console) unfinishedErasures(ctx context.Context, of *events.UUID) ([]un
 		}
 		out = append(out, u)
 	}
-	return out, nil
+	return out, more, nil
 }
 
 // copyNames are those of the copies that are there, as a command takes them.

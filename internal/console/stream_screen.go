@@ -25,7 +25,16 @@ func (c *Console) routeStream(m *mux.Router) {
 type streamView struct {
 	At     time.Time `json:"at"`
 	Failed string    `json:"failed"` // why the last look has found nothing; empty where it has
-	Name   string    `json:"name"`
+
+	Name       string    `json:"name"`
+	Created    time.Time `json:"created"`
+	ID         string    `json:"id"` // empty: none
+	First      uint64    `json:"first"`
+	Last       uint64    `json:"last"`
+	Messages   uint64    `json:"messages"`
+	Bytes      uint64    `json:"bytes"`
+	Partitions int       `json:"partitions"` // 0: not known
+	Consumers  int       `json:"consumers"`
 
 	Identity  []factView      `json:"identity"`
 	Bounds    []factView      `json:"bounds"`
@@ -33,7 +42,7 @@ type streamView struct {
 	RunFailed string          `json:"run_failed"`
 	Settings  []settingView   `json:"settings"`
 	Wrong     int             `json:"settings_wrong"`
-	Chosen    []factView      `json:"chosen"` // settings that are whoever keeps the server's choice
+	Chosen    []factView      `json:"left_open"` // settings that are whoever keeps the server's choice
 	Peers     []peerView      `json:"replicas"`
 	Gaps      gapsView        `json:"gaps"`
 	Copies    []copyView      `json:"copies"`
@@ -123,7 +132,9 @@ func (c *Console) streamOf(f *streamFacts, l *look) *streamView {
 		v.Failed = cli.Printable(asFailure(f.Err).Error())
 		return v
 	}
-	v.Name = f.Stream.Name
+	d := f.Stream
+	v.Name, v.Created, v.ID, v.First, v.Last, v.Messages = d.Name, d.Created, d.ID, d.First, d.Last, d.Messages
+	v.Bytes, v.Partitions, v.Consumers = d.Bytes, d.Partitions, d.Consumers
 	v.Identity, v.Bounds, v.Chosen, v.Peers = identityOf(f), boundsOf(f), chosenOf(f), peersOf(f)
 	v.Settings, v.Wrong = settingsOf(f)
 	v.Gaps = gapsOf(f)

@@ -121,6 +121,17 @@ func TestStreamIsHeldAgainstTheContract(t *testing.T) {
 	if strings.Contains(page, hostileName) || !strings.Contains(page, `&lt;b\u202e&#34;copy&amp;`) {
 		t.Errorf("the name of a stream is not made harmless:\n%s", page)
 	}
+
+	cfg.SubjectTransform = nil
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	s.stream(t, &v, "a stream without partitions is told", func() bool {
+		return len(v.Run) > 0 && strings.Contains(v.Run[0].Text, "exit status 15") && v.Settings[v.Wrong-1].What == "subject_transform"
+	})
+	if v.Failed != "" || v.Partitions != 0 || v.Gaps.State != "unknown" {
+		t.Errorf("of a stream without partitions: %+v", v)
+	}
 }
 
 // hostileName is what a stream may be called.
