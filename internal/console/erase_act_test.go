@@ -261,6 +261,15 @@ func TestErasingNeedsRights(t *testing.T) {
 	if plan := s.act(t, "erase-plan", map[string]string{"account": someone}, http.StatusOK); plan.Failed != "" {
 		t.Errorf("the plan: %+v", plan)
 	}
+	// The same by the page's form, without a script.
+	form, err := http.PostForm(s.url+"/acts/erase-plan", url.Values{"account": {someone}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer form.Body.Close()
+	if at := form.Request.URL.Path; form.StatusCode != http.StatusOK || !strings.HasPrefix(at, "/jobs/") {
+		t.Errorf("the form leads to %s, status %d", at, form.StatusCode)
+	}
 	if n := s.outcomes(t, acts.AccountErase, ""); n != 0 {
 		t.Errorf("%d erasures are on record", n)
 	}
