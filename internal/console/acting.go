@@ -87,13 +87,12 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 		}
 	}
 	user := userOf(r)
-	j := &job{Act: a.what, Title: p.title, User: user, key: p.key, back: backOf(r)}
+	j := &job{Act: a.what, Title: p.title, User: user, about: p.account, key: p.key, back: backOf(r)}
 	j.changed = func() {
 		if j.ID != "" {
 			c.hub.tell("job:" + j.ID)
 		}
 	}
-	j.about = p.account
 	return c.jobs.start(j, func(ctx context.Context, j *job) error {
 		recorded, err := c.recorder(user).Begin(ctx, a.what, p.account, p.detail)
 		if err != nil {
