@@ -77,7 +77,7 @@ func (c *Console) prepareParked(given url.Values, name string, do func(context.C
 	}
 	dismissed := int64(o.selection.Dismissed())
 	o.concerned = words.concerns(int64(len(o.selection.Messages)), dismissed)
-	if err := confirmed(given, o); err != nil {
+	if err := orderConfirmed(given, o); err != nil {
 		return nil, err
 	}
 	first, last := o.selection.Messages[0].Position, o.selection.Messages[len(o.selection.Messages)-1].Position
@@ -166,9 +166,9 @@ func (c *Console) selectChanged(id string, o *parkedOrder) error {
 		"Select the messages by a filter, on the page Parked.", mostJobs)
 }
 
-// confirmed tells whether as many were confirmed as are meant. Fewer than that have become
+// orderConfirmed tells whether as many were confirmed as are meant. Fewer than that have become
 // meant by somebody else, and are no surprise.
-func confirmed(given url.Values, o *parkedOrder) error {
+func orderConfirmed(given url.Values, o *parkedOrder) error {
 	v := strings.TrimSpace(given.Get("count"))
 	if v == "" {
 		if len(o.selection.Messages) == 1 {

@@ -133,7 +133,7 @@ func TestActsOnParkedMessages(t *testing.T) {
 			})
 		}
 		all.Wait()
-		s.ended(t)
+		s.allEnded(t)
 		if n := s.dismissedNow(t); n != 100 {
 			t.Errorf("%d are dismissed, want 100", n)
 		}
@@ -166,7 +166,7 @@ JOIN export.dismissals d USING (position) WHERE p.account_id = a.account_id)`).S
 		if err := held.Rollback(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.ended(t)
+		s.allEnded(t)
 		if n := s.dismissedNow(t); n != 201 {
 			t.Errorf("%d are dismissed, want all", n)
 		}

@@ -95,8 +95,8 @@ FROM export_g1.account_export WHERE account_id = $1`, []any{[16]byte(id), int64(
 	}
 }
 
-// ended waits until all acts have ended.
-func (s *stack) ended(t *testing.T) {
+// allEnded waits until all acts have ended.
+func (s *stack) allEnded(t *testing.T) {
 	t.Helper()
 	testrun.Eventually(t, "all acts have ended", func() bool {
 		s.c.jobs.mu.Lock()

@@ -16,8 +16,8 @@ type parkedPlot struct {
 	Intervals []uint32  `json:"intervals"` // without those after the last message
 }
 
-// plotHeight is how high a plot is, in its own units; an interval is two wide.
-const plotHeight = 48
+// parkedPlotHeight is how high a plot is, in its own units; an interval is two wide.
+const parkedPlotHeight = 48
 
 // Path draws a bar for each interval in which anything was sent. The highest is as high as
 // the plot, and none is too low to be seen.
@@ -26,15 +26,15 @@ func (p parkedPlot) Path() string {
 	most := float64(p.most())
 	for i, n := range p.Intervals {
 		if n > 0 {
-			h := max(2, int(math.Round(plotHeight*float64(n)/most)))
-			fmt.Fprintf(&d, "M%d %dv-%dh2v%dz", 2*i, plotHeight, h, h)
+			h := max(2, int(math.Round(parkedPlotHeight*float64(n)/most)))
+			fmt.Fprintf(&d, "M%d %dv-%dh2v%dz", 2*i, parkedPlotHeight, h, h)
 		}
 	}
 	return d.String()
 }
 
 // Box is the plot's coordinates.
-func (p parkedPlot) Box() string { return fmt.Sprintf("0 0 %d %d", 2*p.shown(), plotHeight) }
+func (p parkedPlot) Box() string { return fmt.Sprintf("0 0 %d %d", 2*p.shown(), parkedPlotHeight) }
 
 // shown is how many intervals the plot is wide: one burst is not to look as if it had gone
 // on all the time.

@@ -8,8 +8,8 @@ import (
 	"accountexport/events"
 )
 
-// mostShown is how many characters of one text a page of parked messages holds.
-const mostShown = 2000
+// mostTextShown is how many characters of one text a page of parked messages holds.
+const mostTextShown = 2000
 
 // typeName takes what a type of this stream looks like, known or not. Whatever else a
 // message has in the place of its type may be anything.
@@ -49,7 +49,7 @@ func (p Privacy) parkedReason(reason string) string {
 func cut(text string) string {
 	n := 0
 	for i := range text {
-		if n == mostShown {
+		if n == mostTextShown {
 			return fmt.Sprintf("%s… (%d characters)", text[:i], utf8.RuneCountInString(text))
 		}
 		n++
