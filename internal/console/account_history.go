@@ -10,12 +10,18 @@ import (
 	"accountexport/projections/engine"
 )
 
-// Bounds of one account's history. What is beyond them is not shown, and the page says so.
-const (
-	mostHistoryMemory = 32 << 20  // bytes: of the account's state, and of where entries are
-	mostHistoryFile   = 512 << 20 // bytes of what there is to show
-	refBytes          = 40        // of one entryRef, about
-)
+// historyBounds are those of one account's history. What is beyond them is not shown, and
+// the page says so.
+type historyBounds struct {
+	memory int   // bytes of the account's state, of where entries are, and of the first of them
+	file   int64 // bytes of all entries
+}
+
+// defaultBounds are some hundred thousand messages.
+var defaultBounds = historyBounds{memory: 32 << 20, file: 512 << 20}
+
+// refBytes is about how many bytes an entryRef takes, with the room that a slice has left.
+const refBytes = 64
 
 // accountStream is what a history is read from.
 type accountStream interface {
@@ -33,6 +39,7 @@ type accountStream interface {
 type history struct {
 	account events.UUID
 	privacy Privacy
+	bounds  historyBounds
 
 	stream engine.StreamInfo // that was read, as it was before what was new was read
 
@@ -62,7 +69,7 @@ var errFull = errors.New("the account's history is beyond its bounds")
 // clear forgets everything, and gives back the file.
 func (h *history) clear() {
 	h.kept.close()
-	*h = history{account: h.account, privacy: h.privacy, fold: projections.NewHistory(h.account), typeAt: map[string]uint32{}}
+	*h = history{account: h.account, privacy: h.privacy, bounds: h.bounds, fold: projections.NewHistory(h.account), typeAt: map[string]uint32{}}
 }
 
 // refresh reads what is new. Cut off, it goes on from there the next time.
@@ -91,7 +98,7 @@ func (h *history) refresh(ctx context.Context, from accountStream) error {
 
 // add folds the account's next message, and keeps what there is to show of it.
 func (h *history) add(m projections.Message) error {
-	if h.memory() > mostHistoryMemory || h.kept.end > mostHistoryFile {
+	if h.memory() > h.bounds.memory || h.kept.end > h.bounds.file {
 		return errFull
 	}
 	h.read = m.Position

@@ -41,6 +41,9 @@ type timelineView struct {
 // Until is the index after the last message that is shown.
 func (v *timelineView) Until() int { return v.From + len(v.Entries) }
 
+// Rows is how many rows the whole table has, with its heading.
+func (v *timelineView) Rows() int { return v.Of + 1 }
+
 // Earlier is where the page before this one begins.
 func (v *timelineView) Earlier() int { return max(0, v.From-entriesPerPage) }
 

@@ -168,7 +168,7 @@ func (c *Console) describe(ctx context.Context, v *accountView, account events.U
 func (c *Console) storedDocument(ctx context.Context, v *accountView, account events.UUID, part shownPart, rowOnly bool) error {
 	erased, size := v.State == stateErased, int64(0)
 	d, err := c.accounts.documents.OpenRange(ctx, account, func(_ *export.Meta, n int64) (from, to int64) {
-		if size = n; erased || rowOnly || n > mostDocument {
+		if size = n; erased || rowOnly || n > c.accounts.largest {
 			return 0, 0
 		}
 		return 0, n
@@ -197,8 +197,8 @@ func (c *Console) storedDocument(ctx context.Context, v *accountView, account ev
 	if rowOnly {
 		return nil
 	}
-	if size > mostDocument {
-		v.NoDoc = "The document has " + grouped(strconv.FormatInt(size, 10)) + " bytes, and one of more than " + grouped(strconv.Itoa(mostDocument)) +
+	if size > c.accounts.largest {
+		v.NoDoc = "The document has " + grouped(strconv.FormatInt(size, 10)) + " bytes, and one of more than " + grouped(strconv.FormatInt(c.accounts.largest, 10)) +
 			" is not shown here: `projector export --account " + v.Account + "` prints it."
 		return nil
 	}
