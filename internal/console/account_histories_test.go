@@ -121,6 +121,16 @@ func testBounds(t *testing.T, s *stack, p *person) {
 		t.Error("a page of a large account's past does not say that it is too large")
 	}
 
+	erased := newPerson(t, s)
+	erased.live()
+	s.get(t, erased.path(), http.StatusOK)
+	m, err := events.NewAccountErased(erased.meta(), erased.id)
+	position := erased.send(m, err)
+	var v timelineView
+	if s.getJSON(t, "/api"+erased.path()+"/timeline", &v); len(v.Entries) != 1 || v.Entries[0].Position != position {
+		t.Errorf("a large account that is erased: %+v", v.Entries)
+	}
+
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	k := &entryStore{}

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"accountexport/events"
@@ -43,7 +42,8 @@ type history struct {
 
 	stream engine.StreamInfo // that was read, as it was before what was new was read
 
-	fold     *projections.History
+	begun    bool
+	fold     *projections.History // nil once it is full
 	types    []string
 	typeAt   map[string]uint32
 	entries  []entryRef
@@ -51,7 +51,8 @@ type history struct {
 	kept     entryStore
 	read     uint64 // position of the last message that was read
 	erasedAt uint64 // position of the message that has erased the account; 0: none has. Later ones are left out
-	full     bool   // it is beyond its bounds, so that later messages are left out
+	full     bool   // it is beyond its bounds: later messages are read only to see whether one erases the account
+	left     int    // how many messages were left out for that
 }
 
 // entryRef is where an entry is kept, and what it is filtered by.
@@ -63,13 +64,10 @@ type entryRef struct {
 	outcome  string
 }
 
-// errFull ends reading a history that is beyond its bounds.
-var errFull = errors.New("the account's history is beyond its bounds")
-
 // clear forgets everything, and gives back the file.
 func (h *history) clear() {
 	h.kept.close()
-	*h = history{account: h.account, privacy: h.privacy, bounds: h.bounds, fold: projections.NewHistory(h.account), typeAt: map[string]uint32{}}
+	*h = history{account: h.account, privacy: h.privacy, bounds: h.bounds, begun: true, fold: projections.NewHistory(h.account), typeAt: map[string]uint32{}}
 }
 
 // refresh reads what is new. Cut off, it goes on from there the next time.
@@ -79,43 +77,68 @@ func (h *history) refresh(ctx context.Context, from accountStream) error {
 		return fmt.Errorf("read the history of account %s: %w", h.account, err)
 	}
 	was := h.stream
-	if h.fold == nil || !info.Created.Equal(was.Created) || info.ID != was.ID || info.Missing() != was.Missing() || info.Last < was.Last {
+	if !h.begun || !info.Created.Equal(was.Created) || info.ID != was.ID || info.Missing() != was.Missing() || info.Last < was.Last {
 		h.clear()
 	}
 	h.stream = info // from before reading: what is removed while it is read is noticed the next time
-	if h.full {
-		return nil
-	}
-	err = from.ReadAccountAfter(ctx, h.account, h.read, 0, h.add)
-	switch {
-	case errors.Is(err, errFull):
-		h.full = true
-	case err != nil:
+	if err := from.ReadAccountAfter(ctx, h.account, h.read, 0, h.add); err != nil {
 		return fmt.Errorf("read the history of account %s: %w", h.account, err)
 	}
 	return nil
 }
 
 // add folds the account's next message, and keeps what there is to show of it.
-func (h *history) add(m projections.Message) error {
-	if h.memory() > h.bounds.memory || h.kept.end > h.bounds.file {
-		return errFull
-	}
-	h.read = m.Position
+func (h *history) add(m projections.Message) (err error) {
+	defer func() {
+		if err != nil {
+			h.begun = false // the state may be half of a message: it is read anew the next time
+		}
+	}()
 	if h.erasedAt > 0 {
+		h.read = m.Position
 		return nil
 	}
+	if h.full = h.full || h.memory() > h.bounds.memory || h.kept.end > h.bounds.file; h.full {
+		h.fold = nil
+		return h.leaveOut(m)
+	}
 	e, err := h.fold.Apply(m)
+	if err == nil {
+		err = h.keep(&e)
+	}
+	if err == nil {
+		h.read = m.Position
+	}
+	return err
+}
+
+// leaveOut passes over a message that there is no room for, unless it erases the account.
+func (h *history) leaveOut(m projections.Message) error {
+	d, err := projections.Decode(m)
 	if err != nil {
-		h.fold = nil // it is begun anew the next time
 		return err
 	}
-	v := h.privacy.entryOf(&e)
+	h.read = m.Position
+	h.left++
+	if d.Event.Type != events.TypeAccountErased {
+		return nil
+	}
+	e, err := projections.NewHistory(h.account).Apply(m)
+	if err != nil || e.Outcome != projections.Applied {
+		return err
+	}
+	return h.keep(&e)
+}
+
+// keep adds what there is to show of a message. Of an account that it erases nothing else
+// stays.
+func (h *history) keep(e *projections.HistoryEntry) error {
+	v := h.privacy.entryOf(e)
 	if e.Outcome == projections.Applied && e.Type == events.TypeAccountErased {
 		h.kept.close()
 		clear(h.entry[:cap(h.entry)])
-		h.entries, h.types, h.typeAt, h.fold = nil, nil, map[string]uint32{}, projections.NewHistory(h.account)
-		h.erasedAt, v.Changes = e.Position, nil
+		h.entries, h.types, h.typeAt, h.fold = nil, nil, map[string]uint32{}, nil
+		h.erasedAt, h.full, h.left, v.Changes = e.Position, false, 0, nil
 	}
 	kind, known := h.typeAt[v.Type]
 	if !known {
