@@ -53,10 +53,10 @@ type Console struct {
 	hub    *hub
 	jobs   *jobs
 
-	accounts *accountScreens
-
 	target  atomic.Pointer[acts.Target] // nil until JetStream was reached
 	monitor *acts.StatusMonitor         // of the hub's goroutine; set before it looks first
+
+	accounts *accountScreens // set by New
 }
 
 // New makes a console. It serves before Run is called, and then says that it waits.
