@@ -117,7 +117,7 @@ func TestTenThousandMessagesScroll(t *testing.T) {
 	// The outcome's filter, the origin of a field, and the slider.
 	browser.Evaluate[bool](t, b, `(() => { const f = document.querySelector("#filter-type"); f.value = "controlplane.team.created.v1"; f.dispatchEvent(new Event("change", {bubbles: true})); return true; })()`)
 	b.Eventually(t, "one message is selected", fmt.Sprintf(`JSON.stringify(%s) === "[%d]"`, seen, p.positions[1]))
-	browser.Evaluate[bool](t, b, `(() => { document.querySelector("#section-sandboxes").closest("section").querySelector("td:nth-child(4) a.origin").click(); return true; })()`)
+	browser.Evaluate[bool](t, b, `(() => { document.querySelector("#section-sandboxes").closest(".part").querySelector("td:nth-child(4) a.origin").click(); return true; })()`)
 	shows("the origin of the status", p.positions[manyMessages-1])
 	browser.Evaluate[bool](t, b, `(() => { document.querySelector("#slider").focus(); return true; })()`)
 	b.Do(t, chromedp.KeyEvent(kb.Home+kb.ArrowRight+kb.ArrowRight+kb.ArrowRight))
