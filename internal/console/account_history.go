@@ -19,6 +19,10 @@ type historyBounds struct {
 // defaultBounds are some hundred thousand messages.
 var defaultBounds = historyBounds{memory: 32 << 20, file: 512 << 20}
 
+// stateEvery is after how many messages the account's state is measured anew, which takes
+// a moment for each page of its sections. Between two, it grows by a few megabytes at most.
+const stateEvery = 64
+
 // refBytes is about how many bytes an entryRef takes, with the room that a slice has left.
 const refBytes = 64
 
@@ -44,6 +48,7 @@ type history struct {
 
 	begun    bool
 	fold     *projections.History // nil once it is full
+	state    int                  // bytes that fold took when they were last added up
 	types    []string
 	typeAt   map[string]uint32
 	entries  []entryRef
@@ -99,12 +104,15 @@ func (h *history) add(m projections.Message) (err error) {
 		return nil
 	}
 	if h.full = h.full || h.memory() > h.bounds.memory || h.kept.end > h.bounds.file; h.full {
-		h.fold = nil
+		h.fold, h.state = nil, 0
 		return h.leaveOut(m)
 	}
 	e, err := h.fold.Apply(m)
 	if err == nil {
 		err = h.keep(&e)
+	}
+	if h.fold != nil && len(h.entries)%stateEvery == 1 {
+		h.state = h.fold.Size()
 	}
 	if err == nil {
 		h.read = m.Position
@@ -137,7 +145,7 @@ func (h *history) keep(e *projections.HistoryEntry) error {
 	if e.Outcome == projections.Applied && e.Type == events.TypeAccountErased {
 		h.kept.close()
 		clear(h.entry[:cap(h.entry)])
-		h.entries, h.types, h.typeAt, h.fold = nil, nil, map[string]uint32{}, nil
+		h.entries, h.types, h.typeAt, h.fold, h.state = nil, nil, map[string]uint32{}, nil, 0
 		h.erasedAt, h.full, h.left, v.Changes = e.Position, false, 0, nil
 	}
 	kind, known := h.typeAt[v.Type]
@@ -156,11 +164,7 @@ func (h *history) keep(e *projections.HistoryEntry) error {
 
 // memory is about how many bytes of memory the history takes.
 func (h *history) memory() int {
-	n := h.kept.memory() + len(h.entries)*refBytes + len(h.types)*4*mostType
-	if h.fold != nil {
-		n += h.fold.Size()
-	}
-	return n
+	return h.kept.memory() + len(h.entries)*refBytes + len(h.types)*4*mostType + h.state
 }
 
 // at decodes the entry of an index.
