@@ -140,17 +140,19 @@ func TestTenThousandMessagesScroll(t *testing.T) {
 
 // testStatements: the page takes five statements, and none of them reads all accounts.
 func testStatements(t *testing.T, s *stack, p *person) {
-	for i := range 3000 {
-		m, err := events.NewUserEmailVerified(meta(fmt.Sprint("other", i)), events.NewUUID())
+	i := 0
+	var failed error
+	if _, err := s.client.PublishAll(t.Context(), func() (m events.Message, more bool) {
+		if i++; i > 3000 || failed != nil {
+			return m, false
+		}
+		m = events.Message{Subject: events.AccountSubject(events.NewUUID()), Data: []byte("broken")}
 		if i%2 == 0 {
-			m = events.Message{Subject: events.AccountSubject(events.NewUUID()), Data: []byte("broken")}
+			m, failed = events.NewUserEmailVerified(meta(fmt.Sprint("other", i)), events.NewUUID())
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.client.PublishRaw(t.Context(), m); err != nil {
-			t.Fatal(err)
-		}
+		return m, true
+	}); err != nil || failed != nil {
+		t.Fatal(err, failed)
 	}
 	p.park()
 	s.projected(t, p.positions[len(p.positions)-1])

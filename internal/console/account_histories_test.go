@@ -99,7 +99,7 @@ func testHistories(t *testing.T, s *stack, p *person) {
 // testBounds: of a history that is beyond its bounds the first messages are shown, and the
 // page says so, as it does of a document that is too large; what does not fit into memory is
 // in a file without a name, and shown all the same.
-func testBounds(t *testing.T, s *stack, p *person) {
+func testBounds(t *testing.T, s *stack, p, erased *person) {
 	screens := s.c.accounts
 	bounds, largest := screens.histories.bounds, screens.largest
 	defer func() {
@@ -121,8 +121,6 @@ func testBounds(t *testing.T, s *stack, p *person) {
 		t.Error("a page of a large account's past does not say that it is too large")
 	}
 
-	erased := newPerson(t, s)
-	erased.live()
 	s.get(t, erased.path(), http.StatusOK)
 	m, err := events.NewAccountErased(erased.meta(), erased.id)
 	position := erased.send(m, err)
@@ -157,16 +155,20 @@ func testBounds(t *testing.T, s *stack, p *person) {
 	k.close()
 }
 
-// testLongSections: of a long section some items are shown, and links lead to the others;
-// an item that the page is about is shown wherever it is.
-func testLongSections(t *testing.T, s *stack) {
-	p := newPerson(t, s)
+// createMany sends so many sandboxes, and ends one of the last.
+func (p *person) createMany(n int) {
+	p.t.Helper()
 	p.register()
-	for i := range 120 {
+	for i := range n {
 		p.send(events.NewSandboxCreated(p.meta(), p.id, events.SandboxCreated{ID: "box-" + at(uint64(i)), Template: "small"}))
 	}
-	stopped := p.send(events.NewSandboxDestroyed(p.meta(), p.id, events.SandboxDestroyed{ID: "box-117"}))
-	s.projected(t, stopped)
+	p.send(events.NewSandboxDestroyed(p.meta(), p.id, events.SandboxDestroyed{ID: "box-117"}))
+}
+
+// testLongSections: of a long section some items are shown, and links lead to the others;
+// an item that the page is about is shown wherever it is.
+func testLongSections(t *testing.T, s *stack, p *person) {
+	stopped := p.positions[len(p.positions)-1]
 	items := func(query string) (ids []string, of int) {
 		var v accountView
 		s.getJSON(t, "/api"+p.path()+query, &v)
