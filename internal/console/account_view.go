@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -95,7 +96,11 @@ func (c *Console) account(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.noteAccount(ctx, userOf(r), account, ""); err != nil {
+	detail := ""
+	if at > 0 {
+		detail = fmt.Sprintf("as of position %d", at)
+	}
+	if err := c.recordLook(ctx, userOf(r), account, acts.AccountViewed, detail, false); err != nil {
 		return nil, err
 	}
 	v := &accountView{Account: account.String(), MayAct: c.cfg.AllowActs, Missing: []string{}, ParkedMessages: []parkedLine{}, query: query}
@@ -113,6 +118,9 @@ func (c *Console) account(r *http.Request) (any, error) {
 		c.accounts.histories.forget(account)
 	}
 	if err != nil {
+		if at > 0 && v.Document == nil && v.NoDoc == "" {
+			v.NoDoc = "The document of the past cannot be folded, since the account's messages cannot be read."
+		}
 		v.Timeline, v.Moment, v.NoTimeline = nil, nil, "The account's messages cannot be read: "+cli.Printable(asFailure(err).Error())
 		c.report(r, asFailure(err))
 	}
@@ -183,7 +191,7 @@ func (c *Console) storedDocument(ctx context.Context, v *accountView, account ev
 	}
 	switch {
 	case erased || d.State == export.Erased:
-		v.State, v.NoDoc = stateErased, "The account was erased: there is no document."
+		v.State, v.NoDoc, v.ParkedMessages = stateErased, "The account was erased: there is no document.", []parkedLine{}
 		return nil
 	case d.State == export.Unknown:
 		v.State, v.NoDoc = stateUnknown, "There is no document of an account that was never heard of."
