@@ -75,6 +75,13 @@ func (p *program) serveConsole(ctx context.Context, allowActs bool) error {
 			}
 			return acts.NewTarget(client, pool), nil
 		},
+		Rebuilder: func(ctx context.Context, on acts.Target, command string) (*acts.Rebuilder, func(), error) {
+			r, err := p.makeRebuilder(ctx, on.Stream, command, log)
+			if err != nil {
+				return nil, nil, err
+			}
+			return r, func() { closePools(r) }, nil
+		},
 		Waiting:   "NATS at " + stream.Redacted(string(p.cfg.NATSURL)),
 		Takeover:  time.Duration(p.cfg.TakeoverAfter),
 		AllowActs: allowActs, Privacy: console.Privacy(p.cfg.Privacy),

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -14,7 +15,9 @@ import (
 
 	"accountexport/events"
 	"accountexport/internal/acts"
+	"accountexport/internal/stream"
 	"accountexport/projections/engine"
+	"accountexport/readmodel"
 	"accountexport/readmodel/admin"
 	"accountexport/readmodel/connect"
 	"accountexport/readmodel/store"
@@ -66,18 +69,16 @@ func rebuildDetail(cmd *cobra.Command) string {
 // newRebuild connects, and tells whoever waits that another rebuild is running.
 func (p *program) newRebuild(ctx context.Context, command string) (_ *rebuildCommand, err error) {
 	log := p.logger(p.err)
-	r := &rebuildCommand{program: p, Rebuilder: &acts.Rebuilder{Command: command, Owner: replicaName(), Yes: p.yes}}
 	client, err := p.connectReader(ctx, log)
 	if err != nil {
 		return nil, err
 	}
-	db, err := p.connect(ctx, connect.Writing)
-	if err != nil {
+	r := &rebuildCommand{program: p}
+	if r.Rebuilder, err = p.makeRebuilder(ctx, client, command, log); err != nil {
 		client.Close()
 		return nil, err
 	}
-	r.Target = acts.NewTarget(client, db.pool)
-	r.Direct = db.direct()
+	r.Yes = p.yes
 	waits, err := r.Ready(ctx)
 	if err != nil {
 		r.close(ctx)
@@ -86,17 +87,6 @@ func (p *program) newRebuild(ctx context.Context, command string) (_ *rebuildCom
 	if waits {
 		fmt.Fprintln(p.err, "a rebuild, cut-over or roll-back is running already, as `projector status` tells: this one begins when that has ended")
 	}
-	if r.Builder, err = store.OpenRebuildPool(ctx, string(p.cfg.DatabaseURL), db.link, log); err != nil {
-		r.close(ctx)
-		return nil, err
-	}
-	lanes := runtime.NumCPU() // all cores: what is committed here costs the database little
-	if p.cfg.Lanes > 0 {
-		lanes = int(p.cfg.Lanes)
-	}
-	batch := p.batch(lanes)
-	batch.Events *= 5
-	r.Engine = engine.Options{Lanes: lanes, CacheBytes: int(p.cfg.StateCacheBytes), Batch: batch, Read: p.read(), Logger: log}
 	name := client.Stream()
 	r.OnReplay = func(erasures []admin.Erasure, served []events.UUID) {
 		printUnfinished(p.notes(), name, erasures)
@@ -110,16 +100,48 @@ func (p *program) newRebuild(ctx context.Context, command string) (_ *rebuildCom
 	return r, nil
 }
 
-// close gives back what the rebuild holds in the database, and closes the
-// connections.
-func (r *rebuildCommand) close(ctx context.Context) {
-	r.Close(ctx)
-	r.Stream.Close()
+// makeRebuilder makes a rebuild that is not ready yet, with pools of its own:
+// [closePools] closes them. The client stays whoever's it is.
+func (p *program) makeRebuilder(ctx context.Context, client *stream.Client, command string, log *slog.Logger) (*acts.Rebuilder, error) {
+	db, err := p.connect(ctx, connect.Writing)
+	if err != nil {
+		return nil, err
+	}
+	r := &acts.Rebuilder{Target: acts.NewTarget(client, db.pool), Command: command, Owner: replicaName()}
+	r.Direct = db.direct()
+	if err := readmodel.CheckPaused(ctx, db.pool); err != nil { // before anything else is opened
+		closePools(r)
+		return nil, err
+	}
+	if r.Builder, err = store.OpenRebuildPool(ctx, string(p.cfg.DatabaseURL), db.link, log); err != nil {
+		closePools(r)
+		return nil, err
+	}
+	lanes := runtime.NumCPU() // all cores: what is committed here costs the database little
+	if p.cfg.Lanes > 0 {
+		lanes = int(p.cfg.Lanes)
+	}
+	batch := p.batch(lanes)
+	batch.Events *= 5
+	r.Engine = engine.Options{Lanes: lanes, CacheBytes: int(p.cfg.StateCacheBytes), Batch: batch, Read: p.read(), Logger: log}
+	return r, nil
+}
+
+// closePools closes what [program.makeRebuilder] has opened.
+func closePools(r *acts.Rebuilder) {
 	for _, pool := range []*pgxpool.Pool{r.Pool, r.Builder} {
 		if pool != nil {
 			pool.Close()
 		}
 	}
+}
+
+// close gives back what the rebuild holds in the database, and closes the
+// connections.
+func (r *rebuildCommand) close(ctx context.Context) {
+	r.Close(ctx)
+	r.Stream.Close()
+	closePools(r.Rebuilder)
 }
 
 // apply takes on the flags. The file of --list is opened before anything is done, so

@@ -36,6 +36,7 @@ type prepared struct {
 	account *events.UUID // whom it concerns; nil for nobody in particular
 	detail  string       // for the audit, without any value
 	key     string       // of what cannot be done twice at once; default: what and account
+	mayEnd  bool         // somebody may end it before it is done, by the act rebuild-end
 	do      func(ctx context.Context, j *job) error
 }
 
@@ -87,7 +88,7 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 		}
 	}
 	user := userOf(r)
-	j := &job{Act: a.what, Title: p.title, User: user, key: p.key, back: backOf(r)}
+	j := &job{Act: a.what, Title: p.title, User: user, key: p.key, mayEnd: p.mayEnd, back: backOf(r)}
 	j.changed = func() {
 		if j.ID != "" {
 			c.hub.tell("job:" + j.ID)

@@ -53,7 +53,9 @@ type Console struct {
 	hub    *hub
 	jobs   *jobs
 
-	outcomes *outcomes // what the looks have counted
+	outcomes        *outcomes       // what the looks have counted
+	building        buildSeries     // how far a rebuild was in the last looks
+	generationsSeen generationsLook // for the pages that follow generations
 
 	target  atomic.Pointer[acts.Target] // nil until JetStream was reached
 	monitor *acts.StatusMonitor         // of the hub's goroutine; set before it looks first
@@ -72,6 +74,7 @@ func New(cfg Config) (*Console, error) {
 	c.jobs, c.outcomes = newJobs(), &outcomes{}
 	c.hub = newHub(c.look)
 	c.hub.topics["overview"] = c.liveOverview
+	c.hub.topics["generations"], c.hub.topics["generation"] = c.liveGenerations, c.liveGeneration
 	c.handle = c.guard(c.routes())
 	return c, nil
 }

@@ -14,15 +14,16 @@ import (
 // functions are what the templates call.
 func functions() template.FuncMap {
 	return template.FuncMap{
-		"number":   func(n any) string { return grouped(fmt.Sprint(n)) },
-		"instant":  instant,
-		"time":     func(t time.Time) template.HTML { return timeElement(t) },
-		"duration": roughly,
-		"shown":    shown,
-		"words":    withCommands,
-		"short":    events.ShortType,
-		"plural":   plural,
-		"list":     func(v ...any) []any { return v },
+		"number":    func(n any) string { return grouped(fmt.Sprint(n)) },
+		"instant":   instant,
+		"time":      func(t time.Time) template.HTML { return timeElement(t) },
+		"duration":  roughly,
+		"shown":     shown,
+		"words":     withCommands,
+		"short":     events.ShortType,
+		"plural":    plural,
+		"shortened": shortened,
+		"list":      func(v ...any) []any { return v },
 	}
 }
 

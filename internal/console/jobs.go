@@ -30,6 +30,9 @@ type job struct {
 	key   string // of what cannot be done twice at once; a second request joins the first
 	back  string // the page that it was asked for on
 
+	mayEnd bool                    // somebody may end it before it is done
+	cancel context.CancelCauseFunc // ends it; set by start
+
 	mu       sync.Mutex
 	steps    []string
 	progress *progress
@@ -109,7 +112,8 @@ type jobView struct {
 	Left     float64       `json:"seconds_left"` // 0 where it is not known
 	Result   any           `json:"result"`
 	Back     string        `json:"back"`
-	HTMLOnly template.HTML `json:"-"` // the result, rendered
+	MayEnd   bool          `json:"may_end"` // it can be ended before it is done
+	HTMLOnly template.HTML `json:"-"`       // the result, rendered
 }
 
 func (v *jobView) pageTitle() string { return v.Title }
@@ -130,7 +134,7 @@ func (j *job) view() *jobView {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	v := &jobView{ID: j.ID, Act: j.Act, Title: j.Title, User: j.User, Began: j.Began, Steps: append([]string{}, j.steps...), Summary: j.summary,
-		Result: j.result, Back: j.back}
+		Result: j.result, Back: j.back, MayEnd: j.mayEnd && j.ended.IsZero()}
 	if !j.ended.IsZero() {
 		v.Ended = &j.ended
 	}
@@ -207,9 +211,25 @@ func (s *jobs) start(j *job, do func(context.Context, *job) error) (*job, error)
 			i++
 		}
 	}
-	ctx := s.ctx
-	s.running.Go(func() { j.end(do(ctx, j)) })
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	j.cancel = cancel
+	s.running.Go(func() {
+		defer cancel(nil)
+		j.end(do(ctx, j))
+	})
 	return j, nil
+}
+
+// runs is the act with a key that is running; nil for none.
+func (s *jobs) runs(key string) *job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range s.all {
+		if j.key == key && !j.over() {
+			return j
+		}
+	}
+	return nil
 }
 
 func (j *job) over() bool {

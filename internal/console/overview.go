@@ -86,6 +86,7 @@ func (c *Console) look(ctx context.Context) (*acts.Status, error) {
 	st, err := c.monitor.Look(ctx)
 	if err == nil {
 		c.outcomes.add(time.Now(), st.Members)
+		c.building.add(st.At, st.Building)
 	}
 	return st, err
 }

@@ -32,6 +32,7 @@ type Overview struct {
 type BuildStatus struct {
 	Number   int64
 	Position uint64 // its lowest checkpoint
+	Mean     uint64 // of its checkpoints: how much of the stream is folded where partitions are folded one after another
 	Running  bool   // a program builds it; false: it was abandoned
 }
 
@@ -63,6 +64,10 @@ func ReadOverview(ctx context.Context, pool *pgxpool.Pool) (s Overview, err erro
 	s.Partitions = partitions[live.Number]
 	if building != nil && len(partitions[building.Number]) > 0 {
 		s.Building.Position = lowest(partitions[building.Number]).Position
+		for _, p := range partitions[building.Number] {
+			s.Building.Mean += p.Position
+		}
+		s.Building.Mean /= uint64(len(partitions[building.Number]))
 	}
 	if s.Members, err = listMembers(ctx, tx, live.Number); err != nil {
 		return s, err
