@@ -115,3 +115,15 @@ func (c *Console) comparisonOf(id string, generation int64) (*comparisonView, er
 	}
 	return nil, badRequest("What is accepted is not known", "Differences are accepted on the page of a comparison, which says what that costs. Compare the generation, and accept there.")
 }
+
+// lastComparison is the act that has compared two generations last; empty for none.
+func (c *Console) lastComparison(generation, live int64) (id string) {
+	c.jobs.mu.Lock()
+	defer c.jobs.mu.Unlock()
+	for _, j := range c.jobs.all {
+		if v, ok := j.view().Result.(*comparisonView); ok && j.over() && v.Generation == generation && v.Live == live {
+			id = j.ID
+		}
+	}
+	return id
+}

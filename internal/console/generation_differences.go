@@ -28,6 +28,9 @@ type comparedField struct {
 	only string // live or other: the item is in one of them alone
 }
 
+// Alike tells whether the two values look the same as they are shown, since they are masked.
+func (f comparedField) Alike() bool { return f.only == "" && bytes.Equal(f.Live, f.Other) }
+
 // mostFields is how many differing fields of a section are listed.
 const mostFields = 100
 

@@ -137,7 +137,10 @@ func (c *Console) liveGeneration(number string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	one, err := singleGeneration(v, number)
+	one, err := c.singleGeneration(v, number)
+	if err != nil && v.Failed == "" {
+		return c.render("generation gone", number)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,10 @@ func (c *Console) withRebuilder(ctx context.Context, j *job, command string, do 
 	case err != nil && live != 0: // what comes after a cut-over does not undo it
 		return fmt.Errorf("generation %d is live, and then: %w", live, err)
 	case err != nil && errors.Is(context.Cause(ctx), errEndedByHand):
-		return errors.New("it was ended by hand: the live generation is untouched. What was built stays, and `projector rebuild` or the next rebuild here goes on from there")
+		if command == "rollback" {
+			return errors.New("it was ended by hand: the live generation is untouched, and the other one is retired as it was")
+		}
+		return errors.New("it was ended by hand: the live generation is untouched. What was built stays, and the next rebuild, here or by `projector rebuild`, goes on from there")
 	}
 	return err
 }
@@ -103,7 +106,8 @@ func (c *Console) judgeBuilt(ctx context.Context, j *job, r *acts.Rebuilder, num
 	return c.judge(ctx, j, r)
 }
 
-// judge compares, and says what keeps the generation from being cut over to.
+// judge compares, and says what keeps the generation from being cut over to unless that
+// is accepted.
 func (c *Console) judge(ctx context.Context, j *job, r *acts.Rebuilder) (*comparisonView, acts.Comparison, error) {
 	j.step("Generation %d is brought to the end of the stream, and compared with generation %d.", r.Generation, r.Live.Number)
 	found, err := r.Compare(ctx)
@@ -112,19 +116,15 @@ func (c *Console) judge(ctx context.Context, j *job, r *acts.Rebuilder) (*compar
 	}
 	v := comparisonOf(found)
 	v.Job, v.MayAct = j.ID, c.cfg.AllowActs
-	accept := r.Accept
-	r.Accept = false
 	if _, err := r.Decide(found); err != nil {
 		v.Refused = err.Error()
 	}
-	r.Accept = accept
 	return v, found, nil
 }
 
 // cutOver makes the generation live, after it was compared anew: a comparison that was
 // shown before says what somebody has accepted, and not how things are.
 func (c *Console) cutOver(ctx context.Context, j *job, r *acts.Rebuilder, number int64, accepted *comparisonView) error {
-	r.Accept = accepted != nil
 	v, found, err := c.judgeBuilt(ctx, j, r, number)
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (c *Console) cutOver(ctx context.Context, j *job, r *acts.Rebuilder, number
 		j.conclude(v, "")
 		return conflict(fmt.Sprintf("Nothing was cut over: generation %d differs from generation %d", number, v.Live), "What accepting the differences would cost is said here, and with it they can be accepted.")
 	}
-	if accepted != nil {
+	if r.Accept = v.Refused != ""; r.Accept { // what needs no acceptance gets none: that lets positions go back
 		if more := v.moreThan(accepted); more != "" {
 			j.conclude(v, "")
 			return conflict("Nothing was cut over: the generations differ by more than was accepted", "%s. Look at the differences anew, and accept those.", more)
@@ -212,7 +212,7 @@ func (c *Console) prepareEnd(given url.Values) (*prepared, error) {
 		if ended.view().Failed == "" {
 			j.conclude(nil, "It had done its work by then.")
 		} else {
-			j.conclude(nil, "It is ended. What was built stays, and the next rebuild goes on from there.")
+			j.conclude(nil, "It is ended, and the live generation is untouched.")
 		}
 		return nil
 	}}, nil

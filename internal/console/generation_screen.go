@@ -172,6 +172,8 @@ type singleGenerationView struct {
 	*generationsView
 	Is    generationView `json:"is"`
 	Other int64          `json:"live"` // the live one; 0 for none
+
+	Comparison string `json:"comparison"` // the act that has compared them last; empty for none
 }
 
 func (v *singleGenerationView) pageTitle() string { return fmt.Sprintf("Generation %d", v.Is.Number) }
@@ -182,10 +184,10 @@ func (c *Console) generation(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return singleGeneration(all.(*generationsView), mux.Vars(r)["generation"])
+	return c.singleGeneration(all.(*generationsView), mux.Vars(r)["generation"])
 }
 
-func singleGeneration(all *generationsView, number string) (any, error) {
+func (c *Console) singleGeneration(all *generationsView, number string) (any, error) {
 	n, err := strconv.ParseInt(number, 10, 64)
 	v := &singleGenerationView{generationsView: all}
 	for _, g := range all.Generations {
@@ -198,6 +200,9 @@ func singleGeneration(all *generationsView, number string) (any, error) {
 	}
 	if v.Is.Number == 0 {
 		return nil, notThere("There is no generation "+cli.Printable(number), "It was dropped, or never was. `projector generations list` lists those that are there.")
+	}
+	if v.Is.Can("compare") {
+		v.Comparison = c.lastComparison(v.Is.Number, v.Other)
 	}
 	return v, nil
 }
