@@ -18,6 +18,7 @@ import (
 	"accountexport/internal/acts"
 	"accountexport/internal/local/testrun"
 	"accountexport/projections/engine"
+	"accountexport/readmodel/export"
 )
 
 // withRebuilds lets a console change generations, with pools of each rebuild's own as
@@ -185,6 +186,44 @@ func (s *stack) fragments(t *testing.T, topic, what string, enough func(html str
 		}
 	}
 	t.Fatalf("following %s until %s: %v; last it was:\n%s", topic, what, lines.Err(), html)
+}
+
+// readAlways reads an account as the API does, again and again, until stop is called, which
+// gives how often: no read may fail, or find another document.
+func (s *stack) readAlways(t *testing.T, account events.UUID) (stop func() int) {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), s.pool.Config().ConnString())
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := export.NewReader(pool)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() {
+		n := 0
+		var first string
+		for ; ctx.Err() == nil; n++ {
+			d, err := reader.Open(context.WithoutCancel(ctx), account)
+			var body strings.Builder
+			if err == nil {
+				_, err = d.WriteTo(&body)
+				d.Close()
+			}
+			if first == "" {
+				first = body.String()
+			}
+			if err != nil || body.String() != first {
+				t.Errorf("read %d: %v, %q, and the first was %q", n, err, body.String(), first)
+				break
+			}
+		}
+		ended <- n
+	}()
+	t.Cleanup(func() { cancel(); pool.Close() })
+	return func() int {
+		cancel()
+		return <-ended
+	}
 }
 
 // begin asks for an act, and gives it as it is then.

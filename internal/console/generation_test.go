@@ -13,8 +13,8 @@ import (
 // needed be dropped.
 func TestRebuildIsWatchedComparedAndCutOver(t *testing.T) {
 	s := newStack(t, withRebuilds)
-	s.accounts(t, 30)
-	begun := s.begin(t, "rebuild", map[string]string{"max_rate": "40"})
+	all := s.accounts(t, 30)
+	begun := s.begin(t, "rebuild", map[string]string{"max_rate": "100"})
 	s.fragments(t, "generations", "the building one moves", func(html string) bool {
 		return strings.Contains(html, "Generation 2 is being built") || strings.Contains(html, "Generation 2 is built")
 	})
@@ -31,6 +31,7 @@ func TestRebuildIsWatchedComparedAndCutOver(t *testing.T) {
 		t.Fatalf("before the cut-over: %+v", v)
 	}
 	s.act(t, "cutover", map[string]string{"generation": "2"}, http.StatusBadRequest)
+	reads := s.readAlways(t, all[7])
 	if v := s.act(t, "cutover", map[string]string{"generation": "2", "confirm": "2"}, http.StatusOK); v.Failed != "" {
 		t.Fatalf("the cut-over: %+v", v)
 	}
@@ -43,6 +44,9 @@ func TestRebuildIsWatchedComparedAndCutOver(t *testing.T) {
 	if v := s.act(t, "rollback", map[string]string{"generation": "1", "confirm": "1"}, http.StatusOK); v.Failed != "" {
 		t.Fatalf("the roll-back: %+v", v)
 	}
+	if n := reads(); n == 0 {
+		t.Error("nothing was read meanwhile")
+	}
 	s.act(t, "generation-drop", map[string]string{"generation": "2", "confirm": "1"}, http.StatusBadRequest)
 	if v := s.act(t, "generation-drop", map[string]string{"generation": "2", "confirm": "2"}, http.StatusOK); v.Failed != "" {
 		t.Fatalf("dropping: %+v", v)
@@ -51,6 +55,13 @@ func TestRebuildIsWatchedComparedAndCutOver(t *testing.T) {
 	s.getJSON(t, "/api/generations", &v)
 	if len(v.Generations) != 1 || v.Generations[0].Number != 1 || v.Generations[0].State != "live" {
 		t.Errorf("at the end: %+v", v)
+	}
+	var lines string
+	if err := s.pool.QueryRow(t.Context(), `SELECT string_agg(what || ', ' || detail || ': ' || outcome, '; ' ORDER BY id) FROM export.audit WHERE who = 'tester'`).Scan(&lines); err != nil {
+		t.Fatal(err)
+	}
+	if want := "rebuild, a new generation beside generation 1: done; cutover, generation 2: done; rollback, generation 1: done; generation.drop, generation 2: done"; lines != want {
+		t.Errorf("the audit has %q, want %q", lines, want)
 	}
 }
 
@@ -78,4 +89,80 @@ func TestRebuildElsewhereMovesInThePage(t *testing.T) {
 	if v := s.ended(t, begun.ID); v.Failed != "" || compared(t, v).Generation != 2 {
 		t.Errorf("going on with it: %+v", v)
 	}
+}
+
+// TestRebuildIsEndedAndBegunAgain: two who ask for a rebuild get the same one, nothing else is
+// done with generations meanwhile, and it can be ended in the middle: the live generation stays
+// as it is, and the next rebuild completes what was begun. While projecting is paused none begins.
+func TestRebuildIsEndedAndBegunAgain(t *testing.T) {
+	s := newStack(t, withRebuilds)
+	s.backlog(t, 1500)
+	begun := s.begin(t, "rebuild", map[string]string{"max_rate": "20"})
+	if again := s.begin(t, "rebuild", nil); again.ID != begun.ID {
+		t.Errorf("a second rebuild was begun beside the first")
+	}
+	s.fragments(t, "job:"+begun.ID, "it can be ended", func(html string) bool {
+		return strings.Contains(html, "a second") && strings.Contains(html, `action="/acts/rebuild-end"`)
+	})
+	for _, other := range []string{"compare", "cutover", "rollback", "generation-drop"} {
+		s.act(t, other, map[string]string{"generation": "2", "confirm": "2"}, http.StatusConflict)
+	}
+	if v := s.act(t, "rebuild-end", map[string]string{"job": begun.ID}, http.StatusOK); v.Failed != "" {
+		t.Errorf("ending it: %+v", v)
+	}
+	if v := s.ended(t, begun.ID); !strings.Contains(v.Failed, "ended by hand") || v.MayEnd {
+		t.Errorf("ended: %+v", v)
+	}
+	s.act(t, "rebuild-end", map[string]string{"job": begun.ID}, http.StatusConflict)
+	var v generationsView
+	if s.getJSON(t, "/api/generations", &v); len(v.Generations) != 2 || v.Generations[0].State != "live" || v.Building == nil || v.Running || v.Building.Ready {
+		t.Fatalf("after it was ended: %+v", v)
+	}
+	s.act(t, "pause", nil, http.StatusOK)
+	for _, name := range []string{"rebuild", "compare", "cutover", "rollback"} {
+		s.act(t, name, map[string]string{"generation": "2", "confirm": "2"}, http.StatusConflict)
+	}
+	if page := s.get(t, "/generations", http.StatusOK); !strings.Contains(page, "Projecting is paused") {
+		t.Errorf("the page does not say that projecting is paused: %s", page)
+	}
+	s.act(t, "resume", nil, http.StatusOK)
+	if v := s.ended(t, s.begin(t, "rebuild", nil).ID); v.Failed != "" || compared(t, v).Generation != 2 {
+		t.Errorf("the next rebuild: %+v", v)
+	}
+	s.generationScreensReadLittle(t)
+}
+
+// generationScreensReadLittle: no screen of generations takes more than five statements,
+// beside the looks that all pages share.
+func (s *stack) generationScreensReadLittle(t *testing.T) {
+	t.Helper()
+	var account string
+	if err := s.pool.QueryRow(t.Context(), `SELECT account_id FROM export_g1.account_export LIMIT 1`).Scan(&account); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/generations", "/generations/2", "/generations/2/accounts/" + account} {
+		fewest := 1000
+		for range 20 { // a look may come between, but not always
+			s.count.taken()
+			s.get(t, path, http.StatusOK)
+			fewest = min(fewest, len(s.count.taken()))
+		}
+		if fewest == 0 || fewest > 5 {
+			t.Errorf("%s takes %d statements, want one to five", path, fewest)
+		}
+	}
+}
+
+// TestGenerationsAreOnlyShownWithoutRights: the server refuses every act on generations, and the
+// page has no button for them but the commands.
+func TestGenerationsAreOnlyShownWithoutRights(t *testing.T) {
+	s := newStack(t, withRebuilds, func(c *Config) { c.AllowActs = false })
+	for _, a := range generationActs() {
+		s.act(t, a.name, map[string]string{"generation": "1", "confirm": "1"}, http.StatusForbidden)
+	}
+	page := s.get(t, "/generations", http.StatusOK)
+	if strings.Contains(page, "/acts/") || !strings.Contains(page, "<code>projector rebuild --cutover=manual</code>") || !strings.Contains(page, "--allow-acts") {
+		t.Errorf("the page: %s", page)
+	}
+	s.get(t, "/generations/7", http.StatusNotFound)
 }
