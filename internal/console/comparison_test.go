@@ -15,6 +15,7 @@ import (
 // unless what was shown of that is accepted. Samples show what is stored in both, each look
 // at one is recorded, and masked they show nothing that people have made up.
 func TestDifferencesAreShownSideBySide(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, withRebuilds)
 	all := s.accounts(t, 8)
 	rebuilt := s.act(t, "rebuild", nil, http.StatusOK)

@@ -12,6 +12,7 @@ import (
 // made the live one by an act of its own. After that it can be gone back from, and what is not
 // needed be dropped.
 func TestRebuildIsWatchedComparedAndCutOver(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, withRebuilds)
 	all := s.accounts(t, 30)
 	begun := s.begin(t, "rebuild", map[string]string{"max_rate": "100"})
@@ -69,6 +70,7 @@ func TestRebuildIsWatchedComparedAndCutOver(t *testing.T) {
 // rate; while it runs its generation cannot be dropped; and once it has been ended the page
 // says that nobody builds it, and a rebuild that is begun here goes on with it.
 func TestRebuildElsewhereMovesInThePage(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, withRebuilds)
 	s.backlog(t, 2500)
 	stop := s.rebuildElsewhere(t, 200)
@@ -95,6 +97,7 @@ func TestRebuildElsewhereMovesInThePage(t *testing.T) {
 // done with generations meanwhile, and it can be ended in the middle: the live generation stays
 // as it is, and the next rebuild completes what was begun. While projecting is paused none begins.
 func TestRebuildIsEndedAndBegunAgain(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, withRebuilds)
 	s.backlog(t, 1500)
 	begun := s.begin(t, "rebuild", map[string]string{"max_rate": "20"})
@@ -156,6 +159,7 @@ func (s *stack) generationScreensReadLittle(t *testing.T) {
 // TestGenerationsAreOnlyShownWithoutRights: the server refuses every act on generations, and the
 // page has no button for them but the commands.
 func TestGenerationsAreOnlyShownWithoutRights(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, withRebuilds, func(c *Config) { c.AllowActs = false })
 	for _, a := range generationActs() {
 		s.act(t, a.name, map[string]string{"generation": "1", "confirm": "1"}, http.StatusForbidden)
