@@ -67,8 +67,8 @@ func TestRebuildIsWatchedComparedAndCutOver(t *testing.T) {
 }
 
 // TestRebuildElsewhereMovesInThePage: a rebuild of another process moves in the page, with its
-// rate; while it runs its generation cannot be dropped; and once it has been ended the page
-// says that nobody builds it, and a rebuild that is begun here goes on with it.
+// rate; while it runs its generation cannot be dropped, and a rebuild that is begun here waits
+// for it, and goes on with what it has built.
 func TestRebuildElsewhereMovesInThePage(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withRebuilds)
@@ -83,11 +83,11 @@ func TestRebuildElsewhereMovesInThePage(t *testing.T) {
 		return len(seen) > 2 && strings.Contains(html, "at work") && strings.Contains(html, " a second") && strings.Contains(html, "running elsewhere")
 	})
 	s.act(t, "generation-drop", map[string]string{"generation": "2", "confirm": "2"}, http.StatusConflict)
-	_ = stop() // it was ended before it was done
-	s.fragments(t, "generation:2", "it counts as abandoned", func(html string) bool {
-		return strings.Contains(html, "abandoned") && strings.Contains(html, "<code>projector rebuild</code>") && strings.Contains(html, "<code>projector generations drop 2</code>")
-	})
 	begun := s.begin(t, "rebuild", nil)
+	s.fragments(t, "job:"+begun.ID, "it says for what it waits", func(html string) bool { return strings.Contains(html, "is running elsewhere: this one goes on when that has ended") })
+	if err := stop(); err == nil {
+		t.Error("the other one had done its work already")
+	}
 	if v := s.ended(t, begun.ID); v.Failed != "" || compared(t, v).Generation != 2 {
 		t.Errorf("going on with it: %+v", v)
 	}
@@ -121,6 +121,9 @@ func TestRebuildIsEndedAndBegunAgain(t *testing.T) {
 	if s.getJSON(t, "/api/generations", &v); len(v.Generations) != 2 || v.Generations[0].State != "live" || v.Building == nil || v.Running || v.Building.Ready {
 		t.Fatalf("after it was ended: %+v", v)
 	}
+	s.fragments(t, "generation:2", "it counts as abandoned", func(html string) bool {
+		return strings.Contains(html, "abandoned") && strings.Contains(html, "<code>projector rebuild</code>") && strings.Contains(html, "<code>projector generations drop 2</code>")
+	})
 	s.act(t, "pause", nil, http.StatusOK)
 	for _, name := range []string{"rebuild", "compare", "cutover", "rollback"} {
 		s.act(t, name, map[string]string{"generation": "2", "confirm": "2"}, http.StatusConflict)
