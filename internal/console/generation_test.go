@@ -100,7 +100,7 @@ func TestRebuildIsEndedAndBegunAgain(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withRebuilds)
 	s.backlog(t, 1500)
-	begun := s.begin(t, "rebuild", map[string]string{"max_rate": "20"})
+	begun := s.begin(t, "rebuild", map[string]string{"max_rate": "150"})
 	if again := s.begin(t, "rebuild", nil); again.ID != begun.ID {
 		t.Errorf("a second rebuild was begun beside the first")
 	}
