@@ -154,4 +154,9 @@ func (s *stack) differencesAreAccepted(t *testing.T, seen, rename string, one ev
 	if v := s.act(t, "cutover", accept, http.StatusOK); v.Failed != "" {
 		t.Errorf("accepted: %+v", v)
 	}
+	var lines int
+	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM export.audit WHERE what = 'cutover' AND detail = 'generation 2, differences accepted' AND outcome = 'done'`).
+		Scan(&lines); err != nil || lines != 1 {
+		t.Errorf("%d lines of the audit have it as accepted: %v", lines, err)
+	}
 }

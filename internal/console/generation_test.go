@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -73,7 +74,7 @@ func TestRebuildElsewhereMovesInThePage(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withRebuilds)
 	s.backlog(t, 2500)
-	stop := s.rebuildElsewhere(t, 200)
+	stop := s.rebuildElsewhere(t, 60)
 	folded := regexp.MustCompile(`Folded</dt><dd>(\d+) of`)
 	seen := map[string]bool{}
 	s.fragments(t, "generations", "it has moved twice, with a rate", func(html string) bool {
@@ -84,7 +85,9 @@ func TestRebuildElsewhereMovesInThePage(t *testing.T) {
 	})
 	s.act(t, "generation-drop", map[string]string{"generation": "2", "confirm": "2"}, http.StatusConflict)
 	begun := s.begin(t, "rebuild", nil)
-	s.fragments(t, "job:"+begun.ID, "it says for what it waits", func(html string) bool { return strings.Contains(html, "is running elsewhere: this one goes on when that has ended") })
+	s.fragments(t, "job:"+begun.ID, "it says for what it waits", func(html string) bool {
+		return strings.Contains(html, "is running elsewhere: this one goes on when that has ended")
+	})
 	if err := stop(); err == nil {
 		t.Error("the other one had done its work already")
 	}
@@ -100,12 +103,12 @@ func TestRebuildIsEndedAndBegunAgain(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withRebuilds)
 	s.backlog(t, 1500)
-	begun := s.begin(t, "rebuild", map[string]string{"max_rate": "150"})
+	begun := s.begin(t, "rebuild", map[string]string{"max_rate": "20"})
 	if again := s.begin(t, "rebuild", nil); again.ID != begun.ID {
 		t.Errorf("a second rebuild was begun beside the first")
 	}
-	s.fragments(t, "job:"+begun.ID, "it can be ended", func(html string) bool {
-		return strings.Contains(html, "a second") && strings.Contains(html, `action="/acts/rebuild-end"`)
+	s.fragments(t, "job:"+begun.ID, "it is under way, and can be ended", func(html string) bool {
+		return strings.Contains(html, "<progress") && strings.Contains(html, `action="/acts/rebuild-end"`)
 	})
 	for _, other := range []string{"compare", "cutover", "rollback", "generation-drop"} {
 		s.act(t, other, map[string]string{"generation": "2", "confirm": "2"}, http.StatusConflict)
@@ -136,6 +139,13 @@ func TestRebuildIsEndedAndBegunAgain(t *testing.T) {
 		t.Errorf("the next rebuild: %+v", v)
 	}
 	s.generationScreensReadLittle(t)
+	if v := s.ended(t, s.begin(t, "rebuild", map[string]string{"restart": "yes"}).ID); v.Failed != "" || compared(t, v).Generation != 3 {
+		t.Errorf("begun anew: %+v", v)
+	}
+	v = generationsView{}
+	if s.getJSON(t, "/api/generations", &v); len(v.Generations) != 3 || v.Generations[1].State != "failed" || !slices.Equal(v.Generations[1].May, []string{"drop"}) {
+		t.Errorf("after it was begun anew: %+v", v)
+	}
 }
 
 // generationScreensReadLittle: no screen of generations takes more than five statements,
