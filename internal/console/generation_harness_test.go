@@ -154,19 +154,26 @@ func (s *stack) readAlways(t *testing.T, account events.UUID) (stop func() int) 
 // begin asks for an act, and gives it as it is then.
 func (s *stack) begin(t *testing.T, name string, fields map[string]string) (v jobView) {
 	t.Helper()
+	if err := s.post(name, fields, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (s *stack) post(name string, fields map[string]string, into *jobView) error {
 	b, err := json.Marshal(fields)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	resp, err := http.Post(s.url+"/api/acts/"+name, "application/json", strings.NewReader(string(b)))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(&v); err != nil || resp.StatusCode >= 300 {
-		t.Fatalf("act %s: status %d, %v", name, resp.StatusCode, err)
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil || resp.StatusCode >= 300 {
+		return fmt.Errorf("act %s: status %d, %v", name, resp.StatusCode, err)
 	}
-	return v
+	return nil
 }
 
 // ended waits until an act has ended.
