@@ -47,7 +47,8 @@ func commands(environ []string, stdout, stderr io.Writer) *cli.Program {
 	root := &cobra.Command{
 		Use:   "devstack [--keep] [--dir FOLDER] [--rate N] [--accounts N]",
 		Short: "Run everything on this machine, with a simulated control plane",
-		Long: "Runs NATS, PostgreSQL, the projector, the API and a simulated control plane until Ctrl-C, and prints how to try them.\n" +
+		Long: "Runs NATS, PostgreSQL, the projector, the API, the operator's console and a simulated control plane until Ctrl-C, and prints\n" +
+			"how to try them.\n" +
 			"The control plane has a history, which is imported first, and from then on an outbox, which projector relay publishes.\n" +
 			"Settings for projector and api in the environment hold for those, but not where their servers are.",
 		RunE: start,

@@ -61,6 +61,7 @@ func build(t *testing.T) string {
 type running struct {
 	cmd      *exec.Cmd
 	url      string
+	console  string
 	token    string
 	byHand   string
 	nats     string // URLs
@@ -72,6 +73,8 @@ type running struct {
 }
 
 var curl = regexp.MustCompile(`^curl -s -H 'Authorization: Bearer ([^']+)' (\S+)$`)
+
+var consoleLine = regexp.MustCompile(`^console  (http://127\.0\.0\.1:[0-9]+/)$`)
 
 // run starts devstack and reads its output until it has printed how to try it. Its
 // temporary folders are created in tmp, or in the test's if that is empty. Only one
@@ -106,6 +109,9 @@ func start(t *testing.T, cmd *exec.Cmd) *running {
 		}
 		if strings.HasPrefix(line, "echo ") {
 			r.byHand = line
+		}
+		if m := consoleLine.FindStringSubmatch(line); m != nil {
+			r.console = m[1]
 		}
 		name, value, _ := strings.Cut(line, " ")
 		switch value = strings.TrimSpace(value); name {
@@ -215,7 +221,8 @@ func (r *running) get(t *testing.T) document {
 
 // TestNewcomer does what the README says: the printed curl command returns a
 // document, the printed publish command changes it, and Ctrl-C ends every process. The
-// history is in the stream, and what came after it through the outbox.
+// history is in the stream, and what came after it through the outbox. The console is where
+// the line says, and may act.
 func TestNewcomer(t *testing.T) {
 	bin := build(t)
 	r := run(t, bin, "", "--accounts", "5", "--rate", "20")
@@ -234,13 +241,14 @@ func TestNewcomer(t *testing.T) {
 	noteWritten(t, r)
 	checkHistory(t, r)
 	checkOutbox(t, r)
+	checkConsole(t, r)
 	status := r.status(t)
 	if !strings.Contains(status, "outbox: ") || !strings.Contains(status, "last published at position") || strings.Contains(status, "nobody relays it") {
 		t.Errorf("projector status says of the outbox: %s", status)
 	}
-	want := 4 // projector, relay, API and PostgreSQL, besides PostgreSQL's own children
+	want := 5 // projector, console, relay, API and PostgreSQL, besides PostgreSQL's own children
 	if os.Getenv("DATABASE_URL") != "" {
-		want = 3
+		want = 4
 	}
 	if len(r.children) < want {
 		t.Errorf("found %d child processes; the test looks for the wrong ones", len(r.children))

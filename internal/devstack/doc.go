@@ -1,6 +1,6 @@
 // Package devstack is the implementation of cmd/devstack. It runs NATS inside this
-// process, and PostgreSQL, the projector, the relay and the API as child processes, and
-// simulates a control plane whose accounts keep changing.
+// process, and PostgreSQL, the projector, the console, the relay and the API as child
+// processes, and simulates a control plane whose accounts keep changing.
 //
 // The events come in as those of a real one would. What has happened to its accounts
 // before is a file, which `projector import` publishes. From then on it writes events to

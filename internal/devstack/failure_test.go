@@ -65,7 +65,7 @@ func TestGivenPostgreSQL(t *testing.T) {
 // the part and its log, and stops the others.
 func TestAPartThatEndsIsNamed(t *testing.T) {
 	bin := build(t)
-	parts := map[string]string{"projector run": "projector ended", "projector relay": "relay ended", "api": "api ended"}
+	parts := map[string]string{"projector run": "projector ended", "projector relay": "relay ended", "projector console": "console ended", "api": "api ended"}
 	if os.Getenv("DATABASE_URL") == "" {
 		parts["postgres"] = "PostgreSQL ended"
 	}
@@ -93,7 +93,7 @@ func TestAPartThatEndsIsNamed(t *testing.T) {
 				t.Errorf("devstack ended with %v: %s", err, r.stderr)
 			}
 			switch part {
-			case "projector run", "projector relay":
+			case "projector run", "projector relay", "projector console":
 				if !strings.Contains(r.stderr.String(), "\ntime=") {
 					t.Errorf("its log is not shown: %s", r.stderr)
 				}

@@ -48,7 +48,9 @@ type stack struct {
 	projector    *program
 	api          *program
 	relay        *program
+	console      *program
 	apiAddr      string
+	consoleAddr  string
 	adminAddrs   [3]string // of projector, API and relay
 	secret       string    // JWT_SECRET
 	health       *health
@@ -132,7 +134,7 @@ func (s *stack) stop() {
 		}
 	}
 	var wg sync.WaitGroup
-	for _, p := range []*program{s.relay, s.api, s.projector} { // none needs another one's end
+	for _, p := range []*program{s.relay, s.console, s.api, s.projector} { // none needs another one's end
 		wg.Go(p.stop)
 	}
 	wg.Wait()
@@ -163,6 +165,8 @@ func (s *stack) waitForExport(ctx context.Context, token string) error {
 			return s.failure(s.api)
 		case <-s.relay.Ended():
 			return s.failure(s.relay)
+		case <-s.console.Ended():
+			return s.failure(s.console)
 		case <-ctx.Done():
 			return fmt.Errorf("the first export is not served (status %d, %v)\n%s\n%s", status, err, s.logTail(s.projector), s.logTail(s.api))
 		case <-time.After(50 * time.Millisecond):

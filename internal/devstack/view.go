@@ -52,6 +52,10 @@ metrics     http://%s/metrics (projector), http://%s/metrics (API)
 health      http://%s/readyz
 logs        %s
 
+In a browser, what becomes of every event, and all that an operator may do:
+
+console  http://%s/
+
 An export, with a token that is valid for 12 hours:
 
 curl -s -H 'Authorization: Bearer %s' %s
@@ -61,7 +65,8 @@ One more event by hand, which changes it within a second:
 echo '{"specversion":"1.0","id":"by-hand-'$(date +%%s)'","source":"/by-hand","type":"controlplane.user.profile_updated.v1","time":"'$(date -u +%%FT%%TZ)'","partitionkey":"%s","data":{"name":"Changed by hand"}}' | NATS_URL=%s %s publish
 
 Ctrl-C ends everything.
-`, s.nats.URL(), s.database.description, s.outbox.description, s.adminAddrs[2], s.exportURL(), s.adminAddrs[0], s.adminAddrs[1], s.health.addr, s.dir, token, s.exportURL(),
+`, s.nats.URL(), s.database.description, s.outbox.description, s.adminAddrs[2], s.exportURL(), s.adminAddrs[0], s.adminAddrs[1], s.health.addr, s.dir,
+		s.consoleAddr, token, s.exportURL(),
 		account, s.nats.URL(), relativePath(s.projectorBin))
 }
 
@@ -98,6 +103,8 @@ func (s *stack) watch(ctx context.Context) error {
 			return s.failure(s.api)
 		case <-s.relay.Ended():
 			return s.failure(s.relay)
+		case <-s.console.Ended():
+			return s.failure(s.console)
 		case <-ticker.C:
 		}
 		if s.postgresEnded() {
