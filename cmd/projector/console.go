@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"time"
 
@@ -89,11 +87,9 @@ func (p *program) serveConsole(ctx context.Context, allowActs bool) error {
 		return fmt.Errorf("CONSOLE_ADDR: %w", err)
 	}
 	log.Info("serving the console", "address", "http://"+listener.Addr().String()+"/", "acts", allowActs, "privacy", string(p.cfg.Privacy))
-	server := &http.Server{Handler: c, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		err := ops.Serve(gctx, server, listener, time.Duration(p.cfg.ShutdownTimeout)/2)
+		err := ops.Serve(gctx, c.Server(), listener, time.Duration(p.cfg.ShutdownTimeout)/2)
 		if ctx.Err() != nil { // a page that still reads is no failure
 			return nil
 		}

@@ -98,7 +98,7 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 		if err != nil {
 			return err
 		}
-		err = p.do(ctx, j)
+		err = c.within(a.name, func() error { return p.do(ctx, j) })
 		recorded.End(ctx, err)
 		c.hub.stale()
 		return err
@@ -163,6 +163,11 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 		}
 	default:
 		return nil, badRequest("That is no form", "The Content-Type has to be application/x-www-form-urlencoded or application/json.")
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, &failure{Status: http.StatusRequestEntityTooLarge, Type: "too-large", Title: "The form is too large",
+			Detail: fmt.Sprintf("It has to be of at most %d bytes.", mostForm)}
 	}
 	return nil, badRequest("The form cannot be read", "It has to be a form, or a JSON object of texts, of at most %d bytes: %v.", mostForm, err)
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ type Config struct {
 	User       string
 
 	Logger *slog.Logger
+
+	sendWithin time.Duration // in which a page takes what it follows, or is let go of; default: 30 s
 }
 
 // Console serves the pages, once its Run is running. It is safe for concurrent use.
@@ -62,6 +65,7 @@ type Console struct {
 // New makes a console. It serves before Run is called, and then says that it waits.
 func New(cfg Config) (*Console, error) {
 	c := &Console{cfg: cfg, log: cfg.Logger}
+	c.cfg.sendWithin = cmp.Or(cfg.sendWithin, 30*time.Second)
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -70,7 +74,7 @@ func New(cfg Config) (*Console, error) {
 		return nil, err
 	}
 	c.jobs, c.outcomes = newJobs(), &outcomes{}
-	c.hub = newHub(c.look)
+	c.hub = newHub(c.look, c.within)
 	c.hub.topics["overview"] = c.liveOverview
 	c.handle = c.guard(c.routes())
 	return c, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"accountexport/internal/cli"
 	"accountexport/projections/engine"
@@ -58,6 +59,9 @@ func asFailure(err error) *failure {
 func (c *Console) failPage(w http.ResponseWriter, r *http.Request, err error) {
 	f := asFailure(err)
 	c.report(r, f)
+	if errors.Is(f, errWaiting) { // there is nothing on this page to lose
+		w.Header().Set("Refresh", "2")
+	}
 	c.page(w, r, f.Status, "failure", f)
 }
 
@@ -90,6 +94,11 @@ func (c *Console) notFound(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Console) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	allow := "GET, HEAD"
+	if path := strings.TrimPrefix(r.URL.Path, "/api"); strings.HasPrefix(path, "/acts/") {
+		allow = "POST"
+	}
+	w.Header().Set("Allow", allow)
 	c.fail(w, r, &failure{Status: http.StatusMethodNotAllowed, Type: "method-not-allowed", Title: "That method is not for this path",
 		Detail: "Pages are read by GET, and acts are done by POST."})
 }

@@ -2,13 +2,14 @@ package console
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"accountexport/internal/ops"
 )
 
 // userKey is the key of who asks in a request's context.
@@ -29,11 +30,8 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // page from being framed, cached, or from running anything that is not the console's.
 func (c *Console) guard(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
-	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c.fail(w, r, &failure{Status: http.StatusForbidden, Type: "cross-origin", Title: "Refused: this came from another page",
-			Detail: "Acts are done only from the console's own pages. Open the console, and do it there."})
-	}))
-	protected := origin.Handler(next)
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, crossOrigin()) }))
+	protected := origin.Handler(c.contained(next))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -43,13 +41,39 @@ func (c *Console) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		h.Set("Cache-Control", "no-store")
+		if r.URL.Path == "/livez" { // for supervisors, who are nobody's users; it tells nothing else
+			h.Set("Content-Type", "text/plain; charset=utf-8")
+			_, _ = w.Write([]byte("ok\n"))
+			return
+		}
 		user, refused := c.whoAsks(r)
+		if refused == nil && ofAnotherPage(r) {
+			refused = crossOrigin()
+		}
 		if refused != nil {
 			c.fail(w, r.WithContext(context.WithValue(r.Context(), userKey{}, "")), refused)
 			return
 		}
 		protected.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), userKey{}, user)))
 	})
+}
+
+func crossOrigin() *failure {
+	return &failure{Status: http.StatusForbidden, Type: "cross-origin", Title: "Refused: this came from another page",
+		Detail: "Whatever is asked of the console is asked by its own pages, but for a link that leads to one. Open the console, and do it there."}
+}
+
+// ofAnotherPage tells whether a browser says that a page of another origin is reading
+// from the console, for itself or unseen. What is looked at is recorded in the name of
+// whoever looks, so no other page may look. A link to a page of the console is followed
+// by whoever sees it, and may be anywhere. What changes something is judged by
+// [http.CrossOriginProtection], also where a browser does not say this.
+func ofAnotherPage(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+		return false
+	}
+	return r.Method != http.MethodGet || r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
 }
 
 // whoAsks is who asks, or why nobody is answered.
@@ -59,23 +83,19 @@ func (c *Console) guard(next http.Handler) http.Handler {
 // was made to resolve to this address is refused, and so is what a proxy on this machine
 // passes on, which may be anybody's.
 func (c *Console) whoAsks(r *http.Request) (string, *failure) {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return "", forbidden("Who asks is not known", "The connection has no address.")
-	}
-	address := peer.Addr().Unmap().WithZone("")
+	caller := ops.CallerOf(r)
 	if c.cfg.UserHeader == "" {
 		switch {
-		case !address.IsLoopback():
+		case !caller.Addr.IsLoopback():
 			return "", forbidden("Refused: this came from another machine", "Without CONSOLE_USER_HEADER the console answers this machine only.")
-		case passedOn(r):
+		case caller.PassedOn:
 			return "", forbidden("Refused: a proxy has passed this on", "Behind a proxy the console needs TRUSTED_PROXIES and CONSOLE_USER_HEADER, which says who asks.")
-		case !namesThisMachine(r.Host):
+		case !caller.AsksLoopback():
 			return "", forbidden("Refused: this was asked of another host", "Open the console by its address, such as http://127.0.0.1:9093/, or by localhost.")
 		}
 		return c.cfg.User, nil
 	}
-	if !slices.ContainsFunc(c.cfg.Proxies, func(p netip.Prefix) bool { return p.Contains(address) }) {
+	if !slices.ContainsFunc(c.cfg.Proxies, func(p netip.Prefix) bool { return p.Contains(caller.Addr) }) {
 		return "", forbidden("Refused: this came past the proxy", "The console answers the proxies of TRUSTED_PROXIES only. Open it by the proxy's address.")
 	}
 	values := r.Header.Values(c.cfg.UserHeader)
@@ -88,25 +108,6 @@ func (c *Console) whoAsks(r *http.Request) (string, *failure) {
 
 func forbidden(title, detail string) *failure {
 	return &failure{Status: http.StatusForbidden, Type: "forbidden", Title: title, Detail: detail}
-}
-
-// passedOn tells whether a proxy says that it asks for somebody else.
-func passedOn(r *http.Request) bool {
-	for _, name := range []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"} {
-		if r.Header[name] != nil {
-			return true
-		}
-	}
-	return false
-}
-
-func namesThisMachine(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // soundUser tells whether a name can be shown and recorded.

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -27,11 +28,18 @@ type look struct {
 	At     time.Time    // when it had ended
 	Status *acts.Status // nil where it has failed
 	Err    error        // why it has failed; nil where it has not
+	Since  time.Time    // of the first look in a row that has failed; zero where this one has not
+}
+
+// trouble says what has failed, and since when.
+func (l *look) trouble() string {
+	return fmt.Sprintf("%s (since %s; this page goes on by itself)", strings.TrimSuffix(asFailure(l.Err).Error(), "."), instant(l.Since))
 }
 
 // hub looks at the read model for everybody, and tells every page that follows.
 type hub struct {
 	read    func(context.Context) (*acts.Status, error)
+	within  func(what string, do func() error) error // makes an error of a panic
 	history *series
 
 	mu        sync.Mutex
@@ -52,8 +60,8 @@ type viewer struct {
 	sent  string      // the fragment that was sent last
 }
 
-func newHub(read func(context.Context) (*acts.Status, error)) *hub {
-	return &hub{read: read, history: &series{}, next: make(chan struct{}), viewers: map[*viewer]struct{}{}, wake: make(chan struct{}, 1),
+func newHub(read func(context.Context) (*acts.Status, error), within func(string, func() error) error) *hub {
+	return &hub{read: read, within: within, history: &series{}, next: make(chan struct{}), viewers: map[*viewer]struct{}{}, wake: make(chan struct{}, 1),
 		topics: map[string]func(string) ([]byte, error){}}
 }
 
@@ -93,11 +101,20 @@ func (h *hub) lookOnce(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	l := &look{Began: time.Now()}
-	l.Status, l.Err = h.read(ctx)
+	l.Err = h.within("a look", func() (err error) {
+		l.Status, err = h.read(ctx)
+		return err
+	})
 	if l.At = time.Now(); l.Err == nil {
 		h.history.add(l.At, l.Status.Position, l.Status.Lag)
 	}
 	h.mu.Lock()
+	if l.Err != nil {
+		l.Since = l.Began
+		if h.last != nil && h.last.Err != nil {
+			l.Since = h.last.Since
+		}
+	}
 	h.last = l
 	close(h.next)
 	h.next = make(chan struct{})
@@ -140,12 +157,17 @@ func (v *viewer) offer(html []byte) {
 }
 
 // fragment renders a topic, such as overview, or job:ID.
-func (h *hub) fragment(topic string) ([]byte, error) {
+func (h *hub) fragment(topic string) (html []byte, err error) {
 	name, of, _ := strings.Cut(topic, ":")
-	if render := h.topics[name]; render != nil {
-		return render(of)
+	render := h.topics[name]
+	if render == nil {
+		return nil, fmt.Errorf("no topic %q", topic)
 	}
-	return nil, fmt.Errorf("no topic %q", topic)
+	err = h.within(topic, func() (err error) {
+		html, err = render(of)
+		return err
+	})
+	return html, err
 }
 
 // stale has what was found until now count as old, since an act has changed something.
@@ -193,10 +215,11 @@ func (h *hub) current(ctx context.Context) (*look, error) {
 
 // events sends a page the parts of it that have changed, by server-sent events, until it
 // is closed or the program ends: each look, and at least every 15 seconds a comment that
-// keeps proxies from closing it.
+// keeps proxies from closing it. A page that does not take what it is sent is let go of.
 func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	topic := r.URL.Query().Get("topic")
-	if _, err := c.hub.fragment(topic); err != nil {
+	// A page that follows again, after the console was started anew, waits as the console does.
+	if _, err := c.hub.fragment(topic); err != nil && !errors.Is(err, errWaiting) {
 		c.failJSON(w, r, badRequest("There is no such topic", "A page names the one that it follows."))
 		return
 	}
@@ -215,8 +238,9 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
 	out := http.NewResponseController(w)
+	_ = out.SetReadDeadline(time.Time{}) // that of the server is for requests, and this answer is longer
 	send := func(text string) bool {
-		_ = out.SetWriteDeadline(time.Now().Add(30 * time.Second)) // a test's recorder has none
+		_ = out.SetWriteDeadline(time.Now().Add(c.cfg.sendWithin))
 		if _, err := w.Write([]byte(text)); err != nil {
 			return false
 		}

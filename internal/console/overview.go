@@ -106,7 +106,7 @@ func (c *Console) overviewOf(l *look) *overviewView {
 		Samples: c.hub.history.all(), Recent: c.outcomes.recent(l.At), MayAct: c.cfg.AllowActs}
 	v.LagPlot, v.RatePlot = plotOf(v.Samples, l.At, "lag", func(s sample) float64 { return float64(s.Lag) }), plotOf(v.Samples, l.At, "rate", func(s sample) float64 { return s.Rate })
 	if l.Err != nil {
-		v.Failed = cli.Printable(asFailure(l.Err).Error())
+		v.Failed = cli.Printable(l.trouble())
 		return v
 	}
 	st := l.Status

@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -10,9 +9,6 @@ import (
 
 	"accountexport/internal/secret"
 )
-
-// forwarded are the headers by which a proxy says that it asks for somebody else.
-var forwarded = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"}
 
 // local serves only clients on this machine: profiles show what is in memory. It goes
 // by the connection's own address. A proxy on this machine that says whom it asks for
@@ -30,21 +26,8 @@ func local(next http.HandlerFunc) http.Handler {
 }
 
 func isLocal(r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		return false
-	}
-	for _, name := range forwarded {
-		if r.Header[name] != nil {
-			return false
-		}
-	}
-	asked := r.Host
-	if host, _, err := net.SplitHostPort(asked); err == nil {
-		asked = host
-	}
-	asked = strings.TrimSuffix(strings.TrimPrefix(asked, "["), "]")
-	return asked == "localhost" || net.ParseIP(asked) != nil
+	c := CallerOf(r)
+	return c.Addr.IsLoopback() && !c.PassedOn && c.AsksByAddress()
 }
 
 // commandLine answers with the arguments of the process, as pprof does, but for those

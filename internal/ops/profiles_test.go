@@ -30,7 +30,7 @@ func TestProfilesAreForThisMachineOnly(t *testing.T) {
 		"[2001:db8::1]:1": 403, "[::ffff:192.0.2.1]:1": 403, "[fe80::1%lo]:1": 403, "10.0.0.1:1": 403, "": 403, "@": 403} {
 		tests = append(tests, test{remote, here, "", want})
 	}
-	for _, header := range []string{"X-Forwarded-For", "x-real-ip", "Forwarded", "Via", "X-Forwarded-Host"} {
+	for _, header := range []string{"X-Forwarded-For", "x-real-ip", "Forwarded", "Via", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 		tests = append(tests, test{"127.0.0.1:1", here, header, 403}, test{"192.0.2.1:1", here, header, 403})
 	}
 	for _, test := range tests {
