@@ -56,7 +56,7 @@ func followed(t *testing.T, size int, server func(*http.Server), change ...func(
 	return f
 }
 
-// viewer is a page that follows.
+// page is a page that follows.
 type page struct {
 	body io.Closer
 	in   *bufio.Reader
@@ -97,6 +97,7 @@ func (f *front) viewers() int {
 // TestFollowingOutlivesTheLimitsOfRequests: the times of a request and of an answer are
 // not those of a page that follows.
 func TestFollowingOutlivesTheLimitsOfRequests(t *testing.T) {
+	t.Parallel()
 	f := followed(t, 0, func(s *http.Server) {
 		s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = 300*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
 	})
@@ -111,6 +112,7 @@ func TestFollowingOutlivesTheLimitsOfRequests(t *testing.T) {
 // TestClientsHaveATimeForEachPart: who sends a request a byte at a time, or does not end
 // it, is let go of.
 func TestClientsHaveATimeForEachPart(t *testing.T) {
+	t.Parallel()
 	c, err := New(Config{User: "tester", AllowActs: true})
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +155,7 @@ func isTimeout(err error) bool {
 // others have all news meanwhile. Pages that leave are forgotten, and leave nothing behind.
 func TestASlowPageHoldsNobodyUp(t *testing.T) {
 	before := runtime.NumGoroutine()
-	f := followed(t, 8<<20, nil, func(c *Config) { c.sendWithin = 500 * time.Millisecond })
+	f := followed(t, 6<<20, nil, func(c *Config) { c.sendWithin = 300 * time.Millisecond })
 	conn, err := net.Dial("tcp", f.addr)
 	if err != nil {
 		t.Fatal(err)
