@@ -51,6 +51,7 @@ func (c *Console) guard(next http.Handler) http.Handler {
 			refused = crossOrigin()
 		}
 		if refused != nil {
+			c.log.Info("a request to the console is refused", "from", r.RemoteAddr, "why", refused.Title)
 			c.fail(w, r.WithContext(context.WithValue(r.Context(), userKey{}, "")), refused)
 			return
 		}

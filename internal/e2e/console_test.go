@@ -21,6 +21,7 @@ import (
 // away and since when, and goes on by itself as well. SIGTERM ends the program within
 // SHUTDOWN_TIMEOUT, whatever is followed and whatever act is under way.
 func TestConsoleOutlivesItsServers(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	s.startProjector(t)
 	database := tcpproxy.ForTest(t, s.databaseAddr())
