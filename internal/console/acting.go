@@ -94,14 +94,16 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 		}
 	}
 	return c.jobs.start(j, func(ctx context.Context, j *job) error {
-		recorded, err := c.recorder(user).Begin(ctx, a.what, p.account, p.detail)
-		if err != nil {
+		return c.within(a.name, func() error {
+			recorded, err := c.recorder(user).Begin(ctx, a.what, p.account, p.detail)
+			if err != nil {
+				return err
+			}
+			err = c.within(a.name, func() error { return p.do(ctx, j) }) // which has an end in the audit, too
+			recorded.End(ctx, err)
+			c.hub.stale()
 			return err
-		}
-		err = c.within(a.name, func() error { return p.do(ctx, j) })
-		recorded.End(ctx, err)
-		c.hub.stale()
-		return err
+		})
 	})
 }
 
