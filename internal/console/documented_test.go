@@ -31,7 +31,7 @@ func TestEveryPathIsDocumented(t *testing.T) {
 			}
 		}
 	}
-	c, err := New(Config{})
+	c, err := New(Config{Pool: poolOfNothing(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

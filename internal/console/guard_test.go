@@ -28,6 +28,9 @@ func openFront(t *testing.T, listen string, cfg Config) *front {
 		cfg.User = "tester"
 	}
 	cfg.Waiting = "NATS at nowhere"
+	if cfg.Pool == nil {
+		cfg.Pool = poolOfNothing(t)
+	}
 	c, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

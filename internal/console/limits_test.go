@@ -22,7 +22,7 @@ import (
 // and that has a topic of a size.
 func followed(t *testing.T, size int, server func(*http.Server), change ...func(*Config)) *front {
 	t.Helper()
-	cfg := Config{User: "tester", Logger: slog.New(slog.DiscardHandler)}
+	cfg := Config{Pool: poolOfNothing(t), User: "tester", Logger: slog.New(slog.DiscardHandler)}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -113,7 +113,7 @@ func TestFollowingOutlivesTheLimitsOfRequests(t *testing.T) {
 // it, is let go of.
 func TestClientsHaveATimeForEachPart(t *testing.T) {
 	t.Parallel()
-	c, err := New(Config{User: "tester", AllowActs: true})
+	c, err := New(Config{Pool: poolOfNothing(t), User: "tester", AllowActs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestASlowPageHoldsNobodyUp(t *testing.T) {
 // TestAPageThatFollowsBeforeTheFirstLook waits for it: it is a page of before the console
 // was started anew. What nobody knows is refused, so that a browser does not ask again.
 func TestAPageThatFollowsBeforeTheFirstLook(t *testing.T) {
-	c, err := New(Config{User: "tester"})
+	c, err := New(Config{Pool: poolOfNothing(t), User: "tester"})
 	if err != nil {
 		t.Fatal(err)
 	}
