@@ -99,17 +99,6 @@ func newStack(t *testing.T, change ...func(*Config)) *stack {
 	return s
 }
 
-// poolOfNothing is for consoles that are asked for nothing that the database has.
-func poolOfNothing(t *testing.T) *pgxpool.Pool {
-	t.Helper()
-	pool, err := pgxpool.New(t.Context(), "postgres://127.0.0.1:1/nobody_connects")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	return pool
-}
-
 // runProjector follows the stream until the test ends, or stop is called.
 func (s *stack) runProjector(t *testing.T, database string) {
 	t.Helper()

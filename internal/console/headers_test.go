@@ -141,7 +141,8 @@ func TestNoPageAsksAnotherHost(t *testing.T) {
 // and the console goes on. Where an answer had begun, it does not look whole.
 func TestAPanicEndsOneRequest(t *testing.T) {
 	logged := &logs{}
-	cfg := Config{Pool: poolOfNothing(t), Logger: logged.logger()}
+	cfg := Config{Logger: logged.logger()}
+	cfg.Pool = noDatabase(t)
 	c, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

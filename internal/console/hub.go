@@ -242,7 +242,6 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
 	out := http.NewResponseController(w)
-	_ = out.SetReadDeadline(time.Time{}) // that of the server is for requests, and this answer is longer
 	send := func(text string) bool {
 		_ = out.SetWriteDeadline(time.Now().Add(c.cfg.sendWithin))
 		if _, err := w.Write([]byte(text)); err != nil {
