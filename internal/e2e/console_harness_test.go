@@ -159,7 +159,7 @@ func (o *operator) shot(t *testing.T, name string, look browser.Look) {
 		folder = filepath.Join(repository(t), folder)
 	}
 	o.Show(t, look)
-	browser.Evaluate[bool](t, o.Browser, `(document.activeElement?.blur(), window.scrollTo(0, 0), document.fonts.ready.then(() => true))`)
+	browser.Evaluate[bool](t, o.Browser, `(document.activeElement?.blur(), document.fonts.ready.then(() => true))`)
 	o.Screenshot(t, filepath.Join(folder, name+".png"))
 	o.Show(t, desk)
 }

@@ -34,6 +34,7 @@ func (o *operator) answersAQuestion(t *testing.T, w *world) {
   const row = document.querySelector("#m%d"), at = row?.getBoundingClientRect();
   return !!at && at.top >= 0 && at.bottom <= innerHeight && /user\.tier: pro → free/.test(row.innerText.replace(/\s+/g, " "));
 })()`, position))
+	o.shot(t, "timeline", deskDark)
 	for _, personal := range []string{"person0@", "Lovelace", "Analytical", "eu-west"} {
 		if text := browser.Evaluate[string](t, o.Browser, `document.documentElement.outerHTML`); strings.Contains(text, personal) {
 			t.Errorf("the page has %q in it", personal)
@@ -68,7 +69,7 @@ func (o *operator) erases(t *testing.T, w *world) {
 	o.fill(t, "Type the account's id", account)
 	o.click(t, "Erase the account for ever")
 	o.sees(t, "The receipt", "Nothing of the account is left")
-	o.shot(t, "erased", desk)
+	o.shot(t, "erasure", desk)
 	o.checkErased(t, account)
 }
 
@@ -92,6 +93,7 @@ func (o *operator) mendsABadDeploy(t *testing.T, w *world) {
 	o.open(t, "/")
 	o.sees(t, "Somebody should look")
 	o.shot(t, "overview", desk)
+	o.shot(t, "overview-phone", phoneDark)
 	o.clickWithin(t, "#verdict", "See it")
 	o.located(t, "/parked.*")
 	o.sees(t, "data.email", "user.email_changed.v1")
@@ -166,7 +168,6 @@ func (o *operator) rebuilds(t *testing.T) {
 	}
 	o.open(t, "/generations")
 	o.sees(t, "retired")
-	o.shot(t, "generations", desk)
 }
 
 // live is the number of the live generation.
