@@ -55,7 +55,7 @@ func verifyAct() act {
 			}
 			j.step("Folding the account's messages from the stream, and comparing them with what is stored")
 			v := &acts.Verifier{Target: on, WriteNothing: !c.cfg.AllowActs, OnVerdict: func(out acts.Verdict) error {
-				result.Verdicts = append(result.Verdicts, c.cfg.Privacy.verdict(out))
+				result.Verdicts = append(result.Verdicts, verdictOf(out))
 				return nil
 			}}
 			if err := v.Account(ctx, account); err != nil {
@@ -70,26 +70,25 @@ func verifyAct() act {
 	}}
 }
 
-func (p Privacy) verdict(out acts.Verdict) verdictView {
+func verdictOf(out acts.Verdict) verdictView {
 	v := verdictView{"account " + out.Account, out.Position, out.Folded, []string{}}
 	if out.Tier != "" {
 		v.What = "tier " + cli.Printable(out.Tier)
 	}
 	for _, d := range out.Differences {
-		v.Differences = append(v.Differences, p.difference(d))
+		v.Differences = append(v.Differences, withoutValues(d))
 	}
 	return v
 }
 
-// difference is what may be shown of a difference. Where sections are compared byte by
-// byte, a part of both is in it, which may be a value.
-func (p Privacy) difference(d string) string {
-	if p != Full {
-		if at := strings.Index(d, ": stored …"); at >= 0 {
-			d = d[:at] + " (what stands there is masked)"
-		}
+// withoutValues is a difference without the bytes around which two sections differ, which
+// may be of a value. They are left out whatever privacy: the console remembers what acts
+// have come to, and an erasure would not reach that.
+func withoutValues(d string) string {
+	if at := strings.Index(d, ": stored …"); at >= 0 {
+		d = d[:at] + "; `projector verify` prints what stands there"
 	}
-	d, _ = cutText(cli.Printable(d), mostShown)
+	d, _ = cutText(d, mostShown)
 	return d
 }
 

@@ -117,7 +117,7 @@ func TestTenThousandMessagesScroll(t *testing.T) {
 	// The outcome's filter, the origin of a field, and the slider.
 	browser.Evaluate[bool](t, b, `(() => { const f = document.querySelector("#filter-type"); f.value = "controlplane.team.created.v1"; f.dispatchEvent(new Event("change", {bubbles: true})); return true; })()`)
 	b.Eventually(t, "one message is selected", fmt.Sprintf(`JSON.stringify(%s) === "[%d]"`, seen, p.positions[1]))
-	browser.Evaluate[bool](t, b, `(() => { document.querySelector("#section-sandboxes").closest("section").querySelector("td:nth-child(4) a.origin").click(); return true; })()`)
+	browser.Evaluate[bool](t, b, `(() => { document.querySelector("#section-sandboxes").closest(".part").querySelector("td:nth-child(4) a.origin").click(); return true; })()`)
 	shows("the origin of the status", p.positions[manyMessages-1])
 	browser.Evaluate[bool](t, b, `(() => { document.querySelector("#slider").focus(); return true; })()`)
 	b.Do(t, chromedp.KeyEvent(kb.Home+kb.ArrowRight+kb.ArrowRight+kb.ArrowRight))
@@ -140,17 +140,19 @@ func TestTenThousandMessagesScroll(t *testing.T) {
 
 // testStatements: the page takes five statements, and none of them reads all accounts.
 func testStatements(t *testing.T, s *stack, p *person) {
-	for i := range 3000 {
-		m, err := events.NewUserEmailVerified(meta(fmt.Sprint("other", i)), events.NewUUID())
+	i := 0
+	var failed error
+	if _, err := s.client.PublishAll(t.Context(), func() (m events.Message, more bool) {
+		if i++; i > 3000 || failed != nil {
+			return m, false
+		}
+		m = events.Message{Subject: events.AccountSubject(events.NewUUID()), Data: []byte("broken")}
 		if i%2 == 0 {
-			m = events.Message{Subject: events.AccountSubject(events.NewUUID()), Data: []byte("broken")}
+			m, failed = events.NewUserEmailVerified(meta(fmt.Sprint("other", i)), events.NewUUID())
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.client.PublishRaw(t.Context(), m); err != nil {
-			t.Fatal(err)
-		}
+		return m, true
+	}); err != nil || failed != nil {
+		t.Fatal(err, failed)
 	}
 	p.park()
 	s.projected(t, p.positions[len(p.positions)-1])

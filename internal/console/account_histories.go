@@ -12,7 +12,7 @@ import (
 const (
 	mostHistories    = 16               // accounts
 	mostOfHistories  = 64 << 20         // bytes of memory of those that nobody reads now
-	mostReading      = 4                // are read at once: each takes mostHistoryMemory beside that, at most
+	mostReading      = 4                // are read at once: each takes its own bound beside that, at most
 	historyIdle      = 5 * time.Minute  // until one that nobody has used is forgotten
 	historyReadLimit = 60 * time.Second // for reading what is new of one
 )
@@ -24,6 +24,8 @@ const (
 // It is safe for concurrent use.
 type histories struct {
 	privacy Privacy
+	bounds  historyBounds // of each
+	most    int           // bytes of memory of all
 	reading chan struct{} // a place for each that is being read
 
 	mu    sync.Mutex
@@ -45,7 +47,7 @@ type keptHistory struct {
 }
 
 func newHistories(privacy Privacy) *histories {
-	return &histories{privacy: privacy, reading: make(chan struct{}, mostReading), all: map[events.UUID]*keptHistory{}}
+	return &histories{privacy: privacy, bounds: defaultBounds, most: mostOfHistories, reading: make(chan struct{}, mostReading), all: map[events.UUID]*keptHistory{}}
 }
 
 // with reads what is new of an account's history, and hands it to use, which may use it
@@ -81,8 +83,8 @@ func (s *histories) take(account events.UUID) *keptHistory {
 	defer s.mu.Unlock()
 	k := s.all[account]
 	if k == nil {
-		k = &keptHistory{history: history{account: account, privacy: s.privacy}, lock: make(chan struct{}, 1)}
-		k.idle = time.AfterFunc(historyIdle, func() { s.forgetIdle(account, k) })
+		k = &keptHistory{history: history{account: account, privacy: s.privacy, bounds: s.bounds}, lock: make(chan struct{}, 1)}
+		k.idle = time.AfterFunc(historyIdle, func() { s.forgetIdle(k, historyIdle) })
 		s.all[account] = k
 	}
 	k.users++
@@ -118,7 +120,7 @@ func (s *histories) weigh(k *keptHistory, bytes int) {
 // evict forgets those that were used longest ago, until the rest is within the bounds.
 // The caller holds mu.
 func (s *histories) evict() {
-	for len(s.all) > mostHistories || s.bytes > mostOfHistories {
+	for len(s.all) > mostHistories || s.bytes > s.most {
 		var oldest *keptHistory
 		for _, k := range s.all {
 			if k.users == 0 && (oldest == nil || k.used.Before(oldest.used)) {
@@ -155,11 +157,11 @@ func (s *histories) forget(account events.UUID) {
 	}
 }
 
-// forgetIdle drops a history that nobody has used for a while.
-func (s *histories) forgetIdle(account events.UUID, k *keptHistory) {
+// forgetIdle drops a history that nobody has used for so long.
+func (s *histories) forgetIdle(k *keptHistory, idle time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.all[account] == k && k.users == 0 && time.Since(k.used) >= historyIdle {
+	if s.all[k.account] == k && k.users == 0 && time.Since(k.used) >= idle {
 		s.remove(k)
 	}
 }

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"accountexport/events"
@@ -10,12 +9,22 @@ import (
 	"accountexport/projections/engine"
 )
 
-// Bounds of one account's history. What is beyond them is not shown, and the page says so.
-const (
-	mostHistoryMemory = 32 << 20  // bytes: of the account's state, and of where entries are
-	mostHistoryFile   = 512 << 20 // bytes of what there is to show
-	refBytes          = 40        // of one entryRef, about
-)
+// historyBounds are those of one account's history. What is beyond them is not shown, and
+// the page says so.
+type historyBounds struct {
+	memory int   // bytes of the account's state, of where entries are, and of the first of them
+	file   int64 // bytes of all entries
+}
+
+// defaultBounds are some hundred thousand messages.
+var defaultBounds = historyBounds{memory: 32 << 20, file: 512 << 20}
+
+// stateEvery is after how many messages the account's state is measured anew, which takes
+// a moment for each page of its sections. Between two, it grows by a few megabytes at most.
+const stateEvery = 64
+
+// refBytes is about how many bytes an entryRef takes, with the room that a slice has left.
+const refBytes = 64
 
 // accountStream is what a history is read from.
 type accountStream interface {
@@ -33,10 +42,13 @@ type accountStream interface {
 type history struct {
 	account events.UUID
 	privacy Privacy
+	bounds  historyBounds
 
 	stream engine.StreamInfo // that was read, as it was before what was new was read
 
-	fold     *projections.History
+	begun    bool
+	fold     *projections.History // nil once it is full
+	state    int                  // bytes that fold took when they were last added up
 	types    []string
 	typeAt   map[string]uint32
 	entries  []entryRef
@@ -44,7 +56,8 @@ type history struct {
 	kept     entryStore
 	read     uint64 // position of the last message that was read
 	erasedAt uint64 // position of the message that has erased the account; 0: none has. Later ones are left out
-	full     bool   // it is beyond its bounds, so that later messages are left out
+	full     bool   // it is beyond its bounds: later messages are read only to see whether one erases the account
+	left     int    // how many messages were left out for that
 }
 
 // entryRef is where an entry is kept, and what it is filtered by.
@@ -56,13 +69,10 @@ type entryRef struct {
 	outcome  string
 }
 
-// errFull ends reading a history that is beyond its bounds.
-var errFull = errors.New("the account's history is beyond its bounds")
-
 // clear forgets everything, and gives back the file.
 func (h *history) clear() {
 	h.kept.close()
-	*h = history{account: h.account, privacy: h.privacy, fold: projections.NewHistory(h.account), typeAt: map[string]uint32{}}
+	*h = history{account: h.account, privacy: h.privacy, bounds: h.bounds, begun: true, fold: projections.NewHistory(h.account), typeAt: map[string]uint32{}}
 }
 
 // refresh reads what is new. Cut off, it goes on from there the next time.
@@ -72,43 +82,71 @@ func (h *history) refresh(ctx context.Context, from accountStream) error {
 		return fmt.Errorf("read the history of account %s: %w", h.account, err)
 	}
 	was := h.stream
-	if h.fold == nil || !info.Created.Equal(was.Created) || info.ID != was.ID || info.Missing() != was.Missing() || info.Last < was.Last {
+	if !h.begun || !info.Created.Equal(was.Created) || info.ID != was.ID || info.Missing() != was.Missing() || info.Last < was.Last {
 		h.clear()
 	}
 	h.stream = info // from before reading: what is removed while it is read is noticed the next time
-	if h.full {
-		return nil
-	}
-	err = from.ReadAccountAfter(ctx, h.account, h.read, 0, h.add)
-	switch {
-	case errors.Is(err, errFull):
-		h.full = true
-	case err != nil:
+	if err := from.ReadAccountAfter(ctx, h.account, h.read, 0, h.add); err != nil {
 		return fmt.Errorf("read the history of account %s: %w", h.account, err)
 	}
 	return nil
 }
 
 // add folds the account's next message, and keeps what there is to show of it.
-func (h *history) add(m projections.Message) error {
-	if h.memory() > mostHistoryMemory || h.kept.end > mostHistoryFile {
-		return errFull
-	}
-	h.read = m.Position
+func (h *history) add(m projections.Message) (err error) {
+	defer func() {
+		if err != nil {
+			h.begun = false // the state may be half of a message: it is read anew the next time
+		}
+	}()
 	if h.erasedAt > 0 {
+		h.read = m.Position
 		return nil
 	}
+	if h.full = h.full || h.memory() > h.bounds.memory || h.kept.end > h.bounds.file; h.full {
+		h.fold, h.state = nil, 0
+		return h.leaveOut(m)
+	}
 	e, err := h.fold.Apply(m)
+	if err == nil {
+		err = h.keep(&e)
+	}
+	if h.fold != nil && len(h.entries)%stateEvery == 1 {
+		h.state = h.fold.Size()
+	}
+	if err == nil {
+		h.read = m.Position
+	}
+	return err
+}
+
+// leaveOut passes over a message that there is no room for, unless it erases the account.
+func (h *history) leaveOut(m projections.Message) error {
+	d, err := projections.Decode(m)
 	if err != nil {
-		h.fold = nil // it is begun anew the next time
 		return err
 	}
-	v := h.privacy.entryOf(&e)
+	h.read = m.Position
+	h.left++
+	if d.Event.Type != events.TypeAccountErased {
+		return nil
+	}
+	e, err := projections.NewHistory(h.account).Apply(m)
+	if err != nil || e.Outcome != projections.Applied {
+		return err
+	}
+	return h.keep(&e)
+}
+
+// keep adds what there is to show of a message. Of an account that it erases nothing else
+// stays.
+func (h *history) keep(e *projections.HistoryEntry) error {
+	v := h.privacy.entryOf(e)
 	if e.Outcome == projections.Applied && e.Type == events.TypeAccountErased {
 		h.kept.close()
 		clear(h.entry[:cap(h.entry)])
-		h.entries, h.types, h.typeAt, h.fold = nil, nil, map[string]uint32{}, projections.NewHistory(h.account)
-		h.erasedAt, v.Changes = e.Position, nil
+		h.entries, h.types, h.typeAt, h.fold, h.state = nil, nil, map[string]uint32{}, nil, 0
+		h.erasedAt, h.full, h.left, v.Changes = e.Position, false, 0, nil
 	}
 	kind, known := h.typeAt[v.Type]
 	if !known {
@@ -126,11 +164,7 @@ func (h *history) add(m projections.Message) error {
 
 // memory is about how many bytes of memory the history takes.
 func (h *history) memory() int {
-	n := h.kept.memory() + len(h.entries)*refBytes + len(h.types)*4*mostType
-	if h.fold != nil {
-		n += h.fold.Size()
-	}
-	return n
+	return h.kept.memory() + len(h.entries)*refBytes + len(h.types)*4*mostType + h.state
 }
 
 // at decodes the entry of an index.

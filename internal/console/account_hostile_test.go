@@ -13,13 +13,16 @@ import (
 	"accountexport/events"
 )
 
-// testHostile: markup, characters that turn the writing round, and long
-// texts are shown as texts, cut, and break no page; whatever privacy.
-func testHostile(t *testing.T, s *stack) {
-	p := newPerson(t, s)
+// What the hostile account's events hold.
+const (
+	tags   = `<script>alert(1)</script><img src=x onerror=alert(1)>"'` + "`"
+	turned = "safe\u202etxt.exe\u2066\u0007\u200b"
+)
+
+// attack sends events with content that would do harm where it is taken for more than text.
+func (p *person) attack() {
+	p.t.Helper()
 	p.register()
-	tags := `<script>alert(1)</script><img src=x onerror=alert(1)>"'` + "`"
-	turned := "safe\u202etxt.exe\u2066\u0007\u200b"
 	p.send(events.NewUserProfileUpdated(p.meta(), p.id, events.UserProfileUpdated{Name: events.Some(tags), DisplayName: events.Some(turned), AvatarURL: events.Some(strings.Repeat("ä", 1024))}))
 	p.send(events.NewSandboxCreated(p.meta(), p.id, events.SandboxCreated{ID: `"><b>` + turned, Template: tags,
 		Metadata: fmt.Appendf(nil, `{"long":%q,"<i>":"<script>"}`, strings.Repeat("x", 60<<10))}))
@@ -28,7 +31,11 @@ func testHostile(t *testing.T, s *stack) {
 	bad := fmt.Sprintf(`{"specversion":"1.0","id":"h2","source":"/test","type":"controlplane.user.email_changed.v1","time":"2026-03-01T10:00:00Z","data":{"email":%q}}`,
 		tags+strings.Repeat("z", 2000))
 	p.send(events.Message{Subject: events.AccountSubject(p.id), Data: []byte(bad)}, nil)
-	s.projected(t, p.positions[len(p.positions)-1])
+}
+
+// testHostile: markup, characters that turn the writing round, and long
+// texts are shown as texts, cut, and break no page; whatever privacy.
+func testHostile(t *testing.T, s *stack, p *person) {
 	inHTML := regexp.MustCompile(`(?i)<script>|<img|<b>|<i>|style=|onerror="`)
 	for path, answer := range p.every(t) {
 		markup := answer

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"accountexport/events"
-	"accountexport/internal/acts"
 )
 
 // lookStands is for how long a page that was opened may ask for more of its account
@@ -41,11 +40,6 @@ func (c *Console) recordLook(ctx context.Context, user string, account events.UU
 	}
 	c.accounts.looks.remember(key)
 	return nil
-}
-
-// noteAccount is the line of a page that shows an account's document and history.
-func (c *Console) noteAccount(ctx context.Context, user string, account events.UUID, detail string) error {
-	return c.recordLook(ctx, user, account, acts.AccountViewed, detail, false)
 }
 
 func (l *looks) stands(key lookKey) bool {

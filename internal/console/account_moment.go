@@ -90,7 +90,7 @@ func (h *history) focus(m *momentView) (key fieldKey, err error) {
 // [acts.DocumentAsOf], with the tier as it was then. note says why there is none.
 func (c *Console) pastDocument(ctx context.Context, on acts.Target, h *history, m *momentView, part shownPart) (v *documentView, note string, err error) {
 	command := fmt.Sprintf("`projector export --account %s --at %d`", h.account, m.At)
-	if h.full || h.fold.Size() > mostHistoryMemory/2 {
+	if h.full || h.state > h.bounds.memory/2 {
 		return nil, "The account is too large to be folded for a page; " + command + " prints the document.", nil
 	}
 	select {

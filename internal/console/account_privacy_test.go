@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"accountexport/events"
 )
 
 // every asks for all that there is of an account, pages and JSON, and gives each answer.
@@ -32,26 +34,38 @@ func (p *person) every(t *testing.T) map[string]string {
 // TestAccountsMasked is of a console that only reads, and masks.
 func TestAccountsMasked(t *testing.T) {
 	s := newStack(t)
-	p := newPerson(t, s)
+	p, incomplete := newPerson(t, s), newPerson(t, s)
 	p.live()
+	incomplete.send(events.NewUserRegistered(incomplete.meta(), incomplete.id, events.UserRegistered{Email: "a@example.org", Tier: "free", QuotaTierID: "free"}))
+	incomplete.settled()
 	t.Run("an account is found and shown", func(t *testing.T) { testFound(t, s, p) })
+	t.Run("a verification writes nothing", func(t *testing.T) { testCompletes(t, s, p, false) })
 	t.Run("no value is shown", func(t *testing.T) { testMasked(t, s, p) })
 	t.Run("looks are recorded", func(t *testing.T) { testLooks(t, s, p) })
-	t.Run("incomplete", func(t *testing.T) { testIncomplete(t, s) })
+	t.Run("incomplete", func(t *testing.T) { testIncomplete(t, s, incomplete) })
 	t.Run("a stream that is refused", func(t *testing.T) { testRefused(t, s, p) })
 }
 
 // TestAccountsFull is of a console that acts, and shows everything.
 func TestAccountsFull(t *testing.T) {
 	s := newStack(t, func(c *Config) { c.Privacy, c.AllowActs = Full, true })
-	p, other := newPerson(t, s), newPerson(t, s)
-	p.live()
-	other.live()
+	p, other, large, erased := newPerson(t, s), newPerson(t, s), newPerson(t, s), newPerson(t, s)
+	for _, each := range []*person{p, other, large, erased} {
+		each.live()
+	}
+	hostile, long := newPerson(t, s), newPerson(t, s)
+	hostile.attack()
+	long.createMany(120)
+	long.settled()
 	t.Run("every value would be found", func(t *testing.T) { testUnmasked(t, p) })
 	testHistory(t, s, p)
-	t.Run("hostile content", func(t *testing.T) { testHostile(t, s) })
+	t.Run("hostile content", func(t *testing.T) { testHostile(t, s, hostile) })
+	t.Run("long sections", func(t *testing.T) { testLongSections(t, s, long) })
+	t.Run("histories that are kept", func(t *testing.T) { testHistories(t, s, p) })
+	t.Run("bounds", func(t *testing.T) { testBounds(t, s, p, large) })
+	t.Run("a verification completes a row", func(t *testing.T) { testCompletes(t, s, other, true) })
 	t.Run("verify and refold", func(t *testing.T) { testActs(t, s, p) })
-	t.Run("an erasure", func(t *testing.T) { testErased(t, s) })
+	t.Run("an erasure", func(t *testing.T) { testErased(t, s, erased) })
 	t.Run("an erasure that the stream lacks", func(t *testing.T) { testLedger(t, s, p) })
 	t.Run("messages that are removed", func(t *testing.T) { testRemoved(t, s, other) })
 }
@@ -72,7 +86,7 @@ func testMasked(t *testing.T, s *stack, p *person) {
 	s.corrupt(t, p)
 	if v := s.act(t, "verify", map[string]string{"account": p.id.String()}, http.StatusOK); v.Failed != "" || !strings.Contains(v.Summary, "differ") {
 		t.Errorf("verify: %+v", v)
-	} else if page := s.get(t, "/jobs/"+v.ID, http.StatusOK); strings.Contains(page, "s3cr") || strings.Contains(page, "S3cr") || !strings.Contains(page, "masked") {
+	} else if page := s.get(t, "/jobs/"+v.ID, http.StatusOK); strings.Contains(page, "s3cr") || strings.Contains(page, "S3cr") || !strings.Contains(page, "user: differs at byte") {
 		t.Errorf("what a verification has found: %s", page)
 	}
 }

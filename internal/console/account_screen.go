@@ -24,6 +24,7 @@ const (
 // concurrent use.
 type accountScreens struct {
 	documents *export.Reader
+	largest   int64 // bytes of a document that is shown; mostDocument, less in tests
 	histories *histories
 	folds     chan struct{} // a place for each document of the past that is being folded
 	looks     looks
@@ -33,7 +34,7 @@ type accountScreens struct {
 // routeAccounts adds the screens of accounts.
 func (c *Console) routeAccounts(m *mux.Router) {
 	c.accounts = &accountScreens{documents: export.NewReader(c.cfg.Pool, export.Limits{Memory: documentsInMemory, Files: documentsInFiles}),
-		histories: newHistories(c.cfg.Privacy), folds: make(chan struct{}, mostFolds), c: c}
+		largest: mostDocument, histories: newHistories(c.cfg.Privacy), folds: make(chan struct{}, mostFolds), c: c}
 	m.HandleFunc("/accounts", c.findAccount).Methods(http.MethodGet, http.MethodHead)
 	m.HandleFunc("/api/accounts", c.findAccount).Methods(http.MethodGet, http.MethodHead)
 	c.screen(m, "/accounts/{account}", "account", c.account)

@@ -2,13 +2,10 @@ package console
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 
 	"github.com/gorilla/mux"
 
-	"accountexport/events"
 	"accountexport/internal/acts"
 )
 
@@ -41,6 +38,9 @@ type timelineView struct {
 // Until is the index after the last message that is shown.
 func (v *timelineView) Until() int { return v.From + len(v.Entries) }
 
+// Rows is how many rows the whole table has, with its heading.
+func (v *timelineView) Rows() int { return v.Of + 1 }
+
 // Earlier is where the page before this one begins.
 func (v *timelineView) Earlier() int { return max(0, v.From-entriesPerPage) }
 
@@ -52,16 +52,7 @@ type countView struct {
 	N    int    `json:"n"`
 }
 
-// timelineQuery says which messages are wanted.
-type timelineQuery struct {
-	typ, outcome string
-	from         int    // index among those that are selected
-	after        uint64 // only those after a position, instead of from
-	around       uint64 // the page that has a position in its first part, instead of both
-	limit        int
-}
-
-// select gives the part of the messages that is asked for.
+// timeline gives the part of the messages that is asked for.
 func (h *history) timeline(q timelineQuery) (*timelineView, error) {
 	v := &timelineView{Account: h.account.String(), All: len(h.entries), Type: q.typ, Outcome: q.outcome, Entries: []entryView{}, Cut: h.full, Erased: h.erasedAt > 0}
 	if n := len(h.entries); n > 0 {
@@ -140,51 +131,6 @@ func (v *timelineView) count(types []string, byType []int, byOutcome map[string]
 	v.Types = v.Types[:min(len(v.Types), mostTypes)]
 }
 
-// timelineQueryOf reads which messages a request wants.
-func timelineQueryOf(q url.Values) (t timelineQuery, err error) {
-	t.typ, t.outcome = q.Get("type"), q.Get("outcome")
-	if t.after, err = positionOf(q, "after"); err != nil {
-		return t, err
-	}
-	if t.around, err = positionOf(q, "message"); err != nil {
-		return t, err
-	}
-	if t.from, err = numberOf(q, "first", 0); err != nil {
-		return t, err
-	}
-	if t.limit, err = numberOf(q, "limit", entriesPerPage); err != nil {
-		return t, err
-	}
-	t.limit = max(1, min(t.limit, mostEntries))
-	return t, nil
-}
-
-// positionOf reads a position of a request; 0 where it names none.
-func positionOf(q url.Values, name string) (uint64, error) {
-	text := q.Get(name)
-	if text == "" {
-		return 0, nil
-	}
-	position, err := strconv.ParseUint(text, 10, 63)
-	if err != nil || position == 0 {
-		return 0, badRequest(name+" is no position", "It has to be a position of the stream, such as 1234.")
-	}
-	return position, nil
-}
-
-// numberOf reads a whole number of a request.
-func numberOf(q url.Values, name string, without int) (int, error) {
-	text := q.Get(name)
-	if text == "" {
-		return without, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return 0, badRequest(name+" is no number", "It has to be a whole number from 0, such as 100.")
-	}
-	return n, nil
-}
-
 // apiTimeline is a part of an account's timeline, for the script of its page and for
 // whoever else wants it. With rows=html each entry has its row of the table, too.
 func (c *Console) apiTimeline(w http.ResponseWriter, r *http.Request) {
@@ -259,13 +205,4 @@ func (v *timelineView) mark(at uint64) {
 	for i := range v.Entries {
 		v.Entries[i].Current = v.Entries[i].Position == at && at > 0
 	}
-}
-
-// accountOf reads an account's id.
-func accountOf(text string) (events.UUID, error) {
-	account, err := events.ParseUUID(text)
-	if err != nil {
-		return account, badRequest("That is no account's id", "It has to be a UUID of 36 characters, such as 3c90c3cc-0d44-4b50-8888-8dd25736052a, in either case.")
-	}
-	return account, nil
 }

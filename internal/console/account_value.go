@@ -10,6 +10,9 @@ import (
 // mostShown is how many characters of a value are shown at most.
 const mostShown = 2000
 
+// longValue is how many bytes a value has at most that stands in a document unfolded.
+const longValue = 200
+
 // The kinds of a shown value.
 const (
 	kindNothing = ""       // there is none: the entity does not exist
@@ -26,6 +29,15 @@ type shownValue struct {
 	Kind   string `json:"kind"`
 	Text   string `json:"text"`
 	Length int    `json:"length"` // characters of the whole, where Text is cut; 0 where it is not
+}
+
+// Long tells whether the value is better not shown before somebody asks for it.
+func (v shownValue) Long() bool { return len(v.Text) > longValue }
+
+// Begin is the beginning of a long value.
+func (v shownValue) Begin() string {
+	begin, _ := cutText(v.Text, longValue/2)
+	return begin + "…"
 }
 
 // shownValueOf is what may be shown of a field's JSON; nil is no value at all.

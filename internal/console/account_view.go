@@ -3,11 +3,11 @@ package console
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -96,7 +96,11 @@ func (c *Console) account(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.noteAccount(ctx, userOf(r), account, ""); err != nil {
+	detail := ""
+	if at > 0 {
+		detail = fmt.Sprintf("as of position %d", at)
+	}
+	if err := c.recordLook(ctx, userOf(r), account, acts.AccountViewed, detail, false); err != nil {
 		return nil, err
 	}
 	v := &accountView{Account: account.String(), MayAct: c.cfg.AllowActs, Missing: []string{}, ParkedMessages: []parkedLine{}, query: query}
@@ -114,6 +118,9 @@ func (c *Console) account(r *http.Request) (any, error) {
 		c.accounts.histories.forget(account)
 	}
 	if err != nil {
+		if at > 0 && v.Document == nil && v.NoDoc == "" {
+			v.NoDoc = "The document of the past cannot be folded, since the account's messages cannot be read."
+		}
 		v.Timeline, v.Moment, v.NoTimeline = nil, nil, "The account's messages cannot be read: "+cli.Printable(asFailure(err).Error())
 		c.report(r, asFailure(err))
 	}
@@ -168,7 +175,7 @@ func (c *Console) describe(ctx context.Context, v *accountView, account events.U
 func (c *Console) storedDocument(ctx context.Context, v *accountView, account events.UUID, part shownPart, rowOnly bool) error {
 	erased, size := v.State == stateErased, int64(0)
 	d, err := c.accounts.documents.OpenRange(ctx, account, func(_ *export.Meta, n int64) (from, to int64) {
-		if size = n; erased || rowOnly || n > mostDocument {
+		if size = n; erased || rowOnly || n > c.accounts.largest {
 			return 0, 0
 		}
 		return 0, n
@@ -184,7 +191,7 @@ func (c *Console) storedDocument(ctx context.Context, v *accountView, account ev
 	}
 	switch {
 	case erased || d.State == export.Erased:
-		v.State, v.NoDoc = stateErased, "The account was erased: there is no document."
+		v.State, v.NoDoc, v.ParkedMessages = stateErased, "The account was erased: there is no document.", []parkedLine{}
 		return nil
 	case d.State == export.Unknown:
 		v.State, v.NoDoc = stateUnknown, "There is no document of an account that was never heard of."
@@ -197,8 +204,8 @@ func (c *Console) storedDocument(ctx context.Context, v *accountView, account ev
 	if rowOnly {
 		return nil
 	}
-	if size > mostDocument {
-		v.NoDoc = "The document has " + grouped(strconv.FormatInt(size, 10)) + " bytes, and one of more than " + grouped(strconv.Itoa(mostDocument)) +
+	if size > c.accounts.largest {
+		v.NoDoc = "The document has " + grouped(strconv.FormatInt(size, 10)) + " bytes, and one of more than " + grouped(strconv.FormatInt(c.accounts.largest, 10)) +
 			" is not shown here: `projector export --account " + v.Account + "` prints it."
 		return nil
 	}
@@ -233,87 +240,6 @@ func (v *accountView) readHistory(h *history, g readmodel.Generation) {
 	case v.State == stateUnknown && len(h.entries) > 0:
 		v.NoTimeline = "The stream holds messages of it that the read model has not folded yet."
 	case h.full:
-		v.NoTimeline = "The account has more messages than the console keeps of one: those after position " + strconv.FormatUint(h.read, 10) +
-			" are left out. `projector history --account " + v.Account + "` lists all."
+		v.NoTimeline = "The account has more messages than the console keeps of one: the last " + strconv.Itoa(h.left) + " are left out. `projector history --account " + v.Account + "` lists all."
 	}
-}
-
-// partOf reads which items of a long section are wanted, and which item is to be among
-// them.
-func partOf(q url.Values) (p shownPart, err error) {
-	p.section = q.Get("section")
-	if parts := strings.SplitN(q.Get("field"), " ", 3); len(parts) == 3 {
-		p.focus = fieldKey{entity: parts[0], id: parts[2]}
-	}
-	p.from, err = numberOf(q, "items", 0)
-	return p, err
-}
-
-// Slides tells whether there is a past to show.
-func (v *accountView) Slides() bool {
-	return v.Timeline != nil && v.Timeline.All > 0 && v.State != stateErased
-}
-
-// Earlier is the position of the message before the moment that is shown; 0: none.
-func (v *accountView) Earlier() uint64 {
-	switch {
-	case v.Moment != nil:
-		return v.Moment.Previous
-	case v.Timeline != nil:
-		return v.Timeline.previous
-	}
-	return 0
-}
-
-// Later is the position of the message after the moment that is shown; 0: none.
-func (v *accountView) Later() uint64 {
-	if v.Moment != nil {
-		return v.Moment.Next
-	}
-	return 0
-}
-
-// OriginLink leads from a field to the message that has set it last.
-func (v *accountView) OriginLink(s *sectionView, item *itemView, f *fieldView) string {
-	q := url.Values{"message": {strconv.FormatUint(f.Origin, 10)}, "field": {s.Name + " " + f.Name + " " + item.ID}}
-	for _, name := range []string{"at", "section", "items"} {
-		if value := v.query.Get(name); value != "" {
-			q.Set(name, value)
-		}
-	}
-	return v.path(q) + "#m" + strconv.FormatUint(f.Origin, 10)
-}
-
-// ItemsLink leads to the items of a section from an index on.
-func (v *accountView) ItemsLink(s *sectionView, from int) string {
-	q := url.Values{"section": {s.Name}, "items": {strconv.Itoa(from)}}
-	if at := v.query.Get("at"); at != "" {
-		q.Set("at", at)
-	}
-	return v.path(q) + "#section-" + s.Name
-}
-
-// AtLink leads to the document as it was at a position; 0: as it is.
-func (v *accountView) AtLink(at uint64) string {
-	q := url.Values{}
-	if at > 0 {
-		q.Set("at", strconv.FormatUint(at, 10))
-	}
-	return v.path(q) + "#document"
-}
-
-// TimelineLink leads to a page of the timeline, that begins with an index of what the
-// filter selects.
-func (v *accountView) TimelineLink(first int) string {
-	q := url.Values{"first": {strconv.Itoa(first)}}
-	for _, name := range []string{"at", "type", "outcome"} {
-		if value := v.query.Get(name); value != "" {
-			q.Set(name, value)
-		}
-	}
-	return v.path(q) + "#timeline"
-}
-
-func (v *accountView) path(q url.Values) string {
-	return (&url.URL{Path: "/accounts/" + v.Account, RawQuery: q.Encode()}).String()
 }

@@ -56,9 +56,6 @@ type Console struct {
 	pages  *pages
 	hub    *hub
 	jobs   *jobs
-	facts  *facts // of the stream; set by routeStream
-
-	forgetters []func(events.UUID) // of an account that is erased; set before Run, see onForget
 
 	outcomes        *outcomes       // what the looks have counted
 	building        buildSeries     // how far a rebuild was in the last looks
@@ -69,6 +66,9 @@ type Console struct {
 
 	target  atomic.Pointer[acts.Target] // nil until JetStream was reached
 	monitor *acts.StatusMonitor         // of the hub's goroutine; set before it looks first
+
+	facts      *facts              // of the stream; set by routeStream
+	forgetters []func(events.UUID) // of an account that is erased; set before Run, see onForget
 }
 
 // New makes a console. It serves before Run is called, and then says that it waits.

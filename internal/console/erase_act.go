@@ -44,8 +44,13 @@ func erasePlanAct() act {
 		}
 		return &prepared{title: "What erasing account " + e.Account.String() + " would remove", account: &e.Account, do: func(ctx context.Context, j *job) error {
 			known, err := inspect(ctx, j, e)
-			if err != nil || !known {
+			if err != nil {
 				return err
+			}
+			if !known {
+				j.conclude(nil, "Account %s was never heard of: there is nothing to erase%s.", e.Account,
+					auditNamesIt(e.Rows.Audited, "line of the audit names it, and would no longer", "lines of the audit name it, and would no longer"))
+				return nil
 			}
 			j.step("Search all of the stream for what would be removed")
 			plan, err := e.Plan(ctx)
@@ -108,8 +113,7 @@ func (c *Console) eraser(given url.Values) (*acts.Eraser, error) {
 }
 
 // inspect is what comes before a plan and before an erasure: everything that can be
-// judged before anything is changed. known is false where nobody has heard of the account,
-// and then the act has said so.
+// judged before anything is changed. known is false where nobody has heard of the account.
 func inspect(ctx context.Context, j *job, e *acts.Eraser) (known bool, err error) {
 	j.step("Check that this stream is the one that was folded")
 	// Another stream holds other messages of the account, or none.
@@ -121,25 +125,33 @@ func inspect(ctx context.Context, j *job, e *acts.Eraser) (known bool, err error
 		return false, err
 	}
 	if !known {
-		j.conclude(nil, "Account %s was never heard of: there is nothing to erase.", e.Account)
 		return false, nil
 	}
 	j.step("Test everything that would keep it from being erased")
 	return true, e.Preflight(ctx)
 }
 
-// erase erases. From where anything is removed on, the console itself forgets the account
-// as well, however the erasure ends.
+// erase erases. The console itself forgets the account as well, however the erasure ends
+// from where it is begun on.
 func (c *Console) erase(ctx context.Context, j *job, e *acts.Eraser) error {
 	known, err := inspect(ctx, j, e)
-	if err != nil || !known {
+	if err != nil {
 		return err
+	}
+	defer c.forgetAccount(e.Account, j)
+	if !known {
+		lines, err := e.ForgetLooks(ctx) // whoever has looked for it has left lines that name it
+		if err != nil {
+			return err
+		}
+		j.conclude(nil, "Account %s was never heard of: there is nothing to erase%s.", e.Account,
+			auditNamesIt(lines, "line of the audit no longer names it", "lines of the audit no longer name it"))
+		return nil
 	}
 	e.OnStep = func(what string) { j.step("%s", strings.ToUpper(what[:1])+what[1:]) }
 	e.OnWait = func(generation int64, position, erased uint64) {
 		j.step("Generation %d is at %d, and has to reach %d", generation, position, erased)
 	}
-	defer c.forgetAccount(e.Account, j)
 	r, err := e.Run(ctx)
 	if err != nil {
 		return err
@@ -161,6 +173,14 @@ func (c *Console) erase(ctx context.Context, j *job, e *acts.Eraser) error {
 		j.conclude(result, "Account %s is erased, and that is proven: keep the receipt. `projector erasures list` shows its digest.", e.Account)
 	}
 	return left
+}
+
+// auditNamesIt says what of the audit an account that nobody knows leaves.
+func auditNamesIt(lines int64, one, many string) string {
+	if lines == 0 {
+		return ""
+	}
+	return "; " + plural(lines, one, many)
 }
 
 // receiptFile is the receipt of an erasure, as `projector erase --json` prints it: to the

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
+	"accountexport/readmodel/admin"
 )
 
 // register publishes an account with an address in many places: three messages of the
@@ -72,6 +74,19 @@ WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'informat
 		}
 	}
 	return strings.Join(where, " ")
+}
+
+// audited requires what the lines of the audit say that name an account.
+func (s *stack) audited(t *testing.T, account events.UUID, want ...string) {
+	t.Helper()
+	var lines []string
+	err := admin.ListAudit(t.Context(), s.pool, admin.AuditFilter{Account: &account}, 100, func(e admin.AuditEntry) error {
+		lines = append(lines, e.Outcome+" "+e.What+" by "+e.Who)
+		return nil
+	})
+	if err != nil || !slices.Equal(lines, want) {
+		t.Errorf("the audit names account %s in %q, want %q: %v", account, lines, want, err)
+	}
 }
 
 // outcomes counts lines of the audit; an empty outcome is any.

@@ -24,7 +24,7 @@ SELECT md5(n::text)::uuid, now(), n, '<i>'||chr(8238)||'stream', now(), CASE WHE
 	}
 	var seen []string
 	pages, next := 0, ""
-	for {
+	for pages < 100 {
 		count.taken()
 		var v erasuresView
 		s.getJSON(t, "/api/erasures?after="+next, &v)

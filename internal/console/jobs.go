@@ -44,7 +44,7 @@ type job struct {
 	result   any // shown by the template "result ACT"; nil for none
 	done     chan struct{}
 	changed  func()
-	forgot   bool // it is not to be remembered once it has ended; of jobs.mu
+	erased   []string // accounts that were erased since it began, to be looked for when it has ended; guarded by jobs.mu
 }
 
 // progress is how far an act is.

@@ -144,7 +144,39 @@ JOIN export.dismissals d USING (position) WHERE p.account_id = a.account_id)`).S
 		}
 	})
 
+	t.Run("different ones at once", func(t *testing.T) {
+		s.act(t, "parked-undismiss", map[string]string{"to": fmt.Sprint(1 << 40), "count": "201", "note": "from the beginning"}, http.StatusOK)
+		held, err := s.pool.Begin(t.Context()) // as a cut-over does, so that none ends before all have begun
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := held.Exec(t.Context(), `SELECT FROM export.generations FOR UPDATE`); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for _, reason := range []string{"found an object", "found a text"} {
+			all.Go(func() {
+				form := url.Values{"reason": {reason}, "count": {"101"}, "note": {"both"}}
+				if status, body := s.post(t, "parked-dismiss", form); status != http.StatusAccepted {
+					t.Errorf("%s: %d %s", reason, status, body)
+				}
+			})
+		}
+		all.Wait()
+		if err := held.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.allEnded(t)
+		if n := s.dismissedNow(t); n != 201 {
+			t.Errorf("%d are dismissed, want all", n)
+		}
+	})
+
 	t.Run("a retry", func(t *testing.T) {
+		v := s.act(t, "parked-retry", map[string]string{"type": "user.registered.v1", "count": "80"}, http.StatusOK)
+		if v.At != 20 || v.Of != 20 || v.Failed != "" || v.Title != "Retry 80 messages" {
+			t.Errorf("a retry of 20 accounts: %+v", v)
+		}
 		page := s.submit(t, "/parked/confirm/retry?type=user.registered.v1", "parked-retry", nil)
 		contains(t, page, "20 accounts refolded by projection version", "0 have changed", "a newer one may")
 		// An older program has parked what this one accepts.

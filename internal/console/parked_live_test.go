@@ -94,10 +94,25 @@ func TestParkedScreenFollows(t *testing.T) {
 	if n := surveys(); n > 0 {
 		t.Errorf("%d surveys while nothing changed", n)
 	}
+	took := func(d time.Duration) {
+		s.c.parked.mu.Lock()
+		defer s.c.parked.mu.Unlock()
+		s.c.parked.took = d
+	}
+	took(time.Hour) // so many messages that it may be read once in ten hours
 	if _, err := s.pool.Exec(t.Context(), `INSERT INTO export.dismissals (stream_name, stream_created, position, note)
 SELECT stream_name, stream_created, (SELECT min(position) FROM export_g1.parked), 'x' FROM export.generations`); err != nil {
 		t.Fatal(err)
 	}
+	testrun.Eventually(t, "a look sees it", func() bool {
+		looked = s.c.lastLook().At
+		return s.c.lastLook().Status.Dismissed == 1
+	})
+	testrun.Eventually(t, "a look after that", func() bool { return s.c.lastLook().At.After(looked) })
+	if n := surveys(); n > 0 {
+		t.Errorf("%d surveys although one takes an hour", n)
+	}
+	took(0)
 	await(followers[29], "<dt>Dismissed</dt><dd>1</dd>")
 	await(totals, "22 messages count and 1 was dismissed")
 }

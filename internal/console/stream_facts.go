@@ -115,13 +115,11 @@ func (c *Console) readFacts(ctx context.Context) *streamFacts {
 		f.Err, f.CopiesErr, f.GapsErr = err, err, err
 		return f
 	}
-	if f.Copies, f.CopiesErr = on.Stream.DescribeCopies(ctx); f.CopiesErr != nil && ctx.Err() != nil {
-		f.CopiesErr = fmt.Errorf("look for copies of the stream: %w", ctx.Err())
-	}
-	if f.Stream, f.Err = on.Stream.Describe(ctx); f.Err != nil {
-		f.GapsErr = f.Err
+	if f.Stream, f.Err = on.Stream.Describe(ctx); f.Err != nil { // asked for more, a server that is gone would be waited for again
+		f.CopiesErr, f.GapsErr = f.Err, f.Err
 		return f
 	}
+	f.Copies, f.CopiesErr = on.Stream.DescribeCopies(ctx)
 	if f.Missing, f.GapsErr = admin.FindMissing(ctx, on.Pool, f.Stream.StreamInfo); f.GapsErr != nil {
 		return f
 	}

@@ -108,6 +108,8 @@
 
     // take keeps an answer's rows.
     const take = (answer) => {
+      // What the page shows of an account is gone once it is erased.
+      if (String(answer.erased) !== box.dataset.erased) return location.reload();
       of = answer.of;
       table.setAttribute("aria-rowcount", of + 1);
       for (const e of answer.entries) keep(e.index, e.html);
@@ -287,6 +289,7 @@
       try {
         const v = await ask("/api/accounts/" + form.dataset.account + "/document?parts=html&" + what, mine.signal);
         const m = v.moment;
+        if (m.state === "erased") return location.reload();
         const focused = document.activeElement && one("document-body").contains(document.activeElement);
         one("document-body").replaceChildren(...document.adoptNode(parse(v.html).body).childNodes);
         if (focused) slider.focus();
