@@ -29,7 +29,7 @@ func (o *operator) answersAQuestion(t *testing.T, w *world) {
 	o.located(t, "/accounts/"+someone)
 	o.sees(t, "complete")
 	o.shot(t, "account", desk)
-	o.click(t, fmt.Sprintf("tier was set by %d", position))
+	o.click(t, fmt.Sprintf("tier: set by %d", position))
 	o.Eventually(t, "the message that has set the tier, with what it was before, in what is seen", fmt.Sprintf(`(() => {
   const row = document.querySelector("#m%d"), at = row?.getBoundingClientRect();
   return !!at && at.top >= 0 && at.bottom <= innerHeight && /user\.tier: pro → free/.test(row.innerText.replace(/\s+/g, " "));
