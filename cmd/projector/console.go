@@ -40,7 +40,7 @@ func (p *program) console() *cobra.Command {
   # Act as well, for this incident.
   projector console --allow-acts
   # For a team, behind a proxy that signs people in.
-  projector console --console-addr :9093 --trusted-proxies 10.0.0.0/8 --console-user-header X-Forwarded-User`,
+  projector console --console-addr :9093 --trusted-proxies 10.0.0.5 --console-user-header X-Forwarded-User`,
 		Annotations: map[string]string{consoleSettings: "yes"},
 		Args:        cli.NoArgs,
 		RunE:        func(cmd *cobra.Command, _ []string) error { return p.serveConsole(cmd.Context(), allowActs) },

@@ -122,22 +122,31 @@ func (r *Rebuilder) countErasedOnlyLive(ctx context.Context, c *Comparison) erro
 	return nil
 }
 
+// Unexplained says in what way the generations differ although nothing explains it; empty
+// where they are the same, or another projection version explains what differs.
+func (r *Rebuilder) Unexplained(c Comparison) (why string) {
+	expected := r.Live.Major != projections.VersionMajor || r.Live.Minor != projections.VersionMinor || r.Live.RefoldedMinor < r.Live.Minor
+	switch {
+	case c.Equal(), expected && c.ExplainedByVersion() && c.unknown() == 0:
+		return ""
+	case expected:
+		return "by more than another projection version explains"
+	}
+	return "although the same projection version folded both"
+}
+
 // Decide refuses where the generations differ in a way that nothing explains. cost says
 // what accepting the differences takes from people, who have to be asked whether that
 // is meant; it is empty where it takes nothing.
 func (r *Rebuilder) Decide(c Comparison) (cost string, err error) {
-	expected := r.Live.Major != projections.VersionMajor || r.Live.Minor != projections.VersionMinor || r.Live.RefoldedMinor < r.Live.Minor
+	why := r.Unexplained(c)
 	cost = c.Impact()
-	if c.Equal() || r.Accept && cost == "" || expected && c.ExplainedByVersion() && c.unknown() == 0 {
+	if why == "" || r.Accept && cost == "" {
 		return "", nil
 	}
 	if !r.Accept {
 		if cost != "" {
 			cost = " (" + cost + ")"
-		}
-		why := "although the same projection version folded both"
-		if expected {
-			why = "by more than another projection version explains"
 		}
 		err := fmt.Errorf("the generations differ %s: nothing was cut over. `projector %s --accept-differences` does so all the same%s", why, r.Command, cost)
 		if len(c.Sample) > 0 {

@@ -3,12 +3,7 @@ package console
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
-	"unicode/utf8"
 )
-
-// mostShown is how many characters of a value are shown at most.
-const mostShown = 2000
 
 // longValue is how many bytes a value has at most that stands in a document unfolded.
 const longValue = 200
@@ -66,20 +61,4 @@ func (p Privacy) shownValueOf(field string, raw []byte) shownValue {
 	}
 	text, length := cutText(text, mostShown)
 	return shownValue{kind, text, length}
-}
-
-// cutText is the beginning of a text, and how many characters the whole has; 0 where it is
-// not cut.
-func cutText(text string, most int) (string, int) {
-	if len(text) <= most {
-		return text, 0
-	}
-	n := 0
-	for at := range text {
-		if n == most {
-			return strings.Clone(text[:at]), utf8.RuneCountInString(text)
-		}
-		n++
-	}
-	return text, 0
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -110,9 +111,11 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 	})
 }
 
-// recorder writes the audit in the name of whoever asks.
+// recorder writes the audit in the name of whoever asks. There names are of ASCII: what is
+// not is escaped, so that no two names are recorded as one.
 func (c *Console) recorder(user string) *acts.Recorder {
-	return &acts.Recorder{Pool: c.cfg.Pool, Who: user, Through: acts.ThroughConsole,
+	quoted := strconv.QuoteToASCII(user)
+	return &acts.Recorder{Pool: c.cfg.Pool, Who: quoted[1 : len(quoted)-1], Through: acts.ThroughConsole,
 		OnUnended: func(err error) { c.log.Error("the audit has a line without its end", "error", err) }}
 }
 

@@ -15,6 +15,7 @@ import (
 // unless what was shown of that is accepted. Samples show what is stored in both, each look
 // at one is recorded, and masked they show nothing that people have made up.
 func TestDifferencesAreShownSideBySide(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, withRebuilds)
 	all := s.accounts(t, 8)
 	rebuilt := s.act(t, "rebuild", nil, http.StatusOK)
@@ -152,5 +153,10 @@ func (s *stack) differencesAreAccepted(t *testing.T, seen, rename string, one ev
 	accept["comparison"] = more.ID
 	if v := s.act(t, "cutover", accept, http.StatusOK); v.Failed != "" {
 		t.Errorf("accepted: %+v", v)
+	}
+	var lines int
+	if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM export.audit WHERE what = 'cutover' AND detail = 'generation 2, differences accepted' AND outcome = 'done'`).
+		Scan(&lines); err != nil || lines != 1 {
+		t.Errorf("%d lines of the audit have it as accepted: %v", lines, err)
 	}
 }

@@ -68,7 +68,7 @@ func TestEveryPathIsDocumented(t *testing.T) {
 func TestAnActThatPanics(t *testing.T) {
 	s := newStack(t, func(c *Config) { c.AllowActs = true })
 	r := httptest.NewRequest(http.MethodPost, "/acts/pause", nil)
-	r = r.WithContext(context.WithValue(r.Context(), userKey{}, "tester"))
+	r = r.WithContext(context.WithValue(r.Context(), userKey{}, "Zoë"))
 	j, err := s.c.begin(httptest.NewRecorder(), r, act{name: "pause", what: acts.Pause, prepare: func(*Console, url.Values) (*prepared, error) {
 		return &prepared{title: "Panic", do: func(context.Context, *job) error { panic("a mistake") }}, nil
 	}})
@@ -79,9 +79,9 @@ func TestAnActThatPanics(t *testing.T) {
 	if !errors.Is(j.err, errInside) {
 		t.Errorf("it has ended with %v", j.err)
 	}
-	var outcome string
-	if err := s.pool.QueryRow(t.Context(), `SELECT outcome FROM export.audit WHERE what = 'pause'`).Scan(&outcome); err != nil || outcome != "failed" {
-		t.Errorf("in the audit its outcome is %q: %v", outcome, err)
+	var who, outcome string
+	if err := s.pool.QueryRow(t.Context(), `SELECT who, outcome FROM export.audit WHERE what = 'pause'`).Scan(&who, &outcome); err != nil || who != `Zo\u00eb` || outcome != "failed" {
+		t.Errorf("in the audit it is by %s, with the outcome %q: %v", who, outcome, err)
 	}
 	if v := s.act(t, "resume", nil, http.StatusOK); v.Failed != "" {
 		t.Errorf("the next act: %+v", v)

@@ -26,11 +26,11 @@ func functions() template.FuncMap {
 			}
 			return strings.Join(lines, "\n")
 		},
-		"words":     withCommands,
-		"short":     events.ShortType,
-		"plural":    plural,
-		"list":      func(v ...any) []any { return v },
-		"shortened": shortened,
+		"words":  withCommands,
+		"short":  events.ShortType,
+		"plural": plural,
+		"list":   func(v ...any) []any { return v },
+		"cut":    cut,
 	}
 }
 

@@ -107,6 +107,9 @@ func (c *Console) prepareRebuild(given url.Values) (*prepared, error) {
 	if p.detail == "" {
 		return nil, readmodel.ErrNoGeneration
 	}
+	if restart {
+		p.detail += ", begun anew"
+	}
 	p.do = func(ctx context.Context, j *job) error {
 		return c.withRebuilder(ctx, j, "rebuild", func(ctx context.Context, r *acts.Rebuilder) error { return c.rebuild(ctx, j, r, rate, restart) })
 	}
@@ -150,7 +153,11 @@ func (c *Console) prepareCutover(given url.Values) (*prepared, error) {
 			return nil, err
 		}
 	}
-	return &prepared{title: title, key: rebuildKey, mayEnd: true, detail: fmt.Sprintf("generation %d", g.Number),
+	detail := fmt.Sprintf("generation %d", g.Number)
+	if accepted != nil {
+		detail += ", differences accepted"
+	}
+	return &prepared{title: title, key: rebuildKey, mayEnd: true, detail: detail,
 		do: func(ctx context.Context, j *job) error {
 			return c.withRebuilder(ctx, j, "cutover", func(ctx context.Context, r *acts.Rebuilder) error {
 				return c.cutOver(ctx, j, r, g.Number, accepted)

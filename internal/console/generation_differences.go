@@ -3,7 +3,6 @@ package console
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -46,25 +45,7 @@ func (f comparedField) In(side string) string {
 	if v == nil {
 		return ""
 	}
-	return shortened(string(v))
-}
-
-// mostDifferencesShown is how much of a value is shown on a page.
-const mostDifferencesShown = 2000
-
-// shortened shortens a text that is too long to be read.
-func shortened(text string) string {
-	if len(text) <= mostDifferencesShown {
-		return text
-	}
-	n := 0
-	for i := range text {
-		if n++; n > mostDifferencesShown {
-			rest := len([]rune(text[i:]))
-			return fmt.Sprintf("%s… %d characters more", text[:i], rest)
-		}
-	}
-	return text
+	return cut(string(v))
 }
 
 // compare lists what differs, field by field, as it may be shown.

@@ -116,8 +116,8 @@ func (c *Console) judge(ctx context.Context, j *job, r *acts.Rebuilder) (*compar
 	}
 	v := comparisonOf(found)
 	v.Job, v.MayAct = j.ID, c.cfg.AllowActs
-	if _, err := r.Decide(found); err != nil {
-		v.Refused = err.Error()
+	if why := r.Unexplained(found); why != "" {
+		v.Refused = fmt.Sprintf("Generations %d and %d differ %s.", v.Live, v.Generation, why)
 	}
 	return v, found, nil
 }
@@ -131,7 +131,7 @@ func (c *Console) cutOver(ctx context.Context, j *job, r *acts.Rebuilder, number
 	}
 	if v.Refused != "" && accepted == nil {
 		j.conclude(v, "")
-		return conflict(fmt.Sprintf("Nothing was cut over: generation %d differs from generation %d", number, v.Live), "What accepting the differences would cost is said here, and with it they can be accepted.")
+		return conflict(fmt.Sprintf("Nothing was cut over: generation %d differs from generation %d", number, v.Live), "How they differ, and what accepting that costs, is said with this act, and there it can be accepted.")
 	}
 	if r.Accept = v.Refused != ""; r.Accept { // what needs no acceptance gets none: that lets positions go back
 		if more := v.moreThan(accepted); more != "" {

@@ -3,7 +3,9 @@ package console
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -12,6 +14,7 @@ import (
 // made the live one by an act of its own. After that it can be gone back from, and what is not
 // needed be dropped.
 func TestRebuildIsWatchedComparedAndCutOver(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, withRebuilds)
 	all := s.accounts(t, 30)
 	begun := s.begin(t, "rebuild", map[string]string{"max_rate": "100"})
@@ -66,12 +69,13 @@ func TestRebuildIsWatchedComparedAndCutOver(t *testing.T) {
 }
 
 // TestRebuildElsewhereMovesInThePage: a rebuild of another process moves in the page, with its
-// rate; while it runs its generation cannot be dropped; and once it has been ended the page
-// says that nobody builds it, and a rebuild that is begun here goes on with it.
+// rate; while it runs its generation cannot be dropped, and a rebuild that is begun here waits
+// for it, and goes on with what it has built.
 func TestRebuildElsewhereMovesInThePage(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, withRebuilds)
 	s.backlog(t, 2500)
-	stop := s.rebuildElsewhere(t, 200)
+	stop := s.rebuildElsewhere(t, 60)
 	folded := regexp.MustCompile(`Folded</dt><dd>(\d+) of`)
 	seen := map[string]bool{}
 	s.fragments(t, "generations", "it has moved twice, with a rate", func(html string) bool {
@@ -81,11 +85,13 @@ func TestRebuildElsewhereMovesInThePage(t *testing.T) {
 		return len(seen) > 2 && strings.Contains(html, "at work") && strings.Contains(html, " a second") && strings.Contains(html, "running elsewhere")
 	})
 	s.act(t, "generation-drop", map[string]string{"generation": "2", "confirm": "2"}, http.StatusConflict)
-	_ = stop() // it was ended before it was done
-	s.fragments(t, "generation:2", "it counts as abandoned", func(html string) bool {
-		return strings.Contains(html, "abandoned") && strings.Contains(html, "<code>projector rebuild</code>") && strings.Contains(html, "<code>projector generations drop 2</code>")
-	})
 	begun := s.begin(t, "rebuild", nil)
+	s.fragments(t, "job:"+begun.ID, "it says for what it waits", func(html string) bool {
+		return strings.Contains(html, "is running elsewhere: this one goes on when that has ended")
+	})
+	if err := stop(); err == nil {
+		t.Error("the other one had done its work already")
+	}
 	if v := s.ended(t, begun.ID); v.Failed != "" || compared(t, v).Generation != 2 {
 		t.Errorf("going on with it: %+v", v)
 	}
@@ -95,14 +101,25 @@ func TestRebuildElsewhereMovesInThePage(t *testing.T) {
 // done with generations meanwhile, and it can be ended in the middle: the live generation stays
 // as it is, and the next rebuild completes what was begun. While projecting is paused none begins.
 func TestRebuildIsEndedAndBegunAgain(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, withRebuilds)
 	s.backlog(t, 1500)
-	begun := s.begin(t, "rebuild", map[string]string{"max_rate": "20"})
-	if again := s.begin(t, "rebuild", nil); again.ID != begun.ID {
-		t.Errorf("a second rebuild was begun beside the first")
+	var asked [2]jobView
+	var both sync.WaitGroup
+	for i := range asked {
+		both.Go(func() {
+			if err := s.tryAct("rebuild", map[string]string{"max_rate": "20"}, &asked[i]); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	s.fragments(t, "job:"+begun.ID, "it can be ended", func(html string) bool {
-		return strings.Contains(html, "a second") && strings.Contains(html, `action="/acts/rebuild-end"`)
+	both.Wait()
+	begun := asked[0]
+	if asked[1].ID != begun.ID || begun.ID == "" {
+		t.Fatalf("two were begun, or none: %+v", asked)
+	}
+	s.fragments(t, "job:"+begun.ID, "it is under way, and can be ended", func(html string) bool {
+		return strings.Contains(html, "<progress") && strings.Contains(html, `action="/acts/rebuild-end"`)
 	})
 	for _, other := range []string{"compare", "cutover", "rollback", "generation-drop"} {
 		s.act(t, other, map[string]string{"generation": "2", "confirm": "2"}, http.StatusConflict)
@@ -118,6 +135,9 @@ func TestRebuildIsEndedAndBegunAgain(t *testing.T) {
 	if s.getJSON(t, "/api/generations", &v); len(v.Generations) != 2 || v.Generations[0].State != "live" || v.Building == nil || v.Running || v.Building.Ready {
 		t.Fatalf("after it was ended: %+v", v)
 	}
+	s.fragments(t, "generation:2", "it counts as abandoned", func(html string) bool {
+		return strings.Contains(html, "abandoned") && strings.Contains(html, "<code>projector rebuild</code>") && strings.Contains(html, "<code>projector generations drop 2</code>")
+	})
 	s.act(t, "pause", nil, http.StatusOK)
 	for _, name := range []string{"rebuild", "compare", "cutover", "rollback"} {
 		s.act(t, name, map[string]string{"generation": "2", "confirm": "2"}, http.StatusConflict)
@@ -130,6 +150,13 @@ func TestRebuildIsEndedAndBegunAgain(t *testing.T) {
 		t.Errorf("the next rebuild: %+v", v)
 	}
 	s.generationScreensReadLittle(t)
+	if v := s.ended(t, s.begin(t, "rebuild", map[string]string{"restart": "yes"}).ID); v.Failed != "" || compared(t, v).Generation != 3 {
+		t.Errorf("begun anew: %+v", v)
+	}
+	v = generationsView{}
+	if s.getJSON(t, "/api/generations", &v); len(v.Generations) != 3 || v.Generations[1].State != "failed" || !slices.Equal(v.Generations[1].May, []string{"drop"}) {
+		t.Errorf("after it was begun anew: %+v", v)
+	}
 }
 
 // generationScreensReadLittle: no screen of generations takes more than five statements,
@@ -156,6 +183,7 @@ func (s *stack) generationScreensReadLittle(t *testing.T) {
 // TestGenerationsAreOnlyShownWithoutRights: the server refuses every act on generations, and the
 // page has no button for them but the commands.
 func TestGenerationsAreOnlyShownWithoutRights(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, withRebuilds, func(c *Config) { c.AllowActs = false })
 	for _, a := range generationActs() {
 		s.act(t, a.name, map[string]string{"generation": "1", "confirm": "1"}, http.StatusForbidden)

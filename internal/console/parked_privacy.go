@@ -8,9 +8,6 @@ import (
 	"accountexport/events"
 )
 
-// mostTextShown is how many characters of one text a page of parked messages holds.
-const mostTextShown = 2000
-
 // typeName takes what a type of this stream looks like, known or not. Whatever else a
 // message has in the place of its type may be anything.
 var typeName = regexp.MustCompile(`^(controlplane\.)?[a-z][a-z_]*(\.[a-z][a-z_]*){0,4}\.v[0-9]{1,4}$`)
@@ -43,16 +40,4 @@ func (p Privacy) parkedReason(reason string) string {
 		reason = events.MaskReason(reason)
 	}
 	return cut(reason)
-}
-
-// cut cuts a text that is too long to be shown, and says how long it is.
-func cut(text string) string {
-	n := 0
-	for i := range text {
-		if n == mostTextShown {
-			return fmt.Sprintf("%s… (%d characters)", text[:i], utf8.RuneCountInString(text))
-		}
-		n++
-	}
-	return text
 }

@@ -137,6 +137,9 @@ func TestAKilledRunsFolderIsSwept(t *testing.T) {
 	if both := folders(); !strings.Contains(both, second) {
 		t.Errorf("a living run's folder %q was swept; left are %q", second, both)
 	}
+	if one.console == "" || two.console == "" || one.console == two.console {
+		t.Errorf("the consoles of both are at %q and %q", one.console, two.console)
+	}
 	one.get(t)
 	for _, r := range []*running{one, two} {
 		_ = r.cmd.Process.Signal(os.Interrupt)

@@ -237,7 +237,7 @@ type onCall struct {
 func newOnCall(t *testing.T, s *system, units ...string) *onCall {
 	t.Helper()
 	o := &onCall{system: s, services: newServices(t), dir: t.TempDir(), account: someone,
-		addresses: map[string]string{"8080": freeAddr(t), "9091": freeAddr(t), "9092": freeAddr(t), "9093": freeAddr(t)}}
+		addresses: map[string]string{"8080": freeAddr(t), "9091": freeAddr(t), "9092": freeAddr(t), "9095": freeAddr(t)}}
 	s.settings["ADMIN_ADDR"] = o.addresses["9091"]
 	o.login = projectorLogin(t, s)
 	settings := maps.Clone(s.settings) // as the packages have them: the outbox is in the relay's
@@ -251,7 +251,7 @@ func newOnCall(t *testing.T, s *system, units ...string) *onCall {
 				"JWT_ISSUER": issuer, "JWT_SECRET": jwtSecret, "LOG_FORMAT": "text"})
 		case "relay":
 			o.add(t, "accountexport-relay", "projector", map[string]string{"DATABASE_URL": s.database, "OUTBOX_DATABASE_URL": s.settings["OUTBOX_DATABASE_URL"],
-				"NATS_URL": s.settings["NATS_URL"], "ADMIN_ADDR": o.addresses["9093"], "LOG_FORMAT": "text"}, "relay")
+				"NATS_URL": s.settings["NATS_URL"], "ADMIN_ADDR": o.addresses["9095"], "LOG_FORMAT": "text"}, "relay")
 		case "postgresql":
 			o.all[unit] = &service{start: func() error { return s.pg.Restart(context.WithoutCancel(t.Context())) }}
 		}

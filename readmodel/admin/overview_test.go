@@ -106,7 +106,7 @@ UPDATE export.checkpoints SET as_of = as_of - partition * interval '1 s' WHERE g
 		}
 		want := expectedOverview(t, pool)
 		want.ErasedServed, want.PendingErasures = 280, []events.UUID{begun}
-		want.Building = &admin.BuildStatus{Number: 2, Position: 5, Running: running}
+		want.Building = &admin.BuildStatus{Number: 2, Position: 5, Mean: 6, Running: running}
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(admin.Overview{}, "At"), cmpopts.IgnoreFields(admin.Member{}, "SinceHeartbeat"),
 			cmpopts.IgnoreFields(admin.LedgerStatus{}, "Age"), cmpopts.IgnoreFields(readmodel.Problem{}, "Age")); diff != "" {
 			t.Errorf("(-one by one +overview):\n%s", diff)
