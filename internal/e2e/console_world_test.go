@@ -27,7 +27,7 @@ var people = []struct{ name, team string }{{"Ada Lovelace", "Analytical Engines"
 // newWorld publishes what forty accounts have lived through. The first of them is someone.
 func newWorld(t *testing.T, s *system) *world {
 	t.Helper()
-	w := &world{system: s, rng: rand.New(rand.NewPCG(22, 22)), at: time.Now().Add(-30 * 24 * time.Hour)}
+	w := &world{system: s, rng: rand.New(rand.NewPCG(22, 22)), at: time.Now().Add(-40 * 24 * time.Hour)}
 	for _, tier := range []events.QuotaTierDefined{{ID: "free", DisplayName: "Free", MaxConcurrentSandboxes: 2, DailySandboxCreates: 20, DailyGBHours: 24_000_000},
 		{ID: "pro", DisplayName: "Pro", MaxConcurrentSandboxes: 50, DailySandboxCreates: 2000, DailyGBHours: 960_000_000}} {
 		m, err := events.NewQuotaTierDefined(w.meta(), tier)
