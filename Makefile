@@ -56,6 +56,10 @@ dashboard: ## write Grafana's dashboard anew from tools/dashboard
 	$(GO) -C tools/dashboard run . >deploy/grafana/dashboards/accountexport.json.new
 	mv deploy/grafana/dashboards/accountexport.json.new deploy/grafana/dashboards/accountexport.json
 
+.PHONY: screenshots
+screenshots: ## take the pictures of doc/console.md anew, while the console's incidents are lived through
+	SCREENSHOTS=doc/console $(GO) test -count=1 -run '^TestConsoleInBrowser$$' ./internal/e2e
+
 .PHONY: fuzz
 fuzz: ## fuzz the decoding of messages for a minute a target
 	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime 1m -fuzzminimizetime 1x ./events

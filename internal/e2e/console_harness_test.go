@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -92,6 +94,28 @@ func (o *operator) seesNot(t *testing.T, text string) {
 	}
 }
 
+// located waits until the page's path, with its query, is as the pattern says, and returns it.
+func (o *operator) located(t *testing.T, pattern string) string {
+	t.Helper()
+	o.Eventually(t, "the page "+pattern, `document.readyState === "complete" && !!document.body?.dataset.screen && new RegExp(`+quoted("^"+pattern+"$")+`).test(location.pathname + location.search)`)
+	return browser.Evaluate[string](t, o.Browser, `location.pathname + location.search`)
+}
+
+// click clicks what has this name for its readers: a link, a button or what opens a part.
+func (o *operator) click(t *testing.T, name string) {
+	t.Helper()
+	o.clickWithin(t, "body", name)
+}
+
+// clickWithin does so within the first element of a selector that has such.
+func (o *operator) clickWithin(t *testing.T, selector, name string) {
+	t.Helper()
+	o.find(t, selector, name)
+	at := browser.Evaluate[struct{ X, Y float64 }](t, o.Browser, `(() => { const e = window.found; e.scrollIntoView({block: "center"});
+const r = e.getClientRects()[0]; return {X: r.left + r.width / 2, Y: r.top + r.height / 2}; })()`)
+	o.ClickAt(t, at.X, at.Y)
+}
+
 // find waits for what has this name, and keeps it as window.found.
 func (o *operator) find(t *testing.T, selector, name string) {
 	t.Helper()
@@ -107,6 +131,49 @@ func (o *operator) find(t *testing.T, selector, name string) {
 })()`, quoted(name), quoted(selector)))
 }
 
+// fill writes into the field with this label what is typed.
+func (o *operator) fill(t *testing.T, label, text string) {
+	t.Helper()
+	o.Eventually(t, fmt.Sprintf("a field labelled %q", label), fmt.Sprintf(`(() => {
+  const clean = (s) => (s || "").replace(/\s+/g, " ").trim();
+  for (const e of document.querySelectorAll("input:not([type=hidden]), textarea, select"))
+    if (e.checkVisibility() && [e.getAttribute("aria-label"), ...[...(e.labels || [])].map((l) => l.innerText)].some((s) => clean(s).startsWith(%s))) {
+      e.focus();
+      e.select?.();
+      return true;
+    }
+  return false;
+})()`, quoted(label)))
+	o.Press(t, text)
+}
+
+// shot writes a picture of the page for the documents, where SCREENSHOTS names their folder, which is below the
+// repository unless it is absolute.
+func (o *operator) shot(t *testing.T, name string, look browser.Look) {
+	t.Helper()
+	folder := os.Getenv("SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	if !filepath.IsAbs(folder) {
+		folder = filepath.Join(repository(t), folder)
+	}
+	o.Show(t, look)
+	browser.Evaluate[bool](t, o.Browser, `(document.activeElement?.blur(), document.fonts.ready.then(() => true))`)
+	o.Screenshot(t, filepath.Join(folder, name+".png"))
+	o.Show(t, desk)
+}
+
+// repository is the folder of the module.
+func repository(t testing.TB) string {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // audited is how many lines of the audit there are of something that was done in the console.
 func (o *operator) audited(t *testing.T, what, outcome string) (n int) {
 	t.Helper()
@@ -116,12 +183,15 @@ func (o *operator) audited(t *testing.T, what, outcome string) (n int) {
 	return n
 }
 
+// quoted is a text as JSON and as JavaScript, with its markup as it is.
 func quoted(text string) string {
-	b, err := json.Marshal(text)
-	if err != nil {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(text); err != nil {
 		panic(err) // never: it is a text
 	}
-	return string(b)
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // tabTo presses Tab until the focus is on the element with this id.

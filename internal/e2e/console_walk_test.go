@@ -13,10 +13,11 @@ import (
 
 // screensOf walks along the links of all pages, from the first one, and opens one page of
 // each kind: those whose addresses differ in nothing but ids, positions and what is asked
-// for. It calls each with every page that it has opened.
+// for. It calls each with every page that it has opened. A link that leads
+// to a failure is one of the test; those of begin may.
 func (o *operator) screensOf(t *testing.T, begin []string, each func(kind string)) (kinds []string) {
 	t.Helper()
-	seen := map[string]bool{}
+	seen, from := map[string]bool{}, map[string]string{}
 	waiting := begin
 	for len(waiting) > 0 {
 		path := waiting[0]
@@ -27,6 +28,9 @@ func (o *operator) screensOf(t *testing.T, begin []string, each func(kind string
 		}
 		seen[kind] = true
 		o.open(t, path)
+		if failed := browser.Evaluate[string](t, o.Browser, `document.body.dataset.screen === "failure" ? document.body.innerText : ""`); failed != "" && from[path] != "" {
+			t.Errorf("%s has a link to %s, which says %s", from[path], path, failed)
+		}
 		kinds = append(kinds, kind)
 		each(kind)
 		links := browser.Evaluate[[]string](t, o.Browser, `[...document.querySelectorAll("a[href]")].filter((a) => a.origin === location.origin && !a.hasAttribute("download"))
@@ -34,6 +38,9 @@ func (o *operator) screensOf(t *testing.T, begin []string, each func(kind string
 		for _, link := range links {
 			if !strings.HasPrefix(link, "/api/") && !strings.HasPrefix(link, "/assets/") {
 				waiting = append(waiting, link)
+				if from[link] == "" {
+					from[link] = path
+				}
 			}
 		}
 	}

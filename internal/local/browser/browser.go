@@ -130,7 +130,7 @@ func Evaluate[T any](t *testing.T, b *Browser, script string) T {
 // already, or not there yet, a script gives nothing.
 func (b *Browser) Eventually(t *testing.T, what, script string) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		holds, err := chromedp.Run(b.Ctx, chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise))
 		if err == nil && holds {
