@@ -55,6 +55,25 @@ func testErased(t *testing.T, s *stack, p *person) {
 	}
 }
 
+// testErasedPast: from when the stream has the erasure on, whether somebody has folded it or
+// not, the document of the past is not shown any more. It stops the projector.
+func testErasedPast(t *testing.T, s *stack, p *person) {
+	last := at(p.positions[len(p.positions)-1])
+	paths := []string{"/api" + p.path() + "/document?at=" + last, p.path() + "?at=" + last}
+	for _, path := range paths {
+		if answer := s.get(t, path, http.StatusOK); !strings.Contains(answer, "box-117") {
+			t.Fatalf("%s shows no document: %s", path, answer)
+		}
+	}
+	s.stop()
+	p.send(events.NewAccountErased(p.meta(), p.id))
+	for _, path := range paths {
+		if answer := s.get(t, path, http.StatusOK); strings.Contains(answer, "box-") || !strings.Contains(answer, "was erased") {
+			t.Errorf("%s shows the past of an erased account: %s", path, answer)
+		}
+	}
+}
+
 // testRemoved: what is removed from the stream without an erasure is
 // not shown any more either, though it was read before.
 func testRemoved(t *testing.T, s *stack, p *person) {

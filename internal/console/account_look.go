@@ -42,6 +42,17 @@ func (c *Console) recordLook(ctx context.Context, user string, account events.UU
 	return nil
 }
 
+// forget forgets who has looked at an account.
+func (l *looks) forget(account events.UUID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for k := range l.made {
+		if k.account == account {
+			delete(l.made, k)
+		}
+	}
+}
+
 func (l *looks) stands(key lookKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

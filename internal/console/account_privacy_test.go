@@ -14,8 +14,9 @@ func (p *person) every(t *testing.T) map[string]string {
 	t.Helper()
 	paths := []string{"", "?section=sandboxes&items=1", "?outcome=parked", "?first=3"}
 	for _, position := range p.positions {
-		paths = append(paths, fmt.Sprintf("?at=%d", position), fmt.Sprintf("?message=%d", position))
+		paths = append(paths, fmt.Sprintf("?at=%d", position))
 	}
+	paths = append(paths, fmt.Sprintf("?message=%d", p.positions[len(p.positions)/2]))
 	answers := map[string]string{}
 	for _, path := range paths {
 		for _, way := range []string{"", "/api"} {
@@ -68,6 +69,7 @@ func TestAccountsFull(t *testing.T) {
 	t.Run("an erasure", func(t *testing.T) { testErased(t, s, erased) })
 	t.Run("an erasure that the stream lacks", func(t *testing.T) { testLedger(t, s, p) })
 	t.Run("messages that are removed", func(t *testing.T) { testRemoved(t, s, other) })
+	t.Run("an erasure that nobody has folded", func(t *testing.T) { testErasedPast(t, s, long) })
 }
 
 // testMasked: neither a page nor its JSON holds a value that somebody

@@ -35,6 +35,8 @@ type accountScreens struct {
 func (c *Console) routeAccounts(m *mux.Router) {
 	c.accounts = &accountScreens{documents: export.NewReader(c.cfg.Pool, export.Limits{Memory: documentsInMemory, Files: documentsInFiles}),
 		largest: mostDocument, histories: newHistories(c.cfg.Privacy), folds: make(chan struct{}, mostFolds), c: c}
+	c.onForget(c.accounts.histories.forget)
+	c.onForget(c.accounts.looks.forget)
 	m.HandleFunc("/accounts", c.findAccount).Methods(http.MethodGet, http.MethodHead)
 	m.HandleFunc("/api/accounts", c.findAccount).Methods(http.MethodGet, http.MethodHead)
 	c.screen(m, "/accounts/{account}", "account", c.account)

@@ -10,7 +10,8 @@ const storeMemory = 4 << 20
 
 // entryStore keeps encoded entries: the first few megabytes in memory, and what is
 // beyond them in a file without a name. The operating system removes that when it is
-// closed or the program ends, however it ends.
+// closed or the program ends, however it ends. What close gives back is overwritten in
+// memory; on the disk it is free, and overwritten when the file system uses it again.
 type entryStore struct {
 	first []byte
 	file  *os.File // nil while everything is in memory

@@ -6,7 +6,21 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
+
+// noDatabase is a pool of which no connection comes about.
+func noDatabase(t *testing.T) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), "postgres://127.0.0.1:1/none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
 
 // logs keep what is logged.
 type logs struct {

@@ -28,6 +28,7 @@ func openFront(t *testing.T, listen string, cfg Config) *front {
 		cfg.User = "tester"
 	}
 	cfg.Waiting = "NATS at nowhere"
+	cfg.Pool = noDatabase(t)
 	c, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -208,7 +208,6 @@ func (s *stack) act(t *testing.T, name string, fields map[string]string, want in
 		t.Fatal(err)
 	}
 	if resp.StatusCode == http.StatusAccepted && want == http.StatusOK { // it takes longer
-		err = json.Unmarshal(body, &v)
 		testrun.Eventually(t, name+" has ended", func() bool {
 			v = jobView{}
 			s.getJSON(t, "/api/jobs/"+actOf(body), &v)

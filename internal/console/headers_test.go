@@ -142,6 +142,7 @@ func TestNoPageAsksAnotherHost(t *testing.T) {
 func TestAPanicEndsOneRequest(t *testing.T) {
 	logged := &logs{}
 	cfg := Config{Logger: logged.logger()}
+	cfg.Pool = noDatabase(t)
 	c, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -156,12 +156,15 @@ func (v *viewer) offer(html []byte) {
 	}
 }
 
+// errNoTopic means that there is nothing of that name to follow.
+var errNoTopic = errors.New("no topic")
+
 // fragment renders a topic, such as overview, or job:ID.
 func (h *hub) fragment(topic string) (html []byte, err error) {
 	name, of, _ := strings.Cut(topic, ":")
 	render := h.topics[name]
 	if render == nil {
-		return nil, fmt.Errorf("no topic %q", topic)
+		return nil, fmt.Errorf("%w %q", errNoTopic, topic)
 	}
 	err = h.within(topic, func() (err error) {
 		html, err = render(of)
@@ -218,8 +221,9 @@ func (h *hub) current(ctx context.Context) (*look, error) {
 // keeps proxies from closing it. A page that does not take what it is sent is let go of.
 func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	topic := r.URL.Query().Get("topic")
-	// A page that follows again, after the console was started anew, waits as the console does.
-	if _, err := c.hub.fragment(topic); err != nil && !errors.Is(err, errWaiting) {
+	// What cannot be rendered now is waited for, as where the console was started anew, or a server
+	// is away: a browser does not try again after another answer than 200.
+	if _, err := c.hub.fragment(topic); errors.Is(err, errNoTopic) {
 		c.failJSON(w, r, badRequest("There is no such topic", "A page names the one that it follows."))
 		return
 	}
@@ -238,7 +242,6 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
 	out := http.NewResponseController(w)
-	_ = out.SetReadDeadline(time.Time{}) // that of the server is for requests, and this answer is longer
 	send := func(text string) bool {
 		_ = out.SetWriteDeadline(time.Now().Add(c.cfg.sendWithin))
 		if _, err := w.Write([]byte(text)); err != nil {

@@ -269,7 +269,7 @@ func (c *Console) jobScreen(j *job) (*jobView, error) {
 func (c *Console) liveJob(id string) ([]byte, error) {
 	j := c.jobs.find(id)
 	if j == nil {
-		return nil, fmt.Errorf("no act %q", id)
+		return nil, fmt.Errorf("%w: the act %q", errNoTopic, id)
 	}
 	v, err := c.jobScreen(j)
 	if err != nil {

@@ -22,10 +22,11 @@ import (
 // and that has a topic of a size.
 func followed(t *testing.T, size int, server func(*http.Server), change ...func(*Config)) *front {
 	t.Helper()
-	cfg := Config{User: "tester", Logger: slog.New(slog.DiscardHandler)}
+	cfg := Config{Pool: noDatabase(t), User: "tester", Logger: slog.New(slog.DiscardHandler)}
 	for _, f := range change {
 		f(&cfg)
 	}
+	cfg.Pool = noDatabase(t)
 	c, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +114,7 @@ func TestFollowingOutlivesTheLimitsOfRequests(t *testing.T) {
 // it, is let go of.
 func TestClientsHaveATimeForEachPart(t *testing.T) {
 	t.Parallel()
-	c, err := New(Config{User: "tester", AllowActs: true})
+	c, err := New(Config{Pool: noDatabase(t), User: "tester", AllowActs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,14 +178,14 @@ func TestASlowPageHoldsNobodyUp(t *testing.T) {
 	reader.body.Close()
 	testrun.Eventually(t, "nobody follows", func() bool { return f.viewers() == 0 })
 	testrun.Eventually(t, "goroutines are as many as before", func() bool {
-		return runtime.NumGoroutine() <= before+6 // the server, the hub, and the slow client's connection
+		return runtime.NumGoroutine() <= before+10 // the server, the hub, the pool, and the slow client's connection
 	})
 }
 
 // TestAPageThatFollowsBeforeTheFirstLook waits for it: it is a page of before the console
 // was started anew. What nobody knows is refused, so that a browser does not ask again.
 func TestAPageThatFollowsBeforeTheFirstLook(t *testing.T) {
-	c, err := New(Config{User: "tester"})
+	c, err := New(Config{Pool: noDatabase(t), User: "tester"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,6 +105,18 @@ func (f *facts) current(ctx context.Context) (*streamFacts, error) {
 	return f.last, nil
 }
 
+// containedFacts is readFacts; a mistake in it ends the look, and not the console.
+func (c *Console) containedFacts(ctx context.Context) (found *streamFacts) {
+	err := c.within("a look at the stream", func() error {
+		found = c.readFacts(ctx)
+		return nil
+	})
+	if err != nil {
+		return &streamFacts{At: time.Now(), Err: err, CopiesErr: err, GapsErr: err}
+	}
+	return found
+}
+
 // readFacts looks at the stream: two requests, two statements, and more only where
 // messages are missing that nobody has explained.
 func (c *Console) readFacts(ctx context.Context) *streamFacts {

@@ -15,7 +15,7 @@ import (
 
 // routeStream adds the screens of the stream and of erasures.
 func (c *Console) routeStream(m *mux.Router) {
-	c.facts = &facts{read: c.readFacts, jobs: c.jobs, tell: func() { c.hub.tell("stream") }}
+	c.facts = &facts{read: c.containedFacts, jobs: c.jobs, tell: func() { c.hub.tell("stream") }}
 	c.hub.topics["stream"] = c.liveStream
 	c.screen(m, "/stream", "stream", c.streamScreen)
 	c.routeErasures(m)
