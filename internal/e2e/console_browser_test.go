@@ -67,7 +67,7 @@ func (o *operator) walks(t *testing.T, megabyte uint64) {
 			o.accessible(t, kind)
 		}
 	})
-	t.Logf("the pages are %q", kinds)
+	t.Logf("there are %d kinds of pages", len(kinds))
 	for _, path := range screenPaths {
 		if !slices.Contains(kinds, path) {
 			t.Errorf("no link leads to %s", path)
