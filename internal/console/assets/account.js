@@ -236,14 +236,16 @@
         });
     };
     box.addEventListener("scroll", soon, { passive: true });
-    // A browser scrolls to either end little by little, and where it is busy does not come
-    // there while rows are drawn. So these two keys go there at once.
+    // A browser scrolls by these keys little by little, and where it is busy does not come
+    // there while rows are drawn. So they go there at once.
     box.addEventListener("keydown", (e) => {
-      const plain = !(e.ctrlKey || e.metaKey || e.altKey || e.shiftKey);
+      const plain = e.target === box && !(e.ctrlKey || e.metaKey || e.altKey || e.shiftKey);
+      const page = Math.max(1, seen() - 1) * height;
+      const to = { Home: 0, End: box.scrollHeight, PageUp: box.scrollTop - page, PageDown: box.scrollTop + page }[e.key];
       atEnd = plain && e.key === "End";
-      if (!atEnd && !(plain && e.key === "Home")) return;
+      if (!plain || to === undefined) return;
       e.preventDefault();
-      box.scrollTop = atEnd ? box.scrollHeight : 0;
+      box.scrollTop = to;
       draw();
     });
     for (const kind of ["wheel", "pointerdown", "touchstart"]) box.addEventListener(kind, () => (atEnd = false), { passive: true });
