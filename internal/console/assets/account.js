@@ -35,6 +35,7 @@
     let current = 0; // position of the message that the page is about
     let height = 0; // of a row
     let timer = 0;
+    let atEnd = false; // the reader has asked for the end, and not for another place since
 
     const spacer = () => {
       const tr = document.createElement("tr");
@@ -101,6 +102,7 @@
       above.firstChild.style.height = top + "px";
       below.firstChild.style.height = Math.max(0, tall() - top - (end - begin) * height) + "px";
       above.hidden = top === 0;
+      if (atEnd) box.scrollTop = box.scrollHeight;
       for (const i of waiting.keys()) if (i < begin || i >= end) waiting.delete(i);
       clearTimeout(timer);
       timer = setTimeout(() => load(begin, end), 40);
@@ -146,6 +148,7 @@
     };
 
     const scrollTo = (i) => {
+      atEnd = false;
       const lead = Math.max(0, i - 2);
       box.scrollTop = of * height <= TALLEST ? lead * height : (lead / Math.max(1, of - seen())) * (tall() - seen() * height);
       draw();
@@ -233,6 +236,17 @@
         });
     };
     box.addEventListener("scroll", soon, { passive: true });
+    // A browser scrolls to either end little by little, and where it is busy does not come
+    // there while rows are drawn. So these two keys go there at once.
+    box.addEventListener("keydown", (e) => {
+      const plain = !(e.ctrlKey || e.metaKey || e.altKey || e.shiftKey);
+      atEnd = plain && e.key === "End";
+      if (!atEnd && !(plain && e.key === "Home")) return;
+      e.preventDefault();
+      box.scrollTop = atEnd ? box.scrollHeight : 0;
+      draw();
+    });
+    for (const kind of ["wheel", "pointerdown", "touchstart"]) box.addEventListener(kind, () => (atEnd = false), { passive: true });
     window.addEventListener("resize", () => {
       const first = firstSeen();
       measure();
