@@ -30,6 +30,7 @@ func TestConsoleInBrowser(t *testing.T) {
 	o.url, o.console = s.startConsole(t, map[string]string{"CONSOLE_ADDR": strings.TrimPrefix(o.url, "http://")}, "--allow-acts")
 	o.skips(t)
 	o.pausesByKeyboard(t)
+	o.keepsWhatIsWritten(t)
 	o.mendsABadDeploy(t, w)
 	o.answersAQuestion(t, w)
 	o.rebuilds(t)
