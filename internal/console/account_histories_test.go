@@ -120,6 +120,24 @@ func testBounds(t *testing.T, s *stack, p, erased *person) {
 	if page := s.get(t, p.path()+"?at="+at(p.positions[4]), http.StatusOK); !strings.Contains(page, "too large to be folded for a page") {
 		t.Error("a page of a large account's past does not say that it is too large")
 	}
+	screens.largest = largest
+	var cut accountView
+	if s.getJSON(t, "/api"+p.path(), &cut); cut.Document == nil || !cut.Timeline.Cut {
+		t.Fatalf("the document of an account whose history is cut: %+v", cut)
+	}
+	for _, section := range cut.Document.Sections {
+		for _, item := range section.Items {
+			for _, f := range item.Fields {
+				if f.Origin != 0 {
+					t.Errorf("%s.%s leads to %d, and a message that was left out may have set it since", section.Name, f.Name, f.Origin)
+				}
+			}
+		}
+	}
+	var past pastView
+	if s.getJSON(t, "/api"+p.path()+"/document?at="+at(p.positions[len(p.positions)-1]), &past); !past.Moment.Cut || past.Moment.Position != 0 {
+		t.Errorf("a moment after messages that were left out is told as one after another message: %+v", past.Moment)
+	}
 
 	s.get(t, erased.path(), http.StatusOK)
 	m, err := events.NewAccountErased(erased.meta(), erased.id)
