@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"accountexport/events"
 	"accountexport/projections"
@@ -33,6 +34,16 @@ func (c *countedStream) ReadAccountAfter(ctx context.Context, account events.UUI
 		}
 		return each(m)
 	})
+}
+
+// regrownStream is a stream that has lost its end, and has grown again since: messages that
+// were sent later are in the place of those that it held.
+type regrownStream struct{ *countedStream }
+
+func (r regrownStream) At(ctx context.Context, position uint64) (projections.Message, bool, error) {
+	m, found, err := r.countedStream.At(ctx, position)
+	m.Time = m.Time.Add(time.Second)
+	return m, found, err
 }
 
 func (c *countedStream) Info(ctx context.Context) (engine.StreamInfo, error) {
@@ -69,6 +80,10 @@ func testHistories(t *testing.T, s *stack, p *person) {
 	}
 	if n := from.messages.Load(); n != all+1 {
 		t.Errorf("a later look has read %d messages, want one", n-all)
+	}
+	position(h, regrownStream{from})
+	if n := from.messages.Load(); n != 2*all+2 {
+		t.Errorf("of a stream that has grown again since it lost its end %d messages were read, want all %d anew", n-all-1, all+1)
 	}
 
 	h, from = newHistories(Full), &countedStream{accountStream: s.client, failAfter: 5}
