@@ -298,7 +298,7 @@
       slider.max = Math.max(0, of - 1);
       slider.value = index;
     };
-    const words = (m) => slider.setAttribute("aria-valuetext", "message " + (m.index + 1) + " of " + m.of + ", position " + m.position);
+    const words = (m) => slider.setAttribute("aria-valuetext", m.cut ? "position " + m.at : "message " + (m.index + 1) + " of " + m.of + ", position " + m.position);
     const show = async (what) => {
       if (ahead) ahead.abort();
       const mine = (ahead = new AbortController());
