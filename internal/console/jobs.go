@@ -44,7 +44,8 @@ type job struct {
 	result   any // shown by the template "result ACT"; nil for none
 	done     chan struct{}
 	changed  func()
-	erased   []string // accounts that were erased since it began, to be looked for when it has ended; guarded by jobs.mu
+	erased   []string      // accounts that were erased since it began, to be looked for when it has ended; guarded by jobs.mu
+	found    []events.UUID // accounts that it names, once it has ended and somebody has asked; guarded by jobs.mu
 }
 
 // progress is how far an act is.
