@@ -97,7 +97,7 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 			c.hub.tell("job:" + j.ID)
 		}
 	}
-	return c.jobs.start(j, func(ctx context.Context, j *job) error {
+	begun, err := c.jobs.start(j, func(ctx context.Context, j *job) error {
 		return c.within(a.name, func() error {
 			recorded, err := c.recorder(user).Begin(ctx, a.what, p.account, p.detail)
 			if err != nil {
@@ -109,6 +109,10 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 			return err
 		})
 	})
+	if err == nil && begun != j {
+		err = c.join(r.Context(), user, a.what, p, begun)
+	}
+	return begun, err
 }
 
 // recorder writes the audit in the name of whoever asks. There names are of ASCII: what is

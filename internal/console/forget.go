@@ -54,7 +54,9 @@ func (l *looks) named(to map[events.UUID]bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for k := range l.made {
-		to[k.account] = true
+		if k.account != (events.UUID{}) {
+			to[k.account] = true
+		}
 	}
 }
 

@@ -216,6 +216,21 @@ func (h *hub) current(ctx context.Context) (*look, error) {
 	}
 }
 
+// lookAtTopic records that somebody looks at what a topic shows, where its page would: a
+// page that was opened just now has its line.
+func (c *Console) lookAtTopic(r *http.Request, topic string) error {
+	name, of, _ := strings.Cut(topic, ":")
+	switch name {
+	case "job":
+		if j := c.jobs.find(of); j != nil {
+			return c.lookAtJob(r.Context(), userOf(r), j)
+		}
+	case "parked":
+		return c.recordParked(r.Context(), userOf(r), true)
+	}
+	return nil
+}
+
 // events sends a page the parts of it that have changed, by server-sent events, until it
 // is closed or the program ends: each look, and at least every 15 seconds a comment that
 // keeps proxies from closing it. A page that does not take what it is sent is let go of.
@@ -225,6 +240,12 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 	// is away: a browser does not try again after another answer than 200.
 	if _, err := c.hub.fragment(topic); errors.Is(err, errNoTopic) {
 		c.failJSON(w, r, badRequest("There is no such topic", "A page names the one that it follows."))
+		return
+	}
+	if err := c.lookAtTopic(r, topic); err != nil { // nothing is sent, and the page asks again
+		c.report(r, asFailure(err))
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = w.Write([]byte("retry: 2000\n\n"))
 		return
 	}
 	v := &viewer{topic: topic, news: make(chan []byte, 1)}

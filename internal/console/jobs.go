@@ -45,6 +45,7 @@ type job struct {
 	done     chan struct{}
 	changed  func()
 	erased   []string      // accounts that were erased since it began, to be looked for when it has ended; guarded by jobs.mu
+	joined   []string      // who have asked for it beside User; guarded by mu
 	found    []events.UUID // accounts that it names, once it has ended and somebody has asked; guarded by jobs.mu
 }
 
@@ -249,6 +250,9 @@ func (j *job) over() bool {
 // job is the screen of one act.
 func (c *Console) job(r *http.Request) (any, error) {
 	if j := c.jobs.find(mux.Vars(r)["job"]); j != nil {
+		if err := c.lookAtJob(r.Context(), userOf(r), j); err != nil {
+			return nil, err
+		}
 		return c.jobScreen(j)
 	}
 	return nil, notThere("That act is not known", "The console remembers the last %d, until it is started again. The audit has all.", mostJobs)
