@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -115,11 +116,26 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 	return begun, err
 }
 
-// recorder writes the audit in the name of whoever asks. There names are of ASCII: what is
-// not is escaped, so that no two names are recorded as one.
-func (c *Console) recorder(user string) *acts.Recorder {
+// mostAuditName is how long a name is there at most.
+const mostAuditName = 200
+
+// auditName is a user's name as the audit has it, in ASCII: what is not is escaped. One that
+// is too long so is cut, with a digest of the whole at its end, so that no two names are
+// recorded as one.
+func auditName(user string) string {
 	quoted := strconv.QuoteToASCII(user)
-	return &acts.Recorder{Pool: c.cfg.Pool, Who: quoted[1 : len(quoted)-1], Through: acts.ThroughConsole,
+	name := quoted[1 : len(quoted)-1]
+	if len(name) > mostAuditName {
+		sum := sha256.Sum256([]byte(user))
+		end := fmt.Sprintf("...%x", sum[:8])
+		name = name[:mostAuditName-len(end)] + end
+	}
+	return name
+}
+
+// recorder writes the audit in the name of whoever asks.
+func (c *Console) recorder(user string) *acts.Recorder {
+	return &acts.Recorder{Pool: c.cfg.Pool, Who: auditName(user), Through: acts.ThroughConsole,
 		OnUnended: func(err error) { c.log.Error("the audit has a line without its end", "error", err) }}
 }
 
