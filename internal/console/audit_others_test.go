@@ -136,6 +136,12 @@ func TestEachOfSeveralWhoLookIsOnRecord(t *testing.T) {
 		requires(t, "anna: pause: done", "bert: pause, joined, as it was running: done")
 		s.as(t.Context(), "anna", http.MethodPost, "/api/acts/resume", `{}`)
 		s.recorded(t, p)
+		for _, note := range []string{`a\u0000b`, strings.Repeat("x", mostNote+1)} {
+			if w := s.as(t.Context(), "anna", http.MethodPost, "/api/acts/pause", `{"note":"`+note+`"}`); w.Code != http.StatusBadRequest {
+				t.Errorf("a pause with a note that is none: %d, %s", w.Code, w.Body)
+			}
+		}
+		requires(t) // what is refused before it begins
 	})
 
 	id = actOf(s.as(t.Context(), "anna", http.MethodPost, "/api/acts/parked-dismiss", fmt.Sprintf(`{"from":"%d","to":"%[1]d","note":"x"}`, position)).Body.Bytes())

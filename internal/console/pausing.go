@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/url"
+	"strings"
 
 	"accountexport/internal/acts"
 	"accountexport/readmodel/admin"
@@ -11,7 +12,13 @@ import (
 // pauseAct pauses projecting, as `projector pause` does.
 func pauseAct() act {
 	return act{name: "pause", what: acts.Pause, prepare: func(c *Console, given url.Values) (*prepared, error) {
-		note := given.Get("note")
+		note := ""
+		if strings.TrimSpace(given.Get("note")) != "" {
+			var err error
+			if note, err = readNote(given, "why, such as: moving the database"); err != nil {
+				return nil, err
+			}
+		}
 		return &prepared{title: "Pause projecting", do: func(ctx context.Context, j *job) error {
 			p, already, err := admin.Pause(ctx, c.cfg.Pool, j.User, note)
 			if err != nil {
