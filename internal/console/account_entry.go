@@ -45,7 +45,7 @@ const mostType = 128
 // entryOf is what may be shown of a message and of what it did.
 func (p Privacy) entryOf(e *projections.HistoryEntry) entryView {
 	v := entryView{Position: e.Position, Time: e.Time.UTC(), Outcome: e.Outcome.String(), Changes: make([]changeView, 0, len(e.Changes))}
-	v.Type, _ = cutText(e.Type, mostType)
+	v.Type = p.typeOf(e.Type)
 	if e.At != nil {
 		at := e.At.GoTime()
 		v.EventTime = &at
@@ -57,6 +57,12 @@ func (p Privacy) entryOf(e *projections.HistoryEntry) entryView {
 		v.Changes = append(v.Changes, changeView{c.Entity, c.ID, c.Field, p.shownValueOf(c.Field, c.From), p.shownValueOf(c.Field, c.To)})
 	}
 	return v
+}
+
+// typeOf is a type as it may be shown. Whatever is no name of a type may be anything.
+func (p Privacy) typeOf(typ string) string {
+	typ, _ = cutText(p.maskType(typ), mostType)
+	return typ
 }
 
 // reason is what may be shown of why a message is parked.

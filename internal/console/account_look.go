@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"accountexport/events"
+	"accountexport/internal/acts"
 )
 
 // lookStands is for how long a page that was opened may ask for more of its account
@@ -36,6 +37,20 @@ func (c *Console) recordLook(ctx context.Context, user string, account events.UU
 		return nil
 	}
 	if err := c.recorder(user).Look(ctx, what, &account, detail); err != nil {
+		return err
+	}
+	c.accounts.looks.remember(key)
+	return nil
+}
+
+// recordParked writes a look at all that is parked, in groups, by the same rule: it is
+// remembered as one at no account.
+func (c *Console) recordParked(ctx context.Context, user string, goesOn bool) error {
+	key := lookKey{user: user}
+	if goesOn && c.accounts.looks.stands(key) {
+		return nil
+	}
+	if err := c.recorder(user).Look(ctx, acts.ParkedViewed, nil, "groups"); err != nil {
 		return err
 	}
 	c.accounts.looks.remember(key)

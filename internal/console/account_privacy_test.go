@@ -38,10 +38,12 @@ func TestAccountsMasked(t *testing.T) {
 	p, incomplete := newPerson(t, s), newPerson(t, s)
 	p.live()
 	incomplete.send(events.NewUserRegistered(incomplete.meta(), incomplete.id, events.UserRegistered{Email: "a@example.org", Tier: "free", QuotaTierID: "free"}))
+	incomplete.mislabel()
 	incomplete.settled()
 	t.Run("an account is found and shown", func(t *testing.T) { testFound(t, s, p) })
 	t.Run("a verification writes nothing", func(t *testing.T) { testCompletes(t, s, p, false) })
 	t.Run("no value is shown", func(t *testing.T) { testMasked(t, s, p) })
+	t.Run("what is no type is not shown", func(t *testing.T) { testMislabelled(t, incomplete) })
 	t.Run("looks are recorded", func(t *testing.T) { testLooks(t, s, p) })
 	t.Run("incomplete", func(t *testing.T) { testIncomplete(t, s, incomplete) })
 	t.Run("a stream that is refused", func(t *testing.T) { testRefused(t, s, p) })
@@ -90,6 +92,21 @@ func testMasked(t *testing.T, s *stack, p *person) {
 		t.Errorf("verify: %+v", v)
 	} else if page := s.get(t, "/jobs/"+v.ID, http.StatusOK); strings.Contains(page, "s3cr") || strings.Contains(page, "S3cr") || !strings.Contains(page, "user: differs at byte") {
 		t.Errorf("what a verification has found: %s", page)
+	}
+}
+
+// testMislabelled: what a message has in the place of its type may be anything, so that of
+// it is shown what is the name of a type, and nothing else.
+func testMislabelled(t *testing.T, p *person) {
+	told := false
+	for path, answer := range p.every(t) {
+		if strings.Contains(strings.ToLower(answer), "s3cret") {
+			t.Errorf("%s shows what stands for a type", path)
+		}
+		told = told || strings.Contains(answer, maskedType) && strings.Contains(answer, "user.registered.v1")
+	}
+	if !told {
+		t.Error("no page says that it is masked")
 	}
 }
 

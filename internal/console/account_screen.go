@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -53,7 +54,8 @@ type findView struct {
 
 // findAccount leads to the screen of the account that is asked for.
 func (c *Console) findAccount(w http.ResponseWriter, r *http.Request) {
-	text := strings.TrimSpace(r.URL.Query().Get("id"))
+	q := r.URL.Query()
+	text := strings.TrimSpace(cmp.Or(q.Get("id"), q.Get("account")))
 	account, err := accountOf(text)
 	prefix := ""
 	if isAPI(r) {

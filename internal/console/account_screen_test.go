@@ -21,6 +21,9 @@ func testFound(t *testing.T, s *stack, p *person) {
 		}
 	}
 	testParked(t, s, p)
+	if answer := s.get(t, "/api/accounts?account="+p.id.String(), http.StatusOK); !strings.Contains(answer, `"account":"`+p.id.String()) {
+		t.Errorf("where an account is, as the manual has it: %s", answer)
+	}
 	if page := s.get(t, "/accounts?id=3c90", http.StatusBadRequest); !strings.Contains(page, "It has to be a UUID") {
 		t.Errorf("a bad id: %s", page)
 	}

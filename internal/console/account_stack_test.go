@@ -86,6 +86,16 @@ func (p *person) settled() {
 	p.s.projected(p.t, p.positions[len(p.positions)-1])
 }
 
+// mislabel sends messages that have a value in the place of their type: one is ignored, and
+// one is parked.
+func (p *person) mislabel() {
+	p.t.Helper()
+	for _, at := range []string{"2026-03-01T10:00:00Z", "then"} {
+		body := fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/test","type":"s3cret-mail@example.org","time":%q,"data":{}}`, events.NewUUID(), at)
+		p.send(events.Message{Subject: events.AccountSubject(p.id), Data: []byte(body)}, nil)
+	}
+}
+
 // park sends a message that is parked, with a value in its reason.
 func (p *person) park() uint64 {
 	p.t.Helper()

@@ -159,8 +159,7 @@ func (c *Console) describe(ctx context.Context, v *accountView, account events.U
 		notes.Parked = nil // there are none, unless the stream was restored from before the erasure
 	}
 	for _, p := range notes.Parked {
-		typ, _ := cutText(p.Type, mostType)
-		v.ParkedMessages = append(v.ParkedMessages, parkedLine{p.Position, p.SentAt, typ, c.cfg.Privacy.reason(p.Reason), p.DismissedAt != nil})
+		v.ParkedMessages = append(v.ParkedMessages, parkedLine{p.Position, p.SentAt, c.cfg.Privacy.typeOf(p.Type), c.cfg.Privacy.reason(p.Reason), p.DismissedAt != nil})
 	}
 	c.hub.mu.Lock()
 	last := c.hub.last

@@ -3,10 +3,12 @@ package console
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -91,31 +93,67 @@ func (c *Console) begin(w http.ResponseWriter, r *http.Request, a act) (*job, er
 		}
 	}
 	user := userOf(r)
-	j := &job{Act: a.what, Title: p.title, User: user, about: p.account, key: p.key, mayEnd: p.mayEnd, back: cmp.Or(p.back, backOf(r))}
+	j := &job{Act: a.what, Title: p.title, User: user, about: p.account, key: p.key, asks: a.name + "?" + askedFor(given), mayEnd: p.mayEnd, back: cmp.Or(p.back, backOf(r))}
 	j.changed = func() {
 		if j.ID != "" {
 			c.hub.tell("job:" + j.ID)
 		}
 	}
-	return c.jobs.start(j, func(ctx context.Context, j *job) error {
+	begun, err := c.jobs.start(j, func(ctx context.Context, j *job) error {
 		return c.within(a.name, func() error {
 			recorded, err := c.recorder(user).Begin(ctx, a.what, p.account, p.detail)
 			if err != nil {
 				return err
 			}
 			err = c.within(a.name, func() error { return p.do(ctx, j) }) // which has an end in the audit, too
-			recorded.End(ctx, err)
+			recorded.End(ctx, asOutcome(err))
 			c.hub.stale()
 			return err
 		})
 	})
+	if err == nil && begun != j {
+		err = c.join(r.Context(), user, a.what, p, begun)
+	}
+	return begun, err
 }
 
-// recorder writes the audit in the name of whoever asks. There names are of ASCII: what is
-// not is escaped, so that no two names are recorded as one.
-func (c *Console) recorder(user string) *acts.Recorder {
+// mostAuditName is how long a name is there at most.
+const mostAuditName = 200
+
+// auditName is a user's name as the audit has it, in ASCII: what is not is escaped. One that
+// is too long so is cut, with a digest of the whole at its end, so that no two names are
+// recorded as one.
+func auditName(user string) string {
 	quoted := strconv.QuoteToASCII(user)
-	return &acts.Recorder{Pool: c.cfg.Pool, Who: quoted[1 : len(quoted)-1], Through: acts.ThroughConsole,
+	name := quoted[1 : len(quoted)-1]
+	if len(name) > mostAuditName {
+		sum := sha256.Sum256([]byte(user))
+		end := fmt.Sprintf("...%x", sum[:8])
+		name = name[:mostAuditName-len(end)] + end
+	}
+	return name
+}
+
+// askedFor is what an act was asked to do; why it is done makes no other act of it.
+func askedFor(given url.Values) string {
+	asked := maps.Clone(given)
+	delete(asked, "note")
+	return asked.Encode()
+}
+
+// asOutcome is an error as the audit tells of it: what the console itself refuses has
+// changed nothing.
+func asOutcome(err error) error {
+	var f *failure
+	if errors.As(err, &f) && f.Status < http.StatusInternalServerError {
+		return fmt.Errorf("%w: %w", acts.ErrDeclined, err)
+	}
+	return err
+}
+
+// recorder writes the audit in the name of whoever asks.
+func (c *Console) recorder(user string) *acts.Recorder {
+	return &acts.Recorder{Pool: c.cfg.Pool, Who: auditName(user), Through: acts.ThroughConsole,
 		OnUnended: func(err error) { c.log.Error("the audit has a line without its end", "error", err) }}
 }
 

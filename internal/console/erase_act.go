@@ -189,6 +189,10 @@ func (c *Console) receiptFile(w http.ResponseWriter, r *http.Request) {
 	j := c.jobs.find(mux.Vars(r)["job"])
 	var result eraseResult
 	if j != nil {
+		if err := c.lookAtJob(r.Context(), userOf(r), j); err != nil {
+			c.fail(w, r, err)
+			return
+		}
 		result, _ = j.view().Result.(eraseResult)
 	}
 	if result.Receipt == nil {

@@ -2,11 +2,13 @@ package console
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -51,18 +53,23 @@ type hub struct {
 	wake      chan struct{}        // has the next look come at once
 
 	topics map[string]func(of string) ([]byte, error) // by the part before the colon; set before run
+	most   int                                        // pages that may follow at once
 }
+
+// mostViewers bounds the pages that follow at once: each has a connection and its last
+// fragment.
+const mostViewers = 2000
 
 // viewer is a page that follows a topic.
 type viewer struct {
 	topic string
-	news  chan []byte // holds the newest fragment; an older one that was not taken is dropped
-	sent  string      // the fragment that was sent last
+	news  chan []byte       // holds the newest fragment; an older one that was not taken is dropped
+	sent  [sha256.Size]byte // the digest of the fragment that was sent last; the zero value before the first
 }
 
 func newHub(read func(context.Context) (*acts.Status, error), within func(string, func() error) error) *hub {
 	return &hub{read: read, within: within, history: &series{}, next: make(chan struct{}), viewers: map[*viewer]struct{}{}, wake: make(chan struct{}, 1),
-		topics: map[string]func(string) ([]byte, error){}}
+		topics: map[string]func(string) ([]byte, error){}, most: mostViewers}
 }
 
 // run looks until ctx ends.
@@ -144,6 +151,17 @@ func (h *hub) tell(topics ...string) {
 	}
 }
 
+// follow adds a viewer, unless there are too many.
+func (h *hub) follow(v *viewer) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.viewers) >= h.most {
+		return false
+	}
+	h.viewers[v] = struct{}{}
+	return true
+}
+
 // offer puts a fragment in the place of one that was not taken yet.
 func (v *viewer) offer(html []byte) {
 	select {
@@ -163,7 +181,8 @@ var errNoTopic = errors.New("no topic")
 func (h *hub) fragment(topic string) (html []byte, err error) {
 	name, of, _ := strings.Cut(topic, ":")
 	render := h.topics[name]
-	if render == nil {
+	// Each topic is rendered anew after each look, so a page of one kind has one name for it.
+	if render == nil || topic != name && !slices.Contains(topicsOf, name) || name == "generation" && !isNumber(of) {
 		return nil, fmt.Errorf("%w %q", errNoTopic, topic)
 	}
 	err = h.within(topic, func() (err error) {
@@ -171,6 +190,15 @@ func (h *hub) fragment(topic string) (html []byte, err error) {
 		return err
 	})
 	return html, err
+}
+
+// topicsOf are the topics of something, which stands after the colon.
+var topicsOf = []string{"job", "generation"}
+
+// isNumber tells whether a text is a number as the pages write it.
+func isNumber(text string) bool {
+	n, err := strconv.ParseInt(text, 10, 64)
+	return err == nil && strconv.FormatInt(n, 10) == text
 }
 
 // stale has what was found until now count as old, since an act has changed something.
@@ -216,6 +244,21 @@ func (h *hub) current(ctx context.Context) (*look, error) {
 	}
 }
 
+// lookAtTopic records that somebody looks at what a topic shows, where its page would: a
+// page that was opened just now has its line.
+func (c *Console) lookAtTopic(r *http.Request, topic string) error {
+	name, of, _ := strings.Cut(topic, ":")
+	switch name {
+	case "job":
+		if j := c.jobs.find(of); j != nil {
+			return c.lookAtJob(r.Context(), userOf(r), j)
+		}
+	case "parked":
+		return c.recordParked(r.Context(), userOf(r), true)
+	}
+	return nil
+}
+
 // events sends a page the parts of it that have changed, by server-sent events, until it
 // is closed or the program ends: each look, and at least every 15 seconds a comment that
 // keeps proxies from closing it. A page that does not take what it is sent is let go of.
@@ -227,10 +270,19 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 		c.failJSON(w, r, badRequest("There is no such topic", "A page names the one that it follows."))
 		return
 	}
+	if err := c.lookAtTopic(r, topic); err != nil { // nothing is sent, and the page asks again
+		c.report(r, asFailure(err))
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = w.Write([]byte("retry: 2000\n\n"))
+		return
+	}
 	v := &viewer{topic: topic, news: make(chan []byte, 1)}
-	c.hub.mu.Lock()
-	c.hub.viewers[v] = struct{}{}
-	c.hub.mu.Unlock()
+	if !c.hub.follow(v) {
+		w.Header().Set("Retry-After", "30")
+		c.failJSON(w, r, &failure{Status: http.StatusServiceUnavailable, Type: "too-many", Title: "Too many pages follow this console",
+			Detail: fmt.Sprintf("It serves %d at once. Close some, or open this one anew later; it can be read as it is.", c.hub.most)})
+		return
+	}
 	defer func() {
 		c.hub.mu.Lock()
 		delete(c.hub.viewers, v)
@@ -265,10 +317,10 @@ func (c *Console) events(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		case html := <-v.news:
-			if string(html) == v.sent {
+			if sum := sha256.Sum256(html); sum == v.sent {
 				html = nil
 			} else {
-				v.sent = string(html)
+				v.sent = sum
 			}
 			b, err := json.Marshal(string(html)) // empty: as it was, looked at anew
 			if err != nil || !send("data: "+string(b)+"\n\n") {

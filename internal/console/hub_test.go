@@ -2,6 +2,7 @@ package console
 
 import (
 	"bufio"
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -99,4 +100,30 @@ func TestTwoHundredConsolesCostOneLookASecond(t *testing.T) {
 			len(statements), looks, strings.Join(statements, "\n"))
 	}
 	t.Logf("%d statements and %d looks within %.1f s", len(statements), looks, seconds)
+}
+
+// TestTopicsAreBounded: there is one name for each topic, which is rendered once after each
+// look, and no more pages follow than there is room for.
+func TestTopicsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	for _, topic := range []string{"overview:1", "parked:x", "generations:", "generation", "generation:01", "generation:x", "job:none", "none"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // what is followed does not end
+		if w := s.as(ctx, "", http.MethodGet, "/events?topic="+topic, ""); w.Code != http.StatusBadRequest {
+			t.Errorf("topic %q: status %d", topic, w.Code)
+		}
+		cancel()
+	}
+	s.c.hub.mu.Lock()
+	s.c.hub.most = 1
+	s.c.hub.mu.Unlock()
+	s.fragments(t, "generation:7", "it follows, and nobody else may", func(html string) bool {
+		answer := s.get(t, "/events?topic=overview", http.StatusServiceUnavailable)
+		return strings.Contains(html, "There is no generation 7") || strings.Contains(answer, "It serves 1 at once")
+	})
+	testrun.Eventually(t, "there is room again", func() bool {
+		s.c.hub.mu.Lock()
+		defer s.c.hub.mu.Unlock()
+		return len(s.c.hub.viewers) == 0
+	})
 }

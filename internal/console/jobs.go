@@ -29,7 +29,8 @@ type job struct {
 	User  string
 	Began time.Time
 	about *events.UUID // the account that it concerns; nil for nobody in particular
-	key   string       // of what cannot be done twice at once; a second request joins the first
+	key   string       // of what cannot be done twice at once
+	asks  string       // what exactly was asked for: the same request joins this one, and another with its key is refused
 	back  string       // the page that it was asked for on
 
 	mayEnd bool                    // somebody may end it before it is done
@@ -44,7 +45,9 @@ type job struct {
 	result   any // shown by the template "result ACT"; nil for none
 	done     chan struct{}
 	changed  func()
-	erased   []string // accounts that were erased since it began, to be looked for when it has ended; guarded by jobs.mu
+	erased   []string      // accounts that were erased since it began, to be looked for when it has ended; guarded by jobs.mu
+	joined   []string      // who have asked for it beside User; guarded by mu
+	found    []events.UUID // accounts that it names, once it has ended and somebody has asked; guarded by jobs.mu
 }
 
 // progress is how far an act is.
@@ -201,9 +204,14 @@ func (s *jobs) start(j *job, do func(context.Context, *job) error) (*job, error)
 		return nil, &failure{Status: http.StatusServiceUnavailable, Type: "ending", Title: "The console is ending", Detail: "Nothing was begun. Ask again once it is back."}
 	}
 	for _, other := range s.all {
-		if other.key == j.key && j.key != "" && !other.over() {
-			return other, nil
+		if other.key != j.key || j.key == "" || other.over() {
+			continue
 		}
+		if other.asks != j.asks {
+			return nil, conflict("Nothing was begun: another act is running", "It is “%s”, asked for by %s, and was asked for otherwise. See how it ends, /jobs/%s, and ask again then.",
+				other.Title, other.User, other.ID)
+		}
+		return other, nil
 	}
 	j.ID, j.Began, j.done = strings.ToLower(rand.Text()[:16]), time.Now(), make(chan struct{})
 	s.all = append(s.all, j)
@@ -248,6 +256,9 @@ func (j *job) over() bool {
 // job is the screen of one act.
 func (c *Console) job(r *http.Request) (any, error) {
 	if j := c.jobs.find(mux.Vars(r)["job"]); j != nil {
+		if err := c.lookAtJob(r.Context(), userOf(r), j); err != nil {
+			return nil, err
+		}
 		return c.jobScreen(j)
 	}
 	return nil, notThere("That act is not known", "The console remembers the last %d, until it is started again. The audit has all.", mostJobs)

@@ -1,9 +1,7 @@
 package console
 
 import (
-	"encoding/json"
 	"slices"
-	"strings"
 
 	"accountexport/events"
 	"accountexport/internal/acts"
@@ -32,18 +30,9 @@ func (s *jobs) dropForgotten() {
 		if len(j.erased) == 0 || !j.over() {
 			return false
 		}
-		drop := j.names(j.erased)
+		j.dropMessages(j.erased)
+		drop := slices.ContainsFunc(j.accounts(), func(id events.UUID) bool { return slices.Contains(j.erased, id.String()) })
 		j.erased = nil // it has come to what it has come to
 		return drop
-	})
-}
-
-// names tells whether an act that has ended is about one of these accounts, or its page
-// names it. What cannot be looked at counts as naming it.
-func (j *job) names(accounts []string) bool {
-	b, err := json.Marshal(j.view())
-	text := strings.ToLower(string(b))
-	return err != nil || slices.ContainsFunc(accounts, func(id string) bool {
-		return j.about != nil && j.about.String() == id || strings.Contains(text, id)
 	})
 }

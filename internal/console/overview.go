@@ -87,6 +87,7 @@ func (c *Console) look(ctx context.Context) (*acts.Status, error) {
 	if err == nil {
 		c.outcomes.add(time.Now(), st.Members)
 		c.building.add(st.At, st.Building)
+		err = c.forgetErased(ctx)
 	}
 	return st, err
 }

@@ -70,7 +70,7 @@ func (c *Console) page(w http.ResponseWriter, r *http.Request, status int, name 
 	if l, ok := v.(interface{ liveTopic() string }); ok {
 		f.Live = l.liveTopic()
 	}
-	if j := c.jobs.find(r.URL.Query().Get("job")); j != nil && name != "job" && f.User != "" {
+	if j := c.jobs.find(r.URL.Query().Get("job")); j != nil && name != "job" && f.User != "" && c.lookAtJob(r.Context(), f.User, j) == nil {
 		f.Banner = j.view()
 	}
 	var page []byte

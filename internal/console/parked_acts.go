@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,10 +72,10 @@ func (c *Console) prepareParked(given url.Values, name string, do func(context.C
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), selectTimeout)
 	defer cancel()
-	account, err := c.selectMeant(ctx, given, o)
-	if err != nil {
+	if err := c.selectMeant(ctx, given, o); err != nil {
 		return nil, err
 	}
+	account := ofOneAccount(o.selection.Messages)
 	dismissed := int64(o.selection.Dismissed())
 	o.concerned = words.concerns(int64(len(o.selection.Messages)), dismissed)
 	if err := orderConfirmed(given, o); err != nil {
@@ -120,28 +121,38 @@ func optionalNote(given url.Values) (string, error) {
 	return note, nil
 }
 
-// selectMeant selects the messages that are meant, and says whose they are where they are
-// of one account.
-func (c *Console) selectMeant(ctx context.Context, given url.Values, o *parkedOrder) (*events.UUID, error) {
+// ofOneAccount is whose messages they all are; nil where they are of several, or of nobody.
+func ofOneAccount(messages []admin.SelectedMessage) *events.UUID {
+	first := messages[0].Account
+	for _, m := range messages {
+		if first == nil || m.Account == nil || *m.Account != *first {
+			return nil
+		}
+	}
+	return first
+}
+
+// selectMeant selects the messages that are meant.
+func (c *Console) selectMeant(ctx context.Context, given url.Values, o *parkedOrder) error {
 	o.selection.Pool = c.cfg.Pool
 	if id := given.Get("undo"); id != "" {
-		return nil, c.selectChanged(id, o)
+		return c.selectChanged(id, o)
 	}
 	f, err := readParkedFilter(given)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	f.Dismissed = false
 	switch v := given.Get("position"); {
 	case v != "" && f.selects():
-		return nil, badRequest("position and a filter are given", "It has to be one or the other.")
+		return badRequest("position and a filter are given", "It has to be one or the other.")
 	case v != "":
 		if o.position, err = parsePosition(v); err != nil {
-			return nil, badRequest("position is not right", "It has to be a position of the stream, such as 1234.")
+			return badRequest("position is not right", "It has to be a position of the stream, such as 1234.")
 		}
 		f.From, f.To = o.position, o.position
 	case !f.selects():
-		return nil, badRequest("Which messages are meant is missing", "It has to be position, one or more of account, type, reason, since, from and to, or undo.")
+		return badRequest("Which messages are meant is missing", "It has to be position, one or more of account, type, reason, since, from and to, or undo.")
 	}
 	if o.position == 0 {
 		o.back = parkedLink(&f, 0)
@@ -151,15 +162,13 @@ func (c *Console) selectMeant(ctx context.Context, given url.Values, o *parkedOr
 	var none *acts.NoneParked
 	switch {
 	case errors.As(err, &none) && o.position > 0:
-		return nil, notParked(o.position, readmodel.ErrNotFound)
+		return notParked(o.position, readmodel.ErrNotFound)
 	case errors.As(err, &none):
-		return nil, noneParked(&f)
+		return noneParked(&f)
 	case err != nil:
-		return nil, err
-	case o.position > 0:
-		return o.selection.Messages[0].Account, nil
+		return err
 	}
-	return f.Account, nil
+	return nil
 }
 
 // selectChanged selects what an act of before has changed.
@@ -167,6 +176,10 @@ func (c *Console) selectChanged(id string, o *parkedOrder) error {
 	if j := c.jobs.find(id); j != nil {
 		if r, ok := j.view().Result.(*parkedResult); ok && len(r.changed.Messages) > 0 {
 			o.selection.ParkedSelection = r.changed
+			o.selection.Messages = slices.Clone(r.changed.Messages)
+			for i := range o.selection.Messages { // as that act has left them, and not as it has found them
+				o.selection.Messages[i].Dismissed = r.Undo == "parked-undismiss"
+			}
 			return nil
 		}
 	}

@@ -15,13 +15,18 @@ var typeName = regexp.MustCompile(`^(controlplane\.)?[a-z][a-z_]*(\.[a-z][a-z_]*
 // maskedType stands for types that are no names of types.
 const maskedType = "masked: no name of a type"
 
-// parkedType is a type as it may be shown, without controlplane.; empty where a message
-// has none.
-func (p Privacy) parkedType(typ string) string {
+// maskType is a type, or that it is none.
+func (p Privacy) maskType(typ string) string {
 	if p != Full && typ != "" && (len(typ) > 100 || !typeName.MatchString(typ)) {
 		return maskedType
 	}
-	return cut(events.ShortType(typ))
+	return typ
+}
+
+// parkedType is a type as it may be shown, without controlplane.; empty where a message
+// has none.
+func (p Privacy) parkedType(typ string) string {
+	return cut(events.ShortType(p.maskType(typ)))
 }
 
 // parkedSubject is a subject as it may be shown: those of accounts and tiers hold ids,

@@ -122,19 +122,18 @@ func (c *Console) parkedScreen(r *http.Request) (any, error) {
 			return nil, badRequest("after is not right", "It has to be a position of the stream, such as 1234.")
 		}
 	}
-	looked := "groups"
-	if list {
-		looked = "list"
-	}
-	if err := c.recorder(userOf(r)).Look(r.Context(), acts.ParkedViewed, f.Account, looked); err != nil {
-		return nil, err
-	}
 	if !list {
+		if err := c.recordParked(r.Context(), userOf(r), false); err != nil {
+			return nil, err
+		}
 		s, at, err := c.parked.current(r.Context(), c.surveyParked)
 		if err != nil {
 			return nil, err
 		}
 		return c.parkedView(f, s, at), nil
+	}
+	if err := c.recorder(userOf(r)).Look(r.Context(), acts.ParkedViewed, f.Account, "list"); err != nil {
+		return nil, err
 	}
 	if after > 0 {
 		return c.parkedPage(r, f, after)

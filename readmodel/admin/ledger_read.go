@@ -50,6 +50,25 @@ func FindErasures(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUI
 	return selectErasures(ctx, pool, `WHERE account_id = ANY($1) ORDER BY account_id`, uuids(accounts))
 }
 
+// LedgerEntered tells when those of the accounts that have an entry got it, by this
+// program's clock: it is measured by how long ago it was by the database's.
+func LedgerEntered(ctx context.Context, pool *pgxpool.Pool, accounts []events.UUID) (map[events.UUID]time.Time, error) {
+	entered, now := map[events.UUID]time.Time{}, time.Now()
+	rows, err := pool.Query(ctx, `SELECT account_id, extract(epoch FROM clock_timestamp() - entered_at)::float8 FROM export.erasures WHERE account_id = ANY($1)`, uuids(accounts))
+	if err == nil {
+		var id [16]byte
+		var age float64
+		_, err = pgx.ForEachRow(rows, []any{&id, &age}, func() error {
+			entered[id] = now.Add(-time.Duration(age * float64(time.Second)))
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger of erasures: %w", err)
+	}
+	return entered, nil
+}
+
 // selectErasures lists the entries that a clause selects.
 func selectErasures(ctx context.Context, pool *pgxpool.Pool, clause string, args ...any) ([]Erasure, error) {
 	rows, err := pool.Query(ctx, `SELECT `+erasureColumns+` FROM export.erasures `+clause, args...)
