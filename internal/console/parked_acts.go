@@ -51,6 +51,7 @@ type parkedOrder struct {
 	selection  acts.ParkedSelection
 	position   uint64 // 0 unless it is of one message
 	note       string
+	undoes     bool // it takes back what another act has changed
 	concerned  int64
 	undoByHand string // the command that takes it back, for whoever has no page
 	back       string // the page that shows what has become of it; empty: the one that it was asked for on
@@ -75,8 +76,9 @@ func (c *Console) prepareParked(given url.Values, name string, do func(context.C
 	if err != nil {
 		return nil, err
 	}
-	dismissed := int64(o.selection.Dismissed())
-	o.concerned = words.concerns(int64(len(o.selection.Messages)), dismissed)
+	if o.concerned = int64(len(o.selection.Messages)); !o.undoes { // what an act has changed is as it was before that
+		o.concerned = words.concerns(o.concerned, int64(o.selection.Dismissed()))
+	}
 	if err := orderConfirmed(given, o); err != nil {
 		return nil, err
 	}
@@ -117,6 +119,7 @@ func readNote(given url.Values, right string) (string, error) {
 func (c *Console) selectMeant(ctx context.Context, given url.Values, o *parkedOrder) (*events.UUID, error) {
 	o.selection.Pool = c.cfg.Pool
 	if id := given.Get("undo"); id != "" {
+		o.undoes = true
 		return nil, c.selectChanged(id, o)
 	}
 	f, err := readParkedFilter(given)
@@ -222,7 +225,7 @@ func concludeParked(j *job, o *parkedOrder, n int, err error, undo, done, alread
 	}
 	rest := ""
 	if k := len(o.selection.Messages) - n; k > 0 {
-		rest = fmt.Sprintf(" %d that are meant were %s.", k, already)
+		rest = fmt.Sprintf(" %s %s.", plural(k, "that is meant was", "that are meant were"), already)
 	}
 	var result any
 	if r != nil {
@@ -257,7 +260,8 @@ func (c *Console) retryParked(ctx context.Context, j *job, o *parkedOrder) error
 	}
 	targets := o.selection.RetryTargets()
 	all, named := uint64(len(targets.Accounts)), 0
-	j.step("Folding %d accounts and %d tiers of %d parked messages", len(targets.Accounts), len(targets.Tiers), len(o.selection.Messages))
+	j.step("Folding %s and %s of %s", plural(len(targets.Accounts), "account", "accounts"), plural(len(targets.Tiers), "tier", "tiers"),
+		plural(len(o.selection.Messages), "parked message", "parked messages"))
 	f := &acts.Refolder{Target: on,
 		OnChanged: func(what string) {
 			if named++; named <= mostSteps {
@@ -274,7 +278,7 @@ func (c *Console) retryParked(ctx context.Context, j *job, o *parkedOrder) error
 	}
 	tiers := ""
 	if f.Tiers > 0 {
-		tiers = fmt.Sprintf(" and %d tiers", f.Tiers)
+		tiers = " and " + plural(f.Tiers, "tier", "tiers")
 	}
 	advice := ""
 	switch {
@@ -283,10 +287,11 @@ func (c *Console) retryParked(ctx context.Context, j *job, o *parkedOrder) error
 	case f.Refolded.Changed == 0 && f.Refolded.Left == 0:
 		advice = " This program accepts no more of them than the one that parked them: a newer one may."
 	}
-	j.conclude(parkedRetried{f.Accounts, f.Tiers, f.Refolded.Changed, f.Refolded.Left}, "%d accounts%s refolded by projection version %d.%d, %d have changed.%s", f.Accounts, tiers, projections.VersionMajor,
+	j.conclude(parkedRetried{f.Accounts, f.Tiers, f.Refolded.Changed, f.Refolded.Left}, "%s%s refolded by projection version %d.%d, %d changed.%s",
+		plural(f.Accounts, "account", "accounts"), tiers, projections.VersionMajor,
 		projections.VersionMinor, f.Refolded.Changed, advice)
 	if f.Refolded.Left > 0 {
-		return fmt.Errorf("%d accounts or tiers could not be refolded and are left as they are", f.Refolded.Left)
+		return fmt.Errorf("%s could not be refolded, and is as it was", plural(f.Refolded.Left, "account or tier", "accounts or tiers"))
 	}
 	return nil
 }
