@@ -54,14 +54,10 @@ const (
 //
 // The error is [readmodel.ErrNoGeneration] where nothing was folded yet.
 func (m *StatusMonitor) Poll(ctx context.Context) (*Status, error) {
-	now, err := m.readStatus(ctx)
+	now, err := m.readAll(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.compare(ctx, now); err != nil {
-		return nil, err
-	}
-	m.remember(now)
 	for now.undecided() && now.At.Sub(m.standstill.At) < standstillFor && !now.measured(m.previous) {
 		m.waitFor("a checkpoint to move on from %d", now.Position)
 		select {
@@ -83,9 +79,26 @@ func (m *StatusMonitor) Poll(ctx context.Context) (*Status, error) {
 
 // Look reads the status once and waits for nothing, for whoever looks again and again:
 // a generation that is behind counts as progressing until no checkpoint has moved for
-// five seconds, and the rate is that since the look before, if that was a second ago.
+// five seconds, and the rate is that since a look of at least a second before.
 // Its error is that of [StatusMonitor.Poll].
 func (m *StatusMonitor) Look(ctx context.Context) (*Status, error) {
+	now, err := m.readAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now.Progressing = now.Progressing || now.At.Sub(m.standstill.At) < standstillFor
+	switch {
+	case now.At.Sub(m.previous.At) >= rateWindow:
+		now.measure(m.previous)
+		m.previous = now
+	case now.Lag > 0: // too soon after it for a rate of its own
+		now.Rate, now.Left = m.previous.Rate, m.previous.Left
+	}
+	return now, nil
+}
+
+// readAll reads the status, with what need not be asked in every one.
+func (m *StatusMonitor) readAll(ctx context.Context) (*Status, error) {
 	now, err := m.readStatus(ctx)
 	if err != nil {
 		return nil, err
@@ -94,11 +107,6 @@ func (m *StatusMonitor) Look(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	m.remember(now)
-	now.Progressing = now.Progressing || now.At.Sub(m.standstill.At) < standstillFor
-	if now.At.Sub(m.previous.At) >= rateWindow {
-		now.measure(m.previous)
-		m.previous = now
-	}
 	return now, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"accountexport/events"
 	"accountexport/internal/acts"
 	"accountexport/internal/cli"
 	"accountexport/readmodel"
@@ -31,17 +32,23 @@ type verdictView struct {
 	Differences []string `json:"differences"`
 }
 
+// judgeAccount is the account that an act is asked for, and what it is done to.
+func (c *Console) judgeAccount(given url.Values) (events.UUID, acts.Target, error) {
+	account, err := accountOf(given.Get("account"))
+	if err != nil {
+		return account, acts.Target{}, err
+	}
+	on, err := c.on()
+	return account, on, err
+}
+
 // verifyAct compares an account and its tier with the stream, as `projector verify
 // --account` does. It is a look: a console that only reads may do it, and then nothing is
 // written. One that acts completes rows of an older program that lack what went into
 // them, as the command does.
 func verifyAct() act {
 	return act{name: "verify", what: acts.AccountVerify, look: true, prepare: func(c *Console, given url.Values) (*prepared, error) {
-		account, err := accountOf(given.Get("account"))
-		if err != nil {
-			return nil, err
-		}
-		on, err := c.on()
+		account, on, err := c.judgeAccount(given)
 		if err != nil {
 			return nil, err
 		}
@@ -106,11 +113,7 @@ func (r *verifyResult) summary(n acts.Verified) string {
 // --account` does, without --accept-loss.
 func refoldAct() act {
 	return act{name: "refold", what: acts.AccountRefold, prepare: func(c *Console, given url.Values) (*prepared, error) {
-		account, err := accountOf(given.Get("account"))
-		if err != nil {
-			return nil, err
-		}
-		on, err := c.on()
+		account, on, err := c.judgeAccount(given)
 		if err != nil {
 			return nil, err
 		}

@@ -166,11 +166,18 @@ WHERE schemaname LIKE 'export_g%'`).Scan(new(bool), &n); err != nil {
 	}
 	for _, path := range []string{p.path(), p.path() + "?at=" + at(p.positions[100]), "/accounts/" + events.NewUUID().String()} {
 		before := scans()
-		s.count.taken()
-		page := s.get(t, path, http.StatusOK)
+		var page string
 		var own []string
-		for _, statement := range s.count.taken() {
-			own = append(own, strings.Join(strings.Fields(statement), " "))
+		for range 4 { // a look of the hub may come in between: the least counts
+			s.count.taken()
+			page = s.get(t, path, http.StatusOK)
+			var now []string
+			for _, statement := range s.count.taken() {
+				now = append(now, strings.Join(strings.Fields(statement), " "))
+			}
+			if own == nil || len(now) < len(own) {
+				own = now
+			}
 		}
 		if len(own) > 5 || len(own) < 3 {
 			t.Errorf("%s takes %d statements, want at most 5: %q", path, len(own), own)

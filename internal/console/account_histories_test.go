@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"accountexport/events"
 	"accountexport/projections"
@@ -33,6 +34,16 @@ func (c *countedStream) ReadAccountAfter(ctx context.Context, account events.UUI
 		}
 		return each(m)
 	})
+}
+
+// regrownStream is a stream that has lost its end, and has grown again since: messages that
+// were sent later are in the place of those that it held.
+type regrownStream struct{ *countedStream }
+
+func (r regrownStream) At(ctx context.Context, position uint64) (projections.Message, bool, error) {
+	m, found, err := r.countedStream.At(ctx, position)
+	m.Time = m.Time.Add(time.Second)
+	return m, found, err
 }
 
 func (c *countedStream) Info(ctx context.Context) (engine.StreamInfo, error) {
@@ -69,6 +80,10 @@ func testHistories(t *testing.T, s *stack, p *person) {
 	}
 	if n := from.messages.Load(); n != all+1 {
 		t.Errorf("a later look has read %d messages, want one", n-all)
+	}
+	position(h, regrownStream{from})
+	if n := from.messages.Load(); n != 2*all+2 {
+		t.Errorf("of a stream that has grown again since it lost its end %d messages were read, want all %d anew", n-all-1, all+1)
 	}
 
 	h, from = newHistories(Full), &countedStream{accountStream: s.client, failAfter: 5}
@@ -119,6 +134,24 @@ func testBounds(t *testing.T, s *stack, p, erased *person) {
 	}
 	if page := s.get(t, p.path()+"?at="+at(p.positions[4]), http.StatusOK); !strings.Contains(page, "too large to be folded for a page") {
 		t.Error("a page of a large account's past does not say that it is too large")
+	}
+	screens.largest = largest
+	var cut accountView
+	if s.getJSON(t, "/api"+p.path(), &cut); cut.Document == nil || !cut.Timeline.Cut {
+		t.Fatalf("the document of an account whose history is cut: %+v", cut)
+	}
+	for _, section := range cut.Document.Sections {
+		for _, item := range section.Items {
+			for _, f := range item.Fields {
+				if f.Origin != 0 {
+					t.Errorf("%s.%s leads to %d, and a message that was left out may have set it since", section.Name, f.Name, f.Origin)
+				}
+			}
+		}
+	}
+	var past pastView
+	if s.getJSON(t, "/api"+p.path()+"/document?at="+at(p.positions[len(p.positions)-1]), &past); !past.Moment.Cut || past.Moment.Position != 0 {
+		t.Errorf("a moment after messages that were left out is told as one after another message: %+v", past.Moment)
 	}
 
 	s.get(t, erased.path(), http.StatusOK)

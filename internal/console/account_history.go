@@ -29,6 +29,7 @@ const refBytes = 64
 // accountStream is what a history is read from.
 type accountStream interface {
 	Info(ctx context.Context) (engine.StreamInfo, error)
+	At(ctx context.Context, position uint64) (m projections.Message, found bool, err error)
 	ReadAccountAfter(ctx context.Context, account events.UUID, after, upTo uint64, each func(projections.Message) error) error
 }
 
@@ -36,8 +37,9 @@ type accountStream interface {
 // in it is masked and cut already. Whoever uses it has its lock (see [histories]).
 //
 // It is held against the stream at every use. It goes on from where it was where the
-// stream has only grown; where messages have been removed, or another stream is in its
-// place, it is read anew; and where the account is erased, nothing of it stays but the
+// stream has only grown; where messages have been removed, another stream is in its place,
+// or this one has lost its end and has grown again since, as one that was restored from a
+// backup has, it is read anew; and where the account is erased, nothing of it stays but the
 // erasure. So it never shows what the stream had lost when it was asked.
 type history struct {
 	account events.UUID
@@ -54,10 +56,11 @@ type history struct {
 	entries  []entryRef
 	entry    []byte // the one being encoded, to be used again
 	kept     entryStore
-	read     uint64 // position of the last message that was read
-	erasedAt uint64 // position of the message that has erased the account; 0: none has. Later ones are left out
-	full     bool   // it is beyond its bounds: later messages are read only to see whether one erases the account
-	left     int    // how many messages were left out for that
+	read     uint64             // position of the last message that was read
+	last     engine.Fingerprint // of that message
+	erasedAt uint64             // position of the message that has erased the account; 0: none has. Later ones are left out
+	full     bool               // it is beyond its bounds: later messages are read only to see whether one erases the account
+	left     int                // how many messages were left out for that
 }
 
 // entryRef is where an entry is kept, and what it is filtered by.
@@ -84,6 +87,10 @@ func (h *history) refresh(ctx context.Context, from accountStream) error {
 	was := h.stream
 	if !h.begun || !info.Created.Equal(was.Created) || info.ID != was.ID || info.Missing() != was.Missing() || info.Last < was.Last {
 		h.clear()
+	} else if regrown, err := h.regrown(ctx, from); err != nil {
+		return fmt.Errorf("read the history of account %s: %w", h.account, err)
+	} else if regrown {
+		h.clear()
 	}
 	h.stream = info // from before reading: what is removed while it is read is noticed the next time
 	if err := from.ReadAccountAfter(ctx, h.account, h.read, 0, h.add); err != nil {
@@ -92,11 +99,26 @@ func (h *history) refresh(ctx context.Context, from accountStream) error {
 	return nil
 }
 
+// regrown tells whether the stream holds something else in the place of the last message
+// that was read.
+func (h *history) regrown(ctx context.Context, from accountStream) (bool, error) {
+	if h.last.Position == 0 {
+		return false, nil
+	}
+	m, found, err := from.At(ctx, h.last.Position)
+	if err != nil {
+		return false, err
+	}
+	return !found || !m.Time.Equal(h.last.Time) || engine.FingerprintOf(&m).Digest != h.last.Digest, nil
+}
+
 // add folds the account's next message, and keeps what there is to show of it.
 func (h *history) add(m projections.Message) (err error) {
 	defer func() {
 		if err != nil {
 			h.begun = false // the state may be half of a message: it is read anew the next time
+		} else {
+			h.last = engine.FingerprintOf(&m)
 		}
 	}()
 	if h.erasedAt > 0 {

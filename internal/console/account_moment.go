@@ -33,6 +33,7 @@ type momentView struct {
 	Outcome  string    `json:"outcome"`
 	State    string    `json:"state"` // of the account then
 	Missing  []string  `json:"missing"`
+	Cut      bool      `json:"cut"` // it is after messages that were left out: which was the last by then is not known
 }
 
 // Last is the index of the last message.
@@ -40,6 +41,9 @@ func (m *momentView) Last() int { return m.Of - 1 }
 
 // Words says which message it is, for a slider.
 func (m *momentView) Words() string {
+	if m.Cut {
+		return fmt.Sprintf("position %d, after messages that are left out here", m.At)
+	}
 	if m.Index < 0 {
 		return "before the account's first message"
 	}
@@ -50,6 +54,10 @@ func (m *momentView) Words() string {
 func (h *history) moment(at uint64) (*momentView, error) {
 	n := h.upTo(at)
 	m := &momentView{At: at, Index: n - 1, Of: len(h.entries), Missing: []string{}}
+	if h.left > 0 && n > 0 && n == len(h.entries) && at > h.entries[n-1].position {
+		m.Cut, m.Previous = true, h.entries[n-1].position
+		return m, nil
+	}
 	if n < len(h.entries) {
 		m.Next = h.entries[n].position
 	}
@@ -69,7 +77,7 @@ func (h *history) moment(at uint64) (*momentView, error) {
 // focus is the item that a message has changed; the zero value where it is none of a
 // section.
 func (h *history) focus(m *momentView) (key fieldKey, err error) {
-	if m.Index < 0 {
+	if m.Index < 0 || m.Cut {
 		return key, nil
 	}
 	ref := h.entries[m.Index]

@@ -91,15 +91,15 @@ func (s *accountScreens) generation(ctx context.Context, again bool) (readmodel.
 	return readmodel.LiveGeneration(ctx, s.c.cfg.Pool)
 }
 
-// notes are what is on record of an account. Where the generation of the last look was
-// dropped meanwhile, they are read in the one that is live.
+// notes are what is on record of an account. Where the generation of the last look is not
+// the live one any more, or was dropped, they are read anew in the one that is.
 func (s *accountScreens) notes(ctx context.Context, account events.UUID, most int) (readmodel.Generation, admin.AccountNotes, error) {
 	g, err := s.generation(ctx, false)
 	if err != nil {
 		return g, admin.AccountNotes{}, err
 	}
 	n, err := admin.ReadAccountNotes(ctx, s.c.cfg.Pool, g, account, most)
-	if readmodel.SQLState(err) == "42P01" { // undefined_table
+	if readmodel.SQLState(err) == "42P01" || err == nil && n.Live != g.Number && n.Live != 0 { // undefined_table
 		if g, err = s.generation(ctx, true); err == nil {
 			n, err = admin.ReadAccountNotes(ctx, s.c.cfg.Pool, g, account, most)
 		}

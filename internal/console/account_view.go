@@ -140,6 +140,7 @@ func (c *Console) showHistory(ctx context.Context, on acts.Target, v *accountVie
 	case erased:
 	case at > 0:
 		v.Moment, v.Document, v.NoDoc, err = c.pastOf(ctx, on, h, at, part)
+	case h.full: // a message that was left out may have set any field since
 	case v.Document != nil && g.FoldedFrom(h.stream):
 		err = h.setOrigins(v.Document, v.Position, false)
 	}

@@ -34,6 +34,11 @@ func TestActsAreRefusedByTheServer(t *testing.T) {
 	if v := s.act(t, "pause", map[string]string{"note": "a test"}, http.StatusOK); v.Failed != "" || v.Summary == "" {
 		t.Errorf("pausing: %+v", v)
 	}
+	for what, note := range map[string]string{"U+0000": "a\x00b", "length": strings.Repeat("x", mostNote+1)} {
+		if v := s.act(t, "pause", map[string]string{"note": note}, http.StatusBadRequest); v.ID != "" {
+			t.Errorf("pausing with a note of a wrong %s: %+v", what, v)
+		}
+	}
 	if v := s.act(t, "resume", nil, http.StatusOK); v.Failed != "" || v.Summary != "Projecting goes on." {
 		t.Errorf("resuming: %+v", v)
 	}

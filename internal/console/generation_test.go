@@ -34,6 +34,7 @@ func TestRebuildIsWatchedComparedAndCutOver(t *testing.T) {
 		t.Fatalf("before the cut-over: %+v", v)
 	}
 	s.act(t, "cutover", map[string]string{"generation": "2"}, http.StatusBadRequest)
+	before := s.c.lastLook()
 	reads := s.readAlways(t, all[7])
 	if v := s.act(t, "cutover", map[string]string{"generation": "2", "confirm": "2"}, http.StatusOK); v.Failed != "" {
 		t.Fatalf("the cut-over: %+v", v)
@@ -41,6 +42,12 @@ func TestRebuildIsWatchedComparedAndCutOver(t *testing.T) {
 	s.getJSON(t, "/api/generations", &v)
 	if v.Generations[0].State != "retired" || v.Generations[1].State != "live" {
 		t.Fatalf("after the cut-over: %+v", v)
+	}
+	s.c.hub.mu.Lock()
+	s.c.hub.last = before // as where nobody has looked since
+	s.c.hub.mu.Unlock()
+	if g, _, err := s.c.accounts.notes(t.Context(), all[7], 1); err != nil || g.Number != 2 {
+		t.Errorf("an account's page is of generation %d, which is not live any more: %v", g.Number, err)
 	}
 	s.act(t, "cutover", map[string]string{"generation": "2", "confirm": "2"}, http.StatusConflict)
 	s.act(t, "generation-drop", map[string]string{"generation": "2", "confirm": "2"}, http.StatusConflict)

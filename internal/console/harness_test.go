@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,7 +28,16 @@ import (
 	"accountexport/readmodel/store"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgres.Main(m)) }
+// atOnce is how many tests run side by side. Most of each is waiting.
+const atOnce = "5"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err) // package testing defines the flag
+	}
+	os.Exit(postgres.Main(m))
+}
 
 // stack is a console of a real stream and a real database, with a projector that runs.
 type stack struct {

@@ -105,8 +105,8 @@ func (h *hub) lookOnce(ctx context.Context) {
 		l.Status, err = h.read(ctx)
 		return err
 	})
-	if l.At = time.Now(); l.Err == nil {
-		h.history.add(l.At, l.Status.Position, l.Status.Lag)
+	if l.At = time.Now(); l.Err == nil && l.Status.Comparable { // otherwise nobody knows how far it is behind
+		h.history.add(l.At, l.Status.Generation.Number, l.Status.Position, l.Status.Lag)
 	}
 	h.mu.Lock()
 	if l.Err != nil {

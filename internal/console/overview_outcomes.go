@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -14,10 +15,21 @@ import (
 // over the last quarter of an hour. It is safe for concurrent use.
 type outcomes struct {
 	mu     sync.Mutex
-	since  time.Time                                    // the first look
-	last   map[string]map[projections.TypeOutcome]int64 // by replica, as of the last look
-	deltas []outcomeDelta                               // oldest first
+	since  time.Time              // the first look
+	seen   map[string]countedUpTo // by replica, whose names are those of one run; nil before the first look
+	deltas []outcomeDelta         // oldest first
 }
+
+// countedUpTo is what a replica had counted since its start when it was seen last. It is
+// kept where the replica is gone: one that was taken for dead and comes back goes on from
+// there, with another row, and has not begun anew.
+type countedUpTo struct {
+	at     time.Time
+	counts map[projections.TypeOutcome]int64
+}
+
+// goneFor is for how long a replica that is gone is remembered.
+const goneFor = 24 * time.Hour
 
 // outcomeDelta is what was counted between two looks.
 type outcomeDelta struct {
@@ -30,24 +42,27 @@ type outcomeDelta struct {
 func (o *outcomes) add(at time.Time, members []admin.Member) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	first := o.last == nil
+	first := o.seen == nil
 	if first {
-		o.since = at
+		o.since, o.seen = at, map[string]countedUpTo{}
 	}
-	now := map[string]map[projections.TypeOutcome]int64{}
 	counted := map[projections.TypeOutcome]int64{}
 	for _, m := range members {
-		now[m.Name] = m.Outcomes
-		if first || m.Outcomes == nil || o.last[m.Name] == nil && m.JoinedAt.Before(o.since) {
+		if m.Outcomes == nil {
+			continue // nothing is noted yet, or not yet again
+		}
+		before, known := o.seen[m.Name]
+		o.seen[m.Name] = countedUpTo{at, m.Outcomes}
+		if first || !known && m.JoinedAt.Before(o.since) {
 			continue // nobody knows how much of it is new
 		}
 		for k, n := range m.Outcomes {
-			if d := n - o.last[m.Name][k]; d > 0 {
+			if d := n - before.counts[k]; d > 0 {
 				counted[k] += d
 			}
 		}
 	}
-	o.last = now
+	maps.DeleteFunc(o.seen, func(_ string, c countedUpTo) bool { return at.Sub(c.at) > goneFor })
 	if len(counted) > 0 {
 		o.deltas = append(o.deltas, outcomeDelta{at, counted})
 	}

@@ -35,7 +35,8 @@ func TestPlotHasGaps(t *testing.T) {
 
 // TestOutcomesAreOfTheLastQuarter: what replicas have counted before the first look is left
 // out, and what was counted longer ago than a quarter of an hour; a replica that has begun
-// since is counted whole, and one that is gone keeps what it has counted.
+// since is counted whole, and one that is gone keeps what it has counted: where it comes
+// back, with a row of its own that has nothing at first, only what is new is counted.
 func TestOutcomesAreOfTheLastQuarter(t *testing.T) {
 	applied, parked := projections.TypeOutcome{Type: "sandbox.created.v1", Outcome: projections.Applied},
 		projections.TypeOutcome{Type: "team.updated.v1", Outcome: projections.Parked}
@@ -56,7 +57,12 @@ func TestOutcomesAreOfTheLastQuarter(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if later := o.recent(at(24)); later.Seconds != 900 || later.Types[0].All != 12 {
+	o.add(at(13), []admin.Member{member("a", 13, nil), member("b", 9, counts{applied: 12})})
+	o.add(at(13), []admin.Member{member("a", 13, counts{applied: 1011, parked: 3}), member("b", 9, counts{applied: 12})})
+	if back := o.recent(at(13)); back.Types[0].All != 23 || back.Types[1].All != 3 {
+		t.Errorf("a replica that has come back: %+v", back)
+	}
+	if later := o.recent(at(24)); later.Seconds != 900 || later.Types[0].All != 13 {
 		t.Errorf("later: %+v", later)
 	}
 }

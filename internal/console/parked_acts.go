@@ -104,9 +104,17 @@ func plainCount(n int64) string {
 
 // readNote reads a note by the rules of --note.
 func readNote(given url.Values, right string) (string, error) {
-	note, err := field(given, "note", "a text that says "+right)
-	if err != nil {
+	if _, err := field(given, "note", "a text that says "+right); err != nil {
 		return "", err
+	}
+	return optionalNote(given)
+}
+
+// optionalNote is a note that may be empty.
+func optionalNote(given url.Values) (string, error) {
+	note := strings.TrimSpace(given.Get("note"))
+	if note == "" {
+		return "", nil
 	}
 	if _, err := cli.Text("TEXT", "").Parse(note); err != nil || utf8.RuneCountInString(note) > mostNote {
 		return "", badRequest("note is not right", "It has to be a text of at most %d characters.", mostNote)

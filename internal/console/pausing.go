@@ -11,7 +11,10 @@ import (
 // pauseAct pauses projecting, as `projector pause` does.
 func pauseAct() act {
 	return act{name: "pause", what: acts.Pause, prepare: func(c *Console, given url.Values) (*prepared, error) {
-		note := given.Get("note")
+		note, err := optionalNote(given)
+		if err != nil {
+			return nil, err
+		}
 		return &prepared{title: "Pause projecting", do: func(ctx context.Context, j *job) error {
 			p, already, err := admin.Pause(ctx, c.cfg.Pool, j.User, note)
 			if err != nil {

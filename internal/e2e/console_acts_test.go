@@ -42,3 +42,38 @@ func (o *operator) pauseNote(t *testing.T) (note string) {
 	}
 	return note
 }
+
+// keepsWhatIsWritten: where a block of a page changes while somebody writes in it, what was
+// written stays, and so do the focus and where a table was scrolled to. The page follows a
+// source of the test's here, which tells of a change when it is asked to.
+func (o *operator) keepsWhatIsWritten(t *testing.T) {
+	t.Helper()
+	o.Show(t, phone)
+	defer o.Show(t, desk)
+	o.open(t, "/")
+	o.tabTo(t, "pause-note")
+	o.Press(t, "half a no")
+	kept := browser.Evaluate[struct {
+		Changed, Focus bool
+		Note           string
+		Left           int
+	}](t, o.Browser, `(() => {
+  window.dispatchEvent(new Event("pagehide"));
+  let source;
+  window.EventSource = class { constructor() { source = this; } close() {} };
+  window.dispatchEvent(new Event("pageshow"));
+  const table = () => document.querySelector("#partitions .scroll");
+  const wide = new CSSStyleSheet();
+  wide.replaceSync("#partitions table { width: 60rem; }");
+  document.adoptedStyleSheets = [wide];
+  table().scrollLeft = 40;
+  const sent = new DOMParser().parseFromString(document.querySelector("[data-fragment]").innerHTML, "text/html").body;
+  for (const id of ["acts", "partitions"]) sent.querySelector("#" + id + " h2").textContent += ", changed";
+  source.onmessage({data: JSON.stringify(sent.innerHTML)});
+  return {Changed: document.querySelector("#acts h2").textContent.endsWith(", changed"), Focus: document.activeElement.id === "pause-note",
+    Note: document.querySelector("#pause-note").value, Left: table().scrollLeft};
+})()`)
+	if !kept.Changed || !kept.Focus || kept.Note != "half a no" || kept.Left != 40 {
+		t.Errorf("after the page has changed: %+v", kept)
+	}
+}

@@ -14,6 +14,7 @@ import (
 // AccountNotes are what is on record of an account beside its document.
 type AccountNotes struct {
 	Erasure *Erasure // its entry on the ledger of erasures; nil: it has none
+	Live    int64    // the generation that is live as of these notes; 0: none is
 	Parked  []Parked // its parked messages, the first of them, in stream order; without headers and payload
 }
 
@@ -23,6 +24,7 @@ func ReadAccountNotes(ctx context.Context, pool *pgxpool.Pool, g readmodel.Gener
 	rows, err := pool.Query(ctx, readmodel.InSchema(g.Number, `
 SELECT e.erased_at, e.position, e.stream_name, e.stream_created, coalesce(e.receipt, ''),
     p.position, p.partition, p.sent_at, p.type, p.reason,
+    coalesce((SELECT generation FROM export.generations WHERE state = 'live'), 0),
     (SELECT d.dismissed_at FROM export.dismissals d WHERE d.stream_name = $2 AND d.stream_created = $3 AND d.position = p.position)
 FROM (SELECT) one LEFT JOIN export.erasures e ON e.account_id = $1
 LEFT JOIN LATERAL (SELECT position, partition, sent_at, type, reason FROM {schema}.parked WHERE account_id = $1 ORDER BY position LIMIT $4) p ON true
@@ -37,7 +39,7 @@ ORDER BY p.position`), [16]byte(account), g.Stream.Name, g.Stream.Created, most)
 		var stream, typ, reason *string
 		var receipt string
 		var partition *int
-		if err := rows.Scan(&erasedAt, &erasedPosition, &stream, &created, &receipt, &position, &partition, &sent, &typ, &reason, &dismissed); err != nil {
+		if err := rows.Scan(&erasedAt, &erasedPosition, &stream, &created, &receipt, &position, &partition, &sent, &typ, &reason, &n.Live, &dismissed); err != nil {
 			return n, fmt.Errorf("account %s on the ledger and among what is parked: %w", account, err)
 		}
 		if erasedAt != nil && n.Erasure == nil {

@@ -23,7 +23,7 @@ type GenerationStatus struct {
 func ReadGenerations(ctx context.Context, db pg.Querier) ([]GenerationStatus, error) {
 	all, err := readmodel.SelectGenerations(ctx, db, "")
 	if err != nil {
-		return nil, err
+		return nil, readmodel.ExplainOutdatedSchema(err)
 	}
 	rows, err := db.Query(ctx, `
 SELECT g.generation, coalesce(min(c.position), 0), coalesce(floor(avg(c.position)), 0)::bigint,

@@ -35,6 +35,7 @@
     let current = 0; // position of the message that the page is about
     let height = 0; // of a row
     let timer = 0;
+    let atEnd = false; // the reader has asked for the end, and not for another place since
 
     const spacer = () => {
       const tr = document.createElement("tr");
@@ -101,6 +102,7 @@
       above.firstChild.style.height = top + "px";
       below.firstChild.style.height = Math.max(0, tall() - top - (end - begin) * height) + "px";
       above.hidden = top === 0;
+      if (atEnd) box.scrollTop = box.scrollHeight;
       for (const i of waiting.keys()) if (i < begin || i >= end) waiting.delete(i);
       clearTimeout(timer);
       timer = setTimeout(() => load(begin, end), 40);
@@ -146,6 +148,7 @@
     };
 
     const scrollTo = (i) => {
+      atEnd = false;
       const lead = Math.max(0, i - 2);
       box.scrollTop = of * height <= TALLEST ? lead * height : (lead / Math.max(1, of - seen())) * (tall() - seen() * height);
       draw();
@@ -236,6 +239,19 @@
         });
     };
     box.addEventListener("scroll", soon, { passive: true });
+    // A browser scrolls by these keys little by little, and where it is busy does not come
+    // there while rows are drawn. So they go there at once.
+    box.addEventListener("keydown", (e) => {
+      const plain = e.target === box && !(e.ctrlKey || e.metaKey || e.altKey || e.shiftKey);
+      const page = Math.max(1, seen() - 1) * height;
+      const to = { Home: 0, End: box.scrollHeight, PageUp: box.scrollTop - page, PageDown: box.scrollTop + page }[e.key];
+      atEnd = plain && e.key === "End";
+      if (!plain || to === undefined) return;
+      e.preventDefault();
+      box.scrollTop = to;
+      draw();
+    });
+    for (const kind of ["wheel", "pointerdown", "touchstart"]) box.addEventListener(kind, () => (atEnd = false), { passive: true });
     window.addEventListener("resize", () => {
       const first = firstSeen();
       measure();
@@ -285,7 +301,7 @@
       slider.max = Math.max(0, of - 1);
       slider.value = index;
     };
-    const words = (m) => slider.setAttribute("aria-valuetext", "message " + (m.index + 1) + " of " + m.of + ", position " + m.position);
+    const words = (m) => slider.setAttribute("aria-valuetext", m.cut ? "position " + m.at : "message " + (m.index + 1) + " of " + m.of + ", position " + m.position);
     const show = async (what) => {
       if (ahead) ahead.abort();
       const mine = (ahead = new AbortController());

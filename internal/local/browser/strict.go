@@ -3,6 +3,7 @@ package browser
 import (
 	"context"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -21,7 +22,7 @@ func (b *Browser) Strict(t *testing.T, hosts ...string) {
 	t.Cleanup(func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		for _, p := range b.problems {
+		for _, p := range once(b.problems) {
 			t.Errorf("in the browser: %s", p)
 		}
 		if len(b.requests) == 0 {
@@ -31,7 +32,7 @@ func (b *Browser) Strict(t *testing.T, hosts ...string) {
 		for _, h := range hosts {
 			allowed[h] = true
 		}
-		for _, request := range b.requests {
+		for _, request := range once(b.requests) {
 			u, err := url.Parse(request)
 			if err != nil || u.Scheme != "data" && u.Scheme != "about" && !allowed[u.Host] {
 				t.Errorf("the browser has asked for %s", request)
@@ -40,11 +41,9 @@ func (b *Browser) Strict(t *testing.T, hosts ...string) {
 	})
 }
 
-// Requests are the addresses of all requests so far.
-func (b *Browser) Requests() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]string(nil), b.requests...)
+// once is a list with each text of it once, sorted.
+func once(list []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(list)))
 }
 
 func (b *Browser) problem(text string) {
