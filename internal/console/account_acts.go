@@ -102,7 +102,7 @@ func withoutValues(d string) string {
 func (r *verifyResult) summary(n acts.Verified) string {
 	switch {
 	case r.Same && n.InStream > 0:
-		return fmt.Sprintf("The same: %d account and %d tiers were compared with the stream, and nothing differs.", n.Accounts, n.Tiers)
+		return fmt.Sprintf("The same: %s and %s compared with the stream, and nothing differs.", plural(n.Accounts, "account", "accounts"), plural(n.Tiers, "tier", "tiers"))
 	case r.Same:
 		return "The same."
 	}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 
@@ -24,7 +25,7 @@ type timelineView struct {
 	From     int         `json:"from"`  // index of the first that is shown among these
 	First    uint64      `json:"first"` // position of the account's first message
 	Last     uint64      `json:"last"`
-	Type     string      `json:"type"`    // that is selected; empty: all
+	Type     string      `json:"type"`    // that is selected; empty: all, typeNone: those of which none could be read
 	Outcome  string      `json:"outcome"` // that is selected; empty: all
 	Entries  []entryView `json:"entries"`
 	Types    []countView `json:"types"` // of the account, those that are most first
@@ -52,6 +53,15 @@ type countView struct {
 	N    int    `json:"n"`
 }
 
+// typeNone asks for the messages of which no type could be read.
+const typeNone = "(none)"
+
+// typeAsked is a type as a request names it.
+func typeAsked(name string) string { return cmp.Or(name, typeNone) }
+
+// Asked is its name as a request has it.
+func (v countView) Asked() string { return typeAsked(v.Name) }
+
 // timeline gives the part of the messages that is asked for.
 func (h *history) timeline(q timelineQuery) (*timelineView, error) {
 	v := &timelineView{Account: h.account.String(), All: len(h.entries), Type: q.typ, Outcome: q.outcome, Entries: []entryView{}, Cut: h.full, Erased: h.erasedAt > 0}
@@ -63,7 +73,7 @@ func (h *history) timeline(q timelineQuery) (*timelineView, error) {
 	}
 	byType, byOutcome := make([]int, len(h.types)), map[string]int{}
 	selected := func(r *entryRef) bool {
-		return (q.outcome == "" || r.outcome == q.outcome) && (q.typ == "" || h.types[r.kind] == q.typ)
+		return (q.outcome == "" || r.outcome == q.outcome) && (q.typ == "" || typeAsked(h.types[r.kind]) == q.typ)
 	}
 	before := 0 // selected ones at or before the position that is asked for
 	for i := range h.entries {

@@ -27,6 +27,14 @@ type failure struct {
 func (f *failure) Error() string { return f.Title + ": " + f.Detail }
 func (f *failure) Unwrap() error { return f.err }
 
+// failurePage is a failure as a page.
+type failurePage struct {
+	*failure
+	Back string // the page with the form that was refused; empty where there is none
+}
+
+func (p *failurePage) pageTitle() string { return p.Title }
+
 // badRequest says what was wrong with a request, and what would be right.
 func badRequest(title, format string, args ...any) error {
 	return &failure{Status: http.StatusBadRequest, Type: "bad-request", Title: title, Detail: fmt.Sprintf(format, args...)}
@@ -62,7 +70,11 @@ func (c *Console) failPage(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(f, errWaiting) { // there is nothing on this page to lose
 		w.Header().Set("Refresh", "2")
 	}
-	c.page(w, r, f.Status, "failure", f)
+	p := &failurePage{failure: f}
+	if r.Method == http.MethodPost {
+		p.Back = backOf(r)
+	}
+	c.page(w, r, f.Status, "failure", p)
 }
 
 func (c *Console) failJSON(w http.ResponseWriter, r *http.Request, err error) {

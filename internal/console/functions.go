@@ -70,7 +70,7 @@ func timeElement(t time.Time) template.HTML {
 		return "–"
 	}
 	at := t.UTC().Format("2006-01-02 15:04:05")
-	return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339Nano) + `">` + at + ` UTC</time>`) //nolint:gosec // digits
+	return template.HTML(`<time datetime="` + t.UTC().Format(time.RFC3339Nano) + `">` + at + `<span class="utc"> UTC</span></time>`) //nolint:gosec // digits
 }
 
 // roughly is a duration as people say it.

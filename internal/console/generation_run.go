@@ -179,7 +179,7 @@ func (c *Console) prepareDrop(given url.Values) (*prepared, error) {
 		return nil, err
 	}
 	name := fmt.Sprintf("generation %d", g.Number)
-	return &prepared{title: "Drop " + name, key: acts.GenerationDrop + " " + name, detail: name, do: func(ctx context.Context, j *job) error {
+	return &prepared{title: "Drop " + name, key: acts.GenerationDrop + " " + name, detail: name, back: "/generations", do: func(ctx context.Context, j *job) error {
 		if err := admin.Drop(ctx, c.cfg.Pool, g.Number); err != nil {
 			return err
 		}

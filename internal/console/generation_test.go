@@ -58,7 +58,7 @@ func TestRebuildIsWatchedComparedAndCutOver(t *testing.T) {
 		t.Error("nothing was read meanwhile")
 	}
 	s.act(t, "generation-drop", map[string]string{"generation": "2", "confirm": "1"}, http.StatusBadRequest)
-	if v := s.act(t, "generation-drop", map[string]string{"generation": "2", "confirm": "2"}, http.StatusOK); v.Failed != "" {
+	if v := s.act(t, "generation-drop", map[string]string{"generation": "2", "confirm": "2"}, http.StatusOK); v.Failed != "" || v.Back != "/generations" { // the generation's own page is gone
 		t.Fatalf("dropping: %+v", v)
 	}
 	v = generationsView{}

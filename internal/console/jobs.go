@@ -107,6 +107,7 @@ type jobView struct {
 	Act      string        `json:"act"`
 	Title    string        `json:"title"`
 	User     string        `json:"user"`
+	Account  string        `json:"account"` // that it concerns; empty for nobody in particular
 	Began    time.Time     `json:"began_at"`
 	Ended    *time.Time    `json:"ended_at"` // null while it runs
 	Failed   string        `json:"failed"`   // why; empty where it has not
@@ -141,6 +142,9 @@ func (j *job) view() *jobView {
 	defer j.mu.Unlock()
 	v := &jobView{ID: j.ID, Act: j.Act, Title: j.Title, User: j.User, Began: j.Began, Steps: append([]string{}, j.steps...), Summary: j.summary,
 		Result: j.result, Back: j.back, MayEnd: j.mayEnd && j.ended.IsZero()}
+	if j.about != nil {
+		v.Account = j.about.String()
+	}
 	if !j.ended.IsZero() {
 		v.Ended = &j.ended
 	}

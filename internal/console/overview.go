@@ -39,6 +39,7 @@ type overviewView struct {
 	Samples    []sample          `json:"samples"`
 	LagPlot    *plot             `json:"-"`
 	RatePlot   *plot             `json:"-"`
+	Paused     bool              `json:"paused"`
 	MayAct     bool              `json:"may_act"`
 }
 
@@ -48,6 +49,17 @@ type findingView struct {
 	Link   string `json:"link"` // the screen that is about it
 	Act    string `json:"act"`  // the act that mends it, where acting is allowed; empty for none
 	Button string `json:"-"`    // what its button says
+}
+
+// Screen says what its link leads to.
+func (v findingView) Screen() string {
+	switch {
+	case strings.HasSuffix(v.Link, "/erase"):
+		return "Go on with the erasure"
+	case v.Link == "/parked":
+		return "The parked messages"
+	}
+	return "The " + strings.TrimPrefix(v.Link, "/")
 }
 
 type partitionView struct {
@@ -120,6 +132,7 @@ func (c *Console) overviewOf(l *look) *overviewView {
 	}
 	v.Generation, v.Version, v.Stream = st.Generation.Number, st.Generation.Version(), st.Stream.Name
 	v.Position, v.End, v.Lag, v.Comparable = st.Position, st.Stream.Last, st.Lag, st.Comparable
+	v.Paused = st.Pause != nil
 	v.Rate, v.Left = st.Rate, st.Left.Seconds()
 	v.Accounts, v.Parked, v.Dismissed = st.Accounts, st.Parked, st.Dismissed
 	var totals projections.Tally

@@ -83,6 +83,11 @@ type typeCounts struct {
 	All    int64   `json:"all"`
 }
 
+// Has tells whether messages of a type were counted.
+func (r recentOutcomes) Has(name string) bool {
+	return slices.ContainsFunc(r.Types, func(t typeCounts) bool { return t.Type == name })
+}
+
 // Over is the time over which they were counted, for people.
 func (r recentOutcomes) Over() time.Duration { return time.Duration(r.Seconds * float64(time.Second)) }
 

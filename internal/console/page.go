@@ -50,6 +50,7 @@ var nav = []link{
 type frame struct {
 	Name    string
 	Title   string
+	Section string // the entry of the navigation that the page is below; empty for none
 	Nav     []link
 	User    string
 	MayAct  bool
@@ -61,10 +62,20 @@ type frame struct {
 	Banner  *jobView // of an act that was asked for on the page before; nil for none
 }
 
+// sectionOf is the screen that a path is below.
+func sectionOf(path string) string {
+	for _, l := range nav {
+		if strings.HasPrefix(path, l.Path+"/") {
+			return l.Name
+		}
+	}
+	return ""
+}
+
 // page renders a screen. The page is whole or it is not sent at all.
 func (c *Console) page(w http.ResponseWriter, r *http.Request, status int, name string, v any) {
 	body, err := c.render(name, v)
-	f := frame{Name: name, Title: titleOf(name, v), Nav: nav, User: userOf(r), MayAct: c.cfg.AllowActs, Masked: c.cfg.Privacy != Full,
+	f := frame{Name: name, Title: titleOf(name, v), Section: sectionOf(r.URL.Path), Nav: nav, User: userOf(r), MayAct: c.cfg.AllowActs, Masked: c.cfg.Privacy != Full,
 		Content: template.HTML(body)} //nolint:gosec // made by html/template
 	f.Styles, f.Scripts = ownAssets(name)
 	if l, ok := v.(interface{ liveTopic() string }); ok {

@@ -243,7 +243,7 @@ func concludeParked(j *job, o *parkedOrder, n int, err error, undo, done, alread
 	}
 	rest := ""
 	if k := len(o.selection.Messages) - n; k > 0 {
-		rest = fmt.Sprintf(" %d that are meant were %s.", k, already)
+		rest = fmt.Sprintf(" %s %s.", plural(k, "that is meant was", "that are meant were"), already)
 	}
 	var result any
 	if r != nil {
@@ -278,7 +278,8 @@ func (c *Console) retryParked(ctx context.Context, j *job, o *parkedOrder) error
 	}
 	targets := o.selection.RetryTargets()
 	all, named := uint64(len(targets.Accounts)), 0
-	j.step("Folding %d accounts and %d tiers of %d parked messages", len(targets.Accounts), len(targets.Tiers), len(o.selection.Messages))
+	j.step("Folding %s and %s of %s", plural(len(targets.Accounts), "account", "accounts"), plural(len(targets.Tiers), "tier", "tiers"),
+		plural(len(o.selection.Messages), "parked message", "parked messages"))
 	f := &acts.Refolder{Target: on,
 		OnChanged: func(what string) {
 			if named++; named <= mostSteps {
@@ -295,7 +296,7 @@ func (c *Console) retryParked(ctx context.Context, j *job, o *parkedOrder) error
 	}
 	tiers := ""
 	if f.Tiers > 0 {
-		tiers = fmt.Sprintf(" and %d tiers", f.Tiers)
+		tiers = " and " + plural(f.Tiers, "tier", "tiers")
 	}
 	advice := ""
 	switch {
@@ -304,10 +305,11 @@ func (c *Console) retryParked(ctx context.Context, j *job, o *parkedOrder) error
 	case f.Refolded.Changed == 0 && f.Refolded.Left == 0:
 		advice = " This program accepts no more of them than the one that parked them: a newer one may."
 	}
-	j.conclude(parkedRetried{f.Accounts, f.Tiers, f.Refolded.Changed, f.Refolded.Left}, "%d accounts%s refolded by projection version %d.%d, %d have changed.%s", f.Accounts, tiers, projections.VersionMajor,
+	j.conclude(parkedRetried{f.Accounts, f.Tiers, f.Refolded.Changed, f.Refolded.Left}, "%s%s refolded by projection version %d.%d, %d changed.%s",
+		plural(f.Accounts, "account", "accounts"), tiers, projections.VersionMajor,
 		projections.VersionMinor, f.Refolded.Changed, advice)
 	if f.Refolded.Left > 0 {
-		return fmt.Errorf("%d accounts or tiers could not be refolded and are left as they are", f.Refolded.Left)
+		return fmt.Errorf("%s could not be refolded, and is as it was", plural(f.Refolded.Left, "account or tier", "accounts or tiers"))
 	}
 	return nil
 }

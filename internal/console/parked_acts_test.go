@@ -109,12 +109,12 @@ func TestActsOnParkedMessages(t *testing.T) {
 		page := fmt.Sprintf("/parked/%d", one)
 		s.submit(t, page, "parked-dismiss", map[string]string{"note": "by somebody before"})
 		done := s.submit(t, "/parked/confirm/dismiss?reason=found+a+text", "parked-dismiss", map[string]string{"note": "all others"})
-		contains(t, done, "99 of 201 parked messages are dismissed", "1 that are meant were dismissed already")
+		contains(t, done, "99 of 201 parked messages are dismissed", "1 that is meant was dismissed already")
 		undone := s.submit(t, undoPage(t, done), "parked-undismiss", map[string]string{"note": "too many"})
-		contains(t, undone, "99 of 201 parked messages are no longer dismissed")
+		contains(t, undone, "99 of 201 parked messages are no longer dismissed", "<h1>Have 99 messages count again</h1>")
 		contains(t, s.get(t, page, http.StatusOK), `<span class="badge">dismissed</span>`, "by somebody before")
 		again := s.submit(t, undoPage(t, undone), "parked-dismiss", map[string]string{"note": "not too many after all"})
-		contains(t, again, "99 of 201 parked messages are dismissed")
+		contains(t, again, "99 of 201 parked messages are dismissed", "<h1>Dismiss 99 messages</h1>")
 		other := s.parkedJSON(t, "?reason=found+a+text").List[1].Position
 		contains(t, s.get(t, fmt.Sprintf("/parked/%d", other), http.StatusOK), "all others", "too many", "not too many after all")
 		s.submit(t, page, "parked-undismiss", map[string]string{"note": "one"})
@@ -178,7 +178,7 @@ JOIN export.dismissals d USING (position) WHERE p.account_id = a.account_id)`).S
 			t.Errorf("a retry of 20 accounts: %+v", v)
 		}
 		page := s.submit(t, "/parked/confirm/retry?type=user.registered.v1", "parked-retry", nil)
-		contains(t, page, "20 accounts refolded by projection version", "0 have changed", "a newer one may")
+		contains(t, page, "20 accounts refolded by projection version", "0 changed", "a newer one may")
 		// An older program has parked what this one accepts.
 		id := events.UUID{15: 9}
 		m, err := events.NewUserRegistered(meta("ok"), id, events.UserRegistered{Email: "a@example.org", Tier: "free", QuotaTierID: "free"})
@@ -188,7 +188,7 @@ JOIN export.dismissals d USING (position) WHERE p.account_id = a.account_id)`).S
 		s.acceptedByNow(t, id, at, m.Data)
 		one := fmt.Sprintf("/parked/%d", at)
 		contains(t, s.get(t, one, http.StatusOK), "this program finds nothing wrong with it")
-		contains(t, s.submit(t, one, "parked-retry", nil), "1 accounts refolded by projection version", "1 have changed")
+		contains(t, s.submit(t, one, "parked-retry", nil), "1 account refolded by projection version", "1 changed")
 		contains(t, s.get(t, one, http.StatusNotFound), fmt.Sprintf("No message is parked at position %d", at), "/parked")
 	})
 

@@ -64,10 +64,14 @@ One more event by hand, which changes it within a second:
 
 echo '{"specversion":"1.0","id":"by-hand-'$(date +%%s)'","source":"/by-hand","type":"controlplane.user.profile_updated.v1","time":"'$(date -u +%%FT%%TZ)'","partitionkey":"%s","data":{"name":"Changed by hand"}}' | NATS_URL=%s %s publish
 
+What became of it, and how that account came to be, in the console:
+
+timeline  http://%s/accounts/%s#timeline-part
+
 Ctrl-C ends everything.
 `, s.nats.URL(), s.database.description, s.outbox.description, s.adminAddrs[2], s.exportURL(), s.adminAddrs[0], s.adminAddrs[1], s.health.addr, s.dir,
 		s.consoleAddr, token, s.exportURL(),
-		account, s.nats.URL(), relativePath(s.projectorBin))
+		account, s.nats.URL(), relativePath(s.projectorBin), s.consoleAddr, account)
 }
 
 // relativePath returns a program's path relative to the working folder if it is below that.

@@ -94,7 +94,7 @@ func (o *operator) mendsABadDeploy(t *testing.T, w *world) {
 	o.sees(t, "Somebody should look")
 	o.shot(t, "overview", desk)
 	o.shot(t, "overview-phone", phoneDark)
-	o.clickWithin(t, "#verdict", "See it")
+	o.clickWithin(t, "#verdict", "The parked messages")
 	o.located(t, "/parked.*")
 	o.sees(t, "data.email", "user.email_changed.v1")
 	o.shot(t, "parked", desk)

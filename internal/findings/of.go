@@ -87,10 +87,22 @@ func ofBuilding(st *acts.Status) []Finding {
 		return []Finding{{Severity: Told, What: Building, Generation: g.Number, Text: fmt.Sprintf("generation %d is being built, at %d", g.Number, g.Position)}}
 	default:
 		drop := fmt.Sprintf("projector generations drop %d", g.Number)
-		return []Finding{{Severity: Attention, What: BuildAbandoned, Generation: g.Number, Commands: []string{rebuild, drop},
-			Text: fmt.Sprintf("generation %d is at %d, and nobody builds it: `%s` goes on with it, `%s` gives it up", g.Number, g.Position, rebuild, drop)}}
+		f := Finding{Severity: Attention, What: BuildAbandoned, Generation: g.Number, Commands: []string{rebuild, drop},
+			Text: fmt.Sprintf("generation %d is at %d, and nobody builds it: `%s` goes on with it, `%s` gives it up", g.Number, g.Position, rebuild, drop)}
+		if st.Comparable && built(g.Position, st.Stream.Last) { // by a rebuild that left the cut-over to somebody
+			f.Commands = append(f.Commands, cutover)
+			f.Text += fmt.Sprintf("; it is near the end of the stream, so `%s` compares it, and makes it live", cutover)
+		}
+		return []Finding{f}
 	}
 }
+
+// cutover makes a generation live that was built.
+const cutover = "projector cutover"
+
+// built tells whether a generation was folded to near the stream's end: as near as a
+// rebuild counts as done, and not just since the stream is short.
+func built(position, last uint64) bool { return position+1000 >= last && position >= last/2 }
 
 // ofReplicas is what of the partitions is in nobody's hands.
 func ofReplicas(st *acts.Status) []Finding {

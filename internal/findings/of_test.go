@@ -117,6 +117,8 @@ func TestWhatIsFound(t *testing.T) {
 			[]string{"attention erasure_unfinished " + someone + ": projector erase --account " + someone}, "the erasure of account " + someone + " is not finished"},
 		"a build": {func(st *acts.Status) { st.Building = &admin.BuildStatus{Number: 5, Position: 3, Running: true} },
 			[]string{"told building: "}, "generation 5 is being built, at 3"},
+		"a build that waits for its cut-over": {func(st *acts.Status) { st.Building = &admin.BuildStatus{Number: 5, Position: 8} },
+			[]string{"attention build_abandoned: projector rebuild; projector generations drop 5; projector cutover"}, "near the end of the stream, so `projector cutover` compares it, and makes it live"},
 		"a build of nobody": {func(st *acts.Status) { st.Building = &admin.BuildStatus{Number: 5, Position: 3} },
 			[]string{"attention build_abandoned: projector rebuild; projector generations drop 5"}, "generation 5 is at 3, and nobody builds it"},
 		"what matters comes first": {func(st *acts.Status) {

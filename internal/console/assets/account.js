@@ -174,7 +174,10 @@
       scrollTo(hit.index);
       const tr = rows.get(hit.index);
       if (tr) detail(tr);
-      if (focus && tr) tr.querySelector("a").focus({ preventScroll: true });
+      if (focus && tr) {
+        tr.querySelector("a").focus({ preventScroll: true });
+        one("message").scrollIntoView({ block: "nearest" });
+      }
     };
 
     const reset = (to) => {

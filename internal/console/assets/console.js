@@ -3,9 +3,13 @@
 "use strict";
 
 (() => {
-  const say = (text) => {
+  // say tells how the page follows. What is old is told where it is seen, and read aloud.
+  const say = (text, old) => {
     const at = document.getElementById("following");
-    if (at && at.textContent !== text) at.textContent = text;
+    if (!at) return;
+    at.setAttribute("aria-live", old ? "polite" : "off");
+    at.parentElement.classList.toggle("old", Boolean(old));
+    if (at.textContent !== text) at.textContent = text;
   };
 
   // zones adds the reader's own time to each point in time below an element.
@@ -74,30 +78,50 @@
     if (!topic || !into) return;
     for (const e of into.children) if (e.id) written.set(e, e.outerHTML);
     let source = null;
-    let last = 0;
+    let last = Date.now(); // when the console was heard of
+    let opened = last;
+    let lost = false;
+    let gone = false; // the console does not know any more what the page is about
     const close = () => {
       if (source) source.close();
       source = null;
     };
     const open = () => {
-      if (source || document.hidden) return;
-      source = new EventSource("/events?topic=" + encodeURIComponent(topic));
+      if (source || gone || document.hidden) return;
+      opened = Date.now();
+      const mine = (source = new EventSource("/events?topic=" + encodeURIComponent(topic)));
       source.onmessage = (e) => {
         last = Date.now();
+        lost = false;
         const html = JSON.parse(e.data);
         if (html) replace(into, html);
-        say("Live: this page follows what happens.");
+        say(into.dataset.follows || "Live: this page follows what happens.");
       };
-      source.onerror = () => say("The connection to the console is lost; trying again.");
+      source.onerror = () => {
+        lost = true;
+        tell();
+        if (mine === source && mine.readyState === EventSource.CLOSED) again(); // it was answered, by an error
+      };
     };
     document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
     window.addEventListener("pagehide", close);
     window.addEventListener("pageshow", open);
-    setInterval(() => {
-      if (source && last && Date.now() - last > 10000) {
-        say("Nothing new for " + Math.round((Date.now() - last) / 1000) + " s: what is shown is as old.");
-      }
-    }, 1000);
+    // again asks whether the page is there still, and if so, follows it anew.
+    const again = async () => {
+      close();
+      const page = await fetch(location.pathname, { method: "HEAD" }).catch(() => null);
+      gone = page !== null && page.status === 404;
+      if (gone) say("The console does not know this any more, since it was started anew. What became of it is in the audit.", true);
+      else setTimeout(open, 3000);
+    };
+    // tell says what is old: each ten seconds, as it may be read aloud.
+    const tell = () => {
+      if (gone || document.hidden) return;
+      const seconds = Math.floor((Date.now() - last) / 10000) * 10;
+      if (lost) say("The connection to the console is lost; trying again." + (seconds ? " What is shown is " + seconds + " s old." : ""), true);
+      else if (source && seconds && Date.now() - opened > 10000) say("Nothing new for " + seconds + " s: what is shown is as old.", true);
+    };
+    setInterval(tell, 1000);
     open();
   };
 
