@@ -51,7 +51,7 @@ func (p Privacy) shownValueOf(field string, raw []byte) shownValue {
 		switch {
 		case !bytes.Equal(open, bytes.TrimSpace(raw)):
 			kind = kindMasked
-		case !isTimeField(field):
+		case !isPointInTime(field, text):
 			kind = kindText
 		}
 	case '{', '[':

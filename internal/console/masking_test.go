@@ -17,6 +17,7 @@ func TestTextsAreMaskedUnlessTheyAreKnown(t *testing.T) {
 		{"id", `"key_1"`, `"key_1"`},
 		{"status", `"active"`, `"active"`},
 		{"created_at", `"2026-01-01T00:00:00Z"`, `"2026-01-01T00:00:00Z"`},
+		{"looked_at", `"by Zoë"`, `"masked: text of 6 characters"`}, // not what the field's name says
 		{"used", `12.5`, `12.5`},
 		{"enabled", `true`, `true`},
 		{"name", `null`, `null`},

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"unicode/utf8"
+
+	"accountexport/events"
 )
 
 // Privacy is what of personal data is shown.
@@ -40,10 +43,7 @@ func (p Privacy) value(field string, raw []byte) json.RawMessage {
 		if json.Unmarshal(raw, &text) != nil {
 			return quote("masked")
 		}
-		if isTimeField(field) {
-			return raw
-		}
-		if text == "" {
+		if text == "" || isPointInTime(field, text) {
 			return raw
 		}
 		return quote(fmt.Sprintf("masked: text of %d characters", utf8.RuneCountInString(text)))
@@ -69,8 +69,12 @@ func (p Privacy) value(field string, raw []byte) json.RawMessage {
 	return raw
 }
 
-// isTimeField tells whether a field of the document holds a point in time.
-func isTimeField(field string) bool { return len(field) > 3 && field[len(field)-3:] == "_at" }
+// isPointInTime tells whether a field of the document is one of those that hold points in
+// time, and holds one.
+func isPointInTime(field, text string) bool {
+	_, err := events.ParseTime(text)
+	return err == nil && strings.HasSuffix(field, "_at")
+}
 
 func quote(text string) json.RawMessage {
 	b, err := json.Marshal(text)
