@@ -33,6 +33,18 @@ type look struct {
 	Since  time.Time    // of the first look in a row that has failed; zero where this one has not
 }
 
+// good tells whether a look can be shown to whoever opens a page now. What has failed may be
+// over.
+func (l *look) good() bool {
+	switch {
+	case l == nil:
+		return false
+	case l.Err != nil:
+		return time.Since(l.At) < 2*lookEvery
+	}
+	return time.Since(l.At) < lookIdleEvery+lookTimeout
+}
+
 // trouble says what has failed, and since when.
 func (l *look) trouble() string {
 	return fmt.Sprintf("%s (since %s; this page goes on by itself)", strings.TrimSuffix(asFailure(l.Err).Error(), "."), instant(l.Since))
@@ -218,8 +230,9 @@ func (h *hub) wakeUp() {
 }
 
 // current is the last look, and has the next one come at once, which the page then follows.
-// It waits for that one where the last is older than the longest time between two, or has
-// begun before an act ended. So opening a page costs no look of its own.
+// It waits for that one where the last has failed some time ago, is older than the longest
+// time between two, or has begun before an act ended. So opening a page costs no look of its
+// own.
 func (h *hub) current(ctx context.Context) (*look, error) {
 	h.mu.Lock()
 	h.asked = time.Now()
@@ -229,7 +242,7 @@ func (h *hub) current(ctx context.Context) (*look, error) {
 	for {
 		h.mu.Lock()
 		last, next := h.last, h.next
-		good := last != nil && time.Since(last.At) < lookIdleEvery+lookTimeout && last.Began.After(h.notBefore)
+		good := last.good() && last.Began.After(h.notBefore)
 		h.mu.Unlock()
 		if good {
 			return last, nil

@@ -10,8 +10,29 @@ import (
 	"testing"
 	"time"
 
+	"accountexport/internal/acts"
 	"accountexport/internal/local/testrun"
 )
+
+// TestWhatHasFailedMayBeOver: whoever opens a page some time after a look has failed, as
+// where the console was there before the projector, is shown what the next one finds.
+func TestWhatHasFailedMayBeOver(t *testing.T) {
+	h := newHub(func(context.Context) (*acts.Status, error) { return &acts.Status{}, nil }, func(_ string, do func() error) error { return do() })
+	long := time.Now().Add(-5 * time.Second)
+	h.last = &look{Began: long, At: long, Err: errWaiting}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		<-h.wake // by whoever opens the page
+		h.run(ctx)
+	})
+	l, err := h.current(ctx)
+	if err != nil || l.Err != nil || l.Status == nil {
+		t.Errorf("the page shows %+v, %v", l, err)
+	}
+	cancel()
+	running.Wait()
+}
 
 // TestTwoHundredConsolesCostOneLookASecond: by the statements that reach the database,
 // while two hundred pages follow over real connections and as many are opened. Each of
