@@ -17,8 +17,11 @@ const (
 	linger = 3 * time.Second
 
 	passDistance = 100_000 // from so many positions behind on, passes over the stream are worth it
-	endDistance  = 1000    // within so many positions of the end, the comparison can begin
 )
+
+// EndDistance is how many positions from the end of the stream a generation counts as
+// built: it can be compared then, and a cut-over folds the rest.
+const EndDistance = 1000
 
 // pass chooses the partitions of the next pass; nil stands for all of them.
 func (r *Rebuilder) pass(ctx context.Context) (func(partition int) bool, error) {
@@ -116,7 +119,7 @@ func (r *Rebuilder) nearEnd(ctx context.Context, generation int64, only func(int
 	sum, done := uint64(0), true
 	for p, position := range at {
 		sum += position
-		if (only == nil || only(p)) && position+endDistance < end {
+		if (only == nil || only(p)) && position+EndDistance < end {
 			done = false
 		}
 	}

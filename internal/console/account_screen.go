@@ -84,9 +84,7 @@ func (s *accountScreens) erased(ctx context.Context, account events.UUID) (bool,
 // generation is the live one, as of the last look, so that a page needs no statement for
 // it. again asks the database.
 func (s *accountScreens) generation(ctx context.Context, again bool) (readmodel.Generation, error) {
-	s.c.hub.mu.Lock()
-	last := s.c.hub.last
-	s.c.hub.mu.Unlock()
+	last := s.c.lastLook()
 	if !again && last != nil && last.Status != nil {
 		return last.Status.Generation, nil
 	}

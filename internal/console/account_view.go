@@ -161,9 +161,7 @@ func (c *Console) describe(ctx context.Context, v *accountView, account events.U
 	for _, p := range notes.Parked {
 		v.ParkedMessages = append(v.ParkedMessages, parkedLine{p.Position, p.SentAt, c.cfg.Privacy.typeOf(p.Type), c.cfg.Privacy.reason(p.Reason), p.DismissedAt != nil})
 	}
-	c.hub.mu.Lock()
-	last := c.hub.last
-	c.hub.mu.Unlock()
+	last := c.lastLook()
 	if last != nil && last.Status != nil && last.Status.Refused != nil {
 		v.Refused = cli.Printable(last.Status.Refused.Error())
 	}

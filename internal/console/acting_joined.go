@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"net/http"
 	"slices"
 
 	"accountexport/internal/acts"
@@ -26,14 +25,14 @@ func (c *Console) join(ctx context.Context, user, what string, p *prepared, runn
 	running.mu.Lock()
 	running.joined = append(running.joined, user)
 	running.mu.Unlock()
-	if !c.jobs.beside(func(ctx context.Context) {
+	if c.jobs.goWith(func(ctx context.Context) {
 		<-running.done // which the end of the program has it be, too
 		running.mu.Lock()
 		err := running.err
 		running.mu.Unlock()
 		line.End(ctx, asOutcome(err))
-	}) {
-		return &failure{Status: http.StatusServiceUnavailable, Type: "ending", Title: "The console is ending", Detail: "Nothing was begun. Ask again once it is back."}
+	}) != nil {
+		return ending("Nothing was begun. ")
 	}
 	return nil
 }

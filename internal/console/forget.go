@@ -67,7 +67,7 @@ func (s *jobs) named(to map[events.UUID]bool) {
 	defer s.mu.Unlock()
 	for _, j := range s.all {
 		if j.Act != acts.AccountErase {
-			for _, account := range slices.Concat(j.accounts(), j.undoes()) {
+			for _, account := range j.remembers() {
 				to[account] = true
 			}
 		}
@@ -77,14 +77,7 @@ func (s *jobs) named(to map[events.UUID]bool) {
 // forgetSince is forget, of an account that was erased at a time: what was begun later
 // found it erased, and stays.
 func (s *jobs) forgetSince(account events.UUID, at time.Time) {
-	s.mu.Lock()
-	for _, j := range s.all {
-		if j.Act != acts.AccountErase && !j.Began.After(at) && slices.Contains(slices.Concat(j.accounts(), j.undoes()), account) {
-			j.erased = append(j.erased, account.String())
-		}
-	}
-	s.mu.Unlock()
-	s.dropForgotten()
+	s.forgetThose(account, func(j *job) bool { return !j.Began.After(at) && slices.Contains(j.remembers(), account) })
 }
 
 // accountID takes an account's id out of a text.
@@ -118,6 +111,9 @@ func (j *job) accounts() []events.UUID {
 	return found
 }
 
+// remembers are all accounts that an act holds anything of. mu of jobs is held.
+func (j *job) remembers() []events.UUID { return slices.Concat(j.accounts(), j.undoes()) }
+
 // undoes are the accounts whose messages an act has changed, and can be undone of.
 func (j *job) undoes() (all []events.UUID) {
 	j.mu.Lock()
@@ -134,7 +130,7 @@ func (j *job) undoes() (all []events.UUID) {
 
 // dropMessages has an act undo nothing of accounts that were erased: their messages are
 // gone. What it has changed of others can be undone still.
-func (j *job) dropMessages(erased []string) {
+func (j *job) dropMessages(erased []events.UUID) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r, ok := j.result.(*parkedResult)
@@ -144,7 +140,7 @@ func (j *job) dropMessages(erased []string) {
 	left := *r
 	left.changed.Messages = nil
 	for _, m := range r.changed.Messages {
-		if m.Account == nil || !slices.Contains(erased, m.Account.String()) {
+		if m.Account == nil || !slices.Contains(erased, *m.Account) {
 			left.changed.Messages = append(left.changed.Messages, m)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"accountexport/internal/acts"
 	"accountexport/readmodel/admin"
 )
 
@@ -30,13 +31,9 @@ func (b *buildView) Percent() int {
 // TimeLeft is how long it takes yet.
 func (b *buildView) TimeLeft() time.Duration { return time.Duration(b.Left * float64(time.Second)) }
 
-// readyDistance is how far from the end a generation may be to count as built, as a rebuild
-// itself has it.
-const readyDistance = 1000
-
 func (c *Console) buildingOf(g admin.GenerationStatus, end uint64, found generationsFound) *buildView {
 	b := &buildView{Number: g.Number, At: g.Mean, End: max(end, g.Mean), Running: found.running}
-	b.Ready = end > 0 && g.Position+readyDistance >= end
+	b.Ready = end > 0 && g.Position+acts.EndDistance >= end // as a rebuild itself has it
 	if found.running {
 		if b.Rate = c.building.rate(g.Number); b.Rate > 0 && b.End > b.At {
 			b.Left = float64(b.End-b.At) / b.Rate
@@ -113,9 +110,7 @@ func (s *generationsLook) read(l *look, read func(context.Context) generationsFo
 
 // latestGenerations is what the last look has.
 func (c *Console) latestGenerations() (*generationsView, error) {
-	c.hub.mu.Lock()
-	l := c.hub.last
-	c.hub.mu.Unlock()
+	l := c.lastLook()
 	if l == nil {
 		return nil, errWaiting
 	}

@@ -228,6 +228,13 @@ func (h *hub) wakeUp() {
 	}
 }
 
+// lastLook is the last look, however old; nil before the first.
+func (c *Console) lastLook() *look {
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	return c.hub.last
+}
+
 // current is the last look, and has the next one come at once, which the page then follows.
 // It waits for that one where the last has failed some time ago, is older than the longest
 // time between two, or has begun before an act ended. So opening a page costs no look of its

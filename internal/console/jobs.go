@@ -45,7 +45,7 @@ type job struct {
 	result   any // shown by the template "result ACT"; nil for none
 	done     chan struct{}
 	changed  func()
-	erased   []string      // accounts that were erased since it began, to be looked for when it has ended; guarded by jobs.mu
+	erased   []events.UUID // accounts that were erased since it began, to be looked for when it has ended; guarded by jobs.mu
 	joined   []string      // who have asked for it beside User; guarded by mu
 	found    []events.UUID // accounts that it names, once it has ended and somebody has asked; guarded by jobs.mu
 }
@@ -204,8 +204,8 @@ func (s *jobs) find(id string) *job {
 func (s *jobs) start(j *job, do func(context.Context, *job) error) (*job, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ctx == nil || s.ctx.Err() != nil {
-		return nil, &failure{Status: http.StatusServiceUnavailable, Type: "ending", Title: "The console is ending", Detail: "Nothing was begun. Ask again once it is back."}
+	if s.ended() {
+		return nil, ending("Nothing was begun. ")
 	}
 	for _, other := range s.all {
 		if other.key != j.key || j.key == "" || other.over() {
@@ -234,6 +234,27 @@ func (s *jobs) start(j *job, do func(context.Context, *job) error) (*job, error)
 		s.dropForgotten()
 	})
 	return j, nil
+}
+
+// goWith runs do in a goroutine that the program's end waits for, with the program's
+// context.
+func (s *jobs) goWith(do func(context.Context)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended() {
+		return ending("")
+	}
+	ctx := s.ctx
+	s.running.Go(func() { do(ctx) })
+	return nil
+}
+
+// ended tells whether nothing may begin any more, or yet. s.mu is locked.
+func (s *jobs) ended() bool { return s.ctx == nil || s.ctx.Err() != nil }
+
+// ending is the failure of what cannot begin since the program ends.
+func ending(first string) error {
+	return &failure{Status: http.StatusServiceUnavailable, Type: "ending", Title: "The console is ending", Detail: first + "Ask again once it is back."}
 }
 
 // runs is the act with a key that is running; nil for none.

@@ -12,10 +12,15 @@ import (
 // that run when they end. Erasures stay, which hold the account's id and nothing else of
 // it, and so does but.
 func (s *jobs) forget(account events.UUID, but *job) {
+	s.forgetThose(account, func(j *job) bool { return j != but })
+}
+
+// forgetThose is forget, of some of the acts. mu is held while they are chosen.
+func (s *jobs) forgetThose(account events.UUID, chosen func(*job) bool) {
 	s.mu.Lock()
 	for _, j := range s.all {
-		if j != but && j.Act != acts.AccountErase {
-			j.erased = append(j.erased, account.String())
+		if j.Act != acts.AccountErase && chosen(j) {
+			j.erased = append(j.erased, account)
 		}
 	}
 	s.mu.Unlock()
@@ -31,7 +36,7 @@ func (s *jobs) dropForgotten() {
 			return false
 		}
 		j.dropMessages(j.erased)
-		drop := slices.ContainsFunc(j.accounts(), func(id events.UUID) bool { return slices.Contains(j.erased, id.String()) })
+		drop := slices.ContainsFunc(j.accounts(), func(id events.UUID) bool { return slices.Contains(j.erased, id) })
 		j.erased = nil // it has come to what it has come to
 		return drop
 	})

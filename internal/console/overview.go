@@ -178,9 +178,7 @@ func (c *Console) findingOf(f findings.Finding) findingView {
 
 // liveOverview is the part of the overview that follows what happens.
 func (c *Console) liveOverview(string) ([]byte, error) {
-	c.hub.mu.Lock()
-	l := c.hub.last
-	c.hub.mu.Unlock()
+	l := c.lastLook()
 	if l == nil {
 		return nil, errWaiting
 	}

@@ -123,7 +123,7 @@ func (c *Console) refreshParked(counts parkedCounts) {
 	if !due {
 		return
 	}
-	begun := c.jobs.beside(func(ctx context.Context) {
+	err := c.jobs.goWith(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
 		p.reading.Lock()
@@ -138,24 +138,11 @@ func (c *Console) refreshParked(counts parkedCounts) {
 			c.hub.tell("parked")
 		}
 	})
-	if !begun {
+	if err != nil {
 		p.mu.Lock()
 		p.refresh = false
 		p.mu.Unlock()
 	}
-}
-
-// beside runs something until the program ends, which waits for it. It is false where the
-// program is ending.
-func (s *jobs) beside(do func(context.Context)) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ctx == nil || s.ctx.Err() != nil {
-		return false
-	}
-	ctx := s.ctx
-	s.running.Go(func() { do(ctx) })
-	return true
 }
 
 // liveParkedTotals is all that is parked in numbers, as of the last look.
@@ -169,10 +156,4 @@ func (c *Console) parkedTotals() *parkedTotals {
 		return nil
 	}
 	return &parkedTotals{l.At, l.Status.Parked, l.Status.Dismissed}
-}
-
-func (c *Console) lastLook() *look {
-	c.hub.mu.Lock()
-	defer c.hub.mu.Unlock()
-	return c.hub.last
 }

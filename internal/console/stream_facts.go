@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
@@ -144,16 +143,3 @@ func (c *Console) readFacts(ctx context.Context) *streamFacts {
 
 // noBaseline tells whether nothing is on record yet of what the stream lacks.
 func (f *streamFacts) noBaseline() bool { return errors.Is(f.GapsErr, readmodel.ErrNotFound) }
-
-// goWith runs do in a goroutine that the program's end waits for, with the program's
-// context.
-func (s *jobs) goWith(do func(context.Context)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ctx == nil || s.ctx.Err() != nil {
-		return &failure{Status: http.StatusServiceUnavailable, Type: "ending", Title: "The console is ending", Detail: "Ask again once it is back."}
-	}
-	ctx := s.ctx
-	s.running.Go(func() { do(ctx) })
-	return nil
-}

@@ -115,9 +115,7 @@ func sameStream(err error) bool {
 // liveStream is the part of the screen that follows what happens.
 func (c *Console) liveStream(string) ([]byte, error) {
 	f := c.facts.peek()
-	c.hub.mu.Lock()
-	l := c.hub.last
-	c.hub.mu.Unlock()
+	l := c.lastLook()
 	if f == nil || l == nil {
 		return nil, errWaiting
 	}

@@ -102,7 +102,9 @@ const cutover = "projector cutover"
 
 // built tells whether a generation was folded to near the stream's end: as near as a
 // rebuild counts as done, and not just since the stream is short.
-func built(position, last uint64) bool { return position+1000 >= last && position >= last/2 }
+func built(position, last uint64) bool {
+	return position+acts.EndDistance >= last && position >= last/2
+}
 
 // ofReplicas is what of the partitions is in nobody's hands.
 func ofReplicas(st *acts.Status) []Finding {
