@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"accountexport/internal/local/port"
 )
 
 func TestProfilesAreForThisMachineOnly(t *testing.T) {
@@ -56,7 +58,13 @@ func TestProfilesAreForThisMachineOnly(t *testing.T) {
 // Who comes by an address of this machine that others reach it by as well is
 // refused, though it is on this machine.
 func TestProfilesOnEveryAddress(t *testing.T) {
-	outward := outwardAddress(t)
+	outward, err := port.Outward()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outward == "" {
+		t.Log("this machine has no address by which others would reach it")
+	}
 	asked := 0
 	for _, addr := range []string{"127.0.0.1:0", "localhost:0", "[::1]:0", "0.0.0.0:0", "[::]:0", ":0"} {
 		l, err := net.Listen("tcp", addr)
@@ -93,23 +101,6 @@ func TestProfilesOnEveryAddress(t *testing.T) {
 	if asked < 12 {
 		t.Errorf("only %d requests reached a server", asked)
 	}
-}
-
-// outwardAddress is an address of this machine that is not its own name for itself; "":
-// it has none.
-func outwardAddress(t *testing.T) string {
-	t.Helper()
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range all {
-		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
-			return n.IP.String()
-		}
-	}
-	t.Log("this machine has no address by which others would reach it")
-	return ""
 }
 
 // TestArgumentsShowNoSecret: what was given as a flag is not shown, in whichever way it

@@ -1,4 +1,4 @@
-// Package port finds ports for the servers of tests, benchmarks and devstack.
+// Package port finds ports, and an address, for the servers of tests, benchmarks and devstack.
 package port
 
 import (
