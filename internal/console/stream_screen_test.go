@@ -77,7 +77,7 @@ func TestStreamIsHeldAgainstTheContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := str.CachedInfo().Config
-	cfg.MaxMsgs, cfg.MaxBytes, cfg.MaxAge, cfg.MaxMsgsPerSubject, cfg.MaxMsgSize, cfg.Discard = 1_000_000, 1<<30, time.Hour, 1000, 1<<20, jetstream.DiscardOld
+	cfg.MaxMsgs, cfg.MaxBytes, cfg.MaxAge, cfg.MaxMsgsPerSubject, cfg.MaxMsgSize, cfg.Discard = 1_000_000, 1<<20, time.Hour, 1000, 1<<20, jetstream.DiscardOld
 	cfg.AllowRollup, cfg.AllowMsgTTL, cfg.DenyDelete, cfg.DenyPurge, cfg.NoAck, cfg.Metadata = true, true, true, true, true, nil
 	cfg.AllowRollup = false // the server refuses it together with deny_purge
 	cfg.RePublish = &jetstream.RePublish{Source: "controlplane.>", Destination: "again.>"}
