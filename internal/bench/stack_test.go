@@ -22,17 +22,17 @@ import (
 
 // stack is a durable PostgreSQL server and a NATS server.
 type stack struct {
-	nats   *natsserver.Server
+	nats   *natsserver.Process
 	pg     *postgres.Server
 	client *stream.Client
 	pool   *pgxpool.Pool
 }
 
-// newStack starts both and provisions them.
+// newStack starts both, each a process of its own, and provisions them.
 func newStack(b *testing.B) *stack {
 	b.Helper()
 	ctx := b.Context()
-	s := &stack{nats: natsserver.ForTest(b)}
+	s := &stack{nats: natsserver.ProcessForTest(b, "")}
 	var err error
 	s.pg, err = postgres.Start(ctx, postgres.Options{Durable: true})
 	postgres.Check(b, err)

@@ -89,6 +89,9 @@ func (p *Process) Addr() string { return "127.0.0.1:" + strconv.Itoa(p.opt.Port)
 // Name is the server's name.
 func (p *Process) Name() string { return p.opt.Name }
 
+// Pid is the running process's number.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
 // Dir is the folder of the data.
 func (p *Process) Dir() string { return p.opt.Dir }
 

@@ -1,0 +1,70 @@
+package bench
+
+import (
+	"bytes"
+	"os/exec"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"accountexport/internal/local/child"
+)
+
+// projectorProcess is a running `projector run`, with the settings that it has by default.
+type projectorProcess struct {
+	*child.Process
+	cmd *exec.Cmd
+	out *output
+}
+
+// output is what a program has printed so far. It is safe for concurrent use.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// startProcess starts a command, which is killed when the benchmark ends.
+func startProcess(b *testing.B, cmd *exec.Cmd) *projectorProcess {
+	b.Helper()
+	p := &projectorProcess{cmd: cmd, out: &output{}}
+	cmd.Stdout, cmd.Stderr = p.out, p.out
+	var err error
+	if p.Process, err = child.Start(cmd, syscall.SIGKILL); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = p.Kill(); <-p.Ended() })
+	return p
+}
+
+// stop ends it as an operator does, and gives its CPU time and the most memory that it used.
+func (p *projectorProcess) stop(b *testing.B) (cpu time.Duration, peak int64) {
+	b.Helper()
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		b.Error(err)
+	}
+	return p.ended(b)
+}
+
+// ended waits until it has ended by itself, without an error, and gives its CPU time and the
+// most memory that it used.
+func (p *projectorProcess) ended(b *testing.B) (cpu time.Duration, peak int64) {
+	b.Helper()
+	if err := p.Err(); err != nil {
+		b.Fatalf("%v: %s", err, p.out)
+	}
+	state := p.cmd.ProcessState
+	return state.UserTime() + state.SystemTime(), state.SysUsage().(*syscall.Rusage).Maxrss << 10
+}
