@@ -37,5 +37,3 @@ func percent(part, whole time.Duration) string {
 }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%8.0f MiB", float64(n)/(1<<20)) }
-
-func times(a, b int64) string { return fmt.Sprintf("× %.2f", float64(a)/float64(b)) }

@@ -131,20 +131,6 @@ func (s *stack) command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// createLiveGeneration creates a live generation that nobody projects.
-func (s *stack) createLiveGeneration(b *testing.B) {
-	b.Helper()
-	info, err := s.client.Info(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	store := store.NewStore(s.pool, "bench", quiet())
-	defer store.Close(b.Context())
-	if _, err := store.Acquire(b.Context(), info); err != nil {
-		b.Fatal(err)
-	}
-}
-
 func buildProjector(b *testing.B) (program string) {
 	b.Helper()
 	program = filepath.Join(b.TempDir(), "projector")
