@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/events"
 	"accountexport/internal/local/natsserver"
@@ -31,10 +34,27 @@ type stack struct {
 // newStack starts both, each a process of its own, and provisions them.
 func newStack(b *testing.B) *stack {
 	b.Helper()
+	return newStackWith(b, stackOptions{})
+}
+
+// stackOptions are what a stack has beside what every one has.
+type stackOptions struct {
+	settings   map[string]string // of PostgreSQL
+	nats       string            // the NATS server's configuration; default: JetStream, and nothing else
+	partitions int               // of the stream; default: what provisioning gives it
+}
+
+// newStackWith is newStack with options.
+func newStackWith(b *testing.B, opt stackOptions) *stack {
+	b.Helper()
 	ctx := b.Context()
-	s := &stack{nats: natsserver.ProcessForTest(b, "")}
+	s := &stack{}
 	var err error
-	s.pg, err = postgres.Start(ctx, postgres.Options{Durable: true})
+	if s.nats, err = natsserver.StartProcess(ctx, natsserver.Options{Dir: b.TempDir(), Config: opt.nats}); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(s.nats.Kill)
+	s.pg, err = postgres.Start(ctx, postgres.Options{Durable: true, Settings: opt.settings})
 	postgres.Check(b, err)
 	b.Cleanup(func() { _ = s.pg.Stop(context.Background()) })
 	if s.client, err = stream.Connect(ctx, stream.Config{URL: s.nats.URL(), Logger: quiet()}); err != nil {
@@ -44,6 +64,9 @@ func newStack(b *testing.B) *stack {
 	if _, err := s.client.Provision(ctx); err != nil {
 		b.Fatal(err)
 	}
+	if opt.partitions > 0 {
+		s.repartition(b, opt.partitions)
+	}
 	if err := readmodel.Migrate(ctx, s.pg.URL()); err != nil {
 		b.Fatal(err)
 	}
@@ -52,6 +75,30 @@ func newStack(b *testing.B) *stack {
 	}
 	b.Cleanup(s.pool.Close)
 	return s
+}
+
+// repartition gives the empty stream another number of partitions.
+func (s *stack) repartition(b *testing.B, n int) {
+	b.Helper()
+	nc, err := nats.Connect(s.nats.URL())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		b.Fatal(err)
+	}
+	st, err := js.Stream(b.Context(), s.client.Stream())
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg := st.CachedInfo().Config
+	cfg.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "controlplane.*.*",
+		Destination: fmt.Sprintf("controlplane.{{partition(%d,2)}}.{{wildcard(1)}}.{{wildcard(2)}}", n)}
+	if _, err := js.UpdateStream(b.Context(), cfg); err != nil {
+		b.Fatal(err)
+	}
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
