@@ -86,5 +86,9 @@ CREATE TABLE {schema}.parked (
 
 CREATE INDEX parked_account ON {schema}.parked (account_id, position);
 
+-- For counting them every few seconds without reading them: a million take 7 MB here, and
+-- most of a gigabyte in the table.
+CREATE INDEX parked_partition ON {schema}.parked (partition);
+
 GRANT USAGE ON SCHEMA {schema} TO accountexport_reader;
 GRANT SELECT ON {schema}.account_export, {schema}.account_export_pages, {schema}.quota_tiers TO accountexport_reader;

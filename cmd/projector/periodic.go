@@ -34,3 +34,21 @@ func runPeriodically(ctx context.Context, interval, limit time.Duration, do func
 		}
 	}
 }
+
+// sparingly leaves out calls of do until twenty times as long has passed as its last
+// successful one took, but at most for half a minute: however much there is to do, and a
+// server that was slow once does not keep it away for long. It is for one goroutine.
+func sparingly(do func(context.Context) error) func(context.Context) error {
+	var due time.Time
+	return func(ctx context.Context) error {
+		began := time.Now()
+		if began.Before(due) {
+			return nil
+		}
+		err := do(ctx)
+		if err == nil {
+			due = began.Add(min(20*time.Since(began), 30*time.Second))
+		}
+		return err
+	}
+}

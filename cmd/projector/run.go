@@ -130,7 +130,7 @@ func (p *program) project(ctx context.Context, reg *prometheus.Registry, watch *
 		})
 	}
 	g.Go(func() error {
-		runPeriodically(jobs, 5*time.Second, jobTimeout, func(ctx context.Context) error { return countParked(ctx, pool, replica, parked) }, nil)
+		runPeriodically(jobs, 5*time.Second, jobTimeout, sparingly(func(ctx context.Context) error { return countParked(ctx, pool, replica, parked) }), nil)
 		return nil
 	})
 	g.Go(func() error {

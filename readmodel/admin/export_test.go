@@ -8,6 +8,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/projections"
+	"accountexport/readmodel"
 )
 
 // SumUp computes the digests of what a generation stores of some accounts.
@@ -22,3 +23,6 @@ func SumUp(ctx context.Context, pool *pgxpool.Pool, generation int64, accounts [
 	})
 	return out, err
 }
+
+// SelectOwnParked is the statement of [CountParked], for the generation 1.
+func SelectOwnParked() string { return readmodel.InSchema(1, selectOwnParked) }
