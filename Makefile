@@ -51,6 +51,10 @@ bench: ## measure catching up, live latency, acts beside it, GET, large document
 bench-short: ## the main ones with less of everything, below three minutes: what is broken, and roughly what is slow
 	$(GO) test -short -run '^$$' -bench '^Benchmark(Beside|CatchUp|Curve|Get|Live|Moves|Notify|Past|Rebuild)$$' -benchtime 1x -timeout 10m -v ./internal/bench
 
+.PHONY: bench-long
+bench-long: ## measure 50 million messages, a twentieth of the accounts erased, in 256 partitions: hours, and 80 GB of disk; BENCH_LONG_MESSAGES for fewer
+	BENCH_LONG_MESSAGES=$${BENCH_LONG_MESSAGES:-50000000} $(GO) test -run '^$$' -bench '^BenchmarkLong$$' -benchtime 1x -timeout 48h -v ./internal/bench
+
 .PHONY: dashboard
 dashboard: ## write Grafana's dashboard anew from tools/dashboard
 	$(GO) -C tools/dashboard run . >deploy/grafana/dashboards/accountexport.json.new

@@ -28,6 +28,12 @@ func BenchmarkGrowth(b *testing.B) {
 			growItems(b, c, program, n)
 		}
 	})
+	b.Run("erasures", func(b *testing.B) {
+		c := newCurve(b, "Growth with erased accounts, beside 1000 others")
+		for _, n := range pick([]int{0, 1_000, 10_000, 100_000}, []int{0, 10_000}) {
+			growErasures(b, c, program, n)
+		}
+	})
 	b.Run("parked", func(b *testing.B) {
 		c := newCurve(b, "Growth with parked messages")
 		growParked(b, c, program, pick([]int{0, 10_000, 100_000, 1_000_000}, []int{0, 50_000}))
@@ -56,9 +62,13 @@ type point struct {
 }
 
 func newCurve(b *testing.B, title string) *curve {
-	r := newReport(b, title)
+	return newCurveOf(newReport(b, title))
+}
+
+// newCurveOf adds the curve to a report, behind what that has by then.
+func newCurveOf(r *report) *curve {
 	c := &curve{points: map[string][]point{}}
-	b.Cleanup(func() { // before the report's own
+	r.b.Cleanup(func() { // before the report's own
 		for _, what := range c.order {
 			for _, p := range c.points[what] {
 				r.add(fmt.Sprintf("%s, %d", what, p.n), p.unit, p.value)
@@ -119,6 +129,19 @@ func (s *stack) timeCommand(b *testing.B, program string, args ...string) (time.
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// growErasures measures what depends on how many accounts are on the ledger of erasures. Of the
+// erased ones there was no other message: nothing that is measured depends on those.
+func growErasures(b *testing.B, c *curve, program string, erasures int) {
+	s := newStack(b)
+	n := publishBacklog(b, s, workload.NewBacklog(1, 1_000, 10_000))
+	publishEach(b, s, erasures, func(i int) (events.Message, error) {
+		account := events.UUID{0xe0, byte(i >> 16), byte(i >> 8), byte(i)}
+		return events.NewAccountErased(newMeta("erase-"+account.String()), account)
+	})
+	s.catchUp(b, program, n+erasures)
+	s.measureUpkeep(b, c, program, erasures)
+}
 
 // growItems measures an account with this many sandboxes: GET, and changes of one random old
 // sandbox at a time, each visible before the next is published.
