@@ -26,3 +26,6 @@ func SumUp(ctx context.Context, pool *pgxpool.Pool, generation int64, accounts [
 
 // SelectOwnParked is the statement of [CountParked], for the generation 1.
 func SelectOwnParked() string { return readmodel.InSchema(1, selectOwnParked) }
+
+// SelectErasedServed counts the accounts on the ledger that generation 1 serves.
+func SelectErasedServed() string { return readmodel.InSchema(1, selectErasedServed) }
