@@ -32,7 +32,7 @@ func BenchmarkBeside(b *testing.B) {
 	stop := s.run(b, engine.Options{Lanes: 2})
 	defer stop()
 	s.waitProjected(b)
-	w := startWatcher(b, s)
+	w, _ := startWatcher(b, s)
 	for b.Loop() {
 		for what, id := range map[string]events.UUID{fmt.Sprintf("refold of %d sandboxes", many): long, fmt.Sprintf("refold of %d parked", many): parked} {
 			var partition int

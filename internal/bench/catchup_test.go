@@ -47,7 +47,7 @@ type measured struct {
 
 // measure measures what do does; it returns the CPU time and the most memory of the
 // program that it has run.
-func (s *stack) measure(b *testing.B, do func() (cpu time.Duration, peak int64)) (m measured) {
+func (s *stack) measure(b testing.TB, do func() (cpu time.Duration, peak int64)) (m measured) {
 	b.Helper()
 	before, wal, began := s.serversCPU(b), s.wal(b), time.Now()
 	m.cpu.projector, m.peak = do()
@@ -74,7 +74,7 @@ func (r *report) addBuilt(m measured, n int, l limit) {
 }
 
 // wal is how many bytes of WAL were written.
-func (s *stack) wal(b *testing.B) (bytes int64) {
+func (s *stack) wal(b testing.TB) (bytes int64) {
 	b.Helper()
 	if err := s.pool.QueryRow(b.Context(), `SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint`).Scan(&bytes); err != nil {
 		b.Fatal(err)
@@ -108,7 +108,7 @@ func (s *stack) forget(b *testing.B) {
 
 // catchUp runs the projector until every checkpoint is at the position, and gives its CPU
 // time and the most memory that it used.
-func (s *stack) catchUp(b *testing.B, program string, position int) (cpu time.Duration, peak int64) {
+func (s *stack) catchUp(b testing.TB, program string, position int) (cpu time.Duration, peak int64) {
 	b.Helper()
 	p := startProcess(b, s.command(program, "run"))
 	s.waitReached(b, uint64(position))

@@ -22,7 +22,7 @@ func BenchmarkLive(b *testing.B) {
 	s.waitProjected(b)
 	exports := export.NewReader(s.pool)
 	copyDocuments(b, s, exports, ids)
-	w := startWatcher(b, s)
+	w, _ := startWatcher(b, s)
 	for b.Loop() {
 		ours := pace(perSecond, perSecond*seconds, func(i int) time.Duration { return timeToVisible(b, s, w, ids[i%len(ids)], i) })
 		bare := pace(perSecond, perSecond*seconds, func(i int) time.Duration { return bareCommit(b, s, ids[i%len(ids)]) })

@@ -18,7 +18,7 @@ func BenchmarkMoves(b *testing.B) {
 	stop := s.run(b, engine.Options{})
 	defer stop()
 	s.waitProjected(b)
-	w := startWatcher(b, s)
+	w, _ := startWatcher(b, s)
 	measure := func() []time.Duration {
 		return pace(perSecond, perSecond*seconds, func(i int) time.Duration { return timeToVisible(b, s, w, ids[i%len(ids)], i) })
 	}

@@ -37,3 +37,5 @@ func percent(part, whole time.Duration) string {
 }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%8.0f MiB", float64(n)/(1<<20)) }
+
+func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }

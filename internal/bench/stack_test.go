@@ -29,7 +29,7 @@ type stack struct {
 }
 
 // newStack starts both, each a process of its own, and provisions them.
-func newStack(b *testing.B) *stack {
+func newStack(b testing.TB) *stack {
 	b.Helper()
 	ctx := b.Context()
 	s := &stack{nats: natsserver.ProcessForTest(b, "")}
@@ -57,13 +57,13 @@ func newStack(b *testing.B) *stack {
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // run projects until the returned function is called.
-func (s *stack) run(b *testing.B, opt engine.Options) (stop func()) {
+func (s *stack) run(b testing.TB, opt engine.Options) (stop func()) {
 	b.Helper()
 	return s.runAs(b, "bench", opt)
 }
 
 // runAs is run for one of several replicas.
-func (s *stack) runAs(b *testing.B, name string, opt engine.Options) (stop func()) {
+func (s *stack) runAs(b testing.TB, name string, opt engine.Options) (stop func()) {
 	b.Helper()
 	store := store.NewStore(s.pool, name, quiet())
 	opt.Logger, opt.Guard = quiet(), stream.Guard
@@ -80,7 +80,7 @@ func (s *stack) runAs(b *testing.B, name string, opt engine.Options) (stop func(
 }
 
 // waitProjected waits until everything that the stream holds now is projected.
-func (s *stack) waitProjected(b *testing.B) {
+func (s *stack) waitProjected(b testing.TB) {
 	b.Helper()
 	info, err := s.client.Info(b.Context())
 	if err != nil {
@@ -90,7 +90,7 @@ func (s *stack) waitProjected(b *testing.B) {
 }
 
 // projectAll projects everything that the stream holds, and stops.
-func (s *stack) projectAll(b *testing.B) {
+func (s *stack) projectAll(b testing.TB) {
 	b.Helper()
 	stop := s.run(b, engine.Options{})
 	s.waitProjected(b)
@@ -98,7 +98,7 @@ func (s *stack) projectAll(b *testing.B) {
 }
 
 // waitReached waits until every checkpoint is at the position.
-func (s *stack) waitReached(b *testing.B, position uint64) {
+func (s *stack) waitReached(b testing.TB, position uint64) {
 	b.Helper()
 	for {
 		var low int64
@@ -131,7 +131,7 @@ func (s *stack) command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func buildProjector(b *testing.B) (program string) {
+func buildProjector(b testing.TB) (program string) {
 	b.Helper()
 	program = filepath.Join(b.TempDir(), "projector")
 	if out, err := exec.Command("go", "build", "-o", program, "accountexport/cmd/projector").CombinedOutput(); err != nil {
