@@ -44,13 +44,35 @@ test-long: ## all tests at their greatest length, from new seeds, which it print
 chaos: ## let every part fail at random for CHAOS (10m), and hold the result against a plain fold, a million waiting events, and people at work, too; SEED repeats a run
 	LONG=1 CHAOS=$${CHAOS:-10m} $(GO) test -race -count=1 -v -timeout 90m -run '^Test(Chaos|HostileStreams|People)' ./internal/e2e
 
+# The benchmarks of internal/bench, and the packages that have small ones. A test holds
+# that none is forgotten.
+BENCHES := Beside|Bounds|CatchUp|Codings|Curve|Get|Ingest|Live|Moves|Notify|Past|Peers|PeersGet|PeersLive|Rebuild|Relay|SlowReaders
+BENCHES_SHORT := CatchUp|Get|Live|Moves|Notify|Past|Peers|Rebuild
+BENCHES_LONG := none
+BENCHES_SMALL := ./events ./projections ./projections/engine ./internal/api ./internal/auth ./internal/stream ./internal/tracing ./internal/workload
+BENCH_JSON ?= $(CURDIR)/bench.json
+
 .PHONY: bench
-bench: ## measure catching up, live latency, acts beside it, GET, large documents; prints a table of ratios
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 90m -v ./internal/bench
+bench: ## measure everything, beside what a team would build instead; a table, and BENCH_JSON (bench.json)
+	@echo "This takes about 25 minutes on two quiet cores. What has an unquiet one is worth nothing."
+	BENCH_JSON=$(BENCH_JSON) $(GO) test -run '^$$' -bench '^Benchmark($(BENCHES))$$' -benchtime 1x -timeout 90m -v ./internal/bench
 
 .PHONY: bench-short
 bench-short: ## the main ones with less of everything, below three minutes: what is broken, and roughly what is slow
-	$(GO) test -short -run '^$$' -bench '^Benchmark(Beside|CatchUp|Curve|Get|Live|Moves|Notify|Past|Rebuild)$$' -benchtime 1x -timeout 10m -v ./internal/bench
+	@echo "This takes less than three minutes on two quiet cores."
+	BENCH_JSON=$(BENCH_JSON) $(GO) test -short -run '^$$' -bench '^Benchmark($(BENCHES_SHORT))$$' -benchtime 1x -timeout 20m -v ./internal/bench
+
+.PHONY: bench-long
+bench-long: ## the ones that take hours
+	BENCH_JSON=$(BENCH_JSON) $(GO) test -run '^$$' -bench '^Benchmark($(BENCHES_LONG))$$' -benchtime 1x -timeout 12h -v ./internal/bench
+
+.PHONY: bench-small
+bench-small: ## the small ones of single packages: time and allocations of one call
+	$(GO) test -run '^$$' -bench . -benchmem $(BENCHES_SMALL)
+
+.PHONY: performance
+performance: ## make the figures of doc/performance.md those of BENCH_JSON, a whole run of make bench
+	$(GO) run ./internal/bench/performance -run $(BENCH_JSON) doc/performance.md doc/performance.json
 
 .PHONY: dashboard
 dashboard: ## write Grafana's dashboard anew from tools/dashboard

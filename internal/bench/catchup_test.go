@@ -21,11 +21,15 @@ import (
 // same kind. CPU time is that of all three processes.
 func BenchmarkCatchUp(b *testing.B) {
 	program := buildProjector(b)
-	for _, shape := range []struct{ accounts, events int }{{size(10_000, 2_000), size(500_000, 100_000)}, {size(300_000, 30_000), size(1_200_000, 120_000)}} {
+	for _, shape := range []struct {
+		name             string
+		accounts, events int
+	}{{"few accounts", size(10_000, 2_000), size(500_000, 100_000)}, {"many accounts", size(300_000, 30_000), size(1_200_000, 120_000)}} {
 		b.Run(fmt.Sprintf("accounts=%d", shape.accounts), func(b *testing.B) {
-			r := newReport(b, fmt.Sprintf("Catching up: %d events of %d accounts", shape.events, shape.accounts))
+			r := newReport(b, "Catching up, "+shape.name)
 			s := newStack(b)
 			n := publishBacklog(b, s, workload.NewBacklog(1, shape.accounts, shape.events))
+			r.addShape(shape.accounts, n)
 			for b.Loop() {
 				for range size(3, 1) {
 					s.forget(b)
@@ -33,6 +37,7 @@ func BenchmarkCatchUp(b *testing.B) {
 					r.addBuilt(m, n, s.limit(b, n))
 				}
 			}
+			s.addDisk(b, r, shape.accounts, n)
 		})
 	}
 }
@@ -55,6 +60,37 @@ func (s *stack) measure(b testing.TB, do func() (cpu time.Duration, peak int64))
 	servers := s.serversCPU(b).minus(before)
 	m.cpu.nats, m.cpu.postgres, m.wal = servers.nats, servers.postgres, s.wal(b)-wal
 	return m
+}
+
+// addShape adds how much there is to fold.
+func (r *report) addShape(accounts, events int) {
+	r.add("accounts", "thousand", float64(accounts)/1000)
+	r.add("events", "thousand", float64(events)/1000)
+}
+
+// addDisk adds how much the stream and the tables hold once everything is folded, right
+// after a VACUUM, so that it is what they need, and not what is free in them.
+func (s *stack) addDisk(b *testing.B, r *report, accounts, events int) {
+	b.Helper()
+	live, err := readmodel.LiveGeneration(b.Context(), s.pool)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := s.pool.Exec(b.Context(), `VACUUM`); err != nil {
+		b.Fatal(err)
+	}
+	var tables float64
+	if err := s.pool.QueryRow(b.Context(), `
+SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')`,
+		readmodel.SchemaName(live.Number)).Scan(&tables); err != nil {
+		b.Fatal(err)
+	}
+	stored, err := s.client.Describe(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.add("disk of the stream", "bytes/event", float64(stored.Bytes)/float64(events))
+	r.add("disk of the tables", "bytes/account", tables/float64(accounts))
 }
 
 // addBuilt adds what folding n messages has taken, beside its limit.

@@ -51,6 +51,11 @@ func newStack(b testing.TB) *stack {
 		b.Fatal(err)
 	}
 	b.Cleanup(s.pool.Close)
+	var version string
+	if err := s.pool.QueryRow(ctx, `SHOW server_version`).Scan(&version); err != nil {
+		b.Fatal(err)
+	}
+	taken.version("PostgreSQL", version)
 	return s
 }
 
