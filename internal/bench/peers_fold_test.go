@@ -25,7 +25,7 @@ import (
 // without what it says that it leaves out.
 func TestPeersFoldAsWeDo(t *testing.T) {
 	peers, serve := buildPeers(t), testrun.GoTool(t, "../../bench/peers", "./serve")
-	s := newPeerStack(t)
+	s := newPeerStack(t, newStackWith(t, stackOptions{undurable: true}))
 	n, accounts := publishUnbroken(t, s.stack, workload.NewBacklog(3, 20, 600))
 	for _, p := range peers {
 		s.forgetPeer(t, p)
@@ -214,4 +214,20 @@ func instants(v any) any {
 		}
 	}
 	return v
+}
+
+// TestPeersUseOurLibraries: what is compared speaks to NATS and PostgreSQL by the same
+// versions of the same libraries as ours.
+func TestPeersUseOurLibraries(t *testing.T) {
+	ours, theirs := map[string]string{}, map[string]string{}
+	for file, into := range map[string]map[string]string{"../../go.mod": ours, "../../bench/peers/go.mod": theirs} {
+		if err := modules(file, into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, library := range []string{"github.com/nats-io/nats.go", "github.com/jackc/pgx/v5"} {
+		if ours[library] == "" || ours[library] != theirs[library] {
+			t.Errorf("%s is %q here and %q in bench/peers: require the same there, and run go mod tidy", library, ours[library], theirs[library])
+		}
+	}
 }

@@ -27,7 +27,7 @@ var readers = []struct{ name, read, schema string }{
 // is measured apart.
 func BenchmarkPeersGet(b *testing.B) {
 	r := newReport(b, "Peers: GET")
-	s := newPeerStack(b)
+	s := newPeerStack(b, newStack(b))
 	sizes := s.fillForGet(b)
 	var servers []*apiProcess
 	for _, with := range readers {
@@ -43,9 +43,9 @@ func BenchmarkPeersGet(b *testing.B) {
 	refused := make([]int, len(readers))
 	for b.Loop() {
 		for _, of := range sizes {
-			r.add(of.name+": size", "bytes", float64(of.size))
+			r.add("api: size of the "+of.name+" account", "bytes", float64(of.size))
 			for _, clients := range []int{1, 8} {
-				turns := size(5, 2)
+				turns := size(3, 2)
 				if of.size > 1<<20 {
 					turns = size(3, 1) // in each of which every client gets an answer
 				}
@@ -58,7 +58,7 @@ func BenchmarkPeersGet(b *testing.B) {
 						if t == 0 {
 							continue // warm
 						}
-						what := fmt.Sprintf("%s, %s, %d clients: ", of.name, with.name, clients)
+						what := fmt.Sprintf("%s: %s account, %d clients, ", with.name, of.name, clients)
 						r.add(what+"rate", "requests/s", float64(len(took.times))/took.took.Seconds())
 						r.add(what+"p99", "ms", milliseconds(percentile(took.times, 0.99)))
 					}
@@ -66,7 +66,7 @@ func BenchmarkPeersGet(b *testing.B) {
 			}
 		}
 		for range size(5, 2) {
-			r.add("very large, api, read by nobody before", "ms", milliseconds(s.firstRead(b, sizes[3].requests)))
+			r.add("api: very large account, read by nobody before", "ms", milliseconds(s.firstRead(b, sizes[3].requests)))
 		}
 		for i, with := range readers {
 			r.add(with.name+": memory of the program, at most", "MiB", float64(servers[i].memory(b).peak)/(1<<20))

@@ -45,9 +45,8 @@ type peerStack struct {
 	js jetstream.JetStream
 }
 
-func newPeerStack(t testing.TB) *peerStack {
+func newPeerStack(t testing.TB, s *stack) *peerStack {
 	t.Helper()
-	s := newStack(t)
 	nc, err := nats.Connect(s.nats.URL())
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,8 @@ import (
 // megabytes and read some 40 kB of it a second: memory, database connections, and what is left for
 // ordinary requests.
 func BenchmarkSlowReaders(b *testing.B) {
-	const readers, clients, turns, turn = 64, 8, 3, 2 * time.Second
+	const readers, clients, turn = 64, 8, 2 * time.Second
+	turns := size(3, 1)
 	r := newReport(b, "64 slow readers of 38 MB")
 	s, usual, large := newLargeStack(b)
 	var requests []string

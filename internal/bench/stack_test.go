@@ -31,10 +31,21 @@ type stack struct {
 // newStack starts both, each a process of its own, and provisions them.
 func newStack(b testing.TB) *stack {
 	b.Helper()
+	return newStackWith(b, stackOptions{})
+}
+
+// stackOptions are what a stack has otherwise than every one has.
+type stackOptions struct {
+	undurable bool // PostgreSQL's commits do not wait for the disk, where nothing is measured
+}
+
+// newStackWith is newStack with options.
+func newStackWith(b testing.TB, opt stackOptions) *stack {
+	b.Helper()
 	ctx := b.Context()
 	s := &stack{nats: natsserver.ProcessForTest(b, "")}
 	var err error
-	s.pg, err = postgres.Start(ctx, postgres.Options{Durable: true})
+	s.pg, err = postgres.Start(ctx, postgres.Options{Durable: !opt.undurable})
 	postgres.Check(b, err)
 	b.Cleanup(func() { _ = s.pg.Stop(context.Background()) })
 	if s.client, err = stream.Connect(ctx, stream.Config{URL: s.nats.URL(), Logger: quiet()}); err != nil {
