@@ -52,10 +52,17 @@ func startProcess(b testing.TB, cmd *exec.Cmd) *projectorProcess {
 // stop ends it as an operator does, and gives its CPU time and the most memory that it used.
 func (p *projectorProcess) stop(b testing.TB) (cpu time.Duration, peak int64) {
 	b.Helper()
+	// Asked while it runs: what the system reports of a process that has ended is at least
+	// what this one had when it started that.
+	used, err := memoryOf(p.Pid)
+	if err != nil {
+		b.Error(err)
+	}
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		b.Error(err)
 	}
-	return p.ended(b)
+	cpu, _ = p.ended(b)
+	return cpu, used.peak
 }
 
 // ended waits until it has ended by itself, without an error, and gives its CPU time and the
