@@ -26,9 +26,10 @@ check: lint ## before every commit: lint, and the tests that need no server, in 
 
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck
-	@out="$$(gofmt -l *.go cmd deploy events examples exporttest internal outbox projections readmodel schemas tools)"; if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
+	@out="$$(gofmt -l *.go bench cmd deploy events examples exporttest internal outbox projections readmodel schemas tools)"; if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) -C tools/dashboard vet ./...
+	$(GO) -C bench/peers vet ./...
 	$(GO) tool staticcheck ./...
 
 .PHONY: test
@@ -43,17 +44,35 @@ test-long: ## all tests at their greatest length, from new seeds, which it print
 chaos: ## let every part fail at random for CHAOS (10m), and hold the result against a plain fold, a million waiting events, and people at work, too; SEED repeats a run
 	LONG=1 CHAOS=$${CHAOS:-10m} $(GO) test -race -count=1 -v -timeout 90m -run '^Test(Chaos|HostileStreams|People)' ./internal/e2e
 
+# The benchmarks of internal/bench, and the packages that have small ones. A test holds
+# that none is forgotten.
+BENCHES := Beside|Bounds|CatchUp|Codings|Curve|Disk|Get|Growth|Ingest|Live|Moves|Notify|Past|Peers|PeersGet|PeersLive|Rebuild|Relay|Replicas|SlowReaders
+BENCHES_SHORT := CatchUp|Get|Live|Moves|Notify|Past|Peers|Rebuild
+BENCHES_LONG := Long
+BENCHES_SMALL := ./events ./projections ./projections/engine ./internal/api ./internal/auth ./internal/stream ./internal/tracing ./internal/workload
+BENCH_JSON ?= $(CURDIR)/bench.json
+
 .PHONY: bench
-bench: ## measure catching up, live latency, acts beside it, GET, large documents; prints a table of ratios
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 90m -v ./internal/bench
+bench: ## measure everything, beside what a team would build instead; a table, and BENCH_JSON (bench.json)
+	@echo "This takes about 25 minutes on two quiet cores. What has an unquiet one is worth nothing."
+	BENCH_JSON=$(BENCH_JSON) $(GO) test -run '^$$' -bench '^Benchmark($(BENCHES))$$' -benchtime 1x -timeout 90m -v ./internal/bench
 
 .PHONY: bench-short
 bench-short: ## the main ones with less of everything, below three minutes: what is broken, and roughly what is slow
-	$(GO) test -short -run '^$$' -bench '^Benchmark(Beside|CatchUp|Curve|Get|Live|Moves|Notify|Past|Rebuild)$$' -benchtime 1x -timeout 10m -v ./internal/bench
+	@echo "This takes less than three minutes on two quiet cores."
+	BENCH_JSON=$(BENCH_JSON) $(GO) test -short -run '^$$' -bench '^Benchmark($(BENCHES_SHORT))$$' -benchtime 1x -timeout 20m -v ./internal/bench
 
 .PHONY: bench-long
 bench-long: ## measure 50 million messages, a twentieth of the accounts erased, in 256 partitions: hours, and 80 GB of disk; BENCH_LONG_MESSAGES for fewer
-	BENCH_LONG_MESSAGES=$${BENCH_LONG_MESSAGES:-50000000} $(GO) test -run '^$$' -bench '^BenchmarkLong$$' -benchtime 1x -timeout 48h -v ./internal/bench
+	BENCH_JSON=$(BENCH_JSON) BENCH_LONG_MESSAGES=$${BENCH_LONG_MESSAGES:-50000000} $(GO) test -run '^$$' -bench '^Benchmark($(BENCHES_LONG))$$' -benchtime 1x -timeout 48h -v ./internal/bench
+
+.PHONY: bench-small
+bench-small: ## the small ones of single packages: time and allocations of one call
+	$(GO) test -run '^$$' -bench . -benchmem $(BENCHES_SMALL)
+
+.PHONY: performance
+performance: ## make the figures of doc/performance.md those of BENCH_JSON, a whole run of make bench
+	$(GO) run ./internal/bench/performance -run $(BENCH_JSON) doc/performance.md doc/performance.json
 
 .PHONY: dashboard
 dashboard: ## write Grafana's dashboard anew from tools/dashboard

@@ -37,8 +37,15 @@ func startAPIAt(b *testing.B, url string) *apiProcess {
 	if out, err := exec.Command("go", "build", "-o", path, "accountexport/cmd/api").CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
-	p, cmd := &apiProcess{}, exec.Command(path)
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+url, "HTTP_ADDR=127.0.0.1:0",
+	return startServer(b, exec.Command(path), url)
+}
+
+// startServer starts a program that serves exports from a database, and first prints the
+// address as JSON. It is killed when the benchmark ends.
+func startServer(b testing.TB, cmd *exec.Cmd, url string) *apiProcess {
+	b.Helper()
+	p := &apiProcess{}
+	cmd.Env = append(cmd.Environ(), "DATABASE_URL="+url, "HTTP_ADDR=127.0.0.1:0",
 		"ADMIN_ADDR=127.0.0.1:0", "JWT_ISSUER="+issuer, "JWT_SECRET="+secret, "DRAIN_DELAY=1ms")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -48,6 +55,7 @@ func startAPIAt(b *testing.B, url string) *apiProcess {
 	if p.Process, err = child.Start(cmd, syscall.SIGKILL); err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(func() { _ = p.Kill(); <-p.Ended() })
 	log := bufio.NewReader(out)
 	first, err := log.ReadBytes('\n')
 	if err == nil {
@@ -60,7 +68,7 @@ func startAPIAt(b *testing.B, url string) *apiProcess {
 	return p
 }
 
-func (p *apiProcess) stop(b *testing.B) {
+func (p *apiProcess) stop(b testing.TB) {
 	b.Helper()
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		b.Error(err)

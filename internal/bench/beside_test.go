@@ -18,6 +18,7 @@ import (
 // measures it while another generation is cut over to.
 func BenchmarkBeside(b *testing.B) {
 	many, program := size(60_000, 6_000), buildProjector(b)
+	r := newReport(b, "From acknowledged to visible, beside acts")
 	s := newStack(b)
 	ids := publishAccounts(b, s, 200)
 	long, parked := ids[0], ids[1]
@@ -32,9 +33,9 @@ func BenchmarkBeside(b *testing.B) {
 	stop := s.run(b, engine.Options{Lanes: 2})
 	defer stop()
 	s.waitProjected(b)
-	w := startWatcher(b, s)
+	w, _ := startWatcher(b, s)
 	for b.Loop() {
-		for what, id := range map[string]events.UUID{fmt.Sprintf("refold of %d sandboxes", many): long, fmt.Sprintf("refold of %d parked", many): parked} {
+		for what, id := range map[string]events.UUID{"refold of many sandboxes": long, "refold of many parked": parked} {
 			var partition int
 			if err := s.pool.QueryRow(b.Context(), `SELECT partition FROM export_g1.account_export WHERE account_id = $1`, [16]byte(id)).Scan(&partition); err != nil {
 				b.Fatal(err)
@@ -43,9 +44,11 @@ func BenchmarkBeside(b *testing.B) {
 			began := make(chan time.Duration, 1)
 			go func() { began <- s.refold(b, id) }()
 			measured := measureBeside(b, s, w, its, others, 4*time.Second)
-			row(b, what, "took "+(<-began).String())
+			r.add(what+": items", "", float64(many))
+			r.add(what+": took", "ms", milliseconds(<-began))
 			for i, of := range []string{"its partition", "all others"} {
-				row(b, "  visible, "+of, "p50 "+percentile(measured[i], 0.5).String(), "longest "+percentile(measured[i], 1).String())
+				r.add(what+": p50 in "+of, "ms", milliseconds(percentile(measured[i], 0.5)))
+				r.add(what+": longest in "+of, "ms", milliseconds(percentile(measured[i], 1)))
 			}
 		}
 		if out, err := s.command(program, "rebuild", "--cutover=manual").CombinedOutput(); err != nil {
@@ -64,7 +67,9 @@ func BenchmarkBeside(b *testing.B) {
 		if err := <-ended; err != nil {
 			b.Fatal(err)
 		}
-		row(b, "cut-over", "p50 "+percentile(measured[0], 0.5).String(), "longest "+percentile(slices.Concat(measured[0], measured[1]), 1).String())
+		both := slices.Concat(measured[0], measured[1])
+		r.add("cut-over: p50", "ms", milliseconds(percentile(both, 0.5)))
+		r.add("cut-over: longest", "ms", milliseconds(percentile(both, 1)))
 	}
 }
 

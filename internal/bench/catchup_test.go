@@ -21,11 +21,15 @@ import (
 // same kind. CPU time is that of all three processes.
 func BenchmarkCatchUp(b *testing.B) {
 	program := buildProjector(b)
-	for _, shape := range []struct{ accounts, events int }{{size(10_000, 2_000), size(500_000, 100_000)}, {size(300_000, 30_000), size(1_200_000, 120_000)}} {
+	for _, shape := range []struct {
+		name             string
+		accounts, events int
+	}{{"few accounts", size(10_000, 2_000), size(500_000, 100_000)}, {"many accounts", size(300_000, 30_000), size(1_200_000, 120_000)}} {
 		b.Run(fmt.Sprintf("accounts=%d", shape.accounts), func(b *testing.B) {
-			r := newReport(b, fmt.Sprintf("Catching up: %d events of %d accounts", shape.events, shape.accounts))
+			r := newReport(b, "Catching up, "+shape.name)
 			s := newStack(b)
 			n := publishBacklog(b, s, workload.NewBacklog(1, shape.accounts, shape.events))
+			r.addShape(shape.accounts, n)
 			for b.Loop() {
 				for range size(3, 1) {
 					s.forget(b)
@@ -33,6 +37,7 @@ func BenchmarkCatchUp(b *testing.B) {
 					r.addBuilt(m, n, s.limit(b, n))
 				}
 			}
+			s.addDisk(b, r, shape.accounts, n)
 		})
 	}
 }
@@ -47,7 +52,7 @@ type measured struct {
 
 // measure measures what do does; it returns the CPU time and the most memory of the
 // program that it has run.
-func (s *stack) measure(b *testing.B, do func() (cpu time.Duration, peak int64)) (m measured) {
+func (s *stack) measure(b testing.TB, do func() (cpu time.Duration, peak int64)) (m measured) {
 	b.Helper()
 	before, wal, began := s.serversCPU(b), s.wal(b), time.Now()
 	m.cpu.projector, m.peak = do()
@@ -57,24 +62,55 @@ func (s *stack) measure(b *testing.B, do func() (cpu time.Duration, peak int64))
 	return m
 }
 
+// addShape adds how much there is to fold.
+func (r *report) addShape(accounts, events int) {
+	r.add("accounts", "thousand", float64(accounts)/1000)
+	r.add("events", "thousand", float64(events)/1000)
+}
+
+// addDisk adds how much the stream and the tables hold once everything is folded, right
+// after a VACUUM, so that it is what they need, and not what is free in them.
+func (s *stack) addDisk(b *testing.B, r *report, accounts, events int) {
+	b.Helper()
+	live, err := readmodel.LiveGeneration(b.Context(), s.pool)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := s.pool.Exec(b.Context(), `VACUUM`); err != nil {
+		b.Fatal(err)
+	}
+	var tables float64
+	if err := s.pool.QueryRow(b.Context(), `
+SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p')`,
+		readmodel.SchemaName(live.Number)).Scan(&tables); err != nil {
+		b.Fatal(err)
+	}
+	stored, err := s.client.Describe(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.add("disk of the stream", "bytes/event", float64(stored.Bytes)/float64(events))
+	r.add("disk of the tables", "bytes/account", tables/float64(accounts))
+}
+
 // addBuilt adds what folding n messages has taken, beside its limit.
 func (r *report) addBuilt(m measured, n int, l limit) {
 	perEvent := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(n) }
 	r.add("raw reading", "thousand/s", float64(n)/l.read.Seconds()/1000)
 	r.add("raw reading, and COPY of the rows: the limit", "thousand/s", float64(n)/l.sum().Seconds()/1000)
 	r.add("documents committed", "thousand/s", float64(n)/m.took.Seconds()/1000)
-	r.add("  share of raw reading", "%", 100*l.read.Seconds()/m.took.Seconds())
-	r.add("  share of the limit (aim: 50)", "%", 100*l.sum().Seconds()/m.took.Seconds())
+	r.add("share of raw reading", "%", 100*l.read.Seconds()/m.took.Seconds())
+	r.add("share of the limit (aim: 50)", "%", 100*l.sum().Seconds()/m.took.Seconds())
 	r.add("CPU of all three (aim: 20)", "µs/event", perEvent(m.cpu.sum()))
-	r.add("  projector", "µs/event", perEvent(m.cpu.projector))
-	r.add("  NATS server", "µs/event", perEvent(m.cpu.nats))
-	r.add("  PostgreSQL", "µs/event", perEvent(m.cpu.postgres))
+	r.add("CPU of the projector", "µs/event", perEvent(m.cpu.projector))
+	r.add("CPU of the NATS server", "µs/event", perEvent(m.cpu.nats))
+	r.add("CPU of PostgreSQL", "µs/event", perEvent(m.cpu.postgres))
 	r.add("memory of the projector, at most", "MiB", float64(m.peak)/(1<<20))
 	r.add("WAL", "bytes/event", float64(m.wal)/float64(n))
 }
 
 // wal is how many bytes of WAL were written.
-func (s *stack) wal(b *testing.B) (bytes int64) {
+func (s *stack) wal(b testing.TB) (bytes int64) {
 	b.Helper()
 	if err := s.pool.QueryRow(b.Context(), `SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint`).Scan(&bytes); err != nil {
 		b.Fatal(err)
@@ -108,7 +144,7 @@ func (s *stack) forget(b *testing.B) {
 
 // catchUp runs the projector until every checkpoint is at the position, and gives its CPU
 // time and the most memory that it used.
-func (s *stack) catchUp(b *testing.B, program string, position int) (cpu time.Duration, peak int64) {
+func (s *stack) catchUp(b testing.TB, program string, position int) (cpu time.Duration, peak int64) {
 	b.Helper()
 	p := startProcess(b, s.command(program, "run"))
 	s.waitReached(b, uint64(position))

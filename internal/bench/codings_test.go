@@ -18,26 +18,27 @@ var codings = []string{"identity", "gzip", "zstd"}
 // compressed, in turns. Rates are of the document and not of what is sent.
 func BenchmarkCodings(b *testing.B) {
 	const turns, clients = 5, 8
+	r := newReport(b, "GET compressed")
 	s, usual, large := newLargeStack(b)
 	addr := serveOurs(b, export.NewReader(s.pool))
 	for b.Loop() {
-		took, sent := map[string]time.Duration{}, map[string]int64{}
 		for range turns {
-			for _, coding := range codings {
+			var plain time.Duration
+			var size int64
+			for _, coding := range codings { // identity first
 				began := time.Now()
-				sent[coding] = download(b, addr, large, coding)
-				took[coding] += time.Since(began)
+				sent := download(b, addr, large, coding)
+				took := time.Since(began)
+				if coding == "identity" {
+					plain, size = took, sent
+				}
+				of := "100,000 sandboxes, " + coding
+				r.add(of, "MB/s", float64(size)/took.Seconds()/1e6)
+				r.add(of+": share of plain", "%", 100*plain.Seconds()/took.Seconds())
+				r.add(of+": sent of its size", "%", 100*float64(sent)/float64(size))
 			}
 		}
-		size := sent["identity"]
-		row(b, fmt.Sprintf("GET of %.1f MB, 100,000 sandboxes", float64(size)/1e6), "  MB/s", "  of plain", "  of the size is sent")
-		for _, coding := range codings {
-			share := took["identity"].Seconds() / took[coding].Seconds()
-			row(b, "  "+coding, fmt.Sprintf("%6.0f", float64(size)*turns/took[coding].Seconds()/1e6),
-				fmt.Sprintf("%6.0f %%", 100*share), fmt.Sprintf("%6.1f %%", 100*float64(sent[coding])/float64(size)))
-			b.ReportMetric(share, coding+"-of-plain")
-		}
-		requests, answers, length := map[string][]string{}, map[string]int{}, map[string]int64{}
+		requests, length := map[string][]string{}, map[string]int64{}
 		for _, coding := range codings {
 			for _, id := range usual {
 				requests[coding] = append(requests[coding], getExport(b, id, "Accept-Encoding: "+coding))
@@ -46,15 +47,20 @@ func BenchmarkCodings(b *testing.B) {
 		}
 		kept := dial(b, addr, clients)
 		for range 2 * turns {
+			plain := 0
 			for _, coding := range codings {
-				answers[coding] += len(load(b, kept, requests[coding], 500*time.Millisecond))
+				n := len(load(b, kept, requests[coding], 500*time.Millisecond))
+				if coding == "identity" {
+					plain = n
+				}
+				of := fmt.Sprintf("ordinary, %d clients, %s", clients, coding)
+				r.add(of, "thousand/s", perSecond(n, 500*time.Millisecond)/1000)
+				r.add(of+": share of plain", "%", 100*float64(n)/float64(plain))
 			}
 		}
 		closeAll(kept)
-		row(b, fmt.Sprintf("GET of %d bytes, 8 clients", length["identity"]), "          rate", "     of plain", "  of the size is sent")
 		for _, coding := range codings {
-			row(b, "  "+coding, rate(answers[coding], turns*time.Second), fmt.Sprintf("%6.0f %%", 100*float64(answers[coding])/float64(answers["identity"])),
-				fmt.Sprintf("%6.1f %%", 100*float64(length[coding])/float64(length["identity"])))
+			r.add("ordinary, "+coding+": sent of its size", "%", 100*float64(length[coding])/float64(length["identity"]))
 		}
 	}
 }

@@ -15,7 +15,7 @@ const ticksPerSecond = 100
 
 // cpuOf is how much CPU time a process and all that it has started have used, those that
 // have ended included. For PostgreSQL's first process that is the whole server.
-func cpuOf(b *testing.B, pid int) time.Duration {
+func cpuOf(b testing.TB, pid int) time.Duration {
 	b.Helper()
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -66,7 +66,7 @@ func (t cpuTimes) minus(before cpuTimes) cpuTimes {
 }
 
 // serversCPU is what the two servers have used so far.
-func (s *stack) serversCPU(b *testing.B) cpuTimes {
+func (s *stack) serversCPU(b testing.TB) cpuTimes {
 	b.Helper()
 	return cpuTimes{nats: cpuOf(b, s.nats.Pid()), postgres: cpuOf(b, s.pg.PID())}
 }

@@ -14,6 +14,7 @@ import (
 func BenchmarkGet(b *testing.B) {
 	const accounts, turn = 200, 500 * time.Millisecond
 	turns := size(16, 4)
+	r := newReport(b, "GET of an ordinary document")
 	s := newStack(b)
 	ids := publishAccounts(b, s, accounts)
 	s.projectAll(b)
@@ -28,25 +29,24 @@ func BenchmarkGet(b *testing.B) {
 		ourRequests = append(ourRequests, getExport(b, id))
 	}
 	for b.Loop() {
-		row(b, fmt.Sprintf("GET of %d bytes, aim: 95 %%, × 1.2", size), "   bare handler", "GET export", "     share", "p99 of bare, of ours")
+		r.add("size", "bytes", float64(size))
 		for _, clients := range []int{1, 8, 64} {
 			left, right := dial(b, bare, clients), dial(b, ours, clients)
 			load(b, left, bareRequests, turn) // warm
 			load(b, right, ourRequests, turn)
-			var bareT, ourT []time.Duration
+			of := fmt.Sprintf("%d clients: ", clients)
 			for range turns {
-				bareT = append(bareT, load(b, left, bareRequests, turn)...)
-				ourT = append(ourT, load(b, right, ourRequests, turn)...)
+				bareT, ourT := load(b, left, bareRequests, turn), load(b, right, ourRequests, turn)
+				r.add(of+"bare handler", "thousand/s", perSecond(len(bareT), turn)/1000)
+				r.add(of+"GET export", "thousand/s", perSecond(len(ourT), turn)/1000)
+				r.add(of+"share (aim: 95)", "%", 100*float64(len(ourT))/float64(len(bareT)))
+				p99, ourP99 := percentile(bareT, 0.99), percentile(ourT, 0.99)
+				r.add(of+"p99 of the bare handler", "ms", milliseconds(p99))
+				r.add(of+"p99", "ms", milliseconds(ourP99))
+				r.add(of+"p99 over the bare handler's (aim: 1.2)", "×", ourP99.Seconds()/p99.Seconds())
 			}
 			closeAll(left)
 			closeAll(right)
-			share := float64(len(ourT)) / float64(len(bareT))
-			p99, ourP99 := percentile(bareT, 0.99), percentile(ourT, 0.99)
-			tail := ourP99.Seconds() / p99.Seconds()
-			row(b, fmt.Sprintf("  %d clients", clients), rate(len(bareT), time.Duration(turns)*turn), rate(len(ourT), time.Duration(turns)*turn),
-				fmt.Sprintf("%.0f %%", share*100), fmt.Sprintf("%v  %v  × %.2f", p99.Round(time.Microsecond), ourP99.Round(time.Microsecond), tail))
-			b.ReportMetric(share, fmt.Sprintf("of-bare-%d", clients))
-			b.ReportMetric(tail, fmt.Sprintf("p99-of-bare-%d", clients))
 		}
 	}
 }

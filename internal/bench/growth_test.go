@@ -128,8 +128,6 @@ func (s *stack) timeCommand(b *testing.B, program string, args ...string) (time.
 	return m.took, m.cpu
 }
 
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
 // growErasures measures what depends on how many accounts are on the ledger of erasures. Of the
 // erased ones there was no other message: nothing that is measured depends on those.
 func growErasures(b *testing.B, c *curve, program string, erasures int) {
@@ -165,7 +163,7 @@ func growItems(b *testing.B, c *curve, program string, items int) {
 	p.awaitReady(b)
 	s.waitProjected(b)
 	const changes = 50
-	w := startWatcher(b, s)
+	w, stopWatching := startWatcher(b, s)
 	var visible []time.Duration
 	cpu := cpuOf(b, p.Pid)
 	m := s.measure(b, func() (time.Duration, int64) {
@@ -179,10 +177,15 @@ func growItems(b *testing.B, c *curve, program string, items int) {
 				b.Fatal(err)
 			}
 			acknowledged := time.Now()
-			visible = append(visible, w.await(account, position).Sub(acknowledged))
+			at, ok := w.await(account, position)
+			if !ok {
+				b.Fatalf("message %d did not become visible", position)
+			}
+			visible = append(visible, at.Sub(acknowledged))
 		}
 		return cpuOf(b, p.Pid) - cpu, 0
 	})
+	stopWatching()
 	c.add("change of an old item, visible p50", "ms", items, milliseconds(percentile(visible, 0.5)))
 	c.add("  CPU of the projector", "ms/change", items, milliseconds(m.cpu.projector)/changes)
 	c.add("  WAL", "bytes/change", items, float64(m.wal)/changes)

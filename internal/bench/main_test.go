@@ -11,7 +11,7 @@ import (
 func TestMain(m *testing.M) {
 	natsserver.ServeIfAsked()
 	code := m.Run()
-	if err := writeResults(); err != nil {
+	if err := taken.writeFile(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

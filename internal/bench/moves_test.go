@@ -13,12 +13,13 @@ import (
 // partitions move each time, against the same without moves.
 func BenchmarkMoves(b *testing.B) {
 	perSecond, seconds := 300, size(12, 6)
+	r := newReport(b, "From acknowledged to visible, while partitions move")
 	s := newStack(b)
 	ids := publishAccounts(b, s, 200)
 	stop := s.run(b, engine.Options{})
 	defer stop()
 	s.waitProjected(b)
-	w := startWatcher(b, s)
+	w, _ := startWatcher(b, s)
 	measure := func() []time.Duration {
 		return pace(perSecond, perSecond*seconds, func(i int) time.Duration { return timeToVisible(b, s, w, ids[i%len(ids)], i) })
 	}
@@ -53,12 +54,13 @@ func BenchmarkMoves(b *testing.B) {
 		close(end)
 		moves := <-ended
 		show := func(what string, t []time.Duration) {
-			row(b, what, "p50 "+percentile(t, 0.5).String(), "p99 "+percentile(t, 0.99).String(), "longest "+percentile(t, 1).String())
+			r.add(what+": p50", "ms", milliseconds(percentile(t, 0.5)))
+			r.add(what+": p99", "ms", milliseconds(percentile(t, 0.99)))
+			r.add(what+": longest", "ms", milliseconds(percentile(t, 1)))
 		}
-		show("visible, nothing moving", still)
-		show(fmt.Sprintf("visible, partitions moved %d times", moves), moving)
-		ratio := percentile(moving, 0.5).Seconds() / percentile(still, 0.5).Seconds()
-		row(b, "  multiple", fmt.Sprintf("p50 × %.2f", ratio))
-		b.ReportMetric(ratio, "p50-of-still")
+		show("nothing moving", still)
+		show("half of the partitions moving", moving)
+		r.add("moves", "", float64(moves))
+		r.add("p50 over that without moves", "×", percentile(moving, 0.5).Seconds()/percentile(still, 0.5).Seconds())
 	}
 }

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,30 +20,29 @@ import (
 // beside them; and how long a request with min_position waits after the publisher's acknowledgement
 // when commits notify themselves and when that is done afterwards.
 func BenchmarkNotify(b *testing.B) {
+	r := newReport(b, "Notifying")
 	s := newStack(b)
 	for b.Loop() {
-		measureCommits(b, s)
-		measureWaits(b, s)
+		measureCommits(b, s, r)
+		measureWaits(b, s, r)
 	}
 }
 
-func measureCommits(b *testing.B, s *stack) {
+func measureCommits(b *testing.B, s *stack, r *report) {
 	if _, err := s.pool.Exec(b.Context(), `
 DROP TABLE IF EXISTS committed; CREATE TABLE committed (id integer PRIMARY KEY, n bigint NOT NULL); INSERT INTO committed SELECT generate_series(0, 7), 0`); err != nil {
 		b.Fatal(err)
 	}
-	span := time.Duration(size(2000, 500)) * time.Millisecond
+	span := time.Duration(size(1000, 500)) * time.Millisecond
 	const alone, within = `UPDATE committed SET n = n + 1 WHERE id = $1`, `WITH moved AS (UPDATE committed SET n = n + 1 WHERE id = $1 RETURNING 1) SELECT pg_notify('bench', '') FROM moved`
 	for _, n := range []int{1, 4, 8} {
-		var done [3]int
+		what := fmt.Sprintf("%d committers: ", n)
 		for range 3 { // in turns
-			done[0] += countCommits(b, s, n, span, alone, false)
-			done[1] += countCommits(b, s, n, span, within, false)
-			done[2] += countCommits(b, s, n, span, alone, true)
+			plain := float64(countCommits(b, s, n, span, alone, false))
+			r.add(what+"commits without notification", "thousand/s", plain/span.Seconds()/1000)
+			r.add(what+"with NOTIFY in each", "%", 100*float64(countCommits(b, s, n, span, within, false))/plain)
+			r.add(what+"with one notifier beside", "%", 100*float64(countCommits(b, s, n, span, alone, true))/plain)
 		}
-		of := func(i int) string { return fmt.Sprintf("%.0f %%", 100*float64(done[i])/float64(done[0])) }
-		row(b, fmt.Sprintf("commits, %d committers", n), rate(done[0], 3*span)+" unnotified", "NOTIFY in each "+of(1), "one notifier beside "+of(2))
-		b.ReportMetric(float64(done[2])/float64(done[0]), fmt.Sprintf("of-unnotified-%d", n))
 	}
 }
 
@@ -95,7 +93,7 @@ func countCommits(b *testing.B, s *stack, n int, span time.Duration, sql string,
 }
 
 // measureWaits measures min_position.
-func measureWaits(b *testing.B, s *stack) {
+func measureWaits(b *testing.B, s *stack, r *report) {
 	perSecond, turns, seconds := 200, size(5, 2), 2
 	ids := publishAccounts(b, s, 200)
 	stop := s.run(b, engine.Options{})
@@ -122,15 +120,14 @@ func measureWaits(b *testing.B, s *stack) {
 		}
 		return pace(perSecond, perSecond*seconds, func(i int) time.Duration { return timeWithMinPosition(b, s, w, ids[i%len(ids)], i) })
 	}
-	var told, toldAfter []time.Duration
 	for range turns {
-		told = append(told, measure(within)...)
-		toldAfter = append(toldAfter, measure(after)...)
+		for _, way := range []struct{ what, function string }{{"told by the commit", within}, {"told afterwards", after}} {
+			took := measure(way.function)
+			for _, p := range []float64{0.5, 0.99} {
+				r.add(fmt.Sprintf("min_position, %s: p%.0f", way.what, 100*p), "ms", milliseconds(percentile(took, p)))
+			}
+		}
 	}
-	for what, d := range map[string][]time.Duration{"min_position, told by the commit": told, "min_position, told afterwards": toldAfter} {
-		row(b, what, "p50 "+percentile(d, 0.5).String(), "p99 "+percentile(d, 0.99).String(), "longest "+slices.Max(d).String())
-	}
-	b.ReportMetric(percentile(toldAfter, 0.5).Seconds()/percentile(told, 0.5).Seconds(), "wait-p50-of-before")
 }
 
 // timeWithMinPosition is how long a request for a position waits that was just acknowledged.

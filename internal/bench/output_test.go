@@ -28,12 +28,17 @@ func percentile(d []time.Duration, p float64) time.Duration {
 	return d[min(len(d)-1, int(float64(len(d))*p))]
 }
 
-func rate(n int, d time.Duration) string {
-	return fmt.Sprintf("%8.1f thousand/s", float64(n)/d.Seconds()/1000)
+func perSecond(n int, d time.Duration) float64 { return float64(n) / d.Seconds() }
+
+// addShare adds what n messages took in a bare loop, and exactly once.
+func (r *report) addShare(n int, bare, exact time.Duration) {
+	r.add("bare loop", "thousand/s", perSecond(n, bare)/1000)
+	r.add("exactly once", "thousand/s", perSecond(n, exact)/1000)
+	r.add("share of the bare loop", "%", 100*bare.Seconds()/exact.Seconds())
 }
 
-func percent(part, whole time.Duration) string {
-	return fmt.Sprintf("%.0f %%", 100*part.Seconds()/whole.Seconds())
-}
+func mebi(n int64) float64 { return float64(n) / (1 << 20) }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%8.0f MiB", float64(n)/(1<<20)) }
+
+func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }

@@ -37,7 +37,7 @@ func (o *output) String() string {
 }
 
 // startProcess starts a command, which is killed when the benchmark ends.
-func startProcess(b *testing.B, cmd *exec.Cmd) *projectorProcess {
+func startProcess(b testing.TB, cmd *exec.Cmd) *projectorProcess {
 	b.Helper()
 	p := &projectorProcess{cmd: cmd, out: &output{}}
 	cmd.Stdout, cmd.Stderr = p.out, p.out
@@ -50,17 +50,24 @@ func startProcess(b *testing.B, cmd *exec.Cmd) *projectorProcess {
 }
 
 // stop ends it as an operator does, and gives its CPU time and the most memory that it used.
-func (p *projectorProcess) stop(b *testing.B) (cpu time.Duration, peak int64) {
+func (p *projectorProcess) stop(b testing.TB) (cpu time.Duration, peak int64) {
 	b.Helper()
+	// Asked while it runs: what the system reports of a process that has ended is at least
+	// what this one had when it started that.
+	used, err := memoryOf(p.Pid)
+	if err != nil {
+		b.Error(err)
+	}
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		b.Error(err)
 	}
-	return p.ended(b)
+	cpu, _ = p.ended(b)
+	return cpu, used.peak
 }
 
 // ended waits until it has ended by itself, without an error, and gives its CPU time and the
 // most memory that it used.
-func (p *projectorProcess) ended(b *testing.B) (cpu time.Duration, peak int64) {
+func (p *projectorProcess) ended(b testing.TB) (cpu time.Duration, peak int64) {
 	b.Helper()
 	if err := p.Err(); err != nil {
 		b.Fatalf("%v: %s", err, p.out)

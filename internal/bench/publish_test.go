@@ -107,7 +107,7 @@ func publishLarge(b *testing.B, s *stack, account events.UUID, sandboxes int) {
 	team, _ := events.ParseUUID("7a90c3cc-0d44-4b50-9999-000000000000")
 	at, _ := events.ParseTime("2026-03-25T07:10:47.777Z")
 	publishEach(b, s, sandboxes+2, func(i int) (events.Message, error) {
-		meta := events.Meta{ID: fmt.Sprintf("large-%d", i+1), Source: "/bench", Time: at + events.Time(i+1)*1000}
+		meta := events.Meta{ID: fmt.Sprintf("large-%s-%d", account, i+1), Source: "/bench", Time: at + events.Time(i+1)*1000}
 		switch i {
 		case 0:
 			return events.NewUserRegistered(meta, account, events.UserRegistered{Email: "large@example.org", Tier: "free", QuotaTierID: "free"})
@@ -122,7 +122,7 @@ func publishLarge(b *testing.B, s *stack, account events.UUID, sandboxes int) {
 }
 
 // publishBacklog publishes a whole backlog, and gives the number of its messages.
-func publishBacklog(b *testing.B, s *stack, backlog *workload.Backlog) int {
+func publishBacklog(b testing.TB, s *stack, backlog *workload.Backlog) int {
 	b.Helper()
 	n, err := s.client.PublishAll(b.Context(), func() (events.Message, bool) {
 		m, ok := backlog.Next()
@@ -141,7 +141,7 @@ func newMeta(id string) events.Meta {
 
 // publishChange publishes a change of an account's name, and gives its position and
 // the time of the acknowledgement.
-func publishChange(b *testing.B, s *stack, account events.UUID, i int) (position uint64, acknowledged time.Time, err error) {
+func publishChange(b testing.TB, s *stack, account events.UUID, i int) (position uint64, acknowledged time.Time, err error) {
 	m, err := events.NewUserProfileUpdated(newMeta(fmt.Sprintf("change-%d-%d", time.Now().UnixNano(), i)), account,
 		events.UserProfileUpdated{Name: events.Some(fmt.Sprintf("name %d", i))})
 	if err == nil {

@@ -14,11 +14,15 @@ import (
 func BenchmarkRebuild(b *testing.B) {
 	program := buildProjector(b)
 	total := size(1_200_000, 150_000)
-	for _, accounts := range []int{size(10_000, 2_000), size(300_000, 40_000)} {
-		b.Run(fmt.Sprintf("accounts=%d", accounts), func(b *testing.B) {
-			r := newReport(b, fmt.Sprintf("Rebuild: %d events of %d accounts", total, accounts))
+	for _, shape := range []struct {
+		name     string
+		accounts int
+	}{{"few accounts", size(10_000, 2_000)}, {"many accounts", size(300_000, 40_000)}} {
+		b.Run(fmt.Sprintf("accounts=%d", shape.accounts), func(b *testing.B) {
+			r := newReport(b, "Rebuild, "+shape.name)
 			s := newStack(b)
-			n := publishBacklog(b, s, workload.NewBacklog(1, accounts, total))
+			n := publishBacklog(b, s, workload.NewBacklog(1, shape.accounts, total))
+			r.addShape(shape.accounts, n)
 			s.catchUp(b, program, n)
 			for b.Loop() {
 				for range size(3, 1) {

@@ -1,14 +1,8 @@
 package bench
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"runtime"
-	"runtime/debug"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 )
 
@@ -47,41 +41,27 @@ func (r *report) add(what, unit string, value float64) {
 	r.series = append(r.series, &series{what, unit, []float64{value}})
 }
 
-// result is a figure as it stands in the file.
-type result struct {
-	Benchmark string  `json:"benchmark"`
-	Title     string  `json:"title"`
-	What      string  `json:"what"`
-	Unit      string  `json:"unit"`
-	Median    float64 `json:"median"`
-	Least     float64 `json:"least"`
-	Greatest  float64 `json:"greatest"`
-	Turns     int     `json:"turns"`
-}
-
-// results are those of all benchmarks of this process.
-var results struct {
-	sync.Mutex
-	all []result
+// result is the median of the values, with the least and the greatest.
+func (s *series) result(benchmark, title string) result {
+	sorted := slices.Sorted(slices.Values(s.values))
+	n := len(sorted)
+	median := sorted[n/2]
+	if n%2 == 0 {
+		median = (sorted[n/2-1] + sorted[n/2]) / 2
+	}
+	return result{benchmark, title, s.what, s.unit, median, sorted[0], sorted[n-1], n}
 }
 
 func (r *report) print() {
 	fmt.Printf("\n%s\n", r.title)
 	for _, s := range r.series {
-		slices.Sort(s.values)
-		n := len(s.values)
-		m := s.values[n/2]
-		if n%2 == 0 {
-			m = (s.values[n/2-1] + s.values[n/2]) / 2
-		}
+		is := s.result(r.b.Name(), r.title)
 		spread := ""
-		if n > 1 {
-			spread = fmt.Sprintf("(%s to %s, %d turns)", figure(s.values[0]), figure(s.values[n-1]), n)
+		if is.Turns > 1 {
+			spread = fmt.Sprintf("(%s to %s, %d turns)", figure(is.Least), figure(is.Greatest), is.Turns)
 		}
-		fmt.Printf("  %-52s %9s %-14s %s\n", s.what, figure(m), s.unit, spread)
-		results.Lock()
-		results.all = append(results.all, result{r.b.Name(), r.title, s.what, s.unit, m, s.values[0], s.values[n-1], n})
-		results.Unlock()
+		fmt.Printf("  %-58s %9s %-14s %s\n", s.what, figure(is.Median), s.unit, spread)
+		taken.add(is)
 	}
 }
 
@@ -96,46 +76,4 @@ func figure(v float64) string {
 		return fmt.Sprintf("%.2f", v)
 	}
 	return fmt.Sprintf("%.3g", v)
-}
-
-// writeResults writes the file that BENCH_JSON names: all results, what they were
-// measured on, and the versions of what was measured.
-func writeResults() error {
-	path := os.Getenv("BENCH_JSON")
-	if path == "" {
-		return nil
-	}
-	versions := map[string]string{"go": runtime.Version()}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			for _, name := range []string{"nats-server/v2", "nats.go", "pgx/v5", "gorilla/mux", "client_golang", "klauspost/compress"} {
-				if strings.HasSuffix(m.Path, name) {
-					versions[m.Path] = m.Version
-				}
-			}
-		}
-	}
-	text, err := json.MarshalIndent(map[string]any{"machine": machine(), "versions": versions, "results": results.all}, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
-}
-
-// machine says what was measured on.
-func machine() map[string]any {
-	m := map[string]any{"os": runtime.GOOS, "arch": runtime.GOARCH, "cores": runtime.NumCPU()}
-	field := func(path, name string) string {
-		text, _ := os.ReadFile(path) // without it the field is empty
-		for line := range strings.Lines(string(text)) {
-			if before, after, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(before) == name {
-				return strings.TrimSpace(after)
-			}
-		}
-		return ""
-	}
-	m["cpu"], m["memory"] = field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal")
-	load, _ := os.ReadFile("/proc/loadavg")
-	m["load"] = strings.TrimSpace(string(load))
-	return m
 }

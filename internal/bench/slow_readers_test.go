@@ -13,7 +13,9 @@ import (
 // megabytes and read some 40 kB of it a second: memory, database connections, and what is left for
 // ordinary requests.
 func BenchmarkSlowReaders(b *testing.B) {
-	const readers, clients, turns, turn = 64, 8, 3, 3 * time.Second
+	const readers, clients, turn = 64, 8, 2 * time.Second
+	turns := size(3, 1)
+	r := newReport(b, "64 slow readers of 38 MB")
 	s, usual, large := newLargeStack(b)
 	var requests []string
 	for _, id := range usual {
@@ -29,33 +31,26 @@ func BenchmarkSlowReaders(b *testing.B) {
 				p.resetPeak(b)
 				load(b, kept, requests, turn)
 				usualPeak := p.memory(b)
-				var without, with, commitsWithout, commitsWith []time.Duration
-				var served, refused, held int
-				var dead, deadWith int64
+				of := fmt.Sprintf("%s, pool of %d: ", coding, pool)
 				for range turns {
-					without = append(without, load(b, kept, requests, turn)...)
-					commitsWithout = append(commitsWithout, timeCheckpointCommits(b, s)...)
-					dead = max(dead, deadAfterVacuum(b, s))
+					without, commitsWithout := load(b, kept, requests, turn), timeCheckpointCommits(b, s)
+					r.add(of+"rows dead after a vacuum, without them", "", float64(deadAfterVacuum(b, s)))
 					crowd := startSlowReaders(b, p.HTTP, readers, getExport(b, large, "Accept-Encoding: "+coding))
-					served, refused = crowd.served, crowd.refused
-					held = p.connections(b)
-					with = append(with, load(b, kept, requests, turn)...)
-					commitsWith = append(commitsWith, timeCheckpointCommits(b, s)...)
-					deadWith = max(deadWith, deadAfterVacuum(b, s))
+					r.add(of+"served", "", float64(crowd.served))
+					r.add(of+"told to come again", "", float64(crowd.refused))
+					r.add(of+"connections held", "", float64(p.connections(b)))
+					with, commitsWith := load(b, kept, requests, turn), timeCheckpointCommits(b, s)
+					r.add(of+"rows dead after a vacuum", "", float64(deadAfterVacuum(b, s)))
 					crowd.stop()
+					r.add(of+"ordinary GETs meanwhile", "%", 100*float64(len(with))/float64(len(without)))
+					r.add(of+"their p99, over that before", "×", percentile(with, 0.99).Seconds()/percentile(without, 0.99).Seconds())
+					r.add(of+"p99 of a checkpoint's commit, over that before", "×", percentile(commitsWith, 0.99).Seconds()/percentile(commitsWithout, 0.99).Seconds())
 				}
-				peak := p.memory(b)
+				r.add(of+"memory, idle", "MiB", mebi(idle.now))
+				r.add(of+"memory, most, with ordinary GETs", "MiB", mebi(usualPeak.peak))
+				r.add(of+"memory, most, with slow readers", "MiB", mebi(p.memory(b).peak))
 				closeAll(kept)
 				p.stop(b)
-				row(b, fmt.Sprintf("64 slow readers, %s, pool of %d", coding, pool), fmt.Sprintf("%d are served, %d told to come again, %d connections held", served, refused, held))
-				row(b, "  most memory: GETs, and slow readers", mebibytes(usualPeak.peak), mebibytes(peak.peak),
-					fmt.Sprintf("%.1f MiB a reader", float64(peak.peak-usualPeak.peak)/float64(max(1, served))/(1<<20)), "idle "+mebibytes(idle.now))
-				share := float64(len(with)) / float64(len(without))
-				tail := percentile(with, 0.99).Seconds() / percentile(without, 0.99).Seconds()
-				row(b, "  usual GETs meanwhile", fmt.Sprintf("%.0f %%", share*100), fmt.Sprintf("p99 × %.2f", tail))
-				row(b, "  commits of checkpoints meanwhile", fmt.Sprintf("p99 × %.2f", percentile(commitsWith, 0.99).Seconds()/percentile(commitsWithout, 0.99).Seconds()),
-					fmt.Sprintf("%d rows dead after a vacuum, %d without", deadWith, dead))
-				b.ReportMetric(share, fmt.Sprintf("gets-%d-%s", pool, coding))
 			}
 		}
 	}

@@ -32,20 +32,21 @@ type stack struct {
 }
 
 // newStack starts both, each a process of its own, and provisions them.
-func newStack(b *testing.B) *stack {
+func newStack(b testing.TB) *stack {
 	b.Helper()
 	return newStackWith(b, stackOptions{})
 }
 
-// stackOptions are what a stack has beside what every one has.
+// stackOptions are what a stack has otherwise than every one has.
 type stackOptions struct {
 	settings   map[string]string // of PostgreSQL
+	undurable  bool              // PostgreSQL's commits do not wait for the disk, where nothing is measured
 	nats       string            // the NATS server's configuration; default: JetStream, and nothing else
 	partitions int               // of the stream; default: what provisioning gives it
 }
 
 // newStackWith is newStack with options.
-func newStackWith(b *testing.B, opt stackOptions) *stack {
+func newStackWith(b testing.TB, opt stackOptions) *stack {
 	b.Helper()
 	ctx := b.Context()
 	s := &stack{}
@@ -54,7 +55,7 @@ func newStackWith(b *testing.B, opt stackOptions) *stack {
 		b.Fatal(err)
 	}
 	b.Cleanup(s.nats.Kill)
-	s.pg, err = postgres.Start(ctx, postgres.Options{Durable: true, Settings: opt.settings})
+	s.pg, err = postgres.Start(ctx, postgres.Options{Durable: !opt.undurable, Settings: opt.settings})
 	postgres.Check(b, err)
 	b.Cleanup(func() { _ = s.pg.Stop(context.Background()) })
 	if s.client, err = stream.Connect(ctx, stream.Config{URL: s.nats.URL(), Logger: quiet()}); err != nil {
@@ -74,11 +75,16 @@ func newStackWith(b *testing.B, opt stackOptions) *stack {
 		b.Fatal(err)
 	}
 	b.Cleanup(s.pool.Close)
+	var version string
+	if err := s.pool.QueryRow(ctx, `SHOW server_version`).Scan(&version); err != nil {
+		b.Fatal(err)
+	}
+	taken.version("PostgreSQL", version)
 	return s
 }
 
 // repartition gives the empty stream another number of partitions.
-func (s *stack) repartition(b *testing.B, n int) {
+func (s *stack) repartition(b testing.TB, n int) {
 	b.Helper()
 	nc, err := nats.Connect(s.nats.URL())
 	if err != nil {
@@ -104,13 +110,13 @@ func (s *stack) repartition(b *testing.B, n int) {
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // run projects until the returned function is called.
-func (s *stack) run(b *testing.B, opt engine.Options) (stop func()) {
+func (s *stack) run(b testing.TB, opt engine.Options) (stop func()) {
 	b.Helper()
 	return s.runAs(b, "bench", opt)
 }
 
 // runAs is run for one of several replicas.
-func (s *stack) runAs(b *testing.B, name string, opt engine.Options) (stop func()) {
+func (s *stack) runAs(b testing.TB, name string, opt engine.Options) (stop func()) {
 	b.Helper()
 	store := store.NewStore(s.pool, name, quiet())
 	opt.Logger, opt.Guard = quiet(), stream.Guard
@@ -127,7 +133,7 @@ func (s *stack) runAs(b *testing.B, name string, opt engine.Options) (stop func(
 }
 
 // waitProjected waits until everything that the stream holds now is projected.
-func (s *stack) waitProjected(b *testing.B) {
+func (s *stack) waitProjected(b testing.TB) {
 	b.Helper()
 	info, err := s.client.Info(b.Context())
 	if err != nil {
@@ -137,7 +143,7 @@ func (s *stack) waitProjected(b *testing.B) {
 }
 
 // projectAll projects everything that the stream holds, and stops.
-func (s *stack) projectAll(b *testing.B) {
+func (s *stack) projectAll(b testing.TB) {
 	b.Helper()
 	stop := s.run(b, engine.Options{})
 	s.waitProjected(b)
@@ -145,7 +151,7 @@ func (s *stack) projectAll(b *testing.B) {
 }
 
 // waitReached waits until every checkpoint is at the position.
-func (s *stack) waitReached(b *testing.B, position uint64) {
+func (s *stack) waitReached(b testing.TB, position uint64) {
 	b.Helper()
 	for {
 		var low int64
@@ -178,7 +184,7 @@ func (s *stack) command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func buildProjector(b *testing.B) (program string) {
+func buildProjector(b testing.TB) (program string) {
 	b.Helper()
 	program = filepath.Join(b.TempDir(), "projector")
 	if out, err := exec.Command("go", "build", "-o", program, "accountexport/cmd/projector").CombinedOutput(); err != nil {

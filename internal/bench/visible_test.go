@@ -46,20 +46,28 @@ type wait struct {
 	seen     chan time.Time
 }
 
-// startWatcher watches until the benchmark ends.
-func startWatcher(b *testing.B, s *stack) *positionWatcher {
-	w := &positionWatcher{position: map[events.UUID]uint64{}, waiting: map[events.UUID][]wait{}}
+// startWatcher watches the live generation until it is stopped, or the benchmark ends.
+func startWatcher(b *testing.B, s *stack) (w *positionWatcher, stop func()) {
+	return startWatcherOf(b, s, func(ctx context.Context) (string, error) {
+		live, err := readmodel.LiveGeneration(ctx, s.pool)
+		return fmt.Sprintf(`SELECT account_id, position FROM export_g%d.account_export`, live.Number), err
+	})
+}
+
+// startWatcherOf watches what a query gives, account by account, until it is stopped, or
+// the benchmark ends.
+func startWatcherOf(b *testing.B, s *stack, query func(context.Context) (string, error)) (w *positionWatcher, stop func()) {
+	w = &positionWatcher{position: map[events.UUID]uint64{}, waiting: map[events.UUID][]wait{}}
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan struct{})
-	b.Cleanup(func() { cancel(); <-done })
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			live, err := readmodel.LiveGeneration(ctx, s.pool)
+			sql, err := query(ctx)
 			if err != nil {
 				continue
 			}
-			rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT account_id, position FROM export_g%d.account_export`, live.Number))
+			rows, err := s.pool.Query(ctx, sql)
 			if err != nil {
 				continue
 			}
@@ -71,7 +79,9 @@ func startWatcher(b *testing.B, s *stack) *positionWatcher {
 			})
 		}
 	}()
-	return w
+	stop = func() { cancel(); <-done }
+	b.Cleanup(stop)
+	return w, stop
 }
 
 func (w *positionWatcher) record(account events.UUID, position uint64) {
@@ -86,8 +96,9 @@ func (w *positionWatcher) record(account events.UUID, position uint64) {
 	w.waiting[account] = list
 }
 
-// await returns when the account's document was seen at the position, or after it.
-func (w *positionWatcher) await(account events.UUID, position uint64) time.Time {
+// await returns when the account's document was seen at the position, or after it; ok is
+// whether it was within a minute.
+func (w *positionWatcher) await(account events.UUID, position uint64) (at time.Time, ok bool) {
 	seen := make(chan time.Time, 1)
 	w.mu.Lock()
 	if w.position[account] >= position {
@@ -97,7 +108,12 @@ func (w *positionWatcher) await(account events.UUID, position uint64) time.Time 
 		slices.SortFunc(w.waiting[account], func(x, y wait) int { return cmp.Compare(x.position, y.position) })
 	}
 	w.mu.Unlock()
-	return <-seen
+	select {
+	case at := <-seen:
+		return at, true
+	case <-time.After(time.Minute):
+		return time.Time{}, false
+	}
 }
 
 // timeToVisible publishes a change of an account, and returns how long after the acknowledgement
@@ -108,5 +124,10 @@ func timeToVisible(b *testing.B, s *stack, w *positionWatcher, account events.UU
 		b.Error(err)
 		return 0
 	}
-	return w.await(account, position).Sub(acknowledged)
+	at, ok := w.await(account, position)
+	if !ok {
+		b.Errorf("position %d of %s is not visible after a minute", position, account)
+		return time.Minute
+	}
+	return at.Sub(acknowledged)
 }
