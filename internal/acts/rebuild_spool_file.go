@@ -10,8 +10,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"accountexport/projections"
 	"accountexport/projections/engine"
 )
@@ -107,7 +105,7 @@ func decodeSpooled(b []byte) (m projections.Message, err error) {
 	m.Position, m.Time, m.Partition = count(), time.Unix(0, signed()), int(signed())
 	m.Subject = text()
 	if n := count(); n > 0 && !bad {
-		m.Header = nats.Header{}
+		m.Header = map[string][]string{}
 		for ; n > 0 && !bad; n-- {
 			name := text()
 			var values []string

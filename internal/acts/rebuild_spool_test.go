@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
 
 	"accountexport/internal/local/testrun"
 	"accountexport/projections"
@@ -63,7 +62,7 @@ func spooledStream(rng *rand.Rand, n int) *sliceSource {
 		m.Data = []byte(fmt.Sprint("message ", i))[:rng.IntN(9)]
 		for range rng.IntN(3) {
 			if m.Header == nil {
-				m.Header = nats.Header{}
+				m.Header = map[string][]string{}
 			}
 			m.Header[fmt.Sprint("Name-", rng.IntN(4))] = make([]string, 1+rng.IntN(2))
 		}

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,8 +17,8 @@ import (
 	"accountexport/internal/workload"
 )
 
-// children are the processes that a process has started, and that run.
-func children(t *testing.T, of int) (pids []int) {
+// running are the processes that run, that a process has started; 0 stands for any.
+func running(t *testing.T, of int) (pids []int) {
 	t.Helper()
 	out, err := exec.Command("ps", "-A", "-o", "pid=,ppid=,stat=").Output()
 	if err != nil {
@@ -25,7 +27,7 @@ func children(t *testing.T, of int) (pids []int) {
 	for line := range strings.Lines(string(out)) {
 		var pid, parent int
 		var state string
-		if n, _ := fmt.Sscan(line, &pid, &parent, &state); n == 3 && parent == of && !strings.HasPrefix(state, "Z") {
+		if n, _ := fmt.Sscan(line, &pid, &parent, &state); n == 3 && (of == 0 || parent == of) && !strings.HasPrefix(state, "Z") {
 			pids = append(pids, pid)
 		}
 	}
@@ -36,7 +38,7 @@ func children(t *testing.T, of int) (pids []int) {
 func workersOf(t *testing.T, p *process, n int) (pids []int) {
 	t.Helper()
 	eventually(t, "the workers", time.Minute, func(context.Context) error {
-		if pids = children(t, p.cmd.Process.Pid); len(pids) != n {
+		if pids = running(t, p.cmd.Process.Pid); len(pids) != n {
 			return fmt.Errorf("%d workers run, want %d; it says %s", len(pids), n, p.out.tail(2000))
 		}
 		return nil
@@ -75,12 +77,15 @@ func TestRebuildByWorkers(t *testing.T) {
 			}
 			return nil
 		})
-		p.kill() // waits for all that have its output open, so for the workers, too
-		for _, pid := range workers {
-			if err := syscall.Kill(pid, 0); err == nil {
-				t.Errorf("worker %d lives on", pid)
+		p.kill()
+		eventually(t, "the workers to end with their leader", time.Minute, func(context.Context) error {
+			for _, pid := range workers {
+				if slices.Contains(running(t, 0), pid) {
+					return fmt.Errorf("worker %d lives on", pid)
+				}
 			}
-		}
+			return nil
+		})
 	}
 
 	first := slow()
@@ -91,7 +96,51 @@ func TestRebuildByWorkers(t *testing.T) {
 	}
 	checkContains(t, first.out.tail(1<<16), "generation 2 is ready", " 0 of them differ", "  3 processes, each", " passes: ")
 	checkContains(t, out, "running already")
-	s.mustRun(t, 0, "generation 2 is live", "cutover")
+	s.checkExpectation(t, settings, messages)
+	s.mustRun(t, 0, "generation 3 is live", "cutover")
 	s.waitProjected(t)
 	s.checkAgainstOracle(t)
+}
+
+// checkExpectation: what a rebuild by two processes expects is what then happens: the messages and
+// the passes to the last one, the rest about.
+func (s *system) checkExpectation(t *testing.T, settings map[string]string, messages int) {
+	t.Helper()
+	out, status := command(t, "projector", settings, "rebuild", "--workers", "2", "--cutover=manual", "--restart", "--json")
+	var result struct {
+		Expected struct {
+			Messages, Accounts, Passes, Disk, Spool int64
+			Seconds                                 float64
+		}
+	}
+	at := strings.Index(out, `{"generation":3`)
+	if status != 0 || at < 0 {
+		t.Fatalf("exit %d: %s", status, out)
+	}
+	if err := json.Unmarshal([]byte(out[at:at+strings.IndexByte(out[at:], '\n')]), &result); err != nil {
+		t.Fatalf("%v: %s", err, out[at:])
+	}
+	e := result.Expected
+	if e.Messages != int64(messages) {
+		t.Errorf("%d messages were expected, and there are %d", e.Messages, messages)
+	}
+	if passes := int64(strings.Count(out, "position=0\n")); e.Passes < 2 || passes != 2*e.Passes {
+		t.Errorf("two processes were to make %d passes each, and made %d together", e.Passes, passes)
+	}
+	var accounts, disk int64
+	err := s.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM export_g3.account_export),
+    (SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relnamespace = 'export_g3'::regnamespace AND relkind = 'r')::bigint`).Scan(&accounts, &disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	within := func(what string, expected, is int64) {
+		if expected < is/4 || expected > 4*is {
+			t.Errorf("%s: %d were expected, and it is %d", what, expected, is)
+		}
+	}
+	within("accounts", e.Accounts, accounts)
+	within("bytes in the database", e.Disk, disk)
+	if e.Spool == 0 || e.Seconds <= 0 {
+		t.Errorf("no disk for later passes, or no time, was expected: %+v", e)
+	}
 }
