@@ -123,12 +123,18 @@ func LowestPosition(ctx context.Context, db pg.Querier, generation int64) (posit
 	return position, nil
 }
 
+// liveMember is how long ago a replica has told that it lives, at most, for its partitions
+// to count as being projected.
+const liveMember = 15 * time.Second
+
 // TimeLag is the age, by the database's clock, of the oldest of a generation's as-of
-// times; 0 where it has no checkpoints.
+// times, of those partitions that a replica projects; 0 where none does.
 func TimeLag(ctx context.Context, pool *pgxpool.Pool, generation int64) (time.Duration, error) {
 	var seconds float64
 	err := pool.QueryRow(ctx, `
-SELECT coalesce(extract(epoch FROM now() - min(as_of)), 0)::float8 FROM export.checkpoints WHERE generation = $1`, generation).Scan(&seconds)
+SELECT coalesce(extract(epoch FROM now() - min(c.as_of)), 0)::float8
+FROM export.checkpoints c JOIN export.members m ON m.member = c.owner AND m.seen_at > now() - $2::interval
+WHERE c.generation = $1`, generation, liveMember).Scan(&seconds)
 	if err != nil {
 		return 0, fmt.Errorf("read checkpoints: %w", err)
 	}

@@ -11,11 +11,11 @@ import (
 )
 
 func (p *program) rebuild() *cobra.Command {
-	cutover, maxRate := "auto", 0
-	var restart bool
+	cutover, maxRate, workers, spool := "auto", 0, 1, defaultSpool
+	var restart, worker bool
 	var flags cutoverFlags
 	cmd := &cobra.Command{
-		Use:   "rebuild [--cutover auto|manual] [--max-rate N] [--restart] [--accept-differences] [--yes] [--list FILE] [--json]",
+		Use:   "rebuild [--cutover auto|manual] [--max-rate N] [--workers N] [--spool MIB] [--restart] [--accept-differences] [--yes] [--list FILE] [--json]",
 		Short: "Fold the stream from its start into a new generation, verify it, and cut over to it",
 		Long: "The live generation is served and kept current by `projector run` meanwhile. Interrupted, whatever the moment, a\n" +
 			"rebuild goes on where it was. Before the cut-over both generations are compared; where they differ although\n" +
@@ -26,34 +26,41 @@ func (p *program) rebuild() *cobra.Command {
   # Build slowly beside traffic, and cut over at another time.
   projector rebuild --cutover=manual --max-rate 5000
   projector cutover
+  # Build with four processes, on a machine with many cores.
+  projector rebuild --workers 4
   # Cut over although accounts differ, after looking at each of them.
   projector rebuild --accept-differences --list differences.txt`,
-		RunE: p.onRebuild(acts.Rebuild, func(ctx context.Context, r *rebuildCommand) error {
-			r.Restart, r.MaxRate = restart, maxRate
-			if err := r.apply(flags); err != nil {
-				return err
-			}
-			if err := r.Begin(ctx); err != nil {
-				return err
-			}
-			show := newProgress(p.err)
-			r.OnProgress = show.at
-			err := r.Build(ctx)
-			show.end(err == nil)
-			if err != nil {
-				return err
-			}
-			if err := r.decide(ctx); err != nil {
-				return err
-			}
-			if cutover == "manual" {
-				return p.result(rebuiltLine{Generation: r.Generation}, "generation %d is ready; `projector cutover` makes it live\n", r.Generation)
-			}
-			return r.CutOver(ctx)
-		}),
+		PreRunE: func(*cobra.Command, []string) error { return p.divide(workers) },
+	}
+	build := p.onRebuild(acts.Rebuild, func(ctx context.Context, r *rebuildCommand) error {
+		r.Restart, r.MaxRate, r.Spool = restart, maxRate, int64(spool)<<20
+		p.share(r.Rebuilder, workers)
+		if err := r.apply(flags); err != nil {
+			return err
+		}
+		if err := r.build(ctx); err != nil {
+			return err
+		}
+		if err := r.decide(ctx); err != nil {
+			return err
+		}
+		if cutover == "manual" {
+			return p.result(rebuiltLine{Generation: r.Generation, Expected: r.Expected}, "generation %d is ready; `projector cutover` makes it live\n", r.Generation)
+		}
+		return r.CutOver(ctx)
+	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if worker {
+			return p.work(cmd.Context(), workers, int64(spool)<<20)
+		}
+		return build(cmd, args)
 	}
 	cli.Flag(cmd.Flags(), &cutover, "cutover", cli.OneOf("auto", "manual"), "manual stops before it")
 	cli.Flag(cmd.Flags(), &maxRate, "max-rate", cli.Whole("N", 0, math.MaxInt32), "messages a second at most; 0 for no limit")
+	cli.Flag(cmd.Flags(), &workers, "workers", cli.Whole("N", 1, maxWorkers), "processes that build, which share MEMORY_LIMIT and the cores")
+	cli.Flag(cmd.Flags(), &spool, "spool", cli.Whole("MIB", 0, 1<<20), "MiB of messages at most that are kept in TMPDIR for later passes; 0: each pass reads the stream")
+	cmd.Flags().BoolVar(&worker, "worker", false, "")
+	_ = cmd.Flags().MarkHidden("worker") // fails only for a flag that does not exist
 	cmd.Flags().BoolVar(&restart, "restart", false, "give up a generation that is being built, and begin anew")
 	p.cutoverFlags(cmd, &flags)
 	return cmd

@@ -35,6 +35,8 @@ type rebuiltLine struct {
 	Generation int64 `json:"generation"`
 	Live       bool  `json:"live"`     // false: it is ready to be cut over to
 	Replaced   int64 `json:"replaced"` // the generation that was live before; 0 where none was replaced
+
+	Expected *acts.Expectation `json:"expected,omitempty"` // of `rebuild`
 }
 
 // onRebuild runs do with a rebuild that is ready, see [acts.Rebuilder.Ready], and
@@ -95,7 +97,7 @@ func (p *program) newRebuild(ctx context.Context, command string) (_ *rebuildCom
 	r.OnReplayed = func(erasures int) { printReplayed(p.notes(), erasures, name) }
 	r.OnCutover = func(from, to int64) {
 		// An error of writing is kept by the output, and ends the program with 1.
-		_ = p.result(rebuiltLine{to, true, from}, "generation %d is live; generation %d is kept until `projector generations drop %[2]d`\n", to, from)
+		_ = p.result(rebuiltLine{to, true, from, r.Expected}, "generation %d is live; generation %d is kept until `projector generations drop %[2]d`\n", to, from)
 	}
 	return r, nil
 }
@@ -107,7 +109,7 @@ func (p *program) makeRebuilder(ctx context.Context, client *stream.Client, comm
 	if err != nil {
 		return nil, err
 	}
-	r := &acts.Rebuilder{Target: acts.NewTarget(client, db.pool), Command: command, Owner: replicaName()}
+	r := &acts.Rebuilder{Target: acts.NewTarget(client, db.pool), Command: command, Owner: replicaName(), Spool: defaultSpool << 20}
 	r.Direct = db.direct()
 	if err := readmodel.CheckPaused(ctx, db.pool); err != nil { // before anything else is opened
 		closePools(r)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -42,8 +43,14 @@ type Rebuilder struct {
 	Restart bool           // give up a generation that is being built
 	Yes     bool           // accept also that no account is left
 	MaxRate int            // messages a second that building reads at most; default: no limit
+	Spool   int64          // bytes that messages for later passes may take in files at most; 0: each pass reads the stream
+	Workers int            // programs that build, this one included; default 1
+	// StartWorker starts one of the others; see [Worker]. Engine and Spool are what each
+	// of them has.
+	StartWorker func(ctx context.Context, task WorkerTask, onUndelivered func(engine.Ranges)) (wait func() error, err error)
 
 	// Callbacks.
+	OnExpect   func(Expectation)          // once, before anything is folded; default: nobody
 	OnProgress func(position, end uint64) // while it builds
 	// before erasures are carried out again: [Target.PendingErasures],
 	// [ErasureReplay.Served]
@@ -56,15 +63,17 @@ type Rebuilder struct {
 	// Results.
 	Live       readmodel.Generation // set by Begin, FindBuilt and RollBack
 	Generation int64                // the one beside it; set by Build, FindBuilt and RollBack
+	Expected   *Expectation         // set by Build, before it folds anything
 
 	// Set by Ready.
 	exports      *export.Reader
 	source       *stream.ReconcilingSource
 	otherRunning bool // whether another rebuild was running
 
-	store       *store.Store    // set by Begin, FindBuilt and RollBack
-	readLatency latencyBaseline // of the goroutine that reads the source
-	undelivered engine.Ranges   // positions that the server counts as present, and has skipped
+	store         *store.Store    // set by Begin, FindBuilt and RollBack
+	readLatency   latencyBaseline // of the goroutine that reads the source
+	undeliveredMu sync.Mutex      // workers report as well
+	undelivered   engine.Ranges   // positions that the server counts as present, and has skipped
 
 	// Set by Compare, for the cut-over.
 	lostBefore Lost // what was lost before the generations were compared
@@ -83,10 +92,18 @@ func (r *Rebuilder) Ready(ctx context.Context) (waits bool, err error) {
 	}
 	r.exports = export.NewReader(r.Pool)
 	r.source = r.gaps().Source(func(_ context.Context, _ engine.StreamInfo, positions engine.Ranges) error {
-		r.undelivered = r.undelivered.Union(positions) // whether that matters is decided by the comparison
+		r.noteUndelivered(positions)
 		return nil
 	})
 	return r.otherRunning, nil
+}
+
+// noteUndelivered records what the server has skipped; whether that matters is decided by
+// the comparison.
+func (r *Rebuilder) noteUndelivered(positions engine.Ranges) {
+	r.undeliveredMu.Lock()
+	defer r.undeliveredMu.Unlock()
+	r.undelivered = r.undelivered.Union(positions)
 }
 
 func (r *Rebuilder) gaps() Gaps { return Gaps{r.Target} }
@@ -157,29 +174,8 @@ func closeStore(ctx context.Context, s *store.Store) {
 // selects partitions, nil all of them.
 func (r *Rebuilder) engine(source engine.Source, only func(int) bool) *engine.Projector {
 	opts := r.Engine
-	opts.Linger, opts.PartitionFilter, opts.Guard = linger, only, stream.Guard
+	opts.Linger, opts.LagInterval, opts.PartitionFilter, opts.Guard = linger, lagInterval, only, stream.Guard
 	return engine.New(source, r.store, opts)
-}
-
-// build folds until the new generation is near the end of the stream. Where the states
-// of all accounts do not fit into the cache, it folds in passes, each for some of the
-// partitions: reading the stream once more costs less than writing accounts and loading
-// them again (300,000 accounts, 1.2 million messages: see `make bench`).
-func (r *Rebuilder) build(ctx context.Context) (int64, error) {
-	source := newThrottle(r.source, r.MaxRate, func() bool { return r.shouldYield(ctx, r.Live.Number) })
-	for {
-		only, err := r.pass(ctx)
-		if err != nil {
-			return 0, fmt.Errorf("rebuild: %w", err)
-		}
-		generation, err := r.follow(ctx, r.engine(source, only), only)
-		if r.fenced(ctx, err) {
-			continue
-		}
-		if err != nil || only == nil {
-			return generation, err
-		}
-	}
 }
 
 // fenced tells whether building was fenced and goes on at its checkpoint: an erasure

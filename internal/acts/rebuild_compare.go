@@ -173,6 +173,8 @@ func (r *Rebuilder) lost(ctx context.Context) (Lost, error) {
 	if r.noBaseline = errors.Is(err, readmodel.ErrNotFound); r.noBaseline { // without a baseline only skipped messages are known
 		err = nil
 	}
+	r.undeliveredMu.Lock()
+	defer r.undeliveredMu.Unlock()
 	l.Undelivered = l.Undelivered.Union(r.undelivered)
 	return l, err
 }

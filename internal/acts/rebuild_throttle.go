@@ -29,8 +29,14 @@ func newThrottle(s engine.Source, perSecond int, shouldYield func() bool) *throt
 // Open implements [engine.Source].
 func (t *throttle) Open(ctx context.Context, after uint64) (engine.Reader, error) {
 	r, err := t.Source.Open(ctx, after)
-	return &throttled{Reader: r, throttle: t}, err
+	if err != nil {
+		return nil, err
+	}
+	return t.reader(r), nil
 }
+
+// reader limits another reader together with those of the source.
+func (t *throttle) reader(r engine.Reader) engine.Reader { return &throttled{Reader: r, throttle: t} }
 
 // maxYield is how long reading pauses before it goes on for a moment.
 const maxYield = 10 * time.Second

@@ -68,3 +68,14 @@ func (s *Projector) deriveMemory(values map[string]string, container containerFu
 	}
 	return nil
 }
+
+// Divide divides the memory among so many programs that work together, this one
+// included.
+func (s *Projector) Divide(programs int) error {
+	n := Bytes(programs)
+	if s.MemoryLimit/n < minMemory {
+		return fmt.Errorf("MEMORY_LIMIT, %d bytes, is divided among them, and each needs %d at least: raise the limit, or have fewer", s.MemoryLimit, int64(minMemory))
+	}
+	s.MemoryLimit, s.StateCacheBytes, s.BatchBytes = s.MemoryLimit/n, s.StateCacheBytes/n, s.BatchBytes/n
+	return nil
+}

@@ -114,6 +114,19 @@ func (p *emptyPoll) seen(next uint64, exists bool) (done bool, err error) {
 	return false, nil
 }
 
+// CountAfter is how many messages the stream holds after a position, by the server's
+// count.
+func (c *Client) CountAfter(ctx context.Context, after uint64) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	cons, err := c.consumer(ctx, after, nil)
+	if err != nil {
+		return 0, fmt.Errorf("count messages after %d: %w", after, c.explain(limited(err)))
+	}
+	defer c.drop(cons.CachedInfo().Name)
+	return cons.CachedInfo().NumPending, nil
+}
+
 // next returns the position of the first message after another, on the given
 // subjects, or on any subject where subjects is nil.
 func (c *Client) next(ctx context.Context, subjects []string, after uint64) (position uint64, found bool, err error) {

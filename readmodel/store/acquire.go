@@ -22,10 +22,11 @@ func (s *Store) Acquire(ctx context.Context, stream engine.StreamInfo) (own engi
 	if s.members != nil {
 		return s.join(ctx, stream)
 	}
-	if err := s.acquireLock(ctx); err != nil {
+	db, err := s.beginner(ctx)
+	if err != nil {
 		return own, err
 	}
-	err = pgx.BeginFunc(ctx, s.lockConn, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
 		if err := readmodel.CheckPaused(ctx, tx); err != nil {
 			return err
 		}
@@ -34,16 +35,53 @@ func (s *Store) Acquire(ctx context.Context, stream engine.StreamInfo) (own engi
 			return err
 		}
 		own = ownershipOf(g)
-		own.Checkpoints, err = takeCheckpoints(ctx, tx, g.Number, s.owner)
+		own.Checkpoints, err = s.takeCheckpoints(ctx, tx, g)
 		return err
 	})
 	if err != nil {
 		s.Close(context.WithoutCancel(ctx))
 		return own, err
 	}
+	s.noteEpochs(own)
 	s.acquired.Store(own.Generation)
 	return own, nil
 }
+
+// beginner is where Acquire begins its transaction: the session that holds the lock, or
+// for a worker, whose leader has that, any.
+func (s *Store) beginner(ctx context.Context) (interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}, error) {
+	if s.leader != "" {
+		return s.pool, nil
+	}
+	err := s.acquireLock(ctx)
+	return s.lockConn, err
+}
+
+// noteEpochs compares the epochs that were taken with those that were taken before.
+func (s *Store) noteEpochs(own engine.Ownership) {
+	moved := false
+	if before := s.acquired.Load(); own.Generation != before {
+		s.epochs, moved = map[int]int64{}, before != 0
+	}
+	for _, c := range own.Checkpoints {
+		before, taken := s.epochs[c.Partition]
+		moved = moved || taken && c.Epoch != before+1
+		s.epochs[c.Partition] = c.Epoch
+	}
+	if moved {
+		s.strange.Add(1)
+	}
+}
+
+// Disturbances goes up in an Acquire that finds that somebody else, such as an erasure,
+// has moved an epoch on since the last one, or has given the generation up.
+func (s *Store) Disturbances() int64 { return s.strange.Load() }
+
+// SetShare has Acquire take these partitions only, from its next call on; nil stands for
+// all of them.
+func (s *Store) SetShare(partitions []int) { s.share = partitions }
 
 // Acquired is the generation that a store without members writes; 0 before its first
 // Acquire has succeeded.
@@ -193,19 +231,25 @@ func ownershipOf(g readmodel.Generation) engine.Ownership {
 	return engine.Ownership{Generation: g.Number, Stream: g.Stream}
 }
 
-// takeCheckpoints makes owner the owner of all partitions, in new epochs.
-func takeCheckpoints(ctx context.Context, tx pgx.Tx, generation int64, owner string) ([]engine.Checkpoint, error) {
+// takeCheckpoints makes this store the owner of its share of the partitions, in new
+// epochs. A worker takes none from anybody but its leader: where another program leads
+// by now, it is fenced.
+func (s *Store) takeCheckpoints(ctx context.Context, tx pgx.Tx, g readmodel.Generation) ([]engine.Checkpoint, error) {
 	rows, err := tx.Query(ctx, `
 WITH taken AS (
-    UPDATE export.checkpoints SET epoch = epoch + 1, owner = $2 WHERE generation = $1
+    UPDATE export.checkpoints SET epoch = epoch + 1, owner = $2
+    WHERE generation = $1 AND ($3::integer[] IS NULL OR partition = ANY($3)) AND ($4 = '' OR owner = $4 OR owner = $2)
     RETURNING `+readmodel.CheckpointColumns+`)
-SELECT `+readmodel.CheckpointColumns+` FROM taken ORDER BY partition`, generation, owner)
+SELECT `+readmodel.CheckpointColumns+` FROM taken ORDER BY partition`, g.Number, s.owner, s.share, s.leader)
 	if err != nil {
 		return nil, fmt.Errorf("take checkpoints: %w", err)
 	}
 	out, err := pgx.CollectRows(rows, readmodel.ScanCheckpoint)
 	if err != nil {
 		return nil, fmt.Errorf("take checkpoints: %w", err)
+	}
+	if s.share != nil && len(out) != len(s.share) {
+		return nil, fmt.Errorf("%w: %d of %d partitions of generation %d are another program's", engine.ErrFenced, len(s.share)-len(out), len(s.share), g.Number)
 	}
 	return out, nil
 }

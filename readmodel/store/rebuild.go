@@ -40,6 +40,21 @@ func NewBuilder(pool *pgxpool.Pool, owner string, restart bool, log *slog.Logger
 	return s
 }
 
+// NewWorker writes some partitions of a generation that another program, the leader,
+// builds. It takes them from the leader alone, which has to have acquired the generation,
+// and takes them back by acquiring it again. Where the generation is built no longer, or
+// by another leader, Acquire ends with [engine.ErrFenced].
+func NewWorker(pool *pgxpool.Pool, owner, leader string, generation int64, partitions []int, log *slog.Logger) *Store {
+	return &Store{pool: pool, owner: owner, log: log, copyNewRows: true, leader: leader, share: partitions,
+		chooseGeneration: func(ctx context.Context, tx pgx.Tx, _ engine.StreamInfo) (readmodel.Generation, error) {
+			g, err := readmodel.FindGeneration(ctx, tx, generation)
+			if err == nil && g.State != readmodel.StateBuilding {
+				err = fmt.Errorf("%w: generation %d is %s", engine.ErrFenced, generation, g.State)
+			}
+			return g, err
+		}}
+}
+
 func chooseBuilding(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, restart bool) (readmodel.Generation, error) {
 	all, err := readmodel.SelectGenerations(ctx, tx, `WHERE state = 'building'`)
 	if err != nil {

@@ -53,6 +53,11 @@ type Store struct {
 	lockRole string       // what only one replica does at a time: it names the lock
 	lockConn *pgx.Conn    // holds the lock; Acquire's and Close's own
 	acquired atomic.Int64 // the generation; read by others
+
+	share   []int         // the partitions that Acquire takes; nil for all
+	leader  string        // of a worker: whoever it takes them from
+	epochs  map[int]int64 // as Acquire took them last
+	strange atomic.Int64  // how often Acquire found that somebody else had moved one on
 }
 
 // generationChooser finds or creates the generation to write.
