@@ -14,22 +14,16 @@ import (
 )
 
 // CopyBatch writes what [QueueBatch] writes, with COPY for the rows that are new: those
-// of accounts that the store has no row of, and every item of the directory. The
-// fence comes first here as well, so no other writer can have made those rows.
+// of accounts that the store has no row of, or no longer has any of, and every item of
+// the directory. The fence comes first here as well, so no other writer can have made
+// those rows.
 func CopyBatch(ctx context.Context, tx pgx.Tx, b *engine.Batch) error {
 	c := NewCopier(ctx, tx, readmodel.SchemaName(b.Generation), "")
 	c.exec(pg.PreferIndexes)
 	QueueAdvances(c.exec, b)
 	queueWipes(c.exec, b)
 	QueueErasures(c.exec, b)
-	var added, known []projections.Change
-	for _, change := range b.Changes {
-		if change.New {
-			added = append(added, change)
-		} else {
-			known = append(known, change)
-		}
-	}
+	added, known := splitByRow(b.Changes)
 	c.accounts(added)
 	c.Pages(added)
 	for changes := range slices.Chunk(known, AccountsPerStatement) {
