@@ -25,8 +25,21 @@ func QueueAccounts(q QueueFunc, generation int64, changes []projections.Change) 
 // splitByRow divides changes into those of accounts that have no row when they are
 // written, and those of accounts that have one.
 func splitByRow(changes []projections.Change) (added, known []projections.Change) {
+	n := 0
 	for i := range changes {
-		if changes[i].New || changes[i].Replaces {
+		if hasNoRow(&changes[i]) {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return nil, changes
+	case len(changes):
+		return changes, nil
+	}
+	added, known = make([]projections.Change, 0, n), make([]projections.Change, 0, len(changes)-n)
+	for i := range changes {
+		if hasNoRow(&changes[i]) {
 			added = append(added, changes[i])
 		} else {
 			known = append(known, changes[i])
@@ -34,6 +47,8 @@ func splitByRow(changes []projections.Change) (added, known []projections.Change
 	}
 	return added, known
 }
+
+func hasNoRow(c *projections.Change) bool { return c.New || c.Replaces }
 
 const insertAccounts = `
 INSERT INTO {schema}.account_export (account_id, partition, position, parked, version_minor, erased_at, quota_tier_id,
