@@ -6,30 +6,35 @@ CREATE SCHEMA {schema};
 -- One row an account that was heard of. Sections are JSON ready to send; of the
 -- long ones the row holds the live tail, items joined by commas. No index but
 -- the primary key and that of tombstones, so that updates stay in place (HOT).
+--
+-- Of a row that replaces another one on its page, the server logs what lies between
+-- the first byte that differs and the last. So columns come in the order of how often
+-- they change, and what every message changes stands beside the section that most
+-- messages change, of which most change its beginning or its end.
 CREATE TABLE {schema}.account_export (
     account_id     uuid PRIMARY KEY,
     partition      integer NOT NULL,
-    position       bigint NOT NULL,           -- of the account's last consumed message
-    parked         integer NOT NULL,          -- messages that are parked
-    dismissed      integer NOT NULL DEFAULT 0, -- those of them that no longer count
     version_minor  integer NOT NULL,          -- of the projection version that folded it
-    erased_at      timestamptz,               -- a tombstone: nothing below is set
+    erased_at      timestamptz,               -- a tombstone: no section is set
     quota_tier_id  text,                      -- that the team names
+    user_json      bytea COMPRESSION {compression},
+    team_json      bytea COMPRESSION {compression},
+    keys_tail      bytea COMPRESSION {compression},
     usage_low      text COLLATE "C" NOT NULL, -- lowest usage day that belongs in the tail
+    usage_tail     bytea COMPRESSION {compression},
     usage_pages    integer NOT NULL,          -- sealed pages, by section
     key_pages      integer NOT NULL,
     sandbox_pages  integer NOT NULL,
     waiting        integer NOT NULL,          -- entities that events wait for
+    parked         integer NOT NULL,          -- messages that are parked
+    dismissed      integer NOT NULL DEFAULT 0, -- those of them that no longer count
+    position       bigint NOT NULL,           -- of the account's last consumed message
     -- What went into the row and what is stored of it, as of counted_at; at
     -- another position of the row they say nothing.
     counted_at     bigint,
     messages       bigint,                    -- that were consumed for the account, whatever their outcome
     digest_high    bigint,                    -- see projections.Digest
     digest_low     bigint,
-    user_json      bytea COMPRESSION {compression},
-    team_json      bytea COMPRESSION {compression},
-    usage_tail     bytea COMPRESSION {compression},
-    keys_tail      bytea COMPRESSION {compression},
     sandboxes_tail bytea COMPRESSION {compression}
 ) WITH (fillfactor = 45, toast_tuple_target = 4080);
 

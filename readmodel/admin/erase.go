@@ -155,7 +155,7 @@ DELETE FROM {schema}.account_export WHERE account_id = $1 RETURNING erased_at IS
 func (c *AccountErasure) insertTombstone(ctx context.Context, tx pgx.Tx, generation int64, partition int) (err error) {
 	at := events.TimeOf(c.At)
 	change := projections.Change{Row: projections.AccountRow{ID: c.Account, Partition: partition, Position: c.Position, ErasedAt: &at},
-		Messages: 1, Digest: projections.DigestTombstone(at)}
+		New: true, Messages: 1, Digest: projections.DigestTombstone(at)}
 	rows.QueueAccounts(func(sql string, args ...any) {
 		if err == nil {
 			_, err = tx.Exec(ctx, sql, args...)

@@ -13,11 +13,11 @@ import (
 
 // Commit implements [engine.Store]. A small batch is one round trip: the
 // statements of a pgx batch outside a transaction block are one transaction by
-// themselves. A large one is a transaction of several round trips. The fence
-// comes first, so that a replica that has lost a partition never waits for a row
-// lock of its successor. A generation that is not live need not reach the disk at
-// once: documents and checkpoint are lost or kept together. Callers that wait for
-// positions are notified afterwards.
+// themselves. A large one is a transaction of several round trips, with COPY for the
+// rows that are new. The fence comes first, so that a replica that has lost a
+// partition never waits for a row lock of its successor. A generation that is not live
+// need not reach the disk at once: documents and checkpoint are lost or kept together.
+// Callers that wait for positions are notified afterwards.
 func (s *Store) Commit(ctx context.Context, b *engine.Batch) error {
 	err := s.commitTimeout.Do(ctx, func(ctx context.Context) error { return s.commit(ctx, b) })
 	if err == nil && s.members != nil { // no caller waits for positions of other generations
@@ -41,9 +41,6 @@ func (s *Store) commit(ctx context.Context, b *engine.Batch) error {
 				return err
 			}
 		}
-		if s.copyNewRows {
-			return rows.CopyBatch(ctx, tx, b)
-		}
-		return rows.ExecBatch(ctx, tx, b)
+		return rows.CopyBatch(ctx, tx, b)
 	}))
 }

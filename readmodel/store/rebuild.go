@@ -33,7 +33,7 @@ func OpenRebuildPool(ctx context.Context, url string, connector *connect.Connect
 // built, or a new one where there is none that this program can go on with, or
 // restart is set. One builder works at a time; others wait in Acquire.
 func NewBuilder(pool *pgxpool.Pool, owner string, restart bool, log *slog.Logger) *Store {
-	s := &Store{pool: pool, owner: owner, log: log, lockRole: "rebuild", copyNewRows: true}
+	s := &Store{pool: pool, owner: owner, log: log, lockRole: "rebuild"}
 	s.chooseGeneration = func(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo) (readmodel.Generation, error) {
 		return chooseBuilding(ctx, tx, stream, restart && s.Acquired() == 0) // what this store has begun is not begun anew
 	}

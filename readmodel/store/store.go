@@ -40,7 +40,6 @@ type Store struct {
 	readTimeout      pg.AdaptiveTimeout // of reads
 	commitTimeout    pg.AdaptiveTimeout // of commits, apart from reads: a fast read says nothing of a write
 	chooseGeneration generationChooser
-	copyNewRows      bool // rows of new accounts go by COPY: set for a generation that is being built
 
 	// Of a store that shares the live generation's partitions; members is nil
 	// for one that writes all of another generation.

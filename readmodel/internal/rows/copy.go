@@ -14,22 +14,16 @@ import (
 )
 
 // CopyBatch writes what [QueueBatch] writes, with COPY for the rows that are new: those
-// of accounts that the store has no row of, and every item of the directory. The
-// fence comes first here as well, so no other writer can have made those rows.
+// of accounts that the store has no row of, or no longer has any of, and every item of
+// the directory. The fence comes first here as well, so no other writer can have made
+// those rows.
 func CopyBatch(ctx context.Context, tx pgx.Tx, b *engine.Batch) error {
 	c := NewCopier(ctx, tx, readmodel.SchemaName(b.Generation), "")
 	c.exec(pg.PreferIndexes)
 	QueueAdvances(c.exec, b)
 	queueWipes(c.exec, b)
 	QueueErasures(c.exec, b)
-	var added, known []projections.Change
-	for _, change := range b.Changes {
-		if change.New {
-			added = append(added, change)
-		} else {
-			known = append(known, change)
-		}
-	}
+	added, known := splitByRow(b.Changes)
 	c.accounts(added)
 	c.Pages(added)
 	for changes := range slices.Chunk(known, AccountsPerStatement) {
@@ -68,10 +62,15 @@ func (c *Copier) exec(sql string, args ...any) {
 }
 
 func (c *Copier) copy(table string, columns []string, rows [][]any) {
-	if c.err != nil || len(rows) == 0 {
+	c.copyFrom(table, columns, len(rows), func(i int) ([]any, error) { return rows[i], nil })
+}
+
+// copyFrom copies n rows; row may return the same slice each time, with other values.
+func (c *Copier) copyFrom(table string, columns []string, n int, row func(i int) ([]any, error)) {
+	if c.err != nil || n == 0 {
 		return
 	}
-	_, err := c.tx.CopyFrom(c.ctx, pgx.Identifier{c.schema, c.prefix + table}, columns, pgx.CopyFromRows(rows))
+	_, err := c.tx.CopyFrom(c.ctx, pgx.Identifier{c.schema, c.prefix + table}, columns, pgx.CopyFromSlice(n, row))
 	if err != nil {
 		c.err = fmt.Errorf("copy into %s: %w", table, err)
 	}
@@ -82,22 +81,21 @@ var accountColumns = []string{"account_id", "partition", "position", "parked", "
 	"digest_low", "user_json", "team_json", "usage_tail", "keys_tail", "sandboxes_tail"}
 
 func (c *Copier) accounts(changes []projections.Change) {
-	rows := make([][]any, 0, len(changes))
-	for i := range changes {
+	row := make([]any, len(accountColumns))
+	c.copyFrom("account_export", accountColumns, len(changes), func(i int) ([]any, error) {
 		r := &changes[i].Row
 		var erased, tier any
 		if r.ErasedAt != nil {
 			erased = r.ErasedAt.GoTime()
 		}
 		if r.QuotaTierID != "" {
-			tier = r.QuotaTierID
+			tier = &r.QuotaTierID
 		}
-		rows = append(rows, []any{[16]byte(r.ID), int32(r.Partition), int64(r.Position), int32(r.Parked), int32(projections.VersionMinor),
-			erased, tier, r.UsageLow, int32(r.UsagePages), int32(r.KeyPages), int32(r.SandboxPages), int32(r.Waiting),
+		return append(row[:0], (*[16]byte)(&r.ID), int32(r.Partition), int64(r.Position), int32(r.Parked), int32(projections.VersionMinor),
+			erased, tier, &r.UsageLow, int32(r.UsagePages), int32(r.KeyPages), int32(r.SandboxPages), int32(r.Waiting),
 			int64(r.Position), int64(changes[i].Messages), int64(changes[i].Digest[0]), int64(changes[i].Digest[1]),
-			r.User, r.Team, r.Usage, r.Keys, r.Sandboxes})
-	}
-	c.copy("account_export", accountColumns, rows)
+			r.User, r.Team, r.Usage, r.Keys, r.Sandboxes), nil
+	})
 }
 
 // The columns that are copied, which are all that the tables have.

@@ -1,0 +1,4 @@
+package rows
+
+// UpdateAccounts is the statement that updates accounts' rows.
+const UpdateAccounts = updateAccounts
