@@ -45,7 +45,7 @@ func NewBuilder(pool *pgxpool.Pool, owner string, restart bool, log *slog.Logger
 // and takes them back by acquiring it again. Where the generation is built no longer, or
 // by another leader, Acquire ends with [engine.ErrFenced].
 func NewWorker(pool *pgxpool.Pool, owner, leader string, generation int64, partitions []int, log *slog.Logger) *Store {
-	return &Store{pool: pool, owner: owner, log: log, copyNewRows: true, leader: leader, share: partitions,
+	return &Store{pool: pool, owner: owner, log: log, leader: leader, share: partitions,
 		chooseGeneration: func(ctx context.Context, tx pgx.Tx, _ engine.StreamInfo) (readmodel.Generation, error) {
 			g, err := readmodel.FindGeneration(ctx, tx, generation)
 			if err == nil && g.State != readmodel.StateBuilding {
