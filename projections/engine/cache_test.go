@@ -26,8 +26,8 @@ func TestCacheStaysWithinItsBound(t *testing.T) {
 			t.Fatalf("%d bytes after %d accounts, the bound is %d", c.size, n+1, c.limit)
 		}
 	}
-	if c.lru.Len() != 10 || len(c.byID) != 10 {
-		t.Errorf("%d accounts in the list and %d by id, want 10", c.lru.Len(), len(c.byID))
+	if len(c.order()) != 10 || len(c.byID) != 10 {
+		t.Errorf("%d accounts in the list and %d by id, want 10", len(c.order()), len(c.byID))
 	}
 	for _, n := range []int{0, 91, 99} {
 		if c.get(accountOf(n).ID()) == nil {
@@ -134,4 +134,16 @@ func TestCacheTrimsLongAccounts(t *testing.T) {
 	if out := apply(&events.SandboxStarted{ID: sandbox(3)}); out != projections.Applied {
 		t.Errorf("an old sandbox, then: %s, want applied", out)
 	}
+}
+
+// order lists the entries from the least recently used on, and checks that the ring
+// reads the same both ways.
+func (c *cache) order() (out []*cacheEntry) {
+	for e := c.ring.newer; e != &c.ring; e = e.newer {
+		if e.newer.older != e || e.older.newer != e {
+			panic("the ring is broken")
+		}
+		out = append(out, e)
+	}
+	return out
 }
