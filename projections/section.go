@@ -105,7 +105,9 @@ func (s *section) parseTail() error {
 	if err != nil {
 		return err
 	}
-	s.tailSum = digestTail(s.kind, s.rawTail) // computed now, since the tail is usually about to change
+	if s.tailSum == (Digest{}) {
+		s.tailSum = digestTail(s.kind, s.rawTail) // computed now, since the tail is usually about to change
+	}
 	s.tail, s.tailBytes, s.rawTail = items, n, nil
 	return nil
 }

@@ -99,6 +99,11 @@ func (c *cache) committed(batch uint64, accounts []*cacheEntry) {
 			e.Trim()
 			c.resize(e)
 		}
+		// An account that has not changed again meanwhile is unlikely to be needed soon.
+		if !e.dirty && c.size > c.limit/2 {
+			e.Compact()
+			c.resize(e)
+		}
 	}
 	for e := c.ring.newer; e != &c.ring && c.size > c.limit; {
 		next := e.newer
