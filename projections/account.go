@@ -146,7 +146,7 @@ func (a *Account) erase(at events.Time) {
 
 // Size is about how many bytes the account takes in memory.
 func (a *Account) Size() int {
-	n := 700 + len(a.userRaw) + len(a.teamRaw) + a.waitingSize()
+	n := 900 + len(a.userRaw) + len(a.teamRaw) + a.waitingSize()
 	if a.user != nil {
 		n += 400 + a.user.AbuseFlags.size()
 	}

@@ -136,6 +136,43 @@ func TestCacheTrimsLongAccounts(t *testing.T) {
 	}
 }
 
+// TestCacheCompactsWhatRests checks that an account that has not changed again while its
+// batch was committed is held as it is stored, once the cache is half full and not before.
+func TestCacheCompactsWhatRests(t *testing.T) {
+	flushed := func() *projections.Account {
+		a := projections.NewAccount(events.UUID{1})
+		for n := range 12 {
+			data := &events.SandboxCreated{ID: fmt.Sprint("sandbox-", n), Template: "base"}
+			if _, err := a.Apply(&projections.Decoded{Event: events.Event{Data: data, Sound: true}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := a.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	whole := flushed().Size()
+	for _, test := range []struct {
+		name    string
+		limit   int
+		dirty   bool
+		compact bool
+	}{
+		{"half full", 2*whole - 1, false, true},
+		{"changed again", 2*whole - 1, true, false},
+		{"room for more", 2 * whole, false, false},
+	} {
+		c := newCache(test.limit)
+		e := c.add(flushed())
+		e.dirty, e.inFlight = test.dirty, 1
+		c.committed(1, []*cacheEntry{e})
+		if e.Size() < whole != test.compact || c.size != e.Size() {
+			t.Errorf("%s: %d bytes, %d counted, %d before", test.name, e.Size(), c.size, whole)
+		}
+	}
+}
+
 // order lists the entries from the least recently used on, and checks that the ring
 // reads the same both ways.
 func (c *cache) order() (out []*cacheEntry) {
