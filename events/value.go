@@ -86,7 +86,10 @@ func (id UUID) MarshalText() ([]byte, error) { return id.AppendText(nil) }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (id *UUID) UnmarshalText(b []byte) (err error) {
-	*id, err = ParseUUID(string(b))
+	var ok bool
+	if *id, ok = parseUUID(b); !ok {
+		_, err = ParseUUID(string(b))
+	}
 	return err
 }
 
