@@ -127,6 +127,19 @@ func TestEventOutlivesItsMessage(t *testing.T) {
 			if diff := cmp.Diff(decode(t, kept), e); diff != "" {
 				t.Fatalf("(-want +got):\n%s", diff)
 			}
+			binary, err := kept.Binary()
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := decode(t, binary)
+			next, _ := g.any(t, typ, g.meta(), g.uuid())
+			if next, err = next.Binary(); err != nil {
+				t.Fatal(err)
+			}
+			decode(t, next) // its headers are read into memory that the first one's were in
+			if diff := cmp.Diff(e, first); diff != "" {
+				t.Fatalf("(-structured +binary):\n%s", diff)
+			}
 		}
 	}
 }

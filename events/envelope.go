@@ -1,7 +1,7 @@
 package events
 
 import (
-	"strings"
+	"bytes"
 	"unicode"
 	"unicode/utf8"
 )
@@ -9,7 +9,7 @@ import (
 // attribute is a CloudEvents attribute as it was found.
 type attribute struct {
 	set   bool
-	value string
+	value []byte // may lie in the payload, so that most attributes are judged without a copy
 	bad   string // why it is no attribute value at all; empty where it is one
 }
 
@@ -37,7 +37,7 @@ func readEnvelope(r *reader, m Message) (envelope, error) {
 	case equalFold(mode, "application/cloudevents-batch+json"):
 		return envelope{}, invalid("Content-Type", quoted(contentTypes[0]), "one event a message, application/cloudevents+json")
 	case !equalFold(mode, "application/cloudevents+json") && len(headerValues(m.Header, "ce-specversion")) > 0:
-		return binaryEnvelope(m, contentTypes), nil
+		return binaryEnvelope(r, m, contentTypes), nil
 	}
 	return structuredEnvelope(r, m.Data)
 }
@@ -101,7 +101,7 @@ func structuredEnvelope(r *reader, payload []byte) (envelope, error) {
 		case a != nil:
 			a.set = true
 			var ok bool
-			if a.value, ok = unquote(raw); !ok {
+			if a.value, ok = unquoted(raw); !ok {
 				a.bad = shown(raw)
 			}
 		case string(name) == "data_base64":
@@ -110,7 +110,7 @@ func structuredEnvelope(r *reader, payload []byte) (envelope, error) {
 	}
 }
 
-func binaryEnvelope(m Message, contentTypes []string) envelope {
+func binaryEnvelope(r *reader, m Message, contentTypes []string) envelope {
 	e := envelope{binary: true, payload: m.Data}
 	var lower [len("datacontenttype")]byte // the longest name of ours
 	for key, values := range m.Header {
@@ -122,27 +122,29 @@ func binaryEnvelope(m Message, contentTypes []string) envelope {
 			continue
 		}
 		for _, v := range values {
-			a.give(v)
+			a.give(r, v)
 		}
 	}
 	if !e.datacontenttype.set {
 		for _, v := range contentTypes {
-			e.datacontenttype.give(v)
+			e.datacontenttype.give(r, v)
 		}
 	}
 	return e
 }
 
 // give sets an attribute from a header; a second time is once too often.
-func (a *attribute) give(header string) {
+func (a *attribute) give(r *reader, header string) {
 	if a.set {
-		a.value, a.bad = "", "two values"
+		a.value, a.bad = nil, "two values"
 		return
 	}
 	a.set = true
-	a.value = percentDecode(header)
-	if !utf8.ValidString(a.value) {
-		a.value, a.bad = "", quoted(a.value)+", which is no UTF-8"
+	from := len(r.decoded)
+	r.decoded = appendPercentDecoded(r.decoded, header)
+	a.value = r.decoded[from:len(r.decoded):len(r.decoded)]
+	if !utf8.Valid(a.value) {
+		a.value, a.bad = nil, quoted(string(a.value))+", which is no UTF-8"
 	}
 }
 
@@ -153,8 +155,8 @@ func (a *attribute) check(name, want string) error {
 		return invalid(name, "nothing", want)
 	case a.bad != "":
 		return invalid(name, a.bad, want)
-	case strings.ContainsFunc(a.value, unicode.IsControl):
-		return invalid(name, quoted(a.value), want+", without control characters")
+	case bytes.ContainsFunc(a.value, unicode.IsControl):
+		return invalid(name, quoted(string(a.value)), want+", without control characters")
 	}
 	return nil
 }
@@ -164,7 +166,7 @@ func (a *attribute) checkText(name, want string) error {
 	if err := a.check(name, want); err != nil {
 		return err
 	}
-	if a.value == "" {
+	if len(a.value) == 0 {
 		return invalid(name, `""`, want)
 	}
 	return nil
@@ -172,13 +174,13 @@ func (a *attribute) checkText(name, want string) error {
 
 // judge holds the attributes that every event has against the contract, and
 // fills them in.
-func (e *envelope) judge(ev *Event, to Subject) error {
+func (e *envelope) judge(r *reader, ev *Event, to Subject) error {
 	const wantVersion, wantText = `the text "1.0"`, "a text that is not empty"
 	if err := e.specversion.check("specversion", wantVersion); err != nil {
 		return err
 	}
-	if e.specversion.value != "1.0" {
-		return invalid("specversion", quoted(e.specversion.value), wantVersion)
+	if string(e.specversion.value) != "1.0" {
+		return invalid("specversion", quoted(string(e.specversion.value)), wantVersion)
 	}
 	if err := e.id.checkText("id", wantText); err != nil {
 		return err
@@ -192,18 +194,18 @@ func (e *envelope) judge(ev *Event, to Subject) error {
 	if err := e.time.check("time", wantTime); err != nil {
 		return err
 	}
-	at, ok := parseTime(e.time.value)
+	at, ok := parseTime(string(e.time.value))
 	if !ok {
-		return invalid("time", quoted(e.time.value), wantTime)
+		return invalid("time", quoted(string(e.time.value)), wantTime)
 	}
 	if e.partitionkey.set && !to.is(e.partitionkey.value) {
 		want := "the last token of the subject, " + quoted(to.last())
 		if err := e.partitionkey.check("partitionkey", want); err != nil {
 			return err
 		}
-		return invalid("partitionkey", quoted(e.partitionkey.value), want)
+		return invalid("partitionkey", quoted(string(e.partitionkey.value)), want)
 	}
-	ev.ID, ev.Source, ev.Type, ev.Time = e.id.value, e.source.value, e.typ.value, at
+	ev.ID, ev.Source, ev.Type, ev.Time = string(e.id.value), r.sourceName(e.source.value), r.typeName(e.typ.value), at
 	return nil
 }
 
@@ -215,8 +217,8 @@ func (e *envelope) data(r *reader) ([]field, error) {
 		if err := e.datacontenttype.check("datacontenttype", wantType); err != nil {
 			return nil, err
 		}
-		if !jsonMediaType(e.datacontenttype.value) {
-			return nil, invalid("datacontenttype", quoted(e.datacontenttype.value), wantType)
+		if !jsonMediaType(string(e.datacontenttype.value)) {
+			return nil, invalid("datacontenttype", quoted(string(e.datacontenttype.value)), wantType)
 		}
 	}
 	switch {

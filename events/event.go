@@ -39,8 +39,8 @@ func Decode(m Message) (Event, Subject, error) {
 	if err != nil {
 		return e, to, err
 	}
-	e.Type = env.typ.value
-	if err := env.judge(&e, to); err != nil {
+	e.Type = r.typeName(env.typ.value)
+	if err := env.judge(r, &e, to); err != nil {
 		return e, to, err
 	}
 	e.Sound = true
@@ -77,8 +77,8 @@ func (e *Event) judgeAlone(m Message) {
 		return
 	}
 	last := m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
-	if env.partitionkey.value == last && env.partitionkey.bad == "" {
+	if string(env.partitionkey.value) == last && env.partitionkey.bad == "" {
 		env.partitionkey = attribute{}
 	}
-	e.Sound = env.judge(e, Subject{}) == nil
+	e.Sound = env.judge(r, e, Subject{}) == nil
 }

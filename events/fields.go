@@ -122,8 +122,8 @@ func (f *fields) readUUID(name string, raw []byte) UUID {
 	if raw == nil {
 		return UUID{}
 	}
-	if s, ok := unquote(raw); ok {
-		if id, err := ParseUUID(s); err == nil {
+	if s, ok := unquoted(raw); ok {
+		if id, ok := parseUUID(s); ok {
 			return id
 		}
 	}
@@ -146,8 +146,8 @@ func (f *fields) readTime(name string, raw []byte) Time {
 	if raw == nil {
 		return 0
 	}
-	if s, ok := unquote(raw); ok {
-		if t, ok := parseTime(s); ok {
+	if s, ok := unquoted(raw); ok {
+		if t, ok := parseTime(string(s)); ok {
 			return t
 		}
 	}

@@ -64,13 +64,12 @@ func appendLower(b []byte, s string) []byte {
 	return b
 }
 
-// percentDecode decodes once; a % that starts no valid escape stands for
+// appendPercentDecoded decodes once; a % that starts no valid escape stands for
 // itself.
-func percentDecode(s string) string {
+func appendPercentDecoded(b []byte, s string) []byte {
 	if strings.IndexByte(s, '%') < 0 {
-		return s
+		return append(b, s...)
 	}
-	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) && hexDigit(s[i+1]) < 16 && hexDigit(s[i+2]) < 16 {
 			b = append(b, hexDigit(s[i+1])<<4|hexDigit(s[i+2]))
@@ -79,7 +78,7 @@ func percentDecode(s string) string {
 		}
 		b = append(b, s[i])
 	}
-	return string(b)
+	return b
 }
 
 // mediaType is a content type without its parameters.

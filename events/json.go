@@ -20,10 +20,42 @@ type reader struct {
 	text []byte
 	what string  // what the text is called in errors
 	list []field // memory for the members of one object
+
+	decoded []byte // memory for the values of binary mode
+
+	types  map[string]string // the known types, each by itself
+	source string            // of the last event, if that was short
 }
 
 // readers are reused: a decoder keeps its memory of names and brackets.
-var readers = sync.Pool{New: func() any { return new(reader) }}
+var readers = sync.Pool{New: func() any {
+	r := &reader{types: map[string]string{}}
+	for _, t := range Types() {
+		r.types[t] = t
+	}
+	return r
+}}
+
+// typeName is a type as a text of its own. Known types need no copy.
+func (r *reader) typeName(text []byte) string {
+	if known, ok := r.types[string(text)]; ok {
+		return known
+	}
+	return string(text)
+}
+
+// sourceName is a source as a text of its own. Event after event has the same.
+func (r *reader) sourceName(text []byte) string {
+	const most = 256 // bytes that a reader keeps
+	if string(text) == r.source {
+		return r.source
+	}
+	s := string(text)
+	if len(s) <= most {
+		r.source = s
+	}
+	return s
+}
 
 // field is one member of a JSON object.
 type field struct {
@@ -33,10 +65,13 @@ type field struct {
 
 func newReader() *reader { return readers.Get().(*reader) }
 
-// release gives the reader back; its list is not to be used any more. A list
-// that one large object made long is not kept.
+// release gives the reader back; its list and the values of its attributes are not
+// to be used any more. A list that one large object made long is not kept.
 func (r *reader) release() {
 	const most = 256
+	if r.decoded = r.decoded[:0]; cap(r.decoded) > 16*most {
+		r.decoded = nil
+	}
 	r.in, r.text = bytes.Buffer{}, nil
 	if cap(r.list) > most {
 		r.list = nil
@@ -167,16 +202,22 @@ func depth(text []byte) int {
 	return deepest
 }
 
-// unquote reads a JSON string that is known to be valid.
+// unquote reads a JSON string that is known to be valid, into memory of its own.
 func unquote(raw []byte) (string, bool) {
+	b, ok := unquoted(raw)
+	return string(b), ok
+}
+
+// unquoted is unquote without a copy, where nothing is escaped.
+func unquoted(raw []byte) ([]byte, bool) {
 	if len(raw) < 2 || raw[0] != '"' {
-		return "", false
+		return nil, false
 	}
 	if inner := raw[1 : len(raw)-1]; bytes.IndexByte(inner, '\\') < 0 {
-		return string(inner), true
+		return inner, true
 	}
 	b, err := jsontext.AppendUnquote(nil, raw)
-	return string(b), err == nil
+	return b, err == nil
 }
 
 func isNull(raw []byte) bool { return len(raw) == 4 && raw[0] == 'n' }

@@ -34,14 +34,14 @@ func TierSubject(tier string) string { return tierPrefix + tier }
 // last token is no lower-case UUID or tier id, is unsound.
 func ParseSubject(published string) Subject {
 	if id, ok := strings.CutPrefix(published, accountPrefix); ok {
-		account, err := ParseUUID(id)
+		account, ok := parseUUID(id)
+		if !ok {
+			return Subject{}
+		}
 		for i := range len(id) {
-			if err != nil || id[i] >= 'A' && id[i] <= 'F' {
+			if id[i] >= 'A' && id[i] <= 'F' {
 				return Subject{}
 			}
-		}
-		if err != nil {
-			return Subject{}
 		}
 		return Subject{Kind: SubjectAccount, Account: account}
 	}
@@ -60,13 +60,13 @@ func (s Subject) last() string {
 }
 
 // is tells whether the subject's last token is this text.
-func (s Subject) is(last string) bool {
+func (s Subject) is(last []byte) bool {
 	if s.Kind != SubjectAccount {
-		return s.Tier == last
+		return s.Tier == string(last)
 	}
 	var b [36]byte
 	text, _ := s.Account.AppendText(b[:0])
-	return string(text) == last
+	return string(text) == string(last)
 }
 
 // SoundTier tells whether a text can be a tier's id.

@@ -26,9 +26,15 @@ const (
 
 // ParseUUID reads a UUID of 36 characters, hex digits in either case.
 func ParseUUID(s string) (UUID, error) {
-	var id UUID
+	if id, ok := parseUUID(s); ok {
+		return id, nil
+	}
+	return UUID{}, &Invalid{Field: "UUID", Found: quoted(s), Want: wantUUID}
+}
+
+func parseUUID[T string | []byte](s T) (id UUID, ok bool) {
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-		return id, &Invalid{Field: "UUID", Found: quoted(s), Want: wantUUID}
+		return UUID{}, false
 	}
 	at := 0
 	for i := 0; i < 36; i += 2 {
@@ -38,12 +44,12 @@ func ParseUUID(s string) (UUID, error) {
 		}
 		hi, lo := hexDigit(s[i]), hexDigit(s[i+1])
 		if hi > 15 || lo > 15 {
-			return UUID{}, &Invalid{Field: "UUID", Found: quoted(s), Want: wantUUID}
+			return UUID{}, false
 		}
 		id[at] = hi<<4 | lo
 		at++
 	}
-	return id, nil
+	return id, true
 }
 
 const wantUUID = "a UUID of 36 characters, such as 3c90c3cc-0d44-4b50-8888-8dd25736052a"
@@ -80,7 +86,10 @@ func (id UUID) MarshalText() ([]byte, error) { return id.AppendText(nil) }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (id *UUID) UnmarshalText(b []byte) (err error) {
-	*id, err = ParseUUID(string(b))
+	var ok bool
+	if *id, ok = parseUUID(b); !ok {
+		_, err = ParseUUID(string(b))
+	}
 	return err
 }
 

@@ -157,12 +157,13 @@ func Address(payload []byte) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	if env.partitionkey.value == "" {
+	key := string(env.partitionkey.value)
+	if key == "" {
 		return Message{}, invalid("partitionkey", "nothing", "the account's UUID, or the id of the quota tier")
 	}
-	m.Subject = accountPrefix + env.partitionkey.value
-	if kind, _ := registered(env.typ.value); kind == SubjectTier {
-		m.Subject = tierPrefix + env.partitionkey.value
+	m.Subject = accountPrefix + key
+	if kind, _ := registered(string(env.typ.value)); kind == SubjectTier {
+		m.Subject = tierPrefix + key
 	}
 	if _, _, err := Decode(m); err != nil {
 		return Message{}, err
@@ -179,5 +180,5 @@ func (m Message) EventID() string {
 	if err != nil || env.id.check("id", "") != nil {
 		return ""
 	}
-	return env.id.value
+	return string(env.id.value)
 }

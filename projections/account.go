@@ -21,6 +21,7 @@ type Account struct {
 	userRaw []byte
 	team    *Team
 	teamRaw []byte
+	tierID  string // the team's quota tier, as of the last flush
 
 	usage, keys, sandboxes section
 
@@ -93,7 +94,7 @@ func LoadAccount(r *AccountRow) *Account {
 		a.erased, a.erasedAt = true, *r.ErasedAt
 		return a
 	}
-	a.userRaw, a.teamRaw = r.User, r.Team
+	a.userRaw, a.teamRaw, a.tierID = r.User, r.Team, r.QuotaTierID
 	a.usage.rawTail, a.usage.low, a.usage.pages = r.Usage, r.UsageLow, r.UsagePages
 	a.usage.storedLow = r.UsageLow
 	a.keys.rawTail, a.keys.pages = r.Keys, r.KeyPages
@@ -145,7 +146,7 @@ func (a *Account) erase(at events.Time) {
 
 // Size is about how many bytes the account takes in memory.
 func (a *Account) Size() int {
-	n := 700 + len(a.userRaw) + len(a.teamRaw) + a.waitingSize()
+	n := 900 + len(a.userRaw) + len(a.teamRaw) + a.waitingSize()
 	if a.user != nil {
 		n += 400 + a.user.AbuseFlags.size()
 	}
@@ -174,6 +175,35 @@ func (a *Account) Trim() {
 		}
 	}
 	a.waitingComplete = a.waitingComplete || a.waitingCount == 0
+}
+
+// Compact keeps of the account what its row holds, as it is stored and in one piece of
+// memory, and drops what was parsed of it: it is parsed again when it is next needed. It
+// does nothing where something has changed since the last Flush.
+func (a *Account) Compact() {
+	if a.userDirty || a.teamDirty || a.usage.dirty || a.keys.dirty || a.sandboxes.dirty || a.erased {
+		return
+	}
+	a.team = nil // the user is kept only where its many flags are dear to parse
+	for _, s := range a.sections() {
+		if len(s.tail) > 0 {
+			s.rawTail = joinItems(s.tail, s.tailBytes)
+			s.tail, s.tailBytes = nil, 0
+		}
+	}
+	parts := [...]*[]byte{&a.userRaw, &a.teamRaw, &a.usage.rawTail, &a.keys.rawTail, &a.sandboxes.rawTail}
+	size := 0
+	for _, p := range parts {
+		size += len(*p)
+	}
+	whole := make([]byte, 0, size)
+	for _, p := range parts {
+		if *p != nil {
+			from := len(whole)
+			whole = append(whole, *p...)
+			*p = whole[from:len(whole):len(whole)]
+		}
+	}
 }
 
 // Overlay is about how many bytes Trim would free.

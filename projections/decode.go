@@ -21,8 +21,12 @@ func Decode(m Message) (Decoded, error) {
 	d := Decoded{Message: m}
 	ev, to, err := events.Decode(m.Message)
 	d.Event, d.To = ev, to
-	if err != nil && !errors.As(err, &d.Invalid) {
-		return d, fmt.Errorf("decode message %d: %w", m.Position, err)
+	if err != nil {
+		reason := (*events.Invalid)(nil) // not in d, which would move to the heap with every message
+		if !errors.As(err, &reason) {
+			return d, fmt.Errorf("decode message %d: %w", m.Position, err)
+		}
+		d.Invalid = reason
 	}
 	return d, nil
 }

@@ -1,7 +1,7 @@
 package projections
 
 import (
-	"fmt"
+	"bytes"
 )
 
 // Page is a sealed page as it is stored: items joined by commas.
@@ -47,8 +47,9 @@ func (a *Account) Flush() (Change, error) {
 		r.ErasedAt = &at
 		return c, nil
 	}
+	var scratch [1024]byte // what is kept has the size that it needs
 	if a.userDirty {
-		r.User = a.user.appendJSON(nil)
+		r.User = bytes.Clone(a.user.appendJSON(scratch[:0]))
 		if a.userSum == (Digest{}) {
 			a.userSum = digestColumn(userPart, "", a.userRaw)
 		}
@@ -59,20 +60,14 @@ func (a *Account) Flush() (Change, error) {
 		}
 	}
 	if a.teamDirty {
-		r.Team = a.team.appendJSON(nil)
+		r.Team = bytes.Clone(a.team.appendJSON(scratch[:0]))
 		if a.teamSum == (Digest{}) {
 			a.teamSum = digestColumn(teamPart, "", a.teamRaw)
 		}
 		c.Digest.replace(&a.teamSum, digestColumn(teamPart, "", r.Team))
-		a.teamRaw, a.teamDirty = r.Team, false
+		a.teamRaw, a.teamDirty, a.tierID = r.Team, false, a.team.QuotaTierID
 	}
-	if a.hasTeam() {
-		t, err := a.openTeam()
-		if err != nil {
-			return c, fmt.Errorf("account %s: %w", a.id, err)
-		}
-		r.QuotaTierID = t.QuotaTierID
-	}
+	r.QuotaTierID = a.tierID
 	r.Usage, r.Keys, r.Sandboxes = a.usage.flush(&c), a.keys.flush(&c), a.sandboxes.flush(&c)
 	r.UsageLow, r.UsagePages = a.usage.low, a.usage.pages
 	r.KeyPages, r.SandboxPages = a.keys.pages, a.sandboxes.pages

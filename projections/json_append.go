@@ -28,7 +28,7 @@ func appendStringPtr(b []byte, s *string) []byte {
 
 func appendUUID(b []byte, id events.UUID) []byte {
 	b = append(b, '"')
-	b = append(b, id.String()...)
+	b, _ = id.AppendText(b)
 	return append(b, '"')
 }
 

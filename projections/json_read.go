@@ -120,15 +120,18 @@ func (o *object) fail(err error) {
 
 func (o *object) raw() []byte { return o.next() }
 
-func (o *object) str() string {
+// text is the next member's value, a string, which may lie in the JSON.
+func (o *object) text() []byte {
 	v := o.next()
 	if o.err != nil {
-		return ""
+		return nil
 	}
-	s, err := unquote(v)
+	s, err := unquoted(v)
 	o.fail(err)
 	return s
 }
+
+func (o *object) str() string { return string(o.text()) }
 
 func (o *object) strPtr() *string {
 	v := o.next()
@@ -140,9 +143,8 @@ func (o *object) strPtr() *string {
 	return &s
 }
 
-func (o *object) uuid() events.UUID {
-	id, err := events.ParseUUID(o.str())
-	o.fail(err)
+func (o *object) uuid() (id events.UUID) {
+	o.fail(id.UnmarshalText(o.text()))
 	return id
 }
 
@@ -157,17 +159,19 @@ func (o *object) uuidPtr() *events.UUID {
 }
 
 func (o *object) time() events.Time {
-	t, err := events.ParseTime(o.str())
+	t, err := events.ParseTime(string(o.text()))
 	o.fail(err)
 	return t
 }
 
 func (o *object) timePtr() *events.Time {
-	s := o.strPtr()
-	if s == nil {
+	v := o.next()
+	if o.err != nil || isNull(v) {
 		return nil
 	}
-	t, err := events.ParseTime(*s)
+	s, err := unquoted(v)
+	o.fail(err)
+	t, err := events.ParseTime(string(s))
 	o.fail(err)
 	return &t
 }
@@ -198,14 +202,19 @@ func (o *object) boolean() bool {
 func isNull(v []byte) bool { return len(v) == 4 && v[0] == 'n' }
 
 func unquote(v []byte) (string, error) {
+	s, err := unquoted(v)
+	return string(s), err
+}
+
+// unquoted is unquote without a copy, where nothing is escaped.
+func unquoted(v []byte) ([]byte, error) {
 	if len(v) < 2 || v[0] != '"' {
-		return "", errCorrupt
+		return nil, errCorrupt
 	}
 	if inner := v[1 : len(v)-1]; bytes.IndexByte(inner, '\\') < 0 {
-		return string(inner), nil
+		return inner, nil
 	}
-	s, err := jsontext.AppendUnquote(nil, v)
-	return string(s), err
+	return jsontext.AppendUnquote(nil, v)
 }
 
 // splitItems cuts apart objects that are joined by commas, as sections are stored.

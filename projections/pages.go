@@ -75,15 +75,17 @@ func (s *section) addPage(pg *page) {
 }
 
 // joinItems joins items by commas. It drops their parsed form, since it is called by a
-// flush.
+// flush, and has the items share the memory of the result, which is never written to
+// again: else there were two copies of each.
 func joinItems(items []item, bytes int) []byte {
 	b := make([]byte, 0, bytes+len(items))
 	for i := range items {
 		if i > 0 {
 			b = append(b, ',')
 		}
+		from := len(b)
 		b = append(b, items[i].raw...)
-		items[i].val = nil
+		items[i].raw, items[i].val = b[from:len(b):len(b)], nil
 	}
 	return b
 }

@@ -54,8 +54,6 @@ type page struct {
 // into batches.
 type section struct {
 	kind    SectionKind
-	decode  func(raw []byte) (entity, error)
-	keyOf   func(raw []byte) (string, error)
 	rawTail []byte // the stored tail, until it is first needed; then tail has its items
 
 	tail      []item
@@ -83,17 +81,26 @@ type SealedItem struct {
 const noPage = "-"
 
 // newSection is an empty section.
-func newSection(kind SectionKind) section {
-	s := section{kind: kind, complete: true}
-	switch kind {
+func newSection(kind SectionKind) section { return section{kind: kind, complete: true} }
+
+// decode parses a stored item. There is a section three times in every account in
+// memory, so it is told by its kind and holds no functions.
+func (s *section) decode(raw []byte) (entity, error) {
+	switch s.kind {
 	case UsageSection:
-		s.decode, s.keyOf = readUsageDay, usageItemKey
+		return readUsageDay(raw)
 	case KeySection:
-		s.decode, s.keyOf = readAPIKey, firstString
-	case SandboxSection:
-		s.decode, s.keyOf = readSandbox, firstString
+		return readAPIKey(raw)
 	}
-	return s
+	return readSandbox(raw)
+}
+
+// keyOf reads the key of a stored item.
+func (s *section) keyOf(raw []byte) (string, error) {
+	if s.kind == UsageSection {
+		return usageItemKey(raw)
+	}
+	return firstString(raw)
 }
 
 // parseTail cuts the stored tail into items, where that was not done yet.
@@ -105,7 +112,9 @@ func (s *section) parseTail() error {
 	if err != nil {
 		return err
 	}
-	s.tailSum = digestTail(s.kind, s.rawTail) // computed now, since the tail is usually about to change
+	if s.tailSum == (Digest{}) {
+		s.tailSum = digestTail(s.kind, s.rawTail) // computed now, since the tail is usually about to change
+	}
 	s.tail, s.tailBytes, s.rawTail = items, n, nil
 	return nil
 }

@@ -117,6 +117,11 @@ func (b *batchBuilder) markDirty(e *cacheEntry, bytes int) {
 // build makes the batch that is written, without its advances. The accounts count on it
 // being stored: where it is not, they have to be dropped from the cache.
 func (b *batchBuilder) build(generation int64, c *cache) (*Batch, error) {
+	// Pointers are sorted, not the changes, each of which is hundreds of bytes long.
+	slices.SortFunc(b.dirty, func(x, y *cacheEntry) int {
+		a, b := x.ID(), y.ID()
+		return bytes.Compare(a[:], b[:])
+	})
 	out := &Batch{Generation: generation, Parked: b.parked, Changes: make([]projections.Change, 0, len(b.dirty))}
 	for _, e := range b.dirty {
 		ch, err := e.Flush()
@@ -127,7 +132,6 @@ func (b *batchBuilder) build(generation int64, c *cache) (*Batch, error) {
 		c.resize(e)
 		out.Changes = append(out.Changes, ch)
 	}
-	slices.SortFunc(out.Changes, func(x, y projections.Change) int { return bytes.Compare(x.Row.ID[:], y.Row.ID[:]) })
 	for _, t := range b.tiers {
 		out.Tiers = append(out.Tiers, *t)
 	}

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"container/list"
-
 	"accountexport/events"
 	"accountexport/projections"
 )
@@ -19,27 +17,56 @@ type cache struct {
 	limit int
 	size  int
 	byID  map[events.UUID]*cacheEntry
-	lru   list.List // of *cacheEntry, the most recently used in front
+
+	// The entries are a ring by their last use. This one stands for none: newer than it is
+	// the least recently used, and older the most.
+	ring cacheEntry
 }
 
 // cacheEntry is one account in the cache.
 type cacheEntry struct {
 	*projections.Account
-	size     int // as counted in cache.size; may lag behind until the next flush
-	element  *list.Element
+	size     int    // as counted in cache.size; may lag behind until the next flush
 	dirty    bool   // changed since its last flush
 	inFlight uint64 // the last batch with a change of the account; 0 once that is committed
+
+	// The neighbours in the cache's ring: the entry used right after this one's last use,
+	// and the one right before. A list whose elements are apart from the entries would be
+	// one more object an account for the collector to visit.
+	newer, older *cacheEntry
 }
 
 func newCache(limit int) *cache {
-	return &cache{limit: limit, byID: map[events.UUID]*cacheEntry{}}
+	c := &cache{limit: limit, byID: map[events.UUID]*cacheEntry{}}
+	c.ring.newer, c.ring.older = &c.ring, &c.ring
+	return c
+}
+
+// unlink takes an entry out of the ring.
+func (c *cache) unlink(e *cacheEntry) {
+	e.newer.older, e.older.newer = e.older, e.newer
+	e.newer, e.older = nil, nil
+}
+
+// link makes an entry that is in no ring the most recently used.
+func (c *cache) link(e *cacheEntry) {
+	e.newer, e.older = &c.ring, c.ring.older
+	e.newer.older, e.older.newer = e, e
+}
+
+// drop removes an entry.
+func (c *cache) drop(e *cacheEntry) {
+	c.unlink(e)
+	delete(c.byID, e.ID())
+	c.size -= e.size
 }
 
 // get returns an account, nil where it is not cached, and marks it as used.
 func (c *cache) get(id events.UUID) *cacheEntry {
 	e := c.byID[id]
-	if e != nil {
-		c.lru.MoveToFront(e.element)
+	if e != nil && c.ring.older != e {
+		c.unlink(e)
+		c.link(e)
 	}
 	return e
 }
@@ -47,7 +74,7 @@ func (c *cache) get(id events.UUID) *cacheEntry {
 // add caches an account that is not cached yet.
 func (c *cache) add(a *projections.Account) *cacheEntry {
 	e := &cacheEntry{Account: a, size: a.Size()}
-	e.element = c.lru.PushFront(e)
+	c.link(e)
 	c.byID[a.ID()] = e
 	c.size += e.size
 	return e
@@ -72,26 +99,27 @@ func (c *cache) committed(batch uint64, accounts []*cacheEntry) {
 			e.Trim()
 			c.resize(e)
 		}
-	}
-	for el := c.lru.Back(); el != nil && c.size > c.limit; {
-		e, prev := el.Value.(*cacheEntry), el.Prev()
-		if !e.dirty && e.inFlight == 0 {
-			c.lru.Remove(el)
-			delete(c.byID, e.ID())
-			c.size -= e.size
+		// An account that has not changed again meanwhile is unlikely to be needed soon.
+		if !e.dirty && c.size > c.limit/2 {
+			e.Compact()
+			c.resize(e)
 		}
-		el = prev
+	}
+	for e := c.ring.newer; e != &c.ring && c.size > c.limit; {
+		next := e.newer
+		if !e.dirty && e.inFlight == 0 {
+			c.drop(e)
+		}
+		e = next
 	}
 }
 
 // forget drops the accounts of a partition: those of a revoked partition are stored,
 // and those of a fenced one are out of date.
 func (c *cache) forget(partition int) {
-	for id, e := range c.byID {
+	for _, e := range c.byID {
 		if e.Partition() == partition {
-			c.lru.Remove(e.element)
-			delete(c.byID, id)
-			c.size -= e.size
+			c.drop(e)
 		}
 	}
 }

@@ -26,8 +26,8 @@ func TestCacheStaysWithinItsBound(t *testing.T) {
 			t.Fatalf("%d bytes after %d accounts, the bound is %d", c.size, n+1, c.limit)
 		}
 	}
-	if c.lru.Len() != 10 || len(c.byID) != 10 {
-		t.Errorf("%d accounts in the list and %d by id, want 10", c.lru.Len(), len(c.byID))
+	if len(c.order()) != 10 || len(c.byID) != 10 {
+		t.Errorf("%d accounts in the list and %d by id, want 10", len(c.order()), len(c.byID))
 	}
 	for _, n := range []int{0, 91, 99} {
 		if c.get(accountOf(n).ID()) == nil {
@@ -134,4 +134,53 @@ func TestCacheTrimsLongAccounts(t *testing.T) {
 	if out := apply(&events.SandboxStarted{ID: sandbox(3)}); out != projections.Applied {
 		t.Errorf("an old sandbox, then: %s, want applied", out)
 	}
+}
+
+// TestCacheCompactsWhatRests checks that an account that has not changed again while its
+// batch was committed is held as it is stored, once the cache is half full and not before.
+func TestCacheCompactsWhatRests(t *testing.T) {
+	flushed := func() *projections.Account {
+		a := projections.NewAccount(events.UUID{1})
+		for n := range 12 {
+			data := &events.SandboxCreated{ID: fmt.Sprint("sandbox-", n), Template: "base"}
+			if _, err := a.Apply(&projections.Decoded{Event: events.Event{Data: data, Sound: true}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := a.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	whole := flushed().Size()
+	for _, test := range []struct {
+		name    string
+		limit   int
+		dirty   bool
+		compact bool
+	}{
+		{"half full", 2*whole - 1, false, true},
+		{"changed again", 2*whole - 1, true, false},
+		{"room for more", 2 * whole, false, false},
+	} {
+		c := newCache(test.limit)
+		e := c.add(flushed())
+		e.dirty, e.inFlight = test.dirty, 1
+		c.committed(1, []*cacheEntry{e})
+		if e.Size() < whole != test.compact || c.size != e.Size() {
+			t.Errorf("%s: %d bytes, %d counted, %d before", test.name, e.Size(), c.size, whole)
+		}
+	}
+}
+
+// order lists the entries from the least recently used on, and checks that the ring
+// reads the same both ways.
+func (c *cache) order() (out []*cacheEntry) {
+	for e := c.ring.newer; e != &c.ring; e = e.newer {
+		if e.newer.older != e || e.older.newer != e {
+			panic("the ring is broken")
+		}
+		out = append(out, e)
+	}
+	return out
 }

@@ -58,9 +58,10 @@ type lane struct {
 	// The batch that grows.
 	seq       uint64 // numbers the batches
 	cur       *batchBuilder
-	upTo      uint64    // every message of the lane's partitions up to here is folded
-	asOf      time.Time // where cur.advanceAll: at this time the stream held nothing beyond upTo
-	groupSize int       // messages that are looked up together, see adaptGroupSize
+	upTo      uint64       // every message of the lane's partitions up to here is folded
+	asOf      time.Time    // where cur.advanceAll: at this time the stream held nothing beyond upTo
+	groupSize int          // messages that are looked up together, see adaptGroupSize
+	group     messageGroup // memory for them
 
 	// The commit under way, nil where there is none. Its goroutine reads
 	// inFlight.batch and sends the result to done, and touches nothing else; until

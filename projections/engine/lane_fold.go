@@ -32,16 +32,30 @@ func (l *lane) fold(ctx context.Context, w laneInput) error {
 	return nil
 }
 
+// messageGroup is the memory for messages that are looked up together.
+type messageGroup struct {
+	decoded []projections.Decoded
+	entries []*cacheEntry // of each message's account, as load has found it; nil where it has none
+}
+
 // foldGroup folds messages that are looked up together. It drops messages of
 // partitions that the lane does not have: those were fenced, and are sent again
 // after the rewind.
 func (l *lane) foldGroup(ctx context.Context, messages []projections.Message) error {
-	decoded := make([]projections.Decoded, 0, len(messages))
-	for _, m := range messages {
+	// The memory is used again by the next group: nothing may refer to it afterwards.
+	// Clearing it lets go of the payloads.
+	decoded := l.group.decoded[:0]
+	defer func() {
+		clear(decoded)
+		clear(l.group.entries)
+		l.group.decoded, l.group.entries = decoded[:0], l.group.entries[:0]
+	}()
+	for i := range messages {
+		m := &messages[i]
 		if l.checkpoints[m.Partition] == nil {
 			continue
 		}
-		d, err := projections.Decode(m)
+		d, err := projections.Decode(*m)
 		if err != nil {
 			return err
 		}
@@ -54,7 +68,7 @@ func (l *lane) foldGroup(ctx context.Context, messages []projections.Message) er
 	}
 	l.adaptGroupSize(len(messages), bytes)
 	for i := range decoded {
-		if err := l.foldOne(ctx, &decoded[i]); err != nil {
+		if err := l.foldOne(ctx, &decoded[i], l.group.entries[i]); err != nil {
 			return l.placeMessages(err, decoded[i:i+1])
 		}
 	}
@@ -82,10 +96,10 @@ func (l *lane) adaptGroupSize(messages, bytes int) {
 }
 
 // foldOne folds one message whose states are loaded.
-func (l *lane) foldOne(ctx context.Context, d *projections.Decoded) error {
+func (l *lane) foldOne(ctx context.Context, d *projections.Decoded, e *cacheEntry) error {
 	switch d.To.Kind {
 	case events.SubjectAccount:
-		return l.foldAccount(ctx, d)
+		return l.foldAccount(ctx, d, e)
 	case events.SubjectTier:
 		t, out := projections.DefineTier(d)
 		if t != nil {
@@ -104,8 +118,7 @@ func (l *lane) foldOne(ctx context.Context, d *projections.Decoded) error {
 
 // foldAccount folds one message of an account. Where the fold needs more than load
 // could foresee, it asks the store and tries again.
-func (l *lane) foldAccount(ctx context.Context, d *projections.Decoded) error {
-	e := l.cache.get(d.To.Account)
+func (l *lane) foldAccount(ctx context.Context, d *projections.Decoded, e *cacheEntry) error {
 	if e == nil {
 		return fmt.Errorf("account %s at position %d: %w", d.To.Account, d.Position, projections.ErrNotLoaded)
 	}
@@ -127,7 +140,8 @@ func (l *lane) foldAccount(ctx context.Context, d *projections.Decoded) error {
 	}
 	switch {
 	case out == projections.Parked:
-		l.cur.park(d, &d.To.Account, err)
+		account := d.To.Account // in memory of its own
+		l.cur.park(d, &account, err)
 	case err != nil:
 		return err
 	}

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"accountexport/events"
 	"accountexport/projections"
@@ -11,50 +13,67 @@ import (
 // load brings the states that the messages need into memory: first the accounts
 // that are not cached, then the pages and patches that the messages refer to and
 // that are not part of a row. It returns about how many bytes that was.
-func (l *lane) load(ctx context.Context, decoded []projections.Decoded) (bytes int, err error) {
+func (l *lane) load(ctx context.Context, decoded []projections.Decoded) (size int, err error) {
+	entries := l.group.entries[:0]
 	var missing []events.UUID
-	seen := map[events.UUID]bool{}
 	for i := range decoded {
-		to := &decoded[i].To
-		if to.Kind != events.SubjectAccount || seen[to.Account] {
-			continue
+		var e *cacheEntry
+		if to := &decoded[i].To; to.Kind == events.SubjectAccount {
+			if e = l.cache.get(to.Account); e == nil {
+				missing = append(missing, to.Account)
+			}
 		}
-		seen[to.Account] = true
-		if l.cache.get(to.Account) == nil {
-			missing = append(missing, to.Account)
-		}
+		entries = append(entries, e)
 	}
+	l.group.entries = entries
 	if len(missing) > 0 {
-		rows, err := l.store.Load(ctx, l.generation, missing)
+		more, err := l.loadRows(ctx, missing)
 		if err != nil {
-			return 0, fmt.Errorf("load %d accounts: %w", len(missing), err)
+			return 0, err
 		}
-		for i := range rows {
-			bytes += l.cache.add(projections.LoadAccount(&rows[i])).size
-		}
-		for _, id := range missing {
-			if l.cache.get(id) == nil {
-				l.cache.add(projections.NewAccount(id))
+		size += more
+		for i := range decoded {
+			if to := &decoded[i].To; entries[i] == nil && to.Kind == events.SubjectAccount {
+				entries[i] = l.cache.byID[to.Account]
 			}
 		}
 	}
 	var partial []*projections.Decoded
-	for i := range decoded {
-		d := &decoded[i]
-		if d.To.Kind == events.SubjectAccount && !l.cache.byID[d.To.Account].Whole() {
-			partial = append(partial, d)
+	for i, e := range entries {
+		if e != nil && !e.Whole() {
+			partial = append(partial, &decoded[i])
 		}
 	}
 	if len(partial) == 0 {
-		return bytes, nil
+		return size, nil
 	}
 	_, more, err := l.lookup(ctx, partial)
-	return bytes + more, err
+	return size + more, err
+}
+
+// loadRows brings accounts into the cache, some of which may be named twice. What the
+// store has no row of is an account without messages.
+func (l *lane) loadRows(ctx context.Context, missing []events.UUID) (size int, err error) {
+	slices.SortFunc(missing, func(x, y events.UUID) int { return bytes.Compare(x[:], y[:]) })
+	missing = slices.Compact(missing)
+	rows, err := l.store.Load(ctx, l.generation, missing)
+	if err != nil {
+		return 0, fmt.Errorf("load %d accounts: %w", len(missing), err)
+	}
+	for i := range rows {
+		size += l.cache.add(projections.LoadAccount(&rows[i])).size
+	}
+	for _, id := range missing {
+		if l.cache.byID[id] == nil {
+			l.cache.add(projections.NewAccount(id))
+		}
+	}
+	return size, nil
 }
 
 // lookup asks the store for what the messages need. needed reports whether they
 // needed anything, and bytes about how much the answers hold.
-func (l *lane) lookup(ctx context.Context, messages []*projections.Decoded) (needed bool, bytes int, err error) {
+func (l *lane) lookup(ctx context.Context, messages []*projections.Decoded) (needed bool, size int, err error) {
 	var lookups []projections.Lookup
 	seen := map[projections.Lookup]bool{}
 	for _, d := range messages {
@@ -80,10 +99,10 @@ func (l *lane) lookup(ctx context.Context, messages []*projections.Decoded) (nee
 		if err := l.cache.byID[results[i].Account].Hydrate(&results[i]); err != nil {
 			return true, 0, err
 		}
-		bytes += lookupResultBytes + len(results[i].Body)
+		size += lookupResultBytes + len(results[i].Body)
 	}
-	l.cur.bytes += 2 * bytes // as read, and as it will be written
-	return true, bytes, nil
+	l.cur.bytes += 2 * size // as read, and as it will be written
+	return true, size, nil
 }
 
 // lookupResultBytes is about what a result without a body takes in memory.

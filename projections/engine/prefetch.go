@@ -36,11 +36,13 @@ func (f *prefetcher) start(ctx context.Context, bound Bound) <-chan fetchResult 
 	ctx, f.stop = context.WithCancel(ctx)
 	go func() {
 		defer close(f.ended)
+		size := 0 // of the read before: while catching up, one is as large as the other
 		for {
-			var d fetchResult
-			if d.messages, d.err = f.reader.Next(ctx, nil, bound); d.err != nil {
+			d := fetchResult{messages: make([]projections.Message, 0, size)}
+			if d.messages, d.err = f.reader.Next(ctx, d.messages, bound); d.err != nil {
 				d.err = fmt.Errorf("%w: %w", errRead, d.err)
 			}
+			size = len(d.messages)
 			select {
 			case f.out <- d:
 			case <-ctx.Done():
