@@ -17,15 +17,6 @@ func ExtentOf(r *AccountRow) (e Extent) {
 	return e
 }
 
-// ExtentOfChange is the extent of a change that holds all of its account.
-func ExtentOfChange(c *Change) Extent {
-	e := ExtentOf(&c.Row)
-	for i := range c.Pages {
-		e.AddPage(c.Pages[i].Section, c.Pages[i].Body)
-	}
-	return e
-}
-
 // AddPage adds a sealed page of a section.
 func (e *Extent) AddPage(s SectionKind, body []byte) { e.add(1+int(s), body) }
 

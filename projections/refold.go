@@ -21,7 +21,12 @@ func (r *Refold) Apply(m Message) error {
 	if err != nil {
 		return err
 	}
-	out, err := r.State.Apply(&d)
+	return r.ApplyDecoded(&d)
+}
+
+// ApplyDecoded is Apply of a message that was decoded already.
+func (r *Refold) ApplyDecoded(d *Decoded) error {
+	out, err := r.State.Apply(d)
 	if err != nil && out != Parked {
 		return err
 	}
@@ -31,7 +36,7 @@ func (r *Refold) Apply(m Message) error {
 	if r.State.wiped {
 		r.Parked = Unpark(r.Parked, d.To.Account)
 	}
-	r.Outcomes[m.Position] = out
+	r.Outcomes[d.Message.Position] = out
 	return nil
 }
 

@@ -45,7 +45,8 @@ type Eraser struct {
 	begun       bool          // the erasure was begun before, and cut off
 	identifiers identifiers   // Run adds those that it finds later
 
-	copies []string // of the stream; set by Preflight
+	copies []string     // of the stream; set by Preflight
+	found  searchResult // by the last round of Run
 }
 
 // Run erases the account. The erasure is recorded before anything is done, and is

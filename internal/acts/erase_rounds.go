@@ -10,26 +10,25 @@ import (
 	"accountexport/readmodel/admin"
 )
 
-// maxRounds is how often messages are searched for and removed that arrive meanwhile.
-const maxRounds = 3
+// maxRounds is how often messages are removed and searched for: once, once more where the
+// search has found strays, and twice for those that arrive meanwhile.
+const maxRounds = 4
 
 // round removes messages from the stream, fences builders that have read the account
-// ahead, clears the tables, and searches for what is left.
+// ahead, clears the tables, and searches for what is left. Strays are found by that
+// search, which has to read all of the stream, and are removed by the next round:
+// nothing is read twice where there are none.
 func (e *Eraser) round(ctx context.Context, r *Receipt) (err error) {
 	ctx, end := tracing.Phase(ctx, "round")
 	defer func() { end(err) }()
 	if err := e.collectAll(ctx); err != nil {
 		return err
 	}
-	f, err := search(ctx, e.Stream, e.Account, e.identifiers, e.first.Position)
-	if err != nil {
-		return err
-	}
 	gaps := Gaps{e.Target}
-	if err := gaps.recordRemovals(ctx, f.strays); err != nil {
+	if err := gaps.recordRemovals(ctx, e.found.strays); err != nil {
 		return err
 	}
-	n, err := e.remove(ctx, e.Stream, f.strays)
+	n, err := e.remove(ctx, e.Stream, e.found.strays)
 	if r.StraysRemoved += n; err != nil {
 		return err
 	}
@@ -46,13 +45,15 @@ func (e *Eraser) round(ctx context.Context, r *Receipt) (err error) {
 		return err
 	}
 	rows, err := admin.ClearAccount(ctx, e.Pool, admin.AccountErasure{Account: e.Account, At: e.first.At, Position: e.first.Position, Stream: info,
-		MistypedSubjects: f.subjects, Mentions: e.identifiers.matchAny, FenceAll: e.begun})
+		MistypedSubjects: e.found.subjects, Mentions: e.identifiers.matchAny, FenceAll: e.begun})
 	if r.RowsRemoved += rows; err != nil {
 		return err
 	}
-	if f, err = searchAll(ctx, e.Stream, e.Pool, e.Account, e.identifiers, e.first.Position); err != nil {
+	f, err := searchAll(ctx, e.Stream, e.Pool, e.Account, e.identifiers, e.first.Position)
+	if err != nil {
 		return err
 	}
+	e.found = f
 	r.MessagesSearched, r.MessagesLeft, r.ElsewhereAt, r.Unreadable = f.searched, f.remaining(), f.elsewhere, f.unreadable
 	left, err := admin.FindTraces(ctx, e.Pool, e.Account, e.identifiers.matchAny)
 	r.RowsLeft = left.Rows
@@ -87,6 +88,7 @@ func (e *Eraser) purgeCopy(ctx context.Context, name string) (c CopyReceipt, err
 			err = fmt.Errorf("copy %s: %w", name, err)
 		}
 	}()
+	var f searchResult
 	for range maxRounds {
 		// The copy may hold addresses that the stream no longer holds.
 		if err := e.identifiers.addFromStream(ctx, from, e.Account); err != nil {
@@ -98,10 +100,6 @@ func (e *Eraser) purgeCopy(ctx context.Context, name string) (c CopyReceipt, err
 		// Where the copy holds no account.erased, no message of the account has to
 		// stay.
 		first, err := from.FirstErased(ctx, e.Account)
-		if err != nil {
-			return c, err
-		}
-		f, err := search(ctx, from, e.Account, e.identifiers, first.Position)
 		if err != nil {
 			return c, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"accountexport/events"
+	"accountexport/internal/spill"
 	"accountexport/projections"
 	"accountexport/readmodel/admin"
 )
@@ -20,8 +21,8 @@ type fold struct {
 	messages int
 	total    admin.Sum // of what was flushed
 	facts    admin.Facts
-	spill    *spill // nil until parts were evicted
-	limit    int    // spillAt; less in tests
+	spill    *spill.Spill // nil until parts were evicted
+	limit    int          // spillAt; less in tests
 }
 
 func newFold(id events.UUID) *fold { return &fold{state: projections.NewAccount(id), limit: spillAt} }
@@ -29,7 +30,7 @@ func newFold(id events.UUID) *fold { return &fold{state: projections.NewAccount(
 // close removes the file. The sum has to be taken before.
 func (f *fold) close() {
 	if f.spill != nil {
-		f.spill.close()
+		f.spill.Close()
 	}
 }
 
@@ -40,7 +41,7 @@ func (f *fold) apply(m projections.Message) error {
 	}
 	f.messages++
 	if f.spill != nil {
-		if err := f.hydrate(&d); err != nil {
+		if err := f.spill.Hydrate(f.state, &d); err != nil {
 			return err
 		}
 	}
@@ -53,29 +54,10 @@ func (f *fold) apply(m projections.Message) error {
 	return f.evict()
 }
 
-// hydrate reads back the parts that a message needs.
-func (f *fold) hydrate(d *projections.Decoded) error {
-	for {
-		needs, err := f.state.Lookups(d)
-		if err != nil || len(needs) == 0 {
-			return err
-		}
-		for _, n := range needs {
-			answer, err := f.spill.answer(n)
-			if err == nil {
-				err = f.state.Hydrate(&answer)
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-}
-
 // evict writes the parts to the file that can be looked up again.
 func (f *fold) evict() (err error) {
 	if f.spill == nil {
-		if f.spill, err = newSpill(); err != nil {
+		if f.spill, err = spill.New(); err != nil {
 			return err
 		}
 	}
@@ -83,7 +65,7 @@ func (f *fold) evict() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := f.spill.store(&c); err != nil {
+	if err := f.spill.Add(&c); err != nil {
 		return err
 	}
 	f.state.Trim()

@@ -39,7 +39,7 @@ func TestFoldThatLetsGoComesToTheSame(t *testing.T) {
 				t.Fatal(err)
 			}
 			other := letting[id]
-			if other.spill != nil && len(other.spill.pages) > 0 {
+			if other.spill != nil && other.spill.Pages() > 0 {
 				spilled++
 			}
 			if got, err := other.sum(); err != nil || got != want {

@@ -9,47 +9,96 @@ import (
 	"accountexport/projections"
 )
 
-// BenchmarkPast measures what `projector export` and `history` wait for: one account's messages,
-// found in a stream of two million over 100,000 accounts, and folded, against reading the whole
-// stream.
+// BenchmarkPast measures what needs one account's past, in a stream of a million messages of
+// 500,000 accounts, each with two that are half of the stream apart: `history` of one account,
+// when the server has just started and has none of the stream in memory, and afterwards;
+// `verify` of 50; and `erase`, which searches all of the stream for what mentions the account.
 func BenchmarkPast(b *testing.B) {
 	const sample = 100
-	accounts, total := size(100_000, 10_000), size(2_000_000, 150_000)
+	accounts := size(500_000, 50_000)
+	program := buildProjector(b)
 	s := newStack(b)
-	backlog := workload.NewBacklog(1, accounts, total)
-	var ids []events.UUID
-	published := 0
-	n, err := s.client.PublishAll(b.Context(), func() (events.Message, bool) {
-		m, ok := backlog.Next()
-		to := events.ParseSubject(m.Subject)
-		if published++; published%(total/sample) == 0 && to.Kind == events.SubjectAccount {
-			ids = append(ids, to.Account)
-		}
-		return message(m.Subject, m.Header, m.Data), ok
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
+	ids := publishTwice(b, s, accounts, sample)
+	projector := startProcess(b, s.command(program, "run"))
+	s.waitProjected(b)
+	r := newReport(b, "One account's past, among 500,000 accounts of two messages each")
 	for b.Loop() {
-		raw := timeReading(b, s, n)
-		var took []time.Duration
-		messages := 0
-		for _, id := range ids {
-			began := time.Now()
-			h := projections.NewHistory(id)
-			if err := s.client.ReadAccount(b.Context(), id, 0, func(m projections.Message) error {
-				messages++
-				_, err := h.Apply(m)
-				return err
-			}); err != nil {
+		for turn := range 3 {
+			if err := s.nats.Restart(b.Context()); err != nil {
 				b.Fatal(err)
 			}
-			took = append(took, time.Since(began))
+			for { // until the client is connected again
+				if _, err := s.client.Info(b.Context()); err == nil {
+					break
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			for _, server := range []string{"just started", "that has read the stream"} {
+				took := s.timeHistories(b, ids)
+				milliseconds := func(d time.Duration) float64 { return d.Seconds() * 1000 }
+				r.add("history, p50, of a server "+server, "ms", milliseconds(percentile(took, 0.5)))
+				r.add("history, p99, of a server "+server+" (aim: 50)", "ms", milliseconds(percentile(took, 0.99)))
+				timeReading(b, s, 2*accounts-2*turn) // as far as there are messages after the erasures
+			}
+			raw := timeReading(b, s, 2*accounts-2*turn)
+			r.add("raw reading of the stream", "s", raw.Seconds())
+			for what, args := range map[string][]string{
+				"verify --sample 50 (aim: 1 s)": {"verify", "--sample", "50"},
+				"erase":                         {"erase", "--yes", "--account", ids[turn].String()},
+			} {
+				m := s.measure(b, func() (time.Duration, int64) { return startProcess(b, s.command(program, args...)).ended(b) })
+				r.add(what, "s", m.took.Seconds())
+				r.add(what+", CPU of the command", "s", m.cpu.projector.Seconds())
+				r.add(what+", CPU of the NATS server", "s", m.cpu.nats.Seconds())
+			}
 		}
-		row(b, "reading the whole stream", raw.Round(time.Millisecond).String())
-		row(b, "one account's history, p50", percentile(took, 0.5).Round(10*time.Microsecond).String())
-		row(b, "one account's history, p99", percentile(took, 0.99).Round(10*time.Microsecond).String())
-		b.ReportMetric(float64(messages)/float64(len(ids)), "messages/account")
-		b.ReportMetric(percentile(took, 0.5).Seconds()*1000, "p50-ms")
 	}
+	projector.stop(b)
+}
+
+// publishTwice publishes two messages of each account, all first ones before all second ones,
+// and gives some of the accounts, from all over the stream.
+func publishTwice(b *testing.B, s *stack, accounts, sample int) (ids []events.UUID) {
+	b.Helper()
+	for half := range 2 {
+		backlog := workload.NewBacklog(1, accounts, 2*accounts) // two messages of an account, and then two of the next
+		next := 0
+		if _, err := s.client.PublishAll(b.Context(), func() (events.Message, bool) {
+			for {
+				m, ok := backlog.Next()
+				if next++; ok && next%2 != half {
+					continue
+				}
+				if to := events.ParseSubject(m.Subject); half == 0 && next%(2*accounts/sample) == 0 && to.Kind == events.SubjectAccount {
+					ids = append(ids, to.Account)
+				}
+				return message(m.Subject, m.Header, m.Data), ok
+			}
+		}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return ids
+}
+
+// timeHistories is how long reading and folding the past of each account takes.
+func (s *stack) timeHistories(b *testing.B, ids []events.UUID) (took []time.Duration) {
+	b.Helper()
+	for _, id := range ids {
+		began := time.Now()
+		h := projections.NewHistory(id)
+		messages := 0
+		if err := s.client.ReadAccount(b.Context(), id, 0, func(m projections.Message) error {
+			messages++
+			_, err := h.Apply(m)
+			return err
+		}); err != nil {
+			b.Fatal(err)
+		}
+		if messages == 0 {
+			b.Errorf("nothing was found of account %s", id)
+		}
+		took = append(took, time.Since(began))
+	}
+	return took
 }

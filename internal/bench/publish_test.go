@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,6 +104,16 @@ func publishEach(b *testing.B, s *stack, n int, make func(i int) (events.Message
 // publishLarge publishes an account with this many sandboxes.
 func publishLarge(b *testing.B, s *stack, account events.UUID, sandboxes int) {
 	b.Helper()
+	publishLargeItems(b, s, account, sandboxes, 0)
+}
+
+// publishLargeItems is publishLarge, with so many more bytes in the metadata of each.
+func publishLargeItems(b *testing.B, s *stack, account events.UUID, sandboxes, padding int) {
+	b.Helper()
+	notes := ""
+	if padding > 0 {
+		notes = fmt.Sprintf(`,"notes":"%s"`, strings.Repeat("n", padding))
+	}
 	random := rand.New(rand.NewPCG(1, 1))
 	team, _ := events.ParseUUID("7a90c3cc-0d44-4b50-9999-000000000000")
 	at, _ := events.ParseTime("2026-03-25T07:10:47.777Z")
@@ -114,8 +125,8 @@ func publishLarge(b *testing.B, s *stack, account events.UUID, sandboxes int) {
 		case 1:
 			return events.NewTeamCreated(meta, account, events.TeamCreated{ID: team, Name: "Large", Slug: "large", QuotaTierID: "free"})
 		}
-		metadata := fmt.Sprintf(`{"env":"production","region":"eu-central-1","run":"%016x%016x","commit":"%016x","owner":"user-%d@example.org","branch":"feature/%d"}`,
-			random.Uint64(), random.Uint64(), random.Uint64(), random.IntN(500), random.IntN(2000))
+		metadata := fmt.Sprintf(`{"env":"production","region":"eu-central-1","run":"%016x%016x","commit":"%016x","owner":"user-%d@example.org","branch":"feature/%d"%s}`,
+			random.Uint64(), random.Uint64(), random.Uint64(), random.IntN(500), random.IntN(2000), notes)
 		return events.NewSandboxCreated(meta, account, events.SandboxCreated{ID: fmt.Sprintf("sbx_%016x", random.Uint64()),
 			Template: "code-interpreter-v1", Metadata: []byte(metadata)})
 	})

@@ -13,8 +13,8 @@ import (
 	"accountexport/internal/local/testrun"
 )
 
-// TestVerifyingALargeAccountIsBounded: `verify` and the audit of `run` stay within the smallest
-// MEMORY_LIMIT, however large an account is, and find a damaged byte in it.
+// TestVerifyingALargeAccountIsBounded: `verify`, the audit of `run` and `refold` stay within the
+// smallest MEMORY_LIMIT, however large an account is; they find a damaged byte in it, and mend it.
 func TestVerifyingALargeAccountIsBounded(t *testing.T) {
 	t.Parallel()
 	items := 700 // of 60 kB each
@@ -35,7 +35,8 @@ func TestVerifyingALargeAccountIsBounded(t *testing.T) {
 	eventually(t, "everything projected", 2*time.Minute, s.caughtUp)
 	projector.stop(t)
 	const limit = 128 << 20
-	for _, args := range [][]string{{"verify", "--account", someone}, {"verify", "--all"}} {
+	bounded := func(args ...string) {
+		t.Helper()
 		verify := launch(t, "projector", settings, args...)
 		var most int64
 		for ended := false; !ended; {
@@ -58,6 +59,8 @@ func TestVerifyingALargeAccountIsBounded(t *testing.T) {
 			t.Errorf("%v: %d bytes, %d too many", args, most, most-limit)
 		}
 	}
+	bounded("verify", "--account", someone)
+	bounded("verify", "--all")
 	if _, err := s.pool.Exec(t.Context(), `
 UPDATE export_g1.account_export_pages SET body = set_byte(body, 100, get_byte(body, 100) # 1)
 WHERE (account_id, section, page_key) = (SELECT account_id, section, page_key FROM export_g1.account_export_pages LIMIT 1)`); err != nil {
@@ -75,4 +78,7 @@ WHERE (account_id, section, page_key) = (SELECT account_id, section, page_key FR
 	if t.Logf("run with its audit: at most %d of %d MiB", most>>20, limit>>20); err != nil || most > limit {
 		t.Errorf("run with its audit: %d bytes, %v", most, err)
 	}
+	projector.stop(t)
+	bounded("refold", "--account", someone)
+	bounded("verify", "--account", someone)
 }

@@ -70,7 +70,7 @@ func (c *Client) purgeBefore(ctx context.Context, account events.UUID, position 
 	if err != nil {
 		return 0, fmt.Errorf("look for messages of account %s: %w", account, err)
 	}
-	for _, subject := range subjects {
+	for _, subject := range names(subjects) {
 		var answer struct {
 			Purged int `json:"purged"`
 		}

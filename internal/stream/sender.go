@@ -193,47 +193,6 @@ func MessageID(m projections.Message) string {
 // says.
 func (c *Client) MaxPayload() int { return int(c.nc.MaxPayload()) }
 
-// fewMessages of a subject are asked for one by one, which takes the server less
-// than a consumer for them.
-const fewMessages = 8
-
-// ReadSubjectAfter is [Client.ReadAccountAfter] up to the stream's end for any
-// subject as published, made for many calls that each find few messages.
-func (c *Client) ReadSubjectAfter(ctx context.Context, published string, after uint64, each func(projections.Message) error) error {
-	subjects, last, err := c.storedSubjects(ctx, published)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", published, err)
-	}
-	for range fewMessages {
-		first, there, err := c.firstOn(ctx, subjects, after)
-		if err != nil || !there || first.Position > last {
-			return err
-		}
-		if err := each(first); err != nil {
-			return err
-		}
-		after = first.Position
-	}
-	return c.readSubject(ctx, published, after, 0, each)
-}
-
-// firstOn is the first message after a position on any of the subjects.
-func (c *Client) firstOn(ctx context.Context, subjects []string, after uint64) (first projections.Message, there bool, err error) {
-	for _, subject := range subjects {
-		m, err := c.get(ctx, getRequest{Seq: after + 1, NextFor: subject})
-		if errors.Is(err, ErrNoMessage) {
-			continue
-		}
-		if err != nil {
-			return first, false, fmt.Errorf("first message on %s after %d: %w", subject, after, err)
-		}
-		if !there || m.Position < first.Position {
-			first, there = m, true
-		}
-	}
-	return first, there, nil
-}
-
 // What a server says of a message that is too large for the stream, or has too large a header.
 const (
 	errMessageTooLarge jetstream.ErrorCode = 10054

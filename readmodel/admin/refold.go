@@ -61,6 +61,7 @@ func RefoldAccounts(ctx context.Context, pool *pgxpool.Pool, accounts []events.U
 		sortAccounts(ids)
 		s := &accountRefold{generation: g, partition: partition, read: read, acceptLoss: acceptLoss, folds: map[events.UUID]*accountFold{}}
 		partial, err := s.refold(ctx, pool, ids)
+		s.close()
 		result.Changed, result.Skipped = append(result.Changed, partial.Changed...), append(result.Skipped, partial.Skipped...)
 		if err != nil {
 			return result, err

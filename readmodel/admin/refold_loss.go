@@ -39,7 +39,11 @@ func checkLoss(stored *storedSum, f *accountFold) error {
 	}
 	// A message that was parked and is accepted now may make a text shorter.
 	bytes := stored.parked == 0 || stored.minor == projections.VersionMinor
-	if part := projections.ExtentOfChange(&f.base).Less(stored.extent, bytes); part != "" {
+	have, err := f.extent()
+	if err != nil {
+		return err
+	}
+	if part := have.Less(stored.extent, bytes); part != "" {
 		return fmt.Errorf("%w, as far as can be told, since the row does not count its messages: of %s there would be less "+
 			"(the stream holds %d messages; `projector verify` counts those of rows that are right)", ErrDataLoss, part, f.sum.Messages)
 	}

@@ -118,11 +118,43 @@ func (s *accountRefold) fold(ctx context.Context, ids []events.UUID) error {
 		if s.folds[id] != nil {
 			continue
 		}
-		f := newRefold(id)
-		if _, err := f.foldUpTo(ctx, s.read, s.advance.From); err != nil {
+		if _, err := s.begin(id).foldUpTo(ctx, s.read, s.advance.From); err != nil {
+			s.drop(id)
 			return err
 		}
-		s.folds[id] = f
 	}
 	return nil
+}
+
+// Room in memory for folds, of which about twice as much is taken: for all accounts of a
+// transaction, and for each of them even where that is used up.
+const (
+	foldsRoom = 8 << 20
+	foldRoom  = 256 << 10
+)
+
+// begin begins an account's fold in the room that the others leave.
+func (s *accountRefold) begin(id events.UUID) *accountFold {
+	room := foldsRoom
+	for _, f := range s.folds {
+		room -= f.State.Size()
+	}
+	f := newRefold(id, max(room, foldRoom))
+	s.folds[id] = f
+	return f
+}
+
+// drop frees an account's fold.
+func (s *accountRefold) drop(id events.UUID) {
+	if f := s.folds[id]; f != nil {
+		f.close()
+		delete(s.folds, id)
+	}
+}
+
+// close frees all folds.
+func (s *accountRefold) close() {
+	for id := range s.folds {
+		s.drop(id)
+	}
 }

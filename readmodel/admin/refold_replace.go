@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -28,7 +29,7 @@ func (s *accountRefold) replace(ctx context.Context, tx pgx.Tx, ids []events.UUI
 		return err
 	}
 	st := staging{ctx: ctx, tx: tx, generation: s.generation.Number}
-	st.put(s.stagedBatch(ids))
+	s.stage(&st, ids)
 	st.compare(uuids(ids))
 	if pg.Code(st.err) == pg.InsufficientPrivilege {
 		return fmt.Errorf("%w: a refold takes temporary tables; GRANT TEMPORARY ON DATABASE … TO %s, or `projector provision` by the database's owner, would do",
@@ -50,7 +51,7 @@ func (s *accountRefold) replace(ctx context.Context, tx pgx.Tx, ids []events.UUI
 		return err
 	}
 	if restage {
-		st.put(s.stagedBatch(toReplace))
+		s.stage(&st, toReplace)
 	}
 	if moved || restage || len(toReplace) < len(ids) {
 		st.compare(uuids(toReplace))
@@ -98,12 +99,12 @@ func (s *accountRefold) decide(ctx context.Context, ids []events.UUID, storedNow
 		}
 		if f.upTo != advance.From && (w.position == 0 || f.sum.Position != w.position) {
 			if w.recorded.Messages == 0 && w.position > 0 {
-				f = newRefold(id) // the row has no count, so all of base is compared with it
-				s.folds[id] = f
+				s.drop(id)
+				f = s.begin(id) // the row has no count, so all of base is compared with it
 			}
 			rebased, err := f.foldUpTo(ctx, s.read, advance.From)
 			if err != nil {
-				clear(s.folds) // the next attempt folds from the beginning: these have consumed a delta
+				s.close() // the next attempt folds from the beginning: these have consumed a delta
 				return nil, false, err
 			}
 			restage = restage || rebased
@@ -111,7 +112,11 @@ func (s *accountRefold) decide(ctx context.Context, ids []events.UUID, storedNow
 		if storedNow[id] == nil && f.sum.Messages == 0 {
 			return nil, false, fmt.Errorf("account %s: %w", id, readmodel.ErrNotFound)
 		}
-		if err := checkLoss(w, f); err != nil && (!s.acceptLoss || w.erased || f.sum.Messages == 0) {
+		err := checkLoss(w, f)
+		if err != nil && !errors.Is(err, ErrDataLoss) {
+			return nil, false, err
+		}
+		if err != nil && (!s.acceptLoss || w.erased || f.sum.Messages == 0) {
 			s.result.Skipped = append(s.result.Skipped, SkippedAccount{id, err})
 			continue
 		}
@@ -151,7 +156,7 @@ func (s *accountRefold) write(st *staging, ids []events.UUID, advance engine.Adv
 	b.Advances = []engine.Advance{advance}
 	for _, id := range ids {
 		f := s.folds[id]
-		delete(s.folds, id) // another attempt of the transaction folds anew
+		s.drop(id) // another attempt of the transaction folds anew
 		if f.delta == nil {
 			continue
 		}
@@ -166,6 +171,20 @@ func (s *accountRefold) write(st *staging, ids []events.UUID, advance engine.Adv
 		return st.err
 	}
 	return rows.ExecBatch(st.ctx, st.tx, since)
+}
+
+// stage stages the accounts, of which those that memory had no room for come in parts.
+func (s *accountRefold) stage(st *staging, ids []events.UUID) {
+	st.put(s.stagedBatch(ids), func(add func(projections.Change) error) error {
+		for _, id := range ids {
+			if f := s.folds[id]; f.spill != nil {
+				if err := f.eachPart(add); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // stagedBatch is the accounts as they are staged, in the generation's partition,

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"accountexport/projections"
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 	"accountexport/readmodel/internal/rows"
@@ -39,8 +40,8 @@ func (s *staging) tables() []stagedTable {
 }
 
 // put stages what the accounts have beside their rows, in the place of what was
-// staged before.
-func (s *staging) put(b *engine.Batch) {
+// staged before: what the batch holds, and the parts that more adds.
+func (s *staging) put(b *engine.Batch, more func(add func(projections.Change) error) error) {
 	s.send(func(q rows.QueueFunc) {
 		if s.created {
 			s.each(q, `TRUNCATE {staged}`)
@@ -54,11 +55,16 @@ func (s *staging) put(b *engine.Batch) {
 		return
 	}
 	c := rows.NewCopier(s.ctx, s.tx, "pg_temp", "staged_")
-	c.Pages(b.Changes)
-	c.Items(b.Changes)
-	c.Waiting(b.Changes)
+	add := func(changes []projections.Change) error {
+		c.Pages(changes)
+		c.Items(changes)
+		c.Waiting(changes)
+		return c.Err()
+	}
 	c.Parked(b.Parked)
-	s.err = c.Err()
+	if s.err = add(b.Changes); s.err == nil {
+		s.err = more(func(change projections.Change) error { return add([]projections.Change{change}) })
+	}
 	s.send(func(q rows.QueueFunc) { s.each(q, `ANALYZE {staged}`) })
 }
 
