@@ -105,6 +105,11 @@ func (s *section) hydrate(key, pageKey string, body []byte, ok bool) error {
 		return fmt.Errorf("page %s: %w", pageKey, err)
 	}
 	s.open[pageKey] = &page{key: pageKey, items: items, bytes: n, sum: DigestPage(s.kind, pageKey, body)}
+	if s.kind != UsageSection { // the page's other items need no lookup either
+		for i := range items {
+			s.pageByItem[items[i].key] = pageKey
+		}
+	}
 	return nil
 }
 

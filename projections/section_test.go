@@ -241,3 +241,42 @@ func TestUnknownIsAsked(t *testing.T) {
 		t.Errorf("outcome %s for one that is nowhere, want deferred", out)
 	}
 }
+
+// TestAPageIsAskedForOnce looks up one item of a page: the page's other items need no lookup
+// then, and those of other pages still do, also once the page is let go.
+func TestAPageIsAskedForOnce(t *testing.T) {
+	s := newStage(t)
+	for n := range 200 {
+		s.apply(sandbox(n))
+	}
+	s.flush()
+	s.reload()
+	lookups := func(item int) int {
+		t.Helper()
+		needs, err := s.a.Lookups(s.event(&events.SandboxStarted{ID: sandbox(item).ID}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(needs)
+	}
+	page := s.store.Items[ItemKey{s.a.id, SandboxSection, sandbox(0).ID}]
+	same := 0
+	for same < 199 && s.store.Items[ItemKey{s.a.id, SandboxSection, sandbox(same + 1).ID}] == page {
+		same++
+	}
+	if same == 0 || same == 199 {
+		t.Fatalf("the first page has the items up to %d of 200", same)
+	}
+	s.apply(&events.SandboxStarted{ID: sandbox(0).ID})
+	if n := lookups(same); n != 0 {
+		t.Errorf("%d lookups for another item of a page in memory", n)
+	}
+	if lookups(same+1) == 0 {
+		t.Error("no lookup for an item of another page")
+	}
+	s.flush()
+	s.a.Trim()
+	if lookups(0) == 0 || lookups(same) == 0 {
+		t.Error("no lookup for an item whose page was let go")
+	}
+}

@@ -27,7 +27,7 @@ func (s *Store) Lookup(ctx context.Context, generation int64, lookups []projecti
 		}
 		return 0
 	}, readmodel.InSchema(generation, `
-SELECT u.n, p.page_key, p.body
+SELECT ARRAY[u.n], p.page_key, p.body
 FROM unnest($1::integer[], $2::uuid[], $3::smallint[], $4::text[]) AS u (n, account_id, section, key)
 CROSS JOIN LATERAL (
     SELECT page_key, body FROM {schema}.account_export_pages p
@@ -39,16 +39,19 @@ CROSS JOIN LATERAL (
 		}
 		return 0
 	}, readmodel.InSchema(generation, `
-SELECT u.n, p.page_key, p.body
-FROM unnest($1::integer[], $2::uuid[], $3::smallint[], $4::text[]) AS u (n, account_id, section, key)
+SELECT u.numbers, u.page_key, p.body
+FROM (
+    SELECT u.account_id, u.section, i.page_key, array_agg(u.n) AS numbers
+    FROM unnest($1::integer[], $2::uuid[], $3::smallint[], $4::text[]) AS u (n, account_id, section, key)
+    CROSS JOIN LATERAL (
+        SELECT page_key FROM {schema}.account_export_items i
+        WHERE i.account_id = u.account_id AND i.section = u.section AND i.item = u.key COLLATE "C" LIMIT 1) i
+    GROUP BY u.account_id, u.section, i.page_key) u
 CROSS JOIN LATERAL (
-    SELECT page_key FROM {schema}.account_export_items i
-    WHERE i.account_id = u.account_id AND i.section = u.section AND i.item = u.key COLLATE "C" LIMIT 1) i
-CROSS JOIN LATERAL (
-    SELECT page_key, body FROM {schema}.account_export_pages p
-    WHERE p.account_id = u.account_id AND p.section = u.section AND p.page_key = i.page_key LIMIT 1) p`))
+    SELECT body FROM {schema}.account_export_pages p
+    WHERE p.account_id = u.account_id AND p.section = u.section AND p.page_key = u.page_key LIMIT 1) p`))
 	queueLookup(q, results, func(n projections.Lookup) int16 { return int16(n.Entity) }, readmodel.InSchema(generation, `
-SELECT u.n, '', w.patch
+SELECT ARRAY[u.n], '', w.patch
 FROM unnest($1::integer[], $2::uuid[], $3::smallint[], $4::text[]) AS u (n, account_id, entity, key)
 CROSS JOIN LATERAL (
     SELECT patch FROM {schema}.account_waiting w
@@ -73,13 +76,15 @@ func queueLookup(q *pgx.Batch, results []projections.LookupResult, kindOf func(p
 	}
 	q.Queue(sql, numbers, ids, kinds, keys).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
-			var n int
+			var numbers []int32
 			var page string
 			var body []byte
-			if err := rows.Scan(&n, &page, &body); err != nil {
+			if err := rows.Scan(&numbers, &page, &body); err != nil {
 				return fmt.Errorf("scan: %w", err)
 			}
-			results[n].Found, results[n].Page, results[n].Body = true, page, body
+			for _, n := range numbers {
+				results[n].Found, results[n].Page, results[n].Body = true, page, body
+			}
 		}
 		return rows.Err()
 	})

@@ -18,7 +18,7 @@ type QueueFunc func(sql string, args ...any)
 const (
 	AccountsPerStatement  = 256
 	itemsPerStatement     = 4096
-	pageBytesPerStatement = 16 << 20
+	pageBytesPerStatement = 256 << 10
 )
 
 // QueueBatch queues the statements that write a batch. They have to run in one
