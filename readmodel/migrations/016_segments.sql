@@ -19,7 +19,7 @@ CREATE TABLE %1$I.account_export_segments (
 ) WITH (fillfactor = 80)', schema);
     EXECUTE format('ALTER TABLE %1$I.account_export_segments ALTER COLUMN deflated SET STORAGE EXTERNAL', schema);
     -- Whoever makes a segment holds the lock of the account''s row. It is taken here before
-    -- segments are looked for, so that one that was being made is seen, or is not made. To
+    -- segments are looked for, so that one that is being made meanwhile is seen, or is not made. To
     -- make a segment void writes a fraction of what removing it would.
     EXECUTE format('
 CREATE FUNCTION %1$I.remove_segment() RETURNS trigger LANGUAGE plpgsql AS $body$

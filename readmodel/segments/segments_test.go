@@ -221,7 +221,7 @@ func TestNoSegmentIsStale(t *testing.T) {
 					if _, err := tx.Exec(ctx, sql); err != nil {
 						return err
 					}
-					time.Sleep(rand.N(3 * time.Millisecond))
+					time.Sleep(rand.N(20 * time.Millisecond))
 				}
 				return nil
 			})
@@ -275,5 +275,33 @@ func TestNoSegmentIsStale(t *testing.T) {
 	wg.Wait()
 	if made.Load() < 10 || read.Load() == 0 {
 		t.Errorf("%d segments were made, and %d documents put together of them", made.Load(), read.Load())
+	}
+}
+
+// TestNoSegmentOfPagesThatAreBeingChanged: while a transaction has changed a page and has
+// not ended, no segment is made of the page as it was.
+func TestNoSegmentOfPagesThatAreBeingChanged(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.LargeAccount(t, pool, s, 131)
+	w := newWalker(pool)
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `UPDATE export_g1.account_export_pages SET body = '"changed"' WHERE page_key = '0000010'`); err != nil {
+		t.Fatal(err)
+	}
+	walk(t, w)
+	if n := count(t, pool, countSegments); n != 0 {
+		t.Errorf("%d segments were made meanwhile", n)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	walk(t, w)
+	x := export.NewReader(pool)
+	_, plain := readmodeltest.Read(t, x, a.ID)
+	if n := count(t, pool, countSegments); n != 4 || !strings.Contains(plain, "changed") {
+		t.Errorf("%d segments", n)
 	}
 }
