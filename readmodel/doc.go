@@ -64,5 +64,6 @@
 // 008_owed.sql; the stream's id and the fingerprint of the last message of each
 // partition in 006_marks.sql; missing messages in 007_missing.sql; parked messages
 // that were dismissed in 001_export.sql and 011_undismissals.sql; problems on record in
-// 012_problems.sql; the audit in 014_audit.sql. The tables of a generation are in generation.sql.
+// 012_problems.sql; the audit in 014_audit.sql; compressed copies of
+// pages in 016_segments.sql. The tables of a generation are in generation.sql.
 package readmodel

@@ -40,6 +40,7 @@ type Generation struct {
 	Stream        engine.StreamIdentity
 	Partitions    int
 	Format        int        // storage format, [FormatPlain] or [FormatCounted]
+	Segments      bool       // its pages may have compressed copies: not where an older program made it
 	Incarnation   int        // goes up by one where positions came to mean other messages, since the stream was recreated
 	Started       time.Time  // when it was created
 	Finished      *time.Time // when it last went live or stopped being live, or was given up; nil until then

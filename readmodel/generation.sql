@@ -97,3 +97,6 @@ CREATE INDEX parked_partition ON {schema}.parked (partition);
 
 GRANT USAGE ON SCHEMA {schema} TO accountexport_reader;
 GRANT SELECT ON {schema}.account_export, {schema}.account_export_pages, {schema}.quota_tiers TO accountexport_reader;
+
+-- Copies of pages for those who read them compressed, see migration 016.
+SELECT export.add_segments('{schema}');

@@ -106,14 +106,15 @@ func SourceStreams(ctx context.Context, pool *pgxpool.Pool) ([]engine.StreamIden
 // order of their numbers; all of them where it is empty.
 func SelectGenerations(ctx context.Context, db pg.Querier, where string, args ...any) ([]Generation, error) {
 	rows, err := db.Query(ctx, `
-SELECT generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, coalesce(stream_id, ''), partitions, format, history, started_at, finished_at
+SELECT generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, coalesce(stream_id, ''), partitions, format, history, started_at, finished_at,
+    to_regclass('export_g' || generation || '.account_export_segments') IS NOT NULL
 FROM export.generations `+where+` ORDER BY generation`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read generations: %w", err)
 	}
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (g Generation, err error) {
 		err = r.Scan(&g.Number, &g.State, &g.Major, &g.Minor, &g.RefoldedMinor, &g.Stream.Name, &g.Stream.Created, &g.Stream.ID, &g.Partitions, &g.Format, &g.Incarnation,
-			&g.Started, &g.Finished)
+			&g.Started, &g.Finished, &g.Segments)
 		g.Stream.Partitions = g.Partitions
 		return g, err
 	})

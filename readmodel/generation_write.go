@@ -29,7 +29,7 @@ var generationSQL string
 // its tables, and a checkpoint at position 0 for each partition. Nothing of it is
 // there until tx commits.
 func CreateGeneration(ctx context.Context, tx pgx.Tx, stream engine.StreamInfo, state string) (Generation, error) {
-	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor, RefoldedMinor: projections.VersionMinor, Format: FormatCurrent,
+	g := Generation{State: state, Major: projections.VersionMajor, Minor: projections.VersionMinor, RefoldedMinor: projections.VersionMinor, Format: FormatCurrent, Segments: true,
 		Stream: engine.StreamIdentity{Name: stream.Name, Created: stream.Created, ID: stream.ID, Partitions: stream.Partitions}, Partitions: stream.Partitions}
 	err := tx.QueryRow(ctx, `
 INSERT INTO export.generations (generation, state, version_major, version_minor, refolded_minor, stream_name, stream_created, partitions, stream_id, format)

@@ -55,6 +55,7 @@ func theProgram() clitest.Program {
 			"BATCH_BYTES":         {Right: "1MiB", Wrong: "1"},
 			"AUDIT_RATE":          {Right: "0", Wrong: "-1"},
 			"AUDIT_BYTES":         {Right: "2MiB", Wrong: "1"},
+			"COMPRESS_BYTES":      {Right: "0", Wrong: "-1"},
 			"TAKEOVER_AFTER":      {Right: "5s", Wrong: "5"},
 			"CONSOLE_ADDR":        {Right: "127.0.0.1:0", Wrong: "9093"},
 			"CONSOLE_USER_HEADER": {Right: "X-User", Wrong: "a b"},

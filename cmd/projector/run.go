@@ -23,6 +23,7 @@ import (
 	"accountexport/readmodel/admin"
 	"accountexport/readmodel/connect"
 	"accountexport/readmodel/gauges"
+	"accountexport/readmodel/segments"
 	"accountexport/readmodel/store"
 )
 
@@ -97,7 +98,9 @@ func (p *program) project(ctx context.Context, reg *prometheus.Registry, watch *
 		Help: "Accounts that the audit found to differ from a fold of their messages."})
 	progress := prometheus.NewGauge(prometheus.GaugeOpts{Name: "projector_rebuild_progress_ratio",
 		Help: "How much of the stream the generation being built has, 0 to 1; 0 where none is being built."})
-	reg.MustRegister(parked, differences, progress)
+	compressed := prometheus.NewCounter(prometheus.CounterOpts{Name: "projector_compressed_bytes_total",
+		Help: "Bytes of pages that this replica has compressed to be stored."})
+	reg.MustRegister(parked, differences, progress, compressed)
 	ledger := newLedgerGauges(reg)
 	shared := gauges.New(pool, log)
 	reg.MustRegister(shared)
@@ -167,6 +170,10 @@ func (p *program) project(ctx context.Context, reg *prometheus.Registry, watch *
 	})
 	g.Go(func() error {
 		audit(jobs, on, int(p.cfg.AuditRate), int(p.cfg.AuditBytes), differences, log)
+		return nil
+	})
+	g.Go(func() error {
+		compress(jobs, segments.NewWalker(pool, replica, int(p.cfg.CompressBytes), func(bytes int) { compressed.Add(float64(bytes)) }), int(p.cfg.CompressBytes), log)
 		return nil
 	})
 	if err := g.Wait(); err != nil {

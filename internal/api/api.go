@@ -33,6 +33,7 @@ import (
 type exports interface {
 	Meta(ctx context.Context, account events.UUID) (export.Meta, error)
 	OpenRange(ctx context.Context, account events.UUID, choose export.RangeFunc) (*export.Document, error)
+	OpenGzip(ctx context.Context, account events.UUID, choose export.RangeFunc) (*export.Document, error)
 }
 
 // positionWaiter is the part of [export.Waiter] that min_position needs.

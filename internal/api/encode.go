@@ -38,14 +38,15 @@ type acceptedCodings struct {
 	preferred coding
 	plain     bool // identity is acceptable
 	any       bool // any coding is acceptable
+	stored    bool // gzip is as good as the preferred one, for documents that are stored in it
 }
 
 // parseAcceptEncoding parses Accept-Encoding (RFC 9110 §12.5.3). Codings of equal
 // weight are preferred in the order zstd, gzip, identity; one that only "*" allows
-// comes last. An element with a malformed weight is ignored.
+// comes last. A document that is stored in gzip has that before zstd. An element with a malformed weight is ignored.
 func parseAcceptEncoding(fields []string) acceptedCodings {
 	if len(fields) == 0 {
-		return acceptedCodings{identity, true, true}
+		return acceptedCodings{preferred: identity, plain: true, any: true}
 	}
 	const unlisted = -1
 	weights := [3]int{unlisted, unlisted, unlisted}
@@ -88,6 +89,11 @@ func parseAcceptEncoding(fields []string) acceptedCodings {
 	if weights[gzipped] == unlisted {
 		consider(gzipped, star*10)
 	}
+	gzip := weights[gzipped]
+	if gzip == unlisted {
+		gzip = star
+	}
+	chosen.stored = chosen.preferred != identity && gzip > 0 && gzip*10 >= best
 	return chosen
 }
 

@@ -96,7 +96,11 @@ const maxAttempts = 3
 
 // document opens the document and sends it, or returns why it did not begin to.
 func (e *exportHandler) document(w http.ResponseWriter, r *http.Request, p *representation, account events.UUID) error {
-	doc, err := e.Exports.OpenRange(r.Context(), account, p.choice())
+	open := e.Exports.OpenRange
+	if p.codings.stored {
+		open = e.Exports.OpenGzip
+	}
+	doc, err := open(r.Context(), account, p.choice())
 	if err != nil {
 		return err
 	}
@@ -111,6 +115,7 @@ func (e *exportHandler) document(w http.ResponseWriter, r *http.Request, p *repr
 	if ifMatch := r.Header["If-Match"]; len(ifMatch) > 0 && !anyMatches(ifMatch, doc.ETag(), strongly) {
 		return problemPrecondition
 	}
+	_, p.stored = doc.Gzip()
 	p.decide(&doc.Meta, doc.Size())
 	return e.send(w, r, doc, p, account)
 }
@@ -151,7 +156,8 @@ func (e *exportHandler) send(w http.ResponseWriter, r *http.Request, doc *export
 		return problemUnsatisfiable
 	}
 	c := p.coding
-	compressing := c != identity && doc.Size() > codedWhole && r.Method != http.MethodHead
+	gzipLength, stored := doc.Gzip()
+	compressing := c != identity && doc.Size() > codedWhole && r.Method != http.MethodHead && !stored
 	if compressing {
 		free, err := e.encoders.acquire(r.Context(), p.codings.plain)
 		if err != nil {
@@ -168,6 +174,8 @@ func (e *exportHandler) send(w http.ResponseWriter, r *http.Request, doc *export
 	setCoding(h, c)
 	status, body, length := http.StatusOK, io.WriterTo(doc), p.to-p.from
 	switch {
+	case stored:
+		length, c = gzipLength, identity
 	case c != identity && doc.Size() <= codedWhole:
 		var short bytes.Buffer
 		if _, err := e.encoders.encode(c, &short, doc); err != nil {

@@ -46,6 +46,10 @@ func (m *memory) Meta(_ context.Context, account events.UUID) (export.Meta, erro
 	return m.metas[account], m.err
 }
 
+func (m *memory) OpenGzip(ctx context.Context, account events.UUID, choose export.RangeFunc) (*export.Document, error) {
+	return m.OpenRange(ctx, account, choose)
+}
+
 func (m *memory) OpenRange(_ context.Context, account events.UUID, _ export.RangeFunc) (*export.Document, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -152,6 +152,10 @@ func (s slowly) OpenRange(ctx context.Context, account events.UUID, choose expor
 	return s.memory.OpenRange(ctx, account, choose)
 }
 
+func (s slowly) OpenGzip(ctx context.Context, account events.UUID, choose export.RangeFunc) (*export.Document, error) {
+	return s.OpenRange(ctx, account, choose)
+}
+
 // TestSlowAnswersMissTheObjective: so does one that the client did not wait for.
 func TestSlowAnswersMissTheObjective(t *testing.T) {
 	a := start(t, slowly{memory: newMemory()})

@@ -17,6 +17,7 @@ type representation struct {
 	condition *string // If-Range; nil if absent
 
 	coding        coding
+	stored        bool // the document comes as it is stored, in gzip
 	from, to      int64
 	partial       bool
 	unsatisfiable bool
@@ -51,6 +52,9 @@ func (p *representation) choice() export.RangeFunc {
 // the answer is compressed, or if If-Range names another version (RFC 9110 §13.1.5).
 func (p *representation) decide(m *export.Meta, size int64) {
 	p.coding = p.codings.of(size)
+	if p.stored {
+		p.coding = gzipped
+	}
 	p.from, p.to, p.partial, p.unsatisfiable = 0, size, false, false
 	switch {
 	case !p.codings.any, p.head && (p.coding == identity || size > codedWhole):

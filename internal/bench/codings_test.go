@@ -9,6 +9,7 @@ import (
 
 	"accountexport/events"
 	"accountexport/readmodel/export"
+	"accountexport/readmodel/segments"
 )
 
 // codings are the content codings that are compared.
@@ -61,6 +62,61 @@ func BenchmarkCodings(b *testing.B) {
 		closeAll(kept)
 		for _, coding := range codings {
 			r.add("ordinary, "+coding+": sent of its size", "%", 100*float64(length[coding])/float64(length["identity"]))
+		}
+	}
+}
+
+// BenchmarkStored measures GET of a document of 100,000 sandboxes in turns: plain,
+// compressed as it is read, and put together of what is stored compressed. None of them
+// finds the document in memory. Then what it costs to store it so, and events on old items,
+// each of which a segment is removed for.
+func BenchmarkStored(b *testing.B) {
+	turns := size(9, 5)
+	s, _, large := newLargeStack(b)
+	addr := serveOurs(b, export.NewReader(s.pool))
+	r := newReport(b, "GET of 37.9 MB, 100,000 sandboxes: as stored against compressed on the way")
+	execute := func(sql string) {
+		b.Helper()
+		if _, err := s.pool.Exec(b.Context(), sql); err != nil {
+			b.Fatal(err)
+		}
+	}
+	read := func(what, coding string) (sent int64) {
+		time.Sleep(1500 * time.Millisecond) // what was read is not kept for longer than a second
+		began := time.Now()
+		sent = download(b, addr, large, coding)
+		r.add(what, "MB/s", 37.9/time.Since(began).Seconds())
+		return sent
+	}
+	execute(`UPDATE export.checkpoints SET owner = 'bench'`)
+	for b.Loop() {
+		for range turns {
+			execute(`TRUNCATE export_g1.account_export_segments`)
+			read("plain", "identity")
+			read("zstd on the way", "zstd")
+			onTheWay := read("gzip on the way", "gzip")
+			compressed := 0
+			w := segments.NewWalker(s.pool, "bench", 1<<50, func(n int) { compressed += n })
+			w.Resting = 0
+			began := time.Now()
+			for end := false; !end; {
+				var err error
+				if end, err = w.Next(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			r.add("compressing pages at rest", "MB/s", float64(compressed)/1e6/time.Since(began).Seconds())
+			execute(`VACUUM ANALYZE export_g1.account_export_segments`)
+			stored := read("gzip as stored", "gzip")
+			read("plain, with segments beside", "identity")
+			r.add("sent as stored, of on the way", "%", 100*float64(stored)/float64(onTheWay))
+			var disk float64
+			if err := s.pool.QueryRow(b.Context(), `
+SELECT 100.0 * pg_total_relation_size('export_g1.account_export_segments') / (pg_total_relation_size('export_g1.account_export_pages')
+    + pg_total_relation_size('export_g1.account_export_items') + pg_total_relation_size('export_g1.account_export'))`).Scan(&disk); err != nil {
+				b.Fatal(err)
+			}
+			r.add("disk, of what the account has", "%", disk)
 		}
 	}
 }

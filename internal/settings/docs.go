@@ -91,6 +91,8 @@ func Docs() []Doc {
 		{"AUDIT_RATE", "1000", projector, "messages a second at which `run` holds accounts, drawn at random, against the stream; an account counts as 1000 beside its own; 0: no audit",
 			"a whole number from 0 to 10000000", false},
 		{"AUDIT_BYTES", "1MiB", projector, "bytes a second that the audit reads at most of stream and database", rightBytes, false},
+		{"COMPRESS_BYTES", "4194304", projector, "bytes a second at which `run` compresses pages that have come to rest; 0: none, and documents are compressed as they are read",
+			"a whole number from 0 to 10000000", false},
 		{"TAKEOVER_AFTER", "5s", projector, "how long a replica that has gone silent keeps its partitions at most; the same for all replicas",
 			"a time from 1s to 5m, such as 5s", false},
 		{"CONSOLE_ADDR", "127.0.0.1:9093", projector, "where `console` listens; one that other machines can reach needs the next two",

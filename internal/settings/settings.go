@@ -79,6 +79,7 @@ type Projector struct {
 	BatchBytes      Bytes         `env:"BATCH_BYTES"`
 	AuditRate       Whole         `env:"AUDIT_RATE" envDefault:"1000"`
 	AuditBytes      Bytes         `env:"AUDIT_BYTES" envDefault:"1MiB"`
+	CompressBytes   Whole         `env:"COMPRESS_BYTES" envDefault:"4194304"`
 	TakeoverAfter   Takeover      `env:"TAKEOVER_AFTER" envDefault:"5s"`
 	ConsoleAddr     Addr          `env:"CONSOLE_ADDR" envDefault:"127.0.0.1:9093"`
 	UserHeader      HeaderName    `env:"CONSOLE_USER_HEADER"` // of the console alone, as the next two

@@ -96,7 +96,7 @@ func TestProjectorDefaultsAndSizes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Projector{DatabaseURL: "postgres://u:hunter2@db:5432/app", NATSURL: "nats://127.0.0.1:4222", Stream: "CONTROL_PLANE",
-		AdminAddr: ":9091", MemoryLimit: 4 << 30, StateCacheBytes: 1 << 30, BatchEvents: 200_000, BatchBytes: 512e6, AuditRate: 1000, AuditBytes: 1 << 20, TakeoverAfter: Takeover(5 * time.Second), ConsoleAddr: "127.0.0.1:9093", Privacy: "masked",
+		AdminAddr: ":9091", MemoryLimit: 4 << 30, StateCacheBytes: 1 << 30, BatchEvents: 200_000, BatchBytes: 512e6, AuditRate: 1000, AuditBytes: 1 << 20, CompressBytes: 4 << 20, TakeoverAfter: Takeover(5 * time.Second), ConsoleAddr: "127.0.0.1:9093", Privacy: "masked",
 		ShutdownTimeout: 10 * time.Second, LogLevel: LogLevel(slog.LevelInfo), Tracing: defaultTracing}
 	got.Memory = MemoryOrigin{} // of this machine: TestMemoryLimitFollowsTheContainer
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b Network) bool { return a == b })); d != "" {

@@ -13,7 +13,8 @@ type Document struct {
 	Meta
 	From, To int64 // the part that is written, in bytes; all of it where nothing else was chosen
 
-	size int64
+	size int64  // of plain JSON
+	gzip int64  // of the gzip body that is written instead; 0 where none is
 	body []byte // of a document that has no spool
 
 	spool *spool          // of a larger one; nil once it is closed
@@ -37,11 +38,18 @@ func (d *Document) Size() int64 {
 	return d.size
 }
 
+// Gzip is the length of the gzip body that [Document.WriteTo] writes, in bytes, where it
+// writes one instead of plain JSON.
+func (d *Document) Gzip() (length int64, ok bool) { return d.gzip, d.gzip > 0 }
+
 // WriteTo writes the body, exactly as in contract §4, or the part of it that
 // was chosen. After an error what was written is incomplete.
 func (d *Document) WriteTo(w io.Writer) (int64, error) {
 	if d.State != Complete {
 		return 0, fmt.Errorf("account has no document: state %d", d.State)
+	}
+	if d.gzip > 0 {
+		return d.spool.write(d.ctx, w, 0, d.gzip)
 	}
 	if d.From == d.To {
 		return 0, nil

@@ -30,11 +30,17 @@ type queries struct {
 	allPages    string
 	pageExtents string // key and bytes of each page
 	pageRange   string // the pages from one key to another
+
+	// In a snapshot, of one account whose pages may have compressed copies; empty where
+	// the generation has no table of those.
+	segments      string
+	loosePages    string // the pages between segments
+	segmentBodies string
 }
 
 func newQueries(g readmodel.Generation) *queries {
 	sql := func(text string) string { return readmodel.InSchema(g.Number, text) }
-	return &queries{
+	q := &queries{
 		generation: g.Number,
 		major:      g.Major,
 		history:    g.Incarnation,
@@ -55,6 +61,18 @@ SELECT section, count(*), sum(octet_length(body)) FROM {schema}.account_export_p
 SELECT body FROM {schema}.account_export_pages
 WHERE account_id = $1 AND (section, page_key) >= ($2, $3) AND (section, page_key) <= ($4, $5) ORDER BY section, page_key`),
 	}
+	if g.Segments {
+		q.segments = sql(`
+SELECT section, first_key, last_key, pages, length, crc, octet_length(deflated) FROM {schema}.account_export_segments
+WHERE account_id = $1 AND pages > 0 ORDER BY section, first_key`)
+		q.loosePages = sql(`
+SELECT p.section, p.page_key, p.body FROM unnest($2::smallint[], $3::text[], $4::text[]) AS g (section, low, high)
+CROSS JOIN LATERAL (SELECT section, page_key, body FROM {schema}.account_export_pages
+    WHERE account_id = $1 AND section = g.section AND page_key >= g.low AND page_key < g.high LIMIT $5) p
+ORDER BY p.section, p.page_key LIMIT $5`)
+		q.segmentBodies = sql(`SELECT deflated FROM {schema}.account_export_segments WHERE account_id = $1 AND pages > 0 ORDER BY section, first_key`)
+	}
+	return q
 }
 
 // rowColumns are what a [row] is read from. A read names its generation ($2) and

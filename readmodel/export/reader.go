@@ -97,12 +97,17 @@ type RangeFunc func(m *Meta, size int64) (from, to int64)
 // [ErrBusy], and where the database then takes more than five, or has answered
 // no read while the turn was waited for, [ErrTimeout].
 func (x *Reader) Open(ctx context.Context, account events.UUID) (*Document, error) {
-	return x.OpenRange(ctx, account, nil)
+	return x.open(ctx, account, nil, false)
 }
 
 // OpenRange is Open for a part of the document; of a large one only that part is
 // read. The document's ETag tells which version the part is of.
 func (x *Reader) OpenRange(ctx context.Context, account events.UUID, choose RangeFunc) (*Document, error) {
+	return x.open(ctx, account, choose, false)
+}
+
+// open is [Reader.OpenGzip] or [Reader.OpenRange].
+func (x *Reader) open(ctx context.Context, account events.UUID, choose RangeFunc, gzip bool) (*Document, error) {
 	for {
 		f, err := x.read(ctx, account)
 		switch {
@@ -111,7 +116,7 @@ func (x *Reader) OpenRange(ctx context.Context, account events.UUID, choose Rang
 		case f.meta.State != Complete:
 			return &Document{Meta: f.meta}, nil
 		case f.size > maxWholeBytes:
-			return x.openLarge(ctx, account, f, choose)
+			return x.openLarge(ctx, account, f, choose, gzip)
 		case f.body == nil: // it is longer than was expected; its size is known now
 			continue
 		case f.size <= maxUncountedBytes:

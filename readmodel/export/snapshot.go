@@ -17,6 +17,7 @@ type snapshot struct {
 	account  events.UUID
 	meta     Meta
 	pages    int
+	counts   [3]int // pages of each section
 	sections sections
 	results  pgx.BatchResults
 }
@@ -78,7 +79,7 @@ func (s *snapshot) readRow(times *asOfTimes) (live bool, err error) {
 	for rows.Next() {
 		c := newColumns(rows)
 		w := c.row(times)
-		live, s.meta, s.pages = w.live, w.meta(s.queries), w.pageCount()
+		live, s.meta, s.pages, s.counts = w.live, w.meta(s.queries), w.pageCount(), w.pages
 		s.sections, _ = c.sections(rowWidth)
 		s.sections = s.sections.clone()
 		err = c.err

@@ -19,6 +19,7 @@ type spool struct {
 	begun  chan struct{} // closed once these are known, or that there is no document
 	meta   Meta          // its State may have turned out to be another than Complete
 	size   int64         // of everything that is going to be in it, in bytes
+	plain  int64         // what a gzip body decompresses to, in bytes
 	memory []byte        // what it is in: this, or the file
 	file   *os.File
 

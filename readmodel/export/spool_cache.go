@@ -33,6 +33,7 @@ type spoolCache struct {
 type version struct {
 	account events.UUID
 	tag     string
+	gzip    bool // as a gzip body
 }
 
 func newSpoolCache(l Limits, linger time.Duration) *spoolCache {
@@ -68,7 +69,7 @@ func (s *spoolCache) join(key version, fill func(ctx context.Context, p *spool))
 // grant, or where that is empty what is free at once; [errNoRoom] where that does not
 // suffice. The grant is the spool's from then on, or given back.
 func (s *spoolCache) insert(account events.UUID, f readResult, room grant) (*spool, error) {
-	key := version{account, f.meta.ETag()}
+	key := version{account, f.meta.ETag(), false}
 	s.mu.Lock()
 	if p := s.spools[key]; p != nil {
 		p.addReader()

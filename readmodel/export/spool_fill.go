@@ -13,9 +13,16 @@ import (
 
 // openLarge opens a document that one statement does not read, from the spool of its
 // version. Where only a part of it is wanted and no spool of it exists, that part is
-// read alone.
-func (x *Reader) openLarge(ctx context.Context, account events.UUID, f readResult, choose RangeFunc) (*Document, error) {
-	key := version{account, f.meta.ETag()}
+// read alone. Where it may be a gzip body, and can be put together of what is stored as
+// one, it is.
+func (x *Reader) openLarge(ctx context.Context, account events.UUID, f readResult, choose RangeFunc, gzip bool) (*Document, error) {
+	if q := x.live.Load(); gzip && q != nil && q.segments != "" {
+		d, err := x.openSpool(ctx, version{account, f.meta.ETag(), true}, f, nil)
+		if !errors.Is(err, errNotStored) {
+			return d, err
+		}
+	}
+	key := version{account, f.meta.ETag(), false}
 	if choose != nil && !x.large.contains(key) {
 		t := x.startRetry()
 		d, err := x.openRange(ctx, key, choose)
@@ -33,12 +40,19 @@ func (x *Reader) openLarge(ctx context.Context, account events.UUID, f readResul
 // one and starts the writer that fills it; later readers share it.
 func (x *Reader) openSpool(ctx context.Context, key version, f readResult, choose RangeFunc) (*Document, error) {
 	began, t := time.Now(), x.startRetry()
+	fill := x.fill
+	if key.gzip {
+		fill = x.fillGzip
+	}
 	for {
 		remaining := queueTimeout - time.Since(began)
-		p, created := x.large.join(key, func(ctx context.Context, p *spool) { _ = p.end(x.fill(ctx, remaining, key.account, f.pages, p)) })
+		p, created := x.large.join(key, func(ctx context.Context, p *spool) { _ = p.end(fill(ctx, remaining, key.account, f.pages, p)) })
 		err := p.await(ctx)
 		if err == nil {
 			d := &Document{Meta: p.meta, size: p.size, spool: p, ctx: ctx}
+			if key.gzip {
+				d.size, d.gzip = p.plain, p.size
+			}
 			if d.State != Complete {
 				d.Close()
 				return d, nil
