@@ -46,7 +46,7 @@ chaos: ## let every part fail at random for CHAOS (10m), and hold the result aga
 
 # The benchmarks of internal/bench, and the packages that have small ones. A test holds
 # that none is forgotten.
-BENCHES := Beside|Bounds|Bursts|CatchUp|Codings|Curve|Disk|Get|Growth|Ingest|Live|Moves|Notify|Past|Peers|PeersGet|PeersLive|Rebuild|Relay|Replicas|SlowReaders
+BENCHES := Beside|Bounds|Bursts|CatchUp|Codings|Curve|Disk|Get|Growth|Ingest|LargeAccountBounds|Live|Moves|Notify|Past|Peers|PeersGet|PeersLive|Rebuild|Relay|Replicas|SlowReaders|Stored
 BENCHES_SHORT := CatchUp|Get|Live|Moves|Notify|Past|Peers|Rebuild
 BENCHES_LONG := Long
 BENCHES_SMALL := ./events ./projections ./projections/engine ./internal/api ./internal/auth ./internal/stream ./internal/tracing ./internal/workload
