@@ -54,7 +54,7 @@ BENCH_JSON ?= $(CURDIR)/bench.json
 
 .PHONY: bench
 bench: ## measure everything, beside what a team would build instead; a table, and BENCH_JSON (bench.json)
-	@echo "This takes about 25 minutes on two quiet cores. What has an unquiet one is worth nothing."
+	@echo "This takes about an hour on two quiet cores. What has an unquiet one is worth nothing."
 	BENCH_JSON=$(BENCH_JSON) $(GO) test -run '^$$' -bench '^Benchmark($(BENCHES))$$' -benchtime 1x -timeout 90m -v ./internal/bench
 
 .PHONY: bench-short
@@ -71,8 +71,8 @@ bench-small: ## the small ones of single packages: time and allocations of one c
 	$(GO) test -run '^$$' -bench . -benchmem $(BENCHES_SMALL)
 
 .PHONY: performance
-performance: ## make the figures of doc/performance.md those of BENCH_JSON, a whole run of make bench
-	$(GO) run ./internal/bench/performance -run $(BENCH_JSON) doc/performance.md doc/performance.json
+performance: ## make the figures of doc/performance.md those of BENCH_JSON, a whole run of make bench, or its parts
+	$(GO) run ./internal/bench/performance $(BENCH_JSON:%=-run %) doc/performance.md doc/performance.json
 
 .PHONY: dashboard
 dashboard: ## write Grafana's dashboard anew from tools/dashboard

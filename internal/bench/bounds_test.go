@@ -16,15 +16,16 @@ import (
 func BenchmarkBounds(b *testing.B) {
 	const idle, stalled = 4000, 1000
 	shapes := []*documentSize{{bytes: 10_000, accounts: 100}, {bytes: 300_000, accounts: 300}, {bytes: 38_000_000, accounts: 3}}
+	r := newReport(b, "Memory of the API at most, limit 256 MiB")
 	s := newSizesDatabase(b, shapes)
 	for b.Loop() {
 		p := startAPIAt(b, s.url)
 		figure := func(what string) {
 			m := p.memory(b)
-			row(b, "  "+what, "most "+mebibytes(m.peak), "now "+mebibytes(m.now))
+			r.add(what+": most", "MiB", mebi(m.peak))
+			r.add(what+": then", "MiB", mebi(m.now))
 			p.resetPeak(b)
 		}
-		row(b, "memory of the API, limit 256 MiB")
 		figure("at its start")
 		hold := func(n int, sh *documentSize, all bool, headers ...string) (held []net.Conn, refused int) {
 			for i := range n {
@@ -81,7 +82,9 @@ func BenchmarkBounds(b *testing.B) {
 			{"do not read 38 MB of zstd", 64, shapes[2], []string{"Accept-Encoding: zstd"}},
 		} {
 			held, refused := hold(step.n, step.of, false, step.headers...)
-			figure(fmt.Sprintf("%d %s, %d refused", step.n, step.what, refused))
+			what := fmt.Sprintf("%d %s", step.n, step.what)
+			figure(what)
+			r.add(what+": refused", "", float64(refused))
 			release(held)
 		}
 		p.stop(b)

@@ -35,8 +35,8 @@ func BenchmarkBursts(b *testing.B) {
 	}
 	p := startProcess(b, s.command(buildProjector(b), "run"))
 	s.waiting(b, p, bursts[0], n) // it has begun, and is warm
-	waiting := newReport(b, fmt.Sprintf("Bursts of %d events on random old sandboxes", n))
-	live := newReport(b, fmt.Sprintf("%d events a second on random old sandboxes", perSecond))
+	waiting := newReport(b, "Bursts on old sandboxes, waiting")
+	live := newReport(b, "Bursts on old sandboxes, live")
 	for b.Loop() {
 		for range size(5, 2) {
 			for _, u := range bursts {

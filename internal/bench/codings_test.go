@@ -74,7 +74,7 @@ func BenchmarkStored(b *testing.B) {
 	turns := size(9, 5)
 	s, _, large := newLargeStack(b)
 	addr := serveOurs(b, export.NewReader(s.pool))
-	r := newReport(b, "GET of 37.9 MB, 100,000 sandboxes: as stored against compressed on the way")
+	r := newReport(b, "GET compressed, as stored")
 	execute := func(sql string) {
 		b.Helper()
 		if _, err := s.pool.Exec(b.Context(), sql); err != nil {

@@ -22,9 +22,11 @@ import (
 func BenchmarkDisk(b *testing.B) {
 	program := buildProjector(b)
 	b.Run("size", func(b *testing.B) {
-		for _, accounts := range pick([]int{10_000, 100_000}, []int{2_000}) {
+		for i, accounts := range pick([]int{10_000, 100_000}, []int{2_000}) {
 			total := size(500_000, 40_000)
-			r := newReport(b, fmt.Sprintf("Disk: %d events of %d accounts", total, accounts))
+			r := newReport(b, []string{"Disk, few accounts", "Disk, many accounts"}[i])
+			r.add("accounts", "thousand", float64(accounts)/1000)
+			r.add("events", "thousand", float64(total)/1000)
 			s := newStack(b)
 			n := publishBacklog(b, s, workload.NewBacklog(1, accounts, total))
 			s.catchUp(b, program, n)
@@ -42,7 +44,7 @@ func BenchmarkDisk(b *testing.B) {
 		}
 	})
 	b.Run("updates", func(b *testing.B) {
-		for _, form := range vacuumForms[:size(len(vacuumForms), 2)] {
+		for _, form := range vacuumForms {
 			updateMany(b, program, form)
 		}
 	})
@@ -65,7 +67,7 @@ func BenchmarkDisk(b *testing.B) {
 			u := since.read(b, []*replica{p})
 			n := float64(commits * at)
 			what := fmt.Sprintf("%d at once", at)
-			r.add(what, "events/commit", n/u.commits)
+			r.add(what+": events", "a commit", n/u.commits)
 			r.add(what+": WAL", "bytes/event", float64(u.wal)/n)
 			r.add(what+": CPU of PostgreSQL", "µs/event", u.cpu.postgres.Seconds()*1e6/n)
 			r.add(what+": CPU of the projector", "µs/event", u.cpu.projector.Seconds()*1e6/n)

@@ -28,7 +28,7 @@ ALTER TABLE export_g1.account_export_pages SET (autovacuum_enabled = false, toas
 // of the metadata of an old sandbox, which is in a page; a steady stream of them, so that
 // they are not folded into one. It measures what is left in the tables of it.
 func updateMany(b *testing.B, program string, form vacuumForm) {
-	r := newReport(b, fmt.Sprintf("Disk: %d updates, %s", size(1_000_000, 50_000), form.name))
+	r := newReport(b, "Disk after many updates, "+form.name)
 	s := newStackWith(b, stackOptions{settings: map[string]string{"autovacuum_naptime": "1s"}})
 	if _, err := s.pool.Exec(b.Context(), `CREATE EXTENSION pgstattuple`); err != nil {
 		b.Fatal(err)
@@ -68,6 +68,7 @@ func updateMany(b *testing.B, program string, form vacuumForm) {
 		return 0, 0
 	})
 	time.Sleep(3 * time.Second) // autovacuum comes once more, and the statistics are told
+	r.add("updates", "thousand", float64(updates)/1000)
 	r.add("WAL", "bytes/update", float64(m.wal)/float64(updates))
 	r.add("CPU of PostgreSQL", "µs/update", m.cpu.postgres.Seconds()*1e6/float64(updates))
 	for _, t := range s.tables(b) {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,7 +72,7 @@ func newCurveOf(r *report) *curve {
 	r.b.Cleanup(func() { // before the report's own
 		for _, what := range c.order {
 			for _, p := range c.points[what] {
-				r.add(fmt.Sprintf("%s, %d", what, p.n), p.unit, p.value)
+				r.add(fmt.Sprintf("%d: %s", p.n, strings.TrimSpace(what)), p.unit, p.value)
 			}
 		}
 	})

@@ -1,9 +1,7 @@
 package bench
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -15,12 +13,6 @@ func size(whole, short int) int {
 		return short
 	}
 	return whole
-}
-
-// row prints a row of the table. The benchmark's own line has the ratio as well.
-func row(b *testing.B, what string, figures ...string) {
-	b.Helper()
-	fmt.Printf("%-34s %s\n", what, strings.Join(figures, "  "))
 }
 
 func percentile(d []time.Duration, p float64) time.Duration {
@@ -38,7 +30,5 @@ func (r *report) addShare(n int, bare, exact time.Duration) {
 }
 
 func mebi(n int64) float64 { return float64(n) / (1 << 20) }
-
-func mebibytes(n int64) string { return fmt.Sprintf("%8.0f MiB", float64(n)/(1<<20)) }
 
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }

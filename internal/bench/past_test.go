@@ -21,7 +21,8 @@ func BenchmarkPast(b *testing.B) {
 	ids := publishTwice(b, s, accounts, sample)
 	projector := startProcess(b, s.command(program, "run"))
 	s.waitProjected(b)
-	r := newReport(b, "One account's past, among 500,000 accounts of two messages each")
+	r := newReport(b, "One account's past")
+	r.add("accounts, two messages each", "thousand", float64(accounts)/1000)
 	for b.Loop() {
 		for turn := range 3 {
 			if err := s.nats.Restart(b.Context()); err != nil {

@@ -28,7 +28,7 @@ func BenchmarkReplicas(b *testing.B) {
 				s.waitReached(b, uint64(n))
 				u := since.read(b, all)
 				what := form(replicas, lanes)
-				r.add(what, "thousand/s", float64(n)/u.took.Seconds()/1000)
+				r.add(what+": committed", "thousand/s", float64(n)/u.took.Seconds()/1000)
 				r.add(what+": CPU of all", "µs/event", u.cpu.sum().Seconds()*1e6/float64(n))
 				r.add(what+": NATS bytes out", "bytes/event", u.natsOut/float64(n))
 				r.add(what+": commits", "", u.commits)

@@ -11,12 +11,12 @@ import (
 
 // A place for figures is between two comments. The first says which: `figures TITLE` is a
 // table with a row a figure; `columns TITLE` has a column for each word that is before a
-// colon in what a figure is; `machine` says what was measured on; `sizing` has the
+// colon in what a figure is, and `rows TITLE` a row for each; `machine` says what was measured on; `sizing` has the
 // formulas.
-var place = regexp.MustCompile(`(?s)<!-- (figures|columns|machine|sizing)(?: ([^>]*?))? -->\n.*?<!-- end -->`)
+var place = regexp.MustCompile(`(?s)<!-- (figures|columns|rows|machine|sizing)(?: ([^>]*?))? -->\n.*?<!-- end -->`)
 
 // fill gives the document with the figures of a run in all places.
-func fill(document string, r *run) (string, error) {
+func fill(document string, r *runs) (string, error) {
 	var first error
 	filled := place.ReplaceAllStringFunc(document, func(at string) string {
 		m := place.FindStringSubmatch(at)
@@ -33,21 +33,25 @@ func fill(document string, r *run) (string, error) {
 	return filled, first
 }
 
-func render(kind, title string, r *run) (string, error) {
+func render(kind, title string, r *runs) (string, error) {
 	switch kind {
 	case "machine":
 		return r.describe(), nil
 	case "sizing":
 		return renderSizing(r)
 	}
-	rows, err := r.table(title)
+	rows, of, err := r.table(title)
 	if err != nil {
 		return "", err
 	}
-	if kind == "columns" {
-		return columns(rows), nil
-	}
 	var b strings.Builder
+	if of.Short {
+		b.WriteString("Of a short run, with less of everything:\n\n")
+	}
+	if kind == "columns" || kind == "rows" {
+		b.WriteString(grid(rows, kind == "rows"))
+		return b.String(), nil
+	}
 	b.WriteString("| | median | least to greatest | turns |\n| --- | ---: | ---: | ---: |\n")
 	for _, is := range rows {
 		fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", is.What, withUnit(is), spread(is), is.Turns)
@@ -55,14 +59,19 @@ func render(kind, title string, r *run) (string, error) {
 	return b.String(), nil
 }
 
-// columns has a row for what is after the colon, and a column for what is before it.
-func columns(rows []result) string {
+// grid has a row for what is after the colon, and a column for what is before it, or the
+// other way round.
+func grid(rows []result, turned bool) string {
 	var across, down []string
 	cells := map[[2]string]string{}
 	for _, is := range rows {
 		column, row, ok := strings.Cut(is.What, ": ")
 		if !ok {
 			column, row = "", is.What
+		}
+		column, row = strings.TrimSpace(column), strings.TrimSpace(row)
+		if turned {
+			column, row = row, column
 		}
 		if !slices.Contains(across, column) {
 			across = append(across, column)
@@ -95,18 +104,23 @@ func withUnit(is result) string { return strings.TrimSpace(number(is.Median) + "
 
 func spread(is result) string { return number(is.Least) + " to " + number(is.Greatest) }
 
-// describe says what was measured on.
-func (r *run) describe() string {
+// describe says what was measured on, and when.
+func (all *runs) describe() string {
 	var b strings.Builder
-	m := r.Machine
-	if r.Short {
-		b.WriteString("**These are of a short run, with less of everything: they show the form, and what is broken, and not the speed.**\n\n")
+	m, versions := all.Runs[0].Machine, map[string]string{}
+	fmt.Fprintf(&b, "Taken on %d cores (%s), with %s of memory, %s %s (%s):\n\n| part | commit | load at its end | |\n| --- | --- | --- | --- |\n",
+		m.Cores, m.CPU, m.Memory, m.OS, m.Kernel, m.Arch)
+	for _, r := range all.Runs {
+		maps.Copy(versions, r.Versions)
+		length := ""
+		if r.Short {
+			length = "short: it shows the form, and what is broken, and not the speed"
+		}
+		fmt.Fprintf(&b, "| %s, %v | `%s` | %s | %s |\n", r.Began.UTC().Format("2006-01-02 15:04"), time.Duration(r.Seconds)*time.Second, r.Commit, r.Machine.Load, length)
 	}
-	fmt.Fprintf(&b, "Taken on %s in %v, commit `%s`: %d cores (%s), %s of memory, %s %s (%s), load at the end %s.\n\n",
-		r.Began.UTC().Format(time.DateOnly), (time.Duration(r.Seconds) * time.Second), r.Commit, m.Cores, m.CPU, m.Memory, m.OS, m.Kernel, m.Arch, m.Load)
-	b.WriteString("| | version |\n| --- | --- |\n")
-	for _, of := range slices.Sorted(maps.Keys(r.Versions)) {
-		fmt.Fprintf(&b, "| %s | %s |\n", of, r.Versions[of])
+	b.WriteString("\n| | version |\n| --- | --- |\n")
+	for _, of := range slices.Sorted(maps.Keys(versions)) {
+		fmt.Fprintf(&b, "| %s | %s |\n", of, versions[of])
 	}
 	return b.String()
 }

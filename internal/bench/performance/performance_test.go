@@ -17,9 +17,9 @@ const (
 	figures  = "../../../doc/performance.json"
 )
 
-func readRun(t *testing.T) *run {
+func readRun(t *testing.T) *runs {
 	t.Helper()
-	r, err := parseRun([]byte(read(t, figures)))
+	r, err := parseRuns([]byte(read(t, figures)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func parse(t *testing.T, text string) float64 {
 
 func TestFormulas(t *testing.T) {
 	figure := func(name string) (float64, error) {
-		r := &run{Results: []result{{Title: "A, b", What: "c: d", Median: 8}}}
+		r := &runs{Runs: []*run{{Results: []result{{Title: "A, b", What: "c: d", Median: 8}}}}}
 		return r.median(name)
 	}
 	given := map[string]float64{"x": 3}
@@ -154,7 +154,7 @@ func TestNothingIsWrittenWithoutAFigure(t *testing.T) {
 	write(doc, "a\n\n"+table+"b\n<!-- columns U -->\n<!-- end -->\n")
 	write(json, "old")
 	write(bench, `{"results":[{"title":"T","what":"w","unit":"ms","median":1234.5,"least":0.5,"greatest":20.25,"turns":3}]}`)
-	if err := update(bench, doc, json); err == nil || !strings.Contains(err.Error(), `no table is called "U"`) {
+	if err := update([]string{bench}, doc, json); err == nil || !strings.Contains(err.Error(), `no table is called "U"`) {
 		t.Errorf("%v", err)
 	}
 	if read(t, json) != "old" || !strings.Contains(read(t, doc), "\nold\n") {
@@ -163,7 +163,7 @@ func TestNothingIsWrittenWithoutAFigure(t *testing.T) {
 	write(doc, "a\n\n"+table+"b\n<!-- columns U -->\n<!-- end -->\n")
 	write(bench, `{"results":[{"title":"T","what":"w","unit":"ms","median":1234.5,"least":0.5,"greatest":20.25,"turns":3},
 {"title":"U","what":"ours: rate","unit":"%","median":1,"turns":1},{"title":"U","what":"theirs: rate","unit":"%","median":2,"least":1,"greatest":3,"turns":2}]}`)
-	if err := update(bench, doc, json); err != nil {
+	if err := update([]string{bench}, doc, json); err != nil {
 		t.Fatal(err)
 	}
 	want := `a
@@ -183,11 +183,49 @@ b
 	if diff := cmp.Diff(want, read(t, doc)); diff != "" {
 		t.Errorf("(- want, + got):\n%s", diff)
 	}
-	if read(t, json) != read(t, bench) {
-		t.Error("the run is not kept")
+	kept := read(t, json)
+	if err := update(nil, doc, json); err != nil || read(t, json) != kept || read(t, doc) != want {
+		t.Errorf("what was kept gives another document: %v", err)
 	}
 	write(doc, "<!-- figures T -->\nno end\n")
-	if err := update(bench, doc, json); err == nil {
+	if err := update([]string{bench}, doc, json); err == nil {
 		t.Error("a place without an end is taken")
+	}
+}
+
+// TestPartsOfARun: a run may be of several parts, each with tables of its own, and what was
+// short in it is marked as such.
+func TestPartsOfARun(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const figures = `"results":[{"title":"%s","what":"w","unit":"ms","median":1,"least":1,"greatest":1,"turns":1}]}`
+	part := func(begin, title string) string { return begin + strings.Replace(figures, "%s", title, 1) }
+	whole := file("whole.json", part(`{"commit":"c1","versions":{"Go":"1"},`, "T"))
+	short := file("short.json", part(`{"commit":"c2","short":true,"versions":{"PostgreSQL":"2"},`, "U"))
+	doc := file("p.md", "<!-- machine -->\n<!-- end -->\n<!-- figures T -->\n<!-- end -->\n<!-- figures U -->\n<!-- end -->\n")
+	kept := filepath.Join(dir, "p.json")
+	if err := update([]string{whole, short}, doc, kept); err != nil {
+		t.Fatal(err)
+	}
+	text := read(t, doc)
+	for _, says := range []string{"`c1` |  |  |\n", "`c2` |  | short", "| Go | 1 |", "| PostgreSQL | 2 |",
+		"figures T -->\n| | median", "figures U -->\nOf a short run, with less of everything:\n\n| | median"} {
+		if !strings.Contains(text, says) {
+			t.Errorf("the document lacks %q:\n%s", says, text)
+		}
+	}
+	again := file("again.json", part(`{"commit":"c3",`, "T"))
+	if err := update([]string{whole, short, again}, doc, kept); err == nil || !strings.Contains(err.Error(), `two runs have the table "T"`) {
+		t.Errorf("two parts with one table: %v", err)
+	}
+	if read(t, doc) != text {
+		t.Error("something was written")
 	}
 }

@@ -9,57 +9,101 @@ import (
 
 // run is the file that make bench writes.
 type run struct {
-	Began    time.Time
-	Seconds  float64
-	Short    bool
-	Commit   string
-	Machine  machine
-	Versions map[string]string
-	Results  []result
+	Began    time.Time         `json:"began"`
+	Seconds  float64           `json:"seconds"`
+	Short    bool              `json:"short"`
+	Commit   string            `json:"commit"`
+	Machine  machine           `json:"machine"`
+	Versions map[string]string `json:"versions"`
+	Results  []result          `json:"results"`
 }
 
 type machine struct {
-	OS, Kernel, Arch, CPU, Memory string
-	Cores                         int
-	Load                          string `json:"load at the end"`
+	OS     string `json:"os"`
+	Kernel string `json:"kernel"`
+	Arch   string `json:"arch"`
+	CPU    string `json:"cpu"`
+	Memory string `json:"memory"`
+	Cores  int    `json:"cores"`
+	Load   string `json:"load at the end"`
 }
 
 // result is one figure.
 type result struct {
-	Title, What, Unit       string
-	Median, Least, Greatest float64
-	Turns                   int
+	Benchmark string  `json:"benchmark"`
+	Title     string  `json:"title"`
+	What      string  `json:"what"`
+	Unit      string  `json:"unit"`
+	Median    float64 `json:"median"`
+	Least     float64 `json:"least"`
+	Greatest  float64 `json:"greatest"`
+	Turns     int     `json:"turns"`
 }
 
-func parseRun(text []byte) (*run, error) {
-	r := &run{}
-	if err := json.Unmarshal(text, r); err != nil {
+// runs are the parts of one run, each with other benchmarks. What is compared with each
+// other stands in one table, and so is of one part.
+type runs struct {
+	Runs []*run `json:"runs"`
+}
+
+// parseRuns reads a file of make bench, or one of several parts.
+func parseRuns(text []byte) (*runs, error) {
+	all := &runs{}
+	if err := json.Unmarshal(text, all); err != nil {
 		return nil, err
 	}
-	if len(r.Results) == 0 {
-		return nil, fmt.Errorf("it has no results, and is to be what make bench wrote")
+	if all.Runs == nil {
+		one := &run{}
+		if err := json.Unmarshal(text, one); err != nil {
+			return nil, err
+		}
+		all.Runs = []*run{one}
 	}
-	return r, nil
+	for _, r := range all.Runs {
+		if len(r.Results) == 0 {
+			return nil, fmt.Errorf("it has no results, and is to be what make bench wrote")
+		}
+	}
+	return all, nil
 }
 
-// table are the figures with a title, in the order in which they were taken.
-func (r *run) table(title string) (rows []result, err error) {
-	for _, is := range r.Results {
-		if is.Title == title {
-			rows = append(rows, is)
+// check refuses a table of which two parts have figures.
+func (all *runs) check() error {
+	of := map[string]*run{}
+	for _, r := range all.Runs {
+		for _, is := range r.Results {
+			if before := of[is.Title]; before != nil && before != r {
+				return fmt.Errorf("two runs have the table %q: that of %v, and that of %v; leave one out", is.Title, before.Began, r.Began)
+			}
+			of[is.Title] = r
+		}
+	}
+	return nil
+}
+
+// table are the figures with a title, in the order in which they were taken, and the part
+// that they are of.
+func (all *runs) table(title string) (rows []result, of *run, err error) {
+	for _, r := range all.Runs {
+		for _, is := range r.Results {
+			if is.Title == title {
+				rows, of = append(rows, is), r
+			}
 		}
 	}
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("no table is called %q", title)
+		return nil, nil, fmt.Errorf("no table is called %q", title)
 	}
-	return rows, nil
+	return rows, of, nil
 }
 
 // median is that of one figure, which is named by its title, a slash, and what it is.
-func (r *run) median(name string) (float64, error) {
-	for _, is := range r.Results {
-		if is.Title+" / "+is.What == name {
-			return is.Median, nil
+func (all *runs) median(name string) (float64, error) {
+	for _, r := range all.Runs {
+		for _, is := range r.Results {
+			if is.Title+" / "+is.What == name {
+				return is.Median, nil
+			}
 		}
 	}
 	return 0, fmt.Errorf("no figure is called %q", name)

@@ -56,7 +56,7 @@ var sizing = []struct{ name, unit, formula, what string }{
 }
 
 // computed are the results of sizing by name.
-func computed(r *run) (map[string]float64, error) {
+func computed(r *runs) (map[string]float64, error) {
 	all := map[string]float64{}
 	for _, g := range given {
 		all[g.name] = g.value
@@ -71,7 +71,7 @@ func computed(r *run) (map[string]float64, error) {
 	return all, nil
 }
 
-func renderSizing(r *run) (string, error) {
+func renderSizing(r *runs) (string, error) {
 	all, err := computed(r)
 	if err != nil {
 		return "", err
