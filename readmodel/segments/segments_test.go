@@ -90,7 +90,9 @@ func count(t *testing.T, pool *pgxpool.Pool, sql string) (n int) {
 	return n
 }
 
-const countSegments = `SELECT count(*) FROM export_g1.account_export_segments WHERE pages > 0`
+// countSegments counts those that hold.
+var countSegments = strings.ReplaceAll(`SELECT count(*) FROM export_g1.account_export_segments s WHERE `+
+	strings.ReplaceAll(export.SegmentHolds, "$1", "s.account_id"), "{schema}", "export_g1")
 
 // TestStoredDocumentIsThePlainOne: a document that is put together of segments
 // decompresses to the plain one, by Go's decoder, by gzip and by zlib, with what no segment
@@ -133,11 +135,7 @@ func TestStoredDocumentIsThePlainOne(t *testing.T) {
 			t.Errorf("%s: it decompresses to something else", change)
 		}
 		for _, decoder := range [][]string{{"gzip", "-dc"}, {"python3", "-c", "import sys, zlib; sys.stdout.buffer.write(zlib.decompress(sys.stdin.buffer.read(), 31))"}} {
-			if _, err := exec.LookPath(decoder[0]); err != nil {
-				t.Logf("no %s here", decoder[0])
-				continue
-			}
-			cmd := exec.CommandContext(t.Context(), decoder[0], decoder[1:]...)
+			cmd := exec.CommandContext(t.Context(), testrun.Tool(t, decoder[0], "apt-get install "+decoder[0]), decoder[1:]...)
 			cmd.Stdin = bytes.NewReader(body)
 			if out, err := cmd.Output(); err != nil || string(out) != plain {
 				t.Errorf("%s: %s makes %d bytes of it, %v", change, decoder[0], len(out), err)
@@ -152,8 +150,8 @@ func TestStoredDocumentIsThePlainOne(t *testing.T) {
 	}
 }
 
-// TestSegmentGoesWithItsPages: a segment is void with the first of its pages that is
-// changed, and gone with the first that is removed, by whatever statement, in its transaction; none is left of an
+// TestSegmentGoesWithItsPages: a segment does not hold once one of its pages is
+// changed, and is gone with the first that is removed, by whatever statement, in its transaction; none is left of an
 // account that is erased.
 func TestSegmentGoesWithItsPages(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
@@ -278,11 +276,12 @@ func TestNoSegmentIsStale(t *testing.T) {
 	}
 }
 
-// TestNoSegmentOfPagesThatAreBeingChanged: while a transaction has changed a page and has
-// not ended, no segment is made of the page as it was.
+// TestNoSegmentOfPagesThatAreBeingChanged: a segment that is made of a page as it was,
+// while a transaction has changed it and has not ended, does not hold once it has; nor is
+// one made while one that is to change the account holds the lock of its row.
 func TestNoSegmentOfPagesThatAreBeingChanged(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
-	a := readmodeltest.LargeAccount(t, pool, s, 131)
+	a := readmodeltest.LargeAccount(t, pool, s, 259)
 	w := newWalker(pool)
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
@@ -292,8 +291,21 @@ func TestNoSegmentOfPagesThatAreBeingChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	walk(t, w)
-	if n := count(t, pool, countSegments); n != 0 {
-		t.Errorf("%d segments were made meanwhile", n)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, pool, countSegments); n != 7 {
+		t.Errorf("%d segments hold, and not seven of eight", n)
+	}
+	if tx, err = pool.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `UPDATE export_g1.account_export SET position = position + 1`); err != nil {
+		t.Fatal(err)
+	}
+	walk(t, w)
+	if n := count(t, pool, countSegments); n != 7 {
+		t.Errorf("%d segments, though the account was locked", n)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -301,7 +313,41 @@ func TestNoSegmentOfPagesThatAreBeingChanged(t *testing.T) {
 	walk(t, w)
 	x := export.NewReader(pool)
 	_, plain := readmodeltest.Read(t, x, a.ID)
-	if n := count(t, pool, countSegments); n != 4 || !strings.Contains(plain, "changed") {
-		t.Errorf("%d segments", n)
+	body, stored, _ := open(t, x, a.ID)
+	if n := count(t, pool, countSegments); n != 8 || !stored || decompress(t, body) != plain || !strings.Contains(plain, "changed") {
+		t.Errorf("%d segments, stored %t", n, stored)
+	}
+}
+
+// TestSegmentsAndTheServersUpkeep: freezing and rewriting the tables leave segments as
+// they are, while none holds that was copied as a row, as by a dump that is restored,
+// whatever numbers its pages have there; those are made anew.
+func TestSegmentsAndTheServersUpkeep(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.LargeAccount(t, pool, s, 259)
+	w := newWalker(pool)
+	walk(t, w)
+	for _, c := range []struct {
+		sql  string
+		hold int
+	}{
+		{`VACUUM (FREEZE) export_g1.account_export_pages, export_g1.account_export_segments`, 8},
+		{`VACUUM (FULL, FREEZE) export_g1.account_export_pages, export_g1.account_export_segments`, 8},
+		{`CREATE TABLE copied AS TABLE export_g1.account_export_segments`, 8},
+		{`TRUNCATE export_g1.account_export_segments`, 0},
+		{`INSERT INTO export_g1.account_export_segments TABLE copied`, 0},
+	} {
+		readmodeltest.Exec(t, pool, c.sql)
+		if n := count(t, pool, countSegments); n != c.hold {
+			t.Errorf("%s: %d segments hold, not %d", c.sql, n, c.hold)
+		}
+	}
+	if walk(t, w); count(t, pool, countSegments) != 8 || count(t, pool, `SELECT count(*) FROM export_g1.account_export_segments`) != 8 {
+		t.Error("those that do not hold are still there")
+	}
+	x := export.NewReader(pool)
+	_, plain := readmodeltest.Read(t, x, a.ID)
+	if body, stored, _ := open(t, x, a.ID); !stored || decompress(t, body) != plain {
+		t.Error("the document is another one")
 	}
 }
