@@ -47,9 +47,13 @@ func (s *snapshot) readSegments() (all []segment, err error) {
 // errNotStored means that too little of a document is stored compressed.
 var errNotStored = errors.New("the document is not stored compressed")
 
-// maxLoosePages is how many pages of a document are compressed as it is read, at most.
-// What they come to is held in memory, beside the room for the document: some 200 kB.
-const maxLoosePages = 256
+// What of a document is compressed as it is read, at most: it is held in memory, beside
+// the room for the document, as it is, joined, and compressed. Usual pages have 4 kB, and
+// those of large items as much as one message.
+const (
+	maxLoosePages = 256
+	maxLooseBytes = 2 << 20
+)
 
 // loosePage is a page that no segment has.
 type loosePage struct {
@@ -163,10 +167,15 @@ func (s *snapshot) readLoosePages(segments []segment, missing [3]int, count int)
 		return nil, err
 	}
 	defer rows.Close()
+	room := maxLooseBytes
 	for rows.Next() {
 		s.lease.extend()
 		c := newColumns(rows)
-		p := loosePage{section: int(c.int(0)), key: string(c.values[1]), body: bytes.Clone(c.bytes(2))}
+		body := c.bytes(2)
+		if room -= len(body); room < 0 {
+			return nil, errNotStored
+		}
+		p := loosePage{section: int(c.int(0)), key: string(c.values[1]), body: bytes.Clone(body)}
 		if c.err != nil {
 			return nil, c.err
 		}

@@ -22,6 +22,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/local/testrun"
+	"accountexport/readmodel/connect"
 	"accountexport/readmodel/export"
 	"accountexport/readmodel/internal/readmodeltest"
 )
@@ -349,5 +350,44 @@ func TestSegmentsAndTheServersUpkeep(t *testing.T) {
 	_, plain := readmodeltest.Read(t, x, a.ID)
 	if body, stored, _ := open(t, x, a.ID); !stored || decompress(t, body) != plain {
 		t.Error("the document is another one")
+	}
+}
+
+// TestLoosePagesAreFewBytes: a document of which many bytes are not stored compressed,
+// since pages of large items have changed, is not put together in memory.
+func TestLoosePagesAreFewBytes(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.LargeAccount(t, pool, s, 611)
+	walk(t, newWalker(pool))
+	for _, c := range []struct {
+		changed int // of the last pages, which have no segment
+		stored  bool
+	}{{1, true}, {3, false}} {
+		readmodeltest.Exec(t, pool, fmt.Sprintf(`
+UPDATE export_g1.account_export_pages SET body = ('"' || repeat('x', 900000) || '"')::bytea WHERE page_key > to_char(611 - %d, 'FM0000000')`, c.changed))
+		_, plain := readmodeltest.Read(t, export.NewReader(pool), a.ID)
+		body, stored, _ := open(t, export.NewReader(pool), a.ID)
+		if got := string(body); stored != c.stored || stored && decompress(t, body) != plain || !stored && got != plain {
+			t.Errorf("%d pages: stored %t, %d bytes of %d", c.changed, stored, len(got), len(plain))
+		}
+	}
+}
+
+// TestSegmentsThroughPoolers: segments are made and read by each of the ways in which
+// statements are sent, of which poolers do not take all.
+func TestSegmentsThroughPoolers(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.LargeAccount(t, pool, s, 300)
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		readmodeltest.Exec(t, pool, `TRUNCATE export_g1.account_export_segments`)
+		other := readmodeltest.PoolWith(t, pool, func(c *pgxpool.Config) {
+			c.ConnConfig.DefaultQueryExecMode, c.AfterConnect = mode, connect.RegisterTypes
+		})
+		walk(t, newWalker(other))
+		_, plain := readmodeltest.Read(t, export.NewReader(other), a.ID)
+		body, stored, _ := open(t, export.NewReader(other), a.ID)
+		if !stored || decompress(t, body) != plain {
+			t.Errorf("%v: stored %t, %d bytes", mode, stored, len(body))
+		}
 	}
 }
