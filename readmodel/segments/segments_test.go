@@ -391,3 +391,41 @@ func TestSegmentsThroughPoolers(t *testing.T) {
 		}
 	}
 }
+
+// TestNoSegmentOfPagesThatAreBeingRemoved: where pages are removed while a segment is
+// made of them, as by an older program's erasure, whoever removes them waits, and none is
+// left.
+func TestNoSegmentOfPagesThatAreBeingRemoved(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	readmodeltest.LargeAccount(t, pool, s, 259)
+	making, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`SELECT FROM export_g1.account_export FOR NO KEY UPDATE`,
+		`INSERT INTO export_g1.account_export_segments (account_id, section, first_key, last_key, written_by, length, crc, deflated)
+SELECT account_id, section, min(page_key), max(page_key), array_agg(xmin ORDER BY page_key), 0, 0, '' FROM export_g1.account_export_pages GROUP BY 1, 2`,
+	} {
+		if _, err := making.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removed := make(chan error, 1)
+	go func() {
+		_, err := pool.Exec(t.Context(), `DELETE FROM export_g1.account_export_pages`)
+		removed <- err
+	}()
+	testrun.Eventually(t, "it waits for the segment", func() bool {
+		return count(t, pool, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0 || len(removed) > 0
+	})
+	if err := making.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-removed; err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, pool, `SELECT count(*) FROM export_g1.account_export_segments`); n != 0 {
+		t.Errorf("%d segments are left", n)
+	}
+}
