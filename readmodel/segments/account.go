@@ -47,11 +47,23 @@ func (w *Walker) account(ctx context.Context, generation int64, account events.U
 // those of [segmentPages], or of fewer where they lie before a segment. What lies at a
 // section's end waits until there is more of it. looked is how many pages there are.
 func (w *Walker) runs(ctx context.Context, generation int64, account events.UUID) (runs []run, looked int, err error) {
-	rows, err := w.pool.Query(ctx, readmodel.InSchema(generation, `
+	b := &pgx.Batch{}
+	b.Queue(pg.PreferIndexes)
+	b.Queue(readmodel.InSchema(generation, `
 SELECT section, page_key, 0, age(xmin) NOT BETWEEN 0 AND $2 - 1, octet_length(body) FROM {schema}.account_export_pages WHERE account_id = $1
 UNION ALL
 SELECT section, first_key, cardinality(written_by), true, 0 FROM {schema}.account_export_segments s WHERE account_id = $1 AND `+export.SegmentHolds+`
 ORDER BY 1, 2, 3 DESC`), [16]byte(account), w.Resting)
+	results := w.pool.SendBatch(ctx, b)
+	defer func() {
+		if closeErr := results.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	if _, err := results.Exec(); err != nil {
+		return nil, 0, err
+	}
+	rows, err := results.Query()
 	if err != nil {
 		return nil, 0, err
 	}
