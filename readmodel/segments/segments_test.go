@@ -194,13 +194,14 @@ func TestSegmentGoesWithItsPages(t *testing.T) {
 }
 
 // TestNoSegmentIsStale: while pages are rewritten, in either order with their account's
-// row, and segments are made of them at every moment by two replicas, each page of each
+// row, or removed and made anew, and segments are made of them at every moment by two replicas, each page of each
 // gzip body is the one of the version that the body is of.
 func TestNoSegmentIsStale(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 200)
 	const first = 1000
 	rewritten := func(version int) int { return 4 + version*37%64 } // the number of the page that a version rewrites
+	removed := func(version int) bool { return version%16 == 0 }    // all pages, and made anew
 	readmodeltest.Exec(t, pool, fmt.Sprintf(`UPDATE export_g1.account_export SET position = %d`, first))
 	readmodeltest.Exec(t, pool, fmt.Sprintf(`UPDATE export_g1.account_export_pages SET body = ('"<' || page_key || ' %d>' || repeat('x', 4000) || '"')::bytea`, first))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(testrun.AtLength(2, 30))*time.Second)
@@ -212,7 +213,12 @@ func TestNoSegmentIsStale(t *testing.T) {
 				fmt.Sprintf(`UPDATE export_g1.account_export SET position = %d`, n),
 				fmt.Sprintf(`UPDATE export_g1.account_export_pages SET body = ('"<' || page_key || ' %d>' || repeat('x', 4000) || '"')::bytea WHERE page_key = '%07d'`, n, rewritten(n)),
 			}
-			if n%2 == 0 {
+			switch {
+			case removed(n):
+				statements = append(statements[:1], `CREATE TEMPORARY TABLE IF NOT EXISTS kept ON COMMIT DROP AS TABLE export_g1.account_export_pages`,
+					`DELETE FROM export_g1.account_export_pages`,
+					fmt.Sprintf(`INSERT INTO export_g1.account_export_pages SELECT account_id, section, page_key, ('"<' || page_key || ' %d>' || repeat('x', 4000) || '"')::bytea FROM kept`, n))
+			case n%2 == 0:
 				slices.Reverse(statements)
 			}
 			err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -257,14 +263,16 @@ func TestNoSegmentIsStale(t *testing.T) {
 			position := int(d.Position)
 			if _, stored := d.Gzip(); err == nil && stored {
 				read.Add(1)
-				want := map[int]int{}
+				want, since := map[int]int{}, first
 				for n := first + 1; n <= position; n++ {
-					want[rewritten(n)] = n
+					if want[rewritten(n)] = n; removed(n) {
+						want, since = map[int]int{}, n
+					}
 				}
 				for _, part := range strings.Split(decompress(t, b.Bytes()), "<")[1:] {
 					var page, version int
-					if _, err := fmt.Sscanf(part, "%d %d>", &page, &version); err != nil || version != max(first, want[page]) {
-						t.Errorf("version %d has page %d of version %d, not of %d, %v", position, page, version, max(first, want[page]), err)
+					if _, err := fmt.Sscanf(part, "%d %d>", &page, &version); err != nil || version != max(since, want[page]) {
+						t.Errorf("version %d has page %d of version %d, not of %d, %v", position, page, version, max(since, want[page]), err)
 					}
 				}
 			}
