@@ -68,8 +68,7 @@ func BenchmarkCodings(b *testing.B) {
 
 // BenchmarkStored measures GET of a document of 100,000 sandboxes in turns: plain,
 // compressed as it is read, and put together of what is stored compressed. None of them
-// finds the document in memory. Then what it costs to store it so, and events on old items,
-// each of which a segment is removed for.
+// finds the document in memory. Then what it costs to store it so.
 func BenchmarkStored(b *testing.B) {
 	turns := size(9, 5)
 	s, _, large := newLargeStack(b)

@@ -125,7 +125,7 @@ SELECT partition, position FROM export.checkpoints WHERE generation = $1 AND (pa
 	if err != nil {
 		return 0, err
 	}
-	for _, table := range rows.AccountTables[1:] {
+	for _, table := range rows.TablesOf(g)[1:] {
 		tag, err := tx.Exec(ctx, readmodel.InSchema(g.Number, `DELETE FROM {schema}.`+table+` WHERE account_id = $1`), [16]byte(c.Account))
 		if err != nil {
 			return 0, err

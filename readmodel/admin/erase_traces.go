@@ -68,7 +68,7 @@ func FindTraces(ctx context.Context, pool *pgxpool.Pool, account events.UUID, me
 }
 
 func (t *Traces) addGeneration(ctx context.Context, pool *pgxpool.Pool, g readmodel.Generation, account events.UUID, mention func(parts ...[]byte) bool) error {
-	for _, table := range rows.AccountTables {
+	for _, table := range rows.TablesOf(g) {
 		condition := ""
 		if table == "account_export" {
 			condition = ` AND ` + noTombstone
@@ -134,7 +134,7 @@ func AccountsWithTraces(ctx context.Context, pool *pgxpool.Pool, accounts []even
 		return err
 	}
 	for _, g := range all {
-		for _, table := range rows.AccountTables {
+		for _, table := range rows.TablesOf(g) {
 			condition := ""
 			if table == "account_export" {
 				condition = ` AND ` + noTombstone

@@ -42,3 +42,36 @@ func TestTracesHaveEveryAddress(t *testing.T) {
 		t.Errorf("a patch that cannot be parsed: %+v, %v", traces, err)
 	}
 }
+
+// TestCompressedCopiesAreTraces: compressed copies of an account's pages are found, and
+// removed by an erasure, also where no page is left that they are of.
+func TestCompressedCopiesAreTraces(t *testing.T) {
+	t.Parallel()
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.LargeAccount(t, pool, s, 8)
+	clear := func() {
+		t.Helper()
+		if _, err := admin.ClearAccount(t.Context(), pool, admin.AccountErasure{Account: a.ID, Position: 1, Stream: readmodeltest.Stream,
+			Mentions: func(...[]byte) bool { return false }}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clear()
+	for _, copies := range []int64{1, 0} {
+		if copies > 0 {
+			readmodeltest.Exec(t, pool, `
+INSERT INTO export_g1.account_export_segments (account_id, section, first_key, last_key, written_by, length, crc, deflated)
+SELECT account_id, 3, '0000004', '0000008', '{}', 0, 0, '' FROM export_g1.account_export`)
+		} else {
+			clear()
+		}
+		traces, err := admin.FindTraces(t.Context(), pool, a.ID, nil)
+		if err != nil || traces.Rows != copies || !traces.Erased {
+			t.Errorf("%d copies: %+v, %v", copies, traces, err)
+		}
+		found, err := admin.AccountsWithTraces(t.Context(), pool, []events.UUID{a.ID})
+		if err != nil || found[a.ID] != (copies > 0) {
+			t.Errorf("%d copies: %v, %v", copies, found, err)
+		}
+	}
+}

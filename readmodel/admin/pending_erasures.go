@@ -56,7 +56,7 @@ func CheckErasable(ctx context.Context, pool *pgxpool.Pool) error {
 			return err
 		}
 		for _, g := range all {
-			for _, table := range rows.AccountTables {
+			for _, table := range rows.TablesOf(g) {
 				if _, err := tx.Exec(ctx, readmodel.InSchema(g.Number, `DELETE FROM {schema}.`+table+` WHERE account_id = $1`), [16]byte{}); err != nil {
 					return err
 				}

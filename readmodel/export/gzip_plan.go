@@ -9,6 +9,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// SegmentHolds is the condition, in SQL, for a segment s of the account $1 to be a copy of
+// what its pages are now: they are as many as it was made of, each as written by the
+// transaction that had written it then. Numbers of transactions have 32 bits there, and
+// come again, so a segment does not hold for longer than half of them last; then two
+// that are equal are the same, but for a page that was at rest for as long before. Nor does one hold
+// that was copied to another server as rows, where the pages have other numbers, since
+// then its own is not that which it was made by. Freezing leaves the numbers as they are.
+const SegmentHolds = `s.xmin = s.made::xid
+    AND s.made > (SELECT greatest(pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 2147483648, 0)::text::xid8)
+    AND s.written_by = ARRAY(SELECT p.xmin FROM {schema}.account_export_pages p
+        WHERE p.account_id = $1 AND p.section = s.section AND p.page_key >= s.first_key AND p.page_key <= s.last_key ORDER BY p.page_key)`
+
 // segment is a stored run of compressed pages, but for its bytes.
 type segment struct {
 	section            int
@@ -35,9 +47,13 @@ func (s *snapshot) readSegments() (all []segment, err error) {
 // errNotStored means that too little of a document is stored compressed.
 var errNotStored = errors.New("the document is not stored compressed")
 
-// maxLoosePages is how many pages of a document are compressed as it is read, at most.
-// What they come to is held in memory, beside the room for the document: some 200 kB.
-const maxLoosePages = 256
+// What of a document is compressed as it is read, at most: it is held in memory, beside
+// the room for the document, as it is, joined, and compressed. Usual pages have 4 kB, and
+// those of large items as much as one message.
+const (
+	maxLoosePages = 256
+	maxLooseBytes = 2 << 20
+)
 
 // loosePage is a page that no segment has.
 type loosePage struct {
@@ -48,6 +64,8 @@ type loosePage struct {
 
 // gzipPlan is what a document's gzip body is put together of.
 type gzipPlan struct {
+	sections    []int16  // of the segments
+	firsts      []string // and their first keys
 	pieces      []deflatedPiece
 	size, plain int64  // of the body, and of what it decompresses to
 	fingerprint uint32 // of which segments there are
@@ -79,6 +97,9 @@ func (s *snapshot) plan(segments []segment) (*gzipPlan, error) {
 		}
 	}
 	p, pending := &gzipPlan{size: gzipOverhead}, []byte(nil)
+	for i := range segments {
+		p.sections, p.firsts = append(p.sections, int16(segments[i].section)), append(p.firsts, segments[i].first)
+	}
 	flush := func() {
 		if len(pending) > 0 {
 			p.add(deflatePiece(pending))
@@ -146,10 +167,15 @@ func (s *snapshot) readLoosePages(segments []segment, missing [3]int, count int)
 		return nil, err
 	}
 	defer rows.Close()
+	room := maxLooseBytes
 	for rows.Next() {
 		s.lease.extend()
 		c := newColumns(rows)
-		p := loosePage{section: int(c.int(0)), key: string(c.values[1]), body: bytes.Clone(c.bytes(2))}
+		body := c.bytes(2)
+		if room -= len(body); room < 0 {
+			return nil, errNotStored
+		}
+		p := loosePage{section: int(c.int(0)), key: string(c.values[1]), body: bytes.Clone(body)}
 		if c.err != nil {
 			return nil, c.err
 		}
@@ -169,7 +195,7 @@ func (s *snapshot) readLoosePages(segments []segment, missing [3]int, count int)
 // writeGzip puts the body, segment by segment as they come.
 func (s *snapshot) writeGzip(p *gzipPlan, put func([]byte) error) error {
 	s.lease.extend()
-	rows, err := s.lease.conn.Query(s.lease.ctx, s.queries.segmentBodies, uuid(s.account))
+	rows, err := s.lease.conn.Query(s.lease.ctx, s.queries.segmentBodies, uuid(s.account), p.sections, p.firsts)
 	if err != nil {
 		return err
 	}

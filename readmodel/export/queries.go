@@ -63,14 +63,17 @@ WHERE account_id = $1 AND (section, page_key) >= ($2, $3) AND (section, page_key
 	}
 	if g.Segments {
 		q.segments = sql(`
-SELECT section, first_key, last_key, pages, length, crc, octet_length(deflated) FROM {schema}.account_export_segments
-WHERE account_id = $1 AND pages > 0 ORDER BY section, first_key`)
+SELECT section, first_key, last_key, cardinality(written_by), length, crc, octet_length(deflated) FROM {schema}.account_export_segments s
+WHERE account_id = $1 AND ` + SegmentHolds + ` ORDER BY section, first_key`)
 		q.loosePages = sql(`
 SELECT p.section, p.page_key, p.body FROM unnest($2::smallint[], $3::text[], $4::text[]) AS g (section, low, high)
 CROSS JOIN LATERAL (SELECT section, page_key, body FROM {schema}.account_export_pages
     WHERE account_id = $1 AND section = g.section AND page_key >= g.low AND page_key < g.high LIMIT $5) p
 ORDER BY p.section, p.page_key LIMIT $5`)
-		q.segmentBodies = sql(`SELECT deflated FROM {schema}.account_export_segments WHERE account_id = $1 AND pages > 0 ORDER BY section, first_key`)
+		q.segmentBodies = sql(`
+SELECT s.deflated FROM unnest($2::smallint[], $3::text[]) WITH ORDINALITY AS g (section, first_key, n)
+CROSS JOIN LATERAL (SELECT deflated FROM {schema}.account_export_segments
+    WHERE account_id = $1 AND section = g.section AND first_key = g.first_key LIMIT 1) s ORDER BY g.n`)
 	}
 	return q
 }

@@ -47,11 +47,23 @@ func (w *Walker) account(ctx context.Context, generation int64, account events.U
 // those of [segmentPages], or of fewer where they lie before a segment. What lies at a
 // section's end waits until there is more of it. looked is how many pages there are.
 func (w *Walker) runs(ctx context.Context, generation int64, account events.UUID) (runs []run, looked int, err error) {
-	rows, err := w.pool.Query(ctx, readmodel.InSchema(generation, `
+	b := &pgx.Batch{}
+	b.Queue(pg.PreferIndexes)
+	b.Queue(readmodel.InSchema(generation, `
 SELECT section, page_key, 0, age(xmin) NOT BETWEEN 0 AND $2 - 1, octet_length(body) FROM {schema}.account_export_pages WHERE account_id = $1
 UNION ALL
-SELECT section, first_key, pages, true, 0 FROM {schema}.account_export_segments WHERE account_id = $1 AND pages > 0
+SELECT section, first_key, cardinality(written_by), true, 0 FROM {schema}.account_export_segments s WHERE account_id = $1 AND `+export.SegmentHolds+`
 ORDER BY 1, 2, 3 DESC`), [16]byte(account), w.Resting)
+	results := w.pool.SendBatch(ctx, b)
+	defer func() {
+		if closeErr := results.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	if _, err := results.Exec(); err != nil {
+		return nil, 0, err
+	}
+	rows, err := results.Query()
 	if err != nil {
 		return nil, 0, err
 	}
@@ -102,8 +114,8 @@ ORDER BY 1, 2, 3 DESC`), [16]byte(account), w.Resting)
 // account. The pages are read and compressed without a lock. Then, in one round trip, the
 // account's row is locked, or not where it is locked already, and the segment is stored
 // where the row was locked and the pages are still those that were read, in the place of
-// those that are void: whoever changes one of the pages later waits for the lock, and
-// makes the segment void.
+// those that no longer hold: whoever removes one of the pages meanwhile waits for the
+// lock, and removes the segment.
 func (w *Walker) compress(ctx context.Context, generation int64, account events.UUID, r run) (int, error) {
 	rows, err := w.pool.Query(ctx, readmodel.InSchema(generation, `
 SELECT xmin::text, body FROM {schema}.account_export_pages
@@ -129,18 +141,18 @@ WHERE account_id = $1 AND section = $2 AND page_key >= $3 AND page_key <= $4 ORD
 	b.Queue(readmodel.InSchema(generation, `SELECT FROM {schema}.account_export WHERE account_id = $1 FOR NO KEY UPDATE SKIP LOCKED`), [16]byte(account))
 	made := false
 	b.Queue(readmodel.InSchema(generation, `
-DELETE FROM {schema}.account_export_segments WHERE account_id = $1 AND section = $2 AND first_key <= $4 AND last_key >= $3 AND pages = 0
+DELETE FROM {schema}.account_export_segments s WHERE account_id = $1 AND section = $2 AND first_key <= $4 AND last_key >= $3 AND NOT (`+export.SegmentHolds+`)
     AND EXISTS (SELECT FROM {schema}.account_export WHERE account_id = $1 AND xmax = pg_current_xact_id()::xid)`),
 		[16]byte(account), r.section, r.first, r.last)
 	b.Queue(readmodel.InSchema(generation, `
-INSERT INTO {schema}.account_export_segments (account_id, section, first_key, last_key, pages, length, crc, deflated)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8
+INSERT INTO {schema}.account_export_segments (account_id, section, first_key, last_key, written_by, length, crc, deflated)
+SELECT $1, $2, $3, $4, $5::text[]::xid[], $6, $7, $8
 WHERE EXISTS (SELECT FROM {schema}.account_export WHERE account_id = $1 AND xmax = pg_current_xact_id()::xid)
-    AND $9::text[] = ARRAY(SELECT xmin::text FROM {schema}.account_export_pages
+    AND $5::text[]::xid[] = ARRAY(SELECT xmin FROM {schema}.account_export_pages
         WHERE account_id = $1 AND section = $2 AND page_key >= $3 AND page_key <= $4 ORDER BY page_key)
     AND NOT EXISTS (SELECT FROM {schema}.account_export_segments
         WHERE account_id = $1 AND section = $2 AND first_key <= $4 AND last_key >= $3)`),
-		[16]byte(account), r.section, r.first, r.last, r.pages, len(plain), int64(crc), deflated, writtenBy)
+		[16]byte(account), r.section, r.first, r.last, writtenBy, len(plain), int64(crc), deflated)
 	b.Queue(`COMMIT`)
 	results := w.pool.SendBatch(ctx, b)
 	for i := range b.Len() {

@@ -22,6 +22,7 @@ import (
 	"accountexport/events"
 	"accountexport/internal/local/postgres"
 	"accountexport/internal/local/testrun"
+	"accountexport/readmodel/connect"
 	"accountexport/readmodel/export"
 	"accountexport/readmodel/internal/readmodeltest"
 )
@@ -90,7 +91,9 @@ func count(t *testing.T, pool *pgxpool.Pool, sql string) (n int) {
 	return n
 }
 
-const countSegments = `SELECT count(*) FROM export_g1.account_export_segments WHERE pages > 0`
+// countSegments counts those that hold.
+var countSegments = strings.ReplaceAll(`SELECT count(*) FROM export_g1.account_export_segments s WHERE `+
+	strings.ReplaceAll(export.SegmentHolds, "$1", "s.account_id"), "{schema}", "export_g1")
 
 // TestStoredDocumentIsThePlainOne: a document that is put together of segments
 // decompresses to the plain one, by Go's decoder, by gzip and by zlib, with what no segment
@@ -133,11 +136,7 @@ func TestStoredDocumentIsThePlainOne(t *testing.T) {
 			t.Errorf("%s: it decompresses to something else", change)
 		}
 		for _, decoder := range [][]string{{"gzip", "-dc"}, {"python3", "-c", "import sys, zlib; sys.stdout.buffer.write(zlib.decompress(sys.stdin.buffer.read(), 31))"}} {
-			if _, err := exec.LookPath(decoder[0]); err != nil {
-				t.Logf("no %s here", decoder[0])
-				continue
-			}
-			cmd := exec.CommandContext(t.Context(), decoder[0], decoder[1:]...)
+			cmd := exec.CommandContext(t.Context(), testrun.Tool(t, decoder[0], "apt-get install "+decoder[0]), decoder[1:]...)
 			cmd.Stdin = bytes.NewReader(body)
 			if out, err := cmd.Output(); err != nil || string(out) != plain {
 				t.Errorf("%s: %s makes %d bytes of it, %v", change, decoder[0], len(out), err)
@@ -152,8 +151,8 @@ func TestStoredDocumentIsThePlainOne(t *testing.T) {
 	}
 }
 
-// TestSegmentGoesWithItsPages: a segment is void with the first of its pages that is
-// changed, and gone with the first that is removed, by whatever statement, in its transaction; none is left of an
+// TestSegmentGoesWithItsPages: a segment does not hold once one of its pages is
+// changed, and is gone with the first that is removed, by whatever statement, in its transaction; none is left of an
 // account that is erased.
 func TestSegmentGoesWithItsPages(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
@@ -195,13 +194,14 @@ func TestSegmentGoesWithItsPages(t *testing.T) {
 }
 
 // TestNoSegmentIsStale: while pages are rewritten, in either order with their account's
-// row, and segments are made of them at every moment by two replicas, each page of each
+// row, or removed and made anew, and segments are made of them at every moment by two replicas, each page of each
 // gzip body is the one of the version that the body is of.
 func TestNoSegmentIsStale(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
 	a := readmodeltest.LargeAccount(t, pool, s, 200)
 	const first = 1000
 	rewritten := func(version int) int { return 4 + version*37%64 } // the number of the page that a version rewrites
+	removed := func(version int) bool { return version%16 == 0 }    // all pages, and made anew
 	readmodeltest.Exec(t, pool, fmt.Sprintf(`UPDATE export_g1.account_export SET position = %d`, first))
 	readmodeltest.Exec(t, pool, fmt.Sprintf(`UPDATE export_g1.account_export_pages SET body = ('"<' || page_key || ' %d>' || repeat('x', 4000) || '"')::bytea`, first))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(testrun.AtLength(2, 30))*time.Second)
@@ -213,7 +213,12 @@ func TestNoSegmentIsStale(t *testing.T) {
 				fmt.Sprintf(`UPDATE export_g1.account_export SET position = %d`, n),
 				fmt.Sprintf(`UPDATE export_g1.account_export_pages SET body = ('"<' || page_key || ' %d>' || repeat('x', 4000) || '"')::bytea WHERE page_key = '%07d'`, n, rewritten(n)),
 			}
-			if n%2 == 0 {
+			switch {
+			case removed(n):
+				statements = append(statements[:1], `CREATE TEMPORARY TABLE IF NOT EXISTS kept ON COMMIT DROP AS TABLE export_g1.account_export_pages`,
+					`DELETE FROM export_g1.account_export_pages`,
+					fmt.Sprintf(`INSERT INTO export_g1.account_export_pages SELECT account_id, section, page_key, ('"<' || page_key || ' %d>' || repeat('x', 4000) || '"')::bytea FROM kept`, n))
+			case n%2 == 0:
 				slices.Reverse(statements)
 			}
 			err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -258,14 +263,16 @@ func TestNoSegmentIsStale(t *testing.T) {
 			position := int(d.Position)
 			if _, stored := d.Gzip(); err == nil && stored {
 				read.Add(1)
-				want := map[int]int{}
+				want, since := map[int]int{}, first
 				for n := first + 1; n <= position; n++ {
-					want[rewritten(n)] = n
+					if want[rewritten(n)] = n; removed(n) {
+						want, since = map[int]int{}, n
+					}
 				}
 				for _, part := range strings.Split(decompress(t, b.Bytes()), "<")[1:] {
 					var page, version int
-					if _, err := fmt.Sscanf(part, "%d %d>", &page, &version); err != nil || version != max(first, want[page]) {
-						t.Errorf("version %d has page %d of version %d, not of %d, %v", position, page, version, max(first, want[page]), err)
+					if _, err := fmt.Sscanf(part, "%d %d>", &page, &version); err != nil || version != max(since, want[page]) {
+						t.Errorf("version %d has page %d of version %d, not of %d, %v", position, page, version, max(since, want[page]), err)
 					}
 				}
 			}
@@ -278,11 +285,12 @@ func TestNoSegmentIsStale(t *testing.T) {
 	}
 }
 
-// TestNoSegmentOfPagesThatAreBeingChanged: while a transaction has changed a page and has
-// not ended, no segment is made of the page as it was.
+// TestNoSegmentOfPagesThatAreBeingChanged: a segment that is made of a page as it was,
+// while a transaction has changed it and has not ended, does not hold once it has; nor is
+// one made while one that is to change the account holds the lock of its row.
 func TestNoSegmentOfPagesThatAreBeingChanged(t *testing.T) {
 	pool, s := readmodeltest.Open(t)
-	a := readmodeltest.LargeAccount(t, pool, s, 131)
+	a := readmodeltest.LargeAccount(t, pool, s, 259)
 	w := newWalker(pool)
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
@@ -292,8 +300,21 @@ func TestNoSegmentOfPagesThatAreBeingChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	walk(t, w)
-	if n := count(t, pool, countSegments); n != 0 {
-		t.Errorf("%d segments were made meanwhile", n)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, pool, countSegments); n != 7 {
+		t.Errorf("%d segments hold, and not seven of eight", n)
+	}
+	if tx, err = pool.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `UPDATE export_g1.account_export SET position = position + 1`); err != nil {
+		t.Fatal(err)
+	}
+	walk(t, w)
+	if n := count(t, pool, countSegments); n != 7 {
+		t.Errorf("%d segments, though the account was locked", n)
 	}
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -301,7 +322,118 @@ func TestNoSegmentOfPagesThatAreBeingChanged(t *testing.T) {
 	walk(t, w)
 	x := export.NewReader(pool)
 	_, plain := readmodeltest.Read(t, x, a.ID)
-	if n := count(t, pool, countSegments); n != 4 || !strings.Contains(plain, "changed") {
-		t.Errorf("%d segments", n)
+	body, stored, _ := open(t, x, a.ID)
+	if n := count(t, pool, countSegments); n != 8 || !stored || decompress(t, body) != plain || !strings.Contains(plain, "changed") {
+		t.Errorf("%d segments, stored %t", n, stored)
+	}
+}
+
+// TestSegmentsAndTheServersUpkeep: freezing and rewriting the tables leave segments as
+// they are, while none holds that was copied as a row, as by a dump that is restored,
+// whatever numbers its pages have there; those are made anew.
+func TestSegmentsAndTheServersUpkeep(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.LargeAccount(t, pool, s, 259)
+	w := newWalker(pool)
+	walk(t, w)
+	for _, c := range []struct {
+		sql  string
+		hold int
+	}{
+		{`VACUUM (FREEZE) export_g1.account_export_pages, export_g1.account_export_segments`, 8},
+		{`VACUUM (FULL, FREEZE) export_g1.account_export_pages, export_g1.account_export_segments`, 8},
+		{`CREATE TABLE copied AS TABLE export_g1.account_export_segments`, 8},
+		{`TRUNCATE export_g1.account_export_segments`, 0},
+		{`INSERT INTO export_g1.account_export_segments TABLE copied`, 0},
+	} {
+		readmodeltest.Exec(t, pool, c.sql)
+		if n := count(t, pool, countSegments); n != c.hold {
+			t.Errorf("%s: %d segments hold, not %d", c.sql, n, c.hold)
+		}
+	}
+	if walk(t, w); count(t, pool, countSegments) != 8 || count(t, pool, `SELECT count(*) FROM export_g1.account_export_segments`) != 8 {
+		t.Error("those that do not hold are still there")
+	}
+	x := export.NewReader(pool)
+	_, plain := readmodeltest.Read(t, x, a.ID)
+	if body, stored, _ := open(t, x, a.ID); !stored || decompress(t, body) != plain {
+		t.Error("the document is another one")
+	}
+}
+
+// TestLoosePagesAreFewBytes: a document of which many bytes are not stored compressed,
+// since pages of large items have changed, is not put together in memory.
+func TestLoosePagesAreFewBytes(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.LargeAccount(t, pool, s, 611)
+	walk(t, newWalker(pool))
+	for _, c := range []struct {
+		changed int // of the last pages, which have no segment
+		stored  bool
+	}{{1, true}, {3, false}} {
+		readmodeltest.Exec(t, pool, fmt.Sprintf(`
+UPDATE export_g1.account_export_pages SET body = ('"' || repeat('x', 900000) || '"')::bytea WHERE page_key > to_char(611 - %d, 'FM0000000')`, c.changed))
+		_, plain := readmodeltest.Read(t, export.NewReader(pool), a.ID)
+		body, stored, _ := open(t, export.NewReader(pool), a.ID)
+		if got := string(body); stored != c.stored || stored && decompress(t, body) != plain || !stored && got != plain {
+			t.Errorf("%d pages: stored %t, %d bytes of %d", c.changed, stored, len(got), len(plain))
+		}
+	}
+}
+
+// TestSegmentsThroughPoolers: segments are made and read by each of the ways in which
+// statements are sent, of which poolers do not take all.
+func TestSegmentsThroughPoolers(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	a := readmodeltest.LargeAccount(t, pool, s, 300)
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		readmodeltest.Exec(t, pool, `TRUNCATE export_g1.account_export_segments`)
+		other := readmodeltest.PoolWith(t, pool, func(c *pgxpool.Config) {
+			c.ConnConfig.DefaultQueryExecMode, c.AfterConnect = mode, connect.RegisterTypes
+		})
+		walk(t, newWalker(other))
+		_, plain := readmodeltest.Read(t, export.NewReader(other), a.ID)
+		body, stored, _ := open(t, export.NewReader(other), a.ID)
+		if !stored || decompress(t, body) != plain {
+			t.Errorf("%v: stored %t, %d bytes", mode, stored, len(body))
+		}
+	}
+}
+
+// TestNoSegmentOfPagesThatAreBeingRemoved: where pages are removed while a segment is
+// made of them, as by an older program's erasure, whoever removes them waits, and none is
+// left.
+func TestNoSegmentOfPagesThatAreBeingRemoved(t *testing.T) {
+	pool, s := readmodeltest.Open(t)
+	readmodeltest.LargeAccount(t, pool, s, 259)
+	making, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`SELECT FROM export_g1.account_export FOR NO KEY UPDATE`,
+		`INSERT INTO export_g1.account_export_segments (account_id, section, first_key, last_key, written_by, length, crc, deflated)
+SELECT account_id, section, min(page_key), max(page_key), array_agg(xmin ORDER BY page_key), 0, 0, '' FROM export_g1.account_export_pages GROUP BY 1, 2`,
+	} {
+		if _, err := making.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removed := make(chan error, 1)
+	go func() {
+		_, err := pool.Exec(t.Context(), `DELETE FROM export_g1.account_export_pages`)
+		removed <- err
+	}()
+	testrun.Eventually(t, "it waits for the segment", func() bool {
+		return count(t, pool, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0 || len(removed) > 0
+	})
+	if err := making.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-removed; err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, pool, `SELECT count(*) FROM export_g1.account_export_segments`); n != 0 {
+		t.Errorf("%d segments are left", n)
 	}
 }

@@ -18,7 +18,7 @@ const (
 	segmentPages = 32  // of a segment; some 120 kB
 	segmentBytes = 512 << 10
 
-	// restingTransactions is for how many transactions of the database a page was not
+	// restingTransactions is for how many transactions of the server a page was not
 	// written, at least: there is no clock in it, and every batch and every heartbeat is one.
 	restingTransactions = 10_000
 )

@@ -1,6 +1,8 @@
 package rows
 
 import (
+	"slices"
+
 	"accountexport/projections/engine"
 	"accountexport/readmodel"
 )
@@ -9,6 +11,16 @@ import (
 // with its row first. They have a column account_id, which in parked is NULL for
 // messages of no account.
 var AccountTables = []string{"account_export", "account_export_pages", "account_export_items", "account_waiting", "parked"}
+
+// TablesOf are those of one generation, with the compressed copies of its pages where it
+// may have such. They go with the pages by themselves: who erases removes and looks for
+// them all the same, since a table that was restored or copied may have some beside no page.
+func TablesOf(g readmodel.Generation) []string {
+	if !g.Segments {
+		return AccountTables
+	}
+	return append(slices.Clone(AccountTables), "account_export_segments")
+}
 
 // queueWipes removes everything that is stored of the accounts that the batch
 // replaces, as it does where they are erased.
