@@ -148,8 +148,12 @@ func (r *Rebuilder) buildShare(ctx context.Context, own engine.Ownership, info e
 	if len(passes) == 1 {
 		room = 0
 	}
+	var starts []uint64
+	for _, partitions := range passes {
+		starts = append(starts, lowest(ofShare(mine, partitions)))
+	}
 	throttle := r.throttled(ctx, rate)
-	spool := newSpool(throttle, own.Stream, passes, lowest(mine), room, r.Engine.Logger)
+	spool := newSpool(throttle, own.Stream, passes, starts, room, r.Engine.Logger)
 	spool.disturbed, spool.throttle = r.store.Disturbances, throttle.reader
 	defer spool.giveUp()
 	for i, partitions := range passes {
