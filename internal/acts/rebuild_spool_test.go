@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"accountexport/internal/local/testrun"
 	"accountexport/projections"
@@ -206,14 +207,43 @@ func TestPassesWithoutADisk(t *testing.T) {
 	}
 }
 
-// TestDamagedSpoolIsNoticed: bytes that are not what was written are an error, and no message.
+// TestDamagedSpoolIsNoticed: a file that is cut, or of which a bit is another one, gives the messages
+// before that as they were, and then an error.
 func TestDamagedSpoolIsNoticed(t *testing.T) {
 	t.Parallel()
-	m := spooledStream(rand.New(rand.NewPCG(1, 1)), 1).messages[0]
-	b := encodeSpooled(nil, &m)
-	for n := range len(b) - len(m.Data) {
-		if _, err := decodeSpooled(b[:n]); !errors.Is(err, errSpoolDamaged) {
-			t.Errorf("the first %d of %d bytes: %v", n, len(b), err)
+	rng := rand.New(rand.NewPCG(testrun.Seed(t), 11))
+	messages := spooledStream(rng, 20).messages
+	for round := range 300 {
+		f, err := newSpoolFile()
+		if err != nil {
+			t.Fatal(err)
 		}
+		for i := range messages {
+			if err := f.add(&messages[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		in, err := f.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := rng.Int64N(f.size)
+		var b [1]byte
+		if round%2 == 0 {
+			err = f.file.Truncate(at)
+		} else if _, err = f.file.ReadAt(b[:], at); err == nil {
+			_, err = f.file.WriteAt([]byte{b[0] ^ 1<<rng.IntN(8)}, at)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := in.Next(t.Context(), nil, engine.Bound{Events: len(messages) + 1, Bytes: 1 << 20})
+		if !errors.Is(err, errSpoolDamaged) {
+			t.Fatalf("damaged at %d of %d: %d messages, %v", at, f.size, len(got), err)
+		}
+		if diff := cmp.Diff(messages[:len(got)], got, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("damaged at %d of %d: %s", at, f.size, diff)
+		}
+		f.close()
 	}
 }
