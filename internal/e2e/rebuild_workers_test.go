@@ -86,6 +86,9 @@ func TestRebuildByWorkers(t *testing.T) {
 			}
 			return nil
 		})
+		if out := p.out.tail(1 << 16); strings.Contains(out, "context canceled") {
+			t.Errorf("workers that are told to end complain: %s", out)
+		}
 	}
 
 	first := slow()
