@@ -64,6 +64,7 @@ func (r *Rebuilder) buildAll(ctx context.Context, workers int) (generation int64
 	}
 	shares := divide(behind(own, info, distance), workers)
 	if r.Expected == nil {
+		r.unseen = slices.ContainsFunc(own.Checkpoints, func(c engine.Checkpoint) bool { return c.Position > 0 })
 		e, err := r.expect(ctx, own, info, shares)
 		if err != nil {
 			return 0, 0, err
