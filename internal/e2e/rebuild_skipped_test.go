@@ -24,5 +24,4 @@ func TestSkippedMessageIsToldByEveryRun(t *testing.T) {
 		checkContains(t, s.mustRun(t, 1, told, command), "nothing was cut over", "what they have lost is not known")
 	}
 	s.mustRun(t, 0, "generation 2 is live", "cutover", "--accept-differences")
-	s.mustRun(t, 0, "generation 3 is live", "rebuild")
 }
