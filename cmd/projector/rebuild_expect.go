@@ -58,7 +58,7 @@ func printExpectation(out io.Writer, e acts.Expectation, live int64, maxRate int
 	case maxRate > 0 && e.Seconds*e.ReadRate > e.FoldFactor*float64(e.Messages):
 		fmt.Fprintf(out, "  about %v, by --max-rate\n", about)
 	default:
-		fmt.Fprintf(out, "  about %v: reading alone gives %.0f messages a second, as %d read just now show, and a rebuild takes about %.0f times as long\n",
+		fmt.Fprintf(out, "  about %v, or half or twice that: reading alone gives %.0f messages a second, as %d read just now show, and a rebuild takes about %.0f times as long on two cores\n",
 			about, e.ReadRate, e.Sample, e.FoldFactor)
 	}
 	fmt.Fprintln(out, "  interrupted at any moment, it goes on where it was")

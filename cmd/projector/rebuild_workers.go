@@ -90,10 +90,13 @@ func readReports(out io.Reader, onUndelivered func(engine.Ranges)) (fenced strin
 	}
 }
 
+// errWorkerTold ends a worker whose rebuild wants that, or is no more.
+var errWorkerTold = errors.New("the rebuild has ended")
+
 // work is a worker of a rebuild, which tells its task on standard input.
 func (p *program) work(ctx context.Context, workers int, spool int64) error {
-	ctx, end := context.WithCancel(ctx)
-	defer end()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	in := bufio.NewReader(p.in)
 	line, err := in.ReadBytes('\n')
 	var task acts.WorkerTask
@@ -105,8 +108,17 @@ func (p *program) work(ctx context.Context, workers int, spool int64) error {
 	}
 	go func() { // the read ends with the process, at the latest
 		_, _ = io.Copy(io.Discard, in)
-		end()
+		end(errWorkerTold)
 	}()
+	err = p.workOn(ctx, task, workers, spool)
+	if errors.Is(context.Cause(ctx), errWorkerTold) {
+		return nil // the rebuild says why
+	}
+	return err
+}
+
+// workOn carries out the task of a worker.
+func (p *program) workOn(ctx context.Context, task acts.WorkerTask, workers int, spool int64) error {
 	log := p.logger(p.err)
 	client, err := p.connectReader(ctx, log)
 	if err != nil {

@@ -74,6 +74,7 @@ type Rebuilder struct {
 	readLatency   latencyBaseline // of the goroutine that reads the source
 	undeliveredMu sync.Mutex      // workers report as well
 	undelivered   engine.Ranges   // positions that the server counts as present, and has skipped
+	unseen        bool            // another run has folded part of the generation: what it was not given is not known
 
 	// Set by Compare, for the cut-over.
 	lostBefore Lost // what was lost before the generations were compared
@@ -104,6 +105,23 @@ func (r *Rebuilder) noteUndelivered(positions engine.Ranges) {
 	r.undeliveredMu.Lock()
 	defer r.undeliveredMu.Unlock()
 	r.undelivered = r.undelivered.Union(positions)
+}
+
+// findUnseen finds what the server has not given to another run that has folded part of
+// the generation, by reading the stream once more: nobody has recorded it, and an account
+// that the live generation is behind on would not differ by it.
+func (r *Rebuilder) findUnseen(ctx context.Context) error {
+	if !r.unseen {
+		return nil
+	}
+	r.Engine.Logger.Info("reading the stream for messages that its server skips, since an earlier run has folded part of the generation")
+	skipped, err := r.gaps().findUndelivered(ctx, 0)
+	if err != nil {
+		return err
+	}
+	r.noteUndelivered(skipped)
+	r.unseen = false
+	return nil
 }
 
 func (r *Rebuilder) gaps() Gaps { return Gaps{r.Target} }

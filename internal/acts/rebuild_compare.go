@@ -27,6 +27,9 @@ type Comparison struct {
 func (r *Rebuilder) Compare(ctx context.Context) (c Comparison, err error) {
 	ctx, end := tracing.Phase(ctx, "compare")
 	defer func() { end(err) }()
+	if err := r.findUnseen(ctx); err != nil {
+		return c, err
+	}
 	engine := r.engine(r.source, nil)
 	defer engine.Close()
 	if err := r.catchUp(ctx, engine, r.Generation); err != nil {

@@ -34,7 +34,7 @@ func (r *Rebuilder) FindBuilt(ctx context.Context) (err error) {
 	if end > position+maxCutoverDistance {
 		return fmt.Errorf("generation %d is at %d of %d: let `projector rebuild --cutover=manual` bring it nearer", generation, position, end)
 	}
-	r.Generation = generation
+	r.Generation, r.unseen = generation, true
 	r.store = store.NewBuilder(r.Builder, r.Owner, false, r.Engine.Logger)
 	r.store.Direct = r.Direct
 	return nil

@@ -64,6 +64,7 @@ func (r *Rebuilder) buildAll(ctx context.Context, workers int) (generation int64
 	}
 	shares := divide(behind(own, info, distance), workers)
 	if r.Expected == nil {
+		r.unseen = slices.ContainsFunc(own.Checkpoints, func(c engine.Checkpoint) bool { return c.Position > 0 })
 		e, err := r.expect(ctx, own, info, shares)
 		if err != nil {
 			return 0, 0, err
@@ -148,8 +149,12 @@ func (r *Rebuilder) buildShare(ctx context.Context, own engine.Ownership, info e
 	if len(passes) == 1 {
 		room = 0
 	}
+	var starts []uint64
+	for _, partitions := range passes {
+		starts = append(starts, lowest(ofShare(mine, partitions)))
+	}
 	throttle := r.throttled(ctx, rate)
-	spool := newSpool(throttle, own.Stream, passes, lowest(mine), room, r.Engine.Logger)
+	spool := newSpool(throttle, own.Stream, passes, starts, room, r.Engine.Logger)
 	spool.disturbed, spool.throttle = r.store.Disturbances, throttle.reader
 	defer spool.giveUp()
 	for i, partitions := range passes {

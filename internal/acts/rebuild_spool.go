@@ -13,6 +13,10 @@ import (
 // Where the files may not grow any further, the later pass reads the stream from there
 // on, and keeps in turn what is left for those after it.
 //
+// No pass reads what lies before its own checkpoints, not even for later ones: a rebuild
+// that was cut off, or fenced by an erasure, would have to read all of that again before
+// it comes any further, and where erasures come faster than that it never would.
+//
 // The stream is read unfiltered, so whatever stands between it and the spool sees every
 // position, and tells a message that is skipped from one that was removed.
 //
@@ -29,25 +33,26 @@ type spool struct {
 	throttle  func(engine.Reader) engine.Reader // of what is read back
 
 	passOf map[int]int // the pass of each partition
+	starts []uint64    // the lowest checkpoint of each pass
 	pass   int         // the one that reads now
 	files  []*spoolFile
 	room   int64 // bytes that the files may still take
 	full   bool  // they had no room left, in this pass
 	given  bool  // up: nothing is kept any more
 
-	// The files of later passes hold what their partitions have after from, up to and
-	// including covered; last is the message at covered.
+	// The files of later passes, of those that do not start before from, hold what their
+	// partitions have after it, up to and including covered; last is the message at covered.
 	from, covered uint64
 	last          projections.Message
 	seen          int64 // disturbed() when the first pass began; -1 before
 	read          uint64
 }
 
-// newSpool makes one for passes over these partitions. They read the stream after the
-// position from, the lowest of all of their checkpoints.
-func newSpool(source engine.Source, identity engine.StreamIdentity, passes [][]int, from uint64, room int64, log *slog.Logger) *spool {
+// newSpool makes one for passes over these partitions. starts has the lowest checkpoint
+// of each pass.
+func newSpool(source engine.Source, identity engine.StreamIdentity, passes [][]int, starts []uint64, room int64, log *slog.Logger) *spool {
 	s := &spool{Source: source, identity: identity, log: log, disturbed: func() int64 { return 0 }, throttle: func(r engine.Reader) engine.Reader { return r },
-		passOf: map[int]int{}, files: make([]*spoolFile, len(passes)), room: room, from: from, covered: from, seen: -1, given: room <= 0}
+		passOf: map[int]int{}, starts: starts, files: make([]*spoolFile, len(passes)), room: room, from: starts[0], covered: starts[0], seen: -1, given: room <= 0}
 	for i, partitions := range passes {
 		for _, p := range partitions {
 			s.passOf[p] = i
@@ -84,9 +89,15 @@ func (s *spool) Open(ctx context.Context, after uint64) (engine.Reader, error) {
 	for pass := range s.pass { // theirs are folded
 		s.drop(pass)
 	}
+	if s.pass > 0 && after < s.from && !s.given { // what was kept begins too late for this pass
+		for i := range s.files {
+			s.drop(i)
+		}
+		s.from, s.covered = after, after
+	}
 	s.full = false
 	r := &spoolReader{spool: s, after: after, at: after}
-	if f := s.files[s.pass]; f != nil && after >= s.from {
+	if f := s.files[s.pass]; f != nil {
 		kept, err := f.read()
 		if err != nil {
 			s.log.Warn("what was kept for this pass is read from the stream again", "error", err)
@@ -114,7 +125,7 @@ func (s *spool) keep(m *projections.Message) (own bool) {
 	if s.given || s.full || m.Position <= s.covered {
 		return own
 	}
-	if known && pass > s.pass {
+	if known && pass > s.pass && s.starts[pass] >= s.from {
 		size := int64(m.Size())
 		if s.full = s.room < size; s.full {
 			return own

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"time"
@@ -42,10 +43,17 @@ func newSpoolFile() (*spoolFile, error) {
 
 func (f *spoolFile) close() { _ = f.file.Close() }
 
+// spoolHead is the length of what stands before each message: how long it is, and its
+// checksum, since a disk may give back other bytes than it was given.
+const spoolHead = 8
+
+var spoolChecksum = crc32.MakeTable(crc32.Castagnoli)
+
 // add appends a message.
 func (f *spoolFile) add(m *projections.Message) error {
-	b := encodeSpooled(append(f.buf[:0], 0, 0, 0, 0), m)
-	binary.LittleEndian.PutUint32(b, uint32(len(b)-4))
+	b := encodeSpooled(append(f.buf[:0], make([]byte, spoolHead)...), m)
+	binary.LittleEndian.PutUint32(b, uint32(len(b)-spoolHead))
+	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(b[spoolHead:], spoolChecksum))
 	f.buf = b
 	f.size += int64(len(b))
 	if _, err := f.out.Write(b); err != nil {
@@ -150,17 +158,20 @@ func (r *spoolFileReader) Close() {}
 func (r *spoolFileReader) Next(_ context.Context, buf []projections.Message, bound engine.Bound) ([]projections.Message, error) {
 	start, size := len(buf), 0
 	for r.read < r.file.size && (len(buf) == start || len(buf)-start < bound.Events && size < bound.Bytes) {
-		var length [4]byte
-		if _, err := io.ReadFull(r.in, length[:]); err != nil {
+		var head [spoolHead]byte
+		if _, err := io.ReadFull(r.in, head[:]); err != nil {
 			return buf, fmt.Errorf("%w: %w", errSpoolDamaged, err)
 		}
-		n := int64(binary.LittleEndian.Uint32(length[:]))
-		if r.read += 4 + n; r.read > r.file.size {
+		n := int64(binary.LittleEndian.Uint32(head[:]))
+		if r.read += spoolHead + n; r.read > r.file.size {
 			return buf, errSpoolDamaged
 		}
 		b := make([]byte, n)
 		if _, err := io.ReadFull(r.in, b); err != nil {
 			return buf, fmt.Errorf("%w: %w", errSpoolDamaged, err)
+		}
+		if crc32.Checksum(b, spoolChecksum) != binary.LittleEndian.Uint32(head[4:]) {
+			return buf, errSpoolDamaged
 		}
 		m, err := decodeSpooled(b)
 		if err != nil {

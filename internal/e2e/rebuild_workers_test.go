@@ -51,7 +51,7 @@ func workersOf(t *testing.T, p *process, n int) (pids []int) {
 // twice at once. The generation equals the live one and an independent fold.
 func TestRebuildByWorkers(t *testing.T) {
 	t.Parallel()
-	kills, messages := 1, 12_000
+	kills, messages := 1, 8_000
 	if testrun.Long() {
 		kills, messages = 5, 60_000
 	}
@@ -61,12 +61,12 @@ func TestRebuildByWorkers(t *testing.T) {
 	s.waitProjected(t)
 	settings := maps.Clone(s.settings)
 	settings["STATE_CACHE_BYTES"], settings["ADMIN_ADDR"] = "1MiB", "127.0.0.1:0"
-	slow := func() *process {
-		return launch(t, "projector", settings, "rebuild", "--workers", "3", "--cutover=manual", "--max-rate", strconv.Itoa(messages))
+	atRate := func(n int) *process {
+		return launch(t, "projector", settings, "rebuild", "--workers", "3", "--cutover=manual", "--max-rate", strconv.Itoa(n))
 	}
 
 	for range kills {
-		p := slow()
+		p := atRate(messages)
 		workers := workersOf(t, p, 2)
 		if err := syscall.Kill(workers[0], syscall.SIGKILL); err != nil {
 			t.Error(err)
@@ -86,9 +86,12 @@ func TestRebuildByWorkers(t *testing.T) {
 			}
 			return nil
 		})
+		if out := p.out.tail(1 << 16); strings.Contains(out, "context canceled") {
+			t.Errorf("workers that are told to end complain: %s", out)
+		}
 	}
 
-	first := slow()
+	first := atRate(3 * messages)
 	workersOf(t, first, 2)
 	out := s.mustRun(t, 0, "generation 2 is ready", "rebuild", "--workers", "2", "--cutover=manual")
 	if status := first.wait(); status != 0 {
