@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -16,13 +17,19 @@ import (
 )
 
 // sentWhole notes the most bytes of arguments that one round trip, and one statement, had.
-type sentWhole struct{ batch, statement int }
+// Goroutines of the store call it as well.
+type sentWhole struct {
+	mu               sync.Mutex
+	batch, statement int
+}
 
 func (s *sentWhole) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
 	n := 0
 	for _, q := range data.Batch.QueuedQueries {
 		n += argumentBytes(q.Arguments)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.batch = max(s.batch, n)
 	return ctx
 }
@@ -31,6 +38,8 @@ func (s *sentWhole) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQu
 func (s *sentWhole) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
 
 func (s *sentWhole) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.statement = max(s.statement, argumentBytes(data.Args))
 	return ctx
 }
@@ -58,6 +67,7 @@ func TestALargeBatchIsNotEncodedWhole(t *testing.T) {
 	pool, _ := readmodeltest.Open(t)
 	sent := &sentWhole{}
 	s := store.NewStore(readmodeltest.PoolWith(t, pool, func(c *pgxpool.Config) { c.ConnConfig.Tracer = sent }), "ours", readmodeltest.Quiet)
+	t.Cleanup(func() { s.Close(context.Background()) })
 	a := readmodeltest.NewAccount(t, s, readmodeltest.Acquire(t, s), readmodeltest.AccountID)
 	a.Register()
 	if err := a.Commit(readmodeltest.FreeTier); err != nil {
@@ -71,6 +81,8 @@ func TestALargeBatchIsNotEncodedWhole(t *testing.T) {
 	if err := a.Commit(); err != nil {
 		t.Fatal(err)
 	}
+	sent.mu.Lock()
+	defer sent.mu.Unlock()
 	if sent.batch > 2<<20 || sent.statement > 1<<20 || sent.statement == 0 {
 		t.Errorf("%d bytes were encoded for one round trip, and %d for one statement", sent.batch, sent.statement)
 	}
