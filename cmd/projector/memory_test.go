@@ -23,8 +23,8 @@ func TestMemorySettingsOfTheCollector(t *testing.T) {
 		wantLimit   int64
 		wantPercent int
 	}{
-		{"by default", "", 1 << 40, (512<<20)/10*9 - 16<<20, 200},
-		{"GOGC", "50", 1 << 40, (512<<20)/10*9 - 16<<20, 100}, // as it was: Go itself reads GOGC, at start
+		{"by default", "", 1 << 40, (512<<20)/10*9 - 24<<20, 200},
+		{"GOGC", "50", 1 << 40, (512<<20)/10*9 - 24<<20, 100}, // as it was: Go itself reads GOGC, at start
 		{"a lower GOMEMLIMIT", "", 64 << 20, 64 << 20, 200},
 	} {
 		t.Setenv("GOGC", test.gogc)

@@ -65,7 +65,12 @@ func (c *Client) readSubject(ctx context.Context, published string, after, upTo 
 	var end, messages uint64
 	for i := range subjects {
 		s := &subjects[i]
-		if s.last, err = c.get(ctx, getRequest{LastFor: s.subject}); err != nil && !errors.Is(err, ErrNoMessage) {
+		s.last, err = c.get(ctx, getRequest{LastFor: s.subject})
+		switch {
+		case errors.Is(err, ErrNoMessage): // it is damaged, or was removed meanwhile: there may be others before it
+			end, messages = max(end, last), manyMessages
+			continue
+		case err != nil:
 			return fmt.Errorf("read %s: last message on %s: %w", published, s.subject, err)
 		}
 		end = max(end, s.last.Position)

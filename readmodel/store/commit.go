@@ -13,8 +13,9 @@ import (
 
 // Commit implements [engine.Store]. A small batch is one round trip: the
 // statements of a pgx batch outside a transaction block are one transaction by
-// themselves. A large one is a transaction of several round trips, with COPY for the
-// rows that are new. The fence comes first, so that a replica that has lost a
+// themselves. A large one, by its accounts or by its bytes, is a transaction of several
+// round trips, with COPY for the rows that are new: pgx encodes all of a batch before it
+// sends any, into memory that doubles as it grows. The fence comes first, so that a replica that has lost a
 // partition never waits for a row lock of its successor. A generation that is not live
 // need not reach the disk at once: documents and checkpoint are lost or kept together.
 // Callers that wait for positions are notified afterwards.
@@ -26,8 +27,11 @@ func (s *Store) Commit(ctx context.Context, b *engine.Batch) error {
 	return err
 }
 
+// bytesPerRoundTrip is how much a batch may hold that is sent whole.
+const bytesPerRoundTrip = 1 << 20
+
 func (s *Store) commit(ctx context.Context, b *engine.Batch) error {
-	if len(b.Changes) <= rows.AccountsPerStatement {
+	if len(b.Changes) <= rows.AccountsPerStatement && rows.Bytes(b) <= bytesPerRoundTrip {
 		q := &pgx.Batch{}
 		if s.members == nil {
 			q.Queue(pg.AsyncCommit)

@@ -16,10 +16,29 @@ type QueueFunc func(sql string, args ...any)
 // The limits of one statement. A statement holds a copy of what it writes, and the
 // server works on one while the next is encoded.
 const (
-	AccountsPerStatement  = 256
-	itemsPerStatement     = 4096
-	pageBytesPerStatement = 256 << 10
+	AccountsPerStatement = 256
+	itemsPerStatement    = 4096
+	bytesPerStatement    = 256 << 10
 )
+
+// Bytes is about how much the batch has to write.
+func Bytes(b *engine.Batch) int {
+	n := 0
+	for i := range b.Changes {
+		c := &b.Changes[i]
+		n += len(c.Row.User) + len(c.Row.Team) + len(c.Row.Usage) + len(c.Row.Keys) + len(c.Row.Sandboxes)
+		for j := range c.Pages {
+			n += len(c.Pages[j].Body)
+		}
+		for j := range c.Waiting {
+			n += len(c.Waiting[j].Body)
+		}
+	}
+	for i := range b.Parked {
+		n += len(b.Parked[i].Payload)
+	}
+	return n
+}
 
 // QueueBatch queues the statements that write a batch. They have to run in one
 // transaction, in this order.

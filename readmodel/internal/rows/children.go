@@ -6,6 +6,16 @@ import (
 	"accountexport/readmodel"
 )
 
+// inOneStatement is how many of n rows go into one statement, the first at least.
+func inOneStatement(n int, bytes func(i int) int) int {
+	size, i := 0, 0
+	for i < n && i < itemsPerStatement && size < bytesPerStatement {
+		size += bytes(i)
+		i++
+	}
+	return i
+}
+
 // queuePages writes the pages that were sealed or changed.
 func queuePages(q QueueFunc, generation int64, changes []projections.Change) {
 	var ids [][16]byte
@@ -19,11 +29,7 @@ func queuePages(q QueueFunc, generation int64, changes []projections.Change) {
 		}
 	}
 	for len(ids) > 0 {
-		n, bytes := 0, 0
-		for n < len(ids) && n < itemsPerStatement && bytes < pageBytesPerStatement {
-			bytes += len(bodies[n])
-			n++
-		}
+		n := inOneStatement(len(ids), func(i int) int { return len(bodies[i]) })
 		q(readmodel.InSchema(generation, `
 INSERT INTO {schema}.account_export_pages (account_id, section, page_key, body)
 SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bytea[])
@@ -78,11 +84,13 @@ func queueWaiting(q QueueFunc, b *engine.Batch) {
 DELETE FROM {schema}.account_waiting w USING unnest($1::uuid[], $2::smallint[], $3::text[]) AS u (account_id, entity, entity_id)
 WHERE w.account_id = u.account_id AND w.entity = u.entity AND w.entity_id = u.entity_id`), applied.ids, applied.entities, applied.keys)
 	}
-	if set.ids != nil {
+	for len(set.ids) > 0 {
+		n := inOneStatement(len(set.ids), func(i int) int { return len(set.patches[i]) })
 		q(readmodel.InSchema(b.Generation, `
 INSERT INTO {schema}.account_waiting (account_id, entity, entity_id, patch)
 SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bytea[])
-ON CONFLICT (account_id, entity, entity_id) DO UPDATE SET patch = excluded.patch`), set.ids, set.entities, set.keys, set.patches)
+ON CONFLICT (account_id, entity, entity_id) DO UPDATE SET patch = excluded.patch`), set.ids[:n], set.entities[:n], set.keys[:n], set.patches[:n])
+		set = rows{set.ids[n:], set.entities[n:], set.keys[n:], set.patches[n:]}
 	}
 }
 

@@ -28,6 +28,16 @@ func queueParked(q QueueFunc, b *engine.Batch) {
 	parked := slices.SortedFunc(slices.Values(b.Parked), func(x, y projections.ParkedMessage) int {
 		return cmp.Compare(x.Position, y.Position)
 	})
+	for rest := parked; len(rest) > 0; {
+		n := inOneStatement(len(rest), func(i int) int { return len(rest[i].Payload) })
+		queueParkedRows(q, b.Generation, rest[:n])
+		rest = rest[n:]
+	}
+	QueueDismissed(q, b)
+}
+
+// queueParkedRows stores messages by one statement.
+func queueParkedRows(q QueueFunc, generation int64, parked []projections.ParkedMessage) {
 	n := len(parked)
 	positions, partitions, accounts, sent := make([]int64, n), make([]int32, n), make([]*[16]byte, n), make([]time.Time, n)
 	subjects, types, reasons := make([]string, n), make([]string, n), make([]string, n)
@@ -37,11 +47,10 @@ func queueParked(q QueueFunc, b *engine.Batch) {
 		subjects[i], types[i], reasons[i] = printable(m.Subject), printable(m.Type), printable(m.Reason)
 		headers[i], payloads[i] = headerLines(m.Header), append([]byte{}, m.Payload...)
 	}
-	q(readmodel.InSchema(b.Generation, `
+	q(readmodel.InSchema(generation, `
 INSERT INTO {schema}.parked (position, partition, account_id, sent_at, subject, type, reason, headers, payload)
 SELECT * FROM unnest($1::bigint[], $2::integer[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::bytea[])`),
 		positions, partitions, accounts, sent, subjects, types, reasons, headers, payloads)
-	QueueDismissed(q, b)
 }
 
 // QueueDismissed counts the messages of the batch that were dismissed before, in
