@@ -28,7 +28,7 @@ SELECT md5(n::text)::uuid, now(), n, '<i>'||chr(8238)||'stream', now(), CASE WHE
 		count.taken()
 		var v erasuresView
 		s.getJSON(t, "/api/erasures?after="+next, &v)
-		if all := count.taken(); len(all) == 0 || len(all) > 5 || slices.ContainsFunc(all, func(sql string) bool { return strings.Contains(sql, "account_export") }) {
+		if all := count.taken(); len(all) == 0 || len(all) > 5 || slices.ContainsFunc(all, readsAccounts) {
 			t.Fatalf("a page takes %d statements: %q", len(all), all)
 		}
 		for _, e := range v.Entries {
@@ -63,4 +63,10 @@ func countedPool(t *testing.T, like *pgxpool.Pool, count *counter) *pgxpool.Pool
 	}
 	t.Cleanup(pool.Close)
 	return pool
+}
+
+// readsAccounts tells whether a statement reads a table of accounts, and not only whether a
+// generation has the table of compressed pages.
+func readsAccounts(sql string) bool {
+	return strings.Contains(strings.ReplaceAll(sql, "to_regclass('export_g' || generation || '.account_export_segments')", ""), "account_export")
 }
