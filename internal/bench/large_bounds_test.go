@@ -41,7 +41,7 @@ func BenchmarkLargeAccountBounds(b *testing.B) {
 					}
 					p := startProcess(b, command("run"))
 					s.waitProjected(b)
-					add("run, catching up", p.peakOf(b, nil))
+					add("run, catching up", p.peakOf(nil))
 					p.stop(b)
 					id := small.String()
 					for _, args := range [][]string{{"verify", "--account", id}, {"verify", "--all"}, {"refold", "--account", id},
@@ -50,7 +50,7 @@ func BenchmarkLargeAccountBounds(b *testing.B) {
 							s.damagePage(b)
 						}
 						p := startProcess(b, command(args...))
-						add(strings.Join(args[:2], " "), p.peakOf(b, p.Ended()))
+						add(strings.Join(args[:2], " "), p.peakOf(p.Ended()))
 						p.ended(b)
 						if args[0] == "refold" && !strings.Contains(p.out.String(), "changed") {
 							b.Errorf("refold changed nothing: %s", p.out)
@@ -67,7 +67,7 @@ func BenchmarkLargeAccountBounds(b *testing.B) {
 							time.Sleep(20 * time.Millisecond)
 						}
 					}()
-					add("run, with its audit", p.peakOf(b, found))
+					add("run, with its audit", p.peakOf(found))
 					if !strings.Contains(p.out.String(), "differs from a fold") {
 						b.Errorf("the audit has found nothing: %s", p.out)
 					}
@@ -75,26 +75,6 @@ func BenchmarkLargeAccountBounds(b *testing.B) {
 				}
 			}
 		})
-	}
-}
-
-// peakOf is the most memory that the program has used until then, which is now where
-// that is nil. The operating system's figure after its end may be that of this
-// benchmark, from which the program was forked.
-func (p *projectorProcess) peakOf(b *testing.B, until <-chan struct{}) (peak int64) {
-	b.Helper()
-	for {
-		if m, err := memoryOf(p.Pid); err == nil {
-			peak = max(peak, m.peak)
-		}
-		if until == nil {
-			return peak
-		}
-		select {
-		case <-until:
-			return peak
-		case <-time.After(time.Millisecond):
-		}
 	}
 }
 
