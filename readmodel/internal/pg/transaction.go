@@ -61,6 +61,12 @@ func RetryLocked(ctx context.Context, do func() error) error {
 // through any pooler.
 const PreferIndexes = `SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
 
+// PreferIndexesGeneric is PreferIndexes for transactions of a few rows, where planning costs as
+// much as executing: statements keep the plan that they were given first, whatever their
+// arguments. It is for statements that have only one sensible plan.
+const PreferIndexesGeneric = `SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true), ` +
+	`set_config('plan_cache_mode', 'force_generic_plan', true)`
+
 // AsyncCommit lets its transaction commit without waiting for the disk: for
 // changes that may be lost when the server crashes.
 const AsyncCommit = `SELECT set_config('synchronous_commit', 'off', true)`

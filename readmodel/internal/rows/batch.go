@@ -43,7 +43,7 @@ func Bytes(b *engine.Batch) int {
 // QueueBatch queues the statements that write a batch. They have to run in one
 // transaction, in this order.
 func QueueBatch(b *engine.Batch, q QueueFunc) {
-	q(pg.PreferIndexes)
+	q(pg.PreferIndexesGeneric)
 	QueueAdvances(q, b)
 	queueWipes(q, b)
 	QueueErasures(q, b)
