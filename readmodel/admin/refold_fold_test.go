@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"accountexport/events"
+	"accountexport/internal/local/testrun"
 	"accountexport/internal/workload"
 	"accountexport/projections"
 )
@@ -21,7 +22,7 @@ import (
 // more messages once it was staged.
 func TestRefoldWithoutRoomComesToTheSame(t *testing.T) {
 	const messages, staged = 4000, 3700
-	for seed := range uint64(6) {
+	for seed := range uint64(testrun.AtLength(2, 6)) {
 		g := workload.New(200+seed, workload.Config{Accounts: 4, HostileShare: 0.05, ErasureShare: 0.0005, LargeShare: 0.01})
 		log := map[events.UUID][]projections.Message{}
 		for position := uint64(1); position <= messages; position++ {
