@@ -183,8 +183,8 @@ func (db *database) direct() *pgx.ConnConfig {
 // limitMemory keeps the process within MEMORY_LIMIT: the garbage collector works
 // harder when the memory that the Go runtime counts comes near the limit. A tenth
 // and 24 MiB are left for what the runtime does not count: the pages of the program
-// itself are 23 MiB, and what is allocated while the collector works comes on top. A lower GOMEMLIMIT is kept. As long as that limit is far, the
-// collector begins when there is three times as much as it left, where Go's default is
+// itself are 23 MiB, and what is allocated while the collector works comes on top. A
+// lower GOMEMLIMIT is kept. As long as that limit is far, the collector begins when there is three times as much as it left, where Go's default is
 // twice: memory that may be used anyway saves half of the collector's work. A GOGC that
 // is set is kept.
 func (p *program) limitMemory() {

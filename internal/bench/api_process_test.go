@@ -2,11 +2,9 @@ package bench
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,20 +112,11 @@ func (p *apiProcess) resetPeak(b *testing.B) {
 }
 
 // connections are the database connections that the program uses.
-func (p *apiProcess) connections(b *testing.B) (n int) {
+func (p *apiProcess) connections(b *testing.B) int {
 	b.Helper()
-	resp, err := http.Get("http://" + p.Admin + "/metrics")
-	if err != nil {
-		b.Fatal(err)
+	n, ok := metricOf(b, p.Admin, "pgxpool_acquired_connections")
+	if !ok {
+		b.Fatal("the API does not say how many connections it uses")
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		b.Fatal(err)
-	}
-	_, after, _ := bytes.Cut(text, []byte("\npgxpool_acquired_connections "))
-	if _, err := fmt.Sscan(string(after), &n); err != nil {
-		b.Fatal(err)
-	}
-	return n
+	return int(n)
 }

@@ -165,8 +165,9 @@ func (s *stack) checkpoints(b *testing.B) map[int]uint64 {
 	return all
 }
 
-// jetStream is a publisher of its own, which does not wait for acknowledgements.
-func (s *stack) jetStream(b *testing.B) jetstream.JetStream {
+// jetStream is a connection of its own, by which much may be published without waiting for
+// acknowledgements.
+func (s *stack) jetStream(b testing.TB) jetstream.JetStream {
 	b.Helper()
 	nc, err := nats.Connect(s.nats.URL())
 	if err != nil {

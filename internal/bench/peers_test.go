@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/internal/local/testrun"
@@ -47,16 +46,7 @@ type peerStack struct {
 
 func newPeerStack(t testing.TB, s *stack) *peerStack {
 	t.Helper()
-	nc, err := nats.Connect(s.nats.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &peerStack{s, js}
+	return &peerStack{s, s.jetStream(t)}
 }
 
 // in is the database's URL for a schema, with a connection for each partition, which no

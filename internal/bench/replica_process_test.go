@@ -51,9 +51,17 @@ func (r *replica) awaitReady(b *testing.B) time.Duration {
 }
 
 // metric is a metric without labels; 0 where it is not there.
-func (r *replica) metric(b *testing.B, name string) (v float64) {
+func (r *replica) metric(b *testing.B, name string) float64 {
 	b.Helper()
-	resp, err := http.Get("http://" + r.admin + "/metrics")
+	v, _ := metricOf(b, r.admin, name)
+	return v
+}
+
+// metricOf is a metric without labels of the program with this admin address, and whether it
+// is there.
+func metricOf(b *testing.B, admin, name string) (v float64, ok bool) {
+	b.Helper()
+	resp, err := http.Get("http://" + admin + "/metrics")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -63,13 +71,14 @@ func (r *replica) metric(b *testing.B, name string) (v float64) {
 		b.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+		if rest, found := strings.CutPrefix(line, name+" "); found {
 			if _, err := fmt.Sscan(rest, &v); err != nil {
 				b.Fatal(err)
 			}
+			ok = true
 		}
 	}
-	return v
+	return v, ok
 }
 
 // owners is how many partitions of the live generation each replica owns; those without an owner

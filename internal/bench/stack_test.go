@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"accountexport/events"
@@ -86,15 +85,7 @@ func newStackWith(b testing.TB, opt stackOptions) *stack {
 // repartition gives the empty stream another number of partitions.
 func (s *stack) repartition(b testing.TB, n int) {
 	b.Helper()
-	nc, err := nats.Connect(s.nats.URL())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		b.Fatal(err)
-	}
+	js := s.jetStream(b)
 	st, err := js.Stream(b.Context(), s.client.Stream())
 	if err != nil {
 		b.Fatal(err)
